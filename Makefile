@@ -1,0 +1,55 @@
+# `make audit` and `make test` need Python 3.11 or newer and make; everything else is installed into .venv.
+
+PYTHON := $(shell for python in python3.11 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
+BIN := .venv/bin
+AUDIT := build/audit
+
+WORKERS ?= 2
+
+.PHONY: audit test lint format format-check types doctest benchmark-smoke clean
+
+audit: .venv/demo.stamp
+	rm -rf $(AUDIT)
+	$(BIN)/fiberscope audit --out $(AUDIT)
+
+# Test processes with one thread each are faster than the same number that fight for the cores.
+test: export OMP_NUM_THREADS ?= 1
+test: .venv/dev.stamp
+	$(BIN)/pytest -n $(WORKERS)
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff check .
+
+format: .venv/dev.stamp
+	$(BIN)/ruff format .
+
+format-check: .venv/dev.stamp
+	$(BIN)/ruff format --check .
+
+types: .venv/dev.stamp
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+doctest: .venv/dev.stamp
+	$(BIN)/pytest --doctest-modules --doctest-glob='*.md' src README.md docs
+
+benchmark-smoke: .venv/dev.stamp
+	set -e; for file in benchmarks/[!_]*.py; do \
+		[ -e "$$file" ] || continue; echo "$$file"; $(BIN)/python "$$file" --smoke; done
+
+clean:
+	rm -rf .venv build
+
+# One environment. It is set up again when what it is made from changes.
+.venv/python.stamp:
+	@test -n "$(PYTHON)" || { echo "fiberscope needs Python 3.11 or newer; neither python3.11 nor python3 is one" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/demo.stamp: .venv/python.stamp pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[demo]'
+	touch $@
+
+.venv/dev.stamp: .venv/python.stamp pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,demo]'
+	touch $@ .venv/demo.stamp

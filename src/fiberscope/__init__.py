@@ -1,0 +1,135 @@
+"""fiberscope: exact, certified preimages of ReLU layers.
+
+The public names are listed in ``__all__``. Each is imported from its module when it is first used, so that
+``import fiberscope`` loads neither torch nor any solver.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fiberscope.errors import FiberscopeError, InputError, ModelError, NotASingleton, ResultsError
+    from fiberscope.network.domains import Box, HalfSpaces, NonNegative
+    from fiberscope.network.network import Network
+    from fiberscope.network.relu_layer import ReLULayer
+    from fiberscope.preimage.algorithm1 import algorithm1
+    from fiberscope.preimage.certificate import (
+        BoundedDomain,
+        Certificate,
+        Direction,
+        Multipliers,
+        NegativeOutput,
+        Rational,
+    )
+    from fiberscope.preimage.checker import Verification, verify
+    from fiberscope.preimage.classify import Classification, classify
+    from fiberscope.preimage.kind import Kind
+    from fiberscope.preimage.omnidirectional import Omnidirectionality, UniqueSolution, omnidirectional, unique_solution
+    from fiberscope.preimage.preimage import Preimage, preimage
+    from fiberscope.readers.files import load
+    from fiberscope.readers.torch import from_torch
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "BoundedDomain",
+    "Box",
+    "Certificate",
+    "Classification",
+    "Direction",
+    "FiberscopeError",
+    "HalfSpaces",
+    "InputError",
+    "Kind",
+    "ModelError",
+    "Multipliers",
+    "NegativeOutput",
+    "Network",
+    "NonNegative",
+    "NotASingleton",
+    "Omnidirectionality",
+    "Preimage",
+    "Rational",
+    "ReLULayer",
+    "ResultsError",
+    "UniqueSolution",
+    "Verification",
+    "algorithm1",
+    "classify",
+    "from_torch",
+    "load",
+    "omnidirectional",
+    "preimage",
+    "unique_solution",
+    "verify",
+]
+
+_MODULE_OF = {
+    "BoundedDomain": "preimage.certificate",
+    "Box": "network.domains",
+    "Certificate": "preimage.certificate",
+    "Classification": "preimage.classify",
+    "Direction": "preimage.certificate",
+    "FiberscopeError": "errors",
+    "HalfSpaces": "network.domains",
+    "InputError": "errors",
+    "Kind": "preimage.kind",
+    "ModelError": "errors",
+    "Multipliers": "preimage.certificate",
+    "NegativeOutput": "preimage.certificate",
+    "Network": "network.network",
+    "NonNegative": "network.domains",
+    "NotASingleton": "errors",
+    "Omnidirectionality": "preimage.omnidirectional",
+    "Preimage": "preimage.preimage",
+    "Rational": "preimage.certificate",
+    "ReLULayer": "network.relu_layer",
+    "ResultsError": "errors",
+    "UniqueSolution": "preimage.omnidirectional",
+    "Verification": "preimage.checker",
+    "algorithm1": "preimage.algorithm1",
+    "classify": "preimage.classify",
+    "from_torch": "readers.torch",
+    "load": "readers.files",
+    "omnidirectional": "preimage.omnidirectional",
+    "preimage": "preimage.preimage",
+    "unique_solution": "preimage.omnidirectional",
+    "verify": "preimage.checker",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _preimage_function(_: ModuleType) -> Any:
+    return __getattr__("preimage")
+
+
+def _keep_preimage_function(_: ModuleType, __: ModuleType) -> None:
+    """Ignore the import system, which sets the attribute ``preimage`` to the sub-package of that name."""
+
+
+class _Package(ModuleType):
+    """This package, with ``fiberscope.preimage`` the function in whatever order things are imported.
+
+    A sub-package and a public function share the name ``preimage``. After importing a sub-package the import system
+    stores it as an attribute of its parent, which would hide the function from then on. A property takes precedence
+    over stored attributes; ``from fiberscope.preimage.kind import Kind`` goes through ``sys.modules`` and works too.
+    """
+
+    if not TYPE_CHECKING:
+        preimage = property(_preimage_function, _keep_preimage_function)
+
+
+sys.modules[__name__].__class__ = _Package

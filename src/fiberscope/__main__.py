@@ -1,0 +1,16 @@
+"""The command ``fiberscope``, also reachable as ``python -m fiberscope``."""
+
+from __future__ import annotations
+
+import sys
+
+from fiberscope import cli
+
+
+def run() -> None:
+    """Run the command line on the process's own arguments and exit with its status."""
+    sys.exit(cli.main(None))
+
+
+if __name__ == "__main__":
+    run()

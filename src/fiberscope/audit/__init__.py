@@ -1,0 +1,1 @@
+"""Auditing a network: every ReLU layer at every sample, with results that survive a crash and can be checked again."""

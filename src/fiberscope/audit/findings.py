@@ -1,0 +1,104 @@
+"""What an audit finds: one finding per sample, layer and domain."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.preimage.kind import Kind
+
+UNDECIDED_DIMENSION = -2
+"""Stands in arrays for the dimension of an undecided preimage, which is not known."""
+
+_ID_LENGTH = 32
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The verdict about the preimage of one layer's output at one sample, on one domain.
+
+    Attributes:
+        sample: the position of the sample in the data.
+        layer: the position of the layer among the ReLU layers.
+        domain: the name of the domain, as the plan gives it.
+        positives: the number of positive outputs of the layer.
+        kind: what the preimage is.
+        dimension: its dimension; None where undecided.
+        margin: how far the verdict is from the opposite one, dimensionless.
+        certificate: the id of the certificate; empty where undecided.
+        reason: why it is undecided, or how it was proved; may be empty.
+    """
+
+    sample: int
+    layer: int
+    domain: str
+    positives: int
+    kind: Kind
+    dimension: int | None
+    margin: float
+    certificate: str
+    reason: str
+
+
+def certificate_id(data: bytes) -> str:
+    """The id under which a certificate is stored: the beginning of the SHA-256 of its bytes."""
+    return hashlib.sha256(data).hexdigest()[:_ID_LENGTH]
+
+
+@dataclass(frozen=True, eq=False)
+class FindingsTable:
+    """Many findings, column by column.
+
+    Attributes:
+        sample: (F,) positions of the samples.
+        layer: (F,) positions of the layers.
+        domain: (F,) names of the domains.
+        positives: (F,) numbers of positive outputs.
+        kind: (F,) kinds.
+        dimension: (F,) dimensions, ``UNDECIDED_DIMENSION`` where not known.
+        margin: (F,) margins.
+        certificate: (F,) ids of the certificates, empty where there is none.
+        reason: (F,) reasons.
+    """
+
+    sample: IntArray
+    layer: IntArray
+    domain: NDArray[np.object_]
+    positives: IntArray
+    kind: NDArray[np.object_]
+    dimension: IntArray
+    margin: FloatArray
+    certificate: NDArray[np.object_]
+    reason: NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return self.sample.shape[0]
+
+    def where(self, mask: BoolArray) -> FindingsTable:
+        """The findings at which ``mask`` (F,) is true."""
+        return FindingsTable(**{name: getattr(self, name)[mask] for name in self.__dataclass_fields__})
+
+    def at(self, layer: int, domain: str) -> FindingsTable:
+        """The findings about one layer and domain."""
+        return self.where((self.layer == layer) & (self.domain == domain))
+
+    def groups(self) -> list[tuple[int, str]]:
+        """Every layer and domain that occurs, by layer and then in order of appearance."""
+        seen = dict.fromkeys(zip(self.layer.tolist(), self.domain.tolist(), strict=True))
+        return sorted(seen, key=lambda group: group[0])
+
+    def rows(self) -> Iterator[Finding]:
+        """The findings one by one."""
+        columns: list[list[Any]] = [getattr(self, name).tolist() for name in self.__dataclass_fields__]
+        for sample, layer, domain, positives, kind, dimension, *rest in zip(*columns, strict=True):
+            known = None if dimension == UNDECIDED_DIMENSION else dimension
+            yield Finding(sample, layer, domain, positives, Kind(kind), known, *rest)
+
+
+__all__ = ["UNDECIDED_DIMENSION", "Finding", "FindingsTable", "certificate_id"]

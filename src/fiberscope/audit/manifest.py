@@ -1,0 +1,190 @@
+"""The manifest: what was audited, with what, how, and how far it got."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from fiberscope import __version__
+from fiberscope.audit.plan import Plan
+from fiberscope.audit.subject import Subject
+from fiberscope.errors import ResultsError
+
+FORMAT = "fiberscope results 1"
+"""Names the layout of the folder; a reader refuses any other."""
+
+_PACKAGES = ("numpy", "scipy", "highspy", "python-flint", "pyarrow", "safetensors", "torch")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A ReLU layer by name and size."""
+
+    name: str
+    inputs: int
+    outputs: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """One stretch of work on the audit; a run that was killed leaves none."""
+
+    started: str
+    seconds: float
+    chunks: int
+    workers: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What was audited, with what, how, and how far it got.
+
+    Attributes:
+        fiberscope: the version of fiberscope.
+        versions: the versions of Python and of the packages that numbers depend on.
+        model: what the network is called.
+        model_digest: ``Network.digest()``.
+        input_shape: the shape of one sample.
+        network_layers: all ReLU layers of the network.
+        notes: what the reader of the model had to leave off or fold.
+        training: how the model was trained and how well it does, in words; may be empty.
+        demo: whether this is the built-in demo.
+        data: what the data is called.
+        data_description: what the data is, in words.
+        data_digest: ``Subject.data_digest()``.
+        samples_requested: the number of samples asked for; None for all.
+        samples: the number of samples.
+        layers: the layers that are audited.
+        domain: the box that the input is said to lie in, or None.
+        block: samples per chunk.
+        status: "running" or "complete".
+        counts: number of findings by layer, domain and kind; filled in at the end.
+        runs: the stretches of work.
+        shards: SHA-256 by chunk and folder; filled in at the end.
+    """
+
+    fiberscope: str
+    versions: dict[str, str]
+    model: str
+    model_digest: str
+    input_shape: tuple[int, ...]
+    network_layers: tuple[Layer, ...]
+    notes: tuple[str, ...]
+    training: str
+    demo: bool
+    data: str
+    data_description: str
+    data_digest: str
+    samples_requested: int | None
+    samples: int
+    layers: tuple[int, ...]
+    domain: tuple[float, float] | None
+    block: int
+    status: str = "running"
+    counts: tuple[dict[str, Any], ...] = ()
+    runs: tuple[Run, ...] = ()
+    shards: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that the audit follows."""
+        return Plan(self.layers, self.samples, self.domain, self.block)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every chunk was computed."""
+        return self.status == "complete"
+
+    def to_json(self) -> str:
+        """Write the manifest as JSON."""
+        return json.dumps({"format": FORMAT, **asdict(self)}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, path: str) -> Manifest:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            ResultsError: the text is something else.
+        """
+        try:
+            data = json.loads(text)
+            if data.pop("format") != FORMAT:
+                raise ValueError("another format")  # noqa: TRY301 - one way out for everything that is not a manifest
+            data["network_layers"] = tuple(Layer(**layer) for layer in data["network_layers"])
+            data["runs"] = tuple(Run(**run) for run in data["runs"])
+            for name in ("input_shape", "notes", "layers", "counts"):
+                data[name] = tuple(data[name])
+            data["domain"] = None if data["domain"] is None else tuple(float(bound) for bound in data["domain"])
+            return cls(**data)
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ResultsError(
+                f"{path} is not the manifest of a fiberscope audit ({type(error).__name__}: {error}); "
+                "it is damaged, foreign, or of another version",
+                path=path,
+            ) from error
+
+    def differences(self, asked: Manifest) -> list[str]:
+        """What differs between the audit in the folder (this one) and the one asked for now, in words."""
+        return [
+            f"{words}: {getattr(self, name)!r} in the folder, {getattr(asked, name)!r} now"
+            for name, words in _MUST_AGREE.items()
+            if getattr(self, name) != getattr(asked, name)
+        ]
+
+    def finished(self, counts: tuple[dict[str, Any], ...], shards: dict[str, dict[str, str]]) -> Manifest:
+        """The manifest of the same audit, complete."""
+        return replace(self, status="complete", counts=counts, shards=shards)
+
+
+_MUST_AGREE = {
+    "fiberscope": "version of fiberscope",
+    "demo": "built-in demo",
+    "model_digest": "model (SHA-256)",
+    "data_digest": "data (SHA-256)",
+    "samples_requested": "--samples",
+    "samples": "number of samples",
+    "layers": "--layers",
+    "domain": "--domain",
+    "block": "samples per chunk",
+}
+
+
+def new_manifest(subject: Subject, plan: Plan, samples_requested: int | None) -> Manifest:
+    """The manifest of an audit that is about to begin."""
+    network = subject.network
+    layers = zip(network.layer_names, network.relu_layers, strict=True)
+    return Manifest(
+        fiberscope=__version__,
+        versions=_versions(),
+        model=subject.model_name,
+        model_digest=network.digest(),
+        input_shape=tuple(network.input_shape),
+        network_layers=tuple(Layer(name, layer.inputs, layer.outputs) for name, layer in layers),
+        notes=tuple(network.notes),
+        training=subject.training,
+        demo=subject.demo,
+        data=subject.data_name,
+        data_description=subject.data_description,
+        data_digest=subject.data_digest(),
+        samples_requested=samples_requested,
+        samples=plan.samples,
+        layers=plan.layers,
+        domain=plan.box,
+        block=plan.block,
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+__all__ = ["FORMAT", "Layer", "Manifest", "Run", "new_manifest"]

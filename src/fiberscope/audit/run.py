@@ -1,0 +1,116 @@
+"""The audit itself: a generator of findings, chunk by chunk, that reads and writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import scipy.linalg  # noqa: F401  # pyright: ignore[reportUnusedImport]  # loads what ``one_thread`` limits
+from numpy.typing import NDArray
+
+from fiberscope.audit.findings import Finding, certificate_id
+from fiberscope.audit.plan import Chunk, NamedDomain, Plan
+from fiberscope.audit.task import ChunkResult, Task
+from fiberscope.audit.workers import one_thread
+from fiberscope.network.arrays import BoolArray, FloatArray
+from fiberscope.network.domains import Domain, written_out
+from fiberscope.network.network import Network
+from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.preimage.classify import Classification, classify
+from fiberscope.preimage.kind import Kind
+
+Execute = Callable[[Iterable[Task]], Iterable[tuple[Task, ChunkResult]]]
+"""Judges tasks, here or elsewhere, and gives them back with their results in any order."""
+
+
+def audit(
+    network: Network, x: NDArray[Any], plan: Plan, *, done: Collection[Chunk] = (), execute: Execute | None = None
+) -> Iterator[tuple[Task, ChunkResult]]:
+    """Judge the preimage of every planned layer's output at every planned sample.
+
+    Args:
+        network: the network.
+        x: (N, *input_shape) samples.
+        plan: which layers, samples and domains.
+        done: chunks to leave out.
+        execute: who judges; by default this process.
+
+    Yields:
+        A task and its result, as soon as it is there.
+    """
+    todo = [chunk for chunk in plan.chunks() if chunk not in done]
+    tasks = (build_task(network, x, plan, chunk) for chunk in todo)
+    yield from (execute or in_process(network))(tasks)
+
+
+def build_task(network: Network, x: NDArray[Any], plan: Plan, chunk: Chunk) -> Task:
+    """Compute what the layer receives for the chunk's samples."""
+    with one_thread():
+        inputs = network.layer_input(chunk.layer, x[chunk.start : chunk.stop])
+    return Task(chunk, np.ascontiguousarray(inputs, dtype=np.float64), plan.domains(chunk.layer))
+
+
+def in_process(network: Network) -> Execute:
+    """Judge in this process, one task after the other."""
+
+    def execute(tasks: Iterable[Task]) -> Iterator[tuple[Task, ChunkResult]]:
+        for task in tasks:
+            yield task, judge(network.relu_layers[task.chunk.layer], task)
+
+    return execute
+
+
+def judge(layer: ReLULayer, task: Task) -> ChunkResult:
+    """Judge one chunk.
+
+    Linear algebra runs on one thread: with several, results would depend on their number in the last digits.
+
+    Args:
+        layer: the layer that the chunk is about.
+        task: the chunk.
+    """
+    findings: list[Finding] = []
+    certificates: dict[str, bytes] = {}
+    with one_thread():
+        for named in task.domains:
+            findings.extend(_judge_on(layer, task, named, certificates))
+    return ChunkResult(task.chunk, tuple(findings), certificates)
+
+
+def _judge_on(layer: ReLULayer, task: Task, named: NamedDomain, certificates: dict[str, bytes]) -> Iterator[Finding]:
+    inside = _inside(task.inputs, named.domain)
+    judged = classify(layer, task.inputs[inside], domain=named.domain) if inside.any() else None
+    position = np.cumsum(inside) - 1
+    for row, sample in enumerate(task.chunk.samples):
+        if judged is not None and inside[row]:
+            yield _finding(judged, int(position[row]), sample, task.chunk.layer, named, certificates)
+        else:
+            yield _outside(layer, task.inputs[row], sample, task.chunk.layer, named)
+
+
+def _finding(
+    judged: Classification, i: int, sample: int, layer: int, named: NamedDomain, certificates: dict[str, bytes]
+) -> Finding:
+    p = judged[i]
+    identity = ""
+    if p.kind is not Kind.UNDECIDED and p.certificate is not None:
+        data = p.certificate.to_bytes()
+        identity = certificate_id(data)
+        certificates[identity] = data
+    positives = int(judged.positives[i])
+    return Finding(sample, layer, named.name, positives, p.kind, p.dimension, float(p.margin), identity, p.reason)
+
+
+def _outside(layer: ReLULayer, x: FloatArray, sample: int, position: int, named: NamedDomain) -> Finding:
+    reason = f"the layer's input does not lie in {named.name}: what comes before the layer lets other numbers through"
+    positives = int((np.asarray(layer(x)) > 0).sum())
+    return Finding(sample, position, named.name, positives, Kind.UNDECIDED, None, float("nan"), "", reason)
+
+
+def _inside(inputs: FloatArray, domain: Domain | None) -> BoolArray:
+    polyhedron = written_out(domain, inputs.shape[1])
+    return np.asarray(((inputs >= polyhedron.low) & (inputs <= polyhedron.high)).all(axis=1))
+
+
+__all__ = ["Execute", "audit", "build_task", "in_process", "judge"]

@@ -1,0 +1,150 @@
+"""The files of one chunk: findings and certificates as Parquet, layer inputs as NumPy arrays, in and out of bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+
+from fiberscope.audit.findings import UNDECIDED_DIMENSION, Finding, FindingsTable
+from fiberscope.errors import ResultsError
+from fiberscope.network.arrays import FloatArray
+
+pa: Any = pyarrow  # has no types
+pq: Any = pyarrow.parquet
+
+FINDINGS_SCHEMA: Any = pa.schema(
+    [
+        pa.field("sample", pa.int64(), nullable=False),
+        pa.field("layer", pa.int32(), nullable=False),
+        pa.field("domain", pa.string(), nullable=False),
+        pa.field("positives", pa.int32(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("dimension", pa.int32()),  # null where undecided
+        pa.field("margin", pa.float64(), nullable=False),
+        pa.field("certificate", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+    ]
+)
+
+CERTIFICATES_SCHEMA: Any = pa.schema(
+    [pa.field("id", pa.string(), nullable=False), pa.field("data", pa.binary(), nullable=False)]
+)
+
+_UNREADABLE: tuple[type[Exception], ...] = (pa.ArrowException, OSError, ValueError, KeyError, EOFError, zlib.error)
+
+
+def sha256(data: bytes) -> str:
+    """The SHA-256 of some bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def findings_to_bytes(findings: Sequence[Finding], siblings: Mapping[str, str]) -> bytes:
+    """Write findings as Parquet.
+
+    Args:
+        findings: the findings of one chunk.
+        siblings: the SHA-256 of the chunk's other files; kept in the file, so that it vouches for them.
+    """
+    columns = {name: [getattr(finding, name) for finding in findings] for name in FINDINGS_SCHEMA.names}
+    columns["kind"] = [str(kind) for kind in columns["kind"]]
+    return _to_bytes(pa.table(columns, schema=FINDINGS_SCHEMA.with_metadata(dict(siblings))))
+
+
+def findings_from_bytes(data: bytes, path: str) -> tuple[FindingsTable, dict[str, str]]:
+    """Read what ``findings_to_bytes`` wrote: the findings and the hashes of the chunk's other files.
+
+    Raises:
+        ResultsError: the bytes are something else, or not all there.
+    """
+    table = _from_bytes(data, FINDINGS_SCHEMA, path)
+    metadata: dict[bytes, bytes] = table.schema.metadata or {}
+    siblings = {key.decode(): value.decode() for key, value in metadata.items() if key != b"ARROW:schema"}
+    dimension = table["dimension"].fill_null(UNDECIDED_DIMENSION)
+    numbers = {name: table[name].to_numpy() for name in ("sample", "layer", "positives", "margin")}
+    names = ("domain", "kind", "certificate", "reason")
+    texts = {name: np.array(table[name].to_pylist(), dtype=object) for name in names}
+    integers = {name: numbers[name].astype(np.int64) for name in ("sample", "layer", "positives")}
+    columns: dict[str, Any] = {**integers, "margin": numbers["margin"], **texts}
+    return FindingsTable(**columns, dimension=dimension.to_numpy().astype(np.int64)), siblings
+
+
+def certificates_to_bytes(certificates: Mapping[str, bytes]) -> bytes:
+    """Write certificates as Parquet, sorted by id."""
+    ids = sorted(certificates)
+    columns = {"id": ids, "data": [certificates[identity] for identity in ids]}
+    return _to_bytes(pa.table(columns, schema=CERTIFICATES_SCHEMA))
+
+
+def certificates_from_bytes(data: bytes, path: str) -> dict[str, bytes]:
+    """Read what ``certificates_to_bytes`` wrote.
+
+    Raises:
+        ResultsError: the bytes are something else, or not all there.
+    """
+    table = _from_bytes(data, CERTIFICATES_SCHEMA, path)
+    return dict(zip(table["id"].to_pylist(), table["data"].to_pylist(), strict=True))
+
+
+def array_to_bytes(array: FloatArray) -> bytes:
+    """Write an array in NumPy's format."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def array_from_bytes(data: bytes, path: str) -> FloatArray:
+    """Read a float64 matrix that ``array_to_bytes`` wrote.
+
+    Raises:
+        ResultsError: the bytes are something else, or not all there.
+    """
+    try:
+        array = np.load(io.BytesIO(data), allow_pickle=False)
+    except _UNREADABLE as error:
+        raise _damaged(path, error) from error
+    if array.dtype != np.float64 or array.ndim != 2:
+        got = f"{array.dtype} of shape {array.shape}"
+        raise ResultsError(f"{path} is damaged: expected a float64 matrix, got {got}", path=path)
+    return array
+
+
+def _to_bytes(table: Any) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    return buffer.getvalue()
+
+
+def _from_bytes(data: bytes, schema: Any, path: str) -> Any:
+    try:
+        table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
+        table.validate(full=True)
+    except _UNREADABLE as error:
+        raise _damaged(path, error) from error
+    if not table.schema.equals(schema, check_metadata=False):
+        expected, got = (", ".join(names) for names in (schema.names, table.schema.names))
+        raise ResultsError(f"{path} is damaged or foreign: expected the columns {expected}, got {got}", path=path)
+    return table
+
+
+def _damaged(path: str, error: Exception) -> ResultsError:
+    return ResultsError(f"{path} is damaged ({error}); compute it again with: fiberscope audit ... --resume", path=path)
+
+
+__all__ = [
+    "CERTIFICATES_SCHEMA",
+    "FINDINGS_SCHEMA",
+    "array_from_bytes",
+    "array_to_bytes",
+    "certificates_from_bytes",
+    "certificates_to_bytes",
+    "findings_from_bytes",
+    "findings_to_bytes",
+    "sha256",
+]

@@ -1,0 +1,331 @@
+"""The results folder: every file in it appears whole or not at all, and the findings of a chunk last of its files.
+
+======================================  =========================================================
+``manifest.json``                       what was audited, with what, how, and how far it got
+``model.safetensors``                   the network
+``data.npz``                            the samples and labels as they came
+``inputs/CHUNK.npy``                    what the layer received; the verdicts are about exactly these numbers
+``certificates/CHUNK.parquet``          ``id``, ``data``: each certificate of the chunk once
+``preimages/CHUNK.parquet``             the findings; names its chunk's other files by SHA-256
+``report.html``                         the report
+======================================  =========================================================
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fiberscope.audit import shards
+from fiberscope.audit.findings import FindingsTable
+from fiberscope.audit.manifest import Manifest
+from fiberscope.audit.plan import Chunk
+from fiberscope.audit.subject import Subject
+from fiberscope.audit.task import ChunkResult, Task
+from fiberscope.errors import FiberscopeError, ResultsError
+from fiberscope.files import atomic_path
+from fiberscope.network.arrays import FloatArray
+from fiberscope.network.network import Network
+
+PREIMAGES, CERTIFICATES, INPUTS = "preimages", "certificates", "inputs"
+
+_SUFFIX = {PREIMAGES: ".parquet", CERTIFICATES: ".parquet", INPUTS: ".npy"}
+_BEFORE_THE_MANIFEST = ("model.safetensors", "data.npz")
+
+
+@dataclass(frozen=True, eq=False)
+class ChunkData:
+    """The files of one chunk, read.
+
+    Attributes:
+        chunk: which layer and samples.
+        findings: the findings.
+        certificates: the certificates by id.
+        inputs: (chunk's samples, n) what the layer received.
+        changed: the files that are not, byte for byte, what the audit wrote.
+    """
+
+    chunk: Chunk
+    findings: FindingsTable
+    certificates: dict[str, bytes]
+    inputs: FloatArray
+    changed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Results:
+    """A results folder.
+
+    Args:
+        folder: where it is, or will be.
+    """
+
+    folder: Path
+
+    @property
+    def manifest_path(self) -> Path:
+        """The manifest: a folder with one holds an audit."""
+        return self.folder / "manifest.json"
+
+    @property
+    def model_path(self) -> Path:
+        """The network."""
+        return self.folder / "model.safetensors"
+
+    @property
+    def report_path(self) -> Path:
+        """The report."""
+        return self.folder / "report.html"
+
+    def path(self, part: str, chunk: Chunk) -> Path:
+        """One of a chunk's three files."""
+        return self.folder / part / f"{chunk.name}{_SUFFIX[part]}"
+
+    # ---- beginning and ending an audit
+
+    def holds_audit(self) -> bool:
+        """Whether an audit was begun here.
+
+        Raises:
+            ResultsError: something else is here.
+        """
+        if self.manifest_path.is_file():
+            return True
+        others = [path.name for path in _listed(self.folder) if not _may_precede_manifest(path)]
+        if others:
+            raise ResultsError(
+                f"{self.folder} has no manifest.json but holds {', '.join(sorted(others)[:3])}: "
+                "not the results of an audit; choose another folder",
+                path=str(self.folder),
+            )
+        return False
+
+    def require_empty(self) -> None:
+        """Check that a new audit may begin here.
+
+        Raises:
+            ResultsError: something is here already.
+        """
+        if _listed(self.folder):
+            raise ResultsError(
+                f"{self.folder} is not empty; continue the audit in it with --resume, or choose another folder",
+                path=str(self.folder),
+            )
+
+    def require_writable(self) -> None:
+        """Make the folder and check that files can be made in it, before hours of work are put into them.
+
+        Raises:
+            ResultsError: they cannot.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise ResultsError(
+                f"cannot write into {self.folder}: {error.strerror}; choose another folder", path=str(self.folder)
+            ) from error
+
+    def begin(self, subject: Subject, manifest: Manifest) -> None:
+        """Write the model and the data, and then the manifest, which makes the folder an audit."""
+        subject.network.save(self.model_path)
+        arrays: dict[str, NDArray[Any]] = {"x": subject.x} if subject.y is None else {"x": subject.x, "y": subject.y}
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        _write(self.folder / "data.npz", buffer.getvalue())
+        self.write_manifest(manifest)
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Write or replace the manifest."""
+        _write(self.manifest_path, manifest.to_json().encode())
+
+    def manifest(self) -> Manifest:
+        """Read the manifest.
+
+        Raises:
+            ResultsError: there is none, or it is damaged.
+        """
+        path = self.manifest_path
+        if not path.is_file():
+            raise ResultsError(f"{self.folder} holds no audit: there is no manifest.json", path=str(path))
+        return Manifest.from_json(_read(path).decode(errors="replace"), str(path))
+
+    def subject(self) -> Subject:
+        """Read the network and the data of the audit.
+
+        Raises:
+            ResultsError: they are damaged, or not those that the manifest names.
+        """
+        manifest = self.manifest()
+        x, y = self._data()
+        subject = Subject(
+            network=self._network(),
+            x=x,
+            y=y,
+            model_name=manifest.model,
+            data_name=manifest.data,
+            data_description=manifest.data_description,
+            demo=manifest.demo,
+            training=manifest.training,
+        )
+        for what, path, have, want in (
+            ("model", self.model_path, subject.network.digest(), manifest.model_digest),
+            ("data", self.folder / "data.npz", subject.data_digest(), manifest.data_digest),
+        ):
+            if have != want:
+                digests = f"SHA-256 {have[:12]} instead of {want[:12]}"
+                raise ResultsError(f"{path} is not the {what} that manifest.json names: {digests}", path=str(path))
+        return subject
+
+    def _network(self) -> Network:
+        from fiberscope.readers.files import load
+
+        if not self.model_path.is_file():
+            raise ResultsError(f"{self.model_path} is missing", path=str(self.model_path))
+        try:
+            return load(self.model_path)
+        except FiberscopeError as error:
+            raise ResultsError(f"{self.model_path} is damaged: {error}", path=str(self.model_path)) from error
+
+    def _data(self) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+        path = self.folder / "data.npz"
+        try:
+            with np.load(io.BytesIO(_read(path)), allow_pickle=False) as arrays:
+                return arrays["x"], arrays["y"] if "y" in arrays.files else None
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise ResultsError(f"{path} is damaged: {error}", path=str(path)) from error
+
+    # ---- chunks
+
+    def write_chunk(self, task: Task, result: ChunkResult) -> None:
+        """Write the files of a chunk; the findings come last and vouch for the others."""
+        contents = {
+            INPUTS: shards.array_to_bytes(task.inputs),
+            CERTIFICATES: shards.certificates_to_bytes(result.certificates),
+        }
+        for part, data in contents.items():
+            _write(self.path(part, result.chunk), data)
+        siblings = {part: shards.sha256(data) for part, data in contents.items()}
+        _write(self.path(PREIMAGES, result.chunk), shards.findings_to_bytes(result.findings, siblings))
+
+    def read_chunk(self, manifest: Manifest, chunk: Chunk) -> ChunkData:
+        """Read the files of a chunk. A missing file of certificates reads as one without certificates.
+
+        Raises:
+            ResultsError: a file is missing or cannot be read, or holds the findings of something else.
+        """
+        paths = {part: self.path(part, chunk) for part in _SUFFIX}
+        data = {part: _read(path) for part, path in paths.items() if part != CERTIFICATES or path.is_file()}
+        findings, siblings = shards.findings_from_bytes(data[PREIMAGES], str(paths[PREIMAGES]))
+        _check_rows(findings, manifest, chunk, str(paths[PREIMAGES]))
+        inputs = shards.array_from_bytes(data[INPUTS], str(paths[INPUTS]))
+        expected = (len(chunk.samples), manifest.network_layers[chunk.layer].inputs)
+        if inputs.shape != expected:
+            path = str(paths[INPUTS])
+            raise ResultsError(f"{path} is damaged: shape {inputs.shape} instead of {expected}", path=path)
+        certificates = {}
+        if CERTIFICATES in data:
+            certificates = shards.certificates_from_bytes(data[CERTIFICATES], str(paths[CERTIFICATES]))
+        recorded = dict.fromkeys((INPUTS, CERTIFICATES), "") | siblings | manifest.shards.get(chunk.name, {})
+        changed = [
+            str(paths[part]) for part in _SUFFIX if part in recorded and recorded[part] != _digest(data.get(part))
+        ]
+        return ChunkData(chunk, findings, certificates, inputs, tuple(changed))
+
+    def is_whole(self, manifest: Manifest, chunk: Chunk) -> bool:
+        """Whether a chunk was written completely and is unchanged since."""
+        if not self.path(PREIMAGES, chunk).is_file():
+            return False
+        try:
+            read = self.read_chunk(manifest, chunk)
+        except ResultsError:
+            return False
+        named = set(read.findings.certificate.tolist()) - {""}
+        return not read.changed and named <= read.certificates.keys()
+
+    def digests(self, chunk: Chunk) -> dict[str, str]:
+        """The SHA-256 of each of a chunk's files."""
+        return {part: shards.sha256(_read(self.path(part, chunk))) for part in _SUFFIX}
+
+    def findings(self, manifest: Manifest) -> FindingsTable:
+        """All findings of the chunks that are there.
+
+        Raises:
+            ResultsError: a file is damaged, or there is none.
+        """
+        parts: list[FindingsTable] = []
+        for chunk in manifest.plan.chunks():
+            path = self.path(PREIMAGES, chunk)
+            if path.is_file():
+                findings, _ = shards.findings_from_bytes(_read(path), str(path))
+                _check_rows(findings, manifest, chunk, str(path))
+                parts.append(findings)
+        if not parts:
+            path = str(self.folder)
+            raise ResultsError(f"{path} holds no findings yet; continue the audit with --resume", path=path)
+        columns = FindingsTable.__dataclass_fields__
+        return FindingsTable(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns})
+
+    def remove_leftovers(self) -> int:
+        """Remove the temporary files of a run that was killed; returns how many there were."""
+        leftovers = list(_temporary_files(self.folder))
+        for path in leftovers:
+            path.unlink(missing_ok=True)
+        return len(leftovers)
+
+
+def _check_rows(findings: FindingsTable, manifest: Manifest, chunk: Chunk, path: str) -> None:
+    rows = list(zip(findings.sample.tolist(), findings.domain.tolist(), strict=True))
+    if rows != manifest.plan.rows(chunk) or (findings.layer != chunk.layer).any():
+        raise ResultsError(f"{path} is damaged: its rows are not the samples and domains of this chunk", path=path)
+
+
+def _digest(data: bytes | None) -> str:
+    return "missing" if data is None else shards.sha256(data)
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        message = f"cannot read {folder}: {error.strerror}; choose another folder"
+        raise ResultsError(message, path=str(folder)) from error
+
+
+def _may_precede_manifest(path: Path) -> bool:
+    return path.name in _BEFORE_THE_MANIFEST or _is_temporary(path)
+
+
+def _is_temporary(path: Path) -> bool:
+    return path.name.startswith(".") and ".part" in path.suffixes
+
+
+def _temporary_files(folder: Path) -> Iterator[Path]:
+    for place in (folder, *(folder / part for part in _SUFFIX)):
+        yield from (path for path in _listed(place) if _is_temporary(path))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ResultsError(f"cannot read {path}: {error.strerror}", path=str(path)) from error
+
+
+def _write(path: Path, data: bytes) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+__all__ = ["CERTIFICATES", "INPUTS", "PREIMAGES", "ChunkData", "Results"]

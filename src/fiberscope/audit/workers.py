@@ -1,0 +1,123 @@
+"""Spreading work over several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
+from itertools import islice
+from multiprocessing.connection import wait as wait_for_any
+from typing import Any, TypeVar
+
+from fiberscope.audit.plan import Plan
+from fiberscope.errors import ResultsError
+from fiberscope.network.network import Network
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+LARGE_WORK = 1e8
+"""Verdicts times weights from which starting processes costs less than it saves: some seconds of work."""
+
+_LEAST_WEIGHTS = 50_000
+"""A verdict about a smaller layer takes as long as one about a layer of this size."""
+
+_WAITING_PER_WORKER = 2
+"""Tasks handed out ahead of each worker, so that none idles and few are held in memory."""
+
+
+def cores() -> int:
+    """The number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def sensible_workers(network: Network, plan: Plan) -> int:
+    """One process per core where the work is large, otherwise one."""
+    layers = network.relu_layers
+    weights = {i: max(layers[i].inputs * layers[i].outputs, _LEAST_WEIGHTS) for i in plan.layers}
+    work = sum(weights[i] * plan.samples * len(plan.domains(i)) for i in plan.layers)
+    chunks = sum(1 for _ in plan.chunks())
+    return min(cores(), chunks) if work >= LARGE_WORK else 1
+
+
+def spread(function: Callable[[Any], R], tasks: Iterable[T], workers: int) -> Iterator[tuple[T, R]]:
+    """Call a function on many tasks, in this process or in several.
+
+    Args:
+        function: what to do; with several processes, something that can be pickled.
+        tasks: its arguments.
+        workers: the number of processes; 1 means this one.
+
+    Yields:
+        Each task with its result, in the order in which they are finished.
+
+    Raises:
+        ResultsError: a process died.
+    """
+    if workers == 1:
+        for task in tasks:
+            yield task, function(task)
+        return
+    bystanders = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_become_worker)
+    try:
+        yield from _bounded(pool, function, iter(tasks), ahead=_WAITING_PER_WORKER * workers)
+    except BrokenProcessPool as error:
+        raise ResultsError(
+            "a worker process ended unexpectedly, perhaps for lack of memory; an audit is continued with --resume, "
+            "perhaps with fewer --workers"
+        ) from error
+    except BaseException:
+        for child in set(multiprocessing.active_children()) - bystanders:
+            child.terminate()  # a task can take minutes, and whoever interrupts wants to stop now
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _bounded(
+    pool: ProcessPoolExecutor, function: Callable[[Any], R], tasks: Iterator[T], ahead: int
+) -> Iterator[tuple[T, R]]:
+    waiting: dict[Future[R], T] = {}
+    while True:
+        for task in islice(tasks, ahead - len(waiting)):
+            waiting[pool.submit(function, task)] = task
+        if not waiting:
+            return
+        finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
+        for future in finished:
+            yield waiting.pop(future), future.result()
+
+
+def _become_worker() -> None:
+    """Leave Ctrl-C to the parent, and end with it even if it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait_for_any([sentinel])
+    os._exit(1)
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """A context in which linear algebra uses one thread, whatever the machine has.
+
+    With several, results would depend on their number in the last digits, and processes would fight for cores.
+    """
+    from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
+
+    limits: AbstractContextManager[object] = threadpool_limits(1)
+    return limits
+
+
+__all__ = ["LARGE_WORK", "cores", "one_thread", "sensible_workers", "spread"]

@@ -1,0 +1,325 @@
+"""The command line: parse, call, print, exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
+from cyclopts.config import Toml
+
+from fiberscope import __version__
+from fiberscope.errors import FiberscopeError, InputError, ResultsError
+
+if TYPE_CHECKING:  # these load solvers or torch, which nobody who asks for help wants to wait for
+    from fiberscope.audit.job import Job, Options
+    from fiberscope.audit.store import Results
+    from fiberscope.audit.subject import Subject
+    from fiberscope.audit.verify import ChunkVerification
+    from fiberscope.report.progress import Progress
+
+FINE, FAILED, ERROR = 0, 1, 2
+"""The exit statuses: all well; a certificate does not prove its verdict; something went wrong."""
+
+_SHOWN_FAILURES = 20
+_PLAIN_WIDTH = 120
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: the arguments; None for those of the process.
+
+    Returns:
+        The exit status: 0 fine, 1 a certificate fails, 2 an error.
+    """
+    tokens = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = build_app(_config_file(tokens))(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _error(_usage(error))
+    except FiberscopeError as error:
+        return _error(str(error))
+    except KeyboardInterrupt as interrupt:
+        return _error(str(interrupt) or "interrupted")
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ERROR
+    except Exception:
+        traceback.print_exc()
+        return _error("this is a defect in fiberscope; please report it with the lines above")
+    return status if isinstance(status, int) else FINE
+
+
+def build_app(config: Path | None = None) -> App:
+    """The commands and their options.
+
+    Args:
+        config: a TOML file with options, which the command line overrides.
+    """
+    source = () if config is None else (Toml(config, must_exist=True, use_commands_as_keys=False),)
+    app = App(
+        name="fiberscope",
+        help="Which inputs does each ReLU layer of a network mix up, and which can be recovered?",
+        version=f"fiberscope {__version__}",
+        help_format="plaintext",
+        result_action="return_value",
+        config=source,
+    )
+    for command in (audit, verify, report):
+        app.command(command)
+    return app
+
+
+def audit(
+    model: Path | None = None,
+    data: str | None = None,
+    /,
+    *,
+    out: Annotated[Path, Parameter(name="--out")],
+    domain: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    layers: str | None = None,
+    samples: int | None = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    workers: int | None = None,
+    config: Path | None = None,
+) -> int:
+    """Decide and prove, for every ReLU layer and sample, which inputs the layer mixes up.
+
+    With neither MODEL nor DATA: the built-in demo, a real network trained on real digits.
+
+    Args:
+        model: the network, a file written by Network.save (.safetensors).
+        data: the samples: .npz (arrays x, optional y), .npy, IDX (.gz too), a folder of images, or a name: mnist,
+            mnist-5k, fashion-mnist, cifar10.
+        out: the folder for the results.
+        domain: LOW,HIGH: bounds of every input coordinate; the first layer is judged within them as well as without.
+        layers: positions of the ReLU layers to audit, such as 0,2; all by default.
+        samples: audit the first so many samples; all by default.
+        resume: continue the audit that the folder holds, computing nothing twice.
+        workers: number of processes; by default one per core where the work is large.
+        config: a TOML file with these options; the command line overrides it.
+    """
+    del config  # read before the options were parsed
+    _require_both(model, data)
+    box = (0.0, 1.0) if model is None and domain is None else _parse_domain(domain)
+    positions = _parse_layers(layers)
+    from fiberscope.audit.job import Options, build_job, check_options, open_folder
+    from fiberscope.report.progress import progress_on
+
+    options = Options(positions, samples, box, workers, resume)
+    check_options(options)
+    results, continued = open_folder(out, resume=resume)
+    with progress_on(sys.stderr) as progress:
+        if model is None or data is None:
+            subject = _demo_subject(results, options, progress, continued=continued)
+        else:
+            subject = _given_subject(model, data, options)
+        job = build_job(results, subject, options)
+        _run(job, progress)
+    return _print_report(results)
+
+
+def verify(
+    folder: Annotated[Path, Parameter(name="DIR")], /, *, exact: Annotated[bool, Parameter(negative="")] = False
+) -> int:
+    """Check every certificate of an audit again, from the model and the results alone.
+
+    Exit status 0 if all verdicts are proved, 1 if one is not, 2 if the folder is damaged or holds something else.
+
+    Args:
+        folder: the folder of the results.
+        exact: use rational arithmetic only; slower.
+    """
+    from fiberscope.audit.store import Results
+    from fiberscope.audit.verify import verify_results
+    from fiberscope.report.progress import progress_on
+
+    results = Results(folder)
+    total = sum(1 for _ in results.manifest().plan.chunks())
+    checked: list[ChunkVerification] = []
+    with progress_on(sys.stderr) as progress:
+        for chunk in verify_results(results, exact=exact):
+            checked.append(chunk)
+            progress.show("verifying", len(checked), total)
+    if _print_verification(checked):
+        return FAILED
+    changed = [path for chunk in checked for path in chunk.changed]
+    if changed:
+        names = ", ".join(changed[:3])
+        raise ResultsError(
+            f"every certificate holds, but files are not as the audit wrote them: {names}", path=changed[0]
+        )
+    return FINE
+
+
+def _print_verification(checked: Sequence[ChunkVerification]) -> int:
+    """Say what was proved and what was not; returns the number of verdicts that were not."""
+    failures = sorted(
+        (failure for chunk in checked for failure in chunk.failures),
+        key=lambda failure: (failure.finding.layer, failure.finding.sample, failure.finding.domain),
+    )
+    for failure in failures[:_SHOWN_FAILURES]:
+        f = failure.finding
+        print(f"not proved: layer {f.layer}, sample {f.sample}, {f.domain}: {f.kind}: {failure.reason}")
+    if len(failures) > _SHOWN_FAILURES:
+        print(f"and {len(failures) - _SHOWN_FAILURES} more")
+    proved, undecided = sum(chunk.proved for chunk in checked), sum(chunk.undecided for chunk in checked)
+    print(f"{proved} verdicts proved, {len(failures)} not proved, {undecided} undecided")
+    return len(failures)
+
+
+def report(folder: Annotated[Path, Parameter(name="DIR")], /) -> int:
+    """Write DIR/report.html again from the results.
+
+    Args:
+        folder: the folder of the results.
+    """
+    from fiberscope.audit.store import Results
+
+    return _print_report(Results(folder))
+
+
+def _require_both(model: Path | None, data: str | None) -> None:
+    if model is not None and data is None:
+        raise InputError("audit", expected="both MODEL and DATA, or neither for the built-in demo", got="MODEL alone")
+
+
+def _parse_domain(text: str | None) -> tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError("--domain", expected="two numbers LOW,HIGH such as 0,1", got=repr(text)) from None
+    if not (low <= high and abs(low) < float("inf") and abs(high) < float("inf")):
+        raise InputError("--domain", expected="LOW,HIGH with LOW at most HIGH, both finite", got=repr(text))
+    return low, high
+
+
+def _parse_layers(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError("--layers", expected="positions separated by commas, such as 0,2", got=repr(text)) from None
+
+
+def _given_subject(model: Path, data: str, options: Options) -> Subject:
+    from fiberscope.audit.job import build_subject
+    from fiberscope.paper.datasets import load_data
+    from fiberscope.readers.files import load
+
+    network, samples = load(model), load_data(data)
+    words = {"model_name": model.name, "data_name": samples.name, "data_description": samples.description}
+    return build_subject(network, samples.x, samples.y, options, **words)
+
+
+def _demo_subject(results: Results, options: Options, progress: Progress, *, continued: bool) -> Subject:
+    """The demo's network and digits: from the folder if they are there, otherwise trained now."""
+    from dataclasses import replace
+
+    from fiberscope.audit.job import build_subject
+
+    if continued:  # training again would give another network on another machine
+        return replace(results.subject(), demo=True)
+    from fiberscope.paper.demo import train
+
+    demo = train(on_epoch=lambda epoch, epochs, _: progress.show("training the demo, epochs", epoch, epochs))
+    words: dict[str, Any] = {
+        "model_name": "the built-in demo",
+        "data_name": demo.test.name,
+        "data_description": demo.test.description,
+        "demo": True,
+        "training": f"{demo.description} Training took {demo.seconds:.0f} s.",
+    }
+    return build_subject(demo.network, demo.test.x, demo.test.y, options, **words)
+
+
+def _run(job: Job, progress: Progress) -> None:
+    written, total = len(job.done), job.chunks
+    task = f"judging {job.subject.samples} samples, chunks"
+    progress.show(task, written, total)
+    try:
+        for _ in job.run():
+            written += 1
+            progress.show(task, written, total)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted: {written} of {total} chunks are written; continue with the same command and --resume"
+        ) from None
+
+
+def _print_report(results: Results) -> int:
+    """Write the page and print the table."""
+    from rich.console import Console
+
+    from fiberscope.report.html import write_report
+    from fiberscope.report.summary import summarise, summary_table
+
+    write_report(results)
+    manifest = results.manifest()
+    summaries = summarise(manifest, results.findings(manifest))
+    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+    console.print(summary_table(summaries))
+    for line in closing_lines(summaries):
+        print(line)
+    if manifest.training:
+        print(manifest.training)
+    print(f"report: {results.report_path}")
+    return FINE
+
+
+def closing_lines(summaries: Any) -> list[str]:
+    """What the table means, in words."""
+    from fiberscope.preimage.kind import Kind
+
+    findings = sum(summary.samples for summary in summaries)
+    undecided = sum(summary.counts[Kind.UNDECIDED] for summary in summaries)
+    lines = [
+        "singleton: the layer's input can be recovered; bounded: up to a limited ambiguity; "
+        "unbounded: the layer is blind to arbitrarily large changes."
+    ]
+    if undecided:
+        lines.append(f"{undecided} of {findings} verdicts are undecided; the report lists the reasons.")
+    else:
+        lines.append(f"All {findings} verdicts are proved.")
+    return lines
+
+
+def _config_file(tokens: Sequence[str]) -> Path | None:
+    """The value of ``--config``, which must be known before the other options can be parsed."""
+    for position, token in enumerate(tokens):
+        if token.startswith("--config="):
+            return _existing(Path(token.removeprefix("--config=")))
+        if token == "--config" and position + 1 < len(tokens):
+            return _existing(Path(tokens[position + 1]))
+    return None
+
+
+def _existing(config: Path) -> Path:
+    if not config.is_file():
+        raise InputError("--config", expected="a TOML file", got=f"{str(config)!r}, which is not a file")
+    return config
+
+
+def _usage(error: CycloptsError) -> str:
+    command = " ".join(error.command_chain or ())
+    message = str(error).rstrip(".")
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        message = f"{command}: {error.argument.name} is missing, or has no value"
+    return f"{message}; see fiberscope {command} --help".replace("  ", " ")
+
+
+def _error(message: str) -> int:
+    print(f"fiberscope: error: {' '.join(message.split())}", file=sys.stderr)
+    return ERROR
+
+
+__all__ = ["build_app", "main"]

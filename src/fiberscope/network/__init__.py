@@ -1,0 +1,1 @@
+"""Networks, their layers, and the domains that inputs come from."""

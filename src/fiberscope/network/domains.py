@@ -1,0 +1,180 @@
+"""Domains: the polyhedra that a layer's inputs are known to lie in [Remark 3]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from fiberscope.errors import InputError
+from fiberscope.network.arrays import FloatArray, as_float64
+
+
+@dataclass(frozen=True)
+class Polyhedron:
+    """A domain written out for inputs of dimension n: ``low <= x <= high`` and ``G x <= h``.
+
+    Attributes:
+        low: (n,) lower bounds, -inf where there is none.
+        high: (n,) upper bounds, +inf where there is none.
+        G: (g, n) rows of further half-spaces; g may be 0.
+        h: (g,) their right-hand sides.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    G: FloatArray
+    h: FloatArray
+
+    @property
+    def dimension(self) -> int:
+        """The number of input coordinates n."""
+        return self.low.shape[0]
+
+    @property
+    def is_box_bounded(self) -> bool:
+        """Whether every coordinate has a finite lower and a finite upper bound."""
+        return bool(np.isfinite(self.low).all() and np.isfinite(self.high).all())
+
+
+@runtime_checkable
+class Domain(Protocol):
+    """Anything that can write itself out as a polyhedron in n coordinates."""
+
+    def polyhedron(self, n: int) -> Polyhedron:
+        """Write the domain out for inputs of dimension ``n``; InputError if it has another dimension."""
+        ...
+
+
+class _Intersecting:
+    """Gives every domain the operator ``d1 & d2``."""
+
+    def __and__(self, other: Domain) -> Intersection:
+        return Intersection((self, other))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class Box(_Intersecting):
+    """The box ``low <= x <= high``, coordinate by coordinate.
+
+    Args:
+        low: a number for all coordinates, or (n,); -inf for no bound.
+        high: a number for all coordinates, or (n,); +inf for no bound.
+
+    Raises:
+        InputError: NaN, ``low > high`` somewhere, or shapes that do not agree.
+    """
+
+    low: Any
+    high: Any
+
+    def __post_init__(self) -> None:
+        bounds = [
+            as_float64(bound, f"Box {name}", finite=False) for name, bound in (("low", self.low), ("high", self.high))
+        ]
+        for name, bound in zip(("low", "high"), bounds, strict=True):
+            if np.isnan(bound).any() or bound.ndim > 1:
+                raise InputError(
+                    f"Box {name}",
+                    expected="a number or a vector without NaN",
+                    got=f"shape {bound.shape}" if bound.ndim > 1 else "NaN",
+                )
+        low, high = bounds
+        if low.ndim == high.ndim == 1 and low.shape != high.shape:
+            raise InputError("Box", expected="low and high of one length", got=f"{low.shape[0]} and {high.shape[0]}")
+        if (low > high).any() or (low == np.inf).any() or (high == -np.inf).any():
+            raise InputError(
+                "Box", expected="low <= high in every coordinate", got="low > high", hint="swap the two bounds"
+            )
+        object.__setattr__(self, "low", low)
+        object.__setattr__(self, "high", high)
+
+    def polyhedron(self, n: int) -> Polyhedron:
+        """Write the box out for inputs of dimension ``n``."""
+        low, high = (_broadcast(bound, n, f"Box {name}") for name, bound in (("low", self.low), ("high", self.high)))
+        return Polyhedron(low, high, np.zeros((0, n)), np.zeros(0))
+
+
+@dataclass(frozen=True)
+class NonNegative(_Intersecting):
+    """The nonnegative orthant ``x >= 0``: where the inputs of every layer behind a ReLU lie."""
+
+    def polyhedron(self, n: int) -> Polyhedron:
+        """Write the orthant out for inputs of dimension ``n``."""
+        return Polyhedron(np.zeros(n), np.full(n, np.inf), np.zeros((0, n)), np.zeros(0))
+
+
+@dataclass(frozen=True, eq=False)
+class HalfSpaces(_Intersecting):
+    """The polyhedron ``G x <= h``.
+
+    Args:
+        G: (g, n) rows, finite.
+        h: (g,) right-hand sides, finite.
+
+    Raises:
+        InputError: wrong shapes, NaN or infinities.
+    """
+
+    G: Any
+    h: Any
+
+    def __post_init__(self) -> None:
+        G = as_float64(self.G, "HalfSpaces G", shape=(None, None))
+        object.__setattr__(self, "G", G)
+        object.__setattr__(self, "h", as_float64(self.h, "HalfSpaces h", shape=(G.shape[0],)))
+
+    def polyhedron(self, n: int) -> Polyhedron:
+        """Write the half-spaces out; their rows must have ``n`` entries."""
+        if self.G.shape[1] != n:
+            raise InputError(
+                "HalfSpaces G", expected=f"rows of {n} entries, as the layer's input", got=f"{self.G.shape[1]}"
+            )
+        return Polyhedron(np.full(n, -np.inf), np.full(n, np.inf), self.G, self.h)
+
+
+@dataclass(frozen=True, eq=False)
+class Intersection(_Intersecting):
+    """The points that lie in all of several domains; written ``d1 & d2``."""
+
+    parts: tuple[Domain, ...]
+
+    def polyhedron(self, n: int) -> Polyhedron:
+        """Write the intersection out: the tighter bounds, and all half-spaces."""
+        parts = [part.polyhedron(n) for part in self.parts]
+        return Polyhedron(
+            np.max([part.low for part in parts], axis=0),
+            np.min([part.high for part in parts], axis=0),
+            np.concatenate([part.G for part in parts]),
+            np.concatenate([part.h for part in parts]),
+        )
+
+
+def whole_space(n: int) -> Polyhedron:
+    """All of R^n: the polyhedron without constraints."""
+    return Polyhedron(np.full(n, -np.inf), np.full(n, np.inf), np.zeros((0, n)), np.zeros(0))
+
+
+def written_out(domain: Domain | None, n: int) -> Polyhedron:
+    """The polyhedron of ``domain`` in n coordinates; None is all of R^n."""
+    if domain is None:
+        return whole_space(n)
+    if not isinstance(domain, Domain):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(
+            "domain",
+            expected="Box, NonNegative, HalfSpaces, an intersection of them, or None",
+            got=type(domain).__name__,
+        )
+    return domain.polyhedron(n)
+
+
+def _broadcast(bound: FloatArray, n: int, what: str) -> FloatArray:
+    if bound.ndim == 1 and bound.shape[0] != n:
+        raise InputError(
+            what, expected=f"a number or {n} numbers, as the layer's input", got=f"{bound.shape[0]} numbers"
+        )
+    return np.broadcast_to(bound, (n,)).copy()
+
+
+__all__ = ["Box", "Domain", "HalfSpaces", "Intersection", "NonNegative", "Polyhedron", "whole_space", "written_out"]

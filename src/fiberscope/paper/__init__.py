@@ -1,0 +1,1 @@
+"""What the paper's experiments need: architectures, training, and data sets."""

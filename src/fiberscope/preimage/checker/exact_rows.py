@@ -1,0 +1,153 @@
+"""The rows of a mixed system as integers: all stored numbers times one power of two."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from flint import fmpz, fmpz_mat, nmod_mat
+
+from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.preimage.certificate import Rational
+from fiberscope.preimage.checker.statement import NotProvedError, Statement
+
+PRIME = 2**61 - 1
+
+
+class ExactVector:
+    """A vector of rational numbers: an integer column and a positive common denominator."""
+
+    __slots__ = ("column", "denominator")
+
+    def __init__(self, column: fmpz_mat, denominator: fmpz) -> None:
+        self.column = column
+        self.denominator = denominator
+
+    @classmethod
+    def of(cls, vector: FloatArray | Rational) -> ExactVector:
+        """The exact value of a float or rational vector."""
+        if isinstance(vector, Rational):
+            return cls(fmpz_mat([[v] for v in vector.numerators]), fmpz(vector.denominator))
+        scale = _lowest_exponent(vector)
+        integers = _integers(vector, scale)
+        if scale > 0:
+            return cls(fmpz_mat([[v << scale] for v in integers]), fmpz(1))
+        return cls(fmpz_mat([[v] for v in integers]), fmpz(1 << -scale))
+
+    def is_zero(self) -> bool:
+        """Whether every entry is zero."""
+        return self.column.is_zero()
+
+
+class ExactRows:
+    """Coefficients and right-hand sides of a statement's rows, multiplied by ``2**-scale``."""
+
+    def __init__(self, statement: Statement) -> None:
+        self.statement = statement
+        domain = statement.domain
+        finite = [v[np.isfinite(v)] for v in (domain.low, domain.high)]
+        known = [statement.A.ravel(), statement.b, domain.G.ravel(), domain.h, *finite]
+        if statement.y is not None:
+            known.append(statement.y)
+        # at most 0, so that the entries +-1 of the coordinate rows are integers as well
+        self.scale = min(0, *(_lowest_exponent(values) for values in known))
+
+    @cached_property
+    def layer(self) -> fmpz_mat:
+        """The integer weight matrix (m, n)."""
+        return self._matrix(self.statement.A)
+
+    @cached_property
+    def half_spaces(self) -> fmpz_mat:
+        """The integer half-space rows (g, n)."""
+        return self._matrix(self.statement.domain.G)
+
+    def matrix(self, numbers: IntArray) -> fmpz_mat:
+        """The integer rows with these numbers, shape (q, n)."""
+        return self._matrix(self.statement.rows(numbers))
+
+    def right_hand_sides(self, numbers: IntArray) -> list[fmpz]:
+        """The integer right-hand sides of the rows with these numbers."""
+        first, second = (_integers(part, self.scale) for part in self.statement.right_hand_sides(numbers))
+        return [fmpz(p + q) for p, q in zip(first, second, strict=True)]
+
+    def slopes(self, numbers: IntArray, d: ExactVector) -> list[fmpz]:
+        """``a_i d`` times a positive number that is the same for all rows."""
+        s, m, n = self.statement, self.statement.m, self.statement.n
+        entries = d.column.entries()
+        unit = fmpz(1 << -self.scale)
+        layer = (self.layer * d.column).entries() if (numbers < m).any() else []
+        half = (self.half_spaces * d.column).entries() if len(s.domain.h) else []
+
+        def slope(number: int) -> fmpz:
+            if number < m:
+                return layer[number]
+            if number < m + n:
+                return -entries[number - m] * unit
+            if number < m + 2 * n:
+                return entries[number - m - n] * unit
+            return half[number - m - 2 * n]
+
+        return [slope(int(number)) for number in numbers]
+
+    def excesses(self, numbers: IntArray, x: ExactVector) -> list[fmpz]:
+        """``a_i x`` minus the right-hand side, times a positive number that is the same for all rows."""
+        slopes, sides = self.slopes(numbers, x), self.right_hand_sides(numbers)
+        return [slope - side * x.denominator for slope, side in zip(slopes, sides, strict=True)]
+
+    def _matrix(self, rows: FloatArray) -> fmpz_mat:
+        q, n = rows.shape
+        return fmpz_mat(q, n, _integers(rows.ravel(), self.scale))
+
+
+def nearest_solution(M: fmpz_mat, v: ExactVector, sides: list[fmpz] | None = None) -> ExactVector:
+    """The exact solution of ``M x = sides`` (0 if not given) that is nearest to v, by projection onto independent rows of M.
+
+    Raises:
+        NotProvedError: there is none.
+    """
+    target = fmpz_mat(M.nrows(), 1, [0] * M.nrows() if sides is None else [s * v.denominator for s in sides])
+    residual = M * v.column - target
+    if residual.is_zero():
+        return v
+    chosen = independent_rows(M)
+    R = fmpz_mat([[M[i, j] for j in range(M.ncols())] for i in chosen])
+    z = (R * R.transpose()).solve(fmpz_mat([[residual[i, 0]] for i in chosen]))
+    numerator, denominator = z.numer_denom()
+    column = v.column * denominator - R.transpose() * numerator
+    if not (M * column - target * denominator).is_zero():
+        raise NotProvedError("the equalities have no exact solution near the certificate's vector")
+    return ExactVector(column, v.denominator * denominator)
+
+
+def independent_rows(M: fmpz_mat) -> list[int]:
+    """Rows that are independent modulo a prime, hence independent; at least one must be nonzero there."""
+    reduced, rank = nmod_mat(M.transpose(), PRIME).rref()
+    if rank == 0:
+        raise NotProvedError("all rows vanish modulo the prime")
+    pivots: list[int] = []
+    column = 0
+    for row in range(rank):
+        while int(reduced[row, column]) == 0:
+            column += 1
+        pivots.append(column)
+    return pivots
+
+
+def _lowest_exponent(values: FloatArray) -> int:
+    """The largest e for which every value is an integer times 2**e (0 where all values are 0)."""
+    nonzero = values[values != 0]
+    if nonzero.size == 0:
+        return 0
+    mantissa, exponent = np.frexp(nonzero)
+    whole = np.abs(mantissa * 2.0**53).astype(np.int64)
+    _, trailing = np.frexp((whole & -whole).astype(np.float64))
+    return int(np.min(exponent - 53 + trailing - 1))
+
+
+def _integers(values: FloatArray, scale: int) -> list[int]:
+    """The integers ``values * 2**-scale``; scale must not be above the lowest exponent."""
+    mantissa, exponent = np.frexp(values)
+    whole = (mantissa * 2.0**53).astype(np.int64).tolist()
+    shift = np.where(values == 0, 0, exponent - 53 - scale).tolist()
+    return [w << s if s >= 0 else w >> -s for w, s in zip(whole, shift, strict=True)]

@@ -1,0 +1,285 @@
+"""The float64 checker: proves a statement with rigorous error bounds, or says that it does not.
+
+The one argument behind it: let B have independent rows that span the equality rows, ``s < sigma_min(B)`` and ``r >= |B v|``. Then an exact
+solution of ``B v* = 0`` lies within ``rho = r / s`` of v, and whatever holds with more room than rho holds for v*. The same for multipliers,
+with B^T, where B has full column rank.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import fsum
+
+import numpy as np
+
+from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Multipliers, NegativeOutput, Rational
+from fiberscope.preimage.checker.independence import Grouping, group_rows, row_exponents, singular_values_exceed
+from fiberscope.preimage.checker.pattern import positive_and_tight
+from fiberscope.preimage.checker.rounding import (
+    SMALLEST_NORMAL,
+    norm_above,
+    norm_below,
+    product_error,
+    relative_error,
+    row_norms_above,
+)
+from fiberscope.preimage.checker.statement import (
+    NotProvedError,
+    Statement,
+    check_negative_output,
+    read_direction,
+    read_multipliers,
+    read_vector,
+)
+from fiberscope.preimage.kind import Kind
+
+NO_ROWS = np.zeros(0, dtype=np.int64)
+ROUNDING = 1.0 + 2.0**-45
+"""Covers the few roundings of a scalar bound that is computed from bounds."""
+
+
+def check(statement: Statement, certificate: Certificate) -> None:
+    """Return if the certificate proves the statement in float64.
+
+    Raises:
+        NotProvedError: the proof does not close; the message says where.
+    """
+    if statement.kind == Kind.EMPTY:
+        _check_empty(statement, certificate)
+    elif statement.x is not None:
+        positive, tight = positive_and_tight(statement)
+        _check_at_input(statement, certificate, positive, tight)
+    else:
+        _check_at_point(statement, certificate)
+
+
+def _check_at_input(statement: Statement, certificate: Certificate, positive: IntArray, tight: IntArray) -> None:
+    implicit = NO_ROWS
+    if certificate.implicit is not None:
+        multipliers = read_multipliers(certificate.implicit, tight, positive)
+        implicit = np.setdiff1d(multipliers.rows, positive)
+        rank = _check_relation(statement, positive, multipliers)
+        if rank == statement.n:
+            _check_dimension(statement, rank)
+            return
+    equalities = np.concatenate([positive, implicit])
+    basis = _Basis.of(statement, equalities)
+    others = np.setdiff1d(tight, implicit)
+    needed = 0.0
+    if len(others) and statement.dimension > 0:
+        direction = read_direction(certificate.interior, statement.n, NO_ROWS, equalities)
+        needed = _needed_for_direction(statement, basis, direction, others, strict=True)
+    _check_dimension(statement, basis.proved_rank(needed))
+    if statement.kind != Kind.SINGLETON:
+        _check_recession(statement, certificate, positive)
+
+
+def _check_at_point(statement: Statement, certificate: Certificate) -> None:
+    y = statement.y
+    assert y is not None
+    if (y < 0).any():
+        raise NotProvedError("y has a negative entry, so its preimage is empty")
+    if certificate.implicit is not None:
+        raise NotProvedError("implicit equalities of a preimage given by y need exact arithmetic")
+    positive = np.flatnonzero(y > 0)
+    x = _float_vector(certificate.point, statement.n)
+    # no grouping: parallel rows of P would need right-hand sides that agree exactly
+    basis = _Basis(statement.rows(positive), statement.n)
+    inequalities = statement.inequalities(positive)
+    with np.errstate(all="ignore"):
+        residual, residual_error = _affine(statement, positive, x)
+        value, error = _affine(statement, inequalities, x)
+        r = basis.scaled_norm(np.abs(residual) + residual_error)
+        _, _, norms = _slopes(statement, inequalities, x)
+        slack = -value - error  # a zero row with slack stays strict wherever the point moves: its room is infinite
+        room = np.min(slack / norms, initial=np.inf)
+        if not (room > 0 and (slack > 0).all()):
+            raise NotProvedError("the point is not strictly inside the inequality rows")
+        needed = _ratio(r, room)
+    rank = basis.proved_rank(needed)
+    if rank < len(positive):
+        raise NotProvedError("more positive rows than input coordinates: that they agree needs exact arithmetic")
+    _check_dimension(statement, rank)
+    if statement.kind != Kind.SINGLETON:
+        _check_recession(statement, certificate, positive)
+
+
+def _check_dimension(statement: Statement, rank: int) -> None:
+    if statement.n - rank != statement.dimension:
+        raise NotProvedError(
+            f"the equalities have rank {rank}, so the dimension is {statement.n - rank}, not {statement.dimension}"
+        )
+
+
+def _check_recession(statement: Statement, certificate: Certificate, positive: IntArray) -> None:
+    part = certificate.recession
+    if statement.kind == Kind.BOUNDED:
+        if isinstance(part, BoundedDomain):
+            if not statement.domain.is_box_bounded:
+                raise NotProvedError("the domain does not bound every coordinate")
+            return
+        multipliers = read_multipliers(part, statement.inequalities(positive), positive)
+        if _check_relation(statement, positive, multipliers) < statement.n:
+            raise NotProvedError("the rows of the multipliers do not span the input space")
+        return
+    inequalities = statement.inequalities(positive)
+    direction = read_direction(part, statement.n, inequalities, positive)
+    basis = _Basis.of(statement, direction.equalities)
+    others = np.setdiff1d(inequalities, direction.equalities)
+    needed = _needed_for_direction(statement, basis, direction, others, strict=False)
+    if needed > 0.0 and basis.proved_rank(needed) != len(basis.rows):
+        raise NotProvedError("the rows that hold the direction leave no direction")
+
+
+def _needed_for_direction(
+    statement: Statement, basis: _Basis, direction: Direction, others: IntArray, *, strict: bool
+) -> float:
+    """The smallest singular value that the basis must exceed for the direction to be one; 0 where it is exact as it stands."""
+    d = _float_vector(direction.values, statement.n)
+    with np.errstate(all="ignore"):
+        value, error, norms = _slopes(statement, others, d)
+        zero_rows = norms == 0.0
+        if strict and zero_rows.any():
+            raise NotProvedError("a zero row is tight: it belongs to the implicit equalities")
+        room = np.min(((-value - error) / norms)[~zero_rows], initial=np.inf)
+        r = basis.residual(d)
+        length = norm_below(d)
+        if not (length > 0 and (room > 0 if strict or r > 0 else room >= 0)):
+            raise NotProvedError("the direction is not feasible with room to spare")
+        return _ratio(r, min(room, length))
+
+
+def _ratio(residual: float, room: float) -> float:
+    """What a smallest singular value must exceed so that ``residual / sigma < room``; 0 only for a residual of 0."""
+    return 0.0 if residual == 0.0 else max(residual / room * ROUNDING, SMALLEST_NORMAL)
+
+
+def _slopes(statement: Statement, numbers: IntArray, d: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """``a_i d``, its error bound, and ``|a_i|`` from above (exactly 0 for zero rows)."""
+    value, norms, exact = statement.products(numbers, d)
+    return value, np.where(exact, 0.0, product_error(norms, norm_above(d), statement.n)), norms
+
+
+def _affine(statement: Statement, numbers: IntArray, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """``a_i x`` minus the right-hand side, and its error bound."""
+    value, norms, _ = statement.products(numbers, x)
+    first, second = statement.right_hand_sides(numbers)
+    return value - first - second, product_error(
+        norms + np.abs(first) + np.abs(second), norm_above(x) + 2.0, statement.n + 2
+    )
+
+
+def _check_relation(statement: Statement, positive: IntArray, multipliers: Multipliers) -> int:
+    """Prove that exact multipliers exist that are positive on the inequality rows; return the proved rank of P and those rows."""
+    values = _float_vector(multipliers.values, len(multipliers.rows))
+    numbers = np.concatenate(
+        [positive, np.setdiff1d(multipliers.rows, positive)]
+    )  # P first: its rows may absorb any correction
+    weights = np.zeros(len(numbers))
+    where = {int(number): k for k, number in enumerate(numbers)}
+    weights[[where[int(number)] for number in multipliers.rows]] = values
+    basis = _Basis.of(statement, numbers)
+    net = basis.net_weights(weights)
+    if not net.any():
+        return basis.proved_rank(0.0)
+    if len(basis.rows) < statement.n:
+        raise NotProvedError("the multipliers leave a residual, and their rows do not span the input space")
+    chosen = basis.grouping.representative
+    inequality = chosen >= len(positive)
+    with np.errstate(all="ignore"):
+        scaled_net = np.ldexp(net, basis.exponents)
+        r = norm_above(basis.rows.T @ scaled_net) + norm_above(basis.rows) * norm_above(scaled_net) * relative_error(
+            len(net)
+        )
+        smallest = np.min(np.ldexp(weights[chosen], basis.exponents)[inequality], initial=np.inf)
+        needed = _ratio(r, smallest)
+    return basis.proved_rank(needed)
+
+
+def _check_empty(statement: Statement, certificate: Certificate) -> None:
+    part, y = certificate.infeasible, statement.y
+    if y is None:
+        raise NotProvedError("a preimage given by x holds x")
+    if isinstance(part, NegativeOutput):
+        check_negative_output(part, y)
+        return
+    positive = np.flatnonzero(y > 0)
+    multipliers = read_multipliers(part, statement.inequalities(positive), positive)
+    values = _float_vector(multipliers.values, len(multipliers.rows))
+    if not statement.domain.is_box_bounded:
+        raise NotProvedError("without a bounded box, emptiness needs exact arithmetic")
+    rows = statement.rows(multipliers.rows)
+    first, second = statement.right_hand_sides(multipliers.rows)
+    with np.errstate(all="ignore"):
+        # any x of the preimage would give values . (rows x) <= values . rhs, but the left side is within `drift` of 0 on the box
+        residual = np.abs(values @ rows) + product_error(row_norms_above(rows.T), norm_above(values), len(values))
+        reach = np.maximum(np.abs(statement.domain.low), np.abs(statement.domain.high))
+        drift = float(residual @ reach) * (1.0 + relative_error(statement.n)) + statement.n * SMALLEST_NORMAL
+        total = float(values @ first + values @ second)
+        size = norm_above(values) * (norm_above(first) + norm_above(second))
+        if not total + size * relative_error(2 * len(values) + 2) + drift * ROUNDING < 0:
+            raise NotProvedError("the right-hand sides do not sum to a clearly negative number")
+
+
+def _float_vector(vector: object, length: int) -> FloatArray:
+    values = read_vector(vector, length)
+    if isinstance(values, Rational):
+        raise NotProvedError("the certificate is rational: it needs the exact checker")
+    return values
+
+
+@dataclass(frozen=True, eq=False)
+class _Basis:
+    """Rows scaled to norms near one, one of each group of parallel rows, zero rows left out."""
+
+    rows: FloatArray
+    n: int
+    grouping: Grouping
+    exponents: IntArray
+
+    def __init__(self, rows: FloatArray, n: int, grouping: Grouping | None = None) -> None:
+        q = len(rows)
+        kept = Grouping(np.arange(q), np.arange(q), np.ones(q)) if grouping is None else grouping
+        chosen = rows[kept.representative]
+        exponents = row_exponents(chosen)
+        object.__setattr__(self, "rows", np.ldexp(chosen, -exponents[:, None]))
+        object.__setattr__(self, "n", n)
+        object.__setattr__(self, "grouping", kept)
+        object.__setattr__(self, "exponents", exponents)
+
+    @classmethod
+    def of(cls, statement: Statement, numbers: IntArray) -> _Basis:
+        rows = statement.rows(numbers)
+        return cls(rows, statement.n, group_rows(rows))
+
+    def proved_rank(self, s: float) -> int:
+        """The rank min(q, n), proved together with ``sigma_min > s``."""
+        if len(self.rows) and not singular_values_exceed(self.rows, s):
+            raise NotProvedError(
+                f"the {len(self.rows)} equality rows are not proved to have rank {min(self.rows.shape)} with smallest singular value above {s:.3g}"
+            )
+        return min(len(self.rows), self.n)
+
+    def scaled_norm(self, values: FloatArray) -> float:
+        """An upper bound on the norm of row values, scaled as the rows are."""
+        return norm_above(np.ldexp(values, -self.exponents))
+
+    def residual(self, d: FloatArray) -> float:
+        """An upper bound on ``|B d|``; exactly 0 where every product is 0."""
+        if not (self.rows[:, d != 0] != 0).any():
+            return 0.0
+        return norm_above(self.rows @ d) + norm_above(product_error(row_norms_above(self.rows), norm_above(d), self.n))
+
+    def net_weights(self, weights: FloatArray) -> FloatArray:
+        """The total weight of each group on its representative, correctly rounded: it is 0 only where the exact total is 0."""
+        net = weights[self.grouping.representative]
+        shared = np.flatnonzero(np.bincount(self.grouping.group[self.grouping.group >= 0], minlength=len(net)) > 1)
+        for g in shared:
+            members = np.flatnonzero(self.grouping.group == g)
+            factor = self.grouping.factor[members]
+            terms = weights[members] * factor
+            if not (terms / factor == weights[members]).all():
+                raise NotProvedError("multipliers of parallel rows differ too much in size to be added exactly")
+            net[g] = fsum(terms)
+        return net

@@ -1,0 +1,53 @@
+"""Float64 arithmetic with rigorous error bounds.
+
+Every bound holds for any order of summation, with or without fused multiply-add, and whether or not subnormal numbers are flushed to zero:
+``|fl(a . v) - a . v| <= gamma_n |a| . |v| + n eta`` with gamma_n = n u / (1 - n u) (Higham, Accuracy and Stability of Numerical
+Algorithms, section 3.1), and ``|a| . |v| <= |a|_2 |v|_2``. ``2 (n + c) u`` stands for gamma_n together with the rounding of the bound itself.
+Overflow gives inf or NaN; callers accept a bound only where a comparison is *true*, which NaN never makes it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fiberscope.network.arrays import FloatArray
+
+UNIT_ROUNDOFF = 2.0**-53
+SMALLEST_NORMAL = 2.0**-1022
+LONGEST = 2**40
+"""Sums of more terms are refused: 2 (n + c) u would no longer dominate gamma_n."""
+
+
+def relative_error(terms: int) -> float:
+    """A bound on the relative error of a sum of ``terms`` products, relative to the sum of their absolute values."""
+    if terms > LONGEST:
+        return np.inf
+    return 2.0 * (terms + 8) * UNIT_ROUNDOFF
+
+
+def norm_above(v: FloatArray) -> float:
+    """An upper bound on the Euclidean (for a matrix: Frobenius) norm."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        computed = float(np.sqrt(np.sum(np.square(v))))
+    # squares below the smallest normal number may vanish: each hides at most 2**-511 of an entry
+    return computed * (1.0 + relative_error(v.size)) + float(np.sqrt(v.size)) * 2.0**-510
+
+
+def norm_below(v: FloatArray) -> float:
+    """A lower bound on the Euclidean norm."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        computed = float(np.sqrt(np.sum(np.square(v))))
+    return computed * (1.0 - relative_error(v.size)) if np.isfinite(computed) else 0.0
+
+
+def row_norms_above(rows: FloatArray) -> FloatArray:
+    """Upper bounds on the Euclidean norms of the rows, shape (q,)."""
+    n = rows.shape[1]
+    with np.errstate(over="ignore", invalid="ignore"):
+        computed = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return computed * (1.0 + relative_error(n)) + float(np.sqrt(n)) * 2.0**-510
+
+
+def product_error(row_norms: FloatArray, v_norm: float, terms: int) -> FloatArray:
+    """Bounds on ``|fl(a_i . v) - a_i . v|`` for rows with these norms, shape (q,)."""
+    return row_norms * (v_norm * relative_error(terms)) + 4.0 * (terms + 1) * SMALLEST_NORMAL

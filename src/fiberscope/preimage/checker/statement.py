@@ -1,0 +1,240 @@
+"""What is to be proved, and the strict reading of a certificate that nobody vouches for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.network.domains import Domain, Polyhedron, written_out
+from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.preimage.certificate import Direction, Multipliers, NegativeOutput, Rational
+from fiberscope.preimage.checker.rounding import row_norms_above
+from fiberscope.preimage.kind import Kind
+
+
+class NotProvedError(Exception):
+    """Raised inside a checker where the proof does not close; never leaves ``verify``."""
+
+
+@runtime_checkable
+class Claim(Protocol):
+    """The part of a preimage that a checker reads."""
+
+    @property
+    def layer(self) -> ReLULayer: ...
+    @property
+    def domain(self) -> Domain | None: ...
+    @property
+    def x(self) -> FloatArray | None: ...
+    @property
+    def y(self) -> FloatArray | None: ...
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def dimension(self) -> int | None: ...
+    @property
+    def certificate(self) -> Any: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """``The preimage of this output (given by x or by y) has this kind and this dimension``.
+
+    The rows of the mixed system are numbered as in ``fiberscope.preimage.certificate``.
+    """
+
+    A: FloatArray
+    b: FloatArray
+    domain: Polyhedron
+    x: FloatArray | None
+    y: FloatArray | None
+    kind: Kind
+    dimension: int
+
+    @property
+    def m(self) -> int:
+        """The number of neurons."""
+        return self.A.shape[0]
+
+    @property
+    def n(self) -> int:
+        """The number of input coordinates."""
+        return self.A.shape[1]
+
+    def domain_rows(self) -> IntArray:
+        """The numbers of all rows that the domain has."""
+        m, n = self.m, self.n
+        return np.concatenate(
+            [
+                m + np.flatnonzero(np.isfinite(self.domain.low)),
+                m + n + np.flatnonzero(np.isfinite(self.domain.high)),
+                m + 2 * n + np.arange(len(self.domain.h)),
+            ]
+        )
+
+    def inequalities(self, positive: IntArray) -> IntArray:
+        """The numbers of all inequality rows, given P."""
+        return np.concatenate([np.setdiff1d(np.arange(self.m), positive), self.domain_rows()])
+
+    def rows(self, numbers: IntArray) -> FloatArray:
+        """The coefficient rows with these numbers, shape (len(numbers), n)."""
+        m, n = self.m, self.n
+        out = np.zeros((len(numbers), n))
+        layer, low, high, half = (
+            numbers < m,
+            *((numbers >= start) & (numbers < stop) for start, stop in self._blocks()),
+        )
+        out[layer] = self.A[numbers[layer]]
+        out[low, numbers[low] - m] = -1.0
+        out[high, numbers[high] - m - n] = 1.0
+        out[half] = self.domain.G[numbers[half] - m - 2 * n]
+        return out
+
+    def products(self, numbers: IntArray, v: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray]:
+        """``a_i v`` in float64, upper bounds on ``|a_i|`` (0 for zero rows), and where the product is exact."""
+        m, n = self.m, self.n
+        value, norms, exact = np.zeros(len(numbers)), np.ones(len(numbers)), np.ones(len(numbers), dtype=np.bool_)
+        layer, low, high, half = (
+            numbers < m,
+            *((numbers >= start) & (numbers < stop) for start, stop in self._blocks()),
+        )
+        value[low] = -v[numbers[low] - m]
+        value[high] = v[numbers[high] - m - n]
+        for block, rows in ((layer, self.A[numbers[layer]]), (half, self.domain.G[numbers[half] - m - 2 * n])):
+            nonzero = (rows != 0).any(axis=1)
+            value[block] = rows @ v
+            norms[block] = np.where(nonzero, row_norms_above(rows), 0.0)
+            exact[block] = ~nonzero
+        return value, norms, exact
+
+    def right_hand_sides(self, numbers: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Two float vectors whose exact sum is the right-hand side of each row: (y_i or 0, -b_i) on the layer."""
+        m, n = self.m, self.n
+        first, second = np.zeros(len(numbers)), np.zeros(len(numbers))
+        layer, low, high, half = (
+            numbers < m,
+            *((numbers >= start) & (numbers < stop) for start, stop in self._blocks()),
+        )
+        if self.y is not None:
+            first[layer] = self.y[numbers[layer]]
+        second[layer] = -self.b[numbers[layer]]
+        first[low] = -self.domain.low[numbers[low] - m]
+        first[high] = self.domain.high[numbers[high] - m - n]
+        first[half] = self.domain.h[numbers[half] - m - 2 * n]
+        return first, second
+
+    def _blocks(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
+        m, n = self.m, self.n
+        return (m, m + n), (m + n, m + 2 * n), (m + 2 * n, m + 2 * n + len(self.domain.h))
+
+
+def statement_of(claim: Claim) -> Statement:
+    """Read what a preimage claims; NotProvedError where the claim contradicts itself or its certificate."""
+    kind, dimension, certificate = claim.kind, claim.dimension, claim.certificate
+    if kind == Kind.UNDECIDED:
+        raise NotProvedError("the verdict is undecided, so there is nothing to prove")
+    if certificate is None:
+        raise NotProvedError("there is no certificate")
+    if certificate.kind != kind:
+        raise NotProvedError(f"the certificate is about kind {certificate.kind!s}, the verdict says {kind!s}")
+    if not _is_whole_number(dimension) or not _is_whole_number(certificate.dimension):
+        raise NotProvedError("the dimension is not a whole number")
+    if certificate.dimension != dimension:
+        raise NotProvedError(
+            f"the certificate is about dimension {certificate.dimension}, the verdict says {dimension}"
+        )
+    _check_kind_fits_dimension(kind, int(dimension))  # type: ignore[arg-type]
+    if (claim.x is None) == (claim.y is None):
+        raise NotProvedError("exactly one of x and y must be given")
+    A, b = claim.layer.weight, claim.layer.bias
+    x, y = (
+        None if v is None else _vector(v, length, name)
+        for v, length, name in ((claim.x, A.shape[1], "x"), (claim.y, A.shape[0], "y"))
+    )
+    return Statement(A, b, written_out(claim.domain, A.shape[1]), x, y, Kind(kind), int(dimension))  # type: ignore[arg-type]
+
+
+def _check_kind_fits_dimension(kind: Kind, dimension: int) -> None:
+    fits = {
+        Kind.EMPTY: dimension == -1,
+        Kind.SINGLETON: dimension == 0,
+        Kind.BOUNDED: dimension >= 1,
+        Kind.UNBOUNDED: dimension >= 1,
+    }
+    if not fits.get(kind, False):
+        raise NotProvedError(f"a preimage of kind {kind!s} cannot have dimension {dimension}")
+
+
+def read_multipliers(part: Any, allowed: IntArray, free: IntArray) -> Multipliers:
+    """Read multipliers on rows out of ``allowed`` and ``free``; outside ``free`` they must be positive."""
+    if not isinstance(part, Multipliers):
+        raise NotProvedError(f"expected multipliers, got {type(part).__name__}")
+    rows = read_rows(part.rows, np.concatenate([allowed, free]))
+    values = read_vector(part.values, len(rows))
+    signed = np.array(values.numerators, dtype=object) if isinstance(values, Rational) else values
+    if not all(value > 0 for value in signed[~np.isin(rows, free)]):
+        raise NotProvedError("a multiplier on an inequality row is not positive")
+    return Multipliers(rows, values)
+
+
+def read_direction(part: Any, n: int, allowed: IntArray, required: IntArray) -> Direction:
+    """Read a direction whose equality rows lie in ``allowed`` and ``required`` and contain ``required``."""
+    if not isinstance(part, Direction):
+        raise NotProvedError(f"expected a direction, got {type(part).__name__}")
+    equalities = read_rows(part.equalities, np.concatenate([allowed, required]))
+    if not np.isin(required, equalities).all():
+        raise NotProvedError("the direction is not held at zero on all positive rows")
+    return Direction(equalities, read_vector(part.values, n))
+
+
+def check_negative_output(part: NegativeOutput, y: FloatArray) -> None:
+    """A ReLU gives no negative number."""
+    index = part.index
+    if (
+        isinstance(index, bool)
+        or not isinstance(index, int | np.integer)
+        or not 0 <= index < len(y)
+        or not y[index] < 0
+    ):
+        raise NotProvedError("the named output is not negative")
+
+
+def read_rows(rows: Any, allowed: IntArray) -> IntArray:
+    """Read distinct row numbers out of ``allowed``."""
+    array = np.asarray(rows)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise NotProvedError("row numbers must be a vector of integers")
+    array = array.astype(np.int64)
+    if len(np.unique(array)) != len(array):
+        raise NotProvedError("a row is named twice")
+    if not np.isin(array, allowed).all():
+        raise NotProvedError("a row is named that this sample does not have, or that is not of the needed sort")
+    return array
+
+
+def read_vector(vector: Any, length: int) -> FloatArray | Rational:
+    """Read a finite float vector, or a rational one in lowest denominators of the right sign."""
+    if not isinstance(vector, Rational):
+        return _vector(vector, length, "a vector")
+    whole = all(_is_whole_number(v) for v in (*vector.numerators, vector.denominator))
+    if not whole or len(vector.numerators) != length or vector.denominator <= 0:
+        raise NotProvedError(
+            f"a rational vector of length {length} needs that many whole numerators and a positive denominator"
+        )
+    return Rational(tuple(int(v) for v in vector.numerators), int(vector.denominator))
+
+
+def _vector(value: Any, length: int, what: str) -> FloatArray:
+    array = np.asarray(value)
+    if array.dtype != np.float64 or array.shape != (length,):
+        raise NotProvedError(f"{what} must be {length} float64 numbers, got {array.dtype} of shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise NotProvedError(f"{what} holds NaN or infinite numbers")
+    return array
+
+
+def _is_whole_number(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)

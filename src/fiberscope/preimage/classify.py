@@ -1,0 +1,113 @@
+"""Many samples of one layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fiberscope.errors import InputError
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_float64
+from fiberscope.network.domains import Domain, written_out
+from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.preimage.checker import verify
+from fiberscope.preimage.decide import decide_at_input
+from fiberscope.preimage.preimage import Preimage
+
+if TYPE_CHECKING:
+    import pyarrow
+
+UNDECIDED_DIMENSION = -2
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """The preimages of a layer's outputs at N samples, in their order.
+
+    Attributes:
+        preimages: one per sample.
+        positives: (N,) the number of positive outputs.
+    """
+
+    preimages: tuple[Preimage, ...]
+    positives: IntArray
+
+    @property
+    def kind(self) -> NDArray[Any]:
+        """(N,) the kinds, as strings."""
+        return np.array([str(p.kind) for p in self.preimages])
+
+    @property
+    def dimension(self) -> IntArray:
+        """(N,) the dimensions; -2 where undecided."""
+        return np.array(
+            [UNDECIDED_DIMENSION if p.dimension is None else p.dimension for p in self.preimages], dtype=np.int64
+        )
+
+    @property
+    def margin(self) -> FloatArray:
+        """(N,) the margins, in [0, 1]."""
+        return np.array([p.margin for p in self.preimages], dtype=np.float64)
+
+    def __len__(self) -> int:
+        return len(self.preimages)
+
+    def __getitem__(self, index: int) -> Preimage:
+        return self.preimages[index]
+
+    def __iter__(self) -> Iterator[Preimage]:
+        return iter(self.preimages)
+
+    def verify(self, exact: bool = False) -> BoolArray:
+        """(N,) whether each verdict is proved by its certificate; see ``fiberscope.verify``."""
+        return np.array([bool(verify(p, exact=exact)) for p in self.preimages])
+
+    def to_table(self) -> pyarrow.Table:
+        """A table with the columns sample, positives, kind, dimension (null where undecided), margin, reason."""
+        import pyarrow as pa
+
+        return pa.table(
+            {
+                "sample": pa.array(range(len(self)), pa.int64()),
+                "positives": pa.array(self.positives, pa.int32()),
+                "kind": pa.array([str(p.kind) for p in self.preimages], pa.string()),
+                "dimension": pa.array([p.dimension for p in self.preimages], pa.int32()),
+                "margin": pa.array(self.margin, pa.float64()),
+                "reason": pa.array([p.reason for p in self.preimages], pa.string()),
+            }
+        )
+
+
+def classify(layer: ReLULayer, X: Any, domain: Domain | None = None) -> Classification:
+    """Decide and prove the preimages of the layer's outputs at many samples.
+
+    Args:
+        layer: the layer, m neurons and n inputs.
+        X: (N, n) samples.
+        domain: where inputs lie; None for all of R^n.
+
+    Returns:
+        One proved verdict per sample.
+
+    Raises:
+        InputError: wrong shape, no samples, NaN or infinite numbers, or a sample outside the domain.
+    """
+    if not isinstance(layer, ReLULayer):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(
+            "layer", expected="a ReLULayer", got=type(layer).__name__, hint="build one with ReLULayer(weight, bias)"
+        )
+    samples = as_float64(X, "X", shape=(None, layer.inputs))
+    polyhedron = written_out(domain, layer.inputs)
+    preimages: list[Preimage] = []
+    for index, x in enumerate(samples):
+        try:
+            preimages.append(decide_at_input(layer, domain, polyhedron, x))
+        except InputError as error:
+            raise InputError(f"X[{index}]", expected=error.expected, got=error.got, hint=error.hint) from error
+    return Classification(tuple(preimages), np.array([p.positives for p in preimages], dtype=np.int64))
+
+
+__all__ = ["Classification", "classify"]

@@ -1,0 +1,128 @@
+"""Deciding one preimage: float64 first, then proof, then the exact method, then "undecided" with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from fiberscope.errors import InputError
+from fiberscope.network.arrays import FloatArray, as_float64
+from fiberscope.network.domains import Domain, Polyhedron, written_out
+from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, NegativeOutput
+from fiberscope.preimage.checker import verify
+from fiberscope.preimage.checker.verify import verify_in_float
+from fiberscope.preimage.decide_exactly import certify_exactly
+from fiberscope.preimage.exact_face import TooLargeError
+from fiberscope.preimage.face import NO_ROWS, Face, find_face
+from fiberscope.preimage.interior_point import find_point
+from fiberscope.preimage.kind import Kind
+from fiberscope.preimage.margin import margin
+from fiberscope.preimage.output_distance import describe_empty
+from fiberscope.preimage.preimage import Preimage
+from fiberscope.preimage.rounded import rounded
+from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output
+
+
+def decide(layer: ReLULayer, x: Any, y: Any, domain: Domain | None) -> Preimage:
+    """Validate the arguments, then decide; see ``preimage``."""
+    if not isinstance(layer, ReLULayer):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(
+            "layer", expected="a ReLULayer", got=type(layer).__name__, hint="build one with ReLULayer(weight, bias)"
+        )
+    if (x is None) == (y is None):
+        raise InputError("preimage", expected="exactly one of x and y", got="both" if x is not None else "neither")
+    polyhedron = written_out(domain, layer.inputs)
+    if x is not None:
+        return decide_at_input(layer, domain, polyhedron, as_float64(x, "x", shape=(layer.inputs,)))
+    return _decide_at_output(layer, domain, polyhedron, as_float64(y, "y", shape=(layer.outputs,)))
+
+
+def decide_at_input(layer: ReLULayer, domain: Domain | None, polyhedron: Polyhedron, x: FloatArray) -> Preimage:
+    """Decide the preimage of the output at x; the arguments are valid already."""
+    system = build_at_input(layer, polyhedron, x)
+    open_question = Preimage(layer, domain, x, None, Kind.UNDECIDED, None, 0.0, None)
+    return _prove(system, open_question, _candidate(system, point=None))
+
+
+def _decide_at_output(layer: ReLULayer, domain: Domain | None, polyhedron: Polyhedron, y: FloatArray) -> Preimage:
+    open_question = Preimage(layer, domain, None, y, Kind.UNDECIDED, None, 0.0, None)
+    if (y < 0).any():
+        certificate = Certificate(Kind.EMPTY, -1, infeasible=NegativeOutput(int(np.argmin(y))))
+        return replace(
+            open_question,
+            kind=Kind.EMPTY,
+            dimension=-1,
+            margin=1.0,
+            certificate=certificate,
+            reason="y has a negative entry, which no ReLU gives",
+        )
+    system = build_at_output(layer, polyhedron, y)
+    point = find_point(system)
+    answer = _prove(system, open_question, None if point is None else _candidate(system, point))
+    return replace(answer, reason=describe_empty(system)) if answer.kind == Kind.EMPTY else answer
+
+
+def _candidate(system: MixedSystem, point: FloatArray | None) -> Certificate:
+    """The certificate that float64 suggests; nothing is proved yet."""
+    bounded = system.domain.is_box_bounded
+    cone = None if bounded else find_face(system, system.positive, system.inequalities)
+    tangent = _tangent_face(system, cone)
+    n = system.layer.inputs
+    if tangent.rank == n:
+        return Certificate(Kind.SINGLETON, 0, point, tangent.multipliers)
+    interior = tangent.as_direction() if len(tangent.implicit) < len(system.tight) else None
+    common = (n - tangent.rank, point, tangent.multipliers, interior)
+    if cone is None:
+        return Certificate(Kind.BOUNDED, *common, recession=BoundedDomain())
+    if cone.spans:
+        return Certificate(Kind.BOUNDED, *common, recession=cone.multipliers)
+    assert cone.direction is not None
+    return Certificate(Kind.UNBOUNDED, *common, recession=Direction(cone.held, cone.direction))
+
+
+def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
+    """The face of the feasible-direction cone T; where the recession cone C has a strict direction or no row is tight, C's answer serves."""
+    if cone is not None and not len(cone.implicit) and not cone.spans:
+        return cone
+    n = system.layer.inputs
+    if cone is not None and (not len(system.tight) or cone.equality_rank == n):
+        return Face(
+            system.positive, NO_ROWS, None, None, cone.equality_rank, cone.equality_rank, spans=cone.equality_rank == n
+        )
+    return find_face(system, system.positive, system.tight)
+
+
+def _prove(system: MixedSystem, question: Preimage, candidate: Certificate | None) -> Preimage:
+    """Prove the candidate; where that fails, decide exactly; where that is too large, say so."""
+    guess = None if candidate is None else _answer(system, question, candidate)
+    if guess is not None and verify(guess):
+        return guess
+    try:
+        exact = _answer(system, question, certify_exactly(system))
+    except TooLargeError as limit:
+        return replace(
+            question,
+            margin=0.0 if guess is None else guess.margin,
+            reason=f"the float proof did not close, and the exact method stopped: {limit}",
+        )
+    assert exact.certificate is not None
+    light = replace(exact, certificate=rounded(exact.certificate))
+    if verify_in_float(light):
+        return light
+    check = verify(exact, exact=True)
+    if check:
+        return exact
+    return replace(question, reason=f"the exact certificate was not proved: {check.reason}")
+
+
+def _answer(system: MixedSystem, question: Preimage, certificate: Certificate) -> Preimage:
+    return replace(
+        question,
+        kind=certificate.kind,
+        dimension=certificate.dimension,
+        margin=margin(system, certificate),
+        certificate=certificate,
+    )

@@ -1,0 +1,102 @@
+"""Deciding one preimage in rational arithmetic.
+
+Given an output, the cone ``{(x, t) : A_P x = t rhs_P, W x <= t rhs, t >= 0}`` holds everything: the preimage is empty iff ``t >= 0`` is an
+implicit equality of it (its multipliers are Farkas'), and otherwise a relatively interior point is ``x / t``.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import gcd, lcm
+
+import numpy as np
+
+from fiberscope.network.arrays import IntArray
+from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Multipliers, Rational
+from fiberscope.preimage.exact_face import ExactFace, as_fractions, exact_face
+from fiberscope.preimage.exact_rank import exact_rank, null_vector
+from fiberscope.preimage.kind import Kind
+from fiberscope.preimage.system import MixedSystem
+
+
+def certify_exactly(system: MixedSystem) -> Certificate:
+    """Decide the system exactly, with rational witnesses.
+
+    Raises:
+        TooLargeError: the exact method ran out of its budget.
+    """
+    if system.y is None:
+        face = _face(system, system.tight)
+        return _with_recession(system, None, face, system.tight)
+    face = _homogenized_face(system)
+    if face.weights[-1] > 0:
+        numbers = np.concatenate([system.positive, system.inequalities])
+        return Certificate(Kind.EMPTY, -1, infeasible=_multipliers(numbers, [*face.free, *face.weights[:-1]]))
+    *entries, t = face.direction
+    point = _rational([entry / t for entry in entries], homogeneous=False)
+    return _with_recession(system, point, ExactFace(face.free, face.weights[:-1], []), system.inequalities)
+
+
+def _face(system: MixedSystem, inequalities: IntArray) -> ExactFace:
+    H, W = (as_fractions(system.rows(numbers)) for numbers in (system.positive, inequalities))
+    return exact_face(H, W, system.layer.inputs)
+
+
+def _homogenized_face(system: MixedSystem) -> ExactFace:
+    def extended(numbers: IntArray) -> list[list[Fraction]]:
+        sides = system.right_hand_sides(numbers)
+        return [[*row, -side] for row, side in zip(as_fractions(system.rows(numbers)), sides, strict=True)]
+
+    n = system.layer.inputs
+    positivity = [Fraction(0)] * n + [Fraction(-1)]
+    return exact_face(extended(system.positive), [*extended(system.inequalities), positivity], n + 1)
+
+
+def _with_recession(system: MixedSystem, point: Rational | None, face: ExactFace, candidates: IntArray) -> Certificate:
+    """Complete the certificate of a preimage that is not empty, from the face of its tight rows (or, given a point, of all rows)."""
+    n = system.layer.inputs
+    implicit = candidates[[weight > 0 for weight in face.weights]] if len(candidates) else candidates
+    held = np.concatenate([system.positive, implicit])
+    multipliers = (
+        _multipliers(np.concatenate([system.positive, candidates]), [*face.free, *face.weights])
+        if len(implicit)
+        else None
+    )
+    rank = exact_rank(system.rows(held))
+    if rank == n:
+        return Certificate(Kind.SINGLETON, 0, point, multipliers)
+    interior = None
+    if point is None and len(implicit) < len(candidates):
+        interior = Direction(held, _rational(face.direction))
+    if system.domain.is_box_bounded:
+        return Certificate(Kind.BOUNDED, n - rank, point, multipliers, interior, BoundedDomain())
+    recession = _face(system, system.inequalities)
+    vanishing = (
+        system.inequalities[[weight > 0 for weight in recession.weights]]
+        if len(system.inequalities)
+        else system.inequalities
+    )
+    span = np.concatenate([system.positive, vanishing])
+    if exact_rank(system.rows(span)) == n:
+        spanning = _multipliers(
+            np.concatenate([system.positive, system.inequalities]), [*recession.free, *recession.weights]
+        )
+        return Certificate(Kind.BOUNDED, n - rank, point, multipliers, interior, spanning)
+    strict = len(vanishing) < len(system.inequalities)
+    ray = recession.direction if strict else null_vector(system.rows(span))
+    return Certificate(Kind.UNBOUNDED, n - rank, point, multipliers, interior, Direction(span, _rational(ray)))
+
+
+def _multipliers(numbers: IntArray, values: list[Fraction]) -> Multipliers:
+    kept = [k for k, value in enumerate(values) if value != 0]
+    return Multipliers(numbers[kept], _rational([values[k] for k in kept]))
+
+
+def _rational(values: list[Fraction], *, homogeneous: bool = True) -> Rational:
+    """One vector over a common denominator; a direction or multipliers may be scaled by any positive number, so theirs becomes 1."""
+    denominator = lcm(*(value.denominator for value in values))
+    numerators = [int(value * denominator) for value in values]
+    if homogeneous:
+        divisor = gcd(*numerators) or 1
+        return Rational(tuple(numerator // divisor for numerator in numerators), 1)
+    return Rational(tuple(numerators), denominator)

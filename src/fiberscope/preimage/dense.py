@@ -1,0 +1,43 @@
+"""A thin, typed door to the LAPACK routines of scipy, whose own types are not known."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import scipy.linalg
+
+from fiberscope.network.arrays import FloatArray, IntArray
+
+
+class Cholesky:
+    """The Cholesky factorization of a symmetric positive definite matrix.
+
+    Raises:
+        numpy.linalg.LinAlgError: the matrix is not positive definite in float64.
+    """
+
+    __slots__ = ("_factor",)
+
+    def __init__(self, matrix: FloatArray) -> None:
+        self._factor = cast(Any, scipy.linalg).cho_factor(matrix, check_finite=False)
+
+    def solve(self, right_hand_side: FloatArray) -> FloatArray:
+        """Solve for one right-hand side."""
+        return cast(FloatArray, cast(Any, scipy.linalg).cho_solve(self._factor, right_hand_side, check_finite=False))
+
+
+def pivoted_qr(matrix: FloatArray) -> tuple[FloatArray, FloatArray, IntArray]:
+    """``matrix[:, pivots] = Q R`` with a full orthogonal Q and the diagonal of R falling in size."""
+    Q, R, pivots = cast(Any, scipy.linalg).qr(matrix, pivoting=True, check_finite=False)
+    return Q, R, pivots.astype(np.int64)
+
+
+def solve_upper(R: FloatArray, right_hand_side: FloatArray) -> FloatArray:
+    """Solve with an upper triangular matrix."""
+    return cast(FloatArray, cast(Any, scipy.linalg).solve_triangular(R, right_hand_side, check_finite=False))
+
+
+def least_squares(matrix: FloatArray, right_hand_side: FloatArray) -> FloatArray:
+    """The least-squares solution of smallest norm."""
+    return cast(FloatArray, cast(Any, scipy.linalg).lstsq(matrix, right_hand_side, check_finite=False)[0])

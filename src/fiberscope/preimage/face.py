@@ -1,0 +1,246 @@
+"""The smallest face that holds a cone ``{d : H d = 0, W d <= 0}``, found in float64.
+
+Every such cone has one partition of its inequality rows: those that vanish on all of it (implicit equalities E, shown by positive multipliers
+with ``H^T mu + W_E^T lambda = 0``) and the rest (shown by one direction that is strict on all of them). Everything asked about a preimage is read
+off this partition: the cone is {0} iff H and W_E together have rank n.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.linalg import LinAlgError
+
+from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.preimage.certificate import Direction, Multipliers, Vector
+from fiberscope.preimage.dense import Cholesky, pivoted_qr, solve_upper
+from fiberscope.preimage.face_program import face_by_linear_program
+from fiberscope.preimage.potential import STRICTNESS, descend
+from fiberscope.preimage.system import MixedSystem
+
+DEPENDENT = 1e-11
+"""A row whose part in null(H) is smaller than this, relative to the row, is taken as dependent on H: its direction there is noise."""
+KEPT_MULTIPLIERS = (1e-3, 1e-6, 1e-9)
+"""Rows with a multiplier above this share of the largest are kept, so that corrections are small relative to what they correct."""
+NO_ROWS = np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A cone's partition of its inequality rows, with its witnesses.
+
+    Attributes:
+        equalities: the row numbers of H.
+        implicit: the numbers of inequality rows shown to vanish on the cone (all of them, unless ``spans``).
+        multipliers: on ``equalities`` and ``implicit``; None where ``implicit`` is empty.
+        direction: zero on those rows, strictly negative on all other rows, not zero; None where the cone is {0}.
+        equality_rank: the rank of the equalities. In float64 an estimate.
+        rank: the rank of the equalities and implicit equalities; n where the cone is {0}. In float64 an estimate.
+        spans: whether that rank is n.
+    """
+
+    equalities: IntArray
+    implicit: IntArray
+    multipliers: Multipliers | None
+    direction: Vector | None
+    equality_rank: int
+    rank: int
+    spans: bool
+
+    @property
+    def held(self) -> IntArray:
+        """All rows that vanish on the cone."""
+        return np.concatenate([self.equalities, self.implicit])
+
+    def as_direction(self) -> Direction | None:
+        """The strict direction together with the rows that hold it."""
+        return None if self.direction is None else Direction(self.held, self.direction)
+
+
+def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
+    """Find the face: a linear solve where that is enough, else Newton on the potential, else a linear program."""
+    direct = _strict_by_linear_solve(system, equalities, inequalities)
+    if direct is not None:
+        return Face(equalities, NO_ROWS, None, direct, len(equalities), len(equalities), spans=False)
+    reduction = _Reduction.of(system.rows(equalities), system.layer.inputs)
+    if reduction.dimension == 0:
+        return Face(equalities, NO_ROWS, None, None, reduction.rank, reduction.rank, spans=True)
+    if len(inequalities) == 0:
+        return Face(equalities, NO_ROWS, None, reduction.null_basis[:, 0], reduction.rank, reduction.rank, spans=False)
+    rows = system.rows(inequalities)
+    reduced = reduction.reduce(rows)
+    norms = np.linalg.norm(reduced, axis=1)
+    dependent = norms <= DEPENDENT * np.linalg.norm(rows, axis=1)
+    if not dependent.all():
+        descent = descend(reduced[~dependent] / norms[~dependent, None])
+        if descent.multipliers is not None:
+            weights = np.zeros(len(rows))
+            weights[~dependent] = descent.multipliers / norms[~dependent]
+            face = _spanning(reduction, equalities, inequalities, rows, reduced, weights)
+            if face is not None:
+                return face
+        if descent.direction is not None:
+            direction = reduction.expand(descent.direction)
+            implicit = np.flatnonzero(dependent)
+            return Face(
+                equalities,
+                inequalities[implicit],
+                _dependence(reduction, equalities, inequalities, rows, implicit),
+                direction,
+                reduction.rank,
+                reduction.rank,
+                spans=False,
+            )
+    return _face_of_program(system, reduction, equalities, inequalities)
+
+
+@dataclass(frozen=True, eq=False)
+class _Reduction:
+    """An orthonormal basis of null(H) and the factors ``H^T[:, pivots] = Q R``."""
+
+    range_basis: FloatArray
+    null_basis: FloatArray
+    triangle: FloatArray
+    pivots: IntArray
+    rows: int
+
+    @classmethod
+    def of(cls, H: FloatArray, n: int) -> _Reduction:
+        if len(H) == 0:
+            return cls(np.zeros((n, 0)), np.eye(n), np.zeros((0, 0)), NO_ROWS, 0)
+        Q, R, pivots = pivoted_qr(H.T)
+        diagonal = np.abs(np.diag(R))
+        rank = int(np.sum(diagonal > max(H.shape) * np.finfo(np.float64).eps * diagonal[0])) if diagonal[0] > 0 else 0
+        return cls(Q[:, :rank], Q[:, rank:], R[:rank, :rank], pivots[:rank], len(H))
+
+    @property
+    def dimension(self) -> int:
+        return self.null_basis.shape[1]
+
+    @property
+    def rank(self) -> int:
+        return self.range_basis.shape[1]
+
+    def reduce(self, rows: FloatArray) -> FloatArray:
+        return rows if self.rows == 0 else rows @ self.null_basis
+
+    def expand(self, u: FloatArray) -> FloatArray:
+        return u if self.rows == 0 else self.null_basis @ u
+
+    def multipliers_for(self, combination: FloatArray) -> FloatArray:
+        """mu with ``H^T mu + combination = 0`` on the range of H^T."""
+        mu = np.zeros(self.rows)
+        if len(self.pivots):
+            mu[self.pivots] = -solve_upper(self.triangle, self.range_basis.T @ combination)
+        return mu
+
+
+def _strict_by_linear_solve(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> FloatArray | None:
+    """``H d = 0, W d = -|w|`` where W has at most n - rank(H) rows [Corollary 6]: coordinate rows fix entries, the others are solved for."""
+    n = system.layer.inputs
+    if len(inequalities) == 0 or len(equalities) + len(inequalities) > n:
+        return None
+    coordinate, sign = system.coordinates(inequalities)
+    fixed = coordinate[sign != 0]
+    if len(np.unique(fixed)) < len(fixed):
+        return None
+    d = np.zeros(n)
+    d[fixed] = -sign[sign != 0]
+    dense = np.concatenate([equalities, inequalities[sign == 0]])
+    if len(dense) == 0:
+        return d
+    rows = system.rows(dense)
+    norms = np.linalg.norm(rows, axis=1)
+    if not (norms > 0).all():
+        return None
+    rows = rows / norms[:, None]
+    target = np.where(np.arange(len(dense)) < len(equalities), 0.0, -1.0)
+    free = np.ones(n, dtype=np.bool_)
+    free[fixed] = False
+    part = rows[:, free]
+    try:
+        factor = Cholesky(part @ part.T)
+    except LinAlgError:
+        return None
+    for _ in range(3):  # the first solve and two refinements: the Gram matrix squares the condition number
+        d[free] += part.T @ factor.solve(target - rows @ d)
+    residual = np.abs(target - rows @ d).max()
+    return d if residual < STRICTNESS * max(1.0, np.linalg.norm(d)) and residual < 0.5 else None
+
+
+def _spanning(
+    reduction: _Reduction,
+    equalities: IntArray,
+    inequalities: IntArray,
+    rows: FloatArray,
+    reduced: FloatArray,
+    weights: FloatArray,
+) -> Face | None:
+    """Multipliers on as few rows as still span null(H), corrected so that they sum to zero; None if they do not stay positive."""
+    norms = np.where(weights > 0, np.linalg.norm(reduced, axis=1), 0.0)
+    share = weights * norms
+    for threshold in KEPT_MULTIPLIERS:
+        kept = np.flatnonzero(share > threshold * share.max())
+        unit = reduced[kept] / norms[kept, None]
+        corrected = _weighted_correction(unit, share[kept])
+        if corrected is not None and corrected.min() > 0:
+            values = corrected / norms[kept]
+            mu = reduction.multipliers_for(values @ rows[kept])
+            numbers = np.concatenate([equalities, inequalities[kept]])
+            return Face(
+                equalities,
+                inequalities[kept],
+                Multipliers(numbers, np.concatenate([mu, values])),
+                None,
+                reduction.rank,
+                rows.shape[1],
+                spans=True,
+            )
+    return None
+
+
+def _weighted_correction(unit: FloatArray, weights: FloatArray) -> FloatArray | None:
+    """The change of the weights with the smallest relative size that makes ``unit^T weights`` vanish; None if the rows do not span."""
+    if len(unit) <= unit.shape[1]:
+        return None
+    weighted = unit * weights[:, None]
+    try:
+        factor = Cholesky(weighted.T @ weighted)
+    except LinAlgError:
+        return None
+    for _ in range(2):
+        weights = weights - weights * (weighted @ factor.solve(unit.T @ weights))
+    return weights
+
+
+def _dependence(
+    reduction: _Reduction, equalities: IntArray, inequalities: IntArray, rows: FloatArray, implicit: IntArray
+) -> Multipliers | None:
+    """Multiplier 1 on every row that depends on H, and what cancels them on H."""
+    if len(implicit) == 0:
+        return None
+    mu = reduction.multipliers_for(rows[implicit].sum(axis=0))
+    return Multipliers(
+        np.concatenate([equalities, inequalities[implicit]]), snapped(np.concatenate([mu, np.ones(len(implicit))]))
+    )
+
+
+def _face_of_program(system: MixedSystem, alone: _Reduction, equalities: IntArray, inequalities: IntArray) -> Face:
+    weights, free, direction = face_by_linear_program(system.rows(equalities), system.rows(inequalities))
+    implicit = np.flatnonzero(weights > 0)
+    held = np.concatenate([equalities, inequalities[implicit]])
+    reduction = _Reduction.of(system.rows(held), system.layer.inputs)
+    multipliers = Multipliers(held, snapped(np.concatenate([free, weights[implicit]]))) if len(implicit) else None
+    spans = reduction.dimension == 0
+    if not spans and len(implicit) == len(inequalities):
+        direction = reduction.null_basis[:, 0]
+    return Face(
+        equalities, inequalities[implicit], multipliers, None if spans else direction, alone.rank, reduction.rank, spans
+    )
+
+
+def snapped(values: FloatArray) -> FloatArray:
+    """Values within 1e-9 of a multiple of 2**-20 moved onto it: the multipliers of parallel rows are small fractions, and then cancel exactly."""
+    grid = np.round(values * 2.0**20) * 2.0**-20
+    return np.where(np.abs(values - grid) < 1e-9, grid, values)

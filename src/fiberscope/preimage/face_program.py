@@ -1,0 +1,54 @@
+"""The linear program whose optimum is the face of a cone, with both witnesses.
+
+For unit-sized rows of H and W:  maximize sum u  subject to  ``H^T mu + W^T (u + v) = 0``, ``0 <= u <= 1``, ``v >= 0``.
+With ``lambda = u + v`` and d the negative of the dual, every optimal basis is strictly complementary: a row has ``lambda_i >= 1`` and
+``w_i d = 0``, or ``lambda_i = 0`` and ``w_i d <= -1`` (Freund, Roundy & Todd, Identifying the set of always-active constraints, 1985).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csc_array, hstack
+
+from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.preimage.linear_program import LinearProgram, Solution, solve
+
+
+def row_exponents(rows: FloatArray) -> IntArray:
+    """Exponents e for which the rows ``2**-e row_i`` are of unit size."""
+    if rows.size == 0:
+        return np.zeros(len(rows), dtype=np.int64)
+    return np.frexp(np.abs(rows).max(axis=1))[1].astype(np.int64)
+
+
+def build_face_program(H: FloatArray, W: FloatArray) -> LinearProgram:
+    """Build the program for rows that are of unit size already; its columns are mu, u, v."""
+    equalities, inequalities = csc_array(H.T), csc_array(W.T)
+    p, count, n = len(H), len(W), H.shape[1]
+    infinite = np.full(max(p, count), np.inf)
+    return LinearProgram(
+        objective=np.concatenate([np.zeros(p), np.ones(count), np.zeros(count)]),
+        matrix=csc_array(hstack([equalities, inequalities, inequalities])),
+        row_low=np.zeros(n),
+        row_high=np.zeros(n),
+        low=np.concatenate([-infinite[:p], np.zeros(2 * count)]),
+        high=np.concatenate([infinite[:p], np.ones(count), infinite[:count]]),
+    )
+
+
+def solve_face_program(H: FloatArray, W: FloatArray) -> Solution:
+    """Build and solve the program for unit-sized rows."""
+    return solve(build_face_program(H, W))
+
+
+def face_by_linear_program(H: FloatArray, W: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Solve for any rows; returns ``lambda`` (0 off the face), ``mu`` and the direction, all in the scale of the given rows."""
+    p, count = len(H), len(W)
+    exponents = [row_exponents(rows) for rows in (H, W)]
+    solution = solve_face_program(*(np.ldexp(rows, -e[:, None]) for rows, e in zip((H, W), exponents, strict=True)))
+    mu, u, v = np.split(solution.primal, [p, p + count])
+    weights = np.where(u > 0.5, u + v, 0.0)
+    direction = solution.row_dual
+    if (W @ direction)[weights == 0].sum() > 0:  # HiGHS's sign of a dual depends on the sense of optimization
+        direction = -direction
+    return np.ldexp(weights, -exponents[1]), np.ldexp(mu, -exponents[0]), direction

@@ -1,0 +1,135 @@
+"""The shape of a preimage: points, widths, boxes, balls, samples."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from fiberscope.errors import InputError, NotASingleton
+from fiberscope.network.arrays import FloatArray, IntArray, as_float64
+from fiberscope.network.domains import written_out
+from fiberscope.preimage.certificate import Rational
+from fiberscope.preimage.exact_rank import solve_exactly
+from fiberscope.preimage.kind import Kind
+from fiberscope.preimage.preimage import Preimage, Recovered
+from fiberscope.preimage.rounded import as_floats
+from fiberscope.preimage.shape import Shape
+from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output, exact_signs
+
+
+def system_of(preimage: Preimage) -> MixedSystem:
+    """The mixed system of the preimage."""
+    polyhedron = written_out(preimage.domain, preimage.layer.inputs)
+    if preimage.x is not None:
+        return build_at_input(preimage.layer, polyhedron, preimage.x)
+    assert preimage.y is not None
+    return build_at_output(preimage.layer, polyhedron, preimage.y)
+
+
+def positive_rows(preimage: Preimage) -> IntArray:
+    """The rows P."""
+    if preimage.x is not None:
+        return np.flatnonzero(exact_signs(preimage.layer.weight, preimage.x, preimage.layer.bias) > 0)
+    assert preimage.y is not None
+    return np.flatnonzero(preimage.y > 0)
+
+
+def contains(preimage: Preimage, x: Any) -> bool:
+    """Whether x is in the preimage, exactly."""
+    system = system_of(preimage)
+    point = as_float64(x, "x", shape=(preimage.layer.inputs,))
+    if preimage.y is not None and (preimage.y < 0).any():
+        return False
+    if _violates(system, point):
+        return False
+    rows, bias = system.layer.weight[system.positive], system.layer.bias[system.positive]
+    if preimage.x is not None:  # A_P (x - x0) = 0, as one exact product with (x, -x0)
+        stacked = np.hstack([rows, rows])
+        return not exact_signs(stacked, np.concatenate([point, -preimage.x]), np.zeros(len(rows))).any()
+    assert preimage.y is not None
+    stacked = np.column_stack([rows, bias])
+    return not exact_signs(stacked, np.append(point, 1.0), -preimage.y[system.positive]).any()
+
+
+def _violates(system: MixedSystem, x: FloatArray) -> bool:
+    domain, layer = system.domain, system.layer
+    inactive = np.setdiff1d(np.arange(layer.outputs), system.positive)
+    if (x < domain.low).any() or (x > domain.high).any():
+        return True
+    return bool(
+        (exact_signs(layer.weight[inactive], x, layer.bias[inactive]) > 0).any()
+        or (exact_signs(domain.G, x, -domain.h) > 0).any()
+    )
+
+
+def point(preimage: Preimage) -> FloatArray:
+    """A point of the preimage in float64."""
+    _check_not_empty(preimage, "point")
+    if preimage.x is not None:
+        return preimage.x.copy()
+    assert preimage.certificate is not None and preimage.certificate.point is not None
+    return as_floats(preimage.certificate.point).copy()
+
+
+def width(preimage: Preimage, direction: Any) -> float:
+    """The extent of the preimage along a direction."""
+    _check_not_empty(preimage, "width")
+    c = as_float64(direction, "direction", shape=(preimage.layer.inputs,))
+    if not c.any():
+        raise InputError("direction", expected="a nonzero vector", got="zeros")
+    shape = Shape.of(preimage, system_of(preimage))
+    return max(0.0, shape.highest(c) + shape.highest(-c))
+
+
+def bounding_box(preimage: Preimage) -> tuple[FloatArray, FloatArray]:
+    """The smallest box around the preimage."""
+    _check_not_empty(preimage, "bounding_box")
+    shape = Shape.of(preimage, system_of(preimage))
+    units = np.eye(preimage.layer.inputs)
+    low = np.array([-shape.highest(-unit) for unit in units])
+    return low, np.array([shape.highest(unit) for unit in units])
+
+
+def chebyshev_center(preimage: Preimage) -> tuple[FloatArray, float]:
+    """The center and radius of a largest ball of the affine hull inside the preimage."""
+    _check_not_empty(preimage, "chebyshev_center")
+    return Shape.of(preimage, system_of(preimage)).largest_ball()
+
+
+def sample(preimage: Preimage, count: int, seed: int) -> FloatArray:
+    """Hit-and-run samples."""
+    _check_not_empty(preimage, "sample")
+    if count < 1:
+        raise InputError("count", expected="at least 1", got=str(count))
+    if preimage.kind == Kind.UNBOUNDED:
+        raise InputError(
+            "sample", expected="a bounded preimage", got="an unbounded one", hint="intersect it with a Box domain"
+        )
+    return Shape.of(preimage, system_of(preimage)).hit_and_run(count, np.random.default_rng(seed))
+
+
+def recover(preimage: Preimage) -> Recovered:
+    """The input of a singleton preimage."""
+    if preimage.kind != Kind.SINGLETON:
+        raise NotASingleton(str(preimage.kind), preimage.dimension)
+    if preimage.x is not None:
+        return Recovered(preimage.x.copy(), 0.0)
+    assert preimage.certificate is not None
+    exact = preimage.certificate.point
+    if isinstance(exact, Rational):
+        solution = [Fraction(numerator, exact.denominator) for numerator in exact.numerators]
+    else:  # a float point of a singleton stands for the solution of n independent positive rows
+        system = system_of(preimage)
+        solution = solve_exactly(system.rows(system.positive), system.right_hand_sides(system.positive))
+    x = np.array([float(value) for value in solution])
+    squares = sum(
+        ((Fraction(entry) - value) ** 2 for entry, value in zip(x.tolist(), solution, strict=True)), Fraction(0)
+    )
+    return Recovered(x, float(np.nextafter(np.sqrt(float(squares)), np.inf)) * (1.0 + 1e-15) if squares else 0.0)
+
+
+def _check_not_empty(preimage: Preimage, what: str) -> None:
+    if preimage.kind in (Kind.EMPTY, Kind.UNDECIDED):
+        raise InputError(what, expected="a preimage with points", got=f"one of kind {preimage.kind!s}")

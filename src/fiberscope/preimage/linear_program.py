@@ -1,0 +1,110 @@
+"""A thin, typed door to HiGHS: single-threaded, deterministic, statuses as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, cast
+
+import highspy
+import numpy as np
+from scipy.sparse import csc_array, csc_matrix
+
+from fiberscope.network.arrays import FloatArray, IntArray
+
+
+class Status(StrEnum):
+    """How HiGHS ended."""
+
+    OPTIMAL = "optimal"
+    INFEASIBLE = "infeasible"
+    UNBOUNDED = "unbounded"
+    FAILED = "HiGHS did not reach an optimal solution"
+
+
+@dataclass(frozen=True, eq=False)
+class LinearProgram:
+    """maximize ``objective . v`` subject to ``row_low <= matrix v <= row_high``, ``low <= v <= high``."""
+
+    objective: FloatArray
+    matrix: csc_array | csc_matrix | FloatArray
+    row_low: FloatArray
+    row_high: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """An answer of HiGHS: floats, a guess until a certificate is proved.
+
+    Attributes:
+        status: how it ended.
+        primal: v.
+        row_dual: one multiplier per row, in HiGHS's sign for maximisation.
+        value: the objective's value.
+        basic_columns: whether each column is basic.
+        basic_rows: whether each row's slack is basic.
+        at_upper: whether each column is nonbasic at its upper bound.
+    """
+
+    status: Status
+    primal: FloatArray
+    row_dual: FloatArray
+    value: float
+    basic_columns: IntArray
+    basic_rows: IntArray
+    at_upper: IntArray
+
+
+_STATUS = {
+    highspy.HighsModelStatus.kOptimal: Status.OPTIMAL,
+    highspy.HighsModelStatus.kInfeasible: Status.INFEASIBLE,
+    highspy.HighsModelStatus.kUnbounded: Status.UNBOUNDED,
+    highspy.HighsModelStatus.kUnboundedOrInfeasible: Status.UNBOUNDED,
+}
+
+
+class _QuietHighs(highspy.Highs):
+    """HiGHS without its Python layer's callbacks: enabling them prints a banner to standard output in some versions."""
+
+    def __init__(self) -> None:
+        super(highspy.Highs, self).__init__()
+
+
+def solve(program: LinearProgram) -> Solution:
+    """Solve by the dual simplex method of HiGHS with one thread."""
+    solver = _QuietHighs()
+    solver.setOptionValue("output_flag", False)
+    solver.setOptionValue("threads", 1)
+    solver.passModel(_model(program))
+    solver.run()
+    status = _STATUS.get(solver.getModelStatus(), Status.FAILED)
+    solution, basis = solver.getSolution(), solver.getBasis()
+    columns = np.array([int(s) for s in basis.col_status], dtype=np.int64)
+    rows = np.array([int(s) for s in basis.row_status], dtype=np.int64)
+    basic, upper = int(highspy.HighsBasisStatus.kBasic), int(highspy.HighsBasisStatus.kUpper)
+    return Solution(
+        status,
+        np.array(solution.col_value, dtype=np.float64),
+        np.array(solution.row_dual, dtype=np.float64),
+        float(solver.getInfo().objective_function_value),
+        np.flatnonzero(columns == basic),
+        np.flatnonzero(rows == basic),
+        np.flatnonzero(columns == upper),
+    )
+
+
+def _model(program: LinearProgram) -> highspy.HighsLp:
+    matrix = cast(Any, csc_array(program.matrix))  # scipy's sparse types are not known
+    model = highspy.HighsLp()
+    model.num_row_, model.num_col_ = (int(size) for size in matrix.shape)
+    model.sense_ = highspy.ObjSense.kMaximize
+    model.col_cost_ = program.objective
+    model.col_lower_, model.col_upper_ = program.low, program.high
+    model.row_lower_, model.row_upper_ = program.row_low, program.row_high
+    model.a_matrix_.format_ = highspy.MatrixFormat.kColwise
+    model.a_matrix_.start_ = matrix.indptr
+    model.a_matrix_.index_ = matrix.indices
+    model.a_matrix_.value_ = matrix.data
+    return model

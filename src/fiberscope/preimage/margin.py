@@ -1,0 +1,110 @@
+"""The margin of a verdict: how far it is from the opposite one. Defined here, and nowhere else.
+
+All rows are scaled to unit length, so that a margin has no dimension; it lies in [0, 1]. It is an estimate for people, no part of any proof.
+
+==============  ==================================================================================================================
+kind            margin
+==============  ==================================================================================================================
+unbounded       the smallest slack ``-a_i d / (|a_i| |d|)`` of the recession direction d; 0 where inequality rows hold d at zero
+bounded         the smaller of: ``min lambda * sigma_min([A_P; A_S])`` of the multipliers, scaled to ``max lambda = 1`` (no bound if the
+                domain itself is bounded), and the slack of the direction that shows a second point (no bound if no row is tight)
+singleton       ``min lambda * sigma_min([A_P; A_S])``, or ``sigma_min(A_P)`` where the rank alone shows it
+empty           minus the Farkas sum over the sum of the absolute values of its terms; 1 for a negative output
+undecided       the margin of the candidate that could not be proved; 0 where there was none
+==============  ==================================================================================================================
+"""
+
+from __future__ import annotations
+
+from math import fsum
+
+import numpy as np
+from numpy.linalg import LinAlgError
+
+from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.preimage.certificate import Certificate, Direction, Multipliers, NegativeOutput
+from fiberscope.preimage.dense import Cholesky
+from fiberscope.preimage.kind import Kind
+from fiberscope.preimage.rounded import unit_floats
+from fiberscope.preimage.system import MixedSystem
+
+INVERSE_ITERATIONS = 6
+
+
+def margin(system: MixedSystem, certificate: Certificate) -> float:
+    """The margin of a certificate's verdict, in [0, 1]."""
+    with np.errstate(all="ignore"):  # rows of extreme size overflow: their margin is then reported as 0
+        value = _margin(system, certificate)
+    return float(min(max(value, 0.0), 1.0)) if np.isfinite(value) else 0.0
+
+
+def _margin(system: MixedSystem, certificate: Certificate) -> float:
+    match certificate.kind:
+        case Kind.EMPTY:
+            return _farkas_share(system, certificate.infeasible)
+        case Kind.SINGLETON:
+            return _spanning_margin(system, certificate.implicit)
+        case Kind.BOUNDED:
+            recession, interior = certificate.recession, certificate.interior
+            spanning = _spanning_margin(system, recession) if isinstance(recession, Multipliers) else 1.0
+            return spanning if interior is None else min(spanning, _slack(system, interior, system.tight))
+        case Kind.UNBOUNDED:
+            assert isinstance(certificate.recession, Direction)
+            return _slack(system, certificate.recession, system.inequalities)
+        case Kind.UNDECIDED:
+            return 0.0
+
+
+def _slack(system: MixedSystem, direction: Direction, inequalities: IntArray) -> float:
+    if len(np.setdiff1d(direction.equalities, system.positive)):
+        return 0.0
+    others = np.setdiff1d(inequalities, direction.equalities)
+    coordinate, sign = system.coordinates(others)
+    d = unit_floats(direction.values)
+    bound = sign != 0
+    slopes = [-sign[bound] * d[coordinate[bound]]]
+    rows = system.rows(others[~bound])
+    norms = np.linalg.norm(rows, axis=1)
+    slopes.append(-(rows[norms > 0] @ d) / norms[norms > 0])
+    return float(np.concatenate(slopes).min(initial=np.linalg.norm(d)) / np.linalg.norm(d))
+
+
+def _spanning_margin(system: MixedSystem, multipliers: Multipliers | None) -> float:
+    if multipliers is None:
+        return _smallest_singular_value(system.rows(system.positive))
+    inequality = ~np.isin(multipliers.rows, system.positive)
+    rows = system.rows(multipliers.rows)
+    sizes = (unit_floats(multipliers.values) * np.linalg.norm(rows, axis=1))[inequality]
+    sizes = sizes[sizes > 0]
+    smallest = sizes.min() / sizes.max() if len(sizes) else 1.0
+    held = np.concatenate([system.positive, multipliers.rows[inequality]])
+    return float(smallest) * _smallest_singular_value(system.rows(held))
+
+
+def _smallest_singular_value(rows: FloatArray) -> float:
+    """An estimate of the smallest singular value of the rows scaled to unit length: inverse iteration on the Gram matrix."""
+    norms = np.linalg.norm(rows, axis=1)
+    unit = rows[norms > 0] / norms[norms > 0, None]
+    tall = unit if len(unit) >= unit.shape[1] else unit.T
+    if tall.size == 0:
+        return 1.0
+    try:
+        factor = Cholesky(tall.T @ tall)
+    except LinAlgError:
+        return 0.0
+    v = np.ones(tall.shape[1]) / np.sqrt(tall.shape[1])
+    size = 1.0
+    for _ in range(INVERSE_ITERATIONS):
+        v = factor.solve(v)
+        size = float(np.linalg.norm(v))
+        v /= size
+    return float(1.0 / np.sqrt(size))
+
+
+def _farkas_share(system: MixedSystem, part: Multipliers | NegativeOutput | None) -> float:
+    if not isinstance(part, Multipliers):
+        return 1.0
+    sides = [float(side) for side in system.right_hand_sides(part.rows)]
+    terms = unit_floats(part.values) * np.array(sides)
+    total = float(np.abs(terms).sum())
+    return -fsum(terms) / total if total > 0 else 0.0

@@ -1,0 +1,53 @@
+"""Why an output has no input, in words: how far it is from an output that has one."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from fiberscope.preimage.dense import least_squares
+from fiberscope.preimage.exact_face import as_fractions
+from fiberscope.preimage.system import MixedSystem
+
+REFINEMENTS = 3
+ROUNDING = 1e-10
+"""Relative to the output's size: below this a person should think of rounding, not of a wrong output."""
+
+
+def describe_empty(system: MixedSystem) -> str:
+    """Say how far y is from the range of the positive rows, or that the inequalities are what fails."""
+    assert system.y is not None
+    distance = _distance_to_range(system)
+    size = float(np.linalg.norm(system.y))
+    if distance == 0.0:
+        return "no input of the domain has this output: its positive entries are met by inputs, but all of these violate an inequality row or the domain"
+    text = f"no input of the domain has this output: y is {distance:.1g} away from an output (Euclidean, on its positive entries)"
+    if distance < ROUNDING * size:
+        text += (
+            "; that is rounding: y was computed in floating point from more rows than fix an input. Give x instead of y"
+        )
+    return text
+
+
+def _distance_to_range(system: MixedSystem) -> float:
+    """``min |A_P x - rhs|``; least squares, refined with residuals computed exactly, so that distances near rounding are right."""
+    H = system.rows(system.positive)
+    if len(H) == 0:
+        return 0.0
+    exact_rows, sides = as_fractions(H), system.right_hand_sides(system.positive)
+    x = [Fraction(0)] * H.shape[1]
+    residual = np.array([float(side) for side in sides])
+    for _ in range(REFINEMENTS):
+        step = least_squares(H, residual)
+        x = [entry + Fraction(change) for entry, change in zip(x, step.tolist(), strict=True)]
+        residual = np.array(
+            [
+                float(side - sum(a * v for a, v in zip(row, x, strict=True)))
+                for row, side in zip(exact_rows, sides, strict=True)
+            ]
+        )
+    distance = float(np.linalg.norm(residual))
+    # the solution keeps its own rounding: what is left below it is no distance
+    noise = np.finfo(np.float64).eps ** 2 * float(np.linalg.norm(H)) * float(np.linalg.norm([float(v) for v in x]))
+    return 0.0 if distance <= 1e3 * noise else distance

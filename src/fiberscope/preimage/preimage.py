@@ -1,0 +1,144 @@
+"""The preimage of a layer's output: its kind, its dimension, and the certificate that proves both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from fiberscope.network.arrays import FloatArray
+from fiberscope.network.domains import Domain
+from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.preimage.certificate import Certificate
+from fiberscope.preimage.kind import Kind
+
+
+class Recovered(NamedTuple):
+    """The one input of a singleton preimage.
+
+    Attributes:
+        x: (n,) the input in float64.
+        error_bound: a bound on the Euclidean distance to the exact input; 0 where x is exact.
+    """
+
+    x: FloatArray
+    error_bound: float
+
+
+@dataclass(frozen=True, eq=False)
+class Preimage:
+    """``{x in domain : ReLU(A x + b) = y}`` [Theorem 4], given by x or by y, with a proved verdict.
+
+    Attributes:
+        layer: the layer.
+        domain: the domain; None for all of R^n.
+        x: (n,) the input whose output is meant, or None.
+        y: (m,) the output, or None.
+        kind: empty, singleton, bounded, unbounded, or undecided.
+        dimension: of the affine hull; -1 for empty, None for undecided.
+        margin: how far from the opposite verdict, in [0, 1]; defined in ``fiberscope.preimage.margin``.
+        certificate: what proves kind and dimension; None only for undecided.
+        reason: in words, what a person should know about the verdict; may be empty.
+    """
+
+    layer: ReLULayer
+    domain: Domain | None
+    x: FloatArray | None
+    y: FloatArray | None
+    kind: Kind
+    dimension: int | None
+    margin: float
+    certificate: Certificate | None
+    reason: str = ""
+
+    @property
+    def positives(self) -> int:
+        """The number of positive outputs, |P|; exact."""
+        from fiberscope.preimage.geometry import positive_rows
+
+        return len(positive_rows(self))
+
+    def contains(self, x: Any) -> bool:
+        """Whether ``ReLU(A x + b)`` equals the output exactly and x lies in the domain; exact for any float input (n,)."""
+        from fiberscope.preimage.geometry import contains
+
+        return contains(self, x)
+
+    def point(self) -> FloatArray:
+        """A point (n,) of the preimage: x itself, or the certificate's point rounded to float64.
+
+        Raises:
+            InputError: the preimage is empty or undecided.
+        """
+        from fiberscope.preimage.geometry import point
+
+        return point(self)
+
+    def width(self, direction: Any) -> float:
+        """``max <c, x> - min <c, x>`` over the preimage, by two linear programs; inf where it is unbounded.
+
+        Args:
+            direction: c, shape (n,), any length.
+
+        Raises:
+            InputError: c has another shape or is zero, or the preimage is empty or undecided.
+        """
+        from fiberscope.preimage.geometry import width
+
+        return width(self, direction)
+
+    def bounding_box(self) -> tuple[FloatArray, FloatArray]:
+        """The smallest box ``low <= x <= high`` that holds the preimage, by 2 n linear programs; infinite where it is unbounded."""
+        from fiberscope.preimage.geometry import bounding_box
+
+        return bounding_box(self)
+
+    def chebyshev_center(self) -> tuple[FloatArray, float]:
+        """The center (n,) and the radius of a largest ball inside the preimage, within its affine hull; radius inf where there is no largest."""
+        from fiberscope.preimage.geometry import chebyshev_center
+
+        return chebyshev_center(self)
+
+    def sample(self, count: int, seed: int) -> FloatArray:
+        """``count`` points (count, n) of a bounded preimage by hit-and-run inside its affine hull; deterministic for a seed.
+
+        Raises:
+            InputError: count < 1, or the preimage is empty, unbounded or undecided.
+        """
+        from fiberscope.preimage.geometry import sample
+
+        return sample(self, count, seed)
+
+    def recover(self) -> Recovered:
+        """The one input of a singleton preimage, and a bound on its Euclidean error.
+
+        Raises:
+            NotASingleton: the preimage is of another kind.
+        """
+        from fiberscope.preimage.geometry import recover
+
+        return recover(self)
+
+
+def preimage(layer: ReLULayer, x: Any = None, y: Any = None, domain: Domain | None = None) -> Preimage:
+    """Decide and prove what the preimage of a layer's output is [Theorem 4, Theorem 12].
+
+    ``preimage(y) = {x : A_P x + b_P = y_P, A_N x + b_N <= 0}`` with ``P = {y > 0}``, intersected with the domain.
+
+    Args:
+        layer: the layer, m neurons and n inputs.
+        x: (n,) an input; the preimage of its exact output is meant.
+        y: (m,) an output. Exactly one of x and y is given.
+        domain: where inputs lie; None for all of R^n.
+
+    Returns:
+        The preimage; its certificate has been checked.
+
+    Raises:
+        InputError: wrong shape, NaN or infinite numbers, x outside the domain, or not exactly one of x and y.
+    """
+    from fiberscope.preimage.decide import decide
+
+    return decide(layer, x, y, domain)
+
+
+__all__ = ["Preimage", "preimage"]

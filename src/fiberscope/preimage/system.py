@@ -1,0 +1,138 @@
+"""The mixed system (1) + (2) of the paper, built from a layer, a domain, and an input or an output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from fiberscope.errors import InputError
+from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.domains import Polyhedron
+from fiberscope.network.relu_layer import ReLULayer
+
+
+@dataclass(frozen=True, eq=False)
+class MixedSystem:
+    """``A_P x + b_P = y_P, A_N x + b_N <= 0`` and the domain's rows, numbered as in ``fiberscope.preimage.certificate``.
+
+    Attributes:
+        layer: the layer.
+        domain: the domain, written out.
+        y: (m,) the output, or None where the system was built from an input.
+        positive: the rows P.
+        inequalities: all inequality rows: N and the domain's.
+        tight: with an input: the inequality rows that hold with equality there, exactly.
+    """
+
+    layer: ReLULayer
+    domain: Polyhedron
+    y: FloatArray | None
+    positive: IntArray
+    inequalities: IntArray
+    tight: IntArray
+
+    def coordinates(self, numbers: IntArray) -> tuple[IntArray, FloatArray]:
+        """For rows that bound one coordinate: which coordinate, and the sign (-1 lower, +1 upper bound); else -1 and 0."""
+        m, n = self.layer.outputs, self.layer.inputs
+        offset = numbers - m
+        bounds = (offset >= 0) & (offset < 2 * n)
+        return np.where(bounds, offset % n, -1), np.where(bounds, np.where(offset < n, -1.0, 1.0), 0.0)
+
+    def rows(self, numbers: IntArray) -> FloatArray:
+        """The coefficient rows with these numbers, shape (len(numbers), n)."""
+        m, n = self.layer.outputs, self.layer.inputs
+        if len(numbers) == 0 or numbers.max() < m:
+            return self.layer.weight[numbers]
+        coordinate, sign = self.coordinates(numbers)
+        out = np.zeros((len(numbers), n))
+        bound = np.flatnonzero(sign)
+        out[bound, coordinate[bound]] = sign[bound]
+        out[numbers < m] = self.layer.weight[numbers[numbers < m]]
+        half = numbers >= m + 2 * n
+        out[half] = self.domain.G[numbers[half] - m - 2 * n]
+        return out
+
+    def right_hand_sides(self, numbers: IntArray) -> list[Fraction]:
+        """The exact right-hand sides of these rows."""
+        m, n = self.layer.outputs, self.layer.inputs
+
+        def side(i: int) -> Fraction:
+            if i < m:
+                return Fraction(0.0 if self.y is None else float(self.y[i])) - Fraction(float(self.layer.bias[i]))
+            if i < m + n:
+                return -Fraction(float(self.domain.low[i - m]))
+            if i < m + 2 * n:
+                return Fraction(float(self.domain.high[i - m - n]))
+            return Fraction(float(self.domain.h[i - m - 2 * n]))
+
+        return [side(int(i)) for i in numbers]
+
+
+def build_at_input(layer: ReLULayer, domain: Polyhedron, x: FloatArray) -> MixedSystem:
+    """Build the system of the output at x; its sign pattern is settled exactly.
+
+    Raises:
+        InputError: x lies outside the domain.
+    """
+    _check_inside(domain, x)
+    sign = exact_signs(layer.weight, x, layer.bias)
+    m, n = layer.outputs, layer.inputs
+    half = exact_signs(domain.G, x, -domain.h)
+    if (half > 0).any():
+        i = int(np.argmax(half > 0))
+        raise InputError("x", expected="a point of the domain", got=f"a point that violates half-space {i}")
+    tight = np.concatenate(
+        [
+            np.flatnonzero(sign == 0),
+            m + np.flatnonzero(x == domain.low),
+            m + n + np.flatnonzero(x == domain.high),
+            m + 2 * n + np.flatnonzero(half == 0),
+        ]
+    )
+    return MixedSystem(layer, domain, None, np.flatnonzero(sign > 0), _inequalities(layer, domain, sign <= 0), tight)
+
+
+def build_at_output(layer: ReLULayer, domain: Polyhedron, y: FloatArray) -> MixedSystem:
+    """Build the system of the output y, which must have no negative entry."""
+    return MixedSystem(
+        layer, domain, y, np.flatnonzero(y > 0), _inequalities(layer, domain, y <= 0), np.zeros(0, dtype=np.int64)
+    )
+
+
+def _inequalities(layer: ReLULayer, domain: Polyhedron, inactive: np.ndarray) -> IntArray:
+    m, n = layer.outputs, layer.inputs
+    bounds = [m + np.flatnonzero(domain.low > -np.inf), m + n + np.flatnonzero(domain.high < np.inf)]
+    return np.concatenate([np.flatnonzero(inactive), *bounds, m + 2 * n + np.arange(len(domain.h))])
+
+
+def _check_inside(domain: Polyhedron, x: FloatArray) -> None:
+    outside = np.flatnonzero((x < domain.low) | (x > domain.high))
+    if len(outside):
+        j = int(outside[0])
+        raise InputError(
+            "x",
+            expected=f"a point of the domain, coordinate {j} in [{domain.low[j]:g}, {domain.high[j]:g}]",
+            got=f"{x[j]!r} there ({len(outside)} of {len(x)} coordinates are outside)",
+            hint="scale the data as the domain says, or widen the domain",
+        )
+
+
+def exact_signs(rows: FloatArray, x: FloatArray, offsets: FloatArray) -> IntArray:
+    """The exact signs of ``a_i x + c_i``: float64 where its rounding cannot matter, rational arithmetic elsewhere."""
+    with np.errstate(all="ignore"):
+        value = rows @ x + offsets
+        # Cauchy-Schwarz on the standard bound gamma_n |a| |x|, doubled for the rounding of the bound itself
+        reach = np.sqrt(np.einsum("ij,ij->i", rows, rows)) * np.linalg.norm(x) + np.abs(offsets)
+        margin = 4.0 * (len(x) + 4) * np.finfo(np.float64).eps * reach + 1e-290
+        certain = np.abs(value) > margin
+    sign = np.where(certain, np.sign(value), 0.0).astype(np.int64)
+    for i in np.flatnonzero(~certain):
+        support = np.flatnonzero((rows[i] != 0) & (x != 0))
+        exact = sum(
+            (Fraction(a) * Fraction(v) for a, v in zip(rows[i, support].tolist(), x[support].tolist(), strict=True)),
+            Fraction(float(offsets[i])),
+        )
+        sign[i] = (exact > 0) - (exact < 0)
+    return sign

@@ -1,0 +1,64 @@
+"""Reading networks from the ``.safetensors`` files that ``Network.save`` writes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from fiberscope.errors import FiberscopeError, ModelError
+from fiberscope.network.affine import Dense
+from fiberscope.network.network import Network
+from fiberscope.network.saving import METADATA, VERSION
+from fiberscope.network.stage import Stage, StageKind, affine_stage, relu_stage
+
+_FOREIGN = (
+    "expected a file written by Network.save of fiberscope; to read weights alone, build the module in torch, "
+    "load them into it, and pass the module to fiberscope.from_torch"
+)
+
+
+def load_safetensors(path: str | os.PathLike[str]) -> Network:
+    """Read a network; nothing in the file is executed.
+
+    Raises:
+        ModelError: the file is missing, truncated, damaged, or was not written by ``Network.save``.
+    """
+    name = str(Path(path))
+    try:
+        opened: Any = safe_open(name, framework="numpy")  # safetensors does not say what this is
+        with opened as file:
+            metadata: dict[str, str] = dict(file.metadata() or {})
+            tensors: dict[str, Any] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  not a dict
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{name}: {error}; {_FOREIGN}") from error
+    if METADATA not in metadata:
+        raise ModelError(f"{name}: a safetensors file without the description of a network; {_FOREIGN}")
+    try:
+        return _network(json.loads(metadata[METADATA]), tensors)
+    except (KeyError, TypeError, ValueError, RecursionError, FiberscopeError) as error:
+        raise ModelError(f"{name}: the description of the network is damaged ({error}); {_FOREIGN}") from error
+
+
+def _network(structure: dict[str, Any], tensors: dict[str, Any]) -> Network:
+    if structure["version"] != VERSION:
+        raise ModelError(f"expected version {VERSION} of the format, got {structure['version']}")
+    stages: list[Stage] = []
+    for number, entry in enumerate(structure["stages"]):
+        if StageKind(entry["kind"]) is StageKind.AFFINE:
+            affine = Dense(tensors[f"{number}.weight"], tensors[f"{number}.bias"])
+            stages.append(affine_stage(str(entry["name"]), affine))
+        else:
+            stages.append(relu_stage(str(entry["name"]), int(entry["inputs"])))
+    network = Network(
+        tuple(stages), tuple(int(n) for n in structure["input_shape"]), tuple(str(note) for note in structure["notes"])
+    )
+    if network.structure() != {key: structure[key] for key in ("input_shape", "stages")}:
+        raise ModelError("its sizes are not those of the stored tensors")
+    return network
+
+
+__all__ = ["load_safetensors"]

@@ -1,0 +1,1 @@
+"""From findings to something a person understands: a table, and a page."""

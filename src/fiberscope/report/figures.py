@@ -1,0 +1,121 @@
+"""The report's figures, as data that plotly.js draws; colours of text and background are left to the page."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fiberscope.audit.findings import FindingsTable
+from fiberscope.preimage.kind import Kind
+from fiberscope.report.summary import SHOWN_KINDS, LayerSummary
+
+Figure = dict[str, Any]
+
+COLOURS = {
+    Kind.SINGLETON: "#0072b2",
+    Kind.BOUNDED: "#56b4e9",
+    Kind.UNBOUNDED: "#e69f00",
+    Kind.EMPTY: "#8c8c8c",
+    Kind.UNDECIDED: "#cc79a7",
+}
+"""Told apart by readers with any colour vision (Okabe and Ito), on light and on dark ground."""
+
+_BINS = 40
+
+
+def kinds_per_layer(summaries: Sequence[LayerSummary]) -> Figure:
+    """Stacked bars: the share of samples of each kind, a bar per layer and domain."""
+    bars = list(reversed(summaries))
+    labels = [html.escape(f"{s.layer}: {s.name}, {s.domain}") for s in bars]
+    data = [
+        {
+            "type": "bar",
+            "orientation": "h",
+            "name": str(kind),
+            "y": labels,
+            "x": [100 * s.counts[kind] / s.samples for s in bars],
+            "customdata": [s.counts[kind] for s in bars],
+            "hovertemplate": "%{customdata} samples (%{x:.1f} %)<extra>" + str(kind) + "</extra>",
+            "marker": {"color": COLOURS[kind]},
+        }
+        for kind in _occurring(summaries)
+    ]
+    layout = {
+        "barmode": "stack",
+        "height": 120 + 34 * len(bars),
+        "xaxis": {"title": {"text": "samples, per cent"}, "range": [0, 100]},
+        "yaxis": {"automargin": True, "type": "category"},
+    }
+    return {"data": data, "layout": layout}
+
+
+def kinds_by_positives(findings: FindingsTable, summary: LayerSummary) -> Figure:
+    """The paper's figure 3: how many samples of each kind there are over the number of positive outputs."""
+    edges = _edges(findings.positives)
+    data = _histograms(findings, summary, findings.positives.astype(np.float64), edges, "positive outputs %{x}")
+    layout = {
+        "barmode": "stack",
+        "bargap": 0,
+        "xaxis": {"title": {"text": "number of positive outputs"}},
+        "yaxis": {"title": {"text": "samples"}, "rangemode": "tozero"},
+        **_marked_at(summary.inputs, f"n = {summary.inputs} inputs"),
+    }
+    return {"data": data, "layout": layout}
+
+
+def _marked_at(x: float, text: str) -> Figure:
+    """The parts of a layout that mark a place on the x axis with a dashed line and a text over it."""
+    line = {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": {"dash": "dash", "width": 1.5}}
+    label = {"x": x, "y": 1, "yref": "paper", "yanchor": "bottom", "text": text, "showarrow": False}
+    return {"shapes": [line], "annotations": [label]}
+
+
+def margins(findings: FindingsTable, summary: LayerSummary) -> Figure:
+    """How far the verdicts are from the opposite ones, on a logarithmic axis."""
+    shown = findings.where(np.isfinite(findings.margin) & (findings.margin > 0))
+    logarithms = np.log10(shown.margin)
+    low, high = (np.floor(logarithms.min()), np.ceil(logarithms.max())) if len(shown) else (-1.0, 0.0)
+    edges = np.linspace(low, max(high, low + 1), _BINS + 1)
+    layout = {
+        "barmode": "stack",
+        "bargap": 0,
+        "xaxis": {"title": {"text": "margin (powers of ten)"}, "tickprefix": "10<sup>", "ticksuffix": "</sup>"},
+        "yaxis": {"title": {"text": "samples"}, "rangemode": "tozero"},
+    }
+    return {"data": _histograms(shown, summary, logarithms, edges, "margin 10^%{x:.1f}"), "layout": layout}
+
+
+def _histograms(findings: FindingsTable, summary: LayerSummary, values: Any, edges: Any, hover: str) -> list[Figure]:
+    centres, width = (edges[:-1] + edges[1:]) / 2, float(edges[1] - edges[0])
+    traces: list[Figure] = []
+    for kind in _occurring([summary]):
+        counts, _ = np.histogram(values[findings.kind == kind], bins=edges)
+        traces.append(
+            {
+                "type": "bar",
+                "name": str(kind),
+                "x": centres.tolist(),
+                "y": counts.tolist(),
+                "width": width,
+                "hovertemplate": f"{hover}: %{{y}} samples<extra>{kind}</extra>",
+                "marker": {"color": COLOURS[kind]},
+            }
+        )
+    return traces
+
+
+def _edges(values: Any) -> Any:
+    """Edges of bins of a whole width around integers."""
+    low, high = int(values.min()), int(values.max())
+    width = max(1, -(-(high - low + 1) // _BINS))
+    return np.arange(low, high + width + 1, width) - 0.5
+
+
+def _occurring(summaries: Sequence[LayerSummary]) -> list[Kind]:
+    return [kind for kind in SHOWN_KINDS if any(s.counts[kind] for s in summaries)]
+
+
+__all__ = ["COLOURS", "Figure", "kinds_by_positives", "kinds_per_layer", "margins"]

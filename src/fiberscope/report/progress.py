@@ -1,0 +1,70 @@
+"""How far the work is, on stderr: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Protocol, TextIO
+
+_LINES_PER_TASK = 20
+
+
+class Progress(Protocol):
+    """Is told how far the work is."""
+
+    def show(self, task: str, done: int, total: int) -> None:
+        """Say that ``done`` of ``total`` steps of a task are done."""
+        ...
+
+
+class _Lines:
+    """Prints a line whenever another twentieth of a task is done."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._shown: dict[str, int] = {}
+        self._started = time.monotonic()
+
+    def show(self, task: str, done: int, total: int) -> None:
+        share = _LINES_PER_TASK * done // max(total, 1)
+        if self._shown.get(task) != share:
+            self._shown[task] = share
+            seconds = time.monotonic() - self._started
+            print(f"{task}: {done} of {total} ({seconds:.0f} s)", file=self._stream, flush=True)
+
+
+@contextmanager
+def progress_on(stream: TextIO) -> Generator[Progress]:
+    """Show progress on a stream for as long as the context lasts."""
+    if not stream.isatty():
+        yield _Lines(stream)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    texts = (TextColumn("{task.description}", markup=False), MofNCompleteColumn())
+    columns = (texts[0], BarColumn(), texts[1], TimeElapsedColumn(), TimeRemainingColumn())
+    with RichProgress(*columns, console=Console(file=stream)) as bar:
+        yield _Bar(bar)
+
+
+class _Bar:
+    """Moves a bar of its own for each task."""
+
+    def __init__(self, bar: object) -> None:
+        from rich.progress import Progress as RichProgress
+        from rich.progress import TaskID
+
+        assert isinstance(bar, RichProgress)
+        self._bar = bar
+        self._tasks: dict[str, TaskID] = {}
+
+    def show(self, task: str, done: int, total: int) -> None:
+        if task not in self._tasks:
+            self._tasks[task] = self._bar.add_task(task, total=total)
+        self._bar.update(self._tasks[task], completed=done, total=total)
+
+
+__all__ = ["Progress", "progress_on"]

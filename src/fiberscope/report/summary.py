@@ -1,0 +1,111 @@
+"""The findings in a table that a person understands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.markup import escape
+from rich.table import Table
+
+from fiberscope.audit.findings import FindingsTable
+from fiberscope.audit.manifest import Manifest
+from fiberscope.preimage.kind import Kind
+
+SHOWN_KINDS = (Kind.SINGLETON, Kind.BOUNDED, Kind.UNBOUNDED, Kind.EMPTY, Kind.UNDECIDED)
+"""The kinds in the order of what is left of the input: all, most, least."""
+
+_HEADINGS = {Kind.SINGLETON: "single-\nton", Kind.UNBOUNDED: "un-\nbounded", Kind.UNDECIDED: "unde-\ncided"}
+_LAYER_WIDTH = 10
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """What was found about one layer on one domain.
+
+    Attributes:
+        layer: the position of the layer.
+        name: the name of the layer in the model.
+        inputs: the number of inputs n.
+        outputs: the number of neurons m.
+        domain: the name of the domain.
+        samples: the number of samples.
+        counts: the number of samples of each kind.
+        median_positives: the median number of positive outputs.
+        median_dimension: the median dimension of the decided preimages; None if there are none.
+        proved: the share of samples whose verdict carries a certificate.
+    """
+
+    layer: int
+    name: str
+    inputs: int
+    outputs: int
+    domain: str
+    samples: int
+    counts: dict[Kind, int]
+    median_positives: float
+    median_dimension: float | None
+    proved: float
+
+    @property
+    def title(self) -> str:
+        """The layer by position, name and size."""
+        return f"{self.layer}: {self.name} ({self.inputs} to {self.outputs})"
+
+
+def summarise(manifest: Manifest, findings: FindingsTable) -> list[LayerSummary]:
+    """Count the findings by layer and domain."""
+    return [_summary(manifest, findings.at(layer, domain), layer, domain) for layer, domain in findings.groups()]
+
+
+def _summary(manifest: Manifest, group: FindingsTable, layer: int, domain: str) -> LayerSummary:
+    described = manifest.network_layers[layer]
+    decided = group.kind != Kind.UNDECIDED
+    has_point = decided & (group.kind != Kind.EMPTY)
+    return LayerSummary(
+        layer=layer,
+        name=described.name,
+        inputs=described.inputs,
+        outputs=described.outputs,
+        domain=domain,
+        samples=len(group),
+        counts={kind: int((group.kind == kind).sum()) for kind in SHOWN_KINDS},
+        median_positives=float(np.median(group.positives)),
+        median_dimension=float(np.median(group.dimension[has_point])) if has_point.any() else None,
+        proved=float(((group.certificate != "") & decided).mean()),
+    )
+
+
+def summary_table(summaries: Sequence[LayerSummary]) -> Table:
+    """Lay the summaries out as a table for a terminal of 80 columns: a row per layer, in it a line per domain."""
+    has_empty = any(summary.counts[Kind.EMPTY] for summary in summaries)
+    kinds = [kind for kind in SHOWN_KINDS if kind is not Kind.EMPTY or has_empty]
+    title = f"Preimages at {max(summary.samples for summary in summaries)} samples, by layer and domain"
+    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("layer", overflow="fold", min_width=_LAYER_WIDTH)
+    table.add_column("domain", no_wrap=True)
+    headings = [_HEADINGS.get(kind, str(kind)) for kind in kinds]
+    for heading in (*headings, "median\nposi-\ntives", "median\ndimen-\nsion", "proved"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for layer in dict.fromkeys(summary.layer for summary in summaries):
+        lines = [_line(summary, kinds) for summary in summaries if summary.layer == layer]
+        first = next(summary for summary in summaries if summary.layer == layer)
+        heading = f"{layer} {escape(first.name)}\n{first.inputs} to {first.outputs}"
+        table.add_row(heading, *("\n".join(cells) for cells in zip(*lines, strict=True)))
+    return table
+
+
+def _line(summary: LayerSummary, kinds: Sequence[Kind]) -> list[str]:
+    dimension = "-" if summary.median_dimension is None else f"{summary.median_dimension:g}"
+    counts = [str(summary.counts[kind]) for kind in kinds]
+    return [escape(summary.domain), *counts, f"{summary.median_positives:g}", dimension, share(summary.proved)]
+
+
+def share(fraction: float) -> str:
+    """A share in per cent; never rounded up to 100 %, so that a single unproved verdict shows."""
+    return "100 %" if fraction == 1 else f"{np.floor(fraction * 1000) / 10:.1f} %"
+
+
+__all__ = ["SHOWN_KINDS", "LayerSummary", "share", "summarise", "summary_table"]

@@ -1,0 +1,199 @@
+"""Widths, boxes, centres, samples and recovered points, against the vertices and against another LP solver."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import oracles
+import pytest
+from cases import CASES, Case
+from random_layers import RandomLayer, random_layers
+
+import fiberscope as fs
+
+NEEDS_CDD = pytest.mark.skipif(
+    not oracles.cdd_available(), reason="cddexec_gmp (Debian package libcdd-tools) is not installed"
+)
+
+TOLERANCE = 1e-7
+"""HiGHS keeps constraints to 1e-7; the numbers of these layers are of order 1."""
+
+
+def _asked(layer: RandomLayer | Case) -> tuple[fs.Preimage, oracles.System]:
+    system = oracles.mixed_system(layer.weight, layer.bias, x=layer.x, y=layer.y, domain=layer.domain)
+    return fs.preimage(fs.ReLULayer(layer.weight, layer.bias), **layer.question), system
+
+
+def _random(kind: str, count: int, seed: int) -> list[tuple[fs.Preimage, oracles.System]]:
+    asked = (_asked(layer) for layer in random_layers(count, seed, inputs=4, outputs=9))
+    return [(p, system) for p, system in asked if p.kind == kind]
+
+
+def _violation(system: oracles.System, x: np.ndarray) -> float:
+    """By how much x misses the system, row by row."""
+    misses = [
+        abs(sum(float(a) * v for a, v in zip(row, x, strict=True)) - float(value)) for row, value in system.equalities
+    ]
+    misses += [
+        sum(float(a) * v for a, v in zip(row, x, strict=True)) - float(value) for row, value in system.inequalities
+    ]
+    return max([0.0, *misses])
+
+
+@NEEDS_CDD
+def test_bounding_box_and_width_are_those_of_the_vertices() -> None:
+    generator = np.random.default_rng(0)
+    found = _random("bounded", 120, seed=21)
+    assert len(found) >= 10
+    for p, system in found:
+        vertices = np.array([[float(v) for v in vertex] for vertex in oracles.cdd_answer(system).vertices])
+        low, high = p.bounding_box()
+        assert np.allclose(low, vertices.min(axis=0), atol=TOLERANCE)
+        assert np.allclose(high, vertices.max(axis=0), atol=TOLERANCE)
+        direction = generator.normal(size=p.layer.inputs)
+        direction /= np.linalg.norm(direction)
+        assert p.width(direction) == pytest.approx(np.ptp(vertices @ direction), abs=10 * TOLERANCE)
+
+
+def test_width_and_bounding_box_agree_with_another_solver() -> None:
+    generator = np.random.default_rng(1)
+    for p, system in _random("unbounded", 60, seed=22):
+        direction = generator.normal(size=p.layer.inputs)
+        direction /= np.linalg.norm(direction)
+        low, high = oracles.linprog_range(system, direction)
+        width = p.width(direction)
+        assert width == np.inf if np.isinf(high - low) else width == pytest.approx(high - low, abs=TOLERANCE)
+        box = p.bounding_box()
+        assert np.isinf(box[0]).any() or np.isinf(box[1]).any(), "a polyhedron with a ray leaves every box"
+        for j in range(p.layer.inputs):
+            ends = oracles.linprog_range(system, np.eye(p.layer.inputs)[j])
+            assert np.allclose((box[0][j], box[1][j]), ends, atol=TOLERANCE)
+
+
+def test_chebyshev_center_of_a_full_dimensional_preimage() -> None:
+    found = [pair for pair in _random("bounded", 200, seed=23) if pair[0].dimension == pair[0].layer.inputs]
+    assert len(found) >= 5
+    for p, system in found:
+        center, radius = p.chebyshev_center()
+        assert radius == pytest.approx(oracles.linprog_chebyshev_radius(system), abs=TOLERANCE)
+        assert _violation(system, center) <= TOLERANCE
+        for row, value in system.inequalities:
+            length = np.linalg.norm([float(v) for v in row])
+            assert float(oracles.dot(row, oracles.exact_vector(center))) + radius * length <= float(value) + TOLERANCE
+
+
+def test_chebyshev_center_of_a_flat_preimage_lies_in_it() -> None:
+    """Inside its affine hull a preimage holds a ball of positive radius: a segment's centre is its middle."""
+    layer = fs.ReLULayer([[1.0, 1.0]], [0.0])
+    center, radius = fs.preimage(layer, x=[0.5, 0.5], domain=fs.Box(0, 1)).chebyshev_center()
+    assert np.allclose(center, [0.5, 0.5], atol=TOLERANCE)
+    assert radius == pytest.approx(np.sqrt(0.5), abs=TOLERANCE)
+    for p, system in _random("bounded", 60, seed=24):
+        center, radius = p.chebyshev_center()
+        assert _violation(system, center) <= TOLERANCE
+        assert radius > 0
+
+
+@NEEDS_CDD
+def test_point_lies_in_the_preimage() -> None:
+    for layer in random_layers(100, seed=25, inputs=4, outputs=9):
+        p, system = _asked(layer)
+        if p.kind != "empty":
+            assert _violation(system, p.point()) <= 1e-12
+            if layer.x is not None:
+                assert np.array_equal(p.point(), layer.x)
+
+
+def test_contains_what_has_the_same_output_and_nothing_else() -> None:
+    layer = fs.ReLULayer([[1.0, 0, 0], [0, 1, 0], [0, 0, 1]], [0.0, 0, 0])
+    p = fs.preimage(layer, x=[1.0, -1, -2], domain=fs.Box(-3, 3))
+    assert p.contains([1.0, -1, -2])
+    assert p.contains([1.0, 0, 0])
+    assert p.contains([1.0, -3, 0])
+    assert not p.contains([1.5, -1, -2])
+    assert not p.contains([1.0, 0.5, -2])
+    assert not p.contains([1.0, -4, -2])
+
+
+def test_contains_is_exact() -> None:
+    """Membership is a statement about the exact numbers, so it is the oracle's for every float point."""
+    generator = np.random.default_rng(2)
+    inside = 0
+    for layer in random_layers(80, seed=26, inputs=3, outputs=6):
+        p, system = _asked(layer)
+        near = layer.x if layer.x is not None else np.zeros(p.layer.inputs)
+        points = near + generator.integers(-2, 3, (12, p.layer.inputs)) * generator.choice([0.0, 2.0**-52, 0.5, 1.0], (12, 1))
+        answers = [p.contains(x) for x in points]
+        assert answers == [system.holds(x) for x in points]
+        inside += sum(answers)
+    assert 50 < inside < 800
+
+
+def test_contains_sees_one_rounding() -> None:
+    p = fs.preimage(fs.ReLULayer([[3.0]], [0.0]), y=[0.3])
+    assert not p.contains([0.1]), "3 * 0.1 is above the stored 0.3"
+    assert fs.preimage(fs.ReLULayer([[3.0]], [0.0]), x=[0.1]).contains([0.1])
+
+
+def test_samples_lie_in_the_preimage_and_follow_the_seed() -> None:
+    for kind in ("bounded", "singleton"):
+        for p, system in _random(kind, 40, seed=27):
+            samples = p.sample(20, 3)
+            assert samples.shape == (20, p.layer.inputs)
+            assert np.array_equal(samples, p.sample(20, 3))
+            assert max(_violation(system, x) for x in samples) <= TOLERANCE * (1 + np.abs(samples).max())
+            spread = np.linalg.matrix_rank(samples - samples[0], tol=1e-6)
+            assert spread == p.dimension, "samples fill the affine hull"
+
+
+def test_an_unbounded_preimage_has_no_uniform_samples() -> None:
+    p = fs.preimage(fs.ReLULayer([[1.0]], [0.0]), x=[-1.0])
+    with pytest.raises(fs.InputError, match="Box"):
+        p.sample(3, 0)
+
+
+def test_samples_do_not_stay_near_where_they_began() -> None:
+    layer = fs.ReLULayer([[-1.0, 0], [0, -1]], [0.0, 0])
+    samples = fs.preimage(layer, x=[0.001, 0.001], domain=fs.Box(0, 1)).sample(400, 0)
+    assert (np.histogram(samples[:, 0], bins=4, range=(0, 1))[0] >= 40).all()
+    assert (np.histogram(samples[:, 1], bins=4, range=(0, 1))[0] >= 40).all()
+
+
+@NEEDS_CDD
+def test_recover_is_within_its_error_bound() -> None:
+    found = _random("singleton", 80, seed=28)
+    assert len(found) >= 20
+    for p, system in found:
+        x, error_bound = p.recover()
+        (vertex,) = oracles.cdd_answer(system).vertices
+        square = sum((v - w) ** 2 for v, w in zip(oracles.exact_vector(x), vertex, strict=True))
+        assert square <= Fraction(error_bound) ** 2
+        assert error_bound <= 1e-15 * (1 + np.abs(x).max())
+
+
+def test_recover_at_thirds() -> None:
+    """1/3 is no float: the error bound must not be 0."""
+    p = fs.preimage(fs.ReLULayer([[3.0, 0], [0, 7]], [0.0, 0]), y=[1.0, 1.0])
+    x, error_bound = p.recover()
+    assert np.allclose(x, [1 / 3, 1 / 7], rtol=1e-15)
+    assert 0 < error_bound < 1e-14
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if case.kind != "singleton" and not case.is_large], ids=lambda case: case.name
+)
+def test_recover_refuses_what_is_no_singleton(case: Case) -> None:
+    p, _ = _asked(case)
+    with pytest.raises(fs.NotASingleton) as caught:
+        p.recover()
+    assert caught.value.kind == case.kind
+
+
+@pytest.mark.parametrize("ask", ["point", "bounding_box", "chebyshev_center", "sample", "width"])
+def test_an_empty_preimage_has_no_geometry(ask: str) -> None:
+    p = fs.preimage(fs.ReLULayer([[1.0, 0], [0, 1]], [0.0, 0]), y=[-1.0, 1.0])
+    arguments = {"sample": (3, 0), "width": ([1.0, 0.0],)}.get(ask, ())
+    with pytest.raises(fs.FiberscopeError):
+        getattr(p, ask)(*arguments)
+    assert not p.contains([0.0, 0.0])

@@ -1,0 +1,117 @@
+"""The checkers share no code with what decides, and rational checking needs no solver at all."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fiberscope as fs
+
+SOURCE = Path(fs.__file__).parent
+CHECKER = SOURCE / "preimage" / "checker"
+ALLOWED = (
+    "__future__", "typing", "collections", "dataclasses", "enum", "math", "fractions", "functools", "itertools", "operator",
+    "numpy", "scipy.linalg", "flint",
+    "fiberscope.errors", "fiberscope.network", "fiberscope.preimage.certificate", "fiberscope.preimage.kind", "fiberscope.preimage.checker",
+)  # fmt: skip
+LOADED_BY_CHECKING = (
+    "fiberscope.preimage.certificate",
+    "fiberscope.preimage.kind",
+    "fiberscope.preimage.preimage",
+    "fiberscope.preimage.checker",
+)
+SOLVERS = ("highspy", "scipy.optimize", "torch")
+
+
+def _imports(tree: ast.AST) -> Iterator[str]:
+    """Every module that the code imports when it runs, also inside functions; imports for annotations only do not count."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "a relative import hides where it comes from"
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}"
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+            yield f"<imported by name: {ast.unparse(node)}>"
+        else:
+            yield from _imports(node)
+
+
+def _is_under(name: str, folders: tuple[str, ...]) -> bool:
+    return any(name == folder or name.startswith(f"{folder}.") for folder in folders)
+
+
+@pytest.mark.parametrize("path", sorted(CHECKER.rglob("*.py")), ids=lambda path: path.name)
+def test_a_checker_imports_nothing_that_decides(path: Path) -> None:
+    foreign = [name for name in _imports(ast.parse(path.read_text())) if not _is_under(name, ALLOWED)]
+    assert not foreign
+
+
+def test_there_are_checkers_to_look_at() -> None:
+    assert len(list(CHECKER.rglob("*.py"))) >= 3
+    assert list(_imports(ast.parse("def f():\n    if True:\n        from scipy.optimize import linprog"))) == [
+        "scipy.optimize.linprog"
+    ]
+
+
+_SCRIPT = """
+import sys
+from pathlib import Path
+import numpy as np
+import fiberscope as fs
+folder = Path(sys.argv[1])
+data = np.load(folder / "layer.npz")
+certificate = fs.Certificate.from_bytes((folder / "certificate").read_bytes())
+domain = fs.Box(0, 2) if sys.argv[2] == "box" else None
+p = fs.Preimage(
+    layer=fs.ReLULayer(data["weight"], data["bias"]), domain=domain, x=data["x"], y=None,
+    kind=certificate.kind, dimension=certificate.dimension, margin=0.0, certificate=certificate, reason="",
+)
+verification = fs.verify(p, exact=True)
+assert verification.proved, verification.reason
+print("\\n".join(sorted(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize("domain", ["none", "box"])
+def test_rational_checking_of_a_stored_certificate_loads_no_solver(tmp_path: Path, domain: str) -> None:
+    generator = np.random.default_rng(4)
+    layer = fs.ReLULayer(generator.integers(-3, 4, (9, 4)), generator.integers(-3, 4, 9))
+    x = np.array([0.0, 1.0, 2.0, 0.0])
+    p = fs.preimage(layer, x=x, domain=fs.Box(0, 2) if domain == "box" else None)
+    np.savez(tmp_path / "layer.npz", weight=layer.weight, bias=layer.bias, x=x)
+    (tmp_path / "certificate").write_bytes(p.certificate.to_bytes())
+    command = [sys.executable, "-c", _SCRIPT, str(tmp_path), domain]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment(), timeout=120)
+    assert run.returncode == 0, run.stderr
+    loaded = run.stdout.split()
+    assert "fiberscope.preimage.certificate" in loaded
+    assert not [name for name in loaded if _is_under(name, SOLVERS)]
+    deciding = [
+        name for name in loaded if name.startswith("fiberscope.preimage.") and not _is_under(name, LOADED_BY_CHECKING)
+    ]
+    assert not deciding
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    command = [sys.executable, "-c", "import fiberscope, sys; print('\\n'.join(sys.modules))"]
+    loaded = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=_environment(), timeout=120
+    ).stdout.split()
+    heavy = ("torch", "scipy", "highspy", "flint", "matplotlib", "plotly", "pyarrow", "jinja2")
+    assert not [name for name in loaded if _is_under(name, heavy)]
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(SOURCE.parent)}
