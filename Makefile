@@ -31,7 +31,7 @@ types: .venv/dev.stamp
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 doctest: .venv/dev.stamp
-	$(BIN)/pytest --doctest-modules --doctest-glob='*.md' src README.md docs
+	$(BIN)/pytest --doctest-modules --doctest-glob='*.md' src README.md $(wildcard docs)
 
 benchmark-smoke: .venv/dev.stamp
 	set -e; for file in benchmarks/[!_]*.py; do \

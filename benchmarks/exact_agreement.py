@@ -17,11 +17,10 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("tests", "src")]
 
-import oracles
-from random_layers import RandomLayer, random_layers
-
 import fiberscope as fs
+import oracles
 from fiberscope.preimage.checker.verify import verify_in_float
+from random_layers import RandomLayer, random_layers
 
 
 def has_strict_proof(layer: RandomLayer, answer: oracles.Answer) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,6 +61,7 @@ def build_app(config: Path | None = None) -> App:
     """The commands and their options.
 
     Args:
+        block: samples per chunk, which is what a killed run may have to compute again; 125 by default.
         config: a TOML file with options, which the command line overrides.
     """
     source = () if config is None else (Toml(config, must_exist=True, use_commands_as_keys=False),)
@@ -69,6 +71,7 @@ def build_app(config: Path | None = None) -> App:
         version=f"fiberscope {__version__}",
         help_format="plaintext",
         result_action="return_value",
+        suppress_keyboard_interrupt=False,  # handled by main, which says how to continue
         config=source,
     )
     for command in (audit, verify, report):
@@ -87,6 +90,7 @@ def audit(
     samples: int | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
     workers: int | None = None,
+    block: int | None = None,
     config: Path | None = None,
 ) -> int:
     """Decide and prove, for every ReLU layer and sample, which inputs the layer mixes up.
@@ -103,6 +107,7 @@ def audit(
         samples: audit the first so many samples; all by default.
         resume: continue the audit that the folder holds, computing nothing twice.
         workers: number of processes; by default one per core where the work is large.
+        block: samples per chunk, which is what a killed run may have to compute again; 125 by default.
         config: a TOML file with these options; the command line overrides it.
     """
     del config  # read before the options were parsed
@@ -110,12 +115,13 @@ def audit(
     box = (0.0, 1.0) if model is None and domain is None else _parse_domain(domain)
     positions = _parse_layers(layers)
     from fiberscope.audit.job import Options, build_job, check_options, open_folder
-    from fiberscope.report.progress import progress_on
+    from fiberscope.audit.plan import BLOCK_SAMPLES
+    from fiberscope.report.progress import progress_on_stderr
 
-    options = Options(positions, samples, box, workers, resume)
+    options = Options(positions, samples, box, workers, resume, BLOCK_SAMPLES if block is None else block)
     check_options(options)
     results, continued = open_folder(out, resume=resume)
-    with progress_on(sys.stderr) as progress:
+    with progress_on_stderr() as progress:
         if model is None or data is None:
             subject = _demo_subject(results, options, progress, continued=continued)
         else:
@@ -138,12 +144,12 @@ def verify(
     """
     from fiberscope.audit.store import Results
     from fiberscope.audit.verify import verify_results
-    from fiberscope.report.progress import progress_on
+    from fiberscope.report.progress import progress_on_stderr
 
     results = Results(folder)
     total = sum(1 for _ in results.manifest().plan.chunks())
     checked: list[ChunkVerification] = []
-    with progress_on(sys.stderr) as progress:
+    with progress_on_stderr() as progress:
         for chunk in verify_results(results, exact=exact):
             checked.append(chunk)
             progress.show("verifying", len(checked), total)
@@ -297,15 +303,25 @@ def _config_file(tokens: Sequence[str]) -> Path | None:
     """The value of ``--config``, which must be known before the other options can be parsed."""
     for position, token in enumerate(tokens):
         if token.startswith("--config="):
-            return _existing(Path(token.removeprefix("--config=")))
+            return _flat_toml(Path(token.removeprefix("--config=")))
         if token == "--config" and position + 1 < len(tokens):
-            return _existing(Path(tokens[position + 1]))
+            return _flat_toml(Path(tokens[position + 1]))
     return None
 
 
-def _existing(config: Path) -> Path:
-    if not config.is_file():
-        raise InputError("--config", expected="a TOML file", got=f"{str(config)!r}, which is not a file")
+def _flat_toml(config: Path) -> Path:
+    """Check that the file is TOML and has no tables, which would be passed over in silence."""
+    try:
+        options = tomllib.loads(config.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError("--config", expected="a TOML file", got=f"{str(config)!r}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError("--config", expected="a TOML file", got=f"{str(config)!r}: {error}") from error
+    tables = [name for name, value in options.items() if isinstance(value, dict)]
+    if tables:
+        raise InputError(
+            "--config", expected="options such as samples = 100, without tables", got=f"the table [{tables[0]}]"
+        )
     return config
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cases import ALGORITHM_1_ERRS, Case
 
 import fiberscope as fs
+from cases import ALGORITHM_1_ERRS, Case
 
 
 @pytest.mark.parametrize("case", ALGORITHM_1_ERRS, ids=lambda case: case.name)

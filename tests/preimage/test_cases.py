@@ -6,12 +6,13 @@ import dataclasses
 import json
 
 import numpy as np
-import oracles
 import pytest
-from cases import CASES, Case
 
 import fiberscope as fs
+import oracles
+from cases import CASES, Case
 
+pytestmark = pytest.mark.filterwarnings("error")  # a warning from inside is noise that a caller cannot act on
 
 
 def _name(case: Case) -> str:
@@ -45,7 +46,9 @@ def test_the_table_is_right_by_exact_linear_programming(case: Case) -> None:
 
 def test_the_table_holds_every_kind_and_no_name_twice() -> None:
     assert {case.kind for case in CASES} == {"empty", "singleton", "bounded", "unbounded"}
-    assert not any(case.is_large and case.wide_range for case in CASES), "every case is confirmed by one oracle at least"
+    assert not any(case.is_large and case.wide_range for case in CASES), (
+        "every case is confirmed by one oracle at least"
+    )
     assert len({case.name for case in CASES}) == len(CASES) >= 60
 
 

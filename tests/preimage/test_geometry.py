@@ -5,12 +5,12 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-import oracles
 import pytest
-from cases import CASES, Case
-from random_layers import RandomLayer, random_layers
 
 import fiberscope as fs
+import oracles
+from cases import CASES, Case
+from random_layers import RandomLayer, random_layers
 
 NEEDS_CDD = pytest.mark.skipif(
     not oracles.cdd_available(), reason="cddexec_gmp (Debian package libcdd-tools) is not installed"
@@ -123,7 +123,9 @@ def test_contains_is_exact() -> None:
     for layer in random_layers(80, seed=26, inputs=3, outputs=6):
         p, system = _asked(layer)
         near = layer.x if layer.x is not None else np.zeros(p.layer.inputs)
-        points = near + generator.integers(-2, 3, (12, p.layer.inputs)) * generator.choice([0.0, 2.0**-52, 0.5, 1.0], (12, 1))
+        points = near + generator.integers(-2, 3, (12, p.layer.inputs)) * generator.choice(
+            [0.0, 2.0**-52, 0.5, 1.0], (12, 1)
+        )
         answers = [p.contains(x) for x in points]
         assert answers == [system.holds(x) for x in points]
         inside += sum(answers)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import oracles
 import pytest
-from random_layers import random_layers
 
 import fiberscope as fs
+import oracles
+from random_layers import random_layers
 
 NEEDS_CDD = pytest.mark.skipif(
     not oracles.cdd_available(), reason="cddexec_gmp (Debian package libcdd-tools) is not installed"

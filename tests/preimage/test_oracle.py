@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-import oracles
 import pytest
-from random_layers import RandomLayer, random_layers
 
 import fiberscope as fs
+import oracles
+from random_layers import RandomLayer, random_layers
 
 pytestmark = pytest.mark.skipif(
     not oracles.cdd_available(), reason="cddexec_gmp (Debian package libcdd-tools) is not installed"

@@ -9,7 +9,7 @@ import pytest
 
 import fiberscope as fs
 
-TRIALS = 200
+TRIALS = 120
 STANDARD_ERRORS = 4
 
 

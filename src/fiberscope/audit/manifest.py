@@ -148,7 +148,7 @@ _MUST_AGREE = {
     "samples": "number of samples",
     "layers": "--layers",
     "domain": "--domain",
-    "block": "samples per chunk",
+    "block": "--block",
 }
 
 

@@ -6,10 +6,10 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from multiprocessing.connection import wait as wait_for_any
 from typing import Any, TypeVar
@@ -88,12 +88,26 @@ def _bounded(
     waiting: dict[Future[R], T] = {}
     while True:
         for task in islice(tasks, ahead - len(waiting)):
-            waiting[pool.submit(function, task)] = task
+            with _ctrl_c_held_back():  # submitting starts processes
+                waiting[pool.submit(function, task)] = task
         if not waiting:
             return
         finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
         for future in finished:
             yield waiting.pop(future), future.result()
+
+
+@contextmanager
+def _ctrl_c_held_back() -> Generator[None]:
+    """Hold Ctrl-C back for the parent and, for good, for processes started meanwhile: they inherit it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _become_worker() -> None:

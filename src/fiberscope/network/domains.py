@@ -50,8 +50,12 @@ class Domain(Protocol):
 class _Intersecting:
     """Gives every domain the operator ``d1 & d2``."""
 
+    def polyhedron(self, n: int) -> Polyhedron:
+        """Write the domain out for inputs of dimension ``n``."""
+        raise NotImplementedError
+
     def __and__(self, other: Domain) -> Intersection:
-        return Intersection((self, other))  # type: ignore[arg-type]
+        return Intersection((self, checked_domain(other)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,15 +162,15 @@ def whole_space(n: int) -> Polyhedron:
 
 def written_out(domain: Domain | None, n: int) -> Polyhedron:
     """The polyhedron of ``domain`` in n coordinates; None is all of R^n."""
-    if domain is None:
-        return whole_space(n)
-    if not isinstance(domain, Domain):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError(
-            "domain",
-            expected="Box, NonNegative, HalfSpaces, an intersection of them, or None",
-            got=type(domain).__name__,
-        )
-    return domain.polyhedron(n)
+    return whole_space(n) if domain is None else checked_domain(domain).polyhedron(n)
+
+
+def checked_domain(value: Any) -> Domain:
+    """The value itself if it is a domain; InputError if not."""
+    if not isinstance(value, Domain) or isinstance(value, type):
+        got = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+        raise InputError("domain", expected="Box, NonNegative, HalfSpaces, an intersection of them, or None", got=got)
+    return value
 
 
 def _broadcast(bound: FloatArray, n: int, what: str) -> FloatArray:

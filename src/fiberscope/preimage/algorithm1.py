@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-from scipy.linalg import null_space
-from scipy.optimize import linprog
+import scipy.linalg
+import scipy.optimize
 
-from fiberscope.network.arrays import as_float64
+from fiberscope.network.arrays import FloatArray, as_float64
 
 
 def algorithm1(A: Any, b: Any, y: Any) -> bool:
     """Answer "the preimage of y is finite" as Algorithm 1 (appendix A3) prints it, with its mistakes.
 
-    It asks for ``lambda in [0, 1]^k, sum lambda = 1, A^T lambda = 0``: whether 0 lies in the *closed* convex hull of the reduced rows. Rows on the
-    boundary (zero rows, antiparallel rows, rank-deficient sets) make it answer "finite" for unbounded preimages. Use ``preimage`` instead.
+    It asks for ``lambda in [0, 1]^k, sum lambda = 1, A^T lambda = 0``: whether 0 lies in the *closed* convex hull of
+    the reduced rows. Rows on the boundary (zero rows, antiparallel rows, rank-deficient sets) make it answer "finite"
+    for unbounded preimages. Use ``preimage`` instead.
 
     Args:
         A: (m, n).
@@ -38,13 +39,13 @@ def algorithm1(A: Any, b: Any, y: Any) -> bool:
     positive = weight[output > 0]
     if len(positive) and np.linalg.matrix_rank(positive) == n:
         return True
-    basis = null_space(positive) if len(positive) else np.eye(n)
+    basis: FloatArray = cast(Any, scipy.linalg).null_space(positive) if len(positive) else np.eye(n)
     reduced = weight[output == 0] @ basis
     count, k = reduced.shape
     if count <= k:
         return False
     equations = np.vstack([reduced.T, np.ones((1, count))])
-    answer = linprog(
+    answer = cast(Any, scipy.optimize).linprog(
         -np.ones(count), A_eq=equations, b_eq=np.append(np.zeros(k), 1.0), bounds=(0.0, 1.0), method="highs"
     )
     return bool(answer.status == 0)

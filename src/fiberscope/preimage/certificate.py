@@ -86,10 +86,12 @@ class Certificate:
         dimension: the dimension that is proved; -1 for empty, None for undecided.
         point: with ``y=``: a point of the preimage, strict on every inequality row outside ``implicit``.
             A float point stands for the exact solution of the equalities nearest to it.
-        implicit: positive multipliers on the implicit equalities E (inequality rows that are tight on the whole preimage)
+        implicit: positive multipliers on the implicit equalities E (inequality rows that are tight on the whole
+            preimage)
             and multipliers on P: ``A_P^T mu + A_E^T lambda = 0``; None where E is empty.
         interior: with ``x=``: a direction that is zero on P and E, and strictly negative on all other tight rows.
-        recession: for bounded: multipliers with rank n, or the bounded domain; for unbounded: a nonzero direction of the recession cone.
+        recession: for bounded: multipliers with rank n, or the bounded domain; for unbounded: a nonzero direction of
+            the recession cone.
         infeasible: for empty: Farkas multipliers whose right-hand sides sum to a negative number, or a negative output.
     """
 
@@ -144,16 +146,7 @@ class Certificate:
         try:
             end = 8 + int.from_bytes(data[:8], "little")
             header = json.loads(data[8:end])
-            arrays: dict[str, NDArray[Any]] = {}
-            for name, (dtype, shape) in header["arrays"].items():
-                if dtype not in ("<f8", "<i8"):
-                    raise ValueError(f"array type {dtype!r}")
-                count = int(np.prod(shape, dtype=np.int64))
-                arrays[name] = np.frombuffer(data, dtype=dtype, count=count, offset=end).reshape(shape)
-                end += 8 * count
-            if end != len(data):
-                raise ValueError(f"{len(data)} bytes where the header describes {end}")
-            metadata = header["certificate"]
+            metadata, arrays = header["certificate"], _read_arrays(header["arrays"], data, end)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
             raise InputError(
                 "certificate", expected="a block of bytes as to_bytes wrote it", got=f"{type(error).__name__}: {error}"
@@ -162,6 +155,19 @@ class Certificate:
 
 
 _PARTS = ("point", "implicit", "interior", "recession", "infeasible")
+
+
+def _read_arrays(layout: dict[str, Any], data: bytes, start: int) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, (dtype, shape) in layout.items():
+        if dtype not in ("<f8", "<i8"):
+            raise ValueError(f"array type {dtype!r}")
+        count = int(np.prod(shape, dtype=np.int64))
+        arrays[name] = np.frombuffer(data, dtype=dtype, count=count, offset=start).reshape(shape)
+        start += 8 * count
+    if start != len(data):
+        raise ValueError(f"{len(data)} bytes where the header describes {start}")
+    return arrays
 
 
 def _pack(name: str, part: Any, arrays: dict[str, NDArray[Any]]) -> dict[str, Any] | None:

@@ -65,11 +65,11 @@ class Classification:
         """(N,) whether each verdict is proved by its certificate; see ``fiberscope.verify``."""
         return np.array([bool(verify(p, exact=exact)) for p in self.preimages])
 
-    def to_table(self) -> pyarrow.Table:
+    def to_table(self) -> pyarrow.Table:  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
         """A table with the columns sample, positives, kind, dimension (null where undecided), margin, reason."""
         import pyarrow as pa
 
-        return pa.table(
+        return pa.table(  # pyright: ignore[reportUnknownVariableType]
             {
                 "sample": pa.array(range(len(self)), pa.int64()),
                 "positives": pa.array(self.positives, pa.int32()),

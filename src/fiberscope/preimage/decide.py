@@ -84,7 +84,10 @@ def _candidate(system: MixedSystem, point: FloatArray | None) -> Certificate:
 
 
 def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
-    """The face of the feasible-direction cone T; where the recession cone C has a strict direction or no row is tight, C's answer serves."""
+    """The face of the feasible-direction cone T.
+
+    Where the recession cone C has a strict direction or no row is tight, C's answer serves.
+    """
     if cone is not None and not len(cone.implicit) and not cone.spans:
         return cone
     n = system.layer.inputs

@@ -1,7 +1,8 @@
 """Deciding one preimage in rational arithmetic.
 
-Given an output, the cone ``{(x, t) : A_P x = t rhs_P, W x <= t rhs, t >= 0}`` holds everything: the preimage is empty iff ``t >= 0`` is an
-implicit equality of it (its multipliers are Farkas'), and otherwise a relatively interior point is ``x / t``.
+Given an output, the cone ``{(x, t) : A_P x = t rhs_P, W x <= t rhs, t >= 0}`` holds everything: the preimage is empty
+iff ``t >= 0`` is an implicit equality of it (its multipliers are Farkas'), and otherwise a relatively interior point
+is ``x / t``.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ def _homogenized_face(system: MixedSystem) -> ExactFace:
 
 
 def _with_recession(system: MixedSystem, point: Rational | None, face: ExactFace, candidates: IntArray) -> Certificate:
-    """Complete the certificate of a preimage that is not empty, from the face of its tight rows (or, given a point, of all rows)."""
+    """Complete the certificate of a preimage that is not empty, from the face of its tight rows (or.
+
+    Given a point, of all rows).
+    """
     n = system.layer.inputs
     implicit = candidates[[weight > 0 for weight in face.weights]] if len(candidates) else candidates
     held = np.concatenate([system.positive, implicit])
@@ -93,7 +97,10 @@ def _multipliers(numbers: IntArray, values: list[Fraction]) -> Multipliers:
 
 
 def _rational(values: list[Fraction], *, homogeneous: bool = True) -> Rational:
-    """One vector over a common denominator; a direction or multipliers may be scaled by any positive number, so theirs becomes 1."""
+    """One vector over a common denominator.
+
+    A direction or multipliers may be scaled by any positive number, so theirs becomes 1.
+    """
     denominator = lcm(*(value.denominator for value in values))
     numerators = [int(value * denominator) for value in values]
     if homogeneous:

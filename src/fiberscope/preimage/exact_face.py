@@ -1,7 +1,8 @@
 """The face of a cone in rational arithmetic: a complete method, whatever the degeneracy.
 
-The linear program of ``face_program`` is solved by the bounded simplex method in exact arithmetic, from the basis at which HiGHS stopped, until it is
-optimal. Bland's rule makes it finite. Its optimum is the face, with exact multipliers and an exact direction.
+The linear program of ``face_program`` is solved by the bounded simplex method in exact arithmetic, from the basis at
+which HiGHS stopped, until it is optimal. Bland's rule makes it finite. Its optimum is the face, with exact
+multipliers and an exact direction.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 import numpy as np
 from flint import fmpq, fmpq_mat, fmpz_mat
@@ -17,7 +19,10 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.preimage.face_program import solve_face_program
 
 MAX_WORK = 2_000_000_000
-"""Pivots times n cubed; beyond it a system counts as too large for the exact method. A count, not a time, so that verdicts repeat."""
+"""Pivots times n cubed.
+
+Beyond it a system counts as too large for the exact method. A count, not a time, so that verdicts repeat.
+"""
 MIN_PIVOTS = 20
 
 
@@ -69,7 +74,8 @@ def _unit_scale(row: Sequence[Fraction]) -> Fraction:
 class _Simplex:
     """The bounded simplex method on: maximize sum u, ``H^T mu + W^T (u + v) = 0``, 0 <= u <= 1, v >= 0.
 
-    Columns are numbered mu (p), u (l), v (l), then one artificial column per equation, fixed at 0, which completes any basis.
+    Columns are numbered mu (p), u (l), v (l), then one artificial column per equation, fixed at 0, which completes
+    any basis.
     """
 
     def __init__(self, rows: list[list[Fraction]], p: int, n: int) -> None:
@@ -91,13 +97,13 @@ class _Simplex:
         for _ in range(self.max_pivots):
             transposed = self._transposed(basis)
             values = self._basic_values(transposed, upper)
-            dual = transposed.solve(fmpz_mat(self.n, 1, [int(self._is_u(column)) for column in basis]))
+            dual = _solve(transposed, [int(self._is_u(column)) for column in basis])
             entering = self._entering(dual, set(basis), upper)
             if entering is None:
                 return self._read(basis, upper, values, dual)
             self._pivot(transposed, basis, upper, values, *entering)
         raise TooLargeError(
-            f"{self.max_pivots} exact pivots on a system of {self.rows.nrows()} rows in dimension {self.n} were not enough"
+            f"{self.max_pivots} exact pivots on {self.rows.nrows()} rows in dimension {self.n} were not enough"
         )
 
     def _basis_of_highs(self) -> tuple[list[int], set[int]]:
@@ -140,10 +146,13 @@ class _Simplex:
             if upper
             else [0] * self.n
         )
-        return transposed.transpose().solve(fmpz_mat(self.n, 1, total)).entries()
+        return _solve(transposed.transpose(), total).entries()
 
     def _entering(self, dual: fmpq_mat, basis: set[int], upper: set[int]) -> tuple[int, int] | None:
-        """The first column whose reduced cost improves the objective, and the direction in which it moves (Bland's rule)."""
+        """The first column whose reduced cost improves the objective.
+
+        And the direction in which it moves (Bland's rule).
+        """
         numerator, denominator = dual.numer_denom()
         slopes = (self.rows * numerator).entries()
         for column in range(self.artificial):
@@ -161,7 +170,7 @@ class _Simplex:
         self, transposed: fmpz_mat, basis: list[int], upper: set[int], values: list[fmpq], entering: int, sign: int
     ) -> None:
         """Move the entering column until a basic one meets a bound, or it meets its own opposite bound."""
-        moves = transposed.transpose().solve(fmpz_mat(self.n, 1, self._vector(entering))).entries()
+        moves = _solve(transposed.transpose(), self._vector(entering)).entries()
         best: tuple[fmpq, int, int, bool] | None = (
             None  # length, leaving column, position, whether it leaves at its upper bound
         )
@@ -196,6 +205,10 @@ class _Simplex:
             elif column < self.artificial:
                 weights[(column - self.p) % self.count] += _fraction(value)
         return free, weights, [-_fraction(entry) for entry in dual.entries()]
+
+
+def _solve(matrix: fmpz_mat, right_hand_side: list[int]) -> fmpq_mat:
+    return cast(fmpq_mat, matrix.solve(fmpz_mat(len(right_hand_side), 1, right_hand_side)))
 
 
 def _fraction(value: fmpq) -> Fraction:

@@ -25,12 +25,17 @@ def null_vector(rows: FloatArray) -> list[Fraction]:
 
 
 def solve_exactly(rows: FloatArray, sides: list[Fraction]) -> list[Fraction]:
-    """The exact solution of ``rows x = sides`` for n independent rows."""
+    """The exact solution of ``rows x = sides``; the rows must have rank n and agree."""
     exact = as_fractions(rows)
     denominator = max(value.denominator for row in (*exact, sides) for value in row)
-    matrix = fmpz_mat([[int(entry * denominator) for entry in row] for row in exact])
-    solution = matrix.solve(fmpz_mat([[int(side * denominator)] for side in sides]))
-    return [Fraction(int(value.p), int(value.q)) for value in solution.entries()]
+    augmented = fmpz_mat(
+        [[int(value * denominator) for value in (*row, side)] for row, side in zip(exact, sides, strict=True)]
+    )
+    reduced, scale, rank = augmented.rref()
+    n = rows.shape[1]
+    if rank != n:
+        raise ArithmeticError(f"expected consistent rows of rank {n}, got rank {rank}")
+    return [Fraction(int(reduced[j, n]), int(scale)) for j in range(n)]
 
 
 def _integer_matrix(rows: FloatArray) -> fmpz_mat:

@@ -1,8 +1,9 @@
 """The smallest face that holds a cone ``{d : H d = 0, W d <= 0}``, found in float64.
 
-Every such cone has one partition of its inequality rows: those that vanish on all of it (implicit equalities E, shown by positive multipliers
-with ``H^T mu + W_E^T lambda = 0``) and the rest (shown by one direction that is strict on all of them). Everything asked about a preimage is read
-off this partition: the cone is {0} iff H and W_E together have rank n.
+Every such cone has one partition of its inequality rows: those that vanish on all of it (implicit equalities E, shown
+by positive multipliers with ``H^T mu + W_E^T lambda = 0``) and the rest (shown by one direction that is strict on all
+of them). Everything asked about a preimage is read off this partition: the cone is {0} iff H and W_E together have
+rank n.
 """
 
 from __future__ import annotations
@@ -20,9 +21,17 @@ from fiberscope.preimage.potential import STRICTNESS, descend
 from fiberscope.preimage.system import MixedSystem
 
 DEPENDENT = 1e-11
-"""A row whose part in null(H) is smaller than this, relative to the row, is taken as dependent on H: its direction there is noise."""
+"""A row whose part in null(H) is smaller than this, relative to the row, is taken as dependent on H.
+
+Its direction there is noise.
+"""
 KEPT_MULTIPLIERS = (1e-3, 1e-6, 1e-9)
-"""Rows with a multiplier above this share of the largest are kept, so that corrections are small relative to what they correct."""
+"""Rows with a multiplier above this share of the largest are kept.
+
+So that corrections are small relative to what they correct.
+"""
+RANK_SHIFT = 1e-13
+"""Per row: well above the rounding of a Gram matrix of unit rows; what lies below it is left to the pivoted QR."""
 NO_ROWS = np.zeros(0, dtype=np.int64)
 
 
@@ -60,10 +69,13 @@ class Face:
 
 def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
     """Find the face: a linear solve where that is enough, else Newton on the potential, else a linear program."""
+    n = system.layer.inputs
+    if len(equalities) >= n and _has_rank_n(system.rows(equalities)):
+        return Face(equalities, NO_ROWS, None, None, n, n, spans=True)
     direct = _strict_by_linear_solve(system, equalities, inequalities)
     if direct is not None:
         return Face(equalities, NO_ROWS, None, direct, len(equalities), len(equalities), spans=False)
-    reduction = _Reduction.of(system.rows(equalities), system.layer.inputs)
+    reduction = _Reduction.of(system.rows(equalities), n)
     if reduction.dimension == 0:
         return Face(equalities, NO_ROWS, None, None, reduction.rank, reduction.rank, spans=True)
     if len(inequalities) == 0:
@@ -129,15 +141,34 @@ class _Reduction:
         return u if self.rows == 0 else self.null_basis @ u
 
     def multipliers_for(self, combination: FloatArray) -> FloatArray:
-        """mu with ``H^T mu + combination = 0`` on the range of H^T."""
+        """Mu with ``H^T mu + combination = 0`` on the range of H^T."""
         mu = np.zeros(self.rows)
         if len(self.pivots):
             mu[self.pivots] = -solve_upper(self.triangle, self.range_basis.T @ combination)
         return mu
 
 
+def _has_rank_n(rows: FloatArray) -> bool:
+    """Whether a Cholesky factorization of the Gram matrix, shifted by its own rounding, shows rank n.
+
+    False says nothing.
+    """
+    norms = np.linalg.norm(rows, axis=1)
+    unit = rows / np.where(norms > 0, norms, 1.0)[:, None]
+    gram = unit.T @ unit
+    gram[np.diag_indices(len(gram))] -= RANK_SHIFT * len(rows)
+    try:
+        Cholesky(gram)
+    except LinAlgError:
+        return False
+    return True
+
+
 def _strict_by_linear_solve(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> FloatArray | None:
-    """``H d = 0, W d = -|w|`` where W has at most n - rank(H) rows [Corollary 6]: coordinate rows fix entries, the others are solved for."""
+    """``H d = 0, W d = -|w|`` where W has at most n - rank(H) rows [Corollary 6].
+
+    Coordinate rows fix entries, the others are solved for.
+    """
     n = system.layer.inputs
     if len(inequalities) == 0 or len(equalities) + len(inequalities) > n:
         return None
@@ -177,7 +208,10 @@ def _spanning(
     reduced: FloatArray,
     weights: FloatArray,
 ) -> Face | None:
-    """Multipliers on as few rows as still span null(H), corrected so that they sum to zero; None if they do not stay positive."""
+    """Multipliers on as few rows as still span null(H), corrected so that they sum to zero.
+
+    None if they do not stay positive.
+    """
     norms = np.where(weights > 0, np.linalg.norm(reduced, axis=1), 0.0)
     share = weights * norms
     for threshold in KEPT_MULTIPLIERS:
@@ -201,7 +235,10 @@ def _spanning(
 
 
 def _weighted_correction(unit: FloatArray, weights: FloatArray) -> FloatArray | None:
-    """The change of the weights with the smallest relative size that makes ``unit^T weights`` vanish; None if the rows do not span."""
+    """The change of the weights with the smallest relative size that makes ``unit^T weights`` vanish.
+
+    None if the rows do not span.
+    """
     if len(unit) <= unit.shape[1]:
         return None
     weighted = unit * weights[:, None]
@@ -241,6 +278,9 @@ def _face_of_program(system: MixedSystem, alone: _Reduction, equalities: IntArra
 
 
 def snapped(values: FloatArray) -> FloatArray:
-    """Values within 1e-9 of a multiple of 2**-20 moved onto it: the multipliers of parallel rows are small fractions, and then cancel exactly."""
+    """Values within 1e-9 of a multiple of 2**-20 moved onto it.
+
+    The multipliers of parallel rows are small fractions, and then cancel exactly.
+    """
     grid = np.round(values * 2.0**20) * 2.0**-20
     return np.where(np.abs(values - grid) < 1e-9, grid, values)

@@ -1,14 +1,18 @@
 """The linear program whose optimum is the face of a cone, with both witnesses.
 
 For unit-sized rows of H and W:  maximize sum u  subject to  ``H^T mu + W^T (u + v) = 0``, ``0 <= u <= 1``, ``v >= 0``.
-With ``lambda = u + v`` and d the negative of the dual, every optimal basis is strictly complementary: a row has ``lambda_i >= 1`` and
-``w_i d = 0``, or ``lambda_i = 0`` and ``w_i d <= -1`` (Freund, Roundy & Todd, Identifying the set of always-active constraints, 1985).
+With ``lambda = u + v`` and d the negative of the dual, every optimal basis is strictly complementary: a row has
+``lambda_i >= 1`` and ``w_i d = 0``, or ``lambda_i = 0`` and ``w_i d <= -1`` (Freund, Roundy & Todd, Identifying the
+set of always-active constraints, 1985).
 """
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
-from scipy.sparse import csc_array, hstack
+import scipy.sparse
+from scipy.sparse import csc_array
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.linear_program import LinearProgram, Solution, solve
@@ -24,15 +28,15 @@ def row_exponents(rows: FloatArray) -> IntArray:
 def build_face_program(H: FloatArray, W: FloatArray) -> LinearProgram:
     """Build the program for rows that are of unit size already; its columns are mu, u, v."""
     equalities, inequalities = csc_array(H.T), csc_array(W.T)
-    p, count, n = len(H), len(W), H.shape[1]
-    infinite = np.full(max(p, count), np.inf)
+    p, count = len(H), len(W)
+    n: int = H.shape[1]
     return LinearProgram(
         objective=np.concatenate([np.zeros(p), np.ones(count), np.zeros(count)]),
-        matrix=csc_array(hstack([equalities, inequalities, inequalities])),
+        matrix=csc_array(cast(Any, scipy.sparse).hstack([equalities, inequalities, inequalities])),
         row_low=np.zeros(n),
         row_high=np.zeros(n),
-        low=np.concatenate([-infinite[:p], np.zeros(2 * count)]),
-        high=np.concatenate([infinite[:p], np.ones(count), infinite[:count]]),
+        low=np.concatenate([np.full(p, -np.inf), np.zeros(2 * count)]),
+        high=np.concatenate([np.full(p, np.inf), np.ones(count), np.full(count, np.inf)]),
     )
 
 
@@ -42,7 +46,10 @@ def solve_face_program(H: FloatArray, W: FloatArray) -> Solution:
 
 
 def face_by_linear_program(H: FloatArray, W: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Solve for any rows; returns ``lambda`` (0 off the face), ``mu`` and the direction, all in the scale of the given rows."""
+    """Solve for any rows.
+
+    Returns ``lambda`` (0 off the face), ``mu`` and the direction, all in the scale of the given rows.
+    """
     p, count = len(H), len(W)
     exponents = [row_exponents(rows) for rows in (H, W)]
     solution = solve_face_program(*(np.ldexp(rows, -e[:, None]) for rows, e in zip((H, W), exponents, strict=True)))

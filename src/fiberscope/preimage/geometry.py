@@ -69,7 +69,8 @@ def point(preimage: Preimage) -> FloatArray:
     _check_not_empty(preimage, "point")
     if preimage.x is not None:
         return preimage.x.copy()
-    assert preimage.certificate is not None and preimage.certificate.point is not None
+    assert preimage.certificate is not None
+    assert preimage.certificate.point is not None
     return as_floats(preimage.certificate.point).copy()
 
 

@@ -13,8 +13,9 @@ REFINEMENTS = 2
 
 
 def find_point(system: MixedSystem) -> FloatArray | None:
-    """``max t`` subject to ``A_P x = y_P - b_P`` and ``w_i x + |w_i| t <= rhs_i``, ``t <= 1``; None where no t > 0 was found.
+    """Solve ``max t`` subject to ``A_P x = y_P - b_P`` and ``w_i x + |w_i| t <= rhs_i``, ``t <= 1``.
 
+    None where no t > 0 was found.
     The point solves the equalities up to rounding. Nothing is proved here.
     """
     H, W = system.rows(system.positive), system.rows(system.inequalities)

@@ -1,17 +1,16 @@
 """The margin of a verdict: how far it is from the opposite one. Defined here, and nowhere else.
 
-All rows are scaled to unit length, so that a margin has no dimension; it lies in [0, 1]. It is an estimate for people, no part of any proof.
+All rows are scaled to unit length, so that a margin has no dimension; it lies in [0, 1]. It is an estimate for
+people, no part of any proof.
 
-==============  ==================================================================================================================
-kind            margin
-==============  ==================================================================================================================
-unbounded       the smallest slack ``-a_i d / (|a_i| |d|)`` of the recession direction d; 0 where inequality rows hold d at zero
-bounded         the smaller of: ``min lambda * sigma_min([A_P; A_S])`` of the multipliers, scaled to ``max lambda = 1`` (no bound if the
-                domain itself is bounded), and the slack of the direction that shows a second point (no bound if no row is tight)
-singleton       ``min lambda * sigma_min([A_P; A_S])``, or ``sigma_min(A_P)`` where the rank alone shows it
-empty           minus the Farkas sum over the sum of the absolute values of its terms; 1 for a negative output
-undecided       the margin of the candidate that could not be proved; 0 where there was none
-==============  ==================================================================================================================
+- unbounded: the smallest slack ``-a_i d / (|a_i| |d|)`` of the recession direction d; 0 where inequality rows hold d at
+  zero.
+- bounded: the smaller of ``min lambda * sigma_min([A_P; A_S])`` of the multipliers, scaled to ``max lambda = 1`` (no
+  bound if the domain itself is bounded), and the slack of the direction that shows a second point (no bound if no
+  row is tight).
+- singleton: ``min lambda * sigma_min([A_P; A_S])``, or ``sigma_min(A_P)`` where the rank alone shows it.
+- empty: minus the Farkas sum over the sum of the absolute values of its terms; 1 for a negative output.
+- undecided: the margin of the candidate that could not be proved; 0 where there was none.
 """
 
 from __future__ import annotations
@@ -82,7 +81,10 @@ def _spanning_margin(system: MixedSystem, multipliers: Multipliers | None) -> fl
 
 
 def _smallest_singular_value(rows: FloatArray) -> float:
-    """An estimate of the smallest singular value of the rows scaled to unit length: inverse iteration on the Gram matrix."""
+    """An estimate of the smallest singular value of the rows scaled to unit length.
+
+    Inverse iteration on the Gram matrix.
+    """
     norms = np.linalg.norm(rows, axis=1)
     unit = rows[norms > 0] / norms[norms > 0, None]
     tall = unit if len(unit) >= unit.shape[1] else unit.T

@@ -68,8 +68,8 @@ class UniqueSolution:
 def omnidirectional(A: Any, b: Any = None, p: Any = None) -> Omnidirectionality:
     """Decide whether A, or the tuple (A, b) for the point p, is omnidirectional [Definition 1].
 
-    A is omnidirectional iff ``A x <= 0`` implies ``x = 0``; equivalently (Stiemke) rank A = n and ``A^T lambda = 0`` for some ``lambda > 0``.
-    (A, b) is omnidirectional for p iff A is and ``b = -A p``, exactly.
+    A is omnidirectional iff ``A x <= 0`` implies ``x = 0``; equivalently (Stiemke) rank A = n and ``A^T lambda = 0``
+    for some ``lambda > 0``. (A, b) is omnidirectional for p iff A is and ``b = -A p``, exactly.
 
     Args:
         A: (m, n).

@@ -11,6 +11,7 @@ from fiberscope.preimage.exact_face import as_fractions
 from fiberscope.preimage.system import MixedSystem
 
 REFINEMENTS = 3
+NO_INPUT = "no input of the domain has this output"
 ROUNDING = 1e-10
 """Relative to the output's size: below this a person should think of rounding, not of a wrong output."""
 
@@ -21,8 +22,8 @@ def describe_empty(system: MixedSystem) -> str:
     distance = _distance_to_range(system)
     size = float(np.linalg.norm(system.y))
     if distance == 0.0:
-        return "no input of the domain has this output: its positive entries are met by inputs, but all of these violate an inequality row or the domain"
-    text = f"no input of the domain has this output: y is {distance:.1g} away from an output (Euclidean, on its positive entries)"
+        return f"{NO_INPUT}: inputs meet its positive entries, but all of them violate an inequality row or the domain"
+    text = f"{NO_INPUT}: y is {distance:.1g} away from an output (Euclidean, on its positive entries)"
     if distance < ROUNDING * size:
         text += (
             "; that is rounding: y was computed in floating point from more rows than fix an input. Give x instead of y"
@@ -31,7 +32,10 @@ def describe_empty(system: MixedSystem) -> str:
 
 
 def _distance_to_range(system: MixedSystem) -> float:
-    """``min |A_P x - rhs|``; least squares, refined with residuals computed exactly, so that distances near rounding are right."""
+    """``min |A_P x - rhs|``.
+
+    Least squares, refined with residuals computed exactly, so that distances near rounding are right.
+    """
     H = system.rows(system.positive)
     if len(H) == 0:
         return 0.0

@@ -1,7 +1,8 @@
 """Newton's method on the log-sum-exp potential: one convex function that decides both ways.
 
-``f(u) = log sum_i exp(a_i u)`` has the gradient ``A^T lambda`` with ``lambda = softmax(A u) > 0``. If the rows are omnidirectional, f has a
-minimum and lambda there is the maximum-entropy multiplier vector; if some u has ``A u < 0``, f has none and the iterates run off along such a u.
+``f(u) = log sum_i exp(a_i u)`` has the gradient ``A^T lambda`` with ``lambda = softmax(A u) > 0``. If the rows are
+omnidirectional, f has a minimum and lambda there is the maximum-entropy multiplier vector; if some u has ``A u < 0``,
+f has none and the iterates run off along such a u.
 """
 
 from __future__ import annotations
@@ -17,9 +18,15 @@ from fiberscope.preimage.dense import Cholesky
 MAX_STEPS = 60
 """Generic systems need 2 to 15 steps; where a direction exists but no strict one, no number of steps suffices."""
 GRADIENT_TOLERANCE = 1e-11
-"""Unit rows: below this the weighted least-squares correction of the multipliers is smaller than any multiplier that is kept."""
+"""Unit rows.
+
+Below this the weighted least-squares correction of the multipliers is smaller than any multiplier that is kept.
+"""
 STRICTNESS = 1e-9
-"""A direction counts as strict if every unit row falls by this much per unit length: far above the rounding of the products."""
+"""A direction counts as strict if every unit row falls by this much per unit length.
+
+Far above the rounding of the products.
+"""
 REGULARIZATION = 1e-13
 """Added to the Hessian, which is singular wherever ``A v = c 1`` has a solution."""
 
@@ -76,7 +83,10 @@ def _newton_step(rows: FloatArray, weights: FloatArray, gradient: FloatArray) ->
 
 
 def _line_search(slopes: FloatArray, change: FloatArray, value: float, derivative: float) -> float:
-    """A step length with sufficient decrease (Armijo, 1e-4): doubled while that pays, halved until it holds; 0 if none does."""
+    """A step length with sufficient decrease (Armijo, 1e-4): doubled while that pays, halved until it holds.
+
+    0 if none does.
+    """
 
     def decrease(scale: float) -> float:
         return value - _softmax(slopes + scale * change)[1]

@@ -58,7 +58,10 @@ class Preimage:
         return len(positive_rows(self))
 
     def contains(self, x: Any) -> bool:
-        """Whether ``ReLU(A x + b)`` equals the output exactly and x lies in the domain; exact for any float input (n,)."""
+        """Whether ``ReLU(A x + b)`` equals the output exactly and x lies in the domain.
+
+        Exact for any float input (n,).
+        """
         from fiberscope.preimage.geometry import contains
 
         return contains(self, x)
@@ -87,19 +90,27 @@ class Preimage:
         return width(self, direction)
 
     def bounding_box(self) -> tuple[FloatArray, FloatArray]:
-        """The smallest box ``low <= x <= high`` that holds the preimage, by 2 n linear programs; infinite where it is unbounded."""
+        """The smallest box ``low <= x <= high`` that holds the preimage, by 2 n linear programs.
+
+        Infinite where it is unbounded.
+        """
         from fiberscope.preimage.geometry import bounding_box
 
         return bounding_box(self)
 
     def chebyshev_center(self) -> tuple[FloatArray, float]:
-        """The center (n,) and the radius of a largest ball inside the preimage, within its affine hull; radius inf where there is no largest."""
+        """The center (n,) and the radius of a largest ball inside the preimage, within its affine hull.
+
+        Radius inf where there is no largest.
+        """
         from fiberscope.preimage.geometry import chebyshev_center
 
         return chebyshev_center(self)
 
     def sample(self, count: int, seed: int) -> FloatArray:
-        """``count`` points (count, n) of a bounded preimage by hit-and-run inside its affine hull; deterministic for a seed.
+        """``count`` points (count, n) of a bounded preimage by hit-and-run inside its affine hull.
+
+        The same seed gives the same points; they satisfy the equalities up to rounding.
 
         Raises:
             InputError: count < 1, or the preimage is empty, unbounded or undecided.

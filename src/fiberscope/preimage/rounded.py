@@ -41,7 +41,9 @@ def as_floats(vector: Vector) -> FloatArray:
     """The nearest float64 vector; infinite where float64 has no such number."""
     if not isinstance(vector, Rational):
         return vector
-    return np.array([_nearest(Fraction(numerator, vector.denominator)) for numerator in vector.numerators], dtype=np.float64)
+    return np.array(
+        [_nearest(Fraction(numerator, vector.denominator)) for numerator in vector.numerators], dtype=np.float64
+    )
 
 
 def _nearest(value: Fraction) -> float:

@@ -1,4 +1,7 @@
-"""A preimage in coordinates of its own affine hull, for linear programs and random walks: float64, and HiGHS's tolerance of 1e-7."""
+"""A preimage in coordinates of its own affine hull, for linear programs and random walks.
+
+Float64, and HiGHS's tolerance of 1e-7.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,8 @@ class Shape:
     def of(cls, preimage: Preimage, system: MixedSystem) -> Shape:
         """Restrict the system to the affine hull that the preimage's certificate proves."""
         certificate, dimension = preimage.certificate, preimage.dimension
-        assert certificate is not None and dimension is not None
+        assert certificate is not None
+        assert dimension is not None
         if preimage.x is not None:
             origin = preimage.x
         else:
@@ -114,7 +118,7 @@ class Shape:
         room = np.maximum(self.slack - self.rows @ u, 0.0)
         rates = self.rows @ move
         with np.errstate(divide="ignore"):
-            lengths = room / rates
-        forward = lengths[rates > 0].min(initial=np.inf)
-        backward = lengths[rates < 0].max(initial=-np.inf)
-        return float(generator.uniform(backward, forward))
+            lengths: FloatArray = room / rates
+        forward = float(lengths[rates > 0].min(initial=np.inf))
+        backward = float(lengths[rates < 0].max(initial=-np.inf))
+        return generator.uniform(backward, forward)

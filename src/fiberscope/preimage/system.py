@@ -15,7 +15,9 @@ from fiberscope.network.relu_layer import ReLULayer
 
 @dataclass(frozen=True, eq=False)
 class MixedSystem:
-    """``A_P x + b_P = y_P, A_N x + b_N <= 0`` and the domain's rows, numbered as in ``fiberscope.preimage.certificate``.
+    """``A_P x + b_P = y_P, A_N x + b_N <= 0`` and the domain's rows.
+
+    Rows are numbered as in ``fiberscope.preimage.certificate``.
 
     Attributes:
         layer: the layer.
@@ -34,7 +36,10 @@ class MixedSystem:
     tight: IntArray
 
     def coordinates(self, numbers: IntArray) -> tuple[IntArray, FloatArray]:
-        """For rows that bound one coordinate: which coordinate, and the sign (-1 lower, +1 upper bound); else -1 and 0."""
+        """For rows that bound one coordinate: which coordinate, and the sign (-1 lower, +1 upper bound).
+
+        Else -1 and 0.
+        """
         m, n = self.layer.outputs, self.layer.inputs
         offset = numbers - m
         bounds = (offset >= 0) & (offset < 2 * n)

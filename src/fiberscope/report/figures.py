@@ -66,7 +66,7 @@ def kinds_by_positives(findings: FindingsTable, summary: LayerSummary) -> Figure
     return {"data": data, "layout": layout}
 
 
-def _marked_at(x: float, text: str) -> Figure:
+def _marked_at(x: int, text: str) -> Figure:
     """The parts of a layout that mark a place on the x axis with a dashed line and a text over it."""
     line = {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": {"dash": "dash", "width": 1.5}}
     label = {"x": x, "y": 1, "yref": "paper", "yanchor": "bottom", "text": text, "showarrow": False}

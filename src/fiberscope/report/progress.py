@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Protocol, TextIO
+from typing import Protocol
 
 _LINES_PER_TASK = 20
 
@@ -21,8 +22,7 @@ class Progress(Protocol):
 class _Lines:
     """Prints a line whenever another twentieth of a task is done."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self) -> None:
         self._shown: dict[str, int] = {}
         self._started = time.monotonic()
 
@@ -31,14 +31,14 @@ class _Lines:
         if self._shown.get(task) != share:
             self._shown[task] = share
             seconds = time.monotonic() - self._started
-            print(f"{task}: {done} of {total} ({seconds:.0f} s)", file=self._stream, flush=True)
+            print(f"{task}: {done} of {total} ({seconds:.0f} s)", file=sys.stderr, flush=True)
 
 
 @contextmanager
-def progress_on(stream: TextIO) -> Generator[Progress]:
-    """Show progress on a stream for as long as the context lasts."""
-    if not stream.isatty():
-        yield _Lines(stream)
+def progress_on_stderr() -> Generator[Progress]:
+    """Show progress for as long as the context lasts."""
+    if not sys.stderr.isatty():
+        yield _Lines()
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -46,7 +46,7 @@ def progress_on(stream: TextIO) -> Generator[Progress]:
 
     texts = (TextColumn("{task.description}", markup=False), MofNCompleteColumn())
     columns = (texts[0], BarColumn(), texts[1], TimeElapsedColumn(), TimeRemainingColumn())
-    with RichProgress(*columns, console=Console(file=stream)) as bar:
+    with RichProgress(*columns, console=Console(stderr=True)) as bar:
         yield _Bar(bar)
 
 
@@ -67,4 +67,4 @@ class _Bar:
         self._bar.update(self._tasks[task], completed=done, total=total)
 
 
-__all__ = ["Progress", "progress_on"]
+__all__ = ["Progress", "progress_on_stderr"]

@@ -1,4 +1,7 @@
-"""The checkers: they prove a verdict from its certificate and the original weights, and share no code with the deciding part."""
+"""The checkers.
+
+They prove a verdict from its certificate and the original weights, and share no code with the deciding part.
+"""
 
 from fiberscope.preimage.checker.verify import Verification, verify
 

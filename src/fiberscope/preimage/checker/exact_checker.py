@@ -1,7 +1,7 @@
 """The exact checker: proves a statement in rational arithmetic only, from the stored numbers.
 
-A float vector of a certificate is first moved to the exact solution nearest to it (a projection, in rational numbers); a rational one must
-be a solution as it stands, which the same projection leaves alone.
+A float vector of a certificate is first moved to the exact solution nearest to it (a projection, in rational
+numbers); a rational one must be a solution as it stands, which the same projection leaves alone.
 """
 
 from __future__ import annotations
@@ -129,7 +129,10 @@ def _check_empty(rows: ExactRows, certificate: Certificate) -> None:
 
 
 def _check_relation(rows: ExactRows, positive: IntArray, multipliers: Multipliers) -> list[fmpz]:
-    """The exact multipliers, up to a common positive factor: the rows sum to zero, and those outside P count positively."""
+    """The exact multipliers, up to a common positive factor.
+
+    The rows sum to zero, and those outside P count positively.
+    """
     if len(multipliers.rows) == 0:
         return []
     exact = nearest_solution(rows.matrix(multipliers.rows).transpose(), ExactVector.of(multipliers.values))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import cast
 
 import numpy as np
-from flint import fmpz, fmpz_mat, nmod_mat
+from flint import fmpq_mat, fmpz, fmpz_mat, nmod_mat
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.certificate import Rational
@@ -101,7 +102,9 @@ class ExactRows:
 
 
 def nearest_solution(M: fmpz_mat, v: ExactVector, sides: list[fmpz] | None = None) -> ExactVector:
-    """The exact solution of ``M x = sides`` (0 if not given) that is nearest to v, by projection onto independent rows of M.
+    """The exact solution of ``M x = sides`` (0 if not given) that is nearest to v.
+
+    It is the projection of v onto what independent rows of M allow; all rows of M are tested afterwards.
 
     Raises:
         NotProvedError: there is none.
@@ -112,7 +115,7 @@ def nearest_solution(M: fmpz_mat, v: ExactVector, sides: list[fmpz] | None = Non
         return v
     chosen = independent_rows(M)
     R = fmpz_mat([[M[i, j] for j in range(M.ncols())] for i in chosen])
-    z = (R * R.transpose()).solve(fmpz_mat([[residual[i, 0]] for i in chosen]))
+    z = cast(fmpq_mat, (R * R.transpose()).solve(fmpz_mat([[residual[i, 0]] for i in chosen])))
     numerator, denominator = z.numer_denom()
     column = v.column * denominator - R.transpose() * numerator
     if not (M * column - target * denominator).is_zero():

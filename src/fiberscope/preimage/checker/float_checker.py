@@ -1,8 +1,8 @@
 """The float64 checker: proves a statement with rigorous error bounds, or says that it does not.
 
-The one argument behind it: let B have independent rows that span the equality rows, ``s < sigma_min(B)`` and ``r >= |B v|``. Then an exact
-solution of ``B v* = 0`` lies within ``rho = r / s`` of v, and whatever holds with more room than rho holds for v*. The same for multipliers,
-with B^T, where B has full column rank.
+The one argument behind it: let B have independent rows that span the equality rows, ``s < sigma_min(B)`` and ``r >=
+|B v|``. Then an exact solution of ``B v* = 0`` lies within ``rho = r / s`` of v, and whatever holds with more room
+than rho holds for v*. The same for multipliers, with B^T, where B has full column rank.
 """
 
 from __future__ import annotations
@@ -135,7 +135,10 @@ def _check_recession(statement: Statement, certificate: Certificate, positive: I
 def _needed_for_direction(
     statement: Statement, basis: _Basis, direction: Direction, others: IntArray, *, strict: bool
 ) -> float:
-    """The smallest singular value that the basis must exceed for the direction to be one; 0 where it is exact as it stands."""
+    """The smallest singular value that the basis must exceed for the direction to be one.
+
+    0 where it is exact as it stands.
+    """
     d = _float_vector(direction.values, statement.n)
     with np.errstate(all="ignore"):
         value, error, norms = _slopes(statement, others, d)
@@ -171,7 +174,10 @@ def _affine(statement: Statement, numbers: IntArray, x: FloatArray) -> tuple[Flo
 
 
 def _check_relation(statement: Statement, positive: IntArray, multipliers: Multipliers) -> int:
-    """Prove that exact multipliers exist that are positive on the inequality rows; return the proved rank of P and those rows."""
+    """Prove that exact multipliers exist that are positive on the inequality rows.
+
+    Return the proved rank of P and those rows.
+    """
     values = _float_vector(multipliers.values, len(multipliers.rows))
     numbers = np.concatenate(
         [positive, np.setdiff1d(multipliers.rows, positive)]
@@ -212,7 +218,8 @@ def _check_empty(statement: Statement, certificate: Certificate) -> None:
     rows = statement.rows(multipliers.rows)
     first, second = statement.right_hand_sides(multipliers.rows)
     with np.errstate(all="ignore"):
-        # any x of the preimage would give values . (rows x) <= values . rhs, but the left side is within `drift` of 0 on the box
+        # any x of the preimage would give values . (rows x) <= values . rhs, but the left side is within `drift` of 0
+        # on the box
         residual = np.abs(values @ rows) + product_error(row_norms_above(rows.T), norm_above(values), len(values))
         reach = np.maximum(np.abs(statement.domain.low), np.abs(statement.domain.high))
         drift = float(residual @ reach) * (1.0 + relative_error(statement.n)) + statement.n * SMALLEST_NORMAL
@@ -257,7 +264,8 @@ class _Basis:
         """The rank min(q, n), proved together with ``sigma_min > s``."""
         if len(self.rows) and not singular_values_exceed(self.rows, s):
             raise NotProvedError(
-                f"the {len(self.rows)} equality rows are not proved to have rank {min(self.rows.shape)} with smallest singular value above {s:.3g}"
+                f"the {len(self.rows)} equality rows are not proved to have rank {min(self.rows.shape)} "
+                f"with smallest singular value above {s:.3g}"
             )
         return min(len(self.rows), self.n)
 
@@ -272,14 +280,19 @@ class _Basis:
         return norm_above(self.rows @ d) + norm_above(product_error(row_norms_above(self.rows), norm_above(d), self.n))
 
     def net_weights(self, weights: FloatArray) -> FloatArray:
-        """The total weight of each group on its representative, correctly rounded: it is 0 only where the exact total is 0."""
+        """The total weight of each group on its representative, correctly rounded.
+
+        It is 0 only where the exact total is 0.
+        """
         net = weights[self.grouping.representative]
         shared = np.flatnonzero(np.bincount(self.grouping.group[self.grouping.group >= 0], minlength=len(net)) > 1)
         for g in shared:
             members = np.flatnonzero(self.grouping.group == g)
             factor = self.grouping.factor[members]
-            terms = weights[members] * factor
-            if not (terms / factor == weights[members]).all():
+            with np.errstate(all="ignore"):
+                terms = weights[members] * factor
+                exact = (terms / factor == weights[members]).all()
+            if not exact:
                 raise NotProvedError("multipliers of parallel rows differ too much in size to be added exactly")
             net[g] = fsum(terms)
         return net

@@ -1,7 +1,7 @@
 """Verified lower bounds on smallest singular values, and the rows that are trivially dependent.
 
-A floating-point Cholesky factorization of fl(Gram) - c I that completes proves ``sigma_min^2 >= c - (rounding of Gram, shift and
-factorization)`` (S. M. Rump, Verification of positive definiteness, BIT 46 (2006) 433-452).
+A floating-point Cholesky factorization of fl(Gram) - c I that completes proves ``sigma_min^2 >= c - (rounding of
+Gram, shift and factorization)`` (S. M. Rump, Verification of positive definiteness, BIT 46 (2006) 433-452).
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ def group_rows(rows: FloatArray) -> Grouping:
 
 
 def _normalized(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Rows divided by a signed power of two, and these; where that would round, the row stays as it is. 0 for zero rows."""
+    """Rows divided by a signed power of two, and these.
+
+    Where that would round, the row stays as it is. 0 for zero rows.
+    """
     if rows.size == 0:
         return rows, np.zeros(len(rows))
     largest = np.max(np.abs(rows), axis=1)
@@ -74,7 +77,10 @@ def row_exponents(rows: FloatArray) -> IntArray:
 
 
 def singular_values_exceed(B: FloatArray, s: float) -> bool:
-    """Prove that B (q, n) has min(q, n) singular values above ``s >= 0``; False means only that the proof does not close."""
+    """Prove that B (q, n) has min(q, n) singular values above ``s >= 0``.
+
+    False means only that the proof does not close.
+    """
     if not 0.0 <= s < np.inf or B.size == 0:
         return False
     tall = B if B.shape[0] >= B.shape[1] else np.ascontiguousarray(B.T)
@@ -104,7 +110,10 @@ def _gram_exceeds(T: FloatArray, s: float) -> bool:
 
 
 def _preconditioned_exceeds(T: FloatArray, s: float) -> bool:
-    """sigma_min(T) >= sigma_min(T X) / |X| with X near the inverse of T's triangular factor: reaches condition numbers near 1/u."""
+    """sigma_min(T) >= sigma_min(T X) / |X| with X near the inverse of T's triangular factor.
+
+    Reaches condition numbers near 1/u.
+    """
     if not np.isfinite(T).all():
         return False
     N, d = T.shape

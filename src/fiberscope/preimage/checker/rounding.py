@@ -1,9 +1,10 @@
 """Float64 arithmetic with rigorous error bounds.
 
-Every bound holds for any order of summation, with or without fused multiply-add, and whether or not subnormal numbers are flushed to zero:
-``|fl(a . v) - a . v| <= gamma_n |a| . |v| + n eta`` with gamma_n = n u / (1 - n u) (Higham, Accuracy and Stability of Numerical
-Algorithms, section 3.1), and ``|a| . |v| <= |a|_2 |v|_2``. ``2 (n + c) u`` stands for gamma_n together with the rounding of the bound itself.
-Overflow gives inf or NaN; callers accept a bound only where a comparison is *true*, which NaN never makes it.
+Every bound holds for any order of summation, with or without fused multiply-add, and whether or not subnormal numbers
+are flushed to zero: ``|fl(a . v) - a . v| <= gamma_n |a| . |v| + n eta`` with gamma_n = n u / (1 - n u) (Higham,
+Accuracy and Stability of Numerical Algorithms, section 3.1), and ``|a| . |v| <= |a|_2 |v|_2``. ``2 (n + c) u`` stands
+for gamma_n together with the rounding of the bound itself. Overflow gives inf or NaN; callers accept a bound only
+where a comparison is *true*, which NaN never makes it.
 """
 
 from __future__ import annotations

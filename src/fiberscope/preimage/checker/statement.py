@@ -24,19 +24,39 @@ class Claim(Protocol):
     """The part of a preimage that a checker reads."""
 
     @property
-    def layer(self) -> ReLULayer: ...
+    def layer(self) -> ReLULayer:
+        """The layer."""
+        ...
+
     @property
-    def domain(self) -> Domain | None: ...
+    def domain(self) -> Domain | None:
+        """The domain; None for all of R^n."""
+        ...
+
     @property
-    def x(self) -> FloatArray | None: ...
+    def x(self) -> FloatArray | None:
+        """The input, or None."""
+        ...
+
     @property
-    def y(self) -> FloatArray | None: ...
+    def y(self) -> FloatArray | None:
+        """The output, or None."""
+        ...
+
     @property
-    def kind(self) -> Kind: ...
+    def kind(self) -> Kind:
+        """The claimed kind."""
+        ...
+
     @property
-    def dimension(self) -> int | None: ...
+    def dimension(self) -> int | None:
+        """The claimed dimension."""
+        ...
+
     @property
-    def certificate(self) -> Any: ...
+    def certificate(self) -> Any:
+        """What is to prove it."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +153,7 @@ class Statement:
 
 def statement_of(claim: Claim) -> Statement:
     """Read what a preimage claims; NotProvedError where the claim contradicts itself or its certificate."""
-    kind, dimension, certificate = claim.kind, claim.dimension, claim.certificate
+    kind, dimension, certificate = _kind(claim.kind), claim.dimension, claim.certificate
     if kind == Kind.UNDECIDED:
         raise NotProvedError("the verdict is undecided, so there is nothing to prove")
     if certificate is None:
@@ -154,7 +174,13 @@ def statement_of(claim: Claim) -> Statement:
         None if v is None else _vector(v, length, name)
         for v, length, name in ((claim.x, A.shape[1], "x"), (claim.y, A.shape[0], "y"))
     )
-    return Statement(A, b, written_out(claim.domain, A.shape[1]), x, y, Kind(kind), int(dimension))  # type: ignore[arg-type]
+    return Statement(A, b, written_out(claim.domain, A.shape[1]), x, y, kind, int(dimension))  # type: ignore[arg-type]
+
+
+def _kind(value: Any) -> Kind:
+    if not isinstance(value, str) or value not in set(Kind):
+        raise NotProvedError(f"{value!r} is no kind of preimage")
+    return Kind(value)
 
 
 def _check_kind_fits_dimension(kind: Kind, dimension: int) -> None:
@@ -237,4 +263,4 @@ def _vector(value: Any, length: int, what: str) -> FloatArray:
 
 
 def _is_whole_number(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool | np.bool_)
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

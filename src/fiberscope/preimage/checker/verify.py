@@ -30,8 +30,9 @@ class Verification:
 def verify(claim: Claim, exact: bool = False) -> Verification:
     """Prove a verdict (kind and dimension) from its certificate, the original weights and the input or output alone.
 
-    Every certificate states linear relations between rows of the layer. The float checker bounds their residuals and the smallest singular value
-    that turns a residual into a distance to an exact solution; the exact checker solves them in rational numbers.
+    Every certificate states linear relations between rows of the layer. The float checker bounds their residuals and
+    the smallest singular value that turns a residual into a distance to an exact solution; the exact checker solves
+    them in rational numbers.
 
     Args:
         claim: a ``Preimage`` (or anything with its ``layer, domain, x, y, kind, dimension, certificate``).
@@ -55,6 +56,6 @@ def _attempt(claim: Claim, method: Literal["float", "exact"]) -> Verification:
         (float_checker if method == "float" else exact_checker).check(statement, claim.certificate)
     except NotProvedError as failure:
         return Verification(False, method, str(failure))
-    except Exception as error:  # noqa: BLE001 - garbage in a certificate may fail anywhere; it must never look like a proof or a crash
+    except Exception as error:  # garbage in a certificate may fail anywhere; it must never look like a proof or a crash
         return Verification(False, method, f"the certificate is malformed: {type(error).__name__}: {error}")
     return Verification(True, method)

@@ -1,0 +1,255 @@
+"""A run that is cut off anywhere is continued: nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import fiberscope.audit.run
+import fiberscope.files
+from fiberscope.cli import main
+from small_audits import LAYERS, files, rows
+
+BLOCKS = 3
+
+
+@pytest.fixture
+def classified(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of samples in each call of ``classify``."""
+    calls: list[int] = []
+    classify = fiberscope.audit.run.classify
+
+    def counted(layer, X, domain=None):
+        calls.append(len(X))
+        return classify(layer, X, domain=domain)
+
+    monkeypatch.setattr(fiberscope.audit.run, "classify", counted)
+    return calls
+
+
+def shards(folder: Path) -> set[str]:
+    return (
+        {path.name for path in (folder / "preimages").glob("layer-*.parquet")}
+        if (folder / "preimages").is_dir()
+        else set()
+    )
+
+
+def start(arguments: list[str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "fiberscope", *arguments]
+    return subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
+    )
+
+
+def wait_for_work(process: subprocess.Popen[str]) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("judging"):
+            return
+
+
+def group_ended(process: subprocess.Popen[str], seconds: float) -> bool:
+    """Whether the process and all that it started are gone, within a time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize(("workers", "seed"), [("1", 1), ("2", 2)])
+def test_killed_at_random_moments(workers: str, seed: int, finished: Path, again: list[str], tmp_path: Path) -> None:
+    out, moments = tmp_path / "out", random.Random(seed)
+    arguments = [*again, "--out", str(out), "--resume", "--workers", workers]
+    kept: set[str] = set()
+    for _ in range(2):
+        process = start(arguments)
+        wait_for_work(process)
+        time.sleep(moments.uniform(0.0, 0.4))
+        process.kill()
+        process.wait()
+        assert group_ended(process, 10), "workers must not outlive the run that started them"
+        assert kept <= shards(out), "a finished chunk was lost"
+        kept = shards(out)
+    assert main(arguments) == 0
+    assert rows(out) == rows(finished / "out")
+    assert files(out) == files(finished / "out")
+    assert not list(out.rglob(".*"))
+    assert main(["verify", str(out)]) == 0
+
+
+@pytest.mark.parametrize("broken", range(1, 3 * LAYERS * BLOCKS + 4, 5))
+def test_cut_off_at_every_kind_of_write(
+    broken: int,
+    finished: Path,
+    again: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    classified: list[int],
+) -> None:
+    """The process ends right before the n-th file would get its name, leaving the temporary file behind."""
+    writes = 0
+    replace = Path.replace
+
+    def failing(self: Path, target: Path) -> Path:
+        nonlocal writes
+        writes += 1
+        if writes == broken:
+            shutil.copy(self, self.with_name(f".left.{'0' * 32}.part{self.suffix}"))
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    arguments = [*again, "--out", str(tmp_path / "out"), "--workers", "1"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", failing)
+        assert main(arguments) == 2
+    written = len(shards(tmp_path / "out"))
+    classified.clear()
+    assert main([*arguments, "--resume"]) == 0
+    assert len(classified) == 2 * (LAYERS * BLOCKS - written), "each missing chunk once, on its two domains"
+    assert files(tmp_path / "out") == files(finished / "out")
+    assert not list((tmp_path / "out").rglob(".*"))
+
+
+def test_resuming_a_finished_audit_computes_nothing(out: Path, again: list[str], classified: list[int]) -> None:
+    before, manifest = files(out), (out / "manifest.json").read_text()
+    assert main([*again, "--out", str(out), "--resume"]) == 0
+    assert classified == []
+    assert files(out) == before
+    assert (out / "manifest.json").read_text() == manifest
+
+
+@pytest.mark.parametrize("part", ["preimages", "certificates", "inputs"])
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
+def test_a_damaged_file_is_computed_again(
+    part: str, damage: str, finished: Path, out: Path, again: list[str], classified: list[int]
+) -> None:
+    path = next((out / part).glob("layer-01-block-0001.*"))
+    data = bytearray(path.read_bytes())
+    if damage == "missing":
+        path.unlink()
+    elif damage == "truncated":
+        path.write_bytes(data[: len(data) // 2])
+    else:
+        data[len(data) // 3] ^= 0x10
+        path.write_bytes(data)
+    assert main([*again, "--out", str(out), "--resume"]) == 0
+    assert classified == [5, 5]
+    assert files(out) == files(finished / "out")
+    assert main(["verify", str(out)]) == 0
+
+
+def test_resume_into_an_absent_or_empty_folder_starts_afresh(finished: Path, again: list[str], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("absent", "empty"):
+        assert main([*again, "--out", str(tmp_path / name), "--resume", "--layers", "2", "--samples", "4"]) == 0
+        assert len(rows(tmp_path / name)) == 8
+
+
+def test_without_resume_a_folder_with_anything_in_it_is_refused(
+    out: Path, again: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*again, "--out", str(out)]) == 2
+    assert "--resume, or choose another folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--domain", "0,2"], "--domain"),
+        (["--layers", "0"], "--layers"),
+        (["--samples", "9"], "--samples"),
+        (["--block", "4"], "--block"),
+    ],
+)
+def test_other_options_are_refused_and_named(
+    options: list[str], said: str, out: Path, again: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = files(out)
+    arguments = list(again)
+    if options[0] in arguments:
+        del arguments[arguments.index(options[0]) : arguments.index(options[0]) + 2]
+    assert main([*arguments, *options, "--out", str(out), "--resume"]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "it differs in" in error
+    assert said in error
+    assert files(out) == before
+
+
+def test_another_model_or_other_data_are_refused(
+    out: Path, again: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import numpy as np
+
+    from small_audits import small_data, small_network
+
+    small_network(seed=5).save(tmp_path / "other.safetensors")
+    np.savez(tmp_path / "other.npz", x=small_data(13, seed=9), y=np.arange(13) % 10)
+    for position, name, said in ((1, "other.safetensors", "model"), (2, "other.npz", "data")):
+        arguments = [*again, "--out", str(out), "--resume"]
+        arguments[position] = str(tmp_path / name)
+        assert main(arguments) == 2
+        assert f"it differs in {said} (SHA-256)" in capsys.readouterr().err
+
+
+def test_a_foreign_folder_is_refused_and_left_alone(
+    again: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "thesis.tex").write_text("do not touch")
+    assert main([*again, "--out", str(tmp_path), "--resume"]) == 2
+    assert "thesis.tex" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("text", ["{}", "not json", '{"format": "something else"}', "[1, 2]"])
+def test_a_foreign_manifest_is_refused(
+    text: str, again: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "manifest.json").write_text(text)
+    for arguments in (
+        [*again, "--out", str(tmp_path), "--resume"],
+        ["verify", str(tmp_path)],
+        ["report", str(tmp_path)],
+    ):
+        assert main(arguments) == 2
+        assert "not the manifest of a fiberscope audit" in capsys.readouterr().err
+
+
+def test_another_version_is_refused(out: Path, again: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = json.loads((out / "manifest.json").read_text())
+    (out / "manifest.json").write_text(json.dumps(manifest | {"fiberscope": "0.0.1"}))
+    assert main([*again, "--out", str(out), "--resume"]) == 2
+    assert "version of fiberscope: '0.0.1' in the folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_leaves_a_folder_that_can_be_continued(
+    workers: str, finished: Path, again: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    arguments = [*again, "--out", str(out), "--resume", "--workers", workers]
+    process = start(arguments)
+    wait_for_work(process)
+    time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the run and its workers
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "interrupted: " in errors
+    assert "--resume" in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+    assert group_ended(process, 5)
+    assert main(arguments) == 0
+    assert files(out) == files(finished / "out")

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fiberscope.audit.manifest import Manifest
+from fiberscope.audit.store import Results
+from fiberscope.audit.subject import Subject
+from fiberscope.cli import main
+from fiberscope.report.html import render
+from small_audits import rows
+
+HOSTILE = "<script>alert('x')</script>\"'{{ 7*7 }}</title>"
+
+
+class Page(HTMLParser):
+    """The elements of a page, and the text of its scripts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.text = ""
+        self._open = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._open = tag
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._open == "script":
+            self.scripts[-1] += data
+        elif self._open != "style":
+            self.text += data
+
+    def figures(self) -> dict[str, dict[str, dict]]:
+        place = [attributes for tag, attributes in self.elements if tag == "script"].index(
+            {"type": "application/json", "id": "figures"}
+        )
+        return json.loads(self.scripts[place])
+
+
+@pytest.fixture(scope="session")
+def page(audited: Path) -> Page:
+    return Page((audited / "report.html").read_text(encoding="utf-8"))
+
+
+def rendered(audited: Path, subject: Subject | None = None, **changes: object) -> Page:
+    results = Results(audited)
+    manifest = replace(results.manifest(), **changes)
+    return Page(render(manifest, results.findings(manifest), subject or results.subject()))
+
+
+def test_the_page_needs_nothing_from_elsewhere(page: Page) -> None:
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "data", "action", "poster", "srcset"):
+            assert (attributes.get(name) or "data:").startswith("data:"), (tag, attributes)
+    policy = next(a["content"] for t, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    assert not re.search(r"@import|url\(", (page.text))
+
+
+def test_plotly_is_there_once(page: Page) -> None:
+    assert sum("plotly.js v" in script for script in page.scripts) == 1
+
+
+def test_every_section_says_how_to_read_it(page: Page) -> None:
+    sections = [attributes["id"] for tag, attributes in page.elements if tag == "section"]
+    assert sections == ["summary", "subject", "layers", "positives", "margins", "samples", "proofs"]
+    assert page.text.count("How to read this.") == len(sections)
+
+
+def test_light_and_dark(page: Page, audited: Path) -> None:
+    assert "prefers-color-scheme: dark" in (audited / "report.html").read_text(encoding="utf-8")
+    assert {"name": "color-scheme", "content": "light dark"} in [a for t, a in page.elements if t == "meta"]
+
+
+def test_the_stacked_bars_count_the_rows(page: Page, audited: Path) -> None:
+    figure = page.figures()["layers"]["all"]
+    for trace in figure["data"]:
+        for label, count in zip(trace["y"], trace["customdata"], strict=True):
+            layer, domain = int(label.split(":")[0]), label.split(", ", 1)[1].replace("&gt;", ">")
+            group = [row for row in rows(audited) if (row[1], row[2]) == (layer, domain)]
+            assert count == sum(row[4] == trace["name"] for row in group)
+
+
+def test_figure_3_counts_every_sample_at_its_number_of_positives(page: Page, audited: Path) -> None:
+    figures = page.figures()["positives"]
+    assert list(figures) == ["0 R^n", "0 box [0,1]", "1 R^n", "1 x >= 0", "2 R^n", "2 x >= 0"]
+    for key, figure in figures.items():
+        layer, domain = key.split(" ", 1)
+        for trace in figure["data"]:
+            for positives, count in zip(trace["x"], trace["y"], strict=True):
+                group = [r for r in rows(audited) if r[1:3] == (int(layer), domain) and r[4] == trace["name"]]
+                assert count == sum(row[3] == positives for row in group), "bins of width 1 for so few neurons"
+    assert figures["0 R^n"]["layout"]["annotations"][0]["text"] == "n = 6 inputs"
+
+
+def test_margins_that_are_positive_are_all_drawn(page: Page, audited: Path) -> None:
+    for key, figure in page.figures()["margins"].items():
+        layer, domain = key.split(" ", 1)
+        drawn = sum(sum(trace["y"]) for trace in figure["data"])
+        assert drawn == sum(row[1:3] == (int(layer), domain) and row[6] > 0 for row in rows(audited))
+
+
+@pytest.mark.parametrize("field", ["model", "data", "data_description", "training", "fiberscope"])
+def test_text_from_outside_is_escaped(field: str, audited: Path) -> None:
+    scripts = len(rendered(audited).scripts)
+    page = rendered(audited, **{field: HOSTILE})
+    assert HOSTILE in page.text
+    assert len(page.scripts) == scripts
+
+
+def test_names_of_layers_and_notes_are_escaped(audited: Path) -> None:
+    manifest = Results(audited).manifest()
+    hostile = tuple(replace(layer, name=HOSTILE) for layer in manifest.network_layers)
+    page = rendered(audited, network_layers=hostile, notes=(HOSTILE,))
+    assert len(page.scripts) == len(rendered(audited).scripts)
+    label = page.figures()["layers"]["all"]["data"][0]["y"][0]
+    assert "<" not in label, "plotly.js reads some tags in labels"
+
+
+def test_inputs_that_are_no_pictures_are_said_to_be_none(page: Page) -> None:
+    assert "is not that of a picture" in page.text
+    assert not [tag for tag, _ in page.elements if tag == "img"]
+
+
+def test_inputs_that_are_pictures_are_shown(audited: Path) -> None:
+    subject = Results(audited).subject()
+    pictures = replace(subject, x=np.asarray(subject.x).reshape(-1, 2, 3))
+    page = rendered(audited, pictures)
+    sources = [attributes["src"] for tag, attributes in page.elements if tag == "img"]
+    assert len(sources) == 6 * 10, "eight of the most and the other two as the least, for each layer and domain"
+    assert all(source is not None and source.startswith("data:image/png;base64,") for source in sources)
+
+
+def test_an_audit_that_is_not_complete_says_so(audited: Path, page: Page) -> None:
+    words = "This audit is not complete."
+    assert words in rendered(audited, status="running").text
+    assert words not in page.text
+
+
+def test_the_report_is_written_again_from_the_results(audited: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(audited, tmp_path / "out"))
+    before = (out / "report.html").read_bytes()
+    (out / "report.html").unlink()
+    assert main(["report", str(out)]) == 0
+    assert (out / "report.html").read_bytes() == before
+
+
+def test_a_manifest_survives_being_written_and_read(audited: Path) -> None:
+    manifest = Results(audited).manifest()
+    assert Manifest.from_json(manifest.to_json(), "") == manifest

@@ -1,0 +1,56 @@
+"""A small network, data for it, and what its audits left on disk, read without fiberscope's own readers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from fiberscope.network.affine import Dense
+from fiberscope.network.network import Network
+from fiberscope.network.stage import affine_stage, relu_stage
+
+SIZES = (6, 9, 7, 4)
+LAYERS = len(SIZES) - 1
+COLUMNS = ["sample", "layer", "domain", "positives", "kind", "dimension", "margin", "certificate", "reason"]
+
+
+def small_network(seed: int = 0) -> Network:
+    """Three ReLU layers with weights that are multiples of 1/4, one dead neuron, one duplicated row."""
+    rng = np.random.default_rng(seed)
+    stages = []
+    for position, (inputs, outputs) in enumerate(zip(SIZES, SIZES[1:], strict=False)):
+        weight = rng.integers(-4, 5, size=(outputs, inputs)) / 4.0
+        if position == 0:
+            weight[1], weight[2] = 0.0, weight[3]
+        stages += [affine_stage(f"dense{position}", Dense(weight, rng.integers(-2, 3, size=outputs) / 4.0))]
+        stages += [relu_stage(f"relu{position}", outputs)]
+    return Network(tuple(stages), (SIZES[0],))
+
+
+def small_data(samples: int, seed: int = 1) -> np.ndarray[Any, Any]:
+    """Samples in [0, 1] of which many coordinates lie on the border of the box, as pixels do."""
+    return np.random.default_rng(seed).integers(0, 5, size=(samples, SIZES[0])) / 4.0
+
+
+def write_model_and_data(folder: Path, samples: int) -> list[str]:
+    """Write both to files; returns the arguments MODEL DATA."""
+    model, data = folder / "model.safetensors", folder / "digits.npz"
+    small_network().save(model)
+    np.savez(data, x=small_data(samples), y=np.arange(samples) % 10)
+    return [str(model), str(data)]
+
+
+def rows(folder: Path) -> list[tuple[Any, ...]]:
+    """All findings in a results folder, sorted."""
+    tables = [pq.read_table(path) for path in sorted((folder / "preimages").glob("layer-*.parquet"))]
+    found = [tuple(row[name] for name in COLUMNS) for table in tables for row in table.to_pylist()]
+    return sorted(found, key=lambda row: row[:3])
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """The findings, certificates and inputs, byte for byte."""
+    parts = [path for part in ("preimages", "certificates", "inputs") for path in (folder / part).iterdir()]
+    return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in parts}
