@@ -1,4 +1,4 @@
-"""Independent exact answers: what the preimage of a ReLU layer is, from other people's programs and from exact arithmetic.
+"""Independent answers: what the preimage of a ReLU layer is, from other people's programs and exact arithmetic.
 
 Nothing here uses the package's deciding or checking code. The mixed system is written out in fractions and handed to
 
@@ -137,6 +137,13 @@ def cdd_answer(system: System) -> Answer:
     return Answer(kind, dimension, tuple(vertices), tuple(rays), tuple(lines))
 
 
+def relative_interior_point(answer: Answer) -> Row:
+    """The mean of the vertices plus all rays: no inequality is tight there that is not tight everywhere."""
+    columns = zip(*answer.vertices, strict=True)
+    center = [sum(column, Fraction(0)) / len(answer.vertices) for column in columns]
+    return tuple(c + sum((ray[j] for ray in answer.rays), Fraction(0)) for j, c in enumerate(center))
+
+
 def _double_description(system: System) -> tuple[list[Row], list[Row], list[Row]]:
     constraints = [_integers((value, *(-v for v in row))) for row, value in (*system.equalities, *system.inequalities)]
     constraints = constraints or [[0] * (system.n + 1)]
@@ -179,8 +186,8 @@ def esolver_available() -> bool:
 def esolver_answer(system: System) -> Answer:
     """Kind and dimension from two exact linear programs.
 
-    ``max sum t`` over ``E x = e s, a_i x + t_i <= h_i s, s >= 1, 0 <= t <= 1``: infeasible iff the polyhedron is empty; at
-    the optimum every t_i is 0 (row i is tight everywhere) or 1. The same with s = 0 gives the recession cone.
+    ``max sum t`` over ``E x = e s, a_i x + t_i <= h_i s, s >= 1, 0 <= t <= 1``: infeasible iff the polyhedron is empty;
+    at the optimum every t_i is 0 (row i is tight everywhere) or 1. The same with s = 0 gives the recession cone.
     """
     if system.contradiction or _impossible_zero_row(system):
         return Answer("empty", -1)
@@ -197,7 +204,7 @@ def esolver_answer(system: System) -> Answer:
 
 
 def exact_range(system: System, direction: Sequence[Any]) -> tuple[Fraction, Fraction] | None:
-    """The exact least and greatest value of ``direction . x`` on a non-empty bounded polyhedron; None where it is empty."""
+    """The exact least and greatest value of ``direction . x`` on a bounded polyhedron; None where it is empty."""
     if system.contradiction or _impossible_zero_row(system):
         return None
     objective = {f"x{j}": v for j, v in enumerate(exact_vector(direction)) if v}

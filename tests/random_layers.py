@@ -1,4 +1,4 @@
-"""Small random layers whose numbers are few and small: boundaries, ties and rank deficiency are the rule, not the exception."""
+"""Small random layers with few and small numbers: boundaries, ties and rank deficiency are the rule among them."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def small_network(seed: int = 0) -> Network:
     """Three ReLU layers with weights that are multiples of 1/4, one dead neuron, one duplicated row."""
     rng = np.random.default_rng(seed)
     stages = []
-    for position, (inputs, outputs) in enumerate(zip(SIZES, SIZES[1:], strict=False)):
+    for position, (inputs, outputs) in enumerate(itertools.pairwise(SIZES)):
         weight = rng.integers(-4, 5, size=(outputs, inputs)) / 4.0
         if position == 0:
             weight[1], weight[2] = 0.0, weight[3]

@@ -151,7 +151,7 @@ def test_missing_and_foreign_files_are_one_line(
 
 def test_options_can_come_from_a_file_and_the_command_line_wins(given: list[str], tmp_path: Path) -> None:
     config = tmp_path / "audit.toml"
-    config.write_text('domain = "0,1"\nlayers = "0"\nsamples = 3\n')
+    config.write_text('domain = [0, 1]\nlayers = "0"\nsamples = 3\n')
     assert main([*given, "--config", str(config), "--samples", "2"]) == 0
     assert {row[:3] for row in rows(tmp_path / "out")} == {(s, 0, d) for s in (0, 1) for d in ("R^n", "box [0,1]")}
 

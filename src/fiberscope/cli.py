@@ -8,10 +8,10 @@ import tomllib
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
-from cyclopts.config import Toml
+from cyclopts.config import Dict
 
 from fiberscope import __version__
 from fiberscope.errors import FiberscopeError, InputError, ResultsError
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     tokens = list(sys.argv[1:] if argv is None else argv)
     try:
-        status = build_app(_config_file(tokens))(tokens, exit_on_error=False, print_error=False)
+        status = build_app(_config(tokens))(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         return _error(_usage(error))
     except FiberscopeError as error:
@@ -57,14 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status if isinstance(status, int) else FINE
 
 
-def build_app(config: Path | None = None) -> App:
+def build_app(config: Dict | None = None) -> App:
     """The commands and their options.
 
     Args:
-        block: samples per chunk, which is what a killed run may have to compute again; 125 by default.
-        config: a TOML file with options, which the command line overrides.
+        config: options from elsewhere, which the command line overrides.
     """
-    source = () if config is None else (Toml(config, must_exist=True, use_commands_as_keys=False),)
     app = App(
         name="fiberscope",
         help="Which inputs does each ReLU layer of a network mix up, and which can be recovered?",
@@ -72,7 +70,7 @@ def build_app(config: Path | None = None) -> App:
         help_format="plaintext",
         result_action="return_value",
         suppress_keyboard_interrupt=False,  # handled by main, which says how to continue
-        config=source,
+        config=() if config is None else (config,),
     )
     for command in (audit, verify, report):
         app.command(command)
@@ -267,7 +265,7 @@ def _print_report(results: Results) -> int:
     from rich.console import Console
 
     from fiberscope.report.html import write_report
-    from fiberscope.report.summary import summarise, summary_table
+    from fiberscope.report.summary import closing_lines, summarise, summary_table
 
     write_report(results)
     manifest = results.manifest()
@@ -282,47 +280,30 @@ def _print_report(results: Results) -> int:
     return FINE
 
 
-def closing_lines(summaries: Any) -> list[str]:
-    """What the table means, in words."""
-    from fiberscope.preimage.kind import Kind
-
-    findings = sum(summary.samples for summary in summaries)
-    undecided = sum(summary.counts[Kind.UNDECIDED] for summary in summaries)
-    lines = [
-        "singleton: the layer's input can be recovered; bounded: up to a limited ambiguity; "
-        "unbounded: the layer is blind to arbitrarily large changes."
-    ]
-    if undecided:
-        lines.append(f"{undecided} of {findings} verdicts are undecided; the report lists the reasons.")
-    else:
-        lines.append(f"All {findings} verdicts are proved.")
-    return lines
-
-
-def _config_file(tokens: Sequence[str]) -> Path | None:
-    """The value of ``--config``, which must be known before the other options can be parsed."""
+def _config(tokens: Sequence[str]) -> Dict | None:
+    """The options in the file that ``--config`` names, which must be known before the others can be parsed."""
     for position, token in enumerate(tokens):
         if token.startswith("--config="):
-            return _flat_toml(Path(token.removeprefix("--config=")))
+            return _options_in(Path(token.removeprefix("--config=")))
         if token == "--config" and position + 1 < len(tokens):
-            return _flat_toml(Path(tokens[position + 1]))
+            return _options_in(Path(tokens[position + 1]))
     return None
 
 
-def _flat_toml(config: Path) -> Path:
-    """Check that the file is TOML and has no tables, which would be passed over in silence."""
+def _options_in(config: Path) -> Dict:
+    """Read options from TOML. Lists such as ``domain = [0, 1]`` mean the same as on the command line, ``0,1``."""
     try:
         options = tomllib.loads(config.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError("--config", expected="a TOML file", got=f"{str(config)!r}: {error.strerror}") from error
     except ValueError as error:
         raise InputError("--config", expected="a TOML file", got=f"{str(config)!r}: {error}") from error
-    tables = [name for name, value in options.items() if isinstance(value, dict)]
-    if tables:
-        raise InputError(
-            "--config", expected="options such as samples = 100, without tables", got=f"the table [{tables[0]}]"
-        )
-    return config
+    for name, value in options.items():
+        if isinstance(value, dict):
+            raise InputError("--config", expected="options such as samples = 100", got=f"the table [{name}]")
+        if isinstance(value, list):
+            options[name] = ",".join(str(item) for item in cast("list[object]", value))
+    return Dict(options, source=str(config), use_commands_as_keys=False)
 
 
 def _usage(error: CycloptsError) -> str:

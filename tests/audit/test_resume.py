@@ -228,6 +228,18 @@ def test_a_foreign_manifest_is_refused(
         assert "not the manifest of a fiberscope audit" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "change", [{"layers": [7]}, {"samples": 0}, {"block": -1}, {"domain": [1]}, {"shards": 3}, {"runs": [{}]}, {"x": 1}]
+)
+def test_a_manifest_that_makes_no_sense_is_refused(
+    change: dict[str, object], out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = json.loads((out / "manifest.json").read_text())
+    (out / "manifest.json").write_text(json.dumps(manifest | change))
+    assert main(["verify", str(out)]) == 2
+    assert "not the manifest of a fiberscope audit" in capsys.readouterr().err
+
+
 def test_another_version_is_refused(out: Path, again: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     manifest = json.loads((out / "manifest.json").read_text())
     (out / "manifest.json").write_text(json.dumps(manifest | {"fiberscope": "0.0.1"}))

@@ -16,21 +16,16 @@ import fiberscope as fs
 SOURCE = Path(fs.__file__).parent
 CHECKER = SOURCE / "preimage" / "checker"
 ALLOWED = (
-    "__future__", "typing", "collections", "dataclasses", "enum", "math", "fractions", "functools", "itertools", "operator",
-    "numpy", "scipy.linalg", "flint",
-    "fiberscope.errors", "fiberscope.network", "fiberscope.preimage.certificate", "fiberscope.preimage.kind", "fiberscope.preimage.checker",
-)  # fmt: skip
-LOADED_BY_CHECKING = (
-    "fiberscope.preimage.certificate",
-    "fiberscope.preimage.kind",
-    "fiberscope.preimage.preimage",
-    "fiberscope.preimage.checker",
+    *("__future__", "typing", "collections", "dataclasses", "enum", "math", "fractions", "functools", "itertools"),
+    *("numpy", "scipy.linalg", "flint", "fiberscope.errors", "fiberscope.network"),
+    *("fiberscope.preimage.certificate", "fiberscope.preimage.kind", "fiberscope.preimage.checker"),
 )
+LOADED_BY_CHECKING = tuple(f"fiberscope.preimage.{name}" for name in ("certificate", "kind", "preimage", "checker"))
 SOLVERS = ("highspy", "scipy.optimize", "torch")
 
 
 def _imports(tree: ast.AST) -> Iterator[str]:
-    """Every module that the code imports when it runs, also inside functions; imports for annotations only do not count."""
+    """Every module that the code imports when it runs, also inside functions; not those for annotations only."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             continue

@@ -55,7 +55,7 @@ def test_definition_1_i(A: Any, expected: bool, why: str) -> None:
 
 
 def _check_certificate(A: np.ndarray[Any, Any], answer: fs.Omnidirectionality) -> None:
-    """It is proved, also in rational arithmetic, and the certificate is of the sort that theorem 5 or corollary 2 names."""
+    """It is proved, also in rational arithmetic, and the certificate is what theorem 5 or corollary 2 names."""
     assert np.array_equal(answer.cone.layer.weight, A)
     assert answer.certificate is answer.cone.certificate
     assert fs.verify(answer.cone)

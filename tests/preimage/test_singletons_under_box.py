@@ -1,4 +1,4 @@
-"""Under a box, pixels at its border make singletons long before p = n; their share is Wendel's with m = t, k = n - p."""
+"""Under a box, pixels at its border make singletons long before p = n: their share is Wendel's, m = t and k = n - p."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STANDARD_ERRORS = 4
 
 @pytest.mark.parametrize(("n", "p", "t"), [(10, 6, 8), (10, 6, 6), (12, 6, 12), (12, 4, 10), (9, 8, 3)])
 def test_share_of_singletons(n: int, p: int, t: int) -> None:
-    """p generic equalities, t coordinates exactly at 0 or 1: T = {0} iff t random directions are omnidirectional in R^(n-p)."""
+    """p generic equalities, t coordinates at 0 or 1: T = {0} iff t random directions are omnidirectional in R^(n-p)."""
     generator = np.random.default_rng([n, p, t])
     singletons = 0
     for _ in range(TRIALS):

@@ -15,7 +15,7 @@ STANDARD_ERRORS = 4
 
 
 def omnidirectional_share(m: int, k: int) -> float:
-    """The probability that m random symmetric directions in general position in R^k are omnidirectional [theory, section 6]."""
+    """The probability that m random symmetric directions in general position in R^k are omnidirectional [Wendel]."""
     return 1 - 2.0 ** (1 - m) * sum(comb(m - 1, i) for i in range(k))
 
 
@@ -38,7 +38,7 @@ def test_no_more_rows_than_columns_is_never_omnidirectional(m: int, k: int) -> N
 
 
 def test_the_same_share_inside_a_layer() -> None:
-    """With p positive rows of a random layer turned either way, the rest is omnidirectional in R^(n-p) as Wendel says."""
+    """With p positive rows of a random layer, the others are omnidirectional in R^(n-p) as often as Wendel says."""
     generator = np.random.default_rng(1)
     n, p, rest, bounded = 7, 3, 8, 0
     for _ in range(TRIALS):

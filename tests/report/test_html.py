@@ -93,7 +93,7 @@ def test_the_stacked_bars_count_the_rows(page: Page, audited: Path) -> None:
     figure = page.figures()["layers"]["all"]
     for trace in figure["data"]:
         for label, count in zip(trace["y"], trace["customdata"], strict=True):
-            layer, domain = int(label.split(":")[0]), label.split(", ", 1)[1].replace("&gt;", ">")
+            layer, domain = int(label.split()[0]), label.split(", ", 1)[1].replace("&gt;", ">")
             group = [row for row in rows(audited) if (row[1], row[2]) == (layer, domain)]
             assert count == sum(row[4] == trace["name"] for row in group)
 

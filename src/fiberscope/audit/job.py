@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Any
 from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.manifest import Manifest, Run, new_manifest
 from fiberscope.audit.plan import BLOCK_SAMPLES, Chunk, Plan, chosen_layers
-from fiberscope.audit.run import Execute, audit, in_process, judge
+from fiberscope.audit.run import audit, in_process, judge
 from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject, check_box, first_samples, fitted
 from fiberscope.audit.task import ChunkResult, Task
@@ -79,12 +80,11 @@ class Job:
         if todo:
             self.results.write_manifest(manifest)
         try:
-            for task, result in audit(
-                self.subject.network, self.subject.x, manifest.plan, done=self.done, execute=self._execute(todo)
-            ):
-                self.results.write_chunk(task, result)
-                written += 1
-                yield result.chunk
+            with closing(self._judged(manifest.plan, todo)) as judged:  # ends worker processes whatever happens
+                for task, result in judged:
+                    self.results.write_chunk(task, result)
+                    written += 1
+                    yield result.chunk
         finally:
             run = Run(started, round(time.perf_counter() - clock, 3), written, self.workers)
             manifest = replace(manifest, runs=(*manifest.runs, run)) if written else manifest
@@ -93,10 +93,11 @@ class Job:
             elif written:
                 self.results.write_manifest(manifest)
 
-    def _execute(self, todo: int) -> Execute:
-        if self.workers == 1 or todo <= 1:
-            return in_process(self.subject.network)
-        return partial(spread, partial(judge_with_model, self.results.model_path), workers=min(self.workers, todo))
+    def _judged(self, plan: Plan, todo: int) -> Generator[tuple[Task, ChunkResult]]:
+        workers = min(self.workers, todo)
+        elsewhere = partial(spread, partial(judge_with_model, self.results.model_path), workers=workers)
+        execute = elsewhere if workers > 1 else in_process(self.subject.network)
+        return audit(self.subject.network, self.subject.x, plan, done=self.done, execute=execute)
 
     def _finish(self, manifest: Manifest) -> None:
         counts = count_findings(self.results.findings(manifest))

@@ -118,13 +118,26 @@ class Manifest:
             for name in ("input_shape", "notes", "layers", "counts"):
                 data[name] = tuple(data[name])
             data["domain"] = None if data["domain"] is None else tuple(float(bound) for bound in data["domain"])
-            return cls(**data)
+            manifest = cls(**data)
+            manifest._check()
+            return manifest
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise ResultsError(
                 f"{path} is not the manifest of a fiberscope audit ({type(error).__name__}: {error}); "
                 "it is damaged, foreign, or of another version",
                 path=path,
             ) from error
+
+    def _check(self) -> None:
+        """Raise ValueError or TypeError where a plan could not be made of the numbers."""
+        available = range(len(self.network_layers))
+        if not self.layers or not all(layer in available for layer in self.layers):
+            raise ValueError(f"layers {list(self.layers)} of {len(available)}")
+        if min(self.samples, self.block) < 1:
+            raise ValueError(f"{self.samples} samples in blocks of {self.block}")
+        if self.domain is not None and len(self.domain) != 2:
+            raise ValueError(f"domain {self.domain}")
+        dict.items(self.shards)  # a TypeError for anything but a dictionary
 
     def differences(self, asked: Manifest) -> list[str]:
         """What differs between the audit in the folder (this one) and the one asked for now, in words."""

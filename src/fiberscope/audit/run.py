@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ Execute = Callable[[Iterable[Task]], Iterable[tuple[Task, ChunkResult]]]
 
 def audit(
     network: Network, x: NDArray[Any], plan: Plan, *, done: Collection[Chunk] = (), execute: Execute | None = None
-) -> Iterator[tuple[Task, ChunkResult]]:
+) -> Generator[tuple[Task, ChunkResult]]:
     """Judge the preimage of every planned layer's output at every planned sample.
 
     Args:

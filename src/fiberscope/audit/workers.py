@@ -47,7 +47,7 @@ def sensible_workers(network: Network, plan: Plan) -> int:
     return min(cores(), chunks) if work >= LARGE_WORK else 1
 
 
-def spread(function: Callable[[Any], R], tasks: Iterable[T], workers: int) -> Iterator[tuple[T, R]]:
+def spread(function: Callable[[Any], R], tasks: Iterable[T], workers: int) -> Generator[tuple[T, R]]:
     """Call a function on many tasks, in this process or in several.
 
     Args:

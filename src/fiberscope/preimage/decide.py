@@ -44,7 +44,10 @@ def decide_at_input(layer: ReLULayer, domain: Domain | None, polyhedron: Polyhed
     """Decide the preimage of the output at x; the arguments are valid already."""
     system = build_at_input(layer, polyhedron, x)
     open_question = Preimage(layer, domain, x, None, Kind.UNDECIDED, None, 0.0, None)
-    return _prove(system, open_question, _candidate(system, point=None))
+    with np.errstate(
+        all="ignore"
+    ):  # numbers near the ends of float64 overflow here; what is found is proved or dropped
+        return _prove(system, open_question, _candidate(system, point=None))
 
 
 def _decide_at_output(layer: ReLULayer, domain: Domain | None, polyhedron: Polyhedron, y: FloatArray) -> Preimage:
@@ -60,9 +63,10 @@ def _decide_at_output(layer: ReLULayer, domain: Domain | None, polyhedron: Polyh
             reason="y has a negative entry, which no ReLU gives",
         )
     system = build_at_output(layer, polyhedron, y)
-    point = find_point(system)
-    answer = _prove(system, open_question, None if point is None else _candidate(system, point))
-    return replace(answer, reason=describe_empty(system)) if answer.kind == Kind.EMPTY else answer
+    with np.errstate(all="ignore"):
+        point = find_point(system)
+        answer = _prove(system, open_question, None if point is None else _candidate(system, point))
+        return replace(answer, reason=describe_empty(system)) if answer.kind == Kind.EMPTY else answer
 
 
 def _candidate(system: MixedSystem, point: FloatArray | None) -> Certificate:

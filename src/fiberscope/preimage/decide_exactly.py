@@ -14,8 +14,8 @@ import numpy as np
 
 from fiberscope.network.arrays import IntArray
 from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Multipliers, Rational
+from fiberscope.preimage.exact_algebra import contradiction, exact_rank, null_vector
 from fiberscope.preimage.exact_face import ExactFace, as_fractions, exact_face
-from fiberscope.preimage.exact_rank import exact_rank, null_vector
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.system import MixedSystem
 
@@ -29,6 +29,9 @@ def certify_exactly(system: MixedSystem) -> Certificate:
     if system.y is None:
         face = _face(system, system.tight)
         return _with_recession(system, None, face, system.tight)
+    weights = _contradiction(system)
+    if weights is not None:
+        return Certificate(Kind.EMPTY, -1, infeasible=_multipliers(system.positive, weights))
     face = _homogenized_face(system)
     if face.weights[-1] > 0:
         numbers = np.concatenate([system.positive, system.inequalities])
@@ -41,6 +44,13 @@ def certify_exactly(system: MixedSystem) -> Certificate:
 def _face(system: MixedSystem, inequalities: IntArray) -> ExactFace:
     H, W = (as_fractions(system.rows(numbers)) for numbers in (system.positive, inequalities))
     return exact_face(H, W, system.layer.inputs)
+
+
+def _contradiction(system: MixedSystem) -> list[Fraction] | None:
+    """Farkas weights on P alone: outputs rounded in floating point fail here, long before the inequalities matter."""
+    if not len(system.positive):
+        return None
+    return contradiction(system.rows(system.positive), system.right_hand_sides(system.positive))
 
 
 def _homogenized_face(system: MixedSystem) -> ExactFace:

@@ -15,9 +15,10 @@ from numpy.linalg import LinAlgError
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.certificate import Direction, Multipliers, Vector
-from fiberscope.preimage.dense import Cholesky, pivoted_qr, solve_upper
+from fiberscope.preimage.dense import Cholesky
 from fiberscope.preimage.face_program import face_by_linear_program
 from fiberscope.preimage.potential import STRICTNESS, descend
+from fiberscope.preimage.reduction import Reduction
 from fiberscope.preimage.system import MixedSystem
 
 DEPENDENT = 1e-11
@@ -75,7 +76,7 @@ def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray)
     direct = _strict_by_linear_solve(system, equalities, inequalities)
     if direct is not None:
         return Face(equalities, NO_ROWS, None, direct, len(equalities), len(equalities), spans=False)
-    reduction = _Reduction.of(system.rows(equalities), n)
+    reduction = Reduction.of(system.rows(equalities), n)
     if reduction.dimension == 0:
         return Face(equalities, NO_ROWS, None, None, reduction.rank, reduction.rank, spans=True)
     if len(inequalities) == 0:
@@ -105,47 +106,6 @@ def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray)
                 spans=False,
             )
     return _face_of_program(system, reduction, equalities, inequalities)
-
-
-@dataclass(frozen=True, eq=False)
-class _Reduction:
-    """An orthonormal basis of null(H) and the factors ``H^T[:, pivots] = Q R``."""
-
-    range_basis: FloatArray
-    null_basis: FloatArray
-    triangle: FloatArray
-    pivots: IntArray
-    rows: int
-
-    @classmethod
-    def of(cls, H: FloatArray, n: int) -> _Reduction:
-        if len(H) == 0:
-            return cls(np.zeros((n, 0)), np.eye(n), np.zeros((0, 0)), NO_ROWS, 0)
-        Q, R, pivots = pivoted_qr(H.T)
-        diagonal = np.abs(np.diag(R))
-        rank = int(np.sum(diagonal > max(H.shape) * np.finfo(np.float64).eps * diagonal[0])) if diagonal[0] > 0 else 0
-        return cls(Q[:, :rank], Q[:, rank:], R[:rank, :rank], pivots[:rank], len(H))
-
-    @property
-    def dimension(self) -> int:
-        return self.null_basis.shape[1]
-
-    @property
-    def rank(self) -> int:
-        return self.range_basis.shape[1]
-
-    def reduce(self, rows: FloatArray) -> FloatArray:
-        return rows if self.rows == 0 else rows @ self.null_basis
-
-    def expand(self, u: FloatArray) -> FloatArray:
-        return u if self.rows == 0 else self.null_basis @ u
-
-    def multipliers_for(self, combination: FloatArray) -> FloatArray:
-        """Mu with ``H^T mu + combination = 0`` on the range of H^T."""
-        mu = np.zeros(self.rows)
-        if len(self.pivots):
-            mu[self.pivots] = -solve_upper(self.triangle, self.range_basis.T @ combination)
-        return mu
 
 
 def _has_rank_n(rows: FloatArray) -> bool:
@@ -201,7 +161,7 @@ def _strict_by_linear_solve(system: MixedSystem, equalities: IntArray, inequalit
 
 
 def _spanning(
-    reduction: _Reduction,
+    reduction: Reduction,
     equalities: IntArray,
     inequalities: IntArray,
     rows: FloatArray,
@@ -252,7 +212,7 @@ def _weighted_correction(unit: FloatArray, weights: FloatArray) -> FloatArray | 
 
 
 def _dependence(
-    reduction: _Reduction, equalities: IntArray, inequalities: IntArray, rows: FloatArray, implicit: IntArray
+    reduction: Reduction, equalities: IntArray, inequalities: IntArray, rows: FloatArray, implicit: IntArray
 ) -> Multipliers | None:
     """Multiplier 1 on every row that depends on H, and what cancels them on H."""
     if len(implicit) == 0:
@@ -263,11 +223,11 @@ def _dependence(
     )
 
 
-def _face_of_program(system: MixedSystem, alone: _Reduction, equalities: IntArray, inequalities: IntArray) -> Face:
+def _face_of_program(system: MixedSystem, alone: Reduction, equalities: IntArray, inequalities: IntArray) -> Face:
     weights, free, direction = face_by_linear_program(system.rows(equalities), system.rows(inequalities))
     implicit = np.flatnonzero(weights > 0)
     held = np.concatenate([equalities, inequalities[implicit]])
-    reduction = _Reduction.of(system.rows(held), system.layer.inputs)
+    reduction = Reduction.of(system.rows(held), system.layer.inputs)
     multipliers = Multipliers(held, snapped(np.concatenate([free, weights[implicit]]))) if len(implicit) else None
     spans = reduction.dimension == 0
     if not spans and len(implicit) == len(inequalities):

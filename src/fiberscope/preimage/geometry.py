@@ -11,7 +11,7 @@ from fiberscope.errors import InputError, NotASingleton
 from fiberscope.network.arrays import FloatArray, IntArray, as_float64
 from fiberscope.network.domains import written_out
 from fiberscope.preimage.certificate import Rational
-from fiberscope.preimage.exact_rank import solve_exactly
+from fiberscope.preimage.exact_algebra import solve_exactly
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage, Recovered
 from fiberscope.preimage.rounded import as_floats

@@ -1,4 +1,4 @@
-"""A point of a preimage given by its output, as far inside the inequality rows as a linear program finds one."""
+"""A point strictly inside the inequality rows of a preimage given by its output."""
 
 from __future__ import annotations
 
@@ -6,38 +6,48 @@ import numpy as np
 
 from fiberscope.network.arrays import FloatArray
 from fiberscope.preimage.dense import least_squares
-from fiberscope.preimage.linear_program import LinearProgram, Status, solve
+from fiberscope.preimage.potential import descend
+from fiberscope.preimage.reduction import Reduction
+from fiberscope.preimage.rounded import nearest_float
 from fiberscope.preimage.system import MixedSystem
 
 REFINEMENTS = 2
 
 
 def find_point(system: MixedSystem) -> FloatArray | None:
-    """Solve ``max t`` subject to ``A_P x = y_P - b_P`` and ``w_i x + |w_i| t <= rhs_i``, ``t <= 1``.
+    """Find x with ``A_P x = y_P - b_P`` up to rounding and ``w_i x < rhs_i``; None where float64 finds none.
 
-    None where no t > 0 was found.
-    The point solves the equalities up to rounding. Nothing is proved here.
+    With a solution x1 of the equalities and O a basis of null(A_P), ``x1 + O u / t`` is such a point iff (u, t) is a
+    strict direction of the rows ``w_i O u - (rhs_i - w_i x1) t < 0`` and ``-t < 0``, which the potential decides.
+    More positive rows than inputs are left to exact arithmetic, which alone can tell whether they agree.
     """
-    H, W = system.rows(system.positive), system.rows(system.inequalities)
-    equal, below = (
-        np.array([float(side) for side in system.right_hand_sides(numbers)])
-        for numbers in (system.positive, system.inequalities)
-    )
     n = system.layer.inputs
-    norms = np.linalg.norm(W, axis=1)
-    matrix = np.vstack([np.column_stack([H, np.zeros(len(H))]), np.column_stack([W, norms])])
-    program = LinearProgram(
-        objective=np.append(np.zeros(n), 1.0),
-        matrix=matrix,
-        row_low=np.concatenate([equal, np.full(len(W), -np.inf)]),
-        row_high=np.concatenate([equal, below]),
-        low=np.full(n + 1, -np.inf),
-        high=np.append(np.full(n, np.inf), 1.0),
-    )
-    solution = solve(program)
-    if solution.status != Status.OPTIMAL or solution.primal[-1] <= 0:
+    H, W = system.rows(system.positive), system.rows(system.inequalities)
+    sides = [
+        np.array([nearest_float(side) for side in system.right_hand_sides(rows)])
+        for rows in (system.positive, system.inequalities)
+    ]
+    if len(H) > n or not all(np.isfinite(side).all() for side in sides):
         return None
-    x = solution.primal[:n]
+    equal, below = sides
+    reduction = Reduction.of(H, n)
+    x = _solve(H, equal, np.zeros(n))
+    if not np.isfinite(x).all():
+        return None
+    homogeneous = np.vstack(
+        [np.column_stack([reduction.reduce(W), W @ x - below]), np.append(np.zeros(reduction.dimension), -1.0)]
+    )
+    norms = np.linalg.norm(homogeneous, axis=1)
+    if not (np.isfinite(norms).all() and (norms > 0).all()):
+        return None
+    direction = descend(homogeneous / norms[:, None]).direction
+    if direction is None or not direction[-1] > 0:
+        return None
+    return _solve(H, equal, x + reduction.expand(direction[:-1] / direction[-1]))
+
+
+def _solve(H: FloatArray, equal: FloatArray, x: FloatArray) -> FloatArray:
+    """The solution of ``H x = equal`` nearest to x, refined."""
     for _ in range(REFINEMENTS if len(H) else 0):
         x = x + least_squares(H, equal - H @ x)
     return x

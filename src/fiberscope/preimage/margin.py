@@ -24,7 +24,7 @@ from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.certificate import Certificate, Direction, Multipliers, NegativeOutput
 from fiberscope.preimage.dense import Cholesky
 from fiberscope.preimage.kind import Kind
-from fiberscope.preimage.rounded import unit_floats
+from fiberscope.preimage.rounded import nearest_float, unit_floats
 from fiberscope.preimage.system import MixedSystem
 
 INVERSE_ITERATIONS = 6
@@ -106,7 +106,7 @@ def _smallest_singular_value(rows: FloatArray) -> float:
 def _farkas_share(system: MixedSystem, part: Multipliers | NegativeOutput | None) -> float:
     if not isinstance(part, Multipliers):
         return 1.0
-    sides = [float(side) for side in system.right_hand_sides(part.rows)]
+    sides = [nearest_float(side) for side in system.right_hand_sides(part.rows)]
     terms = unit_floats(part.values) * np.array(sides)
     total = float(np.abs(terms).sum())
     return -fsum(terms) / total if total > 0 else 0.0

@@ -42,11 +42,12 @@ def as_floats(vector: Vector) -> FloatArray:
     if not isinstance(vector, Rational):
         return vector
     return np.array(
-        [_nearest(Fraction(numerator, vector.denominator)) for numerator in vector.numerators], dtype=np.float64
+        [nearest_float(Fraction(numerator, vector.denominator)) for numerator in vector.numerators], dtype=np.float64
     )
 
 
-def _nearest(value: Fraction) -> float:
+def nearest_float(value: Fraction) -> float:
+    """The nearest float64 number; infinite where it is beyond the largest."""
     try:
         return float(value)
     except OverflowError:

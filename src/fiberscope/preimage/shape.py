@@ -13,7 +13,7 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.preimage.dense import pivoted_qr
 from fiberscope.preimage.linear_program import LinearProgram, Status, solve
 from fiberscope.preimage.preimage import Preimage
-from fiberscope.preimage.rounded import as_floats
+from fiberscope.preimage.rounded import as_floats, nearest_float
 from fiberscope.preimage.system import MixedSystem
 
 BURN_IN = 20
@@ -59,7 +59,7 @@ class Shape:
             basis = np.ascontiguousarray(Q[:, n - dimension :])
         others = np.setdiff1d(system.inequalities, held)
         rows = system.rows(others)
-        sides = np.array([float(side) for side in system.right_hand_sides(others)])
+        sides = np.array([nearest_float(side) for side in system.right_hand_sides(others)])
         return cls(origin, basis, rows @ basis, np.maximum(sides - rows @ origin, 0.0))
 
     @property

@@ -29,7 +29,7 @@ _BINS = 40
 def kinds_per_layer(summaries: Sequence[LayerSummary]) -> Figure:
     """Stacked bars: the share of samples of each kind, a bar per layer and domain."""
     bars = list(reversed(summaries))
-    labels = [html.escape(f"{s.layer}: {s.name}, {s.domain}") for s in bars]
+    labels = [html.escape(f"{s.label}, {s.domain}", quote=False) for s in bars]
     data = [
         {
             "type": "bar",
@@ -79,10 +79,12 @@ def margins(findings: FindingsTable, summary: LayerSummary) -> Figure:
     logarithms = np.log10(shown.margin)
     low, high = (np.floor(logarithms.min()), np.ceil(logarithms.max())) if len(shown) else (-1.0, 0.0)
     edges = np.linspace(low, max(high, low + 1), _BINS + 1)
+    zeros = int((findings.margin == 0).sum())
+    title = f"margin ({zeros} verdicts with margin 0 are not drawn)" if zeros else "margin"
     layout = {
         "barmode": "stack",
         "bargap": 0,
-        "xaxis": {"title": {"text": "margin (powers of ten)"}, "tickprefix": "10<sup>", "ticksuffix": "</sup>"},
+        "xaxis": {"title": {"text": title}, "dtick": 1, "tickprefix": "10<sup>", "ticksuffix": "</sup>"},
         "yaxis": {"title": {"text": "samples"}, "rangemode": "tozero"},
     }
     return {"data": _histograms(shown, summary, logarithms, edges, "margin 10^%{x:.1f}"), "layout": layout}

@@ -50,9 +50,14 @@ class LayerSummary:
     proved: float
 
     @property
+    def label(self) -> str:
+        """The layer by position and name; a name that is itself a number stands in quotes."""
+        return f'{self.layer} "{self.name}"' if self.name.isdecimal() else f"{self.layer} {self.name}"
+
+    @property
     def title(self) -> str:
         """The layer by position, name and size."""
-        return f"{self.layer}: {self.name} ({self.inputs} to {self.outputs})"
+        return f"{self.label} ({self.inputs} to {self.outputs})"
 
 
 def summarise(manifest: Manifest, findings: FindingsTable) -> list[LayerSummary]:
@@ -92,7 +97,7 @@ def summary_table(summaries: Sequence[LayerSummary]) -> Table:
     for layer in dict.fromkeys(summary.layer for summary in summaries):
         lines = [_line(summary, kinds) for summary in summaries if summary.layer == layer]
         first = next(summary for summary in summaries if summary.layer == layer)
-        heading = f"{layer} {escape(first.name)}\n{first.inputs} to {first.outputs}"
+        heading = f"{escape(first.label)}\n{first.inputs} to {first.outputs}"
         table.add_row(heading, *("\n".join(cells) for cells in zip(*lines, strict=True)))
     return table
 
@@ -103,9 +108,24 @@ def _line(summary: LayerSummary, kinds: Sequence[Kind]) -> list[str]:
     return [escape(summary.domain), *counts, f"{summary.median_positives:g}", dimension, share(summary.proved)]
 
 
+def closing_lines(summaries: Sequence[LayerSummary]) -> list[str]:
+    """What the table means and whether anything is left open, in words."""
+    findings = sum(summary.samples for summary in summaries)
+    undecided = sum(summary.counts[Kind.UNDECIDED] for summary in summaries)
+    lines = [
+        "singleton: the layer's input can be recovered; bounded: up to a limited ambiguity; "
+        "unbounded: the layer is blind to arbitrarily large changes."
+    ]
+    if undecided:
+        lines.append(f"{undecided} of {findings} verdicts are undecided; the report lists the reasons.")
+    else:
+        lines.append(f"All {findings} verdicts are proved.")
+    return lines
+
+
 def share(fraction: float) -> str:
     """A share in per cent; never rounded up to 100 %, so that a single unproved verdict shows."""
     return "100 %" if fraction == 1 else f"{np.floor(fraction * 1000) / 10:.1f} %"
 
 
-__all__ = ["SHOWN_KINDS", "LayerSummary", "share", "summarise", "summary_table"]
+__all__ = ["SHOWN_KINDS", "LayerSummary", "closing_lines", "share", "summarise", "summary_table"]

@@ -7,7 +7,7 @@ numbers); a rational one must be a solution as it stands, which the same project
 from __future__ import annotations
 
 import numpy as np
-from flint import fmpz
+from flint import fmpz, fmpz_mat
 
 from fiberscope.network.arrays import IntArray
 from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Multipliers, NegativeOutput
@@ -135,11 +135,17 @@ def _check_relation(rows: ExactRows, positive: IntArray, multipliers: Multiplier
     """
     if len(multipliers.rows) == 0:
         return []
-    exact = nearest_solution(rows.matrix(multipliers.rows).transpose(), ExactVector.of(multipliers.values))
-    weights = exact.column.entries()
-    if not all(w > 0 for w, number in zip(weights, multipliers.rows, strict=True) if number not in positive):
+    # rows are brought to one size first: the nearest multipliers are then those whose relative change is small
+    shifts = rows.shifts_to_one_size(multipliers.rows)
+    matrix = rows.shifted_matrix(multipliers.rows, shifts)
+    vector = ExactVector.of(multipliers.values)
+    largest = max(shifts)
+    column = [entry << (largest - shift) for entry, shift in zip(vector.column.entries(), shifts, strict=True)]
+    scaled = ExactVector(fmpz_mat([[entry] for entry in column]), vector.denominator)
+    exact = nearest_solution(matrix.transpose(), scaled).column.entries()
+    if not all(w > 0 for w, number in zip(exact, multipliers.rows, strict=True) if number not in positive):
         raise NotProvedError("an exact multiplier on an inequality row is not positive")
-    return weights
+    return [w << shift for w, shift in zip(exact, shifts, strict=True)]
 
 
 def _exact_direction(rows: ExactRows, direction: Direction) -> ExactVector:

@@ -67,6 +67,21 @@ class ExactRows:
         """The integer rows with these numbers, shape (q, n)."""
         return self._matrix(self.statement.rows(numbers))
 
+    def shifts_to_one_size(self, numbers: IntArray) -> list[int]:
+        """Nonnegative s for which the rows ``2**s_i row_i`` have largest entries within a factor of two of each other.
+
+        Onnegative s for which the rows ``2**s_i row_i`` have largest entries within a factor of two of each other.
+        """
+        rows = self.statement.rows(numbers)
+        exponents = np.frexp(np.abs(rows).max(axis=1))[1]
+        exponents[~rows.any(axis=1)] = exponents.max()
+        return [int(shift) for shift in exponents.max() - exponents]
+
+    def shifted_matrix(self, numbers: IntArray, shifts: list[int]) -> fmpz_mat:
+        """The integer rows ``2**s_i row_i``, shape (q, n)."""
+        rows = self.statement.rows(numbers)
+        return fmpz_mat([[v << s for v in _integers(row, self.scale)] for row, s in zip(rows, shifts, strict=True)])
+
     def right_hand_sides(self, numbers: IntArray) -> list[fmpz]:
         """The integer right-hand sides of the rows with these numbers."""
         first, second = (_integers(part, self.scale) for part in self.statement.right_hand_sides(numbers))

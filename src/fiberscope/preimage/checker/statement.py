@@ -218,13 +218,7 @@ def read_direction(part: Any, n: int, allowed: IntArray, required: IntArray) -> 
 
 def check_negative_output(part: NegativeOutput, y: FloatArray) -> None:
     """A ReLU gives no negative number."""
-    index = part.index
-    if (
-        isinstance(index, bool)
-        or not isinstance(index, int | np.integer)
-        or not 0 <= index < len(y)
-        or not y[index] < 0
-    ):
+    if not _is_whole_number(part.index) or not 0 <= part.index < len(y) or not y[part.index] < 0:
         raise NotProvedError("the named output is not negative")
 
 

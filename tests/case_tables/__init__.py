@@ -1,0 +1,1 @@
+"""The cases, grouped by what makes them hard."""
