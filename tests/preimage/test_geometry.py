@@ -182,6 +182,12 @@ def test_recover_at_thirds() -> None:
     assert 0 < error_bound < 1e-14
 
 
+def test_recover_beyond_the_floats_bounds_its_error_by_infinity() -> None:
+    x, error_bound = fs.preimage(fs.ReLULayer([[5e-324]], [0.0]), y=[1.0]).recover()
+    assert x.shape == (1,)
+    assert error_bound == np.inf, "no float is near 2^1074"
+
+
 @pytest.mark.parametrize(
     "case", [case for case in CASES if case.kind != "singleton" and not case.is_large], ids=lambda case: case.name
 )

@@ -17,7 +17,7 @@ SOURCE = Path(fs.__file__).parent
 CHECKER = SOURCE / "preimage" / "checker"
 ALLOWED = (
     *("__future__", "typing", "collections", "dataclasses", "enum", "math", "fractions", "functools", "itertools"),
-    *("numpy", "scipy.linalg", "flint", "fiberscope.errors", "fiberscope.network"),
+    *("numpy", "scipy.linalg", "flint", "jaxtyping", "fiberscope.errors", "fiberscope.network"),
     *("fiberscope.preimage.certificate", "fiberscope.preimage.kind", "fiberscope.preimage.checker"),
 )
 LOADED_BY_CHECKING = tuple(f"fiberscope.preimage.{name}" for name in ("certificate", "kind", "preimage", "checker"))

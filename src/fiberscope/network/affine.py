@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float64, Int64
 
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray, IntArray, as_float64
@@ -29,19 +30,19 @@ class AffineMap(Protocol):
         ...
 
     @property
-    def bias(self) -> FloatArray:
+    def bias(self) -> Float64[FloatArray, " m"]:
         """The constant part b, shape (m,)."""
         ...
 
-    def apply(self, X: FloatArray) -> FloatArray:
+    def apply(self, X: Float64[FloatArray, "N n"]) -> Float64[FloatArray, "N m"]:
         """Evaluate ``A x + b`` for each row x of X: (N, n) -> (N, m)."""
         ...
 
-    def adjoint(self, U: FloatArray) -> FloatArray:
+    def adjoint(self, U: Float64[FloatArray, "N m"]) -> Float64[FloatArray, "N n"]:
         """Evaluate ``A^T u`` for each row u of U: (N, m) -> (N, n)."""
         ...
 
-    def rows(self, indices: IntArray | None = None) -> FloatArray:
+    def rows(self, indices: Int64[IntArray, " k"] | None = None) -> Float64[FloatArray, "k n"]:
         """Write out the rows of A with these indices, or all of them: shape (k, n)."""
         ...
 
@@ -77,15 +78,15 @@ class Dense:
         """The number m of output coordinates."""
         return int(self.weight.shape[0])
 
-    def apply(self, X: FloatArray) -> FloatArray:
+    def apply(self, X: Float64[FloatArray, "N n"]) -> Float64[FloatArray, "N m"]:
         """Evaluate ``A x + b`` for each row x of X: (N, n) -> (N, m)."""
         return X @ self.weight.T + self.bias
 
-    def adjoint(self, U: FloatArray) -> FloatArray:
+    def adjoint(self, U: Float64[FloatArray, "N m"]) -> Float64[FloatArray, "N n"]:
         """Evaluate ``A^T u`` for each row u of U: (N, m) -> (N, n)."""
         return U @ self.weight
 
-    def rows(self, indices: IntArray | None = None) -> FloatArray:
+    def rows(self, indices: Int64[IntArray, " k"] | None = None) -> Float64[FloatArray, "k n"]:
         """Write out the rows of A with these indices, or all of them: shape (k, n)."""
         return self.weight if indices is None else self.weight[indices]
 
@@ -96,7 +97,8 @@ class Dense:
 def composed(first: AffineMap, second: AffineMap) -> Dense:
     """The affine map ``x -> A2 (A1 x + b1) + b2`` as one dense map, ``A = A2 A1`` and ``b = A2 b1 + b2``.
 
-    The products are rounded to float64: what is proved about the result holds for the rounded numbers.
+    The products are rounded to float64: what is proved about the result holds for the rounded numbers. They are summed
+    one after the other, without BLAS, so that they are the same numbers on every machine.
 
     Raises:
         InputError: the sizes do not fit.
@@ -105,7 +107,11 @@ def composed(first: AffineMap, second: AffineMap) -> Dense:
         raise InputError(
             "composition", expected=f"a second map of {first.outputs} inputs", got=f"{second.inputs} inputs"
         )
-    return Dense(first.adjoint(second.rows()), second.apply(first.bias[np.newaxis, :])[0])
+    inner, outer = np.column_stack([first.rows(), first.bias]), second.rows()
+    total = np.column_stack([np.zeros((second.outputs, first.inputs)), second.bias])
+    for k in range(second.inputs):
+        total += outer[:, k, None] * inner[k]
+    return Dense(total[:, :-1], total[:, -1])
 
 
 __all__ = ["AffineMap", "Dense", "composed"]

@@ -9,6 +9,8 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from jaxtyping import Float64
+
 from fiberscope.errors import InputError, ModelError
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.layers import Layer, layers_of
@@ -64,11 +66,11 @@ class Network:
         """The name of each ReLU layer: that of its affine maps in the model."""
         return tuple(layer.name for layer in self._layers)
 
-    def __call__(self, X: Any) -> FloatArray:
+    def __call__(self, X: Any) -> Float64[FloatArray, "N m"]:
         """Evaluate in float64: X (N, *input_shape) -> (N, outputs)."""
         return self._run(X, len(self.stages))
 
-    def layer_input(self, i: int, X: Any) -> FloatArray:
+    def layer_input(self, i: int, X: Any) -> Float64[FloatArray, "N n"]:
         """What ReLU layer i receives for the inputs X, in float64 and flat.
 
         Args:
@@ -86,13 +88,13 @@ class Network:
             raise InputError("layer", expected=f"a number from 0 to {count - 1}", got=str(i))
         return self._run(X, self._layers[i].start)
 
-    def _run(self, X: Any, stop: int) -> FloatArray:
+    def _run(self, X: Any, stop: int) -> Float64[FloatArray, "N n"]:
         values = self._flat(X)
         for stage in self.stages[:stop]:
             values = stage.apply(values)
         return values
 
-    def _flat(self, X: Any) -> FloatArray:
+    def _flat(self, X: Any) -> Float64[FloatArray, "N n"]:
         """Check and flatten the inputs; a network with flat inputs takes samples of any shape, in C order."""
         values = as_float64(X, "x")
         flat_samples = len(self.input_shape) == 1 and values.ndim > 1 and math.prod(values.shape[1:]) == self.inputs

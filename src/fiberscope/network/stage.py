@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import assert_never
 
 import numpy as np
+from jaxtyping import Float64
 
 from fiberscope.errors import ModelError
 from fiberscope.network.affine import AffineMap
@@ -48,7 +49,7 @@ class Stage:
         if (self.affine is None) != (self.kind is StageKind.RELU) or sizes != (self.inputs, self.outputs):
             raise ModelError(f"stage {self.name!r}: the map does not fit {self.kind} {self.inputs} -> {self.outputs}")
 
-    def apply(self, X: FloatArray) -> FloatArray:
+    def apply(self, X: Float64[FloatArray, "N n"]) -> Float64[FloatArray, "N m"]:
         """Evaluate in float64: X (N, inputs) -> (N, outputs)."""
         match self.kind:
             case StageKind.AFFINE:

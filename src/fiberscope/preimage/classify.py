@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 
 from fiberscope.errors import InputError
@@ -41,14 +42,14 @@ class Classification:
         return np.array([str(p.kind) for p in self.preimages])
 
     @property
-    def dimension(self) -> IntArray:
+    def dimension(self) -> Int64[IntArray, " N"]:
         """(N,) the dimensions; -2 where undecided."""
         return np.array(
             [UNDECIDED_DIMENSION if p.dimension is None else p.dimension for p in self.preimages], dtype=np.int64
         )
 
     @property
-    def margin(self) -> FloatArray:
+    def margin(self) -> Float64[FloatArray, " N"]:
         """(N,) the margins, in [0, 1]."""
         return np.array([p.margin for p in self.preimages], dtype=np.float64)
 
@@ -61,7 +62,7 @@ class Classification:
     def __iter__(self) -> Iterator[Preimage]:
         return iter(self.preimages)
 
-    def verify(self, exact: bool = False) -> BoolArray:
+    def verify(self, exact: bool = False) -> Bool[BoolArray, " N"]:
         """(N,) whether each verdict is proved by its certificate; see ``fiberscope.verify``."""
         return np.array([bool(verify(p, exact=exact)) for p in self.preimages])
 

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import cast
 
 from flint import fmpq_mat, fmpz_mat, nmod_mat
+from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
 from fiberscope.preimage.exact_face import as_fractions
@@ -13,12 +14,12 @@ from fiberscope.preimage.exact_face import as_fractions
 PRIME = 2**61 - 1
 
 
-def exact_rank(rows: FloatArray) -> int:
+def exact_rank(rows: Float64[FloatArray, "q n"]) -> int:
     """The rank of the exact matrix that the floats store."""
     return _integer_matrix(rows).rank() if rows.size else 0
 
 
-def null_vector(rows: FloatArray) -> list[Fraction]:
+def null_vector(rows: Float64[FloatArray, "q n"]) -> list[Fraction]:
     """A nonzero integer vector that all rows map to zero; the rank must be below the number of columns."""
     n = rows.shape[1]
     if rows.size == 0:
@@ -27,7 +28,7 @@ def null_vector(rows: FloatArray) -> list[Fraction]:
     return [Fraction(int(basis[j, 0])) for j in range(n)]
 
 
-def solve_exactly(rows: FloatArray, sides: list[Fraction]) -> list[Fraction]:
+def solve_exactly(rows: Float64[FloatArray, "q n"], sides: list[Fraction]) -> list[Fraction]:
     """The exact solution of ``rows x = sides``; the rows must have rank n and agree."""
     exact = as_fractions(rows)
     denominator = max(value.denominator for row in (*exact, sides) for value in row)
@@ -41,7 +42,7 @@ def solve_exactly(rows: FloatArray, sides: list[Fraction]) -> list[Fraction]:
     return [Fraction(int(reduced[j, n]), int(scale)) for j in range(n)]
 
 
-def contradiction(rows: FloatArray, sides: list[Fraction]) -> list[Fraction] | None:
+def contradiction(rows: Float64[FloatArray, "q n"], sides: list[Fraction]) -> list[Fraction] | None:
     """Weights w with ``rows^T w = 0`` and ``sides . w < 0``, which show that ``rows x = sides`` has no solution.
 
     A maximal independent set of rows is solved for each other row in turn, until one disagrees; None if none does.

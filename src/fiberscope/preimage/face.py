@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.linalg import LinAlgError
 
 from fiberscope.network.arrays import FloatArray, IntArray
@@ -108,7 +109,7 @@ def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray)
     return _face_of_program(system, reduction, equalities, inequalities)
 
 
-def _has_rank_n(rows: FloatArray) -> bool:
+def _has_rank_n(rows: Float64[FloatArray, "p n"]) -> bool:
     """Whether a Cholesky factorization of the Gram matrix, shifted by its own rounding, shows rank n.
 
     False says nothing.
@@ -124,7 +125,9 @@ def _has_rank_n(rows: FloatArray) -> bool:
     return True
 
 
-def _strict_by_linear_solve(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> FloatArray | None:
+def _strict_by_linear_solve(
+    system: MixedSystem, equalities: IntArray, inequalities: IntArray
+) -> Float64[FloatArray, " n"] | None:
     """``H d = 0, W d = -|w|`` where W has at most n - rank(H) rows [Corollary 6].
 
     Coordinate rows fix entries, the others are solved for.
@@ -164,9 +167,9 @@ def _spanning(
     reduction: Reduction,
     equalities: IntArray,
     inequalities: IntArray,
-    rows: FloatArray,
-    reduced: FloatArray,
-    weights: FloatArray,
+    rows: Float64[FloatArray, "l n"],
+    reduced: Float64[FloatArray, "l k"],
+    weights: Float64[FloatArray, " l"],
 ) -> Face | None:
     """Multipliers on as few rows as still span null(H), corrected so that they sum to zero.
 
@@ -194,7 +197,9 @@ def _spanning(
     return None
 
 
-def _weighted_correction(unit: FloatArray, weights: FloatArray) -> FloatArray | None:
+def _weighted_correction(
+    unit: Float64[FloatArray, "l k"], weights: Float64[FloatArray, " l"]
+) -> Float64[FloatArray, " l"] | None:
     """The change of the weights with the smallest relative size that makes ``unit^T weights`` vanish.
 
     None if the rows do not span.
@@ -237,7 +242,7 @@ def _face_of_program(system: MixedSystem, alone: Reduction, equalities: IntArray
     )
 
 
-def snapped(values: FloatArray) -> FloatArray:
+def snapped(values: Float64[FloatArray, " q"]) -> Float64[FloatArray, " q"]:
     """Values within 1e-9 of a multiple of 2**-20 moved onto it.
 
     The multipliers of parallel rows are small fractions, and then cancel exactly.

@@ -12,20 +12,21 @@ from typing import Any, cast
 
 import numpy as np
 import scipy.sparse
+from jaxtyping import Float64, Int64
 from scipy.sparse import csc_array
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.linear_program import LinearProgram, Solution, solve
 
 
-def row_exponents(rows: FloatArray) -> IntArray:
+def row_exponents(rows: Float64[FloatArray, "q n"]) -> Int64[IntArray, " q"]:
     """Exponents e for which the rows ``2**-e row_i`` are of unit size."""
     if rows.size == 0:
         return np.zeros(len(rows), dtype=np.int64)
     return np.frexp(np.abs(rows).max(axis=1))[1].astype(np.int64)
 
 
-def build_face_program(H: FloatArray, W: FloatArray) -> LinearProgram:
+def build_face_program(H: Float64[FloatArray, "p n"], W: Float64[FloatArray, "l n"]) -> LinearProgram:
     """Build the program for rows that are of unit size already; its columns are mu, u, v."""
     equalities, inequalities = csc_array(H.T), csc_array(W.T)
     p, count = len(H), len(W)
@@ -40,12 +41,14 @@ def build_face_program(H: FloatArray, W: FloatArray) -> LinearProgram:
     )
 
 
-def solve_face_program(H: FloatArray, W: FloatArray) -> Solution:
+def solve_face_program(H: Float64[FloatArray, "p n"], W: Float64[FloatArray, "l n"]) -> Solution:
     """Build and solve the program for unit-sized rows."""
     return solve(build_face_program(H, W))
 
 
-def face_by_linear_program(H: FloatArray, W: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def face_by_linear_program(
+    H: Float64[FloatArray, "p n"], W: Float64[FloatArray, "l n"]
+) -> tuple[Float64[FloatArray, " l"], Float64[FloatArray, " p"], Float64[FloatArray, " n"]]:
     """Solve for any rows.
 
     Returns ``lambda`` (0 off the face), ``mu`` and the direction, all in the scale of the given rows.

@@ -14,7 +14,7 @@ from fiberscope.preimage.certificate import Rational
 from fiberscope.preimage.exact_algebra import solve_exactly
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage, Recovered
-from fiberscope.preimage.rounded import as_floats
+from fiberscope.preimage.rounded import as_floats, nearest_float
 from fiberscope.preimage.shape import Shape
 from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output, exact_signs
 
@@ -84,7 +84,7 @@ def width(preimage: Preimage, direction: Any) -> float:
     return max(0.0, shape.highest(c) + shape.highest(-c))
 
 
-def bounding_box(preimage: Preimage) -> tuple[FloatArray, FloatArray]:
+def bounding_box(preimage: Preimage) -> tuple[FloatArray, " FloatArray"]:
     """The smallest box around the preimage."""
     _check_not_empty(preimage, "bounding_box")
     shape = Shape.of(preimage, system_of(preimage))
@@ -93,7 +93,7 @@ def bounding_box(preimage: Preimage) -> tuple[FloatArray, FloatArray]:
     return low, np.array([shape.highest(unit) for unit in units])
 
 
-def chebyshev_center(preimage: Preimage) -> tuple[FloatArray, float]:
+def chebyshev_center(preimage: Preimage) -> tuple[FloatArray, " float"]:
     """The center and radius of a largest ball of the affine hull inside the preimage."""
     _check_not_empty(preimage, "chebyshev_center")
     return Shape.of(preimage, system_of(preimage)).largest_ball()
@@ -124,11 +124,15 @@ def recover(preimage: Preimage) -> Recovered:
     else:  # a float point of a singleton stands for the solution of n independent positive rows
         system = system_of(preimage)
         solution = solve_exactly(system.rows(system.positive), system.right_hand_sides(system.positive))
-    x = np.array([float(value) for value in solution])
+    x = np.array([nearest_float(value) for value in solution])
+    if not np.isfinite(x).all():
+        return Recovered(x, np.inf)
     squares = sum(
         ((Fraction(entry) - value) ** 2 for entry, value in zip(x.tolist(), solution, strict=True)), Fraction(0)
     )
-    return Recovered(x, float(np.nextafter(np.sqrt(float(squares)), np.inf)) * (1.0 + 1e-15) if squares else 0.0)
+    # one rounding up for the conversion, one for the root
+    bound = np.nextafter(np.sqrt(np.nextafter(nearest_float(squares), np.inf)), np.inf)
+    return Recovered(x, float(bound) if squares else 0.0)
 
 
 def _check_not_empty(preimage: Preimage, what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
 from fiberscope.preimage.dense import least_squares
@@ -14,7 +15,7 @@ from fiberscope.preimage.system import MixedSystem
 REFINEMENTS = 2
 
 
-def find_point(system: MixedSystem) -> FloatArray | None:
+def find_point(system: MixedSystem) -> Float64[FloatArray, " n"] | None:
     """Find x with ``A_P x = y_P - b_P`` up to rounding and ``w_i x < rhs_i``; None where float64 finds none.
 
     With a solution x1 of the equalities and O a basis of null(A_P), ``x1 + O u / t`` is such a point iff (u, t) is a
@@ -46,7 +47,9 @@ def find_point(system: MixedSystem) -> FloatArray | None:
     return _solve(H, equal, x + reduction.expand(direction[:-1] / direction[-1]))
 
 
-def _solve(H: FloatArray, equal: FloatArray, x: FloatArray) -> FloatArray:
+def _solve(
+    H: Float64[FloatArray, "p n"], equal: Float64[FloatArray, " p"], x: Float64[FloatArray, " n"]
+) -> Float64[FloatArray, " n"]:
     """The solution of ``H x = equal`` nearest to x, refined."""
     for _ in range(REFINEMENTS if len(H) else 0):
         x = x + least_squares(H, equal - H @ x)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.linalg import LinAlgError
 
 from fiberscope.network.arrays import FloatArray
@@ -46,7 +47,7 @@ class Descent:
     steps: int
 
 
-def descend(rows: FloatArray) -> Descent:
+def descend(rows: Float64[FloatArray, "l k"]) -> Descent:
     """Minimise the potential of unit rows (l, k) until a strict direction or a minimum is found."""
     length, k = rows.shape
     u, slopes = np.zeros(k), np.zeros(length)
@@ -68,7 +69,9 @@ def descend(rows: FloatArray) -> Descent:
     return Descent(None, None, MAX_STEPS)
 
 
-def _newton_step(rows: FloatArray, weights: FloatArray, gradient: FloatArray) -> FloatArray:
+def _newton_step(
+    rows: Float64[FloatArray, "l k"], weights: Float64[FloatArray, " l"], gradient: Float64[FloatArray, " k"]
+) -> Float64[FloatArray, " k"]:
     scaled = rows * np.sqrt(weights)[:, None]
     hessian = scaled.T @ scaled - np.outer(gradient, gradient)
     regularization = REGULARIZATION + 1e-3 * float(gradient @ gradient)
@@ -82,7 +85,9 @@ def _newton_step(rows: FloatArray, weights: FloatArray, gradient: FloatArray) ->
     return -gradient
 
 
-def _line_search(slopes: FloatArray, change: FloatArray, value: float, derivative: float) -> float:
+def _line_search(
+    slopes: Float64[FloatArray, " l"], change: Float64[FloatArray, " l"], value: float, derivative: float
+) -> float:
     """A step length with sufficient decrease (Armijo, 1e-4): doubled while that pays, halved until it holds.
 
     0 if none does.
@@ -103,7 +108,7 @@ def _line_search(slopes: FloatArray, change: FloatArray, value: float, derivativ
     return 0.0
 
 
-def _softmax(slopes: FloatArray) -> tuple[FloatArray, float]:
+def _softmax(slopes: Float64[FloatArray, " l"]) -> tuple[Float64[FloatArray, " l"], float]:
     """softmax(slopes) and log sum exp(slopes)."""
     top = slopes.max()
     powers = np.exp(slopes - top)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from jaxtyping import Float64
+
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain
 from fiberscope.network.relu_layer import ReLULayer
@@ -66,7 +68,7 @@ class Preimage:
 
         return contains(self, x)
 
-    def point(self) -> FloatArray:
+    def point(self) -> Float64[FloatArray, " n"]:
         """A point (n,) of the preimage: x itself, or the certificate's point rounded to float64.
 
         Raises:
@@ -89,7 +91,7 @@ class Preimage:
 
         return width(self, direction)
 
-    def bounding_box(self) -> tuple[FloatArray, FloatArray]:
+    def bounding_box(self) -> tuple[Float64[FloatArray, " n"], Float64[FloatArray, " n"]]:
         """The smallest box ``low <= x <= high`` that holds the preimage, by 2 n linear programs.
 
         Infinite where it is unbounded.
@@ -98,7 +100,7 @@ class Preimage:
 
         return bounding_box(self)
 
-    def chebyshev_center(self) -> tuple[FloatArray, float]:
+    def chebyshev_center(self) -> tuple[Float64[FloatArray, " n"], float]:
         """The center (n,) and the radius of a largest ball inside the preimage, within its affine hull.
 
         Radius inf where there is no largest.
@@ -107,7 +109,7 @@ class Preimage:
 
         return chebyshev_center(self)
 
-    def sample(self, count: int, seed: int) -> FloatArray:
+    def sample(self, count: int, seed: int) -> Float64[FloatArray, "count n"]:
         """``count`` points (count, n) of a bounded preimage by hit-and-run inside its affine hull.
 
         The same seed gives the same points; they satisfy the equalities up to rounding.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.dense import pivoted_qr, solve_upper
@@ -29,7 +30,7 @@ class Reduction:
     rows: int
 
     @classmethod
-    def of(cls, H: FloatArray, n: int) -> Reduction:
+    def of(cls, H: Float64[FloatArray, "p n"], n: int) -> Reduction:
         """Reduce by the rows of H, shape (p, n)."""
         if len(H) == 0:
             return cls(np.zeros((n, 0)), np.eye(n), np.zeros((0, 0)), np.zeros(0, dtype=np.int64), 0)
@@ -48,15 +49,15 @@ class Reduction:
         """The rank r of H, as float64 sees it."""
         return self.range_basis.shape[1]
 
-    def reduce(self, rows: FloatArray) -> FloatArray:
+    def reduce(self, rows: Float64[FloatArray, "l n"]) -> Float64[FloatArray, "l k"]:
         """Rows (l, n) in coordinates of null(H), shape (l, k)."""
         return rows if self.rows == 0 else rows @ self.null_basis
 
-    def expand(self, u: FloatArray) -> FloatArray:
+    def expand(self, u: Float64[FloatArray, " k"]) -> Float64[FloatArray, " n"]:
         """The vector (n,) of null(H) with coordinates u."""
         return u if self.rows == 0 else self.null_basis @ u
 
-    def multipliers_for(self, combination: FloatArray) -> FloatArray:
+    def multipliers_for(self, combination: Float64[FloatArray, " n"]) -> Float64[FloatArray, " p"]:
         """Mu with ``H^T mu + combination = 0`` on the range of H^T."""
         mu = np.zeros(self.rows)
         if len(self.pivots):

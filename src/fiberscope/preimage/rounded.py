@@ -51,7 +51,7 @@ def nearest_float(value: Fraction) -> float:
     try:
         return float(value)
     except OverflowError:
-        return np.copysign(np.inf, value.numerator)
+        return np.inf if value > 0 else -np.inf
 
 
 def unit_floats(vector: Vector) -> FloatArray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
 from fiberscope.preimage.dense import pivoted_qr
@@ -67,7 +68,7 @@ class Shape:
         """The dimension k of the affine hull."""
         return self.basis.shape[1]
 
-    def highest(self, c: FloatArray) -> float:
+    def highest(self, c: Float64[FloatArray, " n"]) -> float:
         """``max <c, x>`` over the preimage; inf where it is unbounded."""
         base, objective = float(c @ self.origin), self.basis.T @ c
         if self.dimension == 0:
@@ -79,7 +80,7 @@ class Shape:
         solution = solve(program)
         return np.inf if solution.status == Status.UNBOUNDED else base + solution.value
 
-    def largest_ball(self) -> tuple[FloatArray, float]:
+    def largest_ball(self) -> tuple[Float64[FloatArray, " n"], float]:
         """A center and the radius of a largest ball of the hull inside the preimage."""
         k, count = self.dimension, len(self.slack)
         if k == 0:
@@ -97,7 +98,7 @@ class Shape:
             return self.origin.copy(), np.inf
         return self.origin + self.basis @ solution.primal[:k], float(solution.primal[-1])
 
-    def hit_and_run(self, count: int, generator: np.random.Generator) -> FloatArray:
+    def hit_and_run(self, count: int, generator: np.random.Generator) -> Float64[FloatArray, "count n"]:
         """``count`` points (count, n): from a ball's center, repeatedly a uniform point on a uniformly random chord."""
         k = self.dimension
         if k == 0:
@@ -113,7 +114,9 @@ class Shape:
                 points[kept // (THINNING * k)] = u
         return self.origin + points @ self.basis.T
 
-    def _chord(self, u: FloatArray, move: FloatArray, generator: np.random.Generator) -> float:
+    def _chord(
+        self, u: Float64[FloatArray, " k"], move: Float64[FloatArray, " k"], generator: np.random.Generator
+    ) -> float:
         """A uniform step length on the chord through u along ``move``."""
         room = np.maximum(self.slack - self.rows @ u, 0.0)
         rates = self.rows @ move

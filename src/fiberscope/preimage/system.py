@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int64
 
 from fiberscope.errors import InputError
-from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.relu_layer import ReLULayer
 
@@ -35,7 +36,7 @@ class MixedSystem:
     inequalities: IntArray
     tight: IntArray
 
-    def coordinates(self, numbers: IntArray) -> tuple[IntArray, FloatArray]:
+    def coordinates(self, numbers: Int64[IntArray, " q"]) -> tuple[Int64[IntArray, " q"], Float64[FloatArray, " q"]]:
         """For rows that bound one coordinate: which coordinate, and the sign (-1 lower, +1 upper bound).
 
         Else -1 and 0.
@@ -45,7 +46,7 @@ class MixedSystem:
         bounds = (offset >= 0) & (offset < 2 * n)
         return np.where(bounds, offset % n, -1), np.where(bounds, np.where(offset < n, -1.0, 1.0), 0.0)
 
-    def rows(self, numbers: IntArray) -> FloatArray:
+    def rows(self, numbers: Int64[IntArray, " q"]) -> Float64[FloatArray, "q n"]:
         """The coefficient rows with these numbers, shape (len(numbers), n)."""
         m, n = self.layer.outputs, self.layer.inputs
         if len(numbers) == 0 or numbers.max() < m:
@@ -59,7 +60,7 @@ class MixedSystem:
         out[half] = self.domain.G[numbers[half] - m - 2 * n]
         return out
 
-    def right_hand_sides(self, numbers: IntArray) -> list[Fraction]:
+    def right_hand_sides(self, numbers: Int64[IntArray, " q"]) -> list[Fraction]:
         """The exact right-hand sides of these rows."""
         m, n = self.layer.outputs, self.layer.inputs
 
@@ -75,7 +76,7 @@ class MixedSystem:
         return [side(int(i)) for i in numbers]
 
 
-def build_at_input(layer: ReLULayer, domain: Polyhedron, x: FloatArray) -> MixedSystem:
+def build_at_input(layer: ReLULayer, domain: Polyhedron, x: Float64[FloatArray, " n"]) -> MixedSystem:
     """Build the system of the output at x; its sign pattern is settled exactly.
 
     Raises:
@@ -99,20 +100,20 @@ def build_at_input(layer: ReLULayer, domain: Polyhedron, x: FloatArray) -> Mixed
     return MixedSystem(layer, domain, None, np.flatnonzero(sign > 0), _inequalities(layer, domain, sign <= 0), tight)
 
 
-def build_at_output(layer: ReLULayer, domain: Polyhedron, y: FloatArray) -> MixedSystem:
+def build_at_output(layer: ReLULayer, domain: Polyhedron, y: Float64[FloatArray, " m"]) -> MixedSystem:
     """Build the system of the output y, which must have no negative entry."""
     return MixedSystem(
         layer, domain, y, np.flatnonzero(y > 0), _inequalities(layer, domain, y <= 0), np.zeros(0, dtype=np.int64)
     )
 
 
-def _inequalities(layer: ReLULayer, domain: Polyhedron, inactive: np.ndarray) -> IntArray:
+def _inequalities(layer: ReLULayer, domain: Polyhedron, inactive: Bool[BoolArray, " m"]) -> Int64[IntArray, " _"]:
     m, n = layer.outputs, layer.inputs
     bounds = [m + np.flatnonzero(domain.low > -np.inf), m + n + np.flatnonzero(domain.high < np.inf)]
     return np.concatenate([np.flatnonzero(inactive), *bounds, m + 2 * n + np.arange(len(domain.h))])
 
 
-def _check_inside(domain: Polyhedron, x: FloatArray) -> None:
+def _check_inside(domain: Polyhedron, x: Float64[FloatArray, " n"]) -> None:
     outside = np.flatnonzero((x < domain.low) | (x > domain.high))
     if len(outside):
         j = int(outside[0])
@@ -124,7 +125,9 @@ def _check_inside(domain: Polyhedron, x: FloatArray) -> None:
         )
 
 
-def exact_signs(rows: FloatArray, x: FloatArray, offsets: FloatArray) -> IntArray:
+def exact_signs(
+    rows: Float64[FloatArray, "q n"], x: Float64[FloatArray, " n"], offsets: Float64[FloatArray, " q"]
+) -> Int64[IntArray, " q"]:
     """The exact signs of ``a_i x + c_i``: float64 where its rounding cannot matter, rational arithmetic elsewhere."""
     with np.errstate(all="ignore"):
         value = rows @ x + offsets

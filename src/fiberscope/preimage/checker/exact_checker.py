@@ -44,7 +44,7 @@ def check(statement: Statement, certificate: Certificate) -> None:
         _check_recession(rows, certificate, positive)
 
 
-def _at_input(rows: ExactRows, x: ExactVector) -> tuple[IntArray, IntArray]:
+def _at_input(rows: ExactRows, x: ExactVector) -> tuple[IntArray, " IntArray"]:
     """P and the tight inequality rows at the input."""
     statement = rows.statement
     neurons, others = np.arange(statement.m), statement.domain_rows()
@@ -54,7 +54,7 @@ def _at_input(rows: ExactRows, x: ExactVector) -> tuple[IntArray, IntArray]:
     return positive, np.array(tight + _tight(rows, others, x), dtype=np.int64)
 
 
-def _at_point(rows: ExactRows, certificate: Certificate) -> tuple[IntArray, IntArray]:
+def _at_point(rows: ExactRows, certificate: Certificate) -> tuple[IntArray, " IntArray"]:
     """P, which y gives, and the inequality rows that are tight at the certificate's point of the preimage."""
     statement = rows.statement
     y = statement.y
@@ -135,17 +135,32 @@ def _check_relation(rows: ExactRows, positive: IntArray, multipliers: Multiplier
     """
     if len(multipliers.rows) == 0:
         return []
-    # rows are brought to one size first: the nearest multipliers are then those whose relative change is small
-    shifts = rows.shifts_to_one_size(multipliers.rows)
-    matrix = rows.shifted_matrix(multipliers.rows, shifts)
+    # nearest in relative terms, row by row: a correction that is small beside every multiplier leaves their signs alone
+    exponents = _sizes(rows, multipliers)
+    lowest, highest = min(exponents), max(exponents)
+    matrix = rows.shifted_matrix(multipliers.rows, [e - lowest for e in exponents])
     vector = ExactVector.of(multipliers.values)
-    largest = max(shifts)
-    column = [entry << (largest - shift) for entry, shift in zip(vector.column.entries(), shifts, strict=True)]
-    scaled = ExactVector(fmpz_mat([[entry] for entry in column]), vector.denominator)
-    exact = nearest_solution(matrix.transpose(), scaled).column.entries()
+    relative = [entry << (highest - e) for entry, e in zip(vector.column.entries(), exponents, strict=True)]
+    start = ExactVector(fmpz_mat([[entry] for entry in relative]), vector.denominator)
+    exact = nearest_solution(matrix.transpose(), start).column.entries()
     if not all(w > 0 for w, number in zip(exact, multipliers.rows, strict=True) if number not in positive):
         raise NotProvedError("an exact multiplier on an inequality row is not positive")
-    return [w << shift for w, shift in zip(exact, shifts, strict=True)]
+    return [w << (e - lowest) for w, e in zip(exact, exponents, strict=True)]
+
+
+def _sizes(rows: ExactRows, multipliers: Multipliers) -> list[int]:
+    """The binary exponent of each multiplier.
+
+    A zero one counts as if it made its row as small as the smallest other.
+    """
+    entries = ExactVector.of(multipliers.values).column.entries()
+    row_sizes = rows.row_exponents(multipliers.rows)
+    known = [abs(entry).bit_length() + size for entry, size in zip(entries, row_sizes, strict=True) if entry != 0]
+    smallest = min(known, default=0)
+    return [
+        abs(entry).bit_length() if entry != 0 else smallest - size
+        for entry, size in zip(entries, row_sizes, strict=True)
+    ]
 
 
 def _exact_direction(rows: ExactRows, direction: Direction) -> ExactVector:

@@ -67,15 +67,10 @@ class ExactRows:
         """The integer rows with these numbers, shape (q, n)."""
         return self._matrix(self.statement.rows(numbers))
 
-    def shifts_to_one_size(self, numbers: IntArray) -> list[int]:
-        """Nonnegative s for which the rows ``2**s_i row_i`` have largest entries within a factor of two of each other.
-
-        Onnegative s for which the rows ``2**s_i row_i`` have largest entries within a factor of two of each other.
-        """
+    def row_exponents(self, numbers: IntArray) -> list[int]:
+        """The binary exponent of the largest entry of each row; 0 for zero rows."""
         rows = self.statement.rows(numbers)
-        exponents = np.frexp(np.abs(rows).max(axis=1))[1]
-        exponents[~rows.any(axis=1)] = exponents.max()
-        return [int(shift) for shift in exponents.max() - exponents]
+        return [int(e) for e in np.frexp(np.abs(rows).max(axis=1))[1]]
 
     def shifted_matrix(self, numbers: IntArray, shifts: list[int]) -> fmpz_mat:
         """The integer rows ``2**s_i row_i``, shape (q, n)."""

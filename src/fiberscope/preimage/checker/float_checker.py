@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import fsum
 
 import numpy as np
+from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Multipliers, NegativeOutput, Rational
@@ -158,13 +159,17 @@ def _ratio(residual: float, room: float) -> float:
     return 0.0 if residual == 0.0 else max(residual / room * ROUNDING, SMALLEST_NORMAL)
 
 
-def _slopes(statement: Statement, numbers: IntArray, d: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _slopes(
+    statement: Statement, numbers: Int64[IntArray, " q"], d: Float64[FloatArray, " n"]
+) -> tuple[Float64[FloatArray, " q"], Float64[FloatArray, " q"], Float64[FloatArray, " q"]]:
     """``a_i d``, its error bound, and ``|a_i|`` from above (exactly 0 for zero rows)."""
     value, norms, exact = statement.products(numbers, d)
     return value, np.where(exact, 0.0, product_error(norms, norm_above(d), statement.n)), norms
 
 
-def _affine(statement: Statement, numbers: IntArray, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _affine(
+    statement: Statement, numbers: Int64[IntArray, " q"], x: Float64[FloatArray, " n"]
+) -> tuple[Float64[FloatArray, " q"], Float64[FloatArray, " q"]]:
     """``a_i x`` minus the right-hand side, and its error bound."""
     value, norms, _ = statement.products(numbers, x)
     first, second = statement.right_hand_sides(numbers)
@@ -245,7 +250,7 @@ class _Basis:
     grouping: Grouping
     exponents: IntArray
 
-    def __init__(self, rows: FloatArray, n: int, grouping: Grouping | None = None) -> None:
+    def __init__(self, rows: Float64[FloatArray, "q n"], n: int, grouping: Grouping | None = None) -> None:
         q = len(rows)
         kept = Grouping(np.arange(q), np.arange(q), np.ones(q)) if grouping is None else grouping
         chosen = rows[kept.representative]
@@ -269,17 +274,17 @@ class _Basis:
             )
         return min(len(self.rows), self.n)
 
-    def scaled_norm(self, values: FloatArray) -> float:
+    def scaled_norm(self, values: Float64[FloatArray, " q"]) -> float:
         """An upper bound on the norm of row values, scaled as the rows are."""
         return norm_above(np.ldexp(values, -self.exponents))
 
-    def residual(self, d: FloatArray) -> float:
+    def residual(self, d: Float64[FloatArray, " n"]) -> float:
         """An upper bound on ``|B d|``; exactly 0 where every product is 0."""
         if not (self.rows[:, d != 0] != 0).any():
             return 0.0
         return norm_above(self.rows @ d) + norm_above(product_error(row_norms_above(self.rows), norm_above(d), self.n))
 
-    def net_weights(self, weights: FloatArray) -> FloatArray:
+    def net_weights(self, weights: Float64[FloatArray, " q"]) -> Float64[FloatArray, " groups"]:
         """The total weight of each group on its representative, correctly rounded.
 
         It is 0 only where the exact total is 0.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.checker.rounding import SMALLEST_NORMAL, UNIT_ROUNDOFF, norm_above, relative_error
@@ -29,7 +30,7 @@ class Grouping:
     factor: FloatArray
 
 
-def group_rows(rows: FloatArray) -> Grouping:
+def group_rows(rows: Float64[FloatArray, "q n"]) -> Grouping:
     """Group rows that are bitwise equal after exact scaling by a signed power of two."""
     scaled, scale = _normalized(rows)
     keys: dict[bytes, int] = {}
@@ -45,7 +46,7 @@ def group_rows(rows: FloatArray) -> Grouping:
     return Grouping(np.array(representative, dtype=np.int64), group, factor)
 
 
-def _normalized(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _normalized(rows: Float64[FloatArray, "q n"]) -> tuple[Float64[FloatArray, "q n"], Float64[FloatArray, " q"]]:
     """Rows divided by a signed power of two, and these.
 
     Where that would round, the row stays as it is. 0 for zero rows.
@@ -66,7 +67,7 @@ def _normalized(rows: FloatArray) -> tuple[FloatArray, FloatArray]:
     return scaled, np.where(largest > 0, np.ldexp(sign, exponent), 0.0)
 
 
-def row_exponents(rows: FloatArray) -> IntArray:
+def row_exponents(rows: Float64[FloatArray, "q n"]) -> Int64[IntArray, " q"]:
     """Exponents e for which the rows ``2**-e row_i`` have norms near one and are exact; 0 where that would round."""
     if rows.size == 0:
         return np.zeros(len(rows), dtype=np.int64)
@@ -76,7 +77,7 @@ def row_exponents(rows: FloatArray) -> IntArray:
     return np.where(exact, exponent, 0).astype(np.int64)
 
 
-def singular_values_exceed(B: FloatArray, s: float) -> bool:
+def singular_values_exceed(B: Float64[FloatArray, "q n"], s: float) -> bool:
     """Prove that B (q, n) has min(q, n) singular values above ``s >= 0``.
 
     False means only that the proof does not close.
@@ -87,7 +88,7 @@ def singular_values_exceed(B: FloatArray, s: float) -> bool:
     return _gram_exceeds(tall, s) or _preconditioned_exceeds(tall, s)
 
 
-def _gram_exceeds(T: FloatArray, s: float) -> bool:
+def _gram_exceeds(T: Float64[FloatArray, "N d"], s: float) -> bool:
     """sigma_min(T) > s for tall T (N, d), by Cholesky of ``T^T T - c I``."""
     N, d = T.shape
     with np.errstate(all="ignore"):
@@ -109,7 +110,7 @@ def _gram_exceeds(T: FloatArray, s: float) -> bool:
     return bool(np.isfinite(factor).all())
 
 
-def _preconditioned_exceeds(T: FloatArray, s: float) -> bool:
+def _preconditioned_exceeds(T: Float64[FloatArray, "N d"], s: float) -> bool:
     """sigma_min(T) >= sigma_min(T X) / |X| with X near the inverse of T's triangular factor.
 
     Reaches condition numbers near 1/u.

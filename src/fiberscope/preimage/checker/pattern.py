@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.checker.rounding import norm_above, product_error, row_norms_above
 from fiberscope.preimage.checker.statement import NotProvedError, Statement
 
 
-def positive_and_tight(statement: Statement) -> tuple[IntArray, IntArray]:
+def positive_and_tight(statement: Statement) -> tuple[Int64[IntArray, " p"], Int64[IntArray, " t"]]:
     """The rows P with ``a_i x + b_i > 0`` and the inequality rows that hold with equality at x, both exact.
 
     Raises:
@@ -33,7 +34,9 @@ def positive_and_tight(statement: Statement) -> tuple[IntArray, IntArray]:
     return np.flatnonzero(sign > 0), np.concatenate(tight)
 
 
-def exact_signs(rows: FloatArray, x: FloatArray, offsets: FloatArray) -> IntArray:
+def exact_signs(
+    rows: Float64[FloatArray, "q n"], x: Float64[FloatArray, " n"], offsets: Float64[FloatArray, " q"]
+) -> Int64[IntArray, " q"]:
     """The exact signs of ``a_i x + c_i``, shape (q,): by float64 with an error bound, and in integers within it."""
     n = rows.shape[1]
     with np.errstate(all="ignore"):
@@ -47,7 +50,7 @@ def exact_signs(rows: FloatArray, x: FloatArray, offsets: FloatArray) -> IntArra
     return sign
 
 
-def _integer_sign(a: FloatArray, x: FloatArray, c: float) -> int:
+def _integer_sign(a: Float64[FloatArray, " n"], x: Float64[FloatArray, " n"], c: float) -> int:
     support = np.flatnonzero((a != 0) & (x != 0))
     left, right = (np.append(v[support], tail) for v, tail in ((a, c), (x, 1.0)))
     (left_mantissa, left_exponent), (right_mantissa, right_exponent) = np.frexp(left), np.frexp(right)

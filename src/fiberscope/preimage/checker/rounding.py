@@ -10,6 +10,7 @@ where a comparison is *true*, which NaN never makes it.
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
 
@@ -26,7 +27,7 @@ def relative_error(terms: int) -> float:
     return 2.0 * (terms + 8) * UNIT_ROUNDOFF
 
 
-def norm_above(v: FloatArray) -> float:
+def norm_above(v: Float64[FloatArray, ...]) -> float:
     """An upper bound on the Euclidean (for a matrix: Frobenius) norm."""
     with np.errstate(over="ignore", invalid="ignore"):
         computed = float(np.sqrt(np.sum(np.square(v))))
@@ -34,14 +35,14 @@ def norm_above(v: FloatArray) -> float:
     return computed * (1.0 + relative_error(v.size)) + float(np.sqrt(v.size)) * 2.0**-510
 
 
-def norm_below(v: FloatArray) -> float:
+def norm_below(v: Float64[FloatArray, " n"]) -> float:
     """A lower bound on the Euclidean norm."""
     with np.errstate(over="ignore", invalid="ignore"):
         computed = float(np.sqrt(np.sum(np.square(v))))
     return computed * (1.0 - relative_error(v.size)) if np.isfinite(computed) else 0.0
 
 
-def row_norms_above(rows: FloatArray) -> FloatArray:
+def row_norms_above(rows: Float64[FloatArray, "q n"]) -> Float64[FloatArray, " q"]:
     """Upper bounds on the Euclidean norms of the rows, shape (q,)."""
     n = rows.shape[1]
     with np.errstate(over="ignore", invalid="ignore"):
@@ -49,6 +50,6 @@ def row_norms_above(rows: FloatArray) -> FloatArray:
     return computed * (1.0 + relative_error(n)) + float(np.sqrt(n)) * 2.0**-510
 
 
-def product_error(row_norms: FloatArray, v_norm: float, terms: int) -> FloatArray:
+def product_error(row_norms: Float64[FloatArray, " q"], v_norm: float, terms: int) -> Float64[FloatArray, " q"]:
     """Bounds on ``|fl(a_i . v) - a_i . v|`` for rows with these norms, shape (q,)."""
     return row_norms * (v_norm * relative_error(terms)) + 4.0 * (terms + 1) * SMALLEST_NORMAL

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Bool, Float64, Int64
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Domain, Polyhedron, written_out
@@ -84,7 +85,7 @@ class Statement:
         """The number of input coordinates."""
         return self.A.shape[1]
 
-    def domain_rows(self) -> IntArray:
+    def domain_rows(self) -> Int64[IntArray, " _"]:
         """The numbers of all rows that the domain has."""
         m, n = self.m, self.n
         return np.concatenate(
@@ -95,11 +96,11 @@ class Statement:
             ]
         )
 
-    def inequalities(self, positive: IntArray) -> IntArray:
+    def inequalities(self, positive: Int64[IntArray, " p"]) -> Int64[IntArray, " _"]:
         """The numbers of all inequality rows, given P."""
         return np.concatenate([np.setdiff1d(np.arange(self.m), positive), self.domain_rows()])
 
-    def rows(self, numbers: IntArray) -> FloatArray:
+    def rows(self, numbers: Int64[IntArray, " q"]) -> Float64[FloatArray, "q n"]:
         """The coefficient rows with these numbers, shape (len(numbers), n)."""
         m, n = self.m, self.n
         out = np.zeros((len(numbers), n))
@@ -113,7 +114,9 @@ class Statement:
         out[half] = self.domain.G[numbers[half] - m - 2 * n]
         return out
 
-    def products(self, numbers: IntArray, v: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray]:
+    def products(
+        self, numbers: Int64[IntArray, " q"], v: Float64[FloatArray, " n"]
+    ) -> tuple[Float64[FloatArray, " q"], Float64[FloatArray, " q"], Bool[BoolArray, " q"]]:
         """``a_i v`` in float64, upper bounds on ``|a_i|`` (0 for zero rows), and where the product is exact."""
         m, n = self.m, self.n
         value, norms, exact = np.zeros(len(numbers)), np.ones(len(numbers)), np.ones(len(numbers), dtype=np.bool_)
@@ -130,7 +133,9 @@ class Statement:
             exact[block] = ~nonzero
         return value, norms, exact
 
-    def right_hand_sides(self, numbers: IntArray) -> tuple[FloatArray, FloatArray]:
+    def right_hand_sides(
+        self, numbers: Int64[IntArray, " q"]
+    ) -> tuple[Float64[FloatArray, " q"], Float64[FloatArray, " q"]]:
         """Two float vectors whose exact sum is the right-hand side of each row: (y_i or 0, -b_i) on the layer."""
         m, n = self.m, self.n
         first, second = np.zeros(len(numbers)), np.zeros(len(numbers))
@@ -216,13 +221,13 @@ def read_direction(part: Any, n: int, allowed: IntArray, required: IntArray) -> 
     return Direction(equalities, read_vector(part.values, n))
 
 
-def check_negative_output(part: NegativeOutput, y: FloatArray) -> None:
+def check_negative_output(part: NegativeOutput, y: Float64[FloatArray, " m"]) -> None:
     """A ReLU gives no negative number."""
     if not _is_whole_number(part.index) or not 0 <= part.index < len(y) or not y[part.index] < 0:
         raise NotProvedError("the named output is not negative")
 
 
-def read_rows(rows: Any, allowed: IntArray) -> IntArray:
+def read_rows(rows: Any, allowed: Int64[IntArray, " _"]) -> Int64[IntArray, " _"]:
     """Read distinct row numbers out of ``allowed``."""
     array = np.asarray(rows)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
