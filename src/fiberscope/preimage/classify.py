@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_float64
@@ -64,7 +65,8 @@ class Classification:
 
     def verify(self, exact: bool = False) -> Bool[BoolArray, " N"]:
         """(N,) whether each verdict is proved by its certificate; see ``fiberscope.verify``."""
-        return np.array([bool(verify(p, exact=exact)) for p in self.preimages])
+        with threadpool_limits(1):
+            return np.array([bool(verify(p, exact=exact)) for p in self.preimages])
 
     def to_table(self) -> pyarrow.Table:  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
         """A table with the columns sample, positives, kind, dimension (null where undecided), margin, reason."""
@@ -103,11 +105,13 @@ def classify(layer: ReLULayer, X: Any, domain: Domain | None = None) -> Classifi
     samples = as_float64(X, "X", shape=(None, layer.inputs))
     polyhedron = written_out(domain, layer.inputs)
     preimages: list[Preimage] = []
-    for index, x in enumerate(samples):
-        try:
-            preimages.append(decide_at_input(layer, domain, polyhedron, x))
-        except InputError as error:
-            raise InputError(f"X[{index}]", expected=error.expected, got=error.got, hint=error.hint) from error
+    # one BLAS thread: several lose more in waiting than they win on matrices of this size, and sums keep their order
+    with threadpool_limits(1):
+        for index, x in enumerate(samples):
+            try:
+                preimages.append(decide_at_input(layer, domain, polyhedron, x))
+            except InputError as error:
+                raise InputError(f"X[{index}]", expected=error.expected, got=error.got, hint=error.hint) from error
     return Classification(tuple(preimages), np.array([p.positives for p in preimages], dtype=np.int64))
 
 
