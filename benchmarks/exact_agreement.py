@@ -1,6 +1,6 @@
 """Agreement with an exact oracle on small random integer layers, and how much of it is proved.
 
-    python benchmarks/exact_agreement.py [--count 1000] [--seed 0]
+    python benchmarks/exact_agreement.py [--count 1000] [--seed 0] [--smoke]
 
 Layers have at most 5 inputs and 12 outputs and entries in -3 ... 3; a fifth each without a domain, with a box, the
 orthant, half-spaces, and an intersection; asked by point, by the point's output, and by any output. The oracle is
@@ -46,7 +46,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--smoke", action="store_true", help="100 layers only")
     options = parser.parse_args()
+    if options.smoke:
+        options.count = min(options.count, 100)
     if not oracles.cdd_available():
         print("skipped: cddexec_gmp (Debian package libcdd-tools) is not installed")
         return 0

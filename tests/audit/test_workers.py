@@ -8,8 +8,9 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from fiberscope.audit.plan import Plan
-from fiberscope.audit.workers import cores, one_thread, sensible_workers, spread
+from fiberscope.audit.workers import cores, sensible_workers, spread
 from fiberscope.errors import ResultsError
+from fiberscope.threads import one_thread
 from small_audits import small_network
 
 

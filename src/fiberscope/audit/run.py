@@ -6,19 +6,18 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import scipy.linalg  # noqa: F401  # pyright: ignore[reportUnusedImport]  # loads what ``one_thread`` limits
 from numpy.typing import NDArray
 
 from fiberscope.audit.findings import Finding, certificate_id
 from fiberscope.audit.plan import Chunk, NamedDomain, Plan
 from fiberscope.audit.task import ChunkResult, Task
-from fiberscope.audit.workers import one_thread
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Domain, written_out
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.classify import Classification, classify
 from fiberscope.preimage.kind import Kind
+from fiberscope.threads import one_thread
 
 Execute = Callable[[Iterable[Task]], Iterable[tuple[Task, ChunkResult]]]
 """Judges tasks, here or elsewhere, and gives them back with their results in any order."""

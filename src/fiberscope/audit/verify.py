@@ -13,7 +13,7 @@ from fiberscope.audit.findings import Finding, certificate_id
 from fiberscope.audit.plan import Chunk, NamedDomain
 from fiberscope.audit.store import INPUTS, ChunkData, Results
 from fiberscope.audit.subject import Subject
-from fiberscope.audit.workers import one_thread, sensible_workers, spread
+from fiberscope.audit.workers import sensible_workers, spread
 from fiberscope.errors import FiberscopeError, ResultsError
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.certificate import Certificate
@@ -21,6 +21,7 @@ from fiberscope.preimage.checker import verify
 from fiberscope.preimage.checker.pattern import exact_signs
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage
+from fiberscope.threads import one_thread
 
 INPUT_AGREEMENT = 1e-9
 """How far the stored inputs of a layer may be from recomputed ones, relative to the largest: some thousand roundings.

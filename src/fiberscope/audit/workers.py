@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing.connection import wait as wait_for_any
 from typing import Any, TypeVar
@@ -123,15 +123,4 @@ def _end_with(sentinel: int) -> None:
     os._exit(1)
 
 
-def one_thread() -> AbstractContextManager[object]:
-    """A context in which linear algebra uses one thread, whatever the machine has.
-
-    With several, results would depend on their number in the last digits, and processes would fight for cores.
-    """
-    from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
-
-    limits: AbstractContextManager[object] = threadpool_limits(1)
-    return limits
-
-
-__all__ = ["LARGE_WORK", "cores", "one_thread", "sensible_workers", "spread"]
+__all__ = ["LARGE_WORK", "cores", "sensible_workers", "spread"]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_float64
@@ -18,6 +17,7 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.checker import verify
 from fiberscope.preimage.decide import decide_at_input
 from fiberscope.preimage.preimage import Preimage
+from fiberscope.threads import one_thread
 
 if TYPE_CHECKING:
     import pyarrow
@@ -65,7 +65,7 @@ class Classification:
 
     def verify(self, exact: bool = False) -> Bool[BoolArray, " N"]:
         """(N,) whether each verdict is proved by its certificate; see ``fiberscope.verify``."""
-        with threadpool_limits(1):
+        with one_thread():
             return np.array([bool(verify(p, exact=exact)) for p in self.preimages])
 
     def to_table(self) -> pyarrow.Table:  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
@@ -106,7 +106,7 @@ def classify(layer: ReLULayer, X: Any, domain: Domain | None = None) -> Classifi
     polyhedron = written_out(domain, layer.inputs)
     preimages: list[Preimage] = []
     # one BLAS thread: several lose more in waiting than they win on matrices of this size, and sums keep their order
-    with threadpool_limits(1):
+    with one_thread():
         for index, x in enumerate(samples):
             try:
                 preimages.append(decide_at_input(layer, domain, polyhedron, x))
