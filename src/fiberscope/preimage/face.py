@@ -82,31 +82,31 @@ def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray)
         return Face(equalities, NO_ROWS, None, None, reduction.rank, reduction.rank, spans=True)
     if len(inequalities) == 0:
         return Face(equalities, NO_ROWS, None, reduction.null_basis[:, 0], reduction.rank, reduction.rank, spans=False)
+    face = _face_by_descent(system, reduction, equalities, inequalities)
+    return _face_of_program(system, reduction, equalities, inequalities) if face is None else face
+
+
+def _face_by_descent(
+    system: MixedSystem, reduction: Reduction, equalities: IntArray, inequalities: IntArray
+) -> Face | None:
+    """What Newton's method on the potential finds; None where a direction exists but none is strict."""
     rows = system.rows(inequalities)
     reduced = reduction.reduce(rows)
     norms = np.linalg.norm(reduced, axis=1)
     dependent = norms <= DEPENDENT * np.linalg.norm(rows, axis=1)
-    if not dependent.all():
-        descent = descend(reduced[~dependent] / norms[~dependent, None])
-        if descent.multipliers is not None:
-            weights = np.zeros(len(rows))
-            weights[~dependent] = descent.multipliers / norms[~dependent]
-            face = _spanning(reduction, equalities, inequalities, rows, reduced, weights)
-            if face is not None:
-                return face
-        if descent.direction is not None:
-            direction = reduction.expand(descent.direction)
-            implicit = np.flatnonzero(dependent)
-            return Face(
-                equalities,
-                inequalities[implicit],
-                _dependence(reduction, equalities, inequalities, rows, implicit),
-                direction,
-                reduction.rank,
-                reduction.rank,
-                spans=False,
-            )
-    return _face_of_program(system, reduction, equalities, inequalities)
+    if dependent.all():
+        return None
+    descent = descend(reduced[~dependent] / norms[~dependent, None])
+    if descent.multipliers is not None:
+        weights = np.zeros(len(rows))
+        weights[~dependent] = descent.multipliers / norms[~dependent]
+        return _spanning(reduction, equalities, inequalities, rows, reduced, weights)
+    if descent.direction is None:
+        return None
+    implicit = np.flatnonzero(dependent)
+    multipliers = _dependence(reduction, equalities, inequalities, rows, implicit)
+    direction, rank = reduction.expand(descent.direction), reduction.rank
+    return Face(equalities, inequalities[implicit], multipliers, direction, rank, rank, spans=False)
 
 
 def _has_rank_n(rows: Float64[FloatArray, "p n"]) -> bool:
