@@ -11,7 +11,7 @@ from flint import fmpz, fmpz_mat
 
 from fiberscope.network.arrays import IntArray
 from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Multipliers, NegativeOutput
-from fiberscope.preimage.checker.exact_rows import ExactRows, ExactVector, nearest_solution
+from fiberscope.preimage.checker.exact_rows import ExactRows, ExactVector, exact_rank, nearest_solution
 from fiberscope.preimage.checker.statement import (
     NotProvedError,
     Statement,
@@ -82,7 +82,7 @@ def _check_dimension(rows: ExactRows, certificate: Certificate, positive: IntArr
         _check_relation(rows, positive, multipliers)
         implicit = np.setdiff1d(multipliers.rows, positive)
     equalities = np.concatenate([positive, implicit])
-    rank = rows.matrix(equalities).rank() if len(equalities) else 0
+    rank = exact_rank(rows.matrix(equalities)) if len(equalities) else 0
     if statement.n - rank != statement.dimension:
         raise NotProvedError(f"the equalities have rank {rank}, so the dimension is not {statement.dimension}")
     others = np.setdiff1d(tight, implicit)
@@ -102,7 +102,7 @@ def _check_recession(rows: ExactRows, certificate: Certificate, positive: IntArr
             return
         multipliers = read_multipliers(part, inequalities, positive)
         _check_relation(rows, positive, multipliers)
-        if rows.matrix(np.union1d(positive, multipliers.rows)).rank() < statement.n:
+        if exact_rank(rows.matrix(np.union1d(positive, multipliers.rows))) < statement.n:
             raise NotProvedError("the rows of the multipliers do not span the input space")
         return
     direction = read_direction(part, statement.n, inequalities, positive)

@@ -133,6 +133,12 @@ def nearest_solution(M: fmpz_mat, v: ExactVector, sides: list[fmpz] | None = Non
     return ExactVector(column, v.denominator * denominator)
 
 
+def exact_rank(M: fmpz_mat) -> int:
+    """The rank of M: modulo a prime it is never larger, so where it is full there, it is full; else by elimination."""
+    modular = nmod_mat(M, PRIME).rank()
+    return modular if modular == min(M.nrows(), M.ncols()) else M.rank()
+
+
 def independent_rows(M: fmpz_mat) -> list[int]:
     """Rows that are independent modulo a prime, hence independent; at least one must be nonzero there."""
     reduced, rank = nmod_mat(M.transpose(), PRIME).rref()
