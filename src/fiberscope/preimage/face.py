@@ -94,8 +94,11 @@ def _face_by_descent(
     reduced = reduction.reduce(rows)
     norms = np.linalg.norm(reduced, axis=1)
     dependent = norms <= DEPENDENT * np.linalg.norm(rows, axis=1)
-    if dependent.all():
-        return None
+    implicit = np.flatnonzero(dependent)
+    if dependent.all():  # the inequalities say nothing that the equalities do not: the cone is null(H)
+        multipliers = _dependence(reduction, equalities, inequalities, rows, implicit)
+        direction, rank = reduction.null_basis[:, 0], reduction.rank
+        return Face(equalities, inequalities, multipliers, direction, rank, rank, spans=False)
     descent = descend(reduced[~dependent] / norms[~dependent, None])
     if descent.multipliers is not None:
         weights = np.zeros(len(rows))
@@ -103,7 +106,6 @@ def _face_by_descent(
         return _spanning(reduction, equalities, inequalities, rows, reduced, weights)
     if descent.direction is None:
         return None
-    implicit = np.flatnonzero(dependent)
     multipliers = _dependence(reduction, equalities, inequalities, rows, implicit)
     direction, rank = reduction.expand(descent.direction), reduction.rank
     return Face(equalities, inequalities[implicit], multipliers, direction, rank, rank, spans=False)

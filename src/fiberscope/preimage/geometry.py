@@ -84,7 +84,7 @@ def width(preimage: Preimage, direction: Any) -> float:
     return max(0.0, shape.highest(c) + shape.highest(-c))
 
 
-def bounding_box(preimage: Preimage) -> tuple[FloatArray, " FloatArray"]:
+def bounding_box(preimage: Preimage) -> tuple[FloatArray, FloatArray]:
     """The smallest box around the preimage."""
     _check_not_empty(preimage, "bounding_box")
     shape = Shape.of(preimage, system_of(preimage))

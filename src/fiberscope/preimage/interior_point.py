@@ -24,20 +24,18 @@ def find_point(system: MixedSystem) -> Float64[FloatArray, " n"] | None:
     """
     n = system.layer.inputs
     H, W = system.rows(system.positive), system.rows(system.inequalities)
-    sides = [
+    equal, below = (
         np.array([nearest_float(side) for side in system.right_hand_sides(rows)])
         for rows in (system.positive, system.inequalities)
-    ]
-    if len(H) > n or not all(np.isfinite(side).all() for side in sides):
+    )
+    zero = ~W.any(axis=1)
+    if len(H) > n or not (np.isfinite(equal).all() and np.isfinite(below).all()) or (below[zero] < 0).any():
         return None
-    equal, below = sides
+    W, below = W[~zero], below[~zero]  # what is left of a dead neuron says nothing about the input
     reduction = Reduction.of(H, n)
     x = _solve(H, equal, np.zeros(n))
-    if not np.isfinite(x).all():
-        return None
-    homogeneous = np.vstack(
-        [np.column_stack([reduction.reduce(W), W @ x - below]), np.append(np.zeros(reduction.dimension), -1.0)]
-    )
+    homogeneous = np.column_stack([reduction.reduce(W), W @ x - below])
+    homogeneous = np.vstack([homogeneous, np.append(np.zeros(reduction.dimension), -1.0)])
     norms = np.linalg.norm(homogeneous, axis=1)
     if not (np.isfinite(norms).all() and (norms > 0).all()):
         return None

@@ -44,7 +44,7 @@ def check(statement: Statement, certificate: Certificate) -> None:
         _check_recession(rows, certificate, positive)
 
 
-def _at_input(rows: ExactRows, x: ExactVector) -> tuple[IntArray, " IntArray"]:
+def _at_input(rows: ExactRows, x: ExactVector) -> tuple[IntArray, IntArray]:
     """P and the tight inequality rows at the input."""
     statement = rows.statement
     neurons, others = np.arange(statement.m), statement.domain_rows()
@@ -54,7 +54,7 @@ def _at_input(rows: ExactRows, x: ExactVector) -> tuple[IntArray, " IntArray"]:
     return positive, np.array(tight + _tight(rows, others, x), dtype=np.int64)
 
 
-def _at_point(rows: ExactRows, certificate: Certificate) -> tuple[IntArray, " IntArray"]:
+def _at_point(rows: ExactRows, certificate: Certificate) -> tuple[IntArray, IntArray]:
     """P, which y gives, and the inequality rows that are tight at the certificate's point of the preimage."""
     statement = rows.statement
     y = statement.y
@@ -85,7 +85,7 @@ def _check_dimension(rows: ExactRows, certificate: Certificate, positive: IntArr
     rank = exact_rank(rows.matrix(equalities)) if len(equalities) else 0
     if statement.n - rank != statement.dimension:
         raise NotProvedError(f"the equalities have rank {rank}, so the dimension is not {statement.dimension}")
-    others = np.setdiff1d(tight, implicit)
+    others = statement.nonzero_rows(np.setdiff1d(tight, implicit))
     if len(others) and rank < statement.n:
         direction = read_direction(certificate.interior, statement.n, NO_ROWS, equalities)
         if not all(slope < 0 for slope in rows.slopes(others, _exact_direction(rows, direction))):

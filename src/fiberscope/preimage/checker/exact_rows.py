@@ -136,7 +136,8 @@ def nearest_solution(M: fmpz_mat, v: ExactVector, sides: list[fmpz] | None = Non
 def exact_rank(M: fmpz_mat) -> int:
     """The rank of M: modulo a prime it is never larger, so where it is full there, it is full; else by elimination."""
     modular = nmod_mat(M, PRIME).rank()
-    return modular if modular == min(M.nrows(), M.ncols()) else M.rank()
+    nonzero_rows, nonzero_columns = (sum(any(line) for line in T.tolist()) for T in (M, M.transpose()))
+    return modular if modular == min(nonzero_rows, nonzero_columns) else M.rank()
 
 
 def independent_rows(M: fmpz_mat) -> list[int]:

@@ -66,7 +66,7 @@ def _check_at_input(statement: Statement, certificate: Certificate, positive: In
             return
     equalities = np.concatenate([positive, implicit])
     basis = _Basis.of(statement, equalities)
-    others = np.setdiff1d(tight, implicit)
+    others = statement.nonzero_rows(np.setdiff1d(tight, implicit))
     needed = 0.0
     if len(others) and statement.dimension > 0:
         direction = read_direction(certificate.interior, statement.n, NO_ROWS, equalities)
@@ -85,25 +85,39 @@ def _check_at_point(statement: Statement, certificate: Certificate) -> None:
         raise NotProvedError("implicit equalities of a preimage given by y need exact arithmetic")
     positive = np.flatnonzero(y > 0)
     x = _float_vector(certificate.point, statement.n)
-    # no grouping: parallel rows of P would need right-hand sides that agree exactly
-    basis = _Basis(statement.rows(positive), statement.n)
+    # rows of P may stand for each other only together with their right-hand sides
+    rows = statement.rows(positive)
+    equations = group_rows(np.column_stack([rows, y[positive], statement.b[positive]]))
+    basis = _Basis(rows, equations)
+    kept = positive[equations.representative]
     inequalities = statement.inequalities(positive)
+    strict = statement.nonzero_rows(inequalities)
+    _check_zero_rows(statement, np.setdiff1d(inequalities, strict))
     with np.errstate(all="ignore"):
-        residual, residual_error = _affine(statement, positive, x)
-        value, error = _affine(statement, inequalities, x)
+        residual, residual_error = _affine(statement, kept, x)
+        value, error = _affine(statement, strict, x)
         r = basis.scaled_norm(np.abs(residual) + residual_error)
-        _, _, norms = _slopes(statement, inequalities, x)
-        slack = -value - error  # a zero row with slack stays strict wherever the point moves: its room is infinite
-        room = np.min(slack / norms, initial=np.inf)
-        if not (room > 0 and (slack > 0).all()):
+        _, _, norms = _slopes(statement, strict, x)
+        room = np.min((-value - error) / norms, initial=np.inf)
+        if not room > 0:
             raise NotProvedError("the point is not strictly inside the inequality rows")
         needed = _ratio(r, room)
     rank = basis.proved_rank(needed)
-    if rank < len(positive):
+    if rank < len(kept):
         raise NotProvedError("more positive rows than input coordinates: that they agree needs exact arithmetic")
     _check_dimension(statement, rank)
     if statement.kind != Kind.SINGLETON:
         _check_recession(statement, certificate, positive)
+
+
+def _check_zero_rows(statement: Statement, numbers: IntArray) -> None:
+    """Zero rows say ``0 <= rhs``.
+
+    One of the two summands of an inequality's right-hand side is 0, so their sum is exact.
+    """
+    first, second = statement.right_hand_sides(numbers)
+    if not (first + second >= 0).all():
+        raise NotProvedError("a zero row has a negative right-hand side, so the preimage is empty")
 
 
 def _check_dimension(statement: Statement, rank: int) -> None:
@@ -129,7 +143,7 @@ def _check_recession(statement: Statement, certificate: Certificate, positive: I
     basis = _Basis.of(statement, direction.equalities)
     others = np.setdiff1d(inequalities, direction.equalities)
     needed = _needed_for_direction(statement, basis, direction, others, strict=False)
-    if needed > 0.0 and basis.proved_rank(needed) != len(basis.rows):
+    if needed > 0.0 and basis.proved_rank(needed) >= statement.n:
         raise NotProvedError("the rows that hold the direction leave no direction")
 
 
@@ -143,10 +157,7 @@ def _needed_for_direction(
     d = _float_vector(direction.values, statement.n)
     with np.errstate(all="ignore"):
         value, error, norms = _slopes(statement, others, d)
-        zero_rows = norms == 0.0
-        if strict and zero_rows.any():
-            raise NotProvedError("a zero row is tight: it belongs to the implicit equalities")
-        room = np.min(((-value - error) / norms)[~zero_rows], initial=np.inf)
+        room = np.min(((-value - error) / norms)[norms > 0], initial=np.inf)
         r = basis.residual(d)
         length = norm_below(d)
         if not (length > 0 and (room > 0 if strict or r > 0 else room >= 0)):
@@ -156,7 +167,9 @@ def _needed_for_direction(
 
 def _ratio(residual: float, room: float) -> float:
     """What a smallest singular value must exceed so that ``residual / sigma < room``; 0 only for a residual of 0."""
-    return 0.0 if residual == 0.0 else max(residual / room * ROUNDING, SMALLEST_NORMAL)
+    if residual == 0.0:
+        return 0.0
+    return max(residual / room * ROUNDING, SMALLEST_NORMAL) if room > 0 else np.inf
 
 
 def _slopes(
@@ -194,8 +207,8 @@ def _check_relation(statement: Statement, positive: IntArray, multipliers: Multi
     net = basis.net_weights(weights)
     if not net.any():
         return basis.proved_rank(0.0)
-    if len(basis.rows) < statement.n:
-        raise NotProvedError("the multipliers leave a residual, and their rows do not span the input space")
+    if len(basis.rows) < basis.live:
+        raise NotProvedError("the multipliers leave a residual, and their rows do not span the space that it lies in")
     chosen = basis.grouping.representative
     inequality = chosen >= len(positive)
     with np.errstate(all="ignore"):
@@ -230,7 +243,8 @@ def _check_empty(statement: Statement, certificate: Certificate) -> None:
         drift = float(residual @ reach) * (1.0 + relative_error(statement.n)) + statement.n * SMALLEST_NORMAL
         total = float(values @ first + values @ second)
         size = norm_above(values) * (norm_above(first) + norm_above(second))
-        if not total + size * relative_error(2 * len(values) + 2) + drift * ROUNDING < 0:
+        rounding = size * relative_error(2 * len(values) + 2) + 4 * (len(values) + 1) * SMALLEST_NORMAL
+        if not total + rounding + drift * ROUNDING < 0:
             raise NotProvedError("the right-hand sides do not sum to a clearly negative number")
 
 
@@ -243,36 +257,43 @@ def _float_vector(vector: object, length: int) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class _Basis:
-    """Rows scaled to norms near one, one of each group of parallel rows, zero rows left out."""
+    """Rows scaled to norms near one, one of each group of parallel rows; zero rows and zero columns are left out.
+
+    Coordinates whose column is zero are free: no correction ever moves them, and the rank is that of the others.
+    """
 
     rows: FloatArray
-    n: int
+    columns: IntArray
     grouping: Grouping
     exponents: IntArray
 
-    def __init__(self, rows: Float64[FloatArray, "q n"], n: int, grouping: Grouping | None = None) -> None:
-        q = len(rows)
-        kept = Grouping(np.arange(q), np.arange(q), np.ones(q)) if grouping is None else grouping
-        chosen = rows[kept.representative]
+    def __init__(self, rows: Float64[FloatArray, "q n"], grouping: Grouping) -> None:
+        chosen = rows[grouping.representative]
         exponents = row_exponents(chosen)
-        object.__setattr__(self, "rows", np.ldexp(chosen, -exponents[:, None]))
-        object.__setattr__(self, "n", n)
-        object.__setattr__(self, "grouping", kept)
+        columns = np.flatnonzero((chosen != 0).any(axis=0))
+        object.__setattr__(self, "rows", np.ldexp(chosen[:, columns], -exponents[:, None]))
+        object.__setattr__(self, "columns", columns)
+        object.__setattr__(self, "grouping", grouping)
         object.__setattr__(self, "exponents", exponents)
 
     @classmethod
     def of(cls, statement: Statement, numbers: IntArray) -> _Basis:
         rows = statement.rows(numbers)
-        return cls(rows, statement.n, group_rows(rows))
+        return cls(rows, group_rows(rows))
+
+    @property
+    def live(self) -> int:
+        """The number of coordinates whose column is not zero."""
+        return len(self.columns)
 
     def proved_rank(self, s: float) -> int:
-        """The rank min(q, n), proved together with ``sigma_min > s``."""
+        """The rank min(q, live coordinates), proved together with ``sigma_min > s`` on these coordinates."""
         if len(self.rows) and not singular_values_exceed(self.rows, s):
             raise NotProvedError(
                 f"the {len(self.rows)} equality rows are not proved to have rank {min(self.rows.shape)} "
                 f"with smallest singular value above {s:.3g}"
             )
-        return min(len(self.rows), self.n)
+        return min(self.rows.shape)
 
     def scaled_norm(self, values: Float64[FloatArray, " q"]) -> float:
         """An upper bound on the norm of row values, scaled as the rows are."""
@@ -280,9 +301,11 @@ class _Basis:
 
     def residual(self, d: Float64[FloatArray, " n"]) -> float:
         """An upper bound on ``|B d|``; exactly 0 where every product is 0."""
-        if not (self.rows[:, d != 0] != 0).any():
+        moved = d[self.columns]
+        if not (self.rows[:, moved != 0] != 0).any():
             return 0.0
-        return norm_above(self.rows @ d) + norm_above(product_error(row_norms_above(self.rows), norm_above(d), self.n))
+        error = product_error(row_norms_above(self.rows), norm_above(moved), self.live)
+        return norm_above(self.rows @ moved) + norm_above(error)
 
     def net_weights(self, weights: Float64[FloatArray, " q"]) -> Float64[FloatArray, " groups"]:
         """The total weight of each group on its representative, correctly rounded.

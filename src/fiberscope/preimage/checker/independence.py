@@ -72,7 +72,7 @@ def row_exponents(rows: Float64[FloatArray, "q n"]) -> Int64[IntArray, " q"]:
     if rows.size == 0:
         return np.zeros(len(rows), dtype=np.int64)
     _, exponent = np.frexp(np.max(np.abs(rows), axis=1))
-    exponent = np.where(np.abs(exponent) <= 500, exponent, 0)
+    exponent = np.where(np.abs(exponent) <= 1000, exponent, 0)
     exact = (np.ldexp(np.ldexp(rows, -exponent[:, None]), exponent[:, None]) == rows).all(axis=1)
     return np.where(exact, exponent, 0).astype(np.int64)
 
@@ -93,7 +93,8 @@ def _gram_exceeds(T: Float64[FloatArray, "N d"], s: float) -> bool:
     N, d = T.shape
     with np.errstate(all="ignore"):
         gram = T.T @ T
-        square = norm_above(T) ** 2 * (1.0 + 4.0 * UNIT_ROUNDOFF)
+        size = norm_above(T)
+        square = size * size * (1.0 + 4.0 * UNIT_ROUNDOFF)  # ** would raise where this is inf
         # products: gamma_N |T|_F^2; shift: u |T|_F^2; factorization: gamma_(d+1) / (1 - gamma_(d+1)) trace
         rounding = (
             square * (relative_error(N) + relative_error(d + 4))

@@ -1,10 +1,10 @@
 """Float64 arithmetic with rigorous error bounds.
 
-Every bound holds for any order of summation, with or without fused multiply-add, and whether or not subnormal numbers
-are flushed to zero: ``|fl(a . v) - a . v| <= gamma_n |a| . |v| + n eta`` with gamma_n = n u / (1 - n u) (Higham,
-Accuracy and Stability of Numerical Algorithms, section 3.1), and ``|a| . |v| <= |a|_2 |v|_2``. ``2 (n + c) u`` stands
-for gamma_n together with the rounding of the bound itself. Overflow gives inf or NaN; callers accept a bound only
-where a comparison is *true*, which NaN never makes it.
+Every bound holds for any order of summation, with or without fused multiply-add:
+``|fl(a . v) - a . v| <= gamma_n |a| . |v| + n eta`` with gamma_n = n u / (1 - n u) (Higham, Accuracy and Stability of
+Numerical Algorithms, section 3.1), and ``|a| . |v| <= |a|_2 |v|_2``. ``2 (n + c) u`` stands for gamma_n together with
+the rounding of the bound itself. Overflow gives inf or NaN; callers accept a bound only where a comparison is *true*,
+which NaN never makes it. Subnormal numbers must not be flushed to zero; ``verify`` refuses to work where they are.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ def norm_below(v: Float64[FloatArray, " n"]) -> float:
     """A lower bound on the Euclidean norm."""
     with np.errstate(over="ignore", invalid="ignore"):
         computed = float(np.sqrt(np.sum(np.square(v))))
-    return computed * (1.0 - relative_error(v.size)) if np.isfinite(computed) else 0.0
+    if not np.isfinite(computed):
+        return 0.0
+    # squares below the smallest normal number may round up: each adds at most 2**-511 to the root
+    return max(computed * (1.0 - relative_error(v.size)) - float(np.sqrt(v.size)) * 2.0**-510, 0.0)
 
 
 def row_norms_above(rows: Float64[FloatArray, "q n"]) -> Float64[FloatArray, " q"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -11,9 +11,13 @@ from jaxtyping import Bool, Float64, Int64
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Domain, Polyhedron, written_out
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.preimage.certificate import Direction, Multipliers, NegativeOutput, Rational
+from fiberscope.preimage.certificate import Certificate, Direction, Multipliers, NegativeOutput, Rational
 from fiberscope.preimage.checker.rounding import row_norms_above
 from fiberscope.preimage.kind import Kind
+
+WHOLE_NUMBERS = (int, *(np.dtype(code).type for code in "bBhHiIlLqQ"))
+MAX_BITS = 2**28
+"""Rational vectors of more bits are refused, not multiplied."""
 
 
 class NotProvedError(Exception):
@@ -100,6 +104,15 @@ class Statement:
         """The numbers of all inequality rows, given P."""
         return np.concatenate([np.setdiff1d(np.arange(self.m), positive), self.domain_rows()])
 
+    def nonzero_rows(self, numbers: Int64[IntArray, " q"]) -> Int64[IntArray, " _"]:
+        """Those of the rows that are not zero; a zero row says nothing about directions."""
+        m, n = self.m, self.n
+        nonzero = np.ones(len(numbers), dtype=np.bool_)
+        layer, half = numbers < m, numbers >= m + 2 * n
+        nonzero[layer] = self.A[numbers[layer]].any(axis=1)
+        nonzero[half] = self.domain.G[numbers[half] - m - 2 * n].any(axis=1)
+        return numbers[nonzero]
+
     def rows(self, numbers: Int64[IntArray, " q"]) -> Float64[FloatArray, "q n"]:
         """The coefficient rows with these numbers, shape (len(numbers), n)."""
         m, n = self.m, self.n
@@ -161,8 +174,8 @@ def statement_of(claim: Claim) -> Statement:
     kind, dimension, certificate = _kind(claim.kind), claim.dimension, claim.certificate
     if kind == Kind.UNDECIDED:
         raise NotProvedError("the verdict is undecided, so there is nothing to prove")
-    if certificate is None:
-        raise NotProvedError("there is no certificate")
+    if type(certificate) is not Certificate:
+        raise NotProvedError(f"expected a certificate, got {type(certificate).__name__}")
     if certificate.kind != kind:
         raise NotProvedError(f"the certificate is about kind {certificate.kind!s}, the verdict says {kind!s}")
     if not _is_whole_number(dimension) or not _is_whole_number(certificate.dimension):
@@ -172,19 +185,41 @@ def statement_of(claim: Claim) -> Statement:
             f"the certificate is about dimension {certificate.dimension}, the verdict says {dimension}"
         )
     _check_kind_fits_dimension(kind, int(dimension))  # type: ignore[arg-type]
-    if (claim.x is None) == (claim.y is None):
+    given_x, given_y = claim.x, claim.y
+    if (given_x is None) == (given_y is None):
         raise NotProvedError("exactly one of x and y must be given")
     A, b = claim.layer.weight, claim.layer.bias
-    x, y = (
-        None if v is None else _vector(v, length, name)
-        for v, length, name in ((claim.x, A.shape[1], "x"), (claim.y, A.shape[0], "y"))
-    )
-    return Statement(A, b, written_out(claim.domain, A.shape[1]), x, y, kind, int(dimension))  # type: ignore[arg-type]
+    m, n = A.shape
+    _check_array(A, (m, n), "the weight")
+    _check_array(b, (m,), "the bias")
+    x = None if given_x is None else _vector(given_x, n, "x")
+    y = None if given_y is None else _vector(given_y, m, "y")
+    return Statement(A, b, _domain(claim.domain, n), x, y, kind, int(dimension))  # type: ignore[arg-type]
+
+
+def _domain(domain: Domain | None, n: int) -> Polyhedron:
+    """Write the domain out and check it: a domain may be anybody's class."""
+    written = written_out(domain, n)
+    rows = len(written.h)
+    for array, shape in ((written.low, (n,)), (written.high, (n,)), (written.G, (rows, n)), (written.h, (rows,))):
+        _check_array(array, shape, "the domain", finite=array is written.G or array is written.h)
+    if not ((written.low < np.inf) & (written.high > -np.inf)).all():
+        raise NotProvedError("the domain has a bound that no number meets")
+    return written
+
+
+def _check_array(array: Any, shape: tuple[int, ...], what: str, *, finite: bool = True) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.shape != shape:
+        raise NotProvedError(f"{what} is not made of float64 numbers of shape {shape}")
+    values = cast(FloatArray, array)
+    if not (np.isfinite(values) if finite else ~np.isnan(values)).all():
+        raise NotProvedError(f"{what} holds NaN or infinite numbers")
 
 
 def _kind(value: Any) -> Kind:
-    if not isinstance(value, str) or value not in set(Kind):
-        raise NotProvedError(f"{value!r} is no kind of preimage")
+    # exact types: a subclass may compare equal to anything
+    if type(value) not in (str, Kind) or value not in set(Kind):
+        raise NotProvedError("the kind is none that a preimage has")
     return Kind(value)
 
 
@@ -229,7 +264,7 @@ def check_negative_output(part: NegativeOutput, y: Float64[FloatArray, " m"]) ->
 
 def read_rows(rows: Any, allowed: Int64[IntArray, " _"]) -> Int64[IntArray, " _"]:
     """Read distinct row numbers out of ``allowed``."""
-    array = np.asarray(rows)
+    array = np.array(rows)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise NotProvedError("row numbers must be a vector of integers")
     array = array.astype(np.int64)
@@ -241,19 +276,22 @@ def read_rows(rows: Any, allowed: Int64[IntArray, " _"]) -> Int64[IntArray, " _"
 
 
 def read_vector(vector: Any, length: int) -> FloatArray | Rational:
-    """Read a finite float vector, or a rational one in lowest denominators of the right sign."""
+    """Read a finite float vector, or a rational one with a positive denominator; the result is a copy."""
     if not isinstance(vector, Rational):
         return _vector(vector, length, "a vector")
-    whole = all(_is_whole_number(v) for v in (*vector.numerators, vector.denominator))
-    if not whole or len(vector.numerators) != length or vector.denominator <= 0:
+    numerators, denominator = tuple(vector.numerators), vector.denominator
+    whole = all(_is_whole_number(v) for v in (*numerators, denominator))
+    if not whole or len(numerators) != length or not denominator > 0:
         raise NotProvedError(
             f"a rational vector of length {length} needs that many whole numerators and a positive denominator"
         )
-    return Rational(tuple(int(v) for v in vector.numerators), int(vector.denominator))
+    if sum(int(v).bit_length() for v in (*numerators, denominator)) > MAX_BITS:
+        raise NotProvedError("the rational vector is longer than any that solves a system of this size")
+    return Rational(tuple(int(v) for v in numerators), int(denominator))
 
 
 def _vector(value: Any, length: int, what: str) -> FloatArray:
-    array = np.asarray(value)
+    array = np.array(value)  # a copy: what is tested and what is used must be the same numbers
     if array.dtype != np.float64 or array.shape != (length,):
         raise NotProvedError(f"{what} must be {length} float64 numbers, got {array.dtype} of shape {array.shape}")
     if not np.isfinite(array).all():
@@ -262,4 +300,5 @@ def _vector(value: Any, length: int, what: str) -> FloatArray:
 
 
 def _is_whole_number(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    # exact types: a subclass of int may convert to another number than it compares as
+    return type(value) in WHOLE_NUMBERS
