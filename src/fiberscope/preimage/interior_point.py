@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float64
 
-from fiberscope.network.arrays import FloatArray
+from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.dense import least_squares
 from fiberscope.preimage.potential import descend
 from fiberscope.preimage.reduction import Reduction
@@ -23,18 +23,15 @@ def find_point(system: MixedSystem) -> Float64[FloatArray, " n"] | None:
     More positive rows than inputs are left to exact arithmetic, which alone can tell whether they agree.
     """
     n = system.layer.inputs
-    H, W = system.rows(system.positive), system.rows(system.inequalities)
-    equal, below = (
-        np.array([nearest_float(side) for side in system.right_hand_sides(rows)])
-        for rows in (system.positive, system.inequalities)
-    )
-    zero = ~W.any(axis=1)
+    H, equal = _rows_and_sides(system, system.positive)
+    rows, below = _rows_and_sides(system, system.inequalities)
+    zero = ~rows.any(axis=1)
     if len(H) > n or not (np.isfinite(equal).all() and np.isfinite(below).all()) or (below[zero] < 0).any():
         return None
-    W, below = W[~zero], below[~zero]  # what is left of a dead neuron says nothing about the input
+    W, sides = rows[~zero], below[~zero]  # what is left of a dead neuron says nothing about the input
     reduction = Reduction.of(H, n)
     x = _solve(H, equal, np.zeros(n))
-    homogeneous = np.column_stack([reduction.reduce(W), W @ x - below])
+    homogeneous = np.column_stack([reduction.reduce(W), W @ x - sides])
     homogeneous = np.vstack([homogeneous, np.append(np.zeros(reduction.dimension), -1.0)])
     norms = np.linalg.norm(homogeneous, axis=1)
     if not (np.isfinite(norms).all() and (norms > 0).all()):
@@ -43,6 +40,10 @@ def find_point(system: MixedSystem) -> Float64[FloatArray, " n"] | None:
     if direction is None or not direction[-1] > 0:
         return None
     return _solve(H, equal, x + reduction.expand(direction[:-1] / direction[-1]))
+
+
+def _rows_and_sides(system: MixedSystem, numbers: IntArray) -> tuple[FloatArray, FloatArray]:
+    return system.rows(numbers), np.array([nearest_float(side) for side in system.right_hand_sides(numbers)])
 
 
 def _solve(
