@@ -23,7 +23,8 @@ def test_undecided_says_why() -> None:
     p = fs.preimage(DEGENERATE, y=[0, 0, 0], domain=fs.HalfSpaces([[1, 2]], [-1]))
     assert p.kind == fs.Kind.UNDECIDED
     assert p.dimension is None
-    assert p.certificate is None
+    assert (p.certificate.kind, p.certificate.dimension) == (fs.Kind.UNDECIDED, None)
+    assert fs.Certificate.from_bytes(p.certificate.to_bytes()) is not None
     assert 0.0 <= p.margin <= 1.0
     assert "exact pivots" in p.reason
 

@@ -93,7 +93,7 @@ def _finding(
 ) -> Finding:
     p = judged[i]
     identity = ""
-    if p.kind is not Kind.UNDECIDED and p.certificate is not None:
+    if p.kind is not Kind.UNDECIDED:
         data = p.certificate.to_bytes()
         identity = certificate_id(data)
         certificates[identity] = data

@@ -25,6 +25,8 @@ from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.rounded import rounded
 from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output
 
+NOTHING_PROVED = Certificate(Kind.UNDECIDED, None)
+
 
 def decide(layer: ReLULayer, x: Any, y: Any, domain: Domain | None) -> Preimage:
     """Validate the arguments, then decide; see ``preimage``."""
@@ -43,7 +45,7 @@ def decide(layer: ReLULayer, x: Any, y: Any, domain: Domain | None) -> Preimage:
 def decide_at_input(layer: ReLULayer, domain: Domain | None, polyhedron: Polyhedron, x: FloatArray) -> Preimage:
     """Decide the preimage of the output at x; the arguments are valid already."""
     system = build_at_input(layer, polyhedron, x)
-    open_question = Preimage(layer, domain, x, None, Kind.UNDECIDED, None, 0.0, None)
+    open_question = Preimage(layer, domain, x, None, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED)
     with np.errstate(
         all="ignore"
     ):  # numbers near the ends of float64 overflow here; what is found is proved or dropped
@@ -51,7 +53,7 @@ def decide_at_input(layer: ReLULayer, domain: Domain | None, polyhedron: Polyhed
 
 
 def _decide_at_output(layer: ReLULayer, domain: Domain | None, polyhedron: Polyhedron, y: FloatArray) -> Preimage:
-    open_question = Preimage(layer, domain, None, y, Kind.UNDECIDED, None, 0.0, None)
+    open_question = Preimage(layer, domain, None, y, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED)
     if (y < 0).any():
         certificate = Certificate(Kind.EMPTY, -1, infeasible=NegativeOutput(int(np.argmin(y))))
         return replace(
@@ -115,7 +117,6 @@ def _prove(system: MixedSystem, question: Preimage, candidate: Certificate | Non
             margin=0.0 if guess is None else guess.margin,
             reason=f"the float proof did not close, and the exact method stopped: {limit}",
         )
-    assert exact.certificate is not None
     light = replace(exact, certificate=rounded(exact.certificate))
     if verify_in_float(light):
         return light

@@ -69,7 +69,6 @@ def point(preimage: Preimage) -> FloatArray:
     _check_not_empty(preimage, "point")
     if preimage.x is not None:
         return preimage.x.copy()
-    assert preimage.certificate is not None
     assert preimage.certificate.point is not None
     return as_floats(preimage.certificate.point).copy()
 
@@ -117,7 +116,6 @@ def recover(preimage: Preimage) -> Recovered:
         raise NotASingleton(str(preimage.kind), preimage.dimension)
     if preimage.x is not None:
         return Recovered(preimage.x.copy(), 0.0)
-    assert preimage.certificate is not None
     exact = preimage.certificate.point
     if isinstance(exact, Rational):
         solution = [Fraction(numerator, exact.denominator) for numerator in exact.numerators]

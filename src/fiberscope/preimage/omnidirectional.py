@@ -32,7 +32,7 @@ class Omnidirectionality:
     """
 
     holds: bool | None
-    certificate: Certificate | None
+    certificate: Certificate
     margin: float
     reason: str
     cone: Preimage
@@ -56,7 +56,7 @@ class UniqueSolution:
 
     holds: bool | None
     active_rows: IntArray
-    certificate: Certificate | None
+    certificate: Certificate
     margin: float
     reason: str
     solutions: Preimage

@@ -38,7 +38,7 @@ class Preimage:
         kind: empty, singleton, bounded, unbounded, or undecided.
         dimension: of the affine hull; -1 for empty, None for undecided.
         margin: how far from the opposite verdict, in [0, 1]; defined in ``fiberscope.preimage.margin``.
-        certificate: what proves kind and dimension; None only for undecided.
+        certificate: what proves kind and dimension, of the same kind; an undecided one proves nothing.
         reason: in words, what a person should know about the verdict; may be empty.
     """
 
@@ -49,7 +49,7 @@ class Preimage:
     kind: Kind
     dimension: int | None
     margin: float
-    certificate: Certificate | None
+    certificate: Certificate
     reason: str = ""
 
     @property

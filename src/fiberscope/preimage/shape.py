@@ -43,7 +43,6 @@ class Shape:
     def of(cls, preimage: Preimage, system: MixedSystem) -> Shape:
         """Restrict the system to the affine hull that the preimage's certificate proves."""
         certificate, dimension = preimage.certificate, preimage.dimension
-        assert certificate is not None
         assert dimension is not None
         if preimage.x is not None:
             origin = preimage.x
