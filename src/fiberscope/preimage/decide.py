@@ -46,9 +46,8 @@ def decide_at_input(layer: ReLULayer, domain: Domain | None, polyhedron: Polyhed
     """Decide the preimage of the output at x; the arguments are valid already."""
     system = build_at_input(layer, polyhedron, x)
     open_question = Preimage(layer, domain, x, None, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED)
-    with np.errstate(
-        all="ignore"
-    ):  # numbers near the ends of float64 overflow here; what is found is proved or dropped
+    # numbers near the ends of float64 overflow here; what is found is proved or dropped
+    with np.errstate(all="ignore"):
         return _prove(system, open_question, _candidate(system, point=None))
 
 

@@ -197,9 +197,8 @@ def _check_relation(statement: Statement, positive: IntArray, multipliers: Multi
     Return the proved rank of P and those rows.
     """
     values = _float_vector(multipliers.values, len(multipliers.rows))
-    numbers = np.concatenate(
-        [positive, np.setdiff1d(multipliers.rows, positive)]
-    )  # P first: its rows may absorb any correction
+    # P first: its rows may absorb any correction
+    numbers = np.concatenate([positive, np.setdiff1d(multipliers.rows, positive)])
     weights = np.zeros(len(numbers))
     where = {int(number): k for k, number in enumerate(numbers)}
     weights[[where[int(number)] for number in multipliers.rows]] = values
