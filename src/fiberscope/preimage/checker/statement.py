@@ -16,8 +16,8 @@ from fiberscope.preimage.checker.rounding import row_norms_above
 from fiberscope.preimage.kind import Kind
 
 WHOLE_NUMBERS = (int, *(np.dtype(code).type for code in "bBhHiIlLqQ"))
-MAX_BITS = 2**28
-"""Rational vectors of more bits are refused, not multiplied."""
+MAX_BITS = 2**21
+"""Longer rational numbers are refused, not multiplied: Cramer's rule in a thousand dimensions stays well below this."""
 
 
 class NotProvedError(Exception):
@@ -285,8 +285,10 @@ def read_vector(vector: Any, length: int) -> FloatArray | Rational:
         raise NotProvedError(
             f"a rational vector of length {length} needs that many whole numerators and a positive denominator"
         )
-    if sum(int(v).bit_length() for v in (*numerators, denominator)) > MAX_BITS:
-        raise NotProvedError("the rational vector is longer than any that solves a system of this size")
+    if max(int(v).bit_length() for v in (*numerators, denominator)) > MAX_BITS:
+        raise NotProvedError(
+            f"a rational number of more than {MAX_BITS} bits: longer than any that solves a system here"
+        )
     return Rational(tuple(int(v) for v in numerators), int(denominator))
 
 
