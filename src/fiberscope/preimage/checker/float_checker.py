@@ -94,10 +94,9 @@ def _check_at_point(statement: Statement, certificate: Certificate) -> None:
     strict = statement.nonzero_rows(inequalities)
     _check_zero_rows(statement, np.setdiff1d(inequalities, strict))
     with np.errstate(all="ignore"):
-        residual, residual_error = _affine(statement, kept, x)
-        value, error = _affine(statement, strict, x)
+        residual, residual_error, _ = _affine(statement, kept, x)
+        value, error, norms = _affine(statement, strict, x)
         r = basis.scaled_norm(np.abs(residual) + residual_error)
-        _, _, norms = _slopes(statement, strict, x)
         room = np.min((-value - error) / norms, initial=np.inf)
         if not room > 0:
             raise NotProvedError("the point is not strictly inside the inequality rows")
@@ -182,13 +181,12 @@ def _slopes(
 
 def _affine(
     statement: Statement, numbers: Int64[IntArray, " q"], x: Float64[FloatArray, " n"]
-) -> tuple[Float64[FloatArray, " q"], Float64[FloatArray, " q"]]:
-    """``a_i x`` minus the right-hand side, and its error bound."""
+) -> tuple[Float64[FloatArray, " q"], Float64[FloatArray, " q"], Float64[FloatArray, " q"]]:
+    """``a_i x`` minus the right-hand side, its error bound, and ``|a_i|`` from above."""
     value, norms, _ = statement.products(numbers, x)
     first, second = statement.right_hand_sides(numbers)
-    return value - first - second, product_error(
-        norms + np.abs(first) + np.abs(second), norm_above(x) + 2.0, statement.n + 2
-    )
+    size = norms + np.abs(first) + np.abs(second)
+    return value - first - second, product_error(size, norm_above(x) + 2.0, statement.n + 2), norms
 
 
 def _check_relation(statement: Statement, positive: IntArray, multipliers: Multipliers) -> int:
