@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from fiberscope.errors import InputError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     FloatArray = NDArray[np.float64]
     IntArray = NDArray[np.int64]
     BoolArray = NDArray[np.bool_]
@@ -58,6 +60,18 @@ def as_float64(
         )
     array.setflags(write=False)
     return array
+
+
+def as_tensor(value: Any, what: str, *, shape: tuple[int | None, ...] | None = None) -> Tensor:
+    """Copy ``value`` into a float64 tensor of torch without changing any number.
+
+    Raises:
+        InputError: as ``as_float64``.
+    """
+    import torch
+
+    device = value.device if hasattr(value, "detach") else "cpu"
+    return torch.tensor(as_float64(value, what, shape=shape), dtype=torch.float64, device=device)
 
 
 def _numeric(value: Any, what: str) -> NDArray[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray, as_float64
+from fiberscope.network.rows import Rows, checked_rows, stacked
 
 
 @dataclass(frozen=True)
@@ -18,13 +19,13 @@ class Polyhedron:
     Attributes:
         low: (n,) lower bounds, -inf where there is none.
         high: (n,) upper bounds, +inf where there is none.
-        G: (g, n) rows of further half-spaces; g may be 0.
+        G: (g, n) rows of further half-spaces, an array or compressed sparse rows; g may be 0.
         h: (g,) their right-hand sides.
     """
 
     low: FloatArray
     high: FloatArray
-    G: FloatArray
+    G: Rows
     h: FloatArray
 
     @property
@@ -114,7 +115,7 @@ class HalfSpaces(_Intersecting):
     """The polyhedron ``G x <= h``.
 
     Args:
-        G: (g, n) rows, finite.
+        G: (g, n) rows, finite: an array, or a sparse matrix of scipy.
         h: (g,) right-hand sides, finite.
 
     Raises:
@@ -125,7 +126,7 @@ class HalfSpaces(_Intersecting):
     h: Any
 
     def __post_init__(self) -> None:
-        G = as_float64(self.G, "HalfSpaces G", shape=(None, None))
+        G = checked_rows(self.G, "HalfSpaces G")
         object.__setattr__(self, "G", G)
         object.__setattr__(self, "h", as_float64(self.h, "HalfSpaces h", shape=(G.shape[0],)))
 
@@ -150,7 +151,7 @@ class Intersection(_Intersecting):
         return Polyhedron(
             np.max([part.low for part in parts], axis=0),
             np.min([part.high for part in parts], axis=0),
-            np.concatenate([part.G for part in parts]),
+            stacked(*(part.G for part in parts)),
             np.concatenate([part.h for part in parts]),
         )
 

@@ -1,61 +1,228 @@
-"""Finding the layers ReLU(A x + b) in a chain of stages."""
+"""Finding the layers activation(A x + b) in the graph of stages."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fiberscope.network.affine import AffineMap, composed
+import numpy as np
+
+from fiberscope.network.activations import Activation, Maximum, Pointwise
+from fiberscope.network.affine import AffineMap
+from fiberscope.network.combination import Sum, composed, is_exact, written_out
+from fiberscope.network.layer import Layer
+from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.network.stage import Stage, StageKind
+from fiberscope.network.rows import suited
+from fiberscope.network.stage import INPUT, Stage
+from fiberscope.network.structured import Rearrangement
 
 
 @dataclass(frozen=True, eq=False)
-class Layer:
-    """One ReLU layer and where it lies in the chain.
+class PlacedLayer:
+    """One layer and where it lies in the graph.
 
     Attributes:
-        relu_layer: the layer, its affine maps composed into one.
+        layer: the layer, its affine maps composed into one.
         name: the names of its affine maps.
-        start: the number of its first stage; what that stage receives is what the layer receives.
+        source: the number of the stage whose output it receives; -1 for the network's input.
+        stage: the number of its activation.
+        nonnegative: whether what it receives is never negative.
+        note: what a reader of verdicts about it must know; may be empty.
     """
 
-    relu_layer: ReLULayer
+    layer: Layer
     name: str
-    start: int
+    source: int
+    stage: int
+    nonnegative: bool
+    note: str
 
 
-def layers_of(stages: tuple[Stage, ...]) -> tuple[Layer, ...]:
-    """Every run of affine maps that ends in a ReLU, in order.
+class Graph:
+    """The stages with their sources resolved, and questions about the paths between them.
 
-    A ReLU without an affine map before it (the first stage, or behind another ReLU) is no layer of its own.
+    Args:
+        stages: the stages in an order in which each comes after its sources.
+        input_shape: the shape of the network's input.
     """
-    layers: list[Layer] = []
-    run: list[tuple[str, AffineMap]] = []
-    for number, stage in enumerate(stages):
-        if stage.affine is not None:
-            run.append((stage.name, stage.affine))
+
+    def __init__(self, stages: Sequence[Stage], input_shape: tuple[int, ...]) -> None:
+        self.stages = stages
+        self.input_shape = input_shape
+        self.sources = tuple(
+            (number - 1,) if stage.sources is None else stage.sources for number, stage in enumerate(stages)
+        )
+
+    def shape(self, number: int) -> tuple[int, ...]:
+        """The shape of what a stage, or -1 for the input, gives."""
+        return self.input_shape if number == INPUT else self.stages[number].shape
+
+    def is_affine(self, number: int) -> bool:
+        """Whether this is an affine stage."""
+        return number != INPUT and self.stages[number].activation is None
+
+    def ends(self, number: int) -> set[int]:
+        """The activations, or the input, that a stage's sources are affine functions of."""
+        found: set[int] = set()
+        waiting, seen = list(self.sources[number]), set[int]()
+        while waiting:
+            source = waiting.pop()
+            if source in seen:
+                continue
+            seen.add(source)
+            if self.is_affine(source):
+                waiting.extend(self.sources[source])
+            else:
+                found.add(source)
+        return found
+
+    def affine_between(self, number: int, source: int) -> AffineMap | None:
+        """What a stage receives, as an affine function of ``source``; None for the identity.
+
+        All paths back from the stage must end there.
+        """
+        first, *others = [self._affine_of(before, source) for before in self.sources[number]]
+        assert not others, "an activation has one source"
+        return first
+
+    def _affine_of(self, number: int, source: int) -> AffineMap | None:
+        if number == source:
+            return None
+        parts: list[AffineMap] = []
+        for before, affine in zip(self.sources[number], self.stages[number].maps, strict=True):
+            earlier = self._affine_of(before, source)
+            parts.append(affine if earlier is None else composed(earlier, affine))
+        return parts[0] if len(parts) == 1 else Sum(tuple(parts))
+
+    def names_between(self, number: int, source: int) -> tuple[str, ...]:
+        """The names of the affine stages on the paths from ``source`` to a stage, in order."""
+        seen: set[int] = set()
+        waiting = list(self.sources[number])
+        while waiting:
+            stage = waiting.pop()
+            if stage not in seen and stage > source and self.is_affine(stage):
+                seen.add(stage)
+                waiting.extend(self.sources[stage])
+        return tuple(self.stages[stage].name for stage in sorted(seen))
+
+    def common_ancestor(self, numbers: set[int]) -> int:
+        """The last activation, or the input, that every path from the input to each of these stages goes through."""
+        before: dict[int, set[int]] = {INPUT: {INPUT}}
+        for number in range(max(numbers) + 1):
+            through = set.intersection(*(before[source] for source in self.sources[number]))
+            before[number] = through | {number}
+        shared = set.intersection(*(before[number] for number in numbers))
+        return max(number for number in shared if not self.is_affine(number))
+
+    def between(self, ancestor: int, number: int) -> tuple[int, ...]:
+        """The stages on the paths from an ancestor to a stage, both left out, in order."""
+        needed, waiting = set[int](), list(self.sources[number])
+        while waiting:
+            stage = waiting.pop()
+            if stage not in needed and stage > ancestor:
+                needed.add(stage)
+                waiting.extend(self.sources[stage])
+        return tuple(sorted(needed))
+
+    def is_nonnegative(self, number: int) -> bool:
+        """Whether what a stage gives is never negative, as far as its activations tell."""
+        if number == INPUT:
+            return False
+        activation = self.stages[number].activation
+        if isinstance(activation, Pointwise):
+            return activation.is_nonnegative
+        if isinstance(activation, Maximum):
+            return self._moves_nonnegative(self.sources[number][0])
+        return False
+
+    def _moves_nonnegative(self, number: int) -> bool:
+        """Whether an activation's source gives nothing negative: it is such an activation, or only moves its values."""
+        if not self.is_affine(number):
+            return self.is_nonnegative(number)
+        moves = all(isinstance(a, Rearrangement) and not bool((a.bias < 0).any()) for a in self.stages[number].maps)
+        return moves and all(self._moves_nonnegative(source) for source in self.sources[number])
+
+
+def layers_of(graph: Graph) -> tuple[tuple[PlacedLayer, ...], tuple[str, ...]]:
+    """Every pointwise activation behind an affine map, in order; and notes on those that cannot be judged.
+
+    An activation without an affine map before it (the first stage, or behind another activation) is no layer.
+    """
+    layers: list[PlacedLayer] = []
+    notes: list[str] = []
+    for number, stage in enumerate(graph.stages):
+        if not isinstance(stage.activation, Pointwise) or not graph.is_affine(graph.sources[number][0]):
             continue
-        if run and stage.kind is StageKind.RELU:
-            layers.append(_layer(run, number - len(run)))
-        run = []
-    return tuple(layers)
+        found = _layer(graph, number, stage.activation)
+        if isinstance(found, str):
+            notes.append(found)
+        else:
+            layers.append(found)
+            if found.note:
+                notes.append(found.note)
+    return tuple(layers), tuple(notes)
 
 
-def _layer(run: list[tuple[str, AffineMap]], start: int) -> Layer:
-    affine = run[0][1]
-    for _, following in run[1:]:
-        affine = composed(affine, following)
-    return Layer(ReLULayer(affine.rows(), affine.bias), " + ".join(name for name, _ in run), start)
+def _layer(graph: Graph, number: int, activation: Pointwise) -> PlacedLayer | str:
+    ends = graph.ends(number)
+    source = next(iter(ends)) if len(ends) == 1 else graph.common_ancestor(ends)
+    name = " + ".join(graph.names_between(number, source))
+    injective = activation.injective()
+    if injective is None:
+        return (
+            f"layer {name!r} is not judged: its {activation.kind} is neither a ReLU nor strictly monotone, so that the "
+            "inputs with the same output need not be a polyhedron"
+        )
+    mask = injective.cpu().numpy()
+    mask.setflags(write=False)
+    if len(ends) > 1:
+        return _region_layer(graph, number, source, name, mask)
+    affine = graph.affine_between(number, source)
+    assert affine is not None, "the stage before the activation is affine"
+
+    def write_out() -> tuple[object, np.ndarray]:
+        rows, bias = written_out(affine)
+        return suited(rows), bias
+
+    layer = ReLULayer.of_map(write_out, graph.shape(source), activation.inputs, mask)  # type: ignore[arg-type]
+    note = "" if is_exact(affine) else _rounds(name)
+    return PlacedLayer(layer, name, source, number, graph.is_nonnegative(source), note)
 
 
-def composition_notes(stages: tuple[Stage, ...]) -> tuple[str, ...]:
-    """A note for every ReLU layer that had to be composed from several affine maps."""
-    return tuple(
-        f"layer {layer.name!r}: affine maps without a ReLU between them are composed into one; "
-        "the composition rounds to float64, and verdicts are about the rounded numbers"
-        for layer in layers_of(stages)
-        if stages[layer.start + 1].affine is not None
+def _rounds(name: str) -> str:
+    return (
+        f"layer {name!r}: its affine maps are composed into one; the composition rounds to float64, and verdicts are "
+        "about the rounded numbers"
     )
 
 
-__all__ = ["Layer", "composition_notes", "layers_of"]
+def _region_layer(graph: Graph, number: int, source: int, name: str, injective: np.ndarray) -> PlacedLayer | str:
+    inner = graph.between(source, number)
+    activations = [graph.stages[i].activation for i in inner]
+    smooth = [a.kind for a in activations if a is not None and not _is_linear_around_samples(a)]
+    if smooth:
+        return (
+            f"layer {name!r} is not judged: branches meet in it, and between them and their common ancestor there is "
+            f"{smooth[0]}, which is not linear around a sample"
+        )
+    layer = RegionLayer(graph.stages, graph.sources, inner, source, number, graph.shape(source), injective)
+    note = (
+        f"layer {name!r} is fed by several branches; it is judged as a map of {graph_name(graph, source)}, their "
+        "nearest common ancestor, within the linear region of the sample: inputs outside that region may have the same "
+        "output as well"
+    )
+    return PlacedLayer(layer, name, source, number, graph.is_nonnegative(source), note)
+
+
+def _is_linear_around_samples(activation: Activation) -> bool:
+    """Whether an activation is linear on both sides of zero, coordinate by coordinate."""
+    return isinstance(activation, Pointwise) and activation.negative_slopes() is not None
+
+
+def graph_name(graph: Graph, number: int) -> str:
+    """What a stage's output is called in messages."""
+    return "the input" if number == INPUT else f"the output of {graph.stages[number].name!r}"
+
+
+__all__ = ["Graph", "PlacedLayer", "graph_name", "layers_of"]

@@ -1,4 +1,4 @@
-"""Networks: chains of affine maps and activations, evaluated in float64."""
+"""Networks: directed acyclic graphs of affine maps and activations, evaluated in float64."""
 
 from __future__ import annotations
 
@@ -6,50 +6,72 @@ import hashlib
 import json
 import math
 import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import torch
 from jaxtyping import Float64
+from torch import Tensor
 
 from fiberscope.errors import InputError, ModelError
+from fiberscope.network.agreement import Agreement
 from fiberscope.network.arrays import FloatArray, as_float64
-from fiberscope.network.layers import Layer, layers_of
-from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.network.stage import Stage
+from fiberscope.network.layer import Layer
+from fiberscope.network.layers import Graph, PlacedLayer, graph_name, layers_of
+from fiberscope.network.parts import parts_of
+from fiberscope.network.stage import INPUT, Stage
+
+BATCH_NUMBERS = 2**25
+"""Numbers that the widest stage may give at a time: more samples are evaluated in several batches."""
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A chain of stages ``x -> stage_k(... stage_1(x))``.
+    """A graph of stages, each a function of earlier ones; the last gives the output.
 
     Args:
-        stages: at least one; the outputs of each are the inputs of the next.
+        stages: at least one, each after its sources.
         input_shape: the shape of one sample as the model takes it; stages see it flattened in C order.
         notes: what a reader of results must know about the conversion: a head left off, numbers that were folded.
+        agreement: how well it agrees with the model that it was read from; None where it was not read from one.
 
     Raises:
-        ModelError: the sizes do not chain.
+        ModelError: a stage takes what is not there, or the sizes do not fit.
     """
 
     stages: tuple[Stage, ...]
     input_shape: tuple[int, ...]
     notes: tuple[str, ...] = ()
-    _layers: tuple[Layer, ...] = field(init=False, repr=False)
+    agreement: Agreement | None = None
+    _graph: Graph = field(init=False, repr=False)
+    _layers: tuple[PlacedLayer, ...] = field(init=False, repr=False)
+    _layer_notes: tuple[str, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.stages:
-            raise ModelError("a network needs at least one stage; the model has no affine map and no ReLU")
-        size, before = math.prod(self.input_shape), f"the input of shape {self.input_shape}"
-        for stage in self.stages:
-            if stage.inputs != size:
-                raise ModelError(f"stage {stage.name!r} expects {stage.inputs} inputs, but {before} has {size} numbers")
-            size, before = stage.outputs, f"the output of stage {stage.name!r}"
-        object.__setattr__(self, "_layers", layers_of(self.stages))
+            raise ModelError("a network needs at least one stage; the model has no affine map and no activation")
+        graph = Graph(self.stages, self.input_shape)
+        for number, stage in enumerate(self.stages):
+            for source, size in zip(graph.sources[number], stage.input_sizes, strict=True):
+                if not INPUT <= source < number:
+                    raise ModelError(f"stage {stage.name!r} takes the output of stage {source}, which is not before it")
+                have = math.prod(graph.shape(source))
+                if size != have:
+                    before = f"the input of shape {self.input_shape}" if source == INPUT else graph_name(graph, source)
+                    numbers = "number" if have == 1 else "numbers"
+                    raise ModelError(f"stage {stage.name!r} expects {size} inputs, but {before} has {have} {numbers}")
+        object.__setattr__(self, "_graph", graph)
+        layers, notes = layers_of(graph)
+        object.__setattr__(self, "_layers", layers)
+        object.__setattr__(self, "_layer_notes", notes)
 
     @property
     def inputs(self) -> int:
         """The number of input coordinates."""
-        return self.stages[0].inputs
+        return math.prod(self.input_shape)
 
     @property
     def outputs(self) -> int:
@@ -57,18 +79,51 @@ class Network:
         return self.stages[-1].outputs
 
     @property
-    def relu_layers(self) -> tuple[ReLULayer, ...]:
-        """The layers ``ReLU(A x + b)`` in order; affine maps that follow each other directly are composed into one."""
-        return tuple(layer.relu_layer for layer in self._layers)
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of one sample's output."""
+        return self.stages[-1].shape
+
+    @property
+    def parameters(self) -> int:
+        """The number of stored numbers."""
+        return sum(stage.parameters for stage in self.stages)
+
+    @property
+    def relu_layers(self) -> tuple[Layer, ...]:
+        """The layers ``ReLU(A x + b)`` in order; affine maps that follow each other directly are composed into one.
+
+        Strictly monotone activations count as well. Where branches with ReLUs of their own meet, the layer is one
+        around each sample; see ``fiberscope.network.region_layer``.
+        """
+        return tuple(placed.layer for placed in self._layers)
+
+    @property
+    def placed_layers(self) -> tuple[PlacedLayer, ...]:
+        """The layers together with where they lie in the graph."""
+        return self._layers
 
     @property
     def layer_names(self) -> tuple[str, ...]:
-        """The name of each ReLU layer: that of its affine maps in the model."""
-        return tuple(layer.name for layer in self._layers)
+        """The name of each layer: that of its affine maps in the model."""
+        return tuple(placed.name for placed in self._layers)
 
-    def __call__(self, X: Any) -> Float64[FloatArray, "N m"]:
-        """Evaluate in float64: X (N, *input_shape) -> (N, outputs)."""
-        return self._run(X, len(self.stages))
+    @property
+    def all_notes(self) -> tuple[str, ...]:
+        """What a reader of results must know: about the conversion, and about the layers."""
+        return (*self.notes, *self._layer_notes)
+
+    def sources(self, number: int) -> tuple[int, ...]:
+        """The numbers of the stages whose outputs a stage takes; -1 is the network's input."""
+        return self._graph.sources[number]
+
+    def shape(self, number: int) -> tuple[int, ...]:
+        """The shape of what a stage, or -1 for the network's input, gives for one sample."""
+        return self._graph.shape(number)
+
+    def __call__(self, X: Any) -> Float64[FloatArray, "N ..."]:
+        """Evaluate in float64: X (N, *input_shape) -> (N, *output_shape)."""
+        values = self._evaluated(self.flat(X), len(self.stages) - 1)
+        return values.reshape(values.shape[0], *self.output_shape)
 
     def layer_input(self, i: int, X: Any) -> Float64[FloatArray, "N n"]:
         """What ReLU layer i receives for the inputs X, in float64 and flat.
@@ -78,7 +133,7 @@ class Network:
             X: the network's inputs, (N, *input_shape).
 
         Returns:
-            The layer's inputs, (N, n_i). Layer 0 receives X itself if no stage comes before it.
+            The layer's inputs, (N, n_i). Layer 0 receives X itself if no activation comes before it.
 
         Raises:
             InputError: there is no such layer, or X does not fit.
@@ -86,41 +141,77 @@ class Network:
         count = len(self._layers)
         if not -count <= i < count:
             raise InputError("layer", expected=f"a number from 0 to {count - 1}", got=str(i))
-        return self._run(X, self._layers[i].start)
+        return self._evaluated(self.flat(X), self._layers[i].source)
 
-    def _run(self, X: Any, stop: int) -> Float64[FloatArray, "N n"]:
-        values = self._flat(X)
-        for stage in self.stages[:stop]:
-            values = stage.apply(values)
-        return values
+    def stage_outputs(self, X: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """What every stage gives for flat inputs X (N, n), in the device and precision of X.
 
-    def _flat(self, X: Any) -> Float64[FloatArray, "N n"]:
-        """Check and flatten the inputs; a network with flat inputs takes samples of any shape, in C order."""
+        Yields:
+            The number of a stage and its outputs (N, m).
+        """
+        yield from self._run(X, range(len(self.stages)), keep=())
+
+    def _evaluated(self, X: Float64[FloatArray, "N n"], last: int) -> Float64[FloatArray, "N m"]:
+        """The output of one stage, computed in batches that fit into memory."""
+        if last == INPUT:
+            return X
+        needed = (*self._graph.between(INPUT, last), last)
+        widest = max(self.stages[number].outputs for number in needed)
+        size = max(1, BATCH_NUMBERS // max(widest, self.inputs))
+        batches: list[FloatArray] = []
+        for start in range(0, X.shape[0], size):
+            batch = torch.tensor(X[start : start + size])
+            *_, (_, values) = self._run(batch, needed, keep=(last,))
+            batches.append(values.numpy())
+        return batches[0] if len(batches) == 1 else np.concatenate(batches)
+
+    def _run(self, X: Tensor, needed: Sequence[int], keep: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        """Evaluate stages in order; what no later one takes is let go."""
+        users = Counter(source for number in needed for source in self._graph.sources[number])
+        users.update(keep)
+        values = {INPUT: X}
+        for number in needed:
+            sources = self._graph.sources[number]
+            values[number] = self.stages[number].apply(*(values[source] for source in sources))
+            yield number, values[number]
+            users.subtract(sources)
+            for source in {*sources, number}:
+                if users[source] <= 0:
+                    values.pop(source, None)
+
+    def flat(self, X: Any) -> Float64[FloatArray, "N n"]:
+        """Check and flatten the inputs; a network with flat inputs takes samples of any shape, in C order.
+
+        Raises:
+            InputError: another shape, no samples, NaN or infinite numbers.
+        """
         values = as_float64(X, "x")
         flat_samples = len(self.input_shape) == 1 and values.ndim > 1 and math.prod(values.shape[1:]) == self.inputs
-        if values.shape[1:] != self.input_shape and not flat_samples:
+        if values.ndim == 0 or (values.shape[1:] != self.input_shape and not flat_samples):
             shape = ", ".join(["N", *map(str, self.input_shape)])
             hint = "add a batch axis in front: x[None]" if values.shape == self.input_shape else ""
             raise InputError("x", expected=f"shape ({shape})", got=f"shape {values.shape}", hint=hint)
         return values.reshape(values.shape[0], self.inputs)
 
     def structure(self) -> dict[str, Any]:
-        """The network without its numbers, as plain JSON data: input shape, and each stage's name, kind and sizes."""
-        return {
-            "input_shape": list(self.input_shape),
-            "stages": [
-                {"name": stage.name, "kind": str(stage.kind), "inputs": stage.inputs, "outputs": stage.outputs}
-                for stage in self.stages
-            ],
-        }
+        """The network without its numbers, as plain JSON data: input shape, and what each stage is made of."""
+        stages = [
+            {
+                "name": stage.name,
+                "sources": list(self._graph.sources[number]),
+                "shape": list(stage.shape),
+                "parts": parts_of(stage)[0],
+            }
+            for number, stage in enumerate(self.stages)
+        ]
+        return {"input_shape": list(self.input_shape), "stages": stages}
 
     def digest(self) -> str:
-        """The SHA-256 of the structure and all weights, in hexadecimal: equal for equal networks on every machine."""
+        """The SHA-256 of the structure and all numbers, in hexadecimal: equal for equal networks on every machine."""
         total = hashlib.sha256(json.dumps(self.structure(), sort_keys=True).encode())
         for stage in self.stages:
-            if stage.affine is not None:
-                for array in (stage.affine.rows(), stage.affine.bias):
-                    total.update(array.astype("<f8").tobytes())
+            for array in parts_of(stage)[1].values():
+                total.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<")).tobytes())
         return total.hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> None:

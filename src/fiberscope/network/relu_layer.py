@@ -1,55 +1,127 @@
-"""One dense ReLU layer y = ReLU(A x + b)."""
+"""One layer y = ReLU(A x + b), with A dense or sparse."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from fiberscope.errors import InputError
-from fiberscope.network.arrays import FloatArray, as_float64
+from fiberscope.network.arrays import BoolArray, FloatArray, as_float64
+from fiberscope.network.rows import Rows, checked_rows
 
 
 class ReLULayer:
     """The layer ``y = ReLU(A x + b)``.
 
     Args:
-        weight: A, shape (m, n), finite; every entry is taken as the exact number that it stores.
+        weight: A, shape (m, n), finite: an array, or a sparse matrix of scipy; every entry is taken as the exact number
+            that it stores.
         bias: b, shape (m,); None for zeros.
+        injective: (m,) neurons whose activation is strictly monotone instead of a ReLU (a leaky ReLU, tanh, ...): they
+            tell all inputs apart, so that their rows are equalities whatever their sign; None for none.
+        definitions: how many rows at the beginning are no neurons but define coordinates of the input by others (see
+            ``fiberscope.network.region_layer``); these must be injective.
 
     Raises:
         InputError: wrong shapes, empty, NaN or infinite entries.
     """
 
-    __slots__ = ("bias", "weight")
+    __slots__ = ("_bias", "_input_shape", "_source", "_weight", "definitions", "injective", "outputs")
 
-    weight: FloatArray
-    bias: FloatArray
+    def __init__(self, weight: Any, bias: Any = None, injective: Any = None, definitions: int = 0) -> None:
+        self._weight: Rows | None = checked_rows(weight, "weight")
+        self.outputs: int = self._weight.shape[0]
+        self._bias = as_float64(np.zeros(self.outputs) if bias is None else bias, "bias", shape=(self.outputs,))
+        self._input_shape: tuple[int, ...] = (self._weight.shape[1],)
+        self._source: Callable[[], tuple[Rows, FloatArray]] | None = None
+        self.injective: BoolArray = _checked_mask(injective, self.outputs)
+        self.definitions: int = definitions
+        if not 0 <= definitions <= self.outputs or not self.injective[:definitions].all():
+            raise InputError("definitions", expected="a number of injective rows", got=str(definitions))
 
-    def __init__(self, weight: Any, bias: Any = None) -> None:
-        self.weight = as_float64(weight, "weight", shape=(None, None))
-        m = self.weight.shape[0]
-        self.bias = as_float64(np.zeros(m) if bias is None else bias, "bias", shape=(m,))
+    @classmethod
+    def of_map(
+        cls,
+        write_out: Callable[[], tuple[Rows, FloatArray]],
+        input_shape: tuple[int, ...],
+        outputs: int,
+        injective: BoolArray,
+    ) -> ReLULayer:
+        """A layer whose numbers are written out when they are first asked for, and then kept.
+
+        Args:
+            write_out: gives A and b.
+            input_shape: the shape in which the model passes the layer's input; n is its product.
+            outputs: the number m of neurons.
+            injective: (m,) as above.
+        """
+        layer = object.__new__(cls)
+        layer._weight, layer.definitions = None, 0
+        layer._source, layer._input_shape, layer.outputs, layer.injective = write_out, input_shape, outputs, injective
+        return layer
+
+    def _write_out(self) -> None:
+        assert self._source is not None, "a layer has its numbers or knows where to get them"
+        weight, bias = self._source()
+        self._bias = as_float64(bias, "bias", shape=(self.outputs,))
+        self._weight = weight
+
+    @property
+    def weight(self) -> Rows:
+        """A, shape (m, n): an array, or compressed sparse rows."""
+        if self._weight is None:
+            self._write_out()
+        assert self._weight is not None
+        return self._weight
+
+    @property
+    def bias(self) -> FloatArray:
+        """The constant part b, shape (m,)."""
+        if self._weight is None:
+            self._write_out()
+        return self._bias
 
     @property
     def inputs(self) -> int:
         """The number n of input coordinates."""
-        return self.weight.shape[1]
+        return prod(self._input_shape)
 
     @property
-    def outputs(self) -> int:
-        """The number m of neurons."""
-        return self.weight.shape[0]
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape in which the model passes the layer's input, without the sample axis; (n,) for a layer alone."""
+        return self._input_shape
 
     def __call__(self, X: Any) -> FloatArray:
-        """Evaluate in float64: X (n,) or (N, n) -> (m,) or (N, m)."""
+        """Evaluate in float64: X (n,) or (N, n) -> (m,) or (N, m).
+
+        Raises:
+            InputError: another shape, or a layer whose activation is not a ReLU everywhere.
+        """
+        if self.injective.any():
+            raise InputError(
+                "layer", expected="a layer of ReLUs", got="other activations", hint="evaluate the network instead"
+            )
         inputs = as_float64(X, "x")
-        if inputs.shape[-1] != self.inputs or inputs.ndim > 2:
+        if inputs.shape in ((self.inputs,), self.input_shape):
+            return np.maximum(self.weight @ inputs.reshape(self.inputs) + self.bias, 0.0)
+        if inputs.shape[1:] not in ((self.inputs,), self.input_shape):
             raise InputError("x", expected=f"shape ({self.inputs},) or (N, {self.inputs})", got=f"shape {inputs.shape}")
-        return np.maximum(inputs @ self.weight.T + self.bias, 0.0)
+        flat = inputs.reshape(inputs.shape[0], self.inputs)
+        return np.maximum((self.weight @ flat.T).T + self.bias, 0.0)
 
     def __repr__(self) -> str:
         return f"ReLULayer({self.inputs} -> {self.outputs})"
+
+
+def _checked_mask(injective: Any, outputs: int) -> BoolArray:
+    mask = np.zeros(outputs, dtype=np.bool_) if injective is None else np.array(injective)
+    if mask.shape != (outputs,) or mask.dtype != np.bool_:
+        raise InputError("injective", expected=f"{outputs} truth values", got=f"{mask.dtype} of shape {mask.shape}")
+    mask.setflags(write=False)
+    return mask
 
 
 __all__ = ["ReLULayer"]

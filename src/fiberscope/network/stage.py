@@ -3,72 +3,98 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import assert_never
+from math import prod
 
-import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float
+from torch import Tensor
 
 from fiberscope.errors import ModelError
+from fiberscope.network.activations import Activation, relu
 from fiberscope.network.affine import AffineMap
-from fiberscope.network.arrays import FloatArray
 
+INPUT = -1
+"""The number that stands for the network's input among the sources of a stage."""
 
-class StageKind(StrEnum):
-    """What a stage computes."""
-
-    AFFINE = "affine"
-    """An affine map ``A x + b``."""
-    RELU = "relu"
-    """``max(x, 0)``, coordinate by coordinate."""
+AFFINE = "affine"
+"""The kind of a stage that is no activation."""
 
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """One step of a network, on flat vectors.
+    """One step of a network on flat vectors: ``sum_i A_i x_i + b`` of its sources, or an activation of its one source.
 
     Args:
         name: what the model calls it.
-        kind: affine or relu.
-        inputs: the number of input coordinates.
-        outputs: the number of output coordinates.
-        affine: the map of an affine stage; None for an activation.
+        maps: the affine maps, one per source; empty for an activation.
+        activation: the activation; None for an affine stage.
+        sources: the numbers of the stages whose outputs it takes, -1 for the network's input; None for the stage
+            before it.
+        shape: the shape of its output in the model, without the sample axis; flat if not given.
+        origin: the name of the same values in the model that the network was read from; may be empty.
 
     Raises:
-        ModelError: sizes or kind do not agree with the map.
+        ModelError: the parts do not fit each other.
     """
 
     name: str
-    kind: StageKind
-    inputs: int
-    outputs: int
-    affine: AffineMap | None = None
+    maps: tuple[AffineMap, ...] = ()
+    activation: Activation | None = None
+    sources: tuple[int, ...] | None = None
+    shape: tuple[int, ...] = ()
+    origin: str = ""
 
     def __post_init__(self) -> None:
-        sizes = (self.inputs, self.inputs) if self.affine is None else (self.affine.inputs, self.affine.outputs)
-        if (self.affine is None) != (self.kind is StageKind.RELU) or sizes != (self.inputs, self.outputs):
-            raise ModelError(f"stage {self.name!r}: the map does not fit {self.kind} {self.inputs} -> {self.outputs}")
+        count = 1 if self.sources is None else len(self.sources)
+        fits = (
+            bool(self.maps) != (self.activation is not None)
+            and count == (len(self.maps) or 1)
+            and len({affine.outputs for affine in self.maps}) <= 1
+        )
+        if not fits or (self.shape and prod(self.shape) != self.outputs):
+            raise ModelError(f"stage {self.name!r}: its maps, sources and shape do not fit each other")
+        if not self.shape:
+            object.__setattr__(self, "shape", (self.outputs,))
 
-    def apply(self, X: Float64[FloatArray, "N n"]) -> Float64[FloatArray, "N m"]:
-        """Evaluate in float64: X (N, inputs) -> (N, outputs)."""
-        match self.kind:
-            case StageKind.AFFINE:
-                assert self.affine is not None, "checked when the stage was made"
-                return self.affine.apply(X)
-            case StageKind.RELU:
-                return np.maximum(X, 0.0)
-            case _:
-                assert_never(self.kind)
+    @property
+    def kind(self) -> str:
+        """``affine``, or the name of the activation."""
+        return AFFINE if self.activation is None else self.activation.kind
+
+    @property
+    def input_sizes(self) -> tuple[int, ...]:
+        """The number of coordinates that each source must have."""
+        if self.activation is not None:
+            return (self.activation.inputs,)
+        return tuple(affine.inputs for affine in self.maps)
+
+    @property
+    def outputs(self) -> int:
+        """The number of output coordinates."""
+        return self.maps[0].outputs if self.activation is None else self.activation.outputs
+
+    @property
+    def parameters(self) -> int:
+        """The number of stored numbers."""
+        return sum(affine.parameters for affine in self.maps)
+
+    def apply(self, *inputs: Float[Tensor, "N _"]) -> Float[Tensor, "N m"]:
+        """Evaluate on what each source gives, (N, n_i) -> (N, m)."""
+        if self.activation is not None:
+            return self.activation.apply(*inputs)
+        out = self.maps[0].apply(inputs[0])
+        for affine, values in zip(self.maps[1:], inputs[1:], strict=True):
+            out = out + affine.apply(values)
+        return out
 
 
 def affine_stage(name: str, affine: AffineMap) -> Stage:
-    """The stage of an affine map."""
-    return Stage(name, StageKind.AFFINE, affine.inputs, affine.outputs, affine)
+    """The stage of an affine map of the stage before it."""
+    return Stage(name, (affine,))
 
 
 def relu_stage(name: str, size: int) -> Stage:
-    """The stage of a ReLU on ``size`` coordinates."""
-    return Stage(name, StageKind.RELU, size, size)
+    """The stage of a ReLU on ``size`` coordinates, behind the stage before it."""
+    return Stage(name, activation=relu(size))
 
 
-__all__ = ["Stage", "StageKind", "affine_stage", "relu_stage"]
+__all__ = ["AFFINE", "INPUT", "Stage", "affine_stage", "relu_stage"]

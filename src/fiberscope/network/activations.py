@@ -1,0 +1,224 @@
+"""Activations: what happens between affine maps, and what each means for the preimage of its output.
+
+A ReLU tells an input apart from others only where it is positive. A strictly monotone activation tells all of them
+apart: every row of the mixed system is an equality. Maximum pooling is piecewise linear and mixes coordinates.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, assert_never
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from fiberscope.errors import InputError
+from fiberscope.network.arrays import as_tensor
+from fiberscope.network.structured import as_index
+
+
+class PointwiseKind(StrEnum):
+    """What a pointwise activation computes."""
+
+    RELU = "relu"
+    """``max(x, 0)``."""
+    LEAKY_RELU = "leaky_relu"
+    """``x`` for x > 0 and ``slope * x`` else, with one slope per coordinate: leaky and parametric ReLU."""
+    ELU = "elu"
+    """``x`` for x > 0 and ``alpha (exp(x / beta) - 1)`` else; CELU and SELU are of this form, up to a factor."""
+    SOFTPLUS = "softplus"
+    """``log(1 + exp(beta x)) / beta``."""
+    TANH = "tanh"
+    """The hyperbolic tangent."""
+    SIGMOID = "sigmoid"
+    """``1 / (1 + exp(-x))``."""
+    CLIP = "clip"
+    """``min(max(x, alpha), beta)``; ReLU6 is of this form."""
+
+
+class Activation(ABC):
+    """A map of flat vectors that is not affine."""
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """The name of the activation in files and tables."""
+
+    @property
+    @abstractmethod
+    def inputs(self) -> int:
+        """The number of input coordinates."""
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """The number of output coordinates."""
+
+    @abstractmethod
+    def apply(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
+        """Evaluate for each row x of X: (N, n) -> (N, m)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pointwise(Activation):
+    """An activation that acts on every coordinate alone.
+
+    Args:
+        function: which one.
+        size: the number of coordinates.
+        alpha: the scale of the negative part of an ELU; the lower bound of a clip.
+        beta: the width of the negative part of an ELU, the sharpness of a softplus; the upper bound of a clip.
+        slope: (size,) slopes for negative inputs, for LEAKY_RELU.
+
+    Raises:
+        InputError: slopes that do not fit, or parameters that are no activation.
+    """
+
+    function: PointwiseKind
+    size: int
+    alpha: float = 1.0
+    beta: float = 1.0
+    slope: Any = None
+
+    def __post_init__(self) -> None:
+        if (self.slope is not None) != (self.function is PointwiseKind.LEAKY_RELU):
+            raise InputError("slope", expected="slopes for a leaky ReLU, and only there", got=str(self.function))
+        if self.slope is not None:
+            object.__setattr__(self, "slope", as_tensor(self.slope, "slope", shape=(self.size,)))
+        scaled = self.function in (PointwiseKind.ELU, PointwiseKind.SOFTPLUS)
+        if (scaled and not self.beta > 0) or (self.function is PointwiseKind.CLIP and not self.alpha <= self.beta):
+            raise InputError(
+                str(self.function), expected="beta > 0, or bounds in order", got=f"{self.alpha, self.beta}"
+            )
+
+    @property
+    def kind(self) -> str:
+        """The name of the activation in files and tables."""
+        return str(self.function)
+
+    @property
+    def inputs(self) -> int:
+        """The number of coordinates."""
+        return self.size
+
+    @property
+    def outputs(self) -> int:
+        """As many as inputs."""
+        return self.size
+
+    def apply(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
+        """Evaluate for each row x of X: (N, n) -> (N, n)."""
+        match self.function:
+            case PointwiseKind.RELU:
+                return X.clamp(min=0.0)
+            case PointwiseKind.LEAKY_RELU:
+                return torch.where(X > 0, X, X * self.slope.to(X))
+            case PointwiseKind.ELU:
+                return torch.where(X > 0, X, self.alpha * torch.expm1(X.clamp(max=0.0) / self.beta))
+            case PointwiseKind.SOFTPLUS:
+                return torch.logaddexp(X * self.beta, torch.zeros_like(X)) / self.beta
+            case PointwiseKind.TANH:
+                return torch.tanh(X)
+            case PointwiseKind.SIGMOID:
+                return torch.sigmoid(X)
+            case PointwiseKind.CLIP:
+                return X.clamp(self.alpha, self.beta)
+            case _:
+                assert_never(self.function)
+
+    def injective(self) -> Bool[Tensor, " n"] | None:
+        """Where equal outputs mean equal inputs, coordinate by coordinate; elsewhere it is a ReLU.
+
+        None where neither holds: a negative slope gives one output to two inputs, and a clip cuts off on both sides.
+        """
+        match self.function:
+            case PointwiseKind.RELU:
+                return torch.zeros(self.size, dtype=torch.bool)
+            case PointwiseKind.LEAKY_RELU:
+                return None if bool((self.slope < 0).any()) else self.slope > 0
+            case PointwiseKind.ELU:
+                return None if self.alpha < 0 else torch.full((self.size,), self.alpha > 0)
+            case PointwiseKind.SOFTPLUS | PointwiseKind.TANH | PointwiseKind.SIGMOID:
+                return torch.ones(self.size, dtype=torch.bool)
+            case PointwiseKind.CLIP:
+                return None
+            case _:
+                assert_never(self.function)
+
+    def negative_slopes(self) -> Float[Tensor, " n"] | None:
+        """The slopes for negative inputs where the activation is linear there, and x for positive ones; else None."""
+        if self.function is PointwiseKind.RELU:
+            return torch.zeros(self.size, dtype=torch.float64)
+        return self.slope.cpu() if self.function is PointwiseKind.LEAKY_RELU else None
+
+    @property
+    def is_nonnegative(self) -> bool:
+        """Whether no output is negative."""
+        match self.function:
+            case PointwiseKind.RELU | PointwiseKind.SOFTPLUS | PointwiseKind.SIGMOID:
+                return True
+            case PointwiseKind.LEAKY_RELU:
+                return bool((self.slope <= 0).all())
+            case PointwiseKind.ELU:
+                return self.alpha <= 0
+            case PointwiseKind.TANH:
+                return False
+            case PointwiseKind.CLIP:
+                return self.alpha >= 0
+            case _:
+                assert_never(self.function)
+
+
+@dataclass(frozen=True, eq=False)
+class Maximum(Activation):
+    """``y_j = max_t x_{index_{jt}}``: maximum pooling, and the maximum of several tensors.
+
+    Args:
+        index: (m, t) positions in the input, -1 for none; at least one position in every row.
+        size: the number n of input coordinates.
+    """
+
+    index: Any
+    size: int
+
+    def __post_init__(self) -> None:
+        index = as_index(self.index, self.size, axes=2)
+        if not bool((index >= 0).any(dim=1).all()):
+            raise InputError("max pooling", expected="at least one input in every window", got="a window of padding")
+        object.__setattr__(self, "index", index)
+
+    @property
+    def kind(self) -> str:
+        """The name of the activation in files and tables."""
+        return "maximum"
+
+    @property
+    def inputs(self) -> int:
+        """The number n of input coordinates."""
+        return self.size
+
+    @property
+    def outputs(self) -> int:
+        """The number m of output coordinates."""
+        return int(self.index.shape[0])
+
+    def apply(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
+        """Evaluate for each row x of X: (N, n) -> (N, m)."""
+        index = self.index.to(X.device)
+        out: Tensor | None = None
+        for t in range(index.shape[1]):
+            values = torch.where(index[:, t] >= 0, X[:, index[:, t].clamp(min=0)], -torch.inf)
+            out = values if out is None else torch.maximum(out, values)
+        assert out is not None, "an index has at least one column"
+        return out
+
+
+def relu(size: int) -> Pointwise:
+    """``max(x, 0)`` on ``size`` coordinates."""
+    return Pointwise(PointwiseKind.RELU, size)
+
+
+__all__ = ["Activation", "Maximum", "Pointwise", "PointwiseKind", "relu"]

@@ -1,0 +1,51 @@
+"""Exact signs of affine functions at a point."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.rows import Rows, is_sparse
+
+
+def exact_signs(rows: Rows, x: Float64[FloatArray, " n"], offsets: Float64[FloatArray, " q"]) -> Int64[IntArray, " q"]:
+    """The exact signs of ``a_i x + c_i``: float64 where its rounding cannot matter, rational arithmetic elsewhere."""
+    with np.errstate(all="ignore"):
+        value = rows @ x + offsets
+        # Cauchy-Schwarz on the standard bound gamma_n |a| |x|, doubled for the rounding of the bound itself
+        reach = row_norms(rows) * np.linalg.norm(x) + np.abs(offsets)
+        margin = 4.0 * (len(x) + 4) * np.finfo(np.float64).eps * reach + 1e-290
+        certain = np.abs(value) > margin
+    sign = np.where(certain, np.sign(value), 0.0).astype(np.int64)
+    for i in np.flatnonzero(~certain):
+        columns, entries = row_entries(rows, int(i))
+        exact = sum(
+            (Fraction(a) * Fraction(v) for a, v in zip(entries.tolist(), x[columns].tolist(), strict=True) if a and v),
+            Fraction(float(offsets[i])),
+        )
+        sign[i] = (exact > 0) - (exact < 0)
+    return sign
+
+
+def row_norms(rows: Rows) -> Float64[FloatArray, " q"]:
+    """The Euclidean norms of the rows, (q,)."""
+    if isinstance(rows, np.ndarray):
+        return np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    matrix: Any = rows
+    return np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1), dtype=np.float64).ravel())
+
+
+def row_entries(rows: Rows, i: int) -> tuple[IntArray, FloatArray]:
+    """The columns and values of one row; of a dense row, of all columns."""
+    if not is_sparse(rows):
+        return np.arange(rows.shape[1]), np.asarray(rows[i])  # pyright: ignore[reportUnknownArgumentType]
+    matrix: Any = rows
+    span = slice(matrix.indptr[i], matrix.indptr[i + 1])
+    return matrix.indices[span], matrix.data[span]
+
+
+__all__ = ["exact_signs", "row_entries", "row_norms"]
