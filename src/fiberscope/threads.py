@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 
 
-def one_thread() -> AbstractContextManager[object]:
+@contextmanager
+def one_thread() -> Generator[None]:
     """A context in which linear algebra uses one thread, whatever the machine has.
 
     With several, results would depend on their number in the last digits, processes would fight for cores, and matrices
@@ -14,8 +17,16 @@ def one_thread() -> AbstractContextManager[object]:
     import scipy.linalg  # noqa: F401  # pyright: ignore[reportUnusedImport]  # brings the BLAS that is to be limited
     from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
-    limits: AbstractContextManager[object] = threadpool_limits(1)
-    return limits
+    torch = sys.modules.get("torch")  # it has threads of its own, but is not loaded for their sake
+    before = None if torch is None else torch.get_num_threads()
+    with threadpool_limits(1):
+        if torch is not None:
+            torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            if torch is not None:
+                torch.set_num_threads(before)
 
 
 __all__ = ["one_thread"]

@@ -17,7 +17,16 @@ SOURCE = Path(fs.__file__).parent
 CHECKER = SOURCE / "preimage" / "checker"
 ALLOWED = (
     *("__future__", "typing", "collections", "dataclasses", "enum", "math", "fractions", "functools", "itertools"),
-    *("numpy", "scipy.linalg", "flint", "jaxtyping", "fiberscope.errors", "fiberscope.network"),
+    *(
+        "numpy",
+        "scipy.sparse.vstack",
+        "scipy.sparse.hstack",
+        "scipy.sparse.csr_array",
+        "flint",
+        "jaxtyping",
+        "fiberscope.errors",
+        "fiberscope.network",
+    ),
     *("fiberscope.preimage.certificate", "fiberscope.preimage.kind", "fiberscope.preimage.checker"),
 )
 LOADED_BY_CHECKING = tuple(f"fiberscope.preimage.{name}" for name in ("certificate", "kind", "preimage", "checker"))

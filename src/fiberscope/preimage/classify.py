@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 
 from fiberscope.errors import InputError
-from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_float64
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Domain, written_out
-from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.layer import Layer, check_layer, flat_inputs
 from fiberscope.preimage.checker import verify
 from fiberscope.preimage.decide import decide_at_input
 from fiberscope.preimage.preimage import Preimage
@@ -84,12 +84,12 @@ class Classification:
         )
 
 
-def classify(layer: ReLULayer, X: Any, domain: Domain | None = None) -> Classification:
+def classify(layer: Layer, X: Any, domain: Domain | None = None) -> Classification:
     """Decide and prove the preimages of the layer's outputs at many samples.
 
     Args:
         layer: the layer, m neurons and n inputs.
-        X: (N, n) samples.
+        X: (N, n) samples, or (N, *layer.input_shape).
         domain: where inputs lie; None for all of R^n.
 
     Returns:
@@ -98,18 +98,15 @@ def classify(layer: ReLULayer, X: Any, domain: Domain | None = None) -> Classifi
     Raises:
         InputError: wrong shape, no samples, NaN or infinite numbers, or a sample outside the domain.
     """
-    if not isinstance(layer, ReLULayer):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError(
-            "layer", expected="a ReLULayer", got=type(layer).__name__, hint="build one with ReLULayer(weight, bias)"
-        )
-    samples = as_float64(X, "X", shape=(None, layer.inputs))
-    polyhedron = written_out(domain, layer.inputs)
+    check_layer(layer)
+    samples = flat_inputs(layer, X, "X")
+    written_out(domain, layer.inputs)
     preimages: list[Preimage] = []
     # one BLAS thread: several lose more in waiting than they win on matrices of this size, and sums keep their order
     with one_thread():
         for index, x in enumerate(samples):
             try:
-                preimages.append(decide_at_input(layer, domain, polyhedron, x))
+                preimages.append(decide_at_input(layer, domain, x))
             except InputError as error:
                 raise InputError(f"X[{index}]", expected=error.expected, got=error.got, hint=error.hint) from error
     return Classification(tuple(preimages), np.array([p.positives for p in preimages], dtype=np.int64))

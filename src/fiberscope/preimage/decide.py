@@ -10,41 +10,53 @@ import numpy as np
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.domains import Domain, Polyhedron, written_out
+from fiberscope.network.layer import Layer, around, check_layer, flat_input
+from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, NegativeOutput
 from fiberscope.preimage.checker import verify
 from fiberscope.preimage.checker.verify import verify_in_float
 from fiberscope.preimage.decide_exactly import certify_exactly
+from fiberscope.preimage.dense import numerical_rank
 from fiberscope.preimage.exact_face import TooLargeError
-from fiberscope.preimage.face import NO_ROWS, Face, find_face
+from fiberscope.preimage.face import NO_ROWS, Face, find_face, find_recession
 from fiberscope.preimage.interior_point import find_point
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.margin import margin
 from fiberscope.preimage.output_distance import describe_empty
 from fiberscope.preimage.preimage import Preimage
+from fiberscope.preimage.reduction import RESOLVED
 from fiberscope.preimage.rounded import rounded
 from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output
 
 NOTHING_PROVED = Certificate(Kind.UNDECIDED, None)
 
 
-def decide(layer: ReLULayer, x: Any, y: Any, domain: Domain | None) -> Preimage:
+def decide(layer: Layer, x: Any, y: Any, domain: Domain | None) -> Preimage:
     """Validate the arguments, then decide; see ``preimage``."""
-    if not isinstance(layer, ReLULayer):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError(
-            "layer", expected="a ReLULayer", got=type(layer).__name__, hint="build one with ReLULayer(weight, bias)"
-        )
+    check_layer(layer)
     if (x is None) == (y is None):
         raise InputError("preimage", expected="exactly one of x and y", got="both" if x is not None else "neither")
-    polyhedron = written_out(domain, layer.inputs)
     if x is not None:
-        return decide_at_input(layer, domain, polyhedron, as_float64(x, "x", shape=(layer.inputs,)))
+        return decide_at_input(layer, domain, flat_input(layer, x))
+    if isinstance(layer, RegionLayer) or layer.injective.any():
+        raise InputError(
+            "y",
+            expected="an output of ReLUs of one affine map",
+            got="a layer that is one only around a sample, or has other activations",
+            hint="give x instead",
+        )
+    polyhedron = written_out(domain, layer.inputs)
     return _decide_at_output(layer, domain, polyhedron, as_float64(y, "y", shape=(layer.outputs,)))
 
 
-def decide_at_input(layer: ReLULayer, domain: Domain | None, polyhedron: Polyhedron, x: FloatArray) -> Preimage:
-    """Decide the preimage of the output at x; the arguments are valid already."""
-    system = build_at_input(layer, polyhedron, x)
+def decide_at_input(layer: Layer, domain: Domain | None, x: FloatArray) -> Preimage:
+    """Decide the preimage of the output at x; the arguments are valid already.
+
+    Around x, a layer in which branches meet is one affine map on the linear region of x: the answer is about that.
+    """
+    layer, domain, x = around(layer, domain, x)
+    system = build_at_input(layer, written_out(domain, layer.inputs), x)
     open_question = Preimage(layer, domain, x, None, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED)
     # numbers near the ends of float64 overflow here; what is found is proved or dropped
     with np.errstate(all="ignore"):
@@ -73,7 +85,7 @@ def _decide_at_output(layer: ReLULayer, domain: Domain | None, polyhedron: Polyh
 def _candidate(system: MixedSystem, point: FloatArray | None) -> Certificate:
     """The certificate that float64 suggests; nothing is proved yet."""
     bounded = system.domain.is_box_bounded
-    cone = None if bounded else find_face(system, system.positive, system.inequalities)
+    cone = None if bounded else find_recession(system)
     tangent = _tangent_face(system, cone)
     n = system.layer.inputs
     if tangent.rank == n:
@@ -96,10 +108,11 @@ def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
     if cone is not None and not len(cone.implicit) and not cone.spans:
         return cone
     n = system.layer.inputs
-    if cone is not None and (not len(system.tight) or cone.equality_rank == n):
-        return Face(
-            system.positive, NO_ROWS, None, None, cone.equality_rank, cone.equality_rank, spans=cone.equality_rank == n
-        )
+    rank = None if cone is None else cone.equality_rank
+    if rank is None and not len(system.tight) and system.is_sparse:
+        rank = numerical_rank(system.rows(system.positive), RESOLVED)
+    if rank is not None and (not len(system.tight) or rank == n):
+        return Face(system.positive, NO_ROWS, None, None, rank, rank, spans=rank == n)
     return find_face(system, system.positive, system.tight)
 
 

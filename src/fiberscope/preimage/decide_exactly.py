@@ -12,12 +12,19 @@ from math import gcd, lcm
 
 import numpy as np
 
-from fiberscope.network.arrays import IntArray
+from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.rows import dense
 from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Multipliers, Rational
 from fiberscope.preimage.exact_algebra import contradiction, exact_rank, null_vector
-from fiberscope.preimage.exact_face import ExactFace, as_fractions, exact_face
+from fiberscope.preimage.exact_face import ExactFace, TooLargeError, as_fractions, exact_face
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.system import MixedSystem
+
+MAX_DIMENSION = 1_000
+"""Coordinates beyond which one pivot of the exact method takes minutes."""
+
+MAX_ENTRIES = 20_000_000
+"""Entries of a system beyond which writing it out in rational numbers takes gigabytes."""
 
 
 def certify_exactly(system: MixedSystem) -> Certificate:
@@ -26,6 +33,8 @@ def certify_exactly(system: MixedSystem) -> Certificate:
     Raises:
         TooLargeError: the exact method ran out of its budget.
     """
+    if system.layer.inputs > MAX_DIMENSION:
+        raise TooLargeError(f"{system.layer.inputs} coordinates are too many for rational numbers")
     if system.y is None:
         face = _face(system, system.tight)
         return _with_recession(system, None, face, system.tight)
@@ -41,8 +50,20 @@ def certify_exactly(system: MixedSystem) -> Certificate:
     return _with_recession(system, point, ExactFace(face.free, face.weights[:-1], []), system.inequalities)
 
 
+def _written_out(system: MixedSystem, numbers: IntArray) -> FloatArray:
+    """Rows as an array.
+
+    Raises:
+        TooLargeError: they are too many to calculate with in rational numbers.
+    """
+    n = system.layer.inputs
+    if len(numbers) * n > MAX_ENTRIES:
+        raise TooLargeError(f"{len(numbers)} rows in dimension {n} are too many for rational numbers")
+    return dense(system.rows(numbers))
+
+
 def _face(system: MixedSystem, inequalities: IntArray) -> ExactFace:
-    H, W = (as_fractions(system.rows(numbers)) for numbers in (system.positive, inequalities))
+    H, W = (as_fractions(_written_out(system, numbers)) for numbers in (system.positive, inequalities))
     return exact_face(H, W, system.layer.inputs)
 
 
@@ -50,13 +71,13 @@ def _contradiction(system: MixedSystem) -> list[Fraction] | None:
     """Farkas weights on P alone: outputs rounded in floating point fail here, long before the inequalities matter."""
     if not len(system.positive):
         return None
-    return contradiction(system.rows(system.positive), system.right_hand_sides(system.positive))
+    return contradiction(_written_out(system, system.positive), system.right_hand_sides(system.positive))
 
 
 def _homogenized_face(system: MixedSystem) -> ExactFace:
     def extended(numbers: IntArray) -> list[list[Fraction]]:
         sides = system.right_hand_sides(numbers)
-        return [[*row, -side] for row, side in zip(as_fractions(system.rows(numbers)), sides, strict=True)]
+        return [[*row, -side] for row, side in zip(as_fractions(_written_out(system, numbers)), sides, strict=True)]
 
     n = system.layer.inputs
     positivity = [Fraction(0)] * n + [Fraction(-1)]
@@ -76,7 +97,7 @@ def _with_recession(system: MixedSystem, point: Rational | None, face: ExactFace
         if len(implicit)
         else None
     )
-    rank = exact_rank(system.rows(held))
+    rank = exact_rank(_written_out(system, held))
     if rank == n:
         return Certificate(Kind.SINGLETON, 0, point, multipliers)
     interior = None
@@ -91,13 +112,13 @@ def _with_recession(system: MixedSystem, point: Rational | None, face: ExactFace
         else system.inequalities
     )
     span = np.concatenate([system.positive, vanishing])
-    if exact_rank(system.rows(span)) == n:
+    if exact_rank(_written_out(system, span)) == n:
         spanning = _multipliers(
             np.concatenate([system.positive, system.inequalities]), [*recession.free, *recession.weights]
         )
         return Certificate(Kind.BOUNDED, n - rank, point, multipliers, interior, spanning)
     strict = len(vanishing) < len(system.inequalities)
-    ray = recession.direction if strict else null_vector(system.rows(span))
+    ray = recession.direction if strict else null_vector(_written_out(system, span))
     return Certificate(Kind.UNBOUNDED, n - rank, point, multipliers, interior, Direction(span, _rational(ray)))
 
 

@@ -9,6 +9,8 @@ import scipy.linalg
 from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.rows import Rows, dense, scaled
+from fiberscope.network.signs import row_norms
 
 
 class Cholesky:
@@ -28,12 +30,51 @@ class Cholesky:
         return cast(FloatArray, cast(Any, scipy.linalg).cho_solve(self._factor, right_hand_side, check_finite=False))
 
 
+def gram(rows: Rows) -> Float64[FloatArray, "n n"]:
+    """``A^T A`` as an array, of a matrix that may be sparse."""
+    return dense(cast(Rows, rows.T @ rows))
+
+
 def pivoted_qr(
     matrix: Float64[FloatArray, "n p"],
 ) -> tuple[Float64[FloatArray, "n n"], Float64[FloatArray, "n p"], Int64[IntArray, " p"]]:
     """``matrix[:, pivots] = Q R`` with a full orthogonal Q and the diagonal of R falling in size."""
     Q, R, pivots = cast(Any, scipy.linalg).qr(matrix, pivoting=True, check_finite=False)
     return Q, R, pivots.astype(np.int64)
+
+
+def plain_qr(matrix: Float64[FloatArray, "n r"]) -> tuple[Float64[FloatArray, "n n"], Float64[FloatArray, "n r"]]:
+    """``matrix = Q R`` with a full orthogonal Q."""
+    Q, R = cast(Any, scipy.linalg).qr(matrix, check_finite=False)
+    return Q, R
+
+
+def pivoted_cholesky(
+    square: Float64[FloatArray, "p p"], tolerance: float
+) -> tuple[Float64[FloatArray, "p p"], Int64[IntArray, " p"], int]:
+    """``square[pivots][:, pivots] = R^T R`` with upper triangular R, and the rank.
+
+    It stops where no column of a Gram matrix keeps more than ``tolerance`` of its squared length outside the span of
+    the chosen ones.
+    """
+    R, pivots, rank, _ = cast(Any, scipy.linalg.lapack).dpstrf(square, tol=tolerance)
+    return np.triu(R), pivots.astype(np.int64) - 1, int(rank)
+
+
+def numerical_rank(rows: Rows, tolerance: float) -> int:
+    """The rank by a pivoted Cholesky factorization of the smaller Gram matrix of the rows scaled to unit length."""
+    norms = row_norms(rows)
+    unit = scaled(rows[norms > 0], 1.0 / norms[norms > 0])
+    if 0 in unit.shape:
+        return 0
+    square = gram(unit) if unit.shape[0] >= unit.shape[1] else gram(unit.T)
+    return pivoted_cholesky(square, tolerance)[2]
+
+
+def symmetric_eigen(square: Float64[FloatArray, "n n"]) -> tuple[Float64[FloatArray, " n"], Float64[FloatArray, "n n"]]:
+    """Eigenvalues in ascending order, and orthonormal eigenvectors."""
+    values, vectors = cast(Any, scipy.linalg).eigh(square, check_finite=False)
+    return values, vectors
 
 
 def solve_upper(R: Float64[FloatArray, "k k"], right_hand_side: Float64[FloatArray, " k"]) -> Float64[FloatArray, " k"]:

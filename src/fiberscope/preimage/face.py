@@ -15,18 +15,17 @@ from jaxtyping import Float64
 from numpy.linalg import LinAlgError
 
 from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.rows import Rows, scaled
+from fiberscope.network.signs import row_norms
 from fiberscope.preimage.certificate import Direction, Multipliers, Vector
-from fiberscope.preimage.dense import Cholesky
+from fiberscope.preimage.dense import Cholesky, gram, numerical_rank
 from fiberscope.preimage.face_program import face_by_linear_program
+from fiberscope.preimage.lineality import find_line
 from fiberscope.preimage.potential import STRICTNESS, descend
-from fiberscope.preimage.reduction import Reduction
+from fiberscope.preimage.ray_program import build_ray_system, ray_or_multipliers
+from fiberscope.preimage.reduction import DEPENDENT, RESOLVED, Reduction
 from fiberscope.preimage.system import MixedSystem
 
-DEPENDENT = 1e-11
-"""A row whose part in null(H) is smaller than this, relative to the row, is taken as dependent on H.
-
-Its direction there is noise.
-"""
 KEPT_MULTIPLIERS = (1e-3, 1e-6, 1e-9)
 """Rows with a multiplier above this share of the largest are kept.
 
@@ -44,7 +43,7 @@ class Face:
     Attributes:
         equalities: the row numbers of H.
         implicit: the numbers of inequality rows shown to vanish on the cone (all of them, unless ``spans``).
-        multipliers: on ``equalities`` and ``implicit``; None where ``implicit`` is empty.
+        multipliers: on ``equalities`` and ``implicit``; None where ``implicit`` is empty, or a line was found.
         direction: zero on those rows, strictly negative on all other rows, not zero; None where the cone is {0}.
         equality_rank: the rank of the equalities. In float64 an estimate.
         rank: the rank of the equalities and implicit equalities; n where the cone is {0}. In float64 an estimate.
@@ -71,13 +70,61 @@ class Face:
 
 def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
     """Find the face: a linear solve where that is enough, else Newton on the potential, else a linear program."""
+    inequalities = _without_zero_rows(system, inequalities)
+    quick = _quick_face(system, equalities, inequalities)
+    return _searched_face(system, equalities, inequalities) if quick is None else quick
+
+
+def find_recession(system: MixedSystem) -> Face:
+    """Find out whether the recession cone is {0}.
+
+    Of a sparse system, one ray or line is the answer, with the rows that hold it: the smallest face is not looked for
+    then, and there are no multipliers.
+    """
+    equalities, inequalities = system.positive, _without_zero_rows(system, system.inequalities)
+    quick = _quick_face(system, equalities, inequalities)
+    if quick is not None:
+        return quick
+    if system.is_sparse:
+        rays = build_ray_system(system)
+        found = None if rays is None else ray_or_multipliers(rays)
+        if found is not None:
+            return _face_of_rays(system, found)
+        line = find_line(system.rows(_without_zero_rows(system, np.concatenate([equalities, inequalities]))))
+        if line is not None:
+            rank = numerical_rank(system.rows(equalities), RESOLVED)
+            return Face(equalities, inequalities, None, line, rank, rank, spans=False)
+    return _searched_face(system, equalities, inequalities)
+
+
+def _face_of_rays(system: MixedSystem, found: Direction | Multipliers) -> Face:
+    """What a ray, or multipliers, say about the recession cone."""
+    equalities, n = system.positive, system.layer.inputs
+    rank = numerical_rank(system.rows(equalities), RESOLVED)
+    if isinstance(found, Multipliers):
+        implicit = np.setdiff1d(found.rows, equalities)
+        return Face(equalities, implicit, found, None, rank, n, spans=True)
+    implicit = np.setdiff1d(found.equalities, equalities)
+    return Face(equalities, implicit, None, found.values, rank, rank, spans=False)
+
+
+def _without_zero_rows(system: MixedSystem, numbers: IntArray) -> IntArray:
+    """What is left of a dead neuron says nothing about directions."""
+    return numbers[row_norms(system.rows(numbers)) > 0]
+
+
+def _quick_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
     n = system.layer.inputs
     if len(equalities) >= n and _has_rank_n(system.rows(equalities)):
         return Face(equalities, NO_ROWS, None, None, n, n, spans=True)
     direct = _strict_by_linear_solve(system, equalities, inequalities)
-    if direct is not None:
-        return Face(equalities, NO_ROWS, None, direct, len(equalities), len(equalities), spans=False)
-    reduction = Reduction.of(system.rows(equalities), n)
+    if direct is None:
+        return None
+    return Face(equalities, NO_ROWS, None, direct, len(equalities), len(equalities), spans=False)
+
+
+def _searched_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
+    reduction = Reduction.of(system.rows(equalities), system.layer.inputs)
     if reduction.dimension == 0:
         return Face(equalities, NO_ROWS, None, None, reduction.rank, reduction.rank, spans=True)
     if len(inequalities) == 0:
@@ -92,16 +139,16 @@ def _face_by_descent(
     """What Newton's method on the potential finds; None where a direction exists but none is strict."""
     rows = system.rows(inequalities)
     reduced = reduction.reduce(rows)
-    norms = np.linalg.norm(reduced, axis=1)
-    dependent = norms <= DEPENDENT * np.linalg.norm(rows, axis=1)
+    norms = row_norms(reduced)
+    dependent = norms <= DEPENDENT * row_norms(rows)
     implicit = np.flatnonzero(dependent)
     if dependent.all():  # the inequalities say nothing that the equalities do not: the cone is null(H)
         multipliers = _dependence(reduction, equalities, inequalities, rows, implicit)
         direction, rank = reduction.null_basis[:, 0], reduction.rank
         return Face(equalities, inequalities, multipliers, direction, rank, rank, spans=False)
-    descent = descend(reduced[~dependent] / norms[~dependent, None])
+    descent = descend(scaled(reduced[~dependent], 1.0 / norms[~dependent]))
     if descent.multipliers is not None:
-        weights = np.zeros(len(rows))
+        weights = np.zeros(len(inequalities))
         weights[~dependent] = descent.multipliers / norms[~dependent]
         return _spanning(reduction, equalities, inequalities, rows, reduced, weights)
     if descent.direction is None:
@@ -111,17 +158,16 @@ def _face_by_descent(
     return Face(equalities, inequalities[implicit], multipliers, direction, rank, rank, spans=False)
 
 
-def _has_rank_n(rows: Float64[FloatArray, "p n"]) -> bool:
+def _has_rank_n(rows: Rows) -> bool:
     """Whether a Cholesky factorization of the Gram matrix, shifted by its own rounding, shows rank n.
 
     False says nothing.
     """
-    norms = np.linalg.norm(rows, axis=1)
-    unit = rows / np.where(norms > 0, norms, 1.0)[:, None]
-    gram = unit.T @ unit
-    gram[np.diag_indices(len(gram))] -= RANK_SHIFT * len(rows)
+    norms = row_norms(rows)
+    square = gram(scaled(rows, 1.0 / np.where(norms > 0, norms, 1.0)))
+    square[np.diag_indices(len(square))] -= RANK_SHIFT * len(norms)
     try:
-        Cholesky(gram)
+        Cholesky(square)
     except LinAlgError:
         return False
     return True
@@ -147,16 +193,16 @@ def _strict_by_linear_solve(
     if len(dense) == 0:
         return d
     rows = system.rows(dense)
-    norms = np.linalg.norm(rows, axis=1)
+    norms = row_norms(rows)
     if not (norms > 0).all():
         return None
-    rows = rows / norms[:, None]
+    rows = scaled(rows, 1.0 / norms)
     target = np.where(np.arange(len(dense)) < len(equalities), 0.0, -1.0)
     free = np.ones(n, dtype=np.bool_)
     free[fixed] = False
     part = rows[:, free]
     try:
-        factor = Cholesky(part @ part.T)
+        factor = Cholesky(gram(part.T))
     except LinAlgError:
         return None
     for _ in range(3):  # the first solve and two refinements: the Gram matrix squares the condition number
@@ -169,23 +215,23 @@ def _spanning(
     reduction: Reduction,
     equalities: IntArray,
     inequalities: IntArray,
-    rows: Float64[FloatArray, "l n"],
-    reduced: Float64[FloatArray, "l k"],
+    rows: Rows,
+    reduced: Rows,
     weights: Float64[FloatArray, " l"],
 ) -> Face | None:
     """Multipliers on as few rows as still span null(H), corrected so that they sum to zero.
 
     None if they do not stay positive.
     """
-    norms = np.where(weights > 0, np.linalg.norm(reduced, axis=1), 0.0)
+    norms = np.where(weights > 0, row_norms(reduced), 0.0)
     share = weights * norms
     for threshold in KEPT_MULTIPLIERS:
         kept = np.flatnonzero(share > threshold * share.max())
-        unit = reduced[kept] / norms[kept, None]
+        unit = scaled(reduced[kept], 1.0 / norms[kept])
         corrected = _weighted_correction(unit, share[kept])
         if corrected is not None and corrected.min() > 0:
             values = corrected / norms[kept]
-            mu = reduction.multipliers_for(values @ rows[kept])
+            mu = reduction.multipliers_for(rows[kept].T @ values)
             numbers = np.concatenate([equalities, inequalities[kept]])
             return Face(
                 equalities,
@@ -199,18 +245,16 @@ def _spanning(
     return None
 
 
-def _weighted_correction(
-    unit: Float64[FloatArray, "l k"], weights: Float64[FloatArray, " l"]
-) -> Float64[FloatArray, " l"] | None:
+def _weighted_correction(unit: Rows, weights: Float64[FloatArray, " l"]) -> Float64[FloatArray, " l"] | None:
     """The change of the weights with the smallest relative size that makes ``unit^T weights`` vanish.
 
     None if the rows do not span.
     """
-    if len(unit) <= unit.shape[1]:
+    if unit.shape[0] <= unit.shape[1]:
         return None
-    weighted = unit * weights[:, None]
+    weighted = scaled(unit, weights)
     try:
-        factor = Cholesky(weighted.T @ weighted)
+        factor = Cholesky(gram(weighted))
     except LinAlgError:
         return None
     for _ in range(2):
@@ -219,12 +263,12 @@ def _weighted_correction(
 
 
 def _dependence(
-    reduction: Reduction, equalities: IntArray, inequalities: IntArray, rows: FloatArray, implicit: IntArray
+    reduction: Reduction, equalities: IntArray, inequalities: IntArray, rows: Rows, implicit: IntArray
 ) -> Multipliers | None:
     """Multiplier 1 on every row that depends on H, and what cancels them on H."""
     if len(implicit) == 0:
         return None
-    mu = reduction.multipliers_for(rows[implicit].sum(axis=0))
+    mu = reduction.multipliers_for(rows[implicit].T @ np.ones(len(implicit)))
     return Multipliers(
         np.concatenate([equalities, inequalities[implicit]]), snapped(np.concatenate([mu, np.ones(len(implicit))]))
     )

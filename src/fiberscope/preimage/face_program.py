@@ -16,21 +16,22 @@ from jaxtyping import Float64, Int64
 from scipy.sparse import csc_array
 
 from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.rows import Rows, scaled
+from fiberscope.network.signs import row_norms
 from fiberscope.preimage.linear_program import LinearProgram, Solution, solve
 
 
-def row_exponents(rows: Float64[FloatArray, "q n"]) -> Int64[IntArray, " q"]:
+def row_exponents(rows: Rows) -> Int64[IntArray, " q"]:
     """Exponents e for which the rows ``2**-e row_i`` are of unit size."""
-    if rows.size == 0:
-        return np.zeros(len(rows), dtype=np.int64)
-    return np.frexp(np.abs(rows).max(axis=1))[1].astype(np.int64)
+    if 0 in rows.shape:
+        return np.zeros(rows.shape[0], dtype=np.int64)
+    return np.frexp(row_norms(rows))[1].astype(np.int64)
 
 
-def build_face_program(H: Float64[FloatArray, "p n"], W: Float64[FloatArray, "l n"]) -> LinearProgram:
+def build_face_program(H: Rows, W: Rows) -> LinearProgram:
     """Build the program for rows that are of unit size already; its columns are mu, u, v."""
     equalities, inequalities = csc_array(H.T), csc_array(W.T)
-    p, count = len(H), len(W)
-    n: int = H.shape[1]
+    p, count, n = H.shape[0], W.shape[0], H.shape[1]
     return LinearProgram(
         objective=np.concatenate([np.zeros(p), np.ones(count), np.zeros(count)]),
         matrix=csc_array(cast(Any, scipy.sparse).hstack([equalities, inequalities, inequalities])),
@@ -41,21 +42,21 @@ def build_face_program(H: Float64[FloatArray, "p n"], W: Float64[FloatArray, "l 
     )
 
 
-def solve_face_program(H: Float64[FloatArray, "p n"], W: Float64[FloatArray, "l n"]) -> Solution:
+def solve_face_program(H: Rows, W: Rows) -> Solution:
     """Build and solve the program for unit-sized rows."""
     return solve(build_face_program(H, W))
 
 
 def face_by_linear_program(
-    H: Float64[FloatArray, "p n"], W: Float64[FloatArray, "l n"]
+    H: Rows, W: Rows
 ) -> tuple[Float64[FloatArray, " l"], Float64[FloatArray, " p"], Float64[FloatArray, " n"]]:
     """Solve for any rows.
 
     Returns ``lambda`` (0 off the face), ``mu`` and the direction, all in the scale of the given rows.
     """
-    p, count = len(H), len(W)
+    p, count = H.shape[0], W.shape[0]
     exponents = [row_exponents(rows) for rows in (H, W)]
-    solution = solve_face_program(*(np.ldexp(rows, -e[:, None]) for rows, e in zip((H, W), exponents, strict=True)))
+    solution = solve_face_program(*(scaled(rows, np.ldexp(1.0, -e)) for rows, e in zip((H, W), exponents, strict=True)))
     mu, u, v = np.split(solution.primal, [p, p + count])
     weights = np.where(u > 0.5, u + v, 0.0)
     direction = solution.row_dual

@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 
 from fiberscope.errors import InputError, NotASingleton
-from fiberscope.network.arrays import FloatArray, IntArray, as_float64
+from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import written_out
+from fiberscope.network.layer import Layer, around, flat_input
+from fiberscope.network.rows import beside, dense
+from fiberscope.network.signs import exact_signs
 from fiberscope.preimage.certificate import Rational
 from fiberscope.preimage.exact_algebra import solve_exactly
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage, Recovered
 from fiberscope.preimage.rounded import as_floats, nearest_float
 from fiberscope.preimage.shape import Shape
-from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output, exact_signs
+from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output
 
 
 def system_of(preimage: Preimage) -> MixedSystem:
@@ -31,26 +34,34 @@ def system_of(preimage: Preimage) -> MixedSystem:
 def positive_rows(preimage: Preimage) -> IntArray:
     """The rows P."""
     if preimage.x is not None:
-        return np.flatnonzero(exact_signs(preimage.layer.weight, preimage.x, preimage.layer.bias) > 0)
+        layer = preimage.layer
+        return np.flatnonzero((exact_signs(layer.weight, preimage.x, layer.bias) > 0) | layer.injective)
     assert preimage.y is not None
     return np.flatnonzero(preimage.y > 0)
+
+
+def positive_neurons(layer: Layer, x: FloatArray) -> int:
+    """The number of neurons with a positive output at x, or with an injective activation; exact."""
+    local, _, point = around(layer, None, x)
+    equality = (exact_signs(local.weight, point, local.bias) > 0) | local.injective
+    return int(equality.sum()) - local.definitions
 
 
 def contains(preimage: Preimage, x: Any) -> bool:
     """Whether x is in the preimage, exactly."""
     system = system_of(preimage)
-    point = as_float64(x, "x", shape=(preimage.layer.inputs,))
+    point = flat_input(preimage.layer, x)
     if preimage.y is not None and (preimage.y < 0).any():
         return False
     if _violates(system, point):
         return False
     rows, bias = system.layer.weight[system.positive], system.layer.bias[system.positive]
     if preimage.x is not None:  # A_P (x - x0) = 0, as one exact product with (x, -x0)
-        stacked = np.hstack([rows, rows])
-        return not exact_signs(stacked, np.concatenate([point, -preimage.x]), np.zeros(len(rows))).any()
+        twice = beside(rows, rows)
+        return not exact_signs(twice, np.concatenate([point, -preimage.x]), np.zeros(len(bias))).any()
     assert preimage.y is not None
-    stacked = np.column_stack([rows, bias])
-    return not exact_signs(stacked, np.append(point, 1.0), -preimage.y[system.positive]).any()
+    extended = beside(rows, bias[:, None])
+    return not exact_signs(extended, np.append(point, 1.0), -preimage.y[system.positive]).any()
 
 
 def _violates(system: MixedSystem, x: FloatArray) -> bool:
@@ -76,7 +87,7 @@ def point(preimage: Preimage) -> FloatArray:
 def width(preimage: Preimage, direction: Any) -> float:
     """The extent of the preimage along a direction."""
     _check_not_empty(preimage, "width")
-    c = as_float64(direction, "direction", shape=(preimage.layer.inputs,))
+    c = flat_input(preimage.layer, direction, "direction")
     if not c.any():
         raise InputError("direction", expected="a nonzero vector", got="zeros")
     shape = Shape.of(preimage, system_of(preimage))
@@ -121,7 +132,7 @@ def recover(preimage: Preimage) -> Recovered:
         solution = [Fraction(numerator, exact.denominator) for numerator in exact.numerators]
     else:  # a float point of a singleton stands for the solution of n independent positive rows
         system = system_of(preimage)
-        solution = solve_exactly(system.rows(system.positive), system.right_hand_sides(system.positive))
+        solution = solve_exactly(dense(system.rows(system.positive)), system.right_hand_sides(system.positive))
     x = np.array([nearest_float(value) for value in solution])
     if not np.isfinite(x).all():
         return Recovered(x, np.inf)

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.rows import dense
 from fiberscope.preimage.dense import least_squares
 from fiberscope.preimage.potential import descend
 from fiberscope.preimage.reduction import Reduction
@@ -43,7 +44,7 @@ def find_point(system: MixedSystem) -> Float64[FloatArray, " n"] | None:
 
 
 def _rows_and_sides(system: MixedSystem, numbers: IntArray) -> tuple[FloatArray, FloatArray]:
-    return system.rows(numbers), np.array([nearest_float(side) for side in system.right_hand_sides(numbers)])
+    return dense(system.rows(numbers)), np.array([nearest_float(side) for side in system.right_hand_sides(numbers)])
 
 
 def _solve(

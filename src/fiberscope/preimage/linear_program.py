@@ -72,11 +72,21 @@ class _QuietHighs(highspy.Highs):
         super(highspy.Highs, self).__init__()
 
 
-def solve(program: LinearProgram) -> Solution:
-    """Solve by the dual simplex method of HiGHS with one thread."""
+MAX_SIMPLEX_ITERATIONS = 50_000
+"""Iterations after which the simplex method gives up: minutes where rows have thousands of entries.
+
+A count, not a time, so that answers repeat.
+"""
+
+
+def solve(program: LinearProgram, *, interior: bool = False) -> Solution:
+    """Solve with one thread of HiGHS: by the dual simplex method, or by interior points and a crossover to a vertex."""
     solver = _QuietHighs()
     solver.setOptionValue("output_flag", False)
     solver.setOptionValue("threads", 1)
+    solver.setOptionValue("simplex_iteration_limit", MAX_SIMPLEX_ITERATIONS)
+    if interior:
+        solver.setOptionValue("solver", "ipm")
     solver.passModel(_model(program))
     solver.run()
     status = _STATUS.get(solver.getModelStatus(), Status.FAILED)

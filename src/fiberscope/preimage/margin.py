@@ -20,9 +20,11 @@ from math import fsum
 import numpy as np
 from numpy.linalg import LinAlgError
 
-from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.arrays import IntArray
+from fiberscope.network.rows import Rows, scaled
+from fiberscope.network.signs import row_norms
 from fiberscope.preimage.certificate import Certificate, Direction, Multipliers, NegativeOutput
-from fiberscope.preimage.dense import Cholesky
+from fiberscope.preimage.dense import Cholesky, gram
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.rounded import nearest_float, unit_floats
 from fiberscope.preimage.system import MixedSystem
@@ -63,7 +65,7 @@ def _slack(system: MixedSystem, direction: Direction, inequalities: IntArray) ->
     bound = sign != 0
     slopes = [-sign[bound] * d[coordinate[bound]]]
     rows = system.rows(others[~bound])
-    norms = np.linalg.norm(rows, axis=1)
+    norms = row_norms(rows)
     slopes.append(-(rows[norms > 0] @ d) / norms[norms > 0])
     return float(np.concatenate(slopes).min(initial=np.linalg.norm(d)) / np.linalg.norm(d))
 
@@ -73,28 +75,28 @@ def _spanning_margin(system: MixedSystem, multipliers: Multipliers | None) -> fl
         return _smallest_singular_value(system.rows(system.positive))
     inequality = ~np.isin(multipliers.rows, system.positive)
     rows = system.rows(multipliers.rows)
-    sizes = (unit_floats(multipliers.values) * np.linalg.norm(rows, axis=1))[inequality]
+    sizes = (unit_floats(multipliers.values) * row_norms(rows))[inequality]
     sizes = sizes[sizes > 0]
     smallest = sizes.min() / sizes.max() if len(sizes) else 1.0
     held = np.concatenate([system.positive, multipliers.rows[inequality]])
     return float(smallest) * _smallest_singular_value(system.rows(held))
 
 
-def _smallest_singular_value(rows: FloatArray) -> float:
+def _smallest_singular_value(rows: Rows) -> float:
     """An estimate of the smallest singular value of the rows scaled to unit length.
 
     Inverse iteration on the Gram matrix.
     """
-    norms = np.linalg.norm(rows, axis=1)
-    unit = rows[norms > 0] / norms[norms > 0, None]
-    tall = unit if len(unit) >= unit.shape[1] else unit.T
-    if tall.size == 0:
+    norms = row_norms(rows)
+    unit = scaled(rows[norms > 0], 1.0 / norms[norms > 0])
+    if 0 in unit.shape:
         return 1.0
+    square = gram(unit) if unit.shape[0] >= unit.shape[1] else gram(unit.T)
     try:
-        factor = Cholesky(tall.T @ tall)
+        factor = Cholesky(square)
     except LinAlgError:
         return 0.0
-    v = np.ones(tall.shape[1]) / np.sqrt(tall.shape[1])
+    v = np.ones(len(square)) / np.sqrt(len(square))
     size = 1.0
     for _ in range(INVERSE_ITERATIONS):
         v = factor.solve(v)

@@ -10,13 +10,13 @@ import numpy as np
 
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray, IntArray, as_float64
-from fiberscope.network.domains import whole_space
 from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.rows import Rows, checked_rows
+from fiberscope.network.signs import exact_signs, row_entries
 from fiberscope.preimage.certificate import Certificate
 from fiberscope.preimage.decide import decide_at_input
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage
-from fiberscope.preimage.system import exact_signs
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,9 +81,9 @@ def omnidirectional(A: Any, b: Any = None, p: Any = None) -> Omnidirectionality:
     """
     if (b is None) != (p is None):
         raise InputError("omnidirectional", expected="both b and p, or neither", got="only one of them")
-    layer = ReLULayer(as_float64(A, "A", shape=(None, None)))
+    layer = ReLULayer(checked_rows(A, "A"))
     m, n = layer.outputs, layer.inputs
-    cone = decide_at_input(layer, None, whole_space(n), np.zeros(n))
+    cone = decide_at_input(layer, None, np.zeros(n))
     holds = None if cone.kind == Kind.UNDECIDED else cone.kind == Kind.SINGLETON
     reason = (
         cone.reason
@@ -118,18 +118,18 @@ def unique_solution(A: Any, b: Any, x0: Any) -> UniqueSolution:
         raise InputError(
             "x0", expected="a solution of A x + b <= 0", got=f"one that violates row {int(np.argmax(signs > 0))}"
         )
-    solutions = decide_at_input(layer, None, whole_space(layer.inputs), point)
+    solutions = decide_at_input(layer, None, point)
     holds = None if solutions.kind == Kind.UNDECIDED else solutions.kind == Kind.SINGLETON
     return UniqueSolution(
         holds, np.flatnonzero(signs == 0), solutions.certificate, solutions.margin, solutions.reason, solutions
     )
 
 
-def _missed(A: FloatArray, p: FloatArray, b: FloatArray, rows: IntArray) -> str:
+def _missed(A: Rows, p: FloatArray, b: FloatArray, rows: IntArray) -> str:
     i = int(rows[0])
-    offset = sum(
-        (Fraction(a) * Fraction(v) for a, v in zip(A[i].tolist(), p.tolist(), strict=True)), Fraction(float(b[i]))
-    )
+    columns, entries = row_entries(A, i)
+    terms = zip(entries.tolist(), p[columns].tolist(), strict=True)
+    offset = sum((Fraction(a) * Fraction(v) for a, v in terms), Fraction(float(b[i])))
     return (
         f"b is not -A p: {len(rows)} hyperplanes do not pass through p; a_i p + b_i = {float(offset):.3g} for i = {i}"
     )

@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from fiberscope.network.arrays import FloatArray
+from fiberscope.network.rows import dense
 from fiberscope.preimage.dense import least_squares
 from fiberscope.preimage.exact_face import as_fractions
 from fiberscope.preimage.rounded import nearest_float
@@ -40,7 +41,7 @@ def _distance_to_range(system: MixedSystem) -> float:
 
     Least squares, refined with residuals computed exactly, so that distances near rounding are right.
     """
-    H = system.rows(system.positive)
+    H = dense(system.rows(system.positive))
     if len(H) == 0:
         return 0.0
     exact_rows, sides = as_fractions(H), system.right_hand_sides(system.positive)

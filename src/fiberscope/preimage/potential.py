@@ -14,7 +14,8 @@ from jaxtyping import Float64
 from numpy.linalg import LinAlgError
 
 from fiberscope.network.arrays import FloatArray
-from fiberscope.preimage.dense import Cholesky
+from fiberscope.network.rows import Rows, scaled
+from fiberscope.preimage.dense import Cholesky, gram
 
 MAX_STEPS = 60
 """Generic systems need 2 to 15 steps; where a direction exists but no strict one, no number of steps suffices."""
@@ -47,7 +48,7 @@ class Descent:
     steps: int
 
 
-def descend(rows: Float64[FloatArray, "l k"]) -> Descent:
+def descend(rows: Rows) -> Descent:
     """Minimise the potential of unit rows (l, k) until a strict direction or a minimum is found."""
     length, k = rows.shape
     u, slopes = np.zeros(k), np.zeros(length)
@@ -70,10 +71,9 @@ def descend(rows: Float64[FloatArray, "l k"]) -> Descent:
 
 
 def _newton_step(
-    rows: Float64[FloatArray, "l k"], weights: Float64[FloatArray, " l"], gradient: Float64[FloatArray, " k"]
+    rows: Rows, weights: Float64[FloatArray, " l"], gradient: Float64[FloatArray, " k"]
 ) -> Float64[FloatArray, " k"]:
-    scaled = rows * np.sqrt(weights)[:, None]
-    hessian = scaled.T @ scaled - np.outer(gradient, gradient)
+    hessian = gram(scaled(rows, np.sqrt(weights))) - np.outer(gradient, gradient)
     regularization = REGULARIZATION + 1e-3 * float(gradient @ gradient)
     diagonal = np.diag_indices(len(gradient))
     for _ in range(20):

@@ -9,6 +9,7 @@ from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain
+from fiberscope.network.layer import Layer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.certificate import Certificate
 from fiberscope.preimage.kind import Kind
@@ -54,10 +55,10 @@ class Preimage:
 
     @property
     def positives(self) -> int:
-        """The number of positive outputs, |P|; exact."""
+        """The number of positive outputs; exact. Of a strictly monotone activation, the number of all outputs."""
         from fiberscope.preimage.geometry import positive_rows
 
-        return len(positive_rows(self))
+        return len(positive_rows(self)) - self.layer.definitions
 
     def contains(self, x: Any) -> bool:
         """Whether ``ReLU(A x + b)`` equals the output exactly and x lies in the domain.
@@ -132,14 +133,14 @@ class Preimage:
         return recover(self)
 
 
-def preimage(layer: ReLULayer, x: Any = None, y: Any = None, domain: Domain | None = None) -> Preimage:
+def preimage(layer: Layer, x: Any = None, y: Any = None, domain: Domain | None = None) -> Preimage:
     """Decide and prove what the preimage of a layer's output is [Theorem 4, Theorem 12].
 
     ``preimage(y) = {x : A_P x + b_P = y_P, A_N x + b_N <= 0}`` with ``P = {y > 0}``, intersected with the domain.
 
     Args:
         layer: the layer, m neurons and n inputs.
-        x: (n,) an input; the preimage of its exact output is meant.
+        x: (n,) or layer.input_shape, an input; the preimage of its exact output is meant.
         y: (m,) an output. Exactly one of x and y is given.
         domain: where inputs lie; None for all of R^n.
 

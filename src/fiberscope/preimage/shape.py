@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
+from fiberscope.network.rows import dense
 from fiberscope.preimage.dense import pivoted_qr
 from fiberscope.preimage.linear_program import LinearProgram, Status, solve
 from fiberscope.preimage.preimage import Preimage
@@ -55,7 +56,7 @@ class Shape:
         n = system.layer.inputs
         basis = np.eye(n)
         if len(held):
-            Q, _, _ = pivoted_qr(system.rows(held).T)
+            Q, _, _ = pivoted_qr(dense(system.rows(held)).T)
             basis = np.ascontiguousarray(Q[:, n - dimension :])
         others = np.setdiff1d(system.inequalities, held)
         rows = system.rows(others)

@@ -12,6 +12,8 @@ from fiberscope.errors import InputError
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.rows import Rows, is_sparse, sparse, sparse_rows, stacked
+from fiberscope.network.signs import exact_signs
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,12 +48,20 @@ class MixedSystem:
         bounds = (offset >= 0) & (offset < 2 * n)
         return np.where(bounds, offset % n, -1), np.where(bounds, np.where(offset < n, -1.0, 1.0), 0.0)
 
-    def rows(self, numbers: Int64[IntArray, " q"]) -> Float64[FloatArray, "q n"]:
-        """The coefficient rows with these numbers, shape (len(numbers), n)."""
+    @property
+    def is_sparse(self) -> bool:
+        """Whether rows come in sparse form."""
+        return is_sparse(self.layer.weight) or is_sparse(self.domain.G)
+
+    def rows(self, numbers: Int64[IntArray, " q"]) -> Rows:
+        """The coefficient rows with these numbers, shape (len(numbers), n); sparse if the layer or the domain is."""
         m, n = self.layer.outputs, self.layer.inputs
         if len(numbers) == 0 or numbers.max() < m:
-            return self.layer.weight[numbers]
+            rows = self.layer.weight[numbers]
+            return sparse(rows) if self.is_sparse else rows
         coordinate, sign = self.coordinates(numbers)
+        if self.is_sparse:
+            return self._sparse_rows(numbers, coordinate, sign)
         out = np.zeros((len(numbers), n))
         bound = np.flatnonzero(sign)
         out[bound, coordinate[bound]] = sign[bound]
@@ -59,6 +69,14 @@ class MixedSystem:
         half = numbers >= m + 2 * n
         out[half] = self.domain.G[numbers[half] - m - 2 * n]
         return out
+
+    def _sparse_rows(self, numbers: IntArray, coordinate: IntArray, sign: FloatArray) -> Rows:
+        m, n = self.layer.outputs, self.layer.inputs
+        layer, bound, half = numbers < m, sign != 0, numbers >= m + 2 * n
+        unit = sparse_rows(sign[bound], np.arange(int(bound.sum())), coordinate[bound], (int(bound.sum()), n))
+        parts = stacked(self.layer.weight[numbers[layer]], unit, self.domain.G[numbers[half] - m - 2 * n])
+        order = np.concatenate([np.flatnonzero(layer), np.flatnonzero(bound), np.flatnonzero(half)])
+        return parts[np.argsort(order)]
 
     def right_hand_sides(self, numbers: Int64[IntArray, " q"]) -> list[Fraction]:
         """The exact right-hand sides of these rows."""
@@ -89,15 +107,16 @@ def build_at_input(layer: ReLULayer, domain: Polyhedron, x: Float64[FloatArray, 
     if (half > 0).any():
         i = int(np.argmax(half > 0))
         raise InputError("x", expected="a point of the domain", got=f"a point that violates half-space {i}")
+    equality = (sign > 0) | layer.injective  # a strictly monotone activation fixes its pre-activation
     tight = np.concatenate(
         [
-            np.flatnonzero(sign == 0),
+            np.flatnonzero((sign == 0) & ~equality),
             m + np.flatnonzero(x == domain.low),
             m + n + np.flatnonzero(x == domain.high),
             m + 2 * n + np.flatnonzero(half == 0),
         ]
     )
-    return MixedSystem(layer, domain, None, np.flatnonzero(sign > 0), _inequalities(layer, domain, sign <= 0), tight)
+    return MixedSystem(layer, domain, None, np.flatnonzero(equality), _inequalities(layer, domain, ~equality), tight)
 
 
 def build_at_output(layer: ReLULayer, domain: Polyhedron, y: Float64[FloatArray, " m"]) -> MixedSystem:
@@ -123,24 +142,3 @@ def _check_inside(domain: Polyhedron, x: Float64[FloatArray, " n"]) -> None:
             got=f"{x[j]!r} there ({len(outside)} of {len(x)} coordinates are outside)",
             hint="scale the data as the domain says, or widen the domain",
         )
-
-
-def exact_signs(
-    rows: Float64[FloatArray, "q n"], x: Float64[FloatArray, " n"], offsets: Float64[FloatArray, " q"]
-) -> Int64[IntArray, " q"]:
-    """The exact signs of ``a_i x + c_i``: float64 where its rounding cannot matter, rational arithmetic elsewhere."""
-    with np.errstate(all="ignore"):
-        value = rows @ x + offsets
-        # Cauchy-Schwarz on the standard bound gamma_n |a| |x|, doubled for the rounding of the bound itself
-        reach = np.sqrt(np.einsum("ij,ij->i", rows, rows)) * np.linalg.norm(x) + np.abs(offsets)
-        margin = 4.0 * (len(x) + 4) * np.finfo(np.float64).eps * reach + 1e-290
-        certain = np.abs(value) > margin
-    sign = np.where(certain, np.sign(value), 0.0).astype(np.int64)
-    for i in np.flatnonzero(~certain):
-        support = np.flatnonzero((rows[i] != 0) & (x != 0))
-        exact = sum(
-            (Fraction(a) * Fraction(v) for a, v in zip(rows[i, support].tolist(), x[support].tolist(), strict=True)),
-            Fraction(float(offsets[i])),
-        )
-        sign[i] = (exact > 0) - (exact < 0)
-    return sign

@@ -49,8 +49,9 @@ def _at_input(rows: ExactRows, x: ExactVector) -> tuple[IntArray, IntArray]:
     statement = rows.statement
     neurons, others = np.arange(statement.m), statement.domain_rows()
     values = rows.excesses(neurons, x)
-    positive = np.array([i for i in neurons if values[i] > 0], dtype=np.int64)
-    tight = [int(i) for i in neurons if values[i] == 0]
+    equality = np.array([value > 0 for value in values], dtype=np.bool_) | statement.injective
+    positive = np.flatnonzero(equality)
+    tight = [int(i) for i in neurons if values[i] == 0 and not equality[i]]
     return positive, np.array(tight + _tight(rows, others, x), dtype=np.int64)
 
 

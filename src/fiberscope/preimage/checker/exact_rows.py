@@ -10,9 +10,14 @@ from flint import fmpq_mat, fmpz, fmpz_mat, nmod_mat
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.certificate import Rational
+from fiberscope.preimage.checker.matrices import as_dense, entries_of, row_maxima, row_support
 from fiberscope.preimage.checker.statement import NotProvedError, Statement
 
 PRIME = 2**61 - 1
+MAX_ENTRIES = 20_000_000
+"""Entries of an integer matrix beyond which its elimination takes many minutes and gigabytes."""
+MAX_EQUATIONS = 1_500
+"""Equations beyond which solving them in rational numbers takes many minutes."""
 
 
 class ExactVector:
@@ -47,7 +52,7 @@ class ExactRows:
         self.statement = statement
         domain = statement.domain
         finite = [v[np.isfinite(v)] for v in (domain.low, domain.high)]
-        known = [statement.A.ravel(), statement.b, domain.G.ravel(), domain.h, *finite]
+        known = [entries_of(statement.A).ravel(), statement.b, entries_of(domain.G).ravel(), domain.h, *finite]
         if statement.y is not None:
             known.append(statement.y)
         # at most 0, so that the entries +-1 of the coordinate rows are integers as well
@@ -56,25 +61,24 @@ class ExactRows:
     @cached_property
     def layer(self) -> fmpz_mat:
         """The integer weight matrix (m, n)."""
-        return self._matrix(self.statement.A)
+        return self._matrix(as_dense(self.statement.A))
 
     @cached_property
     def half_spaces(self) -> fmpz_mat:
         """The integer half-space rows (g, n)."""
-        return self._matrix(self.statement.domain.G)
+        return self._matrix(as_dense(self.statement.domain.G))
 
     def matrix(self, numbers: IntArray) -> fmpz_mat:
         """The integer rows with these numbers, shape (q, n)."""
-        return self._matrix(self.statement.rows(numbers))
+        return self._matrix(self._dense_rows(numbers))
 
     def row_exponents(self, numbers: IntArray) -> list[int]:
         """The binary exponent of the largest entry of each row; 0 for zero rows."""
-        rows = self.statement.rows(numbers)
-        return [int(e) for e in np.frexp(np.abs(rows).max(axis=1))[1]]
+        return [int(e) for e in np.frexp(row_maxima(self.statement.rows(numbers)))[1]]
 
     def shifted_matrix(self, numbers: IntArray, shifts: list[int]) -> fmpz_mat:
         """The integer rows ``2**s_i row_i``, shape (q, n)."""
-        rows = self.statement.rows(numbers)
+        rows = self._dense_rows(numbers)
         return fmpz_mat([[v << s for v in _integers(row, self.scale)] for row, s in zip(rows, shifts, strict=True)])
 
     def right_hand_sides(self, numbers: IntArray) -> list[fmpz]:
@@ -86,6 +90,8 @@ class ExactRows:
         """``a_i d`` times a positive number that is the same for all rows."""
         s, m, n = self.statement, self.statement.m, self.statement.n
         entries = d.column.entries()
+        if s.is_sparse:
+            return self._sparse_slopes(numbers, entries)
         unit = fmpz(1 << -self.scale)
         layer = (self.layer * d.column).entries() if (numbers < m).any() else []
         half = (self.half_spaces * d.column).entries() if len(s.domain.h) else []
@@ -106,6 +112,29 @@ class ExactRows:
         slopes, sides = self.slopes(numbers, x), self.right_hand_sides(numbers)
         return [slope - side * x.denominator for slope, side in zip(slopes, sides, strict=True)]
 
+    def _sparse_slopes(self, numbers: IntArray, d: list[fmpz]) -> list[fmpz]:
+        """The same from the entries that are not zero."""
+        rows = self.statement.rows(numbers)
+        slopes: list[fmpz] = []
+        for i in range(len(numbers)):
+            support, entries = row_support(rows, i)
+            terms = zip(_integers(entries, self.scale), support.tolist(), strict=True)
+            slopes.append(sum((entry * d[j] for entry, j in terms), fmpz(0)))
+        return slopes
+
+    def _dense_rows(self, numbers: IntArray) -> FloatArray:
+        """Rows written out, as long as they are not too many to calculate with.
+
+        Raises:
+            NotProvedError: they are.
+        """
+        if len(numbers) * self.statement.n > MAX_ENTRIES:
+            raise NotProvedError(
+                f"{len(numbers)} rows of {self.statement.n} entries are too many for exact arithmetic; "
+                "the float proof is the one for layers of this size"
+            )
+        return as_dense(self.statement.rows(numbers))
+
     def _matrix(self, rows: FloatArray) -> fmpz_mat:
         q, n = rows.shape
         return fmpz_mat(q, n, _integers(rows.ravel(), self.scale))
@@ -124,6 +153,8 @@ def nearest_solution(M: fmpz_mat, v: ExactVector, sides: list[fmpz] | None = Non
     if residual.is_zero():
         return v
     chosen = independent_rows(M)
+    if len(chosen) > MAX_EQUATIONS:
+        raise NotProvedError(f"{len(chosen)} equations are too many to be solved in exact arithmetic")
     R = fmpz_mat([[M[i, j] for j in range(M.ncols())] for i in chosen])
     z = cast(fmpq_mat, (R * R.transpose()).solve(fmpz_mat([[residual[i, 0]] for i in chosen])))
     numerator, denominator = z.numer_denom()

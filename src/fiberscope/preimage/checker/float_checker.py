@@ -16,6 +16,14 @@ from jaxtyping import Float64, Int64
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Multipliers, NegativeOutput, Rational
 from fiberscope.preimage.checker.independence import Grouping, group_rows, row_exponents, singular_values_exceed
+from fiberscope.preimage.checker.matrices import (
+    Matrix,
+    as_columns,
+    columns,
+    nonzero_columns,
+    scaled_rows,
+    with_columns,
+)
 from fiberscope.preimage.checker.pattern import positive_and_tight
 from fiberscope.preimage.checker.rounding import (
     SMALLEST_NORMAL,
@@ -87,7 +95,7 @@ def _check_at_point(statement: Statement, certificate: Certificate) -> None:
     x = _float_vector(certificate.point, statement.n)
     # rows of P may stand for each other only together with their right-hand sides
     rows = statement.rows(positive)
-    equations = group_rows(np.column_stack([rows, y[positive], statement.b[positive]]))
+    equations = group_rows(with_columns(rows, y[positive], statement.b[positive]))
     basis = _Basis(rows, equations)
     kept = positive[equations.representative]
     inequalities = statement.inequalities(positive)
@@ -139,10 +147,16 @@ def _check_recession(statement: Statement, certificate: Certificate, positive: I
         return
     inequalities = statement.inequalities(positive)
     direction = read_direction(part, statement.n, inequalities, positive)
-    basis = _Basis.of(statement, direction.equalities)
+    # An exact direction is looked for among those that vanish where this one does: fewer rows are left to hold it, and
+    # rows that depend on each other only through entries that do not matter here cannot spoil the proof.
+    support = np.flatnonzero(_float_vector(direction.values, statement.n))
+    if not len(support):
+        raise NotProvedError("the direction is zero")
+    held = columns(statement.rows(direction.equalities), support)
+    basis = _Basis(held, group_rows(held), support)
     others = np.setdiff1d(inequalities, direction.equalities)
     needed = _needed_for_direction(statement, basis, direction, others, strict=False)
-    if needed > 0.0 and basis.proved_rank(needed) >= statement.n:
+    if needed > 0.0 and basis.proved_rank(needed) >= len(support):
         raise NotProvedError("the rows that hold the direction leave no direction")
 
 
@@ -204,7 +218,7 @@ def _check_relation(statement: Statement, positive: IntArray, multipliers: Multi
     net = basis.net_weights(weights)
     if not net.any():
         return basis.proved_rank(0.0)
-    if len(basis.rows) < basis.live:
+    if basis.rows.shape[0] < basis.live:
         raise NotProvedError("the multipliers leave a residual, and their rows do not span the space that it lies in")
     chosen = basis.grouping.representative
     inequality = chosen >= len(positive)
@@ -235,7 +249,8 @@ def _check_empty(statement: Statement, certificate: Certificate) -> None:
     with np.errstate(all="ignore"):
         # any x of the preimage would give values . (rows x) <= values . rhs, but the left side is within `drift` of 0
         # on the box
-        residual = np.abs(values @ rows) + product_error(row_norms_above(rows.T), norm_above(values), len(values))
+        columns = as_columns(rows)
+        residual = np.abs(columns @ values) + product_error(row_norms_above(columns), norm_above(values), len(values))
         reach = np.maximum(np.abs(statement.domain.low), np.abs(statement.domain.high))
         drift = float(residual @ reach) * (1.0 + relative_error(statement.n)) + statement.n * SMALLEST_NORMAL
         total = float(values @ first + values @ second)
@@ -257,19 +272,24 @@ class _Basis:
     """Rows scaled to norms near one, one of each group of parallel rows; zero rows and zero columns are left out.
 
     Coordinates whose column is zero are free: no correction ever moves them, and the rank is that of the others.
+
+    Args:
+        rows: the rows, on all coordinates or on some.
+        grouping: which of them are parallel.
+        coordinates: the numbers of the coordinates that the columns stand for; None for all.
     """
 
-    rows: FloatArray
+    rows: Matrix
     columns: IntArray
     grouping: Grouping
     exponents: IntArray
 
-    def __init__(self, rows: Float64[FloatArray, "q n"], grouping: Grouping) -> None:
+    def __init__(self, rows: Matrix, grouping: Grouping, coordinates: IntArray | None = None) -> None:
         chosen = rows[grouping.representative]
         exponents = row_exponents(chosen)
-        columns = np.flatnonzero((chosen != 0).any(axis=0))
-        object.__setattr__(self, "rows", np.ldexp(chosen[:, columns], -exponents[:, None]))
-        object.__setattr__(self, "columns", columns)
+        live = nonzero_columns(chosen)
+        object.__setattr__(self, "rows", scaled_rows(columns(chosen, live), -exponents))
+        object.__setattr__(self, "columns", live if coordinates is None else coordinates[live])
         object.__setattr__(self, "grouping", grouping)
         object.__setattr__(self, "exponents", exponents)
 
@@ -285,9 +305,9 @@ class _Basis:
 
     def proved_rank(self, s: float) -> int:
         """The rank min(q, live coordinates), proved together with ``sigma_min > s`` on these coordinates."""
-        if len(self.rows) and not singular_values_exceed(self.rows, s):
+        if self.rows.shape[0] and not singular_values_exceed(self.rows, s):
             raise NotProvedError(
-                f"the {len(self.rows)} equality rows are not proved to have rank {min(self.rows.shape)} "
+                f"the {self.rows.shape[0]} equality rows are not proved to have rank {min(self.rows.shape)} "
                 f"with smallest singular value above {s:.3g}"
             )
         return min(self.rows.shape)
@@ -299,7 +319,7 @@ class _Basis:
     def residual(self, d: Float64[FloatArray, " n"]) -> float:
         """An upper bound on ``|B d|``; exactly 0 where every product is 0."""
         moved = d[self.columns]
-        if not (self.rows[:, moved != 0] != 0).any():
+        if not len(nonzero_columns(columns(self.rows, np.flatnonzero(moved)))):
             return 0.0
         error = product_error(row_norms_above(self.rows), norm_above(moved), self.live)
         return norm_above(self.rows @ moved) + norm_above(error)

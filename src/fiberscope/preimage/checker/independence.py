@@ -10,9 +10,26 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int64
+from scipy.sparse import csr_array
 
-from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.preimage.checker.matrices import (
+    Matrix,
+    as_dense,
+    entries_of,
+    gram,
+    longest_sum,
+    row_maxima,
+    row_of_entries,
+    row_support,
+    rows_hold,
+    scaled_rows,
+    with_entries,
+)
 from fiberscope.preimage.checker.rounding import SMALLEST_NORMAL, UNIT_ROUNDOFF, norm_above, relative_error
+
+MAX_PRECONDITIONING = 100_000_000_000
+"""Multiplications that the second attempt at a proof may cost: some ten seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,15 +47,15 @@ class Grouping:
     factor: FloatArray
 
 
-def group_rows(rows: Float64[FloatArray, "q n"]) -> Grouping:
+def group_rows(rows: Matrix) -> Grouping:
     """Group rows that are bitwise equal after exact scaling by a signed power of two."""
     scaled, scale = _normalized(rows)
     keys: dict[bytes, int] = {}
     representative: list[int] = []
-    group = np.full(len(rows), -1, dtype=np.int64)
-    factor = np.zeros(len(rows))
+    group = np.full(len(scale), -1, dtype=np.int64)
+    factor = np.zeros(len(scale))
     for i in np.flatnonzero(scale):
-        g = keys.setdefault(scaled[i].tobytes(), len(representative))
+        g = keys.setdefault(_key(scaled, int(i)), len(representative))
         if g == len(representative):
             representative.append(int(i))
         group[i] = g
@@ -46,53 +63,79 @@ def group_rows(rows: Float64[FloatArray, "q n"]) -> Grouping:
     return Grouping(np.array(representative, dtype=np.int64), group, factor)
 
 
-def _normalized(rows: Float64[FloatArray, "q n"]) -> tuple[Float64[FloatArray, "q n"], Float64[FloatArray, " q"]]:
+def _key(rows: Matrix, i: int) -> bytes:
+    """Bytes that two rows share iff they are bitwise equal."""
+    if isinstance(rows, np.ndarray):
+        return rows[i].tobytes()
+    support, entries = row_support(rows, i)
+    return support.tobytes() + entries.tobytes()
+
+
+def _normalized(rows: Matrix) -> tuple[Matrix, Float64[FloatArray, " q"]]:
     """Rows divided by a signed power of two, and these.
 
     Where that would round, the row stays as it is. 0 for zero rows.
     """
-    if rows.size == 0:
-        return rows, np.zeros(len(rows))
-    largest = np.max(np.abs(rows), axis=1)
-    first = rows[np.arange(len(rows)), np.argmax(rows != 0, axis=1)]
+    if rows.shape[0] == 0 or entries_of(rows).size == 0:
+        return rows, np.zeros(rows.shape[0])
+    largest = row_maxima(rows)
     _, exponent = np.frexp(largest)
     # beyond 2**500 the quotient of two scales could overflow: such rows keep their own scale
     exponent = np.where(np.abs(exponent) <= 500, exponent, 0)
-    scaled = np.ldexp(rows, -exponent[:, None])
-    exact = (np.ldexp(scaled, exponent[:, None]) == rows).all(axis=1)
-    scaled[~exact] = rows[~exact]
-    exponent[~exact] = 0
-    sign = np.where(first < 0, -1.0, 1.0)
-    scaled = scaled * sign[:, None] + 0.0  # + 0.0 turns -0.0 into 0.0, which differs in its bytes
+    exponent = np.where(_scales_exactly(rows, exponent), exponent, 0)
+    scaled = scaled_rows(rows, -exponent)
+    sign = np.where(_first_entries(rows) < 0, -1.0, 1.0)
+    signs = sign[:, None] if isinstance(rows, np.ndarray) else sign[row_of_entries(rows)]
+    # + 0.0 turns -0.0 into 0.0, which differs in its bytes
+    scaled = with_entries(scaled, entries_of(scaled) * signs + 0.0)
     return scaled, np.where(largest > 0, np.ldexp(sign, exponent), 0.0)
 
 
-def row_exponents(rows: Float64[FloatArray, "q n"]) -> Int64[IntArray, " q"]:
+def _first_entries(rows: Matrix) -> Float64[FloatArray, " q"]:
+    """The first nonzero entry of each row; 0 for zero rows."""
+    if isinstance(rows, np.ndarray):
+        return rows[np.arange(len(rows)), np.argmax(rows != 0, axis=1)]
+    entries, row = entries_of(rows), row_of_entries(rows)
+    nonzero = np.flatnonzero(entries)
+    found, place = np.unique(row[nonzero], return_index=True)
+    out = np.zeros(rows.shape[0])
+    out[found] = entries[nonzero[place]]
+    return out
+
+
+def _scales_exactly(rows: Matrix, exponent: IntArray) -> BoolArray:
+    """Which rows ``2**-e row_i`` are exact."""
+    back = entries_of(scaled_rows(scaled_rows(rows, -exponent), exponent))
+    return rows_hold(rows, back == entries_of(rows))
+
+
+def row_exponents(rows: Matrix) -> Int64[IntArray, " q"]:
     """Exponents e for which the rows ``2**-e row_i`` have norms near one and are exact; 0 where that would round."""
-    if rows.size == 0:
-        return np.zeros(len(rows), dtype=np.int64)
-    _, exponent = np.frexp(np.max(np.abs(rows), axis=1))
+    if rows.shape[0] == 0 or entries_of(rows).size == 0:
+        return np.zeros(rows.shape[0], dtype=np.int64)
+    _, exponent = np.frexp(row_maxima(rows))
     exponent = np.where(np.abs(exponent) <= 1000, exponent, 0)
-    exact = (np.ldexp(np.ldexp(rows, -exponent[:, None]), exponent[:, None]) == rows).all(axis=1)
-    return np.where(exact, exponent, 0).astype(np.int64)
+    return np.where(_scales_exactly(rows, exponent), exponent, 0).astype(np.int64)
 
 
-def singular_values_exceed(B: Float64[FloatArray, "q n"], s: float) -> bool:
+def singular_values_exceed(B: Matrix, s: float) -> bool:
     """Prove that B (q, n) has min(q, n) singular values above ``s >= 0``.
 
     False means only that the proof does not close.
     """
-    if not 0.0 <= s < np.inf or B.size == 0:
+    if not 0.0 <= s < np.inf or 0 in B.shape:
         return False
-    tall = B if B.shape[0] >= B.shape[1] else np.ascontiguousarray(B.T)
+    tall: Matrix = B
+    if B.shape[0] < B.shape[1]:
+        tall = np.ascontiguousarray(B.T) if isinstance(B, np.ndarray) else csr_array(B.T)
     return _gram_exceeds(tall, s) or _preconditioned_exceeds(tall, s)
 
 
-def _gram_exceeds(T: Float64[FloatArray, "N d"], s: float) -> bool:
+def _gram_exceeds(T: Matrix, s: float) -> bool:
     """sigma_min(T) > s for tall T (N, d), by Cholesky of ``T^T T - c I``."""
-    N, d = T.shape
+    d, N = T.shape[1], longest_sum(T)
     with np.errstate(all="ignore"):
-        gram = T.T @ T
+        square_matrix = gram(T)
         size = norm_above(T)
         square = size * size * (1.0 + 4.0 * UNIT_ROUNDOFF)  # ** would raise where this is inf
         # products: gamma_N |T|_F^2; shift: u |T|_F^2; factorization: gamma_(d+1) / (1 - gamma_(d+1)) trace
@@ -101,27 +144,27 @@ def _gram_exceeds(T: Float64[FloatArray, "N d"], s: float) -> bool:
             + 16.0 * d * (N + d + 4) * (1.0 + square) * SMALLEST_NORMAL
         )
         shift = (s * s + rounding) * (1.0 + 8.0 * UNIT_ROUNDOFF) + SMALLEST_NORMAL
-    if not (np.isfinite(gram).all() and np.isfinite(shift)):
+    if not (np.isfinite(square_matrix).all() and np.isfinite(shift)):
         return False
-    gram[np.diag_indices(d)] -= shift
+    square_matrix[np.diag_indices(d)] -= shift
     try:
-        factor = np.linalg.cholesky(gram)
+        factor = np.linalg.cholesky(square_matrix)
     except np.linalg.LinAlgError:
         return False
     return bool(np.isfinite(factor).all())
 
 
-def _preconditioned_exceeds(T: Float64[FloatArray, "N d"], s: float) -> bool:
+def _preconditioned_exceeds(T: Matrix, s: float) -> bool:
     """sigma_min(T) >= sigma_min(T X) / |X| with X near the inverse of T's triangular factor.
 
     Reaches condition numbers near 1/u.
     """
-    if not np.isfinite(T).all():
-        return False
     N, d = T.shape
+    if not np.isfinite(entries_of(T)).all() or N * d * d > MAX_PRECONDITIONING:
+        return False
     with np.errstate(all="ignore"):
         try:
-            X = np.linalg.inv(np.linalg.qr(T, mode="r"))
+            X = np.linalg.inv(np.linalg.qr(as_dense(T), mode="r"))
         except np.linalg.LinAlgError:
             return False
         product = T @ X

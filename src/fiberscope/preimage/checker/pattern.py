@@ -6,12 +6,13 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.preimage.checker.matrices import Matrix, row_support
 from fiberscope.preimage.checker.rounding import norm_above, product_error, row_norms_above
 from fiberscope.preimage.checker.statement import NotProvedError, Statement
 
 
 def positive_and_tight(statement: Statement) -> tuple[Int64[IntArray, " p"], Int64[IntArray, " t"]]:
-    """The rows P with ``a_i x + b_i > 0`` and the inequality rows that hold with equality at x, both exact.
+    """The rows P with ``a_i x + b_i > 0`` or an injective activation, and the other rows that are tight; both exact.
 
     Raises:
         NotProvedError: x lies outside the domain.
@@ -20,22 +21,23 @@ def positive_and_tight(statement: Statement) -> tuple[Int64[IntArray, " p"], Int
     assert x is not None
     domain, m, n = statement.domain, statement.m, statement.n
     sign = exact_signs(statement.A, x, statement.b)
+    equality = (sign > 0) | statement.injective  # a strictly monotone activation fixes its pre-activation
     if (x < domain.low).any() or (x > domain.high).any():
         raise NotProvedError("x lies outside the domain")
     side = exact_signs(domain.G, x, -domain.h)
     if (side > 0).any():
         raise NotProvedError("x lies outside the domain")
     tight = [
-        np.flatnonzero(sign == 0),
+        np.flatnonzero((sign == 0) & ~equality),
         m + np.flatnonzero(x == domain.low),
         m + n + np.flatnonzero(x == domain.high),
         m + 2 * n + np.flatnonzero(side == 0),
     ]
-    return np.flatnonzero(sign > 0), np.concatenate(tight)
+    return np.flatnonzero(equality), np.concatenate(tight)
 
 
 def exact_signs(
-    rows: Float64[FloatArray, "q n"], x: Float64[FloatArray, " n"], offsets: Float64[FloatArray, " q"]
+    rows: Matrix, x: Float64[FloatArray, " n"], offsets: Float64[FloatArray, " q"]
 ) -> Int64[IntArray, " q"]:
     """The exact signs of ``a_i x + c_i``, shape (q,): by float64 with an error bound, and in integers within it."""
     n = rows.shape[1]
@@ -43,10 +45,11 @@ def exact_signs(
         value = rows @ x + offsets
         error = product_error(row_norms_above(rows) + np.abs(offsets), norm_above(x) + 1.0, n + 1)
         certain = np.abs(value) > error
-    sign = np.zeros(len(rows), dtype=np.int64)
+    sign = np.zeros(len(offsets), dtype=np.int64)
     sign[certain] = np.where(value[certain] > 0, 1, -1)
     for i in np.flatnonzero(~certain):
-        sign[i] = _integer_sign(rows[i], x, float(offsets[i]))
+        support, entries = row_support(rows, int(i))
+        sign[i] = _integer_sign(entries, x[support], float(offsets[i]))
     return sign
 
 

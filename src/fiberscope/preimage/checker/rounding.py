@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
+from fiberscope.preimage.checker.matrices import Matrix, entries_of, row_sums
 
 UNIT_ROUNDOFF = 2.0**-53
 SMALLEST_NORMAL = 2.0**-1022
@@ -27,8 +28,9 @@ def relative_error(terms: int) -> float:
     return 2.0 * (terms + 8) * UNIT_ROUNDOFF
 
 
-def norm_above(v: Float64[FloatArray, ...]) -> float:
+def norm_above(v: Matrix) -> float:
     """An upper bound on the Euclidean (for a matrix: Frobenius) norm."""
+    v = entries_of(v)
     with np.errstate(over="ignore", invalid="ignore"):
         computed = float(np.sqrt(np.sum(np.square(v))))
     # squares below the smallest normal number may vanish: each hides at most 2**-511 of an entry
@@ -45,11 +47,14 @@ def norm_below(v: Float64[FloatArray, " n"]) -> float:
     return max(computed * (1.0 - relative_error(v.size)) - float(np.sqrt(v.size)) * 2.0**-510, 0.0)
 
 
-def row_norms_above(rows: Float64[FloatArray, "q n"]) -> Float64[FloatArray, " q"]:
+def row_norms_above(rows: Matrix) -> Float64[FloatArray, " q"]:
     """Upper bounds on the Euclidean norms of the rows, shape (q,)."""
     n = rows.shape[1]
     with np.errstate(over="ignore", invalid="ignore"):
-        computed = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        if isinstance(rows, np.ndarray):
+            computed = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+        else:
+            computed = np.sqrt(row_sums(rows, np.square(entries_of(rows))))
     return computed * (1.0 + relative_error(n)) + float(np.sqrt(n)) * 2.0**-510
 
 

@@ -7,11 +7,13 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
+from scipy.sparse import csr_array
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Domain, Polyhedron, written_out
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.certificate import Certificate, Direction, Multipliers, NegativeOutput, Rational
+from fiberscope.preimage.checker.matrices import MalformedMatrixError, Matrix, check_matrix, row_maxima, stacked
 from fiberscope.preimage.checker.rounding import row_norms_above
 from fiberscope.preimage.kind import Kind
 
@@ -71,8 +73,9 @@ class Statement:
     The rows of the mixed system are numbered as in ``fiberscope.preimage.certificate``.
     """
 
-    A: FloatArray
+    A: Matrix
     b: FloatArray
+    injective: BoolArray
     domain: Polyhedron
     x: FloatArray | None
     y: FloatArray | None
@@ -109,22 +112,36 @@ class Statement:
         m, n = self.m, self.n
         nonzero = np.ones(len(numbers), dtype=np.bool_)
         layer, half = numbers < m, numbers >= m + 2 * n
-        nonzero[layer] = self.A[numbers[layer]].any(axis=1)
-        nonzero[half] = self.domain.G[numbers[half] - m - 2 * n].any(axis=1)
+        nonzero[layer] = row_maxima(self.A[numbers[layer]]) > 0
+        nonzero[half] = row_maxima(self.domain.G[numbers[half] - m - 2 * n]) > 0
         return numbers[nonzero]
 
-    def rows(self, numbers: Int64[IntArray, " q"]) -> Float64[FloatArray, "q n"]:
-        """The coefficient rows with these numbers, shape (len(numbers), n)."""
+    @property
+    def is_sparse(self) -> bool:
+        """Whether rows are given in sparse form."""
+        return not (isinstance(self.A, np.ndarray) and isinstance(self.domain.G, np.ndarray))
+
+    def rows(self, numbers: Int64[IntArray, " q"]) -> Matrix:
+        """The coefficient rows with these numbers, shape (len(numbers), n); sparse if the layer or the domain is."""
         m, n = self.m, self.n
-        out = np.zeros((len(numbers), n))
         layer, low, high, half = (
             numbers < m,
             *((numbers >= start) & (numbers < stop) for start, stop in self._blocks()),
         )
-        out[layer] = self.A[numbers[layer]]
+        parts = {"layer": self.A[numbers[layer]], "half": self.domain.G[numbers[half] - m - 2 * n]}
+        if self.is_sparse:
+            bounds = np.flatnonzero(low | high)
+            unit = csr_array(
+                (np.where(low[bounds], -1.0, 1.0), (np.arange(len(bounds)), (numbers[bounds] - m) % n)),
+                shape=(len(bounds), n),
+            )
+            order = np.concatenate([np.flatnonzero(layer), bounds, np.flatnonzero(half)])
+            return cast(Matrix, cast(Any, stacked([parts["layer"], unit, parts["half"]]))[np.argsort(order)])
+        out = np.zeros((len(numbers), n))
+        out[layer] = parts["layer"]
         out[low, numbers[low] - m] = -1.0
         out[high, numbers[high] - m - n] = 1.0
-        out[half] = self.domain.G[numbers[half] - m - 2 * n]
+        out[half] = parts["half"]
         return out
 
     def products(
@@ -140,7 +157,7 @@ class Statement:
         value[low] = -v[numbers[low] - m]
         value[high] = v[numbers[high] - m - n]
         for block, rows in ((layer, self.A[numbers[layer]]), (half, self.domain.G[numbers[half] - m - 2 * n])):
-            nonzero = (rows != 0).any(axis=1)
+            nonzero = row_maxima(rows) > 0
             value[block] = rows @ v
             norms[block] = np.where(nonzero, row_norms_above(rows), 0.0)
             exact[block] = ~nonzero
@@ -190,22 +207,35 @@ def statement_of(claim: Claim) -> Statement:
         raise NotProvedError("exactly one of x and y must be given")
     A, b = claim.layer.weight, claim.layer.bias
     m, n = A.shape
-    _check_array(A, (m, n), "the weight")
+    _check_matrix(A, (m, n), "the weight")
     _check_array(b, (m,), "the bias")
+    injective = np.array(claim.layer.injective)
+    if injective.dtype != np.bool_ or injective.shape != (m,):
+        raise NotProvedError("which neurons are injective is not given by truth values")
+    if given_y is not None and injective.any():
+        raise NotProvedError("outputs of activations other than ReLU are not rational numbers: x must be given")
     x = None if given_x is None else _vector(given_x, n, "x")
     y = None if given_y is None else _vector(given_y, m, "y")
-    return Statement(A, b, _domain(claim.domain, n), x, y, kind, int(dimension))  # type: ignore[arg-type]
+    return Statement(A, b, injective, _domain(claim.domain, n), x, y, kind, int(dimension))  # type: ignore[arg-type]
 
 
 def _domain(domain: Domain | None, n: int) -> Polyhedron:
     """Write the domain out and check it: a domain may be anybody's class."""
     written = written_out(domain, n)
     rows = len(written.h)
-    for array, shape in ((written.low, (n,)), (written.high, (n,)), (written.G, (rows, n)), (written.h, (rows,))):
-        _check_array(array, shape, "the domain", finite=array is written.G or array is written.h)
+    for array, shape in ((written.low, (n,)), (written.high, (n,)), (written.h, (rows,))):
+        _check_array(array, shape, "the domain", finite=array is written.h)
+    _check_matrix(written.G, (rows, n), "the domain")
     if not ((written.low < np.inf) & (written.high > -np.inf)).all():
         raise NotProvedError("the domain has a bound that no number meets")
     return written
+
+
+def _check_matrix(matrix: Any, shape: tuple[int, int], what: str) -> None:
+    try:
+        check_matrix(matrix, shape)
+    except MalformedMatrixError as error:
+        raise NotProvedError(f"{what} {error}") from error
 
 
 def _check_array(array: Any, shape: tuple[int, ...], what: str, *, finite: bool = True) -> None:
