@@ -72,7 +72,7 @@ def build_app(config: Dict | None = None) -> App:
         suppress_keyboard_interrupt=False,  # handled by main, which says how to continue
         config=() if config is None else (config,),
     )
-    for command in (audit, verify, report):
+    for command in (audit, inspect, verify, report):
         app.command(command)
     return app
 
@@ -86,6 +86,7 @@ def audit(
     domain: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     layers: str | None = None,
     samples: int | None = None,
+    trust_model: Annotated[bool, Parameter(negative="")] = False,
     resume: Annotated[bool, Parameter(negative="")] = False,
     workers: int | None = None,
     block: int | None = None,
@@ -96,13 +97,14 @@ def audit(
     With neither MODEL nor DATA: the built-in demo, a real network trained on real digits.
 
     Args:
-        model: the network, a file written by Network.save (.safetensors).
+        model: the network: .onnx, .pt2 (torch.export), .keras, .h5, or .safetensors written by Network.save.
         data: the samples: .npz (arrays x, optional y), .npy, IDX (.gz too), a folder of images, or a name: mnist,
             mnist-5k, fashion-mnist, cifar10.
         out: the folder for the results.
         domain: LOW,HIGH: bounds of every input coordinate; the first layer is judged within them as well as without.
         layers: positions of the ReLU layers to audit, such as 0,2; all by default.
         samples: audit the first so many samples; all by default.
+        trust_model: load a model format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).
         resume: continue the audit that the folder holds, computing nothing twice.
         workers: number of processes; by default one per core where the work is large.
         block: samples per chunk, which is what a killed run may have to compute again; 125 by default.
@@ -123,10 +125,41 @@ def audit(
         if model is None or data is None:
             subject = _demo_subject(results, options, progress, continued=continued)
         else:
-            subject = _given_subject(model, data, options)
+            subject = _given_subject(model, data, options, trust=trust_model)
         job = build_job(results, subject, options)
         _run(job, progress)
     return _print_report(results)
+
+
+def inspect(
+    model: Path,
+    /,
+    *,
+    trust_model: Annotated[bool, Parameter(negative="")] = False,
+    input_shape: str | None = None,
+) -> int:
+    """Show what a model is made of, what can be judged, and what it takes, before any work.
+
+    Reads the model, compares it with what its own library computes, and prints its stages, shapes, parameters and
+    layers, the memory that an audit needs, and what stands in the way.
+
+    Args:
+        model: the network: .onnx, .pt2 (torch.export), .keras, .h5, or .safetensors written by Network.save.
+        trust_model: load a format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).
+        input_shape: the shape of one sample, such as 3,32,32, where the file leaves it open.
+    """
+    from rich.console import Console
+
+    from fiberscope.readers.files import load
+    from fiberscope.report.inspection import closing_lines, layer_table, stage_table
+
+    network = load(model, trust=trust_model, input_shape=_parse_shape(input_shape))
+    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
+    console.print(stage_table(network))
+    console.print(layer_table(network))
+    for line in closing_lines(network):
+        print(line)
+    return FINE
 
 
 def verify(
@@ -215,12 +248,21 @@ def _parse_layers(text: str | None) -> tuple[int, ...] | None:
         raise InputError("--layers", expected="positions separated by commas, such as 0,2", got=repr(text)) from None
 
 
-def _given_subject(model: Path, data: str, options: Options) -> Subject:
+def _parse_shape(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError("--input-shape", expected="whole numbers such as 3,32,32", got=repr(text)) from None
+
+
+def _given_subject(model: Path, data: str, options: Options, *, trust: bool) -> Subject:
     from fiberscope.audit.job import build_subject
     from fiberscope.paper.datasets import load_data
     from fiberscope.readers.files import load
 
-    network, samples = load(model), load_data(data)
+    network, samples = load(model, trust=trust), load_data(data)
     words = {"model_name": model.name, "data_name": samples.name, "data_description": samples.description}
     return build_subject(network, samples.x, samples.y, options, **words)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fiberscope.audit.plan import Plan, chosen_layers
+from fiberscope.audit.plan import Place, Plan, Reads, chosen_layers
 from fiberscope.errors import InputError
 
 
@@ -18,6 +18,14 @@ def test_first_layer_is_judged_without_and_with_the_box() -> None:
 
 def test_later_layers_are_judged_on_the_orthant_whatever_the_box() -> None:
     assert names(Plan((0, 1), 10), 1) == names(Plan((0, 1), 10, (0.0, 1.0)), 1) == ["R^n", "x >= 0"]
+
+
+def test_domains_follow_what_a_layer_receives() -> None:
+    places = (Place(Reads.INPUT), Place(Reads.INPUT), Place(Reads.ANYTHING), Place(Reads.NONNEGATIVE, region=True))
+    plan = Plan((0, 1, 2, 3), 10, (0.0, 1.0), places=places)
+    assert names(plan, 0) == names(plan, 1) == ["R^n", "box [0,1]"]
+    assert names(plan, 2) == ["R^n"]
+    assert names(plan, 3) == ["R^n, linear region", "x >= 0, linear region"]
 
 
 def test_chunks_cover_every_sample_of_every_layer_once() -> None:

@@ -12,14 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fiberscope.audit.effort import sensible_workers
 from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.manifest import Manifest, Run, new_manifest
-from fiberscope.audit.plan import BLOCK_SAMPLES, Chunk, Plan, chosen_layers
+from fiberscope.audit.plan import BLOCK_SAMPLES, Chunk, Plan, chosen_layers, places_of
 from fiberscope.audit.run import audit, in_process, judge
 from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject, check_box, first_samples, fitted
 from fiberscope.audit.task import ChunkResult, Task
-from fiberscope.audit.workers import sensible_workers, spread
+from fiberscope.audit.workers import spread
 from fiberscope.errors import InputError, ModelError, ResultsError
 from fiberscope.readers.files import load
 
@@ -168,7 +169,7 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
         ResultsError: the folder holds the audit of something else, or cannot be written.
     """
     layers = chosen_layers(options.layers, len(subject.network.relu_layers))
-    plan = Plan(layers, subject.samples, options.domain, options.block)
+    plan = Plan(layers, subject.samples, options.domain, options.block, places_of(subject.network))
     if options.domain is not None:
         check_box(subject, options.domain)
     asked = new_manifest(subject, plan, options.samples)

@@ -9,11 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from fiberscope import __version__
-from fiberscope.audit.plan import Plan
+from fiberscope.audit.plan import Place, Plan, Reads, places_of
 from fiberscope.audit.subject import Subject
 from fiberscope.errors import ResultsError
 
-FORMAT = "fiberscope results 1"
+FORMAT = "fiberscope results 2"
 """Names the layout of the folder; a reader refuses any other."""
 
 _PACKAGES = ("numpy", "scipy", "highspy", "python-flint", "pyarrow", "safetensors", "torch")
@@ -21,11 +21,13 @@ _PACKAGES = ("numpy", "scipy", "highspy", "python-flint", "pyarrow", "safetensor
 
 @dataclass(frozen=True)
 class Layer:
-    """A ReLU layer by name and size."""
+    """A ReLU layer by name, size, and where it lies."""
 
     name: str
     inputs: int
     outputs: int
+    reads: Reads
+    region: bool
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Manifest:
         input_shape: the shape of one sample.
         network_layers: all ReLU layers of the network.
         notes: what the reader of the model had to leave off or fold.
+        agreement: how well the network agrees with the model file, in words; empty where it was not read from one.
         training: how the model was trained and how well it does, in words; may be empty.
         demo: whether this is the built-in demo.
         data: what the data is called.
@@ -73,6 +76,7 @@ class Manifest:
     input_shape: tuple[int, ...]
     network_layers: tuple[Layer, ...]
     notes: tuple[str, ...]
+    agreement: str
     training: str
     demo: bool
     data: str
@@ -91,7 +95,8 @@ class Manifest:
     @property
     def plan(self) -> Plan:
         """The plan that the audit follows."""
-        return Plan(self.layers, self.samples, self.domain, self.block)
+        places = tuple(Place(layer.reads, layer.region) for layer in self.network_layers)
+        return Plan(self.layers, self.samples, self.domain, self.block, places)
 
     @property
     def complete(self) -> bool:
@@ -113,7 +118,9 @@ class Manifest:
             data = json.loads(text)
             if data.pop("format") != FORMAT:
                 raise ValueError("another format")  # noqa: TRY301 - one way out for everything that is not a manifest
-            data["network_layers"] = tuple(Layer(**layer) for layer in data["network_layers"])
+            data["network_layers"] = tuple(
+                Layer(**(layer | {"reads": Reads(layer["reads"])})) for layer in data["network_layers"]
+            )
             data["runs"] = tuple(Run(**run) for run in data["runs"])
             for name in ("input_shape", "notes", "layers", "counts"):
                 data[name] = tuple(data[name])
@@ -168,15 +175,18 @@ _MUST_AGREE = {
 def new_manifest(subject: Subject, plan: Plan, samples_requested: int | None) -> Manifest:
     """The manifest of an audit that is about to begin."""
     network = subject.network
-    layers = zip(network.layer_names, network.relu_layers, strict=True)
+    layers = zip(network.layer_names, network.relu_layers, places_of(network), strict=True)
     return Manifest(
         fiberscope=__version__,
         versions=_versions(),
         model=subject.model_name,
         model_digest=network.digest(),
         input_shape=tuple(network.input_shape),
-        network_layers=tuple(Layer(name, layer.inputs, layer.outputs) for name, layer in layers),
-        notes=tuple(network.notes),
+        network_layers=tuple(
+            Layer(name, layer.inputs, layer.outputs, place.reads, place.region) for name, layer, place in layers
+        ),
+        notes=network.all_notes,
+        agreement="" if network.agreement is None else str(network.agreement),
         training=subject.training,
         demo=subject.demo,
         data=subject.data_name,

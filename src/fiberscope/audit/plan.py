@@ -4,12 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
 
 from fiberscope.errors import InputError
 from fiberscope.network.domains import Box, Domain, NonNegative
+from fiberscope.network.layers import PlacedLayer
+from fiberscope.network.network import Network
+from fiberscope.network.region_layer import RegionLayer
+from fiberscope.network.stage import INPUT
 
 BLOCK_SAMPLES = 125
 """Samples per chunk: large enough that samples share certificates, small enough that a killed run loses little."""
+
+
+class Reads(StrEnum):
+    """What a layer receives."""
+
+    INPUT = "input"
+    """The network's input."""
+    NONNEGATIVE = "nonnegative"
+    """What is never negative: the output of a ReLU, say."""
+    ANYTHING = "anything"
+    """Numbers of which nothing is known beforehand."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a layer lies in its network, as far as its domains depend on it.
+
+    Attributes:
+        reads: what it receives.
+        region: whether it is judged within the linear region of each sample.
+    """
+
+    reads: Reads
+    region: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,26 +79,43 @@ class Plan:
         samples: the number of samples, the first ones of the data.
         box: the bounds of the network's input coordinates, where known.
         block: samples per chunk.
+        places: where each layer of the network lies; if not given, they follow each other: the first receives the
+            input, the others what a ReLU let through.
     """
 
     layers: tuple[int, ...]
     samples: int
     box: tuple[float, float] | None = None
     block: int = BLOCK_SAMPLES
+    places: tuple[Place, ...] = ()
 
     def domains(self, layer: int) -> tuple[NamedDomain, ...]:
         """The domains that a layer is judged on.
 
-        Always all of R^n. The first layer receives the network's input, so also the box where one is given; the layers
-        after it receive what a ReLU let through, so also the nonnegative orthant.
+        Always all of R^n. A layer that receives the network's input is also judged on the box where one is given; one
+        that receives what a ReLU let through, also on the nonnegative orthant. Where branches meet, all of them are
+        narrowed to the linear region of each sample.
         """
-        everything = NamedDomain("R^n", None)
-        if layer > 0:
-            return (everything, NamedDomain("x >= 0", NonNegative()))
-        if self.box is None:
-            return (everything,)
-        low, high = self.box
-        return (everything, NamedDomain(f"box [{_short(low)},{_short(high)}]", Box(low, high)))
+        place = self.place(layer)
+        domains = [NamedDomain("R^n", None)]
+        match place.reads:
+            case Reads.NONNEGATIVE:
+                domains.append(NamedDomain("x >= 0", NonNegative()))
+            case Reads.INPUT if self.box is not None:
+                low, high = self.box
+                domains.append(NamedDomain(f"box [{_short(low)},{_short(high)}]", Box(low, high)))
+            case Reads.INPUT | Reads.ANYTHING:
+                pass
+            case _:
+                assert_never(place.reads)
+        suffix = ", linear region" if place.region else ""
+        return tuple(NamedDomain(named.name + suffix, named.domain) for named in domains)
+
+    def place(self, layer: int) -> Place:
+        """Where a layer lies."""
+        if self.places:
+            return self.places[layer]
+        return Place(Reads.INPUT if layer == 0 else Reads.NONNEGATIVE)
 
     def chunks(self) -> Iterator[Chunk]:
         """All chunks, layer by layer."""
@@ -79,6 +126,17 @@ class Plan:
     def rows(self, chunk: Chunk) -> list[tuple[int, str]]:
         """The (sample, domain) pairs of a chunk's findings, in the order in which they are stored."""
         return [(sample, named.name) for named in self.domains(chunk.layer) for sample in chunk.samples]
+
+
+def places_of(network: Network) -> tuple[Place, ...]:
+    """Where each layer of a network lies."""
+
+    def reads(placed: PlacedLayer) -> Reads:
+        if placed.source == INPUT:
+            return Reads.INPUT
+        return Reads.NONNEGATIVE if placed.nonnegative else Reads.ANYTHING
+
+    return tuple(Place(reads(placed), isinstance(placed.layer, RegionLayer)) for placed in network.placed_layers)
 
 
 def chosen_layers(requested: tuple[int, ...] | None, available: int) -> tuple[int, ...]:

@@ -13,9 +13,10 @@ from fiberscope.audit.plan import Chunk, NamedDomain, Plan
 from fiberscope.audit.task import ChunkResult, Task
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Domain, written_out
+from fiberscope.network.layer import Layer
 from fiberscope.network.network import Network
-from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.classify import Classification, classify
+from fiberscope.preimage.geometry import positive_neurons
 from fiberscope.preimage.kind import Kind
 from fiberscope.threads import one_thread
 
@@ -60,7 +61,7 @@ def in_process(network: Network) -> Execute:
     return execute
 
 
-def judge(layer: ReLULayer, task: Task) -> ChunkResult:
+def judge(layer: Layer, task: Task) -> ChunkResult:
     """Judge one chunk.
 
     Linear algebra runs on one thread: with several, results would depend on their number in the last digits.
@@ -77,7 +78,7 @@ def judge(layer: ReLULayer, task: Task) -> ChunkResult:
     return ChunkResult(task.chunk, tuple(findings), certificates)
 
 
-def _judge_on(layer: ReLULayer, task: Task, named: NamedDomain, certificates: dict[str, bytes]) -> Iterator[Finding]:
+def _judge_on(layer: Layer, task: Task, named: NamedDomain, certificates: dict[str, bytes]) -> Iterator[Finding]:
     inside = _inside(task.inputs, named.domain)
     judged = classify(layer, task.inputs[inside], domain=named.domain) if inside.any() else None
     position = np.cumsum(inside) - 1
@@ -101,9 +102,9 @@ def _finding(
     return Finding(sample, layer, named.name, positives, p.kind, p.dimension, float(p.margin), identity, p.reason)
 
 
-def _outside(layer: ReLULayer, x: FloatArray, sample: int, position: int, named: NamedDomain) -> Finding:
+def _outside(layer: Layer, x: FloatArray, sample: int, position: int, named: NamedDomain) -> Finding:
     reason = f"the layer's input does not lie in {named.name}: what comes before the layer lets other numbers through"
-    positives = int((np.asarray(layer(x)) > 0).sum())
+    positives = positive_neurons(layer, x)
     return Finding(sample, position, named.name, positives, Kind.UNDECIDED, None, float("nan"), "", reason)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fiberscope.audit.plan import Reads, places_of
 from fiberscope.errors import InputError, ModelError
 from fiberscope.network.arrays import as_float64
 from fiberscope.network.network import Network
@@ -99,11 +100,11 @@ def fitted(x: NDArray[Any], input_shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def check_box(subject: Subject, box: tuple[float, float]) -> None:
-    """Check that every sample lies in the box, and that the first ReLU layer receives the samples as they are.
+    """Check that every sample lies in the box, and that a ReLU layer receives the samples as they are.
 
     Raises:
         InputError: a sample outside; names the sample and the pixel.
-        ModelError: the network changes its input before that layer, so nothing is known about what the layer receives.
+        ModelError: no layer receives the network's input, so the box says nothing about any layer.
     """
     low, high = box
     outside = np.argwhere((subject.x < low) | (subject.x > high))
@@ -116,10 +117,9 @@ def check_box(subject: Subject, box: tuple[float, float]) -> None:
             got=f"{value!r} in sample {sample} at pixel {tuple(pixel) if len(pixel) > 1 else pixel[0]}",
             hint="give the bounds that the data really has, or scale the data",
         )
-    received = subject.network.layer_input(0, subject.x)
-    if not np.array_equal(received, subject.x.reshape(subject.samples, -1)):
+    if not any(place.reads is Reads.INPUT for place in places_of(subject.network)):
         raise ModelError(
-            "the first ReLU layer does not receive the model's input but something computed from it, "
+            "none of the layers receives the model's input, only what activations make of it, "
             "which --domain says nothing about; leave --domain out"
         )
 

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from fiberscope.audit.effort import sensible_workers
 from fiberscope.audit.findings import Finding, certificate_id
 from fiberscope.audit.plan import Chunk, NamedDomain
 from fiberscope.audit.store import INPUTS, ChunkData, Results
 from fiberscope.audit.subject import Subject
-from fiberscope.audit.workers import sensible_workers, spread
+from fiberscope.audit.workers import spread
 from fiberscope.errors import FiberscopeError, ResultsError
-from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.layer import Layer, around
 from fiberscope.preimage.certificate import Certificate
 from fiberscope.preimage.checker import verify
 from fiberscope.preimage.checker.pattern import exact_signs
@@ -101,9 +102,7 @@ def verify_chunk(folder: Path, chunk: Chunk, *, exact: bool) -> ChunkVerificatio
     return ChunkVerification(chunk, len(decided) - len(failures), undecided, failures, data.changed)
 
 
-def _why_not_proved(
-    finding: Finding, layer: ReLULayer, chunk_data: ChunkData, named: NamedDomain, *, exact: bool
-) -> str:
+def _why_not_proved(finding: Finding, layer: Layer, chunk_data: ChunkData, named: NamedDomain, *, exact: bool) -> str:
     """Why a verdict is not proved; empty if it is."""
     x = chunk_data.inputs[finding.sample - chunk_data.chunk.start]
     data = chunk_data.certificates.get(finding.certificate)
@@ -113,10 +112,11 @@ def _why_not_proved(
         return "its certificate is not the one that was stored under this id"
     try:
         certificate = Certificate.from_bytes(data)
+        local, domain, point = around(layer, named.domain, x)
         claim = Preimage(
-            layer=layer,
-            domain=named.domain,
-            x=x,
+            layer=local,
+            domain=domain,
+            x=point,
             y=None,
             kind=finding.kind,
             dimension=finding.dimension,
@@ -129,7 +129,8 @@ def _why_not_proved(
     verification = verify(claim, exact=exact)
     if not verification.proved:
         return verification.reason or "the certificate does not prove it"
-    have = int((exact_signs(layer.weight, x, layer.bias) > 0).sum())
+    positive = (exact_signs(local.weight, point, local.bias) > 0) | local.injective
+    have = int(positive[local.definitions :].sum())
     return "" if have == finding.positives else f"{finding.positives} positive outputs are stored, there are {have}"
 
 

@@ -1,4 +1,7 @@
-"""Spreading work over several processes."""
+"""Spreading work over several processes.
+
+A worker imports this module before it watches over its parent, so nothing heavy is imported here.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +17,10 @@ from itertools import islice
 from multiprocessing.connection import wait as wait_for_any
 from typing import Any, TypeVar
 
-from fiberscope.audit.plan import Plan
 from fiberscope.errors import ResultsError
-from fiberscope.network.network import Network
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-LARGE_WORK = 1e8
-"""Verdicts times weights from which starting processes costs less than it saves: some seconds of work."""
-
-_LEAST_WEIGHTS = 50_000
-"""A verdict about a smaller layer takes as long as one about a layer of this size."""
 
 _WAITING_PER_WORKER = 2
 """Tasks handed out ahead of each worker, so that none idles and few are held in memory."""
@@ -36,15 +31,6 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def sensible_workers(network: Network, plan: Plan) -> int:
-    """One process per core where the work is large, otherwise one."""
-    layers = network.relu_layers
-    weights = {i: max(layers[i].inputs * layers[i].outputs, _LEAST_WEIGHTS) for i in plan.layers}
-    work = sum(weights[i] * plan.samples * len(plan.domains(i)) for i in plan.layers)
-    chunks = sum(1 for _ in plan.chunks())
-    return min(cores(), chunks) if work >= LARGE_WORK else 1
 
 
 def spread(function: Callable[[Any], R], tasks: Iterable[T], workers: int) -> Generator[tuple[T, R]]:
@@ -123,4 +109,4 @@ def _end_with(sentinel: int) -> None:
     os._exit(1)
 
 
-__all__ = ["LARGE_WORK", "cores", "sensible_workers", "spread"]
+__all__ = ["cores", "spread"]

@@ -1,0 +1,96 @@
+"""A network in tables: its stages, its layers, and what an audit of them takes."""
+
+from __future__ import annotations
+
+from rich.markup import escape
+from rich.table import Table
+
+from fiberscope.audit.plan import Place, Reads, places_of
+from fiberscope.network.affine import AffineMap, Dense
+from fiberscope.network.layers import PlacedLayer
+from fiberscope.network.network import Network
+from fiberscope.network.stage import INPUT
+
+_BYTES = 8
+_BYTES_PER_SPARSE_ENTRY = 16
+"""A float64 number and its column."""
+
+_SQUARES = 3
+"""Square matrices in the number of inputs that a proof holds at a time."""
+
+
+def stage_table(network: Network) -> Table:
+    """One row per stage: what it is, what it takes, its shape and its parameters."""
+    table = Table(title=f"{len(network.stages)} stages, input {_shape(network.input_shape)}", title_justify="left")
+    for heading in ("stage", "name", "kind", "takes", "output shape", "parameters"):
+        table.add_column(heading, justify="right" if heading in ("stage", "parameters") else "left", overflow="fold")
+    for number, stage in enumerate(network.stages):
+        takes = ", ".join("input" if source == INPUT else str(source) for source in network.sources(number))
+        kind = ", ".join(affine.kind for affine in stage.maps) or stage.kind
+        parameters = f"{stage.parameters:,}" if stage.parameters else ""
+        table.add_row(str(number), escape(stage.name), kind, takes, _shape(stage.shape), parameters)
+    return table
+
+
+def layer_table(network: Network) -> Table:
+    """One row per layer that can be judged: its size, what it receives, and the memory that a proof needs."""
+    table = Table(title=f"{len(network.relu_layers)} layers to judge", title_justify="left")
+    for heading in ("layer", "name", "inputs", "neurons", "receives", "judged on", "memory"):
+        right = heading in ("layer", "inputs", "neurons", "memory")
+        table.add_column(heading, justify="right" if right else "left", overflow="fold")
+    for number, (placed, place) in enumerate(zip(network.placed_layers, places_of(network), strict=True)):
+        table.add_row(
+            str(number),
+            escape(placed.name),
+            str(placed.layer.inputs),
+            str(placed.layer.outputs),
+            _receives(network, placed, place),
+            "the sample's linear region" if place.region else "the whole domain",
+            _gigabytes(memory_needed(network, placed)),
+        )
+    return table
+
+
+def closing_lines(network: Network) -> list[str]:
+    """Sizes, agreement with the original, and notes."""
+    lines = [f"parameters: {network.parameters:,}"]
+    if network.agreement is not None:
+        lines.append(f"checked: {network.agreement}")
+    return lines + [f"note: {note}" for note in network.all_notes]
+
+
+def memory_needed(network: Network, placed: PlacedLayer) -> int:
+    """An estimate of the bytes that judging one sample of a layer takes: its rows, and square matrices of its inputs.
+
+    Sparse rows take as many entries as the filters have; a proof factors matrices of the number of inputs, or of rows
+    where these are fewer.
+    """
+    first = placed.source + 1
+    maps = [affine for stage in network.stages[first : placed.stage] for affine in stage.maps]
+    entries = max((_entries(affine) for affine in maps), default=0)
+    size = placed.layer.inputs
+    return entries * _BYTES_PER_SPARSE_ENTRY + _SQUARES * _BYTES * size * size
+
+
+def _entries(affine: AffineMap) -> int:
+    if isinstance(affine, Dense):
+        return affine.inputs * affine.outputs
+    return min(affine.terms * affine.outputs, affine.inputs * affine.outputs)
+
+
+def _receives(network: Network, placed: PlacedLayer, place: Place) -> str:
+    if place.reads is Reads.INPUT:
+        return "the input"
+    sign = ", never negative" if place.reads is Reads.NONNEGATIVE else ""
+    return escape(f"{network.stages[placed.source].name}{sign}")
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e7 else f"{size / 1e6:.1f} MB"
+
+
+__all__ = ["closing_lines", "layer_table", "memory_needed", "stage_table"]
