@@ -60,15 +60,17 @@ class Composition(AffineMap):
 
     def apply(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
         """Apply one map after the other."""
+        values = X
         for factor in self.factors:
-            X = factor.apply(X)
-        return X
+            values = factor.apply(values)
+        return values
 
     def adjoint(self, U: Float[Tensor, "N m"]) -> Float[Tensor, "N n"]:
         """Apply one transposed map after the other, the last first."""
+        values = U
         for factor in reversed(self.factors):
-            U = factor.adjoint(U)
-        return U
+            values = factor.adjoint(values)
+        return values
 
     def rows(self, indices: Int64[IntArray, " k"] | None = None) -> Rows:
         """Write out the rows of ``A_k ... A_1``, rounded after every operation; see ``fiberscope.network.rows``."""

@@ -13,8 +13,9 @@ from torch.nn import functional as F  # noqa: N812  torch's own name for it
 
 from fiberscope.errors import InputError
 from fiberscope.network.affine import AffineMap, constant_part
-from fiberscope.network.arrays import IntArray, as_tensor
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_tensor
 from fiberscope.network.rows import Rows, sparse_rows
+from fiberscope.network.sparse_rows import SparseRows
 
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 _SPREAD = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -152,12 +153,13 @@ class Convolution(AffineMap):
 
     def rows(self, indices: Int64[IntArray, " k"] | None = None) -> Rows:
         """Write out the rows of A with these indices, or all of them: shape (k, n), sparse."""
-        weight, grid = self.weight.cpu().numpy(), self.input_shape[1:]
+        weight: FloatArray = self.weight.cpu().numpy()
+        grid = self.input_shape[1:]
         places = prod(self.output_shape[1:])
         numbers = np.arange(self.outputs) if indices is None else indices
         channel, place = np.divmod(numbers, places)
         position, inside = self._positions()  # (places, taps)
-        width = weight.shape[1]
+        width = int(weight.shape[1])
         group = channel // (weight.shape[0] // self.groups)
         first = (group[:, None] * width + np.arange(width)) * prod(grid)  # (k, width): where each channel begins
         columns = first[:, :, None] + position[place][:, None, :]
@@ -166,7 +168,7 @@ class Convolution(AffineMap):
         row = np.broadcast_to(np.arange(len(numbers))[:, None, None], data.shape)[kept]
         return sparse_rows(data[kept], row, columns[kept], (len(numbers), self.inputs))
 
-    def _positions(self) -> tuple[IntArray, Any]:
+    def _positions(self) -> tuple[IntArray, BoolArray]:
         """For every place of the output grid and tap of the kernel: the place in the input grid, and whether inside."""
         outputs, taps = (
             np.stack([axis.ravel() for axis in np.indices(sizes)]) for sizes in (self.output_shape[1:], self.kernel)
@@ -179,7 +181,8 @@ class Convolution(AffineMap):
         grid = np.array(self.input_shape[1:])[:, None, None]
         inside = ((coordinate >= 0) & (coordinate < grid)).all(axis=0)
         clipped = np.clip(coordinate, 0, grid - 1)
-        return np.ravel_multi_index(tuple(clipped), self.input_shape[1:]).astype(np.int64), inside
+        position = np.asarray(np.ravel_multi_index(tuple(clipped), self.input_shape[1:]), dtype=np.int64)
+        return position, np.asarray(inside)
 
     def absolute(self) -> Convolution:
         """The map ``x -> |A| x + |b|``."""
@@ -251,8 +254,7 @@ class Transposed(AffineMap):
 
     def rows(self, indices: Int64[IntArray, " k"] | None = None) -> Rows:
         """Write out the rows of ``A^T`` with these indices, or all of them: sparse."""
-        matrix: Any = self.forward.rows()
-        transposed = matrix.T.tocsr()
+        transposed = SparseRows(self.forward.rows().T)
         transposed.sort_indices()
         return transposed if indices is None else transposed[indices]
 

@@ -110,9 +110,8 @@ class Graph:
         """The last activation, or the input, that every path from the input to each of these stages goes through."""
         before: dict[int, set[int]] = {INPUT: {INPUT}}
         for number in range(max(numbers) + 1):
-            through = set.intersection(*(before[source] for source in self.sources[number]))
-            before[number] = through | {number}
-        shared = set.intersection(*(before[number] for number in numbers))
+            before[number] = _in_all([before[source] for source in self.sources[number]]) | {number}
+        shared = _in_all([before[number] for number in numbers])
         return max(number for number in shared if not self.is_affine(number))
 
     def between(self, ancestor: int, number: int) -> tuple[int, ...]:
@@ -142,6 +141,10 @@ class Graph:
             return self.is_nonnegative(number)
         moves = all(isinstance(a, Rearrangement) and not bool((a.bias < 0).any()) for a in self.stages[number].maps)
         return moves and all(self._moves_nonnegative(source) for source in self.sources[number])
+
+
+def _in_all(sets: list[set[int]]) -> set[int]:
+    return sets[0].intersection(*sets[1:])
 
 
 def layers_of(graph: Graph) -> tuple[tuple[PlacedLayer, ...], tuple[str, ...]]:

@@ -7,16 +7,15 @@ machines get the same composed matrix, bit for bit, so that a verdict about it c
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
-import scipy.sparse
-from scipy.sparse import csr_array
 
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray, IntArray, as_float64
+from fiberscope.network.sparse_rows import SparseRows, below, side_by_side
 
-Rows: TypeAlias = FloatArray | csr_array
+Rows: TypeAlias = FloatArray | SparseRows
 """A real matrix in float64, as an array or in compressed sparse rows with sorted indices and no stored zeros."""
 
 SPARSE_BELOW = 0.2
@@ -29,7 +28,7 @@ BLOCK_PRODUCTS = 20_000_000
 """Products that a sparse multiplication holds in memory at a time."""
 
 
-def sparse_rows(data: FloatArray, rows: IntArray, columns: IntArray, shape: tuple[int, int]) -> csr_array:
+def sparse_rows(data: FloatArray, rows: IntArray, columns: IntArray, shape: tuple[int, int]) -> SparseRows:
     """Compressed sparse rows from entries; entries at one place are added in the order in which they are given."""
     # a stable sort by place keeps that order, and reduceat adds from the left
     key = rows * np.int64(shape[1]) + columns
@@ -42,7 +41,7 @@ def sparse_rows(data: FloatArray, rows: IntArray, columns: IntArray, shape: tupl
     key, total = key[kept], total[kept]
     row, column = np.divmod(key, np.int64(shape[1]))
     starts = np.searchsorted(row, np.arange(shape[0] + 1))
-    return csr_array((total, column.astype(np.int64), starts.astype(np.int64)), shape=shape)
+    return SparseRows((total, column.astype(np.int64), starts.astype(np.int64)), shape=shape)
 
 
 def _sums(data: FloatArray, first: IntArray) -> FloatArray:
@@ -75,30 +74,30 @@ def checked_rows(matrix: Any, what: str) -> Rows:
     return sparse_rows(data, row, column, (int(entries.shape[0]), int(entries.shape[1])))
 
 
-def diagonal(values: FloatArray) -> csr_array:
+def diagonal(values: FloatArray) -> SparseRows:
     """The diagonal matrix with these entries, sparse."""
     places = np.arange(len(values))
     return sparse_rows(values, places, places, (len(values), len(values)))
 
 
-def no_entries(m: int, n: int) -> csr_array:
+def no_entries(m: int, n: int) -> SparseRows:
     """The zero matrix of shape (m, n), sparse."""
-    return csr_array((m, n), dtype=np.float64)
+    return SparseRows((m, n), dtype=np.float64)
 
 
-def is_sparse(rows: Rows) -> bool:
+def is_sparse(rows: Rows) -> TypeGuard[SparseRows]:
     """Whether the rows are kept sparse."""
-    return isinstance(rows, csr_array)
+    return isinstance(rows, SparseRows)
 
 
 def dense(rows: Rows) -> FloatArray:
     """The rows as an array."""
-    return rows if isinstance(rows, np.ndarray) else cast(FloatArray, cast(Any, rows).toarray())
+    return rows.toarray() if isinstance(rows, SparseRows) else rows
 
 
-def sparse(rows: Rows) -> csr_array:
+def sparse(rows: Rows) -> SparseRows:
     """The rows in compressed sparse form, with sorted indices and without stored zeros."""
-    if isinstance(rows, csr_array):
+    if isinstance(rows, SparseRows):
         return rows
     row, column = np.nonzero(rows)
     return sparse_rows(rows[row, column], row.astype(np.int64), column.astype(np.int64), (rows.shape[0], rows.shape[1]))
@@ -113,24 +112,24 @@ def suited(rows: Rows) -> Rows:
 
 def entries(rows: Rows) -> int:
     """The number of nonzero entries."""
-    return int(np.count_nonzero(rows)) if isinstance(rows, np.ndarray) else int(cast(Any, rows).nnz)
+    return int(rows.nnz) if isinstance(rows, SparseRows) else int(np.count_nonzero(rows))
 
 
 def stacked(*parts: Rows) -> Rows:
     """The rows of several matrices, one below the other; sparse if one of them is."""
     if any(is_sparse(part) for part in parts):
-        return csr_array(cast(Any, scipy.sparse).vstack([sparse(part) for part in parts], format="csr"))
+        return below([sparse(part) for part in parts])
     return np.concatenate([dense(part) for part in parts])
 
 
 def product(outer: Rows, inner: Rows) -> Rows:
     """``outer @ inner``, rounded after every multiplication and addition, terms in ascending order."""
-    if isinstance(outer, csr_array) and isinstance(inner, csr_array):
+    if isinstance(outer, SparseRows) and isinstance(inner, SparseRows):
         return _sparse_product(outer, inner)
-    if isinstance(outer, csr_array):
+    if isinstance(outer, SparseRows):
         return _sparse_times_dense(outer, dense(inner))
     total = np.zeros((outer.shape[0], inner.shape[1]))
-    if isinstance(inner, csr_array):
+    if isinstance(inner, SparseRows):
         for k in range(inner.shape[0]):
             span = slice(inner.indptr[k], inner.indptr[k + 1])
             total[:, inner.indices[span]] += dense(outer)[:, k, None] * inner.data[span]
@@ -140,7 +139,7 @@ def product(outer: Rows, inner: Rows) -> Rows:
     return total
 
 
-def _sparse_times_dense(outer: csr_array, inner: FloatArray) -> FloatArray:
+def _sparse_times_dense(outer: SparseRows, inner: FloatArray) -> FloatArray:
     total = np.zeros((outer.shape[0], inner.shape[1]))
     starts, lengths = outer.indptr[:-1], np.diff(outer.indptr)
     for k in range(int(lengths.max(initial=0))):
@@ -150,19 +149,19 @@ def _sparse_times_dense(outer: csr_array, inner: FloatArray) -> FloatArray:
     return total
 
 
-def _sparse_product(outer: csr_array, inner: csr_array) -> csr_array:
+def _sparse_product(outer: SparseRows, inner: SparseRows) -> SparseRows:
     lengths = np.diff(inner.indptr).astype(np.int64)
     work = np.concatenate([[0], np.cumsum(lengths[outer.indices])])[outer.indptr]
-    blocks: list[csr_array] = []
+    blocks: list[SparseRows] = []
     start, count = 0, outer.shape[0]
     while start < count:
         stop = max(start + 1, int(np.searchsorted(work, work[start] + BLOCK_PRODUCTS, side="right")) - 1)
         blocks.append(_product_block(outer, inner, lengths, start, min(stop, count)))
         start = min(stop, count)
-    return blocks[0] if len(blocks) == 1 else csr_array(cast(Any, scipy.sparse).vstack(blocks, format="csr"))
+    return blocks[0] if len(blocks) == 1 else below(blocks)
 
 
-def _product_block(outer: csr_array, inner: csr_array, lengths: IntArray, start: int, stop: int) -> csr_array:
+def _product_block(outer: SparseRows, inner: SparseRows, lengths: IntArray, start: int, stop: int) -> SparseRows:
     span = slice(outer.indptr[start], outer.indptr[stop])
     middle, factor = outer.indices[span].astype(np.int64), outer.data[span]
     row = np.repeat(np.arange(stop - start), np.diff(outer.indptr[start : stop + 1])).astype(np.int64)
@@ -176,9 +175,9 @@ def _product_block(outer: csr_array, inner: csr_array, lengths: IntArray, start:
 
 def scaled(rows: Rows, factor: FloatArray) -> Rows:
     """The rows times one factor each, (m,)."""
-    if not isinstance(rows, csr_array):
+    if not isinstance(rows, SparseRows):
         return factor[:, None] * rows
-    out: Any = scipy.sparse.diags_array(factor, format="csr") @ rows
+    out = diagonal(factor) @ rows
     out.eliminate_zeros()
     out.sort_indices()
     return out
@@ -187,7 +186,7 @@ def scaled(rows: Rows, factor: FloatArray) -> Rows:
 def added(left: Rows, right: Rows) -> Rows:
     """The sum of two matrices; sparse if both are."""
     if is_sparse(left) and is_sparse(right):
-        total: Any = sparse(left) + sparse(right)  # one addition per entry
+        total = sparse(left) + sparse(right)  # one addition per entry
         total.eliminate_zeros()
         total.sort_indices()
         return total
@@ -196,8 +195,8 @@ def added(left: Rows, right: Rows) -> Rows:
 
 def beside(left: Rows, right: Rows) -> Rows:
     """Two matrices side by side; sparse if the first is."""
-    if isinstance(left, csr_array):
-        return csr_array(cast(Any, scipy.sparse).hstack([left, sparse(right)], format="csr"))
+    if isinstance(left, SparseRows):
+        return side_by_side([left, sparse(right)])
     return np.hstack([left, dense(right)])
 
 
@@ -208,9 +207,8 @@ def with_column(rows: Rows, column: FloatArray) -> Rows:
 
 def split_column(rows: Rows) -> tuple[Rows, FloatArray]:
     """Undo ``with_column``."""
-    if isinstance(rows, csr_array):
-        matrix: Any = rows
-        return csr_array(matrix[:, :-1]), matrix[:, [-1]].toarray()[:, 0]
+    if isinstance(rows, SparseRows):
+        return rows[:, :-1], rows[:, [-1]].toarray()[:, 0]
     return np.ascontiguousarray(rows[:, :-1]), rows[:, -1].copy()
 
 

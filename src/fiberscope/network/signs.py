@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.network.rows import Rows, is_sparse
+from fiberscope.network.rows import Rows
+from fiberscope.network.sparse_rows import SparseRows, row_numbers
 
 
 def exact_signs(rows: Rows, x: Float64[FloatArray, " n"], offsets: Float64[FloatArray, " q"]) -> Int64[IntArray, " q"]:
@@ -33,19 +34,17 @@ def exact_signs(rows: Rows, x: Float64[FloatArray, " n"], offsets: Float64[Float
 
 def row_norms(rows: Rows) -> Float64[FloatArray, " q"]:
     """The Euclidean norms of the rows, (q,)."""
-    if isinstance(rows, np.ndarray):
-        return np.sqrt(np.einsum("ij,ij->i", rows, rows))
-    matrix: Any = rows
-    return np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1), dtype=np.float64).ravel())
+    if isinstance(rows, SparseRows):
+        return np.sqrt(np.bincount(row_numbers(rows), weights=np.square(rows.data), minlength=rows.shape[0]))
+    return np.sqrt(np.einsum("ij,ij->i", rows, rows))
 
 
 def row_entries(rows: Rows, i: int) -> tuple[IntArray, FloatArray]:
     """The columns and values of one row; of a dense row, of all columns."""
-    if not is_sparse(rows):
-        return np.arange(rows.shape[1]), np.asarray(rows[i])  # pyright: ignore[reportUnknownArgumentType]
-    matrix: Any = rows
-    span = slice(matrix.indptr[i], matrix.indptr[i + 1])
-    return matrix.indices[span], matrix.data[span]
+    if isinstance(rows, SparseRows):
+        span = slice(rows.indptr[i], rows.indptr[i + 1])
+        return rows.indices[span], rows.data[span]
+    return np.arange(rows.shape[1], dtype=np.int64), cast(FloatArray, rows[i])
 
 
 __all__ = ["exact_signs", "row_entries", "row_norms"]

@@ -194,9 +194,12 @@ def _is_concatenation(stage: Stage) -> bool:
     """Whether every output is one input of one source, unchanged."""
     if stage.activation is not None or not all(isinstance(affine, Rearrangement) for affine in stage.maps):
         return False
-    taken = sum((affine.index >= 0).to(torch.int64) for affine in stage.maps if isinstance(affine, Rearrangement))
+    taken = torch.zeros(stage.outputs, dtype=torch.int64)
+    for affine in stage.maps:
+        if isinstance(affine, Rearrangement):
+            taken += affine.index >= 0
     constant = any(bool(affine.bias.any()) for affine in stage.maps)
-    return isinstance(taken, Tensor) and bool((taken == 1).all()) and not constant
+    return bool((taken == 1).all()) and not constant
 
 
 def _without_constant(light: AffineMap) -> AffineMap:

@@ -78,12 +78,20 @@ def _decide_at_output(layer: ReLULayer, domain: Domain | None, polyhedron: Polyh
     system = build_at_output(layer, polyhedron, y)
     with np.errstate(all="ignore"):
         point = find_point(system)
-        answer = _prove(system, open_question, None if point is None else _candidate(system, point))
+        candidate = "no point was found" if point is None else _candidate(system, point)
+        answer = _prove(system, open_question, candidate)
         return replace(answer, reason=describe_empty(system)) if answer.kind == Kind.EMPTY else answer
 
 
-def _candidate(system: MixedSystem, point: FloatArray | None) -> Certificate:
-    """The certificate that float64 suggests; nothing is proved yet."""
+def _candidate(system: MixedSystem, point: FloatArray | None) -> Certificate | str:
+    """The certificate that float64 suggests, or why there is none; nothing is proved yet."""
+    try:
+        return _suggestion(system, point)
+    except TooLargeError as limit:
+        return str(limit)
+
+
+def _suggestion(system: MixedSystem, point: FloatArray | None) -> Certificate:
     bounded = system.domain.is_box_bounded
     cone = None if bounded else find_recession(system)
     tangent = _tangent_face(system, cone)
@@ -116,9 +124,9 @@ def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
     return find_face(system, system.positive, system.tight)
 
 
-def _prove(system: MixedSystem, question: Preimage, candidate: Certificate | None) -> Preimage:
+def _prove(system: MixedSystem, question: Preimage, candidate: Certificate | str) -> Preimage:
     """Prove the candidate; where that fails, decide exactly; where that is too large, say so."""
-    guess = None if candidate is None else _answer(system, question, candidate)
+    guess = None if isinstance(candidate, str) else _answer(system, question, candidate)
     if guess is not None and verify(guess):
         return guess
     try:
@@ -127,7 +135,10 @@ def _prove(system: MixedSystem, question: Preimage, candidate: Certificate | Non
         return replace(
             question,
             margin=0.0 if guess is None else guess.margin,
-            reason=f"the float proof did not close, and the exact method stopped: {limit}",
+            reason=(
+                f"{candidate if isinstance(candidate, str) else 'the float proof did not close'}; "
+                f"and the exact method stopped: {limit}"
+            ),
         )
     light = replace(exact, certificate=rounded(exact.certificate))
     if verify_in_float(light):

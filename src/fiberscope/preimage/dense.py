@@ -9,7 +9,7 @@ import scipy.linalg
 from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.network.rows import Rows, dense, scaled
+from fiberscope.network.rows import Rows, scaled
 from fiberscope.network.signs import row_norms
 
 
@@ -32,7 +32,9 @@ class Cholesky:
 
 def gram(rows: Rows) -> Float64[FloatArray, "n n"]:
     """``A^T A`` as an array, of a matrix that may be sparse."""
-    return dense(cast(Rows, rows.T @ rows))
+    matrix: Any = rows  # also a transposed sparse matrix, which is of another class
+    square = matrix.T @ matrix
+    return cast(FloatArray, square if isinstance(square, np.ndarray) else square.toarray())
 
 
 def pivoted_qr(

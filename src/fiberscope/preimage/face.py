@@ -19,6 +19,7 @@ from fiberscope.network.rows import Rows, scaled
 from fiberscope.network.signs import row_norms
 from fiberscope.preimage.certificate import Direction, Multipliers, Vector
 from fiberscope.preimage.dense import Cholesky, gram, numerical_rank
+from fiberscope.preimage.exact_face import TooLargeError
 from fiberscope.preimage.face_program import face_by_linear_program
 from fiberscope.preimage.lineality import find_line
 from fiberscope.preimage.potential import STRICTNESS, descend
@@ -31,6 +32,8 @@ KEPT_MULTIPLIERS = (1e-3, 1e-6, 1e-9)
 
 So that corrections are small relative to what they correct.
 """
+MAX_PROGRAM_INPUTS = 1_000
+"""Inputs beyond which the simplex method takes many minutes for the whole face."""
 RANK_SHIFT = 1e-13
 """Per row: well above the rounding of a Gram matrix of unit rows; what lies below it is left to the pivoted QR."""
 NO_ROWS = np.zeros(0, dtype=np.int64)
@@ -86,15 +89,22 @@ def find_recession(system: MixedSystem) -> Face:
     if quick is not None:
         return quick
     if system.is_sparse:
-        rays = build_ray_system(system)
-        found = None if rays is None else ray_or_multipliers(rays)
+        found = _line_or_rays(system, np.concatenate([equalities, inequalities]))
         if found is not None:
             return _face_of_rays(system, found)
-        line = find_line(system.rows(_without_zero_rows(system, np.concatenate([equalities, inequalities]))))
-        if line is not None:
-            rank = numerical_rank(system.rows(equalities), RESOLVED)
-            return Face(equalities, inequalities, None, line, rank, rank, spans=False)
+        if system.layer.inputs > MAX_PROGRAM_INPUTS:
+            raise TooLargeError("the search for a ray, or for multipliers, ended without either")
     return _searched_face(system, equalities, inequalities)
+
+
+def _line_or_rays(system: MixedSystem, numbers: IntArray) -> Direction | Multipliers | None:
+    """A line or a ray with the rows that hold it, or multipliers that show that there is none."""
+    rays = build_ray_system(system)
+    if len(rays.free):
+        line = find_line(system.rows(_without_zero_rows(system, numbers)))
+        if line is not None:
+            return Direction(numbers, line)
+    return ray_or_multipliers(rays)
 
 
 def _face_of_rays(system: MixedSystem, found: Direction | Multipliers) -> Face:
@@ -130,6 +140,10 @@ def _searched_face(system: MixedSystem, equalities: IntArray, inequalities: IntA
     if len(inequalities) == 0:
         return Face(equalities, NO_ROWS, None, reduction.null_basis[:, 0], reduction.rank, reduction.rank, spans=False)
     face = _face_by_descent(system, reduction, equalities, inequalities)
+    if face is None and system.layer.inputs > MAX_PROGRAM_INPUTS:
+        raise TooLargeError(
+            f"Newton's method found no answer; {system.layer.inputs} inputs are too many for the simplex method"
+        )
     return _face_of_program(system, reduction, equalities, inequalities) if face is None else face
 
 

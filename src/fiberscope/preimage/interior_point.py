@@ -32,7 +32,7 @@ def find_point(system: MixedSystem) -> Float64[FloatArray, " n"] | None:
     W, sides = rows[~zero], below[~zero]  # what is left of a dead neuron says nothing about the input
     reduction = Reduction.of(H, n)
     x = _solve(H, equal, np.zeros(n))
-    homogeneous = np.column_stack([reduction.reduce(W), W @ x - sides])
+    homogeneous = np.column_stack([dense(reduction.reduce(W)), W @ x - sides])
     homogeneous = np.vstack([homogeneous, np.append(np.zeros(reduction.dimension), -1.0)])
     norms = np.linalg.norm(homogeneous, axis=1)
     if not (np.isfinite(norms).all() and (norms > 0).all()):

@@ -6,10 +6,7 @@ is unbounded, and no search among the inequalities is needed.
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import numpy as np
-import scipy.sparse.linalg
 from jaxtyping import Float64
 from numpy.linalg import LinAlgError
 
@@ -17,15 +14,13 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.network.rows import Rows, scaled
 from fiberscope.network.signs import row_norms
 from fiberscope.preimage.dense import Cholesky, gram, pivoted_cholesky, solve_upper
+from fiberscope.preimage.polishing import polished
 
 SHIFT = 1e-13
 """Per row: well above the rounding of a Gram matrix of unit rows."""
 
 VANISHING = 1e-7
 """Entries of a null vector below this share of the largest are taken as zero: a Gram matrix does not resolve them."""
-
-CORRECTIONS = 3
-TOLERANCE = 1e-15
 
 
 def find_line(rows: Rows, seed: int = 0) -> Float64[FloatArray, " n"] | None:
@@ -47,7 +42,7 @@ def find_line(rows: Rows, seed: int = 0) -> Float64[FloatArray, " n"] | None:
     d = np.zeros(n)
     d[pivots[rank:]] = free
     d[pivots[:rank]] = -solve_upper(R[:rank, :rank], R[:rank, rank:] @ free)
-    return _corrected(unit, d)
+    return polished(unit, d, VANISHING)
 
 
 def _is_positive_definite(square: Float64[FloatArray, "n n"]) -> bool:
@@ -56,19 +51,3 @@ def _is_positive_definite(square: Float64[FloatArray, "n n"]) -> bool:
     except LinAlgError:
         return False
     return True
-
-
-def _corrected(unit: Rows, d: Float64[FloatArray, " n"]) -> Float64[FloatArray, " n"] | None:
-    """Set what vanishes to zero, and take out by least squares what is left of the products with the rows."""
-    for _ in range(CORRECTIONS):
-        d = np.where(np.abs(d) > VANISHING * np.abs(d).max(), d, 0.0)
-        support = np.flatnonzero(d)
-        part = cast(Rows, cast(Any, unit)[:, support])
-        part = part[row_norms(part) > 0]
-        if part.shape[0] == 0:
-            return d
-        solve: Any = scipy.sparse.linalg.lsqr
-        d[support] -= solve(part, part @ d[support], atol=TOLERANCE, btol=TOLERANCE, iter_lim=20 * len(support))[0]
-        if not d.any():
-            return None
-    return d / np.abs(d).max()

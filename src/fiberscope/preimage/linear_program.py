@@ -72,21 +72,31 @@ class _QuietHighs(highspy.Highs):
         super(highspy.Highs, self).__init__()
 
 
-MAX_SIMPLEX_ITERATIONS = 50_000
-"""Iterations after which the simplex method gives up: minutes where rows have thousands of entries.
+class Method(StrEnum):
+    """How HiGHS solves a program."""
 
-A count, not a time, so that answers repeat.
-"""
+    SIMPLEX = "simplex"
+    """The dual simplex method: a vertex, with its basis."""
+    INTERIOR = "interior"
+    """Interior points: an optimal solution up to their tolerance, in the middle of all of them."""
+    INTERIOR_THEN_VERTEX = "interior then vertex"
+    """Interior points, and from there to a vertex."""
 
 
-def solve(program: LinearProgram, *, interior: bool = False) -> Solution:
-    """Solve with one thread of HiGHS: by the dual simplex method, or by interior points and a crossover to a vertex."""
+MAX_ITERATIONS = {Method.SIMPLEX: 50_000, Method.INTERIOR_THEN_VERTEX: 2_000}
+"""Simplex iterations after which a method gives up. A count, not a time, so that answers repeat."""
+
+
+def solve(program: LinearProgram, method: Method = Method.SIMPLEX) -> Solution:
+    """Solve with one thread of HiGHS."""
     solver = _QuietHighs()
     solver.setOptionValue("output_flag", False)
     solver.setOptionValue("threads", 1)
-    solver.setOptionValue("simplex_iteration_limit", MAX_SIMPLEX_ITERATIONS)
-    if interior:
+    if method is not Method.INTERIOR:
+        solver.setOptionValue("simplex_iteration_limit", MAX_ITERATIONS[method])
+    if method is not Method.SIMPLEX:
         solver.setOptionValue("solver", "ipm")
+        solver.setOptionValue("run_crossover", "on" if method is Method.INTERIOR_THEN_VERTEX else "off")
     solver.passModel(_model(program))
     solver.run()
     status = _STATUS.get(solver.getModelStatus(), Status.FAILED)

@@ -1,12 +1,13 @@
-"""Rays of a recession cone in which every coordinate has a sign, by one sparse linear program that answers both ways.
+"""Rays of a pointed recession cone, by one sparse linear program that answers both ways.
 
-Behind a ReLU all inputs are nonnegative, so a recession direction d has ``d_j >= 0``, and ``sum |d_j|`` is linear:
+Let the cone ``{d : H d = 0, W d <= 0}`` hold no line. Then every d != 0 of it has ``sum_S -w_i d > 0`` with S all rows
+of W, or the bounds of coordinates alone where every coordinate has one. That sum is linear:
 
-    maximize  sum_j |d_j|   subject to   H d = 0,  W d <= 0,  sum_j |d_j| <= 1,  s_j d_j >= 0.
+    maximize  sum_S -w_i d   subject to   H d = 0,  W d <= 0,  sum_S -w_i d <= 1.
 
-The optimum is 1 if the cone has a ray, and a vertex is one with few nonzero entries. It is 0 if it has none, and then
-the dual solution gives multipliers: ``H^T mu + W^T lambda`` has the sign s_j and is at least 1 in every coordinate, so
-the rows of the coordinates' own bounds, with these numbers as multipliers, cancel it exactly up to rounding.
+The optimum is 1 if the cone has a ray. It is 0 if it has none, and then
+the dual solution is ``H^T mu + W^T lambda = -sum_S w_i`` with ``lambda >= 0``: every row of S has the multiplier
+``1 + lambda_i``, far from zero. Rows of W that bound a single coordinate are bounds of the program's variables.
 """
 
 from __future__ import annotations
@@ -15,25 +16,31 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-import scipy.sparse.linalg
 from jaxtyping import Float64
+from numpy.linalg import LinAlgError
 from scipy.sparse import csc_array
 
-from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.rows import Rows, scaled, sparse, stacked
 from fiberscope.network.signs import row_norms
 from fiberscope.preimage.certificate import Direction, Multipliers
-from fiberscope.preimage.linear_program import LinearProgram, Status, solve
+from fiberscope.preimage.dense import Cholesky, gram
+from fiberscope.preimage.linear_program import LinearProgram, Method, Solution, Status, solve
+from fiberscope.preimage.polishing import polished
 from fiberscope.preimage.system import MixedSystem
 
 VANISHING = 1e-9
-"""Entries of a ray whose largest is 1, slopes, and multipliers below this share of the largest count as zero.
+"""Entries of a ray whose largest is 1, slopes and multipliers below this share of the largest count as zero.
 
 HiGHS's tolerance is 1e-7 on the program's own scale, and a crossover to a vertex makes zeros exact.
 """
 
-CORRECTIONS = 3
-TOLERANCE = 1e-16
+ATTEMPTS = 8
+RESIDUAL = 1e-13
+"""What rounding leaves of the products of unit rows with a ray whose largest entry is 1."""
+
+CORRECTIONS = 2
+"""A solve and a refinement: the Gram matrix squares the condition number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +49,10 @@ class RaySystem:
 
     Attributes:
         equalities: the numbers of the rows H.
-        inequalities: the numbers of the rows W.
+        inequalities: the numbers of the rows W that are no bounds.
         H: (p, n) of unit length.
         W: (l, n) of unit length.
         scales: (p + l,) what the rows were multiplied by.
-        low: (n,) 0 where ``d_j >= 0``, else -inf.
-        high: (n,) 0 where ``d_j <= 0``, else inf.
         low_rows: (n,) the number of the row ``-d_j <= 0``, -1 where there is none.
         high_rows: (n,) the number of the row ``d_j <= 0``, -1 where there is none.
     """
@@ -57,59 +62,74 @@ class RaySystem:
     H: Rows
     W: Rows
     scales: FloatArray
-    low: FloatArray
-    high: FloatArray
     low_rows: IntArray
     high_rows: IntArray
 
     @property
-    def signs(self) -> Float64[FloatArray, " n"]:
-        """+1 where ``d_j >= 0``, -1 where ``d_j <= 0``, 0 where d_j vanishes."""
-        return np.where(self.low == 0, 1.0, 0.0) - np.where(self.high == 0, 1.0, 0.0)
+    def objective(self) -> Float64[FloatArray, " n"]:
+        """``-sum_S w_i``."""
+        bounds = np.where(self.low_rows >= 0, 1.0, 0.0) - np.where(self.high_rows >= 0, 1.0, 0.0)
+        return bounds - self.W.T @ np.full(self.W.shape[0], self.share)
+
+    @property
+    def share(self) -> float:
+        """1 where the rows of W that are no bounds belong to S, else 0."""
+        return 1.0 if len(self.free) else 0.0
+
+    @property
+    def free(self) -> IntArray:
+        """The coordinates without a bound."""
+        return np.flatnonzero((self.low_rows < 0) & (self.high_rows < 0))
 
 
-def build_ray_system(system: MixedSystem) -> RaySystem | None:
-    """Take the rows of the recession cone apart; None unless every coordinate is bounded on a side."""
+def build_ray_system(system: MixedSystem) -> RaySystem:
+    """Take the rows of the recession cone apart."""
     n = system.layer.inputs
     coordinate, sign = system.coordinates(system.inequalities)
     low_rows, high_rows = np.full(n, -1), np.full(n, -1)
     low_rows[coordinate[sign < 0]] = system.inequalities[sign < 0]
     high_rows[coordinate[sign > 0]] = system.inequalities[sign > 0]
-    if ((low_rows < 0) & (high_rows < 0)).any():
-        return None
-    parts: list[Rows] = []
-    numbers: list[IntArray] = []
-    scales: list[FloatArray] = []
-    for candidates in (system.positive, system.inequalities[sign == 0]):
-        rows = system.rows(candidates)
-        norms = row_norms(rows)
-        numbers.append(candidates[norms > 0])
-        scales.append(1.0 / norms[norms > 0])
-        parts.append(scaled(rows[norms > 0], scales[-1]))
-    low, high = np.where(low_rows >= 0, 0.0, -np.inf), np.where(high_rows >= 0, 0.0, np.inf)
-    return RaySystem(*numbers, *parts, np.concatenate(scales), low, high, low_rows, high_rows)
+    equalities, H, factors = _unit_rows(system, system.positive)
+    inequalities, W, more = _unit_rows(system, system.inequalities[sign == 0])
+    return RaySystem(equalities, inequalities, H, W, np.concatenate([factors, more]), low_rows, high_rows)
+
+
+def _unit_rows(system: MixedSystem, numbers: IntArray) -> tuple[IntArray, Rows, FloatArray]:
+    """Those of the rows that are not zero, scaled to unit length; their numbers, and the factors."""
+    rows = system.rows(numbers)
+    norms = row_norms(rows)
+    kept = norms > 0
+    return numbers[kept], scaled(rows[kept], 1.0 / norms[kept]), 1.0 / norms[kept]
 
 
 def build_ray_program(rays: RaySystem) -> LinearProgram:
     """The program above; its last row bounds the sum."""
-    p, count = rays.H.shape[0], rays.W.shape[0]
-    matrix = stacked(sparse(rays.H), sparse(rays.W), sparse(rays.signs[None]))
+    p, count, objective = rays.H.shape[0], rays.W.shape[0], rays.objective
+    matrix = stacked(sparse(rays.H), sparse(rays.W), sparse(objective[None]))
     return LinearProgram(
-        objective=rays.signs,
+        objective=objective,
         matrix=csc_array(matrix),
         row_low=np.concatenate([np.zeros(p), np.full(count + 1, -np.inf)]),
         row_high=np.concatenate([np.zeros(p + count), [1.0]]),
-        low=rays.low,
-        high=rays.high,
+        low=np.where(rays.low_rows >= 0, 0.0, -np.inf),
+        high=np.where(rays.high_rows >= 0, 0.0, np.inf),
     )
 
 
 def ray_or_multipliers(rays: RaySystem) -> Direction | Multipliers | None:
-    """A ray of the cone with the rows that hold it, or multipliers that show that it has none.
+    """A ray of a cone without lines, with the rows that hold it, or multipliers that show that it has none.
 
     Both are guesses until they are proved. None where the program was not solved, or its answer does not hold.
     """
-    solution = solve(build_ray_program(rays), interior=True)
+    program = build_ray_program(rays)
+    for method in (Method.INTERIOR, Method.INTERIOR_THEN_VERTEX):
+        found = _read(rays, solve(program, method))
+        if found is not None:
+            return found
+    return None
+
+
+def _read(rays: RaySystem, solution: Solution) -> Direction | Multipliers | None:
     if solution.status is not Status.OPTIMAL:
         return None
     if solution.value > 0.5:
@@ -121,39 +141,61 @@ def ray_or_multipliers(rays: RaySystem) -> Direction | Multipliers | None:
     return None
 
 
-def _ray(rays: RaySystem, d: Float64[FloatArray, " n"]) -> Direction | None:
-    for _ in range(CORRECTIONS):
-        d = np.where(np.abs(d) > VANISHING * np.abs(d).max(), d, 0.0)
-        slopes = rays.W @ d
-        tight = slopes > -VANISHING * np.abs(d).max()
-        support = np.flatnonzero(d)
-        held = cast(Any, stacked(rays.H, rays.W[tight]))[:, support]
-        held = held[row_norms(held) > 0]
-        if not held.shape[0]:
-            break
-        step: FloatArray = cast(Any, scipy.sparse.linalg).lsqr(
-            held, held @ d[support], atol=TOLERANCE, btol=TOLERANCE, iter_lim=20 * len(support)
-        )[0]
-        d[support] -= step
-    if (slopes[~tight] >= 0).any() or (d * rays.signs < 0).any():
-        return None
-    vanishing = np.concatenate([rays.low_rows[d == 0], rays.high_rows[d == 0]])
-    numbers = [rays.equalities, rays.inequalities[tight], vanishing[vanishing >= 0]]
-    return Direction(np.concatenate(numbers), d / np.abs(d).max())
+def _ray(rays: RaySystem, vertex: Float64[FloatArray, " n"]) -> Direction | None:
+    """The ray near a solution of the program.
+
+    Entries and slopes that come out as zero, or on the wrong side of it, are held at zero in the next attempt.
+    """
+    d, tight = vertex, np.zeros(rays.W.shape[0], dtype=np.bool_)
+    for _ in range(ATTEMPTS):
+        d = np.where(_leaves_bounds(rays, d), 0.0, d)
+        tight |= rays.W @ d > -VANISHING * np.abs(d).max()
+        rows = stacked(rays.H, rays.W[tight])
+        polish = polished(rows, d, VANISHING)
+        if polish is None:
+            return None
+        d = polish
+        missed = _leaves_bounds(rays, d).any() or (rays.W[~tight] @ d > -VANISHING).any()
+        if not missed and np.abs(rows @ d).max(initial=0.0) < RESIDUAL:
+            vanishing = np.concatenate([rays.low_rows[d == 0], rays.high_rows[d == 0]])
+            numbers = [rays.equalities, rays.inequalities[tight], vanishing[vanishing >= 0]]
+            return Direction(np.concatenate(numbers), d)
+    return None
+
+
+def _leaves_bounds(rays: RaySystem, d: Float64[FloatArray, " n"]) -> BoolArray:
+    return ((d < 0) & (rays.low_rows >= 0)) | ((d > 0) & (rays.high_rows >= 0))
 
 
 def _multipliers(rays: RaySystem, dual: Float64[FloatArray, " q"]) -> Multipliers | None:
-    mu, weights = np.split(dual, [rays.H.shape[0]])
-    kept = np.flatnonzero(weights > VANISHING * np.abs(dual).max(initial=0.0))
-    total = rays.H.T @ mu + rays.W[kept].T @ weights[kept]
-    low = np.where(rays.signs > 0, total, np.maximum(total, 0.0) + 1.0)
-    high = np.where(rays.signs < 0, -total, np.maximum(-total, 0.0) + 1.0)
-    bounds = [(rays.low_rows, low), (rays.high_rows, high)]
-    if any((values[rows >= 0] <= 0).any() for rows, values in bounds):
+    p = rays.H.shape[0]
+    weights = np.concatenate([dual[:p], rays.share + np.maximum(dual[p:], 0.0)])
+    weights[p:][weights[p:] < VANISHING * np.abs(weights).max(initial=0.0)] = 0.0
+    weights = weights + _correction(rays, weights)
+    total = rays.H.T @ weights[:p] + rays.W.T @ weights[p:]
+    # where both bounds hold a coordinate, each gets a share, and the difference counts
+    both = (rays.low_rows >= 0) & (rays.high_rows >= 0)
+    low = np.where(both, np.maximum(total, 0.0) + 1.0, total)
+    high = np.where(both, np.maximum(-total, 0.0) + 1.0, -total)
+    numbers = [rays.equalities, rays.inequalities, rays.low_rows, rays.high_rows]
+    rows, values = np.concatenate(numbers), np.concatenate([weights * rays.scales, low, high])
+    kept = (rows >= 0) & (values != 0.0)
+    if (values[p:][kept[p:]] < 0).any():
         return None
-    p = len(mu)
-    numbers = [rays.equalities, rays.inequalities[kept], *(rows[rows >= 0] for rows, _ in bounds)]
-    values = [
-        mu * rays.scales[:p], weights[kept] * rays.scales[p + kept], *(values[rows >= 0] for rows, values in bounds)
-    ]  # fmt: skip
-    return Multipliers(np.concatenate(numbers), np.concatenate(values))
+    return Multipliers(rows[kept], values[kept])
+
+
+def _correction(rays: RaySystem, weights: Float64[FloatArray, " q"]) -> Float64[FloatArray, " q"]:
+    """The smallest change of the multipliers that makes them cancel in the coordinates that no bound can balance."""
+    free = rays.free
+    if not len(free):
+        return np.zeros_like(weights)
+    columns = cast(Rows, cast(Any, stacked(rays.H, rays.W))[:, free])
+    try:
+        factor = Cholesky(gram(columns))
+    except LinAlgError:
+        return np.zeros_like(weights)
+    change = np.zeros_like(weights)
+    for _ in range(CORRECTIONS):
+        change = change - columns @ factor.solve(columns.T @ (weights + change))
+    return change

@@ -12,7 +12,7 @@ from fiberscope.errors import InputError
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.network.rows import Rows, is_sparse, sparse, sparse_rows, stacked
+from fiberscope.network.rows import Rows, dense, is_sparse, sparse, sparse_rows, stacked
 from fiberscope.network.signs import exact_signs
 
 
@@ -65,9 +65,9 @@ class MixedSystem:
         out = np.zeros((len(numbers), n))
         bound = np.flatnonzero(sign)
         out[bound, coordinate[bound]] = sign[bound]
-        out[numbers < m] = self.layer.weight[numbers[numbers < m]]
+        out[numbers < m] = dense(self.layer.weight[numbers[numbers < m]])
         half = numbers >= m + 2 * n
-        out[half] = self.domain.G[numbers[half] - m - 2 * n]
+        out[half] = dense(self.domain.G[numbers[half] - m - 2 * n])
         return out
 
     def _sparse_rows(self, numbers: IntArray, coordinate: IntArray, sign: FloatArray) -> Rows:

@@ -118,8 +118,10 @@ class ExactRows:
         slopes: list[fmpz] = []
         for i in range(len(numbers)):
             support, entries = row_support(rows, i)
-            terms = zip(_integers(entries, self.scale), support.tolist(), strict=True)
-            slopes.append(sum((entry * d[j] for entry, j in terms), fmpz(0)))
+            slope = fmpz(0)
+            for j, entry in zip(support.tolist(), _integers(entries, self.scale), strict=True):
+                slope += entry * d[int(j)]
+            slopes.append(slope)
         return slopes
 
     def _dense_rows(self, numbers: IntArray) -> FloatArray:

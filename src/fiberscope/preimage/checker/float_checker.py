@@ -21,6 +21,8 @@ from fiberscope.preimage.checker.matrices import (
     as_columns,
     columns,
     nonzero_columns,
+    row_maxima,
+    scaled_columns,
     scaled_rows,
     with_columns,
 )
@@ -147,16 +149,52 @@ def _check_recession(statement: Statement, certificate: Certificate, positive: I
         return
     inequalities = statement.inequalities(positive)
     direction = read_direction(part, statement.n, inequalities, positive)
-    # An exact direction is looked for among those that vanish where this one does: fewer rows are left to hold it, and
-    # rows that depend on each other only through entries that do not matter here cannot spoil the proof.
+    others = np.setdiff1d(inequalities, direction.equalities)
+    try:
+        _check_ray(statement, direction, others)
+    except NotProvedError:
+        _check_ray_in_its_own_scale(statement, direction, others)
+
+
+def _check_ray(statement: Statement, direction: Direction, others: IntArray) -> None:
+    """Prove that a nonzero exact direction of the cone lies near this one.
+
+    It is looked for among those that vanish where this one does: fewer rows are left to hold it, and rows that depend
+    on each other only through entries that do not matter here cannot spoil the proof.
+    """
     support = np.flatnonzero(_float_vector(direction.values, statement.n))
-    if not len(support):
-        raise NotProvedError("the direction is zero")
     held = columns(statement.rows(direction.equalities), support)
     basis = _Basis(held, group_rows(held), support)
-    others = np.setdiff1d(inequalities, direction.equalities)
     needed = _needed_for_direction(statement, basis, direction, others, strict=False)
-    if needed > 0.0 and basis.proved_rank(needed) >= len(support):
+    _check_room_for_direction(basis, needed, len(support))
+
+
+def _check_ray_in_its_own_scale(statement: Statement, direction: Direction, others: IntArray) -> None:
+    """The same in coordinates in which all entries of the direction have one size.
+
+    Its smallest entry then leaves as much room as its largest. Coordinates are scaled by powers of two, exactly.
+    """
+    d = _float_vector(direction.values, statement.n)
+    support = np.flatnonzero(d)
+    v, exponents = np.frexp(d[support])
+    held, rows = (
+        scaled_columns(columns(statement.rows(numbers), support), exponents.astype(np.int64))
+        for numbers in (direction.equalities, others)
+    )
+    basis = _Basis(held, group_rows(held))
+    with np.errstate(all="ignore"):
+        norms = np.where(row_maxima(rows) > 0, row_norms_above(rows), 0.0)
+        reach = rows @ v + product_error(norms, norm_above(v), len(support))
+        room = np.min((-reach / norms)[norms > 0], initial=np.inf)
+        r, length = basis.residual(v), norm_below(v)
+        if not (length > 0 and (room > 0 if r > 0 else room >= 0)):
+            raise NotProvedError("the direction is not feasible with room to spare")
+        needed = _ratio(r, min(room, length))
+    _check_room_for_direction(basis, needed, len(support))
+
+
+def _check_room_for_direction(basis: _Basis, needed: float, coordinates: int) -> None:
+    if needed > 0.0 and basis.proved_rank(needed) >= coordinates:
         raise NotProvedError("the rows that hold the direction leave no direction")
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from scipy.sparse import csr_array
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.network.sparse_rows import SparseRows, row_numbers
 from fiberscope.preimage.checker.matrices import (
     Matrix,
     as_dense,
@@ -20,7 +20,6 @@ from fiberscope.preimage.checker.matrices import (
     gram,
     longest_sum,
     row_maxima,
-    row_of_entries,
     row_support,
     rows_hold,
     scaled_rows,
@@ -85,7 +84,7 @@ def _normalized(rows: Matrix) -> tuple[Matrix, Float64[FloatArray, " q"]]:
     exponent = np.where(_scales_exactly(rows, exponent), exponent, 0)
     scaled = scaled_rows(rows, -exponent)
     sign = np.where(_first_entries(rows) < 0, -1.0, 1.0)
-    signs = sign[:, None] if isinstance(rows, np.ndarray) else sign[row_of_entries(rows)]
+    signs = sign[:, None] if isinstance(rows, np.ndarray) else sign[row_numbers(rows)]
     # + 0.0 turns -0.0 into 0.0, which differs in its bytes
     scaled = with_entries(scaled, entries_of(scaled) * signs + 0.0)
     return scaled, np.where(largest > 0, np.ldexp(sign, exponent), 0.0)
@@ -95,7 +94,7 @@ def _first_entries(rows: Matrix) -> Float64[FloatArray, " q"]:
     """The first nonzero entry of each row; 0 for zero rows."""
     if isinstance(rows, np.ndarray):
         return rows[np.arange(len(rows)), np.argmax(rows != 0, axis=1)]
-    entries, row = entries_of(rows), row_of_entries(rows)
+    entries, row = entries_of(rows), row_numbers(rows)
     nonzero = np.flatnonzero(entries)
     found, place = np.unique(row[nonzero], return_index=True)
     out = np.zeros(rows.shape[0])
@@ -127,7 +126,7 @@ def singular_values_exceed(B: Matrix, s: float) -> bool:
         return False
     tall: Matrix = B
     if B.shape[0] < B.shape[1]:
-        tall = np.ascontiguousarray(B.T) if isinstance(B, np.ndarray) else csr_array(B.T)
+        tall = np.ascontiguousarray(B.T) if isinstance(B, np.ndarray) else SparseRows(B.T)
     return _gram_exceeds(tall, s) or _preconditioned_exceeds(tall, s)
 
 

@@ -6,14 +6,14 @@ has each entry at most once, so that a stored number is an entry of the matrix a
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
-from scipy.sparse import csr_array, hstack, vstack
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.network.sparse_rows import SparseRows, below, row_numbers, side_by_side
 
-Matrix: TypeAlias = FloatArray | csr_array
+Matrix: TypeAlias = FloatArray | SparseRows
 
 
 class MalformedMatrixError(Exception):
@@ -26,7 +26,7 @@ def check_matrix(matrix: Any, shape: tuple[int, int]) -> None:
     Raises:
         MalformedMatrixError: it is not.
     """
-    if type(matrix) is csr_array:
+    if type(matrix) is SparseRows:
         _check_sparse(matrix, shape)
         entries: Any = matrix.data
     else:
@@ -37,81 +37,87 @@ def check_matrix(matrix: Any, shape: tuple[int, int]) -> None:
         raise MalformedMatrixError("is not made of finite float64 numbers")
 
 
-def _check_sparse(matrix: csr_array, shape: tuple[int, int]) -> None:
+def _check_sparse(matrix: SparseRows, shape: tuple[int, int]) -> None:
     data, indices, starts = (np.asarray(part) for part in (matrix.data, matrix.indices, matrix.indptr))
     whole = indices.dtype.kind == starts.dtype.kind == "i"
     if not whole or matrix.shape != shape or data.ndim != 1 or indices.shape != data.shape:
         raise MalformedMatrixError(f"is no sparse matrix of shape {shape}")
     if starts.shape != (shape[0] + 1,) or starts[0] != 0 or starts[-1] != len(data) or (np.diff(starts) < 0).any():
         raise MalformedMatrixError("has rows that do not follow each other")
-    if len(indices) == 0:
-        return
-    rising = indices[1:] > indices[:-1]
-    begins = starts[1:-1]
-    rising[begins[(begins > 0) & (begins < len(indices))] - 1] = True  # between rows anything may come
-    if indices.min() < 0 or indices.max() >= shape[1] or not rising.all():
+    row = np.repeat(np.arange(shape[0]), np.diff(starts))
+    falls = (row[1:] == row[:-1]) & (indices[1:] <= indices[:-1])
+    if len(indices) and (indices.min() < 0 or indices.max() >= shape[1] or falls.any()):
         raise MalformedMatrixError("names a column twice, out of order, or outside")
 
 
 def stacked(parts: list[Matrix]) -> Matrix:
     """Matrices below each other; sparse if one of them is."""
-    if all(isinstance(part, np.ndarray) for part in parts):
-        return np.concatenate(cast("list[FloatArray]", parts))
-    return csr_array(cast(Any, vstack)([csr_array(part) for part in parts], format="csr"))
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    if len(arrays) == len(parts):
+        return np.concatenate(arrays)
+    return below([SparseRows(part) for part in parts])
 
 
 def as_dense(matrix: Matrix) -> FloatArray:
     """The matrix as an array."""
-    return matrix if isinstance(matrix, np.ndarray) else cast(FloatArray, cast(Any, matrix).toarray())
+    return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
 
 
 def entries_of(matrix: Matrix) -> FloatArray:
     """The stored numbers: all entries, or those that are not left out as zeros."""
-    return matrix if isinstance(matrix, np.ndarray) else cast(FloatArray, cast(Any, matrix).data)
+    return matrix if isinstance(matrix, np.ndarray) else matrix.data
 
 
 def with_entries(matrix: Matrix, entries: FloatArray) -> Matrix:
     """The matrix with other numbers at the same places."""
     if isinstance(matrix, np.ndarray):
         return entries
-    pattern: Any = matrix
-    return csr_array((entries, pattern.indices, pattern.indptr), shape=pattern.shape)
-
-
-def row_of_entries(matrix: Matrix) -> IntArray:
-    """The row of every stored number of a sparse matrix."""
-    pattern: Any = matrix
-    return np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))
+    return SparseRows((entries, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def scaled_rows(matrix: Matrix, exponents: IntArray) -> Matrix:
     """The rows times ``2**e_i``."""
     if isinstance(matrix, np.ndarray):
         return np.ldexp(matrix, exponents[:, None])
-    return with_entries(matrix, np.ldexp(entries_of(matrix), exponents[row_of_entries(matrix)]))
+    return with_entries(matrix, np.ldexp(entries_of(matrix), exponents[row_numbers(matrix)]))
+
+
+def scaled_columns(matrix: Matrix, exponents: IntArray) -> Matrix:
+    """The columns times ``2**e_j``, exactly.
+
+    Raises:
+        MalformedMatrixError: a product is not a float64 number.
+    """
+    by_entry = exponents if isinstance(matrix, np.ndarray) else exponents[matrix.indices]
+    with np.errstate(over="ignore"):
+        scaled = np.ldexp(entries_of(matrix), by_entry)
+        back = np.ldexp(scaled, -by_entry)
+    if not (back == entries_of(matrix)).all():
+        raise MalformedMatrixError("cannot be scaled exactly")
+    return with_entries(matrix, scaled)
 
 
 def row_sums(matrix: Matrix, entries: FloatArray) -> FloatArray:
     """Sums over the rows of numbers at the places of the stored entries, (q,)."""
     if isinstance(matrix, np.ndarray):
         return entries.sum(axis=1)
-    return np.bincount(row_of_entries(matrix), weights=entries, minlength=matrix.shape[0])
+    return np.bincount(row_numbers(matrix), weights=entries, minlength=matrix.shape[0]).astype(np.float64)
 
 
 def row_maxima(matrix: Matrix) -> FloatArray:
     """The largest absolute value of each row, (q,); 0 for empty rows."""
     if isinstance(matrix, np.ndarray):
         return np.abs(matrix).max(axis=1, initial=0.0)
-    out = np.zeros(matrix.shape[0])
-    np.maximum.at(out, row_of_entries(matrix), np.abs(entries_of(matrix)))
+    out = np.zeros(matrix.shape[0], dtype=np.float64)
+    np.maximum.at(out, row_numbers(matrix), np.abs(entries_of(matrix)))
     return out
 
 
 def rows_hold(matrix: Matrix, flags: BoolArray) -> BoolArray:
     """Whether a flag holds at every stored entry of each row, (q,)."""
     if isinstance(matrix, np.ndarray):
-        return flags.all(axis=1)
-    failing = row_of_entries(matrix)[~flags]
+        return np.asarray(flags.all(axis=1))
+    failing = row_numbers(matrix)[~flags]
     out = np.ones(matrix.shape[0], dtype=np.bool_)
     out[failing] = False
     return out
@@ -121,25 +127,24 @@ def nonzero_columns(matrix: Matrix) -> IntArray:
     """The columns that are not zero."""
     if isinstance(matrix, np.ndarray):
         return np.flatnonzero((matrix != 0).any(axis=0))
-    pattern: Any = matrix
-    return np.unique(pattern.indices[pattern.data != 0]).astype(np.int64)
+    return np.unique(matrix.indices[matrix.data != 0]).astype(np.int64)
 
 
 def columns(matrix: Matrix, numbers: IntArray) -> Matrix:
     """The columns with these numbers."""
-    return cast(Matrix, cast(Any, matrix)[:, numbers])
+    return matrix[:, numbers]
 
 
 def with_columns(matrix: Matrix, *more: FloatArray) -> Matrix:
     """The matrix with further columns at its end."""
     if isinstance(matrix, np.ndarray):
         return np.column_stack([matrix, *more])
-    return csr_array(cast(Any, hstack)([matrix, csr_array(np.column_stack(more))], format="csr"))
+    return side_by_side([matrix, SparseRows(np.column_stack(more))])
 
 
 def as_columns(matrix: Matrix) -> Matrix:
     """The transposed matrix."""
-    return matrix.T if isinstance(matrix, np.ndarray) else csr_array(matrix.T)
+    return matrix.T if isinstance(matrix, np.ndarray) else SparseRows(matrix.T)
 
 
 def row_support(matrix: Matrix, i: int) -> tuple[IntArray, FloatArray]:
@@ -147,19 +152,18 @@ def row_support(matrix: Matrix, i: int) -> tuple[IntArray, FloatArray]:
     if isinstance(matrix, np.ndarray):
         support = np.flatnonzero(matrix[i])
         return support, matrix[i, support]
-    pattern: Any = matrix
-    span = slice(pattern.indptr[i], pattern.indptr[i + 1])
-    nonzero = pattern.data[span] != 0
-    return pattern.indices[span][nonzero].astype(np.int64), pattern.data[span][nonzero]
+    span = slice(matrix.indptr[i], matrix.indptr[i + 1])
+    nonzero = matrix.data[span] != 0
+    return matrix.indices[span][nonzero].astype(np.int64), matrix.data[span][nonzero]
 
 
 def gram(tall: Matrix) -> FloatArray:
     """``T^T T`` as an array, each entry a sum of products in some order."""
-    return as_dense(cast(Matrix, tall.T @ tall))
+    return tall.T @ tall if isinstance(tall, np.ndarray) else (tall.T @ tall).toarray()
 
 
 def longest_sum(tall: Matrix) -> int:
     """The largest number of nonzero products in an entry of ``T^T T``."""
     if isinstance(tall, np.ndarray):
         return tall.shape[0]
-    return int(np.bincount(cast(Any, tall).indices, minlength=1).max(initial=1))
+    return int(np.bincount(tall.indices, minlength=1).max(initial=1))

@@ -7,13 +7,20 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
-from scipy.sparse import csr_array
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Domain, Polyhedron, written_out
 from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.sparse_rows import SparseRows
 from fiberscope.preimage.certificate import Certificate, Direction, Multipliers, NegativeOutput, Rational
-from fiberscope.preimage.checker.matrices import MalformedMatrixError, Matrix, check_matrix, row_maxima, stacked
+from fiberscope.preimage.checker.matrices import (
+    MalformedMatrixError,
+    Matrix,
+    as_dense,
+    check_matrix,
+    row_maxima,
+    stacked,
+)
 from fiberscope.preimage.checker.rounding import row_norms_above
 from fiberscope.preimage.kind import Kind
 
@@ -131,17 +138,17 @@ class Statement:
         parts = {"layer": self.A[numbers[layer]], "half": self.domain.G[numbers[half] - m - 2 * n]}
         if self.is_sparse:
             bounds = np.flatnonzero(low | high)
-            unit = csr_array(
+            unit = SparseRows(
                 (np.where(low[bounds], -1.0, 1.0), (np.arange(len(bounds)), (numbers[bounds] - m) % n)),
                 shape=(len(bounds), n),
             )
             order = np.concatenate([np.flatnonzero(layer), bounds, np.flatnonzero(half)])
-            return cast(Matrix, cast(Any, stacked([parts["layer"], unit, parts["half"]]))[np.argsort(order)])
+            return stacked([parts["layer"], unit, parts["half"]])[np.argsort(order)]
         out = np.zeros((len(numbers), n))
-        out[layer] = parts["layer"]
+        out[layer] = as_dense(parts["layer"])
         out[low, numbers[low] - m] = -1.0
         out[high, numbers[high] - m - n] = 1.0
-        out[half] = parts["half"]
+        out[half] = as_dense(parts["half"])
         return out
 
     def products(

@@ -1,0 +1,71 @@
+"""Directions that rows hold at zero: brought onto these rows' null space without leaving their own support."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import scipy.sparse.linalg
+from jaxtyping import Float64
+from numpy.linalg import LinAlgError
+
+from fiberscope.network.arrays import FloatArray
+from fiberscope.network.rows import Rows
+from fiberscope.network.signs import row_norms
+from fiberscope.preimage.dense import Cholesky, gram
+
+REFINEMENTS = 2
+"""A solve, and one for what its rounding left."""
+
+LSQR_TOLERANCE = 1e-16
+LSQR_STEPS = 5
+"""Steps per coordinate of the iteration that takes over where rows depend on each other."""
+
+
+def polished(rows: Rows, d: Float64[FloatArray, " n"], vanishing: float) -> Float64[FloatArray, " n"] | None:
+    """The direction nearest to d with ``rows d = 0`` and zeros where d has zeros; its largest entry becomes 1.
+
+    Args:
+        rows: (q, n) rows of unit length.
+        d: (n,) a direction that the rows nearly hold.
+        vanishing: entries below this share of the largest count as zeros, before and after.
+
+    Returns:
+        The direction, or None where nothing is left of it.
+    """
+    d = _without_small_entries(d, vanishing)
+    support = np.flatnonzero(d)
+    part = cast(Rows, cast(Any, rows)[:, support])
+    part = part[row_norms(part) > 0]
+    if part.shape[0] and len(support):
+        solve = _solver(part)
+        for _ in range(REFINEMENTS):
+            d[support] -= solve(part @ d[support])
+    d = _without_small_entries(d, vanishing)
+    size = np.abs(d).max()
+    return d / size if np.isfinite(size) and size > 0 else None
+
+
+def _without_small_entries(d: Float64[FloatArray, " n"], share: float) -> Float64[FloatArray, " n"]:
+    return np.where(np.abs(d) > share * np.abs(d).max(), d, 0.0)
+
+
+def _solver(part: Rows) -> Callable[[FloatArray], FloatArray]:
+    """For a residual r (q,), the shortest c (s,) with ``part c = r``."""
+    if part.shape[0] <= part.shape[1]:
+        try:
+            factor = Cholesky(gram(part.T))
+        except LinAlgError:  # rows that depend on each other
+            pass
+        else:
+            return lambda residual: part.T @ factor.solve(residual)
+
+    def iterate(residual: FloatArray) -> FloatArray:
+        steps = LSQR_STEPS * part.shape[1]
+        solution = cast(Any, scipy.sparse.linalg).lsqr(
+            part, residual, atol=LSQR_TOLERANCE, btol=LSQR_TOLERANCE, iter_lim=steps
+        )
+        return cast(FloatArray, solution[0])
+
+    return iterate
