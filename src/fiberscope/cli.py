@@ -107,7 +107,8 @@ def audit(
         trust_model: load a model format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).
         resume: continue the audit that the folder holds, computing nothing twice.
         workers: number of processes; by default one per core where the work is large.
-        block: samples per chunk, which is what a killed run may have to compute again; 125 by default.
+        block: samples per chunk, which is what a killed run may have to compute again; by default 125, or 12 where a
+            layer has more than a thousand inputs.
         config: a TOML file with these options; the command line overrides it.
     """
     del config  # read before the options were parsed
@@ -115,10 +116,9 @@ def audit(
     box = (0.0, 1.0) if model is None and domain is None else _parse_domain(domain)
     positions = _parse_layers(layers)
     from fiberscope.audit.job import Options, build_job, check_options, open_folder
-    from fiberscope.audit.plan import BLOCK_SAMPLES
     from fiberscope.report.progress import progress_on_stderr
 
-    options = Options(positions, samples, box, workers, resume, BLOCK_SAMPLES if block is None else block)
+    options = Options(positions, samples, box, workers, resume, block)
     check_options(options)
     results, continued = open_folder(out, resume=resume)
     with progress_on_stderr() as progress:

@@ -1,8 +1,8 @@
-"""How much work an audit is, and how many processes it is worth."""
+"""How much work an audit is: how many processes it is worth, and in what pieces."""
 
 from __future__ import annotations
 
-from fiberscope.audit.plan import Plan
+from fiberscope.audit.plan import BLOCK_SAMPLES, Plan
 from fiberscope.audit.workers import cores
 from fiberscope.network.network import Network
 
@@ -11,6 +11,12 @@ LARGE_WORK = 1e8
 
 _LEAST_WEIGHTS = 50_000
 """A verdict about a smaller layer takes as long as one about a layer of this size."""
+
+
+LARGE_INPUTS = 1_000
+"""Inputs of a layer from which a verdict may take seconds."""
+
+LARGE_LAYER_BLOCK = 12
 
 
 def sensible_workers(network: Network, plan: Plan) -> int:
@@ -22,4 +28,10 @@ def sensible_workers(network: Network, plan: Plan) -> int:
     return min(cores(), chunks) if work >= LARGE_WORK else 1
 
 
-__all__ = ["LARGE_WORK", "sensible_workers"]
+def sensible_block(network: Network) -> int:
+    """Samples per chunk: fewer where a verdict takes seconds, so that processes share them and a kill loses little."""
+    largest = max(layer.inputs for layer in network.relu_layers)
+    return BLOCK_SAMPLES if largest <= LARGE_INPUTS else LARGE_LAYER_BLOCK
+
+
+__all__ = ["LARGE_WORK", "sensible_block", "sensible_workers"]

@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fiberscope.audit.effort import sensible_workers
+from fiberscope.audit.effort import sensible_block, sensible_workers
 from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.manifest import Manifest, Run, new_manifest
-from fiberscope.audit.plan import BLOCK_SAMPLES, Chunk, Plan, chosen_layers, places_of
+from fiberscope.audit.plan import Chunk, Plan, chosen_layers, places_of
 from fiberscope.audit.run import audit, in_process, judge
 from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject, check_box, first_samples, fitted
@@ -35,7 +35,7 @@ class Options:
         domain: the box that the input is said to lie in, or None.
         workers: the number of processes; None to choose.
         resume: whether to continue what the folder holds.
-        block: samples per chunk.
+        block: samples per chunk; None to choose.
     """
 
     layers: tuple[int, ...] | None = None
@@ -43,7 +43,7 @@ class Options:
     domain: tuple[float, float] | None = None
     workers: int | None = None
     resume: bool = False
-    block: int = BLOCK_SAMPLES
+    block: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +169,8 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
         ResultsError: the folder holds the audit of something else, or cannot be written.
     """
     layers = chosen_layers(options.layers, len(subject.network.relu_layers))
-    plan = Plan(layers, subject.samples, options.domain, options.block, places_of(subject.network))
+    block = options.block or sensible_block(subject.network)
+    plan = Plan(layers, subject.samples, options.domain, block, places_of(subject.network))
     if options.domain is not None:
         check_box(subject, options.domain)
     asked = new_manifest(subject, plan, options.samples)

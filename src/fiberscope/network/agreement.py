@@ -13,7 +13,8 @@ class Agreement:
         original: what it was compared with.
         inputs: on how many inputs.
         places: at how many places.
-        units: the largest difference, in units of rounding: ``u (|A| |x| + |b|)`` with the original's unit roundoff u.
+        units: the largest difference, in units of rounding: ``u (|A| |x| + |b|)`` with the original's unit roundoff u,
+            and what was carried over from earlier places that the original does not show.
         place: where that is.
     """
 

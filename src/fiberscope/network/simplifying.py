@@ -118,6 +118,8 @@ class _Simplification:
         for number, stage in list(self.stages.items()):
             sources = self.sources(number)
             if len(sources) == 1 and _is_identity(stage) and not (sources[0] == INPUT and number == self.output):
+                if sources[0] != INPUT and not self.stages[sources[0]].origin:
+                    self.stages[sources[0]] = replace(self.stages[sources[0]], origin=stage.origin)
                 self.replace_source(number, sources[0])
                 del self.stages[number]
 
@@ -127,22 +129,28 @@ class _Simplification:
         Movements stay where they are if an affine map follows: they belong to that.
         """
         for number in list(self.stages):
-            stage = self.stages[number]
-            if not self.is_affine(number) or len(self.sources(number)) != 1 or not _is_light(stage.maps[0]):
-                continue
-            source = self.sources(number)[0]
-            if not self.is_affine(source) or self.users(source) != [number]:
-                continue
-            affine_follows = any(user >= 0 and self.is_affine(user) for user in self.users(number))
-            before = self.stages[source]
-            if all(_is_light(affine) for affine in before.maps) and len(before.maps) == 1:
-                joined = replace(stage, maps=(composed(before.maps[0], stage.maps[0]),))
-            elif isinstance(stage.maps[0], Diagonal) or not affine_follows:
-                joined = replace(before, maps=self._followed(before, stage), shape=stage.shape, origin=stage.origin)
-            else:
-                continue
-            self.stages[number] = replace(joined, sources=self.sources(source))
-            del self.stages[source]
+            while self._joined_to_source(number):
+                pass
+
+    def _joined_to_source(self, number: int) -> bool:
+        """Whether a light map could be joined to the stage before it; then it has."""
+        stage = self.stages[number]
+        if not self.is_affine(number) or len(self.sources(number)) != 1 or not _is_light(stage.maps[0]):
+            return False
+        source = self.sources(number)[0]
+        if not self.is_affine(source) or self.users(source) != [number]:
+            return False
+        affine_follows = any(user >= 0 and self.is_affine(user) for user in self.users(number))
+        before = self.stages[source]
+        if all(_is_light(affine) for affine in before.maps) and len(before.maps) == 1:
+            joined = replace(stage, maps=(composed(before.maps[0], stage.maps[0]),))
+        elif isinstance(stage.maps[0], Diagonal) or not affine_follows:
+            joined = replace(before, maps=self._followed(before, stage), shape=stage.shape, origin=stage.origin)
+        else:
+            return False
+        self.stages[number] = replace(joined, sources=self.sources(source))
+        del self.stages[source]
+        return True
 
     def _followed(self, before: Stage, stage: Stage) -> tuple[AffineMap, ...]:
         """The maps of a stage with a light map behind them; its constant counts once."""
