@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fiberscope.preimage.omnidirectional import Omnidirectionality, UniqueSolution, omnidirectional, unique_solution
     from fiberscope.preimage.preimage import Preimage, preimage
     from fiberscope.readers.files import load
+    from fiberscope.readers.keras import from_keras
     from fiberscope.readers.torch import from_torch
 
 __version__ = "0.1.0.dev0"
@@ -60,6 +61,7 @@ __all__ = [
     "Verification",
     "algorithm1",
     "classify",
+    "from_keras",
     "from_torch",
     "load",
     "omnidirectional",
@@ -93,6 +95,7 @@ _MODULE_OF = {
     "Verification": "preimage.checker",
     "algorithm1": "preimage.algorithm1",
     "classify": "preimage.classify",
+    "from_keras": "readers.keras",
     "from_torch": "readers.torch",
     "load": "readers.files",
     "omnidirectional": "preimage.omnidirectional",

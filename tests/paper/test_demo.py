@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from fiberscope.errors import InputError
-from fiberscope.network.stage import StageKind
 from fiberscope.paper import datasets, demo
 from fiberscope.paper.architectures import table1, table2
 from fiberscope.paper.demo import DemoRun
@@ -36,7 +35,7 @@ def test_description_says_which_digits(run: DemoRun):
 def test_network_is_that_of_table_1(run: DemoRun):
     assert [(layer.inputs, layer.outputs) for layer in run.network.relu_layers] == [(784, 100)] + [(100, 100)] * 9
     assert run.network.layer_names == tuple(f"hidden{number}" for number in range(1, 11))
-    assert [stage.kind for stage in run.network.stages] == [StageKind.AFFINE, StageKind.RELU] * 10 + [StageKind.AFFINE]
+    assert [stage.kind for stage in run.network.stages] == ["affine", "relu"] * 10 + ["affine"]
     assert run.network.outputs == 10
     assert "softmax" in run.network.notes[0]
 

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from fiberscope.errors import ModelError
 from fiberscope.network.network import Network
 
-READ_FORMATS = ".safetensors (written by Network.save)"
+READ_FORMATS = ".onnx, .pt2 (torch.export), .keras, .h5, and .safetensors (written by Network.save)"
 """The formats that ``load`` reads, in words."""
 
+_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin")
 
-def load(path: str | os.PathLike[str]) -> Network:
-    """Read a network from a file; nothing in the file is executed.
+
+def load(
+    path: str | os.PathLike[str], *, trust: bool = False, input_shape: int | Sequence[int] | None = None
+) -> Network:
+    """Read a network from a file, and compare it with what the model's own library computes.
+
+    Nothing in the file is executed, unless its format can hold code and ``trust`` is set.
 
     Args:
-        path: a ``.safetensors`` file written by ``Network.save``.
+        path: an ONNX file; a program of ``torch.export``; a Keras model; or a file written by ``Network.save``.
+        trust: whether formats that can run code when they are loaded (.pt2, .h5, .keras with code of its own) are
+            accepted. Only for files whose origin you trust as much as a program that you run.
+        input_shape: the shape of one sample, where the file leaves it open.
 
     Returns:
-        The network, evaluated in float64.
+        The network, evaluated in float64; its ``agreement`` says how well it agrees with the original.
 
     Raises:
-        ModelError: there is no such file, its format is not read, or it is damaged; says which formats are read.
+        ModelError: there is no such file, its format is not read or not trusted, it is damaged, holds operators that
+            are not supported (all of them named), or the converted network differs from the original.
     """
     file = Path(path)
     if not file.is_file():
@@ -34,6 +45,24 @@ def load(path: str | os.PathLike[str]) -> Network:
             from fiberscope.readers.safetensors import load_safetensors
 
             return load_safetensors(file)
+        case ".onnx":
+            from fiberscope.readers.onnx import load_onnx
+
+            return load_onnx(file, input_shape=input_shape)
+        case ".pt2":
+            from fiberscope.readers.torch_program import load_pt2
+
+            return load_pt2(file, trust=trust)
+        case ".keras" | ".h5" | ".hdf5":
+            from fiberscope.readers.keras import load_keras
+
+            return load_keras(file, trust=trust)
+        case suffix if suffix in _PICKLES:
+            raise ModelError(
+                f"{file}: a pickled module can run any code when it is loaded, so it is not read; load it in torch "
+                "yourself if you trust it, and pass the module to fiberscope.from_torch or to torch.export",
+                unsupported=(suffix,),
+            )
         case suffix:
             raise ModelError(
                 f"{file}: expected one of the formats {READ_FORMATS}, got {suffix or 'a name without suffix'}; "

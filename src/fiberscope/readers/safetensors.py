@@ -10,10 +10,11 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from fiberscope.errors import FiberscopeError, ModelError
-from fiberscope.network.affine import Dense
+from fiberscope.network.agreement import Agreement
 from fiberscope.network.network import Network
+from fiberscope.network.parts import stage_from
 from fiberscope.network.saving import METADATA, VERSION
-from fiberscope.network.stage import Stage, StageKind, affine_stage, relu_stage
+from fiberscope.network.stage import Stage
 
 _FOREIGN = (
     "expected a file written by Network.save of fiberscope; to read weights alone, build the module in torch, "
@@ -39,7 +40,7 @@ def load_safetensors(path: str | os.PathLike[str]) -> Network:
         raise ModelError(f"{name}: a safetensors file without the description of a network; {_FOREIGN}")
     try:
         return _network(json.loads(metadata[METADATA]), tensors)
-    except (KeyError, TypeError, ValueError, RecursionError, FiberscopeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, RecursionError, FiberscopeError) as error:
         raise ModelError(f"{name}: the description of the network is damaged ({error}); {_FOREIGN}") from error
 
 
@@ -48,14 +49,13 @@ def _network(structure: dict[str, Any], tensors: dict[str, Any]) -> Network:
         raise ModelError(f"expected version {VERSION} of the format, got {structure['version']}")
     stages: list[Stage] = []
     for number, entry in enumerate(structure["stages"]):
-        if StageKind(entry["kind"]) is StageKind.AFFINE:
-            affine = Dense(tensors[f"{number}.weight"], tensors[f"{number}.bias"])
-            stages.append(affine_stage(str(entry["name"]), affine))
-        else:
-            stages.append(relu_stage(str(entry["name"]), int(entry["inputs"])))
-    network = Network(
-        tuple(stages), tuple(int(n) for n in structure["input_shape"]), tuple(str(note) for note in structure["notes"])
-    )
+        prefix = f"{number}."
+        arrays = {key.removeprefix(prefix): array for key, array in tensors.items() if key.startswith(prefix)}
+        sources, shape = (tuple(int(n) for n in entry[key]) for key in ("sources", "shape"))
+        stages.append(stage_from(str(entry["name"]), sources, shape, entry["parts"], arrays))
+    agreement = None if structure["agreement"] is None else Agreement(**structure["agreement"])
+    input_shape, notes = (tuple(structure[key]) for key in ("input_shape", "notes"))
+    network = Network(tuple(stages), tuple(map(int, input_shape)), tuple(map(str, notes)), agreement)
     if network.structure() != {key: structure[key] for key in ("input_shape", "stages")}:
         raise ModelError("its sizes are not those of the stored tensors")
     return network

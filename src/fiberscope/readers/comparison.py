@@ -1,0 +1,172 @@
+"""Whether a converted network computes what the original does, and where it first does not.
+
+Each stage is compared on its own: it gets what the *original* computed before it, so that differences do not add up
+from stage to stage, and what is allowed is what rounding explains: ``y = A x + b`` summed in any order in arithmetic of
+unit roundoff u is within ``gamma_k (|A| |x| + |b|)`` of its exact value, with k the number of terms and
+``gamma_k = k u / (1 - k u)`` (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fiberscope.errors import ModelError
+from fiberscope.network.activations import Pointwise, PointwiseKind
+from fiberscope.network.agreement import Agreement
+from fiberscope.network.arrays import FloatArray
+from fiberscope.network.network import Network
+from fiberscope.network.stage import INPUT, Stage
+
+Original = Callable[[FloatArray], Mapping[str, NDArray[Any]]]
+"""Runs the original on inputs (N, *input_shape) and gives what it computes under each name, samples first."""
+
+UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
+
+SLACK = 4.0
+"""Times the bound on rounding: originals also round folded constants, and sum in several steps."""
+
+EXTRA_TERMS = 8
+"""Terms that are added to the number of terms of a sum, for the same reason."""
+
+FUNCTION_UNITS = 64.0
+"""Units of roundoff that an activation other than a ReLU, such as tanh, may be off: libraries differ by a few."""
+
+SAMPLES, SAMPLES_IF_LARGE = 3, 1
+"""Random inputs of each of three distributions."""
+
+LARGE = 5_000_000
+"""Networks of more parameters, or wider stages, are compared on fewer inputs."""
+
+
+def comparison_inputs(network: Network, dtype: str, seed: int = 0) -> FloatArray:
+    """Random and boundary inputs (N, *input_shape): normal, uniform, black and white; all zero, all one.
+
+    All are numbers that ``dtype`` holds exactly.
+    """
+    rng = np.random.default_rng(seed)
+    widest = max(stage.outputs for stage in network.stages)
+    count = SAMPLES if network.parameters + widest < LARGE else SAMPLES_IF_LARGE
+    shape = (count, *network.input_shape)
+    parts = [
+        rng.standard_normal(shape),
+        rng.uniform(size=shape),
+        rng.integers(0, 2, size=shape).astype(np.float64),
+        np.zeros((1, *network.input_shape)),
+        np.ones((1, *network.input_shape)),
+    ]
+    return np.concatenate(parts).astype(dtype).astype(np.float64)
+
+
+def check_agreement(network: Network, original: Original, *, name: str, dtype: str) -> Agreement:
+    """Compare a converted network with the original, stage by stage.
+
+    Args:
+        network: the converted network; the ``origin`` of its stages names values of the original.
+        original: runs the original.
+        name: what the original is, for messages.
+        dtype: the arithmetic that the original computes in, float32 or float64.
+
+    Returns:
+        How well they agree.
+
+    Raises:
+        ModelError: a difference beyond rounding; says at which stage it first appears.
+    """
+    X = comparison_inputs(network, dtype)
+    theirs = original(X)
+    waiting = Counter(source for number in range(len(network.stages)) for source in network.sources(number))
+    values: dict[int, Tensor] = {INPUT: torch.tensor(X.reshape(len(X), -1))}
+    bounds: dict[int, Tensor] = {INPUT: torch.zeros_like(values[INPUT])}
+    worst, place, places = 0.0, "", 0
+    for number, stage in enumerate(network.stages):
+        sources = network.sources(number)
+        ours = stage.apply(*(values[source] for source in sources))
+        unit, allowed = _rounding(stage, [(values[s], bounds[s]) for s in sources], ours, UNIT_ROUNDOFF[dtype])
+        waiting.subtract(sources)
+        for source in {source for source in sources if not waiting[source]}:
+            del values[source], bounds[source]  # large networks would not fit into memory
+        if not stage.origin or stage.origin not in theirs:
+            values[number], bounds[number] = ours, allowed
+            continue
+        known = _flat(theirs[stage.origin], len(X))
+        if known.shape != ours.shape:
+            raise ModelError(
+                f"the converted network differs from {name}: at {stage.name!r} it gives {ours.shape[1]} numbers per "
+                f"sample, {name} gives {known.shape[1]}; please report this model"
+            )
+        difference = (known - ours).abs()
+        if not bool((difference <= allowed).all()):  # NaN is no agreement either
+            raise ModelError(_difference(name, stage, difference, allowed))
+        units = float(torch.where(difference > 0, difference / unit, 0.0).max())
+        places += 1
+        if units > worst or not place:
+            worst, place = max(units, worst), stage.name
+        values[number], bounds[number] = known, torch.zeros_like(known)
+    if network.stages[-1].origin not in theirs:
+        raise ModelError(
+            f"the converted network cannot be compared with {name}: its output is not among what that gives"
+        )
+    return Agreement(name, len(X), places, worst, place)
+
+
+def _flat(value: NDArray[Any], samples: int) -> Tensor:
+    return torch.tensor(np.asarray(value, dtype=np.float64).reshape(samples, -1))
+
+
+def _rounding(
+    stage: Stage, inputs: list[tuple[Tensor, Tensor]], ours: Tensor, roundoff: float
+) -> tuple[Tensor, Tensor]:
+    """The unit of rounding of every output, and the difference that rounding explains: a multiple of it."""
+    smallest = torch.finfo(torch.float32).tiny  # below it rounding is absolute
+    if stage.activation is not None:
+        ((values, bound),) = inputs
+        exact = not isinstance(stage.activation, Pointwise) or stage.activation.function in (
+            PointwiseKind.RELU, PointwiseKind.CLIP
+        )  # fmt: skip
+        carried = _steepness(stage) * bound.amax(dim=1, keepdim=True).expand_as(ours)
+        own = roundoff * (ours.abs() + values.abs().amax(dim=1, keepdim=True) + 1.0) + smallest
+        allowed = carried + (0.0 if exact else FUNCTION_UNITS) * own
+        return own + carried / FUNCTION_UNITS, allowed
+    size, carried, terms = torch.zeros_like(ours), torch.zeros_like(ours), len(inputs)
+    for affine, (values, bound) in zip(stage.maps, inputs, strict=True):
+        magnitude = affine.absolute()
+        size = size + magnitude.apply(values.abs())
+        carried = carried + magnitude.linear(bound)
+        terms += affine.terms
+    # constants that were folded into one may cancel: where it is small, what it was made of is about as large as others
+    folded = EXTRA_TERMS * roundoff * size.amax() / (terms + EXTRA_TERMS)
+    multiple = SLACK * (terms + EXTRA_TERMS)
+    unit = roundoff * size + folded + carried * (1.0 + roundoff) / multiple + smallest
+    return unit, multiple * unit
+
+
+def _steepness(stage: Stage) -> float:
+    """A bound on how fast an activation changes: 1, except for steep negative parts."""
+    activation = stage.activation
+    if not isinstance(activation, Pointwise):
+        return 1.0
+    slopes = [1.0, abs(activation.alpha) / activation.beta if activation.function is PointwiseKind.ELU else 1.0]
+    if activation.slope is not None:
+        slopes.append(float(activation.slope.abs().max()))
+    return max(slopes)
+
+
+def _difference(name: str, stage: Stage, difference: Tensor, allowed: Tensor) -> str:
+    excess = torch.nan_to_num(difference / allowed, nan=torch.inf)
+    sample, entry = divmod(int(excess.argmax()), difference.shape[1])
+    return (
+        f"the converted network differs from {name}; the first difference is at {stage.name!r} (output {entry}): "
+        f"expected agreement within {float(allowed[sample, entry]):.1g}, which is what rounding explains, got a "
+        f"difference of {float(difference[sample, entry]):.3g}; if the model has hooks or code that changes values, "
+        "remove them, otherwise please report this model"
+    )
+
+
+__all__ = ["Original", "check_agreement", "comparison_inputs"]

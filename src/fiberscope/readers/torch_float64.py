@@ -1,0 +1,71 @@
+"""Running torch code in float64, whatever precision its numbers are stored in."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+SOFTPLUS_THRESHOLD = 20.0
+"""Where torch replaces softplus by the identity unless told otherwise: beyond it both are equal in float32."""
+
+SOFTPLUS_ERROR = math.log1p(math.exp(-SOFTPLUS_THRESHOLD))
+"""The difference that this makes at most, for ``beta = 1``."""
+
+
+class InFloat64(TorchDispatchMode):
+    """While it is active every operation of torch takes and gives float64 instead of other floating-point numbers.
+
+    Parameters are to be passed as float64; this mode takes care of what else a model contains: constants that are no
+    parameters, tensors that are made on the way, and casts. Softplus is evaluated as such, without the threshold above
+    which torch replaces it by the identity.
+
+    Args:
+        on_cpu: whether tensors that are made on the way lie on the CPU, whatever the code says.
+    """
+
+    def __init__(self, *, on_cpu: bool = False) -> None:
+        super().__init__()
+        self._on_cpu = on_cpu
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run one operation on wider numbers."""
+        arguments = [self._widened(item) for item in args]
+        named = {key: self._widened(item) for key, item in (kwargs or {}).items()}
+        if func is torch.ops.aten.softplus.default:
+            return _softplus(*arguments, **named)
+        return self._widened(func(*arguments, **named))
+
+    def _widened(self, item: Any) -> Any:
+        match item:
+            case Tensor():
+                return item.double() if item.is_floating_point() and item.dtype != torch.float64 else item
+            case torch.dtype():
+                return torch.float64 if item.is_floating_point else item
+            case torch.device():
+                return torch.device("cpu") if self._on_cpu else item
+            case list() | tuple():
+                items = [self._widened(part) for part in cast("Sequence[Any]", item)]
+                return items if isinstance(item, list) else tuple(items)
+            case _:
+                return item
+
+
+def _softplus(x: Tensor, beta: float = 1.0, threshold: float = SOFTPLUS_THRESHOLD) -> Tensor:
+    del threshold
+    return torch.logaddexp(x * beta, torch.zeros_like(x)) / beta
+
+
+def in_float64(tensor: Tensor, device: torch.device | str | None = None) -> Tensor:
+    """A copy that shares no memory with the original, floating-point numbers in float64."""
+    copy = tensor.detach().clone()
+    return copy.to(device=device, dtype=torch.float64 if copy.is_floating_point() else copy.dtype)
+
+
+__all__ = ["SOFTPLUS_ERROR", "SOFTPLUS_THRESHOLD", "InFloat64", "in_float64"]

@@ -1,0 +1,194 @@
+"""The models that come with the onnx package: each is loaded and gives what is expected, or is refused for a reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+import fiberscope as fs
+from fiberscope.readers.onnx_constants import FOLDABLE
+from fiberscope.readers.onnx_conversion import OPERATORS, converted
+from fiberscope.readers.onnx_file import read_model
+from fiberscope.readers.onnx_graph import graph_of
+from readers.onnx_models import DATA, WheelCase, baked, node_cases, stored_cases, written
+
+REFUSED_OPERATORS = {
+    "neither affine nor a supported activation": (
+        "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cos", "Cosh", "CumProd", "Det", "Erf", "Exp", "Gelu",
+        "HardSwish", "LRN", "Log", "LpNormalization", "LpPool", "Mish", "Mod", "Pow", "Reciprocal", "ReduceL2",
+        "ReduceLogSum", "ReduceLogSumExp", "ReduceProd", "ReduceSumSquare", "Sin", "Sinh", "Softsign", "Sqrt", "SwiGLU",
+        "Swish", "Tan",
+    ),
+    "its statistics are those of the sample": (
+        "GroupNormalization", "InstanceNormalization", "LayerNormalization", "MeanVarianceNormalization",
+        "RMSNormalization",
+    ),
+    "not continuous, or of whole numbers or truth values": (
+        "ArgMax", "ArgMin", "BitCast", "Ceil", "DynamicQuantizeLinear", "Equal", "Floor", "Greater", "GreaterOrEqual",
+        "Hardmax", "IsInf", "IsNaN", "Less", "LessOrEqual", "NonMaxSuppression", "OneHot", "Or", "QuantizeLinear",
+        "Round", "Shrink", "Sign", "ThresholdedRelu", "TopK", "Unique", "Where",
+    ),
+    "attention and recurrence": (
+        "Attention", "CausalConvWithState", "FlexAttention", "GRU", "LSTM", "LinearAttention", "RNN", "RotaryEmbedding",
+    ),
+    "control flow, sequences and random numbers": (
+        "Bernoulli", "ConcatFromSequence", "If", "Loop", "OptionalGetElement", "RandomUniformLike", "Scan",
+        "SequenceAt", "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert", "SequenceLength",
+        "SplitToSequence",
+    ),
+    "a loss or a step of training": (
+        "Adagrad", "Adam", "Momentum", "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss",
+    ),
+    "signals, images and trees": (
+        "AffineGrid", "ArrayFeatureExtractor", "Binarizer", "Col2Im", "DFT", "DeformConv", "GridSample", "MaxUnpool",
+        "RoiAlign", "STFT", "TreeEnsemble",
+    ),
+    "piecewise linear, but not supported": (
+        "CenterCropPad", "Compress", "CumSum", "Einsum", "GatherElements", "GatherND", "Range", "ReduceL1", "Resize",
+        "ReverseSequence", "Scatter", "ScatterElements", "ScatterND", "TensorScatter", "Upsample",
+    ),
+}  # fmt: skip
+"""Operators that are refused on what depends on the input."""
+
+REFUSED_CASES = {
+    "two tensors that depend on the input are multiplied or divided": (
+        "test_GLU", "test_GLU_dim", "test_Softsign", "test_gradient_of_add_and_mul", "test_hardswish_expanded",
+        "test_mish_expanded", "test_operator_basic", "test_operator_params",
+        "test_reduce_sum_square_default_axes_keepdims_example_expanded",
+        "test_reduce_sum_square_default_axes_keepdims_random_expanded",
+        "test_reduce_sum_square_do_not_keepdims_example_expanded",
+        "test_reduce_sum_square_do_not_keepdims_random_expanded", "test_reduce_sum_square_keepdims_example_expanded",
+        "test_reduce_sum_square_keepdims_random_expanded",
+        "test_reduce_sum_square_negative_axes_keepdims_example_expanded",
+        "test_reduce_sum_square_negative_axes_keepdims_random_expanded", "test_softsign_example_expanded_ver18",
+        "test_softsign_expanded_ver18", "test_swish_expanded", "test_causal_conv_with_state_silu_expanded",
+        "test_causal_conv_with_state_silu_with_past_state_expanded",
+        "test_causal_conv_with_state_swish_alias_expanded", "test_causal_conv_with_state_silu_fp16_expanded",
+    ),
+    "it casts between floating-point types like another tensor": (
+        "test_castlike_BFLOAT16_to_FLOAT", "test_castlike_DOUBLE_to_FLOAT", "test_castlike_DOUBLE_to_FLOAT16",
+        "test_castlike_FLOAT16_to_DOUBLE", "test_castlike_FLOAT16_to_FLOAT", "test_castlike_FLOAT_to_DOUBLE",
+        "test_causal_conv_with_state_fp16_expanded", "test_celu_bfloat16_expanded", "test_celu_float16_expanded",
+    ),
+    "training mode": (
+        "test_batchnorm_epsilon_training_mode", "test_batchnorm_example_training_mode", "test_training_dropout",
+        "test_training_dropout_default", "test_training_dropout_default_mask", "test_training_dropout_mask",
+        "test_training_dropout_zero_ratio", "test_training_dropout_zero_ratio_mask",
+    ),
+    "the output is constant": (
+        "test_shape", "test_shape_clip_end", "test_shape_clip_start", "test_shape_end_1",
+        "test_shape_end_negative_1", "test_shape_example", "test_shape_start_1", "test_shape_start_1_end_2",
+        "test_shape_start_1_end_negative_1", "test_shape_start_greater_than_end", "test_shape_start_negative_1",
+        "test_size", "test_size_example", "test_slice_start_out_of_bounds",
+    ),
+    "the lower bound is above the upper one": ("test_clip_min_greater_than_max",),
+}  # fmt: skip
+
+_REASON_OF_OPERATOR = {operator: reason for reason, names in REFUSED_OPERATORS.items() for operator in names}
+_REASON_OF_CASE = {name: reason for reason, names in REFUSED_CASES.items() for name in names}
+
+LOADED_AT_LEAST = 440
+"""Of the cases in onnx 1.23; other versions of the package have others."""
+
+
+def reason(case: WheelCase) -> str | None:
+    """Why a case is refused; None if it is to be loaded."""
+    if case.name in _REASON_OF_CASE:
+        return _REASON_OF_CASE[case.name]
+    if not case.inputs or not isinstance(case.inputs[0], np.ndarray | np.generic):
+        return "the first input is no tensor, or there is none"
+    first = np.asarray(case.inputs[0])
+    if first.dtype.name not in ("float16", "bfloat16", "float32", "float64"):
+        return f"the first input is of type {first.dtype}"
+    if not first.size:
+        return "the input has no entries"
+    if not all(isinstance(array, np.ndarray | np.generic) for array in case.inputs) or "optional" in case.name:
+        return "an input is a sequence, or optional"
+    narrow = [node for node in case.model.graph.node if node.op_type in ("Cast", "CastLike") and "FLOAT8" in case.name]
+    if narrow or any(f"_to_{name}" in case.name for name in ("FLOAT4E2M1", "INT2", "INT4", "UINT2", "UINT4")):
+        return "it casts to numbers of less than 16 bits"
+    reasons = [_REASON_OF_OPERATOR[name] for name in case.operators if name in _REASON_OF_OPERATOR]
+    if "Softmax" in case.operators and case.model.graph.node[-1].op_type not in ("Softmax", "Identity", "Reshape"):
+        reasons.append("a softmax that is not at the end")
+    return reasons[0] if reasons else None
+
+
+CASES = [case for folder in ("simple", "pytorch-operator", "pytorch-converted") for case in stored_cases(folder)]
+CASES += node_cases()
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if reason(case) is None], ids=lambda case: case.name)
+def test_case_gives_what_is_expected(case: WheelCase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fiberscope.readers.comparison.LARGE", 100_000)  # fewer inputs for larger cases
+    network = fs.load(written(baked(case), tmp_path / "model.onnx"))
+    assert network.agreement is not None
+    assert network.agreement.units < 64
+    if "the end is left off" in " ".join(network.notes):
+        return  # what is expected is behind the softmax; test_onnx.py compares what is before it
+    x, expected = (np.asarray(array[0]) for array in (case.inputs, case.outputs))
+    finite = np.isfinite(x.astype(np.float64)).reshape(-1)
+    given = np.where(finite, x.astype(np.float64).reshape(-1), 0.0)
+    values = network(given.reshape(1, *network.input_shape)).reshape(-1)
+    assert values.size == expected.size
+    kept = finite if not finite.all() else slice(None)
+    tolerance = {"bfloat16": 2.0**-7, "float16": 2.0**-9}.get(expected.dtype.name, case.tolerance)
+    np.testing.assert_allclose(values[kept], expected.astype(np.float64).reshape(-1)[kept], rtol=tolerance, atol=1e-5)
+
+
+@pytest.mark.parametrize("why", sorted({why for case in CASES if (why := reason(case))}))
+def test_cases_are_refused(why: str, tmp_path: Path):
+    loaded: list[str] = []
+    for case in CASES:
+        if reason(case) == why:
+            try:
+                fs.load(written(baked(case), tmp_path / "model.onnx"))
+                loaded.append(case.name)
+            except fs.ModelError:
+                pass
+    assert not loaded, "the table says that these are refused"
+
+
+def test_how_many_are_loaded():
+    loaded = [case for case in CASES if reason(case) is None]
+    print(f"{len(loaded)} of {len(CASES)} models of the onnx package are loaded")
+    assert len(loaded) >= LOADED_AT_LEAST
+
+
+def test_every_operator_is_tested_by_a_case():
+    tested = {name for case in CASES if reason(case) is None for name in case.operators}
+    assert tested >= OPERATORS.keys() - {"Size"}
+    assert not set(_REASON_OF_OPERATOR) & OPERATORS.keys()
+    assert {"Sqrt", "Exp", "Where", "Equal"} <= FOLDABLE & set(_REASON_OF_OPERATOR)  # refused on inputs alone
+
+
+@pytest.mark.parametrize(("name", "joined"), [("squeezenet", 8), ("inception_v2", 31)])
+def test_large_networks(name: str, joined: int):
+    """Their structure; that they agree with onnxruntime is tested for one of them below."""
+    model = DATA / "light" / f"light_{name}.onnx"
+    relus = sum(node.op_type == "Relu" for node in onnx.load(model).graph.node)
+    network = converted(graph_of(read_model(model), model.parent, None))
+    assert len(network.relu_layers) == relus - joined  # ReLUs that are concatenated are one layer
+    assert network.input_shape == (3, 224, 224)
+    assert network.outputs == 1000
+    assert any("softmax at the end is left off" in note for note in network.notes)
+
+
+def test_a_large_network_agrees(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("fiberscope.readers.comparison.LARGE", 0)  # fewer inputs
+    network = fs.load(DATA / "light" / "light_inception_v2.onnx")
+    assert network.agreement is not None
+    assert network.agreement.places == 130
+    assert network.agreement.units < 64
+
+
+@pytest.mark.parametrize("name", ["bvlc_alexnet", "inception_v1", "zfnet512"])
+def test_response_normalisations_are_all_named(name: str):
+    model = DATA / "light" / f"light_{name}.onnx"
+    named = tuple(f"{node.name} (LRN)" for node in onnx.load(model).graph.node if node.op_type == "LRN")
+    with pytest.raises(fs.ModelError) as error:
+        fs.load(model)
+    assert error.value.unsupported == named
+    assert len(named) == 2

@@ -1,0 +1,218 @@
+"""What cannot be converted is refused: by name, with a reason, and without a sound."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+
+import fiberscope as fs
+from torch_modules import Function, assert_same, in_float64, randomised
+
+
+def linear() -> nn.Linear:
+    return nn.Linear(3, 3)
+
+
+def test_training_mode_is_refused():
+    with pytest.raises(fs.ModelError, match=r"call module\.eval\(\)"):
+        fs.from_torch(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))
+    module = nn.Sequential(nn.Linear(2, 2), nn.Dropout()).eval()
+    module[1].train()
+    with pytest.raises(fs.ModelError, match="training mode"):
+        fs.from_torch(module)
+
+
+def test_unsupported_operators_are_all_named():
+    module = nn.Sequential(
+        nn.Conv2d(1, 1, 3), nn.GELU(), nn.Flatten(), nn.Linear(4, 2), nn.LayerNorm(2), nn.Sequential(nn.SiLU())
+    ).eval()
+    with pytest.raises(fs.ModelError, match="supported are affine maps") as caught:
+        fs.from_torch(module, (1, 4, 4))
+    assert caught.value.unsupported == ("1 (gelu)", "4 (layer_norm)", "5.0 (silu)")
+    assert all(name in str(caught.value) for name in caught.value.unsupported)
+
+
+def unsupported(function: Callable[[Any, torch.Tensor], Any]) -> tuple[str, ...]:
+    with pytest.raises(fs.ModelError) as caught:
+        fs.from_torch(Function(function, linear=linear(), norm=nn.BatchNorm1d(3, track_running_stats=False)).eval(), 3)
+    return caught.value.unsupported
+
+
+@pytest.mark.parametrize(
+    ("function", "named"),
+    [
+        (
+            lambda m, x: m.linear(x) * torch.tanh(x) / x,
+            ("mul (mul: self and other both depend on the input)", "div (div: its other depends on the input)"),
+        ),
+        (lambda m, x: torch.where(x > 0, x, 0.1 * x), ("gt (gt)", "where (where: its condition depends on the input)")),
+        (lambda m, x: x * x.sum().item(), ("item (item)", "mul (mul: self and other both depend on the input)")),
+        (lambda m, x: torch.addmm(x, x, x.T @ x), ("matmul (matmul: self and other both depend on the input)",
+                                                 "addmm (addmm: mat1 and mat2 both depend on the input)")),
+        (lambda m, x: x.softmax(1) + x, ("softmax (softmax: it is supported only at the end)",)),
+        (lambda m, x: x.softmax(0), ("softmax (softmax: it is over the axis of the samples)",)),
+        (lambda m, x: F.dropout(x, 0.5, training=True), ("dropout (dropout: it is random)",)),
+        (lambda m, x: x + torch.randn(3), ("randn (randn: it is random)",)),
+        (lambda m, x: F.softplus(x, 1, 5), ("softplus (softplus: its threshold is below 20, so that it jumps)",)),
+        (lambda m, x: F.threshold(x, 1.0, 0.0), ("threshold (threshold: it jumps)",)),
+        (lambda m, x: x.max(1)[1] + x.max(1)[0], ("getitem_1 (getitem: result 1 of max)",)),
+        (lambda m, x: torch.div(x, 2, rounding_mode="floor"), ("div (div: it rounds)",)),
+        (lambda m, x: x.long().float(), ("_to_copy (_to_copy: to torch.int64)",)),
+        (lambda m, x: F.linear(m.linear.weight[:1], x), ("linear (linear: its weight depends on the input)",)),
+        (lambda m, x: m.norm(x), ("norm (BatchNorm1d: it uses the statistics of its input)",)),
+        (lambda m, x: F.instance_norm(x[:, None]), ("_native_batch_norm_legit (_native_batch_norm_legit: ...)",)),
+        (lambda m, x: torch.cond(x.sum() > 0, lambda x: 2 * x, lambda x: -x, (x,)), ("gt (gt)", "cond (cond)")),
+    ],
+)  # fmt: skip
+def test_unsupported_operators_have_their_reason(function: Callable[[Any, torch.Tensor], Any], named: tuple[str, ...]):
+    got = unsupported(function)
+    assert len(got) == len(named)
+    assert all(ours.startswith(theirs.removesuffix("...)")) for ours, theirs in zip(got, named, strict=True)), got
+
+
+class TwoInputs(nn.Module):
+    def forward(self, x, z):
+        return torch.relu(x + z)
+
+
+def counting(module: Any, x: torch.Tensor) -> torch.Tensor:
+    module.count.add_(1)
+    return x * module.count
+
+
+by_value = Function(lambda m, x: x if x.sum() > 0 else -x)
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (Function(lambda m, x: (x * 2, x)), "returns 2 values"),
+        (Function(lambda m, x: {"out": x * 2}), "one tensor, got dict"),
+        (Function(lambda m, x: None), "expected one tensor"),
+        (Function(lambda m, x: torch.ones(1, 3)), "does not depend on its input"),
+        (by_value, "without decisions that depend on values"),
+        (Function(lambda m, x: torch.tensor(x.numpy())), "torch.export cannot export Function"),
+        (TwoInputs(), "missing a required argument"),
+        (Function(lambda m, x: x.masked_fill(torch.tensor([True, False, False]), -torch.inf)), "masked_fill: .*finite"),
+        (Function(lambda m, x: m.linear(x), linear=nn.Linear(3, 3, dtype=torch.complex64)), "linear.weight is complex"),
+        (nn.LazyLinear(2), "no values yet"),
+        (nn.Linear(2, 2, device="meta"), "no values yet"),
+    ],
+)
+def test_what_is_no_function_of_one_tensor_is_refused(module: nn.Module, message: str):
+    with pytest.raises(fs.ModelError, match=message):
+        fs.from_torch(module.eval(), 3)
+
+
+def test_a_module_that_changes_its_buffers_is_refused():
+    module = Function(counting)
+    module.register_buffer("count", torch.zeros(1))
+    with pytest.raises(fs.ModelError, match="changes its buffer 'count'"):
+        fs.from_torch(module.eval(), 3)
+    assert module.count == 0
+
+
+def test_quantised_modules_are_refused():
+    quantised = type("Linear", (nn.Identity,), {"__module__": "torch.ao.nn.quantized.modules.linear"})
+    with pytest.raises(fs.ModelError, match=r"quantised modules: 1 \(Linear\)"):
+        fs.from_torch(nn.Sequential(nn.Linear(2, 2), quantised()).eval())
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda m, x: m.linear(x - x.mean(0)),
+        lambda m, x: m.linear(x) + x.flip(0),
+        lambda m, x: m.linear(x) / x.shape[0],
+        lambda m, x: m.linear(x).flatten(),
+    ],
+)
+def test_modules_that_mix_samples_are_refused(function: Callable[[Any, torch.Tensor], Any]):
+    with pytest.raises(fs.ModelError, match="the module mixes samples"):
+        fs.from_torch(randomised(Function(function, linear=linear())))
+
+
+def test_a_module_of_one_sample_at_a_time():
+    module = randomised(Function(lambda m, x: m.linear(x.reshape(1, -1)), linear=linear()))
+    network = fs.from_torch(module)
+    assert network.notes == ("the module takes only one sample at a time",)
+    assert_same(module, network, samples=1)
+
+
+def test_what_is_no_module_is_refused():
+    # in a fresh interpreter, because the tests check the types of all arguments before the function does
+    code = "import fiberscope as fs\ntry: fs.from_torch('model.pt')\nexcept fs.InputError as error: print(error)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed == "module: expected a torch.nn.Module, got str\n"
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    module = nn.Sequential(nn.Linear(4, 2), nn.ReLU()).eval()
+    with pytest.raises(fs.ModelError, match=r"sample of shape \(5,\).*check input_shape"):
+        fs.from_torch(module, input_shape=5)
+    for wrong in ((), (0, 4), (-4,)):
+        with pytest.raises(fs.InputError, match="positive integers"):
+            fs.from_torch(module, input_shape=wrong)
+    for without in (nn.ReLU(), nn.Sequential(), nn.Conv2d(1, 1, 1), nn.Sequential(nn.Conv2d(1, 1, 1), nn.Linear(4, 2))):
+        with pytest.raises(fs.ModelError, match="pass input_shape="):
+            fs.from_torch(without.eval())
+    rows = fs.from_torch(module, input_shape=(3, 4))
+    assert_same(module, rows)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(bad: float):
+    module = nn.Sequential(nn.Linear(2, 2), nn.ReLU()).eval()
+    with torch.no_grad():
+        module[0].weight[1, 0] = bad
+    with pytest.raises(fs.ModelError, match=r"0\.weight.*finite.*\(1, 0\)"):
+        fs.from_torch(module)
+
+
+def test_a_bad_variance_is_refused_by_name():
+    module = nn.Sequential(nn.BatchNorm1d(2)).eval()
+    module[0].running_var[0] = -1.0
+    with pytest.raises(fs.ModelError, match=r"^0: factor: expected finite numbers"):
+        fs.from_torch(module)
+
+
+# ---- hooks
+
+
+def test_a_hook_that_export_sees_is_part_of_the_network():
+    module = randomised(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))
+    module[0].register_forward_hook(lambda *args: args[2] + 1e-3)
+    network = fs.from_torch(module)
+    assert "0 has hooks; what they change is part of the network" in network.notes
+    X = np.random.default_rng(0).standard_normal((5, 2))
+    np.testing.assert_allclose(network(X), in_float64(module, X), rtol=1e-12, atol=1e-12)
+
+
+def test_a_hook_that_export_does_not_see_is_noticed():
+    module = nn.Sequential(nn.Linear(2, 2), nn.ReLU()).eval()
+    module[0].register_forward_hook(lambda *args: args[2] if torch.compiler.is_exporting() else args[2] + 1e-6)
+    with pytest.raises(fs.ModelError, match=r"differs from the module.*remove hooks and code that changes values"):
+        fs.from_torch(module)
+
+
+def test_a_module_that_changes_with_every_call_is_noticed():
+    calls: list[int] = []
+    module = nn.Sequential(nn.Linear(2, 2), nn.ReLU()).eval()
+    module[0].register_forward_hook(lambda *args: args[2] + 1e-6 * len(calls) if calls.append(0) is None else None)
+    with pytest.raises(fs.ModelError, match="differs from the module"):
+        fs.from_torch(module)
+
+
+def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]):
+    with pytest.raises(fs.ModelError):
+        fs.from_torch(by_value.eval(), 3)
+    fs.from_torch(randomised(Function(lambda m, x: m.linear(x.clone().mul_(2)), linear=linear())))
+    assert capfd.readouterr() == ("", "")
