@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 from pathlib import Path
@@ -11,7 +12,10 @@ import pytest
 from safetensors.numpy import save_file
 
 import fiberscope as fs
+from fiberscope.network.activations import PointwiseKind
 from fiberscope.network.affine import Dense
+from fiberscope.network.agreement import Agreement
+from fiberscope.network.building import NetworkBuilder, windows
 from fiberscope.network.network import Network
 from fiberscope.network.stage import affine_stage, relu_stage
 
@@ -44,8 +48,8 @@ def test_round_trip(network: Network, tmp_path: Path):
 def test_single_precision_weights_are_stored_as_such(network: Network, tmp_path: Path):
     path = tmp_path / "net.safetensors"
     network.save(path)
-    assert header(path)["0.weight"]["dtype"] == "F32"
-    assert header(path)["2.weight"]["dtype"] == "F64"
+    assert header(path)["0.0.weight"]["dtype"] == "F32"
+    assert header(path)["2.0.weight"]["dtype"] == "F64"
 
 
 def test_saving_twice_gives_the_same_bytes(network: Network, tmp_path: Path):
@@ -108,13 +112,25 @@ def header(path: Path) -> dict:
     return json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])
 
 
+def stage(name: str, shape: int, sources: int, parts: object) -> dict[str, object]:
+    return {"name": name, "sources": [sources], "shape": [shape], "parts": parts}
+
+
+DENSE = {"maps": [{"kind": "dense"}]}
+RELU = {"activation": {"kind": "relu", "inputs": 5, "alpha": 1.0, "beta": 1.0}}
+STAGES = [stage("a", 5, -1, DENSE), stage("r", 5, 0, RELU), stage("b", 2, 1, DENSE)]
+
+
 def structure(**changes: object) -> str:
-    stages = [
-        {"name": "a", "kind": "affine", "inputs": 6, "outputs": 5},
-        {"name": "r", "kind": "relu", "inputs": 5, "outputs": 5},
-        {"name": "b", "kind": "affine", "inputs": 5, "outputs": 2},
-    ]
-    return json.dumps({"version": 1, "input_shape": [2, 3], "stages": stages, "notes": [], **changes})
+    description = {"version": 2, "input_shape": [2, 3], "stages": STAGES, "notes": [], "agreement": None}
+    return json.dumps(description | changes)
+
+
+def nested(depth: int) -> dict[str, object]:
+    part: dict[str, object] = {"kind": "dense"}
+    for _ in range(depth):
+        part = {"kind": "composition", "maps": [part]}
+    return {"maps": [part]}
 
 
 def test_the_changed_metadata_would_be_read_if_it_were_right(network: Network, tmp_path: Path):
@@ -131,8 +147,16 @@ def test_the_changed_metadata_would_be_read_if_it_were_right(network: Network, t
         "[" * 100_000,
         structure(stages=[]),
         structure(stages=["relu"]),
-        structure(stages=[{"name": "a", "kind": "tanh", "inputs": 6, "outputs": 6}]),
-        structure(stages=[{"name": "a", "kind": "affine", "inputs": 6, "outputs": 4}]),
+        structure(stages=[STAGES[0], stage("r", 5, 0, {"activation": RELU["activation"] | {"kind": "exec"}})]),
+        structure(stages=[STAGES[0], stage("r", 5, 0, {"activation": RELU["activation"] | {"inputs": 6}})]),
+        structure(stages=[stage("a", 5, -1, {"maps": [{"kind": "python"}]})]),
+        structure(stages=[stage("a", 4, -1, DENSE)]),
+        structure(stages=[stage("a", 5, 0, DENSE)]),
+        structure(stages=[stage("a", 5, 2, DENSE), *STAGES[1:]]),
+        structure(stages=[stage("a", 5, -1, {"maps": []})]),
+        structure(stages=[stage("a", 5, -1, nested(20))]),
+        structure(stages=[stage("a", 5, -1, {"maps": [{"kind": "rearrangement", "inputs": 10**15}]})]),
+        structure(agreement={"words": "fine"}),
         structure(input_shape=[7]),
         structure(input_shape=None),
         structure(notes=None),
@@ -147,20 +171,66 @@ def test_damaged_descriptions(network: Network, tmp_path: Path, damaged: str):
 
 def test_a_later_format_version(network: Network, tmp_path: Path):
     path = tmp_path / "net.safetensors"
-    with_description(path, network, structure(version=2))
-    with pytest.raises(fs.ModelError, match="expected version 1 of the format, got 2"):
+    with_description(path, network, structure(version=3))
+    with pytest.raises(fs.ModelError, match="expected version 2 of the format, got 3"):
         fs.load(path)
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "model.pt", "model"])
+@pytest.mark.parametrize("name", ["model.csv", "model"])
 def test_other_formats_are_refused_with_those_that_are_read(tmp_path: Path, name: str):
     (tmp_path / name).write_bytes(b"")
-    with pytest.raises(fs.ModelError, match=r"\.safetensors \(written by Network\.save\)"):
+    with pytest.raises(fs.ModelError, match=r"\.onnx.*\.safetensors \(written by Network\.save\)"):
         fs.load(tmp_path / name)
 
 
-def test_missing_files_and_folders(tmp_path: Path):
+@pytest.mark.parametrize("name", ["model.pt", "model.pth", "model.pkl", "model.bin"])
+def test_pickles_are_refused_whatever_is_trusted(tmp_path: Path, name: str):
+    (tmp_path / name).write_bytes(b"\x80\x04cos\nsystem\n(S'touch " + bytes(tmp_path / "ran") + b"'\ntR.")
+    with pytest.raises(fs.ModelError, match="can run any code"):
+        fs.load(tmp_path / name, trust=True)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.pt2", "model.keras", "model.h5", "model.safetensors"])
+def test_empty_and_missing_files_and_folders(tmp_path: Path, name: str):
+    path = tmp_path / name
     with pytest.raises(fs.ModelError, match="nothing of that name"):
-        fs.load(tmp_path / "net.safetensors")
+        fs.load(path)
+    path.write_bytes(b"")
+    for trust in (False, True):
+        with pytest.raises(fs.ModelError, match=name):
+            fs.load(path, trust=trust)
+    path.unlink()
+    path.mkdir()
     with pytest.raises(fs.ModelError, match="a folder"):
-        fs.load(tmp_path)
+        fs.load(path)
+
+
+def every_kind_of_part() -> Network:
+    """A network with each map and activation that files can hold."""
+    rng = np.random.default_rng(2)
+    builder = NetworkBuilder((1, 2, 6, 6))
+    x = builder.scaled("scale", builder.input, rng.uniform(size=(2, 1, 1)), 0.5)
+    x = builder.convolution("conv", x, rng.standard_normal((4, 1, 3, 3)), rng.standard_normal(4), stride=(2, 1),
+                            padding=((0, 1), (1, 1)), groups=2)  # fmt: skip
+    x = builder.relu("relu", x)
+    y = builder.transposed_convolution("up", x, rng.standard_normal((4, 2, 2, 2)), None, output_grid=(4, 7))
+    y = builder.pointwise("prelu", y, PointwiseKind.LEAKY_RELU, slope=rng.uniform(size=(1, 2, 1, 1)))
+    y = builder.maximum("max", y, windows(y.positions, (2, 2), stride=(1, 1)))
+    x = builder.take("crop", x, x.positions[:, :2, :3, :], 0.0)
+    x = builder.add("add", [builder.pointwise("elu", x, PointwiseKind.ELU, alpha=1.5, beta=0.5), y])
+    index = windows(x.positions, (3, 2), stride=(3, 2))
+    x = builder.weighted_sums("mean", x, index, np.full(index.shape, 1 / 6))
+    x = builder.reshape(builder.pointwise("tanh", x, PointwiseKind.TANH), (1, 6))
+    return builder.build(builder.dense("fc", x, rng.standard_normal((3, 6)), rng.standard_normal(3)))
+
+
+def test_round_trip_of_every_kind_of_part(tmp_path: Path):
+    network = dataclasses.replace(every_kind_of_part(), agreement=Agreement("itself", 3, 4, 0.5, "fc"))
+    network.save(tmp_path / "net.safetensors")
+    loaded = fs.load(tmp_path / "net.safetensors")
+    assert loaded.digest() == network.digest()
+    assert loaded.agreement == network.agreement
+    assert [stage.kind for stage in loaded.stages] == [stage.kind for stage in network.stages]
+    X = np.random.default_rng(3).standard_normal((4, 2, 6, 6))
+    np.testing.assert_array_equal(loaded(X), network(X))

@@ -193,6 +193,15 @@ def added(left: Rows, right: Rows) -> Rows:
     return dense(left) + dense(right)
 
 
+def weighted_columns(rows: Rows, factor: FloatArray) -> Rows:
+    """The columns times one factor each, (n,); those with factor 0 are left out of sparse rows."""
+    if isinstance(rows, SparseRows):
+        out = SparseRows((rows.data * factor[rows.indices], rows.indices, rows.indptr), shape=rows.shape)
+        out.eliminate_zeros()
+        return out
+    return rows * factor
+
+
 def beside(left: Rows, right: Rows) -> Rows:
     """Two matrices side by side; sparse if the first is."""
     if isinstance(left, SparseRows):
@@ -229,5 +238,6 @@ __all__ = [
     "split_column",
     "stacked",
     "suited",
+    "weighted_columns",
     "with_column",
 ]

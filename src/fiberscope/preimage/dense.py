@@ -30,9 +30,8 @@ class Cholesky:
         return cast(FloatArray, cast(Any, scipy.linalg).cho_solve(self._factor, right_hand_side, check_finite=False))
 
 
-def gram(rows: Rows) -> Float64[FloatArray, "n n"]:
-    """``A^T A`` as an array, of a matrix that may be sparse."""
-    matrix: Any = rows  # also a transposed sparse matrix, which is of another class
+def gram(matrix: Any) -> Float64[FloatArray, "n n"]:
+    """``A^T A`` as an array, of an array or a sparse matrix of any class (a transposed one is of another than its own)."""
     square = matrix.T @ matrix
     return cast(FloatArray, square if isinstance(square, np.ndarray) else square.toarray())
 

@@ -15,7 +15,7 @@ from jaxtyping import Float64
 from numpy.linalg import LinAlgError
 
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.network.rows import Rows, scaled
+from fiberscope.network.rows import Rows, scaled, weighted_columns
 from fiberscope.network.signs import row_norms
 from fiberscope.preimage.certificate import Direction, Multipliers, Vector
 from fiberscope.preimage.dense import Cholesky, gram, numerical_rank
@@ -34,6 +34,8 @@ So that corrections are small relative to what they correct.
 """
 MAX_PROGRAM_INPUTS = 1_000
 """Inputs beyond which the simplex method takes many minutes for the whole face."""
+LOOSENESS = (0.0, 0.01, 1.0)
+"""How easily the entries that coordinate rows fix give way to the equalities, in turn; other entries have 1."""
 RANK_SHIFT = 1e-13
 """Per row: well above the rounding of a Gram matrix of unit rows; what lies below it is left to the pivoted QR."""
 NO_ROWS = np.zeros(0, dtype=np.int64)
@@ -192,35 +194,51 @@ def _strict_by_linear_solve(
 ) -> Float64[FloatArray, " n"] | None:
     """``H d = 0, W d = -|w|`` where W has at most n - rank(H) rows [Corollary 6].
 
-    Coordinate rows fix entries, the others are solved for.
+    Coordinate rows fix entries, the others are solved for. Where that has no solution (an equality sees only entries
+    that are fixed), those of a sparse system are allowed to give way a little.
     """
     n = system.layer.inputs
-    if len(inequalities) == 0 or len(equalities) + len(inequalities) > n:
-        return None
     coordinate, sign = system.coordinates(inequalities)
-    fixed = coordinate[sign != 0]
-    if len(np.unique(fixed)) < len(fixed):
+    bounds = sign != 0
+    fixed = coordinate[bounds]
+    others = np.concatenate([equalities, inequalities[~bounds]])
+    if len(inequalities) == 0 or len(np.unique(fixed)) < len(fixed) or len(others) > n:
         return None
-    d = np.zeros(n)
-    d[fixed] = -sign[sign != 0]
-    dense = np.concatenate([equalities, inequalities[sign == 0]])
-    if len(dense) == 0:
-        return d
-    rows = system.rows(dense)
+    start = np.zeros(n)
+    start[fixed] = -sign[bounds]
+    if len(others) == 0:
+        return start
+    rows = system.rows(others)
     norms = row_norms(rows)
     if not (norms > 0).all():
         return None
     rows = scaled(rows, 1.0 / norms)
-    target = np.where(np.arange(len(dense)) < len(equalities), 0.0, -1.0)
-    free = np.ones(n, dtype=np.bool_)
-    free[fixed] = False
-    part = rows[:, free]
+    target = np.where(np.arange(len(others)) < len(equalities), 0.0, -1.0)
+    for looseness in LOOSENESS if system.is_sparse else LOOSENESS[:1]:
+        if looseness == 0.0 and len(equalities) + len(inequalities) > n:
+            continue
+        weights = np.ones(n)
+        weights[fixed] = looseness
+        d = _nearest_solution(rows, target, start, weights)
+        if d is not None and (d[fixed] * sign[bounds] < -STRICTNESS * np.linalg.norm(d)).all():
+            return d
+    return None
+
+
+def _nearest_solution(
+    rows: Rows,
+    target: Float64[FloatArray, " q"],
+    start: Float64[FloatArray, " n"],
+    weights: Float64[FloatArray, " n"],
+) -> Float64[FloatArray, " n"] | None:
+    """``rows d = target`` with the smallest ``sum_j (d_j - start_j)^2 / weights_j``; None if there is no solution."""
     try:
-        factor = Cholesky(gram(part.T))
+        factor = Cholesky(gram(weighted_columns(rows, np.sqrt(weights)).T))
     except LinAlgError:
         return None
+    d = start.copy()
     for _ in range(3):  # the first solve and two refinements: the Gram matrix squares the condition number
-        d[free] += part.T @ factor.solve(target - rows @ d)
+        d += weights * (rows.T @ factor.solve(target - rows @ d))
     residual = np.abs(target - rows @ d).max()
     return d if residual < STRICTNESS * max(1.0, np.linalg.norm(d)) and residual < 0.5 else None
 

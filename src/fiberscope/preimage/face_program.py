@@ -52,11 +52,14 @@ def face_by_linear_program(
 ) -> tuple[Float64[FloatArray, " l"], Float64[FloatArray, " p"], Float64[FloatArray, " n"]]:
     """Solve for any rows.
 
-    Returns ``lambda`` (0 off the face), ``mu`` and the direction, all in the scale of the given rows.
+    Returns ``lambda`` (0 off the face), ``mu`` and the direction, all in the scale of the given rows; zeros, which prove
+    nothing, where HiGHS refuses the numbers (entries beyond 1e15, which rows too large to be measured keep).
     """
     p, count = H.shape[0], W.shape[0]
     exponents = [row_exponents(rows) for rows in (H, W)]
     solution = solve_face_program(*(scaled(rows, np.ldexp(1.0, -e)) for rows, e in zip((H, W), exponents, strict=True)))
+    if not len(solution.primal):
+        return np.zeros(count), np.zeros(p), np.zeros(H.shape[1])
     mu, u, v = np.split(solution.primal, [p, p + count])
     weights = np.where(u > 0.5, u + v, 0.0)
     direction = solution.row_dual

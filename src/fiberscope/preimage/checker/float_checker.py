@@ -187,14 +187,15 @@ def _check_ray_in_its_own_scale(statement: Statement, direction: Direction, othe
         reach = rows @ v + product_error(norms, norm_above(v), len(support))
         room = np.min((-reach / norms)[norms > 0], initial=np.inf)
         r, length = basis.residual(v), norm_below(v)
-        if not (length > 0 and (room > 0 if r > 0 else room >= 0)):
+        if not (length > 0 and (room >= 0 if r == 0 else room > 0)):
             raise NotProvedError("the direction is not feasible with room to spare")
         needed = _ratio(r, min(room, length))
     _check_room_for_direction(basis, needed, len(support))
 
 
 def _check_room_for_direction(basis: _Basis, needed: float, coordinates: int) -> None:
-    if needed > 0.0 and basis.proved_rank(needed) >= coordinates:
+    # not `needed > 0`: a residual that overflowed is NaN, and NaN is no residual of 0
+    if needed != 0.0 and basis.proved_rank(needed) >= coordinates:
         raise NotProvedError("the rows that hold the direction leave no direction")
 
 
@@ -211,7 +212,7 @@ def _needed_for_direction(
         room = np.min(((-value - error) / norms)[norms > 0], initial=np.inf)
         r = basis.residual(d)
         length = norm_below(d)
-        if not (length > 0 and (room > 0 if strict or r > 0 else room >= 0)):
+        if not (length > 0 and (room >= 0 if r == 0 and not strict else room > 0)):
             raise NotProvedError("the direction is not feasible with room to spare")
         return _ratio(r, min(room, length))
 

@@ -20,34 +20,46 @@ class MalformedMatrixError(Exception):
     """Raised where something is no matrix of finite float64 numbers; the message says why."""
 
 
-def check_matrix(matrix: Any, shape: tuple[int, int]) -> None:
-    """Return if this is an array, or canonical compressed sparse rows, of finite float64 numbers of this shape.
+def read_matrix(matrix: Any) -> Matrix:
+    """The numbers as a plain array, or as canonical compressed sparse rows of plain arrays; finite float64, not copied.
+
+    The object is a new one: whatever somebody made of the given one (a subclass, an array that answers for itself, a
+    method put onto it, a flag that says it is sorted) is not asked for anything.
 
     Raises:
-        MalformedMatrixError: it is not.
+        MalformedMatrixError: it is no matrix of finite float64 numbers.
     """
-    if type(matrix) is SparseRows:
-        _check_sparse(matrix, shape)
-        entries: Any = matrix.data
-    else:
-        entries = matrix
-        if not isinstance(matrix, np.ndarray) or matrix.shape != shape:
-            raise MalformedMatrixError(f"is no matrix of shape {shape}")
-    if entries.dtype != np.float64 or not np.isfinite(entries).all():
+    plain = _read_sparse(matrix) if type(matrix) is SparseRows else plain_array(matrix)
+    entries = entries_of(plain)
+    if len(plain.shape) != 2 or entries.dtype != np.float64 or not np.isfinite(entries).all():
         raise MalformedMatrixError("is not made of finite float64 numbers")
+    return plain
 
 
-def _check_sparse(matrix: SparseRows, shape: tuple[int, int]) -> None:
-    data, indices, starts = (np.asarray(part) for part in (matrix.data, matrix.indices, matrix.indptr))
+def plain_array(array: Any) -> Any:
+    """An array of numpy's own class around the numbers of an array of any class.
+
+    Raises:
+        MalformedMatrixError: it is no array.
+    """
+    if not isinstance(array, np.ndarray):
+        raise MalformedMatrixError(f"is no array, but a {type(array).__name__}")
+    return np.asarray(array)
+
+
+def _read_sparse(matrix: SparseRows) -> SparseRows:
+    data, indices, starts = (plain_array(part) for part in (matrix.data, matrix.indices, matrix.indptr))
+    shape = matrix.shape
     whole = indices.dtype.kind == starts.dtype.kind == "i"
-    if not whole or matrix.shape != shape or data.ndim != 1 or indices.shape != data.shape:
-        raise MalformedMatrixError(f"is no sparse matrix of shape {shape}")
+    if not whole or [type(size) for size in shape] != [int, int] or data.ndim != 1 or indices.shape != data.shape:
+        raise MalformedMatrixError("is no sparse matrix")
     if starts.shape != (shape[0] + 1,) or starts[0] != 0 or starts[-1] != len(data) or (np.diff(starts) < 0).any():
         raise MalformedMatrixError("has rows that do not follow each other")
     row = np.repeat(np.arange(shape[0]), np.diff(starts))
     falls = (row[1:] == row[:-1]) & (indices[1:] <= indices[:-1])
     if len(indices) and (indices.min() < 0 or indices.max() >= shape[1] or falls.any()):
         raise MalformedMatrixError("names a column twice, out of order, or outside")
+    return SparseRows((data, indices, starts), shape=(shape[0], shape[1]))
 
 
 def stacked(parts: list[Matrix]) -> Matrix:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -17,7 +17,8 @@ from fiberscope.preimage.checker.matrices import (
     MalformedMatrixError,
     Matrix,
     as_dense,
-    check_matrix,
+    plain_array,
+    read_matrix,
     row_maxima,
     stacked,
 )
@@ -209,48 +210,67 @@ def statement_of(claim: Claim) -> Statement:
             f"the certificate is about dimension {certificate.dimension}, the verdict says {dimension}"
         )
     _check_kind_fits_dimension(kind, int(dimension))  # type: ignore[arg-type]
-    given_x, given_y = claim.x, claim.y
-    if (given_x is None) == (given_y is None):
+    if (claim.x is None) == (claim.y is None):
         raise NotProvedError("exactly one of x and y must be given")
-    A, b = claim.layer.weight, claim.layer.bias
+    # Everything is fetched before anything is tested: a layer, an input or a domain may be anybody's class, and the
+    # code that it runs when it is asked must not change what was tested before.
+    layer = claim.layer
+    weight, bias, injective = layer.weight, layer.bias, np.array(layer.injective)
+    x, y = (None if given is None else np.array(given) for given in (claim.x, claim.y))
+    domain = _write_out(claim.domain, weight.shape[1])
+    A = _matrix(weight, "the weight")
     m, n = A.shape
-    _check_matrix(A, (m, n), "the weight")
-    _check_array(b, (m,), "the bias")
-    injective = np.array(claim.layer.injective)
     if injective.dtype != np.bool_ or injective.shape != (m,):
         raise NotProvedError("which neurons are injective is not given by truth values")
-    if given_y is not None and injective.any():
+    if y is not None and injective.any():
         raise NotProvedError("outputs of activations other than ReLU are not rational numbers: x must be given")
-    x = None if given_x is None else _vector(given_x, n, "x")
-    y = None if given_y is None else _vector(given_y, m, "y")
-    return Statement(A, b, injective, _domain(claim.domain, n), x, y, kind, int(dimension))  # type: ignore[arg-type]
+    return Statement(
+        A,
+        _array(bias, (m,), "the bias"),
+        injective,
+        _checked(domain, n),
+        None if x is None else _vector(x, n, "x"),
+        None if y is None else _vector(y, m, "y"),
+        kind,
+        int(dimension),  # type: ignore[arg-type]
+    )
 
 
-def _domain(domain: Domain | None, n: int) -> Polyhedron:
-    """Write the domain out and check it: a domain may be anybody's class."""
+def _write_out(domain: Domain | None, n: int) -> Polyhedron:
+    """The domain's parts, each asked for once."""
     written = written_out(domain, n)
-    rows = len(written.h)
-    for array, shape in ((written.low, (n,)), (written.high, (n,)), (written.h, (rows,))):
-        _check_array(array, shape, "the domain", finite=array is written.h)
-    _check_matrix(written.G, (rows, n), "the domain")
-    if not ((written.low < np.inf) & (written.high > -np.inf)).all():
+    return Polyhedron(written.low, written.high, written.G, written.h)
+
+
+def _checked(domain: Polyhedron, n: int) -> Polyhedron:
+    what = "the domain"
+    G = _matrix(domain.G, what)
+    h = _array(domain.h, (G.shape[0],), what)
+    low, high = (_array(bound, (n,), what, finite=False) for bound in (domain.low, domain.high))
+    if G.shape[1] != n:
+        raise NotProvedError(f"the domain has rows of {G.shape[1]} numbers, the layer has {n} inputs")
+    if not ((low < np.inf) & (high > -np.inf)).all():
         raise NotProvedError("the domain has a bound that no number meets")
-    return written
+    return Polyhedron(low, high, G, h)
 
 
-def _check_matrix(matrix: Any, shape: tuple[int, int], what: str) -> None:
+def _matrix(matrix: Any, what: str) -> Matrix:
     try:
-        check_matrix(matrix, shape)
+        return read_matrix(matrix)
     except MalformedMatrixError as error:
         raise NotProvedError(f"{what} {error}") from error
 
 
-def _check_array(array: Any, shape: tuple[int, ...], what: str, *, finite: bool = True) -> None:
-    if not isinstance(array, np.ndarray) or array.dtype != np.float64 or array.shape != shape:
+def _array(given: Any, shape: tuple[int, ...], what: str, *, finite: bool = True) -> FloatArray:
+    try:
+        array = plain_array(given)
+    except MalformedMatrixError as error:
+        raise NotProvedError(f"{what} {error}") from error
+    if array.dtype != np.float64 or array.shape != shape:
         raise NotProvedError(f"{what} is not made of float64 numbers of shape {shape}")
-    values = cast(FloatArray, array)
-    if not (np.isfinite(values) if finite else ~np.isnan(values)).all():
+    if not (np.isfinite(array) if finite else ~np.isnan(array)).all():
         raise NotProvedError(f"{what} holds NaN or infinite numbers")
+    return array
 
 
 def _kind(value: Any) -> Kind:
@@ -273,7 +293,7 @@ def _check_kind_fits_dimension(kind: Kind, dimension: int) -> None:
 
 def read_multipliers(part: Any, allowed: IntArray, free: IntArray) -> Multipliers:
     """Read multipliers on rows out of ``allowed`` and ``free``; outside ``free`` they must be positive."""
-    if not isinstance(part, Multipliers):
+    if type(part) is not Multipliers:  # nor a subclass, which could run code of its own between two tests
         raise NotProvedError(f"expected multipliers, got {type(part).__name__}")
     rows = read_rows(part.rows, np.concatenate([allowed, free]))
     values = read_vector(part.values, len(rows))
@@ -285,7 +305,7 @@ def read_multipliers(part: Any, allowed: IntArray, free: IntArray) -> Multiplier
 
 def read_direction(part: Any, n: int, allowed: IntArray, required: IntArray) -> Direction:
     """Read a direction whose equality rows lie in ``allowed`` and ``required`` and contain ``required``."""
-    if not isinstance(part, Direction):
+    if type(part) is not Direction:
         raise NotProvedError(f"expected a direction, got {type(part).__name__}")
     equalities = read_rows(part.equalities, np.concatenate([allowed, required]))
     if not np.isin(required, equalities).all():
@@ -301,7 +321,7 @@ def check_negative_output(part: NegativeOutput, y: Float64[FloatArray, " m"]) ->
 
 def read_rows(rows: Any, allowed: Int64[IntArray, " _"]) -> Int64[IntArray, " _"]:
     """Read distinct row numbers out of ``allowed``."""
-    array = np.array(rows)
+    array = np.array(rows if isinstance(rows, np.ndarray) else None)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise NotProvedError("row numbers must be a vector of integers")
     array = array.astype(np.int64)
@@ -314,10 +334,10 @@ def read_rows(rows: Any, allowed: Int64[IntArray, " _"]) -> Int64[IntArray, " _"
 
 def read_vector(vector: Any, length: int) -> FloatArray | Rational:
     """Read a finite float vector, or a rational one with a positive denominator; the result is a copy."""
-    if not isinstance(vector, Rational):
+    if type(vector) is not Rational:
         return _vector(vector, length, "a vector")
-    numerators, denominator = tuple(vector.numerators), vector.denominator
-    whole = all(_is_whole_number(v) for v in (*numerators, denominator))
+    numerators, denominator = vector.numerators, vector.denominator
+    whole = type(numerators) is tuple and all(_is_whole_number(v) for v in (*numerators, denominator))
     if not whole or len(numerators) != length or not denominator > 0:
         raise NotProvedError(
             f"a rational vector of length {length} needs that many whole numerators and a positive denominator"
@@ -330,7 +350,8 @@ def read_vector(vector: Any, length: int) -> FloatArray | Rational:
 
 
 def _vector(value: Any, length: int, what: str) -> FloatArray:
-    array = np.array(value)  # a copy: what is tested and what is used must be the same numbers
+    # only arrays, which run no code of their own, and a copy: what is tested and what is used must be the same numbers
+    array = np.array(value if isinstance(value, np.ndarray) else None)
     if array.dtype != np.float64 or array.shape != (length,):
         raise NotProvedError(f"{what} must be {length} float64 numbers, got {array.dtype} of shape {array.shape}")
     if not np.isfinite(array).all():
