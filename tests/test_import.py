@@ -9,7 +9,21 @@ import pytest
 
 import fiberscope as fs
 
-HEAVY = ("torch", "scipy", "highspy", "flint", "pyarrow", "matplotlib", "plotly", "jinja2", "safetensors", "onnx", "keras")
+HEAVY = (
+    *(
+        "torch",
+        "scipy",
+        "highspy",
+        "flint",
+        "pyarrow",
+        "matplotlib",
+        "plotly",
+        "jinja2",
+        "safetensors",
+        "onnx",
+        "keras",
+    ),
+)
 
 
 def run_python(code: str) -> str:

@@ -107,9 +107,10 @@ grids = st.integers(1, 6)
 def test_convolutions_are_those_of_torch(data: st.DataObject):
     axes = data.draw(st.integers(1, 2))
     groups, width, height = (data.draw(st.integers(1, 3)) for _ in range(3))
-    per_axis: Callable[[int, int], list[int]] = lambda low, high: [
-        data.draw(st.integers(low, high)) for _ in range(axes)
-    ]  # noqa: E731
+
+    def per_axis(low: int, high: int) -> list[int]:
+        return [data.draw(st.integers(low, high)) for _ in range(axes)]
+
     kernel, stride, dilation, padding = per_axis(1, 3), per_axis(1, 3), per_axis(1, 2), per_axis(0, 2)
     grid = [(k - 1) * d + data.draw(st.integers(1, 4)) for k, d in zip(kernel, dilation, strict=True)]
     weight, bias = _numbers(groups * height, width, *kernel), _numbers(groups * height)

@@ -133,7 +133,7 @@ def test_digest_depends_on_numbers_and_structure(network: Network):
     ("activation", "theirs"),
     [
         (Pointwise(PointwiseKind.RELU, 9), torch.relu),
-        (Pointwise(PointwiseKind.LEAKY_RELU, 9, slope=np.full(9, 0.25)), lambda x: torch.nn.functional.leaky_relu(x, 0.25)),
+        (Pointwise(PointwiseKind.LEAKY_RELU, 9, slope=[0.25] * 9), lambda x: torch.nn.functional.leaky_relu(x, 0.25)),
         (Pointwise(PointwiseKind.ELU, 9, 1.5), lambda x: torch.nn.functional.elu(x, 1.5)),
         (Pointwise(PointwiseKind.ELU, 9, 1.5, 1.5), lambda x: torch.nn.functional.celu(x, 1.5)),
         (Pointwise(PointwiseKind.SOFTPLUS, 9, beta=2.0), lambda x: torch.nn.functional.softplus(x, 2.0, 100)),

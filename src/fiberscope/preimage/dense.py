@@ -31,7 +31,7 @@ class Cholesky:
 
 
 def gram(matrix: Any) -> Float64[FloatArray, "n n"]:
-    """``A^T A`` as an array, of an array or a sparse matrix of any class (a transposed one is of another than its own)."""
+    """``A^T A`` as an array, of an array or a sparse matrix of any class: a transposed one is of another."""
     square = matrix.T @ matrix
     return cast(FloatArray, square if isinstance(square, np.ndarray) else square.toarray())
 

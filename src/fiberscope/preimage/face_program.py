@@ -52,8 +52,8 @@ def face_by_linear_program(
 ) -> tuple[Float64[FloatArray, " l"], Float64[FloatArray, " p"], Float64[FloatArray, " n"]]:
     """Solve for any rows.
 
-    Returns ``lambda`` (0 off the face), ``mu`` and the direction, all in the scale of the given rows; zeros, which prove
-    nothing, where HiGHS refuses the numbers (entries beyond 1e15, which rows too large to be measured keep).
+    Returns ``lambda`` (0 off the face), ``mu`` and the direction, all in the scale of the given rows. Zeros, which
+    prove nothing, where HiGHS refuses the numbers: entries beyond 1e15, which rows too large to be measured keep.
     """
     p, count = H.shape[0], W.shape[0]
     exponents = [row_exponents(rows) for rows in (H, W)]

@@ -17,8 +17,10 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.network.rows import Rows, scaled
 from fiberscope.preimage.dense import Cholesky, gram
 
-MAX_STEPS = 60
+MAX_STEPS, MAX_LARGE_STEPS = 60, 20
 """Generic systems need 2 to 15 steps; where a direction exists but no strict one, no number of steps suffices."""
+LARGE = 500
+"""Coordinates from which a step takes so long that only generic systems are waited for."""
 GRADIENT_TOLERANCE = 1e-11
 """Unit rows.
 
@@ -52,7 +54,8 @@ def descend(rows: Rows) -> Descent:
     """Minimise the potential of unit rows (l, k) until a strict direction or a minimum is found."""
     length, k = rows.shape
     u, slopes = np.zeros(k), np.zeros(length)
-    for step in range(1, MAX_STEPS + 1):
+    steps = MAX_STEPS if k <= LARGE else MAX_LARGE_STEPS
+    for step in range(1, steps + 1):
         weights, value = _softmax(slopes)
         gradient = rows.T @ weights
         if np.linalg.norm(gradient) < GRADIENT_TOLERANCE:
@@ -67,7 +70,7 @@ def descend(rows: Rows) -> Descent:
             # no decrease is left in float64: at a minimum, up to rounding
             return Descent(None, weights, step)
         u, slopes = u + scale * move, slopes + scale * change
-    return Descent(None, None, MAX_STEPS)
+    return Descent(None, None, steps)
 
 
 def _newton_step(
