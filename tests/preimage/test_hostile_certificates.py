@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from fractions import Fraction
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import fiberscope as fs
 from fiberscope.network.domains import Polyhedron
@@ -44,6 +46,18 @@ def test_a_direction_too_small_to_be_measured(exponent: int) -> None:
     direction = fs.Direction(np.array([0, 1]), np.array([np.sqrt(0.51) * 2.0**-537]))
     certificate = fs.Certificate(Kind.UNBOUNDED, 1, recession=direction)
     assert_refused(claim(layer, certificate, x=[0.0], kind=Kind.UNBOUNDED, dimension=1))
+
+
+@pytest.mark.parametrize("form", [np.array, csr_array])
+@pytest.mark.parametrize("size", [2.0**20, 2.0**400])
+def test_a_residual_that_overflows_is_not_a_residual_of_zero(form: Any, size: float) -> None:
+    # rows too large to be scaled: every product is inf - inf = NaN, which is not above 0 either
+    rows = 2.0**1010 * np.array([[1.0, -2.0], [-2.0, 1.0], [2.0, -1.0], [-1.0, 2.0]])
+    layer = fs.ReLULayer(form(rows), [-1.0] * 4)
+    assert fs.preimage(layer, x=[0.0, 0.0]).kind == Kind.BOUNDED
+    direction = fs.Direction(np.arange(4), np.array([size, size]))
+    certificate = fs.Certificate(Kind.UNBOUNDED, 2, recession=direction)
+    assert_refused(claim(layer, certificate, x=[0.0, 0.0], kind=Kind.UNBOUNDED, dimension=2))
 
 
 class _Converts(int):
@@ -143,3 +157,104 @@ def test_a_domain_that_is_ill_formed(low: tuple[float, ...], high: tuple[float, 
     layer = fs.ReLULayer([[0.0, 0.0]], [-1.0])
     certificate = fs.Certificate(Kind.BOUNDED, 2, recession=fs.BoundedDomain())
     assert_refused(claim(layer, certificate, x=[0.5, 0.5], kind=Kind.BOUNDED, dimension=2, domain=Odd()))
+
+
+SQUARE = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+HALF_STRIP = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+DOWNWARDS = fs.Certificate(Kind.UNBOUNDED, 2, recession=fs.Direction(np.array([0, 1]), np.array([0.0, -1.0])))
+
+
+def layer_with(weight: Any) -> SimpleNamespace:
+    """A square around 0, or what somebody says that it is; only the half strip is unbounded downwards."""
+    return SimpleNamespace(weight=weight, bias=np.full(4, -1.0), injective=np.zeros(4, np.bool_))
+
+
+def assert_refused_of_the_square(weight: Any, domain: Any = None) -> None:
+    said = {"kind": Kind.UNBOUNDED, "dimension": 2}
+    assert fs.verify(claim(layer_with(HALF_STRIP), DOWNWARDS, x=[0.0, 0.0], **said))
+    assert_refused(claim(layer_with(weight), DOWNWARDS, x=[0.0, 0.0], domain=domain, **said))
+
+
+class _AnswersForItself(np.ndarray):
+    """An array that is multiplied, indexed and written out as another."""
+
+    def __getitem__(self, key: Any) -> Any:
+        return HALF_STRIP[key]
+
+    def __matmul__(self, other: Any) -> Any:
+        return HALF_STRIP @ other
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **more: Any) -> Any:
+        return getattr(ufunc, method)(*(HALF_STRIP if v is self else v for v in inputs), **more)
+
+
+def test_an_array_that_answers_for_itself() -> None:
+    assert_refused_of_the_square(SQUARE.view(_AnswersForItself))
+
+
+def test_sparse_rows_with_methods_of_their_own() -> None:
+    weight = csr_array(SQUARE)
+    for name, method in {"toarray": lambda *_: HALF_STRIP, "tocsr": lambda *_, **__: csr_array(HALF_STRIP)}.items():
+        setattr(weight, name, method)
+    assert_refused_of_the_square(weight)
+    weight = csr_array(SQUARE)
+    weight.data = weight.data.view(_AnswersForItself)
+    assert_refused_of_the_square(weight)
+
+
+@pytest.mark.parametrize("form", [np.array, csr_array])
+def test_a_domain_that_changes_the_layer(form: Any) -> None:
+    weight = form(SQUARE)
+
+    class Evil:
+        def polyhedron(self, n: int) -> Polyhedron:
+            if form is csr_array:
+                weight.indices[0] = 10**6  # tested before, this would be read far outside
+            else:
+                weight[0, 0] = np.nan
+            return Polyhedron(np.full(n, -np.inf), np.full(n, np.inf), np.zeros((0, n)), np.zeros(0))
+
+    assert_refused_of_the_square(weight, Evil())
+
+
+def test_a_domain_that_is_another_at_each_look() -> None:
+    class Odd:
+        looks = 0
+        low, G, h = np.full(2, -np.inf), np.zeros((0, 2)), np.zeros(0)
+        is_box_bounded = True
+
+        @property
+        def high(self) -> np.ndarray:
+            Odd.looks += 1
+            return np.full(2, np.inf if Odd.looks % 2 else 1.0)
+
+    layer = fs.ReLULayer([[1.0, 0.0]], [-1.0])
+    certificate = fs.Certificate(Kind.BOUNDED, 2, recession=fs.BoundedDomain())
+    domain = SimpleNamespace(polyhedron=lambda n: Odd())
+    assert_refused(claim(layer, certificate, x=[0.0, 0.0], kind=Kind.BOUNDED, dimension=2, domain=domain))
+
+
+def test_a_certificate_whose_parts_change_the_layer() -> None:
+    weight = SQUARE.copy()
+
+    class Evil(fs.Direction):
+        def __init__(self) -> None:
+            pass
+
+        @property
+        def equalities(self) -> np.ndarray:  # type: ignore[override]
+            weight[3] = 0
+            return np.array([0, 1])
+
+        values = np.array([0.0, -1.0])  # type: ignore[assignment]
+
+    class Rows:
+        def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
+            weight[3] = 0
+            return np.array([0, 1])
+
+    direction = fs.Direction(np.array([0, 1]), np.array([0.0, -1.0]))
+    object.__setattr__(direction, "equalities", Rows())
+    for part in (Evil(), direction):
+        certificate = fs.Certificate(Kind.UNBOUNDED, 2, recession=part)
+        assert_refused(claim(layer_with(weight), certificate, x=[0.0, 0.0], kind=Kind.UNBOUNDED, dimension=2))

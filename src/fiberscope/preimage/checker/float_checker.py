@@ -17,6 +17,7 @@ from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Multipliers, NegativeOutput, Rational
 from fiberscope.preimage.checker.independence import Grouping, group_rows, row_exponents, singular_values_exceed
 from fiberscope.preimage.checker.matrices import (
+    MalformedMatrixError,
     Matrix,
     as_columns,
     columns,
@@ -177,10 +178,13 @@ def _check_ray_in_its_own_scale(statement: Statement, direction: Direction, othe
     d = _float_vector(direction.values, statement.n)
     support = np.flatnonzero(d)
     v, exponents = np.frexp(d[support])
-    held, rows = (
-        scaled_columns(columns(statement.rows(numbers), support), exponents.astype(np.int64))
-        for numbers in (direction.equalities, others)
-    )
+    try:
+        held, rows = (
+            scaled_columns(columns(statement.rows(numbers), support), exponents.astype(np.int64))
+            for numbers in (direction.equalities, others)
+        )
+    except MalformedMatrixError as error:
+        raise NotProvedError(f"in the direction's own scale a row {error}") from error
     basis = _Basis(held, group_rows(held))
     with np.errstate(all="ignore"):
         norms = np.where(row_maxima(rows) > 0, row_norms_above(rows), 0.0)

@@ -27,6 +27,9 @@ from fiberscope.preimage.checker.matrices import (
 )
 from fiberscope.preimage.checker.rounding import SMALLEST_NORMAL, UNIT_ROUNDOFF, norm_above, relative_error
 
+MAX_GRAM = 12_000
+"""Columns of a Gram matrix that is factored: it takes about a gigabyte, and some minutes."""
+
 MAX_PRECONDITIONING = 100_000_000_000
 """Multiplications that the second attempt at a proof may cost: some ten seconds."""
 
@@ -133,6 +136,8 @@ def singular_values_exceed(B: Matrix, s: float) -> bool:
 def _gram_exceeds(T: Matrix, s: float) -> bool:
     """sigma_min(T) > s for tall T (N, d), by Cholesky of ``T^T T - c I``."""
     d, N = T.shape[1], longest_sum(T)
+    if d > MAX_GRAM:
+        return False
     with np.errstate(all="ignore"):
         square_matrix = gram(T)
         size = norm_above(T)

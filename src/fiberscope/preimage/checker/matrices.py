@@ -6,7 +6,7 @@ has each entry at most once, so that a stored number is an entry of the matrix a
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -44,7 +44,7 @@ def plain_array(array: Any) -> Any:
     """
     if not isinstance(array, np.ndarray):
         raise MalformedMatrixError(f"is no array, but a {type(array).__name__}")
-    return np.asarray(array)
+    return np.asarray(cast(Any, array))
 
 
 def _read_sparse(matrix: SparseRows) -> SparseRows:
