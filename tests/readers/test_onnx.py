@@ -525,6 +525,24 @@ def test_weights_that_are_not_finite_are_named(value: float, tmp_path: Path):
         fs.load(written(model_of(MLP, (1, 4), broken), tmp_path / "m.onnx"))
 
 
+def test_operators_that_a_version_does_not_have(tmp_path: Path):
+    model = model_of([helper.make_node("Celu", ["x"], ["y"], "celu")], (1, 4), {}, opset=9)
+    with pytest.raises(fs.ModelError, match="no such operator in version 9") as error:
+        fs.load(written(model, tmp_path / "m.onnx"))
+    assert error.value.unsupported == ("celu (Celu: there is no such operator in version 9)",)
+
+
+def test_numbers_that_overflow(tmp_path: Path):
+    nodes = [
+        helper.make_node("Mul", ["x", "c"], ["h"]),
+        *(helper.make_node("Mul", ["h", "c"] if i == 0 else [f"h{i}", "c"], [f"h{i + 1}"]) for i in range(9)),
+        helper.make_node("Neg", ["h9"], ["y"]),
+    ]
+    huge = {"c": np.array(1e40)}
+    with pytest.raises(fs.ModelError):
+        fs.load(written(model_of(nodes, (1, 4), huge, kind=TensorProto.DOUBLE), tmp_path / "m.onnx"))
+
+
 def test_a_constant_output(tmp_path: Path):
     model = model_of([helper.make_node("Identity", ["c"], ["y"])], (1, 4), {"c": numbers(1, 4)})
     with pytest.raises(fs.ModelError, match="the output 'y' does not depend on the input 'x'"):

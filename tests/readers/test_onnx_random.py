@@ -38,10 +38,9 @@ class Graph:
         return name
 
     def add(self, operator: str, inputs: list[str], shape: Shape, **attributes: object) -> None:
-        name = f"t{len(self.nodes)}"
-        self.nodes.append(
-            helper.make_node(operator, inputs, [name], f"{operator.lower()}{len(self.nodes)}", **attributes)
-        )
+        number = len(self.nodes)
+        name = f"t{number}"
+        self.nodes.append(helper.make_node(operator, inputs, [name], f"{operator.lower()}{number}", **attributes))
         self.tensors[name] = shape
 
 
@@ -144,22 +143,16 @@ def average(draw: st.DrawFn, graph: Graph, source: str, shape: Shape, same: list
 
 def largest(draw: st.DrawFn, graph: Graph, source: str, shape: Shape, same: list[str]) -> None:
     kernel, attributes = window(draw, shape[2:])
-    up = "auto_pad" not in attributes and draw(st.booleans())
+    pads = attributes.get("pads", [1])
+    assert isinstance(pads, list)
+    # onnxruntime's shape inference goes wrong where a last window would begin on the padding
+    up = not any(pads[len(pads) // 2 :]) and draw(st.booleans())
     grid = output_grid(shape[2:], kernel, attributes, up)
     graph.add("MaxPool", [source], (*shape[:2], *grid), kernel_shape=kernel, ceil_mode=int(up), **attributes)
 
 
 def pad(draw: st.DrawFn, graph: Graph, source: str, shape: Shape, same: list[str]) -> None:
-    pads = [
-        0,
-        0,
-        draw(st.integers(0, 1)),
-        draw(st.integers(0, 1)),
-        0,
-        draw(st.integers(0, 1)),
-        0,
-        draw(st.integers(0, 2)),
-    ]
+    pads = [0, 0, *(draw(st.integers(0, 1)) for _ in range(2)), 0, *(draw(st.integers(0, 2)) for _ in range(3))]
     grid = tuple(size + low + high for size, low, high in zip(shape, pads[:4], pads[4:], strict=True))
     mode = draw(st.sampled_from(["constant", "edge"]))
     graph.add("Pad", [source, graph.whole(*pads), graph.constant()], grid, mode=mode)
@@ -226,7 +219,9 @@ def test_random_graphs_compute_what_onnxruntime_computes(case: tuple[ModelProto,
     model, shape = case
     with tempfile.TemporaryDirectory() as folder:
         network = fs.load(written(model, Path(folder) / "m.onnx"))
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     for x in np.random.default_rng(0).standard_normal((3, *shape)).astype(np.float32):
         (expected,) = session.run(None, {"x": x})
         values = network(x if len(network.input_shape) == len(shape) - 1 else x[None])

@@ -35,7 +35,7 @@ def load_onnx(path: Path, *, input_shape: int | Sequence[int] | None = None) -> 
         from fiberscope.readers.onnx_original import agreement_with
     except ImportError as error:
         raise ModelError(
-            f"{path}: reading ONNX needs packages that are not here ({error}); pip install onnx"
+            f"{path}: reading ONNX needs packages that are not here ({error}); pip install onnx onnxruntime"
         ) from error
     try:
         graph = graph_of(read_model(path), path.parent, input_shape)

@@ -85,14 +85,14 @@ def _at_least(op: Operation, value: Value, bound: NDArray[np.float64]) -> Value:
     shape = np.broadcast_shapes(value.shape, bound.shape)
     check_size(shape)
     excess = op.builder.scaled(op.part("minus bound"), value, 1.0, -bound)
-    return op.builder.scaled(op.name, op.builder.relu(op.part("relu"), excess), 1.0, bound)
+    return op.builder.scaled(op.part("plus bound"), op.builder.relu(op.name, excess), 1.0, bound)
 
 
 def _at_most(op: Operation, value: Value, bound: NDArray[np.float64]) -> Value:
     """``min(x, c) = c - ReLU(c - x)``."""
     check_size(np.broadcast_shapes(value.shape, bound.shape))
     shortfall = op.builder.scaled(op.part("below bound"), value, -1.0, bound)
-    return op.builder.scaled(op.name, op.builder.relu(op.part("relu"), shortfall), -1.0, bound)
+    return op.builder.scaled(op.part("from bound"), op.builder.relu(op.name, shortfall), -1.0, bound)
 
 
 def _max(op: Operation) -> Result:

@@ -67,7 +67,7 @@ def _gemm(op: Operation) -> Result:
     left, right = (_oriented(op, i, name) for i, name in enumerate(("transA", "transB")))
     third = op.given(2) if op.has(2) else None
     shift = _scaled_constant(op, beta, op.numbers(2)) if isinstance(third, np.ndarray) else None
-    name = op.part("product")
+    name = op.part("product") if isinstance(third, Value) else op.name
     if isinstance(left, Value) and not isinstance(right, Value):
         if alpha == 1.0 and not isinstance(third, Value) and (shift is None or shift.size == prod(shift.shape[-1:])):
             bias = None if shift is None else np.broadcast_to(shift.reshape(-1), (right.shape[1],))
@@ -80,7 +80,7 @@ def _gemm(op: Operation) -> Result:
     if isinstance(third, Value):
         scaled = op.builder.scaled(op.part("addend"), third, beta)
         return op.builder.add(op.name, (op.builder.scaled(op.part("scaled"), product, alpha), scaled))
-    return op.builder.scaled(op.name, product, alpha, 0.0 if shift is None else shift)
+    return op.builder.scaled(op.part("scaled"), product, alpha, 0.0 if shift is None else shift)
 
 
 def _oriented(op: Operation, position: int, flag: str) -> Value | Numbers:
@@ -133,8 +133,9 @@ def _sum(op: Operation, operands: list[Value | Array]) -> Value:
     check_size(np.broadcast_shapes(*(operand.shape for operand in operands)))
     values = [operand for operand in operands if isinstance(operand, Value)]
     constants = [c for i, v in enumerate(operands) if (c := _constant_of(op, i, v)) is not None]
-    total = values[0] if len(values) == 1 else op.builder.add(op.part("sum") if constants else op.name, values)
-    return op.builder.scaled(op.name, total, 1.0, sum(constants[1:], constants[0])) if constants else total
+    total = values[0] if len(values) == 1 else op.builder.add(op.name, values)
+    name = op.name if len(values) == 1 else op.part("constant")
+    return op.builder.scaled(name, total, 1.0, sum(constants[1:], constants[0])) if constants else total
 
 
 def _sub(op: Operation) -> Result:

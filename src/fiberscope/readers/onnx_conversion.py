@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from math import prod
 from typing import Any
 
 import numpy as np
-from onnx import NodeProto, TensorProto, defs, helper, numpy_helper, shape_inference
+from onnx import ModelProto, NodeProto, TensorProto, defs, helper, numpy_helper, shape_inference
 
-from fiberscope.errors import FiberscopeError, ModelError
+from fiberscope.errors import FiberscopeError, InputError, ModelError
 from fiberscope.network.building import Value
 from fiberscope.network.network import Network
 from fiberscope.network.structured import NOTHING
@@ -62,7 +63,10 @@ def converted(graph: OnnxGraph) -> Network:
         walk.step(node)
     if walk.problems:
         raise _refusal(walk.problems)
-    return walk.finished()
+    try:
+        return walk.finished()
+    except InputError as error:
+        raise ModelError(f"its numbers do not make a network: {error}") from error
 
 
 def check_operators(graph: OnnxGraph) -> None:
@@ -138,15 +142,18 @@ class _Walk:
     def _results(self, node: NodeProto, name: str) -> tuple[Value | Array, ...]:
         op = self._operation(node, name)
         if not any(isinstance(value, Value) for value in op.inputs):
-            results = folded(op, node, self.graph.narrow_casts.get(node.output[0]))
-            for array in results:
+            arrays = folded(op, node, self.graph.narrow_casts.get(node.output[0]))
+            for array in arrays:
                 self.builder.count_constant(array)
-            return results
+            return tuple(np.asarray(array) for array in arrays)  # numpy gives scalars in place of arrays without axes
         results = OPERATORS[op.type](op)
         return results if isinstance(results, tuple) else (results,)
 
     def _operation(self, node: NodeProto, name: str) -> Operation:
-        schema = defs.get_schema(node.op_type, self.graph.opset, "")
+        try:
+            schema = defs.get_schema(node.op_type, self.graph.opset, "")
+        except defs.SchemaError as error:
+            raise Unsupported(f"there is no such operator in version {self.graph.opset}") from error
         attributes = attributes_of(node)
         unknown = attributes.keys() - schema.attributes.keys()
         if unknown:
@@ -168,8 +175,8 @@ class _Walk:
         """Go on behind an operation that is not supported, to find others, as far as shapes are known."""
         self.problems.append(f"{name} ({node.op_type}: {reason})")
         for tensor, shape in inferred_shapes(self.graph, node, self.known).items():
-            index = np.full(shape, NOTHING)
-            self.known[tensor] = self.builder.take(name, self.builder.input, index)
+            with suppress(Unsupported):  # there are too many results already: this one stays unknown
+                self.known[tensor] = self.builder.take(name, self.builder.input, np.full(shape, NOTHING))
 
     def finished(self) -> Network:
         """The network, when all operations are converted."""
@@ -188,19 +195,8 @@ class _Walk:
 
 def inferred_shapes(graph: OnnxGraph, node: NodeProto, known: dict[str, Value | Array]) -> dict[str, tuple[int, ...]]:
     """The shapes of an operation's results, as far as onnx can tell them from those of its inputs."""
-    tensors = {name: known[name] for name in node.input if name}
-    inputs = [helper.make_tensor_value_info(name, _type_of(tensor), tensor.shape) for name, tensor in tensors.items()]
-    outputs: list[Any] = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
-    small = [
-        numpy_helper.from_array(tensor, name)
-        for name, tensor in tensors.items()
-        if isinstance(tensor, np.ndarray) and tensor.size <= _SMALL
-    ]
-    model = helper.make_model(
-        helper.make_graph([node], "one operation", inputs, outputs, small),
-        opset_imports=[helper.make_opsetid("", graph.opset)],
-    )
     try:
+        model = _one_operation(graph, node, {name: known[name] for name in node.input if name})
         described = shape_inference.infer_shapes(model).graph.output
     except Exception:  # whatever it raises, the shapes stay unknown
         return {}
@@ -210,6 +206,19 @@ def inferred_shapes(graph: OnnxGraph, node: NodeProto, known: dict[str, Value | 
         if value.type.tensor_type.HasField("shape") and 0 < prod(sizes) <= LARGEST_PLACEHOLDER:
             shapes[value.name] = sizes
     return shapes
+
+
+def _one_operation(graph: OnnxGraph, node: NodeProto, tensors: dict[str, Value | Array]) -> ModelProto:
+    """A model of one operation, with inputs of known shapes; small constants are shapes and the like."""
+    inputs = [helper.make_tensor_value_info(name, _type_of(tensor), tensor.shape) for name, tensor in tensors.items()]
+    outputs: list[Any] = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
+    small = [
+        numpy_helper.from_array(tensor, name)
+        for name, tensor in tensors.items()
+        if isinstance(tensor, np.ndarray) and tensor.size <= _SMALL
+    ]
+    body = helper.make_graph([node], "one operation", inputs, outputs, small)
+    return helper.make_model(body, opset_imports=[helper.make_opsetid("", graph.opset)])
 
 
 def _type_of(tensor: Value | Array) -> int:

@@ -113,7 +113,13 @@ def _only_output(graph: GraphProto) -> str:
 
 
 def _check_names(graph: GraphProto) -> None:
-    """Every tensor has one origin: the input, an initializer, or an operation."""
+    """Names are texts, and every tensor has one origin: the input, an initializer, or an operation."""
+    texts = [value.name for values in (graph.initializer, graph.input, graph.output) for value in values]
+    for node in graph.node:
+        texts += [node.name, node.op_type, node.domain, *node.input, *node.output, *(a.name for a in node.attribute)]
+    broken = [text for text in texts if not isinstance(text, str)]  # pyright: ignore[reportUnnecessaryIsInstance]
+    if broken:  # the parser passes bytes on that are no text
+        raise ModelError(f"expected names that are texts, got {broken[0]!r}; the file is damaged")
     stored = [tensor.name for tensor in graph.initializer]
     inputs = [value.name for value in graph.input]
     results = [name for node in graph.node for name in node.output if name]

@@ -180,8 +180,8 @@ class Operation:
         return value
 
     def number(self, name: str, default: float) -> float:
-        """An attribute that is a number."""
-        value = self.attributes.get(name, default)
+        """An attribute that is a number; they are of single precision in the format, defaults included."""
+        value = self.attributes.get(name, float(np.float32(default)))
         if not isinstance(value, int | float) or np.isnan(value):
             raise Unsupported(f"its attribute {name} is no number")
         return float(value)
