@@ -315,3 +315,14 @@ def test_a_batch_of_tensors_in_one_sample_is_convolved_side_by_side():
     assert network.input_shape == (2, 1, 3)
     out = network([[[[1.0, 2, 3]], [[4.0, 5, 6]]]])
     np.testing.assert_array_equal(out, [[[[5, 8], [2, 3]], [[14, 17], [5, 6]]]])
+
+
+def test_many_affine_paths_are_not_multiplied_out():
+    builder = NetworkBuilder((1, 2))
+    x = builder.dense("fc", builder.input, np.eye(2))
+    for i in range(40):
+        x = builder.add(f"double{i}", [x, x])
+    network = builder.build(builder.relu("relu", x))
+    assert network.relu_layers == ()
+    assert any("affine paths" in note for note in network.all_notes)
+    np.testing.assert_array_equal(network([[1.0, -1.0]]), [[2.0**40, 0.0]])

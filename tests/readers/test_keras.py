@@ -9,7 +9,7 @@ import pytest
 
 import fiberscope as fs
 from fiberscope.readers.keras import from_keras
-from fiberscope.readers.keras_layers import LAYERS
+from fiberscope.readers.keras.layers import LAYERS
 from keras_models import K, assert_same, functional, keras, sequential
 
 IMAGE, SIGNAL, VOLUME = (7, 6, 3), (9, 4), (4, 5, 3, 2)

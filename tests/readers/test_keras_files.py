@@ -19,9 +19,10 @@ import numpy as np
 import pytest
 
 import fiberscope as fs
-from fiberscope.readers import keras_archive, keras_config
+from fiberscope.readers.keras import archive as keras_archive
+from fiberscope.readers.keras import config as keras_config
 from fiberscope.readers.keras import from_keras
-from fiberscope.readers.keras_file import TRUSTED
+from fiberscope.readers.keras.file import TRUSTED
 from keras_models import K, assert_same, functional, keras, sequential
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fiberscope as fs
-from fiberscope.readers import keras_graph
 from fiberscope.readers.keras import from_keras
+from fiberscope.readers.keras import graph as keras_graph
 from keras_models import K, assert_same, functional, inputs, keras, outputs, randomized, sequential
 
 ops: Any = keras.ops

@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import fiberscope as fs
-from fiberscope.readers import onnx_conversion
+from fiberscope.readers.onnx import conversion as onnx_conversion
 from readers.onnx_models import model_of, written
 
 RNG = np.random.default_rng(0)

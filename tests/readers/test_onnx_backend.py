@@ -9,10 +9,10 @@ import onnx
 import pytest
 
 import fiberscope as fs
-from fiberscope.readers.onnx_constants import FOLDABLE
-from fiberscope.readers.onnx_conversion import OPERATORS, converted
-from fiberscope.readers.onnx_file import read_model
-from fiberscope.readers.onnx_graph import graph_of
+from fiberscope.readers.onnx.constants import FOLDABLE
+from fiberscope.readers.onnx.conversion import OPERATORS, converted
+from fiberscope.readers.onnx.file import read_model
+from fiberscope.readers.onnx.graph import graph_of
 from readers.onnx_models import DATA, WheelCase, baked, node_cases, stored_cases, written
 
 REFUSED_OPERATORS = {

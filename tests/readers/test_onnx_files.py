@@ -16,7 +16,8 @@ import pytest
 from onnx import FunctionProto, ModelProto, StringStringEntryProto, TensorProto, helper, numpy_helper
 
 import fiberscope as fs
-from fiberscope.readers import onnx_conversion, onnx_operation
+from fiberscope.readers.onnx import conversion as onnx_conversion
+from fiberscope.readers.onnx import operation as onnx_operation
 from readers.onnx_models import model_of, written
 
 RNG = np.random.default_rng(0)
@@ -218,7 +219,7 @@ HUGE = {"huge": np.array([2**20, 2**20, 2**20]), "large": np.array([1, 2**29]), 
 def test_huge_results(nodes: list[onnx.NodeProto], folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(onnx_operation, "LARGEST_CONSTANT", 2**24)
     for name in ("constants", "moving"):  # where the limit is imported to; the real one takes a second and a gigabyte
-        monkeypatch.setattr(f"fiberscope.readers.onnx_{name}.LARGEST_CONSTANT", 2**24)
+        monkeypatch.setattr(f"fiberscope.readers.onnx.{name}.LARGEST_CONSTANT", 2**24)
     constants = HUGE | {
         "pads": np.array([0, 0, 0, 2**40]), "zero": np.array(0), "one": np.array(1), "many": np.array(2**40),
         "one1": np.array([1]), "c0": np.float32([1]), "spatial": np.array([2, 3]), "around": np.array([1, 3]),

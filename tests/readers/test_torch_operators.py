@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 import fiberscope as fs
-from fiberscope.readers.torch_operators import OPERATORS
+from fiberscope.readers.torch.operators import OPERATORS
 from torch_modules import Function, assert_same, randomised
 
 Forward = Callable[[Any, torch.Tensor], torch.Tensor]

@@ -18,6 +18,10 @@ from fiberscope.network.stage import INPUT, Stage
 from fiberscope.network.structured import Rearrangement
 
 
+MAX_PATHS = 1_000
+"""Affine paths that are composed into one layer; ``y = x + x``, repeated forty times, has a million million."""
+
+
 @dataclass(frozen=True, eq=False)
 class PlacedLayer:
     """One layer and where it lies in the graph.
@@ -76,6 +80,14 @@ class Graph:
             else:
                 found.add(source)
         return found
+
+    def affine_paths(self, number: int) -> int:
+        """The number of paths through affine stages that lead to a stage: what is composed for it is as long."""
+        counts: dict[int, int] = {}
+        for before in range(number):
+            paths = sum(counts.get(source, 1) for source in self.sources[before])
+            counts[before] = paths if self.is_affine(before) else 1
+        return sum(counts.get(source, 1) for source in self.sources[number])
 
     def affine_between(self, number: int, source: int) -> AffineMap | None:
         """What a stage receives, as an affine function of ``source``; None for the identity.
@@ -177,6 +189,8 @@ def _layer(graph: Graph, number: int, activation: Pointwise) -> PlacedLayer | st
             f"layer {name!r} is not judged: its {activation.kind} is neither a ReLU nor strictly monotone, so that the "
             "inputs with the same output need not be a polyhedron"
         )
+    if graph.affine_paths(number) > MAX_PATHS:
+        return f"layer {name!r} is not judged: more than {MAX_PATHS} affine paths lead to it"
     mask = injective.cpu().numpy()
     mask.setflags(write=False)
     if len(ends) > 1:

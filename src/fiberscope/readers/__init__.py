@@ -1,1 +1,1 @@
-"""One file per format that networks are read from; each framework is imported only by its own reader."""
+"""One package per format that networks are read from; each framework is imported only by its own reader."""

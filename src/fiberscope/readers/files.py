@@ -50,7 +50,7 @@ def load(
 
             return load_onnx(file, input_shape=input_shape)
         case ".pt2":
-            from fiberscope.readers.torch_program import load_pt2
+            from fiberscope.readers.torch.program import load_pt2
 
             return load_pt2(file, trust=trust)
         case ".keras" | ".h5" | ".hdf5":

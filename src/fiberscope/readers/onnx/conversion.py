@@ -1,0 +1,228 @@
+"""From a graph of ONNX to a network: one operator after the other, and all that is in the way at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from math import prod
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, defs, helper, numpy_helper, shape_inference
+
+from fiberscope.errors import FiberscopeError, InputError, ModelError
+from fiberscope.network.building import Value
+from fiberscope.network.network import Network
+from fiberscope.network.structured import NOTHING
+from fiberscope.readers.onnx.activations import ACTIVATIONS
+from fiberscope.readers.onnx.affine import AFFINE
+from fiberscope.readers.onnx.constants import FOLDABLE, folded
+from fiberscope.readers.onnx.graph import STANDARD_DOMAINS, OnnxGraph
+from fiberscope.readers.onnx.moving import MOVING
+from fiberscope.readers.onnx.operation import (
+    Array,
+    OnnxBuilder,
+    Operation,
+    Result,
+    Unsupported,
+    attributes_of,
+)
+from fiberscope.readers.onnx.windows import WINDOWS
+
+OPERATORS: dict[str, Callable[[Operation], Result]] = {**ACTIVATIONS, **AFFINE, **MOVING, **WINDOWS}
+"""The operators that are supported on what depends on the input."""
+
+MOST_NODES = 2**13
+"""Operations that the output of a model may need."""
+
+LARGEST_PLACEHOLDER = 2**20
+"""Entries of what stands for the result of an operation that is not supported, to find others behind it."""
+
+_SMALL = 64
+"""Entries of constants, such as shapes, that shapes are inferred from."""
+
+_CONSTANT_ANYWAY = ("Shape", "Size")
+
+_ONLY_AT_THE_END = ("Softmax", "LogSoftmax")
+
+_MISFITS = (ValueError, TypeError, IndexError, KeyError, OverflowError, ZeroDivisionError, MemoryError)
+"""What numpy raises where shapes and attributes of a damaged model do not fit each other."""
+
+
+def converted(graph: OnnxGraph) -> Network:
+    """The network that a graph describes.
+
+    Raises:
+        ModelError: operations that are not supported, all of them named, or an output that is constant.
+    """
+    if len(graph.nodes) > MOST_NODES:
+        raise ModelError(f"expected at most {MOST_NODES} operations, got {len(graph.nodes)}")
+    check_operators(graph)
+    walk = _Walk(graph)
+    for node in graph.nodes:
+        walk.step(node)
+    if walk.problems:
+        raise _refusal(walk.problems)
+    try:
+        return walk.finished()
+    except InputError as error:
+        raise ModelError(f"its numbers do not make a network: {error}") from error
+
+
+def check_operators(graph: OnnxGraph) -> None:
+    """Refuse all operators that are not supported at once, before any work is done.
+
+    Raises:
+        ModelError: at least one is not supported.
+    """
+    moving = {graph.input.name}
+    problems: list[str] = []
+    for number, node in enumerate(graph.nodes):
+        depends = any(name in moving for name in node.input)
+        if depends and node.op_type not in _CONSTANT_ANYWAY:
+            moving.update(node.output)
+        if node.domain not in STANDARD_DOMAINS:
+            problems.append(f"{_name(node, number)} ({node.domain}.{node.op_type})")
+        elif node.op_type in _ONLY_AT_THE_END and depends:
+            problems.append(f"{_name(node, number)} ({node.op_type}: supported only at the end)")
+        elif node.op_type not in (OPERATORS if depends else FOLDABLE):
+            problems.append(f"{_name(node, number)} ({node.op_type})")
+    if problems:
+        raise _refusal(problems)
+
+
+def _refusal(problems: Iterable[str]) -> ModelError:
+    problems = tuple(problems)
+    count = "an operation that is" if len(problems) == 1 else f"{len(problems)} operations that are"
+    return ModelError(
+        f"the model has {count} not supported: {', '.join(problems)}; expected operators that are affine, that move "
+        "numbers, or that are piecewise linear or monotone activations",
+        unsupported=problems,
+    )
+
+
+def _name(node: NodeProto, number: int) -> str:
+    return node.name or f"{node.op_type}_{number}"
+
+
+class _Walk:
+    """What is known of each tensor while the operations are converted in order."""
+
+    def __init__(self, graph: OnnxGraph) -> None:
+        self.graph = graph
+        self.builder = OnnxBuilder(graph.input.shape, sample_axis=graph.input.sample_axis)
+        self.known: dict[str, Value | Array] = {**graph.constants, graph.input.name: self.builder.input}
+        self.problems: list[str] = []
+        self._used = {graph.output, *(name for node in graph.nodes for name in node.input)}
+        self._names: dict[str, int] = {}
+        self._number = 0
+        for note in graph.notes:
+            self.builder.note(note)
+
+    def step(self, node: NodeProto) -> None:
+        """Convert one operation, or remember why it cannot be."""
+        name = self._unique(_name(node, self._number))
+        self._number += 1
+        if any(source and source not in self.known for source in node.input):
+            return  # it takes what an unsupported operation gives, of unknown shape
+        before = self.builder.count
+        try:
+            results = self._results(node, name)
+            self._check_outputs(node, len(results))
+        except FiberscopeError as error:
+            self._failed(node, name, str(error))
+        except _MISFITS as error:
+            self._failed(node, name, f"its inputs and attributes do not fit each other ({error})")
+        else:
+            for tensor, result in zip(node.output, results, strict=False):
+                self.known[tensor] = result
+                if isinstance(result, Value) and result.number >= before:
+                    self.builder.renamed(result, tensor)
+
+    def _results(self, node: NodeProto, name: str) -> tuple[Value | Array, ...]:
+        op = self._operation(node, name)
+        if not any(isinstance(value, Value) for value in op.inputs):
+            arrays = folded(op, node, self.graph.narrow_casts.get(node.output[0]))
+            for array in arrays:
+                self.builder.count_constant(array)
+            return tuple(np.asarray(array) for array in arrays)  # numpy gives scalars in place of arrays without axes
+        results = OPERATORS[op.type](op)
+        return results if isinstance(results, tuple) else (results,)
+
+    def _operation(self, node: NodeProto, name: str) -> Operation:
+        try:
+            schema = defs.get_schema(node.op_type, self.graph.opset, "")
+        except defs.SchemaError as error:
+            raise Unsupported(f"there is no such operator in version {self.graph.opset}") from error
+        attributes = attributes_of(node)
+        unknown = attributes.keys() - schema.attributes.keys()
+        if unknown:
+            raise Unsupported(f"its attribute {min(unknown)} is not one of version {self.graph.opset} of the operator")
+        if not (schema.min_input <= len(node.input) <= schema.max_input and node.output):
+            raise Unsupported(f"it has {len(node.input)} inputs and {len(node.output)} outputs")
+        inputs = tuple(self.known[source] if source else None for source in node.input)
+        return Operation(
+            name, node.op_type, self.graph.opset, inputs, tuple(node.input), len(node.output), attributes,
+            self.graph.dtype, self.builder,
+        )  # fmt: skip
+
+    def _check_outputs(self, node: NodeProto, count: int) -> None:
+        more = [name for name in node.output[count:] if name and name in self._used]
+        if more:
+            raise Unsupported(f"its result {more[0]!r} is used")
+
+    def _failed(self, node: NodeProto, name: str, reason: str) -> None:
+        """Go on behind an operation that is not supported, to find others, as far as shapes are known."""
+        self.problems.append(f"{name} ({node.op_type}: {reason})")
+        for tensor, shape in inferred_shapes(self.graph, node, self.known).items():
+            with suppress(Unsupported):  # there are too many results already: this one stays unknown
+                self.known[tensor] = self.builder.take(name, self.builder.input, np.full(shape, NOTHING))
+
+    def finished(self) -> Network:
+        """The network, when all operations are converted."""
+        output = self.known.get(self.graph.output)
+        if not isinstance(output, Value):
+            raise ModelError(f"the output {self.graph.output!r} does not depend on the input {self.graph.input.name!r}")
+        if output.number == self.builder.input.number:
+            output = self.builder.take(self.graph.output, output, output.positions)
+            self.builder.renamed(output, self.graph.output)
+        return self.builder.build(output)
+
+    def _unique(self, name: str) -> str:
+        self._names[name] = self._names.get(name, 0) + 1
+        return name if self._names[name] == 1 else f"{name}#{self._names[name]}"
+
+
+def inferred_shapes(graph: OnnxGraph, node: NodeProto, known: dict[str, Value | Array]) -> dict[str, tuple[int, ...]]:
+    """The shapes of an operation's results, as far as onnx can tell them from those of its inputs."""
+    try:
+        model = _one_operation(graph, node, {name: known[name] for name in node.input if name})
+        described = shape_inference.infer_shapes(model).graph.output
+    except Exception:  # whatever it raises, the shapes stay unknown
+        return {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for value in described:
+        sizes = tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+        if value.type.tensor_type.HasField("shape") and 0 < prod(sizes) <= LARGEST_PLACEHOLDER:
+            shapes[value.name] = sizes
+    return shapes
+
+
+def _one_operation(graph: OnnxGraph, node: NodeProto, tensors: dict[str, Value | Array]) -> ModelProto:
+    """A model of one operation, with inputs of known shapes; small constants are shapes and the like."""
+    inputs = [helper.make_tensor_value_info(name, _type_of(tensor), tensor.shape) for name, tensor in tensors.items()]
+    outputs: list[Any] = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
+    small = [
+        numpy_helper.from_array(tensor, name)
+        for name, tensor in tensors.items()
+        if isinstance(tensor, np.ndarray) and tensor.size <= _SMALL
+    ]
+    body = helper.make_graph([node], "one operation", inputs, outputs, small)
+    return helper.make_model(body, opset_imports=[helper.make_opsetid("", graph.opset)])
+
+
+def _type_of(tensor: Value | Array) -> int:
+    return TensorProto.FLOAT if isinstance(tensor, Value) else helper.np_dtype_to_tensor_dtype(tensor.dtype)
+
+
+__all__ = ["OPERATORS", "check_operators", "converted", "inferred_shapes"]

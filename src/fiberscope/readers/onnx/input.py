@@ -1,0 +1,122 @@
+"""The input of a graph of ONNX: which of its axes counts the samples, and how large the others are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from onnx import TensorProto, ValueInfoProto
+
+from fiberscope.errors import InputError, ModelError
+from fiberscope.readers.onnx.file import NARROW, type_name
+
+_TYPES: dict[int, str] = {
+    int(TensorProto.FLOAT): "float32",
+    int(TensorProto.DOUBLE): "float64",
+    **dict.fromkeys(map(int, NARROW), "float32"),
+}
+
+LARGEST_INPUT = 2**24
+"""Numbers of one sample; some twenty copies of it are compared."""
+
+
+@dataclass(frozen=True)
+class ModelInput:
+    """The input of a model.
+
+    Attributes:
+        name: its name.
+        shape: its shape for one sample, the sample axis included (of length one where the model has one).
+        sample_axis: whether the first axis counts the samples.
+        type: its type in the file, as ONNX numbers them.
+        dtype: the type to run the model with, float32 or float64.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    sample_axis: bool
+    type: int
+    dtype: str
+
+
+def input_of(
+    inputs: Sequence[ValueInfoProto], input_shape: int | Sequence[int] | None
+) -> tuple[ModelInput, tuple[str, ...]]:
+    """The one input, and a note where its first axis is not one of samples.
+
+    Args:
+        inputs: the inputs of the graph that are no initializers.
+        input_shape: the shape of one sample, where the file leaves it open.
+
+    Raises:
+        ModelError: no input or several, one that is not of floating-point numbers, or open or unfitting sizes.
+        InputError: ``input_shape`` is no shape.
+    """
+    if len(inputs) != 1:
+        names = ", ".join(repr(value.name) for value in inputs)
+        raise ModelError(
+            f"expected one input, got {len(inputs)} ({names or 'none'}); make all but one of them initializers, or cut "
+            "the model with onnx.utils.extract_model"
+        )
+    (value,) = inputs
+    kind = int(value.type.tensor_type.elem_type)
+    if kind not in _TYPES:
+        is_tensor = value.type.WhichOneof("value") in ("tensor_type", None)
+        name = type_name(kind) if is_tensor else value.type.WhichOneof("value")
+        raise ModelError(f"input {value.name!r}: expected a tensor of floating-point numbers, got {name}")
+    sizes = _sizes(value)
+    given = None if input_shape is None else _shape(input_shape)
+    sample_axis = sizes is None or (len(sizes) > 1 and sizes[0] in (None, 1))
+    of_sample = None if sizes is None else sizes[1:] if sample_axis else sizes
+    shape = _filled(value.name, of_sample, given)
+    if prod(shape) > LARGEST_INPUT:
+        raise ModelError(f"input {value.name!r}: expected at most {LARGEST_INPUT} numbers, got the shape {shape}")
+    notes = ()
+    if not sample_axis and len(shape) > 1:
+        notes = (f"input {value.name!r} has a fixed first axis of {shape[0]}: the whole tensor {shape} is one sample",)
+    full = (1, *shape) if sample_axis else shape
+    return ModelInput(value.name, full, sample_axis, kind, _TYPES[kind]), notes
+
+
+def _sizes(value: ValueInfoProto) -> tuple[int | None, ...] | None:
+    """The sizes in the file, None for open ones (some write -1); None if not even their number is known."""
+    if not value.type.tensor_type.HasField("shape"):
+        return None
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None for dim in dims)
+
+
+def _shape(input_shape: int | Sequence[int]) -> tuple[int, ...]:
+    shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
+    if not all(isinstance(size, int) and size > 0 for size in shape):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError("input_shape", expected="positive sizes, without the sample axis", got=str(input_shape))
+    return shape
+
+
+def _filled(name: str, sizes: tuple[int | None, ...] | None, given: tuple[int, ...] | None) -> tuple[int, ...]:
+    if given is None:
+        if sizes is None or None in sizes:
+            raise ModelError(
+                f"input {name!r}: the file leaves the shape of a sample open, {_words(sizes)}; pass it as input_shape"
+            )
+        shape = tuple(size for size in sizes if size is not None)
+    else:
+        fits = sizes is None or (
+            len(sizes) == len(given) and all(size in (None, want) for size, want in zip(sizes, given, strict=True))
+        )
+        if not fits:
+            raise ModelError(f"input {name!r}: expected an input_shape that fits {_words(sizes)}, got {given}")
+        shape = given
+    if min(shape, default=1) < 1:
+        raise ModelError(f"input {name!r}: expected positive sizes, got {shape}")
+    return shape
+
+
+def _words(sizes: tuple[int | None, ...] | None) -> str:
+    if sizes is None:
+        return "no shape"
+    return "(" + ", ".join("?" if size is None else str(size) for size in sizes) + ")"
+
+
+__all__ = ["ModelInput", "input_of"]

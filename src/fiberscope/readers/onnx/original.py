@@ -1,0 +1,124 @@
+"""Running the original of a converted ONNX model, for comparison."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from fiberscope.errors import ModelError
+from fiberscope.network.agreement import Agreement
+from fiberscope.network.arrays import FloatArray
+from fiberscope.network.network import Network
+from fiberscope.readers.comparison import Original, check_agreement
+from fiberscope.readers.onnx.graph import OnnxGraph
+
+EMBEDDED = 1024
+"""Entries of the largest initializers that are stored in the model that is run; larger ones are passed to it as inputs,
+so that it stays below the limit of 2 GiB."""
+
+IR_VERSION = 10
+
+Run = Callable[[list[str], dict[str, NDArray[Any]]], list[NDArray[Any]]]
+
+
+class _CannotRunError(Exception):
+    """A runtime does not take a model."""
+
+
+def agreement_with(network: Network, graph: OnnxGraph) -> Agreement:
+    """Compare a converted network with its original, in onnxruntime or, where that cannot run it, onnx's evaluator.
+
+    Raises:
+        ModelError: a difference beyond rounding, or neither can run the model.
+    """
+    made = {name for node in graph.nodes for name in node.output}
+    wanted = [stage.origin for stage in network.stages if stage.origin in made]
+    model, fed = model_to_run(graph, wanted)
+    dtype = graph.dtype or "float32"
+    reasons: list[str] = []
+    for name, start in (("onnxruntime", _onnxruntime), ("onnx's reference evaluator", _reference)):
+        try:
+            run = start(model) if wanted else _nothing  # a model that only has a head gives its input
+            return check_agreement(network, _original(graph, wanted, fed, run), name=name, dtype=dtype)
+        except _CannotRunError as error:
+            reasons.append(f"{name} says: {error}")
+    raise ModelError(f"the converted network cannot be compared with the original; {'; '.join(reasons)}")
+
+
+def model_to_run(graph: OnnxGraph, wanted: list[str]) -> tuple[ModelProto, dict[str, NDArray[Any]]]:
+    """A model that gives what is wanted of the graph, and the initializers that are passed to it as inputs."""
+    fed = {name: array for name, array in graph.constants.items() if array.size > EMBEDDED}
+    stored = [numpy_helper.from_array(array, name) for name, array in graph.constants.items() if name not in fed]
+    kind = TensorProto.DOUBLE if graph.input.dtype == "float64" else TensorProto.FLOAT
+    inputs = [helper.make_tensor_value_info(graph.input.name, kind, graph.input.shape)]
+    inputs += [
+        helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
+        for name, array in fed.items()
+    ]
+    outputs = [helper.make_empty_tensor_value_info(name) for name in wanted]
+    body = helper.make_graph(list(graph.nodes), "original", inputs, outputs, stored)
+    versions = [helper.make_opsetid("", graph.opset)]
+    return helper.make_model(body, opset_imports=versions, ir_version=IR_VERSION), fed
+
+
+def _original(graph: OnnxGraph, wanted: list[str], fed: Mapping[str, NDArray[Any]], run: Run) -> Original:
+    """Run the model on one sample after the other, which suits models that are made for one sample."""
+
+    def original(X: FloatArray) -> Mapping[str, NDArray[Any]]:
+        results: list[list[NDArray[Any]]] = []
+        for x in X:
+            sample = np.asarray(x).reshape(graph.input.shape).astype(graph.input.dtype)
+            results.append(run(wanted, {graph.input.name: sample, **fed}))
+        named = {name: np.stack(arrays) for name, arrays in zip(wanted, zip(*results, strict=True), strict=True)}
+        return {graph.input.name: X, **named}
+
+    return original
+
+
+def _onnxruntime(model: ModelProto) -> Run:
+    try:
+        runtime: Any = importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise _CannotRunError("it is not installed") from error
+    options: Any = runtime.SessionOptions()
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # refusals are reported as errors, not on the terminal
+    return _guarded(
+        lambda: runtime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"]),
+    )
+
+
+def _reference(model: ModelProto) -> Run:
+    return _guarded(lambda: ReferenceEvaluator(model))
+
+
+def _nothing(names: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    assert not names, f"nothing computes {names} from {feeds.keys()}"
+    return []
+
+
+def _guarded(start: Callable[[], Any]) -> Run:
+    """A runtime's ``run``, whose errors (of any type) say that it cannot run the model."""
+    try:
+        runtime = start()
+    except Exception as error:
+        raise _CannotRunError(" ".join(str(error).split())) from error
+
+    def run(names: list[str], feeds: dict[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        try:
+            return list(runtime.run(names, feeds))
+        except Exception as error:
+            raise _CannotRunError(" ".join(str(error).split())) from error
+
+    return run
+
+
+__all__ = ["agreement_with", "model_to_run"]

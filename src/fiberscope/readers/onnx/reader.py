@@ -1,0 +1,52 @@
+"""Reading ONNX models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from fiberscope.errors import ModelError
+from fiberscope.network.network import Network
+
+
+def load_onnx(path: Path, *, input_shape: int | Sequence[int] | None = None) -> Network:
+    """Read a network from an ONNX file, and compare it with what onnxruntime computes.
+
+    The first axis of the input counts the samples if its size is open or 1; otherwise the whole input is one sample.
+    A softmax at the end is left off, and the network's notes say so.
+
+    Args:
+        path: the file; weights that are stored outside of it are read from its folder only.
+        input_shape: the shape of one sample, where the file leaves it open.
+
+    Returns:
+        The network in float64, with its agreement with the original.
+
+    Raises:
+        ModelError: a damaged file, several inputs or outputs, operators that are not supported (all of them named), or
+            a converted network that differs from the original.
+        InputError: ``input_shape`` is no shape.
+    """
+    try:
+        from fiberscope.readers.onnx.conversion import converted
+        from fiberscope.readers.onnx.file import read_model
+        from fiberscope.readers.onnx.graph import graph_of
+        from fiberscope.readers.onnx.original import agreement_with
+    except ImportError as error:
+        raise ModelError(
+            f"{path}: reading ONNX needs packages that are not here ({error}); pip install onnx onnxruntime"
+        ) from error
+    try:
+        graph = graph_of(read_model(path), path.parent, input_shape)
+        network = converted(graph)
+        return replace(network, agreement=agreement_with(network, graph))
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}", unsupported=error.unsupported) from error
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path}: it holds names that are no text; the file is damaged ({error})") from error
+    except RecursionError as error:
+        raise ModelError(f"{path}: its operations, or their attributes, are nested too deeply") from error
+
+
+__all__ = ["load_onnx"]

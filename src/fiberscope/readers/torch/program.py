@@ -1,0 +1,257 @@
+"""Programs of ``torch.export``: graphs of ATen operators on tensors, and the files that hold them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import operator
+import warnings
+from collections.abc import Collection, Generator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.export import ExportedProgram
+from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind, TensorArgument
+
+from fiberscope.errors import ModelError
+from fiberscope.network.network import Network
+from fiberscope.readers.torch.agreement import with_agreement
+from fiberscope.readers.torch.call import operator_name
+from fiberscope.readers.torch.conversion import converted
+from fiberscope.readers.torch.float64 import InFloat64, in_float64
+from fiberscope.readers.torch.operators import is_known
+
+_COMPOSITE = ("column_stack", "dstack", "einsum", "inner", "instance_norm", "tensordot")
+"""Operators that export keeps whole and that are taken apart here."""
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """One exported computation of one tensor from one tensor.
+
+    Attributes:
+        module: the graph and the order of its placeholders.
+        tensors: what the placeholders other than the input hold; the caller's own tensors, only read.
+        titles: what the model calls these tensors.
+        input: the name of the input's placeholder.
+        output: the node that is returned.
+        position: which of the returned values that is.
+        shape: the shape of the input of one run.
+        sample_axis: whether its first axis is that of the samples, of length one.
+    """
+
+    module: fx.GraphModule
+    tensors: Mapping[str, Any]
+    titles: Mapping[str, str]
+    input: str
+    output: fx.Node
+    position: int
+    shape: tuple[int, ...]
+    sample_axis: bool
+
+    def run(
+        self, state: Mapping[str, Any], x: Tensor, wanted: Collection[str] = ()
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run the program in float64, node by node.
+
+        Args:
+            state: ``self.state()``.
+            x: the input.
+            wanted: the names of nodes whose values are kept.
+
+        Returns:
+            The output, and the kept values.
+        """
+        recorder = _Recorder(self.module, wanted)
+        placeholders = [node.name for node in self.module.graph.nodes if node.op == "placeholder"]
+        with torch.no_grad(), InFloat64(on_cpu=True):
+            outputs: Any = recorder.run(*(x.clone() if name == self.input else state[name] for name in placeholders))
+        return outputs[self.position], recorder.seen
+
+    def state(self) -> dict[str, Any]:
+        """Copies of all tensors, in float64 and on the CPU."""
+        return {
+            name: in_float64(item, "cpu") if isinstance(item, Tensor) else item for name, item in self.tensors.items()
+        }
+
+
+class _Recorder(fx.Interpreter):
+    """Runs a graph and keeps what some of its nodes give."""
+
+    def __init__(self, module: fx.GraphModule, wanted: Collection[str]) -> None:
+        super().__init__(module)
+        self.seen: dict[str, Tensor] = {}
+        self._wanted = wanted
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Run one node."""
+        result = super().run_node(n)
+        if n.name in self._wanted and isinstance(result, Tensor):
+            self.seen[n.name] = result.clone()  # later nodes may write into it
+        return result
+
+
+def program_of(exported: ExportedProgram, *, shape: tuple[int, ...], sample_axis: bool, name: str) -> Program:
+    """The program with what it needs by name.
+
+    Args:
+        exported: as torch gives it.
+        shape: the shape of the input of one run.
+        sample_axis: whether its first axis is that of the samples.
+        name: what the program was made from, for messages.
+
+    Raises:
+        ModelError: several inputs or outputs, an output that is no tensor, or a program that changes its own buffers.
+    """
+    tensors: dict[str, Any] = {}
+    titles: dict[str, str] = {}
+    inputs: list[str] = []
+    for spec in exported.graph_signature.input_specs:
+        placeholder, target = spec.arg.name, spec.target
+        if spec.kind is InputKind.USER_INPUT and isinstance(spec.arg, TensorArgument):
+            inputs.append(placeholder)
+        elif spec.kind is InputKind.USER_INPUT:
+            tensors[placeholder] = spec.arg.value if isinstance(spec.arg, ConstantArgument) else None
+        elif target is not None:
+            tensors[placeholder] = exported.state_dict.get(target, exported.constants.get(target))
+            titles[placeholder] = target
+    if len(inputs) != 1:
+        raise ModelError(f"{name} takes {len(inputs)} tensors ({', '.join(inputs)}); expected one")
+    position = _output_position(exported, name)
+    (end,) = [node for node in exported.graph.nodes if node.op == "output"]
+    output: Any = end.args[0]
+    return Program(exported.graph_module, tensors, titles, inputs[0], output[position], position, shape, sample_axis)
+
+
+def _output_position(exported: ExportedProgram, name: str) -> int:
+    outputs: list[int] = []
+    for position, spec in enumerate(exported.graph_signature.output_specs):
+        if spec.kind is OutputKind.BUFFER_MUTATION:
+            raise ModelError(
+                f"{name} changes its buffer {spec.target!r} when it runs, so that its output is no function of its "
+                "input; write a forward that leaves it as it is"
+            )
+        if spec.kind is OutputKind.USER_OUTPUT:
+            outputs.append(position)
+    if len(outputs) != 1 or not isinstance(exported.graph_signature.output_specs[outputs[0]].arg, TensorArgument):
+        raise ModelError(
+            f"{name} returns {len(outputs)} values; expected one tensor: wrap it in a module that returns the one that "
+            "you ask about"
+        )
+    return outputs[0]
+
+
+def decomposed(exported: ExportedProgram) -> ExportedProgram:
+    """The program without operations that write into tensors, and with composite operators taken apart."""
+    targets: set[Any] = {node.target for node in exported.graph.nodes if node.op == "call_function"}
+    if all(is_known(target) and not target._schema.is_mutable for target in targets - {operator.getitem}):
+        return exported  # as it is: taking apart takes time
+    composite = [target for target in targets if operator_name(target) in _COMPOSITE]
+    table: Any = torch.export.default_decompositions() if composite else {}
+    return exported.run_decompositions({target: table[target] for target in composite if target in table})
+
+
+@contextlib.contextmanager
+def quiet() -> Generator[None]:
+    """What torch tells about its own workings while it exports is not for the user; errors are raised anyway."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+def first_line(error: BaseException) -> str:
+    """The kind of a foreign error and the first line of what it says."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+# ---- files
+
+
+def load_pt2(path: Path, *, trust: bool) -> Network:
+    """Read a program that ``torch.export.save`` wrote.
+
+    Args:
+        path: the file.
+        trust: whether code in the file may run: torch unpickles parts of it.
+
+    Returns:
+        The network; its notes say that the file was trusted.
+
+    Raises:
+        ModelError: not trusted, damaged, or a program that cannot be converted.
+    """
+    if not trust:
+        raise ModelError(
+            f"{path}: a .pt2 file can run any code when it is loaded, so it is not opened; if you trust its origin as "
+            "much as that of a program that you run, allow it with --trust-model (in Python: trust=True)",
+            unsupported=(".pt2",),
+        )
+    try:
+        with quiet():
+            exported = torch.export.load(path)
+    except Exception as error:  # whatever torch raises for damaged files
+        raise ModelError(
+            f"{path}: expected a program that torch.export.save wrote, but torch cannot load it ({first_line(error)})"
+        ) from error
+    shape, sample_axis, notes = _input_of(exported, str(path))
+    try:
+        with torch.no_grad(), quiet():
+            simple = decomposed(exported)
+    except Exception as error:  # whatever torch raises
+        raise ModelError(f"{path}: torch cannot take its operators apart ({first_line(error)})") from error
+    program = program_of(simple, shape=shape, sample_axis=sample_axis, name=str(path))
+    as_loaded = program_of(exported, shape=shape, sample_axis=sample_axis, name=str(path))
+    network = converted(program)
+    trusted = f"{path.name}: the model was loaded with trust; code in the file may have run"
+    network = replace(network, notes=(trusted, *notes, *network.notes))
+    state = as_loaded.state()
+    is_batched = sample_axis and not isinstance(_placeholder(exported).meta["val"].shape[0], int)
+    return with_agreement(
+        network, program, lambda X: as_loaded.run(state, X)[0], name="the program", is_batched=is_batched
+    )
+
+
+def _placeholder(exported: ExportedProgram) -> fx.Node:
+    names = exported.graph_signature.user_inputs
+    (node, *_) = [node for node in exported.graph.nodes if node.op == "placeholder" and node.name in names]
+    return node
+
+
+def _input_of(exported: ExportedProgram, name: str) -> tuple[tuple[int, ...], bool, tuple[str, ...]]:
+    """The shape of the input of one run, whether its first axis is that of the samples, and notes about that."""
+    if not exported.graph_signature.user_inputs:
+        raise ModelError(f"{name} takes no tensor; expected one")
+    value = _placeholder(exported).meta.get("val")
+    if not isinstance(value, Tensor) or value.ndim == 0 or not value.is_floating_point():
+        raise ModelError(f"{name}: expected a program of one floating-point tensor with at least one axis")
+    shape: tuple[Any, ...] = tuple(value.shape)  # symbols where the size is left open
+    is_open = [not isinstance(size, int) for size in shape]
+    sizes = [_size(size) for size in shape]
+    notes: list[str] = []
+    if any(is_open[1:]):
+        notes.append(f"the program takes inputs of several sizes; this is the network for shape {tuple(sizes[1:])}")
+    if len(sizes) > 1 and (is_open[0] or sizes[0] == 1):
+        return (1, *sizes[1:]), True, tuple(notes)
+    notes.append(
+        f"the program was exported for inputs of shape {tuple(sizes)} and no other number of samples: the whole tensor "
+        "is one sample"
+    )
+    return tuple(sizes), False, tuple(notes)
+
+
+def _size(size: Any) -> int:
+    """The length of an axis; where it is open, that of the example that the program was exported with."""
+    return size if isinstance(size, int) else int(size.node.hint)
+
+
+__all__ = ["Program", "decomposed", "first_line", "load_pt2", "program_of", "quiet"]

@@ -1,0 +1,188 @@
+"""Reading networks from torch modules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from fiberscope.errors import InputError, ModelError
+from fiberscope.network.network import Network
+from fiberscope.readers.torch.agreement import with_agreement
+from fiberscope.readers.torch.conversion import converted
+from fiberscope.readers.torch.float64 import InFloat64, in_float64
+from fiberscope.readers.torch.program import decomposed, first_line, program_of, quiet
+
+
+def from_torch(module: nn.Module, input_shape: int | Sequence[int] | None = None) -> Network:
+    """Convert a torch module in evaluation mode.
+
+    The module is exported by ``torch.export`` for one sample, and the graph of its operators is converted: affine maps,
+    whatever moves numbers, activations and maxima, however they branch and join. What scales or moves numbers is folded
+    into the affine map beside it. A softmax at the end is left off. The module is not changed, and the result is
+    compared with it, stage by stage, on random inputs.
+
+    Args:
+        module: the module; ``module.eval()`` must have been called.
+        input_shape: the shape of one sample; None takes it from the first Linear or BatchNorm1d.
+
+    Returns:
+        The network in float64; its ``notes`` tell what was folded or left off, its ``agreement`` how well it agrees
+        with the module.
+
+    Raises:
+        InputError: not a torch module, or an input shape that is not made of positive integers.
+        ModelError: training mode, unsupported operators (all of them named), weights that are not finite, a module that
+            cannot be exported or mixes samples, or a converted network that differs from the module.
+    """
+    if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError("module", expected="a torch.nn.Module", got=type(module).__name__)
+    if any(part.training for part in module.modules()):
+        raise ModelError(
+            "the module is in training mode, where dropout and batch norm are random; call module.eval() first"
+        )
+    _check_tensors(module)
+    shape = _inferred_shape(module) if input_shape is None else _checked_shape(input_shape)
+    program = program_of(_exported(module, shape), shape=(1, *shape), sample_axis=True, name="the module")
+    network = converted(program)
+    network = replace(network, notes=(*network.notes, *_hook_notes(module)))
+    return with_agreement(network, program, lambda X: _run_in_float64(module, X), name="the module", is_batched=True)
+
+
+# ---- at the door
+
+
+def _checked_shape(input_shape: int | Sequence[int]) -> tuple[int, ...]:
+    sizes: tuple[Any, ...] = tuple(input_shape) if isinstance(input_shape, Sequence) else (input_shape,)
+    if not sizes or not all(isinstance(size, int | np.integer) and size > 0 for size in sizes):
+        raise InputError("input_shape", expected="positive integers, such as 784 or (1, 28, 28)", got=repr(input_shape))
+    return tuple(int(size) for size in sizes)
+
+
+def _inferred_shape(module: nn.Module) -> tuple[int, ...]:
+    """The size of flat inputs that the module runs on, from the Linears and BatchNorm1ds that it consists of.
+
+    Modules need not use their parts in the order in which they list them, so each size is tried.
+    """
+    sizes = [
+        part.in_features if isinstance(part, nn.Linear) else part.num_features
+        for part in module.modules()
+        if isinstance(part, nn.Linear | nn.BatchNorm1d)
+    ]
+    for size in dict.fromkeys(sizes):
+        try:
+            _run_in_float64(module, torch.zeros(1, size, dtype=torch.float64))
+        except ModelError:
+            continue
+        return (size,)
+    _check_norms(module)
+    if not sizes:
+        raise ModelError("the module has no Linear or BatchNorm1d to take the input shape from; pass input_shape=")
+    raise ModelError(
+        f"the module does not run on flat samples of the size of one of its Linears or BatchNorm1ds ({sizes[0]}, for "
+        "example); pass input_shape="
+    )
+
+
+def _parts(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    yield from module.named_modules()
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from module.named_parameters()
+    yield from module.named_buffers()
+
+
+def _check_tensors(module: nn.Module) -> None:
+    """Refuse modules whose numbers are not there, or are of another sort."""
+    for name, tensor in _tensors(module):
+        if nn.parameter.is_lazy(tensor) or tensor.is_meta:
+            raise ModelError(
+                f"{name} has no values yet; run the module once, or load its weights, before converting it"
+            )
+        if tensor.is_complex() or tensor.is_quantized:
+            what = "complex" if tensor.is_complex() else "quantised"
+            raise ModelError(f"{name} is {what}; expected real floating-point numbers")
+    quantised = tuple(
+        f"{name} ({type(part).__name__})" for name, part in _parts(module) if ".quantized" in type(part).__module__
+    )
+    if quantised:
+        raise ModelError(
+            f"the model contains quantised modules: {', '.join(quantised)}; convert the model that they were made from",
+            unsupported=quantised,
+        )
+
+
+def _hook_notes(module: nn.Module) -> Iterator[str]:
+    """Hooks run when the module is exported, so what they change is converted; the user may have forgotten them."""
+    for name, part in _parts(module):
+        if any(vars(part).get(hooks) for hooks in ("_forward_hooks", "_forward_pre_hooks")):
+            yield f"{name or 'the module'} has hooks; what they change is part of the network"
+
+
+# ---- export
+
+
+def _exported(module: nn.Module, shape: tuple[int, ...]) -> ExportedProgram:
+    """The module as a graph of operators for one sample."""
+    first = next((tensor for _, tensor in _tensors(module) if tensor.is_floating_point()), torch.empty(0))
+    example = torch.zeros(1, *shape, dtype=first.dtype, device=first.device)
+    try:
+        with torch.no_grad(), quiet():
+            return decomposed(torch.export.export(module, (example,), strict=False))
+    except Exception as error:  # whatever torch or the model's own code raises
+        _check_norms(module)
+        raise ModelError(
+            f"torch.export cannot export {type(module).__name__} for a sample of shape {shape} ({first_line(error)}); "
+            "check input_shape, and write its forward for one tensor and without decisions that depend on values"
+        ) from error
+
+
+def _check_norms(module: nn.Module) -> None:
+    """Say so where batch norm without statistics of its own is why a single sample cannot be run."""
+    without = tuple(
+        f"{name} ({type(part).__name__}: it uses the statistics of its input)"
+        for name, part in _parts(module)
+        if isinstance(part, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d) and part.running_mean is None
+    )
+    if without:
+        raise ModelError(
+            f"the model contains operators that are not supported: {', '.join(without)}", unsupported=without
+        )
+
+
+# ---- the module itself
+
+
+def _run_in_float64(module: nn.Module, X: Tensor) -> Tensor:
+    """Run the caller's module with its numbers in float64, without touching them: stand-ins are passed for the call.
+
+    Args:
+        module: the module.
+        X: (N, *input_shape), float64.
+
+    Raises:
+        ModelError: its code does not run, or returns something else than a tensor.
+    """
+    stand_ins = {name: in_float64(tensor) for name, tensor in _tensors(module)}
+    device = next((tensor.device for tensor in stand_ins.values()), torch.device("cpu"))
+    inputs = X.detach().clone().to(device)
+    try:
+        with torch.no_grad(), quiet(), InFloat64():
+            outputs: Any = torch.func.functional_call(module, stand_ins, (inputs,))
+    except Exception as error:  # whatever the model's own code raises
+        raise ModelError(
+            f"the module cannot be run in float64 on inputs of shape {tuple(X.shape)} ({first_line(error)}); "
+            "check input_shape"
+        ) from error
+    if not isinstance(outputs, Tensor):
+        raise ModelError(f"expected a module that returns one tensor, got {type(outputs).__name__}")
+    return outputs
+
+
+__all__ = ["from_torch"]
