@@ -17,7 +17,6 @@ from fiberscope.network.rows import suited
 from fiberscope.network.stage import INPUT, Stage
 from fiberscope.network.structured import Rearrangement
 
-
 MAX_PATHS = 1_000
 """Affine paths that are composed into one layer; ``y = x + x``, repeated forty times, has a million million."""
 
