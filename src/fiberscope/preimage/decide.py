@@ -16,7 +16,7 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, NegativeOutput
 from fiberscope.preimage.checker import verify
 from fiberscope.preimage.checker.verify import verify_in_float
-from fiberscope.preimage.decide_exactly import certify_exactly
+from fiberscope.preimage.decide_exactly import MAX_DIMENSION, certify_exactly
 from fiberscope.preimage.dense import numerical_rank
 from fiberscope.preimage.exact_face import TooLargeError
 from fiberscope.preimage.face import NO_ROWS, Face, find_face, find_recession
@@ -127,7 +127,8 @@ def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
 def _prove(system: MixedSystem, question: Preimage, candidate: Certificate | str) -> Preimage:
     """Prove the candidate; where that fails, decide exactly; where that is too large, say so."""
     guess = None if isinstance(candidate, str) else _answer(system, question, candidate)
-    if guess is not None and verify(guess):
+    proof = verify if system.layer.inputs <= MAX_DIMENSION else verify_in_float
+    if guess is not None and proof(guess):
         return guess
     try:
         exact = _answer(system, question, certify_exactly(system))

@@ -25,7 +25,7 @@ from fiberscope.network.rows import Rows, scaled, sparse, stacked
 from fiberscope.network.signs import row_norms
 from fiberscope.preimage.certificate import Direction, Multipliers
 from fiberscope.preimage.dense import Cholesky, gram
-from fiberscope.preimage.linear_program import LinearProgram, Method, Solution, Status, solve
+from fiberscope.preimage.linear_program import LinearProgram, Method, Solution, solve
 from fiberscope.preimage.polishing import polished
 from fiberscope.preimage.system import MixedSystem
 
@@ -130,10 +130,11 @@ def ray_or_multipliers(rays: RaySystem) -> Direction | Multipliers | None:
 
 
 def _read(rays: RaySystem, solution: Solution) -> Direction | Multipliers | None:
-    if solution.status is not Status.OPTIMAL:
-        return None
+    """What a solution shows, whatever its status says: HiGHS may end early at what is good enough after correction."""
     if solution.value > 0.5:
-        return _ray(rays, solution.primal)
+        ray = _ray(rays, solution.primal)
+        if ray is not None:
+            return ray
     for dual in (solution.row_dual, -solution.row_dual):  # HiGHS's sign depends on the sense of the optimization
         multipliers = _multipliers(rays, dual[:-1])
         if multipliers is not None:

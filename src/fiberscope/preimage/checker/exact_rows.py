@@ -18,6 +18,8 @@ MAX_ENTRIES = 20_000_000
 """Entries of an integer matrix beyond which its elimination takes many minutes and gigabytes."""
 MAX_EQUATIONS = 1_500
 """Equations beyond which solving them in rational numbers takes many minutes."""
+MAX_ELIMINATION = 1_000
+"""Rows and columns beyond which elimination over the integers does not end in any useful time."""
 
 
 class ExactVector:
@@ -170,7 +172,11 @@ def exact_rank(M: fmpz_mat) -> int:
     """The rank of M: modulo a prime it is never larger, so where it is full there, it is full; else by elimination."""
     modular = nmod_mat(M, PRIME).rank()
     nonzero_rows, nonzero_columns = (sum(any(line) for line in T.tolist()) for T in (M, M.transpose()))
-    return modular if modular == min(nonzero_rows, nonzero_columns) else M.rank()
+    if modular == min(nonzero_rows, nonzero_columns):
+        return modular
+    if min(M.nrows(), M.ncols()) > MAX_ELIMINATION:
+        raise NotProvedError(f"{M.nrows()} dependent rows in {M.ncols()} coordinates are too many for elimination")
+    return M.rank()
 
 
 def independent_rows(M: fmpz_mat) -> list[int]:
