@@ -163,6 +163,16 @@ def test_sparse_and_dense_compositions_agree(seed: int):
             np.testing.assert_array_equal(dense(product(outer, inner)), expected)
 
 
+def test_weighting_columns_leaves_the_rows_as_they_are():
+    from fiberscope.network.rows import sparse, weighted_columns
+
+    full = _numbers(6, 5) + 3.0
+    rows, factor = sparse(full), np.array([1.0, 0.0, 2.0, 0.0, 0.5])
+    for form in (full, rows):
+        np.testing.assert_array_equal(dense(weighted_columns(form, factor)), full * factor)
+    np.testing.assert_array_equal(dense(rows), full)
+
+
 def test_movements_join_and_identities_vanish():
     moved = composed(Rearrangement([2, 0, -1], 3, [0, 0, 5.0]), Rearrangement([2, 1, -1, 0], 3, [0, 0, 7.0, 0]))
     assert isinstance(moved, Rearrangement)

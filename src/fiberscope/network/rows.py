@@ -196,7 +196,9 @@ def added(left: Rows, right: Rows) -> Rows:
 def weighted_columns(rows: Rows, factor: FloatArray) -> Rows:
     """The columns times one factor each, (n,); those with factor 0 are left out of sparse rows."""
     if isinstance(rows, SparseRows):
-        out = SparseRows((rows.data * factor[rows.indices], rows.indices, rows.indptr), shape=rows.shape)
+        # copies, because leaving zeros out changes them in place
+        pattern = rows.indices.copy(), rows.indptr.copy()
+        out = SparseRows((rows.data * factor[rows.indices], *pattern), shape=rows.shape)
         out.eliminate_zeros()
         return out
     return rows * factor
