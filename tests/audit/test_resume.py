@@ -47,8 +47,18 @@ def shards(folder: Path) -> set[str]:
 def start(arguments: list[str]) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "fiberscope", *arguments]
     return subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, start_new_session=True
+        command,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+        preexec_fn=_heed_ctrl_c,
     )
+
+
+def _heed_ctrl_c() -> None:
+    """A job in the background of a shell ignores Ctrl-C, and what it starts inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for_work(process: subprocess.Popen[str]) -> None:
