@@ -17,10 +17,10 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.network.rows import Rows, scaled
 from fiberscope.preimage.dense import Cholesky, gram
 
-MAX_STEPS, MAX_LARGE_STEPS = 60, 20
+MAX_STEPS, MAX_LARGE_STEPS = 60, 40
 """Generic systems need 2 to 15 steps; where a direction exists but no strict one, no number of steps suffices."""
 LARGE = 500
-"""Coordinates from which a step takes so long that only generic systems are waited for."""
+"""Coordinates from which a step takes so long that fewer are waited for."""
 GRADIENT_TOLERANCE = 1e-11
 """Unit rows.
 
