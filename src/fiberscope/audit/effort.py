@@ -12,11 +12,11 @@ LARGE_WORK = 1e8
 _LEAST_WEIGHTS = 50_000
 """A verdict about a smaller layer takes as long as one about a layer of this size."""
 
-
 LARGE_INPUTS = 1_000
 """Inputs of a layer from which a verdict may take seconds."""
 
 LARGE_LAYER_BLOCK = 12
+"""Samples per chunk of a network with such a layer."""
 
 
 def sensible_workers(network: Network, plan: Plan) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,20 +65,21 @@ class Graph:
         """Whether this is an affine stage."""
         return number != INPUT and self.stages[number].activation is None
 
+    def _behind(self, number: int, goes_on: Callable[[int], bool]) -> set[int]:
+        """Every stage, or -1 for the input, that paths back from a stage meet; a path ends where it does not go on."""
+        met: set[int] = set()
+        waiting = list(self.sources[number])
+        while waiting:
+            stage = waiting.pop()
+            if stage not in met:
+                met.add(stage)
+                if goes_on(stage):
+                    waiting.extend(self.sources[stage])
+        return met
+
     def ends(self, number: int) -> set[int]:
         """The activations, or the input, that a stage's sources are affine functions of."""
-        found: set[int] = set()
-        waiting, seen = list(self.sources[number]), set[int]()
-        while waiting:
-            source = waiting.pop()
-            if source in seen:
-                continue
-            seen.add(source)
-            if self.is_affine(source):
-                waiting.extend(self.sources[source])
-            else:
-                found.add(source)
-        return found
+        return {stage for stage in self._behind(number, self.is_affine) if not self.is_affine(stage)}
 
     def affine_paths(self, number: int) -> int:
         """The number of paths through affine stages that lead to a stage: what is composed for it is as long."""
@@ -106,16 +107,10 @@ class Graph:
             parts.append(affine if earlier is None else composed(earlier, affine))
         return parts[0] if len(parts) == 1 else Sum(tuple(parts))
 
-    def names_between(self, number: int, source: int) -> tuple[str, ...]:
-        """The names of the affine stages on the paths from ``source`` to a stage, in order."""
-        seen: set[int] = set()
-        waiting = list(self.sources[number])
-        while waiting:
-            stage = waiting.pop()
-            if stage not in seen and stage > source and self.is_affine(stage):
-                seen.add(stage)
-                waiting.extend(self.sources[stage])
-        return tuple(self.stages[stage].name for stage in sorted(seen))
+    def affine_names(self, number: int) -> tuple[str, ...]:
+        """The names of the affine stages through which a stage is fed, in order."""
+        affine = sorted(stage for stage in self._behind(number, self.is_affine) if self.is_affine(stage))
+        return tuple(self.stages[stage].name for stage in affine)
 
     def common_ancestor(self, numbers: set[int]) -> int:
         """The last activation, or the input, that every path from the input to each of these stages goes through."""
@@ -127,13 +122,8 @@ class Graph:
 
     def between(self, ancestor: int, number: int) -> tuple[int, ...]:
         """The stages on the paths from an ancestor to a stage, both left out, in order."""
-        needed, waiting = set[int](), list(self.sources[number])
-        while waiting:
-            stage = waiting.pop()
-            if stage not in needed and stage > ancestor:
-                needed.add(stage)
-                waiting.extend(self.sources[stage])
-        return tuple(sorted(needed))
+        met = self._behind(number, lambda stage: stage > ancestor)
+        return tuple(sorted(stage for stage in met if stage > ancestor))
 
     def is_nonnegative(self, number: int) -> bool:
         """Whether what a stage gives is never negative, as far as its activations tell."""
@@ -181,7 +171,7 @@ def layers_of(graph: Graph) -> tuple[tuple[PlacedLayer, ...], tuple[str, ...]]:
 def _layer(graph: Graph, number: int, activation: Pointwise) -> PlacedLayer | str:
     ends = graph.ends(number)
     source = next(iter(ends)) if len(ends) == 1 else graph.common_ancestor(ends)
-    name = " + ".join(graph.names_between(number, source))
+    name = " + ".join(graph.affine_names(number))
     injective = activation.injective()
     if injective is None:
         return (

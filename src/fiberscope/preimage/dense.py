@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import scipy.linalg
 from jaxtyping import Float64, Int64
+from numpy.linalg import LinAlgError
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import Rows, scaled
@@ -34,6 +35,24 @@ def gram(matrix: Any) -> Float64[FloatArray, "n n"]:
     """``A^T A`` as an array, of an array or a sparse matrix of any class: a transposed one is of another."""
     square = matrix.T @ matrix
     return cast(FloatArray, square if isinstance(square, np.ndarray) else square.toarray())
+
+
+def is_positive_definite(square: Float64[FloatArray, "n n"]) -> bool:
+    """Whether a Cholesky factorization of the matrix completes."""
+    try:
+        Cholesky(square)
+    except LinAlgError:
+        return False
+    return True
+
+
+def smaller_gram(rows: Rows) -> Float64[FloatArray, "k k"] | None:
+    """The smaller Gram matrix of the rows scaled to unit length, without zero rows; None where nothing is left."""
+    norms = row_norms(rows)
+    unit = scaled(rows[norms > 0], 1.0 / norms[norms > 0])
+    if 0 in unit.shape:
+        return None
+    return gram(unit) if unit.shape[0] >= unit.shape[1] else gram(unit.T)
 
 
 def pivoted_qr(
@@ -64,12 +83,8 @@ def pivoted_cholesky(
 
 def numerical_rank(rows: Rows, tolerance: float) -> int:
     """The rank by a pivoted Cholesky factorization of the smaller Gram matrix of the rows scaled to unit length."""
-    norms = row_norms(rows)
-    unit = scaled(rows[norms > 0], 1.0 / norms[norms > 0])
-    if 0 in unit.shape:
-        return 0
-    square = gram(unit) if unit.shape[0] >= unit.shape[1] else gram(unit.T)
-    return pivoted_cholesky(square, tolerance)[2]
+    square = smaller_gram(rows)
+    return 0 if square is None else pivoted_cholesky(square, tolerance)[2]
 
 
 def symmetric_eigen(square: Float64[FloatArray, "n n"]) -> tuple[Float64[FloatArray, " n"], Float64[FloatArray, "n n"]]:

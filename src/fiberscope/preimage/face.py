@@ -18,7 +18,7 @@ from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import Rows, scaled, weighted_columns
 from fiberscope.network.signs import row_norms
 from fiberscope.preimage.certificate import Direction, Multipliers, Vector
-from fiberscope.preimage.dense import Cholesky, gram, numerical_rank
+from fiberscope.preimage.dense import Cholesky, gram, is_positive_definite, numerical_rank
 from fiberscope.preimage.exact_face import TooLargeError
 from fiberscope.preimage.face_program import face_by_linear_program
 from fiberscope.preimage.lineality import find_line
@@ -182,11 +182,7 @@ def _has_rank_n(rows: Rows) -> bool:
     norms = row_norms(rows)
     square = gram(scaled(rows, 1.0 / np.where(norms > 0, norms, 1.0)))
     square[np.diag_indices(len(square))] -= RANK_SHIFT * len(norms)
-    try:
-        Cholesky(square)
-    except LinAlgError:
-        return False
-    return True
+    return is_positive_definite(square)
 
 
 def _strict_by_linear_solve(

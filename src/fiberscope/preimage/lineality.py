@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float64
-from numpy.linalg import LinAlgError
 
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.rows import Rows, scaled
 from fiberscope.network.signs import row_norms
-from fiberscope.preimage.dense import Cholesky, gram, pivoted_cholesky, solve_upper
+from fiberscope.preimage.dense import gram, is_positive_definite, pivoted_cholesky, solve_upper
 from fiberscope.preimage.polishing import polished
 
 SHIFT = 1e-13
@@ -33,7 +32,7 @@ def find_line(rows: Rows, seed: int = 0) -> Float64[FloatArray, " n"] | None:
     q, n = rows.shape
     unit = scaled(rows, 1.0 / row_norms(rows))
     square = gram(unit)
-    if q >= n and _is_positive_definite(square - SHIFT * q * np.eye(n)):
+    if q >= n and is_positive_definite(square - SHIFT * q * np.eye(n)):
         return None
     R, pivots, rank = pivoted_cholesky(square, tolerance=SHIFT * q)
     if rank == n:
@@ -43,11 +42,3 @@ def find_line(rows: Rows, seed: int = 0) -> Float64[FloatArray, " n"] | None:
     d[pivots[rank:]] = free
     d[pivots[:rank]] = -solve_upper(R[:rank, :rank], R[:rank, rank:] @ free)
     return polished(unit, d, VANISHING)
-
-
-def _is_positive_definite(square: Float64[FloatArray, "n n"]) -> bool:
-    try:
-        Cholesky(square)
-    except LinAlgError:
-        return False
-    return True

@@ -21,10 +21,10 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from fiberscope.network.arrays import IntArray
-from fiberscope.network.rows import Rows, scaled
+from fiberscope.network.rows import Rows
 from fiberscope.network.signs import row_norms
 from fiberscope.preimage.certificate import Certificate, Direction, Multipliers, NegativeOutput
-from fiberscope.preimage.dense import Cholesky, gram
+from fiberscope.preimage.dense import Cholesky, smaller_gram
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.rounded import nearest_float, unit_floats
 from fiberscope.preimage.system import MixedSystem
@@ -87,11 +87,9 @@ def _smallest_singular_value(rows: Rows) -> float:
 
     Inverse iteration on the Gram matrix.
     """
-    norms = row_norms(rows)
-    unit = scaled(rows[norms > 0], 1.0 / norms[norms > 0])
-    if 0 in unit.shape:
+    square = smaller_gram(rows)
+    if square is None:
         return 1.0
-    square = gram(unit) if unit.shape[0] >= unit.shape[1] else gram(unit.T)
     try:
         factor = Cholesky(square)
     except LinAlgError:

@@ -5,9 +5,9 @@ of W, or the bounds of coordinates alone where every coordinate has one. That su
 
     maximize  sum_S -w_i d   subject to   H d = 0,  W d <= 0,  sum_S -w_i d <= 1.
 
-The optimum is 1 if the cone has a ray. It is 0 if it has none, and then
-the dual solution is ``H^T mu + W^T lambda = -sum_S w_i`` with ``lambda >= 0``: every row of S has the multiplier
-``1 + lambda_i``, far from zero. Rows of W that bound a single coordinate are bounds of the program's variables.
+The optimum is 1 if the cone has a ray. It is 0 if it has none, and then the dual solution is
+``H^T mu + W^T lambda = -sum_S w_i`` with ``lambda >= 0``: every row of S has the multiplier ``1 + lambda_i``, far from
+zero. Rows of W that bound a single coordinate are bounds of the program's variables.
 """
 
 from __future__ import annotations
