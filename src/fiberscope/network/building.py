@@ -221,6 +221,22 @@ class NetworkBuilder:
         return (shape[1:] if self._sample_axis and shape[:1] == (1,) else shape) or (1,)
 
 
+def batch_norm_scaling(
+    mean: Array, variance: Array, epsilon: float, gamma: Array | None, beta: Array | None
+) -> tuple[Array, Array]:
+    """Factors f and constants c with ``gamma (x - mean) / sqrt(variance + epsilon) + beta = f x + c``, rounded."""
+    factor = 1.0 / np.sqrt(variance + epsilon)
+    if gamma is not None:
+        factor = factor * gamma
+    constant = -mean * factor
+    return factor, constant if beta is None else constant + beta
+
+
+def head_note(name: str, head: str) -> str:
+    """What readers of results must know where a softmax at the end is left off."""
+    return f"{name}: the {head} at the end is left off; outputs are its inputs"
+
+
 def _side_by_side(batch: int, weight: Array, bias: Array | None, groups: int) -> tuple[Array, Array | None, int]:
     """The convolution that treats a batch of several tensors as blocks of channels."""
     if batch == 1:
@@ -255,4 +271,4 @@ def windows(
     return chosen.reshape(*chosen.shape[: lead + axes], -1)
 
 
-__all__ = ["NetworkBuilder", "Value", "windows"]
+__all__ = ["NetworkBuilder", "Value", "batch_norm_scaling", "head_note", "windows"]

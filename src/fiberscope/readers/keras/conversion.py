@@ -9,7 +9,7 @@ from jaxtyping import Int64
 
 from fiberscope.errors import InputError, ModelError
 from fiberscope.network.arrays import IntArray
-from fiberscope.network.building import NetworkBuilder, Value
+from fiberscope.network.building import NetworkBuilder, Value, head_note
 from fiberscope.network.network import Network
 from fiberscope.network.stage import INPUT
 from fiberscope.readers.keras.activations import applied, is_head, name_of, nonlinearity
@@ -135,7 +135,7 @@ class _Conversion:
         if before_head:
             kind = name_of(call.operation.activation) if activated else call.class_name
             kind = "log_softmax" if kind.lower().replace("_", "") == "logsoftmax" else "softmax"
-            self._builder.note(f"{call.name}: the {kind} at the end is left off; outputs are its inputs")
+            self._builder.note(head_note(call.name, kind))
             if not activated:
                 return tensors[0]
         assert how is not None, "other layers are refused before"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fiberscope.network.arrays import FloatArray
-from fiberscope.network.building import NetworkBuilder
+from fiberscope.network.building import NetworkBuilder, batch_norm_scaling
 from fiberscope.readers.keras.graph import Call
 from fiberscope.readers.keras.library import keras_library
 from fiberscope.readers.keras.tensor import Tensor, check_size, in_order
@@ -35,15 +35,10 @@ def batch_normalization(builder: NetworkBuilder, call: Call, tensors: Sequence[T
     layer = call.operation
     shape = [1] * len(tensor.shape)
     shape[layer.axis] = -1
-    mean, variance = (call.weight(name).reshape(shape) for name in ("moving_mean", "moving_variance"))
+    mean, variance = (call.weight(name) for name in ("moving_mean", "moving_variance"))
     gamma, beta = (call.weight_if(name) for name in ("gamma", "beta"))
-    factor = 1.0 / np.sqrt(variance + layer.epsilon)
-    if gamma is not None:
-        factor = factor * gamma.reshape(shape)
-    shift = -mean * factor
-    if beta is not None:
-        shift = shift + beta.reshape(shape)
-    return scaled(builder, call.name, tensor, factor, shift)
+    factor, shift = batch_norm_scaling(mean, variance, layer.epsilon, gamma, beta)
+    return scaled(builder, call.name, tensor, factor.reshape(shape), shift.reshape(shape))
 
 
 def normalization(builder: NetworkBuilder, call: Call, tensors: Sequence[Tensor]) -> Tensor:

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from fiberscope.network.building import Value
+from fiberscope.network.building import Value, batch_norm_scaling
 from fiberscope.readers.onnx.operation import LARGEST_TABLE, Array, Operation, Result, Unsupported, check_size
 from fiberscope.readers.onnx.windows import is_power_of_two, reduced
 
@@ -187,11 +187,10 @@ def _batch_normalization(op: Operation) -> Result:
         raise Unsupported("it is in training mode; export the model in evaluation mode")
     per_channel = bool(op.integer("spatial", 1))
     shape = (value.shape[1], *[1] * (len(value.shape) - 2)) if per_channel else value.shape[1:]
-    variance = variance + op.number("epsilon", 1e-5)
-    if not (variance > 0).all():
+    epsilon = op.number("epsilon", 1e-5)
+    if not (variance + epsilon > 0).all():
         raise Unsupported("a variance is not positive")
-    factor = scale / np.sqrt(variance)
-    constant = shift - mean * factor
+    factor, constant = batch_norm_scaling(mean, variance, epsilon, scale, shift)
     op.builder.note(
         "batch normalisations are written as factors and constants, rounded to float64; verdicts are about the rounded "
         "numbers"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, defs
 
 from fiberscope.errors import ModelError
+from fiberscope.network.building import head_note
 from fiberscope.readers.onnx.file import NARROW, array_of
 from fiberscope.readers.onnx.functions import inlined
 from fiberscope.readers.onnx.input import ModelInput, input_of
@@ -176,7 +177,7 @@ def _without_head(nodes: Sequence[NodeProto], output: str) -> tuple[str, list[st
     while (node := makers.get(name)) is not None and node.input and node.domain in STANDARD_DOMAINS:
         if node.op_type in _HEADS:
             output, head = node.input[0], node.op_type.lower()
-            notes.append(f"{node.name or node.output[0]}: the {head} at the end is left off; outputs are its inputs")
+            notes.append(head_note(node.name or node.output[0], head))
         elif node.op_type not in _BEHIND_HEADS:
             break
         name = node.input[0]

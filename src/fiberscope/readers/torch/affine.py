@@ -12,7 +12,7 @@ import torch
 from torch import fx
 
 from fiberscope.network.arrays import FloatArray
-from fiberscope.network.building import NetworkBuilder, Value
+from fiberscope.network.building import NetworkBuilder, Value, batch_norm_scaling
 from fiberscope.readers.torch.call import Call, Operator, Result, numbers, taken
 
 # ---- products with matrices
@@ -155,12 +155,9 @@ def _batch_norm(call: Call) -> Value:
     """``gamma (x - mean) / sqrt(var + eps) + beta`` as factors and constants, rounded to float64."""
     value = call["input"]
     with np.errstate(divide="ignore", invalid="ignore"):  # a bad variance is refused as a factor that is not finite
-        factor = 1.0 / np.sqrt(numbers(call["running_var"]) + float(call["eps"]))
-    if call["weight"] is not None:
-        factor = factor * numbers(call["weight"])
-    shift = -numbers(call["running_mean"]) * factor
-    if call["bias"] is not None:
-        shift = shift + numbers(call["bias"])
+        gamma, beta = (None if call[part] is None else numbers(call[part]) for part in ("weight", "bias"))
+        statistics = numbers(call["running_mean"]), numbers(call["running_var"])
+        factor, shift = batch_norm_scaling(*statistics, float(call["eps"]), gamma, beta)
     per_channel = (-1, *[1] * (len(value.shape) - 2))
     return call.builder.scaled(call.name, value, factor.reshape(per_channel), shift.reshape(per_channel))
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
+from fiberscope.network.building import head_note
 from fiberscope.readers.torch.activations import ACTIVATIONS, is_random
 from fiberscope.readers.torch.affine import AFFINE
 from fiberscope.readers.torch.call import Call, Operator, Result, operator_name
@@ -47,7 +48,7 @@ def _casts_to_others(node: fx.Node, arguments: Mapping[str, Any]) -> str:
 
 def _head(call: Call) -> Result:
     head = "log_softmax" if "log" in str(call.target) else "softmax"
-    call.builder.note(f"{call.name}: the {head} at the end is left off; outputs are its inputs")
+    call.builder.note(head_note(call.name, head))
     return call.value
 
 
