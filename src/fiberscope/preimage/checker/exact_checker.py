@@ -88,7 +88,7 @@ def _check_dimension(rows: ExactRows, certificate: Certificate, positive: IntArr
         raise NotProvedError(f"the equalities have rank {rank}, so the dimension is not {statement.dimension}")
     others = statement.nonzero_rows(np.setdiff1d(tight, implicit))
     if len(others) and rank < statement.n:
-        direction = read_direction(certificate.interior, statement.n, NO_ROWS, equalities)
+        direction = read_direction(certificate.interior, statement.n, statement.inequalities(positive), equalities)
         if not all(slope < 0 for slope in rows.slopes(others, _exact_direction(rows, direction))):
             raise NotProvedError("the interior direction is not strict on all other tight rows")
 

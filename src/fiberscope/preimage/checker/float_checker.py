@@ -80,8 +80,14 @@ def _check_at_input(statement: Statement, certificate: Certificate, positive: In
     others = statement.nonzero_rows(np.setdiff1d(tight, implicit))
     needed = 0.0
     if len(others) and statement.dimension > 0:
-        direction = read_direction(certificate.interior, statement.n, NO_ROWS, equalities)
-        needed = _needed_for_direction(statement, basis, direction, others, strict=True)
+        direction = read_direction(certificate.interior, statement.n, statement.inequalities(positive), equalities)
+        if len(direction.equalities) == len(equalities):
+            needed = _needed_for_direction(statement, basis, direction, others, strict=True)
+        else:  # further rows hold it, for the sake of other samples
+            holding = _Basis.of(statement, direction.equalities)
+            apart = _needed_for_direction(statement, holding, direction, others, strict=True)
+            if apart != 0.0:  # not `> 0`: NaN is no residual of 0
+                holding.proved_rank(apart)
     _check_dimension(statement, basis.proved_rank(needed))
     if statement.kind != Kind.SINGLETON:
         _check_recession(statement, certificate, positive)

@@ -203,9 +203,10 @@ def statement_of(claim: Claim) -> Statement:
         raise NotProvedError(f"expected a certificate, got {type(certificate).__name__}")
     if certificate.kind != kind:
         raise NotProvedError(f"the certificate is about kind {certificate.kind!s}, the verdict says {kind!s}")
-    if not _is_whole_number(dimension) or not _is_whole_number(certificate.dimension):
+    named = dimension if certificate.dimension is None else certificate.dimension
+    if not _is_whole_number(dimension) or not _is_whole_number(named):
         raise NotProvedError("the dimension is not a whole number")
-    if certificate.dimension != dimension:
+    if named != dimension:
         raise NotProvedError(
             f"the certificate is about dimension {certificate.dimension}, the verdict says {dimension}"
         )
