@@ -1,10 +1,23 @@
-"""How many threads linear algebra uses."""
+"""How many threads linear algebra uses, and work that is spread over threads."""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def cores() -> int:
+    """The number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @contextmanager
@@ -29,4 +42,29 @@ def one_thread() -> Generator[None]:
                 torch.set_num_threads(before)
 
 
-__all__ = ["one_thread"]
+def in_threads(function: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
+    """Call a function on independent items, several at a time, each with linear algebra on one thread.
+
+    Results come in the order of the items and do not depend on the number of threads. To be used within ``one_thread``.
+    An exception, Ctrl-C included, drops what has not begun.
+    """
+    if threads <= 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(threads, initializer=_limit_torch) as pool:
+        futures: list[Future[R]] = [pool.submit(function, item) for item in items]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def _limit_torch() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)  # a setting of each thread
+
+
+__all__ = ["cores", "in_threads", "one_thread"]

@@ -28,9 +28,9 @@ def classified(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     calls: list[int] = []
     classify = fiberscope.audit.run.classify
 
-    def counted(layer, X, domain=None):
+    def counted(layer, X, domain=None, **effort):
         calls.append(len(X))
-        return classify(layer, X, domain=domain)
+        return classify(layer, X, domain=domain, **effort)
 
     monkeypatch.setattr(fiberscope.audit.run, "classify", counted)
     return calls

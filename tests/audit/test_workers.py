@@ -9,9 +9,9 @@ from threadpoolctl import threadpool_info
 
 from fiberscope.audit.effort import sensible_workers
 from fiberscope.audit.plan import Plan
-from fiberscope.audit.workers import cores, spread
+from fiberscope.audit.workers import spread
 from fiberscope.errors import ResultsError
-from fiberscope.threads import one_thread
+from fiberscope.threads import cores, one_thread
 from small_audits import small_network
 
 

@@ -16,7 +16,18 @@ import fiberscope as fs
 SOURCE = Path(fs.__file__).parent
 CHECKER = SOURCE / "preimage" / "checker"
 ALLOWED = (
-    *("__future__", "typing", "collections", "dataclasses", "enum", "math", "fractions", "functools", "itertools"),
+    *(
+        "__future__",
+        "typing",
+        "collections",
+        "concurrent.futures",
+        "dataclasses",
+        "enum",
+        "math",
+        "fractions",
+        "functools",
+        "itertools",
+    ),
     *(
         "numpy",
         "scipy.sparse.vstack",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fiberscope.audit.plan import BLOCK_SAMPLES, Plan
-from fiberscope.audit.workers import cores
 from fiberscope.network.network import Network
+from fiberscope.threads import cores
 
 LARGE_WORK = 1e8
 """Verdicts times weights from which starting processes costs less than it saves: some seconds of work."""

@@ -18,7 +18,7 @@ from fiberscope.network.network import Network
 from fiberscope.preimage.classify import Classification, classify
 from fiberscope.preimage.geometry import positive_neurons
 from fiberscope.preimage.kind import Kind
-from fiberscope.threads import one_thread
+from fiberscope.threads import cores, one_thread
 
 Execute = Callable[[Iterable[Task]], Iterable[tuple[Task, ChunkResult]]]
 """Judges tasks, here or elsewhere, and gives them back with their results in any order."""
@@ -52,54 +52,58 @@ def build_task(network: Network, x: NDArray[Any], plan: Plan, chunk: Chunk) -> T
 
 
 def in_process(network: Network) -> Execute:
-    """Judge in this process, one task after the other."""
+    """Judge in this process, one task after the other, each on all cores."""
 
     def execute(tasks: Iterable[Task]) -> Iterator[tuple[Task, ChunkResult]]:
         for task in tasks:
-            yield task, judge(network.relu_layers[task.chunk.layer], task)
+            yield task, judge(network.relu_layers[task.chunk.layer], task, threads=cores())
 
     return execute
 
 
-def judge(layer: Layer, task: Task) -> ChunkResult:
+def judge(layer: Layer, task: Task, threads: int = 1) -> ChunkResult:
     """Judge one chunk.
-
-    Linear algebra runs on one thread: with several, results would depend on their number in the last digits.
 
     Args:
         layer: the layer that the chunk is about.
         task: the chunk.
+        threads: how many threads work on it.
     """
     findings: list[Finding] = []
     certificates: dict[str, bytes] = {}
-    with one_thread():
-        for named in task.domains:
-            findings.extend(_judge_on(layer, task, named, certificates))
+    for named in task.domains:
+        findings.extend(_judge_on(layer, task, named, certificates, threads))
     return ChunkResult(task.chunk, tuple(findings), certificates)
 
 
-def _judge_on(layer: Layer, task: Task, named: NamedDomain, certificates: dict[str, bytes]) -> Iterator[Finding]:
+def _judge_on(
+    layer: Layer, task: Task, named: NamedDomain, certificates: dict[str, bytes], threads: int
+) -> Iterator[Finding]:
     inside = _inside(task.inputs, named.domain)
-    judged = classify(layer, task.inputs[inside], domain=named.domain) if inside.any() else None
+    judged = classify(layer, task.inputs[inside], domain=named.domain, threads=threads) if inside.any() else None
+    identities = [] if judged is None else _stored(judged, certificates)
     position = np.cumsum(inside) - 1
     for row, sample in enumerate(task.chunk.samples):
         if judged is not None and inside[row]:
-            yield _finding(judged, int(position[row]), sample, task.chunk.layer, named, certificates)
+            i = int(position[row])
+            p, positives = judged[i], int(judged.positives[i])
+            margin = float(p.margin)
+            yield Finding(
+                sample, task.chunk.layer, named.name, positives, p.kind, p.dimension, margin, identities[i], p.reason
+            )
         else:
             yield _outside(layer, task.inputs[row], sample, task.chunk.layer, named)
 
 
-def _finding(
-    judged: Classification, i: int, sample: int, layer: int, named: NamedDomain, certificates: dict[str, bytes]
-) -> Finding:
-    p = judged[i]
-    identity = ""
-    if p.kind is not Kind.UNDECIDED:
-        data = p.certificate.to_bytes()
-        identity = certificate_id(data)
-        certificates[identity] = data
-    positives = int(judged.positives[i])
-    return Finding(sample, layer, named.name, positives, p.kind, p.dimension, float(p.margin), identity, p.reason)
+def _stored(judged: Classification, certificates: dict[str, bytes]) -> list[str]:
+    """Write down every certificate once; returns the identity of each sample's, empty where there is none."""
+    known: dict[int, str] = {}
+    for p in judged:
+        if p.kind is not Kind.UNDECIDED and id(p.certificate) not in known:
+            data = p.certificate.to_bytes()
+            known[id(p.certificate)] = certificate_id(data)
+            certificates[known[id(p.certificate)]] = data
+    return [known.get(id(p.certificate), "") for p in judged]
 
 
 def _outside(layer: Layer, x: FloatArray, sample: int, position: int, named: NamedDomain) -> Finding:

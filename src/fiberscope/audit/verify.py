@@ -16,10 +16,12 @@ from fiberscope.audit.store import INPUTS, ChunkData, Results
 from fiberscope.audit.subject import Subject
 from fiberscope.audit.workers import spread
 from fiberscope.errors import FiberscopeError, ResultsError
+from fiberscope.network.arrays import FloatArray
 from fiberscope.network.layer import Layer, around
+from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.certificate import Certificate
-from fiberscope.preimage.checker import verify
-from fiberscope.preimage.checker.pattern import exact_signs
+from fiberscope.preimage.checker import verify, verify_many
+from fiberscope.preimage.checker.pattern import exact_signs, exact_signs_of_samples
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.threads import one_thread
@@ -96,42 +98,74 @@ def verify_chunk(folder: Path, chunk: Chunk, *, exact: bool) -> ChunkVerificatio
         layer = subject.network.relu_layers[chunk.layer]
         domains = {named.name: named for named in manifest.plan.domains(chunk.layer)}
         decided = [finding for finding in data.findings.rows() if finding.kind is not Kind.UNDECIDED]
-        reasons = [_why_not_proved(finding, layer, data, domains[finding.domain], exact=exact) for finding in decided]
+        reasons = _why_not_proved(decided, layer, data, domains, exact=exact)
     failures = tuple(Failure(finding, reason) for finding, reason in zip(decided, reasons, strict=True) if reason)
     undecided = len(data.findings) - len(decided)
     return ChunkVerification(chunk, len(decided) - len(failures), undecided, failures, data.changed)
 
 
-def _why_not_proved(finding: Finding, layer: Layer, chunk_data: ChunkData, named: NamedDomain, *, exact: bool) -> str:
-    """Why a verdict is not proved; empty if it is."""
-    x = chunk_data.inputs[finding.sample - chunk_data.chunk.start]
-    data = chunk_data.certificates.get(finding.certificate)
+def _why_not_proved(
+    decided: list[Finding], layer: Layer, data: ChunkData, domains: dict[str, NamedDomain], *, exact: bool
+) -> list[str]:
+    """Why each verdict is not proved; empty if it is."""
+    read = {identity: _certificate(identity, data) for identity in {finding.certificate for finding in decided}}
+    claims = [_claim(finding, layer, data, domains[finding.domain], read[finding.certificate]) for finding in decided]
+    together = [claim for claim in claims if isinstance(claim, Preimage)]
+    proved = [False] * len(together) if exact else verify_many(together).tolist()
+    positives = _positives(layer, data.inputs)
+    closed = {id(claim) for claim, proof in zip(together, proved, strict=True) if proof}
+
+    def reason(finding: Finding, claim: Preimage | str) -> str:
+        if isinstance(claim, str):
+            return claim
+        if id(claim) not in closed:
+            verification = verify(claim, exact=exact)
+            if not verification.proved:
+                return verification.reason or "the certificate does not prove it"
+        have = positives[finding.sample - data.chunk.start]
+        return "" if have == finding.positives else f"{finding.positives} positive outputs are stored, there are {have}"
+
+    return [reason(finding, claim) for finding, claim in zip(decided, claims, strict=True)]
+
+
+def _certificate(identity: str, chunk_data: ChunkData) -> Certificate | str:
+    """A stored certificate, or why there is none."""
+    data = chunk_data.certificates.get(identity)
     if data is None:
         return "its certificate is missing"
-    if certificate_id(data) != finding.certificate:
+    if certificate_id(data) != identity:
         return "its certificate is not the one that was stored under this id"
     try:
-        certificate = Certificate.from_bytes(data)
-        local, domain, point = around(layer, named.domain, x)
-        claim = Preimage(
-            layer=local,
-            domain=domain,
-            x=point,
-            y=None,
-            kind=finding.kind,
-            dimension=finding.dimension,
-            margin=finding.margin,
-            certificate=certificate,
-            reason="",
-        )
+        return Certificate.from_bytes(data)
     except FiberscopeError as error:
         return str(error)
-    verification = verify(claim, exact=exact)
-    if not verification.proved:
-        return verification.reason or "the certificate does not prove it"
-    positive = (exact_signs(local.weight, point, local.bias) > 0) | local.injective
-    have = int(positive[local.definitions :].sum())
-    return "" if have == finding.positives else f"{finding.positives} positive outputs are stored, there are {have}"
+
+
+def _claim(
+    finding: Finding, layer: Layer, data: ChunkData, named: NamedDomain, certificate: Certificate | str
+) -> Preimage | str:
+    """What the finding says, or why it says nothing."""
+    if isinstance(certificate, str):
+        return certificate
+    try:
+        local, domain, point = around(layer, named.domain, data.inputs[finding.sample - data.chunk.start])
+    except FiberscopeError as error:
+        return str(error)
+    return Preimage(local, domain, point, None, finding.kind, finding.dimension, finding.margin, certificate)
+
+
+def _positives(layer: Layer, inputs: FloatArray) -> list[int]:
+    """The exact number of positive outputs at each input."""
+    if isinstance(layer, ReLULayer) and isinstance(layer.weight, np.ndarray):
+        signs = exact_signs_of_samples(layer.weight, inputs, layer.bias)
+        return ((signs > 0) | layer.injective)[:, layer.definitions :].sum(axis=1).tolist()
+
+    def count(x: FloatArray) -> int:
+        local, _, point = around(layer, None, x)
+        positive = (exact_signs(local.weight, point, local.bias) > 0) | local.injective
+        return int(positive[local.definitions :].sum())
+
+    return [count(x) for x in inputs]
 
 
 def _check_inputs(results: Results, subject: Subject, data: ChunkData) -> None:

@@ -26,13 +26,6 @@ _WAITING_PER_WORKER = 2
 """Tasks handed out ahead of each worker, so that none idles and few are held in memory."""
 
 
-def cores() -> int:
-    """The number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def spread(function: Callable[[Any], R], tasks: Iterable[T], workers: int) -> Generator[tuple[T, R]]:
     """Call a function on many tasks, in this process or in several.
 
@@ -109,4 +102,4 @@ def _end_with(sentinel: int) -> None:
     os._exit(1)
 
 
-__all__ = ["cores", "spread"]
+__all__ = ["spread"]

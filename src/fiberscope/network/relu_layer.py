@@ -25,14 +25,19 @@ class ReLULayer:
         definitions: how many rows at the beginning are no neurons but define coordinates of the input by others (see
             ``fiberscope.network.region_layer``); these must be injective.
 
+    Attributes:
+        device: where many samples are decided at once: the device of the tensor that A was given as, else the CPU. The
+            numbers themselves are kept as arrays; proofs are always checked on the CPU.
+
     Raises:
         InputError: wrong shapes, empty, NaN or infinite entries.
     """
 
-    __slots__ = ("_bias", "_input_shape", "_source", "_weight", "definitions", "injective", "outputs")
+    __slots__ = ("_bias", "_input_shape", "_source", "_weight", "definitions", "device", "injective", "outputs")
 
     def __init__(self, weight: Any, bias: Any = None, injective: Any = None, definitions: int = 0) -> None:
         self._weight: Rows | None = checked_rows(weight, "weight")
+        self.device: str = str(weight.device) if hasattr(weight, "detach") else "cpu"
         self.outputs: int = self._weight.shape[0]
         self._bias = as_float64(np.zeros(self.outputs) if bias is None else bias, "bias", shape=(self.outputs,))
         self._input_shape: tuple[int, ...] = (self._weight.shape[1],)
@@ -49,6 +54,7 @@ class ReLULayer:
         input_shape: tuple[int, ...],
         outputs: int,
         injective: BoolArray,
+        device: str = "cpu",
     ) -> ReLULayer:
         """A layer whose numbers are written out when they are first asked for, and then kept.
 
@@ -57,9 +63,10 @@ class ReLULayer:
             input_shape: the shape in which the model passes the layer's input; n is its product.
             outputs: the number m of neurons.
             injective: (m,) as above.
+            device: as above.
         """
         layer = object.__new__(cls)
-        layer._weight, layer.definitions = None, 0
+        layer._weight, layer.definitions, layer.device = None, 0, device
         layer._source, layer._input_shape, layer.outputs, layer.injective = write_out, input_shape, outputs, injective
         return layer
 

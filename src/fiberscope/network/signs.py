@@ -15,21 +15,32 @@ from fiberscope.network.sparse_rows import SparseRows, row_numbers
 
 def exact_signs(rows: Rows, x: Float64[FloatArray, " n"], offsets: Float64[FloatArray, " q"]) -> Int64[IntArray, " q"]:
     """The exact signs of ``a_i x + c_i``: float64 where its rounding cannot matter, rational arithmetic elsewhere."""
+    return exact_signs_of_many(rows, x[None], offsets)[0]
+
+
+def exact_signs_of_many(
+    rows: Rows, X: Float64[FloatArray, "N n"], offsets: Float64[FloatArray, " q"]
+) -> Int64[IntArray, "N q"]:
+    """The exact signs of ``a_i x_j + c_i``, (N, q), as ``exact_signs`` settles them."""
     with np.errstate(all="ignore"):
-        value = rows @ x + offsets
+        value = (rows @ X[0])[None] if len(X) == 1 else (rows @ X.T).T
+        value = value + offsets
         # Cauchy-Schwarz on the standard bound gamma_n |a| |x|, doubled for the rounding of the bound itself
-        reach = row_norms(rows) * np.linalg.norm(x) + np.abs(offsets)
-        margin = 4.0 * (len(x) + 4) * np.finfo(np.float64).eps * reach + 1e-290
+        reach = row_norms(rows) * row_norms(X)[:, None] + np.abs(offsets)
+        margin = 4.0 * (X.shape[1] + 4) * np.finfo(np.float64).eps * reach + 1e-290
         certain = np.abs(value) > margin
     sign = np.where(certain, np.sign(value), 0.0).astype(np.int64)
-    for i in np.flatnonzero(~certain):
-        columns, entries = row_entries(rows, int(i))
-        exact = sum(
-            (Fraction(a) * Fraction(v) for a, v in zip(entries.tolist(), x[columns].tolist(), strict=True) if a and v),
-            Fraction(float(offsets[i])),
-        )
-        sign[i] = (exact > 0) - (exact < 0)
+    for j, i in np.argwhere(~certain):
+        sign[j, i] = _rational_sign(*row_entries(rows, int(i)), X[j], float(offsets[i]))
     return sign
+
+
+def _rational_sign(
+    columns: Int64[IntArray, " e"], entries: Float64[FloatArray, " e"], x: Float64[FloatArray, " n"], offset: float
+) -> int:
+    terms = zip(entries.tolist(), x[columns].tolist(), strict=True)
+    exact = sum((Fraction(a) * Fraction(v) for a, v in terms if a and v), Fraction(offset))
+    return (exact > 0) - (exact < 0)
 
 
 def row_norms(rows: Rows) -> Float64[FloatArray, " q"]:
@@ -47,4 +58,4 @@ def row_entries(rows: Rows, i: int) -> tuple[IntArray, FloatArray]:
     return np.arange(rows.shape[1], dtype=np.int64), cast(FloatArray, rows[i])
 
 
-__all__ = ["exact_signs", "row_entries", "row_norms"]
+__all__ = ["exact_signs", "exact_signs_of_many", "row_entries", "row_norms"]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -12,17 +14,26 @@ from numpy.typing import NDArray
 
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
-from fiberscope.network.domains import Domain, written_out
+from fiberscope.network.domains import Domain, Polyhedron, written_out
 from fiberscope.network.layer import Layer, check_layer, flat_inputs
-from fiberscope.preimage.checker import verify
+from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.rows import is_sparse
+from fiberscope.preimage.checker import verify, verify_many
 from fiberscope.preimage.decide import decide_at_input
+from fiberscope.preimage.patterns import settle_patterns
 from fiberscope.preimage.preimage import Preimage
-from fiberscope.threads import one_thread
+from fiberscope.preimage.route import Route, Statistics
+from fiberscope.threads import cores, in_threads, one_thread
 
 if TYPE_CHECKING:
     import pyarrow
 
 UNDECIDED_DIMENSION = -2
+
+MAX_INPUTS = 4_096
+"""Inputs beyond which the dense factorization that a shared search needs takes seconds."""
+
+NO_STATISTICS = Statistics({}, {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +41,14 @@ class Classification:
     """The preimages of a layer's outputs at N samples, in their order.
 
     Attributes:
-        preimages: one per sample.
+        preimages: one per sample; samples that share a proof hold the same certificate object.
         positives: (N,) the number of positive outputs.
+        statistics: how samples were settled, and what that took.
     """
 
     preimages: tuple[Preimage, ...]
     positives: IntArray
+    statistics: Statistics = NO_STATISTICS
 
     @property
     def kind(self) -> NDArray[Any]:
@@ -54,19 +67,33 @@ class Classification:
         """(N,) the margins, in [0, 1]."""
         return np.array([p.margin for p in self.preimages], dtype=np.float64)
 
+    @property
+    def certificates(self) -> int:
+        """The number of different certificates."""
+        return len({id(p.certificate) for p in self.preimages})
+
     def __len__(self) -> int:
         return len(self.preimages)
 
-    def __getitem__(self, index: int) -> Preimage:
+    def __getitem__(self, index: SupportsIndex) -> Preimage:
         return self.preimages[index]
 
     def __iter__(self) -> Iterator[Preimage]:
         return iter(self.preimages)
 
-    def verify(self, exact: bool = False) -> Bool[BoolArray, " N"]:
-        """(N,) whether each verdict is proved by its certificate; see ``fiberscope.verify``."""
+    def verify(self, exact: bool = False, threads: int | None = None) -> Bool[BoolArray, " N"]:
+        """(N,) whether each verdict is proved by its certificate; see ``fiberscope.verify``.
+
+        Args:
+            exact: use rational arithmetic only, sample by sample.
+            threads: how many proofs are checked at a time; None for one per core.
+        """
+        threads = cores() if threads is None else threads
         with one_thread():
-            return np.array([bool(verify(p, exact=exact)) for p in self.preimages])
+            shared = np.zeros(len(self), dtype=np.bool_) if exact else verify_many(self.preimages, threads)
+            left = np.flatnonzero(~shared)
+            shared[left] = list(in_threads(lambda i: bool(verify(self.preimages[i], exact=exact)), left, threads))
+        return shared
 
     def to_table(self) -> pyarrow.Table:  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
         """A table with the columns sample, positives, kind, dimension (null where undecided), margin, reason."""
@@ -84,32 +111,113 @@ class Classification:
         )
 
 
-def classify(layer: Layer, X: Any, domain: Domain | None = None) -> Classification:
+def classify(
+    layer: Layer,
+    X: Any,
+    domain: Domain | None = None,
+    *,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Classification:
     """Decide and prove the preimages of the layer's outputs at many samples.
 
+    Samples share proofs: one direction that leaves the output unchanged serves every sample whose positive rows it
+    respects, one vector of multipliers every sample that has its rows. The more samples, the less each of them costs.
+    The verdicts do not depend on which samples are asked together, on their order, on the threads, or on the device.
+
     Args:
-        layer: the layer, m neurons and n inputs.
+        layer: the layer, m neurons and n inputs; searches run on its device.
         X: (N, n) samples, or (N, *layer.input_shape).
         domain: where inputs lie; None for all of R^n.
+        threads: how many searches and proofs run at a time; None for one per core.
+        progress: called with the number of samples settled so far and N, from the calling thread.
 
     Returns:
-        One proved verdict per sample.
+        One proved verdict per sample. Its margin is that of the certificate, which for a shared one is at most what a
+        certificate of its own would have.
 
     Raises:
         InputError: wrong shape, no samples, NaN or infinite numbers, or a sample outside the domain.
     """
     check_layer(layer)
     samples = flat_inputs(layer, X, "X")
-    written_out(domain, layer.inputs)
-    preimages: list[Preimage] = []
-    # one BLAS thread: several lose more in waiting than they win on matrices of this size, and sums keep their order
+    polyhedron = written_out(domain, layer.inputs)
+    threads = cores() if threads is None else threads
+    report = _Progress(len(samples), progress)
+    shared = len(samples) > 1 and _has_common_dense_rows(layer, polyhedron)
+    if shared:
+        import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]  # here, so that its threads are limited, too
     with one_thread():
-        for index, x in enumerate(samples):
-            try:
-                preimages.append(decide_at_input(layer, domain, x))
-            except InputError as error:
-                raise InputError(f"X[{index}]", expected=error.expected, got=error.got, hint=error.hint) from error
-    return Classification(tuple(preimages), np.array([p.positives for p in preimages], dtype=np.int64))
+        if shared:
+            assert isinstance(layer, ReLULayer)
+            return _together(layer, domain, samples, threads, report)
+        preimages = [_decided(layer, domain, samples, i, report) for i in range(len(samples))]
+        positives = np.array([p.positives for p in preimages], dtype=np.int64)
+        statistics = Statistics({Route.SINGLY: len(preimages)}, {}, singly=report.seconds())
+        return Classification(tuple(preimages), positives, statistics)
+
+
+def _has_common_dense_rows(layer: Layer, domain: Polyhedron) -> bool:
+    """Whether the samples of a layer have rows in common, and these are dense and not too long."""
+    if not isinstance(layer, ReLULayer) or layer.inputs > MAX_INPUTS:
+        return False
+    return not is_sparse(layer.weight) and not is_sparse(domain.G)
+
+
+class _Progress:
+    """Counts settled samples, and time."""
+
+    def __init__(self, total: int, listener: Callable[[int, int], None] | None) -> None:
+        self.done, self.total, self.listener, self.began = 0, total, listener, perf_counter()
+
+    def __call__(self, more: int) -> None:
+        self.done += more
+        if self.listener is not None:
+            self.listener(self.done, self.total)
+
+    def correct(self, done: int) -> None:
+        """Report anew: what seemed to be settled may have turned out not to be proved, and the other way round."""
+        self.done = 0
+        if done:
+            self(done)
+
+    def seconds(self) -> float:
+        """The time since the last question."""
+        now = perf_counter()
+        passed, self.began = now - self.began, now
+        return passed
+
+
+def _together(
+    layer: ReLULayer, domain: Domain | None, samples: FloatArray, threads: int, report: _Progress
+) -> Classification:
+    from fiberscope.preimage.decide_many import decide_many
+
+    patterns = settle_patterns(layer, written_out(domain, layer.inputs), samples, threads)
+    settling = report.seconds()
+    found = decide_many(layer, domain, samples, patterns, threads, report)
+    searching = report.seconds()
+    candidates = [i for i, p in enumerate(found.preimages) if p is not None]
+    proofs = verify_many([found.preimages[i] for i in candidates], threads)  # type: ignore[misc]
+    proved = {i for i, proof in zip(candidates, proofs, strict=True) if proof}
+    checking = report.seconds()
+    report.correct(len(proved))
+    preimages = tuple(
+        p if i in proved and p is not None else _decided(layer, domain, samples, i, report)
+        for i, p in enumerate(found.preimages)
+    )
+    routes = Counter(route if i in proved else Route.SINGLY for i, route in enumerate(found.routes))
+    statistics = Statistics(dict(routes), found.seconds, settling, searching, checking, report.seconds())
+    return Classification(preimages, patterns.positives, statistics)
+
+
+def _decided(layer: Layer, domain: Domain | None, samples: FloatArray, i: int, report: _Progress) -> Preimage:
+    try:
+        preimage = decide_at_input(layer, domain, samples[i])
+    except InputError as error:
+        raise InputError(f"X[{i}]", expected=error.expected, got=error.got, hint=error.hint) from error
+    report(1)
+    return preimage
 
 
 __all__ = ["Classification", "classify"]

@@ -3,12 +3,12 @@
 All rows are scaled to unit length, so that a margin has no dimension; it lies in [0, 1]. It is an estimate for
 people, no part of any proof.
 
-- unbounded: the smallest slack ``-a_i d / (|a_i| |d|)`` of the recession direction d; 0 where inequality rows hold d at
-  zero.
-- bounded: the smaller of ``min lambda * sigma_min([A_P; A_S])`` of the multipliers, scaled to ``max lambda = 1`` (no
-  bound if the domain itself is bounded), and the slack of the direction that shows a second point (no bound if no
+- unbounded: the smallest slack ``-a_i d / (|a_i| |d|)`` of the recession direction d; 0 where inequality rows that
+  depend on A_P, or on each other, hold d at zero.
+- bounded: the smaller of ``min lambda * sigma_min(A_S on null(A_P))`` of the multipliers, scaled to ``max lambda = 1``
+  (no bound if the domain itself is bounded), and the slack of the direction that shows a second point (no bound if no
   row is tight).
-- singleton: ``min lambda * sigma_min([A_P; A_S])``, or ``sigma_min(A_P)`` where the rank alone shows it.
+- singleton: ``min lambda * sigma_min(A_S on null(A_P))``, or ``sigma_min(A_P)`` where the rank alone shows it.
 - empty: minus the Farkas sum over the sum of the absolute values of its terms; 1 for a negative output.
 - undecided: the margin of the candidate that could not be proved; 0 where there was none.
 """
@@ -18,18 +18,23 @@ from __future__ import annotations
 from math import fsum
 
 import numpy as np
+from jaxtyping import Float64
 from numpy.linalg import LinAlgError
 
-from fiberscope.network.arrays import IntArray
-from fiberscope.network.rows import Rows
+from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.rows import Rows, scaled, stacked
 from fiberscope.network.signs import row_norms
 from fiberscope.preimage.certificate import Certificate, Direction, Multipliers, NegativeOutput
-from fiberscope.preimage.dense import Cholesky, smaller_gram
+from fiberscope.preimage.dense import Cholesky, gram, numerical_rank, smaller_gram
 from fiberscope.preimage.kind import Kind
+from fiberscope.preimage.reduction import RESOLVED
 from fiberscope.preimage.rounded import nearest_float, unit_floats
 from fiberscope.preimage.system import MixedSystem
 
 INVERSE_ITERATIONS = 6
+
+ONLY_NULL_SPACE = 2.0**10
+"""Its square is far above 1, and far below the inverse of float64's rounding."""
 
 
 def margin(system: MixedSystem, certificate: Certificate) -> float:
@@ -57,7 +62,7 @@ def _margin(system: MixedSystem, certificate: Certificate) -> float:
 
 
 def _slack(system: MixedSystem, direction: Direction, inequalities: IntArray) -> float:
-    if len(np.setdiff1d(direction.equalities, system.positive)):
+    if len(np.setdiff1d(direction.equalities, system.positive)) and _depend(system.rows(direction.equalities)):
         return 0.0
     others = np.setdiff1d(inequalities, direction.equalities)
     coordinate, sign = system.coordinates(others)
@@ -70,6 +75,11 @@ def _slack(system: MixedSystem, direction: Direction, inequalities: IntArray) ->
     return float(np.concatenate(slopes).min(initial=np.linalg.norm(d)) / np.linalg.norm(d))
 
 
+def _depend(rows: Rows) -> bool:
+    """Whether rows depend on each other, zero rows apart, as far as float64 can tell."""
+    return numerical_rank(rows, RESOLVED) < int((row_norms(rows) > 0).sum())
+
+
 def _spanning_margin(system: MixedSystem, multipliers: Multipliers | None) -> float:
     if multipliers is None:
         return _smallest_singular_value(system.rows(system.positive))
@@ -78,18 +88,32 @@ def _spanning_margin(system: MixedSystem, multipliers: Multipliers | None) -> fl
     sizes = (unit_floats(multipliers.values) * row_norms(rows))[inequality]
     sizes = sizes[sizes > 0]
     smallest = sizes.min() / sizes.max() if len(sizes) else 1.0
-    held = np.concatenate([system.positive, multipliers.rows[inequality]])
-    return float(smallest) * _smallest_singular_value(system.rows(held))
+    return float(smallest) * _smallest_stretch(system, rows[inequality])
+
+
+def _smallest_stretch(system: MixedSystem, rows: Rows) -> float:
+    """An estimate of the smallest singular value of rows scaled to unit length, on null(A_P).
+
+    A_P is added with so large a factor that it leaves no other direction.
+    """
+    held = _unit(system.rows(system.positive))
+    both = stacked(scaled(held, np.full(held.shape[0], ONLY_NULL_SPACE)), _unit(rows))
+    return _inverse_iteration(gram(both)) if both.shape[0] >= both.shape[1] else 0.0
+
+
+def _unit(rows: Rows) -> Rows:
+    norms = row_norms(rows)
+    return scaled(rows[norms > 0], 1.0 / norms[norms > 0])
 
 
 def _smallest_singular_value(rows: Rows) -> float:
-    """An estimate of the smallest singular value of the rows scaled to unit length.
-
-    Inverse iteration on the Gram matrix.
-    """
+    """An estimate of the smallest singular value of the rows scaled to unit length."""
     square = smaller_gram(rows)
-    if square is None:
-        return 1.0
+    return 1.0 if square is None else _inverse_iteration(square)
+
+
+def _inverse_iteration(square: Float64[FloatArray, "k k"]) -> float:
+    """The root of the smallest eigenvalue of a semidefinite matrix, about; 0 where float64 sees none."""
     try:
         factor = Cholesky(square)
     except LinAlgError:

@@ -100,13 +100,10 @@ def build_at_input(layer: ReLULayer, domain: Polyhedron, x: Float64[FloatArray, 
     Raises:
         InputError: x lies outside the domain.
     """
-    _check_inside(domain, x)
+    check_inside(domain, x)
     sign = exact_signs(layer.weight, x, layer.bias)
     m, n = layer.outputs, layer.inputs
     half = exact_signs(domain.G, x, -domain.h)
-    if (half > 0).any():
-        i = int(np.argmax(half > 0))
-        raise InputError("x", expected="a point of the domain", got=f"a point that violates half-space {i}")
     equality = (sign > 0) | layer.injective  # a strictly monotone activation fixes its pre-activation
     tight = np.concatenate(
         [
@@ -132,7 +129,8 @@ def _inequalities(layer: ReLULayer, domain: Polyhedron, inactive: Bool[BoolArray
     return np.concatenate([np.flatnonzero(inactive), *bounds, m + 2 * n + np.arange(len(domain.h))])
 
 
-def _check_inside(domain: Polyhedron, x: Float64[FloatArray, " n"]) -> None:
+def check_inside(domain: Polyhedron, x: Float64[FloatArray, " n"]) -> None:
+    """InputError unless x lies in the domain, exactly."""
     outside = np.flatnonzero((x < domain.low) | (x > domain.high))
     if len(outside):
         j = int(outside[0])
@@ -142,3 +140,7 @@ def _check_inside(domain: Polyhedron, x: Float64[FloatArray, " n"]) -> None:
             got=f"{x[j]!r} there ({len(outside)} of {len(x)} coordinates are outside)",
             hint="scale the data as the domain says, or widen the domain",
         )
+    violated = exact_signs(domain.G, x, -domain.h) > 0
+    if violated.any():
+        got = f"a point that violates half-space {int(np.argmax(violated))}"
+        raise InputError("x", expected="a point of the domain", got=got)

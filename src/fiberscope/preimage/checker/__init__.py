@@ -4,5 +4,6 @@ They prove a verdict from its certificate and the original weights, and share no
 """
 
 from fiberscope.preimage.checker.verify import Verification, verify
+from fiberscope.preimage.checker.verify_many import verify_many
 
-__all__ = ["Verification", "verify"]
+__all__ = ["Verification", "verify", "verify_many"]

@@ -29,7 +29,9 @@ from fiberscope.preimage.checker.matrices import (
 )
 from fiberscope.preimage.checker.pattern import positive_and_tight
 from fiberscope.preimage.checker.rounding import (
+    ROUNDING,
     SMALLEST_NORMAL,
+    needed_singular_value,
     norm_above,
     norm_below,
     product_error,
@@ -47,8 +49,6 @@ from fiberscope.preimage.checker.statement import (
 from fiberscope.preimage.kind import Kind
 
 NO_ROWS = np.zeros(0, dtype=np.int64)
-ROUNDING = 1.0 + 2.0**-45
-"""Covers the few roundings of a scalar bound that is computed from bounds."""
 
 
 def check(statement: Statement, certificate: Certificate) -> None:
@@ -117,7 +117,7 @@ def _check_at_point(statement: Statement, certificate: Certificate) -> None:
         room = np.min((-value - error) / norms, initial=np.inf)
         if not room > 0:
             raise NotProvedError("the point is not strictly inside the inequality rows")
-        needed = _ratio(r, room)
+        needed = needed_singular_value(r, room)
     rank = basis.proved_rank(needed)
     if rank < len(kept):
         raise NotProvedError("more positive rows than input coordinates: that they agree needs exact arithmetic")
@@ -199,7 +199,7 @@ def _check_ray_in_its_own_scale(statement: Statement, direction: Direction, othe
         r, length = basis.residual(v), norm_below(v)
         if not (length > 0 and (room >= 0 if r == 0 else room > 0)):
             raise NotProvedError("the direction is not feasible with room to spare")
-        needed = _ratio(r, min(room, length))
+        needed = needed_singular_value(r, min(room, length))
     _check_room_for_direction(basis, needed, len(support))
 
 
@@ -224,14 +224,7 @@ def _needed_for_direction(
         length = norm_below(d)
         if not (length > 0 and (room >= 0 if r == 0 and not strict else room > 0)):
             raise NotProvedError("the direction is not feasible with room to spare")
-        return _ratio(r, min(room, length))
-
-
-def _ratio(residual: float, room: float) -> float:
-    """What a smallest singular value must exceed so that ``residual / sigma < room``; 0 only for a residual of 0."""
-    if residual == 0.0:
-        return 0.0
-    return max(residual / room * ROUNDING, SMALLEST_NORMAL) if room > 0 else np.inf
+        return needed_singular_value(r, min(room, length))
 
 
 def _slopes(
@@ -277,7 +270,7 @@ def _check_relation(statement: Statement, positive: IntArray, multipliers: Multi
             len(net)
         )
         smallest = np.min(np.ldexp(weights[chosen], basis.exponents)[inequality], initial=np.inf)
-        needed = _ratio(r, smallest)
+        needed = needed_singular_value(r, smallest)
     return basis.proved_rank(needed)
 
 

@@ -135,27 +135,38 @@ def singular_values_exceed(B: Matrix, s: float) -> bool:
 
 def _gram_exceeds(T: Matrix, s: float) -> bool:
     """sigma_min(T) > s for tall T (N, d), by Cholesky of ``T^T T - c I``."""
-    d, N = T.shape[1], longest_sum(T)
-    if d > MAX_GRAM:
+    if T.shape[1] > MAX_GRAM:
         return False
     with np.errstate(all="ignore"):
-        square_matrix = gram(T)
-        size = norm_above(T)
+        return gram_exceeds(gram(T), norm_above(T), longest_sum(T), s)
+
+
+def gram_exceeds(square_matrix: Float64[FloatArray, "d d"], size: float, terms: int, s: float) -> bool:
+    """Prove ``sigma_min(T) > s >= 0`` for T (N, d), from ``T^T T`` in float64, which is overwritten.
+
+    Args:
+        square_matrix: (d, d) ``T^T T``, each entry a sum of products in some order.
+        size: an upper bound on the Frobenius norm of T.
+        terms: the largest number of nonzero products in an entry.
+        s: the bound on the smallest of the d singular values.
+    """
+    d = len(square_matrix)
+    with np.errstate(all="ignore"):
         square = size * size * (1.0 + 4.0 * UNIT_ROUNDOFF)  # ** would raise where this is inf
         # products: gamma_N |T|_F^2; shift: u |T|_F^2; factorization: gamma_(d+1) / (1 - gamma_(d+1)) trace
         rounding = (
-            square * (relative_error(N) + relative_error(d + 4))
-            + 16.0 * d * (N + d + 4) * (1.0 + square) * SMALLEST_NORMAL
+            square * (relative_error(terms) + relative_error(d + 4))
+            + 16.0 * d * (terms + d + 4) * (1.0 + square) * SMALLEST_NORMAL
         )
         shift = (s * s + rounding) * (1.0 + 8.0 * UNIT_ROUNDOFF) + SMALLEST_NORMAL
-    if not (np.isfinite(square_matrix).all() and np.isfinite(shift)):
+    if not np.isfinite(shift):
         return False
     square_matrix[np.diag_indices(d)] -= shift
     try:
         factor = np.linalg.cholesky(square_matrix)
     except np.linalg.LinAlgError:
         return False
-    return bool(np.isfinite(factor).all())
+    return bool(np.isfinite(factor).all())  # it is not where the matrix is not
 
 
 def _preconditioned_exceeds(T: Matrix, s: float) -> bool:

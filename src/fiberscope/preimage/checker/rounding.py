@@ -17,6 +17,9 @@ from fiberscope.preimage.checker.matrices import Matrix, entries_of, row_sums
 
 UNIT_ROUNDOFF = 2.0**-53
 SMALLEST_NORMAL = 2.0**-1022
+ROUNDING = 1.0 + 2.0**-45
+"""Covers the few roundings of a scalar bound that is computed from bounds."""
+
 LONGEST = 2**40
 """Sums of more terms are refused: 2 (n + c) u would no longer dominate gamma_n."""
 
@@ -61,3 +64,10 @@ def row_norms_above(rows: Matrix) -> Float64[FloatArray, " q"]:
 def product_error(row_norms: Float64[FloatArray, " q"], v_norm: float, terms: int) -> Float64[FloatArray, " q"]:
     """Bounds on ``|fl(a_i . v) - a_i . v|`` for rows with these norms, shape (q,)."""
     return row_norms * (v_norm * relative_error(terms)) + 4.0 * (terms + 1) * SMALLEST_NORMAL
+
+
+def needed_singular_value(residual: float, room: float) -> float:
+    """What a smallest singular value must exceed so that ``residual / sigma < room``; 0 only for a residual of 0."""
+    if residual == 0.0:
+        return 0.0
+    return max(residual / room * ROUNDING, SMALLEST_NORMAL) if room > 0 else np.inf

@@ -6,23 +6,19 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 
-from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Domain, Polyhedron, written_out
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.network.sparse_rows import SparseRows
 from fiberscope.preimage.certificate import Certificate, Direction, Multipliers, NegativeOutput, Rational
 from fiberscope.preimage.checker.matrices import (
     MalformedMatrixError,
     Matrix,
-    as_dense,
     plain_array,
     read_matrix,
-    row_maxima,
-    stacked,
 )
-from fiberscope.preimage.checker.rounding import row_norms_above
+from fiberscope.preimage.checker.system import System
 from fiberscope.preimage.kind import Kind
 
 WHOLE_NUMBERS = (int, *(np.dtype(code).type for code in "bBhHiIlLqQ"))
@@ -75,101 +71,13 @@ class Claim(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Statement:
-    """``The preimage of this output (given by x or by y) has this kind and this dimension``.
+class Statement(System):
+    """``The preimage of this output (given by x or by y) has this kind and this dimension``."""
 
-    The rows of the mixed system are numbered as in ``fiberscope.preimage.certificate``.
-    """
-
-    A: Matrix
-    b: FloatArray
-    injective: BoolArray
-    domain: Polyhedron
     x: FloatArray | None
     y: FloatArray | None
     kind: Kind
     dimension: int
-
-    @property
-    def m(self) -> int:
-        """The number of neurons."""
-        return self.A.shape[0]
-
-    @property
-    def n(self) -> int:
-        """The number of input coordinates."""
-        return self.A.shape[1]
-
-    def domain_rows(self) -> Int64[IntArray, " _"]:
-        """The numbers of all rows that the domain has."""
-        m, n = self.m, self.n
-        return np.concatenate(
-            [
-                m + np.flatnonzero(np.isfinite(self.domain.low)),
-                m + n + np.flatnonzero(np.isfinite(self.domain.high)),
-                m + 2 * n + np.arange(len(self.domain.h)),
-            ]
-        )
-
-    def inequalities(self, positive: Int64[IntArray, " p"]) -> Int64[IntArray, " _"]:
-        """The numbers of all inequality rows, given P."""
-        return np.concatenate([np.setdiff1d(np.arange(self.m), positive), self.domain_rows()])
-
-    def nonzero_rows(self, numbers: Int64[IntArray, " q"]) -> Int64[IntArray, " _"]:
-        """Those of the rows that are not zero; a zero row says nothing about directions."""
-        m, n = self.m, self.n
-        nonzero = np.ones(len(numbers), dtype=np.bool_)
-        layer, half = numbers < m, numbers >= m + 2 * n
-        nonzero[layer] = row_maxima(self.A[numbers[layer]]) > 0
-        nonzero[half] = row_maxima(self.domain.G[numbers[half] - m - 2 * n]) > 0
-        return numbers[nonzero]
-
-    @property
-    def is_sparse(self) -> bool:
-        """Whether rows are given in sparse form."""
-        return not (isinstance(self.A, np.ndarray) and isinstance(self.domain.G, np.ndarray))
-
-    def rows(self, numbers: Int64[IntArray, " q"]) -> Matrix:
-        """The coefficient rows with these numbers, shape (len(numbers), n); sparse if the layer or the domain is."""
-        m, n = self.m, self.n
-        layer, low, high, half = (
-            numbers < m,
-            *((numbers >= start) & (numbers < stop) for start, stop in self._blocks()),
-        )
-        parts = {"layer": self.A[numbers[layer]], "half": self.domain.G[numbers[half] - m - 2 * n]}
-        if self.is_sparse:
-            bounds = np.flatnonzero(low | high)
-            unit = SparseRows(
-                (np.where(low[bounds], -1.0, 1.0), (np.arange(len(bounds)), (numbers[bounds] - m) % n)),
-                shape=(len(bounds), n),
-            )
-            order = np.concatenate([np.flatnonzero(layer), bounds, np.flatnonzero(half)])
-            return stacked([parts["layer"], unit, parts["half"]])[np.argsort(order)]
-        out = np.zeros((len(numbers), n))
-        out[layer] = as_dense(parts["layer"])
-        out[low, numbers[low] - m] = -1.0
-        out[high, numbers[high] - m - n] = 1.0
-        out[half] = as_dense(parts["half"])
-        return out
-
-    def products(
-        self, numbers: Int64[IntArray, " q"], v: Float64[FloatArray, " n"]
-    ) -> tuple[Float64[FloatArray, " q"], Float64[FloatArray, " q"], Bool[BoolArray, " q"]]:
-        """``a_i v`` in float64, upper bounds on ``|a_i|`` (0 for zero rows), and where the product is exact."""
-        m, n = self.m, self.n
-        value, norms, exact = np.zeros(len(numbers)), np.ones(len(numbers)), np.ones(len(numbers), dtype=np.bool_)
-        layer, low, high, half = (
-            numbers < m,
-            *((numbers >= start) & (numbers < stop) for start, stop in self._blocks()),
-        )
-        value[low] = -v[numbers[low] - m]
-        value[high] = v[numbers[high] - m - n]
-        for block, rows in ((layer, self.A[numbers[layer]]), (half, self.domain.G[numbers[half] - m - 2 * n])):
-            nonzero = row_maxima(rows) > 0
-            value[block] = rows @ v
-            norms[block] = np.where(nonzero, row_norms_above(rows), 0.0)
-            exact[block] = ~nonzero
-        return value, norms, exact
 
     def right_hand_sides(
         self, numbers: Int64[IntArray, " q"]
@@ -179,7 +87,7 @@ class Statement:
         first, second = np.zeros(len(numbers)), np.zeros(len(numbers))
         layer, low, high, half = (
             numbers < m,
-            *((numbers >= start) & (numbers < stop) for start, stop in self._blocks()),
+            *((numbers >= start) & (numbers < stop) for start, stop in self.blocks()),
         )
         if self.y is not None:
             first[layer] = self.y[numbers[layer]]
@@ -189,14 +97,31 @@ class Statement:
         first[half] = self.domain.h[numbers[half] - m - 2 * n]
         return first, second
 
-    def _blocks(self) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]]:
-        m, n = self.m, self.n
-        return (m, m + n), (m + n, m + 2 * n), (m + 2 * n, m + 2 * n + len(self.domain.h))
-
 
 def statement_of(claim: Claim) -> Statement:
     """Read what a preimage claims; NotProvedError where the claim contradicts itself or its certificate."""
-    kind, dimension, certificate = _kind(claim.kind), claim.dimension, claim.certificate
+    kind, dimension = read_verdict(claim.kind, claim.dimension, claim.certificate)
+    if (claim.x is None) == (claim.y is None):
+        raise NotProvedError("exactly one of x and y must be given")
+    x, y = (None if given is None else np.array(given) for given in (claim.x, claim.y))
+    system = read_system(claim.layer, claim.domain)
+    if y is not None and system.injective.any():
+        raise NotProvedError("outputs of activations other than ReLU are not rational numbers: x must be given")
+    return Statement(
+        system.A,
+        system.b,
+        system.injective,
+        system.domain,
+        None if x is None else read_floats(x, system.n, "x"),
+        None if y is None else read_floats(y, system.m, "y"),
+        kind,
+        dimension,
+    )
+
+
+def read_verdict(kind: Any, dimension: Any, certificate: Any) -> tuple[Kind, int]:
+    """Read a kind and a dimension that this certificate is about; NotProvedError where they cannot be."""
+    kind = _kind(kind)
     if kind == Kind.UNDECIDED:
         raise NotProvedError("the verdict is undecided, so there is nothing to prove")
     if type(certificate) is not Certificate:
@@ -210,34 +135,26 @@ def statement_of(claim: Claim) -> Statement:
         raise NotProvedError(
             f"the certificate is about dimension {certificate.dimension}, the verdict says {dimension}"
         )
-    _check_kind_fits_dimension(kind, int(dimension))  # type: ignore[arg-type]
-    if (claim.x is None) == (claim.y is None):
-        raise NotProvedError("exactly one of x and y must be given")
-    # Everything is fetched before anything is tested: a layer, an input or a domain may be anybody's class, and the
-    # code that it runs when it is asked must not change what was tested before.
-    layer = claim.layer
+    _check_kind_fits_dimension(kind, int(dimension))
+    return kind, int(dimension)
+
+
+def read_system(layer: Any, domain: Any) -> System:
+    """Read a layer and a domain; NotProvedError where they are not made of numbers that fit together.
+
+    Everything is fetched before anything is tested: a layer or a domain may be anybody's class, and the code that it
+    runs when it is asked must not change what was tested before.
+    """
     weight, bias, injective = layer.weight, layer.bias, np.array(layer.injective)
-    x, y = (None if given is None else np.array(given) for given in (claim.x, claim.y))
-    domain = _write_out(claim.domain, weight.shape[1])
+    written = _write_out(domain, weight.shape[1])
     A = _matrix(weight, "the weight")
     m, n = A.shape
     if injective.dtype != np.bool_ or injective.shape != (m,):
         raise NotProvedError("which neurons are injective is not given by truth values")
-    if y is not None and injective.any():
-        raise NotProvedError("outputs of activations other than ReLU are not rational numbers: x must be given")
-    return Statement(
-        A,
-        _array(bias, (m,), "the bias"),
-        injective,
-        _checked(domain, n),
-        None if x is None else _vector(x, n, "x"),
-        None if y is None else _vector(y, m, "y"),
-        kind,
-        int(dimension),  # type: ignore[arg-type]
-    )
+    return System(A, _array(bias, (m,), "the bias"), injective, _checked(written, n))
 
 
-def _write_out(domain: Domain | None, n: int) -> Polyhedron:
+def _write_out(domain: Any, n: int) -> Polyhedron:
     """The domain's parts, each asked for once."""
     written = written_out(domain, n)
     return Polyhedron(written.low, written.high, written.G, written.h)
@@ -322,10 +239,7 @@ def check_negative_output(part: NegativeOutput, y: Float64[FloatArray, " m"]) ->
 
 def read_rows(rows: Any, allowed: Int64[IntArray, " _"]) -> Int64[IntArray, " _"]:
     """Read distinct row numbers out of ``allowed``."""
-    array = np.array(rows if isinstance(rows, np.ndarray) else None)
-    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
-        raise NotProvedError("row numbers must be a vector of integers")
-    array = array.astype(np.int64)
+    array = read_numbers(rows)
     if len(np.unique(array)) != len(array):
         raise NotProvedError("a row is named twice")
     if not np.isin(array, allowed).all():
@@ -333,10 +247,18 @@ def read_rows(rows: Any, allowed: Int64[IntArray, " _"]) -> Int64[IntArray, " _"
     return array
 
 
+def read_numbers(rows: Any) -> Int64[IntArray, " _"]:
+    """Read a vector of integers; the result is a copy."""
+    array = np.array(rows if isinstance(rows, np.ndarray) else None)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise NotProvedError("row numbers must be a vector of integers")
+    return array.astype(np.int64)
+
+
 def read_vector(vector: Any, length: int) -> FloatArray | Rational:
     """Read a finite float vector, or a rational one with a positive denominator; the result is a copy."""
     if type(vector) is not Rational:
-        return _vector(vector, length, "a vector")
+        return read_floats(vector, length, "a vector")
     numerators, denominator = vector.numerators, vector.denominator
     whole = type(numerators) is tuple and all(_is_whole_number(v) for v in (*numerators, denominator))
     if not whole or len(numerators) != length or not denominator > 0:
@@ -350,7 +272,8 @@ def read_vector(vector: Any, length: int) -> FloatArray | Rational:
     return Rational(tuple(int(v) for v in numerators), int(denominator))
 
 
-def _vector(value: Any, length: int, what: str) -> FloatArray:
+def read_floats(value: Any, length: int, what: str) -> FloatArray:
+    """Read a vector of finite float64 numbers; the result is a copy."""
     # only arrays, which run no code of their own, and a copy: what is tested and what is used must be the same numbers
     array = np.array(value if isinstance(value, np.ndarray) else None)
     if array.dtype != np.float64 or array.shape != (length,):

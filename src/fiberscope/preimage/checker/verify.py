@@ -55,6 +55,11 @@ def verify_in_float(claim: Claim) -> Verification:
 SMALLEST_SUBNORMAL = 5e-324
 
 
+def flushes_subnormal_numbers() -> bool:
+    """Whether this process replaces subnormal numbers by zero, so that no error bound holds."""
+    return bool(np.float64(SMALLEST_SUBNORMAL) * np.float64(1.0) == 0.0)
+
+
 def _in_words(error: Exception) -> str:
     try:
         return f"{type(error).__name__}: {error}"
@@ -63,7 +68,7 @@ def _in_words(error: Exception) -> str:
 
 
 def _attempt(claim: Claim, method: Literal["float", "exact"]) -> Verification:
-    if np.float64(SMALLEST_SUBNORMAL) * np.float64(1.0) == 0.0:
+    if flushes_subnormal_numbers():
         return Verification(False, method, "this process flushes subnormal numbers to zero, so no error bound holds")
     try:
         statement = statement_of(claim)

@@ -1,0 +1,201 @@
+"""Deciding many samples of one layer together: patterns, shared proofs, and the certificates that follow from them.
+
+The answers are candidates: ``classify`` checks every one, and decides alone what is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.domains import Domain, written_out
+from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.preimage import bitsets
+from fiberscope.preimage.bitsets import Bitsets
+from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Multipliers
+from fiberscope.preimage.grouping import Cones
+from fiberscope.preimage.hinge import smallest_singular_value
+from fiberscope.preimage.kind import Kind
+from fiberscope.preimage.patterns import Patterns
+from fiberscope.preimage.preimage import Preimage
+from fiberscope.preimage.route import Route
+from fiberscope.preimage.row_pool import RowPool
+from fiberscope.preimage.shared_proofs import Proof, Settled, settle
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """What was found for N samples.
+
+    Attributes:
+        preimages: a candidate for each, or None.
+        routes: (N,) how each was found; where there is no candidate, one by one.
+        seconds: the time that the searches took, by route, added over threads.
+    """
+
+    preimages: list[Preimage | None]
+    routes: list[Route]
+    seconds: dict[Route, float]
+
+
+def decide_many(
+    layer: ReLULayer,
+    domain: Domain | None,
+    X: FloatArray,
+    patterns: Patterns,
+    threads: int,
+    progress: Callable[[int], None],
+) -> Candidates:
+    """Find candidates for all samples X (N, n), whose patterns are settled."""
+    polyhedron = written_out(domain, layer.inputs)
+    with np.errstate(all="ignore"):
+        pool = RowPool.of(layer, polyhedron)
+    held, tight = patterns.positive.columns(pool.numbers), patterns.tight.columns(pool.numbers)
+    answers = _Answers(pool, held, tight, polyhedron.is_box_bounded)
+    with np.errstate(all="ignore"):  # rows of extreme size overflow; what is found is checked or dropped
+        answers.by_rank()
+        answers.by_recession(threads, progress)
+        answers.by_tangent(threads, progress)
+    preimages: list[Preimage | None] = []
+    for i, x in enumerate(X):
+        certificate = answers.certificate(i)
+        if certificate is None:
+            preimages.append(None)
+            continue
+        singleton = certificate.kind is Kind.SINGLETON
+        dimension = 0 if singleton else layer.inputs - int(answers.ranks[i])
+        margin = float(answers.margins[i])
+        preimages.append(Preimage(layer, domain, x, None, certificate.kind, dimension, margin, certificate))
+    return Candidates(preimages, answers.routes, answers.seconds)
+
+
+class _Answers:
+    """What is known about the cones of every sample: C, where preimages run to infinity, and T at the sample itself."""
+
+    def __init__(self, pool: RowPool, held: Bitsets, tight: Bitsets, bounded: bool) -> None:
+        self.pool, self.held, self.tight, self.bounded = pool, held, tight, bounded
+        self.ranks, self.touches = held.counts(), tight.counts() > 0
+        self.recession: list[Proof | None] = [None] * len(held)
+        self.tangent: list[Proof | None] = [None] * len(held)
+        self.of_rank = self.ranks >= pool.inputs
+        self.margins = np.ones(len(held))
+        self.routes = [Route.SINGLY] * len(held)
+        self.seconds: dict[Route, float] = {}
+        self._known: dict[tuple[Kind, int, int], Certificate] = {}
+
+    def by_rank(self) -> None:
+        """Samples with as many positive rows as inputs: their rank settles it, or nothing here."""
+        samples = np.flatnonzero(self.of_rank)
+        if len(samples):
+            self.margins[samples] = _rank_margins(self.pool, self.held.chosen(samples))
+
+    def by_recession(self, threads: int, progress: Callable[[int], None]) -> None:
+        """Where the domain does not bound everything: is C = {0}?"""
+        samples = np.flatnonzero(~self.of_rank)
+        if self.bounded or not len(samples):
+            return
+        # a sample that is not settled by this alone is counted when it is
+        count = progress if not self.touches.any() else _silent
+        settled = settle(self.pool, Cones(self.held.chosen(samples)), threads, count)
+        self._note(self.recession, samples, settled)
+
+    def by_tangent(self, threads: int, progress: Callable[[int], None]) -> None:
+        """Where rows are tight at the sample and no direction of C is strict on them: is T = {0}?"""
+        served = np.array([self._is_strict(i) for i in range(len(self.held))], dtype=np.bool_)
+        samples = np.flatnonzero(~self.of_rank & self.touches & ~served)
+        if len(samples):
+            tight = self.tight.chosen(samples)
+            cones = Cones(self.held.chosen(samples), tight, _opposite(self.pool, tight))
+            self._note(self.tangent, samples, settle(self.pool, cones, threads, progress))
+
+    def _note(self, answers: list[Proof | None], samples: IntArray, settled: Settled) -> None:
+        for sample, position in zip(samples.tolist(), settled.of.tolist(), strict=True):
+            if position >= 0:
+                answers[sample] = settled.proofs[position]
+        for route, seconds in settled.seconds.items():
+            self.seconds[route] = self.seconds.get(route, 0.0) + seconds
+
+    def _is_strict(self, i: int) -> bool:
+        """Whether the sample's direction of C falls along every row that is tight there."""
+        proof = self.recession[i]
+        if proof is None or not isinstance(proof.part, Direction):
+            return False
+        return not (self.tight.words[i] & proof.question.held).any()
+
+    def certificate(self, i: int) -> Certificate | None:
+        """The certificate of a sample, the same object for all samples with the same parts; sets margin and route."""
+        if self.of_rank[i]:
+            self.routes[i] = Route.RANK
+            return self._shared(Kind.SINGLETON, None, None)
+        tangent, recession = self.tangent[i], self.recession[i]
+        if tangent is not None and isinstance(tangent.part, Multipliers):
+            self._settled_by(i, tangent)
+            return self._shared(Kind.SINGLETON, tangent, None)
+        interior = recession if self._is_strict(i) and self.touches[i] else tangent
+        if (interior is None and self.touches[i]) or (recession is None and not self.bounded):
+            return None
+        if recession is None:
+            self._settled_by(i, *([] if interior is None else [interior]))
+            return self._shared(Kind.BOUNDED, interior, None)
+        if isinstance(recession.part, Direction):
+            self._settled_by(i, recession)
+            return self._shared(Kind.UNBOUNDED, interior, recession)
+        self._settled_by(i, recession, *([] if interior is None else [interior]))
+        return self._shared(Kind.BOUNDED, interior, recession)
+
+    def _settled_by(self, i: int, *proofs: Proof) -> None:
+        self.margins[i] = min((proof.margin for proof in proofs), default=1.0)
+        self.routes[i] = proofs[0].route if proofs else Route.RANK
+
+    def _shared(self, kind: Kind, tangent: Proof | None, recession: Proof | None) -> Certificate:
+        key = (kind, id(tangent), id(recession))
+        if key not in self._known:
+            part = None if tangent is None else tangent.part
+            implicit = part if isinstance(part, Multipliers) else None
+            interior = part if isinstance(part, Direction) else None
+            away = BoundedDomain() if kind is Kind.BOUNDED and recession is None else None
+            self._known[key] = Certificate(
+                kind,
+                None,
+                implicit=implicit,
+                interior=interior,
+                recession=away if recession is None else recession.part,
+            )
+        return self._known[key]
+
+
+def _silent(_: int) -> None:
+    """Progress that is not reported."""
+
+
+def _opposite(pool: RowPool, tight: Bitsets) -> Bitsets | None:
+    """The other bound of every tight bound; None where no coordinate has two."""
+    m, low, high = pool.layer_rows, pool.low.cpu().numpy(), pool.high.cpu().numpy()
+    both = np.intersect1d(low, high)
+    if not len(both):
+        return None
+    lower, upper = m + np.searchsorted(low, both), m + len(low) + np.searchsorted(high, both)
+    members = tight.matrix()
+    out = np.zeros_like(members)
+    out[:, lower], out[:, upper] = members[:, upper], members[:, lower]
+    return Bitsets.of(out)
+
+
+def _rank_margins(pool: RowPool, held: Bitsets) -> FloatArray:
+    """(N,) lower bounds on the smallest singular value of each sample's positive unit rows; estimates.
+
+    More rows have a larger one, so that the rows which all of some samples share speak for all of them; where these are
+    too few, for each half of the samples apart.
+    """
+    common = bitsets.intersection(held.words)
+    if int(bitsets.sizes(common)) >= pool.inputs or len(held) == 1:
+        places = torch.from_numpy(bitsets.members(common, held.size)).to(pool.device)
+        value = smallest_singular_value(pool.rows(places, torch.float32))
+        if value > 0.0 or len(held) == 1:
+            return np.full(len(held), value)
+    halves: Sequence[IntArray] = np.array_split(np.arange(len(held)), 2)
+    return np.concatenate([_rank_margins(pool, held.chosen(half)) for half in halves])

@@ -1,0 +1,209 @@
+"""Directions and multipliers for the cones of many samples, each found once for as many samples as it serves.
+
+Along the *load* of a cone (``Cones.loads``) answers change from "has a direction" to "has multipliers" within a narrow
+border. A few samples show where it lies. Below it, samples are grouped as long as the union of their rows stays below;
+above it, as long as the intersection stays above; what lies near the border, and members of groups that fail, are asked
+alone. Which samples are asked together decides how long it takes and which of many proofs is found; what is found is
+checked later, sample by sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import torch
+
+from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.preimage import bitsets
+from fiberscope.preimage.certificate import Direction, Multipliers
+from fiberscope.preimage.grouping import Cones, Group, alone, intersections, union, unions
+from fiberscope.preimage.hinge import Cone, Outcome, search
+from fiberscope.preimage.route import Route
+from fiberscope.preimage.row_pool import RowPool
+from fiberscope.threads import in_threads
+
+BATCH = 16
+"""Cones whose products with all rows are made together: enough for a matrix product, and few fit into the caches."""
+PROBES = 9
+"""Samples asked first, alone, to see where the border lies."""
+BISECTIONS = 5
+"""How often two samples between the answers of both sorts are asked."""
+BELOW, ABOVE = 0.045, 0.03
+"""How far from the border groups stay, per dimension: nearer, a search takes more steps than a group saves."""
+UNKNOWN_BORDER = 0.8
+"""Where no sample lies beyond the border, it is taken to be here, per dimension, or at the last sample."""
+HALVINGS = 2
+"""A group that fails is halved so often before its members are asked alone."""
+SMALL = 200
+"""Inputs below which float32 saves nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """A direction or multipliers, still unproved.
+
+    Attributes:
+        part: what it is.
+        margin: as in ``fiberscope.preimage.hinge``.
+        question: the rows that it is about, and the samples that it was found for.
+        route: how it was found.
+    """
+
+    part: Direction | Multipliers
+    margin: float
+    question: Group
+    route: Route
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """What was found for N samples.
+
+    Attributes:
+        proofs: each once.
+        of: (N,) the position of each sample's proof, -1 where there is none.
+        seconds: the time that the searches took, by route, added over threads.
+    """
+
+    proofs: tuple[Proof, ...]
+    of: IntArray
+    seconds: dict[Route, float]
+
+
+def settle(pool: RowPool, cones: Cones, threads: int, progress: Callable[[int], None]) -> Settled:
+    """Find a direction or multipliers for the cone of each sample.
+
+    Args:
+        pool: the rows.
+        cones: of the samples.
+        threads: how many searches run at a time.
+        progress: is told how many more samples are settled.
+    """
+    _, first, inverse, counts = np.unique(
+        cones.key(), axis=0, return_index=True, return_inverse=True, return_counts=True
+    )
+    search_all = _Settling(pool, cones.chosen(first), counts, threads, progress)
+    border = search_all.probe()
+    n = pool.inputs
+    search_all.below(border - BELOW * n)
+    search_all.above(border + ABOVE * n)
+    search_all.near()
+    return Settled(tuple(search_all.proofs), search_all.of[inverse.ravel()], search_all.seconds)
+
+
+class _Settling:
+    """The distinct cones, and what is known about them so far."""
+
+    def __init__(
+        self, pool: RowPool, cones: Cones, counts: IntArray, threads: int, progress: Callable[[int], None]
+    ) -> None:
+        self.pool, self.cones, self.counts, self.threads, self.progress = pool, cones, counts, threads, progress
+        self.loads = cones.loads()
+        self.of = np.full(len(cones), -1, dtype=np.int64)
+        self.askable = cones.held.counts() < pool.inputs
+        self.proofs: list[Proof] = []
+        self.seconds: dict[Route, float] = {}
+        self.fast = torch.float32 if pool.inputs >= SMALL else torch.float64
+
+    def open(self) -> IntArray:
+        """The cones that nothing is known about."""
+        return np.flatnonzero(self.askable & (self.of < 0))
+
+    def probe(self) -> float:
+        """Ask some cones spread over all loads, then some between answers of both sorts; the load of the border."""
+        order = self.open()[np.argsort(self.loads[self.open()], kind="stable")]
+        spread = order[np.unique(np.linspace(0, len(order) - 1, PROBES).astype(int))] if len(order) else order
+        self.ask([alone(self.cones, int(i)) for i in spread], torch.float64)
+        for _ in range(BISECTIONS):
+            low, high = self._between()
+            inside = self.open()[np.abs(self.loads[self.open()] - 0.5 * (low + high)) < 0.5 * (high - low)]
+            if not len(inside):
+                break
+            nearest = np.argsort(np.abs(self.loads[inside] - 0.5 * (low + high)), kind="stable")[:2]
+            self.ask([alone(self.cones, int(i)) for i in inside[nearest]], torch.float64)
+        low, high = self._between()
+        return 0.5 * (low + high) if high < np.inf else max(UNKNOWN_BORDER * self.pool.inputs, low)
+
+    def _between(self) -> tuple[float, float]:
+        """The largest load with a direction, and the smallest with multipliers: the border is near both."""
+        settled = np.flatnonzero(self.of >= 0)
+        strict = np.array([isinstance(self.proofs[self.of[i]].part, Direction) for i in settled], dtype=np.bool_)
+        low, high = self.loads[settled[strict]].max(initial=0.0), self.loads[settled[~strict]].min(initial=np.inf)
+        return float(low), float(high)
+
+    def below(self, ceiling: float) -> None:
+        """Ask for directions of unions."""
+        candidates = self.open()[self.loads[self.open()] <= ceiling]
+        groups = [_renumbered(group, candidates) for group in unions(self.cones.chosen(candidates), ceiling)]
+        for _ in range(HALVINGS + 1):
+            failed = self.ask([group for group in groups if len(group.members) > 1], self.fast)
+            groups = [union(self.cones, half) for group in failed for half in np.array_split(group.members, 2)]
+        left = self.open()[self.loads[self.open()] <= ceiling]
+        self.ask([alone(self.cones, int(i)) for i in left], self.fast)
+
+    def above(self, floor: float) -> None:
+        """Ask for multipliers on intersections."""
+        candidates = self.open()[self.loads[self.open()] >= floor]
+        groups = intersections(self.cones.chosen(candidates), floor)
+        self.ask([_renumbered(group, candidates) for group in groups], torch.float64)
+
+    def near(self) -> None:
+        """Ask what is left, alone."""
+        self.ask([alone(self.cones, int(i)) for i in self.open()], torch.float64)
+
+    def ask(self, groups: list[Group], precision: torch.dtype) -> list[Group]:
+        """Search for all groups; those without an answer that serves their members are returned."""
+        batches = [groups[start : start + BATCH] for start in range(0, len(groups), BATCH)]
+        failed: list[Group] = []
+
+        def searched(batch: list[Group]) -> tuple[list[Group], list[Outcome], float]:
+            began = perf_counter()
+            return batch, search(self.pool, [self._cone(group) for group in batch], precision), perf_counter() - began
+
+        for batch, outcomes, seconds in in_threads(searched, batches, self.threads):
+            for group, outcome in zip(batch, outcomes, strict=True):
+                proof = self._proof(group, outcome)
+                if proof is None:
+                    failed.append(group)
+                    continue
+                self.of[group.members] = len(self.proofs)
+                self.proofs.append(proof)
+                self.seconds[proof.route] = self.seconds.get(proof.route, 0.0) + seconds / len(batch)
+                self.progress(int(self.counts[group.members].sum()))
+        return failed
+
+    def _cone(self, group: Group) -> Cone:
+        size = len(self.pool)
+        W = group.inequalities
+        return Cone(bitsets.members(group.held, size), None if W is None else bitsets.members(W, size))
+
+    def _proof(self, group: Group, outcome: Outcome) -> Proof | None:
+        """An answer as the members can use it: a direction on more rows than each has, multipliers on fewer."""
+        pool, single = self.pool, len(group.members) == 1
+        if outcome.direction is not None and (single or self._holds_all(group)):
+            held = pool.numbers[bitsets.members(group.held, len(pool))]
+            part = Direction(np.union1d(held, pool.zero), outcome.direction)
+            return Proof(part, outcome.margin, group, Route.ALONE if single else Route.UNION)
+        if outcome.multipliers is not None and (single or self._is_common(group)):
+            assert outcome.places is not None
+            places: IntArray = outcome.places
+            values: FloatArray = outcome.multipliers / pool.scales[places]
+            part = Multipliers(pool.numbers[places], values)
+            return Proof(part, outcome.margin, group, Route.ALONE if single else Route.INTERSECTION)
+        return None
+
+    def _holds_all(self, group: Group) -> bool:
+        return not (self.cones.held.words[group.members] & ~group.held).any()
+
+    def _is_common(self, group: Group) -> bool:
+        return not (group.held & ~self.cones.held.words[group.members]).any()
+
+
+def _renumbered(group: Group, numbers: IntArray) -> Group:
+    return Group(numbers[group.members], group.held, group.inequalities)
+
+
+__all__ = ["Proof", "Settled", "settle"]
