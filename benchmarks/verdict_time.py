@@ -87,21 +87,25 @@ def small_layer() -> tuple[str, fs.ReLULayer, np.ndarray]:
     return "(100, 784), trained, MNIST digits", layer, run.network.layer_input(0, run.test.x)
 
 
-def large_layer() -> tuple[str, fs.ReLULayer, np.ndarray]:
-    """The trained layer if it is there, else random weights (He) of the same shape."""
+def large_layer(samples: int = 2000) -> tuple[str, fs.ReLULayer, np.ndarray]:
+    """The trained layer if it is there, else random weights (He) of the same shape; and real images."""
     try:
         data = load_data("fashion-mnist")
-        X = data.x.reshape(len(data), -1)[:2000]
+        X, images = data.x.reshape(len(data), -1)[:samples], "Fashion-MNIST test images"
     except InputError:
-        X = load_data("mnist-5k").x.reshape(5000, -1)[:2000]
+        X, images = load_data("mnist-5k").x.reshape(5000, -1)[:samples], "MNIST digits"
     path = Path(os.environ.get("FIBERSCOPE_EXTERNAL", "")) / TRAINED
     if os.environ.get("FIBERSCOPE_EXTERNAL") and path.exists():
         from safetensors.numpy import load_file
 
         tensors = load_file(path)
-        return "(3500, 784), trained, Fashion-MNIST", fs.ReLULayer(tensors["0.weight"], tensors["0.bias"]), X
+        return (
+            f"(3500, 784), trained on Fashion-MNIST, {images}",
+            fs.ReLULayer(tensors["0.weight"], tensors["0.bias"]),
+            X,
+        )
     weights = np.random.default_rng(0).standard_normal((3500, 784)) * np.sqrt(2 / 784)
-    return "(3500, 784), random weights", fs.ReLULayer(weights.astype(np.float32)), X
+    return f"(3500, 784), random weights, {images}", fs.ReLULayer(weights.astype(np.float32)), X
 
 
 if __name__ == "__main__":

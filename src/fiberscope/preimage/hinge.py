@@ -27,7 +27,7 @@ from torch import Tensor
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.null_space import DependentRowsError, NullSpace
 from fiberscope.preimage.row_pool import RowPool
-from fiberscope.preimage.tensors import cholesky, cholesky_solve, norm, numbers
+from fiberscope.preimage.tensors import cholesky, cholesky_solve, gram, norm, numbers, product
 
 MAX_STEPS = {torch.float32: 25, torch.float64: 60}
 """Generic cones take 5 to 20 steps; near the border, where float64 is used, some take 50."""
@@ -50,6 +50,8 @@ LENGTHS = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 0.05, 0.125, 0.25, 0.5, 0.75, 1.0, 1.25,
 """Step lengths between which the zero of the derivative along a step is looked for."""
 PARTS = 8
 """Parts of the interval between two of them that holds it; it is linear in between."""
+REFINEMENTS = 2
+"""Corrections of a direction; each gains what the precision of the search has."""
 KEPT_MULTIPLIERS = (1e-3, 1e-6, 0.0)
 """Rows with a multiplier above this share of the largest are kept; what the others added is corrected."""
 
@@ -103,7 +105,26 @@ def search(pool: RowPool, cones: Sequence[Cone], precision: torch.dtype) -> list
         for i, (path, _) in enumerate(walking):
             path.go(slopes[i])
         walking = [(path, path.step()) for path, _ in walking if not path.done]
-    return [NOTHING if path is None else path.outcome() for path in paths]
+    ended = [path for path in paths if path is not None]
+    _finish_directions(pool, [path for path in ended if path.found == "direction"], layer_too)
+    for path in ended:
+        if path.found == "multipliers":
+            path.outcome = path.multipliers()
+    return [NOTHING if path is None else path.outcome for path in paths]
+
+
+def _finish_directions(pool: RowPool, paths: list[_Path], layer_too: bool) -> None:
+    """Correct directions in float64, until they are zero up to its rounding on the rows that hold them."""
+    if not paths:
+        return
+    directions = torch.stack([(product(path.space.basis, path.u)).to(torch.float64) for path in paths], dim=1)
+    for _ in range(REFINEMENTS):
+        slopes = pool.slopes(directions)
+        for i, path in enumerate(paths):
+            directions[:, i] -= path.space.correction(slopes[path.held, i])
+    slopes = pool.slopes(directions, layer_too=layer_too).T.contiguous()
+    for i, path in enumerate(paths):
+        path.outcome = path.direction(directions[:, i], slopes[i])
 
 
 class _Path:
@@ -129,6 +150,7 @@ class _Path:
         self.ridge = RIDGE[precision]
         self.done = False
         self.found: str = ""
+        self.outcome = NOTHING
 
     @classmethod
     def of(cls, pool: RowPool, cone: Cone, precision: torch.dtype) -> _Path | None:
@@ -147,14 +169,14 @@ class _Path:
         if bool(self.ignored.all()):  # no inequality: any direction of the null space will do
             self.u[0] = 1.0
             self.done, self.found = True, "direction"
-            return self.space.basis @ self.u
+            return product(self.space.basis, self.u)
         total = self.pool.total(~self.ignored, self.precision)
         factor = cholesky(self.space.metric())
         if factor is None:  # numbers that overflow
             self.done = True
             return total
-        self.move = -cholesky_solve(factor, self.space.basis.T @ total)
-        return self.space.basis @ self.move
+        self.move = -cholesky_solve(factor, product(self.space.basis.T, total))
+        return product(self.space.basis, self.move)
 
     def go(self, change: Float[Tensor, " L"]) -> None:
         """Take the step, whose change of all slopes is known now, and see whether that is the end."""
@@ -189,16 +211,16 @@ class _Path:
         self.active = torch.nonzero(hinge)[:, 0]
         self.weights = hinge[self.active]
         rows = self._reduced(self.active)
-        gradient = rows.T @ self.weights
+        gradient = product(rows.T, self.weights)
         if self.precision == torch.float64 and norm(gradient) < GRADIENT_TOLERANCE * norm(self.weights):
             self.done, self.found = True, "multipliers"
             return gradient
-        factor = _regularised(rows.T @ rows, self.ridge)
+        factor = _regularised(gram(rows), self.ridge)
         if factor is None:
             self.done = True
-            return self.space.basis @ self.move
+            return product(self.space.basis, self.move)
         self.move = -cholesky_solve(factor, gradient)
-        return self.space.basis @ self.move
+        return product(self.space.basis, self.move)
 
     def _reduced(self, places: Tensor) -> Float[Tensor, "p k"]:
         """Rows in coordinates of the null space; each is computed when it first counts."""
@@ -217,7 +239,7 @@ class _Path:
         def bracket(lengths: Sequence[float]) -> tuple[list[float], list[float]]:
             """The neighbouring lengths between which the derivative becomes positive, and its values there."""
             at = torch.tensor(lengths, dtype=slope.dtype, device=slope.device)
-            derivative = numbers(rate @ torch.clamp(slope[:, None] + rate[:, None] * at, min=0.0))
+            derivative = numbers(product(torch.clamp(slope[:, None] + rate[:, None] * at, min=0.0).T, rate))
             after = next((i for i, value in enumerate(derivative) if value >= 0.0), len(lengths))
             span = slice(max(after - 1, 0), after + 1)
             return list(lengths[span]), derivative[span]
@@ -229,21 +251,14 @@ class _Path:
             return ends[0]
         return ends[0] + (ends[1] - ends[0]) * values[0] / (values[0] - values[1])
 
-    def outcome(self) -> Outcome:
-        """What was found, in float64."""
-        if self.found == "direction":
-            return self._direction()
-        return self._multipliers() if self.found == "multipliers" else NOTHING
-
-    def _direction(self) -> Outcome:
-        H = self.pool.rows(self.held, torch.float64)
-        d = self.space.correct(H, self.space.basis @ self.u)
-        layer_too = bool((~self.ignored[: self.pool.layer_rows]).any())
-        slopes = self.pool.slopes(d[:, None], layer_too=layer_too)[:, 0][~self.ignored]
+    def direction(self, d: Float[Tensor, " n"], slopes: Float[Tensor, " L"]) -> Outcome:
+        """What a direction is worth, given all its slopes."""
+        slopes = slopes[~self.ignored]
         slack = -float(slopes.max()) / norm(d) if len(slopes) else 1.0
         return Outcome(d.cpu().numpy(), margin=min(slack, 1.0)) if slack > STRICTNESS else NOTHING
 
-    def _multipliers(self) -> Outcome:
+    def multipliers(self) -> Outcome:
+        """The multipliers at the minimum, on as few rows as will do."""
         for share in KEPT_MULTIPLIERS:
             kept = self.weights > share * self.weights.max()
             places, weights = self.active[kept], self.weights[kept]
@@ -278,17 +293,17 @@ def _corrected(rows: Float[Tensor, "p k"], weights: Float[Tensor, " p"]) -> Floa
     if rows.shape[0] <= rows.shape[1]:
         return None
     weighted = rows * weights[:, None]
-    factor = cholesky(weighted.T @ weighted)
+    factor = cholesky(gram(weighted))
     if factor is None:
         return None
     for _ in range(2):
-        weights = weights - weights * (weighted @ cholesky_solve(factor, rows.T @ weights))
+        weights = weights - weights * product(weighted, cholesky_solve(factor, product(rows.T, weights)))
     return weights
 
 
 def _smallest_stretch(rows: Float[Tensor, "p k"], metric: Float[Tensor, "k k"]) -> float:
     """The smallest of ``|rows u| / sqrt(u^T metric u)``, by inverse iteration; 0 where the precision sees none."""
-    factor = cholesky(rows.T @ rows)
+    factor = cholesky(gram(rows))
     if factor is None:
         return 0.0
     u = torch.ones(rows.shape[1], dtype=rows.dtype, device=rows.device)

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from fiberscope.preimage.tensors import lu, solve_lower, solve_upper
+from fiberscope.preimage.tensors import gram, lu, product, solve_lower, solve_upper
 
 DEPENDENT = {torch.float32: 1e-5, torch.float64: 1e-11}
 """A pivot below this share of the largest says that rows depend on each other, as far as the precision can tell."""
@@ -64,25 +64,25 @@ class NullSpace:
 
     def metric(self) -> Float[Tensor, "k k"]:
         """``basis^T basis``."""
-        square = self.dependence.T @ self.dependence
+        square = gram(self.dependence)
         square.diagonal().add_(1.0)
         return square
 
-    def correct(self, H: Float[Tensor, "q n"], d: Float[Tensor, " n"], refinements: int = 2) -> Float[Tensor, " n"]:
-        """Change the pivotal coordinates of d until ``H d`` vanishes; H may be more precise than the factors."""
-        d, pivotal, square = d.to(H.dtype, copy=True), self.order[: self.rows], self.factors[: self.rows]
-        for _ in range(refinements if self.rows else 0):
-            residual = (H @ d).to(self.factors.dtype)[:, None]
-            move = solve_upper(square.T, solve_lower(square.T, residual), unit=True)
-            d[pivotal] -= move[:, 0].to(H.dtype)
-        return d
+    def correction(self, residual: Float[Tensor, " q"]) -> Float[Tensor, " n"]:
+        """The v with ``H v`` equal to the residual and zeros in the free coordinates; both may be more precise."""
+        pivotal, square = self.order[: self.rows], self.factors[: self.rows]
+        out = torch.zeros(len(self.order), dtype=residual.dtype, device=residual.device)
+        if self.rows:
+            half = solve_lower(square.T, residual.to(square.dtype)[:, None])
+            out[pivotal] = solve_upper(square.T, half, unit=True)[:, 0].to(residual.dtype)
+        return out
 
     def multipliers(self, H: Float[Tensor, "q n"], c: Float[Tensor, " n"]) -> Float[Tensor, " q"]:
         """The mu with ``H^T mu + c = 0`` for c in the span of the rows, once refined."""
         square, pivotal = self.factors[: self.rows], self.order[: self.rows]
         mu = torch.zeros(self.rows, dtype=H.dtype, device=H.device)
         for _ in range(2 if self.rows else 0):
-            rest = (c + H.T @ mu)[pivotal][:, None]
+            rest = (c + product(H.T, mu))[pivotal][:, None]
             mu = mu - solve_upper(square, solve_lower(square, rest, unit=True))[:, 0]
         return mu
 

@@ -18,6 +18,7 @@ from fiberscope.network.domains import Polyhedron
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import dense
 from fiberscope.network.signs import row_norms
+from fiberscope.preimage.tensors import product
 
 PRECISIONS = (torch.float32, torch.float64)
 
@@ -81,22 +82,22 @@ class RowPool:
         """The products of all unit rows with B directions; NaN for the layer's rows where they are not asked for."""
         matrix, m = self.matrices[directions.dtype], self.layer_rows
         if layer_too:
-            products = matrix @ directions
+            products = product(matrix, directions)
         else:
             unknown = torch.full((m, directions.shape[1]), torch.nan, dtype=directions.dtype, device=self.device)
-            products = torch.cat([unknown, matrix[m:] @ directions])
+            products = torch.cat([unknown, product(matrix[m:], directions)])
         bounds = [-directions[self.low], directions[self.high]]
         return torch.cat([products[:m], *bounds, products[m:]]) if len(self.low) or len(self.high) else products
 
     def reduced(self, places: Tensor, basis: Float[Tensor, "n k"]) -> Float[Tensor, "p k"]:
         """Unit rows times a basis."""
         if len(places) and int(places[-1]) < self.layer_rows:
-            return self.matrices[basis.dtype][places] @ basis
+            return product(self.matrices[basis.dtype][places], basis)
         matrix, coordinate, sign = self._parts(places)
         out = torch.empty((len(places), basis.shape[1]), dtype=basis.dtype, device=self.device)
         bound = coordinate >= 0
         out[bound] = sign[bound, None].to(basis.dtype) * basis[coordinate[bound]]
-        out[~bound] = self.matrices[basis.dtype][matrix[~bound]] @ basis
+        out[~bound] = product(self.matrices[basis.dtype][matrix[~bound]], basis)
         return out
 
     def rows(self, places: Tensor, precision: torch.dtype) -> Float[Tensor, "p n"]:
@@ -112,14 +113,14 @@ class RowPool:
         """The sum of unit rows times weights."""
         matrix, coordinate, sign = self._parts(places)
         bound = coordinate >= 0
-        total = self.matrices[weights.dtype][matrix[~bound]].T @ weights[~bound]
+        total = product(self.matrices[weights.dtype][matrix[~bound]].T, weights[~bound])
         return total.index_add_(0, coordinate[bound], sign[bound].to(weights.dtype) * weights[bound])
 
     def total(self, chosen: Tensor, precision: torch.dtype) -> Float[Tensor, " n"]:
         """The sum of the unit rows that are chosen (L,)."""
         m, low, high = self.layer_rows, len(self.low), len(self.high)
         layer, lower, upper, half = torch.split(chosen.to(precision), [m, low, high, len(self) - m - low - high])
-        total = self.matrices[precision].T @ torch.cat([layer, half])
+        total = product(self.matrices[precision].T, torch.cat([layer, half]))
         return total.index_add_(0, self.low, -lower).index_add_(0, self.high, upper)
 
     def _parts(self, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:

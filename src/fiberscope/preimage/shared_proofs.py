@@ -31,7 +31,7 @@ PROBES = 9
 """Samples asked first, alone, to see where the border lies."""
 BISECTIONS = 5
 """How often two samples between the answers of both sorts are asked."""
-BELOW, ABOVE = 0.045, 0.03
+BELOW, ABOVE = 0.01, 0.03
 """How far from the border groups stay, per dimension: nearer, a search takes more steps than a group saves."""
 UNKNOWN_BORDER = 0.8
 """Where no sample lies beyond the border, it is taken to be here, per dimension, or at the last sample."""
