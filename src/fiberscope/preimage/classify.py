@@ -33,6 +33,9 @@ UNDECIDED_DIMENSION = -2
 MAX_INPUTS = 4_096
 """Inputs beyond which the dense factorization that a shared search needs takes seconds."""
 
+MAX_ENTRIES = 2**25
+"""Entries of sparse rows beyond which they are not written out for the sake of sharing: 300 megabytes."""
+
 NO_STATISTICS = Statistics({}, {})
 
 
@@ -144,7 +147,7 @@ def classify(
     polyhedron = written_out(domain, layer.inputs)
     threads = cores() if threads is None else threads
     report = _Progress(len(samples), progress)
-    shared = len(samples) > 1 and _has_common_dense_rows(layer, polyhedron)
+    shared = len(samples) > 1 and _may_share(layer, polyhedron)
     if shared:
         import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]  # here, so that its threads are limited, too
     with one_thread():
@@ -157,11 +160,12 @@ def classify(
         return Classification(tuple(preimages), positives, statistics)
 
 
-def _has_common_dense_rows(layer: Layer, domain: Polyhedron) -> bool:
-    """Whether the samples of a layer have rows in common, and these are dense and not too long."""
+def _may_share(layer: Layer, domain: Polyhedron) -> bool:
+    """Whether the samples of a layer have rows in common, and these may be written out and factored."""
     if not isinstance(layer, ReLULayer) or layer.inputs > MAX_INPUTS:
         return False
-    return not is_sparse(layer.weight) and not is_sparse(domain.G)
+    sparse = is_sparse(layer.weight) or is_sparse(domain.G)
+    return not sparse or (layer.outputs + len(domain.h)) * layer.inputs <= MAX_ENTRIES
 
 
 class _Progress:

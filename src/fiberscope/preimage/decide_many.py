@@ -5,7 +5,7 @@ The answers are candidates: ``classify`` checks every one, and decides alone wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +14,11 @@ import torch
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Domain, written_out
 from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.rows import is_sparse
 from fiberscope.preimage import bitsets
-from fiberscope.preimage.bitsets import Bitsets
+from fiberscope.preimage.bitsets import Bitsets, Words
 from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Multipliers
-from fiberscope.preimage.grouping import Cones
+from fiberscope.preimage.grouping import Cones, intersections
 from fiberscope.preimage.hinge import smallest_singular_value
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.patterns import Patterns
@@ -25,6 +26,12 @@ from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.route import Route
 from fiberscope.preimage.row_pool import RowPool
 from fiberscope.preimage.shared_proofs import Proof, Settled, settle
+
+SHARED_RANKS = 1.25
+"""Rows per input that samples must have in common for one estimate of their margins."""
+
+MAX_SEARCHED = 1_000
+"""Inputs of a layer of sparse rows beyond which the sparse method is the faster one for a sample alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +62,8 @@ def decide_many(
     with np.errstate(all="ignore"):
         pool = RowPool.of(layer, polyhedron)
     held, tight = patterns.positive.columns(pool.numbers), patterns.tight.columns(pool.numbers)
-    answers = _Answers(pool, held, tight, polyhedron.is_box_bounded)
+    sparse = is_sparse(layer.weight) or is_sparse(polyhedron.G)
+    answers = _Answers(pool, held, tight, polyhedron.is_box_bounded, sparse)
     with np.errstate(all="ignore"):  # rows of extreme size overflow; what is found is checked or dropped
         answers.by_rank()
         answers.by_recession(threads, progress)
@@ -76,8 +84,10 @@ def decide_many(
 class _Answers:
     """What is known about the cones of every sample: C, where preimages run to infinity, and T at the sample itself."""
 
-    def __init__(self, pool: RowPool, held: Bitsets, tight: Bitsets, bounded: bool) -> None:
+    def __init__(self, pool: RowPool, held: Bitsets, tight: Bitsets, bounded: bool, sparse: bool) -> None:
         self.pool, self.held, self.tight, self.bounded = pool, held, tight, bounded
+        # alone, the method for sparse rows is faster for many inputs, and for ranks
+        self.groups_only, self.ranks_too = sparse and pool.inputs > MAX_SEARCHED, not sparse
         self.ranks, self.touches = held.counts(), tight.counts() > 0
         self.recession: list[Proof | None] = [None] * len(held)
         self.tangent: list[Proof | None] = [None] * len(held)
@@ -90,7 +100,7 @@ class _Answers:
     def by_rank(self) -> None:
         """Samples with as many positive rows as inputs: their rank settles it, or nothing here."""
         samples = np.flatnonzero(self.of_rank)
-        if len(samples):
+        if len(samples) and self.ranks_too:
             self.margins[samples] = _rank_margins(self.pool, self.held.chosen(samples))
 
     def by_recession(self, threads: int, progress: Callable[[int], None]) -> None:
@@ -100,8 +110,8 @@ class _Answers:
             return
         # a sample that is not settled by this alone is counted when it is
         count = progress if not self.touches.any() else _silent
-        settled = settle(self.pool, Cones(self.held.chosen(samples)), threads, count)
-        self._note(self.recession, samples, settled)
+        cones = Cones(self.held.chosen(samples))
+        self._note(self.recession, samples, settle(self.pool, cones, threads, count, groups_only=self.groups_only))
 
     def by_tangent(self, threads: int, progress: Callable[[int], None]) -> None:
         """Where rows are tight at the sample and no direction of C is strict on them: is T = {0}?"""
@@ -110,7 +120,7 @@ class _Answers:
         if len(samples):
             tight = self.tight.chosen(samples)
             cones = Cones(self.held.chosen(samples), tight, _opposite(self.pool, tight))
-            self._note(self.tangent, samples, settle(self.pool, cones, threads, progress))
+            self._note(self.tangent, samples, settle(self.pool, cones, threads, progress, groups_only=self.groups_only))
 
     def _note(self, answers: list[Proof | None], samples: IntArray, settled: Settled) -> None:
         for sample, position in zip(samples.tolist(), settled.of.tolist(), strict=True):
@@ -129,6 +139,8 @@ class _Answers:
     def certificate(self, i: int) -> Certificate | None:
         """The certificate of a sample, the same object for all samples with the same parts; sets margin and route."""
         if self.of_rank[i]:
+            if not self.ranks_too:
+                return None
             self.routes[i] = Route.RANK
             return self._shared(Kind.SINGLETON, None, None)
         tangent, recession = self.tangent[i], self.recession[i]
@@ -188,14 +200,17 @@ def _opposite(pool: RowPool, tight: Bitsets) -> Bitsets | None:
 def _rank_margins(pool: RowPool, held: Bitsets) -> FloatArray:
     """(N,) lower bounds on the smallest singular value of each sample's positive unit rows; estimates.
 
-    More rows have a larger one, so that the rows which all of some samples share speak for all of them; where these are
-    too few, for each half of the samples apart.
+    More rows have a larger one, so that those which several samples share speak for all of them.
     """
-    common = bitsets.intersection(held.words)
-    if int(bitsets.sizes(common)) >= pool.inputs or len(held) == 1:
-        places = torch.from_numpy(bitsets.members(common, held.size)).to(pool.device)
-        value = smallest_singular_value(pool.rows(places, torch.float32))
-        if value > 0.0 or len(held) == 1:
-            return np.full(len(held), value)
-    halves: Sequence[IntArray] = np.array_split(np.arange(len(held)), 2)
-    return np.concatenate([_rank_margins(pool, held.chosen(half)) for half in halves])
+    margins, floor = np.zeros(len(held)), SHARED_RANKS * pool.inputs
+    shared = np.flatnonzero(held.counts() >= floor)
+    for group in intersections(Cones(held.chosen(shared)), floor):
+        margins[shared[group.members]] = _smallest_of(pool, group.held)
+    for i in np.flatnonzero(margins == 0.0):
+        margins[i] = _smallest_of(pool, held.words[i])
+    return margins
+
+
+def _smallest_of(pool: RowPool, chosen: Words) -> float:
+    places = torch.from_numpy(bitsets.members(chosen, len(pool))).to(pool.device)
+    return smallest_singular_value(pool.rows(places, torch.float32))

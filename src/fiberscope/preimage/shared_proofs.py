@@ -19,7 +19,7 @@ import torch
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage import bitsets
 from fiberscope.preimage.certificate import Direction, Multipliers
-from fiberscope.preimage.grouping import Cones, Group, alone, intersections, union, unions
+from fiberscope.preimage.grouping import Cones, Group, alone, intersection, intersections, union, unions
 from fiberscope.preimage.hinge import Cone, Outcome, search
 from fiberscope.preimage.route import Route
 from fiberscope.preimage.row_pool import RowPool
@@ -33,6 +33,8 @@ BISECTIONS = 5
 """How often two samples between the answers of both sorts are asked."""
 BELOW, ABOVE = 0.01, 0.03
 """How far from the border groups stay, per dimension: nearer, a search takes more steps than a group saves."""
+TOGETHER = 0.95
+"""Rows per dimension up to which all samples are asked at once: with more, hardly a direction is left."""
 UNKNOWN_BORDER = 0.8
 """Where no sample lies beyond the border, it is taken to be here, per dimension, or at the last sample."""
 HALVINGS = 2
@@ -73,7 +75,9 @@ class Settled:
     seconds: dict[Route, float]
 
 
-def settle(pool: RowPool, cones: Cones, threads: int, progress: Callable[[int], None]) -> Settled:
+def settle(
+    pool: RowPool, cones: Cones, threads: int, progress: Callable[[int], None], *, groups_only: bool = False
+) -> Settled:
     """Find a direction or multipliers for the cone of each sample.
 
     Args:
@@ -81,16 +85,19 @@ def settle(pool: RowPool, cones: Cones, threads: int, progress: Callable[[int], 
         cones: of the samples.
         threads: how many searches run at a time.
         progress: is told how many more samples are settled.
+        groups_only: ask what would settle all samples at once, and leave them open where that fails: right where
+            another method is faster for one sample.
     """
     _, first, inverse, counts = np.unique(
         cones.key(), axis=0, return_index=True, return_inverse=True, return_counts=True
     )
     search_all = _Settling(pool, cones.chosen(first), counts, threads, progress)
-    border = search_all.probe()
-    n = pool.inputs
-    search_all.below(border - BELOW * n)
-    search_all.above(border + ABOVE * n)
-    search_all.near()
+    search_all.together()
+    if not groups_only:
+        border = search_all.probe()
+        search_all.below(border - BELOW * pool.inputs)
+        search_all.above(border + ABOVE * pool.inputs)
+        search_all.near()
     return Settled(tuple(search_all.proofs), search_all.of[inverse.ravel()], search_all.seconds)
 
 
@@ -111,6 +118,15 @@ class _Settling:
     def open(self) -> IntArray:
         """The cones that nothing is known about."""
         return np.flatnonzero(self.askable & (self.of < 0))
+
+    def together(self) -> None:
+        """Ask whether one direction, or one vector of multipliers, serves all."""
+        for question, precision in ((union, self.fast), (intersection, torch.float64)):
+            if len(self.open()) < 2:
+                return
+            group = question(self.cones, self.open())
+            if float(bitsets.sizes(group.held)) < TOGETHER * self.pool.inputs:
+                self.ask([group], precision)
 
     def probe(self) -> float:
         """Ask some cones spread over all loads, then some between answers of both sorts; the load of the border."""

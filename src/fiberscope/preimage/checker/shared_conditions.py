@@ -33,8 +33,9 @@ from fiberscope.preimage.checker.shared_parts import (
 from fiberscope.preimage.checker.statement import NotProvedError
 from fiberscope.preimage.kind import Kind
 
-INDEPENDENT = 2.0**-13
-"""Level for at most n rows of norms near one: the Gram matrix of some hundred shows no less."""
+INDEPENDENT = 2.0**-15
+"""Level for at most n rows of norms near one: the Gram matrix of some hundred shows little less, and directions with a
+millionth of room need no more."""
 
 SPANNING = 2.0**-10
 """Level for more than n rows that multipliers join: these have more room, and larger residuals."""

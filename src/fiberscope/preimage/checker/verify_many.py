@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
 from fiberscope.network.arrays import BoolArray, FloatArray
+from fiberscope.network.domains import Polyhedron
 from fiberscope.preimage.certificate import Certificate
+from fiberscope.preimage.checker.matrices import as_dense
 from fiberscope.preimage.checker.pattern import patterns_of_samples
 from fiberscope.preimage.checker.row_table import build_table
 from fiberscope.preimage.checker.shared_conditions import Verdicts, prove_verdicts
 from fiberscope.preimage.checker.statement import Claim, NotProvedError, read_floats, read_system, read_verdict
+from fiberscope.preimage.checker.system import System
 from fiberscope.preimage.checker.verify import flushes_subnormal_numbers, verify_in_float
 from fiberscope.preimage.kind import Kind
+
+MAX_ENTRIES = 2**25
+"""Entries of sparse rows beyond which they are not written out: 300 megabytes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +43,9 @@ def verify_many(claims: Sequence[Claim], threads: int = 1) -> Bool[BoolArray, " 
     """Prove verdicts in float64 with rigorous error bounds, those about one layer and one domain together.
 
     Certificates, and parts of them, that are the same objects are read and measured once; few factorizations prove what
-    all of them need. Claims given by an output, about sparse layers, or for which this does not close are proved one by
-    one, as ``verify`` does it in float64. What is proved depends neither on the order of the claims nor on the threads.
+    all of them need. Claims given by an output, about large sparse layers, or for which this does not close are proved
+    one by one, as ``verify`` does it in float64. What is proved depends neither on the order of the claims nor on the
+    threads.
 
     Args:
         claims: N preimages, or anything that ``verify`` takes.
@@ -78,11 +85,24 @@ def _ask(index: int, claim: Claim) -> _Asked | None:
         return None
 
 
+def _written_out(system: System) -> System:
+    """The same system with its rows as an array.
+
+    Raises:
+        NotProvedError: sparse rows are too many for that.
+    """
+    rows = system.m + len(system.domain.h)
+    if system.is_sparse and rows * system.n > MAX_ENTRIES:
+        raise NotProvedError("so many sparse rows are proved one by one")
+    domain = Polyhedron(system.domain.low, system.domain.high, as_dense(system.domain.G), system.domain.h)
+    return replace(system, A=as_dense(system.A), domain=domain)
+
+
 def _prove_together(together: list[_Asked], executor: Executor) -> Bool[BoolArray, " N"]:
     """Which claims about one layer and one domain the shared proofs close for."""
     proved = np.zeros(len(together), dtype=np.bool_)
     try:
-        system = read_system(together[0].layer, together[0].domain)
+        system = _written_out(read_system(together[0].layer, together[0].domain))
         fitting = [k for k, asked in enumerate(together) if asked.x.shape == (system.n,)]
         chosen = [together[k] for k in fitting]
         table = build_table(system)
