@@ -14,8 +14,8 @@ from fiberscope.network.network import Network
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.stage import INPUT
 
-BLOCK_SAMPLES = 125
-"""Samples per chunk: large enough that samples share certificates, small enough that a killed run loses little."""
+BLOCK_SAMPLES = 1_000
+"""Samples per chunk: so many that they share proofs, so few that a killed run loses no more than some seconds."""
 
 
 class Reads(StrEnum):
