@@ -10,6 +10,7 @@ layer     all samples on all of R^n: time, routes, certificates, proofs, peak me
           the printed algorithm's answer must differ from the verdict; against one forward pass
 curve     the cost per verdict for fewer samples
 box       all samples in the box [0, 1]
+same      whether random ones get the verdicts that ``fs.preimage`` gives them alone, on both domains
 demo      all layers of the 100-unit demo network on its held-out digits, with the printed algorithm run on each
 conv      the first layer of cifar_base_kw on CIFAR-10 images, where FIBERSCOPE_EXTERNAL has both
 """
@@ -31,7 +32,7 @@ from fiberscope.preimage.certificate import Direction
 from fiberscope.preimage.checker import verify_many
 from fiberscope.threads import cores, one_thread
 
-PARTS = ("layer", "curve", "box", "demo", "conv")
+PARTS = ("layer", "curve", "box", "same", "demo", "conv")
 
 
 def main() -> None:
@@ -40,6 +41,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--stratified", type=int, default=40, help="samples for HiGHS")
     parser.add_argument("--printed", type=int, default=4, help="samples for Algorithm 1 as printed: minutes each")
+    parser.add_argument("--compared", type=int, default=200, help="samples that are asked alone as well")
     parser.add_argument("--parts", default="all", help=f"some of {', '.join(PARTS)}")
     parser.add_argument("--smoke", action="store_true", help="300 samples of the layer, 2 programs, and the demo")
     options = parser.parse_args()
@@ -54,6 +56,8 @@ def main() -> None:
         curve(name, layer, images)
     if "box" in parts:
         report(f"{name}, in the box [0, 1]", layer, images, fs.Box(0, 1))
+    if "same" in parts:
+        same(layer, images, options.compared)
     if "demo" in parts:
         demo(100 if options.smoke else 1000)
     if "conv" in parts:
@@ -141,6 +145,22 @@ def curve(name: str, layer: fs.ReLULayer, X: np.ndarray) -> None:
             judged = fs.classify(layer, X[:count])
             each = 1e3 * (time.perf_counter() - began) / count
             print(f"  N = {count:>6}: {each:6.2f} ms a verdict, {judged.certificates} certificates")
+
+
+def same(layer: fs.ReLULayer, X: np.ndarray, count: int) -> None:
+    """Random samples once more, each alone."""
+    chosen = np.random.default_rng(0).choice(len(X), min(count, len(X)), replace=False)
+    for domain in (None, fs.Box(0, 1)):
+        judged = fs.classify(layer, X, domain=domain)
+        alone = [fs.preimage(layer, x=X[i], domain=domain) for i in chosen]
+        differ = sum(
+            (p.kind, p.dimension, p.positives) != (judged[i].kind, judged[i].dimension, int(judged.positives[i]))
+            for i, p in zip(chosen, alone, strict=True)
+        )
+        where = "all of R^n" if domain is None else "the box [0, 1]"
+        print(
+            f"\n{where}: {differ} of {len(chosen)} random verdicts of {len(X)} differ from the single-sample method's"
+        )
 
 
 def demo(samples: int) -> None:

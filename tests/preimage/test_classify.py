@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 import fiberscope as fs
 from fiberscope.paper.datasets import load_data
 from fiberscope.preimage.checker import verify_many
+from fiberscope.preimage.route import Route
 
 LAYER = fs.ReLULayer([[1, 0], [0, 1], [-1, -1]], [-1, -1, -1])
 SAMPLES = [[2, 2], [0, 0], [2, 0]]
@@ -98,6 +99,36 @@ def test_verdicts_depend_on_nothing_but_the_sample(domain: fs.Domain | None) -> 
     ):
         assert kind.tolist() == first.kind.tolist()
         assert dimension.tolist() == first.dimension.tolist()
+
+
+@pytest.mark.parametrize("domain", [None, fs.Box(-5, 5), fs.NonNegative()], ids=["all of R^n", "box", "orthant"])
+def test_samples_with_ties_share_as_well(domain: fs.Domain | None) -> None:
+    """Small integers put samples exactly on the hyperplanes of neurons that are positive at other samples."""
+    generator = np.random.default_rng(0)
+    weight = generator.integers(-2, 3, (12, 40)).astype(np.float64)
+    X = generator.integers(0, 2, (150, 40)).astype(np.float64)
+    ties = (X @ weight.T == 0).any(axis=1)
+    assert 20 < ties.sum() < 130
+    judged = fs.classify(fs.ReLULayer(weight), X, domain=domain)
+    assert judged.verify().all()
+    assert judged.statistics.samples.get(Route.SINGLY, 0) < 5
+    assert judged.certificates < 100
+
+
+def test_margins_lie_between_0_and_1() -> None:
+    generator = np.random.default_rng(1)
+    for _ in range(15):
+        weight = generator.integers(-2, 3, (generator.integers(1, 9), generator.integers(1, 5))).astype(np.float64)
+        X = generator.integers(0, 3, (8, weight.shape[1])).astype(np.float64)
+        for domain in (None, fs.Box(0, 2)):
+            margins = fs.classify(fs.ReLULayer(weight), X, domain=domain).margin
+            assert ((margins >= 0) & (margins <= 1)).all()
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_no_thread_is_refused(threads: int) -> None:
+    with pytest.raises(fs.InputError, match="threads: expected at least 1"):
+        fs.classify(LAYER, SAMPLES, threads=threads)
 
 
 def test_equal_samples_share_one_certificate() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from fiberscope.audit.plan import BLOCK_SAMPLES, Plan
 from fiberscope.network.network import Network
+from fiberscope.network.region_layer import RegionLayer
 from fiberscope.threads import cores
 
 LARGE_WORK = 1e8
@@ -16,7 +19,14 @@ LARGE_INPUTS = 1_000
 """Inputs of a layer from which a verdict may take seconds."""
 
 LARGE_LAYER_BLOCK = 12
-"""Samples per chunk of a network with such a layer."""
+"""Samples per chunk of a network with such a layer, or one that is judged within linear regions, where each sample has
+a layer of its own."""
+
+PIECES = 4
+"""Pieces into which the samples of a layer are cut at least, unless they are few."""
+
+LEAST_BLOCK = 125
+"""Samples that are not divided among processes: they share too much."""
 
 
 def sensible_workers(network: Network, plan: Plan) -> int:
@@ -28,10 +38,15 @@ def sensible_workers(network: Network, plan: Plan) -> int:
     return min(cores(), chunks) if work >= LARGE_WORK else 1
 
 
-def sensible_block(network: Network) -> int:
-    """Samples per chunk: fewer where a verdict takes seconds, so that processes share them and a kill loses little."""
-    largest = max(layer.inputs for layer in network.relu_layers)
-    return BLOCK_SAMPLES if largest <= LARGE_INPUTS else LARGE_LAYER_BLOCK
+def sensible_block(network: Network, samples: int) -> int:
+    """Samples per chunk: many that share proofs, in some pieces for several processes.
+
+    Few where a verdict may take seconds, so that a kill loses little. The same on every machine, for ``--resume``.
+    """
+    layers = network.relu_layers
+    if max(layer.inputs for layer in layers) > LARGE_INPUTS or any(isinstance(i, RegionLayer) for i in layers):
+        return LARGE_LAYER_BLOCK
+    return min(max(math.ceil(samples / PIECES), LEAST_BLOCK), BLOCK_SAMPLES)
 
 
 __all__ = ["LARGE_WORK", "sensible_block", "sensible_workers"]

@@ -15,7 +15,7 @@ from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.stage import INPUT
 
 BLOCK_SAMPLES = 1_000
-"""Samples per chunk: so many that they share proofs, so few that a killed run loses no more than some seconds."""
+"""Samples per chunk at most: so many that they share proofs, so few that a killed run loses some seconds of work."""
 
 
 class Reads(StrEnum):

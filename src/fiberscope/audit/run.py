@@ -86,10 +86,17 @@ def _judge_on(
     for row, sample in enumerate(task.chunk.samples):
         if judged is not None and inside[row]:
             i = int(position[row])
-            p, positives = judged[i], int(judged.positives[i])
-            margin = float(p.margin)
+            p = judged[i]
             yield Finding(
-                sample, task.chunk.layer, named.name, positives, p.kind, p.dimension, margin, identities[i], p.reason
+                sample=sample,
+                layer=task.chunk.layer,
+                domain=named.name,
+                positives=int(judged.positives[i]),
+                kind=p.kind,
+                dimension=p.dimension,
+                margin=float(p.margin),
+                certificate=identities[i],
+                reason=p.reason,
             )
         else:
             yield _outside(layer, task.inputs[row], sample, task.chunk.layer, named)

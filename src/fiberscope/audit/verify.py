@@ -119,10 +119,11 @@ def _why_not_proved(
         if isinstance(claim, str):
             return claim
         if id(claim) not in closed:
-            verification = verify(claim, exact=exact)
+            verification = verify(claim, exact=True)  # in float64 it was tried already
             if not verification.proved:
                 return verification.reason or "the certificate does not prove it"
-        have = positives[finding.sample - data.chunk.start]
+        row = finding.sample - data.chunk.start
+        have = _positive_count(claim) if positives is None else positives[row]
         return "" if have == finding.positives else f"{finding.positives} positive outputs are stored, there are {have}"
 
     return [reason(finding, claim) for finding, claim in zip(decided, claims, strict=True)]
@@ -154,18 +155,20 @@ def _claim(
     return Preimage(local, domain, point, None, finding.kind, finding.dimension, finding.margin, certificate)
 
 
-def _positives(layer: Layer, inputs: FloatArray) -> list[int]:
-    """The exact number of positive outputs at each input."""
-    if isinstance(layer, ReLULayer) and isinstance(layer.weight, np.ndarray):
-        signs = exact_signs_of_samples(layer.weight, inputs, layer.bias)
-        return ((signs > 0) | layer.injective)[:, layer.definitions :].sum(axis=1).tolist()
+def _positives(layer: Layer, inputs: FloatArray) -> list[int] | None:
+    """The exact number of positive outputs at each input, of a dense layer; None of another."""
+    if not isinstance(layer, ReLULayer) or not isinstance(layer.weight, np.ndarray):
+        return None
+    signs = exact_signs_of_samples(layer.weight, inputs, layer.bias)
+    return ((signs > 0) | layer.injective).sum(axis=1).tolist()
 
-    def count(x: FloatArray) -> int:
-        local, _, point = around(layer, None, x)
-        positive = (exact_signs(local.weight, point, local.bias) > 0) | local.injective
-        return int(positive[local.definitions :].sum())
 
-    return [count(x) for x in inputs]
+def _positive_count(claim: Preimage) -> int:
+    """The same of one claim."""
+    layer, x = claim.layer, claim.x
+    assert x is not None, "findings are about inputs"
+    positive = (exact_signs(layer.weight, x, layer.bias) > 0) | layer.injective
+    return int(positive[layer.definitions :].sum())
 
 
 def _check_inputs(results: Results, subject: Subject, data: ChunkData) -> None:

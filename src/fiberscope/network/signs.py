@@ -30,8 +30,13 @@ def exact_signs_of_many(
         margin = 4.0 * (X.shape[1] + 4) * np.finfo(np.float64).eps * reach + 1e-290
         certain = np.abs(value) > margin
     sign = (value > 0).astype(np.int8) - (value < 0).astype(np.int8)
-    for j, i in np.argwhere(~certain):
-        sign[j, i] = _rational_sign(*row_entries(rows, int(i)), X[j], float(offsets[i]))
+    uncertain = np.flatnonzero(~certain.all(axis=0))
+    for i in uncertain:
+        columns, entries = row_entries(rows, int(i))
+        support = entries != 0
+        columns, entries = columns[support], entries[support]
+        for j in np.flatnonzero(~certain[:, i]) if len(entries) else ():  # of a zero row, the sign is the offset's
+            sign[j, i] = _rational_sign(columns, entries, X[j], float(offsets[i]))
     return sign
 
 
@@ -44,8 +49,10 @@ def _products(rows: Rows, X: Float64[FloatArray, "N n"]) -> Float64[FloatArray, 
 def _rational_sign(
     columns: Int64[IntArray, " e"], entries: Float64[FloatArray, " e"], x: Float64[FloatArray, " n"], offset: float
 ) -> int:
-    terms = zip(entries.tolist(), x[columns].tolist(), strict=True)
-    exact = sum((Fraction(a) * Fraction(v) for a, v in terms if a and v), Fraction(offset))
+    moved = x[columns]
+    support = moved != 0
+    terms = zip(entries[support].tolist(), moved[support].tolist(), strict=True)
+    exact = sum((Fraction(a) * Fraction(v) for a, v in terms), Fraction(offset))
     return (exact > 0) - (exact < 0)
 
 

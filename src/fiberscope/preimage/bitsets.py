@@ -93,3 +93,6 @@ def union(words: Words) -> Words:
 def intersection(words: Words) -> Words:
     """What is in all of the sets, of which there is at least one: (N, w) -> (w,)."""
     return np.bitwise_and.reduce(words, axis=0)
+
+
+__all__ = ["Bitsets", "Words", "intersection", "mask", "members", "sizes", "union"]

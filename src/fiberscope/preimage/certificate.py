@@ -88,8 +88,7 @@ class Certificate:
         point: with ``y=``: a point of the preimage, strict on every inequality row outside ``implicit``.
             A float point stands for the exact solution of the equalities nearest to it.
         implicit: positive multipliers on the implicit equalities E (inequality rows that are tight on the whole
-            preimage)
-            and multipliers on P: ``A_P^T mu + A_E^T lambda = 0``; None where E is empty.
+            preimage) and multipliers on P: ``A_P^T mu + A_E^T lambda = 0``; None where E is empty.
         interior: with ``x=``: a direction that is zero on P and E, and strictly negative on all other tight rows; rows
             that are not tight may hold it, too.
         recession: for bounded: multipliers with rank n, or the bounded domain; for unbounded: a nonzero direction of

@@ -34,7 +34,12 @@ MAX_INPUTS = 4_096
 """Inputs beyond which the dense factorization that a shared search needs takes seconds."""
 
 MAX_ENTRIES = 2**25
-"""Entries of sparse rows beyond which they are not written out for the sake of sharing: 300 megabytes."""
+"""Entries of sparse rows beyond which they are not written out for the sake of sharing: 300 megabytes. The checker has
+the same limit (``verify_many.MAX_ENTRIES``)."""
+
+MAX_DENSE_ENTRIES = 2**27
+"""Entries of dense rows beyond which the copies that sharing needs take too much memory: 1 gigabyte each. The checker
+has the same limit (``row_table.LARGEST``)."""
 
 NO_STATISTICS = Statistics({}, {})
 
@@ -91,7 +96,7 @@ class Classification:
             exact: use rational arithmetic only, sample by sample.
             threads: how many proofs are checked at a time; None for one per core.
         """
-        threads = cores() if threads is None else threads
+        threads = _checked_threads(threads)
         with one_thread():
             shared = np.zeros(len(self), dtype=np.bool_) if exact else verify_many(self.preimages, threads)
             left = np.flatnonzero(~shared)
@@ -126,26 +131,28 @@ def classify(
 
     Samples share proofs: one direction that leaves the output unchanged serves every sample whose positive rows it
     respects, one vector of multipliers every sample that has its rows. The more samples, the less each of them costs.
-    The verdicts do not depend on which samples are asked together, on their order, on the threads, or on the device.
+    What is decided does not depend on which samples are asked together, on their order, on the threads, or on the
+    device; at most whether a sample is decided that is at the limits of float64 and too large for rational numbers.
 
     Args:
         layer: the layer, m neurons and n inputs; searches run on its device.
         X: (N, n) samples, or (N, *layer.input_shape).
         domain: where inputs lie; None for all of R^n.
         threads: how many searches and proofs run at a time; None for one per core.
-        progress: called with the number of samples settled so far and N, from the calling thread.
+        progress: called with the number of samples settled so far and N, from the calling thread. The number may fall
+            when what seemed to be settled turns out not to be proved; it ends at N.
 
     Returns:
         One proved verdict per sample. Its margin is that of the certificate, which for a shared one is at most what a
         certificate of its own would have.
 
     Raises:
-        InputError: wrong shape, no samples, NaN or infinite numbers, or a sample outside the domain.
+        InputError: wrong shape, no samples, NaN or infinite numbers, a sample outside the domain, or no thread.
     """
     check_layer(layer)
+    threads = _checked_threads(threads)
     samples = flat_inputs(layer, X, "X")
     polyhedron = written_out(domain, layer.inputs)
-    threads = cores() if threads is None else threads
     report = _Progress(len(samples), progress)
     shared = len(samples) > 1 and _may_share(layer, polyhedron)
     if shared:
@@ -160,12 +167,20 @@ def classify(
         return Classification(tuple(preimages), positives, statistics)
 
 
+def _checked_threads(threads: int | None) -> int:
+    """The number of threads; None stands for one per core."""
+    if threads is not None and threads < 1:
+        raise InputError("threads", expected="at least 1, or None for one per core", got=str(threads))
+    return cores() if threads is None else threads
+
+
 def _may_share(layer: Layer, domain: Polyhedron) -> bool:
     """Whether the samples of a layer have rows in common, and these may be written out and factored."""
     if not isinstance(layer, ReLULayer) or layer.inputs > MAX_INPUTS:
         return False
     sparse = is_sparse(layer.weight) or is_sparse(domain.G)
-    return not sparse or (layer.outputs + len(domain.h)) * layer.inputs <= MAX_ENTRIES
+    entries = (layer.outputs + len(domain.h)) * layer.inputs
+    return entries <= (MAX_ENTRIES if sparse else MAX_DENSE_ENTRIES)
 
 
 class _Progress:
@@ -182,8 +197,7 @@ class _Progress:
     def correct(self, done: int) -> None:
         """Report anew: what seemed to be settled may have turned out not to be proved, and the other way round."""
         self.done = 0
-        if done:
-            self(done)
+        self(done)
 
     def seconds(self) -> float:
         """The time since the last question."""
@@ -201,14 +215,13 @@ def _together(
     settling = report.seconds()
     found = decide_many(layer, domain, samples, patterns, threads, report)
     searching = report.seconds()
-    candidates = [i for i, p in enumerate(found.preimages) if p is not None]
-    proofs = verify_many([found.preimages[i] for i in candidates], threads)  # type: ignore[misc]
-    proved = {i for i, proof in zip(candidates, proofs, strict=True) if proof}
+    candidates = {i: p for i, p in enumerate(found.preimages) if p is not None}
+    proofs = verify_many(list(candidates.values()), threads)
+    proved = {i: p for (i, p), proof in zip(candidates.items(), proofs, strict=True) if proof}
     checking = report.seconds()
     report.correct(len(proved))
     preimages = tuple(
-        p if i in proved and p is not None else _decided(layer, domain, samples, i, report)
-        for i, p in enumerate(found.preimages)
+        proved[i] if i in proved else _decided(layer, domain, samples, i, report) for i in range(len(samples))
     )
     routes = Counter(route if i in proved else Route.SINGLY for i, route in enumerate(found.routes))
     statistics = Statistics(dict(routes), found.seconds, settling, searching, checking, report.seconds())

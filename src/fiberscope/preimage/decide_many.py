@@ -26,6 +26,7 @@ from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.route import Route
 from fiberscope.preimage.row_pool import RowPool
 from fiberscope.preimage.shared_proofs import Proof, Settled, settle
+from fiberscope.threads import in_threads
 
 SHARED_RANKS = 1.25
 """Rows per input that samples must have in common for one estimate of their margins."""
@@ -65,7 +66,7 @@ def decide_many(
     sparse = is_sparse(layer.weight) or is_sparse(polyhedron.G)
     answers = _Answers(pool, held, tight, polyhedron.is_box_bounded, sparse)
     with np.errstate(all="ignore"):  # rows of extreme size overflow; what is found is checked or dropped
-        answers.by_rank()
+        answers.by_rank(threads)
         answers.by_recession(threads, progress)
         answers.by_tangent(threads, progress)
     preimages: list[Preimage | None] = []
@@ -76,7 +77,7 @@ def decide_many(
             continue
         singleton = certificate.kind is Kind.SINGLETON
         dimension = 0 if singleton else layer.inputs - int(answers.ranks[i])
-        margin = float(answers.margins[i])
+        margin = min(max(float(answers.margins[i]), 0.0), 1.0)
         preimages.append(Preimage(layer, domain, x, None, certificate.kind, dimension, margin, certificate))
     return Candidates(preimages, answers.routes, answers.seconds)
 
@@ -97,11 +98,11 @@ class _Answers:
         self.seconds: dict[Route, float] = {}
         self._known: dict[tuple[Kind, int, int], Certificate] = {}
 
-    def by_rank(self) -> None:
+    def by_rank(self, threads: int) -> None:
         """Samples with as many positive rows as inputs: their rank settles it, or nothing here."""
         samples = np.flatnonzero(self.of_rank)
         if len(samples) and self.ranks_too:
-            self.margins[samples] = _rank_margins(self.pool, self.held.chosen(samples))
+            self.margins[samples] = _rank_margins(self.pool, self.held.chosen(samples), threads)
 
     def by_recession(self, threads: int, progress: Callable[[int], None]) -> None:
         """Where the domain does not bound everything: is C = {0}?"""
@@ -197,20 +198,24 @@ def _opposite(pool: RowPool, tight: Bitsets) -> Bitsets | None:
     return Bitsets.of(out)
 
 
-def _rank_margins(pool: RowPool, held: Bitsets) -> FloatArray:
-    """(N,) lower bounds on the smallest singular value of each sample's positive unit rows; estimates.
+def _rank_margins(pool: RowPool, held: Bitsets, threads: int) -> FloatArray:
+    """(N,) estimates of the smallest singular value of each sample's positive unit rows, or of some of them.
 
     More rows have a larger one, so that those which several samples share speak for all of them.
     """
     margins, floor = np.zeros(len(held)), SHARED_RANKS * pool.inputs
+
+    def smallest(chosen: Words) -> float:
+        places = torch.from_numpy(bitsets.members(chosen, len(pool))).to(pool.device)
+        return smallest_singular_value(pool.rows(places, torch.float64))
+
     shared = np.flatnonzero(held.counts() >= floor)
-    for group in intersections(Cones(held.chosen(shared)), floor):
-        margins[shared[group.members]] = _smallest_of(pool, group.held)
-    for i in np.flatnonzero(margins == 0.0):
-        margins[i] = _smallest_of(pool, held.words[i])
+    groups = intersections(Cones(held.chosen(shared)), floor)
+    for group, value in zip(groups, in_threads(smallest, [group.held for group in groups], threads), strict=True):
+        margins[shared[group.members]] = value
+    alone = np.flatnonzero(margins == 0.0)
+    margins[alone] = list(in_threads(smallest, list(held.words[alone]), threads))
     return margins
 
 
-def _smallest_of(pool: RowPool, chosen: Words) -> float:
-    places = torch.from_numpy(bitsets.members(chosen, len(pool))).to(pool.device)
-    return smallest_singular_value(pool.rows(places, torch.float32))
+__all__ = ["Candidates", "decide_many"]

@@ -17,6 +17,9 @@ from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.preimage import bitsets
 from fiberscope.preimage.bitsets import Bitsets, Words
 
+TOGETHER = 10_000
+"""How many samples are divided at once; the time grows with the square of their number."""
+
 NEAREST = 400
 """How many of the nearest samples may join a group."""
 
@@ -173,15 +176,18 @@ def intersections(cones: Cones, floor: float) -> list[Group]:
 
 def _cover(order: FloatArray, begin: Callable[[int], _Growing], limit: float) -> list[list[int]]:
     """Every sample into one group, those of small ``order`` first; each grows as long as it costs at most ``limit``."""
-    left: BoolArray = np.ones(len(order), dtype=np.bool_)
     groups: list[list[int]] = []
-    for seed in np.argsort(order, kind="stable"):
-        if left[seed]:
-            left[seed] = False
-            group = begin(int(seed))
-            _grow(group, np.flatnonzero(left), limit)
-            left[group.members] = False
-            groups.append(group.members)
+    ordered = np.argsort(order, kind="stable")
+    for start in range(0, len(order), TOGETHER):
+        left: BoolArray = np.zeros(len(order), dtype=np.bool_)
+        left[ordered[start : start + TOGETHER]] = True
+        for seed in ordered[start : start + TOGETHER]:
+            if left[seed]:
+                left[seed] = False
+                group = begin(int(seed))
+                _grow(group, np.flatnonzero(left), limit)
+                left[group.members] = False
+                groups.append(group.members)
     return groups
 
 
@@ -196,3 +202,6 @@ def _grow(group: _Growing, rest: IntArray, limit: float) -> None:
         group.join(int(rest[best]))
         rest = rest[(cost <= limit) & (np.arange(len(rest)) != best)]
         cost = group.costs(rest)
+
+
+__all__ = ["Cones", "Group", "alone", "intersection", "intersections", "union", "unions"]

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -149,7 +150,7 @@ class _Path:
         self.place = torch.full((len(pool),), -1, device=device)
         self.ridge = RIDGE[precision]
         self.done = False
-        self.found: str = ""
+        self.found: Literal["direction", "multipliers"] | None = None
         self.outcome = NOTHING
 
     @classmethod
@@ -309,12 +310,15 @@ def _smallest_stretch(rows: Float[Tensor, "p k"], metric: Float[Tensor, "k k"]) 
     u = torch.ones(rows.shape[1], dtype=rows.dtype, device=rows.device)
     square = 0.0
     for _ in range(INVERSE_ITERATIONS):
-        image = metric @ u
+        image = product(metric, u)
         u = cholesky_solve(factor, image / torch.sqrt(u @ image))
-        square = 1.0 / float(torch.sqrt(u @ (metric @ u)))
+        square = 1.0 / float(torch.sqrt(u @ product(metric, u)))
     return math.sqrt(square) if math.isfinite(square) else 0.0
 
 
 def smallest_singular_value(rows: Float[Tensor, "p n"]) -> float:
     """An estimate for unit rows, of which there are at least as many as columns; 0 where the precision sees none."""
     return _smallest_stretch(rows, torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device))
+
+
+__all__ = ["NOTHING", "Cone", "Outcome", "search", "smallest_singular_value"]

@@ -68,3 +68,6 @@ def _settled(layer: ReLULayer, domain: Polyhedron, X: FloatArray, start: int) ->
     held = np.zeros_like(tight)
     held[:, : layer.outputs] = equality
     return Bitsets.of(held), Bitsets.of(tight), equality[:, layer.definitions :].sum(axis=1)
+
+
+__all__ = ["Patterns", "settle_patterns"]

@@ -11,7 +11,7 @@ class Route(StrEnum):
 
     UNION = "one direction for the union of several patterns"
     INTERSECTION = "one vector of multipliers for the intersection of several patterns"
-    ALONE = "a search for its pattern alone"
+    ALONE = "a search for one pattern"
     RANK = "the rank of its positive rows, or the domain"
     SINGLY = "the method for single samples"
 

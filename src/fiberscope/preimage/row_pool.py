@@ -134,3 +134,6 @@ class RowPool:
         half = places >= m + low + high
         matrix = torch.where(half, places - low - high, torch.where(places < m, places, -1))
         return matrix, coordinate, is_high.to(torch.int8) - is_low.to(torch.int8)
+
+
+__all__ = ["RowPool"]

@@ -16,8 +16,9 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.preimage import bitsets
+from fiberscope.preimage.bitsets import Bitsets, Words
 from fiberscope.preimage.certificate import Direction, Multipliers
 from fiberscope.preimage.grouping import Cones, Group, alone, intersection, intersections, union, unions
 from fiberscope.preimage.hinge import Cone, Outcome, search
@@ -27,12 +28,17 @@ from fiberscope.threads import in_threads
 
 BATCH = 16
 """Cones whose products with all rows are made together: enough for a matrix product, and few fit into the caches."""
+BATCH_MEMORY = 2**29
+"""Bytes that the searches of one batch may take, on each thread."""
+PATH_MEMORY = 32
+"""Bytes that one of them takes, per square of the inputs."""
 PROBES = 9
 """Samples asked first, alone, to see where the border lies."""
 BISECTIONS = 5
 """How often two samples between the answers of both sorts are asked."""
-BELOW, ABOVE = 0.01, 0.03
-"""How far from the border groups stay, per dimension: nearer, a search takes more steps than a group saves."""
+BELOW, BELOW_BOUNDS, ABOVE = 0.01, 0.06, 0.03
+"""How far from the border groups stay, per dimension: nearer, more searches fail than groups save. Where the
+inequalities differ from sample to sample the border is wider."""
 TOGETHER = 0.95
 """Rows per dimension up to which all samples are asked at once: with more, hardly a direction is left."""
 UNKNOWN_BORDER = 0.8
@@ -95,7 +101,8 @@ def settle(
     search_all.together()
     if not groups_only:
         border = search_all.probe()
-        search_all.below(border - BELOW * pool.inputs)
+        distance = BELOW if cones.inequalities is None else BELOW_BOUNDS
+        search_all.below(border - distance * pool.inputs)
         search_all.above(border + ABOVE * pool.inputs)
         search_all.near()
     return Settled(tuple(search_all.proofs), search_all.of[inverse.ravel()], search_all.seconds)
@@ -154,9 +161,13 @@ class _Settling:
         """Ask for directions of unions."""
         candidates = self.open()[self.loads[self.open()] <= ceiling]
         groups = [_renumbered(group, candidates) for group in unions(self.cones.chosen(candidates), ceiling)]
-        for _ in range(HALVINGS + 1):
-            failed = self.ask([group for group in groups if len(group.members) > 1], self.fast)
-            groups = [union(self.cones, half) for group in failed for half in np.array_split(group.members, 2)]
+        groups = [group for group in groups if len(group.members) > 1]
+        for halving in range(HALVINGS + 1):
+            failed = self.ask(groups, self.fast)
+            if halving == HALVINGS or not failed:
+                break
+            halves = [half for group in failed for half in np.array_split(group.members, 2)]
+            groups = [union(self.cones, half) for half in halves if len(half) > 1]
         left = self.open()[self.loads[self.open()] <= ceiling]
         self.ask([alone(self.cones, int(i)) for i in left], self.fast)
 
@@ -172,23 +183,26 @@ class _Settling:
 
     def ask(self, groups: list[Group], precision: torch.dtype) -> list[Group]:
         """Search for all groups; those without an answer that serves their members are returned."""
-        batches = [groups[start : start + BATCH] for start in range(0, len(groups), BATCH)]
+        size = max(min(BATCH, BATCH_MEMORY // (PATH_MEMORY * self.pool.inputs**2)), 1)
+        batches = [groups[start : start + size] for start in range(0, len(groups), size)]
         failed: list[Group] = []
 
         def searched(batch: list[Group]) -> tuple[list[Group], list[Outcome], float]:
             began = perf_counter()
-            return batch, search(self.pool, [self._cone(group) for group in batch], precision), perf_counter() - began
+            with np.errstate(all="ignore"):  # rows of extreme size overflow; a thread does not inherit this
+                outcomes = search(self.pool, [self._cone(group) for group in batch], precision)
+            return batch, outcomes, perf_counter() - began
 
         for batch, outcomes, seconds in in_threads(searched, batches, self.threads):
             for group, outcome in zip(batch, outcomes, strict=True):
-                proof = self._proof(group, outcome)
-                if proof is None:
+                proof, members = self._proof(group, outcome)
+                if proof is None or not len(members):
                     failed.append(group)
                     continue
-                self.of[group.members] = len(self.proofs)
+                self.of[members] = len(self.proofs)
                 self.proofs.append(proof)
                 self.seconds[proof.route] = self.seconds.get(proof.route, 0.0) + seconds / len(batch)
-                self.progress(int(self.counts[group.members].sum()))
+                self.progress(int(self.counts[members].sum()))
         return failed
 
     def _cone(self, group: Group) -> Cone:
@@ -196,26 +210,43 @@ class _Settling:
         W = group.inequalities
         return Cone(bitsets.members(group.held, size), None if W is None else bitsets.members(W, size))
 
-    def _proof(self, group: Group, outcome: Outcome) -> Proof | None:
-        """An answer as the members can use it: a direction on more rows than each has, multipliers on fewer."""
-        pool, single = self.pool, len(group.members) == 1
-        if outcome.direction is not None and (single or self._holds_all(group)):
+    def _proof(self, group: Group, outcome: Outcome) -> tuple[Proof | None, IntArray]:
+        """An answer in the certificate's terms, and the members that it serves."""
+        pool, members = self.pool, group.members
+        single = len(members) == 1
+        if outcome.direction is not None:
             held = pool.numbers[bitsets.members(group.held, len(pool))]
             part = Direction(np.union1d(held, pool.zero), outcome.direction)
-            return Proof(part, outcome.margin, group, Route.ALONE if single else Route.UNION)
-        if outcome.multipliers is not None and (single or self._is_common(group)):
+            proof = Proof(part, outcome.margin, group, Route.ALONE if single else Route.UNION)
+            return proof, members[self._are_served(members, group.held)]
+        if outcome.multipliers is not None:
             assert outcome.places is not None
             places: IntArray = outcome.places
             values: FloatArray = outcome.multipliers / pool.scales[places]
             part = Multipliers(pool.numbers[places], values)
-            return Proof(part, outcome.margin, group, Route.ALONE if single else Route.INTERSECTION)
-        return None
+            proof = Proof(part, outcome.margin, group, Route.ALONE if single else Route.INTERSECTION)
+            return proof, members[self._have(members, group.held, places)]
+        return None, members[:0]
 
-    def _holds_all(self, group: Group) -> bool:
-        return not (self.cones.held.words[group.members] & ~group.held).any()
+    def _are_served(self, members: IntArray, held: Words) -> BoolArray:
+        """Whose equalities a direction respects that these rows hold, and which inequalities it does not hold."""
+        cones = self.cones
+        respected = ~(cones.held.words[members] & ~held).any(axis=1)
+        if cones.inequalities is None:
+            return np.asarray(respected)
+        return np.asarray(respected & ~(cones.inequalities.words[members] & held).any(axis=1))
 
-    def _is_common(self, group: Group) -> bool:
-        return not (group.held & ~self.cones.held.words[group.members]).any()
+    def _have(self, members: IntArray, held: Words, places: IntArray) -> BoolArray:
+        """Which have all rows of multipliers, and as equalities those that may have any sign."""
+        cones = self.cones
+        equalities = cones.held.words[members]
+        common = ~(held & ~equalities).any(axis=1)
+        if cones.inequalities is None:
+            return np.asarray(common)
+        named = np.zeros((1, len(self.pool)), dtype=np.bool_)
+        named[0, places] = True
+        missing = Bitsets.of(named).words & ~(equalities | cones.inequalities.words[members])
+        return np.asarray(common & ~missing.any(axis=1))
 
 
 def _renumbered(group: Group, numbers: IntArray) -> Group:

@@ -100,10 +100,9 @@ def build_at_input(layer: ReLULayer, domain: Polyhedron, x: Float64[FloatArray, 
     Raises:
         InputError: x lies outside the domain.
     """
-    check_inside(domain, x)
+    half = check_inside(domain, x)
     sign = exact_signs(layer.weight, x, layer.bias)
     m, n = layer.outputs, layer.inputs
-    half = exact_signs(domain.G, x, -domain.h)
     equality = (sign > 0) | layer.injective  # a strictly monotone activation fixes its pre-activation
     tight = np.concatenate(
         [
@@ -129,8 +128,8 @@ def _inequalities(layer: ReLULayer, domain: Polyhedron, inactive: Bool[BoolArray
     return np.concatenate([np.flatnonzero(inactive), *bounds, m + 2 * n + np.arange(len(domain.h))])
 
 
-def check_inside(domain: Polyhedron, x: Float64[FloatArray, " n"]) -> None:
-    """InputError unless x lies in the domain, exactly."""
+def check_inside(domain: Polyhedron, x: Float64[FloatArray, " n"]) -> Int64[IntArray, " g"]:
+    """The signs of ``G x - h``, of which none is positive, exactly; InputError unless x lies in the domain."""
     outside = np.flatnonzero((x < domain.low) | (x > domain.high))
     if len(outside):
         j = int(outside[0])
@@ -140,7 +139,8 @@ def check_inside(domain: Polyhedron, x: Float64[FloatArray, " n"]) -> None:
             got=f"{x[j]!r} there ({len(outside)} of {len(x)} coordinates are outside)",
             hint="scale the data as the domain says, or widen the domain",
         )
-    violated = exact_signs(domain.G, x, -domain.h) > 0
-    if violated.any():
-        got = f"a point that violates half-space {int(np.argmax(violated))}"
+    half = exact_signs(domain.G, x, -domain.h)
+    if (half > 0).any():
+        got = f"a point that violates half-space {int(np.argmax(half > 0))}"
         raise InputError("x", expected="a point of the domain", got=got)
+    return half

@@ -1,4 +1,4 @@
-"""Linear algebra on tensors of any device, in one place; nothing in it raises.
+"""Linear algebra on tensors of any device, in one place; what cannot be factored is an answer, not an exception.
 
 On the CPU numpy and scipy do the work, on the tensors' own memory: their BLAS takes half the time of torch's on many
 processors. Elsewhere torch does.
