@@ -55,7 +55,7 @@ def test_rows_whose_squares_overflow() -> None:
 
 def test_subnormal_numbers_that_are_flushed_prove_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     p = fs.preimage(fs.ReLULayer([[1.0]]), x=[1.0])
-    module = sys.modules["fiberscope.preimage.checker.verify"]
+    module = sys.modules["fiberscope.preimage.checker.rounding"]
     monkeypatch.setattr(module, "SMALLEST_SUBNORMAL", 0.0)  # what such a process would see
     assert "subnormal" in fs.verify(p).reason
     assert not fs.verify(p, exact=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from fractions import Fraction
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +14,7 @@ from scipy.sparse import csr_array
 
 import fiberscope as fs
 from fiberscope.network.domains import Polyhedron
+from fiberscope.preimage.checker import verify_many
 from fiberscope.preimage.checker.rounding import norm_above, norm_below
 from fiberscope.preimage.checker.verify import verify_in_float
 
@@ -73,6 +76,21 @@ class _Converts(int):
         return True
 
 
+class _EqualsEveryClass(type):
+    def __eq__(cls, other: object) -> bool:
+        return True
+
+    def __hash__(cls) -> int:
+        return hash(int)
+
+
+class _PassesAsInt(int, metaclass=_EqualsEveryClass):
+    """Compares as one number and converts to another, and its class compares equal to ``int``."""
+
+    def __int__(self) -> int:
+        return -1
+
+
 class _Changes(fs.Rational):
     """Gives another denominator at each look."""
 
@@ -91,7 +109,13 @@ class _Changes(fs.Rational):
         return 1 if _Changes.looks % 3 else 0
 
 
-@pytest.mark.parametrize("point", [fs.Rational((-1,), _Converts(1)), fs.Rational((_Converts(1),), 1), _Changes()])
+ODD_RATIONALS = [
+    *(fs.Rational((-1,), _Converts(1)), fs.Rational((_Converts(1),), 1), _Changes()),
+    *(fs.Rational((-1,), _PassesAsInt(1)), fs.Rational((_PassesAsInt(1),), 1)),
+]
+
+
+@pytest.mark.parametrize("point", ODD_RATIONALS)
 def test_rational_numbers_that_are_not_what_they_seem(point: fs.Rational) -> None:
     assert fs.preimage(CONTRADICTION, y=[1.0, 0.0]).kind == Kind.EMPTY
     assert_refused(claim(CONTRADICTION, fs.Certificate(Kind.SINGLETON, 0, point=point), y=[1.0, 0.0]))
@@ -258,3 +282,77 @@ def test_a_certificate_whose_parts_change_the_layer() -> None:
     for part in (Evil(), direction):
         certificate = fs.Certificate(Kind.UNBOUNDED, 2, recession=part)
         assert_refused(claim(layer_with(weight), certificate, x=[0.0, 0.0], kind=Kind.UNBOUNDED, dimension=2))
+
+
+class _SaysThatItIsAnArray:
+    """Passes ``isinstance``, and acts when numpy asks it for its numbers."""
+
+    def __init__(self, numbers: np.ndarray, act: Callable[[], None]) -> None:
+        self._numbers, self._act = numbers, act
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return np.ndarray
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        self._act()
+        return self._numbers
+
+
+class _ActsWhenViewed(np.ndarray):
+    """An array that acts when numpy makes another one of it, or is asked for its numbers."""
+
+    act: Callable[[], None] = staticmethod(lambda: None)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        _ActsWhenViewed.act()
+        return np.asarray([0])
+
+    def __array_finalize__(self, other: Any) -> None:
+        _ActsWhenViewed.act()
+
+
+def acting_rows(spoofed: bool, rows: np.ndarray, act: Callable[[], None]) -> Any:
+    if spoofed:
+        return _SaysThatItIsAnArray(rows, act)
+    acting = rows.view(_ActsWhenViewed)
+    _ActsWhenViewed.act = staticmethod(act)
+    return acting
+
+
+@pytest.mark.parametrize("spoofed", [True, False])
+def test_rows_that_change_the_layer_when_they_are_read(spoofed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a layer of rank two, whose preimages are lines; with the identity they would be points."""
+    monkeypatch.setattr(_ActsWhenViewed, "act", staticmethod(lambda: None))
+    layer = fs.ReLULayer([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0]])
+    acts: list[bool] = []
+
+    def act() -> None:
+        acts.append(True)
+        layer.weight.flags.writeable = True
+        layer.weight[:] = np.eye(3)
+
+    multipliers = fs.Multipliers(np.array([0]), np.array([1.0]))
+    object.__setattr__(multipliers, "rows", acting_rows(spoofed, np.array([0]), act))
+    assert_refused(claim(layer, fs.Certificate(Kind.SINGLETON, 0, implicit=multipliers), x=np.ones(3)))
+    assert not acts, "nothing of a certificate is asked to act"
+
+
+@pytest.mark.parametrize("spoofed", [True, False])
+def test_rows_that_change_another_certificate_when_they_are_read(
+    spoofed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Multipliers that prove nothing vanish after they were believed to show a rank."""
+    monkeypatch.setattr(_ActsWhenViewed, "act", staticmethod(lambda: None))
+    layer = fs.ReLULayer(np.eye(3)[:2])
+    lie = fs.Certificate(Kind.SINGLETON, 0, implicit=fs.Multipliers(np.array([0]), np.array([1.0])))
+    direction = fs.Direction(np.array([0, 1]), np.array([0.0, 0.0, 1.0]))
+    act = functools.partial(object.__setattr__, lie, "implicit", None)
+    object.__setattr__(direction, "equalities", acting_rows(spoofed, np.array([0, 1]), act))
+    acting = fs.Certificate(Kind.UNBOUNDED, 1, recession=direction)
+    claims = [
+        claim(layer, lie, x=[1.0, 1.0, 0.0]),
+        claim(layer, acting, x=[1.0, 1.0, 0.0], kind=Kind.UNBOUNDED, dimension=1),
+    ]
+    assert verify_many(claims).tolist() == [False, not spoofed]
+    assert verify_many(claims[::-1]).tolist() == [not spoofed, False]

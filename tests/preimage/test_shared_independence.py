@@ -11,8 +11,9 @@ import pytest
 
 import fiberscope as fs
 from fiberscope.preimage.checker import verify_many
+from fiberscope.preimage.checker.asking import ask_system, plain_part
 from fiberscope.preimage.checker.row_table import RowTable, build_table
-from fiberscope.preimage.checker.shared_independence import prove_independent, prove_spanning
+from fiberscope.preimage.checker.shared_independence import packed, prove_independent, prove_spanning
 from fiberscope.preimage.checker.shared_parts import (
     HeldDirection,
     measured_directions,
@@ -26,7 +27,7 @@ LEVEL = 2.0**-13
 
 
 def table_of(weight: Array, domain: fs.Box | fs.NonNegative | None = None) -> RowTable:
-    return build_table(read_system(fs.ReLULayer(weight), domain))
+    return build_table(read_system(ask_system(fs.ReLULayer(weight), domain)))
 
 
 def smallest_singular_value(rows: Array, count: int) -> float:
@@ -42,8 +43,8 @@ def test_independence_is_proved_where_it_holds_and_nowhere_else(seed: int) -> No
     table = table_of(generator.integers(-1, 2, (14, n)).astype(np.float64))
     sets = generator.random((60, len(table.rows))) < generator.uniform(0.1, 0.9)
     with ThreadPoolExecutor(2) as executor:
-        independent = prove_independent(table, sets, LEVEL, executor)
-        spanning = prove_spanning(table, sets, LEVEL, executor)
+        independent = prove_independent(table, packed(sets), LEVEL, executor)
+        spanning = prove_spanning(table, packed(sets), LEVEL, executor)
     for chosen, is_independent, spans in zip(sets, independent, spanning, strict=True):
         rows, count = table.rows[chosen], int(np.count_nonzero(chosen))
         assert is_independent == (count <= n and smallest_singular_value(rows, count) > 1e-9)
@@ -59,7 +60,7 @@ def test_many_large_sets_are_looked_up() -> None:
     for row in sets:
         row[generator.choice(60, 30, replace=False)] = True
     with ThreadPoolExecutor(1) as executor:
-        proved = prove_independent(table, sets, LEVEL, executor)
+        proved = prove_independent(table, packed(sets), LEVEL, executor)
     dependent = sets[:, [0, 1, 2, 3, 4, 59]].all(axis=1)
     assert dependent.any()
     assert (proved == ~dependent).all()
@@ -94,7 +95,7 @@ def test_measured_multipliers_hold_exactly() -> None:
     weight = generator.standard_normal((12, 5))
     table = table_of(np.concatenate([weight, -2 * weight[:3]]))
     values = np.linalg.svd(np.concatenate([weight, -2 * weight[:3]]).T)[2][-6:]
-    parts = [read_shared_multipliers(fs.Multipliers(np.arange(15), v), table) for v in values]
+    parts = [read_shared_multipliers(plain_part(fs.Multipliers(np.arange(15), v)), table) for v in values]
     for k, residual in measured_multipliers(table, parts):
         net = dict(zip(parts[k].groups.tolist(), parts[k].net.tolist(), strict=True))
         total = [sum(Fraction(w) * Fraction(table.rows[g, j]) for g, w in net.items()) for j in range(5)]

@@ -23,7 +23,7 @@ from fiberscope.network.network import Network
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.checker.float_checker import _check_ray, _check_ray_in_its_own_scale
-from fiberscope.preimage.checker.statement import NotProvedError, statement_of
+from fiberscope.preimage.checker.statement import NotProvedError, question_of, statement_of
 from fiberscope.preimage.checker.verify import verify_in_float
 
 Array = np.ndarray[Any, Any]
@@ -263,7 +263,7 @@ def test_a_ray_of_many_magnitudes_is_proved_in_its_own_scale(form: Any, small: f
     # 0.1 d_0 + 0.3 d_1 = 0 holds up to rounding; -d_2 <= 0 has no more room than d_2, far less than the rounding
     layer = fs.ReLULayer(form(np.array([[0.1, 0.3, 0.0], [0.0, 0.0, -1.0]])))
     claim = _claim_of_ray(layer, [1.0, 1.0, 1.0], 2, [0], [1.0, -0.1 / 0.3, small])
-    statement, direction, others = statement_of(claim), claim.certificate.recession, np.array([1])
+    statement, direction, others = statement_of(question_of(claim)), claim.certificate.recession, np.array([1])
     with pytest.raises(NotProvedError):
         _check_ray(statement, direction, others)
     _check_ray_in_its_own_scale(statement, direction, others)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+import threading
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +31,7 @@ UNIT_BOX = fs.Box(0, 1)
 def only_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not proved together stays unproved."""
     module = sys.modules["fiberscope.preimage.checker.verify_many"]
-    monkeypatch.setattr(module, "verify_in_float", lambda claim: Verification(False, "float", "not together"))
+    monkeypatch.setattr(module, "attempt", lambda question, method: Verification(False, method, "not together"))
 
 
 def one_by_one(claims: list[Any]) -> list[bool]:
@@ -148,6 +149,34 @@ def test_shared_certificates_are_proved_together(family: Any, seed: int) -> None
     assert verify_many(claims).all()
 
 
+@pytest.mark.usefixtures("only_together")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_users_of_one_part_are_looked_at_in_blocks(family: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["fiberscope.preimage.checker.shared_conditions"], "BLOCK", 2)
+    claims = family(0)
+    lies = [SimpleNamespace(**vars(c) | {"x": -3 * c.x}) for c in claims if c.kind == Kind.UNBOUNDED]
+    assert verify_many([*claims, *lies]).tolist() == [True] * len(claims) + [False] * len(lies)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_thread_that_flushes_subnormal_numbers_proves_nothing(family: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each thread of the pool has its own mode, which the one that starts it does not see."""
+    claims, main = family(0), threading.get_ident()
+    for name in ("pattern", "shared_independence", "verify"):
+        module = sys.modules[f"fiberscope.preimage.checker.{name}"]
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "flushes_subnormal_numbers", lambda: threading.get_ident() != main)
+            if name == "verify":
+                patched.setattr(sys.modules["fiberscope.preimage.checker.verify_many"], "_prove_together", _nothing)
+            else:
+                patched.setattr(sys.modules["fiberscope.preimage.checker.verify_many"], "_prove_alone", _nothing)
+            assert not verify_many(claims, threads=2).any(), name
+
+
+def _nothing(claims: list[Any], executor: Any) -> list[bool]:
+    return [False] * len(claims)
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_agrees_with_one_proof_alone(case: Case) -> None:
     p = fs.preimage(fs.ReLULayer(case.weight, case.bias), **case.question)
@@ -247,6 +276,16 @@ def test_what_is_corrupted_is_refused(family: Any, name: str) -> None:
     assert proved.tolist() == one_by_one([*claims, *honest])
     assert proved[len(claims) :].all(), "what lies does not spoil what does not"
     assert not proved[: len(claims)].any()
+
+
+@pytest.mark.usefixtures("only_together")
+@pytest.mark.parametrize("name", CORRUPTIONS)
+@pytest.mark.parametrize("family", [unbounded, bounded, in_a_box, singletons_in_a_box])
+def test_what_is_corrupted_leaves_the_others_to_the_shared_proof(family: Any, name: str) -> None:
+    """An error that the shared proof only survives by proving nothing would show here."""
+    honest = family(0)
+    claims = [corrupted(c, name) for c in honest]
+    assert verify_many([*claims, *honest]).tolist() == [False] * len(claims) + [True] * len(honest)
 
 
 def test_certificates_of_other_samples() -> None:

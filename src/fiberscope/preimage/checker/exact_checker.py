@@ -10,10 +10,10 @@ import numpy as np
 from flint import fmpz, fmpz_mat
 
 from fiberscope.network.arrays import IntArray
-from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Multipliers, NegativeOutput
+from fiberscope.preimage.certificate import BoundedDomain, Direction, Multipliers, NegativeOutput
+from fiberscope.preimage.checker.asking import NotProvedError, PlainCertificate
 from fiberscope.preimage.checker.exact_rows import ExactRows, ExactVector, exact_rank, nearest_solution
 from fiberscope.preimage.checker.statement import (
-    NotProvedError,
     Statement,
     check_negative_output,
     read_direction,
@@ -25,7 +25,7 @@ from fiberscope.preimage.kind import Kind
 NO_ROWS = np.zeros(0, dtype=np.int64)
 
 
-def check(statement: Statement, certificate: Certificate) -> None:
+def check(statement: Statement, certificate: PlainCertificate) -> None:
     """Return if the certificate proves the statement in exact arithmetic.
 
     Raises:
@@ -55,7 +55,7 @@ def _at_input(rows: ExactRows, x: ExactVector) -> tuple[IntArray, IntArray]:
     return positive, np.array(tight + _tight(rows, others, x), dtype=np.int64)
 
 
-def _at_point(rows: ExactRows, certificate: Certificate) -> tuple[IntArray, IntArray]:
+def _at_point(rows: ExactRows, certificate: PlainCertificate) -> tuple[IntArray, IntArray]:
     """P, which y gives, and the inequality rows that are tight at the certificate's point of the preimage."""
     statement = rows.statement
     y = statement.y
@@ -76,7 +76,7 @@ def _tight(rows: ExactRows, numbers: IntArray, x: ExactVector) -> list[int]:
     return [int(number) for number, value in zip(numbers, values, strict=True) if value == 0]
 
 
-def _check_dimension(rows: ExactRows, certificate: Certificate, positive: IntArray, tight: IntArray) -> None:
+def _check_dimension(rows: ExactRows, certificate: PlainCertificate, positive: IntArray, tight: IntArray) -> None:
     statement, implicit = rows.statement, NO_ROWS
     if certificate.implicit is not None:
         multipliers = read_multipliers(certificate.implicit, tight, positive)
@@ -93,11 +93,11 @@ def _check_dimension(rows: ExactRows, certificate: Certificate, positive: IntArr
             raise NotProvedError("the interior direction is not strict on all other tight rows")
 
 
-def _check_recession(rows: ExactRows, certificate: Certificate, positive: IntArray) -> None:
+def _check_recession(rows: ExactRows, certificate: PlainCertificate, positive: IntArray) -> None:
     statement, part = rows.statement, certificate.recession
     inequalities = statement.inequalities(positive)
     if statement.kind == Kind.BOUNDED:
-        if isinstance(part, BoundedDomain):
+        if part is not None and part.sort is BoundedDomain:
             if not statement.domain.is_box_bounded:
                 raise NotProvedError("the domain does not bound every coordinate")
             return
@@ -114,11 +114,11 @@ def _check_recession(rows: ExactRows, certificate: Certificate, positive: IntArr
         raise NotProvedError("the direction leaves the recession cone")
 
 
-def _check_empty(rows: ExactRows, certificate: Certificate) -> None:
+def _check_empty(rows: ExactRows, certificate: PlainCertificate) -> None:
     statement, part = rows.statement, certificate.infeasible
     if statement.y is None:
         raise NotProvedError("a preimage given by x holds x")
-    if isinstance(part, NegativeOutput):
+    if part is not None and part.sort is NegativeOutput:
         check_negative_output(part, statement.y)
         return
     positive = np.flatnonzero(statement.y > 0)

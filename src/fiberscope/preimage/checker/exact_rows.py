@@ -10,8 +10,9 @@ from flint import fmpq_mat, fmpz, fmpz_mat, nmod_mat
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.certificate import Rational
+from fiberscope.preimage.checker.asking import NotProvedError
 from fiberscope.preimage.checker.matrices import as_dense, entries_of, row_maxima, row_support
-from fiberscope.preimage.checker.statement import NotProvedError, Statement
+from fiberscope.preimage.checker.statement import Statement
 
 PRIME = 2**61 - 1
 MAX_ENTRIES = 20_000_000

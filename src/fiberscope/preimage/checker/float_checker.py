@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Multipliers, NegativeOutput, Rational
+from fiberscope.preimage.certificate import BoundedDomain, Direction, Multipliers, NegativeOutput, Rational
+from fiberscope.preimage.checker.asking import NotProvedError, PlainCertificate, PlainVector
 from fiberscope.preimage.checker.independence import Grouping, group_rows, row_exponents, singular_values_exceed
 from fiberscope.preimage.checker.matrices import (
     MalformedMatrixError,
@@ -39,7 +40,6 @@ from fiberscope.preimage.checker.rounding import (
     row_norms_above,
 )
 from fiberscope.preimage.checker.statement import (
-    NotProvedError,
     Statement,
     check_negative_output,
     read_direction,
@@ -51,7 +51,7 @@ from fiberscope.preimage.kind import Kind
 NO_ROWS = np.zeros(0, dtype=np.int64)
 
 
-def check(statement: Statement, certificate: Certificate) -> None:
+def check(statement: Statement, certificate: PlainCertificate) -> None:
     """Return if the certificate proves the statement in float64.
 
     Raises:
@@ -66,7 +66,7 @@ def check(statement: Statement, certificate: Certificate) -> None:
         _check_at_point(statement, certificate)
 
 
-def _check_at_input(statement: Statement, certificate: Certificate, positive: IntArray, tight: IntArray) -> None:
+def _check_at_input(statement: Statement, certificate: PlainCertificate, positive: IntArray, tight: IntArray) -> None:
     implicit = NO_ROWS
     if certificate.implicit is not None:
         multipliers = read_multipliers(certificate.implicit, tight, positive)
@@ -93,7 +93,7 @@ def _check_at_input(statement: Statement, certificate: Certificate, positive: In
         _check_recession(statement, certificate, positive)
 
 
-def _check_at_point(statement: Statement, certificate: Certificate) -> None:
+def _check_at_point(statement: Statement, certificate: PlainCertificate) -> None:
     y = statement.y
     assert y is not None
     if (y < 0).any():
@@ -143,10 +143,10 @@ def _check_dimension(statement: Statement, rank: int) -> None:
         )
 
 
-def _check_recession(statement: Statement, certificate: Certificate, positive: IntArray) -> None:
+def _check_recession(statement: Statement, certificate: PlainCertificate, positive: IntArray) -> None:
     part = certificate.recession
     if statement.kind == Kind.BOUNDED:
-        if isinstance(part, BoundedDomain):
+        if part is not None and part.sort is BoundedDomain:
             if not statement.domain.is_box_bounded:
                 raise NotProvedError("the domain does not bound every coordinate")
             return
@@ -274,11 +274,11 @@ def _check_relation(statement: Statement, positive: IntArray, multipliers: Multi
     return basis.proved_rank(needed)
 
 
-def _check_empty(statement: Statement, certificate: Certificate) -> None:
+def _check_empty(statement: Statement, certificate: PlainCertificate) -> None:
     part, y = certificate.infeasible, statement.y
     if y is None:
         raise NotProvedError("a preimage given by x holds x")
-    if isinstance(part, NegativeOutput):
+    if part is not None and part.sort is NegativeOutput:
         check_negative_output(part, y)
         return
     positive = np.flatnonzero(y > 0)
@@ -302,8 +302,9 @@ def _check_empty(statement: Statement, certificate: Certificate) -> None:
             raise NotProvedError("the right-hand sides do not sum to a clearly negative number")
 
 
-def _float_vector(vector: object, length: int) -> FloatArray:
-    values = read_vector(vector, length)
+def _float_vector(vector: PlainVector | Rational, length: int) -> FloatArray:
+    # what was read before is read again, but for rational numbers, of which nothing is needed
+    values = vector if isinstance(vector, Rational) else read_vector(vector, length)
     if isinstance(values, Rational):
         raise NotProvedError("the certificate is rational: it needs the exact checker")
     return values

@@ -6,6 +6,7 @@ has each entry at most once, so that a stored number is an entry of the matrix a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -16,42 +17,79 @@ from fiberscope.network.sparse_rows import SparseRows, below, row_numbers, side_
 Matrix: TypeAlias = FloatArray | SparseRows
 
 
+@dataclass(frozen=True, eq=False)
+class SparseParts:
+    """The arrays of compressed sparse rows, of which nothing is known yet, and their shape."""
+
+    data: Any
+    indices: Any
+    starts: Any
+    shape: tuple[int, int]
+
+
+PlainMatrix: TypeAlias = Any
+"""An array of numpy's own class with two axes, or ``SparseParts``."""
+
+
 class MalformedMatrixError(Exception):
     """Raised where something is no matrix of finite float64 numbers; the message says why."""
 
 
-def read_matrix(matrix: Any) -> Matrix:
-    """The numbers as a plain array, or as canonical compressed sparse rows of plain arrays; finite float64, not copied.
-
-    The object is a new one: whatever somebody made of the given one (a subclass, an array that answers for itself, a
-    method put onto it, a flag that says it is sorted) is not asked for anything.
-
-    Raises:
-        MalformedMatrixError: it is no matrix of finite float64 numbers.
-    """
-    plain = _read_sparse(matrix) if type(matrix) is SparseRows else plain_array(matrix)
-    entries = entries_of(plain)
-    if len(plain.shape) != 2 or entries.dtype != np.float64 or not np.isfinite(entries).all():
-        raise MalformedMatrixError("is not made of finite float64 numbers")
-    return plain
+def is_array(value: Any) -> bool:
+    """Whether this is an array of numbers, of numpy's own class or of a subclass."""
+    # not `isinstance`, which believes an object that says so
+    return issubclass(type(value), np.ndarray) and np.ndarray.view(value, np.ndarray).dtype.kind in "biuf"
 
 
 def plain_array(array: Any) -> Any:
-    """An array of numpy's own class around the numbers of an array of any class.
+    """An array of numpy's own class around the numbers of an array of any class, which is not asked for anything.
 
     Raises:
         MalformedMatrixError: it is no array.
     """
-    if not isinstance(array, np.ndarray):
-        raise MalformedMatrixError(f"is no array, but a {type(array).__name__}")
-    return np.asarray(cast(Any, array))
+    if not is_array(array):
+        raise MalformedMatrixError("is no array of numbers")
+    # numpy's own method, which calls none of a subclass
+    return np.ndarray.view(array, np.ndarray)
 
 
-def _read_sparse(matrix: SparseRows) -> SparseRows:
+def plain_matrix(matrix: Any) -> PlainMatrix:
+    """A matrix without what somebody made of it: a subclass, a method put onto it, a flag that says it is sorted.
+
+    Raises:
+        MalformedMatrixError: it is no matrix.
+    """
+    if type(matrix) is not SparseRows:
+        plain = plain_array(matrix)
+        if plain.ndim != 2:
+            raise MalformedMatrixError("is no matrix")
+        return plain
+    given: Any = matrix.shape
+    shape = cast(tuple[Any, ...], given if type(given) is tuple else ())
+    # by `is`: classes may compare equal to others
+    if [type(size) is int for size in shape] != [True, True]:
+        raise MalformedMatrixError("is no sparse matrix")
     data, indices, starts = (plain_array(part) for part in (matrix.data, matrix.indices, matrix.indptr))
-    shape = matrix.shape
+    return SparseParts(data, indices, starts, (shape[0], shape[1]))
+
+
+def read_matrix(matrix: PlainMatrix) -> Matrix:
+    """The numbers as an array, or as canonical compressed sparse rows; finite float64, not copied.
+
+    Raises:
+        MalformedMatrixError: it is no matrix of finite float64 numbers.
+    """
+    plain = _read_sparse(matrix) if isinstance(matrix, SparseParts) else matrix
+    entries = entries_of(plain)
+    if entries.dtype != np.float64 or not np.isfinite(entries).all():
+        raise MalformedMatrixError("is not made of finite float64 numbers")
+    return plain
+
+
+def _read_sparse(matrix: SparseParts) -> SparseRows:
+    data, indices, starts, shape = matrix.data, matrix.indices, matrix.starts, matrix.shape
     whole = indices.dtype.kind == starts.dtype.kind == "i"
-    if not whole or [type(size) for size in shape] != [int, int] or data.ndim != 1 or indices.shape != data.shape:
+    if not whole or data.ndim != 1 or indices.shape != data.shape:
         raise MalformedMatrixError("is no sparse matrix")
     if starts.shape != (shape[0] + 1,) or starts[0] != 0 or starts[-1] != len(data) or (np.diff(starts) < 0).any():
         raise MalformedMatrixError("has rows that do not follow each other")
@@ -59,7 +97,7 @@ def _read_sparse(matrix: SparseRows) -> SparseRows:
     falls = (row[1:] == row[:-1]) & (indices[1:] <= indices[:-1])
     if len(indices) and (indices.min() < 0 or indices.max() >= shape[1] or falls.any()):
         raise MalformedMatrixError("names a column twice, out of order, or outside")
-    return SparseRows((data, indices, starts), shape=(shape[0], shape[1]))
+    return SparseRows((data, indices, starts), shape=shape)
 
 
 def stacked(parts: list[Matrix]) -> Matrix:

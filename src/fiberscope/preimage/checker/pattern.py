@@ -10,9 +10,10 @@ from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.preimage.checker.asking import NotProvedError
 from fiberscope.preimage.checker.matrices import Matrix, row_support
-from fiberscope.preimage.checker.rounding import norm_above, product_error, row_norms_above
-from fiberscope.preimage.checker.statement import NotProvedError, Statement
+from fiberscope.preimage.checker.rounding import flushes_subnormal_numbers, norm_above, product_error, row_norms_above
+from fiberscope.preimage.checker.statement import Statement
 from fiberscope.preimage.checker.system import System
 
 BLOCK = 1024
@@ -77,6 +78,8 @@ def patterns_of_samples(system: System, X: Float64[FloatArray, "N n"], executor:
     """The exact patterns of many samples of a dense system."""
 
     def packed(start: int) -> tuple[BoolArray, NDArray[np.uint8], NDArray[np.uint8]]:
+        if flushes_subnormal_numbers():  # a thread has its own mode
+            raise NotProvedError("a thread flushes subnormal numbers to zero")
         return _packed_patterns(system, X[start : start + BLOCK])
 
     inside, positive, tight = zip(*executor.map(packed, range(0, len(X), BLOCK)), strict=True)

@@ -4,7 +4,8 @@ Every bound holds for any order of summation, with or without fused multiply-add
 ``|fl(a . v) - a . v| <= gamma_n |a| . |v| + n eta`` with gamma_n = n u / (1 - n u) (Higham, Accuracy and Stability of
 Numerical Algorithms, section 3.1), and ``|a| . |v| <= |a|_2 |v|_2``. ``2 (n + c) u`` stands for gamma_n together with
 the rounding of the bound itself. Overflow gives inf or NaN; callers accept a bound only where a comparison is *true*,
-which NaN never makes it. Subnormal numbers must not be flushed to zero; ``verify`` refuses to work where they are.
+which NaN never makes it. Subnormal numbers must not be flushed to zero; where they are, the
+checkers refuse to work, in each thread for itself.
 """
 
 from __future__ import annotations
@@ -16,12 +17,18 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.preimage.checker.matrices import Matrix, entries_of, row_sums
 
 UNIT_ROUNDOFF = 2.0**-53
+SMALLEST_SUBNORMAL = 5e-324
 SMALLEST_NORMAL = 2.0**-1022
 ROUNDING = 1.0 + 2.0**-45
 """Covers the few roundings of a scalar bound that is computed from bounds."""
 
 LONGEST = 2**40
 """Sums of more terms are refused: 2 (n + c) u would no longer dominate gamma_n."""
+
+
+def flushes_subnormal_numbers() -> bool:
+    """Whether this thread replaces subnormal numbers by zero, so that no error bound holds; each has its own mode."""
+    return bool(np.float64(SMALLEST_SUBNORMAL) * np.float64(1.0) == 0.0)
 
 
 def relative_error(terms: int) -> float:

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.preimage.checker.asking import NotProvedError
 from fiberscope.preimage.checker.independence import group_rows, row_exponents
 from fiberscope.preimage.checker.rounding import SMALLEST_NORMAL, row_norms_above
-from fiberscope.preimage.checker.statement import NotProvedError
 from fiberscope.preimage.checker.system import System
 
 LARGEST = 2**27

@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Int64
 
 from fiberscope.network.arrays import BoolArray, IntArray
-from fiberscope.preimage.certificate import BoundedDomain, Certificate
-from fiberscope.preimage.checker.pattern import PackedPatterns
+from fiberscope.preimage.certificate import BoundedDomain
+from fiberscope.preimage.checker.asking import NotProvedError, PlainCertificate, PlainPart
+from fiberscope.preimage.checker.pattern import BLOCK, PackedPatterns
 from fiberscope.preimage.checker.rounding import needed_singular_value
 from fiberscope.preimage.checker.row_table import RowTable
-from fiberscope.preimage.checker.shared_independence import prove_independent, prove_spanning
+from fiberscope.preimage.checker.shared_independence import PackedSets, packed, prove_independent, prove_spanning
 from fiberscope.preimage.checker.shared_parts import (
     GroupedMultipliers,
     HeldDirection,
@@ -30,7 +31,6 @@ from fiberscope.preimage.checker.shared_parts import (
     read_shared_direction,
     read_shared_multipliers,
 )
-from fiberscope.preimage.checker.statement import NotProvedError
 from fiberscope.preimage.kind import Kind
 
 INDEPENDENT = 2.0**-15
@@ -38,7 +38,7 @@ INDEPENDENT = 2.0**-15
 millionth of room need no more."""
 
 SPANNING = 2.0**-10
-"""Level for more than n rows that multipliers join: these have more room, and larger residuals."""
+"""Level for n rows or more that multipliers join: these have more room, and larger residuals."""
 
 Part = TypeVar("Part")
 
@@ -55,11 +55,11 @@ class Verdicts:
 
     kinds: Sequence[Kind]
     dimensions: IntArray
-    certificates: Sequence[Certificate]
+    certificates: Sequence[PlainCertificate]
 
-    def using(self, part_of: Callable[[Kind, Certificate], Any]) -> list[tuple[Any, IntArray]]:
+    def using(self, part_of: Callable[[Kind, PlainCertificate], PlainPart | None]) -> list[tuple[PlainPart, IntArray]]:
         """The different objects that ``part_of`` gives, and the samples that use each; None is left out."""
-        users: dict[int, tuple[Any, list[int]]] = {}
+        users: dict[int, tuple[PlainPart, list[int]]] = {}
         for k, (kind, certificate) in enumerate(zip(self.kinds, self.certificates, strict=True)):
             part = part_of(kind, certificate)
             if part is not None:
@@ -73,15 +73,15 @@ class _Ledger:
 
     Attributes:
         holds: (N,) whether everything else is shown; changed as the proof goes on.
-        independent: samples, and a set of at most n rows that must be independent for them.
+        independent: samples, and a packed set of at most n rows that must be independent for them.
         spanning: samples, and rows that must span the space with room for multipliers.
         ranks: samples, and rows that must span the space.
     """
 
     holds: BoolArray
-    independent: list[tuple[IntArray, BoolArray]]
-    spanning: list[tuple[IntArray, BoolArray]]
-    ranks: list[tuple[IntArray, BoolArray]]
+    independent: list[tuple[IntArray, PackedSets]]
+    spanning: list[tuple[IntArray, PackedSets]]
+    ranks: list[tuple[IntArray, PackedSets]]
 
     def settled(self, table: RowTable, executor: Executor) -> Bool[BoolArray, " N"]:
         """Prove the sets; (N,) which verdicts are proved."""
@@ -117,12 +117,16 @@ def _keep_what_is_handled(holds: Bool[BoolArray, " N"], verdicts: Verdicts, is_b
         match kind:
             case Kind.SINGLETON:
                 pass
-            case Kind.BOUNDED if type(certificate.recession) is BoundedDomain:
+            case Kind.BOUNDED if _is_domain(certificate):
                 holds[k] &= is_box_bounded and certificate.implicit is None
             case Kind.BOUNDED | Kind.UNBOUNDED:
                 holds[k] &= certificate.recession is not None and certificate.implicit is None
             case _:
                 holds[k] = False
+
+
+def _is_domain(certificate: PlainCertificate) -> bool:
+    return certificate.recession is not None and certificate.recession.sort is BoundedDomain
 
 
 def _dimensions(
@@ -135,17 +139,18 @@ def _dimensions(
     needs_interior = np.zeros(len(verdicts.kinds), dtype=np.bool_)
     for block in patterns.blocks():
         positive = table.groups_of(patterns.positive(block))
+        bits = packed(positive)  # as many sets as samples are kept
         tight = np.asarray((patterns.tight(block) & table.nonzero).any(axis=1))
         for j, k in enumerate(int(number) for number in block):
             kind, samples = verdicts.kinds[k], block[j : j + 1]
             if kind == Kind.SINGLETON:
                 if verdicts.certificates[k].implicit is None:
-                    ledger.ranks.append((samples, positive[j]))
+                    ledger.ranks.append((samples, bits[j]))
                 continue
             ledger.holds[k] &= table.n - np.count_nonzero(positive[j]) == verdicts.dimensions[k]
             needs_interior[k] = tight[j]
             if kind == Kind.BOUNDED and not tight[j]:  # else the rows of a direction hold P, and are independent
-                ledger.independent.append((samples, positive[j]))
+                ledger.independent.append((samples, bits[j]))
     return needs_interior
 
 
@@ -162,18 +167,18 @@ def _directions(
     read, numbers = _read_all(ledger, table, parts, users, read_shared_direction)
     for k, slopes in measured_directions(table, read):
         for samples, is_strict in zip(users[numbers[k]], (False, True), strict=True):
-            shown = _direction_serves(table, patterns, read[k], slopes, samples, is_strict)
-            ledger.holds[samples] &= shown
+            for block in _blocks(samples):
+                ledger.holds[block] &= _direction_serves(table, patterns, read[k], slopes, block, is_strict)
         samples = np.concatenate(users[numbers[k]])
-        ledger.independent.append((samples, table.groups_of(read[k].held[None])[0]))
+        ledger.independent.append((samples, packed(table.groups_of(read[k].held[None]))[0]))
 
 
 def _read_all(
     ledger: _Ledger,
     table: RowTable,
-    parts: dict[int, Any],
+    parts: dict[int, PlainPart],
     users: dict[int, tuple[IntArray, IntArray]],
-    read: Callable[[Any, RowTable], Part],
+    read: Callable[[PlainPart, RowTable], Part],
 ) -> tuple[list[Part], list[int]]:
     """The parts that can be read, and which these are; users of the others are left unproved."""
     good: list[Part] = []
@@ -185,6 +190,11 @@ def _read_all(
         except NotProvedError:
             ledger.holds[np.concatenate(users[number])] = False
     return good, numbers
+
+
+def _blocks(samples: Int64[IntArray, " u"]) -> list[Int64[IntArray, " _"]]:
+    """The users of one part, which may be all samples, in blocks that can be unpacked at once."""
+    return [samples[start : start + BLOCK] for start in range(0, len(samples), BLOCK)]
 
 
 def _direction_serves(
@@ -215,9 +225,7 @@ def _needed(slopes: Slopes, room: float) -> float:
 
 
 def _multipliers(ledger: _Ledger, table: RowTable, patterns: PackedPatterns, verdicts: Verdicts) -> None:
-    recessions = verdicts.using(
-        lambda kind, c: c.recession if kind == Kind.BOUNDED and type(c.recession) is not BoundedDomain else None
-    )
+    recessions = verdicts.using(lambda kind, c: c.recession if kind == Kind.BOUNDED and not _is_domain(c) else None)
     implicit = verdicts.using(lambda kind, c: c.implicit if kind == Kind.SINGLETON else None)
     none = np.zeros(0, dtype=np.int64)
     users = {id(part): (samples, none) for part, samples in recessions}
@@ -227,10 +235,11 @@ def _multipliers(ledger: _Ledger, table: RowTable, patterns: PackedPatterns, ver
     read, numbers = _read_all(ledger, table, parts, users, read_shared_multipliers)
     for k, residual in measured_multipliers(table, read):
         for samples, tight_only in zip(users[numbers[k]], (False, True), strict=True):
-            ledger.holds[samples] &= _multipliers_serve(patterns, read[k], residual, samples, tight_only)
-        groups = np.zeros(len(table.rows), dtype=np.bool_)
-        groups[read[k].groups] = True
-        ledger.spanning.append((np.concatenate(users[numbers[k]]), groups))
+            for block in _blocks(samples):
+                ledger.holds[block] &= _multipliers_serve(patterns, read[k], residual, block, tight_only)
+        groups = np.zeros((1, len(table.rows)), dtype=np.bool_)
+        groups[0, read[k].groups] = True
+        ledger.spanning.append((np.concatenate(users[numbers[k]]), packed(groups)[0]))
 
 
 def _multipliers_serve(

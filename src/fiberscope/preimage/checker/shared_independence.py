@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64, UInt64
 from numpy.typing import NDArray
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.preimage.checker.independence import MAX_GRAM, gram_exceeds
-from fiberscope.preimage.checker.rounding import norm_above
+from fiberscope.preimage.checker.rounding import flushes_subnormal_numbers, norm_above
 from fiberscope.preimage.checker.row_table import RowTable
 
 MAX_TABLE = 6000
@@ -26,40 +28,53 @@ NEIGHBOURS = 128
 """Sets that are looked at when one is merged with others: those that add the least to it."""
 
 
+if TYPE_CHECKING:
+    PackedSets: TypeAlias = NDArray[np.uint64]
+else:  # what jaxtyping can put a shape on
+    PackedSets = np.ndarray
+"""Sets of rows as bits, (T, words), or one of them: a set of five thousand rows takes 632 bytes."""
+
+
+def packed(sets: Bool[BoolArray, "T K"]) -> UInt64[PackedSets, "T W"]:
+    """Sets of rows as bits, in at least one word."""
+    padded = np.pad(sets, ((0, 0), (0, 64 - sets.shape[1] % 64)))
+    return np.packbits(padded, axis=1).view(np.uint64)
+
+
 def prove_independent(
-    table: RowTable, sets: Bool[BoolArray, "T K"], level: float, executor: Executor
+    table: RowTable, sets: UInt64[PackedSets, "T W"], level: float, executor: Executor
 ) -> Bool[BoolArray, " T"]:
-    """For which sets of rows, at most n in each, ``sigma_min > level`` is proved; (T,)."""
+    """For which packed sets of rows, at most n in each, ``sigma_min > level`` is proved; (T,)."""
     distinct, place = _distinct(sets)
-    sizes = distinct.sum(axis=1)
-    fitting = np.flatnonzero(sizes <= min(table.n, MAX_GRAM))
+    fitting = np.flatnonzero(_sizes(distinct) <= min(table.n, MAX_GRAM))
     # some rows fewer than n: close to a square matrix the smallest singular value falls quickly
     merged = _merge(distinct[fitting], table.n - table.n // 64, lambda size: float(size) ** 3)
     clusters = [fitting[members] for members in merged]
-    unions = [np.flatnonzero(distinct[members].any(axis=0)) for members in clusters]
+    unions = _joined(np.bitwise_or, distinct, clusters)
     products = _products(table, unions)
 
     def holds(rows: IntArray) -> bool:
         if not len(rows):
             return True
-        with np.errstate(all="ignore"):  # a thread of the pool does not inherit it
-            return gram_exceeds(products(rows), norm_above(table.norms[rows]), table.n, level)
+        return gram_exceeds(products(rows), norm_above(table.norms[rows]), table.n, level)
 
-    return _proved(distinct, clusters, unions, holds, executor)[place]
+    return _Proving(len(table.rows), distinct, holds, executor).proved(clusters, unions)[place]
 
 
-def _products(table: RowTable, sets: list[IntArray]) -> Callable[[IntArray], Float64[FloatArray, "q q"]]:
+def _products(table: RowTable, sets: UInt64[PackedSets, "C W"]) -> Callable[[IntArray], Float64[FloatArray, "q q"]]:
     """What gives ``B B^T`` of rows B of the sets, in an order of its own; looked up where they ask for most of it."""
-    uses = np.bincount(np.concatenate([*sets, np.zeros(0, dtype=np.int64)]), minlength=len(table.rows))
+    uses = np.zeros(len(table.rows), dtype=np.int64)
+    for bits in sets:
+        uses[_rows(bits, len(table.rows))] += 1
     used = np.flatnonzero(uses)
     count = len(used)
-    if count > MAX_TABLE or sum(len(rows) ** 2 for rows in sets) <= count**2:
-        return lambda rows: table.rows[rows] @ table.rows[rows].T
+    if count > MAX_TABLE or int((_sizes(sets) ** 2).sum()) <= count**2:
+        return lambda rows: _gram(table.rows[rows])
     # the rows that most sets hold beside each other: what is looked up then lies in fewer places of the memory
     used = used[np.argsort(-uses[used], kind="stable")]
     place = np.full(len(table.rows), count)  # a row that is not there would be an IndexError
     place[used] = np.arange(count)
-    whole = (table.rows[used] @ table.rows[used].T).ravel()
+    whole = _gram(table.rows[used]).ravel()
 
     def look_up(rows: IntArray) -> Float64[FloatArray, "q q"]:
         places = np.sort(place[rows])
@@ -68,57 +83,87 @@ def _products(table: RowTable, sets: list[IntArray]) -> Callable[[IntArray], Flo
     return look_up
 
 
+def _gram(rows: Float64[FloatArray, "q n"]) -> Float64[FloatArray, "q q"]:
+    return rows @ rows.T  # of one array: numpy then computes one triangle only
+
+
 def prove_spanning(
-    table: RowTable, sets: Bool[BoolArray, "T K"], level: float, executor: Executor
+    table: RowTable, sets: UInt64[PackedSets, "T W"], level: float, executor: Executor
 ) -> Bool[BoolArray, " T"]:
-    """For which sets of rows, at least n in each, ``sigma_min > level`` is proved; (T,)."""
-    n = table.n
+    """For which packed sets of rows, at least n in each, ``sigma_min > level`` is proved; (T,)."""
+    n, count = table.n, len(table.rows)
     distinct, place = _distinct(sets)
-    enough = np.flatnonzero((distinct.sum(axis=1) >= n) & (n <= MAX_GRAM))
+    enough = np.flatnonzero((_sizes(distinct) >= n) & (n <= MAX_GRAM))
     # what sets have in common is all but the union of what they lack; some rows more than n, as above
-    merged = _merge(~distinct[enough], len(table.rows) - (n + n // 32), lambda size: 0.0)
+    lacking = distinct[enough] ^ packed(np.ones((1, count), dtype=np.bool_))
+    merged = _merge(lacking, count - (n + n // 32), lambda size: 0.0)
     clusters = [enough[members] for members in merged]
-    common = [np.flatnonzero(distinct[members].all(axis=0)) for members in clusters]
 
     def holds(rows: IntArray) -> bool:
-        with np.errstate(all="ignore"):
-            tall = table.rows[rows]
-            return gram_exceeds(tall.T @ tall, norm_above(table.norms[rows]), len(rows), level)
+        tall = table.rows[rows]
+        return gram_exceeds(tall.T @ tall, norm_above(table.norms[rows]), len(rows), level)
 
-    return _proved(distinct, clusters, common, holds, executor)[place]
+    common = _joined(np.bitwise_and, distinct, clusters)
+    return _Proving(count, distinct, holds, executor).proved(clusters, common)[place]
 
 
-def _distinct(sets: Bool[BoolArray, "T K"]) -> tuple[Bool[BoolArray, "U K"], IntArray]:
+def _distinct(sets: UInt64[PackedSets, "T W"]) -> tuple[UInt64[PackedSets, "U W"], IntArray]:
     """The different sets, in an order of their own, and which of them each one is."""
-    packed = np.packbits(np.pad(sets, ((0, 0), (0, 1))), axis=1)  # padded, for a table without rows
-    _, first, place = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+    lines = np.ascontiguousarray(sets).view(np.dtype((np.void, sets.shape[1] * sets.itemsize))).reshape(-1)
+    _, first, place = np.unique(lines, return_index=True, return_inverse=True)
     return sets[first], place.reshape(-1)
 
 
-def _proved(
-    distinct: Bool[BoolArray, "U K"],
-    clusters: list[IntArray],
-    shared: list[IntArray],
-    holds: Callable[[IntArray], bool],
-    executor: Executor,
-) -> Bool[BoolArray, " U"]:
-    """Which sets are proved with the others of their cluster, or alone where that fails."""
-    proved = np.zeros(len(distinct), dtype=np.bool_)
-    alone: list[int] = []
-    for members, closes in zip(clusters, executor.map(holds, shared), strict=True):
-        proved[members] = closes
-        if not closes and len(members) > 1:
-            alone.extend(members.tolist())
-    proved[alone] = list(executor.map(holds, [np.flatnonzero(distinct[k]) for k in alone]))
-    return proved
+def _sizes(sets: UInt64[PackedSets, "T W"]) -> Int64[IntArray, " T"]:
+    return np.bitwise_count(sets).sum(axis=1, dtype=np.int64)
 
 
-def _merge(sets: Bool[BoolArray, "U K"], limit: int, cost: Callable[[int], float]) -> list[IntArray]:
+def _rows(bits: UInt64[PackedSets, " W"], count: int) -> IntArray:
+    """The members of one set."""
+    return np.flatnonzero(np.unpackbits(bits.view(np.uint8), count=count))
+
+
+def _joined(
+    operation: np.ufunc, sets: UInt64[PackedSets, "U W"], clusters: list[IntArray]
+) -> UInt64[PackedSets, "C W"]:
+    """The union of each cluster's sets, or what they have in common."""
+    out = np.zeros((len(clusters), sets.shape[1]), dtype=np.uint64)
+    for k, members in enumerate(clusters):
+        out[k] = operation.reduce(sets[members], axis=0)
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Proving:
+    """Sets of ``count`` rows, and what proves one of them."""
+
+    count: int
+    distinct: PackedSets
+    holds: Callable[[IntArray], bool]
+    executor: Executor
+
+    def proved(self, clusters: list[IntArray], joined: UInt64[PackedSets, "C W"]) -> Bool[BoolArray, " U"]:
+        """Which sets are proved with the others of their cluster, or alone where that fails."""
+        proved = np.zeros(len(self.distinct), dtype=np.bool_)
+        alone: list[int] = []
+        for members, closes in zip(clusters, self.executor.map(self._closes, joined), strict=True):
+            proved[members] = closes
+            if not closes and len(members) > 1:
+                alone.extend(members.tolist())
+        proved[alone] = list(self.executor.map(self._closes, self.distinct[alone]))
+        return proved
+
+    def _closes(self, bits: UInt64[PackedSets, " W"]) -> bool:
+        # a thread of the pool has modes of its own, for subnormal numbers and for warnings
+        with np.errstate(all="ignore"):
+            return not flushes_subnormal_numbers() and self.holds(_rows(bits, self.count))
+
+
+def _merge(words: UInt64[PackedSets, "U W"], limit: int, cost: Callable[[int], float]) -> list[IntArray]:
     """Clusters of sets whose union has at most ``limit`` members and costs no more than they do one by one."""
-    words = _packed(sets)
-    left = sets.sum(axis=1) <= limit
+    left = _sizes(words) <= limit
     clusters = [np.array([k]) for k in np.flatnonzero(~left)]
-    for seed in range(len(sets)):
+    for seed in range(len(words)):
         if not left[seed]:
             continue
         left[seed] = False
@@ -129,7 +174,7 @@ def _merge(sets: Bool[BoolArray, "U K"], limit: int, cost: Callable[[int], float
 
 
 def _cluster(
-    words: NDArray[np.uint64], seed: int, others: IntArray, limit: int, cost: Callable[[int], float]
+    words: UInt64[PackedSets, "U W"], seed: int, others: IntArray, limit: int, cost: Callable[[int], float]
 ) -> list[int]:
     """The seed and those others that the smallest additions bring in."""
     members, union = [seed], words[seed].copy()
@@ -147,9 +192,3 @@ def _cluster(
         members.append(int(others[nearest]))
         union, spent, others = wider, cost(size), np.delete(others, nearest)
     return members
-
-
-def _packed(sets: Bool[BoolArray, "U K"]) -> NDArray[np.uint64]:
-    """The sets as bits, (U, words)."""
-    padded = np.pad(sets, ((0, 0), (0, -sets.shape[1] % 64)))
-    return np.packbits(padded, axis=1).view(np.uint64)

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import fsum
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.preimage.certificate import Direction, Multipliers
+from fiberscope.preimage.checker.asking import NotProvedError, PlainPart
 from fiberscope.preimage.checker.rounding import (
     norm_above,
     norm_below,
@@ -22,7 +22,7 @@ from fiberscope.preimage.checker.rounding import (
     relative_error,
 )
 from fiberscope.preimage.checker.row_table import RowTable
-from fiberscope.preimage.checker.statement import NotProvedError, read_floats, read_numbers
+from fiberscope.preimage.checker.statement import expected, read_floats, read_numbers
 
 BLOCK = 256
 """Parts that are multiplied with the table at once."""
@@ -97,26 +97,23 @@ class GroupedMultipliers:
         return np.where(absorbed, np.inf, strength).min(axis=1)
 
 
-def read_shared_direction(part: Any, table: RowTable) -> HeldDirection:
+def read_shared_direction(part: PlainPart, table: RowTable) -> HeldDirection:
     """Read a direction that is held by rows that exist.
 
     Raises:
         NotProvedError: it is none.
     """
-    if type(part) is not Direction:  # nor a subclass, which could run code of its own between two tests
-        raise NotProvedError(f"expected a direction, got {type(part).__name__}")
-    rows, values = part.equalities, part.values
-    return HeldDirection(_named(read_numbers(rows), table), read_floats(values, table.n, "a vector"))
+    part = expected(Direction, part)
+    return HeldDirection(_named(read_numbers(part.rows), table), read_floats(part.values, table.n, "a vector"))
 
 
-def read_shared_multipliers(part: Any, table: RowTable) -> GroupedMultipliers:
+def read_shared_multipliers(part: PlainPart, table: RowTable) -> GroupedMultipliers:
     """Read multipliers on rows that exist, one of them not zero.
 
     Raises:
         NotProvedError: they are none.
     """
-    if type(part) is not Multipliers:
-        raise NotProvedError(f"expected multipliers, got {type(part).__name__}")
+    part = expected(Multipliers, part)
     rows = read_numbers(part.rows)
     values = read_floats(part.values, len(rows), "a vector")
     named, signed = _named(rows, table), np.zeros(len(table.exists), dtype=np.bool_)

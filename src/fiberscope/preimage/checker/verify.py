@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from fiberscope.preimage.checker import exact_checker, float_checker
-from fiberscope.preimage.checker.statement import Claim, NotProvedError, statement_of
+from fiberscope.preimage.checker.asking import Claim, NotProvedError
+from fiberscope.preimage.checker.rounding import flushes_subnormal_numbers
+from fiberscope.preimage.checker.statement import Question, question_of, statement_of
 
 
 @dataclass(frozen=True)
@@ -43,38 +43,44 @@ def verify(claim: Claim, exact: bool = False) -> Verification:
     Returns:
         The verification. Bad certificate data is never an exception: it is "not proved", with the reason.
     """
-    proof = Verification(False, "float") if exact else _attempt(claim, "float")
-    return proof if proof else _attempt(claim, "exact")
+    question = ask(claim)  # once for both attempts
+    proof = Verification(False, "float") if exact else attempt(question, "float")
+    return proof if proof else attempt(question, "exact")
 
 
 def verify_in_float(claim: Claim) -> Verification:
     """Prove a verdict by the float checker alone."""
-    return _attempt(claim, "float")
+    return attempt(ask(claim), "float")
 
 
-SMALLEST_SUBNORMAL = 5e-324
-
-
-def flushes_subnormal_numbers() -> bool:
-    """Whether this process replaces subnormal numbers by zero, so that no error bound holds."""
-    return bool(np.float64(SMALLEST_SUBNORMAL) * np.float64(1.0) == 0.0)
-
-
-def _in_words(error: Exception) -> str:
+def ask(claim: Claim) -> Question | str:
+    """Everything that a claim says; or, in words, why it cannot be asked."""
     try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # an exception of the certificate's own, whose text fails as well
-        return type(error).__name__
+        return question_of(claim)
+    except NotProvedError as failure:
+        return str(failure)
+    except Exception as error:  # a claim may be anybody's class
+        return _malformed(error)
 
 
-def _attempt(claim: Claim, method: Literal["float", "exact"]) -> Verification:
+def attempt(question: Question | str, method: Literal["float", "exact"]) -> Verification:
+    """Try to prove what a claim says; none of the claim's own code runs."""
     if flushes_subnormal_numbers():
-        return Verification(False, method, "this process flushes subnormal numbers to zero, so no error bound holds")
+        return Verification(False, method, "this thread flushes subnormal numbers to zero, so no error bound holds")
+    if isinstance(question, str):
+        return Verification(False, method, question)
     try:
-        statement = statement_of(claim)
-        (float_checker if method == "float" else exact_checker).check(statement, claim.certificate)
+        checker = float_checker if method == "float" else exact_checker
+        checker.check(statement_of(question), question.verdict.certificate)
     except NotProvedError as failure:
         return Verification(False, method, str(failure))
     except Exception as error:  # garbage in a certificate may fail anywhere; it must never look like a proof or a crash
-        return Verification(False, method, f"the certificate is malformed: {_in_words(error)}")
+        return Verification(False, method, _malformed(error))
     return Verification(True, method)
+
+
+def _malformed(error: Exception) -> str:
+    try:
+        return f"the certificate is malformed: {type(error).__name__}: {error}"
+    except Exception:  # an exception of the claim's own, whose text fails as well
+        return "the certificate is malformed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,18 +13,23 @@ from jaxtyping import Bool
 
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Polyhedron
-from fiberscope.preimage.certificate import Certificate
+from fiberscope.preimage.checker.asking import Asking, Claim, NotProvedError, PlainCertificate, ask_system
 from fiberscope.preimage.checker.matrices import as_dense
 from fiberscope.preimage.checker.pattern import patterns_of_samples
+from fiberscope.preimage.checker.rounding import flushes_subnormal_numbers
 from fiberscope.preimage.checker.row_table import build_table
 from fiberscope.preimage.checker.shared_conditions import Verdicts, prove_verdicts
-from fiberscope.preimage.checker.statement import Claim, NotProvedError, read_floats, read_system, read_verdict
+from fiberscope.preimage.checker.statement import read_floats, read_system, read_verdict
 from fiberscope.preimage.checker.system import System
-from fiberscope.preimage.checker.verify import flushes_subnormal_numbers, verify_in_float
+from fiberscope.preimage.checker.verify import ask, attempt
 from fiberscope.preimage.kind import Kind
 
 MAX_ENTRIES = 2**25
 """Entries of sparse rows beyond which they are not written out: 300 megabytes."""
+
+ASKED_AT_ONCE = 256
+"""Claims proved one by one that are asked before any of them is tested: what they say takes memory, and each block
+waits for its slowest proof."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +42,7 @@ class _Asked:
     x: FloatArray
     kind: Kind
     dimension: int
-    certificate: Certificate
+    certificate: PlainCertificate
 
 
 def verify_many(claims: Sequence[Claim], threads: int = 1) -> Bool[BoolArray, " N"]:
@@ -60,29 +66,44 @@ def verify_many(claims: Sequence[Claim], threads: int = 1) -> Bool[BoolArray, " 
         return proved
     with ThreadPoolExecutor(threads) as executor:
         alike: dict[tuple[int, int], list[_Asked]] = {}
-        for asked in [_ask(index, claim) for index, claim in enumerate(claims)]:
-            if asked is not None:
-                alike.setdefault((id(asked.layer), id(asked.domain)), []).append(asked)
+        for asked in _ask(claims):
+            alike.setdefault((id(asked.layer), id(asked.domain)), []).append(asked)
         for together in alike.values():
             if len(together) > 1:
                 proved[[asked.index for asked in together]] = _prove_together(together, executor)
-        left = [k for k, closes in enumerate(proved) if not closes]
-        proved[left] = [bool(proof) for proof in executor.map(verify_in_float, [claims[k] for k in left])]
+        left = np.flatnonzero(~proved)
+        for start in range(0, len(left), ASKED_AT_ONCE):
+            block = left[start : start + ASKED_AT_ONCE]
+            proved[block] = _prove_alone([claims[k] for k in block.tolist()], executor)
     return proved
 
 
-def _ask(index: int, claim: Claim) -> _Asked | None:
-    """Ask a claim for its parts; None where they must be looked at alone."""
-    try:
-        # each part once, and before anything is tested: the code that a claim runs may change what others hold
-        kind, dimension, certificate = claim.kind, claim.dimension, claim.certificate
-        layer, domain, x, y = claim.layer, claim.domain, claim.x, claim.y
-        kind, dimension = read_verdict(kind, dimension, certificate)
-        if y is not None or not isinstance(x, np.ndarray):
-            return None
-        return _Asked(index, layer, domain, read_floats(x, x.size, "x"), kind, dimension, certificate)
-    except Exception:  # a claim may be anybody's class
-        return None
+def _ask(claims: Sequence[Claim]) -> list[_Asked]:
+    """Ask all claims for their parts, but for those that must be looked at alone.
+
+    All of them before any proof: the code that a claim runs may change what the others hold.
+    """
+    asking = Asking()
+    answers: list[_Asked] = []
+    for index, claim in enumerate(claims):
+        try:
+            verdict, layer, domain = asking.verdict(claim)
+            kind, dimension = read_verdict(verdict)
+            if verdict.x is not None and verdict.y is None:
+                x = read_floats(verdict.x, verdict.x.size, "x")
+                answers.append(_Asked(index, layer, domain, x, kind, dimension, verdict.certificate))
+        except Exception:  # a claim may be anybody's class
+            continue
+    return answers
+
+
+def _prove_alone(claims: list[Claim], executor: Executor) -> list[bool]:
+    """Which claims are proved one by one.
+
+    They are asked here, one after the other: what one runs must not change what another thread is testing.
+    """
+    questions = [ask(claim) for claim in claims]
+    return [bool(proof) for proof in executor.map(partial(attempt, method="float"), questions)]
 
 
 def _written_out(system: System) -> System:
@@ -102,7 +123,7 @@ def _prove_together(together: list[_Asked], executor: Executor) -> Bool[BoolArra
     """Which claims about one layer and one domain the shared proofs close for."""
     proved = np.zeros(len(together), dtype=np.bool_)
     try:
-        system = _written_out(read_system(together[0].layer, together[0].domain))
+        system = _written_out(read_system(ask_system(together[0].layer, together[0].domain)))
         fitting = [k for k, asked in enumerate(together) if asked.x.shape == (system.n,)]
         chosen = [together[k] for k in fitting]
         table = build_table(system)
