@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from fiberscope.audit.plan import BLOCK_SAMPLES, Plan
 from fiberscope.network.network import Network
 from fiberscope.network.region_layer import RegionLayer
+from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.rows import is_sparse
 from fiberscope.threads import cores
 
 LARGE_WORK = 1e8
@@ -22,11 +22,8 @@ LARGE_LAYER_BLOCK = 12
 """Samples per chunk of a network with such a layer, or one that is judged within linear regions, where each sample has
 a layer of its own."""
 
-PIECES = 4
-"""Pieces into which the samples of a layer are cut at least, unless they are few."""
-
-LEAST_BLOCK = 125
-"""Samples that are not divided among processes: they share too much."""
+LONE_BLOCK = 125
+"""Samples per chunk of a network with sparse rows, whose samples are mostly decided one by one."""
 
 
 def sensible_workers(network: Network, plan: Plan) -> int:
@@ -38,15 +35,18 @@ def sensible_workers(network: Network, plan: Plan) -> int:
     return min(cores(), chunks) if work >= LARGE_WORK else 1
 
 
-def sensible_block(network: Network, samples: int) -> int:
-    """Samples per chunk: many that share proofs, in some pieces for several processes.
+def sensible_block(network: Network, chosen: tuple[int, ...]) -> int:
+    """Samples per chunk: as many as share proofs; fewer where each is decided alone, so that processes divide them.
 
-    Few where a verdict may take seconds, so that a kill loses little. The same on every machine, for ``--resume``.
+    The same on every machine, for ``--resume``.
     """
-    layers = network.relu_layers
-    if max(layer.inputs for layer in layers) > LARGE_INPUTS or any(isinstance(i, RegionLayer) for i in layers):
+    layers = [network.relu_layers[i] for i in chosen]
+    if max(layer.inputs for layer in layers) > LARGE_INPUTS:
         return LARGE_LAYER_BLOCK
-    return min(max(math.ceil(samples / PIECES), LEAST_BLOCK), BLOCK_SAMPLES)
+    if any(isinstance(layer, RegionLayer) for layer in layers):
+        return LARGE_LAYER_BLOCK
+    sparse = any(isinstance(layer, ReLULayer) and is_sparse(layer.weight) for layer in layers)
+    return LONE_BLOCK if sparse else BLOCK_SAMPLES
 
 
 __all__ = ["LARGE_WORK", "sensible_block", "sensible_workers"]

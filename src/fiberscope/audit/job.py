@@ -169,7 +169,7 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
         ResultsError: the folder holds the audit of something else, or cannot be written.
     """
     layers = chosen_layers(options.layers, len(subject.network.relu_layers))
-    block = options.block or sensible_block(subject.network, subject.samples)
+    block = options.block or sensible_block(subject.network, layers)
     plan = Plan(layers, subject.samples, options.domain, block, places_of(subject.network))
     if options.domain is not None:
         check_box(subject, options.domain)
