@@ -41,9 +41,7 @@ def sensible_block(network: Network, chosen: tuple[int, ...]) -> int:
     The same on every machine, for ``--resume``.
     """
     layers = [network.relu_layers[i] for i in chosen]
-    if max(layer.inputs for layer in layers) > LARGE_INPUTS:
-        return LARGE_LAYER_BLOCK
-    if any(isinstance(layer, RegionLayer) for layer in layers):
+    if any(layer.inputs > LARGE_INPUTS or isinstance(layer, RegionLayer) for layer in layers):
         return LARGE_LAYER_BLOCK
     sparse = any(isinstance(layer, ReLULayer) and is_sparse(layer.weight) for layer in layers)
     return LONE_BLOCK if sparse else BLOCK_SAMPLES

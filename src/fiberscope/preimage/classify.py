@@ -100,7 +100,8 @@ class Classification:
         with one_thread():
             shared = np.zeros(len(self), dtype=np.bool_) if exact else verify_many(self.preimages, threads)
             left = np.flatnonzero(~shared)
-            shared[left] = list(in_threads(lambda i: bool(verify(self.preimages[i], exact=exact)), left, threads))
+            # what is left was tried in float64 already, or is not to be
+            shared[left] = list(in_threads(lambda i: bool(verify(self.preimages[i], exact=True)), left, threads))
         return shared
 
     def to_table(self) -> pyarrow.Table:  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
@@ -160,7 +161,7 @@ def classify(
     with one_thread():
         if shared:
             assert isinstance(layer, ReLULayer)
-            return _together(layer, domain, samples, threads, report)
+            return _together(layer, domain, polyhedron, samples, threads, report)
         preimages = [_decided(layer, domain, samples, i, report) for i in range(len(samples))]
         positives = np.array([p.positives for p in preimages], dtype=np.int64)
         statistics = Statistics({Route.SINGLY: len(preimages)}, {}, singly=report.seconds())
@@ -207,11 +208,16 @@ class _Progress:
 
 
 def _together(
-    layer: ReLULayer, domain: Domain | None, samples: FloatArray, threads: int, report: _Progress
+    layer: ReLULayer,
+    domain: Domain | None,
+    polyhedron: Polyhedron,
+    samples: FloatArray,
+    threads: int,
+    report: _Progress,
 ) -> Classification:
     from fiberscope.preimage.decide_many import decide_many
 
-    patterns = settle_patterns(layer, written_out(domain, layer.inputs), samples, threads)
+    patterns = settle_patterns(layer, polyhedron, samples, threads)
     settling = report.seconds()
     found = decide_many(layer, domain, samples, patterns, threads, report)
     searching = report.seconds()

@@ -21,6 +21,7 @@ from fiberscope.preimage.certificate import BoundedDomain, Certificate, Directio
 from fiberscope.preimage.grouping import Cones, intersections
 from fiberscope.preimage.hinge import smallest_singular_value
 from fiberscope.preimage.kind import Kind
+from fiberscope.preimage.margin import within_bounds
 from fiberscope.preimage.patterns import Patterns
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.route import Route
@@ -77,7 +78,7 @@ def decide_many(
             continue
         singleton = certificate.kind is Kind.SINGLETON
         dimension = 0 if singleton else layer.inputs - int(answers.ranks[i])
-        margin = min(max(float(answers.margins[i]), 0.0), 1.0)
+        margin = within_bounds(float(answers.margins[i]))
         preimages.append(Preimage(layer, domain, x, None, certificate.kind, dimension, margin, certificate))
     return Candidates(preimages, answers.routes, answers.seconds)
 

@@ -41,6 +41,11 @@ def margin(system: MixedSystem, certificate: Certificate) -> float:
     """The margin of a certificate's verdict, in [0, 1]."""
     with np.errstate(all="ignore"):  # rows of extreme size overflow: their margin is then reported as 0
         value = _margin(system, certificate)
+    return within_bounds(value)
+
+
+def within_bounds(value: float) -> float:
+    """A margin in [0, 1]; 0 where numbers overflowed."""
     return float(min(max(value, 0.0), 1.0)) if np.isfinite(value) else 0.0
 
 

@@ -33,9 +33,6 @@ class Patterns:
     tight: Bitsets
     positives: IntArray
 
-    def __len__(self) -> int:
-        return len(self.positives)
-
 
 def settle_patterns(layer: ReLULayer, domain: Polyhedron, X: FloatArray, threads: int = 1) -> Patterns:
     """Settle the sign patterns of the samples X (N, n) exactly.
