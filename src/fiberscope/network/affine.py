@@ -46,8 +46,8 @@ class AffineMap(ABC):
         """The largest number of terms, the constant included, that an output coordinate is a sum of."""
 
     @abstractmethod
-    def apply(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
-        """Evaluate ``A x + b`` for each row x of X: (N, n) -> (N, m)."""
+    def linear(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
+        """Evaluate ``A x``, without the constant part, for each row x of X: (N, n) -> (N, m)."""
 
     @abstractmethod
     def adjoint(self, U: Float[Tensor, "N m"]) -> Float[Tensor, "N n"]:
@@ -73,9 +73,9 @@ class AffineMap(ABC):
         """The number of stored numbers."""
         return 0
 
-    def linear(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
-        """Evaluate ``A x``, without the constant part."""
-        return self.apply(X) - self.bias.to(X)
+    def apply(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
+        """Evaluate ``A x + b`` for each row x of X: (N, n) -> (N, m)."""
+        return self.linear(X) + self.bias.to(X)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.inputs} -> {self.outputs})"
@@ -123,9 +123,9 @@ class Dense(AffineMap):
         """The number of stored numbers."""
         return int(self.weight.numel() + self.bias.numel())
 
-    def apply(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
-        """Evaluate ``A x + b`` for each row x of X: (N, n) -> (N, m)."""
-        return torch.addmm(self.bias.to(X), X, self.weight.to(X).T)
+    def linear(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
+        """Evaluate ``A x`` for each row x of X: (N, n) -> (N, m)."""
+        return X @ self.weight.to(X).T
 
     def adjoint(self, U: Float[Tensor, "N m"]) -> Float[Tensor, "N n"]:
         """Evaluate ``A^T u`` for each row u of U: (N, m) -> (N, n)."""

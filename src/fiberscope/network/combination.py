@@ -58,6 +58,13 @@ class Composition(AffineMap):
         """The number of stored numbers."""
         return sum(factor.parameters for factor in self.factors)
 
+    def linear(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
+        """Apply the linear part of one map after the other."""
+        values = X
+        for factor in self.factors:
+            values = factor.linear(values)
+        return values
+
     def apply(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
         """Apply one map after the other."""
         values = X
@@ -129,11 +136,11 @@ class Sum(AffineMap):
         """The number of stored numbers."""
         return sum(summand.parameters for summand in self.summands)
 
-    def apply(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
-        """Add what the maps give."""
-        out = self.summands[0].apply(X)
+    def linear(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
+        """Add what the linear parts of the maps give."""
+        out = self.summands[0].linear(X)
         for summand in self.summands[1:]:
-            out = out + summand.apply(X)
+            out = out + summand.linear(X)
         return out
 
     def adjoint(self, U: Float[Tensor, "N m"]) -> Float[Tensor, "N n"]:

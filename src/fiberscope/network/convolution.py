@@ -126,12 +126,12 @@ class Convolution(AffineMap):
         shared = bool((by_channel == by_channel[:, :1]).all())
         return int(self.weight.numel() + (by_channel.shape[0] if shared else by_channel.numel()))
 
-    def apply(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
-        """Evaluate ``A x + b`` for each row x of X: (N, n) -> (N, m)."""
+    def linear(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
+        """Evaluate ``A x`` for each row x of X: (N, n) -> (N, m)."""
         grid = F.pad(X.reshape(X.shape[0], *self.input_shape), self._pads(1))
         convolve: Any = _CONVOLVE[len(self.kernel)]
         out: Tensor = convolve(grid, self.weight.to(X), None, self.stride, 0, self.dilation, self.groups)
-        return out.reshape(X.shape[0], self.outputs) + self.bias.to(X)
+        return out.reshape(X.shape[0], self.outputs)
 
     def adjoint(self, U: Float[Tensor, "N m"]) -> Float[Tensor, "N n"]:
         """Evaluate ``A^T u`` for each row u of U: (N, m) -> (N, n)."""
@@ -244,9 +244,9 @@ class Transposed(AffineMap):
         """The number of stored numbers."""
         return int(self.forward.weight.numel()) + self.forward.input_shape[0]
 
-    def apply(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
-        """Evaluate ``A^T x + b`` for each row x of X."""
-        return self.forward.adjoint(X) + self.bias.to(X)
+    def linear(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
+        """Evaluate ``A^T x`` for each row x of X."""
+        return self.forward.adjoint(X)
 
     def adjoint(self, U: Float[Tensor, "N m"]) -> Float[Tensor, "N n"]:
         """Evaluate ``A u`` for each row u of U."""

@@ -65,10 +65,10 @@ class Rearrangement(AffineMap):
             and not bool(self.bias.any())
         )
 
-    def apply(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
-        """Evaluate for each row x of X: (N, n) -> (N, m)."""
+    def linear(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
+        """Move the numbers of each row x of X: (N, n) -> (N, m)."""
         moved = X[:, self.index.clamp(min=0).to(X.device)]
-        return moved * (self.index >= 0).to(X) + self.bias.to(X)
+        return moved * (self.index >= 0).to(X)
 
     def adjoint(self, U: Float[Tensor, "N m"]) -> Float[Tensor, "N n"]:
         """Add every entry of u to the input that it came from: (N, m) -> (N, n)."""
@@ -127,9 +127,9 @@ class Diagonal(AffineMap):
         """The number of stored numbers."""
         return 2 * self.inputs
 
-    def apply(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
-        """Evaluate for each row x of X: (N, n) -> (N, n)."""
-        return X * self.factor.to(X) + self.bias.to(X)
+    def linear(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
+        """Evaluate ``f x`` for each row x of X: (N, n) -> (N, n)."""
+        return X * self.factor.to(X)
 
     def adjoint(self, U: Float[Tensor, "N m"]) -> Float[Tensor, "N n"]:
         """Evaluate ``f u``: the matrix is its own transpose."""
@@ -191,9 +191,9 @@ class WeightedSums(AffineMap):
         """The number of stored numbers."""
         return int(self.weights.numel())
 
-    def apply(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
-        """Evaluate for each row x of X: (N, n) -> (N, m)."""
-        out = self.bias.to(X).repeat(X.shape[0], 1)
+    def linear(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
+        """Evaluate the sums for each row x of X: (N, n) -> (N, m)."""
+        out = X.new_zeros(X.shape[0], self.outputs)
         for index, weights in self._columns(X):
             out = torch.addcmul(out, X[:, index], weights)
         return out
