@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from fiberscope.readers.files import load
     from fiberscope.readers.keras import from_keras
     from fiberscope.readers.torch import from_torch
+    from fiberscope.stability.linearization import Linearization, linearize
+    from fiberscope.stability.region import RegionBoundary
+    from fiberscope.stability.singular_values import singular_values
+    from fiberscope.stability.spectrum import Spectrum
 
 __version__ = "0.1.0.dev0"
 
@@ -46,6 +50,7 @@ __all__ = [
     "HalfSpaces",
     "InputError",
     "Kind",
+    "Linearization",
     "ModelError",
     "Multipliers",
     "NegativeOutput",
@@ -56,16 +61,20 @@ __all__ = [
     "Preimage",
     "Rational",
     "ReLULayer",
+    "RegionBoundary",
     "ResultsError",
+    "Spectrum",
     "UniqueSolution",
     "Verification",
     "algorithm1",
     "classify",
     "from_keras",
     "from_torch",
+    "linearize",
     "load",
     "omnidirectional",
     "preimage",
+    "singular_values",
     "unique_solution",
     "verify",
 ]
@@ -80,6 +89,7 @@ _MODULE_OF = {
     "HalfSpaces": "network.domains",
     "InputError": "errors",
     "Kind": "preimage.kind",
+    "Linearization": "stability.linearization",
     "ModelError": "errors",
     "Multipliers": "preimage.certificate",
     "NegativeOutput": "preimage.certificate",
@@ -90,16 +100,20 @@ _MODULE_OF = {
     "Preimage": "preimage.preimage",
     "Rational": "preimage.certificate",
     "ReLULayer": "network.relu_layer",
+    "RegionBoundary": "stability.region",
     "ResultsError": "errors",
+    "Spectrum": "stability.spectrum",
     "UniqueSolution": "preimage.omnidirectional",
     "Verification": "preimage.checker",
     "algorithm1": "preimage.algorithm1",
     "classify": "preimage.classify",
     "from_keras": "readers.keras",
     "from_torch": "readers.torch",
+    "linearize": "stability.linearization",
     "load": "readers.files",
     "omnidirectional": "preimage.omnidirectional",
     "preimage": "preimage.preimage",
+    "singular_values": "stability.singular_values",
     "unique_solution": "preimage.omnidirectional",
     "verify": "preimage.checker",
 }

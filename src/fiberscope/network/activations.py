@@ -16,8 +16,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from fiberscope.errors import InputError
+from fiberscope.network.affine import AffineMap
 from fiberscope.network.arrays import as_tensor
-from fiberscope.network.structured import as_index
+from fiberscope.network.structured import Diagonal, Rearrangement, as_index
 
 
 class PointwiseKind(StrEnum):
@@ -60,6 +61,14 @@ class Activation(ABC):
     @abstractmethod
     def apply(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
         """Evaluate for each row x of X: (N, n) -> (N, m)."""
+
+    @abstractmethod
+    def derivative(self, x: Float[Tensor, " n"]) -> AffineMap:
+        """The linear map that the activation is, or is close to, around x.
+
+        Where it has a kink at x, one side counts: of a ReLU at 0 the constant one, as in the paper; of a maximum of
+        equal numbers, the first.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,6 +135,41 @@ class Pointwise(Activation):
                 return torch.sigmoid(X)
             case PointwiseKind.CLIP:
                 return X.clamp(self.alpha, self.beta)
+            case _:
+                assert_never(self.function)
+
+    def derivative(self, x: Float[Tensor, " n"]) -> Diagonal:
+        """Multiplication by the derivative at x, coordinate by coordinate."""
+        return Diagonal(self._slopes(x))
+
+    def _slopes(self, x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+        match self.function:
+            case PointwiseKind.RELU:
+                return (x > 0).to(x)
+            case PointwiseKind.LEAKY_RELU:
+                return torch.where(x > 0, 1.0, self.slope.to(x))
+            case PointwiseKind.ELU:
+                return torch.where(x > 0, 1.0, self.alpha / self.beta * torch.exp(x.clamp(max=0.0) / self.beta))
+            case PointwiseKind.SOFTPLUS:
+                return torch.sigmoid(self.beta * x)
+            case PointwiseKind.TANH:
+                return torch.cosh(x).reciprocal().square()  # 1 - tanh^2 would cancel where it saturates
+            case PointwiseKind.SIGMOID:
+                return torch.sigmoid(x) * torch.sigmoid(-x)
+            case PointwiseKind.CLIP:
+                return ((x > self.alpha) & (x < self.beta)).to(x)
+            case _:
+                assert_never(self.function)
+
+    def kinks(self) -> tuple[float, ...] | None:
+        """Where the slope changes, if the activation is linear in between; None for a smooth activation."""
+        match self.function:
+            case PointwiseKind.RELU | PointwiseKind.LEAKY_RELU:
+                return (0.0,)
+            case PointwiseKind.CLIP:
+                return (self.alpha, self.beta)
+            case PointwiseKind.ELU | PointwiseKind.SOFTPLUS | PointwiseKind.TANH | PointwiseKind.SIGMOID:
+                return None
             case _:
                 assert_never(self.function)
 
@@ -214,6 +258,12 @@ class Maximum(Activation):
             out = values if out is None else torch.maximum(out, values)
         assert out is not None, "an index has at least one column"
         return out
+
+    def derivative(self, x: Float[Tensor, " n"]) -> Rearrangement:
+        """The selection of the largest number of every window, of the first one where several are."""
+        index = self.index.to(x.device)
+        values = torch.where(index >= 0, x[index.clamp(min=0)], -torch.inf)
+        return Rearrangement(index.gather(1, values.argmax(dim=1, keepdim=True))[:, 0], self.size)
 
 
 def relu(size: int) -> Pointwise:

@@ -143,6 +143,10 @@ class Network:
             raise InputError("layer", expected=f"a number from 0 to {count - 1}", got=str(i))
         return self._evaluated(self.flat(X), self._layers[i].source)
 
+    def needed_for(self, stage: int) -> tuple[int, ...]:
+        """The numbers of the stages that a stage depends on, and its own, in order."""
+        return (*self._graph.between(INPUT, stage), stage)
+
     def stage_outputs(self, X: Tensor) -> Iterator[tuple[int, Tensor]]:
         """What every stage gives for flat inputs X (N, n), in the device and precision of X.
 
@@ -155,7 +159,7 @@ class Network:
         """The output of one stage, computed in batches that fit into memory."""
         if last == INPUT:
             return X
-        needed = (*self._graph.between(INPUT, last), last)
+        needed = self.needed_for(last)
         widest = max(self.stages[number].outputs for number in needed)
         size = max(1, BATCH_NUMBERS // max(widest, self.inputs))
         batches: list[FloatArray] = []

@@ -1,0 +1,117 @@
+"""A network around one sample: every activation replaced by its derivative there, so that only affine maps are left."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from fiberscope.network.activations import Activation
+from fiberscope.network.affine import AffineMap
+from fiberscope.network.network import Network
+from fiberscope.network.stage import INPUT
+
+BATCH_NUMBERS = 2**24
+"""Numbers that the widest stage may hold at a time while unit vectors go through the network."""
+
+
+@dataclass(frozen=True, eq=False)
+class LocalNetwork:
+    """What a network is around x: ``A_L D_{L-1} A_{L-1} ... D_1 A_1``, as a graph of affine maps.
+
+    Attributes:
+        network: the network.
+        x: (n,) the sample.
+        last: the stage up to which it is known.
+        maps: the affine maps of every stage, one per source, by the number of the stage; of an activation, its
+            derivative at x. Stages that the last one does not depend on are left out.
+        before: (n_i,) what every activation receives at x, by the number of its stage.
+    """
+
+    network: Network
+    x: Float64[Tensor, " n"]
+    last: int
+    maps: dict[int, tuple[AffineMap, ...]]
+    before: dict[int, Tensor]
+
+    def forward(self, V: Float64[Tensor, "k n"], stages: Sequence[int]) -> Iterator[tuple[int, Float64[Tensor, "k m"]]]:
+        """``J_s v`` for each row v of V and each of some stages s, in ascending order."""
+        needed = self.needed_for(stages)
+        users = Counter(source for number in needed for source in self.network.sources(number))
+        values = {INPUT: V}
+        for number in needed:
+            sources = self.network.sources(number)
+            values[number] = _sum(
+                [affine.linear(values[s]) for affine, s in zip(self.maps[number], sources, strict=True)]
+            )
+            if number in stages:
+                yield number, values[number]
+            users.subtract(sources)
+            for source in {*sources, number}:
+                if users[source] <= 0:
+                    values.pop(source, None)
+
+    def adjoint(self, U: Float64[Tensor, "k m"], stage: int) -> Float64[Tensor, "k n"]:
+        """``J_s^T u`` for each row u of U."""
+        waiting: dict[int, Tensor] = {stage: U}
+        for number in reversed(self.network.needed_for(stage)):
+            values = waiting.pop(number)
+            for affine, source in zip(self.maps[number], self.network.sources(number), strict=True):
+                back = affine.adjoint(values)
+                waiting[source] = waiting[source] + back if source in waiting else back
+        return waiting.get(INPUT, U.new_zeros(U.shape[0], len(self.x)))
+
+    def needed_for(self, stages: Sequence[int]) -> list[int]:
+        """The stages that some stages depend on, and these themselves, in order."""
+        return sorted({number for stage in stages for number in self.network.needed_for(stage)})
+
+
+def local_network(network: Network, x: Float64[Tensor, " n"], last: int) -> LocalNetwork:
+    """Evaluate a network at x (n,), in float64 and on the device of x, and replace its activations by derivatives."""
+    needed = set(network.needed_for(last))
+    feeds = {network.sources(number)[0] for number in needed if network.stages[number].activation is not None}
+    values = {INPUT: x}
+    maps: dict[int, tuple[AffineMap, ...]] = {}
+    before: dict[int, Tensor] = {}
+    for number, outputs in network.stage_outputs(x[None]):
+        if number in feeds:
+            values[number] = outputs[0]
+        if number in needed:
+            stage = network.stages[number]
+            if isinstance(stage.activation, Activation):
+                before[number] = values[network.sources(number)[0]]
+                maps[number] = (stage.activation.derivative(before[number]),)
+            else:
+                maps[number] = tuple(affine.moved(x.device) for affine in stage.maps)
+        if number == last:
+            break
+    return LocalNetwork(network, x, last, maps, before)
+
+
+def unit_vectors(local: LocalNetwork, stages: Sequence[int], size: int) -> Iterator[tuple[int, Float64[Tensor, "k s"]]]:
+    """The rows of the identity of a size, in blocks that every stage on the way to some stages can hold.
+
+    Yields:
+        The number of the first row of a block, and the block.
+    """
+    widest = max(size, len(local.x), *(local.network.stages[number].outputs for number in local.needed_for(stages)))
+    block = max(1, BATCH_NUMBERS // widest)
+    for start in range(0, size, block):
+        vectors = local.x.new_zeros(min(block, size - start), size)
+        places = torch.arange(len(vectors), device=local.x.device)
+        vectors[places, start + places] = 1.0
+        yield start, vectors
+
+
+def _sum(parts: list[Tensor]) -> Tensor:
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total
+
+
+__all__ = ["LocalNetwork", "local_network", "unit_vectors"]

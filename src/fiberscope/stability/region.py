@@ -1,0 +1,103 @@
+"""The distance of a sample to the boundary of its activation region [section 3.1]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
+from fiberscope.network.stage import INPUT
+from fiberscope.stability.local_network import LocalNetwork, unit_vectors
+
+
+@dataclass(frozen=True)
+class RegionBoundary:
+    """Where the activation region of a sample is nearest to its end.
+
+    Attributes:
+        distance: the Euclidean distance in the input; 0 if the sample lies on the boundary, or if the activation is
+            smooth, which is linear nowhere.
+        stage: the number of the activation.
+        name: its name in the model.
+        neuron: the output coordinate of the activation.
+    """
+
+    distance: float
+    stage: int
+    name: str
+    neuron: int
+
+
+def nearest_boundary(local: LocalNetwork, stage: int) -> RegionBoundary | None:
+    """The neuron up to a stage whose kink is nearest to x; None if there is none.
+
+    For a pointwise activation with a kink at t, ``|z_i - t| / |J_i|``; for a maximum with the winner w,
+    ``(z_w - z_i) / |J_w - J_i|``. Neurons that no input moves, ``J_i = 0``, bound nothing.
+    """
+    bends = [number for number in local.network.needed_for(stage) if number in local.before]
+    if not bends:
+        return None
+    squares = _squared_row_norms(local, bends)
+    found: list[RegionBoundary] = []
+    for number in bends:
+        name = local.network.stages[number].name
+        gap = _gaps(local, number)
+        if gap is None:
+            return RegionBoundary(0.0, number, name, 0)
+        distance = torch.where(squares[number] > 0, gap / squares[number].sqrt(), torch.inf)
+        place = int(distance.flatten().argmin())
+        found.append(RegionBoundary(float(distance.flatten()[place]), number, name, place // distance[0].numel()))
+    nearest = min(found, key=lambda boundary: boundary.distance)
+    return None if nearest.distance == float("inf") else nearest
+
+
+def _gaps(local: LocalNetwork, number: int) -> Tensor | None:
+    """How far every comparison of an activation is from turning around; (m, c). None for a smooth activation."""
+    activation, z = local.network.stages[number].activation, local.before[number]
+    if isinstance(activation, Maximum):
+        winner, others = _windows(local, number, activation)
+        gap = z[winner][:, None] - z[others.clamp(min=0)]
+        return torch.where((others >= 0) & (others != winner[:, None]), gap, torch.inf)
+    assert isinstance(activation, Pointwise), "activations are pointwise or maxima"
+    kinks = activation.kinks()
+    if kinks is None:
+        return None
+    gap = torch.stack([(z - kink).abs() for kink in kinks], dim=1)
+    if activation.function is PointwiseKind.LEAKY_RELU:
+        gap[activation.slope.to(z) == 1.0] = torch.inf
+    return gap
+
+
+def _windows(local: LocalNetwork, number: int, activation: Maximum) -> tuple[Tensor, Tensor]:
+    """The position of the winner (m,), and of everything in its window (m, c), -1 for none."""
+    (selection,) = local.maps[number]
+    return vars(selection)["index"], activation.index.to(local.x.device)
+
+
+def _squared_row_norms(local: LocalNetwork, bends: list[int]) -> dict[int, Tensor]:
+    """``|J_i|^2`` of every neuron, (m, 1), and ``|J_w - J_i|^2`` of every comparison of a maximum, (m, c)."""
+    feeds = {number: local.network.sources(number)[0] for number in bends}
+    total: dict[int, Tensor] = {}
+    for _, columns in unit_vectors(local, bends, len(local.x)):
+        values = {INPUT: columns} | dict(local.forward(columns, sorted({*feeds.values()} - {INPUT})))
+        for number, source in feeds.items():
+            part = _squares(local, number, values[source])
+            total[number] = total[number] + part if number in total else part
+    return total
+
+
+def _squares(local: LocalNetwork, number: int, columns: Float64[Tensor, "k m"]) -> Tensor:
+    activation = local.network.stages[number].activation
+    if not isinstance(activation, Maximum):
+        return columns.square().sum(dim=0)[:, None]
+    winner, others = _windows(local, number, activation)
+    parts = [
+        (columns[:, winner] - columns[:, others[:, t].clamp(min=0)]).square().sum(dim=0) for t in range(others.shape[1])
+    ]
+    return torch.stack(parts, dim=1)
+
+
+__all__ = ["RegionBoundary", "nearest_boundary"]

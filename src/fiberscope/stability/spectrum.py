@@ -1,0 +1,70 @@
+"""Singular values with what is known about their errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+from fiberscope.network.arrays import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """All singular values of a linear map, with a bound on the error of each.
+
+    Attributes:
+        values: (min(m, n),) descending, zeros included.
+        error_bound: (min(m, n),) how far each may be from the true one.
+        tolerance: values up to this cannot be told from zero by the method used.
+        method: "gram", "qr" or "svd".
+        shape: (m, n).
+    """
+
+    values: Float64[FloatArray, " r"]
+    error_bound: Float64[FloatArray, " r"]
+    tolerance: float
+    method: str
+    shape: tuple[int, int]
+
+    @property
+    def rank(self) -> int:
+        """The number of values that are certainly not zero: those above their own error bound."""
+        return int((self.values > self.error_bound).sum())
+
+    @property
+    def largest(self) -> float:
+        """The largest singular value; 0 for the zero map."""
+        return float(self.values[0])
+
+    @property
+    def smallest_nonzero(self) -> float:
+        """The smallest singular value that is certainly not zero; NaN for the zero map, which has none."""
+        return float(self.values[self.rank - 1]) if self.rank else float("nan")
+
+    @property
+    def condition_number(self) -> float:
+        """``largest / smallest_nonzero``; NaN for the zero map."""
+        return self.largest / self.smallest_nonzero
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether every value is known to one per cent, or zero because the map has zero rows or columns."""
+        return bool((self.error_bound <= RESOLVED * self.values).all())
+
+    def __repr__(self) -> str:
+        m, n = self.shape
+        return f"Spectrum({m} x {n}, rank {self.rank}, condition number {self.condition_number:.3g}, by {self.method})"
+
+
+RESOLVED = 1e-2
+"""The relative error up to which a value counts as resolved: enough for condition numbers and decay curves."""
+
+
+def padded(values: FloatArray, size: int) -> FloatArray:
+    """The values with exact zeros behind them, up to a size."""
+    return np.concatenate([values, np.zeros(size - len(values))])
+
+
+__all__ = ["RESOLVED", "Spectrum", "padded"]
