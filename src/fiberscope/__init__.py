@@ -33,6 +33,14 @@ if TYPE_CHECKING:
     from fiberscope.readers.files import load
     from fiberscope.readers.keras import from_keras
     from fiberscope.readers.torch import from_torch
+    from fiberscope.stability.admissible import Admissibility, VisitedPatterns, is_admissible, visited_patterns
+    from fiberscope.stability.correlation import (
+        CorrelationBound,
+        CorrelationCounts,
+        correlation_bound,
+        correlation_counts,
+    )
+    from fiberscope.stability.interlacing import InterlacingBound, interlacing_bound
     from fiberscope.stability.linearization import Linearization, linearize
     from fiberscope.stability.region import RegionBoundary
     from fiberscope.stability.singular_values import singular_values
@@ -41,14 +49,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "Admissibility",
     "BoundedDomain",
     "Box",
     "Certificate",
     "Classification",
+    "CorrelationBound",
+    "CorrelationCounts",
     "Direction",
     "FiberscopeError",
     "HalfSpaces",
     "InputError",
+    "InterlacingBound",
     "Kind",
     "Linearization",
     "ModelError",
@@ -66,10 +78,15 @@ __all__ = [
     "Spectrum",
     "UniqueSolution",
     "Verification",
+    "VisitedPatterns",
     "algorithm1",
     "classify",
+    "correlation_bound",
+    "correlation_counts",
     "from_keras",
     "from_torch",
+    "interlacing_bound",
+    "is_admissible",
     "linearize",
     "load",
     "omnidirectional",
@@ -77,17 +94,22 @@ __all__ = [
     "singular_values",
     "unique_solution",
     "verify",
+    "visited_patterns",
 ]
 
 _MODULE_OF = {
+    "Admissibility": "stability.admissible",
     "BoundedDomain": "preimage.certificate",
     "Box": "network.domains",
     "Certificate": "preimage.certificate",
     "Classification": "preimage.classify",
+    "CorrelationBound": "stability.correlation",
+    "CorrelationCounts": "stability.correlation",
     "Direction": "preimage.certificate",
     "FiberscopeError": "errors",
     "HalfSpaces": "network.domains",
     "InputError": "errors",
+    "InterlacingBound": "stability.interlacing",
     "Kind": "preimage.kind",
     "Linearization": "stability.linearization",
     "ModelError": "errors",
@@ -105,10 +127,15 @@ _MODULE_OF = {
     "Spectrum": "stability.spectrum",
     "UniqueSolution": "preimage.omnidirectional",
     "Verification": "preimage.checker",
+    "VisitedPatterns": "stability.admissible",
     "algorithm1": "preimage.algorithm1",
     "classify": "preimage.classify",
+    "correlation_bound": "stability.correlation",
+    "correlation_counts": "stability.correlation",
     "from_keras": "readers.keras",
     "from_torch": "readers.torch",
+    "interlacing_bound": "stability.interlacing",
+    "is_admissible": "stability.admissible",
     "linearize": "stability.linearization",
     "load": "readers.files",
     "omnidirectional": "preimage.omnidirectional",
@@ -116,6 +143,7 @@ _MODULE_OF = {
     "singular_values": "stability.singular_values",
     "unique_solution": "preimage.omnidirectional",
     "verify": "preimage.checker",
+    "visited_patterns": "stability.admissible",
 }
 
 
