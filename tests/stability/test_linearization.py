@@ -172,3 +172,28 @@ def test_bad_input(call, message):
     net = fs.from_torch(_layer([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [0.0, 1.0, 0.0]), input_shape=(2,))
     with pytest.raises(fs.InputError, match=message):
         call(net)
+
+
+NORMALISATION = {
+    "cifar_base_kw": ([0.485, 0.456, 0.406], [0.225, 0.225, 0.225]),
+    "resnet_2b": ([0.4914, 0.4822, 0.4465], [0.2471, 0.2435, 0.2616]),
+}
+
+
+@pytest.mark.parametrize("name", sorted(NORMALISATION))
+def test_trained_networks_are_their_linearization_up_to_the_end_of_the_region(external, name):
+    net = fs.load(external / "models" / f"{name}.onnx")
+    mean, deviation = (np.array(numbers)[:, None, None] for numbers in NORMALISATION[name])
+    with np.load(external / "data" / "cifar10_test_83.npz") as data:
+        x = (data["x"][0] / 255.0 - mean) / deviation
+    J = fs.linearize(net, x)
+    generator = np.random.default_rng(0)
+    directions = generator.standard_normal((20, net.inputs))
+    directions *= 0.999 * J.region_distance / np.linalg.norm(directions, axis=1, keepdims=True)
+    inside = x + directions.reshape(-1, *x.shape)
+    np.testing.assert_allclose(net(inside), net(x[None]) + directions @ J.matrix().T, atol=1e-12)
+    assert 0 < J.region_distance < 1
+    s = fs.singular_values(J)
+    oracle = np.linalg.svd(J.matrix(), compute_uv=False)
+    assert (np.abs(s.values - oracle) <= s.error_bound).all()
+    assert s.rank == 10
