@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from fiberscope.stability.linearization import Linearization, linearize
     from fiberscope.stability.region import RegionBoundary
     from fiberscope.stability.singular_values import singular_values
+    from fiberscope.stability.spectra import spectra
     from fiberscope.stability.spectrum import Spectrum
 
 __version__ = "0.1.0.dev0"
@@ -92,6 +93,7 @@ __all__ = [
     "omnidirectional",
     "preimage",
     "singular_values",
+    "spectra",
     "unique_solution",
     "verify",
     "visited_patterns",
@@ -141,6 +143,7 @@ _MODULE_OF = {
     "omnidirectional": "preimage.omnidirectional",
     "preimage": "preimage.preimage",
     "singular_values": "stability.singular_values",
+    "spectra": "stability.spectra",
     "unique_solution": "preimage.omnidirectional",
     "verify": "preimage.checker",
     "visited_patterns": "stability.admissible",

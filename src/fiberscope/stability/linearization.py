@@ -174,15 +174,24 @@ def linearize(network: Network, x: Any, stage: int | None = None, *, device: str
 
     Source: section 3.1, after Wang et al. (2016).
     """
-    count = len(network.stages)
-    number = count - 1 if stage is None else stage
-    if not -count <= number < count:
-        raise InputError("stage", expected=f"a number from 0 to {count - 1}", got=repr(stage))
+    number = checked_stage(network, -1 if stage is None else stage)
     sample = as_float64(x, "x")
     flat = sample.reshape(1, -1) if sample.shape == (network.inputs,) else None
     values = network.flat(sample[None]) if flat is None else flat
     point = torch.tensor(values[0], device=device)
-    return Linearization(local_network(network, point, number % count), number % count, None, network.input_shape)
+    return Linearization(local_network(network, point, number), number, None, network.input_shape)
+
+
+def checked_stage(network: Network, stage: int) -> int:
+    """The number of a stage, where negative ones count from the end.
+
+    Raises:
+        InputError: there is no such stage.
+    """
+    count = len(network.stages)
+    if not -count <= stage < count:
+        raise InputError("stage", expected=f"a number from 0 to {count - 1}", got=repr(stage))
+    return stage % count
 
 
 def _multiplied(product: Any, v: Any, size: int, what: str, device: torch.device) -> Any:
@@ -195,4 +204,4 @@ def _multiplied(product: Any, v: Any, size: int, what: str, device: torch.device
     return out if is_tensor else out.cpu().numpy()
 
 
-__all__ = ["MATRIX_BYTES", "Adjoint", "Linearization", "linearize"]
+__all__ = ["MATRIX_BYTES", "Adjoint", "Linearization", "checked_stage", "linearize"]

@@ -1,0 +1,130 @@
+"""The singular values of every stage at many samples [section 3.2, figures 4, 5, 7, 9 and 10]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pyarrow
+import torch
+
+from fiberscope.errors import InputError
+from fiberscope.network.network import Network
+from fiberscope.network.stage import INPUT
+from fiberscope.stability.linearization import MATRIX_BYTES, checked_stage
+from fiberscope.stability.local_network import local_network
+from fiberscope.stability.singular_values import singular_values
+from fiberscope.stability.spectrum import Spectrum
+
+pa: Any = pyarrow  # has no types
+
+SCHEMA: Any = pa.schema(
+    [
+        pa.field("sample", pa.int64(), nullable=False),
+        pa.field("stage", pa.int32(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("outputs", pa.int64(), nullable=False),
+        pa.field("rank", pa.int64(), nullable=False),
+        pa.field("largest", pa.float64(), nullable=False),
+        pa.field("smallest_nonzero", pa.float64(), nullable=False),
+        pa.field("condition_number", pa.float64(), nullable=False),
+        pa.field("values", pa.list_(pa.float64()), nullable=False),
+        pa.field("error_bound", pa.list_(pa.float64()), nullable=False),
+        pa.field("method", pa.string(), nullable=False),
+    ]
+)
+
+
+def spectra(
+    network: Network,
+    X: Any,
+    stages: Sequence[int] | None = None,
+    *,
+    method: str = "auto",
+    max_bytes: int = MATRIX_BYTES,
+    progress: Callable[[int, int], None] | None = None,
+) -> Any:
+    """All singular values of the local linear map up to every stage, at many samples.
+
+    The map is carried from stage to stage, so that each stage of a sample costs one more product; what comes before any
+    activation is the same at all samples and is done once.
+
+    Args:
+        network: the network.
+        X: (N, *input_shape) samples.
+        stages: numbers of stages; negative ones count from the end. None for all.
+        method: as in ``singular_values``.
+        max_bytes: the largest matrix, n times the outputs of the widest stage, to hold.
+        progress: told how many of all pairs of sample and stage are done.
+
+    Returns:
+        A table of pyarrow with a row per sample and stage: sample, stage, name, outputs, rank, largest,
+        smallest_nonzero, condition_number, values, error_bound and method, as in ``Spectrum``.
+
+    Raises:
+        InputError: no such stage, X does not fit or is not finite, or a stage is too large.
+    """
+    chosen = range(len(network.stages)) if stages is None else stages
+    numbers = sorted({checked_stage(network, stage) for stage in chosen})
+    if not numbers:
+        raise InputError("stages", expected="at least one stage", got="none")
+    samples = network.flat(X)
+    _check_size(network, numbers, max_bytes)
+    rows: list[dict[str, Any]] = []
+    shared: dict[int, Spectrum] = {}
+    for sample, x in enumerate(samples):
+        for number, spectrum in _at(network, torch.tensor(x), numbers, shared, method, max_bytes):
+            rows.append(_row(network, sample, number, spectrum))
+            if progress is not None:
+                progress(len(rows), len(samples) * len(numbers))
+    rows.sort(key=lambda row: (row["sample"], row["stage"]))
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def _at(
+    network: Network, x: torch.Tensor, numbers: list[int], shared: dict[int, Spectrum], method: str, max_bytes: int
+) -> Iterator[tuple[int, Spectrum]]:
+    """The spectra of some stages at one sample; those that do not depend on the sample are kept in ``shared``."""
+    yield from ((number, shared[number]) for number in numbers if number in shared)
+    wanted = [number for number in numbers if number not in shared]
+    if not wanted:
+        return
+    local = local_network(network, x, wanted[-1])
+    columns = torch.eye(len(x), dtype=torch.float64)
+    for number, images in local.forward(columns, wanted):
+        spectrum = singular_values(images.numpy().T, method, max_bytes=max_bytes)
+        if not any(before in local.before for before in network.needed_for(number)):
+            shared[number] = spectrum
+        yield number, spectrum
+
+
+def _check_size(network: Network, numbers: list[int], max_bytes: int) -> None:
+    needed = {before for number in numbers for before in network.needed_for(number)} - {INPUT}
+    widest = max(needed, key=lambda number: network.stages[number].outputs)
+    size = 8 * network.inputs * network.stages[widest].outputs
+    if size > max_bytes:
+        raise InputError(
+            "spectra",
+            expected=f"stages of at most {max_bytes / 2**30:.3g} GiB",
+            got=f"{size / 2**30:.3g} GiB at {network.stages[widest].name!r}",
+            hint="allow more with max_bytes, or restrict the input: singular_values(linearize(net, x).window(...))",
+        )
+
+
+def _row(network: Network, sample: int, number: int, spectrum: Spectrum) -> dict[str, Any]:
+    return {
+        "sample": sample,
+        "stage": number,
+        "name": network.stages[number].name,
+        "outputs": network.stages[number].outputs,
+        "rank": spectrum.rank,
+        "largest": spectrum.largest,
+        "smallest_nonzero": spectrum.smallest_nonzero,
+        "condition_number": spectrum.condition_number,
+        "values": spectrum.values,
+        "error_bound": spectrum.error_bound,
+        "method": str(spectrum.method),
+    }
+
+
+__all__ = ["SCHEMA", "spectra"]
