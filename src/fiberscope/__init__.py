@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         correlation_bound,
         correlation_counts,
     )
+    from fiberscope.stability.extreme import ExtremeValues, extreme_singular_values
     from fiberscope.stability.interlacing import InterlacingBound, interlacing_bound
     from fiberscope.stability.linearization import Linearization, linearize
     from fiberscope.stability.region import RegionBoundary
@@ -58,6 +59,7 @@ __all__ = [
     "CorrelationBound",
     "CorrelationCounts",
     "Direction",
+    "ExtremeValues",
     "FiberscopeError",
     "HalfSpaces",
     "InputError",
@@ -84,6 +86,7 @@ __all__ = [
     "classify",
     "correlation_bound",
     "correlation_counts",
+    "extreme_singular_values",
     "from_keras",
     "from_torch",
     "interlacing_bound",
@@ -108,6 +111,7 @@ _MODULE_OF = {
     "CorrelationBound": "stability.correlation",
     "CorrelationCounts": "stability.correlation",
     "Direction": "preimage.certificate",
+    "ExtremeValues": "stability.extreme",
     "FiberscopeError": "errors",
     "HalfSpaces": "network.domains",
     "InputError": "errors",
@@ -134,6 +138,7 @@ _MODULE_OF = {
     "classify": "preimage.classify",
     "correlation_bound": "stability.correlation",
     "correlation_counts": "stability.correlation",
+    "extreme_singular_values": "stability.extreme",
     "from_keras": "readers.keras",
     "from_torch": "readers.torch",
     "interlacing_bound": "stability.interlacing",
