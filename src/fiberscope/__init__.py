@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         correlation_bound,
         correlation_counts,
     )
+    from fiberscope.stability.density import SpectralDensity, spectral_density
     from fiberscope.stability.extreme import ExtremeValues, extreme_singular_values
     from fiberscope.stability.interlacing import InterlacingBound, interlacing_bound
     from fiberscope.stability.linearization import Linearization, linearize
@@ -78,6 +79,7 @@ __all__ = [
     "ReLULayer",
     "RegionBoundary",
     "ResultsError",
+    "SpectralDensity",
     "Spectrum",
     "UniqueSolution",
     "Verification",
@@ -97,6 +99,7 @@ __all__ = [
     "preimage",
     "singular_values",
     "spectra",
+    "spectral_density",
     "unique_solution",
     "verify",
     "visited_patterns",
@@ -130,6 +133,7 @@ _MODULE_OF = {
     "ReLULayer": "network.relu_layer",
     "RegionBoundary": "stability.region",
     "ResultsError": "errors",
+    "SpectralDensity": "stability.density",
     "Spectrum": "stability.spectrum",
     "UniqueSolution": "preimage.omnidirectional",
     "Verification": "preimage.checker",
@@ -149,6 +153,7 @@ _MODULE_OF = {
     "preimage": "preimage.preimage",
     "singular_values": "stability.singular_values",
     "spectra": "stability.spectra",
+    "spectral_density": "stability.density",
     "unique_solution": "preimage.omnidirectional",
     "verify": "preimage.checker",
     "visited_patterns": "stability.admissible",
