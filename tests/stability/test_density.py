@@ -9,17 +9,7 @@ import scipy.sparse
 
 import fiberscope as fs
 from fiberscope.stability.density import SpectralDensity, probe, spectral_density
-
-
-def with_spectrum(values, m, n, seed=0):
-    """A matrix (m, n) with the given singular values, and zeros beside them."""
-    generator = np.random.default_rng(seed)
-    U, V = (np.linalg.qr(generator.standard_normal((d, len(values))))[0] for d in (m, n))
-    return (U * values) @ V.T
-
-
-def truth(A):
-    return scipy.linalg.svd(A, compute_uv=False, lapack_driver="gesvd")
+from known_spectra import truth, with_spectrum
 
 
 def smaller_gram(A):

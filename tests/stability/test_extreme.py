@@ -10,20 +10,10 @@ import scipy.sparse
 import fiberscope as fs
 from fiberscope.stability.extreme import Which, _residual_bound, extreme_singular_values
 from fiberscope.stability.linear_map import LinearMap
+from known_spectra import truth, with_spectrum
 
 ONE_SIDED = 0.0
 """Memory in which no vectors of the larger side fit."""
-
-
-def with_spectrum(values, m, n, seed=0):
-    """A matrix (m, n) with the given singular values, and zeros beside them."""
-    generator = np.random.default_rng(seed)
-    U, V = (np.linalg.qr(generator.standard_normal((d, len(values))))[0] for d in (m, n))
-    return (U * values) @ V.T
-
-
-def truth(A):
-    return scipy.linalg.svd(np.asarray(A, dtype=float), compute_uv=False, lapack_driver="gesvd")
 
 
 SPECTRA = {
