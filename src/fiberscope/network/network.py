@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -143,9 +143,10 @@ class Network:
             raise InputError("layer", expected=f"a number from 0 to {count - 1}", got=str(i))
         return self._evaluated(self.flat(X), self._layers[i].source)
 
-    def needed_for(self, stage: int) -> tuple[int, ...]:
-        """The numbers of the stages that a stage depends on, and its own, in order."""
-        return (*self._graph.between(INPUT, stage), stage)
+    def needed_for(self, *stages: int) -> tuple[int, ...]:
+        """The numbers of the stages that some stages depend on, and their own, in order."""
+        behind = {number for stage in stages for number in self._graph.between(INPUT, stage)}
+        return tuple(sorted(behind.union(stages)))
 
     def stage_outputs(self, X: Tensor) -> Iterator[tuple[int, Tensor]]:
         """What every stage gives for flat inputs X (N, n), in the device and precision of X.
@@ -153,7 +154,7 @@ class Network:
         Yields:
             The number of a stage and its outputs (N, m).
         """
-        yield from self._run(X, range(len(self.stages)), keep=())
+        yield from self.walk(X, range(len(self.stages)), self._applied)
 
     def _evaluated(self, X: Float64[FloatArray, "N n"], last: int) -> Float64[FloatArray, "N m"]:
         """The output of one stage, computed in batches that fit into memory."""
@@ -165,23 +166,36 @@ class Network:
         batches: list[FloatArray] = []
         for start in range(0, X.shape[0], size):
             batch = torch.tensor(X[start : start + size])
-            *_, (_, values) = self._run(batch, needed, keep=(last,))
+            *_, (_, values) = self.walk(batch, needed, self._applied)
             batches.append(values.numpy())
         return batches[0] if len(batches) == 1 else np.concatenate(batches)
 
-    def _run(self, X: Tensor, needed: Sequence[int], keep: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
-        """Evaluate stages in order; what no later one takes is let go."""
+    def walk(
+        self, X: Tensor, needed: Sequence[int], compute: Callable[[int, list[Tensor]], Tensor]
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Compute something at stage after stage; what no later one takes is let go.
+
+        Args:
+            X: what the network's input stands for.
+            needed: the numbers of the stages in order, each after its sources.
+            compute: gives the result at a stage from its number and the results at its sources.
+
+        Yields:
+            The number of a stage and the result.
+        """
         users = Counter(source for number in needed for source in self._graph.sources[number])
-        users.update(keep)
         values = {INPUT: X}
         for number in needed:
             sources = self._graph.sources[number]
-            values[number] = self.stages[number].apply(*(values[source] for source in sources))
+            values[number] = compute(number, [values[source] for source in sources])
             yield number, values[number]
             users.subtract(sources)
             for source in {*sources, number}:
                 if users[source] <= 0:
                     values.pop(source, None)
+
+    def _applied(self, number: int, inputs: list[Tensor]) -> Tensor:
+        return self.stages[number].apply(*inputs)
 
     def flat(self, X: Any) -> Float64[FloatArray, "N n"]:
         """Check and flatten the inputs; a network with flat inputs takes samples of any shape, in C order.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,6 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from fiberscope.network.activations import Activation
 from fiberscope.network.affine import AffineMap
 from fiberscope.network.network import Network
 from fiberscope.network.stage import INPUT
@@ -40,20 +38,14 @@ class LocalNetwork:
 
     def forward(self, V: Float64[Tensor, "k n"], stages: Sequence[int]) -> Iterator[tuple[int, Float64[Tensor, "k m"]]]:
         """``J_s v`` for each row v of V and each of some stages s, in ascending order."""
-        needed = self.needed_for(stages)
-        users = Counter(source for number in needed for source in self.network.sources(number))
-        values = {INPUT: V}
-        for number in needed:
-            sources = self.network.sources(number)
-            values[number] = _sum(
-                [affine.linear(values[s]) for affine, s in zip(self.maps[number], sources, strict=True)]
-            )
+
+        def product(number: int, inputs: list[Tensor]) -> Tensor:
+            first, *others = [a.linear(values) for a, values in zip(self.maps[number], inputs, strict=True)]
+            return sum(others, first)
+
+        for number, images in self.network.walk(V, self.network.needed_for(*stages), product):
             if number in stages:
-                yield number, values[number]
-            users.subtract(sources)
-            for source in {*sources, number}:
-                if users[source] <= 0:
-                    values.pop(source, None)
+                yield number, images
 
     def adjoint(self, U: Float64[Tensor, "k m"], stage: int) -> Float64[Tensor, "k n"]:
         """``J_s^T u`` for each row u of U."""
@@ -63,32 +55,25 @@ class LocalNetwork:
             for affine, source in zip(self.maps[number], self.network.sources(number), strict=True):
                 back = affine.adjoint(values)
                 waiting[source] = waiting[source] + back if source in waiting else back
-        return waiting.get(INPUT, U.new_zeros(U.shape[0], len(self.x)))
-
-    def needed_for(self, stages: Sequence[int]) -> list[int]:
-        """The stages that some stages depend on, and these themselves, in order."""
-        return sorted({number for stage in stages for number in self.network.needed_for(stage)})
+        return waiting[INPUT]
 
 
 def local_network(network: Network, x: Float64[Tensor, " n"], last: int) -> LocalNetwork:
     """Evaluate a network at x (n,), in float64 and on the device of x, and replace its activations by derivatives."""
-    needed = set(network.needed_for(last))
-    feeds = {network.sources(number)[0] for number in needed if network.stages[number].activation is not None}
-    values = {INPUT: x}
     maps: dict[int, tuple[AffineMap, ...]] = {}
     before: dict[int, Tensor] = {}
-    for number, outputs in network.stage_outputs(x[None]):
-        if number in feeds:
-            values[number] = outputs[0]
-        if number in needed:
-            stage = network.stages[number]
-            if isinstance(stage.activation, Activation):
-                before[number] = values[network.sources(number)[0]]
-                maps[number] = (stage.activation.derivative(before[number]),)
-            else:
-                maps[number] = tuple(affine.moved(x.device) for affine in stage.maps)
-        if number == last:
-            break
+
+    def evaluate(number: int, inputs: list[Tensor]) -> Tensor:
+        stage = network.stages[number]
+        if stage.activation is None:
+            maps[number] = tuple(affine.moved(x.device) for affine in stage.maps)
+        else:
+            before[number] = inputs[0][0]
+            maps[number] = (stage.activation.derivative(before[number]),)
+        return stage.apply(*inputs)
+
+    for _ in network.walk(x[None], network.needed_for(last), evaluate):
+        pass
     return LocalNetwork(network, x, last, maps, before)
 
 
@@ -98,20 +83,15 @@ def unit_vectors(local: LocalNetwork, stages: Sequence[int], size: int) -> Itera
     Yields:
         The number of the first row of a block, and the block.
     """
-    widest = max(size, len(local.x), *(local.network.stages[number].outputs for number in local.needed_for(stages)))
+    widest = max(
+        size, len(local.x), *(local.network.stages[number].outputs for number in local.network.needed_for(*stages))
+    )
     block = max(1, BATCH_NUMBERS // widest)
     for start in range(0, size, block):
         vectors = local.x.new_zeros(min(block, size - start), size)
         places = torch.arange(len(vectors), device=local.x.device)
         vectors[places, start + places] = 1.0
         yield start, vectors
-
-
-def _sum(parts: list[Tensor]) -> Tensor:
-    total = parts[0]
-    for part in parts[1:]:
-        total = total + part
-    return total
 
 
 __all__ = ["LocalNetwork", "local_network", "unit_vectors"]
