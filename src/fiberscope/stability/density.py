@@ -15,15 +15,10 @@ from jaxtyping import Float64
 
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_float64
-from fiberscope.stability.linear_map import CheckedMap, Progress, as_count, checked_map
+from fiberscope.stability.linear_map import EPS, MEMORY, NUMBER, CheckedMap, Progress, as_count, checked_map
 
-MEMORY = 1e9
-"""Bytes that the vectors of the probes that run together may take, in ``batch``'s default."""
-NUMBER = 8.0
-"""Bytes of a number."""
 WORKING_VECTORS = 4
 """Vectors of either side that every probe needs beside its basis: the last ones, their products, and copies."""
-EPS = float(np.finfo(np.float64).eps)
 NOISE = 4.0
 """A vector shorter than this times q eps sigma_1 counts as zero, and the probe's space as complete. Nodes move by at
 most as much if it is not (Weyl); so that much is what nodes are known to."""

@@ -11,8 +11,8 @@ from jaxtyping import Float64
 
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
-from fiberscope.stability.krylov import EPS, KrylovSpace, Ritz
-from fiberscope.stability.linear_map import CheckedMap, Progress, as_count, checked_map
+from fiberscope.stability.krylov import KrylovSpace, Ritz
+from fiberscope.stability.linear_map import EPS, MEMORY, NUMBER, CheckedMap, Progress, as_count, checked_map
 
 TOLERANCE = 1e-8
 """Relative to each value: half of float64's digits. A value without close neighbours then has nearly all of them right,
@@ -38,10 +38,6 @@ ROOM = 40
 what shrinking loses takes them long to find again."""
 LOOKS = 16
 """The subspace is looked at whenever it has grown by this part: that costs as much as many products of a small map."""
-MEMORY = 1e9
-"""Bytes that the vectors of the subspace may take."""
-NUMBER = 8.0
-"""Bytes of a number."""
 ROUNDING = 4.0
 """The rounding of a product of length-1 vectors is taken to be at most this times ``sqrt(m + n) eps sigma_1``.
 

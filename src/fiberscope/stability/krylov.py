@@ -21,9 +21,8 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.stability.linear_map import CheckedMap
+from fiberscope.stability.linear_map import EPS, CheckedMap
 
-EPS = float(np.finfo(np.float64).eps)
 NOISE = 4.0
 """A vector shorter than this times sqrt(q) eps |A| is what rounding left of zero: it has no direction."""
 PASSES = 4
@@ -238,4 +237,4 @@ def _random_direction(
     return _orthogonalise(vector, basis, ignored), vector
 
 
-__all__ = ["EPS", "KrylovSpace", "Ritz"]
+__all__ = ["KrylovSpace", "Ritz"]

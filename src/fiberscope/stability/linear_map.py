@@ -13,6 +13,11 @@ from numpy.typing import NDArray
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray
 
+EPS = float(np.finfo(np.float64).eps)
+NUMBER = 8.0
+"""Bytes of a number."""
+MEMORY = 1e9
+"""Bytes that the vectors of a method may take unless the caller says otherwise."""
 ADJOINT = 1e-3
 """How far ``<u, J v>`` and ``<J^T u, v>`` may lie apart, relative to their usual size for random u and v.
 
@@ -199,4 +204,4 @@ def _power_of_two(size: float) -> float:
 Progress = Callable[[int, int], None]
 """Called with the number of products so far and the most that there may be."""
 
-__all__ = ["CheckedMap", "LinearMap", "Progress", "as_count", "checked_map"]
+__all__ = ["EPS", "MEMORY", "NUMBER", "CheckedMap", "LinearMap", "Progress", "as_count", "checked_map"]

@@ -78,13 +78,7 @@ class Linearization:
             InputError: the matrix is larger.
         """
         m, n = self.shape
-        if 8 * m * n > max_bytes:
-            raise InputError(
-                "matrix",
-                expected=f"at most {max_bytes / 2**30:.3g} GiB",
-                got=f"{m} x {n} numbers, {8 * m * n / 2**30:.3g} GiB",
-                hint="allow more with max_bytes, restrict the input with window(), or use products J @ v alone",
-            )
+        check_size("matrix", (m, n), max_bytes)
         by_rows = m < n
         side = m if by_rows else n
         out = np.empty((m, n) if by_rows else (n, m))
@@ -176,8 +170,7 @@ def linearize(network: Network, x: Any, stage: int | None = None, *, device: str
     """
     number = checked_stage(network, -1 if stage is None else stage)
     sample = as_float64(x, "x")
-    flat = sample.reshape(1, -1) if sample.shape == (network.inputs,) else None
-    values = network.flat(sample[None]) if flat is None else flat
+    values = sample[None] if sample.shape == (network.inputs,) else network.flat(sample[None])
     point = torch.tensor(values[0], device=device)
     return Linearization(local_network(network, point, number), number, None, network.input_shape)
 
@@ -194,6 +187,18 @@ def checked_stage(network: Network, stage: int) -> int:
     return stage % count
 
 
+def check_size(what: str, shape: tuple[int, int], max_bytes: int) -> None:
+    """InputError if a matrix of this shape takes more than so many bytes."""
+    m, n = shape
+    if 8 * m * n > max_bytes:
+        raise InputError(
+            what,
+            expected=f"at most {max_bytes / 2**30:.3g} GiB",
+            got=f"{m} x {n} numbers, {8 * m * n / 2**30:.3g} GiB",
+            hint="allow more with max_bytes, restrict the input with window(), or use products J @ v alone",
+        )
+
+
 def _multiplied(product: Any, v: Any, size: int, what: str, device: torch.device) -> Any:
     is_tensor = isinstance(v, Tensor)
     values = v.to(device, torch.float64) if is_tensor else torch.tensor(as_float64(v, what), device=device)
@@ -204,4 +209,4 @@ def _multiplied(product: Any, v: Any, size: int, what: str, device: torch.device
     return out if is_tensor else out.cpu().numpy()
 
 
-__all__ = ["MATRIX_BYTES", "Adjoint", "Linearization", "checked_stage", "linearize"]
+__all__ = ["MATRIX_BYTES", "Adjoint", "Linearization", "check_size", "checked_stage", "linearize"]

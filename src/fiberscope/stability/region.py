@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
 from fiberscope.network.stage import INPUT
+from fiberscope.network.structured import Rearrangement
 from fiberscope.stability.local_network import LocalNetwork, unit_vectors
 
 
@@ -40,13 +41,16 @@ def nearest_boundary(local: LocalNetwork, stage: int) -> RegionBoundary | None:
     bends = [number for number in local.network.needed_for(stage) if number in local.before]
     if not bends:
         return None
-    squares = _squared_row_norms(local, bends)
-    found: list[RegionBoundary] = []
+    gaps: dict[int, Tensor] = {}
     for number in bends:
-        name = local.network.stages[number].name
         gap = _gaps(local, number)
         if gap is None:
-            return RegionBoundary(0.0, number, name, 0)
+            return RegionBoundary(0.0, number, local.network.stages[number].name, 0)
+        gaps[number] = gap
+    squares = _squared_row_norms(local, bends)
+    found: list[RegionBoundary] = []
+    for number, gap in gaps.items():
+        name = local.network.stages[number].name
         distance = torch.where(squares[number] > 0, gap / squares[number].sqrt(), torch.inf)
         place = int(distance.flatten().argmin())
         found.append(RegionBoundary(float(distance.flatten()[place]), number, name, place // distance[0].numel()))
@@ -74,7 +78,8 @@ def _gaps(local: LocalNetwork, number: int) -> Tensor | None:
 def _windows(local: LocalNetwork, number: int, activation: Maximum) -> tuple[Tensor, Tensor]:
     """The position of the winner (m,), and of everything in its window (m, c), -1 for none."""
     (selection,) = local.maps[number]
-    return vars(selection)["index"], activation.index.to(local.x.device)
+    assert isinstance(selection, Rearrangement), "the derivative of a maximum selects"
+    return selection.index, activation.index.to(local.x.device)
 
 
 def _squared_row_norms(local: LocalNetwork, bends: list[int]) -> dict[int, Tensor]:

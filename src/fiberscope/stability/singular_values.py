@@ -19,7 +19,7 @@ from jaxtyping import Float64
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.stability.linearization import MATRIX_BYTES, Linearization
-from fiberscope.stability.spectrum import Spectrum, padded
+from fiberscope.stability.spectrum import Spectrum
 
 PROBES = 10
 """Random vectors that an error is measured with: the bound fails with probability 10^-10."""
@@ -68,17 +68,18 @@ def singular_values(J: Any, method: str = "auto", *, seed: int = 0, max_bytes: i
         raise InputError("method", expected=" or ".join(map(repr, map(str, Method))), got=repr(method))
     A = J.matrix(max_bytes=max_bytes) if isinstance(J, Linearization) else as_float64(J, "J", shape=(None, None))
     m, n = A.shape
-    kept = A[A.any(axis=1)]
-    kept = kept[:, kept.any(axis=0)]
+    rows, columns = A.any(axis=1), A.any(axis=0)
+    kept = A if rows.all() and columns.all() else A[np.ix_(rows, columns)]
     if not kept.size:
         zeros = np.zeros(min(m, n))
         return Spectrum(zeros, zeros, 0.0, Method.SVD if method == Method.AUTO else method, (m, n))
     scale = float(np.abs(kept).max())
-    tall = np.asfortranarray((kept if kept.shape[0] >= kept.shape[1] else kept.T) / scale)
+    tall = np.divide(kept if kept.shape[0] >= kept.shape[1] else kept.T, scale, order="F")
     found = _spectrum(tall, Method(method), np.random.default_rng(seed))
+    zeros = (0, min(m, n) - len(found.values))
     return Spectrum(
-        padded(found.values * scale, min(m, n)),
-        padded(found.error_bound * scale, min(m, n)),
+        np.pad(found.values * scale, zeros),
+        np.pad(found.error_bound * scale, zeros),
         found.tolerance * scale,
         found.method,
         (m, n),
@@ -113,11 +114,12 @@ def _by_gram(A: Float64[FloatArray, "p q"], generator: np.random.Generator) -> S
     else:
         reflectors, diagonal, beside, tau, _ = _lapack.dsytrd(gram, lower=1, lwork=32 * q, overwrite_a=1)
         eigenvalues, _ = _lapack.dsterf(diagonal, beside)
-        inner = _reflected(reflectors, tau, probes, "T")
+        factor = np.asfortranarray(reflectors[1:, :-1])
+        inner = _reflected(factor, tau, probes, "T")
         through = diagonal[:, None] * inner
         through[1:] += beside[:, None] * inner[:-1]
         through[:-1] += beside[:, None] * inner[1:]
-        error = products - _reflected(reflectors, tau, through, "N")
+        error = products - _reflected(factor, tau, through, "N")
     squares = np.maximum(eigenvalues[::-1], 0.0)
     delta = _measured(error) + QL_UNITS * np.finfo(np.float64).eps * squares[0]
     values = np.sqrt(squares)
@@ -125,10 +127,9 @@ def _by_gram(A: Float64[FloatArray, "p q"], generator: np.random.Generator) -> S
     return Spectrum(values, np.maximum(values - lower, upper - values), float(np.sqrt(delta)), Method.GRAM, A.shape)
 
 
-def _reflected(reflectors: FloatArray, tau: FloatArray, vectors: FloatArray, transposed: str) -> FloatArray:
+def _reflected(factor: FloatArray, tau: FloatArray, vectors: FloatArray, transposed: str) -> FloatArray:
     """Apply the orthogonal factor of a tridiagonalization; it leaves the first coordinate alone."""
-    inner = np.asfortranarray(reflectors[1:, :-1])
-    out, _, _ = _lapack.dormqr("L", transposed, inner, tau, np.asfortranarray(vectors[1:]), lwork=64 * PROBES)
+    out, _, _ = _lapack.dormqr("L", transposed, factor, tau, np.asfortranarray(vectors[1:]), lwork=64 * PROBES)
     return np.concatenate([vectors[:1], out])
 
 

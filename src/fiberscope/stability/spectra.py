@@ -10,8 +10,7 @@ import torch
 
 from fiberscope.errors import InputError
 from fiberscope.network.network import Network
-from fiberscope.network.stage import INPUT
-from fiberscope.stability.linearization import MATRIX_BYTES, checked_stage
+from fiberscope.stability.linearization import MATRIX_BYTES, check_size, checked_stage
 from fiberscope.stability.local_network import local_network
 from fiberscope.stability.singular_values import singular_values
 from fiberscope.stability.spectrum import Spectrum
@@ -69,11 +68,12 @@ def spectra(
     if not numbers:
         raise InputError("stages", expected="at least one stage", got="none")
     samples = network.flat(X)
-    _check_size(network, numbers, max_bytes)
+    widest = max((network.stages[number] for number in network.needed_for(*numbers)), key=lambda stage: stage.outputs)
+    check_size(f"stage {widest.name!r}", (widest.outputs, network.inputs), max_bytes)
     rows: list[dict[str, Any]] = []
     shared: dict[int, Spectrum] = {}
     for sample, x in enumerate(samples):
-        for number, spectrum in _at(network, torch.tensor(x), numbers, shared, method, max_bytes):
+        for number, spectrum in _at(network, torch.tensor(x), numbers, shared, method):
             rows.append(_row(network, sample, number, spectrum))
             if progress is not None:
                 progress(len(rows), len(samples) * len(numbers))
@@ -82,7 +82,7 @@ def spectra(
 
 
 def _at(
-    network: Network, x: torch.Tensor, numbers: list[int], shared: dict[int, Spectrum], method: str, max_bytes: int
+    network: Network, x: torch.Tensor, numbers: list[int], shared: dict[int, Spectrum], method: str
 ) -> Iterator[tuple[int, Spectrum]]:
     """The spectra of some stages at one sample; those that do not depend on the sample are kept in ``shared``."""
     yield from ((number, shared[number]) for number in numbers if number in shared)
@@ -92,23 +92,10 @@ def _at(
     local = local_network(network, x, wanted[-1])
     columns = torch.eye(len(x), dtype=torch.float64)
     for number, images in local.forward(columns, wanted):
-        spectrum = singular_values(images.numpy().T, method, max_bytes=max_bytes)
+        spectrum = singular_values(images.numpy().T, method)
         if not any(before in local.before for before in network.needed_for(number)):
             shared[number] = spectrum
         yield number, spectrum
-
-
-def _check_size(network: Network, numbers: list[int], max_bytes: int) -> None:
-    needed = {before for number in numbers for before in network.needed_for(number)} - {INPUT}
-    widest = max(needed, key=lambda number: network.stages[number].outputs)
-    size = 8 * network.inputs * network.stages[widest].outputs
-    if size > max_bytes:
-        raise InputError(
-            "spectra",
-            expected=f"stages of at most {max_bytes / 2**30:.3g} GiB",
-            got=f"{size / 2**30:.3g} GiB at {network.stages[widest].name!r}",
-            hint="allow more with max_bytes, or restrict the input: singular_values(linearize(net, x).window(...))",
-        )
 
 
 def _row(network: Network, sample: int, number: int, spectrum: Spectrum) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
@@ -62,9 +61,4 @@ RESOLVED = 1e-2
 """The relative error up to which a value counts as resolved: enough for condition numbers and decay curves."""
 
 
-def padded(values: FloatArray, size: int) -> FloatArray:
-    """The values with exact zeros behind them, up to a size."""
-    return np.concatenate([values, np.zeros(size - len(values))])
-
-
-__all__ = ["RESOLVED", "Spectrum", "padded"]
+__all__ = ["RESOLVED", "Spectrum"]
