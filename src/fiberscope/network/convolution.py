@@ -7,7 +7,7 @@ from math import prod
 from typing import Any, ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  torch's own name for it
 
@@ -158,7 +158,7 @@ class Convolution(AffineMap):
         places = prod(self.output_shape[1:])
         numbers = np.arange(self.outputs) if indices is None else indices
         channel, place = np.divmod(numbers, places)
-        position, inside = self._positions()  # (places, taps)
+        position, inside = self.taps()
         width = int(weight.shape[1])
         group = channel // (weight.shape[0] // self.groups)
         first = (group[:, None] * width + np.arange(width)) * prod(grid)  # (k, width): where each channel begins
@@ -168,7 +168,7 @@ class Convolution(AffineMap):
         row = np.broadcast_to(np.arange(len(numbers))[:, None, None], data.shape)[kept]
         return sparse_rows(data[kept], row, columns[kept], (len(numbers), self.inputs))
 
-    def _positions(self) -> tuple[IntArray, BoolArray]:
+    def taps(self) -> tuple[Int64[IntArray, "p t"], Bool[BoolArray, "p t"]]:
         """For every place of the output grid and tap of the kernel: the place in the input grid, and whether inside."""
         outputs, taps = (
             np.stack([axis.ravel() for axis in np.indices(sizes)]) for sizes in (self.output_shape[1:], self.kernel)

@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ from fiberscope.network.layer import Layer
 from fiberscope.network.layers import Graph, PlacedLayer, graph_name, layers_of
 from fiberscope.network.parts import parts_of
 from fiberscope.network.stage import INPUT, Stage
+
+T = TypeVar("T")
 
 BATCH_NUMBERS = 2**25
 """Numbers that the widest stage may give at a time: more samples are evaluated in several batches."""
@@ -170,9 +172,7 @@ class Network:
             batches.append(values.numpy())
         return batches[0] if len(batches) == 1 else np.concatenate(batches)
 
-    def walk(
-        self, X: Tensor, needed: Sequence[int], compute: Callable[[int, list[Tensor]], Tensor]
-    ) -> Iterator[tuple[int, Tensor]]:
+    def walk(self, X: T, needed: Sequence[int], compute: Callable[[int, list[T]], T]) -> Iterator[tuple[int, T]]:
         """Compute something at stage after stage; what no later one takes is let go.
 
         Args:

@@ -1,16 +1,26 @@
-"""The paper's fully connected architectures [appendix A4]."""
+"""The paper's architectures [appendix A4]."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 PIXELS = 784
 """Input coordinates of an MNIST digit, 28 x 28."""
 
 CLASSES = 10
+
+CIFAR = (3, 32, 32)
+"""The shape of a CIFAR-10 image."""
+
+STRIDES = (1, 2, 1, 1, 1, 2)
+"""Of the six convolutions of tables 3 and 4."""
+
+HIDDEN = 512
+"""Units of the dense layer behind the convolutions."""
 
 
 def table1() -> nn.Sequential:
@@ -21,6 +31,42 @@ def table1() -> nn.Sequential:
 def table2() -> nn.Sequential:
     """The MLP of table 2: 784 inputs, ReLU layers of 3500 and 784 units, and a softmax over 10 classes."""
     return _mlp(PIXELS, [3500, 784], CLASSES)
+
+
+def table3() -> nn.Sequential:
+    """WideCIFAR, table 3: six 3 x 3 convolutions with 32, 64, 64, 32, 32 and 64 feature maps, and two dense layers."""
+    return _cnn([32, 64, 64, 32, 32, 64])
+
+
+def table4() -> nn.Sequential:
+    """ThinCIFAR, table 4: the same with 32, 32, 16, 16, 16 and 32 feature maps."""
+    return _cnn([32, 32, 16, 16, 16, 32])
+
+
+def glorot(module: nn.Module, generator: torch.Generator) -> None:
+    """Let weights start as Glorot-uniform numbers and biases as zeros, as in Keras."""
+    for part in module.modules():
+        if isinstance(part, nn.Linear | nn.Conv2d):
+            nn.init.xavier_uniform_(part.weight, generator=generator)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
+
+def _cnn(maps: Sequence[int]) -> nn.Sequential:
+    parts: OrderedDict[str, nn.Module] = OrderedDict()
+    channels, side, _ = CIFAR
+    for number, (count, stride) in enumerate(zip(maps, STRIDES, strict=True), start=1):
+        # Keras pads as little as it can: of an even side with stride 2, only behind
+        parts[f"pad{number}"] = nn.ZeroPad2d((0, 1, 0, 1) if stride == 2 else 1)
+        parts[f"convolution{number}"] = nn.Conv2d(channels, count, 3, stride)
+        parts[f"relu{number}"] = nn.ReLU()
+        channels, side = count, side // stride
+    parts["flatten"] = nn.Flatten()
+    parts["dense"] = nn.Linear(channels * side * side, HIDDEN)
+    parts["relu"] = nn.ReLU()
+    parts["logits"] = nn.Linear(HIDDEN, CLASSES)
+    parts["softmax"] = nn.Softmax(dim=1)
+    return nn.Sequential(parts)
 
 
 def _mlp(inputs: int, hidden: Sequence[int], classes: int) -> nn.Sequential:
@@ -35,4 +81,4 @@ def _mlp(inputs: int, hidden: Sequence[int], classes: int) -> nn.Sequential:
     return nn.Sequential(parts)
 
 
-__all__ = ["CLASSES", "PIXELS", "table1", "table2"]
+__all__ = ["CIFAR", "CLASSES", "PIXELS", "glorot", "table1", "table2", "table3", "table4"]

@@ -12,6 +12,7 @@ from torch import nn
 
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import as_float64
+from fiberscope.paper.architectures import glorot
 
 EpochReport = Callable[[int, int, float], None]
 """Called after each epoch with its number from 1, the number of epochs, and the mean loss."""
@@ -75,7 +76,7 @@ def train_classifier(
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):  # making the modules draws global random numbers
         module = architecture()
-    _initialise(module, generator)
+    glorot(module, generator)
     with _threads(recipe.threads):
         _fit(module[:-1], inputs, classes, recipe, generator, on_epoch)
     return module.eval()
@@ -91,13 +92,6 @@ def _threads(count: int | None) -> Generator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _initialise(module: nn.Module, generator: torch.Generator) -> None:
-    for part in module.modules():
-        if isinstance(part, nn.Linear):
-            nn.init.xavier_uniform_(part.weight, generator=generator)
-            nn.init.zeros_(part.bias)
 
 
 def _fit(
