@@ -13,11 +13,10 @@ from torch import Tensor
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.network import Network
-from fiberscope.stability.local_network import LocalNetwork, local_network, unit_vectors
+from fiberscope.stability.local_network import LocalNetwork, local_network
+from fiberscope.stability.local_rows import LocalRows
+from fiberscope.stability.matrix_size import MATRIX_BYTES, check_size
 from fiberscope.stability.region import RegionBoundary, nearest_boundary
-
-MATRIX_BYTES = 4 * 2**30
-"""The largest matrix that is written out unless the caller allows more: 4 GiB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +78,19 @@ class Linearization:
         """
         m, n = self.shape
         check_size("matrix", (m, n), max_bytes)
-        by_rows = m < n
-        side = m if by_rows else n
-        out = np.empty((m, n) if by_rows else (n, m))
-        for start, vectors in unit_vectors(self.local, (self.stage,), side):
-            images = self.adjoint(vectors) if by_rows else self.forward(vectors)
-            out[start : start + len(vectors)] = images.cpu().numpy()
-        return out if by_rows else np.ascontiguousarray(out.T)
+        rows = self.rows(max_bytes=max_bytes)
+        out = np.zeros((m, n))
+        out[rows.units.cpu().numpy()] = rows.whole().cpu().numpy()
+        return out
+
+    def rows(self, *, max_bytes: int = MATRIX_BYTES) -> LocalRows:
+        """The rows of J, each as the window of the input outside which it is zero.
+
+        Raises:
+            InputError: the rows of a stage on the way take more than ``max_bytes``.
+        """
+        *_, (_, rows) = self.local.rows((self.stage,), self.columns, self.window_shape, max_bytes)
+        return rows
 
     def window(self, slices: Any) -> Linearization:
         """The same map restricted to a window of the input: the columns of J that belong to its coordinates.
@@ -187,18 +192,6 @@ def checked_stage(network: Network, stage: int) -> int:
     return stage % count
 
 
-def check_size(what: str, shape: tuple[int, int], max_bytes: int) -> None:
-    """InputError if a matrix of this shape takes more than so many bytes."""
-    m, n = shape
-    if 8 * m * n > max_bytes:
-        raise InputError(
-            what,
-            expected=f"at most {max_bytes / 2**30:.3g} GiB",
-            got=f"{m} x {n} numbers, {8 * m * n / 2**30:.3g} GiB",
-            hint="allow more with max_bytes, restrict the input with window(), or use products J @ v alone",
-        )
-
-
 def _multiplied(product: Any, v: Any, size: int, what: str, device: torch.device) -> Any:
     is_tensor = isinstance(v, Tensor)
     values = v.to(device, torch.float64) if is_tensor else torch.tensor(as_float64(v, what), device=device)
@@ -209,4 +202,4 @@ def _multiplied(product: Any, v: Any, size: int, what: str, device: torch.device
     return out if is_tensor else out.cpu().numpy()
 
 
-__all__ = ["MATRIX_BYTES", "Adjoint", "Linearization", "check_size", "checked_stage", "linearize"]
+__all__ = ["Adjoint", "Linearization", "checked_stage", "linearize"]

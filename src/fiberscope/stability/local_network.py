@@ -6,12 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from fiberscope.network.affine import AffineMap
 from fiberscope.network.network import Network
 from fiberscope.network.stage import INPUT
+from fiberscope.stability.carrying import added, carried, input_rows
+from fiberscope.stability.local_rows import LocalRows
+from fiberscope.stability.matrix_size import MATRIX_BYTES, check_size
 
 BATCH_NUMBERS = 2**24
 """Numbers that the widest stage may hold at a time while unit vectors go through the network."""
@@ -46,6 +49,41 @@ class LocalNetwork:
         for number, images in self.network.walk(V, self.network.needed_for(*stages), product):
             if number in stages:
                 yield number, images
+
+    def rows(
+        self,
+        stages: Sequence[int],
+        columns: Int64[Tensor, " w"] | None = None,
+        window_shape: tuple[int, ...] = (),
+        max_bytes: int = MATRIX_BYTES,
+    ) -> Iterator[tuple[int, LocalRows]]:
+        """The rows of ``J_s`` for each of some stages s, in ascending order, carried from stage to stage.
+
+        Args:
+            stages: the numbers of the stages; -1 is the network's input.
+            columns: the input coordinates that the maps are restricted to; None for all.
+            window_shape: the shape of these.
+            max_bytes: how much the rows of a stage may take.
+
+        Raises:
+            InputError: the rows of a stage take more.
+        """
+        if columns is None:
+            columns, window_shape = torch.arange(len(self.x), device=self.x.device), self.network.input_shape
+
+        def rows_of(number: int, inputs: list[LocalRows]) -> LocalRows:
+            def fits(rows: int, numbers: int) -> None:
+                check_size(f"stage {self.network.stages[number].name!r}", (rows, numbers), max_bytes)
+
+            return added([carried(a, before, fits) for a, before in zip(self.maps[number], inputs, strict=True)], fits)
+
+        pixels = input_rows(window_shape, columns, len(self.x))
+        if INPUT in stages:
+            yield INPUT, pixels
+        stages = [stage for stage in stages if stage != INPUT]
+        for number, rows in self.network.walk(pixels, self.network.needed_for(*stages), rows_of):
+            if number in stages:
+                yield number, rows
 
     def adjoint(self, U: Float64[Tensor, "k m"], stage: int) -> Float64[Tensor, "k n"]:
         """``J_s^T u`` for each row u of U."""

@@ -8,10 +8,16 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from fiberscope.errors import InputError
 from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
 from fiberscope.network.stage import INPUT
-from fiberscope.network.structured import Rearrangement
+from fiberscope.network.structured import Rearrangement, WeightedSums
+from fiberscope.stability.carrying import carried, no_limit
 from fiberscope.stability.local_network import LocalNetwork, unit_vectors
+from fiberscope.stability.local_rows import LocalRows
+
+ROW_BYTES = 2**30
+"""What the rows of a stage may take."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,35 @@ def _windows(local: LocalNetwork, number: int, activation: Maximum) -> tuple[Ten
 
 def _squared_row_norms(local: LocalNetwork, bends: list[int]) -> dict[int, Tensor]:
     """``|J_i|^2`` of every neuron, (m, 1), and ``|J_w - J_i|^2`` of every comparison of a maximum, (m, c)."""
+    try:
+        return _by_rows(local, bends)
+    except InputError:  # the rows of some stage take too much; columns, a few at a time, always fit
+        return _by_columns(local, bends)
+
+
+def _by_rows(local: LocalNetwork, bends: list[int]) -> dict[int, Tensor]:
+    feeds = {number: local.network.sources(number)[0] for number in bends}
+    total: dict[int, Tensor] = {}
+    for source, rows in local.rows((INPUT, *feeds.values()), max_bytes=ROW_BYTES):
+        for number in (number for number in bends if feeds[number] == source):
+            activation = local.network.stages[number].activation
+            if not isinstance(activation, Maximum):
+                total[number] = rows.squared_norms()[:, None]
+                continue
+            winner, others = _windows(local, number, activation)
+            columns = [
+                _difference(winner, others[:, t].clamp(min=0), rows).squared_norms() for t in range(others.shape[1])
+            ]
+            total[number] = torch.stack(columns, dim=1)
+    return total
+
+
+def _difference(winner: Tensor, other: Tensor, rows: LocalRows) -> LocalRows:
+    weights = torch.tensor([1.0, -1.0], dtype=torch.float64, device=winner.device).expand(len(winner), 2)
+    return carried(WeightedSums(torch.stack([winner, other], dim=1), weights, rows.outputs), rows, no_limit)
+
+
+def _by_columns(local: LocalNetwork, bends: list[int]) -> dict[int, Tensor]:
     feeds = {number: local.network.sources(number)[0] for number in bends}
     total: dict[int, Tensor] = {}
     for _, columns in unit_vectors(local, bends, len(local.x)):

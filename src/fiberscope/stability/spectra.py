@@ -10,9 +10,11 @@ import torch
 
 from fiberscope.errors import InputError
 from fiberscope.network.network import Network
-from fiberscope.stability.linearization import MATRIX_BYTES, check_size, checked_stage
+from fiberscope.stability.factorizations import Method
+from fiberscope.stability.linearization import Linearization, checked_stage
 from fiberscope.stability.local_network import local_network
-from fiberscope.stability.singular_values import singular_values
+from fiberscope.stability.matrix_size import MATRIX_BYTES
+from fiberscope.stability.singular_values import check_gram, checked_method, local_spectrum
 from fiberscope.stability.spectrum import Spectrum
 
 pa: Any = pyarrow  # has no types
@@ -45,15 +47,15 @@ def spectra(
 ) -> Any:
     """All singular values of the local linear map up to every stage, at many samples.
 
-    The map is carried from stage to stage, so that each stage of a sample costs one more product; what comes before any
-    activation is the same at all samples and is done once.
+    The rows of the map are carried from stage to stage, as windows of the input outside which they are zero; a ReLU
+    only removes rows. What comes before any activation is the same at all samples and is done once.
 
     Args:
         network: the network.
         X: (N, *input_shape) samples.
         stages: numbers of stages; negative ones count from the end. None for all.
         method: as in ``singular_values``.
-        max_bytes: the largest matrix, n times the outputs of the widest stage, to hold.
+        max_bytes: how much the rows of a stage, or a Gram matrix, may take.
         progress: told how many of all pairs of sample and stage are done.
 
     Returns:
@@ -68,12 +70,13 @@ def spectra(
     if not numbers:
         raise InputError("stages", expected="at least one stage", got="none")
     samples = network.flat(X)
-    widest = max((network.stages[number] for number in network.needed_for(*numbers)), key=lambda stage: stage.outputs)
-    check_size(f"stage {widest.name!r}", (widest.outputs, network.inputs), max_bytes)
+    way = checked_method(method)
+    for number in numbers:
+        check_gram((network.stages[number].outputs, network.inputs), max_bytes)
     rows: list[dict[str, Any]] = []
     shared: dict[int, Spectrum] = {}
     for sample, x in enumerate(samples):
-        for number, spectrum in _at(network, torch.tensor(x), numbers, shared, method):
+        for number, spectrum in _at(network, torch.tensor(x), numbers, shared, way, max_bytes):
             rows.append(_row(network, sample, number, spectrum))
             if progress is not None:
                 progress(len(rows), len(samples) * len(numbers))
@@ -82,7 +85,12 @@ def spectra(
 
 
 def _at(
-    network: Network, x: torch.Tensor, numbers: list[int], shared: dict[int, Spectrum], method: str
+    network: Network,
+    x: torch.Tensor,
+    numbers: list[int],
+    shared: dict[int, Spectrum],
+    method: Method,
+    max_bytes: int,
 ) -> Iterator[tuple[int, Spectrum]]:
     """The spectra of some stages at one sample; those that do not depend on the sample are kept in ``shared``."""
     yield from ((number, shared[number]) for number in numbers if number in shared)
@@ -90,9 +98,8 @@ def _at(
     if not wanted:
         return
     local = local_network(network, x, wanted[-1])
-    columns = torch.eye(len(x), dtype=torch.float64)
-    for number, images in local.forward(columns, wanted):
-        spectrum = singular_values(images.numpy().T, method)
+    for number, rows in local.rows(wanted, max_bytes=max_bytes):
+        spectrum = local_spectrum(Linearization(local, number), rows, method)
         if not any(before in local.before for before in network.needed_for(number)):
             shared[number] = spectrum
         yield number, spectrum

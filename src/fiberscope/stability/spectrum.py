@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
@@ -51,6 +52,16 @@ class Spectrum:
     def is_resolved(self) -> bool:
         """Whether every value is known to one per cent, or zero because the map has zero rows or columns."""
         return bool((self.error_bound <= RESOLVED * self.values).all())
+
+    def times(self, factor: float) -> Spectrum:
+        """The spectrum of the map times a positive number."""
+        values, bounds = self.values * factor, self.error_bound * factor
+        return Spectrum(values, bounds, self.tolerance * factor, self.method, self.shape)
+
+    def of_shape(self, shape: tuple[int, int]) -> Spectrum:
+        """The spectrum of the map with more rows and columns of zeros: exact zeros come to its values."""
+        zeros = (0, min(shape) - len(self.values))
+        return Spectrum(np.pad(self.values, zeros), np.pad(self.error_bound, zeros), self.tolerance, self.method, shape)
 
     def __repr__(self) -> str:
         m, n = self.shape
