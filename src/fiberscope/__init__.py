@@ -41,10 +41,13 @@ if TYPE_CHECKING:
         correlation_counts,
     )
     from fiberscope.stability.density import SpectralDensity, spectral_density
+    from fiberscope.stability.directions import InputDirections
     from fiberscope.stability.extreme import ExtremeValues, extreme_singular_values
     from fiberscope.stability.interlacing import InterlacingBound, interlacing_bound
+    from fiberscope.stability.inverse_stability import InverseStability, inverse_stability
     from fiberscope.stability.linearization import Linearization, linearize
     from fiberscope.stability.region import RegionBoundary
+    from fiberscope.stability.saturation import Saturation, saturation
     from fiberscope.stability.singular_values import singular_values
     from fiberscope.stability.spectra import spectra
     from fiberscope.stability.spectrum import Spectrum
@@ -63,8 +66,10 @@ __all__ = [
     "ExtremeValues",
     "FiberscopeError",
     "HalfSpaces",
+    "InputDirections",
     "InputError",
     "InterlacingBound",
+    "InverseStability",
     "Kind",
     "Linearization",
     "ModelError",
@@ -79,6 +84,7 @@ __all__ = [
     "ReLULayer",
     "RegionBoundary",
     "ResultsError",
+    "Saturation",
     "SpectralDensity",
     "Spectrum",
     "UniqueSolution",
@@ -92,11 +98,13 @@ __all__ = [
     "from_keras",
     "from_torch",
     "interlacing_bound",
+    "inverse_stability",
     "is_admissible",
     "linearize",
     "load",
     "omnidirectional",
     "preimage",
+    "saturation",
     "singular_values",
     "spectra",
     "spectral_density",
@@ -117,8 +125,10 @@ _MODULE_OF = {
     "ExtremeValues": "stability.extreme",
     "FiberscopeError": "errors",
     "HalfSpaces": "network.domains",
+    "InputDirections": "stability.directions",
     "InputError": "errors",
     "InterlacingBound": "stability.interlacing",
+    "InverseStability": "stability.inverse_stability",
     "Kind": "preimage.kind",
     "Linearization": "stability.linearization",
     "ModelError": "errors",
@@ -133,6 +143,7 @@ _MODULE_OF = {
     "ReLULayer": "network.relu_layer",
     "RegionBoundary": "stability.region",
     "ResultsError": "errors",
+    "Saturation": "stability.saturation",
     "SpectralDensity": "stability.density",
     "Spectrum": "stability.spectrum",
     "UniqueSolution": "preimage.omnidirectional",
@@ -146,11 +157,13 @@ _MODULE_OF = {
     "from_keras": "readers.keras",
     "from_torch": "readers.torch",
     "interlacing_bound": "stability.interlacing",
+    "inverse_stability": "stability.inverse_stability",
     "is_admissible": "stability.admissible",
     "linearize": "stability.linearization",
     "load": "readers.files",
     "omnidirectional": "preimage.omnidirectional",
     "preimage": "preimage.preimage",
+    "saturation": "stability.saturation",
     "singular_values": "stability.singular_values",
     "spectra": "stability.spectra",
     "spectral_density": "stability.density",

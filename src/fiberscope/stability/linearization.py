@@ -116,7 +116,8 @@ class Linearization:
     def nearest_boundary(self) -> RegionBoundary | None:
         """The neuron whose kink is nearest to x, with the distance; None if nothing bends.
 
-        Computed whenever it is asked for, from the rows of J at every neuron up to the stage: n products.
+        Computed whenever it is asked for, from the rows of J at every neuron up to the stage, or from n
+        products where these rows take too much.
         """
         return nearest_boundary(self.local, self.stage)
 
