@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,9 @@ FUNCTION_UNITS = 64.0
 
 SAMPLES, SAMPLES_IF_LARGE = 3, 1
 """Random inputs of each of three distributions."""
+
+BATCH_NUMBERS = 2**23
+"""Numbers that all stages together may give at a time."""
 
 LARGE = 5_000_000
 """Networks of more parameters, or wider stages, are compared on fewer inputs."""
@@ -80,27 +84,37 @@ def check_agreement(network: Network, original: Original, *, name: str, dtype: s
         ModelError: a difference beyond rounding; says at which stage it first appears.
     """
     X = comparison_inputs(network, dtype)
+    # of a large network, what all stages give for all inputs would not fit into memory
+    batch = max(1, BATCH_NUMBERS // sum(stage.outputs for stage in network.stages))
+    found = [
+        _compared(network, X[start : start + batch], original, name, UNIT_ROUNDOFF[dtype])
+        for start in range(0, len(X), batch)
+    ]
+    worst = max(found, key=lambda agreement: agreement.units)
+    return replace(worst, inputs=len(X))
+
+
+def _compared(network: Network, X: FloatArray, original: Original, name: str, roundoff: float) -> Agreement:
     theirs = original(X)
+    if network.stages[-1].origin not in theirs:
+        raise ModelError(
+            f"the converted network cannot be compared with {name}: its output is not among what that gives"
+        )
     waiting = Counter(source for number in range(len(network.stages)) for source in network.sources(number))
     values: dict[int, Tensor] = {INPUT: torch.tensor(X.reshape(len(X), -1))}
-    bounds: dict[int, Tensor] = {INPUT: torch.zeros_like(values[INPUT])}
+    bounds: dict[int, Tensor | None] = {INPUT: None}
     worst, place, places = 0.0, "", 0
     for number, stage in enumerate(network.stages):
         sources = network.sources(number)
         ours = stage.apply(*(values[source] for source in sources))
-        unit, allowed = _rounding(stage, [(values[s], bounds[s]) for s in sources], ours, UNIT_ROUNDOFF[dtype])
+        unit, allowed = _rounding(stage, [(values[s], bounds[s]) for s in sources], ours, roundoff)
         waiting.subtract(sources)
         for source in {source for source in sources if not waiting[source]}:
-            del values[source], bounds[source]  # large networks would not fit into memory
+            del values[source], bounds[source]
         if not stage.origin or stage.origin not in theirs:
             values[number], bounds[number] = ours, allowed
             continue
-        known = _flat(theirs[stage.origin], len(X))
-        if known.shape != ours.shape:
-            raise ModelError(
-                f"the converted network differs from {name}: at {stage.name!r} it gives {ours.shape[1]} numbers per "
-                f"sample, {name} gives {known.shape[1]}; please report this model"
-            )
+        known = _known(theirs[stage.origin], ours, stage, name)
         difference = (known - ours).abs()
         if not bool((difference <= allowed).all()):  # NaN is no agreement either
             raise ModelError(_difference(name, stage, difference, allowed))
@@ -108,29 +122,36 @@ def check_agreement(network: Network, original: Original, *, name: str, dtype: s
         places += 1
         if units > worst or not place:
             worst, place = max(units, worst), stage.name
-        values[number], bounds[number] = known, torch.zeros_like(known)
-    if network.stages[-1].origin not in theirs:
-        raise ModelError(
-            f"the converted network cannot be compared with {name}: its output is not among what that gives"
-        )
+        values[number], bounds[number] = known, None
     return Agreement(name, len(X), places, worst, place)
 
 
-def _flat(value: NDArray[Any], samples: int) -> Tensor:
-    return torch.tensor(np.asarray(value, dtype=np.float64).reshape(samples, -1))
+def _known(value: NDArray[Any], ours: Tensor, stage: Stage, name: str) -> Tensor:
+    """What the original gives, in the shape of what the converted network gives."""
+    known = torch.tensor(np.asarray(value, dtype=np.float64).reshape(len(ours), -1))
+    if known.shape != ours.shape:
+        raise ModelError(
+            f"the converted network differs from {name}: at {stage.name!r} it gives {ours.shape[1]} numbers per "
+            f"sample, {name} gives {known.shape[1]}; please report this model"
+        )
+    return known
 
 
 def _rounding(
-    stage: Stage, inputs: list[tuple[Tensor, Tensor]], ours: Tensor, roundoff: float
+    stage: Stage, inputs: list[tuple[Tensor, Tensor | None]], ours: Tensor, roundoff: float
 ) -> tuple[Tensor, Tensor]:
-    """The unit of rounding of every output, and the difference that rounding explains: a multiple of it."""
+    """The unit of rounding of every output, and the difference that rounding explains: a multiple of it.
+
+    Inputs come with what rounding may have changed in them; None for nothing.
+    """
     smallest = torch.finfo(torch.float32).tiny  # below it rounding is absolute
     if stage.activation is not None:
         ((values, bound),) = inputs
         exact = not isinstance(stage.activation, Pointwise) or stage.activation.function in (
             PointwiseKind.RELU, PointwiseKind.CLIP
         )  # fmt: skip
-        carried = _steepness(stage) * bound.amax(dim=1, keepdim=True).expand_as(ours)
+        largest = values.new_zeros(len(values), 1) if bound is None else bound.amax(dim=1, keepdim=True)
+        carried = _steepness(stage) * largest.expand_as(ours)
         own = roundoff * (ours.abs() + values.abs().amax(dim=1, keepdim=True) + 1.0) + smallest
         allowed = carried + (0.0 if exact else FUNCTION_UNITS) * own
         return own + carried / FUNCTION_UNITS, allowed
@@ -138,7 +159,8 @@ def _rounding(
     for affine, (values, bound) in zip(stage.maps, inputs, strict=True):
         magnitude = affine.absolute()
         size = size + magnitude.apply(values.abs())
-        carried = carried + magnitude.linear(bound)
+        if bound is not None:
+            carried = carried + magnitude.linear(bound)
         terms += affine.terms
     # constants that were folded into one may cancel: where it is small, what it was made of is about as large as others
     folded = EXTRA_TERMS * roundoff * size.amax() / (terms + EXTRA_TERMS)
