@@ -39,6 +39,17 @@ class LocalNetwork:
     maps: dict[int, tuple[AffineMap, ...]]
     before: dict[int, Tensor]
 
+    def values(self, X: Float64[Tensor, "N n"], stages: Sequence[int]) -> Iterator[tuple[int, Float64[Tensor, "N m"]]]:
+        """What each of some stages gives for each row of X, constants included, if all maps are continued affinely."""
+
+        def value(number: int, inputs: list[Tensor]) -> Tensor:
+            first, *others = [a.apply(before) for a, before in zip(self.maps[number], inputs, strict=True)]
+            return sum(others, first)
+
+        for number, images in self.network.walk(X, self.network.needed_for(*stages), value):
+            if number in stages:
+                yield number, images
+
     def forward(self, V: Float64[Tensor, "k n"], stages: Sequence[int]) -> Iterator[tuple[int, Float64[Tensor, "k m"]]]:
         """``J_s v`` for each row v of V and each of some stages s, in ascending order."""
 

@@ -18,6 +18,8 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from fiberscope.network.arrays import BoolArray, FloatArray
+from fiberscope.network.rows import sparse_rows
+from fiberscope.network.sparse_rows import SparseRows
 
 STRIP_NUMBERS = 2**25
 """Numbers that a strip of rows may hold at a time while a Gram matrix is built."""
@@ -75,6 +77,15 @@ class LocalRows:
         if self.window == self.picture:
             return self.values.flatten(1)
         return self.rewindowed(torch.zeros_like(self.start), self.picture).values.flatten(1)
+
+    def sparse(self) -> SparseRows:
+        """All m rows in compressed sparse form."""
+        offset = torch.stack(torch.meshgrid(*map(torch.arange, self.window), indexing="ij"), dim=-1).flatten(0, -2)
+        row, entry = torch.nonzero(self.values.flatten(1), as_tuple=True)
+        place = (self.start[row] + offset[entry]).T.numpy()
+        column = np.ravel_multi_index(tuple(place), self.picture)
+        entries = self.values.flatten(1)[row, entry].numpy()
+        return sparse_rows(entries, self.units[row].numpy(), np.asarray(column), (self.outputs, self.inputs))
 
     def nonzero(self) -> LocalRows:
         """Without the rows that are stored as zeros."""

@@ -1,0 +1,216 @@
+"""The inputs of one activation region that have given features: a polytope.
+
+Within a region all units up to a layer stay on their linear pieces, so that the features are an affine function of the
+input there. What of them is fixed gives equations, what a ReLU cuts off gives inequalities, and so does staying in the
+region. The region of x itself is only one of many; see ``fiberscope.invariance.walk``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from fiberscope.invariance.pieces import Conditions, between_kinks, conditions, on_piece, piece_at
+from fiberscope.network.activations import Maximum, Pointwise
+from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.network import Network
+from fiberscope.network.rows import no_entries
+from fiberscope.network.sparse_rows import SparseRows, below
+from fiberscope.network.stage import INPUT
+from fiberscope.network.structured import WeightedSums
+from fiberscope.stability.carrying import carried, no_limit
+from fiberscope.stability.local_network import LocalNetwork
+from fiberscope.stability.local_rows import LocalRows
+
+Pieces = Mapping[int, Int64[Tensor, " m"]]
+"""The piece of every unit of every activation, by the number of its stage."""
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What an input must give at a stage to have the same features as x there.
+
+    Attributes:
+        stage: the number of the stage: an activation, or an affine stage such as the logits.
+        source: the number of the stage whose output z decides: what the activation receives, or the stage itself.
+        fixed: (p,) the coordinates of z that the features determine.
+        z: (p,) their values.
+        others: what the other coordinates must satisfy: of a ReLU, ``z_i <= 0``.
+    """
+
+    stage: int
+    source: int
+    fixed: Int64[Tensor, " p"]
+    z: Float64[Tensor, " p"]
+    others: Conditions
+
+
+def features_at(network: Network, x: Float64[FloatArray, " n"], stage: int) -> Features:
+    """The features of x at a stage, evaluated in float64."""
+    before = network.sources(stage)[0]
+    activation = network.stages[stage].activation
+    source = stage if activation is None else before
+    z = _evaluated(network, x, source)
+    everything = torch.arange(len(z))
+    nothing = Conditions(everything[:0], everything[:0], z[:0])
+    if activation is None:
+        return Features(stage, source, everything, z, nothing)
+    if isinstance(activation, Maximum):
+        piece = piece_at(activation, z)
+        return Features(stage, source, piece, z[piece], conditions(activation, piece))
+    assert isinstance(activation, Pointwise), "activations are pointwise or maxima"
+    slope = activation.derivative(z).factor
+    fixed, free = torch.nonzero(slope != 0)[:, 0], slope == 0
+    others = between_kinks(activation, piece_at(activation, z), free) if bool(free.any()) else nothing
+    return Features(stage, source, fixed, z[fixed], others)
+
+
+def pieces_at(network: Network, x: Float64[FloatArray, " n"], stage: int) -> dict[int, Tensor]:
+    """The piece of every unit at x, of all activations that a stage depends on, the stage itself left out.
+
+    Raises:
+        ModelError: one of them is smooth.
+    """
+    found: dict[int, Tensor] = {}
+
+    def compute(number: int, inputs: list[Tensor]) -> Tensor:
+        activation = network.stages[number].activation
+        if activation is not None and number != stage:
+            found[number] = piece_at(activation, inputs[0][0])
+        return network.stages[number].apply(*inputs)
+
+    for _ in network.walk(torch.tensor(x)[None], network.needed_for(stage), compute):
+        pass
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureRegion:
+    """``{x' : z_fixed(x') = z, the other conditions hold, and every unit stays on its piece}``.
+
+    Inequalities are numbered through: first those of the activations on the way, in the order of their stages, then
+    those of the features themselves.
+
+    Attributes:
+        network: the network.
+        features: what is to stay the same.
+        pieces: of the activations before the stage.
+        local: the network on these pieces, as affine maps.
+        inequalities: the conditions of each stage, with the number of the stage that gives what they are about.
+    """
+
+    network: Network
+    features: Features
+    pieces: Pieces = field(repr=False)
+    local: LocalNetwork = field(repr=False)
+    inequalities: tuple[tuple[int, Conditions], ...] = field(repr=False)
+
+    @property
+    def count(self) -> int:
+        """How many inequalities there are."""
+        return sum(len(part) for _, part in self.inequalities)
+
+    def owners(self) -> list[tuple[int, int]]:
+        """The range of inequalities of each part, as first number and number behind the last."""
+        ends = np.cumsum([0, *(len(part) for _, part in self.inequalities)]).tolist()
+        return list(pairwise(ends))
+
+    def residuals(self, X: Float64[FloatArray, "N n"]) -> Float64[FloatArray, "N p"]:
+        """How far the fixed coordinates are from their values on these pieces."""
+        values = self._values(X)[self.features.source]
+        return (values[:, self.features.fixed] - self.features.z).numpy()
+
+    def excess(self, X: Float64[FloatArray, "N n"]) -> Float64[FloatArray, "N q"]:
+        """By how much every inequality is violated; negative where it holds with room."""
+        values = self._values(X)
+        return torch.cat([part.excess(values[source]) for source, part in self.inequalities], dim=1).numpy()
+
+    def rows(self) -> RegionRows:
+        """The coefficients of all equations and inequalities; sparse where the network is convolutional."""
+        sources = {source for source, _ in self.inequalities} | {self.features.source}
+        return RegionRows(self, dict(self.local.rows(sorted(sources))))
+
+    def _values(self, X: Float64[FloatArray, "N n"]) -> dict[int, Tensor]:
+        sources = sorted({source for source, _ in self.inequalities} | {self.features.source})
+        inputs = torch.tensor(X)
+        values = {INPUT: inputs}
+        values.update(self.local.values(inputs, [source for source in sources if source != INPUT]))
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class RegionRows:
+    """The rows of a region, written out when they are asked for.
+
+    Attributes:
+        region: the region.
+        by_source: the rows of the local linear map at every stage that conditions are about.
+    """
+
+    region: FeatureRegion
+    by_source: dict[int, LocalRows] = field(repr=False)
+
+    def equations(self) -> tuple[SparseRows, FloatArray]:
+        """E (p, n) and f (p,) of ``E x' = f``."""
+        features = self.region.features
+        nothing = torch.full_like(features.fixed, -1)
+        rows = self._rows(features.source, features.fixed, nothing)
+        origin = np.zeros((1, self.region.network.inputs))
+        return rows, -self.region.residuals(origin)[0]
+
+    def inequalities(self, numbers: Int64[IntArray, " k"]) -> tuple[SparseRows, FloatArray]:
+        """G (k, n) and h (k,) of ``G x' <= h`` for the inequalities with these numbers, in ascending order."""
+        parts: list[SparseRows] = []
+        for (source, part), (first, end) in zip(self.region.inequalities, self.region.owners(), strict=True):
+            chosen = torch.tensor(numbers[(numbers >= first) & (numbers < end)] - first)
+            if len(chosen):
+                parts.append(self._rows(source, part.first[chosen], part.second[chosen]))
+        width = self.region.network.inputs
+        rows = below(parts) if parts else no_entries(0, width)
+        return rows, -self.region.excess(np.zeros((1, width)))[0][numbers]
+
+    def _rows(self, source: int, first: Tensor, second: Tensor) -> SparseRows:
+        """``J[first] - J[second]`` of the local linear map at a stage."""
+        rows = self.by_source[source]
+        weights = torch.tensor([1.0, -1.0], dtype=torch.float64).expand(len(first), 2)
+        if not len(first):
+            return no_entries(0, rows.inputs)
+        return carried(
+            WeightedSums(torch.stack([first, second], dim=1), weights, rows.outputs), rows, no_limit
+        ).sparse()
+
+
+def feature_region(network: Network, features: Features, pieces: Pieces) -> FeatureRegion:
+    """The inputs with given features on given pieces."""
+    needed = network.needed_for(features.source) if features.source != INPUT else ()
+    maps = {
+        number: stage.maps if stage.activation is None else (on_piece(stage.activation, pieces[number]),)
+        for number, stage in ((number, network.stages[number]) for number in needed)
+    }
+    origin = torch.zeros(network.inputs, dtype=torch.float64)
+    local = LocalNetwork(network, origin, features.source, maps, {})
+    on_the_way = [
+        (network.sources(number)[0], conditions(activation, pieces[number]))
+        for number in needed
+        if (activation := network.stages[number].activation) is not None
+    ]
+    return FeatureRegion(network, features, pieces, local, (*on_the_way, (features.source, features.others)))
+
+
+def _evaluated(network: Network, x: Float64[FloatArray, " n"], stage: int) -> Tensor:
+    values = torch.tensor(x)[None]
+    if stage == INPUT:
+        return values[0]
+    *_, (_, out) = network.walk(
+        values, network.needed_for(stage), lambda number, inputs: network.stages[number].apply(*inputs)
+    )
+    return out[0]
+
+
+__all__ = ["FeatureRegion", "Features", "Pieces", "RegionRows", "feature_region", "features_at", "pieces_at"]

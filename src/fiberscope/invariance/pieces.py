@@ -1,0 +1,108 @@
+"""The linear pieces of an activation: which one a unit is on, what it computes there, and where the piece ends.
+
+Of a pointwise activation with kinks ``k_1 < k_2 < ...``, piece j lies between k_j and k_{j+1}: of a ReLU, piece 0 is
+inactive and piece 1 active. Of a maximum, the piece is the position of the winner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from fiberscope.errors import ModelError
+from fiberscope.network.activations import Activation, Maximum, Pointwise
+from fiberscope.network.affine import AffineMap
+from fiberscope.network.structured import Diagonal, Rearrangement
+
+
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """``z[first] - z[second] <= bound`` for the inputs z of an activation; the index -1 stands for a constant 0.
+
+    Attributes:
+        first: (q,).
+        second: (q,).
+        bound: (q,).
+    """
+
+    first: Int64[Tensor, " q"]
+    second: Int64[Tensor, " q"]
+    bound: Float64[Tensor, " q"]
+
+    def __len__(self) -> int:
+        return len(self.bound)
+
+    def excess(self, Z: Float64[Tensor, "N n"]) -> Float64[Tensor, "N q"]:
+        """By how much each is violated; negative where it holds with room."""
+        padded = torch.cat([Z, Z.new_zeros(len(Z), 1)], dim=1)
+        return padded[:, self.first] - padded[:, self.second] - self.bound
+
+
+def piece_at(activation: Activation, z: Float64[Tensor, " n"]) -> Int64[Tensor, " m"]:
+    """The piece that every unit is on at z; on a kink, the one before it, and of equal numbers the first.
+
+    Raises:
+        ModelError: the activation is smooth, and linear nowhere.
+    """
+    if isinstance(activation, Maximum):
+        return activation.derivative(z).index
+    return sum((z > kink).to(torch.int64) for kink in _kinks(activation)) + torch.zeros_like(z, dtype=torch.int64)
+
+
+def on_piece(activation: Activation, piece: Int64[Tensor, " m"]) -> AffineMap:
+    """What the activation computes on these pieces, continued affinely beyond them."""
+    if isinstance(activation, Maximum):
+        return Rearrangement(piece, activation.size)
+    points = torch.tensor(_inner_points(_kinks(activation)), dtype=torch.float64, device=piece.device)[piece]
+    slope = _pointwise(activation).derivative(points).factor
+    return Diagonal(slope, activation.apply(points[None])[0] - slope * points)
+
+
+def conditions(activation: Activation, piece: Int64[Tensor, " m"]) -> Conditions:
+    """What the inputs of an activation satisfy as long as every unit stays on its piece."""
+    if isinstance(activation, Maximum):
+        index = activation.index.to(piece.device)
+        output, tap = torch.nonzero((index >= 0) & (index != piece[:, None]), as_tuple=True)
+        return Conditions(index[output, tap], piece[output], torch.zeros(len(output), dtype=torch.float64))
+    return between_kinks(activation, piece, torch.ones_like(piece, dtype=torch.bool))
+
+
+def between_kinks(activation: Activation, piece: Int64[Tensor, " m"], among: Tensor) -> Conditions:
+    """The same for some units, a mask, of a pointwise activation."""
+    kinks = torch.tensor(_kinks(activation), dtype=torch.float64, device=piece.device)
+    above = torch.nonzero(among & (piece > 0))[:, 0]  # -z <= -k
+    below = torch.nonzero(among & (piece < len(kinks)))[:, 0]  # z <= k
+    nothing = torch.full_like
+    return Conditions(
+        torch.cat([nothing(above, -1), below]),
+        torch.cat([above, nothing(below, -1)]),
+        torch.cat([-kinks[piece[above] - 1], kinks[piece[below]]]),
+    )
+
+
+def _pointwise(activation: Activation) -> Pointwise:
+    assert isinstance(activation, Pointwise), "activations are pointwise or maxima"
+    return activation
+
+
+def _kinks(activation: Activation) -> tuple[float, ...]:
+    kinks = _pointwise(activation).kinks()
+    if kinks is None:
+        raise ModelError(
+            f"{activation.kind} is smooth: what lies before it is on no linear piece, and inputs with the same "
+            "features behind it form no polytope; ask for a layer before it"
+        )
+    return kinks
+
+
+def _inner_points(kinks: tuple[float, ...]) -> list[float]:
+    """A point inside every piece."""
+    middle = [(low + high) / 2 for low, high in pairwise(kinks)]
+    return [kinks[0] - 1.0, *middle, kinks[-1] + 1.0]
+
+
+__all__ = ["Conditions", "between_kinks", "conditions", "on_piece", "piece_at"]
