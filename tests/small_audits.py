@@ -55,3 +55,28 @@ def files(folder: Path) -> dict[str, bytes]:
     """The findings, certificates and inputs, byte for byte."""
     parts = [path for part in ("preimages", "certificates", "inputs") for path in (folder / part).iterdir()]
     return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in parts}
+
+
+def spectra_rows(folder: Path) -> list[dict[str, Any]]:
+    """All stored singular values in a results folder, by sample and stage."""
+    tables = [pq.read_table(path) for path in sorted((folder / "spectra").glob("sample-*.parquet"))]
+    return [row for table in tables for row in table.to_pylist()]
+
+
+def spectra_files(folder: Path) -> dict[str, bytes]:
+    """The files of singular values, byte for byte."""
+    return {path.name: path.read_bytes() for path in (folder / "spectra").iterdir()}
+
+
+def small_spectra_oracle(x: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+    """The singular values up to every stage of ``small_network`` at x, by products of its matrices and LAPACK."""
+    matrices, value, J = [], x, np.eye(len(x))
+    for stage in small_network().stages:
+        if stage.activation is None:
+            (affine,) = stage.maps
+            weight, bias = np.asarray(affine.weight), np.asarray(affine.bias)
+            J, value = weight @ J, weight @ value + bias
+        else:
+            J, value = np.where(value[:, None] > 0, J, 0.0), np.maximum(value, 0.0)
+        matrices.append(J)
+    return [np.linalg.svd(matrix, compute_uv=False) for matrix in matrices]

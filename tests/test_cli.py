@@ -19,7 +19,7 @@ import fiberscope.files
 from fiberscope import __version__
 from fiberscope.cli import main
 from fiberscope.errors import InputError
-from small_audits import rows, small_data, small_network, write_model_and_data
+from small_audits import rows, small_data, small_network, spectra_rows, write_model_and_data
 
 
 @pytest.fixture
@@ -73,8 +73,19 @@ def test_an_audit_ends_with_a_table_and_the_place_of_the_report(
         assert words in captured.out
     assert captured.out.splitlines()[-1] == f"report: {tmp_path / 'out' / 'report.html'}"
     assert "judging 4 samples, chunks: 3 of 3" in captured.err
+    assert "Singular values" not in captured.out
     assert "judging" not in captured.out
     assert "\x1b" not in captured.err, "plain lines where there is no terminal"
+
+
+def test_singular_values_are_summed_up_by_stage(
+    given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*given, "--spectra", "3"]) == 0
+    captured = capsys.readouterr()
+    for words in ("Singular values at 3 samples, by stage", "condition", "nonzero", "0 dense0", "5 relu2"):
+        assert words in captured.out
+    assert "singular values, samples: 3 of 3" in captured.err
 
 
 @pytest.mark.parametrize(
@@ -88,6 +99,8 @@ def test_an_audit_ends_with_a_table_and_the_place_of_the_report(
         (["audit", "--out", "x", "--samples", "some"], "--samples"),
         (["audit", "--out", "x", "--samples", "0"], "--samples: expected a number of at least 1, got 0"),
         (["audit", "--out", "x", "--workers", "0"], "--workers"),
+        (["audit", "--out", "x", "--spectra", "-1"], "--spectra: expected a number of at least 0, got -1"),
+        (["audit", "--out", "x", "--spectra", "few"], "--spectra"),
         (["audit", "--out", "x", "--domain", "0"], "LOW,HIGH"),
         (["audit", "--out", "x", "--domain", "a,b"], "LOW,HIGH"),
         (["audit", "--out", "x", "--domain", "0,1,2"], "LOW,HIGH"),
@@ -121,6 +134,8 @@ def test_wrong_usage_is_one_line(
         (["--layers", "0,3"], "the network has 3 ReLU layers, numbered 0 to 2"),
         (["--layers", "-1"], "the network has 3 ReLU layers"),
         (["--samples", "5"], "1 to 4"),
+        (["--spectra", "5"], "--spectra: expected at most 4, as many samples as are audited, got 5"),
+        (["--samples", "2", "--spectra", "3"], "--spectra: expected at most 2"),
         (["--domain", "0,0.5"], "pixel"),
     ],
 )
@@ -151,9 +166,10 @@ def test_missing_and_foreign_files_are_one_line(
 
 def test_options_can_come_from_a_file_and_the_command_line_wins(given: list[str], tmp_path: Path) -> None:
     config = tmp_path / "audit.toml"
-    config.write_text('domain = [0, 1]\nlayers = "0"\nsamples = 3\n')
+    config.write_text('domain = [0, 1]\nlayers = "0"\nsamples = 3\nspectra = 1\n')
     assert main([*given, "--config", str(config), "--samples", "2"]) == 0
     assert {row[:3] for row in rows(tmp_path / "out")} == {(s, 0, d) for s in (0, 1) for d in ("R^n", "box [0,1]")}
+    assert {row["sample"] for row in spectra_rows(tmp_path / "out")} == {0}
 
 
 @pytest.mark.parametrize(
@@ -275,6 +291,17 @@ def test_the_demo_is_audited_with_and_without_the_box(
     assert "Batches of 50. 75%. Training took 1 s." in page
     assert "four small digits" in page
     assert "training the demo, epochs: 1 of 1" in capsys.readouterr().err
+
+
+def test_the_demo_has_singular_values_unless_none_are_asked_for(trainings: Trainings, tmp_path: Path) -> None:
+    assert main(["audit", "--out", str(tmp_path / "out")]) == 0
+    assert {row["sample"] for row in spectra_rows(tmp_path / "out")} == {0, 1, 2, 3}, (
+        "four of four; of more, the first 50"
+    )
+    assert main(["audit", "--out", str(tmp_path / "none"), "--spectra", "0"]) == 0
+    assert not (tmp_path / "none/spectra").exists()
+    assert main(["audit", "--out", str(tmp_path / "one"), "--spectra", "1"]) == 0
+    assert {row["sample"] for row in spectra_rows(tmp_path / "one")} == {0}
 
 
 def test_the_demo_is_not_trained_again_when_it_is_resumed(trainings: Trainings, tmp_path: Path) -> None:

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import os
 import sys
-import tomllib
 import traceback
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
 from fiberscope import __version__
-from fiberscope.errors import FiberscopeError, InputError, ResultsError
+from fiberscope.arguments import parse_domain, parse_layers, parse_shape, read_config, require_both, usage
+from fiberscope.errors import FiberscopeError, ResultsError
 
 if TYPE_CHECKING:  # these load solvers or torch, which nobody who asks for help wants to wait for
     from fiberscope.audit.job import Job, Options
     from fiberscope.audit.store import Results
     from fiberscope.audit.subject import Subject
     from fiberscope.audit.verify import ChunkVerification
+    from fiberscope.audit.verify_spectra import SpectraVerification
     from fiberscope.report.progress import Progress
 
 FINE, FAILED, ERROR = 0, 1, 2
 """The exit statuses: all well; a certificate does not prove its verdict; something went wrong."""
 
-_SHOWN_FAILURES = 20
 _PLAIN_WIDTH = 120
+
+_DEMO_SPECTRA = 50
+"""Samples of the demo at which singular values are computed, as many as in the paper's figures 4 and 5."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,9 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     tokens = list(sys.argv[1:] if argv is None else argv)
     try:
-        status = build_app(_config(tokens))(tokens, exit_on_error=False, print_error=False)
+        status = build_app(read_config(tokens))(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        return _error(_usage(error))
+        return _error(usage(error))
     except FiberscopeError as error:
         return _error(str(error))
     except KeyboardInterrupt as interrupt:
@@ -90,6 +95,7 @@ def audit(
     resume: Annotated[bool, Parameter(negative="")] = False,
     workers: int | None = None,
     block: int | None = None,
+    spectra: int | None = None,
     config: Path | None = None,
 ) -> int:
     """Decide and prove, for every ReLU layer and sample, which inputs the layer mixes up.
@@ -109,21 +115,24 @@ def audit(
         workers: number of processes; by default one per core where the work is large.
         block: samples per chunk, which is what a killed run may have to compute again; by default 125, or 12 where a
             layer has more than a thousand inputs.
+        spectra: also compute, at the first so many samples, the singular values of the local linear map up to every
+            stage: how stable the inverse is; by default at none, and at 50 in the demo.
         config: a TOML file with these options; the command line overrides it.
     """
     del config  # read before the options were parsed
-    _require_both(model, data)
-    box = (0.0, 1.0) if model is None and domain is None else _parse_domain(domain)
-    positions = _parse_layers(layers)
+    require_both(model, data)
+    box = (0.0, 1.0) if model is None and domain is None else parse_domain(domain)
+    positions = parse_layers(layers)
     from fiberscope.audit.job import Options, build_job, check_options, open_folder
     from fiberscope.report.progress import progress_on_stderr
 
-    options = Options(positions, samples, box, workers, resume, block)
+    options = Options(positions, samples, box, workers, resume, block, spectra or 0)
     check_options(options)
     results, continued = open_folder(out, resume=resume)
     with progress_on_stderr() as progress:
         if model is None or data is None:
             subject = _demo_subject(results, options, progress, continued=continued)
+            options = options if spectra is not None else replace(options, spectra=min(_DEMO_SPECTRA, subject.samples))
         else:
             subject = _given_subject(model, data, options, trust=trust_model)
         job = build_job(results, subject, options)
@@ -153,7 +162,7 @@ def inspect(
     from fiberscope.readers.files import load
     from fiberscope.report.inspection import closing_lines, layer_table, stage_table
 
-    network = load(model, trust=trust_model, input_shape=_parse_shape(input_shape))
+    network = load(model, trust=trust_model, input_shape=parse_shape(input_shape))
     console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
     console.print(stage_table(network))
     console.print(layer_table(network))
@@ -165,50 +174,43 @@ def inspect(
 def verify(
     folder: Annotated[Path, Parameter(name="DIR")], /, *, exact: Annotated[bool, Parameter(negative="")] = False
 ) -> int:
-    """Check every certificate of an audit again, from the model and the results alone.
+    """Check every certificate and all singular values of an audit again, from the model and the results alone.
 
-    Exit status 0 if all verdicts are proved, 1 if one is not, 2 if the folder is damaged or holds something else.
+    Exit status 0 if all verdicts are proved and all singular values confirmed, 1 if one is not, 2 if the folder is
+    damaged or holds something else.
 
     Args:
         folder: the folder of the results.
-        exact: use rational arithmetic only; slower.
+        exact: use rational arithmetic only for the certificates; slower.
     """
     from fiberscope.audit.store import Results
     from fiberscope.audit.verify import verify_results
+    from fiberscope.audit.verify_spectra import verify_spectra
     from fiberscope.report.progress import progress_on_stderr
+    from fiberscope.report.verification import spectra_lines, verdict_lines
 
     results = Results(folder)
-    total = sum(1 for _ in results.manifest().plan.chunks())
+    plan = results.manifest().plan
+    total = sum(1 for _ in plan.chunks())
     checked: list[ChunkVerification] = []
+    spectra: list[SpectraVerification] = []
     with progress_on_stderr() as progress:
         for chunk in verify_results(results, exact=exact):
             checked.append(chunk)
             progress.show("verifying", len(checked), total)
-    if _print_verification(checked):
+        for sample in verify_spectra(results):
+            spectra.append(sample)
+            progress.show("verifying singular values, samples", len(spectra), plan.spectra)
+    for line in (*verdict_lines(checked), *spectra_lines(spectra)):
+        print(line)
+    every = (*checked, *spectra)
+    if any(each.failures for each in every):
         return FAILED
-    changed = [path for chunk in checked for path in chunk.changed]
+    changed = [path for each in every for path in each.changed]
     if changed:
         names = ", ".join(changed[:3])
-        raise ResultsError(
-            f"every certificate holds, but files are not as the audit wrote them: {names}", path=changed[0]
-        )
+        raise ResultsError(f"everything holds, but files are not as the audit wrote them: {names}", path=changed[0])
     return FINE
-
-
-def _print_verification(checked: Sequence[ChunkVerification]) -> int:
-    """Say what was proved and what was not; returns the number of verdicts that were not."""
-    failures = sorted(
-        (failure for chunk in checked for failure in chunk.failures),
-        key=lambda failure: (failure.finding.layer, failure.finding.sample, failure.finding.domain),
-    )
-    for failure in failures[:_SHOWN_FAILURES]:
-        f = failure.finding
-        print(f"not proved: layer {f.layer}, sample {f.sample}, {f.domain}: {f.kind}: {failure.reason}")
-    if len(failures) > _SHOWN_FAILURES:
-        print(f"and {len(failures) - _SHOWN_FAILURES} more")
-    proved, undecided = sum(chunk.proved for chunk in checked), sum(chunk.undecided for chunk in checked)
-    print(f"{proved} verdicts proved, {len(failures)} not proved, {undecided} undecided")
-    return len(failures)
 
 
 def report(folder: Annotated[Path, Parameter(name="DIR")], /) -> int:
@@ -220,41 +222,6 @@ def report(folder: Annotated[Path, Parameter(name="DIR")], /) -> int:
     from fiberscope.audit.store import Results
 
     return _print_report(Results(folder))
-
-
-def _require_both(model: Path | None, data: str | None) -> None:
-    if model is not None and data is None:
-        raise InputError("audit", expected="both MODEL and DATA, or neither for the built-in demo", got="MODEL alone")
-
-
-def _parse_domain(text: str | None) -> tuple[float, float] | None:
-    if text is None:
-        return None
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        raise InputError("--domain", expected="two numbers LOW,HIGH such as 0,1", got=repr(text)) from None
-    if not (low <= high and abs(low) < float("inf") and abs(high) < float("inf")):
-        raise InputError("--domain", expected="LOW,HIGH with LOW at most HIGH, both finite", got=repr(text))
-    return low, high
-
-
-def _parse_layers(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise InputError("--layers", expected="positions separated by commas, such as 0,2", got=repr(text)) from None
-
-
-def _parse_shape(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise InputError("--input-shape", expected="whole numbers such as 3,32,32", got=repr(text)) from None
 
 
 def _given_subject(model: Path, data: str, options: Options, *, trust: bool) -> Subject:
@@ -269,8 +236,6 @@ def _given_subject(model: Path, data: str, options: Options, *, trust: bool) -> 
 
 def _demo_subject(results: Results, options: Options, progress: Progress, *, continued: bool) -> Subject:
     """The demo's network and digits: from the folder if they are there, otherwise trained now."""
-    from dataclasses import replace
-
     from fiberscope.audit.job import build_subject
 
     if continued:  # training again would give another network on another machine
@@ -289,16 +254,20 @@ def _demo_subject(results: Results, options: Options, progress: Progress, *, con
 
 
 def _run(job: Job, progress: Progress) -> None:
-    written, total = len(job.done), job.chunks
-    task = f"judging {job.subject.samples} samples, chunks"
-    progress.show(task, written, total)
+    from fiberscope.audit.plan import Chunk, SpectraChunk
+
+    tasks = {Chunk: f"judging {job.subject.samples} samples, chunks", SpectraChunk: "singular values, samples"}
+    written, total = Counter(map(type, job.done)), Counter(map(type, job.chunks))
+    progress.show(tasks[Chunk], written[Chunk], total[Chunk])
     try:
-        for _ in job.run():
-            written += 1
-            progress.show(task, written, total)
+        for chunk in job.run():
+            kind = type(chunk)
+            written[kind] += 1
+            progress.show(tasks[kind], written[kind], total[kind])
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
-            f"interrupted: {written} of {total} chunks are written; continue with the same command and --resume"
+            f"interrupted: {written.total()} of {total.total()} chunks are written; "
+            "continue with the same command and --resume"
         ) from None
 
 
@@ -307,53 +276,23 @@ def _print_report(results: Results) -> int:
     from rich.console import Console
 
     from fiberscope.report.html import write_report
+    from fiberscope.report.spectra import left_out_lines, spectra_table, summarise_spectra
     from fiberscope.report.summary import closing_lines, summarise, summary_table
 
     write_report(results)
     manifest = results.manifest()
     summaries = summarise(manifest, results.findings(manifest))
+    stages = summarise_spectra(results.spectra.table(manifest))
     console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
     console.print(summary_table(summaries))
-    for line in closing_lines(summaries):
+    if stages:
+        console.print(spectra_table(stages))
+    for line in (*left_out_lines(stages), *closing_lines(summaries)):
         print(line)
     if manifest.training:
         print(manifest.training)
     print(f"report: {results.report_path}")
     return FINE
-
-
-def _config(tokens: Sequence[str]) -> Dict | None:
-    """The options in the file that ``--config`` names, which must be known before the others can be parsed."""
-    for position, token in enumerate(tokens):
-        if token.startswith("--config="):
-            return _options_in(Path(token.removeprefix("--config=")))
-        if token == "--config" and position + 1 < len(tokens):
-            return _options_in(Path(tokens[position + 1]))
-    return None
-
-
-def _options_in(config: Path) -> Dict:
-    """Read options from TOML. Lists such as ``domain = [0, 1]`` mean the same as on the command line, ``0,1``."""
-    try:
-        options = tomllib.loads(config.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError("--config", expected="a TOML file", got=f"{str(config)!r}: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError("--config", expected="a TOML file", got=f"{str(config)!r}: {error}") from error
-    for name, value in options.items():
-        if isinstance(value, dict):
-            raise InputError("--config", expected="options such as samples = 100", got=f"the table [{name}]")
-        if isinstance(value, list):
-            options[name] = ",".join(str(item) for item in cast("list[object]", value))
-    return Dict(options, source=str(config), use_commands_as_keys=False)
-
-
-def _usage(error: CycloptsError) -> str:
-    command = " ".join(error.command_chain or ())
-    message = str(error).rstrip(".")
-    if isinstance(error, MissingArgumentError) and error.argument is not None:
-        message = f"{command}: {error.argument.name} is missing, or has no value"
-    return f"{message}; see fiberscope {command} --help".replace("  ", " ")
 
 
 def _error(message: str) -> int:

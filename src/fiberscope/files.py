@@ -1,4 +1,4 @@
-"""Writing files that appear whole or not at all."""
+"""Reading files, and writing files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -43,6 +43,28 @@ def atomic_path(path: str | os.PathLike[str]) -> Generator[Path]:
             temporary.unlink()
 
 
+def read_file(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        ResultsError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ResultsError(f"cannot read {path}: {error.strerror}", path=str(path)) from error
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write bytes to a file that appears whole or not at all.
+
+    Raises:
+        ResultsError: it cannot be written.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
 def _flush_to_disk(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
@@ -74,4 +96,4 @@ def _explain(target: Path, error: OSError) -> str:
     return f"cannot write {target}: {advice}"
 
 
-__all__ = ["atomic_path"]
+__all__ = ["atomic_path", "read_file", "write_file"]

@@ -26,6 +26,14 @@ LONE_BLOCK = 125
 """Samples per chunk of a network with sparse rows, whose samples are mostly decided one by one."""
 
 
+LARGE_SPECTRA = 1e11
+"""Multiplications in all singular values from which starting processes costs less than it saves."""
+
+LARGE_MATRIX = 2**26
+"""Bytes of a network's largest matrix from which linear algebra uses all cores well, and processes side by side would
+want too much memory."""
+
+
 def sensible_workers(network: Network, plan: Plan) -> int:
     """One process per core where the work is large, otherwise one."""
     layers = network.relu_layers
@@ -47,4 +55,16 @@ def sensible_block(network: Network, chosen: tuple[int, ...]) -> int:
     return LONE_BLOCK if sparse else BLOCK_SAMPLES
 
 
-__all__ = ["LARGE_WORK", "sensible_block", "sensible_workers"]
+def has_large_matrices(network: Network) -> bool:
+    """Whether the matrix of some stage's local linear map is large; the same on every machine."""
+    return 8 * network.inputs * max(stage.outputs for stage in network.stages) >= LARGE_MATRIX
+
+
+def sensible_spectra_workers(network: Network, samples: int) -> int:
+    """One process per core where much is to be computed on small matrices, otherwise one."""
+    n = network.inputs
+    work = samples * sum(n * stage.outputs * min(n, stage.outputs) for stage in network.stages)
+    return min(cores(), samples) if work >= LARGE_SPECTRA and not has_large_matrices(network) else 1
+
+
+__all__ = ["LARGE_WORK", "has_large_matrices", "sensible_block", "sensible_spectra_workers", "sensible_workers"]

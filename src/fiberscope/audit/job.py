@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -12,17 +12,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fiberscope.audit.effort import sensible_block, sensible_workers
+from fiberscope.audit.effort import sensible_block, sensible_spectra_workers, sensible_workers
 from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.manifest import Manifest, Run, new_manifest
-from fiberscope.audit.plan import Chunk, Plan, chosen_layers, places_of
+from fiberscope.audit.plan import Chunk, Plan, SpectraChunk, chosen_layers, places_of
 from fiberscope.audit.run import audit, in_process, judge
+from fiberscope.audit.spectra import count_stages, spectra_at, spectra_here
 from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject, check_box, first_samples, fitted
-from fiberscope.audit.task import ChunkResult, Task
+from fiberscope.audit.task import ChunkResult, SpectraTask, Task
 from fiberscope.audit.workers import spread
 from fiberscope.errors import InputError, ModelError, ResultsError
 from fiberscope.readers.files import load
+from fiberscope.threads import one_thread
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Options:
         workers: the number of processes; None to choose.
         resume: whether to continue what the folder holds.
         block: samples per chunk; None to choose.
+        spectra: at how many of the first samples to compute singular values.
     """
 
     layers: tuple[int, ...] | None = None
@@ -44,6 +47,7 @@ class Options:
     workers: int | None = None
     resume: bool = False
     block: int | None = None
+    spectra: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,60 +59,116 @@ class Job:
         manifest: what is audited.
         subject: the network and data, as read back from the folder.
         done: the chunks that an earlier run finished.
-        workers: the number of processes.
+        workers: the number of processes that judge.
+        spectra_workers: the number of processes that compute singular values.
     """
 
     results: Results
     manifest: Manifest
     subject: Subject
-    done: frozenset[Chunk]
+    done: frozenset[Chunk | SpectraChunk]
     workers: int
+    spectra_workers: int
 
     @property
-    def chunks(self) -> int:
-        """The number of all chunks."""
-        return sum(1 for _ in self.manifest.plan.chunks())
+    def chunks(self) -> tuple[Chunk | SpectraChunk, ...]:
+        """All chunks, whether they are done or not."""
+        plan = self.manifest.plan
+        return *plan.chunks(), *plan.spectra_chunks()
 
-    def run(self) -> Iterator[Chunk]:
+    def run(self) -> Iterator[Chunk | SpectraChunk]:
         """Compute and write what is missing, then complete the manifest.
 
         Yields:
             Each chunk once its files are written.
         """
-        started, clock, written = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter(), 0
-        manifest = replace(self.manifest, status="running", shards={}, counts=())
-        todo = self.chunks - len(self.done)
+        started, clock, spent = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter(), _Spent()
+        manifest = replace(self.manifest, status="running", shards={}, counts=(), spectra_counts=())
+        todo = len(self.chunks) - len(self.done)
         if todo:
             self.results.write_manifest(manifest)
         try:
-            with closing(self._judged(manifest.plan, todo)) as judged:  # ends worker processes whatever happens
-                for task, result in judged:
-                    self.results.write_chunk(task, result)
-                    written += 1
-                    yield result.chunk
+            with closing(self._written()) as written:
+                for chunk in written:
+                    spent.on(chunk)
+                    yield chunk
         finally:
-            run = Run(started, round(time.perf_counter() - clock, 3), written, self.workers)
-            manifest = replace(manifest, runs=(*manifest.runs, run)) if written else manifest
-            if written == todo:
+            verdicts, spectra = spent.chunks[Chunk], spent.chunks[SpectraChunk]
+            run = Run(
+                started=started,
+                seconds=round(time.perf_counter() - clock, 3),
+                chunks=verdicts,
+                workers=self.workers,
+                spectra=spectra,
+                spectra_seconds=round(spent.seconds[SpectraChunk], 3),
+                spectra_workers=self.spectra_workers if spectra else 0,
+            )
+            manifest = replace(manifest, runs=(*manifest.runs, run)) if verdicts + spectra else manifest
+            if verdicts + spectra == todo:
                 self._finish(manifest)
-            elif written:
+            elif verdicts + spectra:
                 self.results.write_manifest(manifest)
 
-    def _judged(self, plan: Plan, todo: int) -> Generator[tuple[Task, ChunkResult]]:
-        workers = min(self.workers, todo)
+    def _written(self) -> Generator[Chunk | SpectraChunk]:
+        """Compute and write what is missing; closing it ends worker processes whatever happens."""
+        with closing(self._judged()) as judged:
+            for task, result in judged:
+                self.results.write_chunk(task, result)
+                yield result.chunk
+        with closing(self._decomposed()) as decomposed:
+            for task, table in decomposed:
+                self.results.spectra.write(task.chunk, table)
+                yield task.chunk
+
+    def _judged(self) -> Generator[tuple[Task, ChunkResult]]:
+        plan = self.manifest.plan
+        done = {chunk for chunk in self.done if isinstance(chunk, Chunk)}
+        workers = min(self.workers, sum(1 for _ in plan.chunks()) - len(done))
         elsewhere = partial(spread, partial(judge_with_model, self.results.model_path), workers=workers)
         execute = elsewhere if workers > 1 else in_process(self.subject.network)
-        return audit(self.subject.network, self.subject.x, plan, done=self.done, execute=execute)
+        return audit(self.subject.network, self.subject.x, plan, done=done, execute=execute)
+
+    def _decomposed(self) -> Generator[tuple[SpectraTask, Any]]:
+        todo = [chunk for chunk in self.manifest.plan.spectra_chunks() if chunk not in self.done]
+        tasks = (SpectraTask(chunk, self.subject.x[chunk.sample]) for chunk in todo)
+        workers = min(self.spectra_workers, len(todo))
+        if workers > 1:
+            yield from spread(partial(spectra_with_model, self.results.model_path), tasks, workers)
+        else:
+            yield from spectra_here(self.subject.network)(tasks)
 
     def _finish(self, manifest: Manifest) -> None:
         counts = count_findings(self.results.findings(manifest))
+        spectra_counts = count_stages(self.results.spectra.table(manifest))
         digests = {chunk.name: self.results.digests(chunk) for chunk in manifest.plan.chunks()}
-        self.results.write_manifest(manifest.finished(counts, digests))
+        digests |= {chunk.name: self.results.spectra.digests(chunk) for chunk in manifest.plan.spectra_chunks()}
+        self.results.write_manifest(manifest.finished(counts, spectra_counts, digests))
+
+
+class _Spent:
+    """Counts chunks and the time from one to the next, for each kind of chunk."""
+
+    def __init__(self) -> None:
+        self.chunks: Counter[type] = Counter()
+        self.seconds: defaultdict[type, float] = defaultdict(float)
+        self._last = time.perf_counter()
+
+    def on(self, chunk: Chunk | SpectraChunk) -> None:
+        now = time.perf_counter()
+        self.chunks[type(chunk)] += 1
+        self.seconds[type(chunk)] += now - self._last
+        self._last = now
 
 
 def judge_with_model(model: Path, task: Task) -> ChunkResult:
     """Read the model and judge one chunk: what a worker process does."""
     return judge(load(model).relu_layers[task.chunk.layer], task)
+
+
+def spectra_with_model(model: Path, task: SpectraTask) -> Any:
+    """Read the model and compute the singular values at one sample: what a worker process does."""
+    with one_thread():
+        return spectra_at(load(model), task)
 
 
 def open_folder(folder: Path, *, resume: bool) -> tuple[Results, bool]:
@@ -139,6 +199,8 @@ def check_options(options: Options) -> None:
     for name, value in (("samples", options.samples), ("workers", options.workers), ("block", options.block)):
         if value is not None and value < 1:
             raise InputError(f"--{name}", expected="a number of at least 1", got=str(value))
+    if options.spectra < 0:
+        raise InputError("--spectra", expected="a number of at least 0", got=str(options.spectra))
 
 
 def build_subject(network: Any, x: Any, y: Any, options: Options, **words: Any) -> Subject:
@@ -170,7 +232,10 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
     """
     layers = chosen_layers(options.layers, len(subject.network.relu_layers))
     block = options.block or sensible_block(subject.network, layers)
-    plan = Plan(layers, subject.samples, options.domain, block, places_of(subject.network))
+    plan = Plan(layers, subject.samples, options.domain, block, places_of(subject.network), options.spectra)
+    if options.spectra > subject.samples:
+        expected = f"at most {subject.samples}, as many samples as are audited"
+        raise InputError("--spectra", expected=expected, got=str(options.spectra))
     if options.domain is not None:
         check_box(subject, options.domain)
     asked = new_manifest(subject, plan, options.samples)
@@ -182,9 +247,11 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
         results.remove_leftovers()
         results.begin(subject, manifest)
     stored = results.subject()
-    done = frozenset(chunk for chunk in plan.chunks() if results.is_whole(manifest, chunk))
+    judged = {chunk for chunk in plan.chunks() if results.is_whole(manifest, chunk)}
+    decomposed = {chunk for chunk in plan.spectra_chunks() if results.spectra.is_whole(manifest, chunk)}
     workers = options.workers or sensible_workers(stored.network, plan)
-    return Job(results, manifest, stored, done, workers)
+    spectra_workers = options.workers or sensible_spectra_workers(stored.network, max(1, plan.spectra))
+    return Job(results, manifest, stored, frozenset(judged | decomposed), workers, spectra_workers)
 
 
 def _matching(results: Results, asked: Manifest) -> Manifest:
@@ -197,7 +264,7 @@ def _matching(results: Results, asked: Manifest) -> Manifest:
             + "; ask for the same again, or choose another folder",
             path=str(results.folder),
         )
-    return manifest
+    return replace(manifest, spectra=asked.spectra)  # more than the folder was begun with, or as many
 
 
 def count_findings(table: FindingsTable) -> tuple[dict[str, Any], ...]:

@@ -32,12 +32,25 @@ class Layer:
 
 @dataclass(frozen=True)
 class Run:
-    """One stretch of work on the audit; a run that was killed leaves none."""
+    """One stretch of work on the audit; a run that was killed leaves none.
+
+    Attributes:
+        started: when, in ISO 8601.
+        seconds: how long, singular values included.
+        chunks: the number of chunks of verdicts.
+        workers: the number of processes that judged.
+        spectra: the number of samples at which singular values were computed.
+        spectra_seconds: how long that took.
+        spectra_workers: the number of processes that computed them.
+    """
 
     started: str
     seconds: float
     chunks: int
     workers: int
+    spectra: int = 0
+    spectra_seconds: float = 0.0
+    spectra_workers: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,8 @@ class Manifest:
         counts: number of findings by layer, domain and kind; filled in at the end.
         runs: the stretches of work.
         shards: SHA-256 by chunk and folder; filled in at the end.
+        spectra: the number of samples at which singular values are computed.
+        spectra_counts: the number of samples by stage, computed and left out, with the reason; filled in at the end.
     """
 
     fiberscope: str
@@ -91,12 +106,14 @@ class Manifest:
     counts: tuple[dict[str, Any], ...] = ()
     runs: tuple[Run, ...] = ()
     shards: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    spectra: int = 0
+    spectra_counts: tuple[dict[str, Any], ...] = ()
 
     @property
     def plan(self) -> Plan:
         """The plan that the audit follows."""
         places = tuple(Place(layer.reads, layer.region) for layer in self.network_layers)
-        return Plan(self.layers, self.samples, self.domain, self.block, places)
+        return Plan(self.layers, self.samples, self.domain, self.block, places, self.spectra)
 
     @property
     def complete(self) -> bool:
@@ -122,7 +139,8 @@ class Manifest:
                 Layer(**(layer | {"reads": Reads(layer["reads"])})) for layer in data["network_layers"]
             )
             data["runs"] = tuple(Run(**run) for run in data["runs"])
-            for name in ("input_shape", "notes", "layers", "counts"):
+            data.setdefault("spectra_counts", ())
+            for name in ("input_shape", "notes", "layers", "counts", "spectra_counts"):
                 data[name] = tuple(data[name])
             data["domain"] = None if data["domain"] is None else tuple(float(bound) for bound in data["domain"])
             manifest = cls(**data)
@@ -142,21 +160,32 @@ class Manifest:
             raise ValueError(f"layers {list(self.layers)} of {len(available)}")
         if min(self.samples, self.block) < 1:
             raise ValueError(f"{self.samples} samples in blocks of {self.block}")
+        if not 0 <= self.spectra <= self.samples:
+            raise ValueError(f"spectra at {self.spectra} of {self.samples} samples")
         if self.domain is not None and len(self.domain) != 2:
             raise ValueError(f"domain {self.domain}")
         dict.items(self.shards)  # a TypeError for anything but a dictionary
 
     def differences(self, asked: Manifest) -> list[str]:
-        """What differs between the audit in the folder (this one) and the one asked for now, in words."""
+        """What differs between the audit in the folder (this one) and the one asked for now, in words.
+
+        Singular values at more samples are no difference: what is there stays as it is.
+        """
+        fewer = asked.spectra < self.spectra
         return [
             f"{words}: {getattr(self, name)!r} in the folder, {getattr(asked, name)!r} now"
             for name, words in _MUST_AGREE.items()
             if getattr(self, name) != getattr(asked, name)
-        ]
+        ] + [f"--spectra: {self.spectra} in the folder, {asked.spectra} now"] * fewer
 
-    def finished(self, counts: tuple[dict[str, Any], ...], shards: dict[str, dict[str, str]]) -> Manifest:
+    def finished(
+        self,
+        counts: tuple[dict[str, Any], ...],
+        spectra_counts: tuple[dict[str, Any], ...],
+        shards: dict[str, dict[str, str]],
+    ) -> Manifest:
         """The manifest of the same audit, complete."""
-        return replace(self, status="complete", counts=counts, shards=shards)
+        return replace(self, status="complete", counts=counts, spectra_counts=spectra_counts, shards=shards)
 
 
 _MUST_AGREE = {
@@ -197,6 +226,7 @@ def new_manifest(subject: Subject, plan: Plan, samples_requested: int | None) ->
         layers=plan.layers,
         domain=plan.box,
         block=plan.block,
+        spectra=plan.spectra,
     )
 
 

@@ -71,6 +71,22 @@ class Chunk:
 
 
 @dataclass(frozen=True)
+class SpectraChunk:
+    """The singular values of every stage at one sample: what is computed and written as one.
+
+    A sample of a network for pictures takes seconds to minutes, so that no more than one is lost; and that chunks do
+    not depend on how many samples are asked for lets an audit be continued with more.
+    """
+
+    sample: int
+
+    @property
+    def name(self) -> str:
+        """The stem of the chunk's file."""
+        return f"sample-{self.sample:06d}"
+
+
+@dataclass(frozen=True)
 class Plan:
     """What an audit will do.
 
@@ -81,6 +97,7 @@ class Plan:
         block: samples per chunk.
         places: where each layer of the network lies; if not given, they follow each other: the first receives the
             input, the others what a ReLU let through.
+        spectra: the number of samples, the first ones, at which singular values are computed.
     """
 
     layers: tuple[int, ...]
@@ -88,6 +105,7 @@ class Plan:
     box: tuple[float, float] | None = None
     block: int = BLOCK_SAMPLES
     places: tuple[Place, ...] = ()
+    spectra: int = 0
 
     def domains(self, layer: int) -> tuple[NamedDomain, ...]:
         """The domains that a layer is judged on.
@@ -122,6 +140,10 @@ class Plan:
         for layer in self.layers:
             for block, start in enumerate(range(0, self.samples, self.block)):
                 yield Chunk(layer, block, start, min(start + self.block, self.samples))
+
+    def spectra_chunks(self) -> Iterator[SpectraChunk]:
+        """All chunks of singular values, sample by sample."""
+        return map(SpectraChunk, range(self.spectra))
 
     def rows(self, chunk: Chunk) -> list[tuple[int, str]]:
         """The (sample, domain) pairs of a chunk's findings, in the order in which they are stored."""
@@ -160,4 +182,4 @@ def _short(bound: float) -> str:
     return str(int(bound)) if bound.is_integer() else repr(bound)
 
 
-__all__ = ["BLOCK_SAMPLES", "Chunk", "NamedDomain", "Plan", "chosen_layers"]
+__all__ = ["BLOCK_SAMPLES", "Chunk", "NamedDomain", "Plan", "SpectraChunk", "chosen_layers"]

@@ -1,4 +1,4 @@
-"""The files of one chunk: findings and certificates as Parquet, layer inputs as NumPy arrays, in and out of bytes."""
+"""The files of a chunk, in and out of bytes: findings, certificates and spectra as Parquet, layer inputs as arrays."""
 
 from __future__ import annotations
 
@@ -36,6 +36,24 @@ FINDINGS_SCHEMA: Any = pa.schema(
 CERTIFICATES_SCHEMA: Any = pa.schema(
     [pa.field("id", pa.string(), nullable=False), pa.field("data", pa.binary(), nullable=False)]
 )
+
+SPECTRA_SCHEMA: Any = pa.schema(
+    [
+        pa.field("sample", pa.int64(), nullable=False),
+        pa.field("stage", pa.int32(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("outputs", pa.int64(), nullable=False),
+        pa.field("rank", pa.int64()),  # this and all numbers below are null where the stage was left out
+        pa.field("largest", pa.float64()),
+        pa.field("smallest_nonzero", pa.float64()),
+        pa.field("condition_number", pa.float64()),
+        pa.field("values", pa.list_(pa.float64())),
+        pa.field("error_bound", pa.list_(pa.float64())),
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),  # why the stage was left out; empty where it was not
+    ]
+)
+"""The columns of ``fiberscope.spectra``, and why a stage was left out."""
 
 _UNREADABLE: tuple[type[Exception], ...] = (pa.ArrowException, OSError, ValueError, KeyError, EOFError, zlib.error)
 
@@ -92,6 +110,20 @@ def certificates_from_bytes(data: bytes, path: str) -> dict[str, bytes]:
     return dict(zip(table["id"].to_pylist(), table["data"].to_pylist(), strict=True))
 
 
+def spectra_to_bytes(table: Any) -> bytes:
+    """Write a table of ``SPECTRA_SCHEMA`` as Parquet."""
+    return _to_bytes(table.cast(SPECTRA_SCHEMA))
+
+
+def spectra_from_bytes(data: bytes, path: str) -> Any:
+    """Read the table that ``spectra_to_bytes`` wrote.
+
+    Raises:
+        ResultsError: the bytes are something else, or not all there.
+    """
+    return _from_bytes(data, SPECTRA_SCHEMA, path)
+
+
 def array_to_bytes(array: FloatArray) -> bytes:
     """Write an array in NumPy's format."""
     buffer = io.BytesIO()
@@ -140,6 +172,7 @@ def _damaged(path: str, error: Exception) -> ResultsError:
 __all__ = [
     "CERTIFICATES_SCHEMA",
     "FINDINGS_SCHEMA",
+    "SPECTRA_SCHEMA",
     "array_from_bytes",
     "array_to_bytes",
     "certificates_from_bytes",
@@ -147,4 +180,6 @@ __all__ = [
     "findings_from_bytes",
     "findings_to_bytes",
     "sha256",
+    "spectra_from_bytes",
+    "spectra_to_bytes",
 ]

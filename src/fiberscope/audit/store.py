@@ -7,6 +7,7 @@
 ``inputs/CHUNK.npy``                    what the layer received; the verdicts are about exactly these numbers
 ``certificates/CHUNK.parquet``          ``id``, ``data``: each certificate of the chunk once
 ``preimages/CHUNK.parquet``             the findings; names its chunk's other files by SHA-256
+``spectra/SAMPLE.parquet``              the singular values of every stage at one sample
 ``report.html``                         the report
 ======================================  =========================================================
 """
@@ -28,10 +29,11 @@ from fiberscope.audit import shards
 from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.manifest import Manifest
 from fiberscope.audit.plan import Chunk
+from fiberscope.audit.spectra_store import SpectraStore
 from fiberscope.audit.subject import Subject
 from fiberscope.audit.task import ChunkResult, Task
 from fiberscope.errors import FiberscopeError, ResultsError
-from fiberscope.files import atomic_path
+from fiberscope.files import read_file, write_file
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
 
@@ -79,6 +81,11 @@ class Results:
     def model_path(self) -> Path:
         """The network."""
         return self.folder / "model.safetensors"
+
+    @property
+    def spectra(self) -> SpectraStore:
+        """The singular values."""
+        return SpectraStore(self.folder / "spectra")
 
     @property
     def report_path(self) -> Path:
@@ -141,12 +148,12 @@ class Results:
         arrays: dict[str, NDArray[Any]] = {"x": subject.x} if subject.y is None else {"x": subject.x, "y": subject.y}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        _write(self.folder / "data.npz", buffer.getvalue())
+        write_file(self.folder / "data.npz", buffer.getvalue())
         self.write_manifest(manifest)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write or replace the manifest."""
-        _write(self.manifest_path, manifest.to_json().encode())
+        write_file(self.manifest_path, manifest.to_json().encode())
 
     def manifest(self) -> Manifest:
         """Read the manifest.
@@ -157,7 +164,7 @@ class Results:
         path = self.manifest_path
         if not path.is_file():
             raise ResultsError(f"{self.folder} holds no audit: there is no manifest.json", path=str(path))
-        return Manifest.from_json(_read(path).decode(errors="replace"), str(path))
+        return Manifest.from_json(read_file(path).decode(errors="replace"), str(path))
 
     def subject(self) -> Subject:
         """Read the network and the data of the audit.
@@ -199,7 +206,7 @@ class Results:
     def _data(self) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
         path = self.folder / "data.npz"
         try:
-            with np.load(io.BytesIO(_read(path)), allow_pickle=False) as arrays:
+            with np.load(io.BytesIO(read_file(path)), allow_pickle=False) as arrays:
                 return arrays["x"], arrays["y"] if "y" in arrays.files else None
         except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise ResultsError(f"{path} is damaged: {error}", path=str(path)) from error
@@ -213,9 +220,9 @@ class Results:
             CERTIFICATES: shards.certificates_to_bytes(result.certificates),
         }
         for part, data in contents.items():
-            _write(self.path(part, result.chunk), data)
+            write_file(self.path(part, result.chunk), data)
         siblings = {part: shards.sha256(data) for part, data in contents.items()}
-        _write(self.path(PREIMAGES, result.chunk), shards.findings_to_bytes(result.findings, siblings))
+        write_file(self.path(PREIMAGES, result.chunk), shards.findings_to_bytes(result.findings, siblings))
 
     def read_chunk(self, manifest: Manifest, chunk: Chunk) -> ChunkData:
         """Read the files of a chunk. A missing file of certificates reads as one without certificates.
@@ -224,7 +231,7 @@ class Results:
             ResultsError: a file is missing or cannot be read, or holds the findings of something else.
         """
         paths = {part: self.path(part, chunk) for part in _SUFFIX}
-        data = {part: _read(path) for part, path in paths.items() if part != CERTIFICATES or path.is_file()}
+        data = {part: read_file(path) for part, path in paths.items() if part != CERTIFICATES or path.is_file()}
         findings, siblings = shards.findings_from_bytes(data[PREIMAGES], str(paths[PREIMAGES]))
         _check_rows(findings, manifest, chunk, str(paths[PREIMAGES]))
         inputs = shards.array_from_bytes(data[INPUTS], str(paths[INPUTS]))
@@ -254,7 +261,7 @@ class Results:
 
     def digests(self, chunk: Chunk) -> dict[str, str]:
         """The SHA-256 of each of a chunk's files."""
-        return {part: shards.sha256(_read(self.path(part, chunk))) for part in _SUFFIX}
+        return {part: shards.sha256(read_file(self.path(part, chunk))) for part in _SUFFIX}
 
     def findings(self, manifest: Manifest) -> FindingsTable:
         """All findings of the chunks that are there.
@@ -266,7 +273,7 @@ class Results:
         for chunk in manifest.plan.chunks():
             path = self.path(PREIMAGES, chunk)
             if path.is_file():
-                findings, _ = shards.findings_from_bytes(_read(path), str(path))
+                findings, _ = shards.findings_from_bytes(read_file(path), str(path))
                 _check_rows(findings, manifest, chunk, str(path))
                 parts.append(findings)
         if not parts:
@@ -312,20 +319,8 @@ def _is_temporary(path: Path) -> bool:
 
 
 def _temporary_files(folder: Path) -> Iterator[Path]:
-    for place in (folder, *(folder / part for part in _SUFFIX)):
+    for place in (folder, Results(folder).spectra.folder, *(folder / part for part in _SUFFIX)):
         yield from (path for path in _listed(place) if _is_temporary(path))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ResultsError(f"cannot read {path}: {error.strerror}", path=str(path)) from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
 
 
 __all__ = ["CERTIFICATES", "INPUTS", "PREIMAGES", "ChunkData", "Results"]

@@ -1,11 +1,14 @@
-"""The unit of work: one chunk to judge, and what was found in it."""
+"""The units of work: one chunk to judge, and what was found in it; one sample to compute singular values at."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from fiberscope.audit.findings import Finding
-from fiberscope.audit.plan import Chunk, NamedDomain
+from fiberscope.audit.plan import Chunk, NamedDomain, SpectraChunk
 from fiberscope.network.arrays import FloatArray
 
 
@@ -39,4 +42,17 @@ class ChunkResult:
     certificates: dict[str, bytes]
 
 
-__all__ = ["ChunkResult", "Task"]
+@dataclass(frozen=True, eq=False)
+class SpectraTask:
+    """A sample at which singular values are to be computed.
+
+    Attributes:
+        chunk: which sample.
+        x: (*input_shape,) the sample.
+    """
+
+    chunk: SpectraChunk
+    x: NDArray[Any]
+
+
+__all__ = ["ChunkResult", "SpectraTask", "Task"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +14,9 @@ from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject
 from fiberscope.files import atomic_path
 from fiberscope.preimage.kind import Kind
-from fiberscope.report import figures
+from fiberscope.report import figures, spectra_figures
 from fiberscope.report.pictures import PictureFormat, picture, picture_format
+from fiberscope.report.spectra import StageSummary, number, summarise_spectra
 from fiberscope.report.summary import SHOWN_KINDS, LayerSummary, share, summarise
 
 _SHOWN_SAMPLES = 8
@@ -49,12 +51,13 @@ def write_report(results: Results) -> None:
         ResultsError: the folder is damaged, holds no findings, or cannot be written.
     """
     manifest = results.manifest()
-    page = render(manifest, results.findings(manifest), results.subject())
+    spectra = summarise_spectra(results.spectra.table(manifest))
+    page = render(manifest, results.findings(manifest), results.subject(), spectra)
     with atomic_path(results.report_path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
-def render(manifest: Manifest, findings: FindingsTable, subject: Subject) -> str:
+def render(manifest: Manifest, findings: FindingsTable, subject: Subject, spectra: Sequence[StageSummary] = ()) -> str:
     """The page. Every text from outside is escaped by the template."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -79,7 +82,10 @@ def render(manifest: Manifest, findings: FindingsTable, subject: Subject) -> str
         pictures=layout is not None,
         undecided=_undecided(findings),
         seconds=sum(run.seconds for run in manifest.runs),
-        figures=_figures(summaries, findings),
+        stages=spectra,
+        inputs=subject.network.inputs,
+        number=number,
+        figures=_figures(summaries, findings) | _spectra_figures(spectra, subject),
         plotlyjs=Markup(get_plotlyjs()),  # the library itself, no text from outside
     )
 
@@ -90,6 +96,15 @@ def _figures(summaries: list[LayerSummary], findings: FindingsTable) -> dict[str
         "layers": {"all": figures.kinds_per_layer(summaries)},
         "positives": {key: figures.kinds_by_positives(group, s) for key, s, group in groups},
         "margins": {key: figures.margins(group, s) for key, s, group in groups},
+    }
+
+
+def _spectra_figures(spectra: Sequence[StageSummary], subject: Subject) -> dict[str, Any]:
+    if not any(stage.samples for stage in spectra):
+        return {}
+    return {
+        "stability": {"all": spectra_figures.over_the_stages(spectra, subject.network)},
+        "decay": {"all": spectra_figures.decay(spectra, subject.network)},
     }
 
 

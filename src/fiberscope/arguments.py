@@ -1,0 +1,102 @@
+"""What stands on the command line, and in the file that ``--config`` names, as values."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from cyclopts import CycloptsError, MissingArgumentError
+from cyclopts.config import Dict
+
+from fiberscope.errors import InputError
+
+
+def require_both(model: Path | None, data: str | None) -> None:
+    """InputError if a model comes without data."""
+    if model is not None and data is None:
+        raise InputError("audit", expected="both MODEL and DATA, or neither for the built-in demo", got="MODEL alone")
+
+
+def parse_domain(text: str | None) -> tuple[float, float] | None:
+    """The bounds that ``LOW,HIGH`` means.
+
+    Raises:
+        InputError: something else was given.
+    """
+    if text is None:
+        return None
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError("--domain", expected="two numbers LOW,HIGH such as 0,1", got=repr(text)) from None
+    if not (low <= high and abs(low) < float("inf") and abs(high) < float("inf")):
+        raise InputError("--domain", expected="LOW,HIGH with LOW at most HIGH, both finite", got=repr(text))
+    return low, high
+
+
+def parse_layers(text: str | None) -> tuple[int, ...] | None:
+    """The positions that ``0,2`` means.
+
+    Raises:
+        InputError: something else was given.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError("--layers", expected="positions separated by commas, such as 0,2", got=repr(text)) from None
+
+
+def parse_shape(text: str | None) -> tuple[int, ...] | None:
+    """The shape that ``3,32,32`` means.
+
+    Raises:
+        InputError: something else was given.
+    """
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError("--input-shape", expected="whole numbers such as 3,32,32", got=repr(text)) from None
+
+
+def read_config(tokens: Sequence[str]) -> Dict | None:
+    """The options in the file that ``--config`` names, which must be known before the others can be parsed."""
+    for position, token in enumerate(tokens):
+        if token.startswith("--config="):
+            return _options_in(Path(token.removeprefix("--config=")))
+        if token == "--config" and position + 1 < len(tokens):
+            return _options_in(Path(tokens[position + 1]))
+    return None
+
+
+def _options_in(config: Path) -> Dict:
+    """Read options from TOML. Lists such as ``domain = [0, 1]`` mean the same as on the command line, ``0,1``."""
+    try:
+        options = tomllib.loads(config.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError("--config", expected="a TOML file", got=f"{str(config)!r}: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError("--config", expected="a TOML file", got=f"{str(config)!r}: {error}") from error
+    for name, value in options.items():
+        if isinstance(value, dict):
+            raise InputError("--config", expected="options such as samples = 100", got=f"the table [{name}]")
+        if isinstance(value, list):
+            options[name] = ",".join(str(item) for item in cast("list[object]", value))
+    return Dict(options, source=str(config), use_commands_as_keys=False)
+
+
+def usage(error: CycloptsError) -> str:
+    """What is wrong with the arguments, in one line that says where to read on."""
+    command = " ".join(error.command_chain or ())
+    message = str(error).rstrip(".")
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        message = f"{command}: {error.argument.name} is missing, or has no value"
+    return f"{message}; see fiberscope {command} --help".replace("  ", " ")
+
+
+__all__ = ["parse_domain", "parse_layers", "parse_shape", "read_config", "require_both", "usage"]

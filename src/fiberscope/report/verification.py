@@ -1,0 +1,51 @@
+"""What checking an audit again gave, in lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fiberscope.audit.verify import ChunkVerification
+from fiberscope.audit.verify_spectra import SpectraVerification
+
+_SHOWN_FAILURES = 20
+
+
+def verdict_lines(checked: Sequence[ChunkVerification]) -> list[str]:
+    """The verdicts that are not proved, and how many are."""
+    failures = sorted(
+        (failure for chunk in checked for failure in chunk.failures),
+        key=lambda failure: (failure.finding.layer, failure.finding.sample, failure.finding.domain),
+    )
+    lines = [
+        f"not proved: layer {f.layer}, sample {f.sample}, {f.domain}: {f.kind}: {failure.reason}"
+        for failure in failures
+        for f in (failure.finding,)
+    ]
+    proved, undecided = sum(chunk.proved for chunk in checked), sum(chunk.undecided for chunk in checked)
+    return [*_shortened(lines), f"{proved} verdicts proved, {len(failures)} not proved, {undecided} undecided"]
+
+
+def spectra_lines(checked: Sequence[SpectraVerification]) -> list[str]:
+    """The singular values that are not confirmed, and how many are; nothing where there are none."""
+    if not checked:
+        return []
+    failures = sorted((f for sample in checked for f in sample.failures), key=lambda f: (f.stage, f.sample))
+    lines = [
+        f"not confirmed: singular values, stage {f.stage} {f.name}, sample {f.sample}: {f.reason}" for f in failures
+    ]
+    recomputed, tested = sum(sample.recomputed for sample in checked), sum(sample.tested for sample in checked)
+    left_out = sum(sample.left_out for sample in checked)
+    confirmed = f"{recomputed + tested} spectra confirmed"
+    how = f"{recomputed} recomputed in full, {tested} tested with random vectors"
+    return [
+        *_shortened(lines),
+        f"{confirmed} ({how}), {len(failures)} not confirmed, {left_out} left out by the audit",
+    ]
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    more = [f"and {len(lines) - _SHOWN_FAILURES} more"] if len(lines) > _SHOWN_FAILURES else []
+    return lines[:_SHOWN_FAILURES] + more
+
+
+__all__ = ["spectra_lines", "verdict_lines"]
