@@ -43,14 +43,17 @@ class Conditions:
 
 
 def piece_at(activation: Activation, z: Float64[Tensor, " n"]) -> Int64[Tensor, " m"]:
-    """The piece that every unit is on at z; on a kink, the one before it, and of equal numbers the first.
+    """The piece that every unit is on at z; of equal numbers, the first.
+
+    On a kink it is the constant one: of a ReLU or the lower end of a clip the one before, of its upper end the next.
 
     Raises:
         ModelError: the activation is smooth, and linear nowhere.
     """
     if isinstance(activation, Maximum):
         return activation.derivative(z).index
-    return sum((z > kink).to(torch.int64) for kink in _kinks(activation)) + torch.zeros_like(z, dtype=torch.int64)
+    lower, *upper = _kinks(activation)
+    return (z > lower).to(torch.int64) + sum((z >= kink).to(torch.int64) for kink in upper)
 
 
 def on_piece(activation: Activation, piece: Int64[Tensor, " m"]) -> AffineMap:
