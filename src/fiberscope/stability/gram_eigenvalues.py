@@ -22,7 +22,7 @@ from fiberscope.network.arrays import FloatArray, IntArray
 PROBES = 10
 """Random vectors that an error is measured with: the bound fails with probability 10^-10."""
 
-UNITS = 4.0
+UNITS = 32.0
 """Units of rounding, relative to the norm of T, that its eigenvalues are first supposed to be exact to; doubled until
 the counts agree."""
 
@@ -58,7 +58,7 @@ def gram_eigenvalues(
         reflectors, diagonal, beside, tau, _ = _lapack.dsytrd(gram.T, lower=1, lwork=32 * n, overwrite_a=1)
         eigenvalues, _ = _lapack.dsterf(diagonal, beside)
         own = proved_error(diagonal, beside, eigenvalues)
-        factor = np.asfortranarray(reflectors[1:, :-1])
+        factor = _below_diagonal(reflectors)
         inner = _reflected(factor, tau, probes, "T")
         through = diagonal[:, None] * inner
         through[1:] += beside[:, None] * inner[:-1]
@@ -67,10 +67,22 @@ def gram_eigenvalues(
     return np.maximum(eigenvalues[::-1], 0.0), measured(product(probes) - error) + own
 
 
+def _below_diagonal(reflectors: Float64[FloatArray, "n n"]) -> Float64[FloatArray, "n n-1"]:
+    """The Householder vectors, which stand below the diagonal of an array in Fortran's order, without a copy of it.
+
+    Read one number further on, each column begins below the diagonal and ends in the first row, which is set to zero.
+    """
+    n = len(reflectors)
+    reflectors[0, 1:] = 0.0
+    return reflectors.T.ravel()[1 : 1 + n * (n - 1)].reshape(n - 1, n).T
+
+
 def _reflected(factor: FloatArray, tau: FloatArray, vectors: FloatArray, transposed: str) -> FloatArray:
     """Apply the orthogonal factor of a tridiagonalization; it leaves the first coordinate alone."""
-    out, _, _ = _lapack.dormqr("L", transposed, factor, tau, np.asfortranarray(vectors[1:]), lwork=64 * PROBES)
-    return np.concatenate([vectors[:1], out])
+    shifted = np.zeros(vectors.shape, order="F")
+    shifted[:-1] = vectors[1:]
+    out, _, _ = _lapack.dormqr("L", transposed, factor, tau, shifted, lwork=64 * PROBES, overwrite_c=1)
+    return np.concatenate([vectors[:1], out[:-1]])
 
 
 def measured(errors: Float64[FloatArray, "k r"]) -> float:
