@@ -1,11 +1,13 @@
 """Singular values of VGG-16's local linear maps without their matrices, and time per product beside torch's jvp.
 
-    python benchmarks/matrix_free.py [--size 224] [--stages 2 7 13] [--count 10] [--probes 10] [--steps 30] [--smoke]
+    python benchmarks/matrix_free.py [--size 224] [--stages 2 7 13] [--count 10] [--probes 10] [--steps 30]
+                                     [--windows 7] [--side 32] [--smoke]
 
 The network is configuration D of Simonyan & Zisserman (Very deep convolutional networks, 2015) up to a convolution,
 with fresh He weights; the input is one image of uniform noise. Convolutions are counted from 1 to 13. The matrix of the
 second one at 224 x 224 would have 3,211,264 x 150,528 numbers. Each stage runs in a process of its own, for its own
-peak memory. Both sides of the ratio work in float64 on the CPU, on the same batch, with all cores; torch's is
+peak memory. With ``--windows``, all singular values of the maps restricted to a window in the middle of the image, up to
+each of the first convolutions: the paper's route to ImageNet. Both sides of the ratio work in float64 on the CPU, on the same batch, with all cores; torch's is
 ``torch.func.jvp`` of the same layers, once vector by vector and once under ``vmap``.
 """
 
@@ -25,7 +27,9 @@ from torch import nn
 import fiberscope as fs
 from fiberscope.stability.density import SpectralDensity, spectral_density
 from fiberscope.stability.extreme import ExtremeValues, extreme_singular_values
+from fiberscope.stability.factorizations import Method
 from fiberscope.stability.linearization import Linearization, linearize
+from fiberscope.stability.singular_values import local_spectrum
 
 CONFIGURATION_D = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512)
 BATCH = 4
@@ -43,15 +47,46 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10, help="largest singular values")
     parser.add_argument("--probes", type=int, default=10)
     parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--windows", type=int, default=7, help="convolutions whose windowed spectrum is computed")
+    parser.add_argument("--side", type=int, default=32, help="side of the window")
     parser.add_argument("--smoke", action="store_true", help="a sixteenth of the channels, 32 x 32, fewer steps")
     options = parser.parse_args()
     size, thinner = (32, 16) if options.smoke else (options.size, 1)
     count, probes, steps = (3, 2, 5) if options.smoke else (options.count, options.probes, options.steps)
     stages = [2, 13] if options.smoke else options.stages
+    side = 12 if options.smoke else options.side
     print(f"VGG-16 at 3 x {size} x {size}" + (f", 1/{thinner} of the channels" if thinner > 1 else ""))
     for number in stages:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             print(pool.submit(measure, number, size, thinner, count, probes, steps).result(), flush=True)
+    if options.windows:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            pool.submit(windowed, options.windows, size, thinner, side).result()
+
+
+def windowed(convolutions: int, size: int, thinner: int, side: int) -> None:
+    """Print all singular values in a window of the image, convolution after convolution."""
+    module = layers_up_to(convolutions, thinner)
+    x = np.random.default_rng(0).uniform(size=(3, size, size))
+    net = fs.from_torch(module, input_shape=x.shape)
+    first = (size - side) // 2
+    inside = np.s_[:, first : first + side, first : first + side]
+    print(f"\nwindow of {side} x {side} pixels in the middle: {3 * side * side:,} columns")
+    for count, number in enumerate((n for n, stage in enumerate(net.stages) if stage.maps), start=1):
+        began = time.perf_counter()
+        J = linearize(net, x, number).window(inside)
+        rows = J.rows()
+        middle = time.perf_counter()
+        s = local_spectrum(J, rows, Method.AUTO)
+        print(
+            f"  convolution {count}: {len(rows.units):,} of {J.shape[0]:,} rows, in windows of {rows.window}; "
+            f"{middle - began:.1f} s for them; all values {time.perf_counter() - middle:.1f} s by {s.method}: rank "
+            f"{s.rank:,}, {s.largest:.4g} to {s.smallest_nonzero:.4g}, condition number {s.condition_number:.4g}; "
+            f"resolved above {s.tolerance / s.largest:.1g} of the largest; peak "
+            f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB",
+            flush=True,
+        )
+        del rows
 
 
 def layers_up_to(convolution: int, thinner: int) -> nn.Sequential:
