@@ -6,9 +6,10 @@
 The network is configuration D of Simonyan & Zisserman (Very deep convolutional networks, 2015) up to a convolution,
 with fresh He weights; the input is one image of uniform noise. Convolutions are counted from 1 to 13. The matrix of the
 second one at 224 x 224 would have 3,211,264 x 150,528 numbers. Each stage runs in a process of its own, for its own
-peak memory. With ``--windows``, all singular values of the maps restricted to a window in the middle of the image, up to
-each of the first convolutions: the paper's route to ImageNet. Both sides of the ratio work in float64 on the CPU, on the same batch, with all cores; torch's is
-``torch.func.jvp`` of the same layers, once vector by vector and once under ``vmap``.
+peak memory. With ``--windows``, all singular values of the maps restricted to a window in the middle of the image, up
+to each of the first convolutions: the paper's route to ImageNet. Both sides of the ratio work in float64 on the CPU, on
+the same batch, with all cores; torch's is ``torch.func.jvp`` of the same layers, once vector by vector and once under
+``vmap``.
 """
 
 from __future__ import annotations

@@ -102,6 +102,7 @@ def agree(rows, A: np.ndarray) -> None:
     kept = A[rows.units.numpy()]
     np.testing.assert_allclose(symmetric(outer_gram(rows, 2.0)), kept @ kept.T / 4, atol=1e-13 * size**2)
     np.testing.assert_allclose(rows.squared_norms().numpy(), np.square(A).sum(axis=1), atol=1e-13 * size**2)
+    assert np.linalg.matrix_rank(A) <= rows.most
     assert bool((rows.start >= 0).all())
     assert bool((rows.start + torch.tensor(rows.window) <= torch.tensor(rows.picture)).all())
 
@@ -196,3 +197,15 @@ def test_an_error_of_the_rows_shows_in_the_bound(monkeypatch):
     assert np.abs(found.values - oracle).max() > 1e-3 * oracle[0]
     assert (np.abs(found.values - oracle) <= found.error_bound).all()
     assert found.tolerance > 1e3 * honest.tolerance
+
+
+def test_a_bottleneck_leaves_zeros_that_are_known_exactly(monkeypatch):
+    monkeypatch.setattr("fiberscope.stability.singular_values.SMALL", 4)
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(30, 7), nn.LeakyReLU(0.5), nn.Linear(7, 40), nn.LeakyReLU(0.5), nn.Linear(40, 20))
+    net = fs.from_torch(module.double().eval())
+    spectrum = fs.singular_values(fs.linearize(net, np.ones(30)))
+    assert (spectrum.method, spectrum.rank) == ("gram", 7)
+    assert not spectrum.values[7:].any()
+    assert not spectrum.error_bound[7:].any()
+    assert (spectrum.error_bound[:7] > 0).all()

@@ -34,7 +34,7 @@ def input_rows(picture: tuple[int, ...], units: Int64[Tensor, " k"], outputs: in
     places = torch.arange(prod(picture), device=units.device)
     start = torch.stack(torch.unravel_index(places, picture), dim=1)
     values = torch.ones(len(places), *(1 for _ in picture), dtype=torch.float64, device=units.device)
-    return LocalRows(outputs, picture, units, start, values)
+    return LocalRows(outputs, picture, units, start, values, len(places))
 
 
 def carried(affine: AffineMap, rows: LocalRows, fits: Fits) -> LocalRows:
@@ -76,7 +76,7 @@ def added(parts: Sequence[LocalRows], fits: Fits) -> LocalRows:
         for shift, members in by_shift((begin[:, i] - start)[there]):
             at = there[members]
             at_shift(values, shift, part.window).index_add_(1, at, part.values[None, slots[at, i]])
-    return LocalRows(first.outputs, first.picture, units, start, values[0])
+    return LocalRows(first.outputs, first.picture, units, start, values[0], sum(part.most for part in parts))
 
 
 def _cover(
@@ -95,7 +95,7 @@ def _rearranged(affine: Rearrangement, rows: LocalRows) -> LocalRows:
     slots = torch.where(index >= 0, rows.slots()[index.clamp(min=0)], -1)
     units = torch.nonzero(slots >= 0)[:, 0]
     slots = slots[units]
-    return LocalRows(affine.outputs, rows.picture, units, rows.start[slots], rows.values[slots])
+    return LocalRows(affine.outputs, rows.picture, units, rows.start[slots], rows.values[slots], rows.most)
 
 
 def _scaled(affine: Diagonal, rows: LocalRows) -> LocalRows:
@@ -105,7 +105,7 @@ def _scaled(affine: Diagonal, rows: LocalRows) -> LocalRows:
     if bool((factor == 1).all()):
         return rows
     values = rows.values * factor.reshape(-1, *(1 for _ in rows.picture))
-    return LocalRows(rows.outputs, rows.picture, rows.units, rows.start, values)
+    return LocalRows(rows.outputs, rows.picture, rows.units, rows.start, values, rows.most)
 
 
 def _summed(affine: WeightedSums, rows: LocalRows, fits: Fits) -> LocalRows:
@@ -125,7 +125,7 @@ def _summed(affine: WeightedSums, rows: LocalRows, fits: Fits) -> LocalRows:
             at = there[members]
             terms = rows.values[slots[at, t]] * weights[at, t].reshape(-1, *(1 for _ in rows.picture))
             at_shift(values, shift, rows.window).index_add_(1, at, terms[None])
-    return LocalRows(affine.outputs, rows.picture, units, start, values[0])
+    return LocalRows(affine.outputs, rows.picture, units, start, values[0], rows.most)
 
 
 def _multiplied(affine: AffineMap, rows: LocalRows, fits: Fits) -> LocalRows:
@@ -140,7 +140,7 @@ def _multiplied(affine: AffineMap, rows: LocalRows, fits: Fits) -> LocalRows:
         values = affine.linear(columns).T.contiguous()
     units = torch.arange(affine.outputs, device=rows.units.device)
     start = units.new_zeros(affine.outputs, len(rows.picture))
-    return LocalRows(affine.outputs, rows.picture, units, start, values.reshape(-1, *rows.picture))
+    return LocalRows(affine.outputs, rows.picture, units, start, values.reshape(-1, *rows.picture), rows.most)
 
 
 def _convolved(affine: Convolution, rows: LocalRows, fits: Fits) -> LocalRows:
@@ -175,7 +175,7 @@ def _convolved(affine: Convolution, rows: LocalRows, fits: Fits) -> LocalRows:
                 )
     units = torch.arange(channels, device=device)[:, None] * places + stored
     start = start.expand(channels, *start.shape).flatten(0, 1)
-    return LocalRows(affine.outputs, rows.picture, units.flatten(), start, values.flatten(0, 1))
+    return LocalRows(affine.outputs, rows.picture, units.flatten(), start, values.flatten(0, 1), rows.most)
 
 
 def _aligned(rows: LocalRows, places: int, fits: Fits) -> tuple[LocalRows, Int64[Tensor, "p d"]]:

@@ -37,6 +37,7 @@ class LocalRows:
         units: (k,) the numbers of the rows that are stored, in any order.
         start: (k, d) where the window of each begins; all lie within the picture.
         values: (k, *window) what stands there.
+        bottleneck: the rank of the matrix is at most this: the fewest rows that it has gone through.
     """
 
     outputs: int
@@ -44,6 +45,12 @@ class LocalRows:
     units: Int64[Tensor, " k"]
     start: Int64[Tensor, "k d"]
     values: Float64[Tensor, "k ..."]
+    bottleneck: int
+
+    @property
+    def most(self) -> int:
+        """The largest rank that the matrix can have."""
+        return min(self.bottleneck, len(self.units), self.inputs)
 
     @property
     def window(self) -> tuple[int, ...]:
@@ -63,14 +70,15 @@ class LocalRows:
 
     def kept(self, members: Tensor) -> LocalRows:
         """Some of the rows, by a mask or by their places among the stored ones; the others count as zero."""
-        return LocalRows(self.outputs, self.picture, self.units[members], self.start[members], self.values[members])
+        units, start, values = self.units[members], self.start[members], self.values[members]
+        return LocalRows(self.outputs, self.picture, units, start, values, self.most)
 
     def rewindowed(self, start: Int64[Tensor, "k d"], window: tuple[int, ...]) -> LocalRows:
         """The same rows in windows that contain their own."""
         values = self.values.new_zeros(1, len(self.units), *window)
         for shift, members in by_shift(self.start - start):
             at_shift(values, shift, self.window)[:, members] = self.values[None, members]
-        return LocalRows(self.outputs, self.picture, self.units, start, values[0])
+        return LocalRows(self.outputs, self.picture, self.units, start, values[0], self.most)
 
     def whole(self) -> Float64[Tensor, "k n"]:
         """The stored rows, written out."""

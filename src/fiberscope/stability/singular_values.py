@@ -77,12 +77,12 @@ def local_spectrum(J: Linearization, rows: LocalRows, method: Method, seed: int 
     rows = rows.nonzero()
     smaller = min(len(rows.units), rows.inputs)
     if method is Method.GRAM or (method is Method.AUTO and smaller > SMALL):
-        found = _by_products(J, rows, np.random.default_rng(seed))
+        found = _by_products(J, rows, np.random.default_rng(seed)).of_rank_at_most(rows.most)
         if method is Method.GRAM or found.is_resolved:
             return found
         method = Method.QR
     found = _of_matrix(rows.whole().cpu().numpy(), method, seed)
-    return found.of_shape(J.shape)
+    return found.of_rank_at_most(rows.most).of_shape(J.shape)
 
 
 def _by_products(J: Linearization, rows: LocalRows, generator: np.random.Generator) -> Spectrum:

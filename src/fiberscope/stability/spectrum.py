@@ -58,6 +58,14 @@ class Spectrum:
         values, bounds = self.values * factor, self.error_bound * factor
         return Spectrum(values, bounds, self.tolerance * factor, self.method, self.shape)
 
+    def of_rank_at_most(self, most: int) -> Spectrum:
+        """The spectrum of a map whose rank is known to be at most so much: the other values are zero exactly."""
+        if most >= len(self.values):
+            return self
+        zeros = np.zeros(len(self.values) - most)
+        values, bounds = (np.concatenate([part[:most], zeros]) for part in (self.values, self.error_bound))
+        return Spectrum(values, bounds, self.tolerance, self.method, self.shape)
+
     def of_shape(self, shape: tuple[int, int]) -> Spectrum:
         """The spectrum of the map with more rows and columns of zeros: exact zeros come to its values."""
         zeros = (0, min(shape) - len(self.values))
