@@ -128,7 +128,7 @@ def test_small_blocks_change_nothing(case, monkeypatch):
     J = fs.linearize(net, x)
     whole = J.rows()
     monkeypatch.setattr(carrying, "BLOCK_NUMBERS", 1)
-    monkeypatch.setattr(local_rows, "STRIP_NUMBERS", 1)
+    monkeypatch.setattr(local_rows, "TILE_NUMBERS", 1)
     blocks = J.rows()
     np.testing.assert_allclose(written_out(blocks), written_out(whole), atol=1e-14 * float(whole.values.abs().max()))
     agree(blocks, J @ np.eye(net.inputs))

@@ -16,7 +16,7 @@ from fiberscope.network.affine import AffineMap, Dense
 from fiberscope.network.combination import Composition, Sum
 from fiberscope.network.convolution import Convolution
 from fiberscope.network.structured import Diagonal, Rearrangement, WeightedSums
-from fiberscope.stability.local_rows import LocalRows, at_shift, by_shift, split
+from fiberscope.stability.local_rows import LocalRows, at_shift, by_shift, every_place, split
 
 BLOCK_NUMBERS = 2**24
 """Numbers of rows that are gathered at a time for a convolution."""
@@ -31,10 +31,9 @@ def no_limit(rows: int, numbers: int) -> None:
 
 def input_rows(picture: tuple[int, ...], units: Int64[Tensor, " k"], outputs: int) -> LocalRows:
     """The identity: every pixel of a picture is one of a network's inputs, whose other inputs are zero."""
-    places = torch.arange(prod(picture), device=units.device)
-    start = torch.stack(torch.unravel_index(places, picture), dim=1)
-    values = torch.ones(len(places), *(1 for _ in picture), dtype=torch.float64, device=units.device)
-    return LocalRows(outputs, picture, units, start, values, len(places))
+    start = every_place(picture, units.device)
+    values = torch.ones(len(start), *(1 for _ in picture), dtype=torch.float64, device=units.device)
+    return LocalRows(outputs, picture, units, start, values, len(start))
 
 
 def carried(affine: AffineMap, rows: LocalRows, fits: Fits) -> LocalRows:

@@ -21,8 +21,11 @@ from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.rows import sparse_rows
 from fiberscope.network.sparse_rows import SparseRows
 
-STRIP_NUMBERS = 2**25
-"""Numbers that a strip of rows may hold at a time while a Gram matrix is built."""
+TILE_NUMBERS = 2**25
+"""Numbers that a group of rows may hold at a time while a Gram matrix is built."""
+
+TILE_SIDE = 8
+"""Pixels within which windows of a group begin, at least: smaller groups are not worth the calls."""
 
 _blas: Any = cast(Any, scipy.linalg).blas
 
@@ -75,10 +78,11 @@ class LocalRows:
 
     def rewindowed(self, start: Int64[Tensor, "k d"], window: tuple[int, ...]) -> LocalRows:
         """The same rows in windows that contain their own."""
-        values = self.values.new_zeros(1, len(self.units), *window)
-        for shift, members in by_shift(self.start - start):
-            at_shift(values, shift, self.window)[:, members] = self.values[None, members]
-        return LocalRows(self.outputs, self.picture, self.units, start, values[0], self.most)
+        values = self.values.new_zeros(len(self.units), prod(window))
+        first = flat_places(self.start - start, window)
+        offset = flat_places(every_place(self.window, first.device), window)
+        values.scatter_(1, first[:, None] + offset, self.values.flatten(1))
+        return LocalRows(self.outputs, self.picture, self.units, start, values.reshape(-1, *window), self.most)
 
     def whole(self) -> Float64[Tensor, "k n"]:
         """The stored rows, written out."""
@@ -88,12 +92,11 @@ class LocalRows:
 
     def sparse(self) -> SparseRows:
         """All m rows in compressed sparse form."""
-        offset = torch.stack(torch.meshgrid(*map(torch.arange, self.window), indexing="ij"), dim=-1).flatten(0, -2)
         row, entry = torch.nonzero(self.values.flatten(1), as_tuple=True)
-        place = (self.start[row] + offset[entry]).T.numpy()
-        column = np.ravel_multi_index(tuple(place), self.picture)
+        place = self.start[row] + every_place(self.window, row.device)[entry]
+        column = flat_places(place, self.picture).numpy()
         entries = self.values.flatten(1)[row, entry].numpy()
-        return sparse_rows(entries, self.units[row].numpy(), np.asarray(column), (self.outputs, self.inputs))
+        return sparse_rows(entries, self.units[row].numpy(), column, (self.outputs, self.inputs))
 
     def nonzero(self) -> LocalRows:
         """Without the rows that are stored as zeros."""
@@ -111,46 +114,48 @@ class LocalRows:
         largest = float(self.values.abs().max()) if self.values.numel() else 0.0
         return float(2.0 ** np.floor(np.log2(largest))) if largest > 0 else 1.0
 
-    def strips(self) -> Iterator[tuple[tuple[slice, ...], LocalRows]]:
-        """Groups of rows whose windows lie in one strip of the picture, widened to that strip.
-
-        A strip is a window along one axis and the whole picture along the others.
-
-        Yields:
-            The strip as an index of the picture, and the rows.
-        """
-        partial = [
-            axis for axis, (size, whole) in enumerate(zip(self.window, self.picture, strict=True)) if size < whole
-        ]
-        strip = list(self.picture)
-        along = torch.zeros(len(self.units), 1, dtype=torch.int64, device=self.units.device)
-        if partial:
-            strip[partial[0]] = self.window[partial[0]]
-            along = self.start[:, partial[:1]]
-        most = max(1, STRIP_NUMBERS // prod(strip))
-        for (first,), members in by_shift(along):
-            index = [slice(0, size) for size in self.picture]
-            if partial:
-                index[partial[0]] = slice(first, first + strip[partial[0]])
-            for block in split(members, most):
-                rows = self.kept(block)
-                start = torch.zeros_like(rows.start)
-                if partial:
-                    start[:, partial[0]] = first
-                yield tuple(index), rows if rows.window == tuple(strip) else rows.rewindowed(start, tuple(strip))
-
 
 def gram(rows: LocalRows, scale: float) -> tuple[Float64[FloatArray, "n n"], BoolArray]:
     """The upper triangle of ``J^T J / scale^2``, zeros below it, and which columns of J are not zero."""
     total = np.zeros((*rows.picture, *rows.picture))
     used = np.zeros(rows.picture, dtype=bool)
-    for index, strip in rows.strips():
-        matrix = (strip.values / scale).flatten(1).cpu().numpy()
+    for index, window, matrix in tiles(rows, scale):
         # of a transposed matrix in Fortran's order, the lower triangle: of the matrix in C's order, the upper one
         square: FloatArray = _blas.dsyrk(1.0, matrix.T, lower=1).T
-        total[index + index] += square.reshape(strip.window + strip.window)
-        used[index] |= matrix.any(axis=0).reshape(strip.window)
+        total[index + index] += square.reshape(window + window)
+        used[index] |= matrix.any(axis=0).reshape(window)
     return total.reshape(rows.inputs, rows.inputs), used.ravel()
+
+
+def tiles(rows: LocalRows, scale: float) -> Iterator[tuple[tuple[slice, ...], tuple[int, ...], FloatArray]]:
+    """Groups of rows whose windows lie close to each other, written out in a window that covers those of the group.
+
+    Windows of a group begin at the same place along the first axis along which they are not the whole picture, and
+    within half their size of each other along the others: larger groups would multiply more zeros, smaller ones would
+    be added up more often. All in numpy: with tens of thousands of small steps, torch's threads mostly wait.
+
+    Yields:
+        The common window as an index of the picture, its size, and the rows there, divided by ``scale``.
+    """
+    start, values = rows.start.cpu().numpy(), rows.values.flatten(1).cpu().numpy()
+    sizes = zip(rows.window, rows.picture, strict=True)
+    partial = [axis for axis, (size, whole) in enumerate(sizes) if size < whole]
+    steps = [1 if axis == partial[0] else max(TILE_SIDE, rows.window[axis] // 2) for axis in partial]
+    _, number = np.unique(start[:, partial] // np.array(steps, dtype=np.int64), axis=0, return_inverse=True)
+    order = np.argsort(number.ravel(), kind="stable")
+    offset = np.indices(rows.window).reshape(len(rows.window), -1)
+    for members in np.split(order, np.cumsum(np.bincount(number.ravel()))[:-1]):
+        low = start[members].min(axis=0)
+        window = tuple(map(int, start[members].max(axis=0) - low + rows.window))
+        index = tuple(slice(first, first + width) for first, width in zip(low.tolist(), window, strict=True))
+        inside = np.ravel_multi_index(tuple(offset), window)
+        for block in np.array_split(members, -(-len(members) * prod(window) // TILE_NUMBERS)):
+            matrix = values[block] / scale
+            if rows.window != window:
+                first = np.asarray(np.ravel_multi_index(tuple((start[block] - low).T), window))
+                part, matrix = matrix, np.zeros((len(block), prod(window)))
+                np.put_along_axis(matrix, first[:, None] + inside, part, axis=1)
+            yield index, window, matrix
 
 
 def outer_gram(rows: LocalRows, scale: float) -> Float64[FloatArray, "k k"]:
@@ -161,7 +166,8 @@ def outer_gram(rows: LocalRows, scale: float) -> Float64[FloatArray, "k k"]:
 
 def by_shift(shift: Int64[Tensor, "k d"]) -> Iterator[tuple[tuple[int, ...], Int64[Tensor, " g"]]]:
     """The distinct rows of an array of whole numbers, and where each of them stands."""
-    if not len(shift):
+    if not shift.numel():
+        yield from [(tuple(0 for _ in shift.T), torch.arange(len(shift), device=shift.device))] if len(shift) else []
         return
     distinct, number = cast("tuple[Tensor, Tensor]", cast(Any, shift).unique(dim=0, return_inverse=True))
     if len(distinct) == 1:
@@ -177,10 +183,21 @@ def split(values: Tensor, sizes: Any) -> tuple[Tensor, ...]:
     return cast(Any, values).split(sizes)
 
 
+def every_place(window: tuple[int, ...], device: torch.device) -> Int64[Tensor, "p d"]:
+    """The coordinates of every place of a window, in C order."""
+    return torch.stack(torch.unravel_index(torch.arange(prod(window), device=device), window), dim=1)
+
+
+def flat_places(places: Int64[Tensor, "k d"], shape: tuple[int, ...]) -> Int64[Tensor, " k"]:
+    """The places of an array of this shape in C order, from their coordinates."""
+    strides = [prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    return (places * torch.tensor(strides, device=places.device)).sum(dim=1)
+
+
 def at_shift(values: Tensor, shift: tuple[int, ...], window: tuple[int, ...]) -> Tensor:
     """The part of windows, the last axes of an array, that smaller windows cover, shifted against them."""
     part = tuple(slice(first, first + size) for first, size in zip(shift, window, strict=True))
     return values[(..., *part)]
 
 
-__all__ = ["LocalRows", "at_shift", "by_shift", "gram", "outer_gram", "split"]
+__all__ = ["LocalRows", "at_shift", "by_shift", "every_place", "gram", "outer_gram", "split"]
