@@ -5,8 +5,8 @@
 The network is the convolutions of table 3 (WideCIFAR) or 4 (ThinCIFAR), 12 stages, with fresh Glorot weights; the
 images are the real CIFAR-10 test images in the folder that FIBERSCOPE_EXTERNAL names, or uniform noise without it. Both
 sides of the ratio work in float64 on the CPU with all cores, on the same samples, in turn. The largest deviation is
-that of any of our values from the plain one, divided by our bound. With ``--medians``, our way alone at so many samples:
-figure 4's three curves.
+that of any of our values from the plain one, divided by our bound. With ``--medians``, our way alone at so many
+samples: figure 4's three curves.
 """
 
 from __future__ import annotations
