@@ -9,8 +9,8 @@ from PIL import Image
 from torch import nn
 
 import fiberscope as fs
-from fiberscope.report.direction_pictures import direction_pixels, write_direction_pictures
-from fiberscope.report.pictures import PictureFormat
+from fiberscope.report.direction_pictures import write_direction_pictures
+from fiberscope.report.pictures import PictureFormat, direction_pixels
 
 
 def stability(shape: tuple[int, ...], **arguments) -> fs.InverseStability:

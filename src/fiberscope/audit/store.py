@@ -8,6 +8,7 @@
 ``certificates/CHUNK.parquet``          ``id``, ``data``: each certificate of the chunk once
 ``preimages/CHUNK.parquet``             the findings; names its chunk's other files by SHA-256
 ``spectra/SAMPLE.parquet``              the singular values of every stage at one sample
+``examples/``                           invariance examples, one file for each
 ``report.html``                         the report
 ======================================  =========================================================
 """
@@ -26,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiberscope.audit import shards
+from fiberscope.audit.example_store import ExampleStore
 from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.manifest import Manifest
 from fiberscope.audit.plan import Chunk
@@ -86,6 +88,11 @@ class Results:
     def spectra(self) -> SpectraStore:
         """The singular values."""
         return SpectraStore(self.folder / "spectra")
+
+    @property
+    def examples(self) -> ExampleStore:
+        """The invariance examples."""
+        return ExampleStore(self.folder / "examples")
 
     @property
     def report_path(self) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from fiberscope.errors import InputError
 from fiberscope.files import atomic_path
 from fiberscope.network.arrays import FloatArray
-from fiberscope.report.pictures import PictureFormat, picture_format
+from fiberscope.report.pictures import PictureFormat, direction_pixels, picture_format
 from fiberscope.stability.directions import InputDirections
 from fiberscope.stability.inverse_stability import InverseStability
 
@@ -70,22 +70,6 @@ def write_direction_pictures(
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=DOTS)
     return Path(path)
-
-
-def direction_pixels(direction: FloatArray, layout: PictureFormat) -> UInt8[NDArray[np.uint8], "h w 3"]:
-    """One direction as pixels, 0 in the middle of a scale whose ends are its largest number and minus that."""
-    planes = np.moveaxis(direction.reshape(layout.channels, layout.height, layout.width), 0, -1)
-    largest = float(np.abs(planes).max())
-    relative = planes / largest if largest else planes
-    colours = _diverging(relative) if layout.channels == 1 else 0.5 + 0.5 * relative
-    return np.round(255 * colours).astype(np.uint8)
-
-
-def _diverging(relative: Float64[FloatArray, "h w 1"]) -> Float64[FloatArray, "h w 3"]:
-    """Blue at -1, white at 0, red at 1; told apart by readers with any colour vision, and of equal lightness."""
-    blue, red = np.array([5, 80, 160]) / 255, np.array([165, 15, 40]) / 255
-    ends = np.where(relative < 0, blue, red)
-    return 1.0 - np.abs(relative) * (1.0 - ends)
 
 
 def _rows(stability: InverseStability, changes: Mapping[str, Any]) -> list[_Row]:
@@ -167,4 +151,4 @@ def _sample_pixels(x: FloatArray, layout: PictureFormat) -> UInt8[NDArray[np.uin
     return np.round(255 * np.broadcast_to(shades, (*shades.shape[:2], 3))).astype(np.uint8)
 
 
-__all__ = ["direction_pixels", "write_direction_pictures"]
+__all__ = ["write_direction_pictures"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fiberscope.audit.example_store import StoredExample
 from fiberscope.audit.findings import Finding, FindingsTable
 from fiberscope.audit.manifest import Manifest
 from fiberscope.audit.store import Results
@@ -15,6 +16,7 @@ from fiberscope.audit.subject import Subject
 from fiberscope.files import atomic_path
 from fiberscope.preimage.kind import Kind
 from fiberscope.report import figures, spectra_figures
+from fiberscope.report.examples import shown_examples
 from fiberscope.report.pictures import PictureFormat, picture, picture_format
 from fiberscope.report.spectra import StageSummary, number, summarise_spectra
 from fiberscope.report.summary import SHOWN_KINDS, LayerSummary, share, summarise
@@ -52,41 +54,47 @@ def write_report(results: Results) -> None:
     """
     manifest = results.manifest()
     spectra = summarise_spectra(results.spectra.table(manifest))
-    page = render(manifest, results.findings(manifest), results.subject(), spectra)
+    examples = [each for each in results.examples.read() if each.facts.model_digest == manifest.model_digest]
+    page = render(manifest, results.findings(manifest), results.subject(), spectra, examples)
     with atomic_path(results.report_path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
-def render(manifest: Manifest, findings: FindingsTable, subject: Subject, spectra: Sequence[StageSummary] = ()) -> str:
+def render(
+    manifest: Manifest,
+    findings: FindingsTable,
+    subject: Subject,
+    spectra: Sequence[StageSummary] = (),
+    examples: Sequence[StoredExample] = (),
+) -> str:
     """The page. Every text from outside is escaped by the template."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
-    environment = Environment(
-        loader=PackageLoader("fiberscope", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    from fiberscope.report.templates import environment
+
     summaries = summarise(manifest, findings)
     layout = picture_format(subject.x)
-    return environment.get_template("template.html").render(
-        manifest=manifest,
-        summaries=summaries,
-        kinds=[kind for kind in SHOWN_KINDS if any(s.counts[kind] for s in summaries)],
-        colours=figures.COLOURS,
-        share=share,
-        groups=[_group(s, findings.at(s.layer, s.domain), subject, layout) for s in summaries],
-        pictures=layout is not None,
-        undecided=_undecided(findings),
-        seconds=sum(run.seconds for run in manifest.runs),
-        stages=spectra,
-        inputs=subject.network.inputs,
-        number=number,
-        figures=_figures(summaries, findings) | _spectra_figures(spectra, subject),
-        plotlyjs=Markup(get_plotlyjs()),  # the library itself, no text from outside
+    return (
+        environment()
+        .get_template("template.html")
+        .render(
+            manifest=manifest,
+            summaries=summaries,
+            kinds=[kind for kind in SHOWN_KINDS if any(s.counts[kind] for s in summaries)],
+            colours=figures.COLOURS,
+            share=share,
+            groups=[_group(s, findings.at(s.layer, s.domain), subject, layout) for s in summaries],
+            pictures=layout is not None,
+            undecided=_undecided(findings),
+            seconds=sum(run.seconds for run in manifest.runs),
+            stages=spectra,
+            examples=shown_examples(examples),
+            inputs=subject.network.inputs,
+            number=number,
+            figures=_figures(summaries, findings) | _spectra_figures(spectra, subject),
+            plotlyjs=Markup(get_plotlyjs()),  # the library itself, no text from outside
+        )
     )
 
 

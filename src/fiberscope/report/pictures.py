@@ -54,12 +54,35 @@ def picture_format(x: NDArray[Any]) -> PictureFormat | None:
 def picture(sample: NDArray[Any], layout: PictureFormat) -> str:
     """One sample as the data URI of a PNG image."""
     planes = np.asarray(sample, dtype=np.float64).reshape(layout.channels, layout.height, layout.width)
-    step = -(-max(layout.height, layout.width) // _LARGEST_SIDE)
-    planes = planes[:, ::step, ::step]
     span = layout.high - layout.low
     shades = np.round(255 * (planes - layout.low) / span if span > 0 else np.zeros_like(planes))
-    pixels = np.moveaxis(shades.astype(np.uint8), 0, -1)
-    return "data:image/png;base64," + base64.b64encode(png(pixels)).decode("ascii")
+    return _data_uri(np.moveaxis(shades.astype(np.uint8), 0, -1))
+
+
+def signed_picture(direction: NDArray[Any], layout: PictureFormat) -> str:
+    """A difference of samples as the data URI of a PNG image, as ``direction_pixels`` draws it."""
+    return _data_uri(direction_pixels(direction, layout))
+
+
+def _data_uri(pixels: NDArray[np.uint8]) -> str:
+    step = -(-max(pixels.shape[:2]) // _LARGEST_SIDE)
+    return "data:image/png;base64," + base64.b64encode(png(pixels[::step, ::step])).decode("ascii")
+
+
+def direction_pixels(direction: NDArray[Any], layout: PictureFormat) -> NDArray[np.uint8]:
+    """One direction as pixels, 0 in the middle of a scale whose ends are its largest number and minus that."""
+    planes = np.moveaxis(direction.reshape(layout.channels, layout.height, layout.width), 0, -1)
+    largest = float(np.abs(planes).max())
+    relative = planes / largest if largest > 0 else planes
+    colours = _diverging(relative) if layout.channels == 1 else 0.5 + 0.5 * relative
+    return np.round(255 * colours).astype(np.uint8)
+
+
+def _diverging(relative: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Blue at -1, white at 0, red at 1; told apart by readers with any colour vision, and of equal lightness."""
+    blue, red = np.array([5, 80, 160]) / 255, np.array([165, 15, 40]) / 255
+    ends = np.where(relative < 0, blue, red)
+    return 1.0 - np.abs(relative) * (1.0 - ends)
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
@@ -78,4 +101,4 @@ def _png_part(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-__all__ = ["PictureFormat", "picture", "picture_format", "png"]
+__all__ = ["PictureFormat", "direction_pixels", "picture", "picture_format", "png", "signed_picture"]

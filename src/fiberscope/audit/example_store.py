@@ -1,0 +1,143 @@
+"""The part of a results folder that holds invariance examples: one file for each, whole or not at all."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fiberscope.errors import ResultsError
+from fiberscope.files import read_file, write_file
+from fiberscope.network.arrays import FloatArray
+
+_ARRAYS = ("source", "target", "corners")
+
+
+@dataclass(frozen=True)
+class ExampleFacts:
+    """What is told about an invariance example.
+
+    Attributes:
+        model: the name of the network.
+        model_digest: its SHA-256.
+        data: what the samples are.
+        layer: the layer whose features stay the same, by its position, or "output".
+        layer_name: its name in the model.
+        source: the position of the sample x.
+        target: that of the sample that the example goes towards.
+        source_class: the label of x; empty if there is none.
+        target_class: that of the target.
+        domain: where the example was looked for.
+        objective: what was sought.
+        value: the objective at the example.
+        reached: the share of the way from x to the target, ``<c - x, x' - x> / |c - x|^2``.
+        distance: ``|x' - x|``.
+        pixels_changed: how many input coordinates differ.
+        residual: the largest difference of features, in float64.
+        units: the largest difference of features in the original model, in units of rounding; NaN if it was not run.
+        proved: whether verification proved it.
+        verification: how it was verified, or why it could not be.
+        regions: how many activation regions the way from x goes through.
+        seconds: how long the search took.
+    """
+
+    model: str
+    model_digest: str
+    data: str
+    layer: str
+    layer_name: str
+    source: int
+    target: int
+    source_class: str
+    target_class: str
+    domain: str
+    objective: str
+    value: float
+    reached: float
+    distance: float
+    pixels_changed: int
+    residual: float
+    units: float
+    proved: bool
+    verification: str
+    regions: int
+    seconds: float
+
+    @property
+    def name(self) -> str:
+        """The name of the file."""
+        return f"layer-{self.layer}-sample-{self.source:06d}-towards-{self.target:06d}"
+
+
+@dataclass(frozen=True, eq=False)
+class StoredExample:
+    """An invariance example as it is stored.
+
+    Attributes:
+        facts: what is told about it.
+        source: x, of the network's input shape.
+        target: the sample that it goes towards.
+        corners: (k, *input_shape) the way from x, the first, to the example, the last, in straight pieces;
+            everywhere on it the features are the same.
+    """
+
+    facts: ExampleFacts
+    source: FloatArray
+    target: FloatArray
+    corners: FloatArray
+
+    @property
+    def x(self) -> FloatArray:
+        """The example."""
+        return self.corners[-1]
+
+
+@dataclass(frozen=True)
+class ExampleStore:
+    """The invariance examples in a results folder.
+
+    Args:
+        folder: where they are, or will be.
+    """
+
+    folder: Path
+
+    def write(self, example: StoredExample) -> Path:
+        """Write an example; one of the same layer and samples is replaced."""
+        buffer = io.BytesIO()
+        facts = np.frombuffer(json.dumps(asdict(example.facts)).encode(), dtype=np.uint8)
+        np.savez_compressed(buffer, facts=facts, **{name: getattr(example, name) for name in _ARRAYS})
+        path = self.folder / f"{example.facts.name}.npz"
+        write_file(path, buffer.getvalue())
+        return path
+
+    def read(self) -> list[StoredExample]:
+        """All examples, by layer and sample.
+
+        Raises:
+            ResultsError: a file is damaged.
+        """
+        return [_read(path) for path in sorted(self.folder.glob("layer-*.npz"))]
+
+
+def _read(path: Path) -> StoredExample:
+    try:
+        with np.load(io.BytesIO(read_file(path)), allow_pickle=False) as content:
+            about: dict[str, Any] = json.loads(content["facts"].tobytes())
+            arrays = {name: np.asarray(content[name], dtype=np.float64) for name in _ARRAYS}
+        facts = ExampleFacts(**{field.name: about[field.name] for field in fields(ExampleFacts)})
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ResultsError(
+            f"{path} is damaged: it is no invariance example ({error}); remove it, and make it again", path=str(path)
+        ) from error
+    if arrays["corners"].shape[1:] != arrays["source"].shape or arrays["target"].shape != arrays["source"].shape:
+        raise ResultsError(f"{path} is damaged: its pictures differ in shape; remove it", path=str(path))
+    return StoredExample(facts, **arrays)
+
+
+__all__ = ["ExampleFacts", "ExampleStore", "StoredExample"]
