@@ -185,7 +185,8 @@ def split(values: Tensor, sizes: Any) -> tuple[Tensor, ...]:
 
 def every_place(window: tuple[int, ...], device: torch.device) -> Int64[Tensor, "p d"]:
     """The coordinates of every place of a window, in C order."""
-    return torch.stack(torch.unravel_index(torch.arange(prod(window), device=device), window), dim=1)
+    axes = torch.meshgrid(*(torch.arange(size, device=device) for size in window), indexing="ij")
+    return torch.stack(axes, dim=-1).flatten(0, -2)
 
 
 def flat_places(places: Int64[Tensor, "k d"], shape: tuple[int, ...]) -> Int64[Tensor, " k"]:
