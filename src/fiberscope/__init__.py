@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fiberscope.errors import FiberscopeError, InputError, ModelError, NotASingleton, ResultsError
+    from fiberscope.invariance.example import InvarianceExample
+    from fiberscope.invariance.examples import invariance_example, invariance_examples
+    from fiberscope.invariance.objective import Objective
     from fiberscope.network.domains import Box, HalfSpaces, NonNegative
     from fiberscope.network.network import Network
     from fiberscope.network.relu_layer import ReLULayer
@@ -69,6 +72,7 @@ __all__ = [
     "InputDirections",
     "InputError",
     "InterlacingBound",
+    "InvarianceExample",
     "InverseStability",
     "Kind",
     "Linearization",
@@ -78,6 +82,7 @@ __all__ = [
     "Network",
     "NonNegative",
     "NotASingleton",
+    "Objective",
     "Omnidirectionality",
     "Preimage",
     "Rational",
@@ -98,6 +103,8 @@ __all__ = [
     "from_keras",
     "from_torch",
     "interlacing_bound",
+    "invariance_example",
+    "invariance_examples",
     "inverse_stability",
     "is_admissible",
     "linearize",
@@ -128,6 +135,7 @@ _MODULE_OF = {
     "InputDirections": "stability.directions",
     "InputError": "errors",
     "InterlacingBound": "stability.interlacing",
+    "InvarianceExample": "invariance.example",
     "InverseStability": "stability.inverse_stability",
     "Kind": "preimage.kind",
     "Linearization": "stability.linearization",
@@ -137,6 +145,7 @@ _MODULE_OF = {
     "Network": "network.network",
     "NonNegative": "network.domains",
     "NotASingleton": "errors",
+    "Objective": "invariance.objective",
     "Omnidirectionality": "preimage.omnidirectional",
     "Preimage": "preimage.preimage",
     "Rational": "preimage.certificate",
@@ -157,6 +166,8 @@ _MODULE_OF = {
     "from_keras": "readers.keras",
     "from_torch": "readers.torch",
     "interlacing_bound": "stability.interlacing",
+    "invariance_example": "invariance.examples",
+    "invariance_examples": "invariance.examples",
     "inverse_stability": "stability.inverse_stability",
     "is_admissible": "stability.admissible",
     "linearize": "stability.linearization",

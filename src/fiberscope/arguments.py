@@ -5,12 +5,16 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 from cyclopts import CycloptsError, MissingArgumentError
 from cyclopts.config import Dict
+from numpy.typing import NDArray
 
 from fiberscope.errors import InputError
+
+if TYPE_CHECKING:
+    from fiberscope.audit.examples import Wanted
 
 
 def require_both(model: Path | None, data: str | None) -> None:
@@ -64,6 +68,44 @@ def parse_shape(text: str | None) -> tuple[int, ...] | None:
         raise InputError("--input-shape", expected="whole numbers such as 3,32,32", got=repr(text)) from None
 
 
+def parse_wanted(
+    samples: NDArray[Any],
+    layer: str,
+    domain: str | None,
+    objective: str,
+    regions: int,
+    count: int,
+    *,
+    source: int | None,
+    target: int | None,
+    seed: int,
+) -> Wanted:
+    """Which invariance examples are asked for; without a domain, within the range of the samples.
+
+    Raises:
+        InputError: something that means nothing was given.
+    """
+    from fiberscope.audit.examples import Wanted
+    from fiberscope.invariance.objective import checked_objective
+
+    for name, number in (("--regions", regions), ("--count", count)):
+        if number < 1:
+            raise InputError(name, expected="at least 1", got=str(number))
+    if layer != "output" and not layer.lstrip("-").isdigit():
+        raise InputError("--layer", expected="a position such as 0, or output", got=repr(layer))
+    bounds = parse_domain(domain) or (float(samples.min()), float(samples.max()))
+    return Wanted(
+        layer="output" if layer == "output" else int(layer),
+        source=source,
+        target=target,
+        domain=bounds,
+        objective=checked_objective(objective),
+        regions=regions,
+        count=count,
+        seed=seed,
+    )
+
+
 def read_config(tokens: Sequence[str]) -> Dict | None:
     """The options in the file that ``--config`` names, which must be known before the others can be parsed."""
     for position, token in enumerate(tokens):
@@ -99,4 +141,4 @@ def usage(error: CycloptsError) -> str:
     return f"{message}; see fiberscope {command} --help".replace("  ", " ")
 
 
-__all__ = ["parse_domain", "parse_layers", "parse_shape", "read_config", "require_both", "usage"]
+__all__ = ["parse_domain", "parse_layers", "parse_shape", "parse_wanted", "read_config", "require_both", "usage"]

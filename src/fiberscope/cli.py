@@ -15,7 +15,15 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.config import Dict
 
 from fiberscope import __version__
-from fiberscope.arguments import parse_domain, parse_layers, parse_shape, read_config, require_both, usage
+from fiberscope.arguments import (
+    parse_domain,
+    parse_layers,
+    parse_shape,
+    parse_wanted,
+    read_config,
+    require_both,
+    usage,
+)
 from fiberscope.errors import FiberscopeError, ResultsError
 
 if TYPE_CHECKING:  # these load solvers or torch, which nobody who asks for help wants to wait for
@@ -27,7 +35,7 @@ if TYPE_CHECKING:  # these load solvers or torch, which nobody who asks for help
     from fiberscope.report.progress import Progress
 
 FINE, FAILED, ERROR = 0, 1, 2
-"""The exit statuses: all well; a certificate does not prove its verdict; something went wrong."""
+"""The exit statuses: all well; a certificate or an example is not proved; something went wrong."""
 
 _PLAIN_WIDTH = 120
 
@@ -77,7 +85,7 @@ def build_app(config: Dict | None = None) -> App:
         suppress_keyboard_interrupt=False,  # handled by main, which says how to continue
         config=() if config is None else (config,),
     )
-    for command in (audit, inspect, verify, report):
+    for command in (audit, inspect, verify, report, invariance):
         app.command(command)
     return app
 
@@ -222,6 +230,64 @@ def report(folder: Annotated[Path, Parameter(name="DIR")], /) -> int:
     from fiberscope.audit.store import Results
 
     return _print_report(Results(folder))
+
+
+def invariance(
+    model: Path,
+    data: str,
+    /,
+    *,
+    out: Annotated[Path, Parameter(name="--out")],
+    source: int | None = None,
+    target: int | None = None,
+    layer: str = "0",
+    domain: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    objective: str = "inner_product",
+    regions: int = 1,
+    count: int = 1,
+    seed: int = 0,
+    trust_model: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Find another input that a layer maps to exactly the same features, and prove it.
+
+    Within all inputs with the features of the source, the one that is most like the target. With neither --source nor
+    --target: the samples with the fewest positive outputs are tried, towards samples of other classes, and what changes
+    most is kept.
+
+    Args:
+        model: the network: .onnx, .pt2 (torch.export), .keras, .h5, or .safetensors written by Network.save.
+        data: the samples: .npz (arrays x, optional y), .npy, IDX (.gz too), a folder of images, or a name: mnist,
+            mnist-5k, fashion-mnist, cifar10.
+        out: the folder for the examples; if it holds an audit of the same network, its report shows them.
+        source: the position of the sample whose features are kept.
+        target: the position of the sample to go towards.
+        layer: the position of the ReLU layer, or output for the network's output.
+        domain: LOW,HIGH: bounds of every input; by default the smallest and the largest number in the data.
+        objective: what is sought: inner_product, towards, nearest_l1, nearest_l2, nearest_linf, farthest_l1,
+            farthest_l2, farthest_linf, smallest_change_l1, smallest_change_l2 or smallest_change_linf.
+        regions: how many activation regions of the layers before to go through; 1 stays in that of the source.
+        count: how many examples to keep, those with the largest change.
+        seed: of what is chosen at random.
+        trust_model: load a model format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).
+    """
+    from fiberscope.audit.examples import make_examples
+    from fiberscope.audit.job import Options
+    from fiberscope.audit.store import Results
+    from fiberscope.report.examples import example_lines, publish_examples
+    from fiberscope.report.progress import progress_on_stderr
+
+    subject = _given_subject(model, data, Options(), trust=trust_model)
+    wanted = parse_wanted(subject.x, layer, domain, objective, regions, count, source=source, target=target, seed=seed)
+    with progress_on_stderr() as progress:
+        examples = make_examples(subject, wanted, lambda done, total: progress.show("pairs", done, total))
+    results = Results(out)
+    for example in examples:
+        results.examples.write(example)
+        for line in example_lines(example.facts):
+            print(line)
+    print(f"report: {publish_examples(results, subject.network.digest())}")
+    within = [example.facts.proved for example in examples if wanted.regions == 1]
+    return FINE if all([*within, *(example.facts.agrees for example in examples)]) else FAILED
 
 
 def _given_subject(model: Path, data: str, options: Options, *, trust: bool) -> Subject:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import fiberscope as fs
@@ -217,3 +218,13 @@ def test_the_network_of_the_paper_for_cifar():
     assert [layer.outputs for layer in network.relu_layers] == [32768, 28800, 14400, 10816, 512]
     kinds = ["affine", "relu", "affine", "relu", "maximum"]
     assert [stage.kind for stage in network.stages] == [*kinds, *kinds, "affine", "relu", "affine"]
+
+
+def test_the_model_is_kept_as_the_original_and_confirms_examples():
+    model = keras.Sequential([keras.layers.Input((6,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(2)])
+    net = fs.from_keras(model)
+    assert [original.name for original in net.originals] == ["Keras"]
+    x, target = np.random.default_rng(0).uniform(size=(2, 6))
+    verification = fs.invariance_example(net, x, target, "output", fs.Box(0, 1)).verify(points=3)
+    assert verification, verification.reason
+    assert verification.reason == ""

@@ -18,7 +18,7 @@ def decoded(uri: str) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("shape", "size"),
-    [((784,), (28, 28)), ((12, 9), (12, 9)), ((1, 12, 9), (12, 9)), ((3, 8, 10), (8, 10, 3))],
+    [((784,), (28, 28)), ((784, 1), (28, 28)), ((12, 9), (12, 9)), ((1, 12, 9), (12, 9)), ((3, 8, 10), (8, 10, 3))],
 )
 def test_a_picture_shows_the_numbers_from_black_to_white(shape: tuple[int, ...], size: tuple[int, ...]) -> None:
     x = np.random.default_rng(0).integers(0, 256, size=(4, *shape)) / 255.0

@@ -39,8 +39,11 @@ class ExampleFacts:
         distance: ``|x' - x|``.
         pixels_changed: how many input coordinates differ.
         residual: the largest difference of features, in float64.
-        units: the largest difference of features in the original model, in units of rounding; NaN if it was not run.
-        proved: whether verification proved it.
+        units: the same as a share of what rounding explains.
+        original: what ran the original model, and in which arithmetic; empty if none was run.
+        original_units: the largest difference of its features, as a share of what its rounding explains; 0 if none.
+        agrees: whether features agree up to rounding on the whole way, in float64 and in the original.
+        proved: whether it is proved in exact arithmetic, too.
         verification: how it was verified, or why it could not be.
         regions: how many activation regions the way from x goes through.
         seconds: how long the search took.
@@ -63,6 +66,9 @@ class ExampleFacts:
     pixels_changed: int
     residual: float
     units: float
+    original: str
+    original_units: float
+    agrees: bool
     proved: bool
     verification: str
     regions: int
@@ -80,9 +86,9 @@ class StoredExample:
 
     Attributes:
         facts: what is told about it.
-        source: x, of the network's input shape.
+        source: x, in the shape of the data.
         target: the sample that it goes towards.
-        corners: (k, *input_shape) the way from x, the first, to the example, the last, in straight pieces;
+        corners: (k, ...) the way from x, the first, to the example, the last, in straight pieces;
             everywhere on it the features are the same.
     """
 

@@ -68,9 +68,8 @@ def on_piece(activation: Activation, piece: Int64[Tensor, " m"]) -> AffineMap:
 def conditions(activation: Activation, piece: Int64[Tensor, " m"]) -> Conditions:
     """What the inputs of an activation satisfy as long as every unit stays on its piece."""
     if isinstance(activation, Maximum):
-        index = activation.index.to(piece.device)
-        output, tap = torch.nonzero((index >= 0) & (index != piece[:, None]), as_tuple=True)
-        return Conditions(index[output, tap], piece[output], torch.zeros(len(output), dtype=torch.float64))
+        output, place = _other_places(activation, piece)
+        return Conditions(place, piece[output], torch.zeros(len(output), dtype=torch.float64))
     return between_kinks(activation, piece, torch.ones_like(piece, dtype=torch.bool))
 
 
@@ -85,6 +84,48 @@ def between_kinks(activation: Activation, piece: Int64[Tensor, " m"], among: Ten
         torch.cat([above, nothing(below, -1)]),
         torch.cat([-kinks[piece[above] - 1], kinks[piece[below]]]),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Beyond:
+    """What lies behind each of the conditions of an activation, in their order.
+
+    Attributes:
+        unit: (q,) the output that is on another piece there.
+        piece: (q,) which one.
+        change: (q,) by how much that output grows faster there, along ``z[first] - z[second]``.
+    """
+
+    unit: Int64[Tensor, " q"]
+    piece: Int64[Tensor, " q"]
+    change: Float64[Tensor, " q"]
+
+
+def beyond(activation: Activation, piece: Int64[Tensor, " m"]) -> Beyond:
+    """The units that leave their pieces where conditions end, one each."""
+    if isinstance(activation, Maximum):
+        output, place = _other_places(activation, piece)
+        return Beyond(output, place, torch.ones(len(output), dtype=torch.float64))
+    part = conditions(activation, piece)
+    sign = torch.where(part.first >= 0, 1, -1)
+    unit = torch.maximum(part.first, part.second)
+    there = piece[unit] + sign
+    slopes = torch.stack([slope for slope, _ in linear_pieces(_pointwise(activation))])
+    return Beyond(unit, there, (slopes[there, unit] - slopes[piece[unit], unit]) * sign)
+
+
+def linear_pieces(activation: Pointwise) -> list[tuple[Float64[Tensor, " m"], Float64[Tensor, " m"]]]:
+    """Slope and constant of every unit on every piece, piece by piece."""
+    number = torch.zeros(activation.inputs, dtype=torch.int64)
+    maps = [on_piece(activation, number + piece) for piece in range(len(_kinks(activation)) + 1)]
+    return [(affine.linear(torch.ones_like(number)[None].to(torch.float64))[0], affine.bias) for affine in maps]
+
+
+def _other_places(activation: Maximum, piece: Int64[Tensor, " m"]) -> tuple[Tensor, Tensor]:
+    """Every output with each place in its window that is not the one it takes."""
+    index = activation.index.to(piece.device)
+    output, tap = torch.nonzero((index >= 0) & (index != piece[:, None]), as_tuple=True)
+    return output, index[output, tap]
 
 
 def _pointwise(activation: Activation) -> Pointwise:
@@ -108,4 +149,4 @@ def _inner_points(kinks: tuple[float, ...]) -> list[float]:
     return [kinks[0] - 1.0, *middle, kinks[-1] + 1.0]
 
 
-__all__ = ["Conditions", "between_kinks", "conditions", "on_piece", "piece_at"]
+__all__ = ["Beyond", "Conditions", "between_kinks", "beyond", "conditions", "linear_pieces", "on_piece", "piece_at"]

@@ -21,6 +21,7 @@ from fiberscope.network.agreement import Agreement
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.layer import Layer
 from fiberscope.network.layers import Graph, PlacedLayer, graph_name, layers_of
+from fiberscope.network.original import Original
 from fiberscope.network.parts import parts_of
 from fiberscope.network.stage import INPUT, Stage
 
@@ -39,6 +40,8 @@ class Network:
         input_shape: the shape of one sample as the model takes it; stages see it flattened in C order.
         notes: what a reader of results must know about the conversion: a head left off, numbers that were folded.
         agreement: how well it agrees with the model that it was read from; None where it was not read from one.
+        originals: what runs that model, in one arithmetic after the other. It stays in the process that read the model:
+            neither files nor copies of the network have it.
 
     Raises:
         ModelError: a stage takes what is not there, or the sizes do not fit.
@@ -48,6 +51,7 @@ class Network:
     input_shape: tuple[int, ...]
     notes: tuple[str, ...] = ()
     agreement: Agreement | None = None
+    originals: tuple[Original, ...] = field(default=(), repr=False)
     _graph: Graph = field(init=False, repr=False)
     _layers: tuple[PlacedLayer, ...] = field(init=False, repr=False)
     _layer_notes: tuple[str, ...] = field(init=False, repr=False)
@@ -242,6 +246,9 @@ class Network:
         from fiberscope.network.saving import save_network  # safetensors is needed only here
 
         save_network(self, path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "originals": ()}  # a model that is running cannot be copied or sent to another process
 
     def __repr__(self) -> str:
         sizes = " -> ".join(str(size) for size in (self.inputs, *(layer.outputs for layer in self.relu_layers)))

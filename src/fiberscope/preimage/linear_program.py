@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import highspy
 import numpy as np
-from scipy.sparse import csc_array, csc_matrix
+from scipy.sparse import csc_array, csc_matrix, csr_array
 
 from fiberscope.network.arrays import FloatArray, IntArray
 
@@ -27,7 +27,7 @@ class LinearProgram:
     """maximize ``objective . v`` subject to ``row_low <= matrix v <= row_high``, ``low <= v <= high``."""
 
     objective: FloatArray
-    matrix: csc_array | csc_matrix | FloatArray
+    matrix: csc_array | csc_matrix | csr_array | FloatArray
     row_low: FloatArray
     row_high: FloatArray
     low: FloatArray
@@ -89,17 +89,15 @@ MAX_ITERATIONS = {Method.SIMPLEX: 50_000, Method.INTERIOR_THEN_VERTEX: 2_000}
 
 def solve(program: LinearProgram, method: Method = Method.SIMPLEX) -> Solution:
     """Solve with one thread of HiGHS."""
-    solver = _QuietHighs()
-    solver.setOptionValue("output_flag", False)
-    solver.setOptionValue("threads", 1)
+    solver = quiet_solver()
     if method is not Method.INTERIOR:
         solver.setOptionValue("simplex_iteration_limit", MAX_ITERATIONS[method])
     if method is not Method.SIMPLEX:
         solver.setOptionValue("solver", "ipm")
         solver.setOptionValue("run_crossover", "on" if method is Method.INTERIOR_THEN_VERTEX else "off")
-    solver.passModel(_model(program))
+    solver.passModel(model_of(program))
     solver.run()
-    status = _STATUS.get(solver.getModelStatus(), Status.FAILED)
+    status = status_of(solver)
     solution, basis = solver.getSolution(), solver.getBasis()
     columns = np.array([int(s) for s in basis.col_status], dtype=np.int64)
     rows = np.array([int(s) for s in basis.row_status], dtype=np.int64)
@@ -115,7 +113,21 @@ def solve(program: LinearProgram, method: Method = Method.SIMPLEX) -> Solution:
     )
 
 
-def _model(program: LinearProgram) -> highspy.HighsLp:
+def quiet_solver() -> highspy.Highs:
+    """HiGHS on one thread, without a word on the terminal."""
+    solver = _QuietHighs()
+    solver.setOptionValue("output_flag", False)
+    solver.setOptionValue("threads", 1)
+    return solver
+
+
+def status_of(solver: highspy.Highs) -> Status:
+    """How the last run ended."""
+    return _STATUS.get(solver.getModelStatus(), Status.FAILED)
+
+
+def model_of(program: LinearProgram) -> highspy.HighsLp:
+    """The program as HiGHS takes it."""
     matrix = cast(Any, csc_array(program.matrix))  # scipy's sparse types are not known
     model = highspy.HighsLp()
     model.num_row_, model.num_col_ = (int(size) for size in matrix.shape)

@@ -9,7 +9,6 @@ unit roundoff u is within ``gamma_k (|A| |x| + |b|)`` of its exact value, with k
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,10 +22,8 @@ from fiberscope.network.activations import Pointwise, PointwiseKind
 from fiberscope.network.agreement import Agreement
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
+from fiberscope.network.original import Run
 from fiberscope.network.stage import INPUT, Stage
-
-Original = Callable[[FloatArray], Mapping[str, NDArray[Any]]]
-"""Runs the original on inputs (N, *input_shape) and gives what it computes under each name, samples first."""
 
 UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
 
@@ -68,7 +65,7 @@ def comparison_inputs(network: Network, dtype: str, seed: int = 0) -> FloatArray
     return np.concatenate(parts).astype(dtype).astype(np.float64)
 
 
-def check_agreement(network: Network, original: Original, *, name: str, dtype: str) -> Agreement:
+def check_agreement(network: Network, original: Run, *, name: str, dtype: str) -> Agreement:
     """Compare a converted network with the original, stage by stage.
 
     Args:
@@ -94,7 +91,7 @@ def check_agreement(network: Network, original: Original, *, name: str, dtype: s
     return replace(worst, inputs=len(X))
 
 
-def _compared(network: Network, X: FloatArray, original: Original, name: str, roundoff: float) -> Agreement:
+def _compared(network: Network, X: FloatArray, original: Run, name: str, roundoff: float) -> Agreement:
     theirs = original(X)
     if network.stages[-1].origin not in theirs:
         raise ModelError(
@@ -191,4 +188,4 @@ def _difference(name: str, stage: Stage, difference: Tensor, allowed: Tensor) ->
     )
 
 
-__all__ = ["Original", "check_agreement", "comparison_inputs"]
+__all__ = ["check_agreement", "comparison_inputs"]

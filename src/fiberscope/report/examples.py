@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fiberscope.audit.example_store import ExampleFacts, StoredExample
+from fiberscope.audit.store import Results
 from fiberscope.files import atomic_path
 from fiberscope.report.pictures import PictureFormat, picture, picture_format, signed_picture
 
@@ -69,4 +70,43 @@ def write_examples_page(examples: Sequence[StoredExample], path: Path) -> None:
         temporary.write_text(page, encoding="utf-8")
 
 
-__all__ = ["ShownExample", "shown_examples", "write_examples_page"]
+def publish_examples(results: Results, digest: str) -> Path:
+    """Show the examples of a folder: in its audit's report if that is of this network, else on a page of their own.
+
+    Returns:
+        The page.
+
+    Raises:
+        ResultsError: the folder is damaged, or cannot be written.
+    """
+    if results.manifest_path.is_file() and results.manifest().model_digest == digest:
+        from fiberscope.report.html import write_report
+
+        write_report(results)
+        return results.report_path
+    path = results.folder / "invariance.html"
+    write_examples_page(results.examples.read(), path)
+    return path
+
+
+def example_lines(facts: ExampleFacts) -> list[str]:
+    """What the terminal says about an example."""
+    classes = f" (class {facts.source_class})", f" (class {facts.target_class})"
+    source, target = (text if facts.source_class else "" for text in classes)
+    through = f" through {facts.regions} activation regions" if facts.regions > 1 else ""
+    return [
+        f"layer {facts.layer} ({facts.layer_name}): sample {facts.source}{source} towards sample {facts.target}"
+        f"{target}, {facts.objective} within {facts.domain}{through}",
+        f"  {facts.reached:.0%} of the way, {facts.pixels_changed} inputs changed, distance {facts.distance:.4g}; "
+        f"{facts.seconds:.2f} s",
+        f"  features differ by at most {facts.residual:.1e} in float64, {facts.units:.2g} of what rounding explains"
+        + (
+            f"; in {facts.original}, by {facts.original_units:.2g} of what its rounding explains"
+            if facts.original
+            else ""
+        ),
+        f"  {'proved' if facts.proved else 'not proved'}: {facts.verification}",
+    ]
+
+
+__all__ = ["ShownExample", "example_lines", "publish_examples", "shown_examples", "write_examples_page"]

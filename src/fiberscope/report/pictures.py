@@ -45,6 +45,8 @@ def picture_format(x: NDArray[Any]) -> PictureFormat | None:
             return PictureFormat(_SQUARE_PIXELS[pixels], _SQUARE_PIXELS[pixels], 1, low, high)
         case (height, width) if min(height, width) > 1:
             return PictureFormat(height, width, 1, low, high)
+        case (pixels, 1) | (1, pixels) if pixels in _SQUARE_PIXELS:
+            return PictureFormat(_SQUARE_PIXELS[pixels], _SQUARE_PIXELS[pixels], 1, low, high)
         case (1 | 3 as channels, height, width) if min(height, width) > 1:
             return PictureFormat(height, width, channels, low, high)
         case _:

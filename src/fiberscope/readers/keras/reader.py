@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fiberscope.errors import ModelError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
+from fiberscope.network.original import Original
 from fiberscope.readers.comparison import check_agreement
 from fiberscope.readers.keras.conversion import converted
 from fiberscope.readers.keras.file import opened
@@ -46,7 +47,7 @@ def from_keras(model: Any) -> Network:
         return dict(original_values(model, graph, result, X))
 
     agreement = check_agreement(result.network, original, name="Keras", dtype=ARITHMETIC)
-    return replace(result.network, agreement=agreement)
+    return replace(result.network, agreement=agreement, originals=(Original("Keras", ARITHMETIC, original),))
 
 
 def load_keras(path: Path, *, trust: bool) -> Network:

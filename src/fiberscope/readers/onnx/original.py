@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from fiberscope.errors import ModelError
-from fiberscope.network.agreement import Agreement
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
-from fiberscope.readers.comparison import Original, check_agreement
+from fiberscope.network.original import Arithmetic, Original
+from fiberscope.network.original import Run as RunStages
+from fiberscope.readers.comparison import check_agreement
 from fiberscope.readers.onnx.graph import OnnxGraph
 
 EMBEDDED = 1024
@@ -31,8 +33,11 @@ class _CannotRunError(Exception):
     """A runtime does not take a model."""
 
 
-def agreement_with(network: Network, graph: OnnxGraph) -> Agreement:
+def with_agreement(network: Network, graph: OnnxGraph) -> Network:
     """Compare a converted network with its original, in onnxruntime or, where that cannot run it, onnx's evaluator.
+
+    Returns:
+        The network with how well it agrees, and with its original.
 
     Raises:
         ModelError: a difference beyond rounding, or neither can run the model.
@@ -45,7 +50,10 @@ def agreement_with(network: Network, graph: OnnxGraph) -> Agreement:
     for name, start in (("onnxruntime", _onnxruntime), ("onnx's reference evaluator", _reference)):
         try:
             run = start(model) if wanted else _nothing  # a model that only has a head gives its input
-            return check_agreement(network, _original(graph, wanted, fed, run), name=name, dtype=dtype)
+            stages = _stage_values(graph, wanted, fed, run)
+            agreement = check_agreement(network, stages, name=name, dtype=dtype)
+            arithmetic: Arithmetic = "float64" if dtype == "float64" else "float32"
+            return replace(network, agreement=agreement, originals=(Original(name, arithmetic, stages),))
         except _CannotRunError as error:
             reasons.append(f"{name} says: {error}")
     raise ModelError(f"the converted network cannot be compared with the original; {'; '.join(reasons)}")
@@ -67,7 +75,7 @@ def model_to_run(graph: OnnxGraph, wanted: list[str]) -> tuple[ModelProto, dict[
     return helper.make_model(body, opset_imports=versions, ir_version=IR_VERSION), fed
 
 
-def _original(graph: OnnxGraph, wanted: list[str], fed: Mapping[str, NDArray[Any]], run: Run) -> Original:
+def _stage_values(graph: OnnxGraph, wanted: list[str], fed: Mapping[str, NDArray[Any]], run: Run) -> RunStages:
     """Run the model on one sample after the other, which suits models that are made for one sample."""
 
     def original(X: FloatArray) -> Mapping[str, NDArray[Any]]:
@@ -121,4 +129,4 @@ def _guarded(start: Callable[[], Any]) -> Run:
     return run
 
 
-__all__ = ["agreement_with", "model_to_run"]
+__all__ = ["model_to_run", "with_agreement"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from fiberscope.errors import ModelError
@@ -21,7 +20,7 @@ def load_onnx(path: Path, *, input_shape: int | Sequence[int] | None = None) -> 
         input_shape: the shape of one sample, where the file leaves it open.
 
     Returns:
-        The network in float64, with its agreement with the original.
+        The network in float64, with its original and its agreement with that.
 
     Raises:
         ModelError: a damaged file, several inputs or outputs, operators that are not supported (all of them named), or
@@ -32,7 +31,7 @@ def load_onnx(path: Path, *, input_shape: int | Sequence[int] | None = None) -> 
         from fiberscope.readers.onnx.conversion import converted
         from fiberscope.readers.onnx.file import read_model
         from fiberscope.readers.onnx.graph import graph_of
-        from fiberscope.readers.onnx.original import agreement_with
+        from fiberscope.readers.onnx.original import with_agreement
     except ImportError as error:
         raise ModelError(
             f"{path}: reading ONNX needs packages that are not here ({error}); pip install onnx onnxruntime"
@@ -40,7 +39,7 @@ def load_onnx(path: Path, *, input_shape: int | Sequence[int] | None = None) -> 
     try:
         graph = graph_of(read_model(path), path.parent, input_shape)
         network = converted(graph)
-        return replace(network, agreement=agreement_with(network, graph))
+        return with_agreement(network, graph)
     except ModelError as error:
         raise ModelError(f"{path}: {error}", unsupported=error.unsupported) from error
     except UnicodeDecodeError as error:

@@ -14,6 +14,7 @@ from torch import Tensor
 from fiberscope.errors import ModelError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
+from fiberscope.network.original import Original
 from fiberscope.readers.comparison import check_agreement
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ Rounding leaves about 1e-15 per operation; an operation that was left out or mis
 def with_agreement(
     network: Network, program: Program, model: Callable[[Tensor], Tensor], *, name: str, is_batched: bool
 ) -> Network:
-    """The network with how well it agrees with the model.
+    """The network with how well it agrees with the model, and with what runs that.
 
     The network is compared with the program stage by stage, one sample at a time; the program's output with that of the
     model, for one sample and for several.
@@ -44,10 +45,27 @@ def with_agreement(
     Raises:
         ModelError: a difference beyond rounding, or a model that mixes samples.
     """
-    runs = _Runs(program, frozenset(stage.origin for stage in network.stages))
+    wanted = frozenset(stage.origin for stage in network.stages)
+    runs = _Runs(program, wanted)
     agreement = check_agreement(network, runs, name=name, dtype="float64")
     note = _compare(runs, model, name, is_batched=is_batched)
-    return replace(network, agreement=agreement, notes=(*network.notes, *filter(None, [note])))
+    notes = (*network.notes, *filter(None, [note]))
+    return replace(network, agreement=agreement, notes=notes, originals=_originals(program, wanted, name))
+
+
+def _originals(program: Program, wanted: frozenset[str], name: str) -> tuple[Original, ...]:
+    """The program in float64, and in float32 if its numbers are."""
+
+    def in_double(X: FloatArray) -> Mapping[str, NDArray[Any]]:
+        return _Runs(program, wanted)(X)
+
+    def in_single(X: FloatArray) -> Mapping[str, NDArray[Any]]:
+        samples = [x[None] if program.sample_axis else x for x in torch.tensor(X)]
+        rows = [{program.input: x, **program.run_in_float32(x, wanted)} for x in samples]
+        return {key: torch.stack([row[key] for row in rows]).numpy() for key in rows[0].keys() & wanted}
+
+    double = Original(name, "float64", in_double)
+    return (Original(name, "float32", in_single), double) if program.is_float32 else (double,)
 
 
 @dataclass(eq=False)

@@ -72,6 +72,22 @@ class Program:
             outputs: Any = recorder.run(*(x.clone() if name == self.input else state[name] for name in placeholders))
         return outputs[self.position], recorder.seen
 
+    @property
+    def is_float32(self) -> bool:
+        """Whether its numbers are stored in float32 and lie on the CPU, so that it can be run as it is."""
+        tensors = [item for item in self.tensors.values() if isinstance(item, Tensor)]
+        kinds = {tensor.dtype for tensor in tensors if tensor.is_floating_point()}
+        return kinds == {torch.float32} and all(tensor.device.type == "cpu" for tensor in tensors)
+
+    def run_in_float32(self, x: Tensor, wanted: Collection[str]) -> dict[str, Tensor]:
+        """Run a program whose numbers are float32 as it is; the values of some of its nodes."""
+        recorder = _Recorder(self.module, wanted)
+        placeholders = [node.name for node in self.module.graph.nodes if node.op == "placeholder"]
+        copies = {name: item.clone() if isinstance(item, Tensor) else item for name, item in self.tensors.items()}
+        with torch.no_grad():
+            recorder.run(*(x.float() if name == self.input else copies[name] for name in placeholders))
+        return recorder.seen
+
     def state(self) -> dict[str, Any]:
         """Copies of all tensors, in float64 and on the CPU."""
         return {

@@ -1,0 +1,218 @@
+"""Invariance examples of a network and its data: which pairs, what was found, and whether it was verified."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float64
+
+from fiberscope.audit.example_store import ExampleFacts, StoredExample
+from fiberscope.audit.subject import Subject
+from fiberscope.errors import InputError
+from fiberscope.invariance.example import InvarianceExample
+from fiberscope.invariance.examples import invariance_examples, stage_of
+from fiberscope.invariance.objective import Objective
+from fiberscope.invariance.pairs import Pair, checked_labels, pairs_of_few_positives, targets_of
+from fiberscope.invariance.rounding_bound import rounding_bound
+from fiberscope.invariance.walk import Walk, walk_regions
+from fiberscope.network.arrays import FloatArray
+from fiberscope.network.domains import Box
+from fiberscope.network.network import Network
+
+SOURCES, TARGETS = 10, 3
+"""Where no samples are named: the samples with the fewest positive outputs, and targets for each, to choose from."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What examples are asked for.
+
+    Attributes:
+        layer: the ReLU layer by position, or "output".
+        source: the position of the sample; None to choose among those with the fewest positive outputs.
+        target: that of the target; None to choose among samples of other classes.
+        domain: bounds of every input.
+        objective: what is sought.
+        regions: how many activation regions the search may go through; 1 is that of the sample.
+        count: how many examples, those with the largest change.
+        seed: of what is chosen at random.
+    """
+
+    layer: int | Literal["output"] = 0
+    source: int | None = None
+    target: int | None = None
+    domain: tuple[float, float] = (0.0, 1.0)
+    objective: Objective = Objective.INNER_PRODUCT
+    regions: int = 1
+    count: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """An example before it is verified."""
+
+    pair: Pair
+    result: InvarianceExample | Walk
+    seconds: float
+
+    @property
+    def change(self) -> float:
+        return float(np.linalg.norm(self.result.x - self.result.source))
+
+
+def make_examples(
+    subject: Subject, wanted: Wanted, progress: Callable[[int, int], None] | None = None
+) -> list[StoredExample]:
+    """Look for examples, keep those with the largest change, and verify them.
+
+    Args:
+        subject: the network and the samples.
+        wanted: what is asked for.
+        progress: told how many of all pairs are done.
+
+    Raises:
+        InputError: no such samples or layer, a sample outside of the domain, or an unbounded objective.
+    """
+    pairs = _pairs(subject, wanted)
+    found: list[_Found] = []
+    for result in _searched(subject, wanted, pairs):
+        found.append(result)
+        if progress is not None:
+            progress(len(found), len(pairs))
+    found.sort(key=lambda each: -each.change)
+    digest = subject.network.digest()
+    return [_stored(subject, wanted, each, digest) for each in found[: wanted.count]]
+
+
+def _pairs(subject: Subject, wanted: Wanted) -> list[Pair]:
+    count, labels = subject.samples, checked_labels(subject.y, subject.samples)
+    for name, number in (("source", wanted.source), ("target", wanted.target)):
+        if number is not None and not 0 <= number < count:
+            raise InputError(f"--{name}", expected=f"a sample from 0 to {count - 1}", got=str(number))
+    if wanted.source is None and wanted.target is not None:
+        raise InputError("--source", expected="a sample, because --target names one", got="none")
+    if wanted.source is None:
+        stage = stage_of(subject.network, wanted.layer)
+        return pairs_of_few_positives(
+            subject.network, subject.x, subject.y, stage, SOURCES, targets=TARGETS, seed=wanted.seed
+        )
+    if wanted.target is not None:
+        return [Pair(wanted.source, wanted.target)]
+    generator = np.random.default_rng(wanted.seed)
+    goals = targets_of(wanted.source, count, labels, max(TARGETS, wanted.count), generator)
+    if not goals:
+        raise InputError("--target", expected="a sample of another class", got="none in the data")
+    return [Pair(wanted.source, goal) for goal in goals]
+
+
+def _searched(subject: Subject, wanted: Wanted, pairs: list[Pair]) -> Iterator[_Found]:
+    network, domain = subject.network, Box(*wanted.domain)
+    samples = network.flat(subject.x)
+    for source, group in groupby(pairs, key=lambda pair: pair.source):
+        of_source = list(group)
+        began = time.perf_counter()
+        if wanted.regions == 1:
+            goals = [samples[pair.target] for pair in of_source]
+            results = invariance_examples(
+                network, samples[source], goals, wanted.layer, domain, objective=wanted.objective, seed=wanted.seed
+            )
+            seconds = (time.perf_counter() - began) / len(of_source)
+            yield from (_Found(pair, result, seconds) for pair, result in zip(of_source, results, strict=True))
+            continue
+        for pair in of_source:
+            began = time.perf_counter()
+            walk = walk_regions(
+                network,
+                samples[source],
+                samples[pair.target],
+                wanted.layer,
+                domain,
+                objective=wanted.objective,
+                max_regions=wanted.regions,
+                arithmetic="float32",
+            )
+            yield _Found(pair, walk, time.perf_counter() - began)
+
+
+def _stored(subject: Subject, wanted: Wanted, found: _Found, digest: str) -> StoredExample:
+    network, result = subject.network, found.result
+    target = network.flat(subject.x[found.pair.target][None])[0].reshape(network.input_shape)
+    stage = stage_of(network, wanted.layer)
+    names = {placed.stage: placed.name for placed in network.placed_layers}
+    corners = result.corners if isinstance(result, Walk) else np.stack([result.source, result.x])
+    agrees, proved, words = _verified(result)
+    original, original_units = in_the_original(network, stage, corners.reshape(len(corners), -1))
+    labels = subject.y
+    facts = ExampleFacts(
+        model=subject.model_name,
+        model_digest=digest,
+        data=subject.data_name,
+        layer=str(wanted.layer),
+        layer_name=names.get(stage, network.stages[stage].name),
+        source=found.pair.source,
+        target=found.pair.target,
+        source_class="" if labels is None else str(labels[found.pair.source]),
+        target_class="" if labels is None else str(labels[found.pair.target]),
+        domain=f"the box from {wanted.domain[0]:g} to {wanted.domain[1]:g}",
+        objective=str(wanted.objective).replace("_", " "),
+        value=result.value if isinstance(result, Walk) else result.objective,
+        reached=reached(result.source, target, result.x),
+        distance=found.change,
+        pixels_changed=_changed(result.source, result.x),
+        residual=result.feature_residual,
+        units=result.feature_units,
+        original=original,
+        original_units=original_units,
+        agrees=agrees,
+        proved=proved,
+        verification=words,
+        regions=len(result.route) if isinstance(result, Walk) else 1,
+        seconds=found.seconds,
+    )
+    shape = subject.x.shape[1:]  # the network may take pictures flat
+    return StoredExample(facts, result.source.reshape(shape), target.reshape(shape), corners.reshape(-1, *shape))
+
+
+def _verified(result: InvarianceExample | Walk) -> tuple[bool, bool, str]:
+    """Whether features agree up to rounding, whether that is proved, and what is to be said."""
+    if isinstance(result, Walk):
+        failure, notes = result.compare()
+        words = failure or "up to rounding, features agree on the whole way; across regions there is no proof"
+        return not failure, False, "; ".join([words, *notes])
+    verification = result.verify()
+    words = verification.reason or "the original model gives the same features on the whole way"
+    return verification.proved, verification.proved, words
+
+
+def in_the_original(network: Network, stage: int, corners: Float64[FloatArray, "k n"]) -> tuple[str, float]:
+    """What ran the original, and the largest difference of its features, relative to what its rounding explains."""
+    origin = network.stages[stage].origin
+    for original in network.originals:
+        found = original.run(corners.reshape(-1, *network.input_shape))
+        if origin in found:
+            theirs = np.asarray(found[origin], dtype=np.float64).reshape(len(corners), -1)
+            _, allowed = rounding_bound(network, corners, stage, original.arithmetic)
+            share = np.abs(theirs - theirs[0]) / (allowed + allowed[0])
+            return f"{original.name}, in {original.arithmetic}", float(share.max(initial=0.0))
+    return "", 0.0
+
+
+def reached(source: FloatArray, target: FloatArray, x: FloatArray) -> float:
+    """``<c - x, x' - x> / |c - x|^2``: how far x' is on the way from x to c."""
+    way = (target - source).ravel()
+    square = float(way @ way)
+    return float(way @ (x - source).ravel()) / square if square else 0.0
+
+
+def _changed(source: FloatArray, x: FloatArray) -> int:
+    difference = np.abs(x - source)
+    return int((difference > 1e-6 * difference.max(initial=0.0)).sum())
+
+
+__all__ = ["SOURCES", "TARGETS", "Wanted", "in_the_original", "make_examples", "reached"]

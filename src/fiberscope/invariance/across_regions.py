@@ -1,0 +1,117 @@
+"""What is asked across regions: a linear objective over all inputs that have the features of x, whatever region."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from fiberscope.errors import InputError
+from fiberscope.invariance.examples import Layer, stage_of
+from fiberscope.invariance.feature_region import Features, Pieces, feature_region, features_at, pieces_at
+from fiberscope.invariance.float_room import wanted_room
+from fiberscope.invariance.objective import Goal, Objective, checked_objective
+from fiberscope.invariance.region_program import RegionProgram
+from fiberscope.network.arrays import FloatArray, as_float64
+from fiberscope.network.domains import Domain, Polyhedron, written_out
+from fiberscope.network.network import Network
+from fiberscope.network.original import Arithmetic
+from fiberscope.network.rows import stacked
+from fiberscope.preimage.system import check_inside
+
+SHARE = 0.5
+"""Of the room that x itself has, what an input with the same features keeps at least."""
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """maximize ``<c, x'>`` over all x' in the domain that have the features of x.
+
+    Attributes:
+        network: the network.
+        features: what stays the same.
+        polyhedron: the domain.
+        source: (n,) x.
+        objective: (n,) c.
+        room: (r,) by how much the features' own inequalities are to hold strictly.
+    """
+
+    network: Network
+    features: Features
+    polyhedron: Polyhedron
+    source: Float64[FloatArray, " n"]
+    objective: Float64[FloatArray, " n"]
+    room: Float64[FloatArray, " r"]
+
+    def pieces(self) -> Pieces:
+        """The pieces of the units on the way at x."""
+        return pieces_at(self.network, self.source, self.features.stage)
+
+    def program(self, pieces: Pieces) -> RegionProgram:
+        """The program of one region."""
+        region = feature_region(self.network, self.features, pieces)
+        of_units, of_domain = region.count - len(self.room), len(self.polyhedron.h)
+        room = np.concatenate([np.zeros(of_units), self.room, np.zeros(of_domain)])
+        return RegionProgram(region, self.polyhedron, room=room)
+
+    def on_facet(self, program: RegionProgram, number: int) -> RegionProgram:
+        """The program of one facet of a region: its inequality with this number holds with equality."""
+        row, side = program.rows.inequalities(np.array([number]))
+        domain = self.polyhedron
+        facet = Polyhedron(domain.low, domain.high, stacked(domain.G, -row.toarray()), np.append(domain.h, -side))
+        return RegionProgram(program.region, facet, room=np.append(program.room, 0.0), rows=program.rows)
+
+    def value(self, x: Float64[FloatArray, " n"]) -> float:
+        """``<c, x>``."""
+        return float(self.objective @ x)
+
+
+def problem(
+    network: Network,
+    x: Any,
+    target: Any,
+    layer: Layer,
+    domain: Domain | None,
+    *,
+    objective: Objective | str,
+    arithmetic: Arithmetic | None,
+) -> Problem:
+    """Check what is asked, once, and write it out; see ``fiberscope.invariance.walk.walk_regions``.
+
+    Raises:
+        InputError: no such layer, another objective, inputs that do not fit, x outside of the domain.
+    """
+    stage = stage_of(network, layer)
+    source, goal = _flat(network, x, "x"), _flat(network, target, "target")
+    asked = checked_objective(objective)
+    if asked.goal is not Goal.LINEAR:
+        raise InputError("objective", expected="'inner_product' or 'towards', which are linear", got=repr(str(asked)))
+    polyhedron = written_out(domain, network.inputs)
+    check_inside(polyhedron, source)
+    features = features_at(network, source, stage)
+    vector = goal if asked is Objective.INNER_PRODUCT else goal - source
+    found = Problem(network, features, polyhedron, source, vector, np.zeros(len(features.others)))
+    return found if arithmetic is None else replace(found, room=_room(found, arithmetic))
+
+
+def _room(asked: Problem, arithmetic: Arithmetic) -> FloatArray:
+    """What rounding needs, as far as x has it: half of its own room stays for others."""
+    region = feature_region(asked.network, asked.features, asked.pieces())
+    own = slice(region.count - len(asked.room), region.count)
+    wanted = wanted_room(region, asked.polyhedron, asked.source, arithmetic)[own]
+    has = np.maximum(-region.excess(asked.source[None])[0, own], 0.0)
+    return np.minimum(wanted, SHARE * has)
+
+
+def _flat(network: Network, value: Any, what: str) -> FloatArray:
+    array = as_float64(value, what)
+    if array.shape not in (network.input_shape, (network.inputs,)):
+        raise InputError(
+            what, expected=f"one input of shape {network.input_shape}, or flat", got=f"shape {array.shape}"
+        )
+    return array.reshape(-1)
+
+
+__all__ = ["Problem", "problem"]

@@ -1,0 +1,226 @@
+"""Invariance examples within the linear region of an input [section 4, appendix A7]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from fiberscope.errors import InputError
+from fiberscope.invariance.example import InvarianceExample
+from fiberscope.invariance.objective import Goal, Objective, checked_objective
+from fiberscope.invariance.searching import Answer, Effort, Search, search_region
+from fiberscope.network.arrays import FloatArray, IntArray, as_float64
+from fiberscope.network.domains import Domain, written_out
+from fiberscope.network.network import Network
+from fiberscope.network.original import Arithmetic
+from fiberscope.preimage.linear_program import Status
+from fiberscope.preimage.system import check_inside
+from fiberscope.threads import one_thread
+
+Layer = int | str
+
+
+def invariance_example(
+    network: Network,
+    x: Any,
+    target: Any = None,
+    layer: Layer = 0,
+    domain: Domain | None = None,
+    *,
+    objective: Objective | str = Objective.INNER_PRODUCT,
+    keep: Any = None,
+    fraction: float = 0.5,
+    arithmetic: Arithmetic = "float32",
+    max_programs: int | None = None,
+    starts: int = 3,
+    seed: int = 0,
+) -> InvarianceExample:
+    """Find another input with the same features as x, the best one of the linear region of x.
+
+    The inputs of the region with the features of x are a polytope: ``E x' = f, G x' <= h`` and the domain. Over it the
+    paper maximises ``<c, x'>`` for a target c, ``fiberscope.Objective`` has the variants. Inequalities are held with
+    the room that rounding in the model's arithmetic needs, where there is any.
+
+    Args:
+        network: the network.
+        x: the source, of the network's input shape or flat.
+        target: c, of the same shape; None for the objectives that need none (farthest).
+        layer: the number of the ReLU layer whose output counts as the features, negative from the end; or "output" for
+            that of the network.
+        domain: where inputs lie; None for all of R^n, where most objectives are unbounded.
+        objective: what the example is to be best at.
+        keep: the pixels that must stay as they are: a mask of the input's shape, or flat numbers.
+        fraction: of the smallest change: what share of the way to the target must be gone, in (0, 1].
+        arithmetic: what the model computes in: float32 needs more room than float64.
+        max_programs: of the farthest input in L-infinity: the most linear programs, None for two per pixel.
+        starts: of the farthest input in L1 and L2: the number of ascents.
+        seed: of random directions.
+
+    Returns:
+        The example. If no other input does better, it is x itself, and says so.
+
+    Raises:
+        InputError: wrong shapes, x outside of the domain, an unbounded objective (the direction is named), or a
+            fraction that no input of the region reaches.
+        ModelError: a smooth activation before the layer.
+    """
+    targets = [target]
+    (example,) = invariance_examples(
+        network, x, targets, layer, domain, objective=objective, keep=keep, fraction=fraction, arithmetic=arithmetic,
+        max_programs=max_programs, starts=starts, seed=seed,
+    )  # fmt: skip
+    return example
+
+
+def invariance_examples(
+    network: Network,
+    x: Any,
+    targets: Sequence[Any],
+    layer: Layer = 0,
+    domain: Domain | None = None,
+    *,
+    objective: Objective | str = Objective.INNER_PRODUCT,
+    keep: Any = None,
+    fraction: float = 0.5,
+    arithmetic: Arithmetic = "float32",
+    max_programs: int | None = None,
+    starts: int = 3,
+    seed: int = 0,
+) -> list[InvarianceExample]:
+    """One example for each of many targets of one source; see ``invariance_example``.
+
+    The region, its rows, and the linear program with its last basis are shared. Which of several optima is found may
+    depend on the targets before.
+    """
+    asked = checked_objective(objective)
+    source = _input(network, x, "x")
+    goals = [None if target is None else _input(network, target, "target") for target in targets]
+    if asked.needs_target and any(goal is None for goal in goals):
+        raise InputError("target", expected=f"an input, for the objective {str(asked)!r}", got="None")
+    if asked.goal is Goal.SMALLEST_CHANGE and not 0.0 < fraction <= 1.0:
+        raise InputError("fraction", expected="a number above 0 and at most 1", got=str(fraction))
+    if arithmetic not in ("float32", "float64"):
+        raise InputError("arithmetic", expected="'float32' or 'float64'", got=repr(arithmetic))
+    stage, kept = stage_of(network, layer), _kept(network, keep)
+    polyhedron = written_out(domain, network.inputs)
+    check_inside(polyhedron, source)
+    effort = Effort(max_programs, starts, seed)
+    with one_thread():
+        search = search_region(network, stage, source, polyhedron, kept, arithmetic)
+        return [_example(search, stage, asked, goal, fraction, effort, domain, kept) for goal in goals]
+
+
+def stage_of(network: Network, layer: Layer) -> int:
+    """The number of the stage that gives the features of a layer.
+
+    Raises:
+        InputError: there is no such layer.
+    """
+    count = len(network.placed_layers)
+    if layer == "output":
+        return len(network.stages) - 1
+    number: Any = layer
+    if not isinstance(number, int | np.integer) or not -count <= int(cast(Any, number)) < count:
+        raise InputError("layer", expected=f"a number from 0 to {count - 1}, or 'output'", got=repr(layer))
+    return network.placed_layers[int(cast(Any, number))].stage
+
+
+def _example(
+    search: Search,
+    stage: int,
+    asked: Objective,
+    target: FloatArray | None,
+    fraction: float,
+    effort: Effort,
+    domain: Domain | None,
+    kept: IntArray,
+) -> InvarianceExample:
+    network, source = search.region.network, search.source
+    found = search.best(asked, target, fraction, effort)
+    _check_status(search, asked, target, fraction, found)
+    x, is_optimal, reason = found.x, found.is_optimal, ""
+    if found.status is not Status.OPTIMAL:
+        x, is_optimal, reason = source, False, f"no example was found: {found.status}"
+    elif (x == source).all():
+        reason = _why_trivial(search, asked, effort, is_optimal=is_optimal)
+    elif not is_optimal:
+        reason = "a local optimum; the bound says how much better another input may be"
+    shape = network.input_shape
+    return InvarianceExample(
+        network,
+        stage,
+        source.reshape(shape),
+        None if target is None else target.reshape(shape),
+        x.reshape(shape),
+        asked,
+        asked.at(x, source, target),
+        found.bound,
+        is_optimal,
+        fraction if asked.goal is Goal.SMALLEST_CHANGE else None,
+        domain,
+        kept,
+        bool((x == source).all()),
+        reason,
+    )
+
+
+def _why_trivial(search: Search, asked: Objective, effort: Effort, *, is_optimal: bool) -> str:
+    if search.is_only_source(effort.seed):
+        return "x is the only input of its linear region with these features, up to the tolerance of linear programs"
+    if is_optimal:
+        return f"no other input of the linear region is better at {str(asked)!r} than x itself"
+    return "no other input was found whose features could be made equal up to rounding"
+
+
+def _check_status(search: Search, asked: Objective, target: FloatArray | None, fraction: float, found: Answer) -> None:
+    if found.status is Status.UNBOUNDED:
+        largest = int(np.abs(found.x).argmax())
+        raise InputError(
+            "domain",
+            expected=f"one that bounds the objective {str(asked)!r}",
+            got=f"an unbounded program: along a direction that changes input {largest} most "
+            f"({found.x[largest]:+.3g}) the features stay the same for ever",
+            hint="pass a domain such as Box(0, 1)",
+        )
+    if found.status is Status.INFEASIBLE and asked.goal is Goal.SMALLEST_CHANGE and target is not None:
+        step = target - search.source
+        size = float(step @ step)
+        most = search.program.maximize(step)
+        reached = (most.value - float(step @ search.source)) / size if size else 0.0
+        raise InputError(
+            "fraction",
+            expected=f"at most {reached:.6g}, which is how far inputs of this region go towards the target",
+            got=f"{fraction:g}",
+        )
+
+
+def _input(network: Network, value: Any, what: str) -> FloatArray:
+    array = as_float64(value, what)
+    if array.shape not in (network.input_shape, (network.inputs,)):
+        raise InputError(
+            what, expected=f"one input of shape {network.input_shape}, or flat", got=f"shape {array.shape}"
+        )
+    return array.reshape(-1)
+
+
+def _kept(network: Network, keep: Any) -> IntArray:
+    """The numbers of the pixels to be kept."""
+    if keep is None:
+        return np.zeros(0, dtype=np.int64)
+    given = np.asarray(keep.detach().cpu() if hasattr(keep, "detach") else keep)
+    if given.dtype == np.bool_ and given.shape in (network.input_shape, (network.inputs,)):
+        return np.flatnonzero(given)
+    numbers = given.reshape(-1)
+    whole = numbers.size == 0 or numbers.dtype.kind in "iu"
+    if given.dtype == np.bool_ or not whole or (numbers < 0).any() or (numbers >= network.inputs).any():
+        raise InputError(
+            "keep",
+            expected=f"a mask of shape {network.input_shape}, or numbers from 0 to {network.inputs - 1}",
+            got=f"{given.dtype} of shape {given.shape}",
+        )
+    return np.unique(numbers.astype(np.int64))
+
+
+__all__ = ["invariance_example", "invariance_examples", "stage_of"]

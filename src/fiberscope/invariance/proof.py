@@ -1,0 +1,214 @@
+"""A proof that next to an input lies one with exactly the same features as another, in exact real arithmetic.
+
+Let x be the source and x' the example. Every unit on the way is either *certain*, which means that x and everything
+within a distance rho of x' lie on one linear piece of it, or it is *held*: its input shall not change at all. With
+slopes 0 for held units, what a stage receives changes by ``J (x* - x)``. The equations ask that the features and the
+held units do not change: ``J_e (x* - x) = 0``. If ``r`` bounds ``|J_e (x' - x)|`` and s the smallest singular value of
+J_e on the pixels that may move, a solution x* lies within ``r / s`` of x'. If that is below rho, every certain unit is
+on its piece at x*, so that x* has the features of x, and so has the whole segment between them.
+
+Nothing of what found the example is used: the network's own maps, with bounds on their rounding, and the domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from fiberscope.invariance.enclosures import Enclosure
+from fiberscope.invariance.proof_walk import Equation, Walk
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.network.domains import Polyhedron
+from fiberscope.network.network import Network
+from fiberscope.network.rows import dense
+from fiberscope.network.signs import exact_signs, row_norms
+from fiberscope.network.stage import INPUT
+from fiberscope.preimage.checker.asking import NotProvedError
+from fiberscope.preimage.checker.independence import group_rows, row_exponents, singular_values_exceed
+from fiberscope.preimage.checker.rounding import (
+    flushes_subnormal_numbers,
+    needed_singular_value,
+    norm_above,
+    product_error,
+)
+
+NEAR = (1e-9, 1e-8, 1e-11, 1e-7)
+"""The distances within which an exact input is looked for, one after the other, relative to the largest change of a
+pixel. What moved by more than the last of them is another input."""
+
+
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """What is to be proved.
+
+    Attributes:
+        network: the network.
+        stage: the number of the stage whose output must not change.
+        source: (n,) x.
+        example: (n,) x'.
+        domain: what both, and the segment, lie in.
+        kept: (n,) the pixels that must not change.
+    """
+
+    network: Network
+    stage: int
+    source: Float64[FloatArray, " n"]
+    example: Float64[FloatArray, " n"]
+    domain: Polyhedron
+    kept: BoolArray
+
+
+class Proof(NamedTuple):
+    """Whether the proof closed.
+
+    Attributes:
+        proved: whether it did.
+        reason: why not.
+        distance: within this distance of the example lies an input with exactly the same features.
+    """
+
+    proved: bool
+    reason: str
+    distance: float
+
+
+def prove(statement: Statement) -> Proof:
+    """Try to prove a statement; the features of an earlier stage that all paths go through may do as well."""
+    if flushes_subnormal_numbers():
+        return Proof(False, "this thread flushes subnormal numbers to zero, so no error bound holds", 0.0)
+    try:
+        _check_domain(statement)
+    except NotProvedError as failure:
+        return Proof(False, str(failure), 0.0)
+    if (statement.source == statement.example).all():
+        return Proof(True, "", 0.0)
+    reason = ""
+    scale = float(np.abs(statement.example - statement.source).max())
+    for stage in _sufficient_stages(statement.network, statement.stage):
+        for near in NEAR:
+            try:
+                _close(statement, stage, near * scale)
+            except NotProvedError as failure:
+                reason = reason or str(failure)
+            else:
+                return Proof(True, "", near * scale)
+    return Proof(False, reason, 0.0)
+
+
+def _sufficient_stages(network: Network, stage: int) -> Iterator[int]:
+    """The stage, and the earlier activations without which nothing of the input reaches it, the last first."""
+    yield stage
+    needed = network.needed_for(stage)
+    for number in reversed(needed[:-1]):
+        if network.stages[number].activation is None:
+            continue
+        reached = {INPUT}
+        for other in needed:
+            if other != number and reached.intersection(network.sources(other)):
+                reached.add(other)
+        if stage not in reached:
+            yield number
+
+
+# ---- the domain
+
+
+def _check_domain(statement: Statement) -> None:
+    domain, x = statement.domain, statement.example
+    for point, name in ((statement.source, "the source"), (x, "the example")):
+        if not (np.isfinite(point).all() and (point >= domain.low).all() and (point <= domain.high).all()):
+            raise NotProvedError(f"{name} lies outside of the domain")
+    if (x[statement.kept] != statement.source[statement.kept]).any():
+        raise NotProvedError("a pixel that was to be kept has changed")
+    if len(domain.h) and (exact_signs(domain.G, statement.source, -domain.h) > 0).any():
+        raise NotProvedError("the source violates a half-space of the domain")
+
+
+def _check_half_spaces(statement: Statement, free: BoolArray, rho: float) -> None:
+    domain, x = statement.domain, statement.example
+    if not len(domain.h):
+        return
+    norms = row_norms(domain.G)
+    slack = domain.h - domain.G @ x
+    reach_of_rho = np.linalg.norm(dense(domain.G)[:, free], axis=1) * rho
+    error = product_error(norms, float(np.linalg.norm(x)) * 2.0, len(x)) + 4e-16 * (np.abs(domain.h) + np.abs(slack))
+    if not (slack >= 1.001 * (reach_of_rho + error)).all():
+        raise NotProvedError("a half-space of the domain leaves no room for the correction")
+
+
+# ---- the statement for one stage and one distance
+
+
+def _close(statement: Statement, stage: int, rho: float) -> None:
+    """Prove that an exact input lies within rho.
+
+    Raises:
+        NotProvedError: the proof does not close.
+    """
+    domain, x = statement.domain, statement.example
+    free = ~statement.kept & (x - domain.low > 2.0 * rho) & (domain.high - x > 2.0 * rho)
+    _check_half_spaces(statement, free, rho)
+    walk = Walk(statement.network, stage, rho)
+    equations = walk.equations(statement.source, x, free)
+    _check_equations(statement, walk, equations, free, rho)
+
+
+# ---- the equations
+
+
+def _check_equations(
+    statement: Statement, walk: Walk, equations: Sequence[Equation], free: BoolArray, rho: float
+) -> None:
+    """Prove that a correction of the free pixels by at most rho solves all equations."""
+    rows, residual = _system(walk, equations)
+    moving = free | (statement.example != statement.source)
+    live = ((rows.value != 0) | (rows.error > 0))[:, torch.tensor(moving)].any(dim=1)
+    rows, residual = rows[live], residual[live]
+    if not len(residual):
+        return
+    rows, residual = _without_copies(rows, residual)
+    part, error = rows.value.numpy()[:, free], rows.error.numpy()[:, free]
+    exponents = row_exponents(part)
+    part, error = np.ldexp(part, -exponents[:, None]), np.ldexp(error, -exponents[:, None])
+    size = norm_above(np.ldexp(residual.numpy(), -exponents))
+    if part.shape[0] > part.shape[1]:
+        raise NotProvedError(f"{part.shape[0]} equations, but only {part.shape[1]} pixels that may move")
+    if size == 0.0:
+        return
+    needed = needed_singular_value(size, rho)  # NaN where numbers overflowed, which nothing exceeds
+    if not singular_values_exceed(part, (needed + norm_above(error)) * (1.0 + 2.0**-40)):
+        raise NotProvedError(
+            f"the {part.shape[0]} equations depend on each other, or are off by too much ({size:.2g}) for a correction "
+            f"of at most {rho:.2g}"
+        )
+
+
+def _system(walk: Walk, equations: Sequence[Equation]) -> tuple[Enclosure, Tensor]:
+    """The rows of all equations, and bounds on what is missing in them."""
+    parts, sizes = [walk.rows(equation) for equation in equations], [walk.missing(equation) for equation in equations]
+    n = walk.network.inputs
+    if not parts:
+        return Enclosure.exact(torch.zeros(0, n, dtype=torch.float64)), torch.zeros(0, dtype=torch.float64)
+    rows = Enclosure(torch.cat([p.value for p in parts]), torch.cat([p.error for p in parts]))
+    return rows, torch.cat(sizes)
+
+
+def _without_copies(rows: Enclosure, residual: Tensor) -> tuple[Enclosure, Tensor]:
+    """One of every group of exactly equal or opposite rows: what solves one solves the others."""
+    exact = (rows.error == 0).all(dim=1)
+    if not bool(exact.any()):
+        return rows, residual
+    places = torch.nonzero(exact)[:, 0]
+    kept = places[torch.tensor(group_rows(rows.value[places].numpy()).representative)]
+    chosen: IntArray = torch.cat([kept, torch.nonzero(~exact)[:, 0]]).numpy()
+    index = torch.tensor(chosen)
+    return rows[index], residual[index]
+
+
+__all__ = ["Proof", "Statement", "prove"]

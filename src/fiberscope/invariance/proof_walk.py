@@ -1,0 +1,268 @@
+"""What a network does between two inputs, with bounds on rounding: the units that are certain, and the equations.
+
+See ``fiberscope.invariance.proof``, which this is a part of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from fiberscope.invariance.enclosures import Enclosure, applied, inflated, moved_back, moved_precisely, next_up, reach
+from fiberscope.invariance.exact_order import exact_map, exact_order
+from fiberscope.network.activations import Activation, Maximum, Pointwise
+from fiberscope.network.arrays import BoolArray, FloatArray
+from fiberscope.network.network import Network
+from fiberscope.network.rows import dense
+from fiberscope.network.stage import INPUT
+from fiberscope.preimage.checker.asking import NotProvedError
+from fiberscope.preimage.checker.rounding import UNIT_ROUNDOFF, row_norms_above
+
+ROW_NUMBERS = 2**24
+"""Numbers of rows that go back through the network at a time."""
+
+
+class Equation(NamedTuple):
+    """``z[first] - z[second]`` of what a stage gives must not change; -1 stands for 0."""
+
+    stage: int
+    first: Int64[Tensor, " k"]
+    second: Int64[Tensor, " k"]
+
+
+@dataclass(eq=False)
+class Walk:
+    """Goes through a network with bounds on what it gives at x, on the change to x', and on what rho adds to that.
+
+    Attributes:
+        network: the network.
+        stage: the last stage.
+        rho: the distance.
+        slopes: of every activation on the way, 0 for held units, or the positions that a maximum takes.
+        changes: what every stage changes by from x to x', on these slopes.
+    """
+
+    network: Network
+    stage: int
+    rho: float
+    slopes: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
+    changes: dict[int, Enclosure] = field(default_factory=dict[int, Enclosure])
+
+    def equations(self, x: FloatArray, example: FloatArray, free: BoolArray) -> list[Equation]:
+        """What must not change."""
+        at, there = torch.tensor(x)[None], torch.tensor(example)[None]
+        change = Enclosure.exact(there) - Enclosure.exact(at)
+        room = self.rho * torch.tensor(free, dtype=torch.float64)[None]
+        values = {INPUT: (Enclosure.exact(at), change, room)}
+        self.changes[INPUT] = change
+        found: list[Equation] = []
+        for number in self.network.needed_for(self.stage):
+            before = [values[source] for source in self.network.sources(number)]
+            activation = self.network.stages[number].activation
+            if activation is None:
+                values[number] = self._affine(number, before)
+            else:
+                source = self.network.sources(number)[0]
+                found += self._held(number, activation, source, before[0], x)
+                if number == self.stage:
+                    break
+                values[number] = self._activated(number, activation, before[0])
+            self.changes[number] = values[number][1]
+        if self.network.stages[self.stage].activation is None:
+            everything = torch.arange(self.network.stages[self.stage].outputs)
+            found.append(Equation(self.stage, everything, torch.full_like(everything, -1)))
+        return [equation for equation in found if len(equation.first)]
+
+    def _affine(
+        self, number: int, before: list[tuple[Enclosure, Enclosure, Tensor]]
+    ) -> tuple[Enclosure, Enclosure, Tensor]:
+        maps = self.network.stages[number].maps
+        parts = [
+            (applied(affine, value), moved_precisely(affine, change), reach(affine, room))
+            for affine, (value, change, room) in zip(maps, before, strict=True)
+        ]
+        total = parts[0]
+        for value, change, room in parts[1:]:
+            total = (total[0] + value, total[1] + change, next_up(total[2] + room))
+        affine = exact_map(self.network, number)
+        if affine is not None:  # what moves by at most rho in the Euclidean norm changes a sum by |a| rho
+            norms = torch.tensor(row_norms_above(affine.rows()))[None]
+            total = (*total[:2], torch.minimum(total[2], next_up(norms * self.rho)))
+        return total
+
+    def _activated(
+        self, number: int, activation: Activation, before: tuple[Enclosure, Enclosure, Tensor]
+    ) -> tuple[Enclosure, Enclosure, Tensor]:
+        value, change, room = before
+        if isinstance(activation, Maximum):
+            taken = self.slopes[number]
+            worst = activation.apply(value.error)  # a maximum moves by no more than its arguments
+            return Enclosure(activation.apply(value.value), worst), change[:, taken], room[:, taken]
+        assert isinstance(activation, Pointwise), "activations are pointwise or maxima"
+        slope, out, error = self.slopes[number], activation.apply(value.value), value.error
+        if activation.slope is not None:  # of a ReLU or a clip, nothing is rounded
+            steep = torch.clamp(activation.slope.abs(), min=1.0)
+            error = inflated(error * steep + 2.0 * UNIT_ROUNDOFF * out.abs())
+        return Enclosure(out, error), change.scaled(slope[None]), next_up(room * slope.abs()) * (slope != 0)
+
+    # ---- which units are certain
+
+    def _held(
+        self,
+        number: int,
+        activation: Activation,
+        source: int,
+        before: tuple[Enclosure, Enclosure, Tensor],
+        x: FloatArray,
+    ) -> list[Equation]:
+        """What must not change at an activation, its slopes noted down."""
+        match activation:
+            case Maximum():
+                return self._held_maximum(number, activation, source, before, x)
+            case Pointwise():
+                return self._held_pointwise(number, activation, source, before, x)
+            case _:
+                raise NotProvedError(f"{activation.kind} is no activation that the proof knows")
+
+    def _held_pointwise(
+        self,
+        number: int,
+        activation: Pointwise,
+        source: int,
+        before: tuple[Enclosure, Enclosure, Tensor],
+        x: FloatArray,
+    ) -> list[Equation]:
+        value, change, room = before
+        kinks = activation.kinks()
+        last = number == self.stage
+        units = torch.arange(activation.inputs)
+        nothing = torch.full_like(units, -1)
+        if kinks is None and not last:
+            raise NotProvedError(f"{activation.kind} is smooth, and linear on no piece")
+        if kinks is None:
+            return [Equation(source, units, nothing)]
+        low, high, after_low, after_high = _ends(value, change, room)
+        low, high = self._settled(source, x, low, high)
+        slope, certain = torch.zeros_like(low), torch.zeros_like(low, dtype=torch.bool)
+        for lower, upper in zip((-np.inf, *kinks), (*kinks, np.inf), strict=True):
+            inside = (torch.minimum(low, after_low) >= lower) & (torch.maximum(high, after_high) <= upper)
+            slope = torch.where(inside & ~certain, _slope_between(activation, lower, upper), slope)
+            certain |= inside
+        self.slopes[number] = slope
+        held = ~certain if not last else ~(certain & (slope == 0))
+        return [Equation(source, units[held], nothing[held])]
+
+    def _held_maximum(
+        self,
+        number: int,
+        activation: Maximum,
+        source: int,
+        before: tuple[Enclosure, Enclosure, Tensor],
+        x: FloatArray,
+    ) -> list[Equation]:
+        value, change, room = before
+        winner = activation.derivative(value.value[0]).index
+        self.slopes[number] = winner
+        output, tap = torch.nonzero((activation.index >= 0) & (activation.index != winner[:, None]), as_tuple=True)
+        first, second = activation.index[output, tap], winner[output]
+        low, high, after_low, after_high = _ends(value, change, room)
+        behind = high[first] <= low[second]
+        open_pairs = torch.nonzero(~behind)[:, 0]
+        order = exact_order(self.network, source, x, first[open_pairs], second[open_pairs])
+        behind[open_pairs] = order <= 0
+        certain = behind & (after_high[first] <= after_low[second])
+        found = [Equation(source, first[~certain], second[~certain])]
+        if number == self.stage:
+            found.append(Equation(source, winner, torch.full_like(winner, -1)))
+        return found
+
+    def _settled(self, source: int, x: FloatArray, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Signs that rounding leaves open, in exact arithmetic where that is possible."""
+        unclear = torch.nonzero((low < 0) & (high > 0))[:, 0]
+        if not len(unclear):
+            return low, high
+        order = exact_order(self.network, source, x, unclear, torch.full_like(unclear, -1))
+        low, high = low.clone(), high.clone()
+        high[unclear[order <= 0]] = 0.0
+        low[unclear[(order >= 0) & (order < 2)]] = 0.0
+        return low, high
+
+    # ---- rows
+
+    def rows(self, equation: Equation) -> Enclosure:
+        """``J[first] - J[second]``, (k, n)."""
+        direct = self._written_out(equation)
+        if direct is not None:
+            return direct
+        width = self.network.stages[equation.stage].outputs if equation.stage != INPUT else self.network.inputs
+        parts: list[Enclosure] = []
+        block = max(1, ROW_NUMBERS // max(width, self.network.inputs))
+        for start in range(0, len(equation.first), block):
+            first, second = equation.first[start : start + block], equation.second[start : start + block]
+            U = torch.zeros(len(first), width, dtype=torch.float64)
+            places = torch.arange(len(first))
+            U[places, first] = 1.0
+            U[places[second >= 0], second[second >= 0]] -= 1.0
+            parts.append(self._back(U, equation.stage))
+        return Enclosure(torch.cat([p.value for p in parts]), torch.cat([p.error for p in parts]))
+
+    def _written_out(self, equation: Equation) -> Enclosure | None:
+        """Exact rows, where a stage is one exact map of the input."""
+        affine = exact_map(self.network, equation.stage)
+        if affine is None or bool((equation.second >= 0).any()):
+            return None
+        return Enclosure.exact(torch.tensor(dense(affine.rows(equation.first.numpy()))))
+
+    def _back(self, U: Tensor, stage: int) -> Enclosure:
+        if stage == INPUT:
+            return Enclosure.exact(U)
+        waiting: dict[int, Enclosure] = {stage: Enclosure.exact(U)}
+        for number in reversed(self.network.needed_for(stage)):
+            if number not in waiting:
+                continue
+            rows, part = waiting.pop(number), self.network.stages[number]
+            backs = (
+                [moved_back(affine, rows) for affine in part.maps]
+                if part.activation is None
+                else [self._back_through(number, part.activation, rows)]
+            )
+            for back, source in zip(backs, self.network.sources(number), strict=True):
+                waiting[source] = waiting[source] + back if source in waiting else back
+        zeros = torch.zeros(len(U), self.network.inputs, dtype=torch.float64)
+        return waiting.get(INPUT, Enclosure.exact(zeros))
+
+    def _back_through(self, number: int, activation: Activation, rows: Enclosure) -> Enclosure:
+        slope = self.slopes[number]
+        if isinstance(activation, Pointwise):
+            return rows.scaled(slope[None])
+        value = torch.zeros(len(rows.value), activation.inputs, dtype=torch.float64).index_add_(1, slope, rows.value)
+        size = torch.zeros_like(value).index_add_(1, slope, rows.value.abs() * 1e-13 + rows.error * 1.001)
+        return Enclosure(value, size)
+
+    def missing(self, equation: Equation) -> Tensor:
+        """Bounds on what an equation lacks at x', (k,)."""
+        change = self.changes[equation.stage]
+        nothing = torch.zeros(1, dtype=torch.float64)
+        both = Enclosure(torch.cat([change.value[0], nothing]), torch.cat([change.error[0], nothing]))
+        difference = both[equation.first] - both[equation.second]
+        return torch.maximum(difference.high().abs(), difference.low().abs())
+
+
+def _ends(value: Enclosure, change: Enclosure, room: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Bounds at x, and at everything within rho of x'."""
+    after = value + change
+    low, high = value.low()[0], value.high()[0]
+    return low, high, -next_up(room - after.low())[0], next_up(after.high() + room)[0]
+
+
+def _slope_between(activation: Pointwise, lower: float, upper: float) -> Tensor:
+    inner = upper - 1.0 if lower == -np.inf else lower + 1.0 if upper == np.inf else (lower + upper) / 2
+    return activation.derivative(torch.full((activation.inputs,), inner, dtype=torch.float64)).factor
+
+
+__all__ = ["Equation", "Walk"]

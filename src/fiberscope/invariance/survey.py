@@ -1,0 +1,160 @@
+"""How far invariance reaches in a network: layer by layer, at many samples, towards other samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow
+from jaxtyping import Float64
+
+from fiberscope.errors import InputError
+from fiberscope.invariance.feature_region import FeatureRegion, RegionRows, feature_region, features_at, pieces_at
+from fiberscope.invariance.independent_rows import independent_rows
+from fiberscope.invariance.interior import interior
+from fiberscope.invariance.pairs import checked_labels, targets_of
+from fiberscope.invariance.region_program import RegionProgram
+from fiberscope.invariance.settling import held_rows
+from fiberscope.network.arrays import FloatArray
+from fiberscope.network.domains import Domain, Polyhedron, written_out
+from fiberscope.network.network import Network
+from fiberscope.network.rows import sparse
+from fiberscope.network.sparse_rows import below
+from fiberscope.preimage.linear_program import Status
+
+pa: Any = pyarrow  # has no types
+
+ROOM = 1e-9
+"""The room that an inequality must have somewhere to count as no equation; far above rounding."""
+
+SCHEMA: Any = pa.schema(
+    [
+        pa.field("layer", pa.int32(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("sample", pa.int64(), nullable=False),
+        pa.field("class", pa.int64()),
+        pa.field("positives", pa.int64(), nullable=False),
+        pa.field("dimension", pa.int64(), nullable=False),
+        pa.field("target", pa.int64(), nullable=False),
+        pa.field("target_class", pa.int64()),
+        pa.field("reached", pa.float64(), nullable=False),
+        pa.field("width", pa.float64(), nullable=False),
+    ]
+)
+
+
+def invariance_survey(
+    network: Network,
+    X: Any,
+    y: Any = None,
+    *,
+    layers: Sequence[int] | None = None,
+    domain: Domain | None = None,
+    targets: int = 9,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Any:
+    """How large the set of inputs with the features of a sample is, within its activation region, layer by layer.
+
+    Args:
+        network: the network.
+        X: (N, *input_shape) samples.
+        y: (N,) classes; targets are then of other classes than the sample.
+        layers: positions of ReLU layers; None for all.
+        domain: where inputs lie; None for all of R^n.
+        targets: how many other samples to go towards from each, at random.
+        seed: of the choice.
+        progress: told how many of all pairs of layer and sample are done.
+
+    Returns:
+        A table of pyarrow with a row per layer, sample x and target c: layer, name, sample, class, positives; the
+        dimension of the set, as floating point sees it; target, target_class; ``reached``, the largest
+        ``<c - x, x' - x> / |c - x|^2`` over all x' with the same features: 1 is as far as the target; ``width``, the
+        extent of the set along ``c - x``.
+
+    Raises:
+        InputError: samples, classes, layers or domain do not fit.
+        ModelError: a layer lies behind a smooth activation.
+    """
+    samples = network.flat(X)
+    labels = checked_labels(y, len(samples))
+    count = len(network.placed_layers)
+    chosen = range(count) if layers is None else layers
+    if not all(-count <= layer < count for layer in chosen):
+        raise InputError("layers", expected=f"numbers from 0 to {count - 1}", got=str(list(chosen)))
+    polyhedron = written_out(domain, network.inputs)
+    goals = [
+        targets_of(i, len(samples), labels, targets, np.random.default_rng([seed, i])) for i in range(len(samples))
+    ]
+    rows: list[dict[str, Any]] = []
+    for done, (layer, i) in enumerate(((layer, i) for layer in chosen for i in range(len(samples))), start=1):
+        about = {
+            "layer": layer % count,
+            "name": network.placed_layers[layer].name,
+            "sample": i,
+            "class": None if labels is None else int(labels[i]),
+        }
+        for number, found in _at(network, layer, samples[i], samples[goals[i]], polyhedron):
+            goal = goals[i][number]
+            rows.append(about | found | {"target": goal, "target_class": None if labels is None else int(labels[goal])})
+        if progress is not None:
+            progress(done, len(chosen) * len(samples))
+    return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def _at(
+    network: Network,
+    layer: int,
+    x: Float64[FloatArray, " n"],
+    goals: Float64[FloatArray, "k n"],
+    domain: Polyhedron,
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """What is found towards each goal, by its position."""
+    stage = network.placed_layers[layer].stage
+    region = feature_region(network, features_at(network, x, stage), pieces_at(network, x, stage))
+    rows = region.rows()
+    dimension = local_dimension(region, domain, x, rows)
+    program = RegionProgram(region, domain, rows=rows)
+    for number, goal in enumerate(goals):
+        direction = goal - x
+        length = float(np.linalg.norm(direction))
+        ahead, behind = (_furthest(program, sign * direction, x) for sign in (1.0, -1.0))
+        yield (
+            number,
+            {
+                "positives": len(region.features.fixed),
+                "dimension": dimension,
+                "reached": ahead / length**2 if length else 0.0,
+                "width": (ahead + behind) / length if length else 0.0,
+            },
+        )
+
+
+def local_dimension(region: FeatureRegion, domain: Polyhedron, x: Float64[FloatArray, " n"], rows: RegionRows) -> int:
+    """``n - rank`` of the equations and of the inequalities, bounds of pixels included, that leave no room anywhere."""
+    n = domain.dimension
+    low, high = np.flatnonzero(domain.low > -np.inf), np.flatnonzero(domain.high < np.inf)
+    unit: FloatArray = np.eye(n)
+    bounds = Polyhedron(
+        np.full(n, -np.inf),
+        np.full(n, np.inf),
+        below([sparse(-unit[low]), sparse(unit[high]), sparse(domain.G)]),
+        np.concatenate([-domain.low[low], domain.high[high], domain.h]),
+    )
+    program = RegionProgram(region, bounds, rows=rows)
+    inside = interior(program, x, np.full(region.count + len(bounds.h), ROOM))
+    return n - len(independent_rows(held_rows(program, inside).rows))
+
+
+def _furthest(program: RegionProgram, direction: FloatArray, x: FloatArray) -> float:
+    """The largest ``<c, x' - x>``; infinite where there is none."""
+    found = program.maximize(direction)
+    if found.status is Status.UNBOUNDED:
+        return np.inf
+    if not found.optimal:
+        return np.nan
+    return max(0.0, found.value - float(direction @ x))
+
+
+__all__ = ["SCHEMA", "invariance_survey", "local_dimension"]

@@ -1,0 +1,34 @@
+"""What runs the model that a network was read from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from fiberscope.network.arrays import FloatArray
+
+Run = Callable[[FloatArray], Mapping[str, NDArray[Any]]]
+"""Runs a model on inputs (N, *input_shape) and gives what it computes under each name, samples first."""
+
+Arithmetic = Literal["float32", "float64"]
+
+
+@dataclass(frozen=True, eq=False)
+class Original:
+    """The model that a network was read from, in one of the arithmetics in which it can be run.
+
+    Attributes:
+        name: what runs it.
+        arithmetic: what it computes in.
+        run: gives the values that stages name as their origin.
+    """
+
+    name: str
+    arithmetic: Arithmetic
+    run: Run
+
+
+__all__ = ["Arithmetic", "Original", "Run"]

@@ -1,0 +1,158 @@
+"""Invariance examples on disk, and the command that makes them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import fiberscope as fs
+from fiberscope.audit.example_store import ExampleStore
+from fiberscope.audit.examples import Wanted, make_examples
+from fiberscope.audit.subject import Subject
+from fiberscope.cli import main
+
+SIDE = 6
+
+
+@pytest.fixture(name="module", scope="module")
+def _module():
+    torch.manual_seed(1)
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(SIDE**2, 12), nn.ReLU(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 3)
+    ).eval()  # fmt: skip
+
+
+@pytest.fixture(name="subject", scope="module")
+def _subject(module):
+    x = np.random.default_rng(0).uniform(size=(12, 1, SIDE, SIDE))
+    network = fs.from_torch(module, input_shape=(1, SIDE, SIDE))
+    return Subject(network, x, np.arange(12) % 3, "a small network", "noise", "uniform noise")
+
+
+def features(module, X, stage: int) -> np.ndarray:
+    with torch.no_grad():
+        return module[: stage + 2](torch.tensor(X, dtype=torch.float32)).numpy()  # the stages begin behind Flatten
+
+
+def test_examples_have_the_features_of_their_sources_in_torch(subject, module):
+    examples = make_examples(subject, Wanted(layer=1, count=4))
+    assert len(examples) == 4
+    changes = [example.facts.distance for example in examples]
+    assert changes == sorted(changes, reverse=True)
+    for example in examples:
+        facts = example.facts
+        np.testing.assert_array_equal(example.source, subject.x[facts.source])
+        np.testing.assert_array_equal(example.target, subject.x[facts.target])
+        assert facts.source_class != facts.target_class
+        at_x, at_source = (features(module, each[None], 3) for each in (example.x, example.source))
+        assert np.abs(at_x - at_source).max() <= 1e-5 * np.abs(at_source).max()
+        assert facts.distance == pytest.approx(np.linalg.norm(example.x - example.source))
+        assert facts.proved
+        assert facts.original
+        assert facts.original_units <= 4
+        way = example.target - example.source
+        assert facts.reached == pytest.approx(float((way * (example.x - example.source)).sum() / np.square(way).sum()))
+
+
+def test_a_walk_goes_through_several_regions_with_the_same_features(subject, module):
+    (one,) = make_examples(subject, Wanted(layer=1, source=2, target=4))
+    (walk,) = make_examples(subject, Wanted(layer=1, source=2, target=4, regions=30))
+    assert walk.facts.value >= one.facts.value - 1e-9
+    assert len(walk.corners) == walk.facts.regions + 1
+    for first, second in zip(walk.corners, walk.corners[1:], strict=False):
+        points = np.linspace(first, second, 20)
+        found = features(module, points, 3)
+        np.testing.assert_allclose(found, np.broadcast_to(found[:1], found.shape), atol=1e-5)
+    assert walk.facts.agrees
+    assert not walk.facts.proved
+    assert "no proof" in walk.facts.verification
+
+
+def test_what_is_stored_comes_back(subject, tmp_path: Path):
+    examples = make_examples(subject, Wanted(count=2))
+    store = ExampleStore(tmp_path / "examples")
+    paths = [store.write(example) for example in examples]
+    back = {example.facts.name: example for example in store.read()}
+    assert len(back) == 2 == len(set(paths))
+    for example in examples:
+        stored = back[example.facts.name]
+        assert stored.facts == example.facts
+        for name in ("source", "target", "corners"):
+            np.testing.assert_array_equal(getattr(stored, name), getattr(example, name))
+
+
+@pytest.mark.parametrize("damage", ["cut", "other"])
+def test_a_damaged_file_is_named(subject, tmp_path: Path, damage):
+    store = ExampleStore(tmp_path)
+    path = store.write(make_examples(subject, Wanted())[0])
+    path.write_bytes(path.read_bytes()[:100] if damage == "cut" else b"no archive")
+    with pytest.raises(fs.ResultsError, match=f"{path.name} is damaged"):
+        store.read()
+
+
+def test_pictures_of_another_shape_are_damage(subject, tmp_path: Path):
+    example = make_examples(subject, Wanted())[0]
+    store = ExampleStore(tmp_path)
+    store.write(replace(example, target=np.zeros((2, 2))))
+    with pytest.raises(fs.ResultsError, match="differ in shape"):
+        store.read()
+
+
+def model_and_data(module, folder: Path) -> list[str]:
+    model, data = folder / "model.pt2", folder / "noise.npz"
+    torch.export.save(torch.export.export(module, (torch.zeros(1, 1, SIDE, SIDE),)), model)
+    x = np.random.default_rng(0).uniform(size=(12, 1, SIDE, SIDE)).astype(np.float32)
+    np.savez(data, x=x, y=np.arange(12) % 3)
+    return [str(model), str(data), "--trust-model"]
+
+
+def test_the_command_writes_examples_and_a_page(module, tmp_path: Path, capsys):
+    out = tmp_path / "out"
+    options = ["--out", str(out), "--source", "3", "--target", "4", "--domain", "0,1"]
+    assert main(["invariance", *model_and_data(module, tmp_path), *options]) == 0
+    said = capsys.readouterr().out
+    assert "sample 3 (class 0) towards sample 4 (class 1)" in said
+    assert "proved: " in said
+    assert ", in float" in said
+    (example,) = ExampleStore(out / "examples").read()
+    assert (example.facts.source, example.facts.target) == (3, 4)
+    page = (out / "invariance.html").read_text(encoding="utf-8")
+    assert 'type="range"' in page
+    assert page.count("data:image/png") == 4 + 2 + len(example.corners)
+
+
+def test_an_audit_of_the_same_network_shows_the_examples(module, tmp_path: Path):
+    given, out = model_and_data(module, tmp_path), tmp_path / "out"
+    assert main(["audit", *given, "--out", str(out), "--samples", "4"]) == 0
+    assert 'id="examples"' not in (out / "report.html").read_text(encoding="utf-8")
+    assert main(["invariance", *given, "--out", str(out), "--count", "2"]) == 0
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count("<article") == 2
+    assert main(["audit", *given, "--out", str(out), "--samples", "4", "--resume"]) == 0
+    assert (out / "report.html").read_text(encoding="utf-8").count("<article") == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--source", "12"], "--source: expected a sample from 0 to 11"),
+        (["--target", "3"], "--source: expected a sample"),
+        (["--layer", "first"], "--layer: expected a position"),
+        (["--layer", "7"], "a number from 0 to 1"),
+        (["--objective", "best"], "inner_product"),
+        (["--count", "0"], "--count: expected at least 1"),
+        (["--source", "0", "--target", "1", "--domain", "0,0.5"], "coordinate"),
+    ],
+)
+def test_bad_arguments_are_one_clear_line(module, tmp_path: Path, capsys, options, message):
+    status = main(["invariance", *model_and_data(module, tmp_path), "--out", str(tmp_path / "out"), *options])
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("fiberscope: error")]
+    assert status == 2
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,227 @@
+"""The proof of an invariance example: it closes on true ones, and never on tampered ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+import fiberscope as fs
+from feature_networks import NAMES, inputs, network, one_layer
+from fiberscope.invariance.enclosures import Enclosure, applied, moved, moved_back, moved_precisely, reach
+from fiberscope.invariance.exact_order import exact_order
+from fiberscope.invariance.proof import Statement, prove
+from fiberscope.invariance.rounding_bound import rounding_bound
+from fiberscope.network.affine import Dense
+from fiberscope.network.domains import written_out
+
+BOX = fs.Box(0, 1)
+
+
+def example(name, layer=0, **options):
+    net = network(name)
+    x, target = inputs(net.input_shape, 2, seed=1)
+    return fs.invariance_example(net, x, target, layer, BOX, **options)
+
+
+def statement(net, stage, x, example, domain=BOX, kept=()):
+    n = net.inputs
+    mask = np.zeros(n, dtype=bool)
+    mask[list(kept)] = True
+    flat = [np.asarray(point, dtype=np.float64).ravel() for point in (x, example)]
+    return Statement(net, stage, *flat, written_out(domain, n), mask)
+
+
+def features_of(e, X):
+    return rounding_bound(e.network, X, e.stage, "float64")[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("layer", [0, -1, "output"])
+def test_the_distance_to_an_exact_input_is_tiny(name, layer):
+    e = example(name, layer)
+    proof = prove(statement(e.network, e.stage, e.source, e.x))
+    assert proof.proved, proof.reason
+    assert 0 < proof.distance <= 1e-7
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("layer", [0, -1, "output"])
+@pytest.mark.parametrize("by", [1e-6, -1e-6, 1e-3, 0.2])
+def test_a_moved_pixel_is_rejected(name, layer, by):
+    e = example(name, layer)
+    flat, n = e.x.ravel(), e.x.size
+    moved_one = np.where(
+        np.eye(n, dtype=bool), np.where((flat + by >= 0) & (flat + by <= 1), flat + by, flat - by), flat
+    )
+    features = features_of(e, moved_one)
+    worst = int(np.abs(features - features_of(e, flat[None])).max(axis=1).argmax())
+    tampered = replace(e, x=moved_one[worst].reshape(e.x.shape))
+    verification = tampered.verify()
+    assert not verification
+    assert "differs from that of the source" in verification.reason
+    assert not prove(statement(e.network, e.stage, e.source, tampered.x)).proved
+
+
+@pytest.mark.parametrize("name", ["dense", "conv", "residual"])
+def test_the_proof_alone_rejects_what_the_comparison_rejects(name):
+    e = example(name)
+    rng = np.random.default_rng(0)
+    for size in (1e-6, 1e-4, 1e-2):
+        x = np.clip(e.x + size * rng.standard_normal(e.x.shape), 0, 1)
+        assert not prove(statement(e.network, e.stage, e.source, x)).proved
+
+
+def test_another_source_and_another_layer_are_rejected():
+    e = example("dense")
+    net = e.network
+    other = inputs(net.input_shape, 3, seed=5)[2]
+    assert not replace(e, source=other).verify()
+    deeper = example("dense", layer="output")
+    same = net.layer_input(1, np.stack([deeper.source, deeper.x]))
+    assert np.abs(same[1] - same[0]).max() > 1e-6, "the first layer tells them apart"
+    assert not replace(deeper, stage=net.placed_layers[0].stage).verify()
+
+
+def test_points_outside_of_the_domain_and_changed_kept_pixels_are_rejected():
+    net = one_layer([[1.0, 0.0]], [0.0])
+    inside = prove(statement(net, 1, [0.5, 0.5], [0.5, 1.0]))
+    assert inside.proved
+    outside = prove(statement(net, 1, [0.5, 0.5], [0.5, 1.0 + 1e-15]))
+    assert outside == (False, "the example lies outside of the domain", 0.0)
+    assert "the source" in prove(statement(net, 1, [0.5, 1.5], [0.5, 1.0])).reason
+    assert "kept" in prove(statement(net, 1, [0.5, 0.5], [0.5, 1.0], kept=[1])).reason
+    half = fs.HalfSpaces(np.array([[0.0, 1.0]]), np.array([0.9]))
+    assert "half-space" in prove(statement(net, 1, [0.5, 0.5], [0.5, 1.0], domain=half)).reason
+    assert "not finite" not in prove(statement(net, 1, [0.5, 0.5], [0.5, np.nan])).reason
+    assert not prove(statement(net, 1, [0.5, 0.5], [0.5, np.nan])).proved
+
+
+def test_a_unit_that_becomes_active_is_rejected_and_one_that_stays_at_zero_is_not():
+    net = one_layer([[1.0, -1.0]], [0.0])
+    assert prove(statement(net, 1, [0.2, 0.4], [0.3, 0.4])).proved
+    assert not prove(statement(net, 1, [0.2, 0.4], [0.3 + 1e-9, 0.3])).proved
+    # 0.1 + 0.2 - 0.3 is not 0 in float64, and its exact sign is known
+    decimal = one_layer([[1.0, 1.0, -1.0]], [0.0])
+    value = Fraction(0.1) + Fraction(0.2) - Fraction(0.3)
+    moved_away = prove(statement(decimal, 1, [0.1, 0.2, 0.3], [0.0, 0.2, 0.9]))
+    assert moved_away.proved == (value <= 0)
+
+
+def test_overflow_is_no_proof():
+    net = one_layer([[1e308, 1e308, 1.0], [1.0, 1.0, 1.0]], [1e308, 0.0])
+    for x in ([0.5, 0.5, 0.4], [1.0, 1.0, 0.5], [0.9, 0.6, 0.5]):
+        assert not prove(statement(net, 1, [1.0, 1.0, 0.5], x)).proved or x == [1.0, 1.0, 0.5]
+
+
+def test_ties_of_a_maximum_are_settled_exactly():
+    pool = torch.nn.Sequential(torch.nn.Conv2d(1, 1, 2, bias=True), torch.nn.MaxPool2d(2))
+    with torch.no_grad():
+        pool[0].weight[:] = torch.tensor([[0.3, -0.7], [0.11, 0.9]])
+        pool[0].bias[:] = 0.05
+    net = fs.from_torch(pool.eval(), input_shape=(1, 3, 3))
+    x = np.full((1, 3, 3), 0.375)
+    target = np.ones((1, 3, 3))
+    e = fs.invariance_example(net, x, target, "output", BOX)
+    verification = e.verify()
+    assert verification, verification.reason
+
+
+def test_exact_order_knows_what_rounding_hides():
+    net = one_layer([[1.0, 1.0], [1.0, -1.0], [2.0**-60, 1.0]], [-1.0, 0.0, -0.75])
+    x = np.array([0.25, 0.75])
+    first, second = torch.tensor([0, 1, 2, 1]), torch.tensor([-1, -1, -1, 0])
+    assert exact_order(net, 0, x, first, second).tolist() == [0, -1, 1, -1]
+    assert exact_order(net, -1, x, torch.tensor([0, 1]), torch.tensor([1, -1])).tolist() == [-1, 1]
+
+
+def test_dependent_equations_are_not_proved_unless_an_earlier_layer_is_unchanged():
+    # behind one active unit, the two outputs are multiples of each other
+    module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+    with torch.no_grad():
+        module[0].bias[:] = torch.tensor([1.0, -9.0, -9.0])
+    net = fs.from_torch(module.eval())
+    e = fs.invariance_example(net, np.full(4, 0.5), np.ones(4), "output", BOX)
+    assert e.verify()
+
+
+def test_without_an_original_verify_says_so():
+    net = one_layer(np.ones((1, 3)), [0.0])
+    e = fs.invariance_example(net, [0.2, 0.4, 0.5], [1.0, 0.0, 0.0], 0, BOX)
+    verification = e.verify()
+    assert verification
+    assert "no original model" in verification.reason
+
+
+def test_the_original_is_asked_and_may_disagree():
+    net = one_layer(np.ones((1, 3)), [0.0])
+    e = fs.invariance_example(net, [0.2, 0.4, 0.5], [1.0, 0.0, 0.0], 0, BOX)
+    asked = []
+
+    def honest(X):
+        asked.append(len(X))
+        return np.maximum(X.astype(np.float32).sum(axis=1, keepdims=True), 0)
+
+    assert e.verify(honest, points=7)
+    assert asked[-1] == 9
+    assert e.verify(lambda X: torch.tensor(X).sum(dim=1, keepdim=True))
+    wrong = e.verify(lambda X: X[:, :1].astype(np.float32))
+    assert not wrong
+    assert "the original, in float32: feature 0 of the example differs" in wrong.reason
+    assert "gives 3 features" in e.verify(lambda X: X).reason
+    broken = e.verify(fs.network.original.Original("it", "float32", lambda X: {}["no"]))
+    assert "it, in float32: cannot be run" in broken.reason
+    silent = e.verify(fs.network.original.Original("it", "float32", lambda X: {}))
+    assert silent
+    assert "does not show" in silent.reason
+
+
+# ---- enclosures
+
+
+def exact(matrix, vector, constant):
+    rows = zip(matrix.tolist(), constant.tolist(), strict=True)
+    return [sum((Fraction(a) * Fraction(v) for a, v in zip(row, vector, strict=True)), Fraction(c)) for row, c in rows]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_enclosures_hold_the_exact_numbers(seed):
+    rng = np.random.default_rng(seed)
+    weight, bias = rng.standard_normal((7, 5)) * 10.0 ** rng.integers(-9, 9, size=(7, 5)), rng.standard_normal(7)
+    affine, x = Dense(weight, bias), rng.standard_normal(5)
+    inputs_ = Enclosure.exact(torch.tensor(x)[None])
+    for found, constant in ((applied(affine, inputs_), bias), (moved(affine, inputs_), np.zeros(7))):
+        for value, error, true in zip(
+            found.value[0].tolist(), found.error[0].tolist(), exact(weight, x, constant), strict=True
+        ):
+            assert abs(Fraction(value) - true) <= Fraction(error)
+            assert error < 1e-9 * max(1.0, np.abs(weight).max())
+    precise, plain = moved_precisely(affine, inputs_), moved(affine, inputs_)
+    truth = exact(weight, x, np.zeros(7))
+    for value, error, true in zip(precise.value[0].tolist(), precise.error[0].tolist(), truth, strict=True):
+        assert abs(Fraction(value) - true) <= Fraction(error)
+    assert bool((precise.error <= plain.error).all())
+    u = rng.standard_normal(7)
+    back = moved_back(affine, Enclosure.exact(torch.tensor(u)[None]))
+    for value, error, true in zip(
+        back.value[0].tolist(), back.error[0].tolist(), exact(weight.T, u, np.zeros(5)), strict=True
+    ):
+        assert abs(Fraction(value) - true) <= Fraction(error)
+    sizes = np.abs(rng.standard_normal(5))
+    for bound, true in zip(
+        reach(affine, torch.tensor(sizes)[None])[0].tolist(), exact(np.abs(weight), sizes, np.zeros(7)), strict=True
+    ):
+        assert Fraction(bound) >= true
+
+
+def test_zeros_are_exact():
+    affine = Dense(np.array([[1.0, 0.0], [0.3, 0.7]]), np.array([0.1, 0.2]))
+    found = applied(affine, Enclosure.exact(torch.tensor([[0.0, 0.5]], dtype=torch.float64)))
+    assert found.value[0, 0] == 0.1
+    assert found.error[0, 0] == 0.0
+    assert found.error[0, 1] > 0.0
+    difference = found - found
+    assert difference.value[0, 0] == 0.0
