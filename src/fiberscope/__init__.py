@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from fiberscope.invariance.example import InvarianceExample
     from fiberscope.invariance.examples import invariance_example, invariance_examples
     from fiberscope.invariance.objective import Objective
+    from fiberscope.invariance.survey import invariance_survey
+    from fiberscope.invariance.walk import Walk, walk_regions
     from fiberscope.network.domains import Box, HalfSpaces, NonNegative
     from fiberscope.network.network import Network
     from fiberscope.network.relu_layer import ReLULayer
@@ -95,6 +97,7 @@ __all__ = [
     "UniqueSolution",
     "Verification",
     "VisitedPatterns",
+    "Walk",
     "algorithm1",
     "classify",
     "correlation_bound",
@@ -105,6 +108,7 @@ __all__ = [
     "interlacing_bound",
     "invariance_example",
     "invariance_examples",
+    "invariance_survey",
     "inverse_stability",
     "is_admissible",
     "linearize",
@@ -118,6 +122,7 @@ __all__ = [
     "unique_solution",
     "verify",
     "visited_patterns",
+    "walk_regions",
 ]
 
 _MODULE_OF = {
@@ -158,6 +163,7 @@ _MODULE_OF = {
     "UniqueSolution": "preimage.omnidirectional",
     "Verification": "preimage.checker",
     "VisitedPatterns": "stability.admissible",
+    "Walk": "invariance.walk",
     "algorithm1": "preimage.algorithm1",
     "classify": "preimage.classify",
     "correlation_bound": "stability.correlation",
@@ -168,6 +174,7 @@ _MODULE_OF = {
     "interlacing_bound": "stability.interlacing",
     "invariance_example": "invariance.examples",
     "invariance_examples": "invariance.examples",
+    "invariance_survey": "invariance.survey",
     "inverse_stability": "stability.inverse_stability",
     "is_admissible": "stability.admissible",
     "linearize": "stability.linearization",
@@ -181,6 +188,7 @@ _MODULE_OF = {
     "unique_solution": "preimage.omnidirectional",
     "verify": "preimage.checker",
     "visited_patterns": "stability.admissible",
+    "walk_regions": "invariance.walk",
 }
 
 

@@ -46,12 +46,7 @@ def parse_layers(text: str | None) -> tuple[int, ...] | None:
     Raises:
         InputError: something else was given.
     """
-    if text is None:
-        return None
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise InputError("--layers", expected="positions separated by commas, such as 0,2", got=repr(text)) from None
+    return _whole_numbers(text, "--layers", "positions separated by commas, such as 0,2")
 
 
 def parse_shape(text: str | None) -> tuple[int, ...] | None:
@@ -60,12 +55,16 @@ def parse_shape(text: str | None) -> tuple[int, ...] | None:
     Raises:
         InputError: something else was given.
     """
+    return _whole_numbers(text, "--input-shape", "whole numbers such as 3,32,32")
+
+
+def _whole_numbers(text: str | None, option: str, expected: str) -> tuple[int, ...] | None:
     if text is None:
         return None
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise InputError("--input-shape", expected="whole numbers such as 3,32,32", got=repr(text)) from None
+        raise InputError(option, expected=expected, got=repr(text)) from None
 
 
 def parse_wanted(

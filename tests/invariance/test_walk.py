@@ -2,53 +2,19 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import numpy as np
 import pytest
 import torch
-from scipy.optimize import linprog
+from all_regions import best_of_all_regions, cases
 from torch import nn
 
 import fiberscope as fs
-from fiberscope.invariance.region_search import Ending
+from fiberscope.invariance.across_regions import problem
+from fiberscope.invariance.crossing import crossed, crossings
+from fiberscope.invariance.mixed_integer import optimal_over_regions
+from fiberscope.invariance.region_search import Ending, Outcome
+from fiberscope.invariance.vertex import vertex
 from fiberscope.invariance.walk import walk_regions
-
-HIDDEN = 5
-
-
-def network_of(seed: int) -> tuple[nn.Sequential, fs.Network]:
-    generator = torch.Generator().manual_seed(seed)
-    module = nn.Sequential(
-        nn.Linear(6, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, 3), nn.ReLU(), nn.Linear(3, 2)
-    ).double().eval()  # fmt: skip
-    for parameter in module.parameters():
-        parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-    return module, fs.from_torch(module)
-
-
-def best_of_all_regions(module: nn.Sequential, x: np.ndarray, c: np.ndarray) -> float:
-    """The largest ``<c, x'>`` in the box over all x' with the second layer's output at x, pattern by pattern."""
-    W, b, V, d = (parameter.detach().numpy() for parameter in list(module.parameters())[:4])
-    y = np.maximum(V @ np.maximum(W @ x + b, 0) + d, 0)
-    best = -np.inf
-    for pattern in product([0.0, 1.0], repeat=HIDDEN):
-        on = np.array(pattern)
-        J, constant = V @ (on[:, None] * W), V @ (on * b) + d
-        signs = np.where(on > 0, -1.0, 1.0)
-        G, h = np.concatenate([signs[:, None] * W, J[y <= 0]]), np.concatenate([-signs * b, -constant[y <= 0]])
-        found = linprog(-c, G, h, J[y > 0], (y - constant)[y > 0], bounds=(0, 1))
-        if found.status == 0:
-            best = max(best, -found.fun)
-    return best
-
-
-def cases(count: int):
-    for seed in range(count):
-        generator = np.random.default_rng(seed)
-        module, net = network_of(seed)
-        yield module, net, generator.uniform(size=6), generator.standard_normal(6)
-
 
 def test_walks_never_exceed_the_best_of_all_regions_and_mostly_reach_it():
     reached, further = 0, 0
@@ -60,6 +26,89 @@ def test_walks_never_exceed_the_best_of_all_regions_and_mostly_reach_it():
         further += walk.value > walk.in_region + 1e-6
     assert reached >= 10
     assert further >= 2
+
+
+def test_walks_reach_the_mixed_integer_optimum_of_deeper_networks():
+    reached, gains = 0, []
+    for _, net, x, c in cases(20, (8, 10, 10, 3, 2)):
+        walk = walk_regions(net, x, c, 2, fs.Box(0, 1))
+        best = optimal_over_regions(net, x, c, 2, fs.Box(0, 1))
+        assert best.optimal
+        assert walk.in_region - 1e-9 <= walk.value <= best.bound + 1e-6
+        reached += walk.value >= best.value - 1e-6
+        if best.value > walk.in_region + 1e-6:
+            gains.append((walk.value - walk.in_region) / (best.value - walk.in_region))
+    assert reached >= 18  # nine of ten
+    assert len(gains) >= 10
+    assert np.mean(gains) >= 0.9
+
+
+def test_promises_tell_what_lies_behind_a_facet():
+    """Where nothing is promised, the multipliers prove that nothing behind is better; else an optimum is mostly left."""
+    promised, kept, idle = 0, 0, 0
+    for _, net, x, c in cases(10, (8, 10, 4, 2)):
+        asked = problem(net, x, c, 1, fs.Box(0, 1), objective="inner_product", arithmetic=None)
+        program = asked.program(asked.pieces())
+        found = program.maximize(c)
+        optimum = vertex(program, found, c)
+        assert optimum is not None
+        facets = crossings(program.region, optimum, 100)
+        for facet in (*facets.here, *facets.elsewhere):
+            behind = asked.program(crossed(asked.pieces(), (facet.flip,))).maximize(c)
+            if facet.promise <= 0:
+                assert not behind.optimal or behind.value <= found.value + 1e-7
+                idle += 1
+        for facet in facets.here:
+            if facet.promise > 1e-6:
+                promised += 1
+                kept += asked.program(crossed(asked.pieces(), (facet.flip,))).maximize(c).value > found.value + 1e-9
+    assert idle >= 50
+    assert promised >= 5
+    assert kept == promised  # the optima of random networks have one set of multipliers
+
+
+def test_corners_lie_in_neighbouring_regions_and_each_region_is_no_worse_than_its_entry():
+    crossings_made = 0
+    for _, net, x, c in cases(6, (8, 10, 4, 2)):
+        walk = walk_regions(net, x, c, 1, fs.Box(0, 1))
+        for visit in walk.visits:
+            assert visit.value >= float(c @ visit.entry) - 1e-12
+            assert visit.outcome in (Outcome.BETTER, Outcome.EQUAL, Outcome.WORSE)
+        # on every part of the way, no unit of the first layer changes its sign but at the ends
+        z = [net.stages[0].maps[0].rows() @ corner + net.stages[0].maps[0].bias.numpy() for corner in walk.corners]
+        for one, other in zip(z, z[1:], strict=False):
+            assert (one * other >= -1e-9).all()
+        crossings_made += len(walk.route) - 1
+    assert crossings_made >= 6
+
+
+@pytest.mark.parametrize("activation", [nn.LeakyReLU(0.2), nn.Hardtanh(-0.5, 0.5), nn.ReLU6()])
+def test_other_activations_reach_their_mixed_integer_optima(activation):
+    further = 0
+    for seed in range(6):
+        torch.manual_seed(seed)
+        module = nn.Sequential(nn.Linear(6, 6), activation, nn.Linear(6, 3), nn.ReLU()).double().eval()
+        net = fs.from_torch(module)
+        generator = np.random.default_rng(seed)
+        x, c = generator.uniform(-1, 1, size=6), generator.standard_normal(6)
+        walk = walk_regions(net, x, c, -1, fs.Box(-3, 3))
+        best = optimal_over_regions(net, x, c, -1, fs.Box(-3, 3))
+        assert best.value - 1e-6 <= walk.value <= best.bound + 1e-6
+        with torch.no_grad():
+            there, at_x = (module(torch.tensor(points)).numpy() for points in (walk.path(50), x[None]))
+        np.testing.assert_allclose(there, np.broadcast_to(at_x, there.shape), atol=1e-12)
+        further += walk.value > walk.in_region + 1e-6
+    assert further >= 1
+
+
+def test_room_is_kept_by_the_units_that_the_features_cut_off():
+    for module, net, x, c in cases(4):
+        walk = walk_regions(net, x, c, 1, fs.Box(0, 1), arithmetic="float32")
+        with torch.no_grad():
+            z, z_at_x = (module[:3](torch.tensor(points)).numpy() for points in (walk.path(50), x[None]))
+        off = z_at_x[0] < -1e-3
+        assert (z[:, off] < -1e-8).all()
+        assert walk.value <= walk_regions(net, x, c, 1, fs.Box(0, 1)).value + 1e-9
 
 
 def test_features_are_the_same_on_the_whole_way():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -41,23 +41,20 @@ class LocalNetwork:
 
     def values(self, X: Float64[Tensor, "N n"], stages: Sequence[int]) -> Iterator[tuple[int, Float64[Tensor, "N m"]]]:
         """What each of some stages gives for each row of X, constants included, if all maps are continued affinely."""
-
-        def value(number: int, inputs: list[Tensor]) -> Tensor:
-            first, *others = [a.apply(before) for a, before in zip(self.maps[number], inputs, strict=True)]
-            return sum(others, first)
-
-        for number, images in self.network.walk(X, self.network.needed_for(*stages), value):
-            if number in stages:
-                yield number, images
+        yield from self._through(X, stages, lambda affine, before: affine.apply(before))
 
     def forward(self, V: Float64[Tensor, "k n"], stages: Sequence[int]) -> Iterator[tuple[int, Float64[Tensor, "k m"]]]:
         """``J_s v`` for each row v of V and each of some stages s, in ascending order."""
+        yield from self._through(V, stages, lambda affine, before: affine.linear(before))
 
-        def product(number: int, inputs: list[Tensor]) -> Tensor:
-            first, *others = [a.linear(values) for a, values in zip(self.maps[number], inputs, strict=True)]
+    def _through(
+        self, X: Tensor, stages: Sequence[int], apply: Callable[[AffineMap, Tensor], Tensor]
+    ) -> Iterator[tuple[int, Tensor]]:
+        def image(number: int, inputs: list[Tensor]) -> Tensor:
+            first, *others = [apply(a, before) for a, before in zip(self.maps[number], inputs, strict=True)]
             return sum(others, first)
 
-        for number, images in self.network.walk(V, self.network.needed_for(*stages), product):
+        for number, images in self.network.walk(X, self.network.needed_for(*stages), image):
             if number in stages:
                 yield number, images
 
