@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ def network_of(seed: int, widths: tuple[int, ...] = (6, 5, 3, 2)) -> tuple[nn.Se
     """Affine maps with normal numbers, a ReLU between any two of them."""
     generator = torch.Generator().manual_seed(seed)
     parts: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         parts += [nn.Linear(before, after), nn.ReLU()]
     module = nn.Sequential(*parts[:-1]).double().eval()
     for parameter in module.parameters():

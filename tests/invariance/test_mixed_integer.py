@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from all_regions import best_of_all_regions, cases
 from torch import nn
 
 import fiberscope as fs
+from all_regions import best_of_all_regions, cases
 from fiberscope.invariance.across_regions import problem
 from fiberscope.invariance.bound_tightening import tightened
 from fiberscope.invariance.mixed_integer import Ended, optimal_over_regions

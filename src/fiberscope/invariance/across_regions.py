@@ -10,15 +10,14 @@ from jaxtyping import Float64
 
 from fiberscope.errors import InputError
 from fiberscope.invariance.examples import Layer, stage_of
+from fiberscope.invariance.facet_program import FacetProgram
 from fiberscope.invariance.feature_region import Features, Pieces, feature_region, features_at, pieces_at
 from fiberscope.invariance.float_room import wanted_room
 from fiberscope.invariance.objective import Goal, Objective, checked_objective
-from fiberscope.invariance.region_program import RegionProgram
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.domains import Domain, Polyhedron, written_out
 from fiberscope.network.network import Network
 from fiberscope.network.original import Arithmetic
-from fiberscope.network.rows import stacked
 from fiberscope.preimage.system import check_inside
 
 SHARE = 0.5
@@ -49,19 +48,12 @@ class Problem:
         """The pieces of the units on the way at x."""
         return pieces_at(self.network, self.source, self.features.stage)
 
-    def program(self, pieces: Pieces) -> RegionProgram:
+    def program(self, pieces: Pieces) -> FacetProgram:
         """The program of one region."""
         region = feature_region(self.network, self.features, pieces)
         of_units, of_domain = region.count - len(self.room), len(self.polyhedron.h)
         room = np.concatenate([np.zeros(of_units), self.room, np.zeros(of_domain)])
-        return RegionProgram(region, self.polyhedron, room=room)
-
-    def on_facet(self, program: RegionProgram, number: int) -> RegionProgram:
-        """The program of one facet of a region: its inequality with this number holds with equality."""
-        row, side = program.rows.inequalities(np.array([number]))
-        domain = self.polyhedron
-        facet = Polyhedron(domain.low, domain.high, stacked(domain.G, -row.toarray()), np.append(domain.h, -side))
-        return RegionProgram(program.region, facet, room=np.append(program.room, 0.0), rows=program.rows)
+        return FacetProgram(region, self.polyhedron, room=room)
 
     def value(self, x: Float64[FloatArray, " n"]) -> float:
         """``<c, x>``."""

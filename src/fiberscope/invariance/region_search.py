@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fiberscope.invariance.across_regions import Problem
 from fiberscope.invariance.crossing import Crossings, Facet, Flip, crossed, crossings, pattern
-from fiberscope.invariance.region_program import RegionProgram
+from fiberscope.invariance.facet_program import FacetProgram
 from fiberscope.invariance.vertex import at_point, vertex
 from fiberscope.network.arrays import FloatArray
 from fiberscope.preimage.linear_program import Status
@@ -205,16 +205,16 @@ class _FacetPoints:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self._last: tuple[str, RegionProgram] | None = None
+        self._last: tuple[str, FacetProgram] | None = None
 
     def best(self, region: _Region, number: int) -> FloatArray | None:
         """The best point of a facet; None if the facet has no points, or none that can be put onto the equations."""
         if self._last is None or self._last[0] != region.visit.pattern:
             self._last = region.visit.pattern, self._problem.program(region.pieces)
-        program = self._problem.on_facet(self._last[1], number)
-        found = program.maximize(self._problem.objective)
+        program = self._last[1]
+        found = program.maximize_on_facet(self._problem.objective, number)
         landed = vertex(program, found, self._problem.objective) if found.optimal else None
-        return None if landed is None else landed.x
+        return None if landed is None or number not in landed.tight else landed.x
 
 
 def _is_better(value: float, other: float) -> bool:

@@ -114,8 +114,8 @@ def _with_multipliers(program: RegionProgram, x: FloatArray, binding: IntArray, 
 def _least_squares(matrix: FloatArray, right: FloatArray) -> FloatArray:
     """The smallest solution, by a factorization with pivoting."""
     if not matrix.size:
-        return np.zeros(matrix.shape[1])
-    return np.asarray(_linalg.lstsq(matrix, right, cond=RANK, lapack_driver="gelsy")[0], dtype=np.float64)
+        return np.zeros(len(matrix.T))
+    return _linalg.lstsq(matrix, right, cond=RANK, lapack_driver="gelsy")[0]
 
 
 __all__ = ["TIGHT", "Vertex", "at_point", "vertex"]

@@ -1,0 +1,72 @@
+"""Tighter bounds by linear programs: the smaller the intervals, the fewer pieces, and the closer the relaxation."""
+
+from __future__ import annotations
+
+import highspy
+import numpy as np
+
+from fiberscope.invariance.across_regions import Problem
+from fiberscope.invariance.region_choice import RegionChoice, region_choice
+from fiberscope.invariance.stage_bounds import WIDER, Bounds, Interval, interval_bounds, needed_stages
+from fiberscope.network.activations import Maximum
+from fiberscope.network.stage import INPUT
+from fiberscope.preimage.linear_program import Status, model_of, quiet_solver, status_of
+
+
+def tightened(problem: Problem, bounds: Bounds) -> Bounds:
+    """Minimise and maximise what those units receive that may be on several pieces.
+
+    That is done over the relaxation in which binaries may be fractions, activation by activation, so that later ones
+    profit from earlier ones.
+
+    Args:
+        problem: the problem.
+        bounds: valid bounds of all stages.
+    """
+    known: Bounds = {INPUT: bounds[INPUT]}
+    for number in needed_stages(problem):
+        if problem.network.stages[number].activation is None:
+            continue
+        source = problem.network.sources(number)[0]
+        if source == INPUT or source in known:
+            continue
+        choice = region_choice(problem, bounds)
+        units = _received(problem, choice, number)
+        if units:
+            known[source] = _ends(choice, bounds[source], choice.first[source], units)
+            bounds = interval_bounds(problem, known)
+    return bounds
+
+
+def _received(problem: Problem, choice: RegionChoice, number: int) -> list[int]:
+    """The coordinates that decide about the pieces of an activation."""
+    several = [part for part in choice.choices if part.stage == number]
+    if isinstance(problem.network.stages[number].activation, Maximum):
+        return sorted({place for part in several for place in part.pieces})
+    return [part.unit for part in several]
+
+
+def _ends(choice: RegionChoice, bounds: Interval, first: int, units: list[int]) -> Interval:
+    """The extremes of some coordinates of a stage; the bound as it was where HiGHS finds none."""
+    solver = quiet_solver()
+    for name in ("primal_feasibility_tolerance", "dual_feasibility_tolerance"):
+        solver.setOptionValue(name, WIDER / 100)
+    solver.passModel(model_of(choice.program))
+    count = len(choice.integral)
+    solver.changeColsCost(count, np.arange(count, dtype=np.int32), np.zeros(count))
+    low, high = bounds.low.copy(), bounds.high.copy()
+    for unit in units:
+        for ends, sense in ((low, highspy.ObjSense.kMinimize), (high, highspy.ObjSense.kMaximize)):
+            solver.changeObjectiveSense(sense)
+            solver.changeColCost(first + unit, 1.0)
+            solver.run()
+            if status_of(solver) is Status.OPTIMAL:
+                value = float(solver.getInfo().objective_function_value)
+                margin = WIDER * max(1.0, abs(value))
+                outside = value - margin if ends is low else value + margin
+                ends[unit] = max(float(low[unit]), outside) if ends is low else min(float(high[unit]), outside)
+        solver.changeColCost(first + unit, 0.0)
+    return Interval(low, high)
+
+
+__all__ = ["tightened"]

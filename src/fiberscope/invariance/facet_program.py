@@ -1,0 +1,31 @@
+"""The best point of one facet of a region after the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import highspy
+import numpy as np
+from jaxtyping import Float64
+
+from fiberscope.invariance.region_program import RegionProgram, RegionSolution
+from fiberscope.network.arrays import FloatArray
+
+
+class FacetProgram(RegionProgram):
+    """The program of a region, any inequality of which may be asked to hold with equality."""
+
+    def maximize_on_facet(self, objective: Float64[FloatArray, " n"], number: int) -> RegionSolution:
+        """Maximise ``<c, x'>`` where the inequality with this number holds with equality; it counts as binding."""
+        if number not in self._numbers:
+            self._add(np.array([number]))
+        place = int(np.flatnonzero(self._numbers == number)[0])
+        row = len(self.values) + len(self._extension.row_low) + place
+        side = float(self._sides[place])
+        self._solver.changeRowBounds(row, side, side)
+        found = self.maximize(objective)
+        self._solver.changeRowBounds(row, -highspy.kHighsInf, side)
+        return replace(found, tight=np.union1d(found.tight, [number]))
+
+
+__all__ = ["FacetProgram"]

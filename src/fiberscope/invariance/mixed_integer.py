@@ -1,0 +1,200 @@
+"""The best input with the features of x over all regions, by a mixed-integer program, for small networks.
+
+A binary per piece of every unit that may be on several: tens of them are solved to optimality, hundreds hardly. What
+the solver proves is an upper bound for every region, also where it does not finish. It is a proof of floating point:
+up to the tolerances of HiGHS, among them 1e-6 for integrality.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import highspy
+import numpy as np
+from jaxtyping import Float64
+
+from fiberscope.errors import InputError
+from fiberscope.invariance.across_regions import Problem, problem
+from fiberscope.invariance.bound_tightening import tightened
+from fiberscope.invariance.examples import Layer
+from fiberscope.invariance.objective import Objective
+from fiberscope.invariance.region_choice import RegionChoice, region_choice
+from fiberscope.invariance.stage_bounds import Interval, box_of, interval_bounds
+from fiberscope.invariance.vertex import vertex
+from fiberscope.network.arrays import FloatArray
+from fiberscope.network.domains import Domain
+from fiberscope.network.network import Network
+from fiberscope.network.original import Arithmetic
+from fiberscope.network.stage import INPUT
+from fiberscope.preimage.linear_program import model_of, quiet_solver
+from fiberscope.threads import one_thread
+
+RELATIVE_GAP = 1e-9
+"""Difference of bound and value, relative to the value, at which the solver stops."""
+
+TOLERANCE = 1e-9
+"""Of rows and bounds in the solver."""
+
+MAX_NODES = 1_000_000
+"""Nodes after which the solver gives up. A count, not a time, so that answers repeat."""
+
+
+class Ended(StrEnum):
+    """How the mixed-integer program ended."""
+
+    OPTIMAL = "optimal"
+    NODES = "the node limit was reached; the bound holds"
+    TIME = "the time limit was reached; the bound holds"
+    FAILED = "HiGHS failed; the bound is that of the domain"
+
+
+@dataclass(frozen=True, eq=False)
+class Optimum:
+    """The best input that was found over all regions.
+
+    Attributes:
+        x: (*input_shape) it; satisfies the equations of the features up to rounding in float64.
+        value: the objective ``<c, x>`` there.
+        bound: no input with the features has a larger objective, up to the solver's tolerances.
+        status: how the solver ended.
+        nodes: of the search tree.
+        binaries: of the program: one per piece of every unit that may be on several.
+        units: how many of these units there are.
+    """
+
+    x: Float64[FloatArray, ...] = field(repr=False)
+    value: float
+    bound: float
+    status: Ended
+    nodes: int
+    binaries: int
+    units: int
+
+    @property
+    def gap(self) -> float:
+        """How much better another input might be."""
+        return self.bound - self.value
+
+    @property
+    def optimal(self) -> bool:
+        """Whether the solver proved that none is better."""
+        return self.status is Ended.OPTIMAL
+
+
+def optimal_over_regions(
+    network: Network,
+    x: Any,
+    target: Any,
+    layer: Layer = 0,
+    domain: Domain | None = None,
+    *,
+    objective: Objective | str = Objective.INNER_PRODUCT,
+    arithmetic: Arithmetic | None = None,
+    max_nodes: int = MAX_NODES,
+    seconds: float | None = None,
+) -> Optimum:
+    """Find the best input with the features of x, whatever region it lies in.
+
+    maximize ``<c, x'>`` subject to ``z_fixed(x') = z_fixed(x)``, the features' inequalities, and the domain, where z is
+    the network itself, written with binaries; see ``fiberscope.invariance.region_choice``.
+
+    Args:
+        network: the network.
+        x: the source, of the network's input shape or flat.
+        target: c, of the same shape.
+        layer: the number of the ReLU layer whose output counts as the features, negative from the end; or "output" for
+            that of the network.
+        domain: where inputs lie; it must be bounded.
+        objective: ``inner_product`` to maximise ``<c, x'>``, ``towards`` for ``<c - x, x'>``.
+        arithmetic: units that the features cut off keep the room that rounding in this arithmetic needs, as far as they
+            have it at x; None for no room.
+        max_nodes: of the search tree.
+        seconds: after which the solver gives up; answers then depend on the machine. None for no limit.
+
+    Raises:
+        InputError: something does not fit, x lies outside of the domain, or the domain is not bounded.
+        ModelError: the layer lies behind a smooth activation.
+    """
+    if max_nodes < 0 or (seconds is not None and seconds <= 0):
+        raise InputError("max_nodes and seconds", expected="positive limits", got=f"{max_nodes} and {seconds}")
+    asked = problem(network, x, target, layer, domain, objective=objective, arithmetic=arithmetic)
+    box = box_of(asked.polyhedron)
+    with one_thread():
+        choice = region_choice(asked, tightened(asked, interval_bounds(asked, {INPUT: box})))
+        answer = _solved(choice, choice.at(asked, asked.source), max_nodes, seconds)
+        point = _landed(asked, choice, answer.values)
+    value = asked.value(point)
+    bound = answer.bound if np.isfinite(answer.bound) else _largest(asked, box)
+    return Optimum(
+        point.reshape(network.input_shape),
+        value,
+        max(bound, value),
+        answer.status,
+        answer.nodes,
+        int(choice.integral.sum()),
+        len(choice.choices),
+    )
+
+
+class _Answer(NamedTuple):
+    """What HiGHS says; the values are those of the source if it says nothing better."""
+
+    status: Ended
+    values: FloatArray
+    bound: float
+    nodes: int
+
+
+def _solved(choice: RegionChoice, start: FloatArray, max_nodes: int, seconds: float | None) -> _Answer:
+    solver = quiet_solver()
+    model = model_of(choice.program)
+    kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
+    model.integrality_ = [kinds[int(integral)] for integral in choice.integral.tolist()]
+    solver.setOptionValue("mip_rel_gap", RELATIVE_GAP)
+    solver.setOptionValue("mip_abs_gap", RELATIVE_GAP)
+    solver.setOptionValue("mip_max_nodes", max_nodes)
+    solver.setOptionValue("mip_feasibility_tolerance", TOLERANCE)
+    solver.setOptionValue("primal_feasibility_tolerance", TOLERANCE)
+    if seconds is not None:
+        solver.setOptionValue("time_limit", float(seconds))
+    solver.passModel(model)
+    known = highspy.HighsSolution()
+    known.col_value = start.tolist()
+    solver.setSolution(known)
+    solver.run()
+    info = solver.getInfo()
+    status = {
+        highspy.HighsModelStatus.kOptimal: Ended.OPTIMAL,
+        highspy.HighsModelStatus.kSolutionLimit: Ended.NODES,
+        highspy.HighsModelStatus.kTimeLimit: Ended.TIME,
+    }.get(solver.getModelStatus(), Ended.FAILED)
+    found = np.array(solver.getSolution().col_value, dtype=np.float64)
+    usable = status is not Ended.FAILED and len(found) == len(start) and float(info.primal_solution_status) == 2
+    # without a binary the program is a linear one, and HiGHS gives no bound of its own
+    bound = float(info.mip_dual_bound if choice.integral.any() else info.objective_function_value)
+    return _Answer(
+        status,
+        found if usable else start,
+        bound if status is not Ended.FAILED else np.inf,
+        max(0, int(info.mip_node_count)),
+    )
+
+
+def _landed(asked: Problem, choice: RegionChoice, values: FloatArray) -> FloatArray:
+    """The optimum of the region that was chosen; the source if the solver's region holds nothing better."""
+    program = asked.program(choice.pieces(values))
+    found = program.maximize(asked.objective)
+    landed = vertex(program, found, asked.objective) if found.optimal else None
+    if landed is None or asked.value(landed.x) < asked.value(asked.source):
+        return asked.source
+    return landed.x
+
+
+def _largest(asked: Problem, box: Interval) -> float:
+    c = asked.objective
+    return float(np.where(c > 0, c * box.high, c * box.low).sum())
+
+
+__all__ = ["Ended", "Optimum", "optimal_over_regions"]
