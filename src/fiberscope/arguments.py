@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from cyclopts import CycloptsError, MissingArgumentError
 from cyclopts.config import Dict
-from numpy.typing import NDArray
 
 from fiberscope.errors import InputError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from fiberscope.audit.examples import Wanted
 
 
