@@ -33,7 +33,7 @@ def test_walks_never_exceed_the_best_of_all_regions_and_mostly_reach_it():
 
 def test_walks_reach_the_mixed_integer_optimum_of_deeper_networks():
     reached, gains = 0, []
-    for _, net, x, c in cases(10, (8, 10, 10, 3, 2)):
+    for _, net, x, c in cases(6, (8, 10, 10, 3, 2)):
         walk = walk_regions(net, x, c, 2, fs.Box(0, 1), max_plateau=60)
         best = optimal_over_regions(net, x, c, 2, fs.Box(0, 1))
         assert best.optimal
@@ -41,8 +41,8 @@ def test_walks_reach_the_mixed_integer_optimum_of_deeper_networks():
         reached += walk.value >= best.value - 1e-6
         if best.value > walk.in_region + 1e-6:
             gains.append((walk.value - walk.in_region) / (best.value - walk.in_region))
-    assert reached >= 8  # of ten
-    assert len(gains) >= 5
+    assert reached >= 5  # of six
+    assert len(gains) >= 4
     assert np.mean(gains) >= 0.9
 
 
@@ -72,8 +72,8 @@ def test_promises_tell_what_lies_behind_a_facet():
 
 def test_corners_lie_in_neighbouring_regions_and_each_region_is_no_worse_than_its_entry():
     crossings_made = 0
-    for _, net, x, c in cases(6, (8, 10, 4, 2)):
-        walk = walk_regions(net, x, c, 1, fs.Box(0, 1))
+    for _, net, x, c in cases(4, (8, 10, 4, 2)):
+        walk = walk_regions(net, x, c, 1, fs.Box(0, 1), max_plateau=40)
         for visit in walk.visits:
             assert visit.value >= float(c @ visit.entry) - 1e-12
             assert visit.outcome in (Outcome.BETTER, Outcome.EQUAL, Outcome.WORSE)
@@ -82,19 +82,19 @@ def test_corners_lie_in_neighbouring_regions_and_each_region_is_no_worse_than_it
         for one, other in pairwise(z):
             assert (one * other >= -1e-9).all()
         crossings_made += len(walk.route) - 1
-    assert crossings_made >= 6
+    assert crossings_made >= 4
 
 
 @pytest.mark.parametrize("activation", [nn.LeakyReLU(0.2), nn.Hardtanh(-0.5, 0.5), nn.ReLU6()])
 def test_other_activations_reach_their_mixed_integer_optima(activation):
     further = 0
-    for seed in range(6):
+    for seed in range(3):
         torch.manual_seed(seed)
         module = nn.Sequential(nn.Linear(6, 6), activation, nn.Linear(6, 3), nn.ReLU()).double().eval()
         net = fs.from_torch(module)
         generator = np.random.default_rng(seed)
         x, c = generator.uniform(-1, 1, size=6), generator.standard_normal(6)
-        walk = walk_regions(net, x, c, -1, fs.Box(-3, 3))
+        walk = walk_regions(net, x, c, -1, fs.Box(-3, 3), max_plateau=60)
         best = optimal_over_regions(net, x, c, -1, fs.Box(-3, 3))
         assert best.value - 1e-6 <= walk.value <= best.bound + 1e-6
         with torch.no_grad():

@@ -1,8 +1,10 @@
 """Best-first search over activation regions that have given features in common with an input.
 
 Regions are entered where the optimum of another lies on a facet between them, so that every region that was visited
-is joined to the first by a path on which the features stay the same. The facets of the best optimum come first; of
-these, the one that promises most. Nothing is visited twice, and nothing is random.
+is joined to the first by a path on which the features stay the same. From the best region so far, all facets that
+promise something at its optimum are crossed at once, then one by one; then some in pairs; then those that promise
+something elsewhere, at their best points; and last those that promise nothing, which may lead on along a plateau.
+Nothing is visited twice, and nothing is random.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from enum import IntEnum, StrEnum
 from itertools import combinations
 from typing import NamedTuple
 
-import numpy as np
 from jaxtyping import Float64
 from torch import Tensor
 
@@ -151,7 +152,8 @@ class _Tier(IntEnum):
 
 def search(problem: Problem, budget: Budget) -> Search:
     """Go from the source to better and better inputs with the same features."""
-    regions = [_visited(problem, dict(problem.pieces()), -1, (), problem.source, -np.inf)]
+    source = problem.source
+    regions = [_visited(problem, dict(problem.pieces()), -1, (), source, problem.value(source))]
     seen = {regions[0].visit.pattern}
     waiting, facets = _Waiting(), _FacetPoints(problem)
     waiting.add(0, regions[0])
@@ -232,10 +234,10 @@ def _ways_on(found: Crossings) -> Iterator[tuple[_Tier, float, tuple[Flip, ...],
         tier = _Tier.PROMISING if facet.promise > GROWTH else _Tier.NOT_PROMISING
         yield tier, facet.promise, (facet.flip,), None
     promising = _one_each([facet for facet in found.here if facet.promise > GROWTH])
-    groups = [promising] if len(promising) > 2 else []
-    groups += [_one_each(pair) for pair in combinations(found.here[:PAIRED], 2)]
-    for group in groups:
-        yield _Tier.SEVERAL, sum(facet.promise for facet in group), tuple(facet.flip for facet in group), None
+    if len(promising) > 2:
+        yield _Tier.PROMISING, sum(facet.promise for facet in promising), tuple(f.flip for f in promising), None
+    for pair in (_one_each(pair) for pair in combinations(found.here[:PAIRED], 2)):
+        yield _Tier.SEVERAL, sum(facet.promise for facet in pair), tuple(facet.flip for facet in pair), None
     for facet in found.elsewhere:
         if facet.promise <= GROWTH:
             break
