@@ -14,7 +14,7 @@ from jaxtyping import Float64
 from fiberscope.audit.example_store import ExampleFacts, StoredExample
 from fiberscope.audit.subject import Subject
 from fiberscope.errors import InputError
-from fiberscope.invariance.example import InvarianceExample
+from fiberscope.invariance.example import InvarianceExample, pixels_changed
 from fiberscope.invariance.examples import invariance_examples, stage_of
 from fiberscope.invariance.objective import Objective
 from fiberscope.invariance.pairs import Pair, checked_labels, pairs_of_few_positives, targets_of
@@ -164,7 +164,7 @@ def _stored(subject: Subject, wanted: Wanted, found: _Found, digest: str) -> Sto
         value=result.value if isinstance(result, Walk) else result.objective,
         reached=reached(result.source, target, result.x),
         distance=found.change,
-        pixels_changed=_changed(result.source, result.x),
+        pixels_changed=pixels_changed(result.source, result.x),
         residual=result.feature_residual,
         units=result.feature_units,
         original=original,
@@ -208,11 +208,6 @@ def reached(source: FloatArray, target: FloatArray, x: FloatArray) -> float:
     way = (target - source).ravel()
     square = float(way @ way)
     return float(way @ (x - source).ravel()) / square if square else 0.0
-
-
-def _changed(source: FloatArray, x: FloatArray) -> int:
-    difference = np.abs(x - source)
-    return int((difference > 1e-6 * difference.max(initial=0.0)).sum())
 
 
 __all__ = ["SOURCES", "TARGETS", "Wanted", "in_the_original", "make_examples", "reached"]

@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.errors import InputError
-from fiberscope.invariance.examples import Layer, stage_of
+from fiberscope.invariance.examples import Layer, one_input, stage_of
 from fiberscope.invariance.facet_program import FacetProgram
 from fiberscope.invariance.feature_region import Features, Pieces, feature_region, features_at, pieces_at
 from fiberscope.invariance.float_room import wanted_room
 from fiberscope.invariance.objective import Goal, Objective, checked_objective
-from fiberscope.network.arrays import FloatArray, as_float64
+from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain, Polyhedron, written_out
 from fiberscope.network.network import Network
 from fiberscope.network.original import Arithmetic
@@ -76,7 +76,7 @@ def problem(
         InputError: no such layer, another objective, inputs that do not fit, x outside of the domain.
     """
     stage = stage_of(network, layer)
-    source, goal = _flat(network, x, "x"), _flat(network, target, "target")
+    source, goal = one_input(network, x, "x"), one_input(network, target, "target")
     asked = checked_objective(objective)
     if asked.goal is not Goal.LINEAR:
         raise InputError("objective", expected="'inner_product' or 'towards', which are linear", got=repr(str(asked)))
@@ -95,15 +95,6 @@ def _room(asked: Problem, arithmetic: Arithmetic) -> FloatArray:
     wanted = wanted_room(region, asked.polyhedron, asked.source, arithmetic)[own]
     has = np.maximum(-region.excess(asked.source[None])[0, own], 0.0)
     return np.minimum(wanted, SHARE * has)
-
-
-def _flat(network: Network, value: Any, what: str) -> FloatArray:
-    array = as_float64(value, what)
-    if array.shape not in (network.input_shape, (network.inputs,)):
-        raise InputError(
-            what, expected=f"one input of shape {network.input_shape}, or flat", got=f"shape {array.shape}"
-        )
-    return array.reshape(-1)
 
 
 __all__ = ["Problem", "problem"]

@@ -80,8 +80,7 @@ class InvarianceExample:
     @property
     def pixels_changed(self) -> int:
         """How many pixels differ by more than a millionth of the largest difference."""
-        difference = np.abs(self.x - self.source)
-        return int((difference > CHANGED * difference.max(initial=0.0)).sum())
+        return pixels_changed(self.source, self.x)
 
     @property
     def features(self) -> Float64[FloatArray, " m"]:
@@ -147,4 +146,10 @@ class InvarianceExample:
         return np.stack([self.source.ravel(), self.x.ravel()])
 
 
-__all__ = ["InvarianceExample"]
+def pixels_changed(source: FloatArray, x: FloatArray) -> int:
+    """How many pixels differ by more than a millionth of the largest difference."""
+    difference = np.abs(x - source)
+    return int((difference > CHANGED * difference.max(initial=0.0)).sum())
+
+
+__all__ = ["InvarianceExample", "pixels_changed"]

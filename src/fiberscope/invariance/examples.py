@@ -95,8 +95,8 @@ def invariance_examples(
     depend on the targets before.
     """
     asked = checked_objective(objective)
-    source = _input(network, x, "x")
-    goals = [None if target is None else _input(network, target, "target") for target in targets]
+    source = one_input(network, x, "x")
+    goals = [None if target is None else one_input(network, target, "target") for target in targets]
     if asked.needs_target and any(goal is None for goal in goals):
         raise InputError("target", expected=f"an input, for the objective {str(asked)!r}", got="None")
     if asked.goal is Goal.SMALLEST_CHANGE and not 0.0 < fraction <= 1.0:
@@ -196,7 +196,12 @@ def _check_status(search: Search, asked: Objective, target: FloatArray | None, f
         )
 
 
-def _input(network: Network, value: Any, what: str) -> FloatArray:
+def one_input(network: Network, value: Any, what: str) -> FloatArray:
+    """One input of a network as a checked vector, given flat or in the network's input shape.
+
+    Raises:
+        InputError: another shape, NaN or infinite numbers.
+    """
     array = as_float64(value, what)
     if array.shape not in (network.input_shape, (network.inputs,)):
         raise InputError(
@@ -223,4 +228,4 @@ def _kept(network: Network, keep: Any) -> IntArray:
     return np.unique(numbers.astype(np.int64))
 
 
-__all__ = ["invariance_example", "invariance_examples", "stage_of"]
+__all__ = ["invariance_example", "invariance_examples", "one_input", "stage_of"]

@@ -23,8 +23,7 @@ from fiberscope.network.network import Network
 from fiberscope.network.rows import no_entries
 from fiberscope.network.sparse_rows import SparseRows, below
 from fiberscope.network.stage import INPUT
-from fiberscope.network.structured import WeightedSums
-from fiberscope.stability.carrying import carried, no_limit
+from fiberscope.stability.carrying import differences
 from fiberscope.stability.local_network import LocalNetwork
 from fiberscope.stability.local_rows import LocalRows
 
@@ -53,10 +52,18 @@ class Features:
 
 def features_at(network: Network, x: Float64[FloatArray, " n"], stage: int) -> Features:
     """The features of x at a stage, evaluated in float64."""
-    before = network.sources(stage)[0]
-    activation = network.stages[stage].activation
-    source = stage if activation is None else before
-    z = _evaluated(network, x, source)
+    return features_of(network, network.evaluated(x[None], decided_by(network, stage))[0], stage)
+
+
+def decided_by(network: Network, stage: int) -> int:
+    """The stage whose output decides about the features: what an activation receives, or an affine stage itself."""
+    return stage if network.stages[stage].activation is None else network.sources(stage)[0]
+
+
+def features_of(network: Network, received: Float64[FloatArray, " m"], stage: int) -> Features:
+    """The features at a stage from the output of the stage that decides about them."""
+    activation, source = network.stages[stage].activation, decided_by(network, stage)
+    z = torch.tensor(received)
     everything = torch.arange(len(z))
     nothing = Conditions(everything[:0], everything[:0], z[:0])
     if activation is None:
@@ -134,7 +141,9 @@ class FeatureRegion:
     def rows(self) -> RegionRows:
         """The coefficients of all equations and inequalities; sparse where the network is convolutional."""
         sources = {source for source, _ in self.inequalities} | {self.features.source}
-        return RegionRows(self, dict(self.local.rows(sorted(sources))))
+        origin = np.zeros((1, self.network.inputs))
+        by_source = dict(self.local.rows(sorted(sources)))
+        return RegionRows(self, by_source, -self.residuals(origin)[0], -self.excess(origin)[0])
 
     def _values(self, X: Float64[FloatArray, "N n"]) -> dict[int, Tensor]:
         sources = sorted({source for source, _ in self.inequalities} | {self.features.source})
@@ -151,18 +160,20 @@ class RegionRows:
     Attributes:
         region: the region.
         by_source: the rows of the local linear map at every stage that conditions are about.
+        values: (p,) the right-hand sides f of the equations.
+        sides: (q,) the right-hand sides h of the inequalities.
     """
 
     region: FeatureRegion
     by_source: dict[int, LocalRows] = field(repr=False)
+    values: Float64[FloatArray, " p"] = field(repr=False)
+    sides: Float64[FloatArray, " q"] = field(repr=False)
 
     def equations(self) -> tuple[SparseRows, FloatArray]:
         """E (p, n) and f (p,) of ``E x' = f``."""
         features = self.region.features
         nothing = torch.full_like(features.fixed, -1)
-        rows = self._rows(features.source, features.fixed, nothing)
-        origin = np.zeros((1, self.region.network.inputs))
-        return rows, -self.region.residuals(origin)[0]
+        return self._rows(features.source, features.fixed, nothing), self.values
 
     def inequalities(self, numbers: Int64[IntArray, " k"]) -> tuple[SparseRows, FloatArray]:
         """G (k, n) and h (k,) of ``G x' <= h`` for the inequalities with these numbers, in ascending order."""
@@ -171,19 +182,13 @@ class RegionRows:
             chosen = torch.tensor(numbers[(numbers >= first) & (numbers < end)] - first)
             if len(chosen):
                 parts.append(self._rows(source, part.first[chosen], part.second[chosen]))
-        width = self.region.network.inputs
-        rows = below(parts) if parts else no_entries(0, width)
-        return rows, -self.region.excess(np.zeros((1, width)))[0][numbers]
+        rows = below(parts) if parts else no_entries(0, self.region.network.inputs)
+        return rows, self.sides[numbers]
 
     def _rows(self, source: int, first: Tensor, second: Tensor) -> SparseRows:
         """``J[first] - J[second]`` of the local linear map at a stage."""
         rows = self.by_source[source]
-        weights = torch.tensor([1.0, -1.0], dtype=torch.float64).expand(len(first), 2)
-        if not len(first):
-            return no_entries(0, rows.inputs)
-        return carried(
-            WeightedSums(torch.stack([first, second], dim=1), weights, rows.outputs), rows, no_limit
-        ).sparse()
+        return differences(rows, first, second).sparse() if len(first) else no_entries(0, rows.inputs)
 
 
 def feature_region(network: Network, features: Features, pieces: Pieces) -> FeatureRegion:
@@ -203,14 +208,14 @@ def feature_region(network: Network, features: Features, pieces: Pieces) -> Feat
     return FeatureRegion(network, features, pieces, local, (*on_the_way, (features.source, features.others)))
 
 
-def _evaluated(network: Network, x: Float64[FloatArray, " n"], stage: int) -> Tensor:
-    values = torch.tensor(x)[None]
-    if stage == INPUT:
-        return values[0]
-    *_, (_, out) = network.walk(
-        values, network.needed_for(stage), lambda number, inputs: network.stages[number].apply(*inputs)
-    )
-    return out[0]
-
-
-__all__ = ["FeatureRegion", "Features", "Pieces", "RegionRows", "feature_region", "features_at", "pieces_at"]
+__all__ = [
+    "FeatureRegion",
+    "Features",
+    "Pieces",
+    "RegionRows",
+    "decided_by",
+    "feature_region",
+    "features_at",
+    "features_of",
+    "pieces_at",
+]

@@ -18,10 +18,9 @@ from fiberscope.invariance.feature_region import FeatureRegion
 from fiberscope.invariance.pieces import Conditions
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Polyhedron
+from fiberscope.network.original import UNIT_ROUNDOFF
 from fiberscope.network.rows import dense
 from fiberscope.network.stage import INPUT
-
-UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
 
 LIKELY = 8.0
 """Times the typical rounding error."""
@@ -75,4 +74,4 @@ def _of_conditions(part: Conditions, errors: Tensor) -> FloatArray:
     return LIKELY * (padded[part.first] + padded[part.second]).numpy()
 
 
-__all__ = ["UNIT_ROUNDOFF", "wanted_room"]
+__all__ = ["wanted_room"]

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from fiberscope.errors import InputError
-from fiberscope.invariance.feature_region import features_at
+from fiberscope.invariance.feature_region import decided_by, features_of
 from fiberscope.network.arrays import IntArray
 from fiberscope.network.network import Network
 
@@ -93,7 +93,8 @@ def targets_of(
 
 def positive_outputs(network: Network, samples: Any, stage: int) -> Int64[IntArray, " N"]:
     """How many coordinates of what a layer receives its output determines, at each sample: of a ReLU, the positive."""
-    return np.array([len(features_at(network, x, stage).fixed) for x in samples], dtype=np.int64)
+    received = network.evaluated(samples, decided_by(network, stage))
+    return np.array([len(features_of(network, z, stage).fixed) for z in received], dtype=np.int64)
 
 
 __all__ = ["Pair", "checked_labels", "pairs_of_few_positives", "positive_outputs", "targets_of"]

@@ -16,10 +16,8 @@ from torch import Tensor
 from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
-from fiberscope.network.original import Arithmetic
+from fiberscope.network.original import UNIT_ROUNDOFF, Arithmetic
 from fiberscope.network.stage import INPUT, Stage
-
-UNIT_ROUNDOFF: dict[Arithmetic, float] = {"float32": 2.0**-24, "float64": 2.0**-53}
 
 SMALLEST: dict[Arithmetic, float] = {"float32": 2.0**-126, "float64": 2.0**-1022}
 """Below the smallest normal number, rounding is absolute."""
@@ -83,4 +81,4 @@ def _through_activation(stage: Stage, values: Tensor, before: tuple[Tensor, Tens
             assert_never(activation)  # type: ignore[arg-type]
 
 
-__all__ = ["UNIT_ROUNDOFF", "rounding_bound"]
+__all__ = ["rounding_bound"]

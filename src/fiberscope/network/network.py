@@ -128,7 +128,7 @@ class Network:
 
     def __call__(self, X: Any) -> Float64[FloatArray, "N ..."]:
         """Evaluate in float64: X (N, *input_shape) -> (N, *output_shape)."""
-        values = self._evaluated(self.flat(X), len(self.stages) - 1)
+        values = self.evaluated(self.flat(X), len(self.stages) - 1)
         return values.reshape(values.shape[0], *self.output_shape)
 
     def layer_input(self, i: int, X: Any) -> Float64[FloatArray, "N n"]:
@@ -147,7 +147,7 @@ class Network:
         count = len(self._layers)
         if not -count <= i < count:
             raise InputError("layer", expected=f"a number from 0 to {count - 1}", got=str(i))
-        return self._evaluated(self.flat(X), self._layers[i].source)
+        return self.evaluated(self.flat(X), self._layers[i].source)
 
     def needed_for(self, *stages: int) -> tuple[int, ...]:
         """The numbers of the stages that some stages depend on, and their own, in order."""
@@ -162,8 +162,8 @@ class Network:
         """
         yield from self.walk(X, range(len(self.stages)), self._applied)
 
-    def _evaluated(self, X: Float64[FloatArray, "N n"], last: int) -> Float64[FloatArray, "N m"]:
-        """The output of one stage, computed in batches that fit into memory."""
+    def evaluated(self, X: Float64[FloatArray, "N n"], last: int) -> Float64[FloatArray, "N m"]:
+        """The output of one stage, or of -1 the input, for flat inputs, computed in batches that fit into memory."""
         if last == INPUT:
             return X
         needed = self.needed_for(last)

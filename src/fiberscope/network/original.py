@@ -15,6 +15,9 @@ Run = Callable[[FloatArray], Mapping[str, NDArray[Any]]]
 
 Arithmetic = Literal["float32", "float64"]
 
+UNIT_ROUNDOFF: dict[str, float] = {"float32": 2.0**-24, "float64": 2.0**-53}
+"""Of each arithmetic."""
+
 
 @dataclass(frozen=True, eq=False)
 class Original:
@@ -31,4 +34,4 @@ class Original:
     run: Run
 
 
-__all__ = ["Arithmetic", "Original", "Run"]
+__all__ = ["UNIT_ROUNDOFF", "Arithmetic", "Original", "Run"]

@@ -22,10 +22,8 @@ from fiberscope.network.activations import Pointwise, PointwiseKind
 from fiberscope.network.agreement import Agreement
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
-from fiberscope.network.original import Run
+from fiberscope.network.original import UNIT_ROUNDOFF, Run
 from fiberscope.network.stage import INPUT, Stage
-
-UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
 
 SLACK = 4.0
 """Times the bound on rounding: originals also round folded constants, and sum in several steps."""

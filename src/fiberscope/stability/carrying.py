@@ -78,6 +78,12 @@ def added(parts: Sequence[LocalRows], fits: Fits) -> LocalRows:
     return LocalRows(first.outputs, first.picture, units, start, values[0], sum(part.most for part in parts))
 
 
+def differences(rows: LocalRows, first: Int64[Tensor, " k"], second: Int64[Tensor, " k"]) -> LocalRows:
+    """``J[first] - J[second]``, row by row; the index -1 stands for a row of zeros."""
+    weights = torch.tensor([1.0, -1.0], dtype=torch.float64, device=first.device).expand(len(first), 2)
+    return carried(WeightedSums(torch.stack([first, second], dim=1), weights, rows.outputs), rows, no_limit)
+
+
 def _cover(
     begin: Int64[Tensor, "q t d"], end: Int64[Tensor, "q t d"], live: Bool[Tensor, "q t"], picture: tuple[int, ...]
 ) -> tuple[Int64[Tensor, "q d"], tuple[int, ...]]:
@@ -198,4 +204,4 @@ def _aligned(rows: LocalRows, places: int, fits: Fits) -> tuple[LocalRows, Int64
     return rows.rewindowed(begin[at], window), begin
 
 
-__all__ = ["Fits", "added", "carried", "input_rows", "no_limit"]
+__all__ = ["Fits", "added", "carried", "differences", "input_rows"]

@@ -11,10 +11,9 @@ from torch import Tensor
 from fiberscope.errors import InputError
 from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
 from fiberscope.network.stage import INPUT
-from fiberscope.network.structured import Rearrangement, WeightedSums
-from fiberscope.stability.carrying import carried, no_limit
+from fiberscope.network.structured import Rearrangement
+from fiberscope.stability.carrying import differences
 from fiberscope.stability.local_network import LocalNetwork, unit_vectors
-from fiberscope.stability.local_rows import LocalRows
 
 ROW_BYTES = 2**30
 """What the rows of a stage may take."""
@@ -107,15 +106,10 @@ def _by_rows(local: LocalNetwork, bends: list[int]) -> dict[int, Tensor]:
                 continue
             winner, others = _windows(local, number, activation)
             columns = [
-                _difference(winner, others[:, t].clamp(min=0), rows).squared_norms() for t in range(others.shape[1])
+                differences(rows, winner, others[:, t].clamp(min=0)).squared_norms() for t in range(others.shape[1])
             ]
             total[number] = torch.stack(columns, dim=1)
     return total
-
-
-def _difference(winner: Tensor, other: Tensor, rows: LocalRows) -> LocalRows:
-    weights = torch.tensor([1.0, -1.0], dtype=torch.float64, device=winner.device).expand(len(winner), 2)
-    return carried(WeightedSums(torch.stack([winner, other], dim=1), weights, rows.outputs), rows, no_limit)
 
 
 def _by_columns(local: LocalNetwork, bends: list[int]) -> dict[int, Tensor]:
