@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fiberscope.errors import FiberscopeError, InputError, ModelError, NotASingleton, ResultsError
     from fiberscope.invariance.example import InvarianceExample
     from fiberscope.invariance.examples import invariance_example, invariance_examples
+    from fiberscope.invariance.mixed_integer import Optimum, optimal_over_regions
     from fiberscope.invariance.objective import Objective
     from fiberscope.invariance.survey import invariance_survey
     from fiberscope.invariance.walk import Walk, walk_regions
@@ -86,6 +87,7 @@ __all__ = [
     "NotASingleton",
     "Objective",
     "Omnidirectionality",
+    "Optimum",
     "Preimage",
     "Rational",
     "ReLULayer",
@@ -114,6 +116,7 @@ __all__ = [
     "linearize",
     "load",
     "omnidirectional",
+    "optimal_over_regions",
     "preimage",
     "saturation",
     "singular_values",
@@ -152,6 +155,7 @@ _MODULE_OF = {
     "NotASingleton": "errors",
     "Objective": "invariance.objective",
     "Omnidirectionality": "preimage.omnidirectional",
+    "Optimum": "invariance.mixed_integer",
     "Preimage": "preimage.preimage",
     "Rational": "preimage.certificate",
     "ReLULayer": "network.relu_layer",
@@ -180,6 +184,7 @@ _MODULE_OF = {
     "linearize": "stability.linearization",
     "load": "readers.files",
     "omnidirectional": "preimage.omnidirectional",
+    "optimal_over_regions": "invariance.mixed_integer",
     "preimage": "preimage.preimage",
     "saturation": "stability.saturation",
     "singular_values": "stability.singular_values",

@@ -73,7 +73,7 @@ def parse_wanted(
     layer: str,
     domain: str | None,
     objective: str,
-    regions: int,
+    regions: str,
     count: int,
     *,
     source: int | None,
@@ -88,9 +88,10 @@ def parse_wanted(
     from fiberscope.audit.examples import Wanted
     from fiberscope.invariance.objective import checked_objective
 
-    for name, number in (("--regions", regions), ("--count", count)):
-        if number < 1:
-            raise InputError(name, expected="at least 1", got=str(number))
+    if count < 1:
+        raise InputError("--count", expected="at least 1", got=str(count))
+    if regions != "all" and not (regions.isdigit() and int(regions) >= 1):
+        raise InputError("--regions", expected="a number of at least 1, or all", got=repr(regions))
     if layer != "output" and not layer.lstrip("-").isdigit():
         raise InputError("--layer", expected="a position such as 0, or output", got=repr(layer))
     bounds = parse_domain(domain) or (float(samples.min()), float(samples.max()))
@@ -100,7 +101,7 @@ def parse_wanted(
         target=target,
         domain=bounds,
         objective=checked_objective(objective),
-        regions=regions,
+        regions="all" if regions == "all" else int(regions),
         count=count,
         seed=seed,
     )

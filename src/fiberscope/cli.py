@@ -243,7 +243,7 @@ def invariance(
     layer: str = "0",
     domain: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     objective: str = "inner_product",
-    regions: int = 1,
+    regions: str = "1",
     count: int = 1,
     seed: int = 0,
     trust_model: Annotated[bool, Parameter(negative="")] = False,
@@ -265,7 +265,8 @@ def invariance(
         domain: LOW,HIGH: bounds of every input; by default the smallest and the largest number in the data.
         objective: what is sought: inner_product, towards, nearest_l1, nearest_l2, nearest_linf, farthest_l1,
             farthest_l2, farthest_linf, smallest_change_l1, smallest_change_l2 or smallest_change_linf.
-        regions: how many activation regions of the layers before to go through; 1 stays in that of the source.
+        regions: how many activation regions of the layers before to go through; 1 stays in that of the source. all: the
+            best of all regions, by mixed-integer programming, for networks of some tens of units.
         count: how many examples to keep, those with the largest change.
         seed: of what is chosen at random.
         trust_model: load a model format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).
@@ -286,8 +287,7 @@ def invariance(
         for line in example_lines(example.facts):
             print(line)
     print(f"report: {publish_examples(results, subject.network.digest())}")
-    within = [example.facts.proved for example in examples if wanted.regions == 1]
-    return FINE if all([*within, *(example.facts.agrees for example in examples)]) else FAILED
+    return FINE if all(example.facts.proved for example in examples) else FAILED
 
 
 def _given_subject(model: Path, data: str, options: Options, *, trust: bool) -> Subject:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from fiberscope.audit.example_store import ExampleStore
 from fiberscope.audit.examples import Wanted, make_examples
 from fiberscope.audit.subject import Subject
 from fiberscope.cli import main
+from fiberscope.invariance.walk import walk_regions
 
 SIDE = 6
 
@@ -69,8 +71,36 @@ def test_a_walk_goes_through_several_regions_with_the_same_features(subject, mod
         found = features(module, points, 3)
         np.testing.assert_allclose(found, np.broadcast_to(found[:1], found.shape), atol=1e-5)
     assert walk.facts.agrees
-    assert not walk.facts.proved
-    assert "no proof" in walk.facts.verification
+    assert walk.facts.proved
+    assert walk.facts.bound_over == ""
+
+
+def test_the_best_of_all_regions(subject, module):
+    (walk,) = make_examples(subject, Wanted(layer=1, source=2, target=4, regions=30))
+    (best,) = make_examples(subject, Wanted(layer=1, source=2, target=4, regions="all"))
+    assert best.facts.bound_over == "any region"
+    assert walk.facts.value - 1e-6 <= best.facts.value <= best.facts.bound
+    assert best.facts.bound == pytest.approx(best.facts.value, rel=1e-6)
+    assert best.facts.proved
+    assert best.facts.connected
+    found = features(module, best.corners, 3)
+    np.testing.assert_allclose(found, np.broadcast_to(found[:1], found.shape), atol=1e-5)
+
+
+def test_an_optimum_without_a_way_is_shown_without_a_slider(subject, module, monkeypatch, tmp_path: Path, capsys):
+    short = partial(walk_regions, max_plateau=1)
+
+    def stays(*given, max_regions, **options):
+        return short(*given, max_regions=1, **options)
+
+    monkeypatch.setattr("fiberscope.audit.examples.walk_regions", stays)
+    out = tmp_path / "out"
+    options = ["--out", str(out), "--source", "2", "--target", "4", "--layer", "1", "--regions", "all"]
+    assert main(["invariance", *model_and_data(module, tmp_path), *options, "--domain", "0,1"]) == 0
+    assert "no way to which is known" in capsys.readouterr().out
+    (example,) = ExampleStore(out / "examples").read()
+    assert not example.facts.connected
+    assert 'type="range"' not in (out / "invariance.html").read_text(encoding="utf-8")
 
 
 def test_what_is_stored_comes_back(subject, tmp_path: Path):
@@ -146,6 +176,7 @@ def test_an_audit_of_the_same_network_shows_the_examples(module, tmp_path: Path)
         (["--layer", "7"], "a number from 0 to 1"),
         (["--objective", "best"], "inner_product"),
         (["--count", "0"], "--count: expected at least 1"),
+        (["--regions", "0"], "--regions: expected a number of at least 1, or all"),
         (["--source", "0", "--target", "1", "--domain", "0,0.5"], "coordinate"),
     ],
 )

@@ -30,6 +30,8 @@ def test_the_optimum_is_that_of_all_patterns(widths, layer):
         with torch.no_grad():
             values = [module[: 2 * layer + 2](torch.tensor(point)).numpy() for point in (x, found.x)]
         np.testing.assert_allclose(values[1], values[0], atol=1e-12)
+        assert found.verify(), found.verify().reason
+        assert found.distance == pytest.approx(float(np.linalg.norm(found.x - x)))
     assert beyond >= 1  # else the region of x would do
 
 

@@ -103,12 +103,56 @@ def test_points_outside_of_the_domain_and_changed_kept_pixels_are_rejected():
 def test_a_unit_that_becomes_active_is_rejected_and_one_that_stays_at_zero_is_not():
     net = one_layer([[1.0, -1.0]], [0.0])
     assert prove(statement(net, 1, [0.2, 0.4], [0.3, 0.4])).proved
-    assert not prove(statement(net, 1, [0.2, 0.4], [0.3 + 1e-9, 0.3])).proved
+    assert not prove(statement(net, 1, [0.2, 0.4], [0.3 + 1e-7, 0.3])).proved
+    assert prove(statement(net, 1, [0.2, 0.4], [0.3 + 1e-10, 0.3])).distance >= 1e-10  # (0.3, 0.3) is near
     # 0.1 + 0.2 - 0.3 is not 0 in float64, and its exact sign is known
     decimal = one_layer([[1.0, 1.0, -1.0]], [0.0])
     value = Fraction(0.1) + Fraction(0.2) - Fraction(0.3)
     moved_away = prove(statement(decimal, 1, [0.1, 0.2, 0.3], [0.0, 0.2, 0.9]))
     assert moved_away.proved == (value <= 0)
+
+
+def test_a_unit_may_end_on_its_kink():
+    # x0 - x1 goes from 0.5 to 0, and what it gave to the sum comes from x2 then
+    module = torch.nn.Sequential(
+        torch.nn.Linear(3, 2), torch.nn.ReLU(), torch.nn.Linear(2, 1), torch.nn.ReLU()
+    ).double()  # fmt: skip
+    with torch.no_grad():
+        module[0].weight[:] = torch.tensor([[1.0, -1.0, 0.0], [0.0, 0.0, 1.0]])
+        module[2].weight[:] = 1.0
+        module[0].bias[:] = module[2].bias[:] = 0.0
+    net = fs.from_torch(module.eval())
+    for x, proved in (([0.4, 0.4, 0.6], True), ([0.4, 0.4, 0.6 + 1e-6], False), ([0.4, 0.5, 0.7], False)):
+        assert prove(statement(net, 3, [0.8, 0.3, 0.1], x)).proved == proved
+    # beyond the kink the features are the same again, but not between
+    beyond = statement(net, 3, [0.8, 0.3, 0.1], [0.4, 0.5, 0.6])
+    assert not prove(beyond).proved
+    assert prove(replace(beyond, segment=False)).proved
+
+
+def test_pixels_on_their_bounds_are_enough_where_nothing_is_missing():
+    net = one_layer([[1.0, 1.0, 0.0]], [0.0])
+    assert prove(statement(net, 1, [0.75, 0.25, 0.0], [0.0, 1.0, 1.0])).proved
+    assert not prove(statement(net, 1, [0.75, 0.25 + 2**-50, 0.0], [0.0, 1.0, 1.0])).proved
+    # 0.1 + 0.9 is not 1 in real arithmetic, although it is in float64
+    assert not prove(statement(net, 1, [0.1, 0.9, 0.0], [0.0, 1.0, 1.0])).proved
+
+
+def test_equal_rows_that_are_asked_for_different_numbers_are_no_copies():
+    # in the region of x both units of the second layer see x0 + x1, in that of x' one of them does not
+    module = torch.nn.Sequential(
+        torch.nn.Linear(2, 2), torch.nn.ReLU(), torch.nn.Linear(2, 2), torch.nn.ReLU()
+    ).double()  # fmt: skip
+    with torch.no_grad():
+        module[0].weight[:] = torch.tensor([[1.0, 1.0], [1.0, -1.0]])
+        module[0].bias[:] = 0.0
+        module[2].weight[:] = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+        module[2].bias[:] = 1.0
+    net = fs.from_torch(module.eval())
+    x, there = [0.75, 0.25], [0.25, 0.75]  # second units: 2 and 2.5, then 2 and 2
+    assert not prove(replace(statement(net, 3, x, there), segment=False)).proved
+    assert prove(replace(statement(net, 1, x, x), segment=False)).proved
+    assert prove(replace(statement(net, 3, there, [0.125, 0.875]), segment=False)).proved
 
 
 def test_overflow_is_no_proof():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +15,7 @@ from all_regions import best_of_all_regions, cases
 from fiberscope.invariance.across_regions import problem
 from fiberscope.invariance.crossing import crossed, crossings
 from fiberscope.invariance.mixed_integer import optimal_over_regions
+from fiberscope.invariance.proof import prove
 from fiberscope.invariance.region_search import Ending, Outcome
 from fiberscope.invariance.vertex import vertex
 from fiberscope.invariance.walk import walk_regions
@@ -127,11 +129,46 @@ def test_features_are_the_same_on_the_whole_way():
         np.testing.assert_array_equal(walk.path(2)[0], x)
 
 
+def test_where_a_walk_ends_is_proved_to_have_the_features():
+    across = 0
+    for _, net, x, c in cases(5, (8, 10, 10, 3, 2)):
+        walk = walk_regions(net, x, c, 2, fs.Box(0, 1), max_regions=12)
+        verification = walk.verify()
+        assert verification, verification.reason
+        across += not walk.in_one_region
+    assert across >= 4
+
+
+def test_where_a_walk_ends_is_not_proved_if_the_features_are_others():
+    rejected = 0
+    for module, net, x, c in cases(5, (8, 10, 4, 2)):
+        walk = walk_regions(net, x, c, 1, fs.Box(0, 1), max_regions=6)
+        steepest = np.prod([np.linalg.norm(part.weight.detach().numpy(), 2) for part in (module[0], module[2])])
+        generator = np.random.default_rng(0)
+        for size in np.geomspace(1e-6, 1e-1, 12):
+            x_moved = np.clip(walk.x + size * generator.standard_normal(8), 0, 1)
+            moved = replace(walk, x=x_moved)
+            # an input with the features of x is at least so far away
+            away = np.abs(net_features(module, x_moved) - net_features(module, x)).max() / steepest
+            if away > 1e-7 * np.abs(x_moved - x).max():
+                assert not moved.verify()
+                assert not prove(moved._statement()).proved
+                rejected += 1
+    assert rejected >= 25
+
+
+def net_features(module, x):
+    with torch.no_grad():
+        return module[:4](torch.tensor(x[None])).numpy()[0]
+
+
 def test_a_way_with_other_features_is_found_out():
     _, net, x, c = next(cases(1))
     walk = walk_regions(net, x, c, 1, fs.Box(0, 1))
-    object.__setattr__(walk, "corners", np.stack([x, np.clip(x + 0.3, 0, 1)]))
-    assert "differs from that of the source" in walk.compare().failure
+    assert "differs from that of the source" in replace(walk, x=np.clip(x + 0.3, 0, 1)).compare().failure
+    entry = replace(walk.visits[walk.route[-1]], entry=np.clip(x + 0.3, 0, 1))
+    changed = replace(walk, visits=(walk.visits[0], entry), route=(0, 1))
+    assert "differs from that of the source" in changed.compare().failure
 
 
 def test_no_pattern_is_visited_twice_and_budgets_hold():

@@ -35,6 +35,8 @@ class ExampleFacts:
         domain: where the example was looked for.
         objective: what was sought.
         value: the objective at the example.
+        bound: what no other input does better than; infinite if not known.
+        bound_over: which inputs that is said of; empty if not known.
         reached: the share of the way from x to the target, ``<c - x, x' - x> / |c - x|^2``.
         distance: ``|x' - x|``.
         pixels_changed: how many input coordinates differ.
@@ -46,6 +48,7 @@ class ExampleFacts:
         proved: whether it is proved in exact arithmetic, too.
         verification: how it was verified, or why it could not be.
         regions: how many activation regions the way from x goes through.
+        connected: whether a way leads to it on which features stay the same.
         seconds: how long the search took.
     """
 
@@ -61,6 +64,8 @@ class ExampleFacts:
     domain: str
     objective: str
     value: float
+    bound: float
+    bound_over: str
     reached: float
     distance: float
     pixels_changed: int
@@ -72,12 +77,20 @@ class ExampleFacts:
     proved: bool
     verification: str
     regions: int
+    connected: bool
     seconds: float
 
     @property
     def name(self) -> str:
         """The name of the file."""
         return f"layer-{self.layer}-sample-{self.source:06d}-towards-{self.target:06d}"
+
+    @property
+    def compared_with_best(self) -> str:
+        """The objective, and how good any other input can be."""
+        if not self.bound_over:
+            return f"{self.value:.6g}"
+        return f"{self.value:.6g}, and no input of {self.bound_over} does better than {self.bound:.6g}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +101,8 @@ class StoredExample:
         facts: what is told about it.
         source: x, in the shape of the data.
         target: the sample that it goes towards.
-        corners: (k, ...) the way from x, the first, to the example, the last, in straight pieces;
-            everywhere on it the features are the same.
+        corners: (k, ...) the way from x, the first, to the example, the last, in straight pieces; everywhere on it the
+            features are the same. Without a way, x and the example.
     """
 
     facts: ExampleFacts

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 from jaxtyping import Float64
@@ -14,18 +14,33 @@ from jaxtyping import Float64
 from fiberscope.audit.example_store import ExampleFacts, StoredExample
 from fiberscope.audit.subject import Subject
 from fiberscope.errors import InputError
-from fiberscope.invariance.example import InvarianceExample, pixels_changed
+from fiberscope.invariance.example import InvarianceExample
 from fiberscope.invariance.examples import invariance_examples, stage_of
+from fiberscope.invariance.mixed_integer import Optimum, optimal_over_regions
 from fiberscope.invariance.objective import Objective
 from fiberscope.invariance.pairs import Pair, checked_labels, pairs_of_few_positives, targets_of
+from fiberscope.invariance.region_search import MAX_REGIONS
 from fiberscope.invariance.rounding_bound import rounding_bound
+from fiberscope.invariance.same_features import Connected
 from fiberscope.invariance.walk import Walk, walk_regions
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Box
 from fiberscope.network.network import Network
+from fiberscope.network.original import Arithmetic
 
 SOURCES, TARGETS = 10, 3
 """Where no samples are named: the samples with the fewest positive outputs, and targets for each, to choose from."""
+
+MOST_NODES = 20_000
+"""Of a mixed-integer program, after which it gives up: minutes for a network of some hundred units."""
+
+SAME = 1e-6
+"""Objectives that differ by less, relative to their size, count as equal: the solver's tolerance."""
+
+
+class _Options(TypedDict):
+    objective: Objective
+    arithmetic: Arithmetic
 
 
 @dataclass(frozen=True)
@@ -38,7 +53,8 @@ class Wanted:
         target: that of the target; None to choose among samples of other classes.
         domain: bounds of every input.
         objective: what is sought.
-        regions: how many activation regions the search may go through; 1 is that of the sample.
+        regions: how many activation regions the search may go through; 1 is that of the sample. With "all", a
+            mixed-integer program says how good an input can be in any of them: for small networks.
         count: how many examples, those with the largest change.
         seed: of what is chosen at random.
     """
@@ -48,7 +64,7 @@ class Wanted:
     target: int | None = None
     domain: tuple[float, float] = (0.0, 1.0)
     objective: Objective = Objective.INNER_PRODUCT
-    regions: int = 1
+    regions: int | Literal["all"] = 1
     count: int = 1
     seed: int = 0
 
@@ -58,12 +74,9 @@ class _Found:
     """An example before it is verified."""
 
     pair: Pair
-    result: InvarianceExample | Walk
+    result: InvarianceExample | Walk | Optimum
+    bound: float
     seconds: float
-
-    @property
-    def change(self) -> float:
-        return float(np.linalg.norm(self.result.x - self.result.source))
 
 
 def make_examples(
@@ -85,7 +98,7 @@ def make_examples(
         found.append(result)
         if progress is not None:
             progress(len(found), len(pairs))
-    found.sort(key=lambda each: -each.change)
+    found.sort(key=lambda each: -each.result.distance)
     digest = subject.network.digest()
     return [_stored(subject, wanted, each, digest) for each in found[: wanted.count]]
 
@@ -112,32 +125,42 @@ def _pairs(subject: Subject, wanted: Wanted) -> list[Pair]:
 
 
 def _searched(subject: Subject, wanted: Wanted, pairs: list[Pair]) -> Iterator[_Found]:
-    network, domain = subject.network, Box(*wanted.domain)
-    samples = network.flat(subject.x)
+    samples = subject.network.flat(subject.x)
     for source, group in groupby(pairs, key=lambda pair: pair.source):
         of_source = list(group)
-        began = time.perf_counter()
         if wanted.regions == 1:
-            goals = [samples[pair.target] for pair in of_source]
-            results = invariance_examples(
-                network, samples[source], goals, wanted.layer, domain, objective=wanted.objective, seed=wanted.seed
-            )
-            seconds = (time.perf_counter() - began) / len(of_source)
-            yield from (_Found(pair, result, seconds) for pair, result in zip(of_source, results, strict=True))
+            yield from _in_one_region(subject.network, wanted, samples, source, of_source)
             continue
         for pair in of_source:
-            began = time.perf_counter()
-            walk = walk_regions(
-                network,
-                samples[source],
-                samples[pair.target],
-                wanted.layer,
-                domain,
-                objective=wanted.objective,
-                max_regions=wanted.regions,
-                arithmetic="float32",
-            )
-            yield _Found(pair, walk, time.perf_counter() - began)
+            yield _across_regions(subject.network, wanted, samples[source], samples[pair.target], pair)
+
+
+def _in_one_region(
+    network: Network, wanted: Wanted, samples: Float64[FloatArray, "N n"], source: int, pairs: list[Pair]
+) -> Iterator[_Found]:
+    began = time.perf_counter()
+    goals = [samples[pair.target] for pair in pairs]
+    results = invariance_examples(
+        network, samples[source], goals, wanted.layer, Box(*wanted.domain), objective=wanted.objective, seed=wanted.seed
+    )
+    seconds = (time.perf_counter() - began) / len(pairs)
+    yield from (_Found(pair, result, result.bound, seconds) for pair, result in zip(pairs, results, strict=True))
+
+
+def _across_regions(
+    network: Network, wanted: Wanted, x: Float64[FloatArray, " n"], goal: Float64[FloatArray, " n"], pair: Pair
+) -> _Found:
+    """What a walk finds; with all regions, the optimum, and the walk to it if that gets there."""
+    began = time.perf_counter()
+    asked = (network, x, goal, wanted.layer, Box(*wanted.domain))
+    options: _Options = {"objective": wanted.objective, "arithmetic": "float32"}
+    most = MAX_REGIONS if wanted.regions == "all" else wanted.regions
+    walk = walk_regions(*asked, max_regions=most, **options)
+    if wanted.regions != "all":
+        return _Found(pair, walk, np.inf, time.perf_counter() - began)
+    best = optimal_over_regions(*asked, max_nodes=MOST_NODES, **options)
+    further = best.value > walk.value + SAME * max(1.0, abs(best.value))
+    return _Found(pair, best if further else walk, best.bound, time.perf_counter() - began)
 
 
 def _stored(subject: Subject, wanted: Wanted, found: _Found, digest: str) -> StoredExample:
@@ -145,9 +168,8 @@ def _stored(subject: Subject, wanted: Wanted, found: _Found, digest: str) -> Sto
     target = network.flat(subject.x[found.pair.target][None])[0].reshape(network.input_shape)
     stage = stage_of(network, wanted.layer)
     names = {placed.stage: placed.name for placed in network.placed_layers}
-    corners = result.corners if isinstance(result, Walk) else np.stack([result.source, result.x])
     agrees, proved, words = _verified(result)
-    original, original_units = in_the_original(network, stage, corners.reshape(len(corners), -1))
+    original, original_units = in_the_original(network, stage, result.corners)
     labels = subject.y
     facts = ExampleFacts(
         model=subject.model_name,
@@ -161,10 +183,12 @@ def _stored(subject: Subject, wanted: Wanted, found: _Found, digest: str) -> Sto
         target_class="" if labels is None else str(labels[found.pair.target]),
         domain=f"the box from {wanted.domain[0]:g} to {wanted.domain[1]:g}",
         objective=str(wanted.objective).replace("_", " "),
-        value=result.value if isinstance(result, Walk) else result.objective,
+        value=result.objective if isinstance(result, InvarianceExample) else result.value,
+        bound=found.bound,
+        bound_over="" if np.isinf(found.bound) else "any region" if wanted.regions == "all" else "the region",
         reached=reached(result.source, target, result.x),
-        distance=found.change,
-        pixels_changed=pixels_changed(result.source, result.x),
+        distance=result.distance,
+        pixels_changed=result.pixels_changed,
         residual=result.feature_residual,
         units=result.feature_units,
         original=original,
@@ -173,21 +197,19 @@ def _stored(subject: Subject, wanted: Wanted, found: _Found, digest: str) -> Sto
         proved=proved,
         verification=words,
         regions=len(result.route) if isinstance(result, Walk) else 1,
+        connected=isinstance(result, Connected),
         seconds=found.seconds,
     )
     shape = subject.x.shape[1:]  # the network may take pictures flat
-    return StoredExample(facts, result.source.reshape(shape), target.reshape(shape), corners.reshape(-1, *shape))
+    return StoredExample(facts, result.source.reshape(shape), target.reshape(shape), result.corners.reshape(-1, *shape))
 
 
-def _verified(result: InvarianceExample | Walk) -> tuple[bool, bool, str]:
+def _verified(result: InvarianceExample | Walk | Optimum) -> tuple[bool, bool, str]:
     """Whether features agree up to rounding, whether that is proved, and what is to be said."""
-    if isinstance(result, Walk):
-        failure, notes = result.compare()
-        words = failure or "up to rounding, features agree on the whole way; across regions there is no proof"
-        return not failure, False, "; ".join([words, *notes])
     verification = result.verify()
-    words = verification.reason or "the original model gives the same features on the whole way"
-    return verification.proved, verification.proved, words
+    agrees = verification.proved or not result.compare().failure
+    where = "on the whole way" if isinstance(result, Connected) else "at the example"
+    return agrees, verification.proved, verification.reason or f"the original model gives the same features {where}"
 
 
 def in_the_original(network: Network, stage: int, corners: Float64[FloatArray, "k n"]) -> tuple[str, float]:

@@ -6,11 +6,11 @@ from fractions import Fraction
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from fiberscope.network.affine import AffineMap
-from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.combination import is_exact
 from fiberscope.network.network import Network
 from fiberscope.network.rows import Rows
@@ -63,6 +63,27 @@ def exact_order(
     return torch.tensor([(a > b) - (a < b) for a, b in zip(left, right, strict=True)])
 
 
+def exactly_equal(
+    network: Network, stage: int, x: Float64[FloatArray, " n"], other: Float64[FloatArray, " n"], units: IntArray
+) -> Bool[BoolArray, " k"]:
+    """Which units of a stage receive exactly the same at both inputs; False where that is not settled."""
+    affine = exact_map(network, stage)
+    if affine is None:
+        return np.zeros(len(units), dtype=np.bool_)
+    rows, change = (
+        affine.rows(units),
+        [Fraction(b) - Fraction(a) for a, b in zip(x.tolist(), other.tolist(), strict=True)],
+    )
+    if _terms(rows, other - x) > MOST_TERMS:
+        return np.zeros(len(units), dtype=np.bool_)
+    same: BoolArray = np.zeros(len(units), dtype=np.bool_)
+    for i in range(len(units)):
+        columns, entries = row_entries(rows, i)
+        terms: list[Fraction] = [Fraction(a) * change[j] for a, j in zip(entries.tolist(), columns.tolist(), strict=True)]
+        same[i] = sum(terms, Fraction(0)) == 0
+    return same
+
+
 def _terms(rows: Rows, x: FloatArray) -> int:
     return sum(int(np.count_nonzero(x[row_entries(rows, i)[0]])) for i in range(rows.shape[0]))
 
@@ -74,4 +95,4 @@ def _value(rows: Rows, i: int, x: FloatArray, constant: float) -> Fraction:
     return sum((Fraction(a) * Fraction(v) for a, v in terms), Fraction(constant))
 
 
-__all__ = ["UNKNOWN", "exact_map", "exact_order"]
+__all__ = ["UNKNOWN", "exact_map", "exact_order", "exactly_equal"]

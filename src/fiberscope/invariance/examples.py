@@ -149,20 +149,20 @@ def _example(
         reason = "a local optimum; the bound says how much better another input may be"
     shape = network.input_shape
     return InvarianceExample(
-        network,
-        stage,
-        source.reshape(shape),
-        None if target is None else target.reshape(shape),
-        x.reshape(shape),
-        asked,
-        asked.at(x, source, target),
-        found.bound,
-        is_optimal,
-        fraction if asked.goal is Goal.SMALLEST_CHANGE else None,
-        domain,
-        kept,
-        bool((x == source).all()),
-        reason,
+        network=network,
+        stage=stage,
+        source=source.reshape(shape),
+        x=x.reshape(shape),
+        domain=domain,
+        kept=kept,
+        target=None if target is None else target.reshape(shape),
+        asked=asked,
+        objective=asked.at(x, source, target),
+        bound=found.bound,
+        is_optimal=is_optimal,
+        fraction=fraction if asked.goal is Goal.SMALLEST_CHANGE else None,
+        is_trivial=bool((x == source).all()),
+        reason=reason,
     )
 
 

@@ -7,13 +7,12 @@ up to the tolerances of HiGHS, among them 1e-6 for integrality.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 import highspy
 import numpy as np
-from jaxtyping import Float64
 
 from fiberscope.errors import InputError
 from fiberscope.invariance.across_regions import Problem, problem
@@ -21,6 +20,7 @@ from fiberscope.invariance.bound_tightening import tightened
 from fiberscope.invariance.examples import Layer
 from fiberscope.invariance.objective import Objective
 from fiberscope.invariance.region_choice import RegionChoice, region_choice
+from fiberscope.invariance.same_features import SameFeatures
 from fiberscope.invariance.stage_bounds import Interval, box_of, interval_bounds
 from fiberscope.invariance.vertex import vertex
 from fiberscope.network.arrays import FloatArray
@@ -50,12 +50,11 @@ class Ended(StrEnum):
     FAILED = "HiGHS failed; the bound is that of the domain"
 
 
-@dataclass(frozen=True, eq=False)
-class Optimum:
-    """The best input that was found over all regions.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Optimum(SameFeatures):
+    """The best input that was found over all regions; whether a way with the same features leads to it is not known.
 
     Attributes:
-        x: (*input_shape) it; satisfies the equations of the features up to rounding in float64.
         value: the objective ``<c, x>`` there.
         bound: no input with the features has a larger objective, up to the solver's tolerances.
         status: how the solver ended.
@@ -64,7 +63,6 @@ class Optimum:
         units: how many of these units there are.
     """
 
-    x: Float64[FloatArray, ...] = field(repr=False)
     value: float
     bound: float
     status: Ended
@@ -128,13 +126,17 @@ def optimal_over_regions(
     value = asked.value(point)
     bound = answer.bound if np.isfinite(answer.bound) else _largest(asked, box)
     return Optimum(
-        point.reshape(network.input_shape),
-        value,
-        max(bound, value),
-        answer.status,
-        answer.nodes,
-        int(choice.integral.sum()),
-        len(choice.choices),
+        network=network,
+        stage=asked.features.stage,
+        source=asked.source.reshape(network.input_shape),
+        x=point.reshape(network.input_shape),
+        domain=domain,
+        value=value,
+        bound=max(bound, value),
+        status=answer.status,
+        nodes=answer.nodes,
+        binaries=int(choice.integral.sum()),
+        units=len(choice.choices),
     )
 
 

@@ -1,11 +1,15 @@
 """A proof that next to an input lies one with exactly the same features as another, in exact real arithmetic.
 
-Let x be the source and x' the example. Every unit on the way is either *certain*, which means that x and everything
-within a distance rho of x' lie on one linear piece of it, or it is *held*: its input shall not change at all. With
-slopes 0 for held units, what a stage receives changes by ``J (x* - x)``. The equations ask that the features and the
-held units do not change: ``J_e (x* - x) = 0``. If ``r`` bounds ``|J_e (x' - x)|`` and s the smallest singular value of
-J_e on the pixels that may move, a solution x* lies within ``r / s`` of x'. If that is below rho, every certain unit is
-on its piece at x*, so that x* has the features of x, and so has the whole segment between them.
+Let x be the source and x' the example. Every unit on the way is *certain*, which means that x and everything within a
+distance rho of x' lie on one linear piece of it; or *pinned*: x lies on a piece, and x* shall lie at its end; or
+*held*: its input shall not change at all. With slopes 0 for held units, what a stage receives changes by
+``J (x* - x)``. The equations ask that the features and the held units do not change: ``J_e (x* - x) = 0``. If ``r``
+bounds what they lack at x', and s is the smallest singular value of J_e on the pixels that may move, a solution x* lies
+within ``r / s`` of x'. If that is below rho, every certain unit is on its piece at x*, so that x* has the features of
+x, and so has the whole segment between them.
+
+Where x and x' lie in different regions, the same is proved of x' alone: every unit is certain within rho of x', or held
+at what it is there, and the last stage must receive what it receives at x: ``J_e (x* - x') = z(x) - z(x')``.
 
 Nothing of what found the example is used: the network's own maps, with bounds on their rounding, and the domain.
 """
@@ -22,7 +26,8 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from fiberscope.invariance.enclosures import Enclosure
-from fiberscope.invariance.proof_walk import Equation, Walk
+from fiberscope.invariance.exact_order import exactly_equal
+from fiberscope.invariance.proof_walk import Equation, Goal, Walk, received
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.network import Network
@@ -54,6 +59,7 @@ class Statement:
         example: (n,) x'.
         domain: what both, and the segment, lie in.
         kept: (n,) the pixels that must not change.
+        segment: whether the segment between them shall have the same features, too, or the example alone.
     """
 
     network: Network
@@ -62,6 +68,7 @@ class Statement:
     example: Float64[FloatArray, " n"]
     domain: Polyhedron
     kept: BoolArray
+    segment: bool = True
 
 
 class Proof(NamedTuple):
@@ -155,7 +162,11 @@ def _close(statement: Statement, stage: int, rho: float) -> None:
     free = ~statement.kept & (x - domain.low > 2.0 * rho) & (domain.high - x > 2.0 * rho)
     _check_half_spaces(statement, free, rho)
     walk = Walk(statement.network, stage, rho)
-    equations = walk.equations(statement.source, x, free)
+    if statement.segment:
+        equations = walk.equations(statement.source, x, free)
+    else:
+        goal = Goal(statement.source, received(statement.network, stage, statement.source))
+        equations = walk.equations(x, x, free, goal)
     _check_equations(statement, walk, equations, free, rho)
 
 
@@ -166,13 +177,11 @@ def _check_equations(
     statement: Statement, walk: Walk, equations: Sequence[Equation], free: BoolArray, rho: float
 ) -> None:
     """Prove that a correction of the free pixels by at most rho solves all equations."""
-    rows, residual = _system(walk, equations)
-    moving = free | (statement.example != statement.source)
-    live = ((rows.value != 0) | (rows.error > 0))[:, torch.tensor(moving)].any(dim=1)
-    rows, residual = rows[live], residual[live]
+    rows, residual, unchanged = _system(statement, walk, equations, free)
+    live = _correctable(rows, free) | (residual > 0)
+    rows, residual = _without_copies(rows[live], residual[live], unchanged[live])
     if not len(residual):
         return
-    rows, residual = _without_copies(rows, residual)
     part, error = rows.value.numpy()[:, free], rows.error.numpy()[:, free]
     exponents = row_exponents(part)
     part, error = np.ldexp(part, -exponents[:, None]), np.ldexp(error, -exponents[:, None])
@@ -189,19 +198,36 @@ def _check_equations(
         )
 
 
-def _system(walk: Walk, equations: Sequence[Equation]) -> tuple[Enclosure, Tensor]:
-    """The rows of all equations, and bounds on what is missing in them."""
-    parts, sizes = [walk.rows(equation) for equation in equations], [walk.missing(equation) for equation in equations]
+def _system(
+    statement: Statement, walk: Walk, equations: Sequence[Equation], free: BoolArray
+) -> tuple[Enclosure, Tensor, Tensor]:
+    """The rows of all equations, bounds on what is missing in them, and which of them ask for no change."""
     n = walk.network.inputs
-    if not parts:
-        return Enclosure.exact(torch.zeros(0, n, dtype=torch.float64)), torch.zeros(0, dtype=torch.float64)
+    parts = [Enclosure.exact(torch.zeros(0, n, dtype=torch.float64))]
+    sizes = [torch.zeros(0, dtype=torch.float64)]
+    unchanged = [torch.zeros(0, dtype=torch.bool)]
+    for equation in equations:
+        rows, missing = walk.rows(equation), walk.missing(equation)
+        stuck = torch.nonzero(~_correctable(rows, free) & (missing > 0))[:, 0]
+        if len(stuck) and bool((equation.second < 0).all()):
+            units = equation.first[stuck].numpy()
+            same = exactly_equal(walk.network, equation.stage, statement.source, statement.example, units)
+            missing = missing.index_fill(0, stuck[torch.tensor(same)], 0.0)
+        parts.append(rows)
+        sizes.append(missing)
+        unchanged.append(torch.full((len(missing),), equation.missing is None))
     rows = Enclosure(torch.cat([p.value for p in parts]), torch.cat([p.error for p in parts]))
-    return rows, torch.cat(sizes)
+    return rows, torch.cat(sizes), torch.cat(unchanged)
 
 
-def _without_copies(rows: Enclosure, residual: Tensor) -> tuple[Enclosure, Tensor]:
-    """One of every group of exactly equal or opposite rows: what solves one solves the others."""
-    exact = (rows.error == 0).all(dim=1)
+def _correctable(rows: Enclosure, free: BoolArray) -> Tensor:
+    """Which rows see a pixel that may move."""
+    return ((rows.value != 0) | (rows.error > 0))[:, torch.tensor(free)].any(dim=1)
+
+
+def _without_copies(rows: Enclosure, residual: Tensor, unchanged: Tensor) -> tuple[Enclosure, Tensor]:
+    """One of every group of exactly equal or opposite rows that ask for no change: solving one solves the others."""
+    exact = (rows.error == 0).all(dim=1) & unchanged
     if not bool(exact.any()):
         return rows, residual
     places = torch.nonzero(exact)[:, 0]

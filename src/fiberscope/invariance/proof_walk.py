@@ -5,17 +5,20 @@ See ``fiberscope.invariance.proof``, which this is a part of.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from fiberscope.invariance.enclosures import Enclosure, applied, inflated, moved_back, moved_precisely, next_up, reach
 from fiberscope.invariance.exact_order import exact_map, exact_order
 from fiberscope.network.activations import Activation, Maximum, Pointwise
+from fiberscope.network.affine import AffineMap
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.network import Network
 from fiberscope.network.rows import dense
@@ -28,11 +31,22 @@ ROW_NUMBERS = 2**24
 
 
 class Equation(NamedTuple):
-    """``z[first] - z[second]`` of what a stage gives must not change; -1 stands for 0."""
+    """``z[first] - z[second]`` of what a stage gives must not change; -1 stands for 0.
+
+    With ``missing``, it must become another number: one that is by no more than that off what it is at x'.
+    """
 
     stage: int
     first: Int64[Tensor, " k"]
     second: Int64[Tensor, " k"]
+    missing: Float64[Tensor, " k"] | None = None
+
+
+class Goal(NamedTuple):
+    """The features that are wanted: those of x, with what the last activation receives there, or the output."""
+
+    x: Float64[FloatArray, " n"]
+    value: Enclosure
 
 
 @dataclass(eq=False)
@@ -43,7 +57,8 @@ class Walk:
         network: the network.
         stage: the last stage.
         rho: the distance.
-        slopes: of every activation on the way, 0 for held units, or the positions that a maximum takes.
+        slopes: of every activation on the way, 0 for held units, or the positions that a maximum takes; units that are
+            next to the end of their piece at x' are pinned to it, and have its slope.
         changes: what every stage changes by from x to x', on these slopes.
     """
 
@@ -53,8 +68,10 @@ class Walk:
     slopes: dict[int, Tensor] = field(default_factory=dict[int, Tensor])
     changes: dict[int, Enclosure] = field(default_factory=dict[int, Enclosure])
 
-    def equations(self, x: FloatArray, example: FloatArray, free: BoolArray) -> list[Equation]:
-        """What must not change."""
+    def equations(
+        self, x: FloatArray, example: FloatArray, free: BoolArray, goal: Goal | None = None
+    ) -> list[Equation]:
+        """What must not change, for the features of x; or what must be so, for those of the goal."""
         at, there = torch.tensor(x)[None], torch.tensor(example)[None]
         change = Enclosure.exact(there) - Enclosure.exact(at)
         room = self.rho * torch.tensor(free, dtype=torch.float64)[None]
@@ -68,6 +85,9 @@ class Walk:
                 values[number] = self._affine(number, before)
             else:
                 source = self.network.sources(number)[0]
+                if number == self.stage and goal is not None:
+                    found += _wanted(self.network, activation, source, before[0], goal)
+                    break
                 found += self._held(number, activation, source, before[0], x)
                 if number == self.stage:
                     break
@@ -75,20 +95,22 @@ class Walk:
             self.changes[number] = values[number][1]
         if self.network.stages[self.stage].activation is None:
             everything = torch.arange(self.network.stages[self.stage].outputs)
-            found.append(Equation(self.stage, everything, torch.full_like(everything, -1)))
+            missing = None if goal is None else _size(values[self.stage][0] - goal.value)
+            found.append(Equation(self.stage, everything, torch.full_like(everything, -1), missing))
         return [equation for equation in found if len(equation.first)]
 
     def _affine(
         self, number: int, before: list[tuple[Enclosure, Enclosure, Tensor]]
     ) -> tuple[Enclosure, Enclosure, Tensor]:
         maps = self.network.stages[number].maps
+        value = _affine_value(maps, [value for value, _, _ in before])
         parts = [
-            (applied(affine, value), moved_precisely(affine, change), reach(affine, room))
-            for affine, (value, change, room) in zip(maps, before, strict=True)
+            (moved_precisely(affine, change), reach(affine, room))
+            for affine, (_, change, room) in zip(maps, before, strict=True)
         ]
-        total = parts[0]
-        for value, change, room in parts[1:]:
-            total = (total[0] + value, total[1] + change, next_up(total[2] + room))
+        total = (value, *parts[0])
+        for change, room in parts[1:]:
+            total = (value, total[1] + change, next_up(total[2] + room))
         affine = exact_map(self.network, number)
         if affine is not None:  # what moves by at most rho in the Euclidean norm changes a sum by |a| rho
             norms = torch.tensor(row_norms_above(affine.rows()))[None]
@@ -99,16 +121,10 @@ class Walk:
         self, number: int, activation: Activation, before: tuple[Enclosure, Enclosure, Tensor]
     ) -> tuple[Enclosure, Enclosure, Tensor]:
         value, change, room = before
-        if isinstance(activation, Maximum):
-            taken = self.slopes[number]
-            worst = activation.apply(value.error)  # a maximum moves by no more than its arguments
-            return Enclosure(activation.apply(value.value), worst), change[:, taken], room[:, taken]
-        assert isinstance(activation, Pointwise), "activations are pointwise or maxima"
-        slope, out, error = self.slopes[number], activation.apply(value.value), value.error
-        if activation.slope is not None:  # of a ReLU or a clip, nothing is rounded
-            steep = torch.clamp(activation.slope.abs(), min=1.0)
-            error = inflated(error * steep + 2.0 * UNIT_ROUNDOFF * out.abs())
-        return Enclosure(out, error), change.scaled(slope[None]), next_up(room * slope.abs()) * (slope != 0)
+        out, slope = _activated_value(activation, value), self.slopes[number]
+        if isinstance(activation, Maximum):  # the slopes are positions
+            return out, change[:, slope], room[:, slope]
+        return out, change.scaled(slope[None]), next_up(room * slope.abs()) * (slope != 0)
 
     # ---- which units are certain
 
@@ -147,15 +163,26 @@ class Walk:
         if kinks is None:
             return [Equation(source, units, nothing)]
         low, high, after_low, after_high = _ends(value, change, room)
-        low, high = self._settled(source, x, low, high)
+        low, high = _settled(self.network, source, x, low, high)
         slope, certain = torch.zeros_like(low), torch.zeros_like(low, dtype=torch.bool)
-        for lower, upper in zip((-np.inf, *kinks), (*kinks, np.inf), strict=True):
+        for lower, upper, own in _pieces(activation, kinks):
             inside = (torch.minimum(low, after_low) >= lower) & (torch.maximum(high, after_high) <= upper)
-            slope = torch.where(inside & ~certain, _slope_between(activation, lower, upper), slope)
+            slope = torch.where(inside & ~certain, own, slope)
             certain |= inside
-        self.slopes[number] = slope
         held = ~certain if not last else ~(certain & (slope == 0))
-        return [Equation(source, units[held], nothing[held])]
+        now, missing = value + change, _size(change)
+        pinned = torch.zeros_like(held)
+        for lower, upper, own in _pieces(activation, kinks):
+            outside = _outside(now, lower, upper)
+            better = held & (low >= lower) & (high <= upper) & (outside < missing) & ((own == 0) | (not last))
+            slope, missing = torch.where(better, own, slope), torch.where(better, outside, missing)
+            pinned |= better
+        self.slopes[number] = slope
+        held &= ~pinned
+        return [
+            Equation(source, units[held], nothing[held]),
+            Equation(source, units[pinned], nothing[pinned], missing[pinned]),
+        ]
 
     def _held_maximum(
         self,
@@ -180,17 +207,6 @@ class Walk:
         if number == self.stage:
             found.append(Equation(source, winner, torch.full_like(winner, -1)))
         return found
-
-    def _settled(self, source: int, x: FloatArray, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """Signs that rounding leaves open, in exact arithmetic where that is possible."""
-        unclear = torch.nonzero((low < 0) & (high > 0))[:, 0]
-        if not len(unclear):
-            return low, high
-        order = exact_order(self.network, source, x, unclear, torch.full_like(unclear, -1))
-        low, high = low.clone(), high.clone()
-        high[unclear[order <= 0]] = 0.0
-        low[unclear[(order >= 0) & (order < 2)]] = 0.0
-        return low, high
 
     # ---- rows
 
@@ -246,11 +262,87 @@ class Walk:
 
     def missing(self, equation: Equation) -> Tensor:
         """Bounds on what an equation lacks at x', (k,)."""
+        if equation.missing is not None:
+            return equation.missing
         change = self.changes[equation.stage]
         nothing = torch.zeros(1, dtype=torch.float64)
         both = Enclosure(torch.cat([change.value[0], nothing]), torch.cat([change.error[0], nothing]))
-        difference = both[equation.first] - both[equation.second]
-        return torch.maximum(difference.high().abs(), difference.low().abs())
+        return _size(both[equation.first] - both[equation.second])
+
+
+def received(network: Network, stage: int, x: FloatArray) -> Enclosure:
+    """What an activation receives at x, or what an affine stage gives, (1, m)."""
+    values = {INPUT: Enclosure.exact(torch.tensor(x)[None])}
+    for number in network.needed_for(stage):
+        before, activation = [values[source] for source in network.sources(number)], network.stages[number].activation
+        if activation is None:
+            values[number] = _affine_value(network.stages[number].maps, before)
+        elif number == stage:
+            return before[0]
+        else:
+            values[number] = _activated_value(activation, before[0])
+    return values[stage]
+
+
+def _affine_value(maps: Sequence[AffineMap], before: Sequence[Enclosure]) -> Enclosure:
+    total, *others = (applied(affine, value) for affine, value in zip(maps, before, strict=True))
+    for value in others:
+        total = total + value
+    return total
+
+
+def _activated_value(activation: Activation, value: Enclosure) -> Enclosure:
+    if isinstance(activation, Maximum):
+        worst = activation.apply(value.error)  # a maximum moves by no more than its arguments
+        return Enclosure(activation.apply(value.value), worst)
+    if not isinstance(activation, Pointwise) or activation.kinks() is None:
+        raise NotProvedError(f"{activation.kind} is smooth, and linear on no piece")
+    out, error = activation.apply(value.value), value.error
+    if activation.slope is not None:  # of a ReLU or a clip, nothing is rounded
+        steep = torch.clamp(activation.slope.abs(), min=1.0)
+        error = inflated(error * steep + 2.0 * UNIT_ROUNDOFF * out.abs())
+    return Enclosure(out, error)
+
+
+def _wanted(
+    network: Network, activation: Activation, source: int, before: tuple[Enclosure, Enclosure, Tensor], goal: Goal
+) -> list[Equation]:
+    """What the last activation must receive next to x', so that it gives the features of the goal."""
+    here, change, room = before
+    units = torch.arange(len(here.value[0]))
+    nothing = torch.full_like(units, -1)
+    if isinstance(activation, Maximum):
+        raise NotProvedError("the features are maxima, of which only segments are proved")
+    assert isinstance(activation, Pointwise), "activations are pointwise or maxima"
+    missing, kinks = _size(here - goal.value), activation.kinks()
+    if kinks is None:
+        return [Equation(source, units, nothing, missing)]
+    _, _, after_low, after_high = _ends(here, change, room)
+    low, high = _settled(network, source, goal.x, goal.value.low()[0], goal.value.high()[0])
+    certain = torch.zeros_like(low, dtype=torch.bool)
+    for lower, upper, own in _pieces(activation, kinks):
+        flat = (own == 0) & (low >= lower) & (high <= upper)
+        certain |= flat & (after_low >= lower) & (after_high <= upper)
+        missing = torch.where(flat, _outside(here, lower, upper), missing)  # any input of a flat piece will do
+    wanted = ~certain
+    return [Equation(source, units[wanted], nothing[wanted], missing[wanted])]
+
+
+def _settled(network: Network, source: int, x: FloatArray, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """Signs that rounding leaves open, in exact arithmetic where that is possible."""
+    unclear = torch.nonzero((low < 0) & (high > 0))[:, 0]
+    if not len(unclear):
+        return low, high
+    order = exact_order(network, source, x, unclear, torch.full_like(unclear, -1))
+    low, high = low.clone(), high.clone()
+    high[unclear[order <= 0]] = 0.0
+    low[unclear[(order >= 0) & (order < 2)]] = 0.0
+    return low, high
+
+
+def _size(difference: Enclosure) -> Tensor:
+    """Bounds on absolute values, flat."""
+    return torch.maximum(difference.high().abs(), difference.low().abs()).reshape(-1)
 
 
 def _ends(value: Enclosure, change: Enclosure, room: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -260,9 +352,20 @@ def _ends(value: Enclosure, change: Enclosure, room: Tensor) -> tuple[Tensor, Te
     return low, high, -next_up(room - after.low())[0], next_up(after.high() + room)[0]
 
 
-def _slope_between(activation: Pointwise, lower: float, upper: float) -> Tensor:
-    inner = upper - 1.0 if lower == -np.inf else lower + 1.0 if upper == np.inf else (lower + upper) / 2
-    return activation.derivative(torch.full((activation.inputs,), inner, dtype=torch.float64)).factor
+def _pieces(activation: Pointwise, kinks: tuple[float, ...]) -> list[tuple[float, float, Tensor]]:
+    """The ends of every linear piece, and the slopes of all units on it."""
+    pieces: list[tuple[float, float, Tensor]] = []
+    for lower, upper in pairwise((-np.inf, *kinks, np.inf)):
+        inner = upper - 1.0 if lower == -np.inf else lower + 1.0 if upper == np.inf else (lower + upper) / 2
+        points = torch.full((activation.inputs,), inner, dtype=torch.float64)
+        pieces.append((lower, upper, activation.derivative(points).factor))
+    return pieces
 
 
-__all__ = ["Equation", "Walk"]
+def _outside(value: Enclosure, lower: float, upper: float) -> Tensor:
+    """By how much numbers may lie outside of an interval, flat."""
+    beyond = torch.maximum(lower - value.low(), value.high() - upper).reshape(-1)
+    return torch.where(beyond > 0, next_up(beyond), 0.0)
+
+
+__all__ = ["Equation", "Goal", "Walk", "received"]

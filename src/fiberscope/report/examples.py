@@ -94,9 +94,11 @@ def example_lines(facts: ExampleFacts) -> list[str]:
     classes = f" (class {facts.source_class})", f" (class {facts.target_class})"
     source, target = (text if facts.source_class else "" for text in classes)
     through = f" through {facts.regions} activation regions" if facts.regions > 1 else ""
+    through += "" if facts.connected else ", in another region, no way to which is known"
     return [
         f"layer {facts.layer} ({facts.layer_name}): sample {facts.source}{source} towards sample {facts.target}"
-        f"{target}, {facts.objective} within {facts.domain}{through}",
+        f"{target}, within {facts.domain}{through}",
+        f"  {facts.objective}: {facts.compared_with_best}",
         f"  {facts.reached:.0%} of the way, {facts.pixels_changed} inputs changed, distance {facts.distance:.4g}; "
         f"{facts.seconds:.2f} s",
         f"  features differ by at most {facts.residual:.1e} in float64, {facts.units:.2g} of what rounding explains"

@@ -1,0 +1,180 @@
+"""Two inputs with the same features, and what is derived from them alone: differences, residuals, verification."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float64
+
+from fiberscope.errors import InputError
+from fiberscope.invariance.comparing import AnyOriginal, Comparison, compare_features
+from fiberscope.invariance.objective import Norm
+from fiberscope.invariance.proof import Statement, prove
+from fiberscope.invariance.rounding_bound import rounding_bound
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.network.domains import Domain, written_out
+from fiberscope.network.network import Network
+from fiberscope.preimage.checker import Verification
+
+CHANGED = 1e-6
+"""By how much a pixel differs that counts as changed, relative to the largest change: less is what room for rounding,
+and the solver's tolerance, may move it by."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SameFeatures:
+    """An input x' with the features of another input x, the source.
+
+    Attributes:
+        network: the network.
+        stage: the number of the stage that gives the features.
+        source: (*input_shape) x.
+        x: (*input_shape) x'; satisfies the equations of the features up to rounding in float64.
+        domain: where inputs lie; None for all of R^n.
+        kept: the numbers of the pixels that were to stay as they are.
+    """
+
+    network: Network = field(repr=False)
+    stage: int
+    source: Float64[FloatArray, "*shape"] = field(repr=False)
+    x: Float64[FloatArray, "*shape"] = field(repr=False)
+    domain: Domain | None = None
+    kept: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
+
+    @property
+    def corners(self) -> Float64[FloatArray, "k n"]:
+        """x, what is passed on the way, and x'; flat."""
+        return np.stack([self.source.ravel(), self.x.ravel()])
+
+    @property
+    def in_one_region(self) -> bool:
+        """Whether x and x' lie in one activation region, so that the segment between them has the features, too."""
+        return False
+
+    @property
+    def distance(self) -> float:
+        """``|x' - x|_2``."""
+        return self.distance_in(Norm.L2)
+
+    def distance_in(self, norm: Norm | str) -> float:
+        """``|x' - x|`` in a norm: l1, l2 or linf."""
+        try:
+            return Norm(norm).of((self.x - self.source).ravel())
+        except ValueError:
+            raise InputError("norm", expected="'l1', 'l2' or 'linf'", got=repr(norm)) from None
+
+    @property
+    def pixels_changed(self) -> int:
+        """How many pixels differ by more than a millionth of the largest difference."""
+        difference = np.abs(self.x - self.source)
+        return int((difference > CHANGED * difference.max(initial=0.0)).sum())
+
+    @property
+    def features(self) -> Float64[FloatArray, " m"]:
+        """The features of x, evaluated in float64."""
+        return rounding_bound(self.network, self.source.reshape(1, -1), self.stage, "float64")[0][0]
+
+    @property
+    def feature_residual(self) -> float:
+        """The largest difference between the features of x and those of a corner, evaluated in float64."""
+        values, _ = rounding_bound(self.network, self.corners, self.stage, "float64")
+        return float(np.abs(values - values[0]).max(initial=0.0))
+
+    @property
+    def feature_units(self) -> float:
+        """The largest such difference as a multiple of what rounding explains: at most 1, unless features differ.
+
+        Rounding explains ``gamma_k (|A| |x| + |b|)`` at each stage, and what earlier ones carry on.
+        """
+        values, allowed = rounding_bound(self.network, self.corners, self.stage, "float64")
+        return float((np.abs(values - values[0])[1:] / (allowed[0] + allowed[1:])).max(initial=0.0))
+
+    def compare(self, original: AnyOriginal = None, *, points: int = 50, seed: int = 0) -> Comparison:
+        """Compare the features of x', and of random points on the way where there is one, with those of x.
+
+        By the network in float64, and by the original model in its own arithmetic, up to rounding.
+
+        Args:
+            original: what runs the model, or a function that gives the features of a batch (N, *input_shape) in the
+                model's arithmetic; None for what the network was read from, if it still is in this process.
+            points: how many random points of the way are looked at.
+            seed: of these points.
+        """
+        corners = self.corners.reshape(-1, *self.source.shape)
+        way = self._points_of_the_way(np.sort(np.random.default_rng(seed).uniform(size=max(0, points))))
+        X = np.concatenate([corners[:1], corners[-1:], corners[1:-1], way])
+        return compare_features(self.network, self.stage, X, original)
+
+    def verify(self, original: AnyOriginal = None, *, points: int = 50, seed: int = 0) -> Verification:
+        """Run the original model on x' and on the way, and prove that x' has the same features.
+
+        Features must be the same up to rounding, as ``compare`` says. The proof is about exact real arithmetic: within
+        a tiny distance of x' there is an input with exactly the features of x; if x and x' lie in one activation
+        region, so has the segment between them; see ``fiberscope.invariance.proof``.
+
+        Args:
+            original: as in ``compare``.
+            points: as in ``compare``.
+            seed: as in ``compare``.
+
+        Returns:
+            The verification; truthy iff everything held. If there was no original to run, its reason says so.
+        """
+        if self.x.shape != self.source.shape or not np.isfinite(self.x).all():
+            return Verification(False, "float", "the example is no input of the network")
+        compared = self.compare(original, points=points, seed=seed)
+        if compared.failure:
+            return Verification(False, "float", compared.failure)
+        proof = prove(self._statement())
+        return Verification(proof.proved, "float", "; ".join(compared.notes) if proof.proved else proof.reason)
+
+    def _statement(self) -> Statement:
+        kept: BoolArray = np.zeros(self.network.inputs, dtype=np.bool_)
+        kept[self.kept] = True
+        domain = written_out(self.domain, self.network.inputs)
+        return Statement(
+            self.network, self.stage, self.source.ravel(), self.x.ravel(), domain, kept, self.in_one_region
+        )
+
+    def _points_of_the_way(self, shares: Float64[FloatArray, " s"]) -> Float64[FloatArray, "k ..."]:
+        """Points whose features are to be compared, too; none where there is no way."""
+        del shares
+        return np.zeros((0, *self.source.shape))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Connected(SameFeatures):
+    """Two inputs with the same features, and straight pieces between them on which the features stay the same."""
+
+    def path(self, steps: int) -> Float64[FloatArray, "steps ..."]:
+        """Points of the way from x to x', evenly spaced, both included: (steps, *input_shape). All have the features.
+
+        Raises:
+            InputError: fewer than two steps.
+        """
+        if steps < 2:
+            raise InputError("steps", expected="at least 2", got=str(steps))
+        return self.between(np.linspace(0.0, 1.0, steps))
+
+    def between(self, shares: Float64[FloatArray, " s"]) -> Float64[FloatArray, "s ..."]:
+        """The points at some shares of the length of the way from x to x'."""
+        corners = self.corners
+        lengths: FloatArray = np.linalg.norm(np.diff(corners, axis=0), axis=1)
+        ends: FloatArray = np.cumsum(lengths)
+        wanted = shares * ends[-1]
+        before = np.asarray(np.searchsorted(ends, wanted, side="left"), dtype=np.int64)
+        part = np.minimum(before, len(lengths) - 1)
+        start = ends[part] - lengths[part]
+        t = ((wanted - start) / np.where(lengths[part] > 0, lengths[part], 1.0)).clip(0.0, 1.0)[:, None]
+        first, second = corners[part], corners[part + 1]
+        points = (1.0 - t) * first + t * second
+        # rounding may leave the segment, and with it the domain
+        points = np.clip(points, np.minimum(first, second), np.maximum(first, second))
+        return points.reshape(len(shares), *self.source.shape)
+
+    def _points_of_the_way(self, shares: Float64[FloatArray, " s"]) -> Float64[FloatArray, "k ..."]:
+        return self.between(shares)
+
+
+__all__ = ["CHANGED", "Connected", "SameFeatures"]
