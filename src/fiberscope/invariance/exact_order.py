@@ -79,7 +79,9 @@ def exactly_equal(
     same: BoolArray = np.zeros(len(units), dtype=np.bool_)
     for i in range(len(units)):
         columns, entries = row_entries(rows, i)
-        terms: list[Fraction] = [Fraction(a) * change[j] for a, j in zip(entries.tolist(), columns.tolist(), strict=True)]
+        terms: list[Fraction] = [
+            Fraction(a) * change[j] for a, j in zip(entries.tolist(), columns.tolist(), strict=True)
+        ]
         same[i] = sum(terms, Fraction(0)) == 0
     return same
 
