@@ -42,6 +42,9 @@ _PLAIN_WIDTH = 120
 _DEMO_SPECTRA = 50
 """Samples of the demo at which singular values are computed, as many as in the paper's figures 4 and 5."""
 
+_DEMO_INVARIANCE = 2
+"""Samples of the demo from which it is computed how far invariance reaches."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
@@ -104,6 +107,7 @@ def audit(
     workers: int | None = None,
     block: int | None = None,
     spectra: int | None = None,
+    invariance: int | None = None,
     config: Path | None = None,
 ) -> int:
     """Decide and prove, for every ReLU layer and sample, which inputs the layer mixes up.
@@ -125,6 +129,9 @@ def audit(
             layer has more than a thousand inputs.
         spectra: also compute, at the first so many samples, the singular values of the local linear map up to every
             stage: how stable the inverse is; by default at none, and at 50 in the demo.
+        invariance: also compute, from the first so many samples, how far inputs with the same features reach towards
+            other samples, with an example for every layer; needs --domain; by default from none, and from 2 in the
+            demo.
         config: a TOML file with these options; the command line overrides it.
     """
     del config  # read before the options were parsed
@@ -134,13 +141,15 @@ def audit(
     from fiberscope.audit.job import Options, build_job, check_options, open_folder
     from fiberscope.report.progress import progress_on_stderr
 
-    options = Options(positions, samples, box, workers, resume, block, spectra or 0)
+    options = Options(positions, samples, box, workers, resume, block, spectra or 0, invariance or 0)
     check_options(options)
     results, continued = open_folder(out, resume=resume)
     with progress_on_stderr() as progress:
         if model is None or data is None:
             subject = _demo_subject(results, options, progress, continued=continued)
             options = options if spectra is not None else replace(options, spectra=min(_DEMO_SPECTRA, subject.samples))
+            if invariance is None:
+                options = replace(options, invariance=min(_DEMO_INVARIANCE, subject.samples))
         else:
             subject = _given_subject(model, data, options, trust=trust_model)
         job = build_job(results, subject, options)
@@ -182,10 +191,10 @@ def inspect(
 def verify(
     folder: Annotated[Path, Parameter(name="DIR")], /, *, exact: Annotated[bool, Parameter(negative="")] = False
 ) -> int:
-    """Check every certificate and all singular values of an audit again, from the model and the results alone.
+    """Check every certificate, all singular values and all invariance examples of an audit again.
 
-    Exit status 0 if all verdicts are proved and all singular values confirmed, 1 if one is not, 2 if the folder is
-    damaged or holds something else.
+    From the model and the results alone. Exit status 0 if all verdicts and examples are proved and all singular values
+    confirmed, 1 if one is not, 2 if the folder is damaged or holds something else.
 
     Args:
         folder: the folder of the results.
@@ -193,9 +202,10 @@ def verify(
     """
     from fiberscope.audit.store import Results
     from fiberscope.audit.verify import verify_results
+    from fiberscope.audit.verify_examples import changed_surveys, verify_examples
     from fiberscope.audit.verify_spectra import verify_spectra
     from fiberscope.report.progress import progress_on_stderr
-    from fiberscope.report.verification import spectra_lines, verdict_lines
+    from fiberscope.report.verification import example_lines, spectra_lines, verdict_lines
 
     results = Results(folder)
     plan = results.manifest().plan
@@ -209,12 +219,13 @@ def verify(
         for sample in verify_spectra(results):
             spectra.append(sample)
             progress.show("verifying singular values, samples", len(spectra), plan.spectra)
-    for line in (*verdict_lines(checked), *spectra_lines(spectra)):
+        examples = list(verify_examples(results))
+    for line in (*verdict_lines(checked), *spectra_lines(spectra), *example_lines(examples)):
         print(line)
     every = (*checked, *spectra)
-    if any(each.failures for each in every):
+    if any(each.failures for each in every) or any(example.failed for example in examples):
         return FAILED
-    changed = [path for each in every for path in each.changed]
+    changed = [*(path for each in every for path in each.changed), *changed_surveys(results)]
     if changed:
         names = ", ".join(changed[:3])
         raise ResultsError(f"everything holds, but files are not as the audit wrote them: {names}", path=changed[0])
@@ -320,9 +331,13 @@ def _demo_subject(results: Results, options: Options, progress: Progress, *, con
 
 
 def _run(job: Job, progress: Progress) -> None:
-    from fiberscope.audit.plan import Chunk, SpectraChunk
+    from fiberscope.audit.plan import Chunk, SpectraChunk, SurveyChunk
 
-    tasks = {Chunk: f"judging {job.subject.samples} samples, chunks", SpectraChunk: "singular values, samples"}
+    tasks = {
+        Chunk: f"judging {job.subject.samples} samples, chunks",
+        SpectraChunk: "singular values, samples",
+        SurveyChunk: "how far invariance reaches, samples",
+    }
     written, total = Counter(map(type, job.done)), Counter(map(type, job.chunks))
     progress.show(tasks[Chunk], written[Chunk], total[Chunk])
     try:
@@ -344,15 +359,18 @@ def _print_report(results: Results) -> int:
     from fiberscope.report.html import write_report
     from fiberscope.report.spectra import left_out_lines, spectra_table, summarise_spectra
     from fiberscope.report.summary import closing_lines, summarise, summary_table
+    from fiberscope.report.survey import summarise_survey, survey_table
 
     write_report(results)
     manifest = results.manifest()
     summaries = summarise(manifest, results.findings(manifest))
-    stages = summarise_spectra(results.spectra.table(manifest))
+    stages = summarise_spectra(results.spectra_table(manifest))
     console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH)
     console.print(summary_table(summaries))
     if stages:
         console.print(spectra_table(stages))
+    if manifest.invariance:
+        console.print(survey_table(summarise_survey(results.survey_table(manifest))))
     for line in (*left_out_lines(stages), *closing_lines(summaries)):
         print(line)
     if manifest.training:

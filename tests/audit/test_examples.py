@@ -107,10 +107,10 @@ def test_what_is_stored_comes_back(subject, tmp_path: Path):
     examples = make_examples(subject, Wanted(count=2))
     store = ExampleStore(tmp_path / "examples")
     paths = [store.write(example) for example in examples]
-    back = {example.facts.name: example for example in store.read()}
+    back = {(example.facts.source, example.facts.target): example for example in store.read()}
     assert len(back) == 2 == len(set(paths))
     for example in examples:
-        stored = back[example.facts.name]
+        stored = back[example.facts.source, example.facts.target]
         assert stored.facts == example.facts
         for name in ("source", "target", "corners"):
             np.testing.assert_array_equal(getattr(stored, name), getattr(example, name))

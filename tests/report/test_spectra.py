@@ -147,7 +147,7 @@ def test_they_are_hidden_where_there_are_none(audited: Path) -> None:
 def test_names_and_reasons_are_escaped(decomposed: Path) -> None:
     results = Results(decomposed)
     manifest, subject = results.manifest(), results.subject()
-    stages = summarise_spectra(results.spectra.table(manifest))
+    stages = summarise_spectra(results.spectra_table(manifest))
     hostile = [replace(stage, name=HOSTILE, reason=HOSTILE, left_out=1) for stage in stages]
     page = render(manifest, results.findings(manifest), subject, hostile)
     plain = render(manifest, results.findings(manifest), subject, stages)
@@ -162,14 +162,14 @@ def test_names_and_reasons_are_escaped(decomposed: Path) -> None:
 
 def test_many_stages_are_numbered_alone(decomposed: Path) -> None:
     results = Results(decomposed)
-    stages = summarise_spectra(results.spectra.table(results.manifest())) * 5
+    stages = summarise_spectra(results.spectra_table(results.manifest())) * 5
     assert "ticktext" not in over_the_stages(stages, results.subject().network)["layout"]["xaxis"]
 
 
 def test_the_terminal_shows_the_medians_in_80_columns(decomposed: Path) -> None:
     results = Results(decomposed)
     console = Console(width=80, record=True)
-    console.print(spectra_table(summarise_spectra(results.spectra.table(results.manifest()))))
+    console.print(spectra_table(summarise_spectra(results.spectra_table(results.manifest()))))
     lines = [line.split() for line in console.export_text().splitlines()]
     for stage, group in zip(small_network().stages, by_stage(decomposed), strict=True):
         (line,) = [line for line in lines if line[1:2] == [stage.name]]

@@ -34,6 +34,10 @@ LARGE_MATRIX = 2**26
 want too much memory."""
 
 
+MANY_SURVEYS = 30
+"""Pairs of layer and sample, of a second or so each, from which starting processes costs less than it saves."""
+
+
 def sensible_workers(network: Network, plan: Plan) -> int:
     """One process per core where the work is large, otherwise one."""
     layers = network.relu_layers
@@ -67,4 +71,16 @@ def sensible_spectra_workers(network: Network, samples: int) -> int:
     return min(cores(), samples) if work >= LARGE_SPECTRA and not has_large_matrices(network) else 1
 
 
-__all__ = ["LARGE_WORK", "has_large_matrices", "sensible_block", "sensible_spectra_workers", "sensible_workers"]
+def sensible_survey_workers(plan: Plan) -> int:
+    """One process per core where many linear programs are to be solved, otherwise one."""
+    return min(cores(), plan.invariance) if plan.invariance * len(plan.layers) >= MANY_SURVEYS else 1
+
+
+__all__ = [
+    "LARGE_WORK",
+    "has_large_matrices",
+    "sensible_block",
+    "sensible_spectra_workers",
+    "sensible_survey_workers",
+    "sensible_workers",
+]

@@ -32,7 +32,8 @@ class ExampleFacts:
         target: that of the sample that the example goes towards.
         source_class: the label of x; empty if there is none.
         target_class: that of the target.
-        domain: where the example was looked for.
+        low: the least number that an input of the example may be.
+        high: the largest.
         objective: what was sought.
         value: the objective at the example.
         bound: what no other input does better than; infinite if not known.
@@ -61,7 +62,8 @@ class ExampleFacts:
     target: int
     source_class: str
     target_class: str
-    domain: str
+    low: float
+    high: float
     objective: str
     value: float
     bound: float
@@ -81,9 +83,9 @@ class ExampleFacts:
     seconds: float
 
     @property
-    def name(self) -> str:
-        """The name of the file."""
-        return f"layer-{self.layer}-sample-{self.source:06d}-towards-{self.target:06d}"
+    def domain(self) -> str:
+        """Where the example was looked for, in words."""
+        return f"the box from {self.low:g} to {self.high:g}"
 
     @property
     def compared_with_best(self) -> str:
@@ -126,12 +128,16 @@ class ExampleStore:
 
     folder: Path
 
+    def path(self, layer: str, source: int, target: int) -> Path:
+        """The file of an example: its layer, or "output", and the positions of its samples."""
+        return self.folder / f"layer-{layer}-sample-{source:06d}-towards-{target:06d}.npz"
+
     def write(self, example: StoredExample) -> Path:
         """Write an example; one of the same layer and samples is replaced."""
         buffer = io.BytesIO()
         facts = np.frombuffer(json.dumps(asdict(example.facts)).encode(), dtype=np.uint8)
         np.savez_compressed(buffer, facts=facts, **{name: getattr(example, name) for name in _ARRAYS})
-        path = self.folder / f"{example.facts.name}.npz"
+        path = self.path(example.facts.layer, example.facts.source, example.facts.target)
         write_file(path, buffer.getvalue())
         return path
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from jaxtyping import Float64
@@ -15,7 +15,8 @@ from fiberscope.audit.example_store import ExampleFacts, StoredExample
 from fiberscope.audit.subject import Subject
 from fiberscope.errors import InputError
 from fiberscope.invariance.example import InvarianceExample
-from fiberscope.invariance.examples import invariance_examples, stage_of
+from fiberscope.invariance.examples import invariance_examples
+from fiberscope.invariance.feature_stage import stage_of
 from fiberscope.invariance.mixed_integer import Optimum, optimal_over_regions
 from fiberscope.invariance.objective import Objective
 from fiberscope.invariance.pairs import Pair, checked_labels, pairs_of_few_positives, targets_of
@@ -103,6 +104,22 @@ def make_examples(
     return [_stored(subject, wanted, each, digest) for each in found[: wanted.count]]
 
 
+def furthest_pairs(survey: Any, domain: tuple[float, float]) -> list[Wanted]:
+    """Of every layer of a survey, the pair in which inputs with the same features go furthest towards the target.
+
+    Args:
+        survey: a table of ``SURVEY_SCHEMA``.
+        domain: bounds of every input.
+    """
+    best: dict[int, dict[str, Any]] = {}
+    for row in survey.to_pylist():
+        if not row["reason"] and row["reached"] > max(0.0, best.get(row["layer"], {"reached": 0.0})["reached"]):
+            best[row["layer"]] = row
+    return [
+        Wanted(layer, row["sample"], row["target"], domain, Objective.TOWARDS) for layer, row in sorted(best.items())
+    ]
+
+
 def _pairs(subject: Subject, wanted: Wanted) -> list[Pair]:
     count, labels = subject.samples, checked_labels(subject.y, subject.samples)
     for name, number in (("source", wanted.source), ("target", wanted.target)):
@@ -181,7 +198,8 @@ def _stored(subject: Subject, wanted: Wanted, found: _Found, digest: str) -> Sto
         target=found.pair.target,
         source_class="" if labels is None else str(labels[found.pair.source]),
         target_class="" if labels is None else str(labels[found.pair.target]),
-        domain=f"the box from {wanted.domain[0]:g} to {wanted.domain[1]:g}",
+        low=wanted.domain[0],
+        high=wanted.domain[1],
         objective=str(wanted.objective).replace("_", " "),
         value=result.objective if isinstance(result, InvarianceExample) else result.value,
         bound=found.bound,
@@ -232,4 +250,4 @@ def reached(source: FloatArray, target: FloatArray, x: FloatArray) -> float:
     return float(way @ (x - source).ravel()) / square if square else 0.0
 
 
-__all__ = ["SOURCES", "TARGETS", "Wanted", "in_the_original", "make_examples", "reached"]
+__all__ = ["SOURCES", "TARGETS", "Wanted", "furthest_pairs", "in_the_original", "make_examples", "reached"]

@@ -12,17 +12,25 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fiberscope.audit.effort import sensible_block, sensible_spectra_workers, sensible_workers
+from fiberscope.audit.effort import (
+    sensible_block,
+    sensible_spectra_workers,
+    sensible_survey_workers,
+    sensible_workers,
+)
+from fiberscope.audit.examples import furthest_pairs, make_examples
 from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.manifest import Manifest, Run, new_manifest
-from fiberscope.audit.plan import Chunk, Plan, SpectraChunk, chosen_layers, places_of
+from fiberscope.audit.plan import Chunk, Plan, SpectraChunk, SurveyChunk, chosen_layers, places_of
 from fiberscope.audit.run import audit, in_process, judge
 from fiberscope.audit.spectra import count_stages, spectra_at, spectra_here
 from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject, check_box, first_samples, fitted
-from fiberscope.audit.task import ChunkResult, SpectraTask, Task
+from fiberscope.audit.survey import survey_at, survey_here, survey_tasks
+from fiberscope.audit.task import ChunkResult, SpectraTask, SurveyTask, Task
 from fiberscope.audit.workers import spread
 from fiberscope.errors import InputError, ModelError, ResultsError
+from fiberscope.network.network import Network
 from fiberscope.readers.files import load
 from fiberscope.threads import one_thread
 
@@ -39,6 +47,7 @@ class Options:
         resume: whether to continue what the folder holds.
         block: samples per chunk; None to choose.
         spectra: at how many of the first samples to compute singular values.
+        invariance: at how many of the first samples to compute how far invariance reaches; needs a domain.
     """
 
     layers: tuple[int, ...] | None = None
@@ -48,6 +57,10 @@ class Options:
     resume: bool = False
     block: int | None = None
     spectra: int = 0
+    invariance: int = 0
+
+
+AnyChunk = Chunk | SpectraChunk | SurveyChunk
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,25 +71,29 @@ class Job:
         results: the folder.
         manifest: what is audited.
         subject: the network and data, as read back from the folder.
+        given: the network as the caller gave it, which may still run its original.
         done: the chunks that an earlier run finished.
         workers: the number of processes that judge.
         spectra_workers: the number of processes that compute singular values.
+        survey_workers: the number of processes that compute how far invariance reaches.
     """
 
     results: Results
     manifest: Manifest
     subject: Subject
-    done: frozenset[Chunk | SpectraChunk]
+    given: Network
+    done: frozenset[AnyChunk]
     workers: int
     spectra_workers: int
+    survey_workers: int
 
     @property
-    def chunks(self) -> tuple[Chunk | SpectraChunk, ...]:
+    def chunks(self) -> tuple[AnyChunk, ...]:
         """All chunks, whether they are done or not."""
         plan = self.manifest.plan
-        return *plan.chunks(), *plan.spectra_chunks()
+        return *plan.chunks(), *plan.spectra_chunks(), *plan.survey_chunks()
 
-    def run(self) -> Iterator[Chunk | SpectraChunk]:
+    def run(self) -> Iterator[AnyChunk]:
         """Compute and write what is missing, then complete the manifest.
 
         Yields:
@@ -93,7 +110,7 @@ class Job:
                     spent.on(chunk)
                     yield chunk
         finally:
-            verdicts, spectra = spent.chunks[Chunk], spent.chunks[SpectraChunk]
+            verdicts, spectra, surveyed = (spent.chunks[kind] for kind in (Chunk, SpectraChunk, SurveyChunk))
             run = Run(
                 started=started,
                 seconds=round(time.perf_counter() - clock, 3),
@@ -102,14 +119,17 @@ class Job:
                 spectra=spectra,
                 spectra_seconds=round(spent.seconds[SpectraChunk], 3),
                 spectra_workers=self.spectra_workers if spectra else 0,
+                surveyed=surveyed,
+                survey_seconds=round(spent.seconds[SurveyChunk], 3),
             )
-            manifest = replace(manifest, runs=(*manifest.runs, run)) if verdicts + spectra else manifest
-            if verdicts + spectra == todo:
+            written = spent.chunks.total()
+            manifest = replace(manifest, runs=(*manifest.runs, run)) if written else manifest
+            if written == todo:
                 self._finish(manifest)
-            elif verdicts + spectra:
+            elif written:
                 self.results.write_manifest(manifest)
 
-    def _written(self) -> Generator[Chunk | SpectraChunk]:
+    def _written(self) -> Generator[AnyChunk]:
         """Compute and write what is missing; closing it ends worker processes whatever happens."""
         with closing(self._judged()) as judged:
             for task, result in judged:
@@ -118,6 +138,10 @@ class Job:
         with closing(self._decomposed()) as decomposed:
             for task, table in decomposed:
                 self.results.spectra.write(task.chunk, table)
+                yield task.chunk
+        with closing(self._surveyed()) as surveyed:
+            for task, table in surveyed:
+                self.results.survey.write(task.chunk, table)
                 yield task.chunk
 
     def _judged(self) -> Generator[tuple[Task, ChunkResult]]:
@@ -137,12 +161,38 @@ class Job:
         else:
             yield from spectra_here(self.subject.network)(tasks)
 
+    def _surveyed(self) -> Generator[tuple[SurveyTask, Any]]:
+        plan = self.manifest.plan
+        todo = [chunk for chunk in plan.survey_chunks() if chunk not in self.done]
+        if not todo:
+            return
+        tasks, workers = survey_tasks(self.subject, plan, todo), min(self.survey_workers, len(todo))
+        if workers > 1:
+            yield from spread(partial(survey_with_model, self.results.model_path), tasks, workers)
+        else:
+            yield from survey_here(self.subject.network)(tasks)
+
     def _finish(self, manifest: Manifest) -> None:
+        self._write_examples(manifest)
         counts = count_findings(self.results.findings(manifest))
-        spectra_counts = count_stages(self.results.spectra.table(manifest))
+        spectra_counts = count_stages(self.results.spectra_table(manifest))
         digests = {chunk.name: self.results.digests(chunk) for chunk in manifest.plan.chunks()}
-        digests |= {chunk.name: self.results.spectra.digests(chunk) for chunk in manifest.plan.spectra_chunks()}
+        for chunk in manifest.plan.spectra_chunks():
+            digests.setdefault(chunk.name, {}).update(self.results.spectra.digest(chunk))
+        for chunk in manifest.plan.survey_chunks():
+            digests.setdefault(chunk.name, {}).update(self.results.survey.digest(chunk))
         self.results.write_manifest(manifest.finished(counts, spectra_counts, digests))
+
+    def _write_examples(self, manifest: Manifest) -> None:
+        """Of every layer the pair in which invariance reaches furthest, unless it is there."""
+        if manifest.domain is None or not manifest.invariance:
+            return
+        survey = self.results.survey_table(manifest)
+        subject = replace(self.subject, network=self.given)
+        for wanted in furthest_pairs(survey, manifest.domain):
+            if not self.results.examples.path(str(wanted.layer), wanted.source or 0, wanted.target or 0).is_file():
+                for example in make_examples(subject, wanted):
+                    self.results.examples.write(example)
 
 
 class _Spent:
@@ -153,7 +203,7 @@ class _Spent:
         self.seconds: defaultdict[type, float] = defaultdict(float)
         self._last = time.perf_counter()
 
-    def on(self, chunk: Chunk | SpectraChunk) -> None:
+    def on(self, chunk: AnyChunk) -> None:
         now = time.perf_counter()
         self.chunks[type(chunk)] += 1
         self.seconds[type(chunk)] += now - self._last
@@ -169,6 +219,11 @@ def spectra_with_model(model: Path, task: SpectraTask) -> Any:
     """Read the model and compute the singular values at one sample: what a worker process does."""
     with one_thread():
         return spectra_at(load(model), task)
+
+
+def survey_with_model(model: Path, task: SurveyTask) -> Any:
+    """Read the model and compute how far invariance reaches from one sample: what a worker process does."""
+    return survey_at(load(model), task)
 
 
 def open_folder(folder: Path, *, resume: bool) -> tuple[Results, bool]:
@@ -199,8 +254,11 @@ def check_options(options: Options) -> None:
     for name, value in (("samples", options.samples), ("workers", options.workers), ("block", options.block)):
         if value is not None and value < 1:
             raise InputError(f"--{name}", expected="a number of at least 1", got=str(value))
-    if options.spectra < 0:
-        raise InputError("--spectra", expected="a number of at least 0", got=str(options.spectra))
+    for name, value in (("spectra", options.spectra), ("invariance", options.invariance)):
+        if value < 0:
+            raise InputError(f"--{name}", expected="a number of at least 0", got=str(value))
+    if options.invariance and options.domain is None:
+        raise InputError("--domain", expected="LOW,HIGH, within which inputs with the same features lie", got="none")
 
 
 def build_subject(network: Any, x: Any, y: Any, options: Options, **words: Any) -> Subject:
@@ -232,10 +290,12 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
     """
     layers = chosen_layers(options.layers, len(subject.network.relu_layers))
     block = options.block or sensible_block(subject.network, layers)
-    plan = Plan(layers, subject.samples, options.domain, block, places_of(subject.network), options.spectra)
-    if options.spectra > subject.samples:
-        expected = f"at most {subject.samples}, as many samples as are audited"
-        raise InputError("--spectra", expected=expected, got=str(options.spectra))
+    places = places_of(subject.network)
+    plan = Plan(layers, subject.samples, options.domain, block, places, options.spectra, options.invariance)
+    for name, value in (("spectra", options.spectra), ("invariance", options.invariance)):
+        if value > subject.samples:
+            expected = f"at most {subject.samples}, as many samples as are audited"
+            raise InputError(f"--{name}", expected=expected, got=str(value))
     if options.domain is not None:
         check_box(subject, options.domain)
     asked = new_manifest(subject, plan, options.samples)
@@ -249,9 +309,17 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
     stored = results.subject()
     judged = {chunk for chunk in plan.chunks() if results.is_whole(manifest, chunk)}
     decomposed = {chunk for chunk in plan.spectra_chunks() if results.spectra.is_whole(manifest, chunk)}
-    workers = options.workers or sensible_workers(stored.network, plan)
-    spectra_workers = options.workers or sensible_spectra_workers(stored.network, max(1, plan.spectra))
-    return Job(results, manifest, stored, frozenset(judged | decomposed), workers, spectra_workers)
+    surveyed = {chunk for chunk in plan.survey_chunks() if results.survey.is_whole(manifest, chunk)}
+    return Job(
+        results,
+        manifest,
+        stored,
+        subject.network,
+        frozenset(judged | decomposed | surveyed),
+        workers=options.workers or sensible_workers(stored.network, plan),
+        spectra_workers=options.workers or sensible_spectra_workers(stored.network, max(1, plan.spectra)),
+        survey_workers=options.workers or sensible_survey_workers(plan),
+    )
 
 
 def _matching(results: Results, asked: Manifest) -> Manifest:
@@ -264,7 +332,9 @@ def _matching(results: Results, asked: Manifest) -> Manifest:
             + "; ask for the same again, or choose another folder",
             path=str(results.folder),
         )
-    return replace(manifest, spectra=asked.spectra)  # more than the folder was begun with, or as many
+    return replace(
+        manifest, spectra=asked.spectra, invariance=asked.invariance
+    )  # more than the folder was begun with, or as many
 
 
 def count_findings(table: FindingsTable) -> tuple[dict[str, Any], ...]:

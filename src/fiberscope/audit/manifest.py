@@ -42,6 +42,8 @@ class Run:
         spectra: the number of samples at which singular values were computed.
         spectra_seconds: how long that took.
         spectra_workers: the number of processes that computed them.
+        surveyed: the number of samples at which it was computed how far invariance reaches.
+        survey_seconds: how long that took, examples included.
     """
 
     started: str
@@ -51,6 +53,8 @@ class Run:
     spectra: int = 0
     spectra_seconds: float = 0.0
     spectra_workers: int = 0
+    surveyed: int = 0
+    survey_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Manifest:
         shards: SHA-256 by chunk and folder; filled in at the end.
         spectra: the number of samples at which singular values are computed.
         spectra_counts: the number of samples by stage, computed and left out, with the reason; filled in at the end.
+        invariance: the number of samples at which it is computed how far invariance reaches.
     """
 
     fiberscope: str
@@ -108,12 +113,13 @@ class Manifest:
     shards: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
     spectra: int = 0
     spectra_counts: tuple[dict[str, Any], ...] = ()
+    invariance: int = 0
 
     @property
     def plan(self) -> Plan:
         """The plan that the audit follows."""
         places = tuple(Place(layer.reads, layer.region) for layer in self.network_layers)
-        return Plan(self.layers, self.samples, self.domain, self.block, places, self.spectra)
+        return Plan(self.layers, self.samples, self.domain, self.block, places, self.spectra, self.invariance)
 
     @property
     def complete(self) -> bool:
@@ -162,6 +168,8 @@ class Manifest:
             raise ValueError(f"{self.samples} samples in blocks of {self.block}")
         if not 0 <= self.spectra <= self.samples:
             raise ValueError(f"spectra at {self.spectra} of {self.samples} samples")
+        if not 0 <= self.invariance <= self.samples or (self.invariance and self.domain is None):
+            raise ValueError(f"a survey of invariance at {self.invariance} of {self.samples} samples")
         if self.domain is not None and len(self.domain) != 2:
             raise ValueError(f"domain {self.domain}")
         dict.items(self.shards)  # a TypeError for anything but a dictionary
@@ -169,14 +177,14 @@ class Manifest:
     def differences(self, asked: Manifest) -> list[str]:
         """What differs between the audit in the folder (this one) and the one asked for now, in words.
 
-        Singular values at more samples are no difference: what is there stays as it is.
+        Singular values or a survey at more samples are no difference: what is there stays as it is.
         """
-        fewer = asked.spectra < self.spectra
+        fewer = [name for name in ("spectra", "invariance") if getattr(asked, name) < getattr(self, name)]
         return [
             f"{words}: {getattr(self, name)!r} in the folder, {getattr(asked, name)!r} now"
             for name, words in _MUST_AGREE.items()
             if getattr(self, name) != getattr(asked, name)
-        ] + [f"--spectra: {self.spectra} in the folder, {asked.spectra} now"] * fewer
+        ] + [f"--{name}: {getattr(self, name)} in the folder, {getattr(asked, name)} now" for name in fewer]
 
     def finished(
         self,
@@ -227,6 +235,7 @@ def new_manifest(subject: Subject, plan: Plan, samples_requested: int | None) ->
         domain=plan.box,
         block=plan.block,
         spectra=plan.spectra,
+        invariance=plan.invariance,
     )
 
 

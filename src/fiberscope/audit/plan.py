@@ -71,8 +71,8 @@ class Chunk:
 
 
 @dataclass(frozen=True)
-class SpectraChunk:
-    """The singular values of every stage at one sample: what is computed and written as one.
+class SampleChunk:
+    """What is computed at one sample and written as one.
 
     A sample of a network for pictures takes seconds to minutes, so that no more than one is lost; and that chunks do
     not depend on how many samples are asked for lets an audit be continued with more.
@@ -87,6 +87,16 @@ class SpectraChunk:
 
 
 @dataclass(frozen=True)
+class SpectraChunk(SampleChunk):
+    """The singular values of every stage at one sample."""
+
+
+@dataclass(frozen=True)
+class SurveyChunk(SampleChunk):
+    """How far invariance reaches from one sample, layer by layer."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """What an audit will do.
 
@@ -98,6 +108,7 @@ class Plan:
         places: where each layer of the network lies; if not given, they follow each other: the first receives the
             input, the others what a ReLU let through.
         spectra: the number of samples, the first ones, at which singular values are computed.
+        invariance: the number of samples, the first ones, at which it is computed how far invariance reaches.
     """
 
     layers: tuple[int, ...]
@@ -106,6 +117,7 @@ class Plan:
     block: int = BLOCK_SAMPLES
     places: tuple[Place, ...] = ()
     spectra: int = 0
+    invariance: int = 0
 
     def domains(self, layer: int) -> tuple[NamedDomain, ...]:
         """The domains that a layer is judged on.
@@ -145,6 +157,10 @@ class Plan:
         """All chunks of singular values, sample by sample."""
         return map(SpectraChunk, range(self.spectra))
 
+    def survey_chunks(self) -> Iterator[SurveyChunk]:
+        """All chunks of the survey of invariance, sample by sample."""
+        return map(SurveyChunk, range(self.invariance))
+
     def rows(self, chunk: Chunk) -> list[tuple[int, str]]:
         """The (sample, domain) pairs of a chunk's findings, in the order in which they are stored."""
         return [(sample, named.name) for named in self.domains(chunk.layer) for sample in chunk.samples]
@@ -182,4 +198,13 @@ def _short(bound: float) -> str:
     return str(int(bound)) if bound.is_integer() else repr(bound)
 
 
-__all__ = ["BLOCK_SAMPLES", "Chunk", "NamedDomain", "Plan", "SpectraChunk", "chosen_layers"]
+__all__ = [
+    "BLOCK_SAMPLES",
+    "Chunk",
+    "NamedDomain",
+    "Plan",
+    "SampleChunk",
+    "SpectraChunk",
+    "SurveyChunk",
+    "chosen_layers",
+]

@@ -55,6 +55,23 @@ SPECTRA_SCHEMA: Any = pa.schema(
 )
 """The columns of ``fiberscope.spectra``, and why a stage was left out."""
 
+SURVEY_SCHEMA: Any = pa.schema(
+    [
+        pa.field("layer", pa.int32(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("sample", pa.int64(), nullable=False),
+        pa.field("class", pa.int64()),
+        pa.field("positives", pa.int64()),  # this and all numbers below are null where the layer was left out
+        pa.field("dimension", pa.int64()),
+        pa.field("target", pa.int64()),
+        pa.field("target_class", pa.int64()),
+        pa.field("reached", pa.float64()),
+        pa.field("width", pa.float64()),
+        pa.field("reason", pa.string(), nullable=False),  # why the layer was left out; empty where it was not
+    ]
+)
+"""The columns of ``fiberscope.invariance_survey``, and why a layer was left out."""
+
 _UNREADABLE: tuple[type[Exception], ...] = (pa.ArrowException, OSError, ValueError, KeyError, EOFError, zlib.error)
 
 
@@ -110,18 +127,18 @@ def certificates_from_bytes(data: bytes, path: str) -> dict[str, bytes]:
     return dict(zip(table["id"].to_pylist(), table["data"].to_pylist(), strict=True))
 
 
-def spectra_to_bytes(table: Any) -> bytes:
-    """Write a table of ``SPECTRA_SCHEMA`` as Parquet."""
-    return _to_bytes(table.cast(SPECTRA_SCHEMA))
+def table_to_bytes(table: Any) -> bytes:
+    """Write a table as Parquet."""
+    return _to_bytes(table)
 
 
-def spectra_from_bytes(data: bytes, path: str) -> Any:
-    """Read the table that ``spectra_to_bytes`` wrote.
+def table_from_bytes(data: bytes, schema: Any, path: str) -> Any:
+    """Read what ``table_to_bytes`` wrote.
 
     Raises:
         ResultsError: the bytes are something else, or not all there.
     """
-    return _from_bytes(data, SPECTRA_SCHEMA, path)
+    return _from_bytes(data, schema, path)
 
 
 def array_to_bytes(array: FloatArray) -> bytes:
@@ -173,6 +190,7 @@ __all__ = [
     "CERTIFICATES_SCHEMA",
     "FINDINGS_SCHEMA",
     "SPECTRA_SCHEMA",
+    "SURVEY_SCHEMA",
     "array_from_bytes",
     "array_to_bytes",
     "certificates_from_bytes",
@@ -180,6 +198,6 @@ __all__ = [
     "findings_from_bytes",
     "findings_to_bytes",
     "sha256",
-    "spectra_from_bytes",
-    "spectra_to_bytes",
+    "table_from_bytes",
+    "table_to_bytes",
 ]

@@ -8,6 +8,7 @@
 ``certificates/CHUNK.parquet``          ``id``, ``data``: each certificate of the chunk once
 ``preimages/CHUNK.parquet``             the findings; names its chunk's other files by SHA-256
 ``spectra/SAMPLE.parquet``              the singular values of every stage at one sample
+``invariance/SAMPLE.parquet``           how far invariance reaches from one sample, layer by layer
 ``examples/``                           invariance examples, one file for each
 ``report.html``                         the report
 ======================================  =========================================================
@@ -31,7 +32,7 @@ from fiberscope.audit.example_store import ExampleStore
 from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.manifest import Manifest
 from fiberscope.audit.plan import Chunk
-from fiberscope.audit.spectra_store import SpectraStore
+from fiberscope.audit.sample_tables import SampleTables
 from fiberscope.audit.subject import Subject
 from fiberscope.audit.task import ChunkResult, Task
 from fiberscope.errors import FiberscopeError, ResultsError
@@ -85,9 +86,14 @@ class Results:
         return self.folder / "model.safetensors"
 
     @property
-    def spectra(self) -> SpectraStore:
+    def spectra(self) -> SampleTables:
         """The singular values."""
-        return SpectraStore(self.folder / "spectra")
+        return SampleTables(self.folder / "spectra", shards.SPECTRA_SCHEMA, counted="stage")
+
+    @property
+    def survey(self) -> SampleTables:
+        """How far invariance reaches."""
+        return SampleTables(self.folder / "invariance", shards.SURVEY_SCHEMA)
 
     @property
     def examples(self) -> ExampleStore:
@@ -289,6 +295,22 @@ class Results:
         columns = FindingsTable.__dataclass_fields__
         return FindingsTable(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns})
 
+    def spectra_table(self, manifest: Manifest) -> Any:
+        """All singular values that are there: a table of ``SPECTRA_SCHEMA``, by sample and stage.
+
+        Raises:
+            ResultsError: a file is damaged.
+        """
+        return self.spectra.table(manifest, manifest.plan.spectra_chunks())
+
+    def survey_table(self, manifest: Manifest) -> Any:
+        """How far invariance reaches: a table of ``SURVEY_SCHEMA``, by sample, layer and target.
+
+        Raises:
+            ResultsError: a file is damaged.
+        """
+        return self.survey.table(manifest, manifest.plan.survey_chunks())
+
     def remove_leftovers(self) -> int:
         """Remove the temporary files of a run that was killed; returns how many there were."""
         leftovers = list(_temporary_files(self.folder))
@@ -326,7 +348,9 @@ def _is_temporary(path: Path) -> bool:
 
 
 def _temporary_files(folder: Path) -> Iterator[Path]:
-    for place in (folder, Results(folder).spectra.folder, *(folder / part for part in _SUFFIX)):
+    results = Results(folder)
+    parts = (results.spectra.folder, results.survey.folder, results.examples.folder)
+    for place in (folder, *parts, *(folder / part for part in _SUFFIX)):
         yield from (path for path in _listed(place) if _is_temporary(path))
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fiberscope.audit.findings import Finding
-from fiberscope.audit.plan import Chunk, NamedDomain, SpectraChunk
+from fiberscope.audit.plan import Chunk, NamedDomain, SpectraChunk, SurveyChunk
+from fiberscope.invariance.surveyed import SurveyedSample
 from fiberscope.network.arrays import FloatArray
 
 
@@ -55,4 +56,21 @@ class SpectraTask:
     x: NDArray[Any]
 
 
-__all__ = ["ChunkResult", "SpectraTask", "Task"]
+@dataclass(frozen=True, eq=False)
+class SurveyTask:
+    """A sample from which it is to be computed how far invariance reaches.
+
+    Attributes:
+        chunk: which sample.
+        sample: it, and what to go towards.
+        layers: positions of the ReLU layers.
+        box: bounds of every input.
+    """
+
+    chunk: SurveyChunk
+    sample: SurveyedSample
+    layers: tuple[int, ...]
+    box: tuple[float, float]
+
+
+__all__ = ["ChunkResult", "SpectraTask", "SurveyTask", "Task"]

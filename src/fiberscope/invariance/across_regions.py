@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.errors import InputError
-from fiberscope.invariance.examples import Layer, one_input, stage_of
+from fiberscope.invariance.examples import one_input
 from fiberscope.invariance.facet_program import FacetProgram
 from fiberscope.invariance.feature_region import Features, Pieces, feature_region, features_at, pieces_at
+from fiberscope.invariance.feature_stage import Layer, stage_of
 from fiberscope.invariance.float_room import wanted_room
 from fiberscope.invariance.objective import Goal, Objective, checked_objective
 from fiberscope.network.arrays import FloatArray

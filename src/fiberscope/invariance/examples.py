@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from fiberscope.errors import InputError
 from fiberscope.invariance.example import InvarianceExample
+from fiberscope.invariance.feature_stage import Layer, stage_of
 from fiberscope.invariance.objective import Goal, Objective, checked_objective
 from fiberscope.invariance.searching import Answer, Effort, Search, search_region
 from fiberscope.network.arrays import FloatArray, IntArray, as_float64
@@ -18,8 +19,6 @@ from fiberscope.network.original import Arithmetic
 from fiberscope.preimage.linear_program import Status
 from fiberscope.preimage.system import check_inside
 from fiberscope.threads import one_thread
-
-Layer = int | str
 
 
 def invariance_example(
@@ -110,21 +109,6 @@ def invariance_examples(
     with one_thread():
         search = search_region(network, stage, source, polyhedron, kept, arithmetic)
         return [_example(search, stage, asked, goal, fraction, effort, domain, kept) for goal in goals]
-
-
-def stage_of(network: Network, layer: Layer) -> int:
-    """The number of the stage that gives the features of a layer.
-
-    Raises:
-        InputError: there is no such layer.
-    """
-    count = len(network.placed_layers)
-    if layer == "output":
-        return len(network.stages) - 1
-    number: Any = layer
-    if not isinstance(number, int | np.integer) or not -count <= int(cast(Any, number)) < count:
-        raise InputError("layer", expected=f"a number from 0 to {count - 1}, or 'output'", got=repr(layer))
-    return network.placed_layers[int(cast(Any, number))].stage
 
 
 def _example(
@@ -228,4 +212,4 @@ def _kept(network: Network, keep: Any) -> IntArray:
     return np.unique(numbers.astype(np.int64))
 
 
-__all__ = ["invariance_example", "invariance_examples", "one_input", "stage_of"]
+__all__ = ["invariance_example", "invariance_examples", "one_input"]

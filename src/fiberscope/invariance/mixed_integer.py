@@ -17,7 +17,7 @@ import numpy as np
 from fiberscope.errors import InputError
 from fiberscope.invariance.across_regions import Problem, problem
 from fiberscope.invariance.bound_tightening import tightened
-from fiberscope.invariance.examples import Layer
+from fiberscope.invariance.feature_stage import Layer
 from fiberscope.invariance.objective import Objective
 from fiberscope.invariance.region_choice import RegionChoice, region_choice
 from fiberscope.invariance.same_features import SameFeatures

@@ -274,7 +274,8 @@ class RegionProgram:
         low, high = np.concatenate([domain.low, extension.low]), np.concatenate([domain.high, extension.high])
         sides = self._sides + self.room[self._numbers]
         parts = [held @ self.values, rest @ sides, _largest(more, extension.row_low, extension.row_high)]
-        reduced = np.where((np.abs(reduced) <= OPTIMALITY) & ~np.isfinite(low + high), 0.0, reduced)
+        bounded = np.isfinite(low) & np.isfinite(high)
+        reduced = np.where((np.abs(reduced) <= OPTIMALITY) & ~bounded, 0.0, reduced)
         return float(sum(parts) + _largest(reduced, low, high))
 
 

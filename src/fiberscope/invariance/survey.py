@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from fiberscope.errors import InputError
 from fiberscope.invariance.feature_region import FeatureRegion, RegionRows, feature_region, features_at, pieces_at
@@ -16,7 +16,8 @@ from fiberscope.invariance.interior import interior
 from fiberscope.invariance.pairs import checked_labels, targets_of
 from fiberscope.invariance.region_program import RegionProgram
 from fiberscope.invariance.settling import held_rows
-from fiberscope.network.arrays import FloatArray
+from fiberscope.invariance.surveyed import SurveyedSample
+from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Domain, Polyhedron, written_out
 from fiberscope.network.network import Network
 from fiberscope.network.rows import sparse
@@ -84,51 +85,50 @@ def invariance_survey(
     if not all(-count <= layer < count for layer in chosen):
         raise InputError("layers", expected=f"numbers from 0 to {count - 1}", got=str(list(chosen)))
     polyhedron = written_out(domain, network.inputs)
-    goals = [
-        targets_of(i, len(samples), labels, targets, np.random.default_rng([seed, i])) for i in range(len(samples))
-    ]
+    surveyed = [surveyed_sample(samples, labels, i, targets, seed) for i in range(len(samples))]
     rows: list[dict[str, Any]] = []
-    for done, (layer, i) in enumerate(((layer, i) for layer in chosen for i in range(len(samples))), start=1):
-        about = {
-            "layer": layer % count,
-            "name": network.placed_layers[layer].name,
-            "sample": i,
-            "class": None if labels is None else int(labels[i]),
-        }
-        for number, found in _at(network, layer, samples[i], samples[goals[i]], polyhedron):
-            goal = goals[i][number]
-            rows.append(about | found | {"target": goal, "target_class": None if labels is None else int(labels[goal])})
+    for done, (layer, sample) in enumerate(((layer, sample) for layer in chosen for sample in surveyed), start=1):
+        rows += survey_rows(network, layer % count, sample, polyhedron)
         if progress is not None:
             progress(done, len(chosen) * len(samples))
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def _at(
-    network: Network,
-    layer: int,
-    x: Float64[FloatArray, " n"],
-    goals: Float64[FloatArray, "k n"],
-    domain: Polyhedron,
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """What is found towards each goal, by its position."""
-    stage = network.placed_layers[layer].stage
-    region = feature_region(network, features_at(network, x, stage), pieces_at(network, x, stage))
+def surveyed_sample(
+    samples: Float64[FloatArray, "N n"], labels: Int64[IntArray, " N"] | None, number: int, targets: int, seed: int
+) -> SurveyedSample:
+    """A sample with targets that depend on its position and the seed alone."""
+    chosen = targets_of(number, len(samples), labels, targets, np.random.default_rng([seed, number]))
+    known = [None if labels is None else int(labels[i]) for i in (number, *chosen)]
+    return SurveyedSample(number, known[0], samples[number], tuple(chosen), tuple(known[1:]), samples[chosen])
+
+
+def survey_rows(network: Network, layer: int, sample: SurveyedSample, domain: Polyhedron) -> list[dict[str, Any]]:
+    """The rows of ``invariance_survey`` at one layer and sample.
+
+    Raises:
+        ModelError: the layer lies behind a smooth activation.
+    """
+    placed, x = network.placed_layers[layer], sample.x
+    region = feature_region(network, features_at(network, x, placed.stage), pieces_at(network, x, placed.stage))
     rows = region.rows()
-    dimension = local_dimension(region, domain, x, rows)
+    about = {
+        "layer": layer,
+        "name": placed.name,
+        "sample": sample.number,
+        "class": sample.label,
+        "positives": len(region.features.fixed),
+        "dimension": local_dimension(region, domain, x, rows),
+    }
     program = RegionProgram(region, domain, rows=rows)
-    for number, goal in enumerate(goals):
+    found: list[dict[str, Any]] = []
+    for goal, target, label in zip(sample.goals, sample.targets, sample.target_labels, strict=True):
         direction = goal - x
         length = float(np.linalg.norm(direction))
         ahead, behind = (_furthest(program, sign * direction, x) for sign in (1.0, -1.0))
-        yield (
-            number,
-            {
-                "positives": len(region.features.fixed),
-                "dimension": dimension,
-                "reached": ahead / length**2 if length else 0.0,
-                "width": (ahead + behind) / length if length else 0.0,
-            },
-        )
+        reached, width = (ahead / length**2, (ahead + behind) / length) if length else (0.0, 0.0)
+        found.append(about | {"target": target, "target_class": label, "reached": reached, "width": width})
+    return found
 
 
 def local_dimension(region: FeatureRegion, domain: Polyhedron, x: Float64[FloatArray, " n"], rows: RegionRows) -> int:
@@ -157,4 +157,4 @@ def _furthest(program: RegionProgram, direction: FloatArray, x: FloatArray) -> f
     return max(0.0, found.value - float(direction @ x))
 
 
-__all__ = ["SCHEMA", "invariance_survey", "local_dimension"]
+__all__ = ["SCHEMA", "invariance_survey", "local_dimension", "survey_rows", "surveyed_sample"]

@@ -16,7 +16,7 @@ from jaxtyping import Float64
 
 from fiberscope.errors import InputError
 from fiberscope.invariance.across_regions import problem
-from fiberscope.invariance.examples import Layer
+from fiberscope.invariance.feature_stage import Layer
 from fiberscope.invariance.objective import Objective
 from fiberscope.invariance.region_search import MAX_PLATEAU, MAX_REGIONS, Budget, Ending, Visit, search
 from fiberscope.invariance.same_features import Connected

@@ -20,6 +20,7 @@ from fiberscope.report.examples import shown_examples
 from fiberscope.report.pictures import PictureFormat, picture, picture_format
 from fiberscope.report.spectra import StageSummary, number, summarise_spectra
 from fiberscope.report.summary import SHOWN_KINDS, LayerSummary, share, summarise
+from fiberscope.report.survey import ReachSummary, reach_by_layer, summarise_survey
 
 _SHOWN_SAMPLES = 8
 _SHOWN_REASONS = 10
@@ -53,9 +54,10 @@ def write_report(results: Results) -> None:
         ResultsError: the folder is damaged, holds no findings, or cannot be written.
     """
     manifest = results.manifest()
-    spectra = summarise_spectra(results.spectra.table(manifest))
+    spectra = summarise_spectra(results.spectra_table(manifest))
     examples = [each for each in results.examples.read() if each.facts.model_digest == manifest.model_digest]
-    page = render(manifest, results.findings(manifest), results.subject(), spectra, examples)
+    survey = summarise_survey(results.survey_table(manifest))
+    page = render(manifest, results.findings(manifest), results.subject(), spectra, examples, survey)
     with atomic_path(results.report_path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
@@ -66,6 +68,7 @@ def render(
     subject: Subject,
     spectra: Sequence[StageSummary] = (),
     examples: Sequence[StoredExample] = (),
+    survey: Sequence[ReachSummary] = (),
 ) -> str:
     """The page. Every text from outside is escaped by the template."""
     from markupsafe import Markup
@@ -92,7 +95,8 @@ def render(
             examples=shown_examples(examples),
             inputs=subject.network.inputs,
             number=number,
-            figures=_figures(summaries, findings) | _spectra_figures(spectra, subject),
+            survey=survey,
+            figures=_figures(summaries, findings) | _spectra_figures(spectra, subject) | _survey_figures(survey),
             plotlyjs=Markup(get_plotlyjs()),  # the library itself, no text from outside
         )
     )
@@ -114,6 +118,10 @@ def _spectra_figures(spectra: Sequence[StageSummary], subject: Subject) -> dict[
         "stability": {"all": spectra_figures.over_the_stages(spectra, subject.network)},
         "decay": {"all": spectra_figures.decay(spectra, subject.network)},
     }
+
+
+def _survey_figures(survey: Sequence[ReachSummary]) -> dict[str, Any]:
+    return {"reach": {"all": reach_by_layer(survey)}} if any(layer.samples for layer in survey) else {}
 
 
 def _key(summary: LayerSummary) -> str:

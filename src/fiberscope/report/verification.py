@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fiberscope.audit.verify import ChunkVerification
+from fiberscope.audit.verify_examples import ExampleVerification
 from fiberscope.audit.verify_spectra import SpectraVerification
 
 _SHOWN_FAILURES = 20
@@ -43,9 +44,23 @@ def spectra_lines(checked: Sequence[SpectraVerification]) -> list[str]:
     ]
 
 
+def example_lines(checked: Sequence[ExampleVerification]) -> list[str]:
+    """The invariance examples that are not proved, and how many are; nothing where there are none."""
+    if not checked:
+        return []
+    lines = [
+        f"not proved{'' if each.failed else ', nor by the audit'}: invariance example, layer {each.layer}, sample "
+        f"{each.source} towards {each.target}: {each.reason}"
+        for each in checked
+        if not each.proved
+    ]
+    proved, failed = sum(each.proved for each in checked), sum(each.failed for each in checked)
+    return [*_shortened(lines), f"{proved} of {len(checked)} invariance examples proved, {failed} claimed wrongly"]
+
+
 def _shortened(lines: list[str]) -> list[str]:
     more = [f"and {len(lines) - _SHOWN_FAILURES} more"] if len(lines) > _SHOWN_FAILURES else []
     return lines[:_SHOWN_FAILURES] + more
 
 
-__all__ = ["spectra_lines", "verdict_lines"]
+__all__ = ["example_lines", "spectra_lines", "verdict_lines"]

@@ -1,0 +1,90 @@
+"""The parts of the results folder that hold a table per sample: one Parquet file for each, whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+
+from fiberscope.audit import shards
+from fiberscope.audit.manifest import Manifest
+from fiberscope.audit.plan import SampleChunk
+from fiberscope.errors import ResultsError
+from fiberscope.files import read_file, write_file
+
+pa: Any = pyarrow  # has no types
+
+
+@dataclass(frozen=True)
+class SampleTables:
+    """A table for each of some samples.
+
+    Args:
+        folder: where they are, or will be; its name is that of the part among the manifest's digests.
+        schema: the columns, among them ``sample``.
+        counted: the column whose numbers are those of the rows, from 0; empty if there is none.
+    """
+
+    folder: Path
+    schema: Any
+    counted: str = ""
+
+    def path(self, chunk: SampleChunk) -> Path:
+        """The file of one sample."""
+        return self.folder / f"{chunk.name}.parquet"
+
+    def write(self, chunk: SampleChunk, table: Any) -> None:
+        """Write the table of one sample."""
+        write_file(self.path(chunk), shards.table_to_bytes(table.cast(self.schema)))
+
+    def read(self, manifest: Manifest, chunk: SampleChunk) -> tuple[Any, bool]:
+        """Read the table of one sample.
+
+        Returns:
+            The table, and whether the file is, byte for byte, what the audit wrote, as far as the manifest knows.
+
+        Raises:
+            ResultsError: the file is missing or cannot be read, or holds the values of something else.
+        """
+        path = self.path(chunk)
+        data = read_file(path)
+        table = shards.table_from_bytes(data, self.schema, str(path))
+        numbers: list[Any] = table[self.counted].to_pylist() if self.counted else []
+        if set(table["sample"].to_pylist()) != {chunk.sample} or numbers != list(range(len(numbers))):
+            rows = f"the {self.counted}s at this sample" if self.counted else "those of this sample"
+            raise ResultsError(f"{path} is damaged: its rows are not {rows}", path=str(path))
+        recorded = manifest.shards.get(chunk.name, {}).get(self.folder.name)
+        return table, recorded in (None, shards.sha256(data))
+
+    def is_whole(self, manifest: Manifest, chunk: SampleChunk) -> bool:
+        """Whether a sample's file was written completely and is unchanged since."""
+        if not self.path(chunk).is_file():
+            return False
+        try:
+            _, unchanged = self.read(manifest, chunk)
+        except ResultsError:
+            return False
+        return unchanged
+
+    def digest(self, chunk: SampleChunk) -> dict[str, str]:
+        """The SHA-256 of a sample's file, by the name of the part."""
+        return {self.folder.name: shards.sha256(read_file(self.path(chunk)))}
+
+    def table(self, manifest: Manifest, chunks: Iterable[SampleChunk]) -> Any:
+        """All rows of some samples that are there, sample by sample.
+
+        Raises:
+            ResultsError: a file is damaged.
+        """
+        parts = [
+            self.read(manifest, chunk)[0].replace_schema_metadata(None)
+            for chunk in chunks
+            if self.path(chunk).is_file()
+        ]
+        return pa.concat_tables(parts) if parts else self.schema.empty_table()
+
+
+__all__ = ["SampleTables"]

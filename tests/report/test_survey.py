@@ -1,0 +1,97 @@
+"""How far invariance reaches, as the report and the terminal tell it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from rich.console import Console
+
+from fiberscope.audit.shards import SURVEY_SCHEMA
+from fiberscope.audit.store import Results
+from fiberscope.cli import main
+from fiberscope.report.html import render
+from fiberscope.report.survey import reach_by_layer, summarise_survey, survey_table
+from small_audits import write_model_and_data
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(name="surveyed", scope="module")
+def _surveyed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("surveyed")
+    options = ["--domain", "0,1", "--layers", "0,2", "--invariance", "3"]
+    assert main(["audit", *write_model_and_data(folder, 8), "--out", str(folder / "out"), *options]) == 0
+    return folder / "out"
+
+
+def row(layer: int, sample: int, target_class: int | None, reached: float, **more) -> dict:
+    return {
+        "layer": layer, "name": f"dense{layer}", "sample": sample, "class": 0, "positives": 3 + sample,
+        "dimension": 10 - sample, "target": 5, "target_class": target_class, "reached": reached, "width": 2.0,
+        "reason": "",
+    } | more  # fmt: skip
+
+
+def table(*rows: dict):
+    return pa.Table.from_pylist(list(rows), schema=SURVEY_SCHEMA)
+
+
+def test_samples_pairs_and_classes_are_counted() -> None:
+    left_out = {"layer": 1, "name": "dense1", "sample": 0, "reason": "it is smooth"}
+    first, second = summarise_survey(
+        table(row(0, 0, 1, 0.6), row(0, 0, 2, 0.2), row(0, 1, 1, 0.9), row(0, 1, 2, 0.7), left_out)
+    )
+    assert (first.samples, first.left_out, first.positives, first.dimension) == (2, 0, 3.5, 9.5)
+    assert first.past_half == 0.75
+    assert first.median_reached == pytest.approx(0.65)
+    assert first.classes == 1.5
+    assert (second.samples, second.left_out, second.reason) == (0, 1, "it is smooth")
+    assert np.isnan(second.past_half)
+
+
+def test_without_classes_none_are_counted() -> None:
+    (summary,) = summarise_survey(table(row(0, 0, None, 0.6)))
+    assert np.isnan(summary.classes)
+    assert summary.past_half == 1
+
+
+def test_the_page_has_the_table_the_figure_and_the_examples(surveyed: Path) -> None:
+    page = (surveyed / "report.html").read_text(encoding="utf-8")
+    assert 'id="reach"' in page
+    assert 'id="examples"' not in page, "six numbers are no picture"
+    summaries = summarise_survey(Results(surveyed).survey_table(Results(surveyed).manifest()))
+    text = re.search(r'<script type="application/json" id="figures">(.*?)</script>', page, re.DOTALL)
+    assert text is not None
+    boxes = json.loads(text.group(1))["reach"]["all"]["data"]
+    assert [box["name"] for box in boxes] == ["0", "2"]
+    for box, summary in zip(boxes, summaries, strict=True):
+        np.testing.assert_allclose(box["y"], summary.reached, rtol=1e-3)
+        assert f"<td>{summary.label}</td>" in page
+
+
+def test_names_and_reasons_are_escaped(surveyed: Path) -> None:
+    results = Results(surveyed)
+    manifest = results.manifest()
+    survey = summarise_survey(results.survey_table(manifest))
+    given = (manifest, results.findings(manifest), results.subject(), (), ())
+    hostile = [replace(layer, name=HOSTILE, reason=HOSTILE, left_out=1) for layer in survey]
+    assert render(*given, hostile).count("<script") == render(*given, survey).count("<script")
+
+
+def test_infinite_reach_is_counted_but_not_drawn() -> None:
+    (summary,) = summarise_survey(table(row(0, 0, 1, float("inf")), row(0, 0, 2, 0.5)))
+    assert summary.past_half == 0.5
+    assert reach_by_layer([summary])["data"][0]["y"] == [0.5]
+
+
+def test_the_terminal_shows_it_in_80_columns() -> None:
+    console = Console(width=80, record=True)
+    console.print(survey_table(summarise_survey(table(row(0, 0, 1, 0.6), row(0, 0, 2, 0.2)))))
+    (line,) = [line.split() for line in console.export_text().splitlines() if "dense0" in line]
+    assert line == ["0", "dense0", "3", "10", "0.4", "50%", "1"]
