@@ -9,6 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+from fiberscope.errors import InputError
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -18,6 +20,17 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def checked_threads(threads: int | None) -> int:
+    """A number of threads that a caller asks for; None stands for one per core.
+
+    Raises:
+        InputError: fewer than one.
+    """
+    if threads is not None and threads < 1:
+        raise InputError("threads", expected="at least 1, or None for one per core", got=str(threads))
+    return cores() if threads is None else threads
 
 
 @contextmanager
@@ -67,4 +80,4 @@ def _limit_torch() -> None:
         torch.set_num_threads(1)  # a setting of each thread
 
 
-__all__ = ["cores", "in_threads", "one_thread"]
+__all__ = ["checked_threads", "cores", "in_threads", "one_thread"]

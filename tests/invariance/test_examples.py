@@ -307,6 +307,19 @@ def test_the_path_begins_at_the_source_and_ends_at_the_example():
         e.distance_in("l3")
 
 
+def test_many_targets_do_not_depend_on_the_threads():
+    net = network("dense")
+    x, *targets = inputs(net.input_shape, 20, seed=4)
+    one, three = (fs.invariance_examples(net, x, targets, 0, BOX, threads=threads) for threads in (1, 3))
+    assert len(one) == len(targets)
+    for first, second, target in zip(one, three, targets, strict=True):
+        np.testing.assert_array_equal(first.x, second.x)
+        np.testing.assert_array_equal(first.target, target)
+        assert first.objective == pytest.approx(fs.invariance_example(net, x, target, 0, BOX).objective, abs=1e-6)
+    with pytest.raises(fs.InputError, match="threads: expected at least 1"):
+        fs.invariance_examples(net, x, targets, 0, BOX, threads=0)
+
+
 def test_two_layers_of_a_trained_convolutional_network(external):
     net = fs.load(external / "models" / "cifar_base_kw.onnx")
     with np.load(external / "data" / "cifar10_test_83.npz") as data:

@@ -19,6 +19,7 @@ from fiberscope.invariance.proof import prove
 from fiberscope.invariance.region_search import Ending, Outcome
 from fiberscope.invariance.vertex import vertex
 from fiberscope.invariance.walk import walk_regions
+from fiberscope.paper.datasets import load_data
 
 
 def test_walks_never_exceed_the_best_of_all_regions_and_mostly_reach_it():
@@ -240,3 +241,25 @@ def test_bad_input(change, message):
     arguments = {"layer": 1, "domain": fs.Box(0, 1)} | change
     with pytest.raises(fs.InputError, match=message):
         walk_regions(net, x, c, **arguments)
+
+
+def test_a_trained_network_on_digits_is_walked_with_its_original(external):
+    net = fs.load(external / "models" / "mnist-net_256x2.onnx")
+    X = load_data("mnist-5k").x.reshape(-1, *net.input_shape)[[0, 900]].astype(np.float64)
+    walk = walk_regions(net, X[0], X[1], 1, fs.Box(0, 1), objective="towards", arithmetic="float32", max_regions=4)
+    assert walk.value >= walk.in_region - 1e-9
+    verification = walk.verify(points=10)
+    assert verification, verification.reason
+    assert verification.reason == ""  # onnxruntime was asked, too
+
+
+def test_a_trained_convolutional_network_is_walked_with_its_original(external):
+    net = fs.load(external / "models" / "cifar_base_kw.onnx")
+    with np.load(external / "data" / "cifar10_test_83.npz") as data:
+        X = (data["x"][:2] / 255.0 - np.array([0.485, 0.456, 0.406])[:, None, None]) / 0.225
+    low, high = np.full(X[0].size, X.min()), np.full(X[0].size, X.max())
+    walk = walk_regions(net, X[0], X[1], 1, fs.Box(low, high), objective="towards", arithmetic="float32", max_regions=2)
+    assert not walk.in_one_region or walk.value == pytest.approx(walk.in_region)
+    assert walk.feature_units < 1
+    verification = walk.verify(points=5)
+    assert verification, verification.reason

@@ -18,7 +18,10 @@ from fiberscope.network.network import Network
 from fiberscope.network.original import Arithmetic
 from fiberscope.preimage.linear_program import Status
 from fiberscope.preimage.system import check_inside
-from fiberscope.threads import one_thread
+from fiberscope.threads import checked_threads, in_threads, one_thread
+
+TOGETHER = 8
+"""Targets that share a linear program and its last basis."""
 
 
 def invariance_example(
@@ -87,11 +90,27 @@ def invariance_examples(
     max_programs: int | None = None,
     starts: int = 3,
     seed: int = 0,
+    threads: int | None = None,
 ) -> list[InvarianceExample]:
     """One example for each of many targets of one source; see ``invariance_example``.
 
-    The region, its rows, and the linear program with its last basis are shared. Which of several optima is found may
-    depend on the targets before.
+    The region and its rows are shared, and among ``TOGETHER`` targets the linear program with its last basis. Which of
+    several optima is found may depend on the targets before, but not on the threads.
+
+    Args:
+        network: as in ``invariance_example``, like all that is not named here.
+        x: the source.
+        targets: as many targets c as examples are wanted.
+        layer: whose output counts as the features.
+        domain: where inputs lie.
+        objective: what the examples are to be best at.
+        keep: pixels that must stay.
+        fraction: of the smallest change.
+        arithmetic: what the model computes in.
+        max_programs: of the farthest input in L-infinity.
+        starts: of the farthest input in L1 and L2.
+        seed: of random directions.
+        threads: how many linear programs are solved at a time; None for one per core.
     """
     asked = checked_objective(objective)
     source = one_input(network, x, "x")
@@ -105,10 +124,16 @@ def invariance_examples(
     stage, kept = stage_of(network, layer), _kept(network, keep)
     polyhedron = written_out(domain, network.inputs)
     check_inside(polyhedron, source)
-    effort = Effort(max_programs, starts, seed)
+    effort, workers = Effort(max_programs, starts, seed), checked_threads(threads)
+    groups = [goals[start : start + TOGETHER] for start in range(0, len(goals), TOGETHER)]
     with one_thread():
         search = search_region(network, stage, source, polyhedron, kept, arithmetic)
-        return [_example(search, stage, asked, goal, fraction, effort, domain, kept) for goal in goals]
+
+        def found(group: list[FloatArray | None]) -> list[InvarianceExample]:
+            own = search.afresh() if len(groups) > 1 else search
+            return [_example(own, stage, asked, goal, fraction, effort, domain, kept) for goal in group]
+
+        return [example for part in in_threads(found, groups, min(workers, len(groups))) for example in part]
 
 
 def _example(

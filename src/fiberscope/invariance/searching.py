@@ -101,6 +101,10 @@ class Search:
         is_optimal = found.is_optimal and settled.moved < 1.0
         return Answer(found.status, settled.x, found.bound, is_optimal)
 
+    def afresh(self) -> Search:
+        """The same with a program of its own, which knows nothing of targets before."""
+        return replace(self, program=RegionProgram(self.region, self.domain, room=self.room, rows=self.rows))
+
     def _found(self, objective: Objective, target: FloatArray | None, effort: Effort) -> Found:
         match objective.goal:
             case Goal.LINEAR:

@@ -23,7 +23,7 @@ from fiberscope.preimage.decide import decide_at_input
 from fiberscope.preimage.patterns import settle_patterns
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.route import Route, Statistics
-from fiberscope.threads import cores, in_threads, one_thread
+from fiberscope.threads import checked_threads, in_threads, one_thread
 
 if TYPE_CHECKING:
     import pyarrow
@@ -96,7 +96,7 @@ class Classification:
             exact: use rational arithmetic only, sample by sample.
             threads: how many proofs are checked at a time; None for one per core.
         """
-        threads = _checked_threads(threads)
+        threads = checked_threads(threads)
         with one_thread():
             shared = np.zeros(len(self), dtype=np.bool_) if exact else verify_many(self.preimages, threads)
             left = np.flatnonzero(~shared)
@@ -151,7 +151,7 @@ def classify(
         InputError: wrong shape, no samples, NaN or infinite numbers, a sample outside the domain, or no thread.
     """
     check_layer(layer)
-    threads = _checked_threads(threads)
+    threads = checked_threads(threads)
     samples = flat_inputs(layer, X, "X")
     polyhedron = written_out(domain, layer.inputs)
     report = _Progress(len(samples), progress)
@@ -166,13 +166,6 @@ def classify(
         positives = np.array([p.positives for p in preimages], dtype=np.int64)
         statistics = Statistics({Route.SINGLY: len(preimages)}, {}, singly=report.seconds())
         return Classification(tuple(preimages), positives, statistics)
-
-
-def _checked_threads(threads: int | None) -> int:
-    """The number of threads; None stands for one per core."""
-    if threads is not None and threads < 1:
-        raise InputError("threads", expected="at least 1, or None for one per core", got=str(threads))
-    return cores() if threads is None else threads
 
 
 def _may_share(layer: Layer, domain: Polyhedron) -> bool:
