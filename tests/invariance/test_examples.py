@@ -309,7 +309,7 @@ def test_the_path_begins_at_the_source_and_ends_at_the_example():
 
 def test_many_targets_do_not_depend_on_the_threads():
     net = network("dense")
-    x, *targets = inputs(net.input_shape, 12, seed=4)
+    x, *targets = inputs(net.input_shape, 20, seed=4)
     one, three = (fs.invariance_examples(net, x, targets, 0, BOX, threads=threads) for threads in (1, 3))
     assert len(one) == len(targets)
     for first, second, target in zip(one, three, targets, strict=True):

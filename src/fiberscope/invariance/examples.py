@@ -20,7 +20,7 @@ from fiberscope.preimage.linear_program import Status
 from fiberscope.preimage.system import check_inside
 from fiberscope.threads import checked_threads, in_threads, one_thread
 
-TOGETHER = 8
+TOGETHER = 16
 """Targets that share a linear program and its last basis."""
 
 

@@ -12,6 +12,7 @@ from typing import assert_never
 import numpy as np
 from jaxtyping import Float64, Int64
 
+from fiberscope.invariance.box_optimum import BoxOptimum
 from fiberscope.invariance.farthest import farthest
 from fiberscope.invariance.feature_region import FeatureRegion, RegionRows, feature_region, features_at, pieces_at
 from fiberscope.invariance.float_room import wanted_room
@@ -73,6 +74,7 @@ class Search:
         interior: a point that has it.
         program: the linear program with that room, and its last basis.
         held: the rows that do not change within the region.
+        box: what tells whether the best input of the whole domain has the features; None where that is not asked.
     """
 
     region: FeatureRegion
@@ -83,6 +85,7 @@ class Search:
     interior: Interior
     program: RegionProgram
     held: Held
+    box: BoxOptimum | None
 
     def best(
         self, objective: Objective, target: Float64[FloatArray, " n"] | None, fraction: float, effort: Effort
@@ -103,15 +106,19 @@ class Search:
 
     def afresh(self) -> Search:
         """The same with a program of its own, which knows nothing of targets before."""
-        return replace(self, program=RegionProgram(self.region, self.domain, room=self.room, rows=self.rows))
+        program = RegionProgram(self.region, self.domain, room=self.room, rows=self.rows)
+        return replace(self, program=program, box=None if self.box is None else replace(self.box, failures=0))
 
     def _found(self, objective: Objective, target: FloatArray | None, effort: Effort) -> Found:
         match objective.goal:
             case Goal.LINEAR:
                 assert target is not None, "a linear objective has a target"
                 cost = target if objective is Objective.INNER_PRODUCT else target - self.source
-                found = self.program.maximize(cost)
                 offset = 0.0 if objective is Objective.INNER_PRODUCT else float(cost @ self.source)
+                at_bounds = None if self.box is None else self.box.attained(cost, self.source)
+                if at_bounds is not None:
+                    return Found(Status.OPTIMAL, at_bounds, float(cost @ at_bounds) - offset, True, 0)
+                found = self.program.maximize(cost)
                 return Found(found.status, found.x, found.bound - offset, True, found.rounds + 1)
             case Goal.NEAREST:
                 assert target is not None, "there is something to be near to"
@@ -173,7 +180,8 @@ def search_region(
     inner = interior(without_room, source, wanted)
     room = np.where(inner.implied, 0.0, np.minimum(wanted, inner.slack))
     program = RegionProgram(region, domain, room=room, rows=without_room.rows)
-    return Search(region, source, domain, program.rows, room, inner, program, held_rows(program, inner))
+    held, box = held_rows(program, inner), BoxOptimum.of(program)
+    return Search(region, source, domain, program.rows, room, inner, program, held, box)
 
 
 __all__ = ["Answer", "Effort", "Search", "search_region"]

@@ -1,0 +1,156 @@
+"""The best input of a box, where the features allow it: then no linear program is needed.
+
+No input of a box has a larger ``<c, x'>`` than one with every pixel of ``c_j != 0`` at its better bound. With few
+equations and many pixels the others are mostly free to keep the features as they are. Among all such inputs the nearest
+to x is found, which changes no pixel without need:
+
+    minimize |x' - x|^2 / 2 subject to E x' = f, G x' <= h, low <= x' <= high, and x'_j at its bound where c_j != 0.
+
+Its dual is smooth, with one multiplier y per row: ``x'(y) = clip(x - A^T y)``, and is maximised by a semismooth Newton
+method with line search [X. Li, D. Sun, K.-C. Toh, SIAM J. Optim. 30 (2020)]. Where it does not converge quickly, there
+may be no such input, and the linear program decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import scipy.linalg
+from jaxtyping import Bool, Float64
+
+from fiberscope.invariance.region_program import RegionProgram
+from fiberscope.network.arrays import BoolArray, FloatArray
+
+MAX_NUMBERS = 2_000_000
+"""Numbers in all rows up to which it is tried: the rows are written out, and a step takes milliseconds."""
+
+MAX_STEPS = 50
+"""Newton steps after which it is given up; where there is such an input, five to forty find it."""
+
+MAX_HALVINGS = 20
+
+RESIDUAL = 1e-10
+"""How much may be missing in a row of unit length."""
+
+REGULARISED = 2e-2
+"""Times what is missing in the rows, and the mean diagonal entry, added to the diagonal of the Newton matrix: rows may
+depend on each other, and steps become Newton's as it vanishes."""
+
+ROUNDING = 1e-12
+"""The least of that, against rounding in the Newton matrix."""
+
+DESCENT = 1e-4
+"""The share of what the gradient promises that a step must bring (Armijo)."""
+
+_linalg: Any = cast(Any, scipy.linalg)
+
+
+class _Point(NamedTuple):
+    """Where the multipliers y lead: the dual objective, x before and after it is clipped, and ``A x - b``."""
+
+    objective: float
+    raw: FloatArray
+    x: FloatArray
+    residual: FloatArray
+
+
+PATIENCE = 2
+"""How much oftener than it succeeded it may fail before it is not tried any more."""
+
+
+@dataclass(eq=False)
+class BoxOptimum:
+    """The rows of a region program, ready to be asked; it remembers how often asking was in vain.
+
+    Attributes:
+        A: (r, n) rows of unit length, the equations first.
+        b: (r,) what they must equal, or not exceed.
+        equal: (r,) which are equations.
+        low: (n,) bounds of the pixels.
+        high: (n,).
+        failures: how much oftener it failed than it succeeded.
+    """
+
+    A: Float64[FloatArray, "r n"]
+    b: Float64[FloatArray, " r"]
+    equal: Bool[BoolArray, " r"]
+    low: Float64[FloatArray, " n"]
+    high: Float64[FloatArray, " n"]
+    failures: int = 0
+
+    @staticmethod
+    def of(program: RegionProgram) -> BoxOptimum | None:
+        """For a program with few rows; None if it has many."""
+        q, n = program.region.count, program.polyhedron.dimension
+        count = len(program.values) + q + len(program.polyhedron.h)
+        if count * n > MAX_NUMBERS:
+            return None
+        G, h = program.rows.inequalities(np.arange(q))
+        rows: FloatArray = np.concatenate([part.toarray() for part in (program.equations, G, program.half_spaces)])
+        sides = np.concatenate([program.values, np.concatenate([h, program.polyhedron.h]) - program.room])
+        norms: FloatArray = np.linalg.norm(rows, axis=1)
+        seen = norms > 0  # the others hold whatever x' is: they hold at x
+        equal = np.arange(count) < len(program.values)
+        scaled = rows[seen] / norms[seen, None]
+        return BoxOptimum(
+            scaled, sides[seen] / norms[seen], equal[seen], program.polyhedron.low, program.polyhedron.high
+        )
+
+    def attained(self, c: Float64[FloatArray, " n"], x: Float64[FloatArray, " n"]) -> Float64[FloatArray, " n"] | None:
+        """The nearest input to x that is best in the whole box for c; None if none was found, or it was not tried."""
+        if self.failures >= PATIENCE:
+            return None
+        found = self._searched(c, x)
+        self.failures += 1 if found is None else -1
+        return found
+
+    def _searched(self, c: FloatArray, x: FloatArray) -> FloatArray | None:
+        low = np.where(c > 0, self.high, self.low)
+        high = np.where(c < 0, self.low, self.high)
+        if not (np.isfinite(low[c != 0]).all() and np.isfinite(high[c != 0]).all()):
+            return None
+        free = low < high
+        y = np.zeros(len(self.b))
+        here = self._at(y, x, low, high)
+        for _ in range(MAX_STEPS):
+            if self._is_solved(y, here.residual):
+                return here.x
+            step = self._step(y, here, free & (here.raw >= low) & (here.raw <= high))
+            for halving in range(MAX_HALVINGS):
+                tried = np.where(self.equal, y + 0.5**halving * step, np.maximum(y + 0.5**halving * step, 0.0))
+                there = self._at(tried, x, low, high)
+                if there.objective >= here.objective + DESCENT * float(here.residual @ (tried - y)):
+                    break
+            else:
+                return None
+            y, here = tried, there
+        return None
+
+    def _at(self, y: FloatArray, x: FloatArray, low: FloatArray, high: FloatArray) -> _Point:
+        raw = np.clip(x, low, high) - y @ self.A
+        clipped = np.clip(raw, low, high)
+        residual = self.A @ clipped - self.b
+        moved = clipped - np.clip(x, low, high)
+        return _Point(0.5 * float(moved @ moved) + float(y @ residual), raw, clipped, residual)
+
+    def _is_solved(self, y: FloatArray, residual: FloatArray) -> bool:
+        """Whether equations hold, and of every inequality the multiplier or the slack is 0."""
+        missing = np.where(self.equal, residual, np.minimum(y, -residual))
+        return bool(np.abs(missing).max(initial=0.0) <= RESIDUAL)
+
+    def _step(self, y: FloatArray, here: _Point, inside: BoolArray) -> FloatArray:
+        """The Newton step of the multipliers that are not held at 0."""
+        active = self.equal | (y > 0) | (here.residual > 0)
+        part = self.A[active][:, inside]
+        matrix = part @ part.T
+        size = max(1.0, float(np.trace(matrix)) / max(1, len(matrix)))
+        missing = min(1.0, float(np.linalg.norm(here.residual[active])))
+        matrix[np.diag_indices_from(matrix)] += max(REGULARISED * missing, ROUNDING) * size
+        step = np.zeros(len(y))
+        step[active] = _linalg.cho_solve(_linalg.cho_factor(matrix, check_finite=False), here.residual[active])
+        return step
+
+
+__all__ = ["BoxOptimum"]
