@@ -29,17 +29,20 @@ MAX_NUMBERS = 2_000_000
 MAX_STEPS = 50
 """Newton steps after which it is given up; where there is such an input, five to forty find it."""
 
-MAX_HALVINGS = 20
+MAX_HALVINGS = 10
 
 RESIDUAL = 1e-10
 """How much may be missing in a row of unit length."""
 
-REGULARISED = 2e-2
-"""Times what is missing in the rows, and the mean diagonal entry, added to the diagonal of the Newton matrix: rows may
-depend on each other, and steps become Newton's as it vanishes."""
+UNDAMPED = 1e-10
+"""Of the mean diagonal entry, added to the diagonal of the Newton matrix, against rounding."""
 
-ROUNDING = 1e-12
-"""The least of that, against rounding in the Newton matrix."""
+DAMPED = 2e-2
+"""The same once a full step was far too long, which means that active rows depend on each other: times what is missing
+in the rows, so that steps become Newton's in the end."""
+
+TOO_LONG = 2
+"""Halvings of a step after which rows count as dependent."""
 
 DESCENT = 1e-4
 """The share of what the gradient promises that a step must bring (Armijo)."""
@@ -56,7 +59,7 @@ class _Point(NamedTuple):
     residual: FloatArray
 
 
-PATIENCE = 2
+PATIENCE = 3
 """How much oftener than it succeeded it may fail before it is not tried any more."""
 
 
@@ -113,19 +116,23 @@ class BoxOptimum:
             return None
         free = low < high
         y = np.zeros(len(self.b))
-        here = self._at(y, x, low, high)
+        here, dependent = self._at(y, x, low, high), False
         for _ in range(MAX_STEPS):
             if self._is_solved(y, here.residual):
                 return here.x
-            step = self._step(y, here, free & (here.raw >= low) & (here.raw <= high))
-            for halving in range(MAX_HALVINGS):
-                tried = np.where(self.equal, y + 0.5**halving * step, np.maximum(y + 0.5**halving * step, 0.0))
+            inside = free & (here.raw >= low) & (here.raw <= high)
+            step = self._step(y, here, inside, dependent=dependent)
+            for halvings in range(MAX_HALVINGS):
+                tried = np.where(self.equal, y + 0.5**halvings * step, np.maximum(y + 0.5**halvings * step, 0.0))
                 there = self._at(tried, x, low, high)
                 if there.objective >= here.objective + DESCENT * float(here.residual @ (tried - y)):
+                    dependent |= halvings > TOO_LONG
+                    y, here = tried, there
                     break
             else:
-                return None
-            y, here = tried, there
+                if dependent:
+                    return None
+                dependent = True
         return None
 
     def _at(self, y: FloatArray, x: FloatArray, low: FloatArray, high: FloatArray) -> _Point:
@@ -140,14 +147,14 @@ class BoxOptimum:
         missing = np.where(self.equal, residual, np.minimum(y, -residual))
         return bool(np.abs(missing).max(initial=0.0) <= RESIDUAL)
 
-    def _step(self, y: FloatArray, here: _Point, inside: BoolArray) -> FloatArray:
+    def _step(self, y: FloatArray, here: _Point, inside: BoolArray, *, dependent: bool) -> FloatArray:
         """The Newton step of the multipliers that are not held at 0."""
         active = self.equal | (y > 0) | (here.residual > 0)
         part = self.A[active][:, inside]
         matrix = part @ part.T
         size = max(1.0, float(np.trace(matrix)) / max(1, len(matrix)))
         missing = min(1.0, float(np.linalg.norm(here.residual[active])))
-        matrix[np.diag_indices_from(matrix)] += max(REGULARISED * missing, ROUNDING) * size
+        matrix[np.diag_indices_from(matrix)] += size * (max(DAMPED * missing, UNDAMPED) if dependent else UNDAMPED)
         step = np.zeros(len(y))
         step[active] = _linalg.cho_solve(_linalg.cho_factor(matrix, check_finite=False), here.residual[active])
         return step
