@@ -59,8 +59,9 @@ class _Point(NamedTuple):
     residual: FloatArray
 
 
-PATIENCE = 3
-"""How much oftener than it succeeded it may fail before it is not tried any more."""
+PATIENCE, WORTH = 4, 3
+"""How often it may fail before it is not tried any more, and how many failures a success makes up for: a success saves
+about three times what a failure costs."""
 
 
 @dataclass(eq=False)
@@ -73,7 +74,7 @@ class BoxOptimum:
         equal: (r,) which are equations.
         low: (n,) bounds of the pixels.
         high: (n,).
-        failures: how much oftener it failed than it succeeded.
+        failures: how often it failed, less ``WORTH`` for every success.
     """
 
     A: Float64[FloatArray, "r n"]
@@ -106,7 +107,7 @@ class BoxOptimum:
         if self.failures >= PATIENCE:
             return None
         found = self._searched(c, x)
-        self.failures += 1 if found is None else -1
+        self.failures += 1 if found is None else -WORTH
         return found
 
     def _searched(self, c: FloatArray, x: FloatArray) -> FloatArray | None:
