@@ -14,7 +14,10 @@ from dataclasses import dataclass
 
 from fiberscope.errors import InputError
 from fiberscope.paper.reproduction.context import Context
+from fiberscope.paper.reproduction.figure1 import figure1
+from fiberscope.paper.reproduction.figure2 import figure2
 from fiberscope.paper.reproduction.figure3 import figure3
+from fiberscope.paper.reproduction.figure6 import figure6, figure11
 from fiberscope.paper.reproduction.outcome import Outcome
 from fiberscope.paper.reproduction.tables import table1, table2, table3, table4
 
@@ -42,7 +45,11 @@ class Experiment:
 
 
 EXPERIMENTS = (
+    Experiment("figure1", "Omnidirectional tuples, and two ways to fail", figure1),
+    Experiment("figure2", "Removing a row by ReLU leaves correlated rows", figure2),
     Experiment("figure3", "Bounded and unbounded preimages against positive outputs", figure3, takes_model=True),
+    Experiment("figure6", "Inputs with the features of a 3", figure6, takes_model=True),
+    Experiment("figure11", "Inputs with the same features", figure11, takes_model=True),
     Experiment("table1", "The MLP with ten layers of 100", table1),
     Experiment("table2", "The MLP with layers of 3500 and 784", table2),
     Experiment("table3", "WideCIFAR", table3),

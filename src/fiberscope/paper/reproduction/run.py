@@ -89,7 +89,8 @@ def _parquet(columns: dict[str, Any]) -> bytes:
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer)
+    table: Any = pa.table(columns)  # pyright: ignore[reportUnknownVariableType] - pyarrow has no types
+    pq.write_table(table, buffer)
     return buffer.getvalue()
 
 
