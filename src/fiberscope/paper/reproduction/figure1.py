@@ -68,11 +68,12 @@ class Verdict:
 
     @property
     def vector_free(self) -> Float64[FloatArray, " 2"] | None:
-        """d with ``A d <= 0``: the open half-space ``<v, d> > 0`` holds no row; None where there is none."""
+        """Where there is one, d with ``A d <= 0``: the open half-space ``<v, d> > 0`` holds no row."""
         found = self.rows.certificate.recession
-        if not isinstance(found, Direction):
-            return None
-        return found.values / np.linalg.norm(found.values)
+        if not isinstance(found, Direction) or not isinstance(found.values, np.ndarray):
+            return None  # none, or one in rational numbers
+        values = np.asarray(found.values, np.float64)
+        return values / float(np.linalg.norm(values))
 
 
 def tuples() -> tuple[Tuple, ...]:
@@ -93,7 +94,7 @@ def tuples() -> tuple[Tuple, ...]:
         Tuple("vector-free half-space", *through_p(*half), p, free, meets=True, directional=False),
         Tuple("rows on its border", *through_p(*closed), p, free, meets=True, directional=False),
         Tuple("no common point", A, b + np.array([0.5, 0.5, 0.5]), p,
-              "the hyperplanes do not meet in a point, but the rows are omnidirectional", meets=False, directional=True),
+              "the hyperplanes do not meet in a point, but rows are omnidirectional", meets=False, directional=True),
     )  # fmt: skip
 
 
@@ -111,9 +112,9 @@ def figure1(context: Context) -> Outcome:
     verdicts = [judged(shown) for shown in tuples()]
     wrong = [verdict.shown.name for verdict in verdicts if verdict.printed != verdict.rows.holds]
     caption = (
-        "Grey: hyperplanes a_i x + b_i = 0; arrows: the rows a_i, drawn from a point of their hyperplane; black: p. Red: "
-        "a half-space that holds no row, as the computed certificate says. Coordinates are ours, four tuples of the "
-        f"kinds that the paper draws; no data and no network. {sum(v.proved for v in verdicts)} of {len(verdicts)} "
+        "Grey: hyperplanes a_i x + b_i = 0; arrows: the rows a_i, drawn from a point of their hyperplane; black: p. "
+        "Red: a half-space that holds no row, as the computed certificate says. Coordinates are ours, four tuples of "
+        f"the kinds that the paper draws; no data and no network. {sum(v.proved for v in verdicts)} of {len(verdicts)} "
         "verdicts are proved in rational arithmetic."
     )
     facts = {"tuples": [_facts(verdict) for verdict in verdicts], "algorithm1_wrong_at": wrong}

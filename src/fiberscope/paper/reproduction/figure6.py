@@ -51,7 +51,8 @@ class Variant:
         target: the number of the target.
         source_class: its class.
         target_class: its class.
-        looks_like: the class of the sample next to it, among all that are neither its source nor its target.
+        looks_like: the class of the sample next to it by the angle between them, among all that are neither its source
+            nor its target.
         predictions: what the network says of the source and of the example.
     """
 
@@ -107,7 +108,7 @@ def _figure(context: Context, rows: tuple[tuple[int, tuple[int, ...]], ...]) -> 
     X, y = _samples(data, used, context)
     shown = _shown(used.network, X, y, rows, context)
     flat = [variant for row in shown.variants for variant in row]
-    title = f"Same features in the first layer of {shown_units(used.network)} units, {data.where}"
+    title = f"Same features in the first layer of {first_layer_units(used.network)} units, {data.where}"
     return Outcome(
         title,
         _caption(used, data, shown, len(X), context),
@@ -133,7 +134,7 @@ def _training(data: UsedData) -> Training:
 PAPER_BATCH = Recipe().batch_size
 
 
-def shown_units(network: Network) -> int:
+def first_layer_units(network: Network) -> int:
     """The size of the first ReLU layer.
 
     Raises:
@@ -189,7 +190,7 @@ def _variant(network: Network, X: FloatArray, y: IntArray, source: int, target_c
     example, target = examples[best], int(candidates[best])
     predictions = network(np.stack([example.source, example.x])).reshape(2, -1).argmax(axis=1)
     others = np.flatnonzero((np.arange(len(X)) != source) & (np.arange(len(X)) != target))
-    nearest = others[int(np.argmin(((X[others] - example.x.ravel()) ** 2).sum(axis=1)))]
+    nearest = others[int(np.argmax([cosine(example.x, X[i]) for i in others]))]
     return Variant(
         example,
         example.verify(),
@@ -225,13 +226,14 @@ def _caption(used: UsedNetwork, data: UsedData, shown: Shown, count: int, contex
     flat = [variant for row in shown.variants for variant in row]
     tried = context.at_scale(quick=CANDIDATES_QUICK, paper=CANDIDATES_PAPER)
     residual = max(variant.example.feature_residual for variant in flat)
+    proved = sum(bool(variant.verification) for variant in flat)
     return (
-        f"{used.description} Data: {data.test.description}; {count:,} of them are searched. Each row: the picture of its "
-        "class with the fewest positive outputs in the first layer; then, for each target, the target, the picture with "
-        "exactly the features of the first one that has the largest inner product with the target, and the change (red: "
-        f"more, blue: less). Of {tried} random targets of a class, seed {context.seed}, the one is shown that is "
-        f"resembled most. Features differ by at most {residual:.1e} in float64; {sum(bool(v.verification) for v in flat)} "
-        f"of {len(flat)} are proved: within a tiny distance there is a picture with exactly these features."
+        f"{used.description} Data: {data.test.description}; {count:,} of them are searched. Each row: the picture of "
+        "its class with the fewest positive outputs in the first layer; then, for each target, the target, the picture "
+        "with exactly the features of the first one that has the largest inner product with the target, and the change "
+        f"(red: more, blue: less). Of {tried} random targets of a class, seed {context.seed}, the one is shown that is "
+        f"resembled most. Features differ by at most {residual:.1e} in float64; {proved} of {len(flat)} are proved: "
+        "within a tiny distance there is a picture with exactly these features."
     )
 
 
@@ -278,4 +280,4 @@ def _numbers(variants: list[Variant]) -> dict[str, Any]:
     }
 
 
-__all__ = ["Shown", "Variant", "cosine", "figure6", "figure11", "picture_box", "shown_units"]
+__all__ = ["Shown", "Variant", "cosine", "figure6", "figure11", "first_layer_units", "picture_box"]

@@ -31,9 +31,7 @@ def fewest_positives(shown: Shown, data: UsedData) -> Claim:
         f"the {len(shown.fewest)} with the fewest, {int(shown.positives.min())} and more, are of the classes "
         f"{', '.join(map(str, shown.fewest))}",
         good,
-        ""
-        if good
-        else f"{data.why_other}the trained weights are others; of each class, the image with the fewest is taken",
+        "" if good else f"{data.why_other}the trained weights are others; each class has its own",
     )
 
 
@@ -55,8 +53,8 @@ def different_pictures(variants: list[Variant]) -> Claim:
     """They look like other digits."""
     like = [v for v in variants if v.looks_like == v.target_class]
     seen = ", ".join(
-        f"{v.source_class} towards {v.target_class}: next to a {v.looks_like}, cosine {v.resemblance[0]:.2f} with the target"
-        f" and {v.resemblance[1]:.2f} with the original"
+        f"{v.source_class} towards {v.target_class}: next to a {v.looks_like}, cosine {v.resemblance[0]:.2f} with the "
+        f"target and {v.resemblance[1]:.2f} with the original"
         for v in variants
     )
     good = len(like) == len(variants)
@@ -64,7 +62,7 @@ def different_pictures(variants: list[Variant]) -> Claim:
         "the variants are semantically very different: a 3 becomes a 6 or a 4",
         f"{seen}; {len(like)} of {len(variants)} lie next to a sample of the target's class",
         good,
-        "" if good else "the features of this network's first layer fix too much of the picture for that",
+        "" if good else "the measure knows the angle between pictures only; see the figure",
     )
 
 
