@@ -1,4 +1,4 @@
-"""An interrupted training ends with the weights of one that was not; what is kept is used again, and nothing else is."""
+"""An interrupted training ends with the weights of one that was not; only what is kept is used again."""
 
 from __future__ import annotations
 

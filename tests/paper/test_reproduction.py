@@ -11,13 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from fiberscope.cli import main
-from fiberscope.errors import ResultsError
+from fiberscope.errors import InputError, ResultsError
 from fiberscope.paper.architectures import table1
 from fiberscope.paper.datasets import load_data
+from fiberscope.paper.reproduction.context import Context
 from fiberscope.paper.reproduction.outcome import Claim
 from fiberscope.paper.reproduction.page import write_page
 from fiberscope.paper.reproduction.printed_tables import PRINTED
 from fiberscope.paper.reproduction.registry import EXPERIMENTS, NAMES
+from fiberscope.paper.reproduction.sources import used_data
 from fiberscope.paper.reproduction.tables import built_rows, table_claims
 from small_audits import write_model_and_data
 
@@ -154,18 +156,38 @@ def test_a_table_of_another_network_does_not_agree():
         assert layers.holds is False
 
 
-def test_training_images_lie_beside_test_images(tmp_path: Path):
+def write_mnist(folder: Path) -> None:
     for prefix, count in (("t10k", 3), ("train", 5)):
         header = bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in (count, 28, 28))
-        (tmp_path / f"{prefix}-images-idx3-ubyte").write_bytes(header + bytes(range(count)) * 784)
+        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(header + bytes(range(count)) * 784)
         labels = bytes([0, 0, 8, 1]) + count.to_bytes(4, "big") + bytes(range(count))
-        (tmp_path / f"{prefix}-labels-idx1-ubyte").write_bytes(labels)
+        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(labels)
+
+
+def test_training_images_lie_beside_test_images(tmp_path: Path):
+    write_mnist(tmp_path)
     test, training = load_data("mnist", tmp_path), load_data("mnist", tmp_path, split="train")
     assert (len(test), len(training)) == (3, 5)
     assert "training images of MNIST" in training.description
     np.testing.assert_array_equal(training.y, range(5))
-    with pytest.raises(Exception, match="with training images"):
+    with pytest.raises(InputError, match="with training images"):
         load_data("mnist-5k", split="train")
+
+
+def test_the_papers_data_are_used_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("FIBERSCOPE_DATA", str(tmp_path))
+    stand_in = used_data(Context(tmp_path), paper="mnist", stand_ins=("mnist-5k",))
+    assert (stand_in.is_papers, stand_in.where) == (False, "on 5,000 MNIST digits in place of MNIST")
+    assert stand_in.training is not None
+    assert (len(stand_in.test), len(stand_in.training)) == (1000, 4000)
+    write_mnist(tmp_path)
+    papers = used_data(Context(tmp_path), paper="mnist", stand_ins=("mnist-5k",))
+    assert (papers.is_papers, papers.where, papers.why_other) == (True, "on MNIST", "")
+    assert papers.training is not None
+    assert (len(papers.test), len(papers.training)) == (3, 5)
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(b"nothing")
+    with pytest.raises(InputError, match="an IDX file"):
+        used_data(Context(tmp_path), paper="mnist", stand_ins=("mnist-5k",))
 
 
 def test_numbers_are_those_that_are_drawn(tmp_path: Path):
