@@ -82,7 +82,7 @@ def test_missing_classes_are_refused(drawn: Path, tmp_path: Path, capsys: pytest
     assert "without classes" in capsys.readouterr().err
 
 
-def variant(*, proved: bool = True, like: int = 6, answer: int = 3) -> SimpleNamespace:
+def variant(*, proved: bool = True, like: int = 6, answer: int = 3, target: float = 0.8) -> SimpleNamespace:
     verification = Verification(proved, "float", "" if proved else "it broke off")
     return SimpleNamespace(
         example=SimpleNamespace(feature_residual=1e-15),
@@ -91,12 +91,12 @@ def variant(*, proved: bool = True, like: int = 6, answer: int = 3) -> SimpleNam
         target_class=6,
         looks_like=like,
         predictions=(3, answer),
-        resemblance=(0.8, 0.5),
+        resemblance=(target, 0.5),
     )
 
 
 def test_claims_can_fail():
-    good, bad = [variant()], [variant(), variant(proved=False, like=3, answer=8)]
+    good, bad = [variant()], [variant(), variant(proved=False, like=3, answer=8, target=0.4)]
     for claim in (figure6_claims.same_features, figure6_claims.different_pictures, figure6_claims.same_answer):
         assert claim(good).holds is True
         assert claim(bad).holds is False

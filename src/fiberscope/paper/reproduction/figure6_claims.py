@@ -31,7 +31,9 @@ def fewest_positives(shown: Shown, data: UsedData) -> Claim:
         f"the {len(shown.fewest)} with the fewest, {int(shown.positives.min())} and more, are of the classes "
         f"{', '.join(map(str, shown.fewest))}",
         good,
-        "" if good else f"{data.why_other}the trained weights are others; each class has its own",
+        ""
+        if good
+        else f"{data.why_other}the trained weights are others; of each class the image with the fewest is shown",
     )
 
 
@@ -57,12 +59,12 @@ def different_pictures(variants: list[Variant]) -> Claim:
         f"target and {v.resemblance[1]:.2f} with the original"
         for v in variants
     )
-    good = len(like) == len(variants)
+    good = all(v.resemblance[0] > v.resemblance[1] for v in variants)
     return Claim(
         "the variants are semantically very different: a 3 becomes a 6 or a 4",
-        f"{seen}; {len(like)} of {len(variants)} lie next to a sample of the target's class",
+        f"{seen}; the sample at the smallest angle is of the target's class for {len(like)} of {len(variants)}",
         good,
-        "" if good else "the measure knows the angle between pictures only; see the figure",
+        "" if good else "some variant is still more like the original than like the target",
     )
 
 
