@@ -134,12 +134,13 @@ def _caption(used: UsedNetwork, data: UsedData, measured: Measured) -> str:
         "" if printed is None else f" Black marks: the {len(printed.samples)} samples that Algorithm 1 was asked about."
     )
     return (
-        f"{used.description} Data: {data.test.description}; the first {count:,} of them are judged, and every verdict is "
-        f"proved. Above: how many samples have finite (bounded or a single point) and unbounded preimages under the "
-        f"first layer, by positive outputs. {shown}{asked} Middle: the share of finite preimages, for the network and "
-        "for a layer of the same size with fresh Glorot weights at the same samples; dashed: Wendel's share for as many "
-        "random directions. Below: the share of single points in the box [0, 1]; dashed: Donoho and Tanner's for random "
-        "rows and as many coordinates on the border of the box."
+        f"{used.description} Data: {data.test.description}; the first {count:,} of them are judged, and "
+        f"{int(measured.verdicts.proved.sum()):,} verdicts are proved. Above: how many samples have finite (bounded or "
+        "a single point) and unbounded preimages under the first layer, by positive outputs. "
+        f"{shown}{asked} Middle: the share of finite preimages, for the network and for a layer of the same size with "
+        "fresh Glorot weights at the same samples; dashed: Wendel's share for as many random directions. Below: the "
+        "share of single points in the box [0, 1]; dashed: Donoho and Tanner's for random rows and as many coordinates "
+        "on the border of the box."
     )
 
 
@@ -179,7 +180,7 @@ def _in_strip(verdicts: Verdicts) -> dict[str, int]:
     return {"finite": int((inside & verdicts.finite).sum()), "unbounded": int((inside & unbounded).sum())}
 
 
-def _quantiles(values: IntArray) -> dict[str, float]:
+def _quantiles(values: IntArray) -> dict[str, int | float]:
     return {"smallest": int(values.min()), "median": float(np.median(values)), "largest": int(values.max())}
 
 

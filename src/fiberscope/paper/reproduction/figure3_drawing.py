@@ -43,7 +43,9 @@ def _counts(axes: Axes, measured: Measured) -> None:
         axes.stairs(counts, edges, color=colour, label=f"{label}: {int(chosen.sum()):,}", linewidth=1.4)
     if strip.overlaps and strip.smallest_finite is not None and strip.largest_unbounded is not None:
         label = f"both kinds: {strip.smallest_finite} to {strip.largest_unbounded}"
-        axes.axvspan(strip.smallest_finite - 0.5, strip.largest_unbounded + 0.5, color=GREY, alpha=0.6, label=label)
+        axes.axvspan(
+            strip.smallest_finite - 0.5, strip.largest_unbounded + 0.5, color=GREY, alpha=0.6, zorder=0, label=label
+        )
     if edges[-1] > measured.inputs:
         label = f"at least {measured.inputs}: as many equations as inputs"
         axes.axvspan(measured.inputs, edges[-1], color=LIGHT_GREY, alpha=0.6, zorder=0, label=label)

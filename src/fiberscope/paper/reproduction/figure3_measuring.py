@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from fiberscope.preimage.algorithm1 import algorithm1
 from fiberscope.preimage.classify import classify
 from fiberscope.preimage.kind import Kind
 
-Kinds = NDArray[np.str_]
+Kinds = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)

@@ -218,8 +218,8 @@ def _description(training: Training, data: UsedData, samples: DataSet, facts: Ma
     recipe = training.recipe
     told = (
         f"{training.title}, trained with {'Adam' if recipe.optimizer == 'adam' else 'RMSprop'} for {recipe.epochs} "
-        f"epochs in batches of {recipe.batch_size} on {len(samples):,} samples of {data.title}, seed {facts['seed']}; it "
-        f"classifies {facts['accuracy']:.1%} of the {len(data.test):,} test samples correctly."
+        f"epochs in batches of {recipe.batch_size} on {len(samples):,} samples of {data.title}, seed {facts['seed']}; "
+        f"it classifies {facts['accuracy']:.1%} of the {len(data.test):,} test samples correctly."
     )
     return f"{told} {training.printed}" if training.printed else told
 

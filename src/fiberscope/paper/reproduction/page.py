@@ -67,7 +67,7 @@ def _section(result: dict[str, Any], *, pictured: bool) -> str:
         "| --- | --- | --- | --- |",
         *rows,
         "",
-        f"`{_without_folders(result['command'])}` took {result['seconds']:.0f} s.",
+        f"`{_without_folders(result['command'])}` took {result['processor_seconds']:.0f} s of processor time.",
         "",
     ]
     return "\n".join(lines)

@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from fiberscope.errors import InputError
 from fiberscope.paper.reproduction.context import Context
 from fiberscope.paper.reproduction.decay_figures import figure5, figure7, figure9, figure10
+from fiberscope.paper.reproduction.figure1 import figure1
+from fiberscope.paper.reproduction.figure2 import figure2
 from fiberscope.paper.reproduction.figure3 import figure3
 from fiberscope.paper.reproduction.figure4 import figure4
+from fiberscope.paper.reproduction.figure6 import figure6, figure11
 from fiberscope.paper.reproduction.figure8 import figure8
 from fiberscope.paper.reproduction.outcome import Outcome
 from fiberscope.paper.reproduction.tables import table1, table2, table3, table4
@@ -45,13 +48,17 @@ class Experiment:
 
 
 EXPERIMENTS = (
+    Experiment("figure1", "Omnidirectional tuples, and two ways to fail", figure1),
+    Experiment("figure2", "Removing a row by ReLU leaves correlated rows", figure2),
     Experiment("figure3", "Bounded and unbounded preimages against positive outputs", figure3, takes_model=True),
     Experiment("figure4", "Stability over the stages of WideCIFAR and ThinCIFAR", figure4, takes_model=True),
     Experiment("figure5", "Decay of singular values, WideCIFAR", figure5, takes_model=True),
+    Experiment("figure6", "Inputs with the features of a 3", figure6, takes_model=True),
     Experiment("figure7", "Effect of ReLU on the singular values, WideCIFAR", figure7, takes_model=True),
     Experiment("figure8", "Rows that satisfy the condition of Lemma 9", figure8, takes_model=True),
     Experiment("figure9", "Singular values of ThinCIFAR", figure9),
     Experiment("figure10", "Singular values of the MLP", figure10),
+    Experiment("figure11", "Inputs with the same features", figure11, takes_model=True),
     Experiment("table1", "The MLP with ten layers of 100", table1),
     Experiment("table2", "The MLP with layers of 3500 and 784", table2),
     Experiment("table3", "WideCIFAR", table3),

@@ -56,13 +56,14 @@ def run_experiment(experiment: Experiment, context: Context, folder: Path) -> Wr
         ResultsError: a file cannot be written.
     """
     asked = context if experiment.takes_model else replace(context, model=None, data=None, samples=None)
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     outcome = experiment.run(asked)
-    seconds = time.perf_counter() - began
+    seconds, processor = time.perf_counter() - began, time.process_time() - worked
     written: dict[Path, bytes] = {folder / name: data for name, data in _contents(experiment, outcome).items()}
     for path, data in written.items():
         write_file(path, data)
-    facts = _facts(experiment, outcome, asked, seconds)
+    facts = _facts(experiment, outcome, asked)
+    facts.update(seconds=round(seconds, 1), processor_seconds=round(processor, 1))
     facts["files"] = {path.name: hashlib.sha256(data).hexdigest() for path, data in written.items()}
     last = folder / f"{experiment.name}.json"
     write_file(last, (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode())
@@ -89,11 +90,12 @@ def _parquet(columns: dict[str, Any]) -> bytes:
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()
-    pq.write_table(pa.table(columns), buffer)
+    table: Any = pa.table(columns)  # pyright: ignore[reportUnknownVariableType] - pyarrow has no types
+    pq.write_table(table, buffer)
     return buffer.getvalue()
 
 
-def _facts(experiment: Experiment, outcome: Outcome, context: Context, seconds: float) -> dict[str, Any]:
+def _facts(experiment: Experiment, outcome: Outcome, context: Context) -> dict[str, Any]:
     return {
         "name": experiment.name,
         "title": outcome.title,
@@ -109,7 +111,6 @@ def _facts(experiment: Experiment, outcome: Outcome, context: Context, seconds: 
         "unproved": outcome.unproved,
         "seed": context.seed,
         "scale": str(context.scale),
-        "seconds": round(seconds, 1),
         "command": command_line(experiment.name, context),
         "versions": _versions(),
     }

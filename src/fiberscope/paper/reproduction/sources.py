@@ -17,6 +17,10 @@ from fiberscope.paper.splits import hold_out
 TITLES = {"mnist": "MNIST", "mnist-5k": "5,000 MNIST digits", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 
 
+ABSENT = "the data set"
+"""How ``load_data`` begins to say that the files of a named data set are not there."""
+
+
 @dataclass(frozen=True, eq=False)
 class UsedData:
     """The test samples of an experiment, and what to say about them.
@@ -84,7 +88,7 @@ def used_data(context: Context, *, paper: str, stand_ins: tuple[str, ...]) -> Us
         stand_ins: names of others, the preferred one first.
 
     Raises:
-        InputError: nothing of it is there; the message is that about the preferred stand-in.
+        InputError: nothing of it is there; the message is that about the preferred stand-in. Or a file is damaged.
     """
     wanted = (paper, *stand_ins) if context.data is None else (context.data,)
     first: InputError | None = None
@@ -92,9 +96,11 @@ def used_data(context: Context, *, paper: str, stand_ins: tuple[str, ...]) -> Us
         try:
             return _loaded(context, spec, TITLES[paper])
         except InputError as error:
-            if spec != paper or len(wanted) == 1:
+            if len(wanted) == 1 or not error.what.startswith(ABSENT):
+                raise  # a damaged file is no reason to take other data
+            if spec != paper:
                 first = first or error
-    assert first is not None, "at least one name is tried, and the paper's is not the only one"
+    assert first is not None, "there is a stand-in for everything"
     raise first
 
 

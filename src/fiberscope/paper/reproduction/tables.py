@@ -62,8 +62,8 @@ def _table(name: str, architecture: Callable[[], nn.Sequential], shape: tuple[in
         "stages": [{"name": s.name, "kind": str(s.kind), "outputs": s.outputs} for s in network.stages],
     }
     caption = (
-        f"Built from the code: {total:,} parameters in all, {len(network.stages)} stages when every affine map and every "
-        "ReLU counts as one (as in figure 4). Shapes are of one sample, channels first."
+        f"Built from the code: {total:,} parameters in all, {len(network.stages)} stages when every affine map and "
+        "every ReLU counts as one (as in figure 4). Shapes are of one sample, channels first."
     )
     claims = (*table_claims(PRINTED[name], rows), _relu_claim(module, network))
     return Outcome(_TITLES[name], caption, facts, claims, text=_markdown(rows, parameters, shapes))
