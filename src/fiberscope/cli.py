@@ -25,6 +25,7 @@ from fiberscope.arguments import (
     usage,
 )
 from fiberscope.errors import FiberscopeError, ResultsError
+from fiberscope.reproduce_command import reproduce
 
 if TYPE_CHECKING:  # these load solvers or torch, which nobody who asks for help wants to wait for
     from fiberscope.audit.job import Job, Options
@@ -88,7 +89,7 @@ def build_app(config: Dict | None = None) -> App:
         suppress_keyboard_interrupt=False,  # handled by main, which says how to continue
         config=() if config is None else (config,),
     )
-    for command in (audit, inspect, verify, report, invariance):
+    for command in (audit, inspect, verify, report, invariance, reproduce):
         app.command(command)
     return app
 

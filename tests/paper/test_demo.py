@@ -10,6 +10,7 @@ from fiberscope.errors import InputError
 from fiberscope.paper import datasets, demo
 from fiberscope.paper.architectures import table1, table2
 from fiberscope.paper.demo import DemoRun
+from fiberscope.paper.splits import split_by_class
 from fiberscope.paper.training import Recipe, train_classifier
 
 
@@ -42,10 +43,10 @@ def test_network_is_that_of_table_1(run: DemoRun):
 
 def test_training_and_held_out_digits_are_disjoint():
     digits = datasets.load_data("mnist-5k")
-    training, held_out = demo._split(digits.y, 0)
+    training, held_out = split_by_class(digits.y, demo.HELD_OUT_PER_CLASS, 0)
     assert sorted([*training, *held_out]) == list(range(5000))
     assert len(held_out) == 1000
-    other = demo._split(digits.y, 1)[1]
+    other = split_by_class(digits.y, demo.HELD_OUT_PER_CLASS, 1)[1]
     assert not np.array_equal(held_out, other)
 
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,14 @@ from fiberscope.paper.data_files import read_cifar10_binary, read_idx, read_imag
 DATA_VARIABLE = "FIBERSCOPE_DATA"
 """The environment variable that names a folder with data sets."""
 
+SPLIT = ("mnist", "fashion-mnist", "cifar10")
+"""The data sets that come as training and test images."""
+
 SYSTEM_FOLDER = Path("/usr/share/datasets")
 """Where Debian's packages put data sets (dataset-fashion-mnist)."""
+
+
+Split = Literal["test", "train"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +49,9 @@ class DataSet:
         return len(self.x)
 
 
-def load_data(spec: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None) -> DataSet:
+def load_data(
+    spec: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None, *, split: Split = "test"
+) -> DataSet:
     """Load a data set by name or from a file.
 
     Integers are taken as pixels from 0 to 255 and divided by 255 in float32; floats are taken as they are.
@@ -54,17 +62,22 @@ def load_data(spec: str | os.PathLike[str], folder: str | os.PathLike[str] | Non
             (``.gz`` too), or a folder of images.
         folder: where the files of a named data set are; None looks in the folder that the environment variable
             FIBERSCOPE_DATA names and where the system keeps data sets.
+        split: "train" for the training images of ``mnist``, ``fashion-mnist`` or ``cifar10``, whose files lie beside
+            those of the test images; other data have no such split.
 
     Raises:
         InputError: no such data, or a file that is not what it says; says what was expected and where.
     """
+    if split == "train" and os.fspath(spec) not in SPLIT:
+        got = repr(os.fspath(spec))
+        raise InputError("data", expected=f"a data set with training images: {', '.join(SPLIT)}", got=got)
     match os.fspath(spec):
         case "mnist":
-            return _mnist_like("mnist", "MNIST", _folders("mnist", folder))
+            return _mnist_like("mnist", "MNIST", _folders("mnist", folder), split)
         case "fashion-mnist":
-            return _mnist_like("fashion-mnist", "Fashion-MNIST", _folders("fashion-mnist", folder))
+            return _mnist_like("fashion-mnist", "Fashion-MNIST", _folders("fashion-mnist", folder), split)
         case "cifar10":
-            return _cifar10(_folders("cifar10", folder))
+            return _cifar10(_folders("cifar10", folder), split)
         case "mnist-5k":
             return _mnist_5k()
         case path:
@@ -132,19 +145,26 @@ def _label_file(images: Path) -> Path | None:
     return candidate if name != images.name and candidate.is_file() else None
 
 
-def _mnist_like(name: str, title: str, folders: list[Path]) -> DataSet:
-    stems = ("t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte")
+def _mnist_like(name: str, title: str, folders: list[Path], split: Split) -> DataSet:
+    prefix, which = ("t10k", "test") if split == "test" else ("train", "training")
+    stems = (f"{prefix}-images-idx3-ubyte", f"{prefix}-images.idx3-ubyte")
     images = _find(title, folders, [stem + suffix for stem in stems for suffix in ("", ".gz")])
     data = _from_path(images)
     if data.x.shape[1:] != (28, 28):
-        raise InputError(str(images), expected=f"the test images of {title}, 28 x 28", got=f"shape {data.x.shape}")
-    return DataSet(name, data.x, data.y, f"the test images of {title}: {len(data):,} of 28 x 28 pixels, divided by 255")
+        raise InputError(str(images), expected=f"the {which} images of {title}, 28 x 28", got=f"shape {data.x.shape}")
+    described = f"the {which} images of {title}: {len(data):,} of 28 x 28 pixels, divided by 255"
+    return DataSet(name if split == "test" else f"{name} training", data.x, data.y, described)
 
 
-def _cifar10(folders: list[Path]) -> DataSet:
-    batch = _find("CIFAR-10", folders, ["cifar-10-batches-bin/test_batch.bin", "test_batch.bin"])
-    images, labels = read_cifar10_binary(batch)
-    return _data_set("cifar10", "the test images of CIFAR-10", images, labels, str(batch))
+def _cifar10(folders: list[Path], split: Split) -> DataSet:
+    if split == "test":
+        batch = _find("CIFAR-10", folders, ["cifar-10-batches-bin/test_batch.bin", "test_batch.bin"])
+        images, labels = read_cifar10_binary(batch)
+        return _data_set("cifar10", "the test images of CIFAR-10", images, labels, str(batch))
+    names = [f"data_batch_{number}.bin" for number in range(1, 6)]
+    files = [_find("CIFAR-10", folders, [f"cifar-10-batches-bin/{name}", name]) for name in names]
+    x, y = (np.concatenate(parts) for parts in zip(*map(read_cifar10_binary, files), strict=True))
+    return _data_set("cifar10 training", "the training images of CIFAR-10", x, y, str(files[0].parent))
 
 
 def _folders(name: str, folder: str | os.PathLike[str] | None) -> list[Path]:
@@ -203,4 +223,4 @@ def _digits_table(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return table[:, :-1].astype(np.uint8), table[:, -1].astype(np.int64)
 
 
-__all__ = ["DATA_VARIABLE", "DataSet", "load_data"]
+__all__ = ["DATA_VARIABLE", "SPLIT", "DataSet", "Split", "load_data"]

@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fiberscope.network.network import Network
 from fiberscope.paper.architectures import table1
 from fiberscope.paper.datasets import DataSet, load_data
+from fiberscope.paper.splits import split_by_class
 from fiberscope.paper.training import EpochReport, Recipe, train_classifier
 from fiberscope.readers.torch import from_torch
 
@@ -55,7 +53,7 @@ def train(seed: int = 0, on_epoch: EpochReport | None = None) -> DemoRun:
     digits = load_data("mnist-5k")
     labels = digits.y
     assert labels is not None, "mnist-5k has labels"
-    training, held_out = _split(labels, seed)
+    training, held_out = split_by_class(labels, HELD_OUT_PER_CLASS, seed)
     start = time.perf_counter()
     module = train_classifier(table1, digits.x[training], labels[training], recipe=RECIPE, seed=seed, on_epoch=on_epoch)
     seconds = time.perf_counter() - start
@@ -69,15 +67,6 @@ def train(seed: int = 0, on_epoch: EpochReport | None = None) -> DemoRun:
     )
     accuracy = float((network(test.x).argmax(axis=1) == labels[held_out]).mean())
     return DemoRun(network, test, accuracy, _description(len(training), len(held_out), accuracy), seconds)
-
-
-def _split(y: NDArray[np.int64], seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Numbers of the training and of the held-out samples: as many held out of every class, at random."""
-    rng = np.random.default_rng(seed)
-    shuffled = [rng.permutation(np.flatnonzero(y == label)) for label in np.unique(y)]
-    held_out = np.sort(np.concatenate([numbers[:HELD_OUT_PER_CLASS] for numbers in shuffled]))
-    training = np.sort(np.concatenate([numbers[HELD_OUT_PER_CLASS:] for numbers in shuffled]))
-    return training, held_out
 
 
 def _description(training: int, held_out: int, accuracy: float) -> str:

@@ -1,11 +1,12 @@
-"""Training the paper's fully connected networks [appendix A4]."""
+"""Training the paper's networks [appendix A4]."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from enum import StrEnum
+from typing import Any, assert_never
 
 import torch
 from torch import nn
@@ -13,31 +14,48 @@ from torch import nn
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import as_float64
 from fiberscope.paper.architectures import glorot
+from fiberscope.paper.checkpoints import Checkpoint, Progress
 
 EpochReport = Callable[[int, int, float], None]
 """Called after each epoch with its number from 1, the number of epochs, and the mean loss."""
 
 
+class Optimizer(StrEnum):
+    """The two that the paper uses."""
+
+    ADAM = "adam"
+    RMSPROP = "rmsprop"
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """How to train a classifier with Adam.
+    """How to train a classifier.
 
     Attributes:
         epochs: passes over the training data.
         batch_size: samples per step.
-        learning_rate: Adam's step size.
+        learning_rate: the optimizer's step size.
         threads: how many threads torch uses; None leaves its setting as it is. With one thread the result does not
             depend on the number of cores, and small networks train no slower.
+        optimizer: Adam, or RMSprop with Keras's constants.
+        decay: step t, counted from 0, uses ``learning_rate / (1 + decay t)``, as in Keras.
+        flat: whether samples are flattened; convolutional networks take them as they are.
     """
 
     epochs: int = 25
     batch_size: int = 1000
     learning_rate: float = 1e-3
     threads: int | None = None
+    optimizer: Optimizer = Optimizer.ADAM
+    decay: float = 0.0
+    flat: bool = True
 
 
 PAPER = Recipe()
 """The paper's recipe for MNIST: Adam, 25 epochs, batches of 1,000."""
+
+PAPER_CIFAR = Recipe(100, 32, 1e-4, optimizer=Optimizer.RMSPROP, decay=1e-6, flat=False)
+"""The paper's recipe for CIFAR-10, that of the Keras example cifar10_cnn: RMSprop, 100 epochs, batches of 32."""
 
 
 def train_classifier(
@@ -48,6 +66,7 @@ def train_classifier(
     recipe: Recipe = PAPER,
     seed: int = 0,
     on_epoch: EpochReport | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> nn.Sequential:
     """Train a network that ends in a softmax, by the cross-entropy of its output.
 
@@ -57,19 +76,23 @@ def train_classifier(
 
     Args:
         architecture: makes the untrained module, whose last part is the softmax.
-        x: training inputs, (N, ...), flattened per sample.
+        x: training inputs, (N, ...), flattened per sample where the recipe says so.
         y: their classes, (N,) integers.
-        recipe: epochs, batch size and learning rate.
+        recipe: optimizer, epochs, batch size and learning rate.
         seed: of the initial weights and of the order of samples.
-        on_epoch: told about every epoch.
+        on_epoch: told about every epoch that is trained now.
+        checkpoint: where to write how far training is after each epoch, and to continue from; an interrupted training
+            ends with exactly the weights of one that was not.
 
     Returns:
         The trained module in evaluation mode.
 
     Raises:
         InputError: inputs and classes do not agree in number.
+        ResultsError: the checkpoint is damaged or another training's, or cannot be written.
     """
-    inputs = torch.as_tensor(as_float64(x, "x").reshape(len(x), -1).astype("float32"))
+    samples = as_float64(x, "x")
+    inputs = torch.as_tensor((samples.reshape(len(samples), -1) if recipe.flat else samples).astype("float32"))
     classes = torch.as_tensor(as_float64(y, "y", shape=(None,)).astype("int64"))
     if len(inputs) != len(classes):
         raise InputError("y", expected=f"{len(inputs)} classes, one per sample", got=f"{len(classes)}")
@@ -78,7 +101,7 @@ def train_classifier(
         module = architecture()
     glorot(module, generator)
     with _threads(recipe.threads):
-        _fit(module[:-1], inputs, classes, recipe, generator, on_epoch)
+        _fit(module[:-1], inputs, classes, recipe, generator, on_epoch, checkpoint)
     return module.eval()
 
 
@@ -101,20 +124,45 @@ def _fit(
     recipe: Recipe,
     generator: torch.Generator,
     on_epoch: EpochReport | None,
+    checkpoint: Checkpoint | None,
 ) -> None:
-    optimizer: torch.optim.Optimizer = torch.optim.Adam(logits.parameters(), lr=recipe.learning_rate)
-    for epoch in range(1, recipe.epochs + 1):
-        total = 0.0
-        order = torch.randperm(len(inputs), generator=generator)
-        for start in range(0, len(inputs), recipe.batch_size):
-            batch = order[start : start + recipe.batch_size]
-            loss = nn.functional.cross_entropy(logits(inputs[batch]), classes[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            total += float(loss.detach()) * len(batch)
+    progress = Progress(logits, _optimizer(recipe, logits), generator)
+    done = 0 if checkpoint is None else checkpoint.restore(progress)
+    for epoch in range(done + 1, recipe.epochs + 1):
+        loss = _epoch(logits, inputs, classes, recipe, progress, epoch)
+        if checkpoint is not None:
+            checkpoint.write(progress, epoch)
         if on_epoch is not None:
-            on_epoch(epoch, recipe.epochs, total / len(inputs))
+            on_epoch(epoch, recipe.epochs, loss)
 
 
-__all__ = ["PAPER", "EpochReport", "Recipe", "train_classifier"]
+def _epoch(
+    logits: nn.Module, inputs: torch.Tensor, classes: torch.Tensor, recipe: Recipe, progress: Progress, epoch: int
+) -> float:
+    """Train one pass over the data; returns the mean loss."""
+    total, optimizer = 0.0, progress.optimizer
+    starts = range(0, len(inputs), recipe.batch_size)
+    order = torch.randperm(len(inputs), generator=progress.generator)
+    for step, start in enumerate(starts, start=(epoch - 1) * len(starts)):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate / (1.0 + recipe.decay * step)
+        batch = order[start : start + recipe.batch_size]
+        loss = nn.functional.cross_entropy(logits(inputs[batch]), classes[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        total += float(loss.detach()) * len(batch)
+    return total / len(inputs)
+
+
+def _optimizer(recipe: Recipe, module: nn.Module) -> torch.optim.Optimizer:
+    match recipe.optimizer:
+        case Optimizer.ADAM:
+            return torch.optim.Adam(module.parameters(), lr=recipe.learning_rate)
+        case Optimizer.RMSPROP:  # torch's own constants are others than Keras's
+            return torch.optim.RMSprop(module.parameters(), lr=recipe.learning_rate, alpha=0.9, eps=1e-7)
+        case _:
+            assert_never(recipe.optimizer)
+
+
+__all__ = ["PAPER", "PAPER_CIFAR", "EpochReport", "Optimizer", "Recipe", "train_classifier"]

@@ -1,0 +1,76 @@
+"""What an experiment is asked to do, and with what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from fiberscope.errors import InputError
+
+ProgressReport = Callable[[str, int, int], None]
+"""Called with a task, how many of its steps are done, and how many there are."""
+
+
+class Scale(StrEnum):
+    """How much is computed."""
+
+    QUICK = "quick"
+    """Each experiment in less than two minutes on one core, with fewer samples and shorter training."""
+    PAPER = "paper"
+    """As the paper has it, as far as that can be run."""
+
+
+def _silent(task: str, done: int, total: int) -> None:
+    del task, done, total
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an experiment is asked to do.
+
+    Attributes:
+        networks: the folder where trained networks are kept.
+        scale: how much is computed.
+        model: the file of a network to use instead of the one that is trained.
+        data: a data set to use instead of the paper's, by name or path.
+        samples: how many samples to use; None for what the scale says.
+        seed: of training and of everything that is chosen at random.
+        trust_model: whether a model format that can run code is loaded.
+        progress: is told how far the work is.
+    """
+
+    networks: Path
+    scale: Scale = Scale.QUICK
+    model: Path | None = None
+    data: str | None = None
+    samples: int | None = None
+    seed: int = 0
+    trust_model: bool = False
+    progress: ProgressReport = _silent
+
+    def __post_init__(self) -> None:
+        if self.samples is not None and self.samples < 1:
+            raise InputError("--samples", expected="at least 1", got=str(self.samples))
+        if not 0 <= self.seed < 2**63:
+            raise InputError("--seed", expected="a whole number from 0 to 2^63 - 1", got=str(self.seed))
+
+    def at_scale(self, *, quick: int, paper: int) -> int:
+        """The one of two numbers that the scale asks for."""
+        return quick if self.scale is Scale.QUICK else paper
+
+
+def checked_scale(name: str) -> Scale:
+    """A scale by its name.
+
+    Raises:
+        InputError: there is no such scale.
+    """
+    try:
+        return Scale(name)
+    except ValueError:
+        raise InputError("--scale", expected=" or ".join(Scale), got=repr(name)) from None
+
+
+__all__ = ["Context", "ProgressReport", "Scale", "checked_scale"]

@@ -1,0 +1,185 @@
+"""Figures 5, 7, 9 and 10: the singular values of layers, and what the ReLU does to them [section 3.2, appendix A6]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fiberscope.errors import InputError
+from fiberscope.paper.reproduction.context import Context
+from fiberscope.paper.reproduction.drawing import BLUE, GREY, RED, new_figure
+from fiberscope.paper.reproduction.outcome import Claim, Outcome
+from fiberscope.paper.reproduction.spectra_subjects import Subject, mlp, thin, wide
+from fiberscope.paper.reproduction.stage_medians import StageMedians, as_facts, as_numbers
+
+Pair = tuple[StageMedians, StageMedians]
+"""A layer: its affine map, and its activation."""
+
+
+def figure5(context: Context) -> Outcome:
+    """Decay of the singular values over the layers of WideCIFAR."""
+    subject = wide(context)
+    title = f"Decay of singular values, {subject.label} {subject.data.where}"
+    figure, (axes,) = new_figure(6.0, 4.2)
+    _draw_decay(axes, subject.activations)
+    figure.suptitle(title, fontsize=9)
+    shown = [(subject.label, each) for each in subject.activations]
+    return _outcome(subject, title, figure, shown, (growing(subject), shrinking(subject), last_layer(subject)))
+
+
+def figure7(context: Context) -> Outcome:
+    """What the ReLU does to the singular values in layers 2 and 5 of WideCIFAR."""
+    subject = wide(context)
+    title = f"Effect of ReLU on the singular values, {subject.label} {subject.data.where}"
+    pairs = _layers(subject, (2, 5))
+    figure, (axes,) = new_figure(6.0, 4.2)
+    _draw_pairs(axes, pairs)
+    figure.suptitle(title, fontsize=9)
+    shown = [(subject.label, each) for pair in pairs for each in pair]
+    return _outcome(subject, title, figure, shown, tuple(relu_effect(subject, pair) for pair in pairs))
+
+
+def figure9(context: Context) -> Outcome:
+    """Both for ThinCIFAR."""
+    return _both(thin(context), (2, 5))
+
+
+def figure10(context: Context) -> Outcome:
+    """Both for the MLP."""
+    return _both(mlp(context), (1, 2))
+
+
+def _both(subject: Subject, layers: tuple[int, int]) -> Outcome:
+    title = f"Singular values of {subject.label} {subject.data.where}"
+    pairs = _layers(subject, layers)
+    figure, (left, right) = new_figure(9.5, 4.2, columns=2)
+    figure.suptitle(title, fontsize=10)
+    _draw_pairs(left, pairs)
+    left.set_title("effect of ReLU")
+    _draw_decay(right, subject.activations)
+    right.set_title("decay over the layers")
+    shown = [(subject.label, each) for each in subject.medians]
+    found = (*(relu_effect(subject, pair) for pair in pairs), growing(subject), shrinking(subject))
+    return _outcome(subject, title, figure, shown, found)
+
+
+def _outcome(
+    subject: Subject,
+    title: str,
+    figure: Figure,
+    shown: Sequence[tuple[str, StageMedians]],
+    claims: tuple[Claim, ...],
+) -> Outcome:
+    return Outcome(
+        title,
+        f"{subject.caption} Medians are taken index by index after sorting; curves end where values cannot be told "
+        "from zero.",
+        {subject.label: as_facts(subject.medians)},
+        claims,
+        figure=figure,
+        numbers=as_numbers(shown),
+        data=subject.data,
+        network=subject.used,
+        samples=len(subject.X),
+    )
+
+
+def _layers(subject: Subject, wanted: Sequence[int]) -> list[Pair]:
+    """Some layers, counted from 1; the first and the last where the network has fewer."""
+    medians = subject.medians
+    pairs = [(a, b) for a, b in pairwise(medians) if a.affine and not b.affine]
+    if not pairs:
+        raise InputError("--model", expected="a network with an activation behind an affine map", got="none")
+    return [pairs[min(number, len(pairs)) - 1] for number in wanted]
+
+
+def _draw_decay(axes: Axes, layers: Sequence[StageMedians]) -> None:
+    colours = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.9, len(layers)))
+    for number, (each, colour) in enumerate(zip(layers, colours, strict=True), start=1):
+        _draw_curve(axes, each, f"layer {number}", colour, "-")
+    _label(axes)
+
+
+def _draw_pairs(axes: Axes, pairs: Sequence[Pair]) -> None:
+    for (affine, activation), colour in zip(pairs, (BLUE, RED), strict=True):
+        _draw_curve(axes, affine, f"stage {affine.stage + 1}, before ReLU", colour, "--")
+        _draw_curve(axes, activation, f"stage {activation.stage + 1}, after ReLU", colour, "-")
+    _label(axes)
+
+
+def _draw_curve(axes: Axes, each: StageMedians, label: str, colour: object, line: str) -> None:
+    values = each.values[: each.resolved]
+    axes.plot(np.arange(1, len(values) + 1), values, line, color=colour, label=label, linewidth=1.2)
+
+
+def _label(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.set_xlabel("index of singular value")
+    axes.set_ylabel("singular value")
+    axes.grid(color=GREY, alpha=0.25, linewidth=0.5)
+    axes.legend(fontsize=7)
+
+
+def growing(subject: Subject) -> Claim:
+    """The largest values, layers 1 to 5."""
+    layers = subject.activations[:5]
+    largest = [each.largest for each in layers]
+    good = bool(largest[-1] > largest[0])
+    return Claim(
+        "the largest singular value grows over layers 1 to 5",
+        "largest values: " + ", ".join(f"{value:.3g}" for value in largest),
+        good,
+        "" if good else _other(subject),
+    )
+
+
+def shrinking(subject: Subject) -> Claim:
+    """The small values, layers 1 to 5."""
+    layers = subject.activations[:5]
+    smallest = [each.smallest for each in layers]
+    good = bool(smallest[-1] < smallest[0] / 2)
+    return Claim(
+        "the small singular values decrease significantly over layers 1 to 5",
+        "smallest nonzero values: " + ", ".join(f"{value:.3g}" for value in smallest),
+        good,
+        "" if good else _other(subject),
+    )
+
+
+def last_layer(subject: Subject) -> Claim:
+    """Zero singular values in the last of them."""
+    *_, before, last = subject.activations
+    good = last.rank < before.rank
+    return Claim(
+        "some singular values become zero in layer 6",
+        f"{before.rank:g} nonzero values in the layer before, {last.rank:g} in the last one shown",
+        good,
+        "" if good else _other(subject),
+    )
+
+
+def relu_effect(subject: Subject, pair: Pair) -> Claim:
+    """Interlacing: no value grows; the smallest ones suffer most."""
+    before, after = pair
+    count = min(len(before.values), len(after.values))
+    grows = float((after.values[:count] - before.values[:count]).max())
+    good = grows <= 1e-9 * before.largest
+    return Claim(
+        "ReLU removes rows, so that no singular value grows (Lemma 8)",
+        f"stage {before.stage + 1} to {after.stage + 1}: the largest {before.largest:.3g} to {after.largest:.3g}, the "
+        f"smallest nonzero {before.smallest:.3g} to {after.smallest:.3g}, {before.rank:g} to {after.rank:g} nonzero",
+        good,
+        "" if good else f"a median grows by {grows:.2g}; the activation is no ReLU, or {_other(subject)}",
+    )
+
+
+def _other(subject: Subject) -> str:
+    return f"{subject.data.why_other}the weights are others than the paper's, and so is how long they were trained"
+
+
+__all__ = ["figure5", "figure7", "figure9", "figure10", "growing", "last_layer", "relu_effect", "shrinking"]

@@ -1,0 +1,283 @@
+"""Figures 6 and 11: different pictures with the same features of the first layer [section 4, appendix A7]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from fiberscope.errors import InputError
+from fiberscope.invariance.example import InvarianceExample
+from fiberscope.invariance.examples import invariance_examples
+from fiberscope.invariance.pairs import checked_labels, positive_outputs
+from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.domains import Box
+from fiberscope.network.network import Network
+from fiberscope.paper import demo
+from fiberscope.paper.architectures import table1
+from fiberscope.paper.reproduction.context import Context
+from fiberscope.paper.reproduction.figure6_claims import claims
+from fiberscope.paper.reproduction.figure6_drawing import draw
+from fiberscope.paper.reproduction.networks import Training, UsedNetwork, used_network
+from fiberscope.paper.reproduction.outcome import Outcome
+from fiberscope.paper.reproduction.sources import UsedData, used_data
+from fiberscope.paper.training import Recipe
+from fiberscope.preimage.checker import Verification
+from fiberscope.preimage.preimage import preimage
+
+CANDIDATES_QUICK, CANDIDATES_PAPER = 5, 25
+"""Targets of each class that are tried; the one that is resembled most is shown."""
+
+FEWEST = 10
+"""Samples with the fewest positive outputs whose classes are told."""
+
+ROWS_6 = ((3, (6, 4)),)
+"""Figure 6: a 3, and variants towards a 6 and a 4."""
+
+ROWS_11 = (*ROWS_6, (4, (9, 7)))
+"""Figure 11 also has a 4; the paper does not print which targets that one has."""
+
+
+@dataclass(frozen=True, eq=False)
+class Variant:
+    """An input with the features of another one, towards a target.
+
+    Attributes:
+        example: the input, its source and its target.
+        verification: whether it was verified and proved.
+        source: the number of the source among the samples.
+        target: the number of the target.
+        source_class: its class.
+        target_class: its class.
+        looks_like: the class of the sample next to it by the angle between them, among all that are neither its source
+            nor its target.
+        predictions: what the network says of the source and of the example.
+    """
+
+    example: InvarianceExample
+    verification: Verification
+    source: int
+    target: int
+    source_class: int
+    target_class: int
+    looks_like: int
+    predictions: tuple[int, int]
+
+    @property
+    def resemblance(self) -> tuple[float, float]:
+        """The cosines of the angles between the example and the target, and the example and the source."""
+        target = self.example.target
+        assert target is not None, "every example here has one"
+        return cosine(self.example.x, target), cosine(self.example.x, self.example.source)
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """What the figure shows.
+
+    Attributes:
+        variants: row by row.
+        positives: (N,) positive outputs of the first layer at all samples.
+        fewest: the classes of the samples with the fewest.
+        dimensions: of the set of inputs in the box with the features of each source, by the source's number.
+        kinds: of these sets on all of R^n.
+    """
+
+    variants: tuple[tuple[Variant, ...], ...]
+    positives: IntArray
+    fewest: tuple[int, ...]
+    dimensions: dict[int, int | None]
+    kinds: dict[int, str]
+
+
+def figure6(context: Context) -> Outcome:
+    """A 3, and two variants with exactly its features."""
+    return _figure(context, ROWS_6)
+
+
+def figure11(context: Context) -> Outcome:
+    """A 3 and a 4, and two variants of each."""
+    return _figure(context, ROWS_11)
+
+
+def _figure(context: Context, rows: tuple[tuple[int, tuple[int, ...]], ...]) -> Outcome:
+    data = used_data(context, paper="mnist", stand_ins=("mnist-5k",))
+    used = used_network(context, _training(data), data)
+    X, y = _samples(data, used, context)
+    shown = _shown(used.network, X, y, rows, context)
+    flat = [variant for row in shown.variants for variant in row]
+    title = f"Same features in the first layer of {first_layer_units(used.network)} units, {data.where}"
+    return Outcome(
+        title,
+        _caption(used, data, shown, len(X), context),
+        _facts(shown),
+        claims(shown, data),
+        figure=draw(shown, title),
+        numbers=_numbers(flat),
+        data=data,
+        network=used,
+        samples=len(X),
+        unproved=sum(not variant.verification for variant in flat),
+    )
+
+
+def _training(data: UsedData) -> Training:
+    """The demo's recipe for few samples, for which the paper's batches would leave hardly any steps."""
+    title = "The paper's table 1 network (784 inputs, ten ReLU layers of 100, 10 classes)"
+    if data.training is None or len(data.training) < 10 * PAPER_BATCH:
+        return Training("table1", title, table1, demo.RECIPE, "The paper trained in batches of 1,000.")
+    return Training("table1", title, table1, Recipe(threads=1))
+
+
+PAPER_BATCH = Recipe().batch_size
+
+
+def first_layer_units(network: Network) -> int:
+    """The size of the first ReLU layer.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not network.relu_layers:
+        raise InputError("--model", expected="a network with a ReLU layer", got="one without")
+    return network.relu_layers[0].outputs
+
+
+def _samples(data: UsedData, used: UsedNetwork, context: Context) -> tuple[FloatArray, IntArray]:
+    test, count = data.test, context.samples or len(data.test)
+    labels = checked_labels(test.y, len(test))
+    if labels is None:
+        got = f"samples of {test.name} without classes"
+        raise InputError("--data", expected="classes, to choose pictures by", got=got)
+    return used.network.flat(test.x[:count].reshape(-1, *used.network.input_shape)), labels[:count]
+
+
+def _shown(
+    network: Network,
+    X: Float64[FloatArray, "N n"],
+    y: Int64[IntArray, " N"],
+    rows: tuple[tuple[int, tuple[int, ...]], ...],
+    context: Context,
+) -> Shown:
+    positives = positive_outputs(network, X, network.placed_layers[0].stage)
+    order = np.argsort(positives, kind="stable")
+    total, variants = sum(len(targets) for _, targets in rows), list[tuple[Variant, ...]]()
+    dimensions, kinds = dict[int, int | None](), dict[int, str]()
+    for source_class, targets in rows:
+        source = int(_of_class(order, y, source_class)[0])
+        row: list[Variant] = []
+        for target_class in targets:
+            row.append(_variant(network, X, y, source, target_class, context))
+            context.progress("invariance examples", sum(map(len, variants)) + len(row), total)
+        variants.append(tuple(row))
+        x = network.layer_input(0, X[source].reshape(1, *network.input_shape))[0]
+        layer, box = network.relu_layers[0], picture_box(X)
+        dimensions[source] = preimage(layer, x=x, domain=box).dimension if len(x) == X.shape[1] else None
+        kinds[source] = str(preimage(layer, x=x).kind)
+    return Shown(tuple(variants), positives, tuple(int(y[i]) for i in order[:FEWEST]), dimensions, kinds)
+
+
+def _variant(network: Network, X: FloatArray, y: IntArray, source: int, target_class: int, context: Context) -> Variant:
+    """Of some random targets of a class, the example that is most like its target."""
+    generator = np.random.default_rng([context.seed, source, target_class])
+    count = context.at_scale(quick=CANDIDATES_QUICK, paper=CANDIDATES_PAPER)
+    candidates = generator.permutation(_of_class(np.arange(len(y)), y, target_class))
+    candidates = candidates[candidates != source][:count]
+    examples = invariance_examples(network, X[source], [X[c] for c in candidates], domain=picture_box(X))
+    best = int(np.argmax([cosine(e.x, X[c]) for e, c in zip(examples, candidates, strict=True)]))
+    example, target = examples[best], int(candidates[best])
+    predictions = network(np.stack([example.source, example.x])).reshape(2, -1).argmax(axis=1)
+    others = np.flatnonzero((np.arange(len(X)) != source) & (np.arange(len(X)) != target))
+    nearest = others[int(np.argmax([cosine(example.x, X[i]) for i in others]))]
+    return Variant(
+        example,
+        example.verify(),
+        source,
+        target,
+        int(y[source]),
+        target_class,
+        int(y[nearest]),
+        (int(predictions[0]), int(predictions[1])),
+    )
+
+
+def picture_box(X: Float64[FloatArray, "N n"]) -> Box:
+    """The paper's box [0, 1]; where samples do not lie in it, the range of their numbers."""
+    return Box(min(0.0, float(X.min())), max(1.0, float(X.max())))
+
+
+def _of_class(numbers: IntArray, y: IntArray, wanted: int) -> IntArray:
+    found = numbers[y[numbers] == wanted]
+    if not len(found):
+        got = f"classes {', '.join(str(label) for label in np.unique(y))}"
+        raise InputError("--data", expected=f"samples of class {wanted}, which the figure shows", got=got)
+    return found
+
+
+def cosine(a: FloatArray, b: FloatArray) -> float:
+    """The cosine of the angle between two pictures."""
+    size = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a.ravel() @ b.ravel()) / size if size else 0.0
+
+
+def _caption(used: UsedNetwork, data: UsedData, shown: Shown, count: int, context: Context) -> str:
+    flat = [variant for row in shown.variants for variant in row]
+    tried = context.at_scale(quick=CANDIDATES_QUICK, paper=CANDIDATES_PAPER)
+    residual = max(variant.example.feature_residual for variant in flat)
+    proved = sum(bool(variant.verification) for variant in flat)
+    return (
+        f"{used.description} Data: {data.test.description}; {count:,} of them are searched. Each row: the picture of "
+        "its class with the fewest positive outputs in the first layer; then, for each target, the target, the picture "
+        "with exactly the features of the first one that has the largest inner product with the target, and the change "
+        f"(red: more, blue: less). Of {tried} random targets of a class, seed {context.seed}, the one is shown that is "
+        f"resembled most. Features differ by at most {residual:.1e} in float64; {proved} of {len(flat)} are proved: "
+        "within a tiny distance there is a picture with exactly these features."
+    )
+
+
+def _facts(shown: Shown) -> dict[str, Any]:
+    return {
+        "positives": {"smallest": int(shown.positives.min()), "median": float(np.median(shown.positives))},
+        "classes_of_the_fewest_positives": list(shown.fewest),
+        "variants": [
+            {
+                "source": v.source,
+                "source_class": v.source_class,
+                "positives": int(shown.positives[v.source]),
+                "dimension_in_box": shown.dimensions[v.source],
+                "kind": shown.kinds[v.source],
+                "target": v.target,
+                "target_class": v.target_class,
+                "feature_residual": v.example.feature_residual,
+                "feature_units": v.example.feature_units,
+                "proved": bool(v.verification),
+                "verification": v.verification.reason,
+                "cosine_with_target": v.resemblance[0],
+                "cosine_with_source": v.resemblance[1],
+                "distance": v.example.distance,
+                "pixels_changed": v.example.pixels_changed,
+                "next_sample_has_class": v.looks_like,
+                "predicted_for_source": v.predictions[0],
+                "predicted_for_variant": v.predictions[1],
+            }
+            for row in shown.variants
+            for v in row
+        ],
+    }
+
+
+def _numbers(variants: list[Variant]) -> dict[str, Any]:
+    """One row per variant, with the three pictures."""
+    return {
+        "source": [v.source for v in variants],
+        "target": [v.target for v in variants],
+        "source_pixels": [v.example.source.ravel().tolist() for v in variants],
+        "target_pixels": [np.ravel(np.asarray(v.example.target)).tolist() for v in variants],
+        "variant_pixels": [v.example.x.ravel().tolist() for v in variants],
+        "proved": [bool(v.verification) for v in variants],
+    }
+
+
+__all__ = ["Shown", "Variant", "cosine", "figure6", "figure11", "first_layer_units", "picture_box"]

@@ -1,0 +1,85 @@
+"""The experiments by name.
+
+To add one: write ``def figure4(context: Context) -> Outcome`` in a module of its own in this folder, and add
+``Experiment("figure4", "its title", figure4)`` to ``EXPERIMENTS``, with ``takes_model=True`` if it heeds the model, the
+data and the number of samples of the context. ``run.py`` writes its files, the command line and the page of claims find
+it here. ``trained_network`` gives it a network that is trained once, ``used_data`` its samples, ``drawing.new_figure``
+its axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fiberscope.errors import InputError
+from fiberscope.paper.reproduction.context import Context
+from fiberscope.paper.reproduction.decay_figures import figure5, figure7, figure9, figure10
+from fiberscope.paper.reproduction.figure1 import figure1
+from fiberscope.paper.reproduction.figure2 import figure2
+from fiberscope.paper.reproduction.figure3 import figure3
+from fiberscope.paper.reproduction.figure4 import figure4
+from fiberscope.paper.reproduction.figure6 import figure6, figure11
+from fiberscope.paper.reproduction.figure8 import figure8
+from fiberscope.paper.reproduction.outcome import Outcome
+from fiberscope.paper.reproduction.tables import table1, table2, table3, table4
+
+NAMES = (*(f"figure{number}" for number in range(1, 12)), *(f"table{number}" for number in range(1, 5)))
+"""What the paper has."""
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One figure or table of the paper.
+
+    Attributes:
+        name: such as ``figure3``.
+        title: what it shows.
+        run: computes it.
+        takes_model: whether it heeds the model, the data and the number of samples that the user names.
+    """
+
+    name: str
+    title: str
+    run: Callable[[Context], Outcome]
+    takes_model: bool = False
+
+
+EXPERIMENTS = (
+    Experiment("figure1", "Omnidirectional tuples, and two ways to fail", figure1),
+    Experiment("figure2", "Removing a row by ReLU leaves correlated rows", figure2),
+    Experiment("figure3", "Bounded and unbounded preimages against positive outputs", figure3, takes_model=True),
+    Experiment("figure4", "Stability over the stages of WideCIFAR and ThinCIFAR", figure4, takes_model=True),
+    Experiment("figure5", "Decay of singular values, WideCIFAR", figure5, takes_model=True),
+    Experiment("figure6", "Inputs with the features of a 3", figure6, takes_model=True),
+    Experiment("figure7", "Effect of ReLU on the singular values, WideCIFAR", figure7, takes_model=True),
+    Experiment("figure8", "Rows that satisfy the condition of Lemma 9", figure8, takes_model=True),
+    Experiment("figure9", "Singular values of ThinCIFAR", figure9),
+    Experiment("figure10", "Singular values of the MLP", figure10),
+    Experiment("figure11", "Inputs with the same features", figure11, takes_model=True),
+    Experiment("table1", "The MLP with ten layers of 100", table1),
+    Experiment("table2", "The MLP with layers of 3500 and 784", table2),
+    Experiment("table3", "WideCIFAR", table3),
+    Experiment("table4", "ThinCIFAR", table4),
+)
+
+
+def experiments(what: str) -> tuple[Experiment, ...]:
+    """The experiments that a name asks for: one, or all that there are.
+
+    Raises:
+        InputError: no such name, or the paper has it but nobody has built it here yet.
+    """
+    if what == ALL:
+        return EXPERIMENTS
+    found = tuple(each for each in EXPERIMENTS if each.name == what)
+    if not found:
+        built = ", ".join((*(each.name for each in EXPERIMENTS), ALL))
+        got = f"{what!r}, which is in the paper but is not drawn by this version" if what in NAMES else repr(what)
+        raise InputError("reproduce", expected=f"one of {built}, page", got=got)
+    return found
+
+
+__all__ = ["ALL", "EXPERIMENTS", "NAMES", "Experiment", "experiments"]

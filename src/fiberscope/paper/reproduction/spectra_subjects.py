@@ -1,0 +1,147 @@
+"""Whose singular values figures 4, 5, 7, 8, 9 and 10 show: the networks, the samples, and what to say about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float64
+from torch import nn
+
+from fiberscope.network.arrays import FloatArray
+from fiberscope.paper.architectures import CIFAR, table2, table3, table4
+from fiberscope.paper.datasets import DataSet
+from fiberscope.paper.reproduction.context import Context, Scale
+from fiberscope.paper.reproduction.networks import Training, UsedNetwork, used_network
+from fiberscope.paper.reproduction.sources import UsedData, used_data
+from fiberscope.paper.reproduction.stage_medians import StageMedians, stage_medians
+from fiberscope.paper.training import PAPER_CIFAR, Recipe
+
+PAPER_SAMPLES = 50
+"""Over which the paper takes medians."""
+
+QUICK_CNN_SAMPLES, QUICK_CNN_TRAINING = 1, 1_000
+"""At quick scale, for the convolutional networks: samples, and training samples for a single epoch."""
+
+QUICK_MLP_SAMPLES, QUICK_MLP_TRAINING = 20, 10_000
+"""The same for the MLP, which is trained for three epochs."""
+
+CONVOLUTIONAL_STAGES = 12
+"""Of WideCIFAR and ThinCIFAR: six convolutions and six ReLUs; the paper shows these."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A network whose singular values are shown.
+
+    Attributes:
+        label: its name in the figure.
+        used: the network.
+        data: its samples.
+        X: (N, n) those at which the values are computed.
+        medians: of the stages that are shown; none where they were not asked for.
+    """
+
+    label: str
+    used: UsedNetwork
+    data: UsedData
+    X: Float64[FloatArray, "N n"]
+    medians: tuple[StageMedians, ...]
+
+    @property
+    def activations(self) -> tuple[StageMedians, ...]:
+        """The stages after an activation: layers, as the paper counts them in figures 5, 9 and 10."""
+        return tuple(each for each in self.medians if not each.affine)
+
+    @property
+    def caption(self) -> str:
+        """Which network, data and samples."""
+        count = len(self.X)
+        taken = "the singular values at one sample" if count == 1 else f"medians over {count} samples"
+        return f"{self.used.description} Shown: {taken}, the first of: {self.data.test.description}"
+
+
+def wide(context: Context, *, with_medians: bool = True) -> Subject:
+    """WideCIFAR, or the network of the file that the user names."""
+    return _convolutional(context, "WideCIFAR", "table3", table3, with_medians=with_medians)
+
+
+def thin(context: Context) -> Subject:
+    """ThinCIFAR, or the network of the file that the user names."""
+    return _convolutional(context, "ThinCIFAR", "table4", table4, with_medians=True)
+
+
+def mlp(context: Context) -> Subject:
+    """The MLP of section 2.2."""
+    data = used_data(context, paper="mnist", stand_ins=("fashion-mnist", "mnist-5k"))
+    title = "The paper's table 2 network (784 inputs, ReLU layers of 3500 and 784, 10 classes)"
+    quick = context.scale is Scale.QUICK
+    if quick:
+        data = data.first_for_training(QUICK_MLP_TRAINING)
+    few = data.training is not None and len(data.training) <= QUICK_MLP_TRAINING
+    recipe = Recipe(epochs=3 if quick else 25, batch_size=100 if few else 1000, threads=1)
+    words = "The paper trained for 25 epochs in batches of 1,000." if quick else ""
+    return _subject(
+        context, "MLP", Training("table2", title, table2, recipe, words), data, QUICK_MLP_SAMPLES, None, True
+    )
+
+
+def _convolutional(
+    context: Context, label: str, name: str, architecture: Callable[[], nn.Sequential], *, with_medians: bool
+) -> Subject:
+    data = used_data(context, paper="cifar10", stand_ins=("fashion-mnist", "mnist-5k"))
+    recipe, words = replace(PAPER_CIFAR, threads=None), ""
+    if context.model is None:
+        data = replace(
+            data, test=_padded(data.test), training=None if data.training is None else _padded(data.training)
+        )
+    if context.scale is Scale.QUICK:
+        data = data.first_for_training(QUICK_CNN_TRAINING)
+        recipe, words = (
+            replace(recipe, epochs=1, threads=1),
+            "The paper trained for 100 epochs on all training samples.",
+        )
+    title = f"{label} ({name.replace('table', 'table ')} of the paper: six convolutions, two dense layers)"
+    training = Training(name, title, architecture, recipe, words, CIFAR)
+    return _subject(context, label, training, data, QUICK_CNN_SAMPLES, CONVOLUTIONAL_STAGES, with_medians)
+
+
+def _subject(
+    context: Context,
+    label: str,
+    training: Training,
+    data: UsedData,
+    quick: int,
+    stages: int | None,
+    with_medians: bool,
+) -> Subject:
+    used = used_network(context, training, data)
+    if context.model is not None:
+        label, stages = context.model.name, None
+    count = context.samples or context.at_scale(quick=quick, paper=PAPER_SAMPLES)
+    X = used.network.flat(data.test.x[:count].reshape(-1, *used.network.input_shape))
+    if not with_medians:
+        return Subject(label, used, data, X, ())
+    shown = range(_last_linear(used) + 1 if stages is None else stages)
+    medians = stage_medians(context, used.network, X, list(shown), f"singular values of {label}, stages")
+    return Subject(label, used, data, X, tuple(medians))
+
+
+def _last_linear(used: UsedNetwork) -> int:
+    """The number of the last stage before logits and a softmax, whose values say little about the layers."""
+    activations = [number for number, stage in enumerate(used.network.stages) if stage.activation is not None]
+    pointwise = [n for n in activations if used.network.stages[n].outputs > used.network.outputs]
+    return pointwise[-1] if pointwise else len(used.network.stages) - 1
+
+
+def _padded(data: DataSet) -> DataSet:
+    """Grey pictures of 28 x 28 pixels with a border of two, three times: as large as those of CIFAR-10."""
+    if data.x.shape[1:] == CIFAR or data.x.shape[1:] not in ((28, 28), (1, 28, 28), (784,)):
+        return data
+    x = np.pad(data.x.reshape(len(data), 1, 28, 28), ((0, 0), (0, 0), (2, 2), (2, 2)))
+    description = f"{data.description} With a black border of two pixels, and the same in three channels: 3 x 32 x 32."
+    return replace(data, x=np.repeat(x, 3, axis=1), name=f"{data.name} padded", description=description)
+
+
+__all__ = ["PAPER_SAMPLES", "Subject", "mlp", "thin", "wide"]

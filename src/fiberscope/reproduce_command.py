@@ -1,0 +1,111 @@
+"""The command ``fiberscope reproduce``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from fiberscope.errors import FiberscopeError
+
+if TYPE_CHECKING:  # these load matplotlib and torch, which nobody who asks for help wants to wait for
+    from fiberscope.paper.reproduction.context import Context
+    from fiberscope.paper.reproduction.registry import Experiment
+    from fiberscope.paper.reproduction.run import Written
+
+FINE, FAILED, ERROR = 0, 1, 2
+
+_HOLDS = {True: "holds", False: "does not hold", None: "cannot tell"}
+
+
+def reproduce(
+    what: str,
+    /,
+    *,
+    out: Annotated[Path, Parameter(name="--out")],
+    scale: str = "quick",
+    model: Path | None = None,
+    data: str | None = None,
+    samples: int | None = None,
+    networks: Path | None = None,
+    seed: int = 0,
+    trust_model: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Compute a figure or table of the paper anew, beside what the paper says.
+
+    Writes WHAT.png, .svg, .parquet (the numbers that are drawn) and .json (data, network, claims) into DIR; tables as
+    .md and .json. Where the paper's data are not there, others stand in and the title says so. Exit status 1 if a
+    verdict or an example is not proved.
+
+    Args:
+        what: figure1 to figure11, table1 to table4, as far as they are built; all; or page, which writes
+            DIR/reproduction.md from the results in DIR.
+        out: the folder for the results.
+        scale: quick: less than two minutes each; paper: as printed, as far as that can be run.
+        model: a network to use instead of the one that is trained, for figures that take one.
+        data: the samples: a file, a folder of images, or a name: mnist, mnist-5k, fashion-mnist, cifar10.
+        samples: use the first so many test samples; by default what the scale says.
+        networks: the folder of trained networks; by default DIR/networks.
+        seed: of training and of what is chosen at random.
+        trust_model: load a model format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).
+    """
+    from fiberscope.paper.reproduction.context import Context, checked_scale
+    from fiberscope.paper.reproduction.page import write_page
+    from fiberscope.paper.reproduction.registry import ALL, experiments
+    from fiberscope.paper.reproduction.run import check_options
+    from fiberscope.report.progress import progress_on_stderr
+
+    chosen = () if what == "page" else experiments(what)
+    with progress_on_stderr() as progress:
+        context = Context(
+            networks or out / "networks", checked_scale(scale), model, data, samples, seed, trust_model, progress.show
+        )
+        if chosen:
+            check_options(chosen, context)
+        status = _run(chosen, context, out)
+    if what in ("page", ALL):
+        print(f"page: {write_page(out)}")
+    return status
+
+
+def _run(chosen: Sequence[Experiment], context: Context, out: Path) -> int:
+    """Run one experiment after the other; where there are several, one that cannot run does not stop the others."""
+    from fiberscope.paper.reproduction.run import run_experiment
+
+    failed: list[str] = []
+    unproved = 0
+    for experiment in chosen:
+        try:
+            written = run_experiment(experiment, context, out)
+        except FiberscopeError as error:
+            if len(chosen) == 1:
+                raise
+            failed.append(experiment.name)
+            print(f"fiberscope: {experiment.name}: {' '.join(str(error).split())}", file=sys.stderr)
+            continue
+        unproved += written.outcome.unproved
+        for line in _lines(experiment, written):
+            print(line)
+    if failed:
+        print(f"fiberscope: error: not reproduced: {', '.join(failed)}; the lines above say why", file=sys.stderr)
+        return ERROR
+    return FAILED if unproved else FINE
+
+
+def _lines(experiment: Experiment, written: Written) -> list[str]:
+    """What the terminal says about an experiment."""
+    outcome = written.outcome
+    lines = [f"{experiment.name}: {outcome.title} ({written.seconds:.1f} s)"]
+    for claim in outcome.claims:
+        lines.append(f"  paper: {claim.paper}")
+        lines.append(f"    here: {claim.measured}: {_HOLDS[claim.holds]}{f' ({claim.why})' if claim.why else ''}")
+    if outcome.unproved:
+        lines.append(f"  NOT PROVED: {outcome.unproved} verdicts or examples")
+    lines.append(f"  files: {', '.join(str(path) for path in written.files)}")
+    return lines
+
+
+__all__ = ["reproduce"]

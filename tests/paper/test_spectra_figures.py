@@ -1,0 +1,140 @@
+"""Figures 4, 5, 7 and 8 for a small network, against numpy, and claims that come out either way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import fiberscope as fs
+from fiberscope.paper.architectures import table3
+from fiberscope.paper.datasets import DataSet
+from fiberscope.paper.reproduction import spectra_subjects, stage_medians
+from fiberscope.paper.reproduction.context import Context
+from fiberscope.paper.reproduction.decay_figures import figure5, figure7, growing, last_layer, relu_effect, shrinking
+from fiberscope.paper.reproduction.figure4 import figure4, thin_loses_values
+from fiberscope.paper.reproduction.figure8 import CONSTANTS, figure8
+from fiberscope.paper.reproduction.spectra_subjects import Subject
+from fiberscope.paper.reproduction.stage_medians import StageMedians
+from small_audits import small_data, small_network, small_spectra_oracle, write_model_and_data
+
+SAMPLES = 5
+
+
+@pytest.fixture(name="context")
+def _context(tmp_path: Path) -> Context:
+    model, data = write_model_and_data(tmp_path, SAMPLES)
+    return Context(tmp_path / "networks", model=Path(model), data=data, samples=SAMPLES)
+
+
+def oracle() -> list[np.ndarray]:
+    """The median singular values of every stage."""
+    each = [small_spectra_oracle(x) for x in small_data(SAMPLES)]
+    return [np.median([values[stage] for values in each], axis=0) for stage in range(len(small_network().stages))]
+
+
+def test_figure_4_has_the_medians_of_numpy(context: Context) -> None:
+    outcome = figure4(context)
+    (facts,) = outcome.facts.values()
+    for found, stage, expected in zip(facts, small_network().stages, oracle(), strict=False):
+        assert found["outputs"] == stage.outputs
+        assert found["largest"] == pytest.approx(expected[0], rel=1e-9)
+    assert [found["stage"] for found in facts] == list(range(1, len(facts) + 1))
+    assert outcome.samples == SAMPLES
+    assert "digits.npz" in outcome.caption
+    assert len(outcome.claims) == 1, "ThinCIFAR is not shown for a network from a file"
+
+
+def test_figures_5_and_7_draw_what_numpy_computes(context: Context) -> None:
+    expected = oracle()
+    numbers = figure5(context).numbers
+    assert numbers is not None
+    assert sorted(set(numbers["stage"])) == [2, 4, 6][: len(set(numbers["stage"]))]
+    for stage in set(numbers["stage"]):
+        values = [value for value, of in zip(numbers["value"], numbers["stage"], strict=True) if of == stage]
+        np.testing.assert_allclose(values, expected[stage - 1], atol=1e-9 * expected[stage - 1][0])
+    effect = figure7(context)
+    assert effect.numbers is not None
+    assert set(effect.numbers["stage"]) <= {1, 2, 3, 4, 5, 6}
+    assert all(claim.holds for claim in effect.claims), "removing rows never makes a value larger"
+
+
+def test_singular_values_are_kept_and_a_damaged_file_is_named(context: Context, monkeypatch) -> None:
+    first = figure4(context)
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(stage_medians, "spectra", never)
+    assert figure4(context).facts == first.facts
+    (kept,) = context.networks.glob("spectra-*.parquet")
+    kept.write_bytes(kept.read_bytes()[:50])
+    with pytest.raises(fs.ResultsError, match="is damaged"):
+        figure4(context)
+
+
+def test_figure_8_counts_as_the_appendix_says(context: Context) -> None:
+    outcome = figure8(replace(context, samples=1))
+    network, x = small_network(), small_data(SAMPLES)[0]
+    stage = outcome.facts["stage"] - 1
+    J = fs.linearize(network, x, stage).matrix()
+    z = network.evaluated(x[None], stage)[0]
+    kept, removed = J[z > 0], J[(z <= 0) & J.any(axis=1)]
+    assert outcome.facts["kept_rows"] == len(kept)
+    assert outcome.numbers is not None
+    for c, count in list(zip(CONSTANTS, outcome.numbers["rows"], strict=True))[::10]:
+        limits = c * np.linalg.norm(removed, axis=1) / np.sqrt(len(kept))
+        counts = (np.abs(removed @ kept.T) <= limits[:, None] * (1 + 1e-12)).sum(axis=1)
+        assert count == counts.max()
+    smallest = [value for value in np.linalg.svd(kept, compute_uv=False) if value > 1e-12]
+    assert outcome.facts["smallest_nonzero"] == pytest.approx(min(smallest), rel=1e-9)
+    assert outcome.facts["projected_bound"] >= min(smallest) * (1 - 1e-9)
+
+
+def medians(stage: int, values: list[float]) -> StageMedians:
+    nonzero = [value for value in values if value > 0]
+    return StageMedians(
+        stage, f"stage {stage}", stage % 2 == 0, len(values), float(len(nonzero)), nonzero[0] / nonzero[-1],
+        nonzero[0], nonzero[-1], np.array(values), len(nonzero),
+    )  # fmt: skip
+
+
+def subject(context: Context, *values: list[float]) -> Subject:
+    known = spectra_subjects.wide(context, with_medians=False)
+    return replace(known, medians=tuple(medians(stage, each) for stage, each in enumerate(values)))
+
+
+@pytest.mark.parametrize(("last", "holds"), [([4.0, 0.1], True), ([0.5, 0.4], False)])
+def test_claims_about_the_decay_come_out_either_way(context: Context, last: list[float], holds: bool) -> None:
+    shown = subject(context, [2.0, 1.0], [1.0, 0.5], [2.0, 1.0], last)
+    assert growing(shown).holds is holds
+    assert shrinking(shown).holds is holds
+    assert last_layer(shown).holds is False
+    assert last_layer(subject(context, [2.0, 1.0], [1.0, 0.5], [2.0, 1.0], [3.0, 0.0])).holds
+
+
+def test_values_that_grow_by_an_activation_are_said_so(context: Context) -> None:
+    shown = subject(context, [2.0, 1.0], [2.5, 0.5])
+    assert relu_effect(shown, (shown.medians[0], shown.medians[1])).holds is False
+
+
+@pytest.mark.parametrize(
+    ("after", "holds"), [([2.0, 1.0, 0.0], True), ([2.0, 1.0, 0.9], False), ([9.0, 0.1, 0.0], False)]
+)
+def test_the_claim_about_layer_5_of_thincifar(context: Context, after: list[float], holds: bool) -> None:
+    stages = [[2.0, 1.0, 0.5]] * 9 + [after]
+    assert thin_loses_values(subject(context, *stages)).holds is holds
+
+
+def test_grey_pictures_are_padded_to_the_size_of_cifar() -> None:
+    x = np.random.default_rng(0).uniform(size=(2, 28, 28))
+    padded = spectra_subjects._padded(DataSet("digits", x, None, "Digits."))
+    assert padded.x.shape == (2, 3, 32, 32)
+    np.testing.assert_array_equal(padded.x[:, 1, 2:30, 2:30], x)
+    assert padded.x.sum() == pytest.approx(3 * x.sum())
+    assert "black border" in padded.description
+    with torch.no_grad():
+        assert table3()(torch.tensor(padded.x, dtype=torch.float32)).shape == (2, 10)
