@@ -41,8 +41,7 @@ def reproduce(
     verdict or an example is not proved.
 
     Args:
-        what: figure1 to figure11, table1 to table4, as far as they are built; all; or page, which writes
-            DIR/reproduction.md from the results in DIR.
+        what: figure1 to figure11, table1 to table4; all; or page, which writes DIR/reproduction.md from what is in DIR.
         out: the folder for the results.
         scale: quick: less than two minutes each; paper: as printed, as far as that can be run.
         model: a network to use instead of the one that is trained, for figures that take one.

@@ -9,7 +9,7 @@ from typing import Any
 
 from fiberscope.errors import ResultsError
 from fiberscope.files import read_file, write_file
-from fiberscope.paper.reproduction.registry import NAMES
+from fiberscope.paper.reproduction.registry import EXPERIMENTS
 
 PAGE = "reproduction.md"
 
@@ -31,7 +31,7 @@ def write_page(folder: Path) -> Path:
     Raises:
         ResultsError: there are no results, one is damaged, or the page cannot be written.
     """
-    results = [_read(path) for name in NAMES if (path := folder / f"{name}.json").is_file()]
+    results = [_read(path) for each in EXPERIMENTS if (path := folder / f"{each.name}.json").is_file()]
     if not results:
         raise ResultsError(
             f"{folder} holds no results; run fiberscope reproduce all --out {folder} first", path=str(folder)

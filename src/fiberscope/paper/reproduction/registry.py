@@ -1,10 +1,10 @@
 """The experiments by name.
 
-To add one: write ``def figure4(context: Context) -> Outcome`` in a module of its own in this folder, and add
-``Experiment("figure4", "its title", figure4)`` to ``EXPERIMENTS``, with ``takes_model=True`` if it heeds the model, the
-data and the number of samples of the context. ``run.py`` writes its files, the command line and the page of claims find
-it here. ``trained_network`` gives it a network that is trained once, ``used_data`` its samples, ``drawing.new_figure``
-its axes.
+To add one: write ``def NAME(context: Context) -> Outcome`` in a module of its own in this folder, and add
+``Experiment("NAME", "its title", NAME)`` to ``EXPERIMENTS``, with ``takes_model=True`` if it heeds the model, the data
+and the number of samples of the context. ``run.py`` writes its files, the command line and the page of claims find it
+here. ``trained_network`` gives it a network that is trained once, ``used_data`` its samples, ``drawing.new_figure`` its
+axes.
 """
 
 from __future__ import annotations
@@ -23,9 +23,6 @@ from fiberscope.paper.reproduction.figure6 import figure6, figure11
 from fiberscope.paper.reproduction.figure8 import figure8
 from fiberscope.paper.reproduction.outcome import Outcome
 from fiberscope.paper.reproduction.tables import table1, table2, table3, table4
-
-NAMES = (*(f"figure{number}" for number in range(1, 12)), *(f"table{number}" for number in range(1, 5)))
-"""What the paper has."""
 
 ALL = "all"
 
@@ -70,16 +67,15 @@ def experiments(what: str) -> tuple[Experiment, ...]:
     """The experiments that a name asks for: one, or all that there are.
 
     Raises:
-        InputError: no such name, or the paper has it but nobody has built it here yet.
+        InputError: no such name.
     """
     if what == ALL:
         return EXPERIMENTS
     found = tuple(each for each in EXPERIMENTS if each.name == what)
     if not found:
-        built = ", ".join((*(each.name for each in EXPERIMENTS), ALL))
-        got = f"{what!r}, which is in the paper but is not drawn by this version" if what in NAMES else repr(what)
-        raise InputError("reproduce", expected=f"one of {built}, page", got=got)
+        names = ", ".join(each.name for each in EXPERIMENTS)
+        raise InputError("reproduce", expected=f"one of {names}, {ALL}, page", got=repr(what))
     return found
 
 
-__all__ = ["ALL", "EXPERIMENTS", "NAMES", "Experiment", "experiments"]
+__all__ = ["ALL", "EXPERIMENTS", "Experiment", "experiments"]
