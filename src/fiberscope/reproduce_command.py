@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # these load matplotlib and torch, which nobody who asks for 
     from fiberscope.paper.reproduction.context import Context
     from fiberscope.paper.reproduction.registry import Experiment
     from fiberscope.paper.reproduction.run import Written
+    from fiberscope.report.progress import Progress
 
 FINE, FAILED, ERROR = 0, 1, 2
 
@@ -33,6 +34,7 @@ def reproduce(
     networks: Path | None = None,
     seed: int = 0,
     trust_model: Annotated[bool, Parameter(negative="")] = False,
+    download: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Compute a figure or table of the paper anew, beside what the paper says.
 
@@ -50,6 +52,7 @@ def reproduce(
         networks: the folder of trained networks; by default DIR/networks.
         seed: of training and of what is chosen at random.
         trust_model: load a model format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).
+        download: fetch the paper's data sets, MNIST and CIFAR-10, into the folder that FIBERSCOPE_DATA names.
     """
     from fiberscope.paper.reproduction.context import Context, checked_scale
     from fiberscope.paper.reproduction.page import write_page
@@ -64,10 +67,22 @@ def reproduce(
         )
         if chosen:
             check_options(chosen, context)
+        if download:
+            _download(progress)
         status = _run(chosen, context, out)
     if what in ("page", ALL):
         print(f"page: {write_page(out)}")
     return status
+
+
+def _download(progress: Progress) -> None:
+    """Fetch what is not there yet."""
+    from fiberscope.paper.downloads import FILES, data_folder
+    from fiberscope.paper.downloads import download as fetch
+
+    folder = data_folder()
+    for name in FILES:
+        fetch(name, folder, progress.show)
 
 
 def _run(chosen: Sequence[Experiment], context: Context, out: Path) -> int:

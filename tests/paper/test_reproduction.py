@@ -65,12 +65,18 @@ def test_drawings_are_the_same_every_time(tmp_path: Path):
         (["table1", "--data", "mnist"], ("--data", "table1", "leave it out")),
         (["figure3", "--data", "nowhere.npz"], ("nowhere.npz", "does not exist")),
         (["figure3", "--model", "nowhere.onnx", "--data", "mnist-5k"], ("nowhere.onnx", "nothing of that name")),
+        (["table1", "--download"], ("--download", "FIBERSCOPE_DATA")),
         (["page"], ("no results", "fiberscope reproduce all")),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(
-    arguments: list[str], words: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    arguments: list[str],
+    words: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ):
+    monkeypatch.delenv("FIBERSCOPE_DATA", raising=False)
     assert main(["reproduce", *arguments, "--out", str(tmp_path)]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1

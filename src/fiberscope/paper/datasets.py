@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fiberscope.errors import InputError
 from fiberscope.paper.data_files import read_cifar10_binary, read_idx, read_images, read_npy, read_npz
+from fiberscope.paper.python_batches import read_cifar10_python
 
 DATA_VARIABLE = "FIBERSCOPE_DATA"
 """The environment variable that names a folder with data sets."""
@@ -157,14 +158,18 @@ def _mnist_like(name: str, title: str, folders: list[Path], split: Split) -> Dat
 
 
 def _cifar10(folders: list[Path], split: Split) -> DataSet:
-    if split == "test":
-        batch = _find("CIFAR-10", folders, ["cifar-10-batches-bin/test_batch.bin", "test_batch.bin"])
-        images, labels = read_cifar10_binary(batch)
-        return _data_set("cifar10", "the test images of CIFAR-10", images, labels, str(batch))
-    names = [f"data_batch_{number}.bin" for number in range(1, 6)]
-    files = [_find("CIFAR-10", folders, [f"cifar-10-batches-bin/{name}", name]) for name in names]
-    x, y = (np.concatenate(parts) for parts in zip(*map(read_cifar10_binary, files), strict=True))
-    return _data_set("cifar10 training", "the training images of CIFAR-10", x, y, str(files[0].parent))
+    which = "test" if split == "test" else "training"
+    batches = ["test_batch"] if split == "test" else [f"data_batch_{number}" for number in range(1, 6)]
+    files = [_find("CIFAR-10", folders, _cifar10_names(batch)) for batch in batches]
+    read = [read_cifar10_binary(path) if path.suffix else read_cifar10_python(path) for path in files]
+    x, y = (np.concatenate(parts) for parts in zip(*read, strict=True))
+    name = "cifar10" if split == "test" else "cifar10 training"
+    return _data_set(name, f"the {which} images of CIFAR-10", x, y, str(files[0].parent))
+
+
+def _cifar10_names(batch: str) -> list[str]:
+    """Where a batch may be: of the binary or of the Python version, in its archive's folder or outside."""
+    return [f"cifar-10-batches-bin/{batch}.bin", f"{batch}.bin", f"cifar-10-batches-py/{batch}", batch]
 
 
 def _folders(name: str, folder: str | os.PathLike[str] | None) -> list[Path]:
