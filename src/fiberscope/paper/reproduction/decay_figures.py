@@ -134,7 +134,7 @@ def growing(subject: Subject) -> Claim:
         "the largest singular value grows over layers 1 to 5",
         "largest values: " + ", ".join(f"{value:.3g}" for value in largest),
         good,
-        "" if good else _other(subject),
+        "" if good else subject.why_other,
     )
 
 
@@ -147,7 +147,7 @@ def shrinking(subject: Subject) -> Claim:
         "the small singular values decrease significantly over layers 1 to 5",
         "smallest nonzero values: " + ", ".join(f"{value:.3g}" for value in smallest),
         good,
-        "" if good else _other(subject),
+        "" if good else subject.why_other,
     )
 
 
@@ -159,7 +159,7 @@ def last_layer(subject: Subject) -> Claim:
         "some singular values become zero in layer 6",
         f"{before.rank:g} nonzero values in the layer before, {last.rank:g} in the last one shown",
         good,
-        "" if good else _other(subject),
+        "" if good else subject.why_other,
     )
 
 
@@ -174,12 +174,8 @@ def relu_effect(subject: Subject, pair: Pair) -> Claim:
         f"stage {before.stage + 1} to {after.stage + 1}: the largest {before.largest:.3g} to {after.largest:.3g}, the "
         f"smallest nonzero {before.smallest:.3g} to {after.smallest:.3g}, {before.rank:g} to {after.rank:g} nonzero",
         good,
-        "" if good else f"a median grows by {grows:.2g}; the activation is no ReLU, or {_other(subject)}",
+        "" if good else f"a median grows by {grows:.2g}; the activation is no ReLU, or {subject.why_other}",
     )
-
-
-def _other(subject: Subject) -> str:
-    return f"{subject.data.why_other}the weights are others than the paper's, and so is how long they were trained"
 
 
 __all__ = ["figure5", "figure7", "figure9", "figure10", "growing", "last_layer", "relu_effect", "shrinking"]

@@ -72,7 +72,7 @@ def thin_loses_values(subject: Subject) -> Claim:
         f"from layer 4 to layer 5: {before.rank:g} to {after.rank:g} nonzero values, condition number "
         f"{before.condition_number:.4g} to {after.condition_number:.4g}",
         good,
-        "" if good else _other(subject),
+        "" if good else subject.why_other,
     )
 
 
@@ -86,17 +86,13 @@ def _tied(subject: Subject) -> Claim:
         f"{subject.label}: where singular values become zero, the smallest are cut off, and the condition number falls",
         f"{len(losses)} stages lose values: {_named(losses)}; the condition number falls at {lower} of them",
         good,
-        "" if good else "no stage loses any" if good is None else _other(subject),
+        "" if good else "no stage loses any" if good is None else subject.why_other,
     )
 
 
 def _named(losses: Sequence[tuple[StageMedians, StageMedians]]) -> str:
     told = [f"{b.stage + 1} ({a.rank:g} to {b.rank:g})" for a, b in losses]
     return ", ".join(told) or "none"
-
-
-def _other(subject: Subject) -> str:
-    return f"{subject.data.why_other}the weights are others than the paper's, and so is how long they were trained"
 
 
 def _numbers(subjects: Sequence[Subject]) -> dict[str, Any]:

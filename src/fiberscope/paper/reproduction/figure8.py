@@ -98,7 +98,7 @@ def _facts(counts: CorrelationCounts, stage: int) -> dict[str, object]:
 
 def claims(counts: CorrelationCounts, subject: Subject) -> tuple[Claim, ...]:
     """What appendix A5 says."""
-    other = f"{subject.data.why_other}the weights are others than the paper's"
+    other = subject.why_other
     at_small = float(counts.counts[np.searchsorted(CONSTANTS, 0.5)]) / counts.kept
     best, largest = counts.best, counts.interlacing.largest_measured
     far = best.printed > largest

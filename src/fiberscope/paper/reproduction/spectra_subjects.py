@@ -55,6 +55,11 @@ class Subject:
         return tuple(each for each in self.medians if not each.affine)
 
     @property
+    def why_other(self) -> str:
+        """For claims that do not hold: how this differs from the paper's experiment."""
+        return f"{self.data.why_other}the weights are others than the paper's, and so is how long they were trained"
+
+    @property
     def caption(self) -> str:
         """Which network, data and samples."""
         count = len(self.X)
