@@ -159,6 +159,13 @@ def test_overflow_is_no_proof():
     net = one_layer([[1e308, 1e308, 1.0], [1.0, 1.0, 1.0]], [1e308, 0.0])
     for x in ([0.5, 0.5, 0.4], [1.0, 1.0, 0.5], [0.9, 0.6, 0.5]):
         assert not prove(statement(net, 1, [1.0, 1.0, 0.5], x)).proved or x == [1.0, 1.0, 0.5]
+        alone = replace(statement(net, 1, [1.0, 1.0, 0.5], x), segment=False)
+        assert not prove(alone).proved or x == [1.0, 1.0, 0.5]
+    # no pixel is off its bounds, and what is missing is not a number
+    at_bounds = one_layer([[1e308, 1e308, -1e308], [1.0, 1.0, 1.0]], [1e308, 0.0])
+    for segment in (True, False):
+        given = replace(statement(at_bounds, 1, [1.0, 1.0, 0.0], [1.0, 1.0, 1.0]), segment=segment)
+        assert not prove(given).proved
 
 
 def test_ties_of_a_maximum_are_settled_exactly():

@@ -178,7 +178,7 @@ def _check_equations(
 ) -> None:
     """Prove that a correction of the free pixels by at most rho solves all equations."""
     rows, residual, unchanged = _system(statement, walk, equations, free)
-    live = _correctable(rows, free) | (residual > 0)
+    live = _correctable(rows, free) | (residual != 0)  # NaN, of numbers that overflowed, is not 0
     rows, residual = _without_copies(rows[live], residual[live], unchanged[live])
     if not len(residual):
         return
@@ -208,7 +208,7 @@ def _system(
     unchanged = [torch.zeros(0, dtype=torch.bool)]
     for equation in equations:
         rows, missing = walk.rows(equation), walk.missing(equation)
-        stuck = torch.nonzero(~_correctable(rows, free) & (missing > 0))[:, 0]
+        stuck = torch.nonzero(~_correctable(rows, free) & (missing != 0))[:, 0]
         if len(stuck) and bool((equation.second < 0).all()):
             units = equation.first[stuck].numpy()
             same = exactly_equal(walk.network, equation.stage, statement.source, statement.example, units)

@@ -365,7 +365,7 @@ def _pieces(activation: Pointwise, kinks: tuple[float, ...]) -> list[tuple[float
 def _outside(value: Enclosure, lower: float, upper: float) -> Tensor:
     """By how much numbers may lie outside of an interval, flat."""
     beyond = torch.maximum(lower - value.low(), value.high() - upper).reshape(-1)
-    return torch.where(beyond > 0, next_up(beyond), 0.0)
+    return torch.where(beyond <= 0, 0.0, next_up(beyond))  # NaN, of numbers that overflowed, stays
 
 
 __all__ = ["Equation", "Goal", "Walk", "received"]
