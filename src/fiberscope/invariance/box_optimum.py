@@ -59,7 +59,7 @@ class _Point(NamedTuple):
     residual: FloatArray
 
 
-PATIENCE, WORTH = 4, 3
+PATIENCE, WORTH = 6, 3
 """How often it may fail before it is not tried any more, and how many failures a success makes up for: a success saves
 about three times what a failure costs."""
 
