@@ -84,7 +84,7 @@ def _tied(subject: Subject) -> Claim:
     good = None if not losses else lower == len(losses)
     return Claim(
         f"{subject.label}: where singular values become zero, the smallest are cut off, and the condition number falls",
-        f"{len(losses)} stages lose values: {_named(losses)}; the condition number falls at {lower} of them",
+        f"stages that lose values: {_named(losses)}; the condition number falls at {lower} of {len(losses)}",
         good,
         "" if good else "no stage loses any" if good is None else subject.why_other,
     )

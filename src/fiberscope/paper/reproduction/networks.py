@@ -216,9 +216,10 @@ def accuracy(network: Network, data: DataSet) -> float | None:
 
 def _description(training: Training, data: UsedData, samples: DataSet, facts: Mapping[str, Any]) -> str:
     recipe = training.recipe
+    epochs = "1 epoch" if recipe.epochs == 1 else f"{recipe.epochs} epochs"
     told = (
-        f"{training.title}, trained with {'Adam' if recipe.optimizer == 'adam' else 'RMSprop'} for {recipe.epochs} "
-        f"epochs in batches of {recipe.batch_size} on {len(samples):,} samples of {data.title}, seed {facts['seed']}; "
+        f"{training.title}, trained with {'Adam' if recipe.optimizer == 'adam' else 'RMSprop'} for {epochs} "
+        f"in batches of {recipe.batch_size} on {len(samples):,} samples of {data.title}, seed {facts['seed']}; "
         f"it classifies {facts['accuracy']:.1%} of the {len(data.test):,} test samples correctly."
     )
     return f"{told} {training.printed}" if training.printed else told
