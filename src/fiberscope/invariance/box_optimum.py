@@ -23,8 +23,8 @@ from jaxtyping import Bool, Float64
 from fiberscope.invariance.region_program import RegionProgram
 from fiberscope.network.arrays import BoolArray, FloatArray
 
-MAX_NUMBERS = 2_000_000
-"""Numbers in all rows up to which it is tried: the rows are written out, and a step takes milliseconds."""
+MAX_NUMBERS = 300_000
+"""Numbers in all rows up to which it is tried: with more, fifty steps take longer than most linear programs."""
 
 MAX_STEPS = 50
 """Newton steps after which it is given up; where there is such an input, five to forty find it."""
