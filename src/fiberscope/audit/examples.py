@@ -104,20 +104,17 @@ def make_examples(
     return [_stored(subject, wanted, each, digest) for each in found[: wanted.count]]
 
 
-def furthest_pairs(survey: Any, domain: tuple[float, float]) -> list[Wanted]:
+def furthest_pairs(survey: Any) -> dict[int, Pair]:
     """Of every layer of a survey, the pair in which inputs with the same features go furthest towards the target.
 
     Args:
         survey: a table of ``SURVEY_SCHEMA``.
-        domain: bounds of every input.
     """
     best: dict[int, dict[str, Any]] = {}
     for row in survey.to_pylist():
         if not row["reason"] and row["reached"] > max(0.0, best.get(row["layer"], {"reached": 0.0})["reached"]):
             best[row["layer"]] = row
-    return [
-        Wanted(layer, row["sample"], row["target"], domain, Objective.TOWARDS) for layer, row in sorted(best.items())
-    ]
+    return {layer: Pair(row["sample"], row["target"]) for layer, row in sorted(best.items())}
 
 
 def _pairs(subject: Subject, wanted: Wanted) -> list[Pair]:

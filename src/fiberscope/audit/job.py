@@ -18,7 +18,7 @@ from fiberscope.audit.effort import (
     sensible_survey_workers,
     sensible_workers,
 )
-from fiberscope.audit.examples import furthest_pairs, make_examples
+from fiberscope.audit.examples import Wanted, furthest_pairs, make_examples
 from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.manifest import Manifest, Run, new_manifest
 from fiberscope.audit.plan import Chunk, Plan, SpectraChunk, SurveyChunk, chosen_layers, places_of
@@ -30,6 +30,7 @@ from fiberscope.audit.survey import survey_at, survey_here, survey_tasks
 from fiberscope.audit.task import ChunkResult, SpectraTask, SurveyTask, Task
 from fiberscope.audit.workers import spread
 from fiberscope.errors import InputError, ModelError, ResultsError
+from fiberscope.invariance.objective import Objective
 from fiberscope.network.network import Network
 from fiberscope.readers.files import load
 from fiberscope.threads import one_thread
@@ -187,10 +188,10 @@ class Job:
         """Of every layer the pair in which invariance reaches furthest, unless it is there."""
         if manifest.domain is None or not manifest.invariance:
             return
-        survey = self.results.survey_table(manifest)
         subject = replace(self.subject, network=self.given)
-        for wanted in furthest_pairs(survey, manifest.domain):
-            if not self.results.examples.path(str(wanted.layer), wanted.source or 0, wanted.target or 0).is_file():
+        for layer, pair in furthest_pairs(self.results.survey_table(manifest)).items():
+            if not self.results.examples.path(str(layer), pair.source, pair.target).is_file():
+                wanted = Wanted(layer, pair.source, pair.target, manifest.domain, Objective.TOWARDS)
                 for example in make_examples(subject, wanted):
                     self.results.examples.write(example)
 

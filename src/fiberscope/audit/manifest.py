@@ -43,7 +43,7 @@ class Run:
         spectra_seconds: how long that took.
         spectra_workers: the number of processes that computed them.
         surveyed: the number of samples at which it was computed how far invariance reaches.
-        survey_seconds: how long that took, examples included.
+        survey_seconds: how long that took, examples apart.
     """
 
     started: str

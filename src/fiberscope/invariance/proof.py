@@ -95,12 +95,17 @@ def prove(statement: Statement) -> Proof:
         return Proof(False, str(failure), 0.0)
     if (statement.source == statement.example).all():
         return Proof(True, "", 0.0)
-    reason = ""
+    reason, network = "", statement.network
     scale = float(np.abs(statement.example - statement.source).max())
-    for stage in _sufficient_stages(statement.network, statement.stage):
+    for stage in _sufficient_stages(network, statement.stage):
+        try:
+            goal = None if statement.segment else Goal(statement.source, received(network, stage, statement.source))
+        except NotProvedError as failure:
+            reason = reason or str(failure)
+            continue
         for near in NEAR:
             try:
-                _close(statement, stage, near * scale)
+                _close(statement, stage, near * scale, goal)
             except NotProvedError as failure:
                 reason = reason or str(failure)
             else:
@@ -152,8 +157,8 @@ def _check_half_spaces(statement: Statement, free: BoolArray, rho: float) -> Non
 # ---- the statement for one stage and one distance
 
 
-def _close(statement: Statement, stage: int, rho: float) -> None:
-    """Prove that an exact input lies within rho.
+def _close(statement: Statement, stage: int, rho: float, goal: Goal | None) -> None:
+    """Prove that an exact input lies within rho: of the goal's features, or without one, of those along the segment.
 
     Raises:
         NotProvedError: the proof does not close.
@@ -162,11 +167,7 @@ def _close(statement: Statement, stage: int, rho: float) -> None:
     free = ~statement.kept & (x - domain.low > 2.0 * rho) & (domain.high - x > 2.0 * rho)
     _check_half_spaces(statement, free, rho)
     walk = Walk(statement.network, stage, rho)
-    if statement.segment:
-        equations = walk.equations(statement.source, x, free)
-    else:
-        goal = Goal(statement.source, received(statement.network, stage, statement.source))
-        equations = walk.equations(x, x, free, goal)
+    equations = walk.equations(statement.source if goal is None else x, x, free, goal)
     _check_equations(statement, walk, equations, free, rho)
 
 

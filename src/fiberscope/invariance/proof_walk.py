@@ -165,14 +165,15 @@ class Walk:
         low, high, after_low, after_high = _ends(value, change, room)
         low, high = _settled(self.network, source, x, low, high)
         slope, certain = torch.zeros_like(low), torch.zeros_like(low, dtype=torch.bool)
-        for lower, upper, own in _pieces(activation, kinks):
+        pieces = _pieces(activation, kinks)
+        for lower, upper, own in pieces:
             inside = (torch.minimum(low, after_low) >= lower) & (torch.maximum(high, after_high) <= upper)
             slope = torch.where(inside & ~certain, own, slope)
             certain |= inside
         held = ~certain if not last else ~(certain & (slope == 0))
         now, missing = value + change, _size(change)
         pinned = torch.zeros_like(held)
-        for lower, upper, own in _pieces(activation, kinks):
+        for lower, upper, own in pieces:
             outside = _outside(now, lower, upper)
             better = held & (low >= lower) & (high <= upper) & (outside < missing) & ((own == 0) | (not last))
             slope, missing = torch.where(better, own, slope), torch.where(better, outside, missing)

@@ -127,28 +127,21 @@ def _label(axes: Axes) -> None:
 
 def growing(subject: Subject) -> Claim:
     """The largest values, layers 1 to 5."""
-    layers = subject.activations[:5]
-    largest = [each.largest for each in layers]
-    good = bool(largest[-1] > largest[0])
-    return Claim(
-        "the largest singular value grows over layers 1 to 5",
-        "largest values: " + ", ".join(f"{value:.3g}" for value in largest),
-        good,
-        "" if good else subject.why_other,
-    )
+    largest = [each.largest for each in subject.activations[:5]]
+    statement = "the largest singular value grows over layers 1 to 5"
+    return _over_layers(subject, statement, "largest", largest, good=largest[-1] > largest[0])
 
 
 def shrinking(subject: Subject) -> Claim:
     """The small values, layers 1 to 5."""
-    layers = subject.activations[:5]
-    smallest = [each.smallest for each in layers]
-    good = bool(smallest[-1] < smallest[0] / 2)
-    return Claim(
-        "the small singular values decrease significantly over layers 1 to 5",
-        "smallest nonzero values: " + ", ".join(f"{value:.3g}" for value in smallest),
-        good,
-        "" if good else subject.why_other,
-    )
+    smallest = [each.smallest for each in subject.activations[:5]]
+    statement = "the small singular values decrease significantly over layers 1 to 5"
+    return _over_layers(subject, statement, "smallest nonzero", smallest, good=smallest[-1] < smallest[0] / 2)
+
+
+def _over_layers(subject: Subject, statement: str, which: str, values: Sequence[float], *, good: bool) -> Claim:
+    measured = f"{which} values: " + ", ".join(f"{value:.3g}" for value in values)
+    return Claim(statement, measured, good, "" if good else subject.why_other)
 
 
 def last_layer(subject: Subject) -> Claim:

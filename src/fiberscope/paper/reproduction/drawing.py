@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from typing import Any, cast
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -16,6 +17,8 @@ RED, BLUE, GREY, LIGHT_GREY = "#c8102e", "#1f5fa8", "#8a8a8a", "#d9d9d9"
 
 DOTS_PER_INCH = 160
 
+T = TypeVar("T")
+
 _rc_context = cast(Any, matplotlib).rc_context  # its type names every setting there is
 
 _SETTINGS: Any = {"svg.hashsalt": "fiberscope", "font.size": 9.0, "axes.titlesize": 9.0}
@@ -27,6 +30,15 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1) -> 
         figure = Figure(figsize=(width, height), layout="constrained")
         grid: Any = figure.subplots(rows, columns, squeeze=False)
     return figure, list(grid.ravel())
+
+
+def panels(title: str, width: float, height: float, shown: Sequence[T], draw: Callable[[Axes, T], None]) -> Figure:
+    """A figure of some inches with a panel for each thing that is shown, side by side."""
+    figure, axes = new_figure(width, height, columns=len(shown))
+    figure.suptitle(title, fontsize=10)
+    for place, each in zip(axes, shown, strict=True):
+        draw(place, each)
+    return figure
 
 
 def png_bytes(figure: Figure) -> bytes:
@@ -47,4 +59,4 @@ def svg_bytes(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-__all__ = ["BLUE", "DOTS_PER_INCH", "GREY", "LIGHT_GREY", "RED", "new_figure", "png_bytes", "svg_bytes"]
+__all__ = ["BLUE", "DOTS_PER_INCH", "GREY", "LIGHT_GREY", "RED", "new_figure", "panels", "png_bytes", "svg_bytes"]

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from fiberscope.network.arrays import FloatArray
 from fiberscope.paper.reproduction.context import Context
-from fiberscope.paper.reproduction.drawing import BLUE, GREY, RED, new_figure
+from fiberscope.paper.reproduction.drawing import BLUE, GREY, RED, panels
 from fiberscope.paper.reproduction.outcome import Claim, Outcome
 from fiberscope.preimage.algorithm1 import algorithm1
 from fiberscope.preimage.certificate import Direction
@@ -123,7 +122,7 @@ def figure1(context: Context) -> Outcome:
         caption,
         facts,
         (*(claim(verdict) for verdict in verdicts), printed_claim(verdicts)),
-        figure=_draw(verdicts),
+        figure=panels(TITLE, 11.0, 3.4, verdicts, _panel),
         numbers=_numbers(verdicts),
         unproved=sum(not verdict.proved for verdict in verdicts),
     )
@@ -176,14 +175,6 @@ def _numbers(verdicts: list[Verdict]) -> dict[str, Any]:
     ]
     names = ("panel", "a1", "a2", "b", "rows_omnidirectional", "tuple_omnidirectional")
     return {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
-
-
-def _draw(verdicts: list[Verdict]) -> Figure:
-    figure, axes = new_figure(11.0, 3.4, columns=len(verdicts))
-    figure.suptitle(TITLE, fontsize=10)
-    for place, verdict in zip(axes, verdicts, strict=True):
-        _panel(place, verdict)
-    return figure
 
 
 def _panel(axes: Axes, verdict: Verdict) -> None:

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.paper.reproduction.context import Context
-from fiberscope.paper.reproduction.drawing import BLUE, GREY, LIGHT_GREY, RED, new_figure
+from fiberscope.paper.reproduction.drawing import BLUE, GREY, LIGHT_GREY, RED, panels
 from fiberscope.paper.reproduction.outcome import Claim, Outcome
 from fiberscope.stability.admissible import Admissibility, is_admissible
 from fiberscope.stability.correlation import CorrelationBound, correlation_bound
@@ -117,7 +116,7 @@ def figure2(context: Context) -> Outcome:
         caption,
         {"systems": [_facts(each) for each in both]},
         tuple(claim for each in both for claim in claims(each)),
-        figure=_draw(both),
+        figure=panels(TITLE, 9.0, 4.9, both, _panel),
         numbers=_numbers(both),
     )
 
@@ -187,14 +186,6 @@ def _numbers(both: list[Measured]) -> dict[str, Any]:
     ]
     names = ("panel", "row", "a1", "a2", "b", "removed")
     return {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
-
-
-def _draw(both: list[Measured]) -> Figure:
-    figure, axes = new_figure(9.0, 4.9, columns=len(both))
-    figure.suptitle(TITLE, fontsize=10)
-    for place, found in zip(axes, both, strict=True):
-        _panel(place, found)
-    return figure
 
 
 def _panel(axes: Axes, found: Measured) -> None:

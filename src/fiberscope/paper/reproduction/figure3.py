@@ -11,8 +11,7 @@ import numpy as np
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.paper.architectures import table2
-from fiberscope.paper.reproduction.context import Context, Scale
+from fiberscope.paper.reproduction.context import Context
 from fiberscope.paper.reproduction.figure3_claims import claims
 from fiberscope.paper.reproduction.figure3_drawing import draw
 from fiberscope.paper.reproduction.figure3_measuring import (
@@ -27,17 +26,14 @@ from fiberscope.paper.reproduction.figure3_measuring import (
     tight_coordinates,
     unit_box,
 )
-from fiberscope.paper.reproduction.networks import Training, UsedNetwork, used_network
+from fiberscope.paper.reproduction.networks import UsedNetwork, used_network
 from fiberscope.paper.reproduction.outcome import Outcome
 from fiberscope.paper.reproduction.sources import UsedData, used_data
-from fiberscope.paper.training import Recipe
+from fiberscope.paper.reproduction.table2_training import table2_training
 from fiberscope.preimage.kind import Kind
 
 QUICK_SAMPLES, QUICK_PRINTED, PAPER_PRINTED = 300, 3, 40
 """Samples at quick scale, and how many of them the printed algorithm is asked about, at some seconds each."""
-
-QUICK_TRAINING = 10_000
-"""Training samples at quick scale, at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +64,7 @@ class Measured:
 def figure3(context: Context) -> Outcome:
     """Count the kinds of preimages of the first layer over the test set."""
     data = used_data(context, paper="mnist", stand_ins=("fashion-mnist", "mnist-5k"))
-    used = used_network(context, *_training(context, data))
+    used = used_network(context, *table2_training(context, data))
     layer, X = _first_layer(used, data, context)
     measured = _measure(layer, X, context)
     judged = [v for v in (measured.verdicts, measured.boxed, measured.fresh, measured.fresh_boxed) if v is not None]
@@ -85,18 +81,6 @@ def figure3(context: Context) -> Outcome:
         samples=len(X),
         unproved=sum(int((~verdicts.proved).sum()) for verdicts in judged),
     )
-
-
-def _training(context: Context, data: UsedData) -> tuple[Training, UsedData]:
-    """How the network is trained, and on which part of the data."""
-    title = "The paper's table 2 network (784 inputs, ReLU layers of 3500 and 784, 10 classes)"
-    if context.scale is Scale.PAPER or data.training is None:
-        few = data.training is not None and len(data.training) < QUICK_TRAINING
-        recipe = Recipe(batch_size=100 if few else 1000, threads=1)
-        return Training("table2", title, table2, recipe), data
-    recipe = Recipe(epochs=3, batch_size=100, threads=1)
-    part = data.first_for_training(QUICK_TRAINING)
-    return Training("table2", title, table2, recipe, "The paper trained for 25 epochs in batches of 1,000."), part
 
 
 def _first_layer(used: UsedNetwork, data: UsedData, context: Context) -> tuple[Any, FloatArray]:

@@ -10,13 +10,14 @@ from jaxtyping import Float64
 from torch import nn
 
 from fiberscope.network.arrays import FloatArray
-from fiberscope.paper.architectures import CIFAR, table2, table3, table4
+from fiberscope.paper.architectures import CIFAR, table3, table4
 from fiberscope.paper.datasets import DataSet
 from fiberscope.paper.reproduction.context import Context, Scale
 from fiberscope.paper.reproduction.networks import Training, UsedNetwork, used_network
 from fiberscope.paper.reproduction.sources import UsedData, used_data
 from fiberscope.paper.reproduction.stage_medians import StageMedians, stage_medians
-from fiberscope.paper.training import PAPER_CIFAR, Recipe
+from fiberscope.paper.reproduction.table2_training import table2_training
+from fiberscope.paper.training import PAPER_CIFAR
 
 PAPER_SAMPLES = 50
 """Over which the paper takes medians."""
@@ -24,8 +25,8 @@ PAPER_SAMPLES = 50
 QUICK_CNN_SAMPLES, QUICK_CNN_TRAINING = 1, 1_000
 """At quick scale, for the convolutional networks: samples, and training samples for a single epoch."""
 
-QUICK_MLP_SAMPLES, QUICK_MLP_TRAINING = 20, 10_000
-"""The same for the MLP, which is trained for three epochs."""
+QUICK_MLP_SAMPLES = 20
+"""Samples at quick scale for the MLP."""
 
 CONVOLUTIONAL_STAGES = 12
 """Of WideCIFAR and ThinCIFAR: six convolutions and six ReLUs; the paper shows these."""
@@ -80,16 +81,7 @@ def thin(context: Context) -> Subject:
 def mlp(context: Context) -> Subject:
     """The MLP of section 2.2."""
     data = used_data(context, paper="mnist", stand_ins=("fashion-mnist", "mnist-5k"))
-    title = "The paper's table 2 network (784 inputs, ReLU layers of 3500 and 784, 10 classes)"
-    quick = context.scale is Scale.QUICK
-    if quick:
-        data = data.first_for_training(QUICK_MLP_TRAINING)
-    few = data.training is not None and len(data.training) <= QUICK_MLP_TRAINING
-    recipe = Recipe(epochs=3 if quick else 25, batch_size=100 if few else 1000, threads=1)
-    words = "The paper trained for 25 epochs in batches of 1,000." if quick else ""
-    return _subject(
-        context, "MLP", Training("table2", title, table2, recipe, words), data, QUICK_MLP_SAMPLES, None, True
-    )
+    return _subject(context, "MLP", *table2_training(context, data), QUICK_MLP_SAMPLES, None, True)
 
 
 def _convolutional(
