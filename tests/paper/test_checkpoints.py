@@ -99,7 +99,7 @@ def kept(tmp_path: Path, recipe: Recipe = RECIPES[0], seed: int = 0, data: DataS
     reports: list[str] = []
     context = Context(tmp_path, seed=seed, progress=lambda task, *_: reports.append(task))
     used = UsedData("small", samples(20, 5), "MNIST", data or samples())
-    network = trained_network(context, Training("small", "A small network", small, recipe), used)
+    network = trained_network(context, Training("small", "A small network", small, recipe, recipe), used)
     return network, len(reports)
 
 

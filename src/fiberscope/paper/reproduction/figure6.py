@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from fiberscope.paper.reproduction.figure6_drawing import draw
 from fiberscope.paper.reproduction.networks import Training, UsedNetwork, used_network
 from fiberscope.paper.reproduction.outcome import Outcome
 from fiberscope.paper.reproduction.sources import UsedData, used_data
-from fiberscope.paper.training import Recipe
+from fiberscope.paper.training import PAPER
 from fiberscope.preimage.checker import Verification
 from fiberscope.preimage.preimage import preimage
 
@@ -126,12 +126,8 @@ def _figure(context: Context, rows: tuple[tuple[int, tuple[int, ...]], ...]) -> 
 def _training(data: UsedData) -> Training:
     """The demo's recipe for few samples, for which the paper's batches would leave hardly any steps."""
     title = "The paper's table 1 network (784 inputs, ten ReLU layers of 100, 10 classes)"
-    if data.training is None or len(data.training) < 10 * PAPER_BATCH:
-        return Training("table1", title, table1, demo.RECIPE, "The paper trained in batches of 1,000.")
-    return Training("table1", title, table1, Recipe(threads=1))
-
-
-PAPER_BATCH = Recipe().batch_size
+    few = data.training is None or len(data.training) < 10 * PAPER.batch_size
+    return Training("table1", title, table1, demo.RECIPE if few else replace(PAPER, threads=1), PAPER)
 
 
 def first_layer_units(network: Network) -> int:
