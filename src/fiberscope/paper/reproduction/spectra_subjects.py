@@ -42,6 +42,7 @@ class Subject:
         data: its samples.
         X: (N, n) those at which the values are computed.
         medians: of the stages that are shown; none where they were not asked for.
+        is_given: whether the user named the network.
     """
 
     label: str
@@ -49,6 +50,7 @@ class Subject:
     data: UsedData
     X: Float64[FloatArray, "N n"]
     medians: tuple[StageMedians, ...]
+    is_given: bool = False
 
     @property
     def activations(self) -> tuple[StageMedians, ...]:
@@ -58,6 +60,8 @@ class Subject:
     @property
     def why_other(self) -> str:
         """For claims that do not hold: how this differs from the paper's experiment."""
+        if self.is_given:
+            return f"{self.data.why_other}the network is {self.label}"
         return f"{self.data.why_other}the weights are others than the paper's, and so is how long they were trained"
 
     @property
@@ -115,11 +119,12 @@ def _subject(
         label, stages = context.model.name, None
     count = context.samples or context.at_scale(quick=quick, paper=PAPER_SAMPLES)
     X = used.network.flat(data.test.x[:count].reshape(-1, *used.network.input_shape))
-    if not with_medians:
-        return Subject(label, used, data, X, ())
-    shown = range(_last_linear(used) + 1 if stages is None else stages)
-    medians = stage_medians(context, used.network, X, list(shown), f"singular values of {label}, stages")
-    return Subject(label, used, data, X, tuple(medians))
+    medians: list[StageMedians] = []
+    if with_medians:
+        shown = range(_last_linear(used) + 1 if stages is None else stages)
+        task = f"singular values of {label}, stages"
+        medians = stage_medians(context, used.network, X, list(shown), task)
+    return Subject(label, used, data, X, tuple(medians), is_given=context.model is not None)
 
 
 def _last_linear(used: UsedNetwork) -> int:
