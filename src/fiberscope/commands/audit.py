@@ -41,6 +41,7 @@ def audit(
     block: int | None = None,
     spectra: int | None = None,
     invariance: int | None = None,
+    fail_on: Annotated[list[str] | None, Parameter(negative="")] = None,
     config: Path | None = None,
 ) -> int:
     """Decide and prove, for every ReLU layer and sample, which inputs the layer mixes up.
@@ -65,29 +66,53 @@ def audit(
         invariance: also compute, from the first so many samples, how far inputs with the same features reach towards
             other samples, with an example for every layer; needs --domain; by default from none, and from 2 in the
             demo.
+        fail_on: a threshold; may be repeated. The audit is finished all the same, and ends with exit status 1 if one
+            fails. QUANTITY>NUMBER[@layerK][@DOMAIN], with >, >=, < or <=. A number behind singleton, bounded,
+            unbounded, undecided or unproved is a share of the samples, 0.1 or 10%; a count says so: '3 samples'.
+            dimension, margin and condition are compared by their median, or as dimension.max or .min. DOMAIN is R^n,
+            box or nonnegative; condition numbers are those up to @layerK or @stageK, and need --spectra.
         config: a TOML file with these options; the command line overrides it.
     """
     del config  # read before the options were parsed
     require_both(model, data)
-    box = (0.0, 1.0) if model is None and domain is None else parse_domain(domain)
+    demo = model is None
+    box = (0.0, 1.0) if demo and domain is None else parse_domain(domain)
     positions = parse_layers(layers)
     from fiberscope.audit.job import Options, build_job, check_options, open_folder
+    from fiberscope.audit.threshold_language import parse_thresholds
     from fiberscope.report.progress import progress_on_stderr
 
-    options = Options(positions, samples, box, workers, resume, block, spectra or 0, invariance or 0)
+    options = Options(
+        positions,
+        samples,
+        box,
+        workers,
+        resume,
+        block,
+        spectra=(_DEMO_SPECTRA if demo else 0) if spectra is None else spectra,
+        invariance=(_DEMO_INVARIANCE if demo else 0) if invariance is None else invariance,
+        fail_on=parse_thresholds(fail_on or ()),
+    )
     check_options(options)
     results, continued = open_folder(out, resume=resume)
     with progress_on_stderr() as progress:
         if model is None or data is None:
             subject = _demo_subject(results, options, progress, continued=continued)
-            options = options if spectra is not None else replace(options, spectra=min(_DEMO_SPECTRA, subject.samples))
-            if invariance is None:
-                options = replace(options, invariance=min(_DEMO_INVARIANCE, subject.samples))
+            options = _fitted(options, subject.samples, spectra=spectra is None, invariance=invariance is None)
         else:
             subject = given_subject(model, data, options, trust=trust_model)
         job = build_job(results, subject, options)
         _run(job, progress)
-    return print_report(results)
+    return print_report(results, options.fail_on)
+
+
+def _fitted(options: Options, samples: int, *, spectra: bool, invariance: bool) -> Options:
+    """The same with what the demo does unasked at no more samples than there are."""
+    return replace(
+        options,
+        spectra=min(options.spectra, samples) if spectra else options.spectra,
+        invariance=min(options.invariance, samples) if invariance else options.invariance,
+    )
 
 
 def _demo_subject(results: Results, options: Options, progress: Progress, *, continued: bool) -> Subject:
