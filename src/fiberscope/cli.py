@@ -13,6 +13,7 @@ from cyclopts.config import Dict
 from fiberscope import __version__
 from fiberscope.commands.arguments import read_config, usage
 from fiberscope.commands.audit import audit
+from fiberscope.commands.compare import compare
 from fiberscope.commands.inspect import inspect
 from fiberscope.commands.invariance import invariance
 from fiberscope.commands.report import report
@@ -64,7 +65,7 @@ def build_app(config: Dict | None = None) -> App:
         suppress_keyboard_interrupt=False,  # handled by main, which says how to continue
         config=() if config is None else (config,),
     )
-    for command in (audit, inspect, verify, report, invariance, reproduce):
+    for command in (audit, inspect, verify, report, compare, invariance, reproduce):
         app.command(command)
     return app
 

@@ -14,14 +14,12 @@ from typing import assert_never
 
 import numpy as np
 
+from fiberscope.audit.labels import listed
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray
 
 OPTION = "--fail-on"
 """Where thresholds come from, for messages."""
-
-
-_SHOWN_PLACES = 8
 
 
 class Quantity(StrEnum):
@@ -216,10 +214,13 @@ def check_thresholds(thresholds: Sequence[Threshold], places: Sequence[Place]) -
         at_stages = threshold.quantity in OF_SPECTRA
         available = [place for place in places if (place.stage is not None) == at_stages]
         if not any(threshold.is_about(place) for place in available):
-            labels = "; ".join(place.label for place in available[:_SHOWN_PLACES])
-            labels += f"; and {len(available) - _SHOWN_PLACES} more" if len(available) > _SHOWN_PLACES else ""
             expected = f"a place where {threshold.quantity} is measured"
-            raise InputError(OPTION, expected=expected, got=repr(threshold.text), hint=f"these are: {labels}")
+            raise InputError(
+                OPTION,
+                expected=expected,
+                got=repr(threshold.text),
+                hint=f"these are: {listed([place.label for place in available])}",
+            )
 
 
 def violations(thresholds: Iterable[Threshold], measured: Sequence[Measured]) -> list[Violation]:
