@@ -11,9 +11,10 @@ from cyclopts import App, CycloptsError
 from cyclopts.config import Dict
 
 from fiberscope import __version__
-from fiberscope.commands.arguments import read_config, usage
+from fiberscope.commands.arguments import usage
 from fiberscope.commands.audit import audit
 from fiberscope.commands.compare import compare
+from fiberscope.commands.configuration import read_config
 from fiberscope.commands.inspect import inspect
 from fiberscope.commands.invariance import invariance
 from fiberscope.commands.report import report
@@ -34,7 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     tokens = list(sys.argv[1:] if argv is None else argv)
     try:
-        status = build_app(read_config(tokens))(tokens, exit_on_error=False, print_error=False)
+        app = build_app()
+        if (config := read_config(app, tokens)) is not None:
+            app = build_app(config)
+        status = app(tokens, exit_on_error=False, print_error=False)
     except CycloptsError as error:
         return _error(usage(error))
     except FiberscopeError as error:
