@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Literal
 
 from cyclopts import App, CycloptsError
 from cyclopts.config import Dict
@@ -15,6 +16,7 @@ from fiberscope.commands.arguments import usage
 from fiberscope.commands.audit import audit
 from fiberscope.commands.compare import compare
 from fiberscope.commands.configuration import read_config
+from fiberscope.commands.examples import epilogue
 from fiberscope.commands.inspect import inspect
 from fiberscope.commands.invariance import invariance
 from fiberscope.commands.report import report
@@ -64,14 +66,24 @@ def build_app(config: Dict | None = None) -> App:
         name="fiberscope",
         help="Which inputs does each ReLU layer of a network mix up, and which can be recovered?",
         version=f"fiberscope {__version__}",
-        help_format="plaintext",
+        help_format="markdown",
         result_action="return_value",
         suppress_keyboard_interrupt=False,  # handled by main, which says how to continue
         config=() if config is None else (config,),
     )
-    for command in (audit, inspect, verify, report, compare, invariance, reproduce):
-        app.command(command)
+    for command in (audit, inspect, verify, report, compare, invariance, reproduce, completion):
+        app.command(command, help_epilogue=epilogue(command.__name__))
     return app
+
+
+def completion(shell: Literal["bash", "zsh", "fish", "powershell"], /) -> int:
+    """Print a script that completes commands and options in a shell.
+
+    Args:
+        shell: the shell.
+    """
+    print(build_app().generate_completion(shell=shell))
+    return FINE
 
 
 def _error(message: str) -> int:
