@@ -164,31 +164,6 @@ def test_missing_and_foreign_files_are_one_line(
         assert words in said(capsys)
 
 
-def test_options_can_come_from_a_file_and_the_command_line_wins(given: list[str], tmp_path: Path) -> None:
-    config = tmp_path / "audit.toml"
-    config.write_text('domain = [0, 1]\nlayers = "0"\nsamples = 3\nspectra = 1\n')
-    assert main([*given, "--config", str(config), "--samples", "2"]) == 0
-    assert {row[:3] for row in rows(tmp_path / "out")} == {(s, 0, d) for s in (0, 1) for d in ("R^n", "box [0,1]")}
-    assert {row["sample"] for row in spectra_rows(tmp_path / "out")} == {0}
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("sampels = 3\n", "sampels"),
-        ("samples = \n", "TOML"),
-        ('samples = "many"\n', "samples"),
-        ("[audit]\nx = 1\n", "audit"),
-    ],
-)
-def test_a_file_with_wrong_options_is_one_line(
-    text: str, words: str, given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "audit.toml").write_text(text)
-    assert main([*given, f"--config={tmp_path / 'audit.toml'}"]) == 2
-    assert words in said(capsys)
-
-
 def test_an_unexpected_exception_shows_its_traceback_and_is_an_error(
     given: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

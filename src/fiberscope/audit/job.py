@@ -21,6 +21,7 @@ from fiberscope.audit.effort import (
 from fiberscope.audit.examples import Wanted, furthest_pairs, make_examples
 from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.manifest import Manifest, Run, new_manifest
+from fiberscope.audit.measurements import check_against
 from fiberscope.audit.plan import Chunk, Plan, SpectraChunk, SurveyChunk, chosen_layers, places_of
 from fiberscope.audit.run import audit, in_process, judge
 from fiberscope.audit.spectra import count_stages, spectra_at, spectra_here
@@ -28,6 +29,7 @@ from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject, check_box, first_samples, fitted
 from fiberscope.audit.survey import survey_at, survey_here, survey_tasks
 from fiberscope.audit.task import ChunkResult, SpectraTask, SurveyTask, Task
+from fiberscope.audit.thresholds import Threshold, check_spectra
 from fiberscope.audit.workers import spread
 from fiberscope.errors import InputError, ModelError, ResultsError
 from fiberscope.invariance.objective import Objective
@@ -49,6 +51,7 @@ class Options:
         block: samples per chunk; None to choose.
         spectra: at how many of the first samples to compute singular values.
         invariance: at how many of the first samples to compute how far invariance reaches; needs a domain.
+        fail_on: thresholds that the findings will be held against.
     """
 
     layers: tuple[int, ...] | None = None
@@ -59,6 +62,7 @@ class Options:
     block: int | None = None
     spectra: int = 0
     invariance: int = 0
+    fail_on: tuple[Threshold, ...] = ()
 
 
 AnyChunk = Chunk | SpectraChunk | SurveyChunk
@@ -260,6 +264,7 @@ def check_options(options: Options) -> None:
             raise InputError(f"--{name}", expected="a number of at least 0", got=str(value))
     if options.invariance and options.domain is None:
         raise InputError("--domain", expected="LOW,HIGH, within which inputs with the same features lie", got="none")
+    check_spectra(options.fail_on, computed=options.spectra > 0)
 
 
 def build_subject(network: Any, x: Any, y: Any, options: Options, **words: Any) -> Subject:
@@ -299,6 +304,7 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
             raise InputError(f"--{name}", expected=expected, got=str(value))
     if options.domain is not None:
         check_box(subject, options.domain)
+    check_against(options.fail_on, plan, subject.network)
     asked = new_manifest(subject, plan, options.samples)
     if results.holds_audit():
         manifest = _matching(results, asked)

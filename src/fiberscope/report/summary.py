@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fiberscope.audit.findings import FindingsTable
+from fiberscope.audit.labels import label
 from fiberscope.audit.manifest import Manifest
 from fiberscope.preimage.kind import Kind
 
@@ -52,7 +53,7 @@ class LayerSummary:
     @property
     def label(self) -> str:
         """The layer by position and name; a name that is itself a number stands in quotes."""
-        return f'{self.layer} "{self.name}"' if self.name.isdecimal() else f"{self.layer} {self.name}"
+        return label(self.layer, self.name)
 
     @property
     def title(self) -> str:

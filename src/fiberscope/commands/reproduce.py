@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from fiberscope.commands.status import ERROR, FAILED, FINE
 from fiberscope.errors import FiberscopeError
 
 if TYPE_CHECKING:  # these load matplotlib and torch, which nobody who asks for help wants to wait for
@@ -16,8 +17,6 @@ if TYPE_CHECKING:  # these load matplotlib and torch, which nobody who asks for 
     from fiberscope.paper.reproduction.registry import Experiment
     from fiberscope.paper.reproduction.run import Written
     from fiberscope.report.progress import Progress
-
-FINE, FAILED, ERROR = 0, 1, 2
 
 _HOLDS = {True: "holds", False: "does not hold", None: "cannot tell"}
 
