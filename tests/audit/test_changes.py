@@ -55,7 +55,7 @@ def test_a_sample_is_more_invertible_by_kind_and_then_by_dimension() -> None:
     assert found.more.tolist() == [False, True, True, False, False]
     assert found.less.tolist() == [True, False, False, False, False]
     assert (found.openness.fell, found.openness.rose, found.by_kind) == (2, 1, (1, 1))
-    assert found.openness.p == 1.0
+    assert (found.openness.p, found.undecided) == (1.0, 1)
     assert found.changed == (0, 1, 4)
     assert found.dimension == (2.5, 2.0), "without the sample that is undecided before"
     assert found.transitions == {
@@ -109,14 +109,15 @@ def sentences(before: list[tuple[str, int]], after: list[tuple[str, int]]) -> st
 
 
 def test_sentences_claim_no_more_than_was_found() -> None:
-    assert "as invertible as before at all samples" in sentences(BEFORE[:4], BEFORE[:4])
+    assert "as invertible as before: 0 of 4 samples" in sentences(BEFORE[:4], BEFORE[:4])
     some = sentences([("bounded", 2)] * 5, [("singleton", 0)] * 5)
-    assert "5 of 5 samples more invertible, at 0 less, a difference no larger than chance explains" in some
+    assert "no clear change: 5 of 5 samples leave less open than before, 0 leave more, no more of a difference" in some
     many = sentences([("bounded", 2)] * 6, [("singleton", 0)] * 6)
-    assert "more invertible than before: at 6 of 6" in many
+    assert "became more invertible: 6 of 6 samples leave less open than before, 0 leave more" in many
     assert "p = 0.031" in many
     assert "bounded → singleton: 6; samples 0, 1, 2, 3, 4 and 1 more" in many
-    assert "less invertible than before: at 0 of 9" in sentences([("bounded", 2)] * 9, [("bounded", 3)] * 9)
+    assert "became less invertible: 0 of 9" in sentences([("bounded", 2)] * 9, [("bounded", 3)] * 9)
+    assert "1 are undecided in one of the audits" in sentences(BEFORE, AFTER)
 
 
 def audited(folder: Path, network: Network, x: np.ndarray[Any, Any], *options: str) -> Path:
@@ -198,7 +199,7 @@ def test_the_terminal_says_what_changed(versions: tuple[Path, Path], capsys: pyt
     printed = capsys.readouterr().out
     for words in (
         "10 samples, the same in both; layers and stages correspond by position",
-        "layer 1 dense1, x >= 0: less invertible than before: at 0 of 10 samples more invertible, at 10 less",
+        "layer 1 dense1, x >= 0: became less invertible: 0 of 10 samples leave less open than before, 10 leave more",
         "exact sign test: p = 0.002",
         "12 samples in",
         "Median condition numbers",
@@ -208,7 +209,7 @@ def test_the_terminal_says_what_changed(versions: tuple[Path, Path], capsys: pyt
     assert main(["compare", str(old), str(old)]) == 0
     printed = capsys.readouterr().out
     assert "the same network as before" in printed
-    assert printed.count("as invertible as before at all samples that can be compared, of 12") == 6
+    assert printed.count("as invertible as before: 0 of 12 samples leave less open than before, 0 leave more") == 6
     assert "p: how likely" not in printed
 
 

@@ -59,6 +59,7 @@ class LayerChange:
         more: (k,) the samples that became more invertible.
         less: (k,) those that became less invertible.
         openness: how many became more (fell) and less (rose) invertible.
+        undecided: the number of samples that cannot be compared, since one of the audits did not decide them.
         by_kind: how many of both did by their kind, and not by the dimension alone.
         dimension: the median dimensions before and after, at the samples where both are known; None if none is.
         margin_ratio: the median of the margin after over that before, at the samples of the same kind; None if none is.
@@ -72,6 +73,7 @@ class LayerChange:
     more: BoolArray
     less: BoolArray
     openness: Signs
+    undecided: int
     by_kind: tuple[int, int]
     dimension: tuple[float, float] | None
     margin_ratio: float | None
@@ -175,6 +177,7 @@ def change(
         more=direction < 0,
         less=direction > 0,
         openness=signs(np.zeros_like(direction), direction),
+        undecided=int((~both).sum()),
         by_kind=(int((step < 0).sum()), int((step > 0).sum())),
         dimension=_medians(before.dimension[both], after.dimension[both]),
         margin_ratio=_margin_ratio(before, after, both),

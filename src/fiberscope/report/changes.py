@@ -93,12 +93,13 @@ def layer_sentences(layer: LayerChange) -> list[str]:
 
 def _verdict(layer: LayerChange) -> str:
     fell, rose = layer.openness.fell, layer.openness.rose
+    left = f"; {layer.undecided} are undecided in one of the audits" if layer.undecided else ""
+    counts = f"{fell} of {layer.samples} samples leave less open than before, {rose} leave more{left}"
     if not fell + rose:
-        return f"as invertible as before at all samples that can be compared, of {layer.samples}"
-    counts = f"at {fell} of {layer.samples} samples more invertible, at {rose} less"
+        return f"as invertible as before: {counts}"
     if layer.openness.p is not None and layer.openness.p >= CHANCE:
-        return f"{counts}, a difference no larger than chance explains"
-    return f"{'more' if fell > rose else 'less'} invertible than before: {counts}"
+        return f"no clear change: {counts}, no more of a difference than chance explains"
+    return f"became {'more' if fell > rose else 'less'} invertible: {counts}"
 
 
 def _few(samples: Sequence[int]) -> str:
@@ -154,6 +155,7 @@ def _layer_data(layer: LayerChange) -> dict[str, Any]:
         "kind_changed_at": list(layer.changed),
         "more_invertible": layer.openness.fell,
         "less_invertible": layer.openness.rose,
+        "undecided": layer.undecided,
         "by_kind": {"more": layer.by_kind[0], "less": layer.by_kind[1]},
         "sign_test_p": layer.openness.p,
         "median_dimension": None if layer.dimension is None else list(layer.dimension),
