@@ -56,6 +56,7 @@ class Job:
         processes: how many chunks are computed side by side on one machine, for each of ``KINDS``; None for as many as
             there are workers.
         scheduler: the dask scheduler whose workers compute; empty for processes of this machine.
+        notes: what the caller should know before the work begins.
     """
 
     results: Results
@@ -65,6 +66,7 @@ class Job:
     done: frozenset[AnyChunk]
     processes: tuple[int | None, ...]
     scheduler: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def chunks(self) -> tuple[AnyChunk, ...]:
