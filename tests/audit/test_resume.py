@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-import fiberscope.audit.run
+import fiberscope.audit.verdicts
 import fiberscope.files
 from fiberscope.cli import main
 from small_audits import LAYERS, files, rows
@@ -26,13 +26,13 @@ BLOCKS = 3
 def classified(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of samples in each call of ``classify``."""
     calls: list[int] = []
-    classify = fiberscope.audit.run.classify
+    classify = fiberscope.audit.verdicts.classify
 
     def counted(layer, X, domain=None, **effort):
         calls.append(len(X))
         return classify(layer, X, domain=domain, **effort)
 
-    monkeypatch.setattr(fiberscope.audit.run, "classify", counted)
+    monkeypatch.setattr(fiberscope.audit.verdicts, "classify", counted)
     return calls
 
 
@@ -257,12 +257,14 @@ def test_another_version_is_refused(out: Path, again: list[str], capsys: pytest.
     assert "version of fiberscope: '0.0.1' in the folder" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", "2", "2 --scheduler local"])
 def test_ctrl_c_leaves_a_folder_that_can_be_continued(
     workers: str, finished: Path, again: list[str], tmp_path: Path
 ) -> None:
+    if "--scheduler" in workers:
+        pytest.importorskip("distributed", reason="dask's package distributed is not installed")
     out = tmp_path / "out"
-    arguments = [*again, "--out", str(out), "--resume", "--workers", workers]
+    arguments = [*again, "--out", str(out), "--resume", "--workers", *workers.split()]
     process = start(arguments)
     wait_for_work(process)
     time.sleep(0.2)
