@@ -1,0 +1,132 @@
+"""An audit that is killed at any file, or finds the disk full, is continued: nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dying import Ends, Nursery
+from small_audits import write_model_and_data
+
+SAMPLES, FILES = 7, 31
+"""Files that the audit below writes: model, data, manifest (twice); 3 x 2 x 3 of chunks; 2 + 2 of samples; 3 examples;
+the complete manifest, and the report."""
+
+PARTS = ("preimages", "certificates", "inputs", "spectra", "invariance")
+KILLS = (Ends.HALF, Ends.UNNAMED, Ends.NAMED)
+
+
+@pytest.fixture(name="nursery", scope="module")
+def _nursery() -> Iterator[Nursery]:
+    with Nursery() as nursery:
+        yield nursery
+
+
+@pytest.fixture(name="audit", scope="module")
+def _audit(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """An audit of everything that there is, without its folder."""
+    files = write_model_and_data(tmp_path_factory.mktemp("model"), SAMPLES)
+    asked = ["--domain", "0,1", "--block", "4", "--spectra", "2", "--invariance", "2", "--workers", "1"]
+    return ["audit", *files, *asked, "--out"]
+
+
+@pytest.fixture(name="undisturbed", scope="module")
+def _undisturbed(nursery: Nursery, audit: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    ended = nursery.run([*audit, str(out)])
+    assert (ended.status, ended.files) == (0, FILES), ended.said
+    return out
+
+
+def tables(out: Path) -> dict[str, bytes]:
+    """Every file of findings, certificates, inputs, spectra and survey, byte for byte."""
+    return {f"{part}/{path.name}": path.read_bytes() for part in PARTS for path in (out / part).glob("*")}
+
+
+def examples(out: Path) -> dict[str, list[Any]]:
+    """All that is in the examples, but for the time that they took."""
+    found: dict[str, list[Any]] = {}
+    for path in (out / "examples").iterdir():
+        with np.load(path) as content:
+            facts = json.loads(content["facts"].tobytes())
+            arrays = [content[name].tolist() for name in sorted(content.files) if name != "facts"]
+        found[path.name] = [facts | {"seconds": None}, *arrays]
+    return found
+
+
+def identities(out: Path) -> dict[str, tuple[int, int]]:
+    """What tells whether a file was written again: its inode and its time, of files that have their name."""
+    named = [path for part in PARTS for path in (out / part).glob("[!.]*")]
+    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in named}
+
+
+def finished_chunks(out: Path) -> dict[str, tuple[int, int]]:
+    """The identities of the files of all chunks that are whole: of those whose last file is there."""
+    last = {path.stem for part in ("preimages", "spectra", "invariance") for path in (out / part).glob("[!.]*")}
+    return {path: identity for path, identity in identities(out).items() if Path(path).stem in last}
+
+
+def assert_same(out: Path, undisturbed: Path) -> None:
+    assert tables(out) == tables(undisturbed)
+    assert examples(out) == examples(undisturbed)
+    manifests = [json.loads((folder / "manifest.json").read_text()) for folder in (out, undisturbed)]
+    for name in manifests[0].keys() - {"runs", "sha256"}:
+        assert manifests[0][name] == manifests[1][name], name
+    assert not [path for path in out.rglob(".*") if ".part" in path.suffixes]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """At every third file, or at all of them where the command line asks for it."""
+    if "at" in metafunc.fixturenames:
+        every = metafunc.config.getoption("--every-moment")
+        metafunc.parametrize("at", range(1, FILES + 1, 1 if every else 3))
+
+
+def test_killed_at_every_file_and_then_again(
+    at: int, nursery: Nursery, audit: list[str], undisturbed: Path, tmp_path: Path
+) -> None:
+    out, again = tmp_path / "out", random.Random(at)
+    kills = [(again.choice(KILLS), at), (again.choice(KILLS), again.randint(1, max(1, FILES - at)))]
+    whole: dict[str, tuple[int, int]] = {}
+    for ends, file in kills:
+        ended = nursery.run([*audit, str(out), "--resume"], ends, file)
+        assert ended.status == -9 or (file > ended.files and ended.status == 0), ended.said
+        now = finished_chunks(out)
+        assert whole.items() <= now.items(), "a finished chunk was lost, or computed again"
+        whole = now
+    assert nursery.run([*audit, str(out), "--resume"]).status == 0
+    assert whole.items() <= identities(out).items()
+    assert_same(out, undisturbed)
+
+
+def test_the_disk_is_full_from_some_file_on(
+    at: int, nursery: Nursery, audit: list[str], undisturbed: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    ended = nursery.run([*audit, str(out)], Ends.FULL, at)
+    assert ended.status == 2
+    assert "the disk is full; free some space or choose another folder, then run again" in ended.said
+    assert not [path for path in out.rglob(".*") if ".part" in path.suffixes]
+    whole = finished_chunks(out)
+    assert nursery.run([*audit, str(out), "--resume"]).status == 0
+    assert whole.items() <= identities(out).items()
+    assert_same(out, undisturbed)
+
+
+def test_killed_while_a_finished_audit_is_continued(
+    nursery: Nursery, audit: list[str], undisturbed: Path, tmp_path: Path
+) -> None:
+    """Of a finished audit only the report is written again."""
+    out = Path(shutil.copytree(undisturbed, tmp_path / "out"))
+    before = identities(out)
+    assert nursery.run([*audit, str(out), "--resume"], Ends.HALF, 1).status == -9
+    assert nursery.run([*audit, str(out), "--resume"]).status == 0
+    assert identities(out) == before
+    assert_same(out, undisturbed)
