@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from fiberscope.audit.seals import BLANK, seal
 from fiberscope.network.affine import Dense
 from fiberscope.network.network import Network
 from fiberscope.network.stage import affine_stage, relu_stage
@@ -55,6 +57,13 @@ def files(folder: Path) -> dict[str, bytes]:
     """The findings, certificates and inputs, byte for byte."""
     parts = [path for part in ("preimages", "certificates", "inputs") for path in (folder / part).iterdir()]
     return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in parts}
+
+
+def change_manifest(folder: Path, changes: dict[str, Any]) -> None:
+    """Write another manifest, as an audit would have written it."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text()) | changes | {"seal": BLANK}
+    path.write_bytes(seal(json.dumps(manifest).encode()))
 
 
 def spectra_rows(folder: Path) -> list[dict[str, Any]]:

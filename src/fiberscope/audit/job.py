@@ -190,7 +190,7 @@ class Job:
             return
         subject = replace(self.subject, network=self.given)
         for layer, pair in furthest_pairs(self.results.survey_table(manifest)).items():
-            if not self.results.examples.path(str(layer), pair.source, pair.target).is_file():
+            if not self.results.examples.is_whole(str(layer), pair.source, pair.target):
                 wanted = Wanted(layer, pair.source, pair.target, manifest.domain, Objective.TOWARDS)
                 for example in make_examples(subject, wanted):
                     self.results.examples.write(example)

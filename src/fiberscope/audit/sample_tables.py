@@ -12,6 +12,7 @@ import pyarrow
 from fiberscope.audit import shards
 from fiberscope.audit.manifest import Manifest
 from fiberscope.audit.plan import SampleChunk
+from fiberscope.audit.seals import is_sealed
 from fiberscope.errors import ResultsError
 from fiberscope.files import read_file, write_file
 
@@ -44,7 +45,7 @@ class SampleTables:
         """Read the table of one sample.
 
         Returns:
-            The table, and whether the file is, byte for byte, what the audit wrote, as far as the manifest knows.
+            The table, and whether the file is, byte for byte, what the audit wrote.
 
         Raises:
             ResultsError: the file is missing or cannot be read, or holds the values of something else.
@@ -57,7 +58,7 @@ class SampleTables:
             rows = f"the {self.counted}s at this sample" if self.counted else "those of this sample"
             raise ResultsError(f"{path} is damaged: its rows are not {rows}", path=str(path))
         recorded = manifest.shards.get(chunk.name, {}).get(self.folder.name)
-        return table, recorded in (None, shards.sha256(data))
+        return table, is_sealed(data) and recorded in (None, shards.sha256(data))
 
     def is_whole(self, manifest: Manifest, chunk: SampleChunk) -> bool:
         """Whether a sample's file was written completely and is unchanged since."""

@@ -1,10 +1,12 @@
-"""The files of a chunk, in and out of bytes: findings, certificates and spectra as Parquet, layer inputs as arrays."""
+"""The files of a chunk, in and out of bytes: findings, certificates and spectra as Parquet, layer inputs as arrays.
+
+Parquet files are sealed: the checksums of the format itself cover the pages, and nothing else.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +15,7 @@ import pyarrow
 import pyarrow.parquet
 
 from fiberscope.audit.findings import UNDECIDED_DIMENSION, Finding, FindingsTable
+from fiberscope.audit.seals import BLANK, seal
 from fiberscope.errors import ResultsError
 from fiberscope.network.arrays import FloatArray
 
@@ -72,8 +75,6 @@ SURVEY_SCHEMA: Any = pa.schema(
 )
 """The columns of ``fiberscope.invariance_survey``, and why a layer was left out."""
 
-_UNREADABLE: tuple[type[Exception], ...] = (pa.ArrowException, OSError, ValueError, KeyError, EOFError, zlib.error)
-
 
 def sha256(data: bytes) -> str:
     """The SHA-256 of some bytes, in hexadecimal."""
@@ -100,7 +101,7 @@ def findings_from_bytes(data: bytes, path: str) -> tuple[FindingsTable, dict[str
     """
     table = _from_bytes(data, FINDINGS_SCHEMA, path)
     metadata: dict[bytes, bytes] = table.schema.metadata or {}
-    siblings = {key.decode(): value.decode() for key, value in metadata.items() if key != b"ARROW:schema"}
+    siblings = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in metadata.items()}
     dimension = table["dimension"].fill_null(UNDECIDED_DIMENSION)
     numbers = {name: table[name].to_numpy() for name in ("sample", "layer", "positives", "margin")}
     names = ("domain", "kind", "certificate", "reason")
@@ -156,7 +157,7 @@ def array_from_bytes(data: bytes, path: str) -> FloatArray:
     """
     try:
         array = np.load(io.BytesIO(data), allow_pickle=False)
-    except _UNREADABLE as error:
+    except Exception as error:  # NumPy evaluates a part of the file, and lets through whatever Python's parser raises
         raise _damaged(path, error) from error
     if array.dtype != np.float64 or array.ndim != 2:
         got = f"{array.dtype} of shape {array.shape}"
@@ -166,15 +167,17 @@ def array_from_bytes(data: bytes, path: str) -> FloatArray:
 
 def _to_bytes(table: Any) -> bytes:
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
-    return buffer.getvalue()
+    metadata: dict[bytes, bytes] = table.schema.metadata or {}
+    blank = table.replace_schema_metadata(metadata | {b"seal": BLANK.encode()})
+    pq.write_table(blank, buffer, compression="zstd", write_page_checksum=True)
+    return seal(buffer.getvalue())
 
 
 def _from_bytes(data: bytes, schema: Any, path: str) -> Any:
     try:
         table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
         table.validate(full=True)
-    except _UNREADABLE as error:
+    except Exception as error:  # Arrow's own types, and those of what it calls
         raise _damaged(path, error) from error
     if not table.schema.equals(schema, check_metadata=False):
         expected, got = (", ".join(names) for names in (schema.names, table.schema.names))

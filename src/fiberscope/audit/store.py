@@ -1,5 +1,8 @@
 """The results folder: every file in it appears whole or not at all, and the findings of a chunk last of its files.
 
+Files are sealed (``seals``), but for those that another vouches for: the model, which the manifest names by its digest,
+and a chunk's inputs and certificates.
+
 ======================================  =========================================================
 ``manifest.json``                       what was audited, with what, how, and how far it got
 ``model.safetensors``                   the network
@@ -16,9 +19,7 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +29,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiberscope.audit import shards
+from fiberscope.audit.archives import archive_from_bytes, archive_to_bytes
 from fiberscope.audit.example_store import ExampleStore
 from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.manifest import Manifest
 from fiberscope.audit.plan import Chunk
 from fiberscope.audit.sample_tables import SampleTables
+from fiberscope.audit.seals import is_sealed
 from fiberscope.audit.subject import Subject
 from fiberscope.audit.task import ChunkResult, Task
 from fiberscope.errors import FiberscopeError, ResultsError
@@ -159,14 +162,12 @@ class Results:
         """Write the model and the data, and then the manifest, which makes the folder an audit."""
         subject.network.save(self.model_path)
         arrays: dict[str, NDArray[Any]] = {"x": subject.x} if subject.y is None else {"x": subject.x, "y": subject.y}
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        write_file(self.folder / "data.npz", buffer.getvalue())
+        write_file(self.folder / "data.npz", archive_to_bytes(arrays))
         self.write_manifest(manifest)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write or replace the manifest."""
-        write_file(self.manifest_path, manifest.to_json().encode())
+        write_file(self.manifest_path, manifest.to_json())
 
     def manifest(self) -> Manifest:
         """Read the manifest.
@@ -177,7 +178,7 @@ class Results:
         path = self.manifest_path
         if not path.is_file():
             raise ResultsError(f"{self.folder} holds no audit: there is no manifest.json", path=str(path))
-        return Manifest.from_json(read_file(path).decode(errors="replace"), str(path))
+        return Manifest.from_json(read_file(path), str(path))
 
     def subject(self) -> Subject:
         """Read the network and the data of the audit.
@@ -218,11 +219,11 @@ class Results:
 
     def _data(self) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
         path = self.folder / "data.npz"
-        try:
-            with np.load(io.BytesIO(read_file(path)), allow_pickle=False) as arrays:
-                return arrays["x"], arrays["y"] if "y" in arrays.files else None
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise ResultsError(f"{path} is damaged: {error}", path=str(path)) from error
+        data = read_file(path)
+        arrays = archive_from_bytes(data, str(path))
+        if "x" not in arrays or not is_sealed(data):
+            raise ResultsError(f"{path} is damaged: it is not as the audit wrote it", path=str(path))
+        return arrays["x"], arrays.get("y")
 
     # ---- chunks
 
@@ -256,10 +257,9 @@ class Results:
         if CERTIFICATES in data:
             certificates = shards.certificates_from_bytes(data[CERTIFICATES], str(paths[CERTIFICATES]))
         recorded = dict.fromkeys((INPUTS, CERTIFICATES), "") | siblings | manifest.shards.get(chunk.name, {})
-        changed = [
-            str(paths[part]) for part in _SUFFIX if part in recorded and recorded[part] != _digest(data.get(part))
-        ]
-        return ChunkData(chunk, findings, certificates, inputs, tuple(changed))
+        changed = {part for part in _SUFFIX if part in recorded and recorded[part] != _digest(data.get(part))}
+        changed |= set() if is_sealed(data[PREIMAGES]) else {PREIMAGES}
+        return ChunkData(chunk, findings, certificates, inputs, tuple(str(paths[part]) for part in sorted(changed)))
 
     def is_whole(self, manifest: Manifest, chunk: Chunk) -> bool:
         """Whether a chunk was written completely and is unchanged since."""
