@@ -29,12 +29,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fiberscope.audit.run import build_task, judge
 from threadpoolctl import threadpool_limits
 
 import fiberscope as fs
 from fiberscope.audit.manifest import new_manifest
 from fiberscope.audit.plan import Chunk, Plan, SpectraChunk, places_of
-from fiberscope.audit.run import build_task, judge
 from fiberscope.audit.spectra import spectra_at
 from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject

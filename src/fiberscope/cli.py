@@ -28,7 +28,8 @@ from fiberscope.errors import FiberscopeError, ResultsError
 from fiberscope.reproduce_command import reproduce
 
 if TYPE_CHECKING:  # these load solvers or torch, which nobody who asks for help wants to wait for
-    from fiberscope.audit.job import Job, Options
+    from fiberscope.audit.execution import Job
+    from fiberscope.audit.job import Options
     from fiberscope.audit.store import Results
     from fiberscope.audit.subject import Subject
     from fiberscope.audit.verify import ChunkVerification
@@ -106,6 +107,7 @@ def audit(
     trust_model: Annotated[bool, Parameter(negative="")] = False,
     resume: Annotated[bool, Parameter(negative="")] = False,
     workers: int | None = None,
+    scheduler: str | None = None,
     block: int | None = None,
     spectra: int | None = None,
     invariance: int | None = None,
@@ -126,6 +128,8 @@ def audit(
         trust_model: load a model format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).
         resume: continue the audit that the folder holds, computing nothing twice.
         workers: number of processes; by default one per core where the work is large.
+        scheduler: the address of a dask scheduler whose workers compute, such as tcp://10.0.0.1:8786; they must see DIR
+            and have this version of fiberscope. local: a dask cluster of as many processes as --workers says.
         block: samples per chunk, which is what a killed run may have to compute again; by default 125, or 12 where a
             layer has more than a thousand inputs.
         spectra: also compute, at the first so many samples, the singular values of the local linear map up to every
@@ -142,7 +146,9 @@ def audit(
     from fiberscope.audit.job import Options, build_job, check_options, open_folder
     from fiberscope.report.progress import progress_on_stderr
 
-    options = Options(positions, samples, box, workers, resume, block, spectra or 0, invariance or 0)
+    options = Options(
+        positions, samples, box, workers, resume, block, spectra or 0, invariance or 0, scheduler=scheduler or ""
+    )
     check_options(options)
     results, continued = open_folder(out, resume=resume)
     with progress_on_stderr() as progress:
@@ -154,7 +160,10 @@ def audit(
         else:
             subject = _given_subject(model, data, options, trust=trust_model)
         job = build_job(results, subject, options)
-        _run(job, progress)
+        failed = _run(job, progress)
+    if failed:
+        print(f"{len(failed)} of {len(job.chunks)} chunks failed and are undecided: {failed[0]}", file=sys.stderr)
+        print("the same command with --resume tries them again", file=sys.stderr)
     return _print_report(results)
 
 
@@ -331,7 +340,8 @@ def _demo_subject(results: Results, options: Options, progress: Progress, *, con
     return build_subject(demo.network, demo.test.x, demo.test.y, options, **words)
 
 
-def _run(job: Job, progress: Progress) -> None:
+def _run(job: Job, progress: Progress) -> list[str]:
+    """Run the audit; returns why chunks failed, a reason for each."""
     from fiberscope.audit.plan import Chunk, SpectraChunk, SurveyChunk
 
     tasks = {
@@ -339,18 +349,20 @@ def _run(job: Job, progress: Progress) -> None:
         SpectraChunk: "singular values, samples",
         SurveyChunk: "how far invariance reaches, samples",
     }
-    written, total = Counter(map(type, job.done)), Counter(map(type, job.chunks))
+    written, total, failed = Counter(map(type, job.done)), Counter(map(type, job.chunks)), list[str]()
     progress.show(tasks[Chunk], written[Chunk], total[Chunk])
     try:
         for chunk in job.run():
-            kind = type(chunk)
+            kind = type(chunk.chunk)
             written[kind] += 1
+            failed += [chunk.failed] if chunk.failed else []
             progress.show(tasks[kind], written[kind], total[kind])
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
             f"interrupted: {written.total()} of {total.total()} chunks are written; "
             "continue with the same command and --resume"
         ) from None
+    return failed
 
 
 def _print_report(results: Results) -> int:

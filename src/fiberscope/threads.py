@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 from fiberscope.errors import InputError
@@ -33,21 +33,26 @@ def checked_threads(threads: int | None) -> int:
     return cores() if threads is None else threads
 
 
-@contextmanager
-def one_thread() -> Generator[None]:
+def one_thread() -> AbstractContextManager[None]:
     """A context in which linear algebra uses one thread, whatever the machine has.
 
     With several, results would depend on their number in the last digits, processes would fight for cores, and matrices
     of a few hundred rows take longer: the threads spend more time waiting than computing.
     """
+    return limited_threads(1)
+
+
+@contextmanager
+def limited_threads(count: int) -> Generator[None]:
+    """A context in which linear algebra uses so many threads, whatever the machine has and the environment says."""
     import scipy.linalg  # noqa: F401  # pyright: ignore[reportUnusedImport]  # brings the BLAS that is to be limited
     from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
     torch = sys.modules.get("torch")  # it has threads of its own, but is not loaded for their sake
     before = None if torch is None else torch.get_num_threads()
-    with threadpool_limits(1):
+    with threadpool_limits(count):
         if torch is not None:
-            torch.set_num_threads(1)
+            torch.set_num_threads(count)
         try:
             yield
         finally:
@@ -80,4 +85,4 @@ def _limit_torch() -> None:
         torch.set_num_threads(1)  # a setting of each thread
 
 
-__all__ = ["checked_threads", "cores", "in_threads", "one_thread"]
+__all__ = ["checked_threads", "cores", "in_threads", "limited_threads", "one_thread"]

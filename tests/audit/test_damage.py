@@ -78,8 +78,8 @@ def is_noticed(out: Path, path: Path) -> bool:
         return results.examples.changed() == [str(path)]
     for tables, chunks in ((results.spectra, plan.spectra_chunks()), (results.survey, plan.survey_chunks())):
         if path.parent == tables.folder:
-            return not tables.is_whole(manifest, next(chunk for chunk in chunks if chunk.name == path.stem))
-    return not results.is_whole(manifest, next(chunk for chunk in plan.chunks() if chunk.name == path.stem))
+            return not tables.is_done(manifest, next(chunk for chunk in chunks if chunk.name == path.stem))
+    return not results.is_done(manifest, next(chunk for chunk in plan.chunks() if chunk.name == path.stem))
 
 
 @pytest.mark.parametrize("status", ["complete", "running"])

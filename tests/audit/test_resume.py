@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-import fiberscope.audit.run
+import fiberscope.audit.verdicts
 import fiberscope.files
 from fiberscope.cli import main
 from small_audits import LAYERS, change_manifest, files, rows
@@ -25,13 +25,13 @@ BLOCKS = 3
 def classified(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of samples in each call of ``classify``."""
     calls: list[int] = []
-    classify = fiberscope.audit.run.classify
+    classify = fiberscope.audit.verdicts.classify
 
     def counted(layer, X, domain=None, **effort):
         calls.append(len(X))
         return classify(layer, X, domain=domain, **effort)
 
-    monkeypatch.setattr(fiberscope.audit.run, "classify", counted)
+    monkeypatch.setattr(fiberscope.audit.verdicts, "classify", counted)
     return calls
 
 

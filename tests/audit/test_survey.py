@@ -19,7 +19,7 @@ import fiberscope as fs
 from fiberscope.audit.example_store import ExampleStore
 from fiberscope.audit.plan import Plan, SurveyChunk
 from fiberscope.audit.subject import Subject
-from fiberscope.audit.survey import survey_at, survey_tasks
+from fiberscope.audit.survey import Survey, survey_at
 from fiberscope.cli import main
 from small_audits import small_data, small_network, write_model_and_data
 
@@ -166,7 +166,7 @@ def subject(module: nn.Module, x: np.ndarray, y: np.ndarray | None) -> Subject:
 
 def first_table(given: Subject, layers: tuple[int, ...]) -> list[dict[str, Any]]:
     plan = Plan(layers, given.samples, (0.0, 1.0), invariance=1)
-    (task,) = survey_tasks(given, plan, [SurveyChunk(0)])
+    (task,) = Survey().tasks(given, plan, [SurveyChunk(0)])
     return survey_at(given.network, task).to_pylist()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from fiberscope.audit.plan import BLOCK_SAMPLES, Plan
 from fiberscope.network.network import Network
 from fiberscope.network.region_layer import RegionLayer
@@ -36,6 +38,19 @@ want too much memory."""
 
 MANY_SURVEYS = 30
 """Pairs of layer and sample, of a second or so each, from which starting processes costs less than it saves."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What the chunks of one kind of work take.
+
+    Attributes:
+        processes: how many are worth computing side by side on this machine.
+        algebra: how many threads linear algebra uses in each. The last digits depend on it.
+    """
+
+    processes: int
+    algebra: int = 1
 
 
 def sensible_workers(network: Network, plan: Plan) -> int:
@@ -78,6 +93,7 @@ def sensible_survey_workers(plan: Plan) -> int:
 
 __all__ = [
     "LARGE_WORK",
+    "Effort",
     "has_large_matrices",
     "sensible_block",
     "sensible_spectra_workers",

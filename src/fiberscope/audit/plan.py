@@ -96,6 +96,9 @@ class SurveyChunk(SampleChunk):
     """How far invariance reaches from one sample, layer by layer."""
 
 
+AnyChunk = Chunk | SpectraChunk | SurveyChunk
+
+
 @dataclass(frozen=True)
 class Plan:
     """What an audit will do.
@@ -200,6 +203,7 @@ def _short(bound: float) -> str:
 
 __all__ = [
     "BLOCK_SAMPLES",
+    "AnyChunk",
     "Chunk",
     "NamedDomain",
     "Plan",

@@ -14,7 +14,7 @@ from fiberscope.audit.manifest import Manifest
 from fiberscope.audit.plan import SampleChunk
 from fiberscope.audit.seals import is_sealed
 from fiberscope.errors import ResultsError
-from fiberscope.files import read_file, write_file
+from fiberscope.files import read_file
 
 pa: Any = pyarrow  # has no types
 
@@ -37,10 +37,6 @@ class SampleTables:
         """The file of one sample."""
         return self.folder / f"{chunk.name}.parquet"
 
-    def write(self, chunk: SampleChunk, table: Any) -> None:
-        """Write the table of one sample."""
-        write_file(self.path(chunk), shards.table_to_bytes(table.cast(self.schema)))
-
     def read(self, manifest: Manifest, chunk: SampleChunk) -> tuple[Any, bool]:
         """Read the table of one sample.
 
@@ -59,20 +55,6 @@ class SampleTables:
             raise ResultsError(f"{path} is damaged: its rows are not {rows}", path=str(path))
         recorded = manifest.shards.get(chunk.name, {}).get(self.folder.name)
         return table, is_sealed(data) and recorded in (None, shards.sha256(data))
-
-    def is_whole(self, manifest: Manifest, chunk: SampleChunk) -> bool:
-        """Whether a sample's file was written completely and is unchanged since."""
-        if not self.path(chunk).is_file():
-            return False
-        try:
-            _, unchanged = self.read(manifest, chunk)
-        except ResultsError:
-            return False
-        return unchanged
-
-    def digest(self, chunk: SampleChunk) -> dict[str, str]:
-        """The SHA-256 of a sample's file, by the name of the part."""
-        return {self.folder.name: shards.sha256(read_file(self.path(chunk)))}
 
     def table(self, manifest: Manifest, chunks: Iterable[SampleChunk]) -> Any:
         """All rows of some samples that are there, sample by sample.

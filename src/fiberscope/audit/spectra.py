@@ -2,42 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow
 from numpy.typing import NDArray
 
-from fiberscope.audit.effort import has_large_matrices
+from fiberscope.audit import shards
+from fiberscope.audit.effort import Effort, has_large_matrices, sensible_spectra_workers
+from fiberscope.audit.plan import Plan, SpectraChunk
 from fiberscope.audit.shards import SPECTRA_SCHEMA
+from fiberscope.audit.store import SPECTRA
+from fiberscope.audit.subject import Subject
 from fiberscope.audit.task import SpectraTask
 from fiberscope.errors import InputError
 from fiberscope.network.network import Network
 from fiberscope.stability.spectra import spectra
-from fiberscope.threads import one_thread
+from fiberscope.threads import cores
 
 pa: Any = pyarrow  # has no types
 
-ExecuteSpectra = Callable[[Iterable[SpectraTask]], Iterable[tuple[SpectraTask, Any]]]
-"""Computes singular values, here or elsewhere, and gives tasks back with their tables in any order."""
 
+class Spectra:
+    """The kind of work that computes singular values; see ``Work``."""
 
-def spectra_here(network: Network) -> ExecuteSpectra:
-    """Compute in this process, one sample after the other.
+    def chunks(self, plan: Plan) -> Iterator[SpectraChunk]:
+        """All samples at which there are to be some."""
+        return plan.spectra_chunks()
 
-    Large matrices are worth all cores. Small ones get one thread, so that the numbers are the same, bit for bit,
-    whatever the machine has.
-    """
+    def effort(self, network: Network, plan: Plan) -> Effort:
+        """Processes where there are many small matrices. Large ones are worth all cores, one sample after the other."""
+        processes = sensible_spectra_workers(network, max(1, plan.spectra))
+        return Effort(processes=processes, algebra=cores() if has_large_matrices(network) else 1)
 
-    def execute(tasks: Iterable[SpectraTask]) -> Iterator[tuple[SpectraTask, Any]]:
-        for task in tasks:
-            with nullcontext() if has_large_matrices(network) else one_thread():
-                table = spectra_at(network, task)
-            yield task, table
+    def tasks(self, subject: Subject, plan: Plan, chunks: Iterable[SpectraChunk]) -> Iterator[SpectraTask]:
+        """The samples."""
+        del plan  # every stage is computed
+        return (SpectraTask(chunk, subject.x[chunk.sample]) for chunk in chunks)
 
-    return execute
+    def compute(self, network: Network, task: SpectraTask, threads: int) -> Any:
+        """All stages, one after the other."""
+        del threads  # a stage needs what the one before it has
+        return spectra_at(network, task)
+
+    def failed(self, network: Network, task: SpectraTask, reason: str) -> Any:
+        """Rows without numbers, of every stage."""
+        rows = [_left_out(network, number, reason) for number in range(len(network.stages))]
+        return _table(task, rows)
+
+    def files(self, task: SpectraTask, result: Any) -> dict[str, bytes]:
+        """The table."""
+        del task
+        return {SPECTRA: shards.table_to_bytes(result)}
 
 
 def spectra_at(network: Network, task: SpectraTask) -> Any:
@@ -48,9 +65,11 @@ def spectra_at(network: Network, task: SpectraTask) -> Any:
     Returns:
         A table of ``SPECTRA_SCHEMA`` with a row per stage. Of a stage that was left out, it has the reason.
     """
-    rows = _rows(network, np.asarray(task.x)[None], list(range(len(network.stages))))
-    at_sample = [row | {"sample": task.chunk.sample} for row in rows]
-    return pa.Table.from_pylist(at_sample, schema=SPECTRA_SCHEMA)
+    return _table(task, _rows(network, np.asarray(task.x)[None], list(range(len(network.stages)))))
+
+
+def _table(task: SpectraTask, rows: list[dict[str, Any]]) -> Any:
+    return pa.Table.from_pylist([row | {"sample": task.chunk.sample} for row in rows], schema=SPECTRA_SCHEMA)
 
 
 def _rows(network: Network, x: NDArray[Any], stages: list[int]) -> list[dict[str, Any]]:
@@ -67,14 +86,14 @@ def _rows(network: Network, x: NDArray[Any], stages: list[int]) -> list[dict[str
         return [row | {"reason": ""} for row in spectra(network, x, stages, progress=count).to_pylist()]
     except InputError as error:
         if len(stages) == 1:
-            return [_left_out(network, stages[0], error)]
+            reason = f"{error.what}: expected {error.expected}, got {error.got}"  # the hint is for callers in Python
+            return [_left_out(network, stages[0], reason)]
     before, refused, after = stages[:finished], stages[finished : finished + 1], stages[finished + 1 :]
     return [row for part in (before, refused, after) for row in _rows(network, x, part)]
 
 
-def _left_out(network: Network, number: int, error: InputError) -> dict[str, Any]:
+def _left_out(network: Network, number: int, reason: str) -> dict[str, Any]:
     stage = network.stages[number]
-    reason = f"{error.what}: expected {error.expected}, got {error.got}"  # the hint is for callers in Python
     return {"stage": number, "name": stage.name, "outputs": stage.outputs, "method": "", "reason": reason}
 
 
@@ -89,4 +108,4 @@ def count_stages(table: Any) -> tuple[dict[str, Any], ...]:
     return tuple(counts[stage] for stage in sorted(counts))
 
 
-__all__ = ["ExecuteSpectra", "count_stages", "spectra_at", "spectra_here"]
+__all__ = ["Spectra", "count_stages", "spectra_at"]

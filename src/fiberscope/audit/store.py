@@ -14,16 +14,17 @@ and a chunk's inputs and certificates.
 ``invariance/SAMPLE.parquet``           how far invariance reaches from one sample, layer by layer
 ``examples/``                           invariance examples, one file for each
 ``report.html``                         the report
+``audit.lock``, ``running.json``        that an audit is running here, and which (``running.py``)
 ======================================  =========================================================
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,19 +32,20 @@ from numpy.typing import NDArray
 from fiberscope.audit import shards
 from fiberscope.audit.archives import archive_from_bytes, archive_to_bytes
 from fiberscope.audit.example_store import ExampleStore
+from fiberscope.audit.failure import says_failed
 from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.manifest import Manifest
-from fiberscope.audit.plan import Chunk
+from fiberscope.audit.plan import AnyChunk, Chunk, SpectraChunk, SurveyChunk
 from fiberscope.audit.sample_tables import SampleTables
 from fiberscope.audit.seals import is_sealed
 from fiberscope.audit.subject import Subject
-from fiberscope.audit.task import ChunkResult, Task
 from fiberscope.errors import FiberscopeError, ResultsError
 from fiberscope.files import read_file, write_file
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
 
 PREIMAGES, CERTIFICATES, INPUTS = "preimages", "certificates", "inputs"
+SPECTRA, SURVEY = "spectra", "invariance"
 
 _SUFFIX = {PREIMAGES: ".parquet", CERTIFICATES: ".parquet", INPUTS: ".npy"}
 _BEFORE_THE_MANIFEST = ("model.safetensors", "data.npz")
@@ -91,12 +93,12 @@ class Results:
     @property
     def spectra(self) -> SampleTables:
         """The singular values."""
-        return SampleTables(self.folder / "spectra", shards.SPECTRA_SCHEMA, counted="stage")
+        return SampleTables(self.folder / SPECTRA, shards.SPECTRA_SCHEMA, counted="stage")
 
     @property
     def survey(self) -> SampleTables:
         """How far invariance reaches."""
-        return SampleTables(self.folder / "invariance", shards.SURVEY_SCHEMA)
+        return SampleTables(self.folder / SURVEY, shards.SURVEY_SCHEMA)
 
     @property
     def examples(self) -> ExampleStore:
@@ -108,9 +110,9 @@ class Results:
         """The report."""
         return self.folder / "report.html"
 
-    def path(self, part: str, chunk: Chunk) -> Path:
-        """One of a chunk's three files."""
-        return self.folder / part / f"{chunk.name}{_SUFFIX[part]}"
+    def path(self, part: str, chunk: AnyChunk) -> Path:
+        """One of a chunk's files."""
+        return self.folder / part / f"{chunk.name}{_SUFFIX.get(part, '.parquet')}"
 
     # ---- beginning and ending an audit
 
@@ -227,16 +229,10 @@ class Results:
 
     # ---- chunks
 
-    def write_chunk(self, task: Task, result: ChunkResult) -> None:
-        """Write the files of a chunk; the findings come last and vouch for the others."""
-        contents = {
-            INPUTS: shards.array_to_bytes(task.inputs),
-            CERTIFICATES: shards.certificates_to_bytes(result.certificates),
-        }
-        for part, data in contents.items():
-            write_file(self.path(part, result.chunk), data)
-        siblings = {part: shards.sha256(data) for part, data in contents.items()}
-        write_file(self.path(PREIMAGES, result.chunk), shards.findings_to_bytes(result.findings, siblings))
+    def write(self, chunk: AnyChunk, files: Mapping[str, bytes]) -> None:
+        """Write the files of a chunk, by part and in their order; the last one makes the chunk whole."""
+        for part, data in files.items():
+            write_file(self.path(part, chunk), data)
 
     def read_chunk(self, manifest: Manifest, chunk: Chunk) -> ChunkData:
         """Read the files of a chunk. A missing file of certificates reads as one without certificates.
@@ -261,20 +257,37 @@ class Results:
         changed |= set() if is_sealed(data[PREIMAGES]) else {PREIMAGES}
         return ChunkData(chunk, findings, certificates, inputs, tuple(str(paths[part]) for part in sorted(changed)))
 
-    def is_whole(self, manifest: Manifest, chunk: Chunk) -> bool:
-        """Whether a chunk was written completely and is unchanged since."""
-        if not self.path(PREIMAGES, chunk).is_file():
+    def is_done(self, manifest: Manifest, chunk: AnyChunk) -> bool:
+        """Whether a chunk was computed, written completely, and is unchanged since.
+
+        One whose computation failed is not done: its findings say so, and another run may do better.
+        """
+        if not self.path(_parts(chunk)[-1], chunk).is_file():
             return False
         try:
-            read = self.read_chunk(manifest, chunk)
+            reasons, unchanged = self._reasons(manifest, chunk)
         except ResultsError:
             return False
-        named = set(read.findings.certificate.tolist()) - {""}
-        return not read.changed and named <= read.certificates.keys()
+        return unchanged and not any(map(says_failed, reasons))
 
-    def digests(self, chunk: Chunk) -> dict[str, str]:
+    def _reasons(self, manifest: Manifest, chunk: AnyChunk) -> tuple[list[str], bool]:
+        """The reasons in a chunk's rows, and whether it is complete and unchanged."""
+        match chunk:
+            case Chunk():
+                read = self.read_chunk(manifest, chunk)
+                named = set(read.findings.certificate.tolist()) - {""}
+                return read.findings.reason.tolist(), not read.changed and named <= read.certificates.keys()
+            case SpectraChunk():
+                table, unchanged = self.spectra.read(manifest, chunk)
+            case SurveyChunk():
+                table, unchanged = self.survey.read(manifest, chunk)
+            case _:
+                assert_never(chunk)
+        return table["reason"].to_pylist(), unchanged
+
+    def digests(self, chunk: AnyChunk) -> dict[str, str]:
         """The SHA-256 of each of a chunk's files."""
-        return {part: shards.sha256(read_file(self.path(part, chunk))) for part in _SUFFIX}
+        return {part: shards.sha256(read_file(self.path(part, chunk))) for part in _parts(chunk)}
 
     def findings(self, manifest: Manifest) -> FindingsTable:
         """All findings of the chunks that are there.
@@ -319,6 +332,19 @@ class Results:
         return len(leftovers)
 
 
+def _parts(chunk: AnyChunk) -> tuple[str, ...]:
+    """The parts that a chunk has files in, in the order in which they are written."""
+    match chunk:
+        case Chunk():
+            return INPUTS, CERTIFICATES, PREIMAGES
+        case SpectraChunk():
+            return (SPECTRA,)
+        case SurveyChunk():
+            return (SURVEY,)
+        case _:
+            assert_never(chunk)
+
+
 def _check_rows(findings: FindingsTable, manifest: Manifest, chunk: Chunk, path: str) -> None:
     rows = list(zip(findings.sample.tolist(), findings.domain.tolist(), strict=True))
     if rows != manifest.plan.rows(chunk) or (findings.layer != chunk.layer).any():
@@ -354,4 +380,4 @@ def _temporary_files(folder: Path) -> Iterator[Path]:
         yield from (path for path in _listed(place) if _is_temporary(path))
 
 
-__all__ = ["CERTIFICATES", "INPUTS", "PREIMAGES", "ChunkData", "Results"]
+__all__ = ["CERTIFICATES", "INPUTS", "PREIMAGES", "SPECTRA", "SURVEY", "ChunkData", "Results"]

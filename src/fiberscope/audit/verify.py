@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,9 +13,10 @@ import numpy as np
 from fiberscope.audit.effort import sensible_workers
 from fiberscope.audit.findings import Finding, certificate_id
 from fiberscope.audit.plan import Chunk, NamedDomain
+from fiberscope.audit.pool import spread
 from fiberscope.audit.store import INPUTS, ChunkData, Results
 from fiberscope.audit.subject import Subject
-from fiberscope.audit.workers import spread
+from fiberscope.audit.workers import local_pool
 from fiberscope.errors import FiberscopeError, ResultsError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.layer import Layer, around
@@ -80,8 +82,9 @@ def verify_results(results: Results, *, exact: bool = False, workers: int | None
     manifest = results.manifest()
     processes = workers or sensible_workers(results.subject().network, manifest.plan)
     check = partial(verify_chunk, results.folder, exact=exact)
-    for _, verification in spread(check, manifest.plan.chunks(), processes):
-        yield verification
+    with closing(local_pool(processes)) as pool:
+        for _, verification in spread(check, manifest.plan.chunks(), pool):
+            yield verification
     if not manifest.complete:
         raise ResultsError(
             f"the audit in {results.folder} is not complete; continue it with --resume", path=str(results.folder)

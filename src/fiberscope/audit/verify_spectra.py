@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,8 +25,9 @@ from torch import Tensor
 from fiberscope.audit.directional import derivatives
 from fiberscope.audit.effort import sensible_spectra_workers
 from fiberscope.audit.plan import SpectraChunk
+from fiberscope.audit.pool import spread
 from fiberscope.audit.store import Results
-from fiberscope.audit.workers import spread
+from fiberscope.audit.workers import local_pool
 from fiberscope.errors import ResultsError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
@@ -103,8 +105,9 @@ def verify_spectra(results: Results, *, workers: int | None = None) -> Iterator[
     if not plan.spectra:
         return
     processes = workers or sensible_spectra_workers(results.subject().network, plan.spectra)
-    for _, verification in spread(partial(verify_sample, results.folder), plan.spectra_chunks(), processes):
-        yield verification
+    with closing(local_pool(processes)) as pool:
+        for _, verification in spread(partial(verify_sample, results.folder), plan.spectra_chunks(), pool):
+            yield verification
 
 
 def verify_sample(folder: Path, chunk: SpectraChunk) -> SpectraVerification:

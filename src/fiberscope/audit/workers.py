@@ -1,4 +1,4 @@
-"""Spreading work over several processes.
+"""A pool of processes on this machine.
 
 A worker imports this module before it watches over its parent, so nothing heavy is imported here.
 """
@@ -9,75 +9,77 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from itertools import islice
+from collections.abc import Callable, Generator
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait as wait_for_any
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
+from fiberscope.audit.pool import Here, Pool
 from fiberscope.errors import ResultsError
 
-T = TypeVar("T")
 R = TypeVar("R")
 
-_WAITING_PER_WORKER = 2
+AHEAD = 2
 """Tasks handed out ahead of each worker, so that none idles and few are held in memory."""
 
 
-def spread(function: Callable[[Any], R], tasks: Iterable[T], workers: int) -> Generator[tuple[T, R]]:
-    """Call a function on many tasks, in this process or in several.
-
-    Args:
-        function: what to do; with several processes, something that can be pickled.
-        tasks: its arguments.
-        workers: the number of processes; 1 means this one.
-
-    Yields:
-        Each task with its result, in the order in which they are finished.
-
-    Raises:
-        ResultsError: a process died.
-    """
-    if workers == 1:
-        for task in tasks:
-            yield task, function(task)
-        return
-    bystanders = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_become_worker)
-    try:
-        yield from _bounded(pool, function, iter(tasks), ahead=_WAITING_PER_WORKER * workers)
-    except BrokenProcessPool as error:
-        raise ResultsError(
-            "a worker process ended unexpectedly, perhaps for lack of memory; an audit is continued with --resume, "
-            "perhaps with fewer --workers"
-        ) from error
-    except BaseException:
-        for child in set(multiprocessing.active_children()) - bystanders:
-            child.terminate()  # a task can take minutes, and whoever interrupts wants to stop now
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+def local_pool(workers: int) -> Pool:
+    """So many processes; 1 means this one."""
+    return Here() if workers == 1 else Processes(workers)
 
 
-def _bounded(
-    pool: ProcessPoolExecutor, function: Callable[[Any], R], tasks: Iterator[T], ahead: int
-) -> Iterator[tuple[T, R]]:
-    waiting: dict[Future[R], T] = {}
-    while True:
-        for task in islice(tasks, ahead - len(waiting)):
-            with _ctrl_c_held_back():  # submitting starts processes
-                waiting[pool.submit(function, task)] = task
-        if not waiting:
+class Processes:
+    """Processes that start when the first task is handed out, and end with this process, however it ends."""
+
+    machines = 1
+    losses: tuple[type[Exception], ...] = (BrokenExecutor,)
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self.ahead = AHEAD * workers
+        self._executor: ProcessPoolExecutor | None = None
+        self._bystanders: set[BaseProcess] = set()
+
+    def submit(self, function: Callable[[Any], R], task: Any) -> Future[R]:
+        """Hand out a task."""
+        if self._executor is None:
+            self._bystanders = set(multiprocessing.active_children())
+            context = multiprocessing.get_context("spawn")
+            self._executor = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_become_worker)
+        with ctrl_c_held_back():  # submitting starts processes
+            return self._executor.submit(function, task)
+
+    def renew(self) -> None:
+        """Start anew unless the processes are alive."""
+        with suppress(BrokenExecutor):
+            self.submit(_alive, None).result()
             return
-        finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
-        for future in finished:
-            yield waiting.pop(future), future.result()
+        self.close()
+        try:
+            self.submit(_alive, None).result()
+        except BrokenExecutor as error:
+            raise ResultsError(
+                "worker processes end as soon as they are started; a script that starts some needs "
+                'if __name__ == "__main__", and an audit is continued with --resume and --workers 1'
+            ) from error
+
+    def stop(self) -> None:
+        """Kill the processes."""
+        for child in set(multiprocessing.active_children()) - self._bystanders if self._executor else ():
+            child.terminate()
+        self.close()
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._executor = None
 
 
 @contextmanager
-def _ctrl_c_held_back() -> Generator[None]:
+def ctrl_c_held_back() -> Generator[None]:
     """Hold Ctrl-C back for the parent and, for good, for processes started meanwhile: they inherit it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -87,6 +89,10 @@ def _ctrl_c_held_back() -> Generator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _alive(_: object) -> None:
+    """What a process is asked to find out whether it is there."""
 
 
 def _become_worker() -> None:
@@ -102,4 +108,4 @@ def _end_with(sentinel: int) -> None:
     os._exit(1)
 
 
-__all__ = ["spread"]
+__all__ = ["AHEAD", "Processes", "ctrl_c_held_back", "local_pool"]

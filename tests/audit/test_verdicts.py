@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -7,16 +8,25 @@ import numpy as np
 import fiberscope as fs
 from fiberscope.audit.findings import certificate_id
 from fiberscope.audit.plan import Chunk, NamedDomain, Plan
-from fiberscope.audit.run import audit, judge
-from fiberscope.audit.task import Task
+from fiberscope.audit.subject import Subject
+from fiberscope.audit.task import ChunkResult, Task
+from fiberscope.audit.verdicts import Verdicts, judge
 from small_audits import LAYERS, small_data, small_network
 
 
+def judged(samples: int, plan: Plan) -> Iterator[tuple[Task, ChunkResult]]:
+    """All chunks of a plan, computed here."""
+    network, verdicts = small_network(), Verdicts()
+    subject = Subject(network, small_data(samples), None, "net", "data", "")
+    for task in verdicts.tasks(subject, plan, verdicts.chunks(plan)):
+        yield task, verdicts.compute(network, task, threads=1)
+
+
 def test_findings_are_those_of_preimage_sample_by_sample() -> None:
-    network, x = small_network(), small_data(12)
+    network = small_network()
     plan = Plan(tuple(range(LAYERS)), 12, (0.0, 1.0), block=5)
     seen = set()
-    for task, result in audit(network, x, plan):
+    for task, result in judged(12, plan):
         layer = network.relu_layers[result.chunk.layer]
         domains = {named.name: named.domain for named in plan.domains(result.chunk.layer)}
         for finding in result.findings:
@@ -32,16 +42,9 @@ def test_findings_are_those_of_preimage_sample_by_sample() -> None:
 
 def test_layers_receive_what_the_network_computes() -> None:
     network, x = small_network(), small_data(7)
-    for task, _ in audit(network, x, Plan((0, 1, 2), 7, block=3)):
+    for task, _ in judged(7, Plan((0, 1, 2), 7, block=3)):
         chunk = task.chunk
         assert np.array_equal(task.inputs, network.layer_input(chunk.layer, x)[chunk.start : chunk.stop])
-
-
-def test_chunks_that_are_done_are_left_out() -> None:
-    plan = Plan((0, 1), 6, block=3)
-    done = list(plan.chunks())[1:3]
-    results = [result.chunk for _, result in audit(small_network(), small_data(6), plan, done=done)]
-    assert results == [chunk for chunk in plan.chunks() if chunk not in done]
 
 
 def test_an_input_outside_the_domain_is_undecided_with_its_reason() -> None:
@@ -56,6 +59,6 @@ def test_an_input_outside_the_domain_is_undecided_with_its_reason() -> None:
 
 
 def test_every_certificate_has_the_id_of_its_bytes_and_is_named() -> None:
-    for _, result in audit(small_network(), small_data(9), Plan((0,), 9, (0.0, 1.0))):
+    for _, result in judged(9, Plan((0,), 9, (0.0, 1.0))):
         assert all(certificate_id(data) == identity for identity, data in result.certificates.items())
         assert {finding.certificate for finding in result.findings} == set(result.certificates)

@@ -1,15 +1,17 @@
-"""The audit itself: a generator of findings, chunk by chunk, that reads and writes nothing."""
+"""Verdicts about the preimages of a layer's outputs at a block of samples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fiberscope.audit import shards
+from fiberscope.audit.effort import Effort, sensible_workers
 from fiberscope.audit.findings import Finding, certificate_id
 from fiberscope.audit.plan import Chunk, NamedDomain, Plan
+from fiberscope.audit.store import CERTIFICATES, INPUTS, PREIMAGES
+from fiberscope.audit.subject import Subject
 from fiberscope.audit.task import ChunkResult, Task
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Domain, written_out
@@ -18,47 +20,49 @@ from fiberscope.network.network import Network
 from fiberscope.preimage.classify import Classification, classify
 from fiberscope.preimage.geometry import positive_neurons
 from fiberscope.preimage.kind import Kind
-from fiberscope.threads import cores, one_thread
-
-Execute = Callable[[Iterable[Task]], Iterable[tuple[Task, ChunkResult]]]
-"""Judges tasks, here or elsewhere, and gives them back with their results in any order."""
+from fiberscope.threads import one_thread
 
 
-def audit(
-    network: Network, x: NDArray[Any], plan: Plan, *, done: Collection[Chunk] = (), execute: Execute | None = None
-) -> Generator[tuple[Task, ChunkResult]]:
-    """Judge the preimage of every planned layer's output at every planned sample.
+class Verdicts:
+    """The kind of work that judges; see ``Work``."""
 
-    Args:
-        network: the network.
-        x: (N, *input_shape) samples.
-        plan: which layers, samples and domains.
-        done: chunks to leave out.
-        execute: who judges; by default this process.
+    def chunks(self, plan: Plan) -> Iterator[Chunk]:
+        """All blocks of samples, layer by layer."""
+        return plan.chunks()
 
-    Yields:
-        A task and its result, as soon as it is there.
-    """
-    todo = [chunk for chunk in plan.chunks() if chunk not in done]
-    tasks = (build_task(network, x, plan, chunk) for chunk in todo)
-    yield from (execute or in_process(network))(tasks)
+    def effort(self, network: Network, plan: Plan) -> Effort:
+        """Processes where the work is large."""
+        return Effort(processes=sensible_workers(network, plan))
 
+    def tasks(self, subject: Subject, plan: Plan, chunks: Iterable[Chunk]) -> Iterator[Task]:
+        """Compute what the layer receives, here for all workers: on another machine it might round differently."""
+        for chunk in chunks:
+            with one_thread():
+                inputs = subject.network.layer_input(chunk.layer, subject.x[chunk.start : chunk.stop])
+            yield Task(chunk, np.ascontiguousarray(inputs, dtype=np.float64), plan.domains(chunk.layer))
 
-def build_task(network: Network, x: NDArray[Any], plan: Plan, chunk: Chunk) -> Task:
-    """Compute what the layer receives for the chunk's samples."""
-    with one_thread():
-        inputs = network.layer_input(chunk.layer, x[chunk.start : chunk.stop])
-    return Task(chunk, np.ascontiguousarray(inputs, dtype=np.float64), plan.domains(chunk.layer))
+    def compute(self, network: Network, task: Task, threads: int) -> ChunkResult:
+        """Judge, several samples at a time."""
+        return judge(network.relu_layers[task.chunk.layer], task, threads)
 
+    def failed(self, network: Network, task: Task, reason: str) -> ChunkResult:
+        """Findings that are undecided, of every domain and sample."""
+        layer = network.relu_layers[task.chunk.layer]
+        findings = tuple(
+            _undecided(layer, task.inputs[row], sample, task.chunk.layer, named, reason)
+            for named in task.domains
+            for row, sample in enumerate(task.chunk.samples)
+        )
+        return ChunkResult(task.chunk, findings, {})
 
-def in_process(network: Network) -> Execute:
-    """Judge in this process, one task after the other, each on all cores."""
-
-    def execute(tasks: Iterable[Task]) -> Iterator[tuple[Task, ChunkResult]]:
-        for task in tasks:
-            yield task, judge(network.relu_layers[task.chunk.layer], task, threads=cores())
-
-    return execute
+    def files(self, task: Task, result: ChunkResult) -> dict[str, bytes]:
+        """Inputs, certificates, and the findings, which vouch for the others."""
+        contents = {
+            INPUTS: shards.array_to_bytes(task.inputs),
+            CERTIFICATES: shards.certificates_to_bytes(result.certificates),
+        }
+        siblings = {part: shards.sha256(data) for part, data in contents.items()}
+        return contents | {PREIMAGES: shards.findings_to_bytes(result.findings, siblings)}
 
 
 def judge(layer: Layer, task: Task, threads: int = 1) -> ChunkResult:
@@ -99,7 +103,8 @@ def _judge_on(
                 reason=p.reason,
             )
         else:
-            yield _outside(layer, task.inputs[row], sample, task.chunk.layer, named)
+            reason = f"the layer's input does not lie in {named.name}: what comes before the layer lets others through"
+            yield _undecided(layer, task.inputs[row], sample, task.chunk.layer, named, reason)
 
 
 def _stored(judged: Classification, certificates: dict[str, bytes]) -> list[str]:
@@ -113,8 +118,7 @@ def _stored(judged: Classification, certificates: dict[str, bytes]) -> list[str]
     return [known.get(id(p.certificate), "") for p in judged]
 
 
-def _outside(layer: Layer, x: FloatArray, sample: int, position: int, named: NamedDomain) -> Finding:
-    reason = f"the layer's input does not lie in {named.name}: what comes before the layer lets other numbers through"
+def _undecided(layer: Layer, x: FloatArray, sample: int, position: int, named: NamedDomain, reason: str) -> Finding:
     positives = positive_neurons(layer, x)
     return Finding(sample, position, named.name, positives, Kind.UNDECIDED, None, float("nan"), "", reason)
 
@@ -124,4 +128,4 @@ def _inside(inputs: FloatArray, domain: Domain | None) -> BoolArray:
     return np.asarray(((inputs >= polyhedron.low) & (inputs <= polyhedron.high)).all(axis=1))
 
 
-__all__ = ["Execute", "audit", "build_task", "in_process", "judge"]
+__all__ = ["Verdicts", "judge"]
