@@ -9,12 +9,19 @@ from pathlib import Path
 
 import pytest
 
+from fiberscope.audit.kinds import KINDS
+from fiberscope.audit.plan import Chunk, SpectraChunk, SurveyChunk
 from fiberscope.audit.store import Results
 from fiberscope.cli import main
 from fiberscope.errors import ResultsError
 from small_audits import change_manifest, write_model_and_data
 
-TABLES = ("preimages", "certificates", "inputs", "spectra", "invariance")
+PARTS = {
+    Chunk: ("preimages", "certificates", "inputs"),
+    SpectraChunk: ("spectra",),
+    SurveyChunk: ("invariance",),
+}
+TABLES = tuple(part for parts in PARTS.values() for part in parts)
 COMPUTED = (*TABLES, "examples")
 GIVEN = ("manifest.json", "model.safetensors", "data.npz")
 FLIPS, FLIPS_OF_COMMANDS = 150, 3
@@ -76,10 +83,13 @@ def is_noticed(out: Path, path: Path) -> bool:
         return error.path == str(path)
     if path.parent.name == "examples":
         return results.examples.changed() == [str(path)]
-    for tables, chunks in ((results.spectra, plan.spectra_chunks()), (results.survey, plan.survey_chunks())):
-        if path.parent == tables.folder:
-            return not tables.is_done(manifest, next(chunk for chunk in chunks if chunk.name == path.stem))
-    return not results.is_done(manifest, next(chunk for chunk in plan.chunks() if chunk.name == path.stem))
+    chunk = next(
+        chunk
+        for work in KINDS
+        for chunk in work.chunks(plan)
+        if path in [results.path(part, chunk) for part in PARTS[type(chunk)]]
+    )
+    return not results.is_done(manifest, chunk)
 
 
 @pytest.mark.parametrize("status", ["complete", "running"])
