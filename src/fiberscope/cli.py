@@ -150,8 +150,7 @@ def audit(
         positions, samples, box, workers, resume, block, spectra or 0, invariance or 0, scheduler=scheduler or ""
     )
     check_options(options)
-    results, continued = open_folder(out, resume=resume)
-    with progress_on_stderr() as progress:
+    with open_folder(out, resume=resume) as (results, continued), progress_on_stderr() as progress:
         if model is None or data is None:
             subject = _demo_subject(results, options, progress, continued=continued)
             options = options if spectra is not None else replace(options, spectra=min(_DEMO_SPECTRA, subject.samples))

@@ -254,12 +254,14 @@ def test_another_version_is_refused(out: Path, again: list[str], capsys: pytest.
     assert "version of fiberscope: '0.0.1' in the folder" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", ["1", "2", "2 --scheduler local"])
 def test_ctrl_c_leaves_a_folder_that_can_be_continued(
     workers: str, finished: Path, again: list[str], tmp_path: Path
 ) -> None:
+    if "--scheduler" in workers:
+        pytest.importorskip("distributed", reason="dask's package distributed is not installed")
     out = tmp_path / "out"
-    arguments = [*again, "--out", str(out), "--resume", "--workers", workers]
+    arguments = [*again, "--out", str(out), "--resume", "--workers", *workers.split()]
     process = start(arguments)
     wait_for_work(process)
     time.sleep(0.2)

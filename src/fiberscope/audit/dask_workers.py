@@ -58,24 +58,27 @@ class DaskWorkers:
         logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it warns of is handled here
         self.losses: tuple[type[Exception], ...] = (self._distributed.KilledWorker,)
         self._bystanders: set[BaseProcess] = set(multiprocessing.active_children())
-        self._cluster: Any = self._started(workers) if scheduler == LOCAL else None
-        self._client: Any = self._connected(scheduler)
-        self._executor: Executor = self._client.get_executor(pure=False)
-        addresses: list[str] = list(self._client.nthreads())
-        self.workers = len(addresses)
-        self.machines = max(1, len({urlsplit(address).hostname for address in addresses}))
-        self.ahead = AHEAD * self.workers
+        self._cluster: Any = None
+        self._client: Any = None
         try:
+            if scheduler == LOCAL:
+                self._start(workers)
+            self._client = self._connected(scheduler)
+            addresses: list[str] = list(self._client.nthreads())
+            self.workers = len(addresses)
+            self.machines = max(1, len({urlsplit(address).hostname for address in addresses}))
+            self.ahead = AHEAD * self.workers
             self._check_workers(scheduler)
-        except InputError:
-            self.close()
+        except BaseException:
+            self.stop()
             raise
+        self._executor: Executor = self._client.get_executor(pure=False)
 
-    def _started(self, workers: int) -> Any:
+    def _start(self, workers: int) -> None:
         dask: Any = importlib.import_module("dask")
         own = {"distributed.scheduler.allowed-failures": 0}  # tasks of which workers die are tried again by ``spread``
         with dask.config.set(own), ctrl_c_held_back():
-            return self._distributed.LocalCluster(
+            self._cluster = self._distributed.LocalCluster(
                 n_workers=workers,
                 threads_per_worker=1,
                 memory_limit=0,  # a worker that is paused for its memory would never go on
@@ -130,9 +133,10 @@ class DaskWorkers:
 
     def close(self) -> None:
         """Disconnect, which drops what was not computed, and end a cluster that was started here."""
-        self._client.close()
-        if self._cluster is not None:
-            self._cluster.close()
+        for held in (self._client, self._cluster):
+            if held is not None:
+                held.close()
+        self._client = self._cluster = None
 
 
 def _version() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from fiberscope.audit.dask_workers import LOCAL, require_dask
 from fiberscope.audit.effort import Effort, sensible_block
 from fiberscope.audit.execution import Job
 from fiberscope.audit.kinds import KINDS
+from fiberscope.audit.lock import require_none_running, running_alone
 from fiberscope.audit.manifest import Manifest, new_manifest
 from fiberscope.audit.plan import Plan, chosen_layers, places_of
 from fiberscope.audit.store import Results
@@ -47,23 +50,27 @@ class Options:
     scheduler: str = ""
 
 
-def open_folder(folder: Path, *, resume: bool) -> tuple[Results, bool]:
-    """Look at the folder before any work is done.
+@contextmanager
+def open_folder(folder: Path, *, resume: bool) -> Generator[tuple[Results, bool]]:
+    """Look at the folder before any work is done, and keep other audits out of it.
 
-    Returns:
+    Yields:
         The folder, and whether it holds an audit to continue.
 
     Raises:
-        ResultsError: it holds something else, or holds an audit that was not asked to be continued.
+        ResultsError: it holds something else, holds an audit that was not asked to be continued, or another audit is
+            running in it.
     """
     results = Results(folder)
     if folder.exists() and not folder.is_dir():
         raise ResultsError(f"{folder} is a file, not a folder; choose another name", path=str(folder))
+    require_none_running(folder)
     if not resume:
         results.require_empty()
     holds_audit = results.holds_audit()
     results.require_writable()
-    return results, holds_audit
+    with running_alone(folder):
+        yield results, holds_audit
 
 
 def check_options(options: Options) -> None:

@@ -14,7 +14,7 @@ and a chunk's inputs and certificates.
 ``invariance/SAMPLE.parquet``           how far invariance reaches from one sample, layer by layer
 ``examples/``                           invariance examples, one file for each
 ``report.html``                         the report
-``audit.lock``, ``running.json``        that an audit is running here, and which (``running.py``)
+``audit.lock``, ``running.json``        that an audit is running here, and which (``lock.py``)
 ======================================  =========================================================
 """
 
@@ -34,6 +34,7 @@ from fiberscope.audit.archives import archive_from_bytes, archive_to_bytes
 from fiberscope.audit.example_store import ExampleStore
 from fiberscope.audit.failure import says_failed
 from fiberscope.audit.findings import FindingsTable
+from fiberscope.audit.lock import LOCK, RUNNING
 from fiberscope.audit.manifest import Manifest
 from fiberscope.audit.plan import AnyChunk, Chunk, SpectraChunk, SurveyChunk
 from fiberscope.audit.sample_tables import SampleTables
@@ -48,7 +49,8 @@ PREIMAGES, CERTIFICATES, INPUTS = "preimages", "certificates", "inputs"
 SPECTRA, SURVEY = "spectra", "invariance"
 
 _SUFFIX = {PREIMAGES: ".parquet", CERTIFICATES: ".parquet", INPUTS: ".npy"}
-_BEFORE_THE_MANIFEST = ("model.safetensors", "data.npz")
+_LOCKS = (LOCK, RUNNING)
+_BEFORE_THE_MANIFEST = ("model.safetensors", "data.npz", *_LOCKS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +141,7 @@ class Results:
         Raises:
             ResultsError: something is here already.
         """
-        if _listed(self.folder):
+        if any(path.name not in _LOCKS for path in _listed(self.folder)):
             raise ResultsError(
                 f"{self.folder} is not empty; continue the audit in it with --resume, or choose another folder",
                 path=str(self.folder),
