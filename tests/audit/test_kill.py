@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 
 from dying import Ends, Nursery
-from small_audits import write_model_and_data
+from small_audits import finished_chunks, identities, tables, write_model_and_data
 
-SAMPLES, FILES = 7, 31
-"""Files that the audit below writes: model, data, manifest (twice); 3 x 2 x 3 of chunks; 2 + 2 of samples; 3 examples;
-the complete manifest, and the report."""
+SAMPLES, FILES = 7, 32
+"""Files that the audit below writes: who runs; model, data, manifest (twice); 3 x 2 x 3 of chunks; 2 + 2 of samples;
+3 examples; the complete manifest, and the report."""
 
-PARTS = ("preimages", "certificates", "inputs", "spectra", "invariance")
 KILLS = (Ends.HALF, Ends.UNNAMED, Ends.NAMED)
 
 
@@ -45,11 +44,6 @@ def _undisturbed(nursery: Nursery, audit: list[str], tmp_path_factory: pytest.Te
     return out
 
 
-def tables(out: Path) -> dict[str, bytes]:
-    """Every file of findings, certificates, inputs, spectra and survey, byte for byte."""
-    return {f"{part}/{path.name}": path.read_bytes() for part in PARTS for path in (out / part).glob("*")}
-
-
 def examples(out: Path) -> dict[str, list[Any]]:
     """All that is in the examples, but for the time that they took."""
     found: dict[str, list[Any]] = {}
@@ -59,18 +53,6 @@ def examples(out: Path) -> dict[str, list[Any]]:
             arrays = [content[name].tolist() for name in sorted(content.files) if name != "facts"]
         found[path.name] = [facts | {"seconds": None}, *arrays]
     return found
-
-
-def identities(out: Path) -> dict[str, tuple[int, int]]:
-    """What tells whether a file was written again: its inode and its time, of files that have their name."""
-    named = [path for part in PARTS for path in (out / part).glob("[!.]*")]
-    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in named}
-
-
-def finished_chunks(out: Path) -> dict[str, tuple[int, int]]:
-    """The identities of the files of all chunks that are whole: of those whose last file is there."""
-    last = {path.stem for part in ("preimages", "spectra", "invariance") for path in (out / part).glob("[!.]*")}
-    return {path: identity for path, identity in identities(out).items() if Path(path).stem in last}
 
 
 def assert_same(out: Path, undisturbed: Path) -> None:
