@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow
 import pyarrow.parquet
+from numpy.typing import NDArray
 
 from fiberscope.audit.findings import UNDECIDED_DIMENSION, Finding, FindingsTable
 from fiberscope.audit.seals import BLANK, seal
@@ -105,10 +106,16 @@ def findings_from_bytes(data: bytes, path: str) -> tuple[FindingsTable, dict[str
     dimension = table["dimension"].fill_null(UNDECIDED_DIMENSION)
     numbers = {name: table[name].to_numpy() for name in ("sample", "layer", "positives", "margin")}
     names = ("domain", "kind", "certificate", "reason")
-    texts = {name: np.array(table[name].to_pylist(), dtype=object) for name in names}
+    texts = {name: _shared(table[name]) for name in names}
     integers = {name: numbers[name].astype(np.int64) for name in ("sample", "layer", "positives")}
     columns: dict[str, Any] = {**integers, "margin": numbers["margin"], **texts}
     return FindingsTable(**columns, dimension=dimension.to_numpy().astype(np.int64)), siblings
+
+
+def _shared(column: Any) -> NDArray[np.object_]:
+    """The strings of a column, of which equal ones are one object: there may be millions."""
+    encoded = column.combine_chunks().dictionary_encode()
+    return np.array(encoded.dictionary.to_pylist(), dtype=object)[encoded.indices.to_numpy()]
 
 
 def certificates_to_bytes(certificates: Mapping[str, bytes]) -> bytes:
@@ -175,7 +182,7 @@ def _to_bytes(table: Any) -> bytes:
 
 def _from_bytes(data: bytes, schema: Any, path: str) -> Any:
     try:
-        table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
+        table = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True).read()
         table.validate(full=True)
     except Exception as error:  # Arrow's own types, and those of what it calls
         raise _damaged(path, error) from error
