@@ -159,6 +159,8 @@ def audit(
         else:
             subject = _given_subject(model, data, options, trust=trust_model)
         job = build_job(results, subject, options)
+        for note in job.notes:
+            print(f"note: {note}", file=sys.stderr)
         failed = _run(job, progress)
     if failed:
         print(f"{len(failed)} of {len(job.chunks)} chunks failed and are undecided: {failed[0]}", file=sys.stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 from concurrent.futures import BrokenExecutor, Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-import fiberscope.audit.execution
 import fiberscope.audit.spectra
 import fiberscope.audit.survey
 import fiberscope.audit.verdicts
@@ -70,23 +70,21 @@ class TwoHere(Here):
     ahead = 9
 
 
-def with_pool(monkeypatch: pytest.MonkeyPatch, pool: Here, folder: Path) -> list[Written]:
+def with_pool(pool: Here, folder: Path) -> list[Written]:
     """Run an audit with a pool of one's own."""
-    with monkeypatch.context() as patch:
-        patch.setattr(fiberscope.audit.execution, "local_pool", lambda _: pool)
-        return list(job(folder, Options(**{**vars(OPTIONS), "workers": 2})).run())
+    return list(job(folder, replace(OPTIONS, workers=2)).run(pool))
 
 
 # ---- the same, whoever computes
 
 
 def test_two_processes(alone: Path, tmp_path: Path) -> None:
-    assert len(list(job(tmp_path, Options(**{**vars(OPTIONS), "workers": 2})).run())) == 14
+    assert len(list(job(tmp_path, replace(OPTIONS, workers=2)).run())) == 14
     assert files(tmp_path) == files(alone)
 
 
-def test_chunks_that_finish_in_another_order(alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    order = [written.chunk for written in with_pool(monkeypatch, TwoHere(), tmp_path)]
+def test_chunks_that_finish_in_another_order(alone: Path, tmp_path: Path) -> None:
+    order = [written.chunk for written in with_pool(TwoHere(), tmp_path)]
     assert order != list(job(alone).chunks)
     assert files(tmp_path) == files(alone)
 
@@ -105,7 +103,7 @@ def test_the_workers_of_a_dask_cluster(scheduler: str, tmp_path: Path, alone: Pa
 def test_processes_that_are_killed_cost_nothing(alone: Path, tmp_path: Path) -> None:
     before = set(multiprocessing.active_children())
     seen = []
-    for written in job(tmp_path, Options(**{**vars(OPTIONS), "workers": 2})).run():
+    for written in job(tmp_path, replace(OPTIONS, workers=2)).run():
         if not seen:
             victims = set(multiprocessing.active_children()) - before
             assert len(victims) == 2
@@ -172,11 +170,9 @@ def check_failures(folder: Path, alone: Path, cause: str) -> None:
     }
 
 
-def test_chunks_of_which_workers_die_are_undecided_and_tried_again(
-    alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_chunks_of_which_workers_die_are_undecided_and_tried_again(alone: Path, tmp_path: Path) -> None:
     pool = Deadly(FATAL)
-    written = with_pool(monkeypatch, pool, tmp_path)
+    written = with_pool(pool, tmp_path)
     assert {each.chunk for each in written if each.failed} == FATAL
     assert pool.deaths == 3 * len(FATAL)
     check_failures(tmp_path, alone, "ended unexpectedly, 3 times")

@@ -46,10 +46,12 @@ class Effort:
 
     Attributes:
         processes: how many are worth computing side by side on this machine.
+        memory: bytes that each takes, an estimate.
         algebra: how many threads linear algebra uses in each. The last digits depend on it.
     """
 
     processes: int
+    memory: int
     algebra: int = 1
 
 

@@ -56,6 +56,7 @@ class Job:
         processes: how many chunks are computed side by side on one machine, for each of ``KINDS``; None for as many as
             there are workers.
         scheduler: the dask scheduler whose workers compute; empty for processes of this machine.
+        notes: what the caller should know before the work begins.
     """
 
     results: Results
@@ -65,21 +66,37 @@ class Job:
     done: frozenset[AnyChunk]
     processes: tuple[int | None, ...]
     scheduler: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def chunks(self) -> tuple[AnyChunk, ...]:
         """All chunks, whether they are done or not."""
         return tuple(chunk for work in KINDS for chunk in work.chunks(self.manifest.plan))
 
-    def run(self) -> Iterator[Written]:
+    def open_pool(self) -> Pool:
+        """The workers that the job asks for; whoever opens them closes them.
+
+        Raises:
+            InputError: there is no such dask scheduler, or its workers cannot be used.
+        """
+        workers = max(processes or 1 for processes in self.processes)
+        return DaskWorkers(self.scheduler, workers) if self.scheduler else local_pool(workers)
+
+    def run(self, pool: Pool | None = None) -> Iterator[Written]:
         """Compute and write what is missing, then complete the manifest.
+
+        Args:
+            pool: who computes; None for ``open_pool``, if there is anything to compute.
 
         Yields:
             Each chunk once its files are written.
         """
         todo = len(self.chunks) - len(self.done)
-        with closing(self._pool() if todo else Here()) as pool:
+        if pool is not None:
             yield from self._run(pool, todo)
+            return
+        with closing(self.open_pool() if todo else Here()) as own:
+            yield from self._run(own, todo)
 
     def _run(self, pool: Pool, todo: int) -> Iterator[Written]:
         started, clock, spent = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter(), _Spent()
@@ -109,10 +126,6 @@ class Job:
                 self._finish(manifest)
             elif finished:
                 self.results.write_manifest(manifest)
-
-    def _pool(self) -> Pool:
-        workers = max(processes or 1 for processes in self.processes)
-        return DaskWorkers(self.scheduler, workers) if self.scheduler else local_pool(workers)
 
     def _at_once(self, pool: Pool, processes: int | None) -> int:
         return pool.workers if processes is None else min(pool.workers, pool.machines * processes)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from fiberscope.audit.capacity import Capacity, cluster_capacity, local_capacity
 from fiberscope.audit.dask_workers import LOCAL, require_dask
-from fiberscope.audit.effort import Effort, sensible_block
+from fiberscope.audit.effort import sensible_block
 from fiberscope.audit.execution import Job
 from fiberscope.audit.kinds import KINDS
 from fiberscope.audit.lock import require_none_running, running_alone
@@ -139,21 +140,24 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
     stored = results.subject()
     chunks = [chunk for work in KINDS for chunk in work.chunks(plan)]
     done = frozenset(chunk for chunk in chunks if results.is_done(manifest, chunk))
-    processes = _processes(stored.network, plan, options)
-    return Job(results, manifest, stored, subject.network, done, processes, options.scheduler)
+    capacities = _capacities(stored.network, plan, options)
+    return Job(
+        results,
+        manifest,
+        stored,
+        subject.network,
+        done,
+        processes=tuple(capacity.processes for capacity in capacities),
+        scheduler=options.scheduler,
+        notes=tuple(capacity.note for capacity in capacities if capacity.note),
+    )
 
 
-def _processes(network: Network, plan: Plan, options: Options) -> tuple[int | None, ...]:
-    """How many chunks of each kind are computed side by side on one machine; what uses all cores itself stays alone."""
-
-    def processes(effort: Effort) -> int | None:
-        if effort.algebra > 1:
-            return effort.processes
-        if options.scheduler == LOCAL:
-            return options.workers or cores()
-        return options.workers if options.workers or options.scheduler else effort.processes
-
-    return tuple(processes(work.effort(network, plan)) for work in KINDS)
+def _capacities(network: Network, plan: Plan, options: Options) -> list[Capacity]:
+    if options.scheduler not in ("", LOCAL):
+        return [cluster_capacity(work, network, plan, options.workers) for work in KINDS]
+    asked = options.workers or (cores() if options.scheduler else None)
+    return [local_capacity(work, network, plan, asked) for work in KINDS]
 
 
 def _matching(results: Results, asked: Manifest) -> Manifest:

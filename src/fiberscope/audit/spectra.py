@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fiberscope.audit import shards
 from fiberscope.audit.effort import Effort, has_large_matrices, sensible_spectra_workers
+from fiberscope.audit.footprint import spectra_bytes
 from fiberscope.audit.plan import Plan, SpectraChunk
 from fiberscope.audit.shards import SPECTRA_SCHEMA
 from fiberscope.audit.store import SPECTRA
@@ -27,6 +28,8 @@ pa: Any = pyarrow  # has no types
 class Spectra:
     """The kind of work that computes singular values; see ``Work``."""
 
+    name = "singular values"
+
     def chunks(self, plan: Plan) -> Iterator[SpectraChunk]:
         """All samples at which there are to be some."""
         return plan.spectra_chunks()
@@ -34,7 +37,8 @@ class Spectra:
     def effort(self, network: Network, plan: Plan) -> Effort:
         """Processes where there are many small matrices. Large ones are worth all cores, one sample after the other."""
         processes = sensible_spectra_workers(network, max(1, plan.spectra))
-        return Effort(processes=processes, algebra=cores() if has_large_matrices(network) else 1)
+        algebra = cores() if has_large_matrices(network) else 1
+        return Effort(processes=processes, memory=spectra_bytes(network), algebra=algebra)
 
     def tasks(self, subject: Subject, plan: Plan, chunks: Iterable[SpectraChunk]) -> Iterator[SpectraTask]:
         """The samples."""

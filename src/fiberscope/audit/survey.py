@@ -10,6 +10,7 @@ import pyarrow
 
 from fiberscope.audit import shards
 from fiberscope.audit.effort import Effort, sensible_survey_workers
+from fiberscope.audit.footprint import survey_bytes
 from fiberscope.audit.plan import Plan, SurveyChunk
 from fiberscope.audit.shards import SURVEY_SCHEMA
 from fiberscope.audit.store import SURVEY
@@ -30,14 +31,15 @@ TARGETS = 9
 class Survey:
     """The kind of work that computes how far invariance reaches; see ``Work``."""
 
+    name = "surveys of invariance"
+
     def chunks(self, plan: Plan) -> Iterator[SurveyChunk]:
         """All samples that it is asked of."""
         return plan.survey_chunks()
 
     def effort(self, network: Network, plan: Plan) -> Effort:
         """Processes where many linear programs are to be solved."""
-        del network
-        return Effort(processes=sensible_survey_workers(plan))
+        return Effort(processes=sensible_survey_workers(plan), memory=survey_bytes(network, plan))
 
     def tasks(self, subject: Subject, plan: Plan, chunks: Iterable[SurveyChunk]) -> Iterator[SurveyTask]:
         """The samples and their targets, found among all samples: of other classes, unless all are of one."""

@@ -9,6 +9,7 @@ import numpy as np
 from fiberscope.audit import shards
 from fiberscope.audit.effort import Effort, sensible_workers
 from fiberscope.audit.findings import Finding, certificate_id
+from fiberscope.audit.footprint import chunk_bytes
 from fiberscope.audit.plan import Chunk, NamedDomain, Plan
 from fiberscope.audit.store import CERTIFICATES, INPUTS, PREIMAGES
 from fiberscope.audit.subject import Subject
@@ -26,13 +27,15 @@ from fiberscope.threads import one_thread
 class Verdicts:
     """The kind of work that judges; see ``Work``."""
 
+    name = "verdicts"
+
     def chunks(self, plan: Plan) -> Iterator[Chunk]:
         """All blocks of samples, layer by layer."""
         return plan.chunks()
 
     def effort(self, network: Network, plan: Plan) -> Effort:
         """Processes where the work is large."""
-        return Effort(processes=sensible_workers(network, plan))
+        return Effort(processes=sensible_workers(network, plan), memory=chunk_bytes(network, plan))
 
     def tasks(self, subject: Subject, plan: Plan, chunks: Iterable[Chunk]) -> Iterator[Task]:
         """Compute what the layer receives, here for all workers: on another machine it might round differently."""

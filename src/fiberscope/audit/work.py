@@ -22,6 +22,11 @@ class Work(Protocol[C, T, R]):
     What is computed depends on the network and the task alone, so that a chunk may be computed anywhere, and again.
     """
 
+    @property
+    def name(self) -> str:
+        """What it computes, in words."""
+        ...
+
     def chunks(self, plan: Plan) -> Iterator[C]:
         """All chunks of this kind."""
         ...

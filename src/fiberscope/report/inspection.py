@@ -5,18 +5,12 @@ from __future__ import annotations
 from rich.markup import escape
 from rich.table import Table
 
+from fiberscope.audit.footprint import judging_bytes
+from fiberscope.audit.memory import gigabytes
 from fiberscope.audit.plan import Place, Reads, places_of
-from fiberscope.network.affine import AffineMap, Dense
 from fiberscope.network.layers import PlacedLayer
 from fiberscope.network.network import Network
 from fiberscope.network.stage import INPUT
-
-_BYTES = 8
-_BYTES_PER_SPARSE_ENTRY = 16
-"""A float64 number and its column."""
-
-_SQUARES = 3
-"""Square matrices in the number of inputs that a proof holds at a time."""
 
 
 def stage_table(network: Network) -> Table:
@@ -33,7 +27,7 @@ def stage_table(network: Network) -> Table:
 
 
 def layer_table(network: Network) -> Table:
-    """One row per layer that can be judged: its size, what it receives, and the memory that a proof needs."""
+    """One row per layer that can be judged: its size, what it receives, and the memory that judging a sample takes."""
     table = Table(title=f"{len(network.relu_layers)} layers to judge", title_justify="left")
     for heading in ("layer", "name", "inputs", "neurons", "receives", "judged on", "memory"):
         right = heading in ("layer", "inputs", "neurons", "memory")
@@ -46,7 +40,7 @@ def layer_table(network: Network) -> Table:
             str(placed.layer.outputs),
             _receives(network, placed, place),
             "the sample's linear region" if place.region else "the whole domain",
-            _gigabytes(memory_needed(network, placed)),
+            gigabytes(judging_bytes(network, placed, samples=1)),
         )
     return table
 
@@ -57,25 +51,6 @@ def closing_lines(network: Network) -> list[str]:
     if network.agreement is not None:
         lines.append(f"checked: {network.agreement}")
     return lines + [f"note: {note}" for note in network.all_notes]
-
-
-def memory_needed(network: Network, placed: PlacedLayer) -> int:
-    """An estimate of the bytes that judging one sample of a layer takes: its rows, and square matrices of its inputs.
-
-    Sparse rows take as many entries as the filters have; a proof factors matrices of the number of inputs, or of rows
-    where these are fewer.
-    """
-    first = placed.source + 1
-    maps = [affine for stage in network.stages[first : placed.stage] for affine in stage.maps]
-    entries = max((_entries(affine) for affine in maps), default=0)
-    size = placed.layer.inputs
-    return entries * _BYTES_PER_SPARSE_ENTRY + _SQUARES * _BYTES * size * size
-
-
-def _entries(affine: AffineMap) -> int:
-    if isinstance(affine, Dense):
-        return affine.inputs * affine.outputs
-    return min(affine.terms * affine.outputs, affine.inputs * affine.outputs)
 
 
 def _receives(network: Network, placed: PlacedLayer, place: Place) -> str:
@@ -89,8 +64,4 @@ def _shape(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.2f} GB" if size >= 1e7 else f"{size / 1e6:.1f} MB"
-
-
-__all__ = ["closing_lines", "layer_table", "memory_needed", "stage_table"]
+__all__ = ["closing_lines", "layer_table", "stage_table"]
