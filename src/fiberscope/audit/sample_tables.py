@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,18 +56,24 @@ class SampleTables:
         recorded = manifest.shards.get(chunk.name, {}).get(self.folder.name)
         return table, is_sealed(data) and recorded in (None, shards.sha256(data))
 
-    def table(self, manifest: Manifest, chunks: Iterable[SampleChunk]) -> Any:
+    def table(self, manifest: Manifest, chunks: Iterable[SampleChunk], columns: Sequence[str] | None = None) -> Any:
         """All rows of some samples that are there, sample by sample.
+
+        Args:
+            manifest: the manifest.
+            chunks: which samples.
+            columns: what to keep; None for all, which can take much memory.
 
         Raises:
             ResultsError: a file is damaged.
         """
+        names: Sequence[str] = columns or self.schema.names
         parts = [
-            self.read(manifest, chunk)[0].replace_schema_metadata(None)
+            self.read(manifest, chunk)[0].replace_schema_metadata(None).select(names)
             for chunk in chunks
             if self.path(chunk).is_file()
         ]
-        return pa.concat_tables(parts) if parts else self.schema.empty_table()
+        return pa.concat_tables(parts) if parts else self.schema.empty_table().select(names)
 
 
 __all__ = ["SampleTables"]

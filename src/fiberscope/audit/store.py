@@ -21,7 +21,7 @@ and a chunk's inputs and certificates.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
@@ -310,13 +310,17 @@ class Results:
         columns = FindingsTable.__dataclass_fields__
         return FindingsTable(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns})
 
-    def spectra_table(self, manifest: Manifest) -> Any:
+    def spectra_table(self, manifest: Manifest, columns: Sequence[str] | None = None) -> Any:
         """All singular values that are there: a table of ``SPECTRA_SCHEMA``, by sample and stage.
+
+        Args:
+            manifest: the manifest.
+            columns: what to keep of it; None for all, which can take much memory.
 
         Raises:
             ResultsError: a file is damaged.
         """
-        return self.spectra.table(manifest, manifest.plan.spectra_chunks())
+        return self.spectra.table(manifest, manifest.plan.spectra_chunks(), columns)
 
     def survey_table(self, manifest: Manifest) -> Any:
         """How far invariance reaches: a table of ``SURVEY_SCHEMA``, by sample, layer and target.
