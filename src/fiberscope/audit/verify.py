@@ -111,6 +111,8 @@ def _why_not_proved(
     decided: list[Finding], layer: Layer, data: ChunkData, domains: dict[str, NamedDomain], *, exact: bool
 ) -> list[str]:
     """Why each verdict is not proved; empty if it is."""
+    if not decided:
+        return []
     read = {identity: _certificate(identity, data) for identity in {finding.certificate for finding in decided}}
     claims = [_claim(finding, layer, data, domains[finding.domain], read[finding.certificate]) for finding in decided]
     together = [claim for claim in claims if isinstance(claim, Preimage)]
@@ -175,11 +177,16 @@ def _positive_count(claim: Preimage) -> int:
 
 
 def _check_inputs(results: Results, subject: Subject, data: ChunkData) -> None:
-    """Check that the stored inputs are, up to rounding, what the network hands to the layer."""
+    """Check that the stored inputs are, up to rounding, what the network hands to the layer.
+
+    Where that is NaN or infinite nothing can be decided.
+    """
     chunk = data.chunk
     recomputed = subject.network.layer_input(chunk.layer, subject.x[chunk.start : chunk.stop])
-    allowed = INPUT_AGREEMENT * float(np.abs(recomputed).max(initial=0.0))
-    if not np.isfinite(data.inputs).all() or (np.abs(recomputed - data.inputs) > allowed).any():
+    finite = np.isfinite(recomputed)
+    allowed = INPUT_AGREEMENT * float(np.abs(recomputed[finite]).max(initial=0.0))
+    agree = np.allclose(data.inputs, recomputed, rtol=0.0, atol=allowed, equal_nan=True)
+    if not agree or (not finite.all() and (data.findings.kind != Kind.UNDECIDED).any()):
         path = str(results.path(INPUTS, chunk))
         raise ResultsError(f"{path} is damaged: it is not what the network hands to layer {chunk.layer}", path=path)
 
