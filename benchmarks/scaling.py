@@ -27,6 +27,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
 from dataclasses import replace
 from importlib.metadata import version
@@ -234,6 +235,12 @@ def overheads(*, smoke: bool) -> dict[str, Any]:
         each = np.diff(moments[::10]) / 10
         found[name] = each.tolist()
         print(f"{name}: {quartiles(found[name])} s a task")
+    under_way = 200 if smoke else 20_000
+    futures: list[Future[None]] = [Future() for _ in range(under_way)]
+    futures[0].set_result(None)
+    looks = [timed(lambda: wait(futures, return_when=FIRST_COMPLETED))[0] / under_way for _ in range(5)]
+    found["looking"] = float(np.median(looks))
+    print(f"looking who has finished: {1e6 * found['looking']:.2f} us for each task under way")
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,32 @@ def test_the_disk_is_full_from_some_file_on(
     assert "the disk is full; free some space or choose another folder, then run again" in ended.said
     assert not [path for path in out.rglob(".*") if ".part" in path.suffixes]
     whole = finished_chunks(out)
+    assert nursery.run([*audit, str(out), "--resume"]).status == 0
+    assert whole.items() <= identities(out).items()
+    assert_same(out, undisturbed)
+
+
+@pytest.fixture(name="small_disk")
+def _small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, of a given size."""
+    folder, size = tmp_path / "disk", request.param
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder], check=False).returncode:
+        pytest.skip("mounting a file system needs root")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.skipif(shutil.which("mount") is None or not Path("/proc").is_dir(), reason="tmpfs is of Linux")
+@pytest.mark.parametrize("small_disk", ["8k", "40k", "80k", "120k", "2m"], indirect=True)
+def test_a_disk_that_is_really_full(nursery: Nursery, audit: list[str], undisturbed: Path, small_disk: Path) -> None:
+    out = small_disk / "out"
+    ended = nursery.run([*audit, str(out), "--resume"])
+    assert ended.status == 2
+    assert ended.said.startswith("fiberscope: error: ")
+    assert "the disk is full" in ended.said
+    whole = finished_chunks(out)
+    subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
     assert nursery.run([*audit, str(out), "--resume"]).status == 0
     assert whole.items() <= identities(out).items()
     assert_same(out, undisturbed)

@@ -89,7 +89,7 @@ def _verified(network: Network, check: Check[Chunk], *, exact: bool) -> ChunkVer
     """Check the certificates of one chunk."""
     chunk, data = check.chunk, check.results.read_chunk(check.manifest, check.chunk)
     with one_thread():
-        _check_inputs(network, check, data.inputs)
+        _check_inputs(network, check, data)
         layer = network.relu_layers[chunk.layer]
         domains = {named.name: named for named in check.manifest.plan.domains(chunk.layer)}
         decided = [finding for finding in data.findings.rows() if finding.kind is not Kind.UNDECIDED]
@@ -103,6 +103,8 @@ def _why_not_proved(
     decided: list[Finding], layer: Layer, data: ChunkData, domains: dict[str, NamedDomain], *, exact: bool
 ) -> list[str]:
     """Why each verdict is not proved; empty if it is."""
+    if not decided:
+        return []
     read = {identity: _certificate(identity, data) for identity in {finding.certificate for finding in decided}}
     claims = [_claim(finding, layer, data, domains[finding.domain], read[finding.certificate]) for finding in decided]
     together = [claim for claim in claims if isinstance(claim, Preimage)]
@@ -166,12 +168,17 @@ def _positive_count(claim: Preimage) -> int:
     return int(positive[layer.definitions :].sum())
 
 
-def _check_inputs(network: Network, check: Check[Chunk], inputs: FloatArray) -> None:
-    """Check that the stored inputs are, up to rounding, what the network hands to the layer."""
+def _check_inputs(network: Network, check: Check[Chunk], data: ChunkData) -> None:
+    """Check that the stored inputs are, up to rounding, what the network hands to the layer.
+
+    Where that is NaN or infinite nothing can be decided.
+    """
     layer = check.chunk.layer
     recomputed = network.layer_input(layer, check.x)
-    allowed = INPUT_AGREEMENT * float(np.abs(recomputed).max(initial=0.0))
-    if not np.isfinite(inputs).all() or (np.abs(recomputed - inputs) > allowed).any():
+    finite = np.isfinite(recomputed)
+    allowed = INPUT_AGREEMENT * float(np.abs(recomputed[finite]).max(initial=0.0))
+    agree = np.allclose(data.inputs, recomputed, rtol=0.0, atol=allowed, equal_nan=True)
+    if not agree or (not finite.all() and (data.findings.kind != Kind.UNDECIDED).any()):
         path = str(check.results.path(INPUTS, check.chunk))
         raise ResultsError(f"{path} is damaged: it is not what the network hands to layer {layer}", path=path)
 
