@@ -27,6 +27,9 @@ from fiberscope.audit.subject import Subject
 from fiberscope.audit.task import SpectraTask
 from fiberscope.cli import main
 from fiberscope.errors import ResultsError
+from fiberscope.network.affine import Dense
+from fiberscope.network.network import Network
+from fiberscope.network.stage import affine_stage, relu_stage
 from small_audits import small_data, small_network, write_model_and_data
 
 SAMPLES = 11
@@ -132,6 +135,8 @@ class Deadly(TwoHere):
         return future
 
 
+WEIGHT = np.array([[1e200, 1e200], [1e200, -1e200]])
+
 FATAL: set[AnyChunk] = {Chunk(1, 1, 4, 8), SpectraChunk(1), SurveyChunk(0)}
 
 
@@ -139,7 +144,7 @@ def failed_rows(folder: Path) -> dict[str, list[dict[str, Any]]]:
     """The rows that say that they were not computed, by part."""
     found: dict[str, list[dict[str, Any]]] = {}
     for part in ("preimages", "spectra", "invariance"):
-        rows = [row for path in sorted((folder / part).iterdir()) for row in pq.read_table(path).to_pylist()]
+        rows = [row for path in sorted((folder / part).glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
         found[part] = [row for row in rows if row["reason"].startswith("the computation failed: ")]
     return found
 
@@ -218,6 +223,19 @@ def test_chunks_that_fail_are_undecided_and_tried_again(
     check_failures(tmp_path, alone, "MemoryError: no more")
     assert {each.chunk for each in job(tmp_path).run()} == FATAL
     assert files(tmp_path) == files(alone)
+
+
+def test_numbers_that_overflow_within_the_network_are_undecided(tmp_path: Path) -> None:
+    stages = [stage for n in range(3) for stage in (affine_stage(f"a{n}", Dense(WEIGHT)), relu_stage(f"r{n}", 2))]
+    Network(tuple(stages), (2,)).save(tmp_path / "huge.safetensors")
+    np.save(tmp_path / "x.npy", [[1.0, 2.0], [0.0, 0.0]])
+    arguments = [str(tmp_path / name) for name in ("huge.safetensors", "x.npy")]
+    assert main(["audit", *arguments, "--block", "1", "--workers", "1", "--out", str(tmp_path / "out")]) == 0
+    rows = failed_rows(tmp_path / "out")["preimages"]
+    assert {(row["layer"], row["sample"]) for row in rows} == {(2, 0)}, "the other sample is zero all the way"
+    assert all(row["kind"] == "undecided" and "finite" in row["reason"] for row in rows)
+    assert all("0 stands for their number" in row["reason"] and row["positives"] == 0 for row in rows)
+    assert main(["verify", str(tmp_path / "out")]) == 0
 
 
 def test_the_command_says_that_chunks_failed(

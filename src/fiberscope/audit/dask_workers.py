@@ -26,7 +26,7 @@ CONNECTING = "20s"
 
 REPLACING = "120s"
 """How long it may take until there is a worker again after all have died: processes start within seconds, the jobs of a
-cluster within a minute or so."""
+batch system within a minute or so."""
 
 
 def require_dask() -> None:
@@ -55,7 +55,7 @@ class DaskWorkers:
     def __init__(self, scheduler: str, workers: int) -> None:
         require_dask()
         self._distributed: Any = importlib.import_module("distributed")  # is not needed by those who have no cluster
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what it warns of is handled here
+        _silence()
         self.losses: tuple[type[Exception], ...] = (self._distributed.KilledWorker,)
         self._bystanders: set[BaseProcess] = set(multiprocessing.active_children())
         self._cluster: Any = None
@@ -115,6 +115,10 @@ class DaskWorkers:
 
     def renew(self) -> None:
         """Wait until there is a worker."""
+        self.check()
+
+    def check(self) -> None:
+        """See that there is a worker, or that there is one again before long."""
         try:
             self._client.wait_for_workers(1, timeout=REPLACING)
         except TimeoutError as error:
@@ -137,6 +141,13 @@ class DaskWorkers:
             if held is not None:
                 held.close()
         self._client = self._cluster = None
+
+
+def _silence() -> None:
+    """Turn off what dask prints when workers die or the scheduler does; it is handled here. Each logger has a level."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.split(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _version() -> str:

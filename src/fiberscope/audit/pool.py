@@ -15,6 +15,9 @@ from fiberscope.errors import ResultsError
 T = TypeVar("T")
 R = TypeVar("R")
 
+CHECKED_AFTER = 60.0
+"""Seconds without any result after which it is checked that there still are workers."""
+
 TRIES_ALONE = 2
 """How often a task is tried by itself after a worker died that may have died of it."""
 
@@ -55,6 +58,14 @@ class Pool(Protocol):
         """
         ...
 
+    def check(self) -> None:
+        """See that there is somebody who works, without waiting for them.
+
+        Raises:
+            ResultsError: there is nobody.
+        """
+        ...
+
     def stop(self) -> None:
         """End all work at once."""
         ...
@@ -82,6 +93,9 @@ class Here:
         return future
 
     def renew(self) -> None:
+        """Do nothing: this process is alive."""
+
+    def check(self) -> None:
         """Do nothing: this process is alive."""
 
     def stop(self) -> None:
@@ -141,7 +155,9 @@ def _spread(
             waiting[_submitted(pool, function, task)] = task
         if not waiting:
             return
-        finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
+        finished, _ = wait(waiting, timeout=CHECKED_AFTER, return_when=FIRST_COMPLETED)
+        if not finished:
+            pool.check()
         if any(isinstance(future.exception(), BrokenExecutor) for future in finished):
             finished = set(waiting)  # all others have broken with it, or are finished
         suspects: list[T] = []

@@ -52,7 +52,7 @@ class Verdicts:
         """Findings that are undecided, of every domain and sample."""
         layer = network.relu_layers[task.chunk.layer]
         findings = tuple(
-            _undecided(layer, task.inputs[row], sample, task.chunk.layer, named, reason)
+            _failed(layer, task.inputs[row], sample, task.chunk.layer, named, reason)
             for named in task.domains
             for row, sample in enumerate(task.chunk.samples)
         )
@@ -124,6 +124,15 @@ def _stored(judged: Classification, certificates: dict[str, bytes]) -> list[str]
 def _undecided(layer: Layer, x: FloatArray, sample: int, position: int, named: NamedDomain, reason: str) -> Finding:
     positives = positive_neurons(layer, x)
     return Finding(sample, position, named.name, positives, Kind.UNDECIDED, None, float("nan"), "", reason)
+
+
+def _failed(layer: Layer, x: FloatArray, sample: int, position: int, named: NamedDomain, reason: str) -> Finding:
+    """Undecided; and so may be the number of positive outputs, where the layer receives NaN, say."""
+    try:
+        return _undecided(layer, x, sample, position, named, reason)
+    except Exception:
+        reason += "; nor could the positive outputs be counted, and 0 stands for their number"
+        return Finding(sample, position, named.name, 0, Kind.UNDECIDED, None, float("nan"), "", reason)
 
 
 def _inside(inputs: FloatArray, domain: Domain | None) -> BoolArray:

@@ -65,6 +65,9 @@ class Processes:
                 'if __name__ == "__main__", and an audit is continued with --resume and --workers 1'
             ) from error
 
+    def check(self) -> None:
+        """Do nothing: tasks whose process ended break the pool."""
+
     def stop(self) -> None:
         """Kill the processes."""
         for child in set(multiprocessing.active_children()) - self._bystanders if self._executor else ():

@@ -29,7 +29,7 @@ def verify(
     """
     from fiberscope.audit.store import Results
     from fiberscope.audit.verify import verify_results
-    from fiberscope.audit.verify_examples import changed_surveys, verify_examples
+    from fiberscope.audit.verify_examples import changed_invariance, verify_examples
     from fiberscope.audit.verify_spectra import verify_spectra
     from fiberscope.report.progress import progress_on_stderr
     from fiberscope.report.verification import example_lines, spectra_lines, verdict_lines
@@ -52,7 +52,7 @@ def verify(
     every = (*checked, *spectra)
     if any(each.failures for each in every) or any(example.failed for example in examples):
         return FAILED
-    changed = [*(path for each in every for path in each.changed), *changed_surveys(results)]
+    changed = [*(path for each in every for path in each.changed), *changed_invariance(results)]
     if changed:
         names = ", ".join(changed[:3])
         raise ResultsError(f"everything holds, but files are not as the audit wrote them: {names}", path=changed[0])
