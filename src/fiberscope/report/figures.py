@@ -24,6 +24,9 @@ COLOURS = {
 
 _BINS = 40
 
+_GAP = 5
+"""Pixels between a mark and its text."""
+
 _FAR = 3
 """How many times as far from the counts as these reach, a mark on their axis would squeeze them into a corner."""
 
@@ -39,15 +42,17 @@ def kinds_by_positives(findings: FindingsTable, summary: LayerSummary) -> Figure
         "bargap": 0,
         "xaxis": {"title": {"text": f"number of positive outputs{beyond}"}},
         "yaxis": {"title": {"text": "samples"}, "rangemode": "tozero"},
-        **({} if far else _marked_at(summary.inputs, f"n = {summary.inputs} inputs")),
+        **({} if far else _marked_at(summary.inputs, f"n = {summary.inputs} inputs", edges)),
     }
     return {"data": data, "layout": layout}
 
 
-def _marked_at(x: int, text: str) -> Figure:
-    """The parts of a layout that mark a place on the x axis with a dashed line and a text over it."""
+def _marked_at(x: int, text: str, edges: Any) -> Figure:
+    """The parts of a layout that mark a place on the x axis with a dashed line and a text where there is room."""
+    right = x < (edges[0] + edges[-1]) / 2
     line = {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": {"dash": "dash", "width": 1.5}}
-    label = {"x": x, "y": 1, "yref": "paper", "yanchor": "bottom", "text": text, "showarrow": False}
+    side = {"xanchor": "left", "xshift": _GAP} if right else {"xanchor": "right", "xshift": -_GAP}
+    label = {"x": x, "y": 1, "yref": "paper", "yanchor": "top", "text": text, "showarrow": False, **side}
     return {"shapes": [line], "annotations": [label]}
 
 
