@@ -166,8 +166,17 @@ def test_more_samples_come_when_asked_for_by_keyboard(page):
     assert count(page) == f"{SAMPLES} of {SAMPLES} samples, the first {2 * STEP} shown."
     assert page.switch_to.active_element.get_attribute("href").endswith(f"#sample-{STEP}")
     page.switch_to.active_element.send_keys(Keys.ENTER)
-    assert page.find_element(By.CSS_SELECTOR, "#shown h3").text == f"Sample {STEP}, class {STEP % 3}"
-    assert page.switch_to.active_element.get_attribute("id") == "sample-heading"
+    heading = page.switch_to.active_element
+    assert (heading.get_attribute("id"), heading.text) == ("sample-heading", f"Sample {STEP}, class {STEP % 3}")
+    choose(page, "order", "largest dimension first")
+    order = [tile[0] for tile in tiles(page)]
+    back, forth = page.find_elements(By.CSS_SELECTOR, "[data-step]")
+    page.execute_script(f"location.hash = '{order[0].replace(' ', '-')}'")
+    waited(page, f"return document.querySelector('#sample-heading').textContent.startsWith('S{order[0][1:]},')")
+    assert (back.is_enabled(), forth.is_enabled()) == (False, True)
+    forth.send_keys(Keys.ENTER)
+    waited(page, f"return document.querySelector('#sample-heading').textContent.startsWith('S{order[1][1:]},')")
+    assert back.is_enabled()
 
 
 @pytest.mark.parametrize("sample", [5, 299])

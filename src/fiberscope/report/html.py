@@ -34,8 +34,8 @@ _SHOWN_REASONS = 10
 LARGEST_PAGE = 14_500_000
 """Bytes of a page up to which pictures of samples are added: one that is mailed, and opened on a telephone."""
 
-_ROOM_FOR_TEXT = 1_000_000
-"""Bytes set aside for the text of the page, its tables, and the pictures of the chosen samples."""
+_ROOM_FOR_TEXT = 500_000
+"""Bytes set aside for the text of the page and its tables."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +152,10 @@ def _samples(content: Content, summaries: Sequence[LayerSummary], drawn: dict[st
     conditions = layer_conditions(content.spectra, network, layers)
     columns = sample_columns(summaries, content.findings, subject.samples, subject.y, conditions)
     own, others = examples_of(subject, content.examples)
+    pages, examples = _pages(content, summaries, conditions, layout, own), shown_examples(others)
     library = get_plotlyjs()
     used = len(library) + sum(len(json.dumps(each, separators=(",", ":"))) for each in (columns, drawn))
+    used += sum(page.weight for page in pages) + sum(example.weight for example in examples)
     sheets = None if layout is None else picture_sheets(subject.x, layout, LARGEST_PAGE - _ROOM_FOR_TEXT - used)
     if sheets is not None:
         size = {"width": sheets.width, "height": sheets.height}
@@ -163,8 +165,8 @@ def _samples(content: Content, summaries: Sequence[LayerSummary], drawn: dict[st
         "columns": columns,
         "sheets": sheets,
         "labels": [] if subject.y is None else np.unique(subject.y).tolist(),
-        "pages": _pages(content, summaries, conditions, layout, own),
-        "examples": shown_examples(others),
+        "pages": pages,
+        "examples": examples,
         "plotlyjs": Markup(library),  # the library itself, no text from outside
     }
 

@@ -79,6 +79,12 @@ class SamplePage:
     reach: tuple[Reach, ...]
     examples: tuple[ShownExample, ...]
 
+    @property
+    def weight(self) -> int:
+        """How many bytes its pictures take."""
+        directions = sum(len(direction.picture) for row in self.rows for direction in row.directions)
+        return len(self.picture) + directions + sum(example.weight for example in self.examples)
+
 
 def sample_pages(
     chosen: Sequence[ChosenSample],

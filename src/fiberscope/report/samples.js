@@ -86,6 +86,7 @@
     list.replaceChildren();
     shown = 0;
     extend();
+    offerSteps();
   }
   function extend() {
     const group = groups[Number(value("group"))];
@@ -107,7 +108,10 @@
     return make("li", {}, link);
   }
 
-  // ---- one sample
+  // ---- one sample; the next one is that in the order of the gallery
+  const go = document.getElementById("go"), steps = [...go.querySelectorAll("[data-step]")];
+  const heading = document.getElementById("sample-heading");
+  let current = 0;
   const HEADINGS = ["layer", "domain", "kind", "dimension", "positives", "margin", "condition number"];
   function row(group, sample) {
     const reason = columns.reasons[group.reason[sample]];
@@ -126,16 +130,23 @@
     const beside = [picture(sample, 168)].filter(Boolean);
     if (tiles && !beside.length)
       beside.push(make("p", { className: "soft", textContent: "Its picture is left out, to keep this file small." }));
-    document.getElementById("shown").replaceChildren(
-      make("h3", { textContent: title[0].toUpperCase() + title.slice(1) }), make("div", { className: "one" }, ...beside, wide));
+    heading.textContent = title[0].toUpperCase() + title.slice(1);
+    document.getElementById("shown").replaceChildren(...beside, wide);
     pages.forEach(page => { page.hidden = Number(page.dataset.sample) !== sample; });
-    document.getElementById("go").elements.sample.value = sample;
+    go.elements.sample.value = current = sample;
+    offerSteps();
+  }
+  function offerSteps() {
+    steps.forEach(button => { button.disabled = stepped(button) === undefined; });
+  }
+  function stepped(button) {
+    const place = found.indexOf(current);
+    return place < 0 ? undefined : found[place + Number(button.dataset.step)];
   }
   function follow() {
     const sample = Number(/^#sample-(\d+)$/.exec(location.hash)?.[1] ?? NaN);
     if (!(sample < columns.samples)) return false;
     show(sample);
-    const heading = document.getElementById("sample-heading");
     heading.scrollIntoView();
     heading.focus({ preventScroll: true });
     return true;
@@ -148,11 +159,12 @@
     extend();
     list.children[next].firstChild.focus();
   });
-  document.getElementById("go").addEventListener("submit", event => {
+  go.addEventListener("submit", event => {
     event.preventDefault();
-    location.hash = `sample-${event.target.elements.sample.value}`;
+    location.hash = `sample-${go.elements.sample.value}`;
   });
+  steps.forEach(button => button.addEventListener("click", () => { location.hash = `sample-${stepped(button)}`; }));
   addEventListener("hashchange", follow);
   search();
-  if (!follow()) show(Number(document.getElementById("go").elements.sample.value));
+  if (!follow()) show(Number(go.elements.sample.value));
 })();
