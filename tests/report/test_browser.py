@@ -90,7 +90,7 @@ def opened(browser: webdriver.Chrome, path: Path) -> None:
 
 
 def assert_offline_and_without_errors(browser: webdriver.Chrome) -> None:
-    assert [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+    assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
     asked = [each["params"]["request"]["url"] for each in messages if each["method"] == "Network.requestWillBeSent"]
     assert asked, "the page itself, otherwise nothing is recorded"

@@ -14,6 +14,7 @@ from fiberscope.audit.manifest import Manifest
 from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject
 from fiberscope.cli import main
+from fiberscope.preimage.kind import Kind
 from fiberscope.report.html import read_content, render
 from small_audits import rows
 
@@ -171,6 +172,14 @@ def test_pictures_that_would_make_the_page_too_large_are_left_out_and_said_to_be
     page = rendered(audited, replace(subject, x=np.asarray(subject.x).reshape(-1, 2, 3)))
     assert page.data("sheets") == []
     assert "No pictures are shown: more would make this file larger than 15 MB." in page.text
+
+
+def test_the_first_lines_say_what_share_is_proved(audited: Path, page: Page) -> None:
+    assert "every verdict is proved" in page.text
+    content = read_content(Results(audited))
+    undecided = np.where(content.findings.sample == 3, Kind.UNDECIDED, content.findings.kind).astype(object)
+    findings = replace(content.findings, kind=undecided)
+    assert "90.0 % of the verdicts are proved" in Page(render(replace(content, findings=findings))).text
 
 
 def test_an_audit_that_is_not_complete_says_so(audited: Path, page: Page) -> None:

@@ -108,6 +108,7 @@ def render(content: Content) -> str:
             share=share,
             number=number,
             undecided=reasons,
+            proved=sum(s.proved * s.samples for s in summaries) / len(content.findings),
             stages=stages,
             survey=survey,
             inputs=content.subject.network.inputs,
