@@ -121,6 +121,16 @@ def waited(page: webdriver.Chrome, script: str) -> Any:
     return WebDriverWait(page, 20).until(lambda _: page.execute_script(script))
 
 
+def await_sample(page: webdriver.Chrome, sample: int) -> None:
+    """The address changes at once, the page soon after."""
+    waited(page, f"return document.querySelector('#sample-heading').textContent.startsWith('Sample {sample},')")
+
+
+def go_to(page: webdriver.Chrome, sample: int) -> None:
+    page.execute_script(f"location.hash = 'sample-{sample}'")
+    await_sample(page, sample)
+
+
 def test_the_gallery_counts_and_shows_what_the_filters_let_through(page, audited):
     assert count(page) == f"{SAMPLES} of {SAMPLES} samples, the first {STEP} shown."
     choose(page, "group", "layer 1 dense1, x >= 0")
@@ -166,16 +176,16 @@ def test_more_samples_come_when_asked_for_by_keyboard(page):
     assert count(page) == f"{SAMPLES} of {SAMPLES} samples, the first {2 * STEP} shown."
     assert page.switch_to.active_element.get_attribute("href").endswith(f"#sample-{STEP}")
     page.switch_to.active_element.send_keys(Keys.ENTER)
+    await_sample(page, STEP)
     heading = page.switch_to.active_element
     assert (heading.get_attribute("id"), heading.text) == ("sample-heading", f"Sample {STEP}, class {STEP % 3}")
     choose(page, "order", "largest dimension first")
-    order = [tile[0] for tile in tiles(page)]
+    first, second = (int(tile[0].removeprefix("sample ")) for tile in tiles(page)[:2])
     back, forth = page.find_elements(By.CSS_SELECTOR, "[data-step]")
-    page.execute_script(f"location.hash = '{order[0].replace(' ', '-')}'")
-    waited(page, f"return document.querySelector('#sample-heading').textContent.startsWith('S{order[0][1:]},')")
+    go_to(page, first)
     assert (back.is_enabled(), forth.is_enabled()) == (False, True)
     forth.send_keys(Keys.ENTER)
-    waited(page, f"return document.querySelector('#sample-heading').textContent.startsWith('S{order[1][1:]},')")
+    await_sample(page, second)
     assert back.is_enabled()
 
 
@@ -184,6 +194,7 @@ def test_the_page_of_a_sample_has_all_verdicts_about_it(page, audited, sample):
     field = page.find_element(By.NAME, "sample")
     field.clear()
     field.send_keys(str(sample), Keys.ENTER)
+    await_sample(page, sample)
     lines = page.execute_script(
         "return [...document.querySelectorAll('#shown tbody tr')].map(r => [...r.cells].map(c => c.textContent))"
     )
@@ -196,7 +207,7 @@ def test_the_page_of_a_sample_has_all_verdicts_about_it(page, audited, sample):
 
 @pytest.mark.parametrize("sample", [0, 17, 255, 256, 299])
 def test_thumbnails_show_their_own_sample(page, audited, sample):
-    page.execute_script(f"location.hash = 'sample-{sample}'")
+    go_to(page, sample)
     script = (
         "const c = document.querySelector('#shown canvas');"
         "const p = [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data];"
@@ -210,7 +221,7 @@ def test_thumbnails_show_their_own_sample(page, audited, sample):
 
 
 def test_a_sample_with_examples_has_directions_and_a_slider(page):
-    page.execute_script("location.hash = 'sample-0'")
+    go_to(page, 0)
     article = page.find_element(By.CSS_SELECTOR, "article[data-sample='0']")
     assert article.is_displayed()
     assert article.find_elements(By.CSS_SELECTOR, ".directions img[alt='input direction, weakest']")
@@ -222,7 +233,7 @@ def test_a_sample_with_examples_has_directions_and_a_slider(page):
     slider.send_keys(*[Keys.ARROW_RIGHT] * 25)
     assert (before, over.value_of_css_property("opacity")) == ("0", "0.25")
     assert under.get_attribute("src") != over.get_attribute("src")
-    page.execute_script("location.hash = 'sample-20'")
+    go_to(page, 20)
     assert not article.is_displayed()
 
 
