@@ -51,6 +51,11 @@ class LayerSummary:
     proved: float
 
     @property
+    def key(self) -> str:
+        """Names the layer and domain in the page."""
+        return f"{self.layer} {self.domain}"
+
+    @property
     def label(self) -> str:
         """The layer by position and name; a name that is itself a number stands in quotes."""
         return label(self.layer, self.name)
