@@ -133,10 +133,11 @@ def _reach(survey: Sequence[ReachSummary]) -> Headline | None:
     if not known:
         return None
     farthest = max(known, key=lambda layer: (layer.past_half, layer.median_reached))
+    target = "another sample" if np.isnan(farthest.classes) else "a sample of another class"
     return Headline(
         share(farthest.past_half),
-        "of the searches got more than half of the way to a sample of another class without any feature of layer "
-        f"{farthest.label} changing.",
+        f"of the searches got more than half of the way to {target} without any feature of layer {farthest.label} "
+        "changing.",
         f"The median search there got {farthest.median_reached:.0%} of the way, from {farthest.samples} samples.",
     )
 
