@@ -20,6 +20,13 @@ hypothesis.settings.register_profile("fiberscope", derandomize=True, deadline=No
 hypothesis.settings.load_profile("fiberscope")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--every-moment``: minutes instead of seconds of audits that are killed."""
+    parser.addoption(
+        "--every-moment", action="store_true", help="kill audits at every file and at 50 random moments, not at some"
+    )
+
+
 @pytest.fixture(scope="session")
 def external() -> Path:
     """The folder of models and data that are not part of the project; skips where there is none."""

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 
+from fiberscope.audit.seals import BLANK, seal
 from fiberscope.network.affine import Dense
 from fiberscope.network.network import Network
 from fiberscope.network.stage import affine_stage, relu_stage
 
 SIZES = (6, 9, 7, 4)
 LAYERS = len(SIZES) - 1
+PARTS = ("preimages", "certificates", "inputs", "spectra", "invariance")
+"""The folders of what is computed, chunk by chunk."""
+
 COLUMNS = ["sample", "layer", "domain", "positives", "kind", "dimension", "margin", "certificate", "reason"]
 
 
@@ -57,6 +62,13 @@ def files(folder: Path) -> dict[str, bytes]:
     return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in parts}
 
 
+def change_manifest(folder: Path, changes: dict[str, Any]) -> None:
+    """Write another manifest, as an audit would have written it."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text()) | changes | {"seal": BLANK}
+    path.write_bytes(seal(json.dumps(manifest).encode()))
+
+
 def spectra_rows(folder: Path) -> list[dict[str, Any]]:
     """All stored singular values in a results folder, by sample and stage."""
     tables = [pq.read_table(path) for path in sorted((folder / "spectra").glob("sample-*.parquet"))]
@@ -80,3 +92,20 @@ def small_spectra_oracle(x: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
             J, value = np.where(value[:, None] > 0, J, 0.0), np.maximum(value, 0.0)
         matrices.append(J)
     return [np.linalg.svd(matrix, compute_uv=False) for matrix in matrices]
+
+
+def tables(out: Path) -> dict[str, bytes]:
+    """Every file of findings, certificates, inputs, spectra and survey, byte for byte."""
+    return {f"{part}/{path.name}": path.read_bytes() for part in PARTS for path in (out / part).glob("*")}
+
+
+def identities(out: Path) -> dict[str, tuple[int, int]]:
+    """What tells whether a file was written again: its inode and its time, of files that have their name."""
+    named = [path for part in PARTS for path in (out / part).glob("[!.]*")]
+    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in named}
+
+
+def finished_chunks(out: Path) -> dict[str, tuple[int, int]]:
+    """The identities of the files of all chunks that are whole: of those whose last file is there."""
+    last = {path.stem for part in ("preimages", "spectra", "invariance") for path in (out / part).glob("[!.]*")}
+    return {path: identity for path, identity in identities(out).items() if Path(path).stem in last}

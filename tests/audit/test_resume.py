@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import shutil
@@ -17,7 +16,7 @@ import pytest
 import fiberscope.audit.verdicts
 import fiberscope.files
 from fiberscope.cli import main
-from small_audits import LAYERS, files, rows
+from small_audits import LAYERS, change_manifest, files, rows
 
 BLOCKS = 3
 
@@ -244,15 +243,13 @@ def test_a_foreign_manifest_is_refused(
 def test_a_manifest_that_makes_no_sense_is_refused(
     change: dict[str, object], out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    manifest = json.loads((out / "manifest.json").read_text())
-    (out / "manifest.json").write_text(json.dumps(manifest | change))
+    change_manifest(out, change)
     assert main(["verify", str(out)]) == 2
     assert "not the manifest of a fiberscope audit" in capsys.readouterr().err
 
 
 def test_another_version_is_refused(out: Path, again: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    manifest = json.loads((out / "manifest.json").read_text())
-    (out / "manifest.json").write_text(json.dumps(manifest | {"fiberscope": "0.0.1"}))
+    change_manifest(out, {"fiberscope": "0.0.1"})
     assert main([*again, "--out", str(out), "--resume"]) == 2
     assert "version of fiberscope: '0.0.1' in the folder" in capsys.readouterr().err
 

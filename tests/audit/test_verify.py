@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fiberscope.cli import main
-from small_audits import LAYERS, small_network
+from small_audits import LAYERS, change_manifest, small_network
 
 VERDICTS = 2 * LAYERS * 13
 SHARD = "layer-00-block-0001"
@@ -142,8 +141,7 @@ def test_another_model_is_an_error(out: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_an_audit_that_is_not_complete_is_an_error(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    manifest = json.loads((out / "manifest.json").read_text())
-    (out / "manifest.json").write_text(json.dumps(manifest | {"status": "running", "shards": {}}))
+    change_manifest(out, {"status": "running", "shards": {}})
     status, _, error = verified(out, capsys)
     assert status == 2
     assert "not complete" in error

@@ -72,7 +72,7 @@ def compute_with_model(work: AnyWork, threads: Threads, model: ModelFile, task: 
         ResultsError: the model cannot be read here, or is another one.
     """
     with _ONE_AT_A_TIME:
-        return compute(work, threads, _read(model), task)
+        return compute(work, threads, read_model(model), task)
 
 
 _ONE_AT_A_TIME = Lock()
@@ -80,7 +80,12 @@ _ONE_AT_A_TIME = Lock()
 
 
 @lru_cache(maxsize=_MODELS_KEPT)
-def _read(model: ModelFile) -> Network:
+def read_model(model: ModelFile) -> Network:
+    """Read a model, once in every process.
+
+    Raises:
+        ResultsError: it cannot be read here, or is another one.
+    """
     from fiberscope.readers.files import load
 
     who, path = f"the worker process {os.getpid()} on {platform.node()}", str(model.path)
@@ -96,4 +101,4 @@ def _read(model: ModelFile) -> Network:
     return network
 
 
-__all__ = ["ModelFile", "Threads", "compute", "compute_with_model"]
+__all__ = ["ModelFile", "Threads", "compute", "compute_with_model", "read_model"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fiberscope.audit.archives import archive_from_bytes, archive_to_bytes
+from fiberscope.audit.seals import is_sealed
 from fiberscope.errors import ResultsError
 from fiberscope.files import read_file, write_file
 from fiberscope.network.arrays import FloatArray
@@ -134,11 +134,10 @@ class ExampleStore:
 
     def write(self, example: StoredExample) -> Path:
         """Write an example; one of the same layer and samples is replaced."""
-        buffer = io.BytesIO()
         facts = np.frombuffer(json.dumps(asdict(example.facts)).encode(), dtype=np.uint8)
-        np.savez_compressed(buffer, facts=facts, **{name: getattr(example, name) for name in _ARRAYS})
+        arrays = {"facts": facts, **{name: getattr(example, name) for name in _ARRAYS}}
         path = self.path(example.facts.layer, example.facts.source, example.facts.target)
-        write_file(path, buffer.getvalue())
+        write_file(path, archive_to_bytes(arrays))
         return path
 
     def read(self) -> list[StoredExample]:
@@ -147,16 +146,28 @@ class ExampleStore:
         Raises:
             ResultsError: a file is damaged.
         """
-        return [_read(path) for path in sorted(self.folder.glob("layer-*.npz"))]
+        return [_read(path) for path in self._paths()]
+
+    def is_whole(self, layer: str, source: int, target: int) -> bool:
+        """Whether an example is there, as it was written."""
+        path = self.path(layer, source, target)
+        return path.is_file() and is_sealed(read_file(path))
+
+    def changed(self) -> list[str]:
+        """The files that are not, byte for byte, as they were written."""
+        return [str(path) for path in self._paths() if not is_sealed(read_file(path))]
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("layer-*.npz"))
 
 
 def _read(path: Path) -> StoredExample:
+    content = archive_from_bytes(read_file(path), str(path))
     try:
-        with np.load(io.BytesIO(read_file(path)), allow_pickle=False) as content:
-            about: dict[str, Any] = json.loads(content["facts"].tobytes())
-            arrays = {name: np.asarray(content[name], dtype=np.float64) for name in _ARRAYS}
+        about: dict[str, Any] = json.loads(content["facts"].tobytes())
+        arrays = {name: np.asarray(content[name], dtype=np.float64) for name in _ARRAYS}
         facts = ExampleFacts(**{field.name: about[field.name] for field in fields(ExampleFacts)})
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ResultsError(
             f"{path} is damaged: it is no invariance example ({error}); remove it, and make it again", path=str(path)
         ) from error

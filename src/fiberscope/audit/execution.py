@@ -20,7 +20,7 @@ from fiberscope.audit.kinds import KINDS
 from fiberscope.audit.manifest import Manifest, Run
 from fiberscope.audit.plan import AnyChunk, Chunk, SpectraChunk, SurveyChunk
 from fiberscope.audit.pool import Here, Pool, spread
-from fiberscope.audit.spectra import count_stages
+from fiberscope.audit.spectra import COUNTED, count_stages
 from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject
 from fiberscope.audit.work import AnyWork
@@ -159,7 +159,7 @@ class Job:
     def _finish(self, manifest: Manifest) -> None:
         self._write_examples(manifest)
         counts = count_findings(self.results.findings(manifest))
-        spectra_counts = count_stages(self.results.spectra_table(manifest))
+        spectra_counts = count_stages(self.results.spectra_table(manifest, COUNTED))
         digests: dict[str, dict[str, str]] = {}
         for chunk in self.chunks:  # those of one sample have one name
             digests.setdefault(chunk.name, {}).update(self.results.digests(chunk))
@@ -171,7 +171,7 @@ class Job:
             return
         subject = replace(self.subject, network=self.given)
         for layer, pair in furthest_pairs(self.results.survey_table(manifest)).items():
-            if not self.results.examples.path(str(layer), pair.source, pair.target).is_file():
+            if not self.results.examples.is_whole(str(layer), pair.source, pair.target):
                 wanted = Wanted(layer, pair.source, pair.target, manifest.domain, Objective.TOWARDS)
                 for example in make_examples(subject, wanted):
                     self.results.examples.write(example)

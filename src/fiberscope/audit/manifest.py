@@ -10,10 +10,11 @@ from typing import Any
 
 from fiberscope import __version__
 from fiberscope.audit.plan import Place, Plan, Reads, places_of
+from fiberscope.audit.seals import BLANK, is_sealed, seal
 from fiberscope.audit.subject import Subject
 from fiberscope.errors import ResultsError
 
-FORMAT = "fiberscope results 2"
+FORMAT = "fiberscope results 3"
 """Names the layout of the folder; a reader refuses any other."""
 
 _PACKAGES = ("numpy", "scipy", "highspy", "python-flint", "pyarrow", "safetensors", "torch")
@@ -126,21 +127,23 @@ class Manifest:
         """Whether every chunk was computed."""
         return self.status == "complete"
 
-    def to_json(self) -> str:
-        """Write the manifest as JSON."""
-        return json.dumps({"format": FORMAT, **asdict(self)}, indent=2) + "\n"
+    def to_json(self) -> bytes:
+        """Write the manifest as JSON, sealed."""
+        text = json.dumps({"format": FORMAT, **asdict(self), "seal": BLANK}, indent=2) + "\n"
+        return seal(text.encode())
 
     @classmethod
-    def from_json(cls, text: str, path: str) -> Manifest:
+    def from_json(cls, text: bytes, path: str) -> Manifest:
         """Read what ``to_json`` wrote.
 
         Raises:
-            ResultsError: the text is something else.
+            ResultsError: the text is something else, or was changed since.
         """
         try:
             data = json.loads(text)
             if data.pop("format") != FORMAT:
                 raise ValueError("another format")  # noqa: TRY301 - one way out for everything that is not a manifest
+            data.pop("seal")
             data["network_layers"] = tuple(
                 Layer(**(layer | {"reads": Reads(layer["reads"])})) for layer in data["network_layers"]
             )
@@ -151,13 +154,18 @@ class Manifest:
             data["domain"] = None if data["domain"] is None else tuple(float(bound) for bound in data["domain"])
             manifest = cls(**data)
             manifest._check()
-            return manifest
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise ResultsError(
                 f"{path} is not the manifest of a fiberscope audit ({type(error).__name__}: {error}); "
                 "it is damaged, foreign, or of another version",
                 path=path,
             ) from error
+        if not is_sealed(text):
+            raise ResultsError(
+                f"{path} was changed since the audit wrote it; bring back the original, or begin in another folder",
+                path=path,
+            )
+        return manifest
 
     def _check(self) -> None:
         """Raise ValueError or TypeError where a plan could not be made of the numbers."""

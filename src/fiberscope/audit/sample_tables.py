@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pyarrow
 from fiberscope.audit import shards
 from fiberscope.audit.manifest import Manifest
 from fiberscope.audit.plan import SampleChunk
+from fiberscope.audit.seals import is_sealed
 from fiberscope.errors import ResultsError
 from fiberscope.files import read_file
 
@@ -40,7 +41,7 @@ class SampleTables:
         """Read the table of one sample.
 
         Returns:
-            The table, and whether the file is, byte for byte, what the audit wrote, as far as the manifest knows.
+            The table, and whether the file is, byte for byte, what the audit wrote.
 
         Raises:
             ResultsError: the file is missing or cannot be read, or holds the values of something else.
@@ -53,20 +54,26 @@ class SampleTables:
             rows = f"the {self.counted}s at this sample" if self.counted else "those of this sample"
             raise ResultsError(f"{path} is damaged: its rows are not {rows}", path=str(path))
         recorded = manifest.shards.get(chunk.name, {}).get(self.folder.name)
-        return table, recorded in (None, shards.sha256(data))
+        return table, is_sealed(data) and recorded in (None, shards.sha256(data))
 
-    def table(self, manifest: Manifest, chunks: Iterable[SampleChunk]) -> Any:
+    def table(self, manifest: Manifest, chunks: Iterable[SampleChunk], columns: Sequence[str] | None = None) -> Any:
         """All rows of some samples that are there, sample by sample.
+
+        Args:
+            manifest: the manifest.
+            chunks: which samples.
+            columns: what to keep; None for all, which can take much memory.
 
         Raises:
             ResultsError: a file is damaged.
         """
+        names: Sequence[str] = columns or self.schema.names
         parts = [
-            self.read(manifest, chunk)[0].replace_schema_metadata(None)
+            self.read(manifest, chunk)[0].replace_schema_metadata(None).select(names)
             for chunk in chunks
             if self.path(chunk).is_file()
         ]
-        return pa.concat_tables(parts) if parts else self.schema.empty_table()
+        return pa.concat_tables(parts) if parts else self.schema.empty_table().select(names)
 
 
 __all__ = ["SampleTables"]

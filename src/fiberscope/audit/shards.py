@@ -1,18 +1,22 @@
-"""The files of a chunk, in and out of bytes: findings, certificates and spectra as Parquet, layer inputs as arrays."""
+"""The files of a chunk, in and out of bytes: findings, certificates and spectra as Parquet, layer inputs as arrays.
+
+Parquet files are sealed: the checksums of the format itself cover the pages, and nothing else.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow
 import pyarrow.parquet
+from numpy.typing import NDArray
 
 from fiberscope.audit.findings import UNDECIDED_DIMENSION, Finding, FindingsTable
+from fiberscope.audit.seals import BLANK, seal
 from fiberscope.errors import ResultsError
 from fiberscope.network.arrays import FloatArray
 
@@ -72,8 +76,6 @@ SURVEY_SCHEMA: Any = pa.schema(
 )
 """The columns of ``fiberscope.invariance_survey``, and why a layer was left out."""
 
-_UNREADABLE: tuple[type[Exception], ...] = (pa.ArrowException, OSError, ValueError, KeyError, EOFError, zlib.error)
-
 
 def sha256(data: bytes) -> str:
     """The SHA-256 of some bytes, in hexadecimal."""
@@ -100,14 +102,20 @@ def findings_from_bytes(data: bytes, path: str) -> tuple[FindingsTable, dict[str
     """
     table = _from_bytes(data, FINDINGS_SCHEMA, path)
     metadata: dict[bytes, bytes] = table.schema.metadata or {}
-    siblings = {key.decode(): value.decode() for key, value in metadata.items() if key != b"ARROW:schema"}
+    siblings = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in metadata.items()}
     dimension = table["dimension"].fill_null(UNDECIDED_DIMENSION)
     numbers = {name: table[name].to_numpy() for name in ("sample", "layer", "positives", "margin")}
     names = ("domain", "kind", "certificate", "reason")
-    texts = {name: np.array(table[name].to_pylist(), dtype=object) for name in names}
+    texts = {name: _shared(table[name]) for name in names}
     integers = {name: numbers[name].astype(np.int64) for name in ("sample", "layer", "positives")}
     columns: dict[str, Any] = {**integers, "margin": numbers["margin"], **texts}
     return FindingsTable(**columns, dimension=dimension.to_numpy().astype(np.int64)), siblings
+
+
+def _shared(column: Any) -> NDArray[np.object_]:
+    """The strings of a column, of which equal ones are one object: there may be millions."""
+    encoded = column.combine_chunks().dictionary_encode()
+    return np.array(encoded.dictionary.to_pylist(), dtype=object)[encoded.indices.to_numpy()]
 
 
 def certificates_to_bytes(certificates: Mapping[str, bytes]) -> bytes:
@@ -156,7 +164,7 @@ def array_from_bytes(data: bytes, path: str) -> FloatArray:
     """
     try:
         array = np.load(io.BytesIO(data), allow_pickle=False)
-    except _UNREADABLE as error:
+    except Exception as error:  # NumPy evaluates a part of the file, and lets through whatever Python's parser raises
         raise _damaged(path, error) from error
     if array.dtype != np.float64 or array.ndim != 2:
         got = f"{array.dtype} of shape {array.shape}"
@@ -166,15 +174,17 @@ def array_from_bytes(data: bytes, path: str) -> FloatArray:
 
 def _to_bytes(table: Any) -> bytes:
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
-    return buffer.getvalue()
+    metadata: dict[bytes, bytes] = table.schema.metadata or {}
+    blank = table.replace_schema_metadata(metadata | {b"seal": BLANK.encode()})
+    pq.write_table(blank, buffer, compression="zstd", write_page_checksum=True)
+    return seal(buffer.getvalue())
 
 
 def _from_bytes(data: bytes, schema: Any, path: str) -> Any:
     try:
-        table = pq.read_table(io.BytesIO(data), page_checksum_verification=True)
+        table = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True).read()
         table.validate(full=True)
-    except _UNREADABLE as error:
+    except Exception as error:  # Arrow's own types, and those of what it calls
         raise _damaged(path, error) from error
     if not table.schema.equals(schema, check_metadata=False):
         expected, got = (", ".join(names) for names in (schema.names, table.schema.names))

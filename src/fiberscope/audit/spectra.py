@@ -101,10 +101,14 @@ def _left_out(network: Network, number: int, reason: str) -> dict[str, Any]:
     return {"stage": number, "name": stage.name, "outputs": stage.outputs, "method": "", "reason": reason}
 
 
+COUNTED = ("stage", "name", "reason")
+"""The columns that ``count_stages`` needs: without the values, which are nearly all of a table."""
+
+
 def count_stages(table: Any) -> tuple[dict[str, Any], ...]:
     """The number of samples by stage, computed and left out, with the reason, as plain data."""
     counts: dict[int, dict[str, Any]] = {}
-    columns = [table[name].to_pylist() for name in ("stage", "name", "reason")]
+    columns = [table[name].to_pylist() for name in COUNTED]
     for stage, name, reason in zip(*columns, strict=True):
         entry = counts.setdefault(stage, {"stage": stage, "name": name, "computed": 0, "left_out": 0, "reason": ""})
         entry["left_out" if reason else "computed"] += 1
@@ -112,4 +116,4 @@ def count_stages(table: Any) -> tuple[dict[str, Any], ...]:
     return tuple(counts[stage] for stage in sorted(counts))
 
 
-__all__ = ["Spectra", "count_stages", "spectra_at"]
+__all__ = ["COUNTED", "Spectra", "count_stages", "spectra_at"]

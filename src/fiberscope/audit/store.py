@@ -1,5 +1,8 @@
 """The results folder: every file in it appears whole or not at all, and the findings of a chunk last of its files.
 
+Files are sealed (``seals``), but for those that another vouches for: the model, which the manifest names by its digest,
+and a chunk's inputs and certificates.
+
 ======================================  =========================================================
 ``manifest.json``                       what was audited, with what, how, and how far it got
 ``model.safetensors``                   the network
@@ -17,10 +20,8 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
@@ -29,6 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiberscope.audit import shards
+from fiberscope.audit.archives import archive_from_bytes, archive_to_bytes
 from fiberscope.audit.example_store import ExampleStore
 from fiberscope.audit.failure import says_failed
 from fiberscope.audit.findings import FindingsTable
@@ -36,6 +38,7 @@ from fiberscope.audit.lock import LOCK, RUNNING
 from fiberscope.audit.manifest import Manifest
 from fiberscope.audit.plan import AnyChunk, Chunk, SpectraChunk, SurveyChunk
 from fiberscope.audit.sample_tables import SampleTables
+from fiberscope.audit.seals import is_sealed
 from fiberscope.audit.subject import Subject
 from fiberscope.errors import FiberscopeError, ResultsError
 from fiberscope.files import read_file, write_file
@@ -163,14 +166,12 @@ class Results:
         """Write the model and the data, and then the manifest, which makes the folder an audit."""
         subject.network.save(self.model_path)
         arrays: dict[str, NDArray[Any]] = {"x": subject.x} if subject.y is None else {"x": subject.x, "y": subject.y}
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        write_file(self.folder / "data.npz", buffer.getvalue())
+        write_file(self.folder / "data.npz", archive_to_bytes(arrays))
         self.write_manifest(manifest)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write or replace the manifest."""
-        write_file(self.manifest_path, manifest.to_json().encode())
+        write_file(self.manifest_path, manifest.to_json())
 
     def manifest(self) -> Manifest:
         """Read the manifest.
@@ -181,7 +182,7 @@ class Results:
         path = self.manifest_path
         if not path.is_file():
             raise ResultsError(f"{self.folder} holds no audit: there is no manifest.json", path=str(path))
-        return Manifest.from_json(read_file(path).decode(errors="replace"), str(path))
+        return Manifest.from_json(read_file(path), str(path))
 
     def subject(self) -> Subject:
         """Read the network and the data of the audit.
@@ -222,11 +223,11 @@ class Results:
 
     def _data(self) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
         path = self.folder / "data.npz"
-        try:
-            with np.load(io.BytesIO(read_file(path)), allow_pickle=False) as arrays:
-                return arrays["x"], arrays["y"] if "y" in arrays.files else None
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise ResultsError(f"{path} is damaged: {error}", path=str(path)) from error
+        data = read_file(path)
+        arrays = archive_from_bytes(data, str(path))
+        if "x" not in arrays or not is_sealed(data):
+            raise ResultsError(f"{path} is damaged: it is not as the audit wrote it", path=str(path))
+        return arrays["x"], arrays.get("y")
 
     # ---- chunks
 
@@ -254,10 +255,9 @@ class Results:
         if CERTIFICATES in data:
             certificates = shards.certificates_from_bytes(data[CERTIFICATES], str(paths[CERTIFICATES]))
         recorded = dict.fromkeys((INPUTS, CERTIFICATES), "") | siblings | manifest.shards.get(chunk.name, {})
-        changed = [
-            str(paths[part]) for part in _SUFFIX if part in recorded and recorded[part] != _digest(data.get(part))
-        ]
-        return ChunkData(chunk, findings, certificates, inputs, tuple(changed))
+        changed = {part for part in _SUFFIX if part in recorded and recorded[part] != _digest(data.get(part))}
+        changed |= set() if is_sealed(data[PREIMAGES]) else {PREIMAGES}
+        return ChunkData(chunk, findings, certificates, inputs, tuple(str(paths[part]) for part in sorted(changed)))
 
     def is_done(self, manifest: Manifest, chunk: AnyChunk) -> bool:
         """Whether a chunk was computed, written completely, and is unchanged since.
@@ -310,13 +310,17 @@ class Results:
         columns = FindingsTable.__dataclass_fields__
         return FindingsTable(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in columns})
 
-    def spectra_table(self, manifest: Manifest) -> Any:
+    def spectra_table(self, manifest: Manifest, columns: Sequence[str] | None = None) -> Any:
         """All singular values that are there: a table of ``SPECTRA_SCHEMA``, by sample and stage.
+
+        Args:
+            manifest: the manifest.
+            columns: what to keep of it; None for all, which can take much memory.
 
         Raises:
             ResultsError: a file is damaged.
         """
-        return self.spectra.table(manifest, manifest.plan.spectra_chunks())
+        return self.spectra.table(manifest, manifest.plan.spectra_chunks(), columns)
 
     def survey_table(self, manifest: Manifest) -> Any:
         """How far invariance reaches: a table of ``SURVEY_SCHEMA``, by sample, layer and target.

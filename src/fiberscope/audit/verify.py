@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
+from fiberscope.audit.checks import Check, checked
 from fiberscope.audit.effort import sensible_workers
 from fiberscope.audit.findings import Finding, certificate_id
 from fiberscope.audit.plan import Chunk, NamedDomain
-from fiberscope.audit.pool import spread
 from fiberscope.audit.store import INPUTS, ChunkData, Results
-from fiberscope.audit.subject import Subject
-from fiberscope.audit.workers import local_pool
 from fiberscope.errors import FiberscopeError, ResultsError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.layer import Layer, around
+from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.certificate import Certificate
 from fiberscope.preimage.checker import verify, verify_many
@@ -79,27 +76,22 @@ def verify_results(results: Results, *, exact: bool = False, workers: int | None
     Raises:
         ResultsError: the folder is not an audit's, is damaged, or the audit is not complete.
     """
-    manifest = results.manifest()
-    processes = workers or sensible_workers(results.subject().network, manifest.plan)
-    check = partial(verify_chunk, results.folder, exact=exact)
-    with closing(local_pool(processes)) as pool:
-        for _, verification in spread(check, manifest.plan.chunks(), pool):
-            yield verification
+    manifest, subject = results.manifest(), results.subject()
+    processes = workers or sensible_workers(subject.network, manifest.plan)
+    yield from checked(partial(_verified, exact=exact), results, subject, manifest.plan.chunks(), processes)
     if not manifest.complete:
         raise ResultsError(
             f"the audit in {results.folder} is not complete; continue it with --resume", path=str(results.folder)
         )
 
 
-def verify_chunk(folder: Path, chunk: Chunk, *, exact: bool) -> ChunkVerification:
-    """Check the certificates of one chunk, from the folder alone."""
-    results = Results(folder)
-    manifest, subject = results.manifest(), results.subject()
-    data = results.read_chunk(manifest, chunk)
+def _verified(network: Network, check: Check[Chunk], *, exact: bool) -> ChunkVerification:
+    """Check the certificates of one chunk."""
+    chunk, data = check.chunk, check.results.read_chunk(check.manifest, check.chunk)
     with one_thread():
-        _check_inputs(results, subject, data)
-        layer = subject.network.relu_layers[chunk.layer]
-        domains = {named.name: named for named in manifest.plan.domains(chunk.layer)}
+        _check_inputs(network, check, data)
+        layer = network.relu_layers[chunk.layer]
+        domains = {named.name: named for named in check.manifest.plan.domains(chunk.layer)}
         decided = [finding for finding in data.findings.rows() if finding.kind is not Kind.UNDECIDED]
         reasons = _why_not_proved(decided, layer, data, domains, exact=exact)
     failures = tuple(Failure(finding, reason) for finding, reason in zip(decided, reasons, strict=True) if reason)
@@ -176,19 +168,19 @@ def _positive_count(claim: Preimage) -> int:
     return int(positive[layer.definitions :].sum())
 
 
-def _check_inputs(results: Results, subject: Subject, data: ChunkData) -> None:
+def _check_inputs(network: Network, check: Check[Chunk], data: ChunkData) -> None:
     """Check that the stored inputs are, up to rounding, what the network hands to the layer.
 
     Where that is NaN or infinite nothing can be decided.
     """
-    chunk = data.chunk
-    recomputed = subject.network.layer_input(chunk.layer, subject.x[chunk.start : chunk.stop])
+    layer = check.chunk.layer
+    recomputed = network.layer_input(layer, check.x)
     finite = np.isfinite(recomputed)
     allowed = INPUT_AGREEMENT * float(np.abs(recomputed[finite]).max(initial=0.0))
     agree = np.allclose(data.inputs, recomputed, rtol=0.0, atol=allowed, equal_nan=True)
     if not agree or (not finite.all() and (data.findings.kind != Kind.UNDECIDED).any()):
-        path = str(results.path(INPUTS, chunk))
-        raise ResultsError(f"{path} is damaged: it is not what the network hands to layer {chunk.layer}", path=path)
+        path = str(check.results.path(INPUTS, check.chunk))
+        raise ResultsError(f"{path} is damaged: it is not what the network hands to layer {layer}", path=path)
 
 
-__all__ = ["INPUT_AGREEMENT", "ChunkVerification", "Failure", "verify_chunk", "verify_results"]
+__all__ = ["INPUT_AGREEMENT", "ChunkVerification", "Failure", "verify_results"]

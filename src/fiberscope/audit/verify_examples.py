@@ -81,15 +81,16 @@ def verify_examples(results: Results) -> Iterator[ExampleVerification]:
         yield ExampleVerification(facts.layer, facts.source, facts.target, proved, facts.proved, reason)
 
 
-def changed_surveys(results: Results) -> list[str]:
-    """The files of the survey that are not, byte for byte, what the audit wrote.
+def changed_invariance(results: Results) -> list[str]:
+    """The files of the survey, and examples, that are not, byte for byte, as they were written.
 
     Raises:
-        ResultsError: one is missing or damaged.
+        ResultsError: a file of the survey is missing or damaged.
     """
     manifest = results.manifest()
     chunks = list(manifest.plan.survey_chunks()) if manifest.complete else []
-    return [str(results.survey.path(chunk)) for chunk in chunks if not results.survey.read(manifest, chunk)[1]]
+    surveys = [str(results.survey.path(chunk)) for chunk in chunks if not results.survey.read(manifest, chunk)[1]]
+    return surveys + results.examples.changed()
 
 
 def _why_not_at_its_sample(example: StoredExample, x: FloatArray) -> str:
@@ -112,4 +113,4 @@ def _claim(network: Network, example: StoredExample) -> SameFeatures:
     return _GivenWay(network=network, stage=stage, source=source, x=x, domain=domain, way=way)
 
 
-__all__ = ["ExampleVerification", "changed_surveys", "verify_examples"]
+__all__ = ["ExampleVerification", "changed_invariance", "verify_examples"]

@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -22,12 +19,11 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from fiberscope.audit.checks import Check, checked
 from fiberscope.audit.directional import derivatives
 from fiberscope.audit.effort import sensible_spectra_workers
 from fiberscope.audit.plan import SpectraChunk
-from fiberscope.audit.pool import spread
 from fiberscope.audit.store import Results
-from fiberscope.audit.workers import local_pool
 from fiberscope.errors import ResultsError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
@@ -104,25 +100,23 @@ def verify_spectra(results: Results, *, workers: int | None = None) -> Iterator[
     plan = results.manifest().plan
     if not plan.spectra:
         return
-    processes = workers or sensible_spectra_workers(results.subject().network, plan.spectra)
-    with closing(local_pool(processes)) as pool:
-        for _, verification in spread(partial(verify_sample, results.folder), plan.spectra_chunks(), pool):
-            yield verification
-
-
-def verify_sample(folder: Path, chunk: SpectraChunk) -> SpectraVerification:
-    """Check the singular values at one sample, from the folder alone."""
-    results = Results(folder)
     subject = results.subject()
-    table, unchanged = results.spectra.read(results.manifest(), chunk)
+    processes = workers or sensible_spectra_workers(subject.network, plan.spectra)
+    yield from checked(_verified, results, subject, plan.spectra_chunks(), processes)
+
+
+def _verified(network: Network, check: Check[SpectraChunk]) -> SpectraVerification:
+    """Check the singular values at one sample."""
+    chunk, spectra = check.chunk, check.results.spectra
+    table, unchanged = spectra.read(check.manifest, chunk)
     rows: list[dict[str, Any]] = table.to_pylist()
-    path = str(results.spectra.path(chunk))
-    if [(row["name"], row["outputs"]) for row in rows] != [(s.name, s.outputs) for s in subject.network.stages]:
+    path = str(spectra.path(chunk))
+    if [(row["name"], row["outputs"]) for row in rows] != [(s.name, s.outputs) for s in network.stages]:
         raise ResultsError(f"{path} is damaged: its rows are not the stages of the network", path=path)
     claimed = {row["stage"]: row for row in rows if not row["reason"]}
-    x = torch.tensor(subject.network.flat(subject.x[chunk.sample][None])[0])
+    x = torch.tensor(network.flat(check.x)[0])
     with one_thread():
-        full, reasons = why_not_confirmed(subject.network, x, claimed, seed=chunk.sample)
+        full, reasons = why_not_confirmed(network, x, claimed, seed=chunk.sample)
     failures = tuple(
         SpectraFailure(chunk.sample, stage, claimed[stage]["name"], reason)
         for stage, reason in reasons.items()
@@ -248,4 +242,4 @@ def _outside(
     return f"value {i + 1} is {values[i]:.6g}, not within {what} {low[i]:.6g} to {high[i]:.6g}"
 
 
-__all__ = ["SpectraFailure", "SpectraVerification", "verify_sample", "verify_spectra", "why_not_confirmed"]
+__all__ = ["SpectraFailure", "SpectraVerification", "verify_spectra", "why_not_confirmed"]

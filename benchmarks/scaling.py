@@ -1,0 +1,347 @@
+"""What an audit costs, against samples, layers, inputs and neurons; and the figures that scaling_simulation.py needs.
+
+    python benchmarks/scaling.py [--parts all] [--costs costs.json] [--smoke]
+
+Processor time of one thread, so that other work on the machine disturbs little; medians with quartiles. Parts:
+
+verdicts   verdicts of random layers (He) of many sizes, and the power law that fits best
+layers     audits of random networks of more and more layers, without files
+spectra    spectra of random networks of many widths and depths, and the power law that fits best
+resnet     every layer of resnet_2b at CIFAR-10 images, chunk by chunk as an audit does it: building a chunk's inputs,
+           judging, writing; and its singular values, sample by sample. Needs FIBERSCOPE_EXTERNAL; takes ten minutes of
+           an idle core
+overheads  what a task of that size costs the process that hands it out, beside its computation: processes, and dask
+store      chunks of that size: writing, looking through them as --resume does, and finishing; manifests of many chunks
+
+``--costs`` adds what was measured to a file, part by part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import itertools
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import closing
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+import fiberscope as fs
+from fiberscope.audit.dask_workers import DaskWorkers
+from fiberscope.audit.execution import count_findings
+from fiberscope.audit.findings import Finding, certificate_id
+from fiberscope.audit.manifest import Manifest, new_manifest
+from fiberscope.audit.plan import Chunk, Plan, SpectraChunk, places_of
+from fiberscope.audit.pool import Pool, spread
+from fiberscope.audit.spectra import Spectra
+from fiberscope.audit.store import Results
+from fiberscope.audit.subject import Subject
+from fiberscope.audit.task import ChunkResult, SpectraTask, Task
+from fiberscope.audit.verdicts import Verdicts
+from fiberscope.audit.workers import Processes
+from fiberscope.files import write_file
+from fiberscope.network.affine import Dense
+from fiberscope.network.network import Network
+from fiberscope.network.stage import affine_stage, relu_stage
+
+BLOCK, INPUTS, CERTIFICATE = 12, 2048, 30_000
+"""Of the larger layers of resnet_2b: samples per chunk, inputs, bytes of a certificate."""
+
+CIFAR_MEAN, CIFAR_DEVIATION = (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Processor time of some work, in seconds, and what it gives."""
+    began = time.process_time()
+    result = work()
+    return time.process_time() - began, result
+
+
+def quartiles(values: list[float]) -> str:
+    """The median, and the quartiles."""
+    low, middle, high = np.percentile(values, [25, 50, 75])
+    return f"{middle:.3g} ({low:.3g} to {high:.3g})"
+
+
+# ---- power laws
+
+
+def law(rows: list[dict[str, float]], *names: str) -> dict[str, Any]:
+    """The power law of the seconds in some quantities: least squares of the logarithms.
+
+    Its error is the factor by which a measured value typically differs from it.
+    """
+    A = np.column_stack([np.ones(len(rows)), *(np.log([row[name] for row in rows]) for name in names)])
+    b = np.log([row["seconds"] for row in rows])
+    solution, *_ = np.linalg.lstsq(A, b, rcond=None)
+    residual = b - A @ solution
+    variance = float(residual @ residual) / max(1, len(b) - A.shape[1])
+    errors = np.sqrt(variance * np.diag(np.linalg.pinv(A.T @ A)))
+    powers = {name: (float(p), float(e)) for name, p, e in zip(names, solution[1:], errors[1:], strict=True)}
+    words = " * ".join(f"{name}^({p:.2f} +- {e:.2f})" for name, (p, e) in powers.items())
+    print(f"  seconds = {np.exp(solution[0]):.3g} * {words}, within a factor of {np.exp(np.sqrt(variance)):.2f}")
+    return {"rows": rows, "factor": float(np.exp(solution[0])), "powers": powers, "error": float(np.sqrt(variance))}
+
+
+def random_network(sizes: tuple[int, ...], seed: int) -> Network:
+    """Dense layers with random weights (He), each followed by a ReLU."""
+    rng, stages = np.random.default_rng(seed), []
+    for position, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
+        weight = rng.standard_normal((outputs, inputs)) * np.sqrt(2.0 / inputs)
+        stages += [affine_stage(f"dense{position}", Dense(weight, 0.1 * rng.standard_normal(outputs)))]
+        stages += [relu_stage(f"relu{position}", outputs)]
+    return Network(tuple(stages), (sizes[0],))
+
+
+def verdicts(*, smoke: bool) -> dict[str, Any]:
+    """One random layer after the other, at normal samples, on all of R^n."""
+    rows: list[dict[str, float]] = []
+    inputs, samples = ((16, 32), (8, 32)) if smoke else ((64, 128, 256, 512), (32, 128, 512))
+    fs.classify(fs.ReLULayer(np.eye(3)), np.ones((2, 3)))  # imports
+    for seed, n, ratio, count in itertools.product(range(1 if smoke else 2), inputs, (1, 2, 4), samples):
+        rng = np.random.default_rng(seed)
+        layer = fs.ReLULayer(rng.standard_normal((ratio * n, n)) * np.sqrt(2.0 / n), np.zeros(ratio * n))
+        X = rng.standard_normal((count, n))
+        seconds, judged = timed(lambda layer=layer, X=X: fs.classify(layer, X, threads=1))
+        kind = max(set(judged.kind.tolist()), key=judged.kind.tolist().count)
+        rows.append({"inputs": n, "neurons": ratio * n, "samples": count, "kind": kind, "seconds": seconds / count})
+        print(rows[-1], flush=True)
+    each = [{**row, "neurons/inputs": row["neurons"] / row["inputs"]} for row in rows]
+    laws: dict[str, Any] = {}
+    for ratio in (1, 2, 4):
+        print(f"a verdict, {ratio} neurons per input:")
+        laws[str(ratio)] = law([row for row in each if row["neurons/inputs"] == ratio], "inputs", "samples")
+    return laws
+
+
+def layers(*, smoke: bool) -> dict[str, Any]:
+    """Networks of more and more layers of 64 neurons, at 60 samples."""
+    rows: list[dict[str, float]] = []
+    for seed, depth in itertools.product(range(1 if smoke else 3), (1, 2) if smoke else (1, 2, 4, 8, 16)):
+        network = random_network((64,) * (depth + 1), seed)
+        x = np.random.default_rng(seed).uniform(size=(12 if smoke else 60, 64))
+        subject, plan, work = Subject(network, x, None, "", "", ""), Plan(tuple(range(depth)), len(x)), Verdicts()
+
+        def judged(subject: Subject = subject, plan: Plan = plan, work: Verdicts = work) -> None:
+            for task in work.tasks(subject, plan, plan.chunks()):
+                work.compute(subject.network, task, 1)
+
+        rows.append({"layers": depth, "seconds": timed(judged)[0]})
+    print("all verdicts of 60 samples, on all domains:")
+    return law(rows, "layers")
+
+
+def spectra(*, smoke: bool) -> dict[str, Any]:
+    """Random networks of equal layers, at three samples each."""
+    rows: list[dict[str, float]] = []
+    widths, depths = ((16, 32), (1, 2)) if smoke else ((64, 128, 256, 512), (1, 2, 4, 8))
+    for width, depth in itertools.product(widths, depths):
+        network = random_network((width,) * (depth + 1), 0)
+        X, work = np.random.default_rng(1).standard_normal((3, width)), Spectra()
+        for sample, x in enumerate(X):
+            task = SpectraTask(SpectraChunk(sample), x)
+            work.compute(network, task, 1) if sample == 0 else None  # first calls
+            seconds, _ = timed(lambda network=network, task=task, work=work: work.compute(network, task, 1))
+            rows.append({"width": width, "layers": depth, "seconds": seconds})
+    print("singular values of all stages at a sample, inputs and neurons alike:")
+    return law([row for row in rows if row["width"] >= 128] if not smoke else rows, "width", "layers")
+
+
+# ---- a network of convolutions
+
+
+def resnet(*, smoke: bool) -> dict[str, Any]:
+    """Every layer of resnet_2b, chunk by chunk, and its singular values."""
+    folder = os.environ.get("FIBERSCOPE_EXTERNAL")
+    if not folder:
+        print("resnet: FIBERSCOPE_EXTERNAL is not set: left out")
+        return {}
+    network = fs.load(Path(folder) / "models/resnet_2b.onnx")
+    with np.load(Path(folder) / "data/cifar10_test_83.npz") as data:
+        pixels = data["x"].astype(np.float64) / 255
+    x = (pixels - np.reshape(CIFAR_MEAN, (1, 3, 1, 1))) / np.reshape(CIFAR_DEVIATION, (1, 3, 1, 1))
+    samples, block = (2, 2) if smoke else (3 * BLOCK, BLOCK)
+    layers = (5,) if smoke else tuple(range(len(network.relu_layers)))
+    subject = Subject(network, x[:samples], None, "resnet_2b", "cifar10", "")
+    plan = Plan(layers, samples, None, block, places_of(network))
+    with tempfile.TemporaryDirectory() as name:
+        results = Results(Path(name))
+        results.begin(subject, new_manifest(subject, plan, samples))
+        chunks = [one_chunk(results, subject, plan, chunk) for chunk in plan.chunks()]
+        table = [one_spectrum(results, subject, sample) for sample in range(1 if smoke else 5)]
+        reading = [timed(lambda: fs.load(results.model_path))[0] for _ in range(5)]
+    for layer in layers:
+        rows = [row for row in chunks if row["layer"] == layer]
+        print(f"layer {layer}: {quartiles([row['judging'] / row['verdicts'] for row in rows])} s a verdict")
+    print(f"spectra: {quartiles([row['computing'] for row in table])} s a sample")
+    return {"block": block, "chunks": chunks, "spectra": table, "reading_the_model": reading}
+
+
+def one_chunk(results: Results, subject: Subject, plan: Plan, chunk: Chunk) -> dict[str, Any]:
+    """Judge and write one chunk, and say what each step took."""
+    work = Verdicts()
+    building, task = timed(lambda: next(work.tasks(subject, plan, [chunk])))
+    judging, result = timed(lambda: work.compute(subject.network, task, 1))
+    writing, _ = timed(lambda: results.write(chunk, work.files(task, result)))
+    parts = {part: results.path(part, chunk).stat().st_size for part in ("preimages", "certificates", "inputs")}
+    row = {
+        "layer": chunk.layer,
+        "verdicts": len(result.findings),
+        "undecided": sum(finding.kind is fs.Kind.UNDECIDED for finding in result.findings),
+        "building": building,
+        "judging": judging,
+        "writing": writing,
+        "bytes": parts,
+    }
+    print(row, flush=True)
+    return row
+
+
+def one_spectrum(results: Results, subject: Subject, sample: int) -> dict[str, Any]:
+    """Compute and write the singular values at one sample."""
+    work, task = Spectra(), SpectraTask(SpectraChunk(sample), subject.x[sample])
+    computing, table = timed(lambda: work.compute(subject.network, task, 1))
+    writing, _ = timed(lambda: results.write(task.chunk, work.files(task, table)))
+    row = {"computing": computing, "writing": writing, "bytes": results.spectra.path(task.chunk).stat().st_size}
+    print(row, flush=True)
+    return row
+
+
+# ---- what is done by one process alone
+
+
+def overheads(*, smoke: bool) -> dict[str, Any]:
+    """Tasks of a chunk's size that compute nothing: what they cost this process, the scheduler of dask in it."""
+    count = 40 if smoke else 600
+    pools: dict[str, Callable[[], Pool]] = {"processes": lambda: Processes(1)}
+    if importlib.util.find_spec("distributed") is not None:
+        pools["dask"] = lambda: DaskWorkers("local", 1)
+    found: dict[str, Any] = {}
+    for name, open_pool in pools.items():
+        tasks = (np.zeros((BLOCK, INPUTS)) for _ in range(count))
+        with closing(open_pool()) as pool:
+            moments = [time.process_time() for _ in spread(answer, tasks, pool)][count // 10 :]
+        each = np.diff(moments[::10]) / 10
+        found[name] = each.tolist()
+        print(f"{name}: {quartiles(found[name])} s a task")
+    under_way = 200 if smoke else 20_000
+    futures: list[Future[None]] = [Future() for _ in range(under_way)]
+    futures[0].set_result(None)
+    looks = [timed(lambda: wait(futures, return_when=FIRST_COMPLETED))[0] / under_way for _ in range(5)]
+    found["looking"] = float(np.median(looks))
+    print(f"looking who has finished: {1e6 * found['looking']:.2f} us for each task under way")
+    return found
+
+
+def answer(task: np.ndarray) -> bytes:
+    """What a task gives that computes nothing: as many bytes as certificates take."""
+    return bytes(len(task) * CERTIFICATE)
+
+
+def store(*, smoke: bool) -> dict[str, Any]:
+    """Chunks as large as those of resnet_2b, small ones in growing number, and manifests."""
+    found: dict[str, Any] = {"large": many_chunks(10 if smoke else 200, INPUTS, CERTIFICATE)}
+    counts = (10, 20) if smoke else (500, 1000, 2000, 4000)
+    found["small"] = [many_chunks(count, 4, 100) for count in counts]
+    print("looking through chunks, all of them together:")
+    rows = [{"chunks": each["chunks"], "seconds": each["looking"] * each["chunks"]} for each in found["small"]]
+    found["looking"] = law(rows, "chunks")
+    found["manifests"] = [one_manifest(count) for count in ((100,) if smoke else (1_000, 10_000, 100_000, 500_000))]
+    with tempfile.TemporaryDirectory() as name:
+        data = np.random.default_rng(0).bytes(2**20 if smoke else 2**26)
+        began = time.perf_counter()
+        write_file(Path(name) / "data", data)
+        found["bytes_per_second"] = len(data) / (time.perf_counter() - began)
+    print(f"{found['bytes_per_second'] / 1e6:.0f} MB/s")
+    return found
+
+
+def many_chunks(count: int, inputs: int, certificate: int) -> dict[str, Any]:
+    """Write chunks (by the wall clock, for it waits for disks), look through them, and finish; seconds a chunk."""
+    network = random_network((inputs, 8), 0) if inputs < 100 else random_network((inputs, 4), 0)
+    subject = Subject(network, np.zeros((count * BLOCK, inputs), dtype=np.float32), None, "", "", "")
+    plan, work, rng = Plan((0,), subject.samples, block=BLOCK), Verdicts(), np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as name:
+        results, manifest = Results(Path(name)), new_manifest(subject, plan, None)
+        writing: list[float] = []
+        for chunk in plan.chunks():
+            task = Task(chunk, rng.standard_normal((BLOCK, inputs)), plan.domains(0))
+            result = made_up(task, certificate, rng)
+            began = time.perf_counter()
+            results.write(chunk, work.files(task, result))
+            writing.append(time.perf_counter() - began)
+        looking, done = timed(lambda: [results.is_done(manifest, chunk) for chunk in plan.chunks()])
+        assert all(done)
+        finishing, _ = timed(lambda: count_findings(results.findings(manifest)))
+        digesting, _ = timed(lambda: [results.digests(chunk) for chunk in plan.chunks()])
+    seconds = {"looking": looking / count, "finishing": finishing / count, "digesting": digesting / count}
+    print(f"{count} chunks, {inputs} inputs: writing {quartiles(writing)} s a chunk; {seconds}")
+    return {"chunks": count, "writing": writing, **seconds}
+
+
+def made_up(task: Task, certificate: int, rng: np.random.Generator) -> ChunkResult:
+    """A result of a chunk's size that was not computed."""
+    data = [rng.bytes(certificate) for _ in task.chunk.samples]
+    ids = [certificate_id(each) for each in data]
+    findings = tuple(
+        Finding(sample, 0, named.name, 1, fs.Kind.UNBOUNDED, 1, 0.5, identity, "")
+        for named in task.domains
+        for sample, identity in zip(task.chunk.samples, ids, strict=True)
+    )
+    return ChunkResult(task.chunk, findings, dict(zip(ids, data, strict=True)))
+
+
+def one_manifest(count: int) -> dict[str, Any]:
+    """Write and read the manifest of an audit of many chunks."""
+    network = random_network((4, 4), 0)
+    subject = Subject(network, np.zeros((1, 4)), None, "", "", "")
+    digest = "0123456789abcdef" * 4
+    digests = dict.fromkeys(("inputs", "certificates", "preimages"), digest)
+    shards = {Chunk(0, block, 0, 1).name: digests for block in range(count)}
+    manifest = replace(new_manifest(subject, Plan((0,), 1), None), shards=shards)
+    writing, text = timed(manifest.to_json)
+    reading, _ = timed(lambda: Manifest.from_json(text, ""))
+    print(f"manifest of {count} chunks: {len(text) / 1e6:.1f} MB, written in {writing:.2f} s, read in {reading:.2f} s")
+    return {"chunks": count, "bytes": len(text), "writing": writing, "reading": reading}
+
+
+PARTS = {
+    "verdicts": verdicts,
+    "layers": layers,
+    "spectra": spectra,
+    "resnet": resnet,
+    "overheads": overheads,
+    "store": store,
+}
+
+
+def main() -> None:
+    """Measure the parts that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--parts", default=",".join(PARTS), help="some of them, separated by commas")
+    parser.add_argument("--costs", type=Path, help="a JSON file to add the figures to")
+    parser.add_argument("--smoke", action="store_true", help="the smallest sizes only")
+    options = parser.parse_args()
+    threadpool_limits(1)
+    costs = json.loads(options.costs.read_text()) if options.costs and options.costs.exists() else {}
+    for part in options.parts.split(","):
+        costs[part] = PARTS[part](smoke=options.smoke)
+        costs["versions"] = {name: version(name) for name in ("numpy", "torch", "highspy", "pyarrow")}
+        costs["machine"] = f"{platform.processor() or platform.machine()}, Python {platform.python_version()}"
+        if options.costs:
+            options.costs.write_text(json.dumps(costs, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
