@@ -182,7 +182,9 @@ def _to_bytes(table: Any) -> bytes:
 
 def _from_bytes(data: bytes, schema: Any, path: str) -> Any:
     try:
-        table = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True).read()
+        # without threads of pyarrow's own: some are still starting when a process ends at once, which aborts it
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        table = file.read(use_threads=False)
         table.validate(full=True)
     except Exception as error:  # Arrow's own types, and those of what it calls
         raise _damaged(path, error) from error
