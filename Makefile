@@ -4,14 +4,20 @@ PYTHON := $(shell for python in python3.11 python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$python; break; }; done)
 BIN := .venv/bin
 AUDIT := build/audit
+REPRODUCTION := build/reproduction
 
 WORKERS ?= 2
 
-.PHONY: audit test lint format format-check types doctest benchmark-smoke clean
+.PHONY: audit reproduce test lint format format-check types doctest benchmark-smoke clean
 
 audit: .venv/demo.stamp
 	rm -rf $(AUDIT)
 	$(BIN)/fiberscope audit --out $(AUDIT)
+
+# Every figure and table of the paper, in small.
+reproduce: .venv/demo.stamp
+	rm -rf $(REPRODUCTION)
+	OMP_NUM_THREADS=1 $(BIN)/fiberscope reproduce all --scale quick --out $(REPRODUCTION)
 
 # Test processes with one thread each are faster than the same number that fight for the cores.
 test: export OMP_NUM_THREADS ?= 1

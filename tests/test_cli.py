@@ -110,9 +110,14 @@ def test_singular_values_are_summed_up_by_stage(
         (["audit", "--out", "x", "--domain", "0,inf"], "finite"),
         (["audit", "--out", "x", "--layers", "first"], "--layers"),
         (["audit", "--out", "x", "--config", "absent.toml"], "absent.toml"),
+        (["audit", "--out", "x", "--fail-on", "unbouded>0.1"], "did you mean unbounded?"),
+        (["audit", "MODEL", "DATA", "--out", "x", "--fail-on", "condition>1e6"], "--spectra"),
         (["verify"], "DIR"),
         (["verify", "absent"], "holds no audit"),
         (["report", "absent"], "holds no audit"),
+        (["report", "absent", "--fail-on", "unbounded>5"], "for a count, say so"),
+        (["compare", "absent"], "AFTER"),
+        (["compare", "absent", "gone"], "holds no audit"),
     ],
 )
 def test_wrong_usage_is_one_line(
@@ -162,31 +167,6 @@ def test_missing_and_foreign_files_are_one_line(
         arguments[position] = str(tmp_path / name)
         assert main(arguments) == 2
         assert words in said(capsys)
-
-
-def test_options_can_come_from_a_file_and_the_command_line_wins(given: list[str], tmp_path: Path) -> None:
-    config = tmp_path / "audit.toml"
-    config.write_text('domain = [0, 1]\nlayers = "0"\nsamples = 3\nspectra = 1\n')
-    assert main([*given, "--config", str(config), "--samples", "2"]) == 0
-    assert {row[:3] for row in rows(tmp_path / "out")} == {(s, 0, d) for s in (0, 1) for d in ("R^n", "box [0,1]")}
-    assert {row["sample"] for row in spectra_rows(tmp_path / "out")} == {0}
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("sampels = 3\n", "sampels"),
-        ("samples = \n", "TOML"),
-        ('samples = "many"\n', "samples"),
-        ("[audit]\nx = 1\n", "audit"),
-    ],
-)
-def test_a_file_with_wrong_options_is_one_line(
-    text: str, words: str, given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "audit.toml").write_text(text)
-    assert main([*given, f"--config={tmp_path / 'audit.toml'}"]) == 2
-    assert words in said(capsys)
 
 
 def test_an_unexpected_exception_shows_its_traceback_and_is_an_error(
@@ -302,6 +282,17 @@ def test_the_demo_has_singular_values_unless_none_are_asked_for(trainings: Train
     assert not (tmp_path / "none/spectra").exists()
     assert main(["audit", "--out", str(tmp_path / "one"), "--spectra", "1"]) == 0
     assert {row["sample"] for row in spectra_rows(tmp_path / "one")} == {0}
+
+
+def test_thresholds_fit_what_the_demo_computes(
+    trainings: Trainings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    threshold = ["--fail-on", "condition<0"]
+    assert main(["audit", "--out", str(tmp_path / "none"), "--spectra", "0", *threshold]) == 2
+    assert "only where an audit has singular values" in said(capsys)
+    assert trainings.count == 0, "refused before any work"
+    assert main(["audit", "--out", str(tmp_path / "out"), *threshold]) == 0
+    assert "1 threshold kept" in capsys.readouterr().out
 
 
 def test_the_demo_is_not_trained_again_when_it_is_resumed(trainings: Trainings, tmp_path: Path) -> None:

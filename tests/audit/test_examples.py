@@ -159,12 +159,13 @@ def test_the_command_writes_examples_and_a_page(module, tmp_path: Path, capsys):
 def test_an_audit_of_the_same_network_shows_the_examples(module, tmp_path: Path):
     given, out = model_and_data(module, tmp_path), tmp_path / "out"
     assert main(["audit", *given, "--out", str(out), "--samples", "4"]) == 0
-    assert 'id="examples"' not in (out / "report.html").read_text(encoding="utf-8")
+    assert 'type="range"' not in (out / "report.html").read_text(encoding="utf-8")
     assert main(["invariance", *given, "--out", str(out), "--count", "2"]) == 0
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert page.count("<article") == 2
+    assert page.count("data-example>") == 2
+    assert 'id="examples"' not in page, "each is told with the sample at which it begins"
     assert main(["audit", *given, "--out", str(out), "--samples", "4", "--resume"]) == 0
-    assert (out / "report.html").read_text(encoding="utf-8").count("<article") == 2
+    assert (out / "report.html").read_text(encoding="utf-8").count("data-example>") == 2
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from torch import nn
 from fiberscope.errors import InputError, ResultsError
 from fiberscope.paper.checkpoints import Checkpoint
 from fiberscope.paper.datasets import DataSet
-from fiberscope.paper.reproduction.context import Context
+from fiberscope.paper.reproduction import networks
+from fiberscope.paper.reproduction.context import Context, Scale
 from fiberscope.paper.reproduction.networks import Training, trained_network
 from fiberscope.paper.reproduction.sources import UsedData, data_digest
 from fiberscope.paper.training import PAPER_CIFAR, Optimizer, Recipe, train_classifier
@@ -95,11 +96,11 @@ def test_recipe_for_cifar_is_that_of_the_keras_example():
     assert (PAPER_CIFAR.learning_rate, PAPER_CIFAR.decay, PAPER_CIFAR.flat) == (1e-4, 1e-6, False)
 
 
-def kept(tmp_path: Path, recipe: Recipe = RECIPES[0], seed: int = 0, data: DataSet | None = None) -> Any:
+def kept(tmp_path: Path, recipe: Recipe = RECIPES[0], *, data: DataSet | None = None, **asked: Any) -> Any:
     reports: list[str] = []
-    context = Context(tmp_path, seed=seed, progress=lambda task, *_: reports.append(task))
+    context = Context(tmp_path, **asked, progress=lambda task, *_: reports.append(task))
     used = UsedData("small", samples(20, 5), "MNIST", data or samples())
-    network = trained_network(context, Training("small", "A small network", small, recipe), used)
+    network = trained_network(context, Training("small", "A small network", small, recipe, recipe), used)
     return network, len(reports)
 
 
@@ -113,7 +114,29 @@ def test_a_trained_network_is_kept_and_used_again(tmp_path: Path):
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".safetensors"], "no checkpoint is left"
     test = samples(20, 5)
     right = first.network(test.x).argmax(axis=1) == test.y
-    assert first.facts["accuracy"] == right.mean()
+    assert (first.facts["accuracy"], first.facts["accuracy_samples"]) == (right.mean(), 20)
+    assert "The paper trained" not in first.description
+
+
+def test_the_user_may_name_the_number_of_epochs(tmp_path: Path):
+    short, trained = kept(tmp_path, epochs=2)
+    same, _ = kept(tmp_path / "other", replace(RECIPES[0], epochs=2))
+    assert trained == short.facts["epochs"] == 2
+    assert short.network.digest() == same.network.digest()
+    assert "for 2 epochs" in short.description
+    assert "The paper trained for 4 epochs in batches of 7" in short.description
+
+
+def test_at_quick_scale_only_some_test_samples_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(networks, "QUICK_ACCURACY", 8)
+    quick, _ = kept(tmp_path)
+    test = samples(20, 5)
+    right = quick.network(test.x[:8]).argmax(axis=1) == test.y[:8]
+    assert (quick.facts["accuracy"], quick.facts["accuracy_samples"]) == (right.mean(), 8)
+    assert "of the first 8 test samples" in quick.description
+    full, _ = kept(tmp_path / "paper", scale=Scale.PAPER)
+    assert full.facts["accuracy_samples"] == 20
+    assert "of the 20 test samples" in full.description
 
 
 @pytest.mark.parametrize(

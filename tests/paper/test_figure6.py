@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -105,6 +106,7 @@ def test_claims_can_fail():
     for fewest, holds in (((3, 4, 7), True), ((3, 5, 7), False)):
         shown = SimpleNamespace(fewest=fewest, positives=np.array([5, 6]))
         assert figure6_claims.fewest_positives(shown, data).holds is holds
+        assert figure6_claims.fewest_positives(shown, replace(data, spec="cats.npz")).holds is None
     for dimensions, holds in (({1: 700}, True), ({1: 0}, False), ({1: None}, None)):
         shown = SimpleNamespace(dimensions=dimensions, kinds={1: "unbounded"})
         assert figure6_claims.large_preimages(shown).holds is holds

@@ -11,12 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from fiberscope.cli import main
-from fiberscope.errors import InputError, ResultsError
+from fiberscope.errors import InputError
 from fiberscope.paper.architectures import table1
 from fiberscope.paper.datasets import load_data
 from fiberscope.paper.reproduction.context import Context
 from fiberscope.paper.reproduction.outcome import Claim
-from fiberscope.paper.reproduction.page import write_page
 from fiberscope.paper.reproduction.printed_tables import PRINTED
 from fiberscope.paper.reproduction.registry import EXPERIMENTS
 from fiberscope.paper.reproduction.sources import used_data
@@ -61,6 +60,9 @@ def test_drawings_are_the_same_every_time(tmp_path: Path):
         (["figure12"], ("expected one of", "'figure12'")),
         (["table1", "--scale", "huge"], ("quick or paper", "'huge'")),
         (["figure3", "--samples", "0"], ("--samples", "at least 1")),
+        (["figure3", "--epochs", "0"], ("--epochs", "at least 1")),
+        (["figure2", "--epochs", "3"], ("--epochs", "figure2", "leave it out")),
+        (["figure3", "--model", "x.onnx", "--epochs", "3"], ("--epochs", "--model", "leave one of them out")),
         (["figure3", "--seed", "-1"], ("--seed", "-1")),
         (["table1", "--data", "mnist"], ("--data", "table1", "leave it out")),
         (["figure3", "--data", "nowhere.npz"], ("nowhere.npz", "does not exist")),
@@ -101,23 +103,6 @@ def test_a_claim_that_does_not_hold_needs_a_reason():
     for holds in (False, None):
         with pytest.raises(AssertionError, match="reason"):
             Claim("p", "m", holds)
-
-
-def test_the_page_is_written_from_the_results(tmp_path: Path):
-    for name in ("table1", "figure1"):
-        assert main(["reproduce", name, "--out", str(tmp_path)]) == 0
-    assert main(["reproduce", "page", "--out", str(tmp_path)]) == 0
-    page = (tmp_path / "reproduction.md").read_text()
-    assert page.index("## Figure 1") < page.index("## Table 1")
-    assert "| the input has 3 feature maps | it has 1 | no |" in page
-    assert "![" in page
-    changed = result(tmp_path, "table1")
-    changed["claims"][0]["measured"] = "something | else"
-    (tmp_path / "table1.json").write_text(json.dumps(changed))
-    assert "something \\| else" in write_page(tmp_path).read_text()
-    (tmp_path / "table1.json").write_text(json.dumps({"name": "table1"}))
-    with pytest.raises(ResultsError, match="reproduce table1 again"):
-        write_page(tmp_path)
 
 
 PARAMETERS = {

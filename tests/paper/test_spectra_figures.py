@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,19 @@ from fiberscope.paper.architectures import table3
 from fiberscope.paper.datasets import DataSet
 from fiberscope.paper.reproduction import spectra_subjects, stage_medians
 from fiberscope.paper.reproduction.context import Context
-from fiberscope.paper.reproduction.decay_figures import figure5, figure7, growing, last_layer, relu_effect, shrinking
+from fiberscope.paper.reproduction.decay_figures import (
+    figure5,
+    figure7,
+    figure9,
+    figure10,
+    growing,
+    last_layer,
+    relu_effect,
+    shrinking,
+)
 from fiberscope.paper.reproduction.figure4 import figure4, thin_loses_values
 from fiberscope.paper.reproduction.figure8 import CONSTANTS, figure8
+from fiberscope.paper.reproduction.outcome import Outcome
 from fiberscope.paper.reproduction.spectra_subjects import Subject
 from fiberscope.paper.reproduction.stage_medians import StageMedians
 from small_audits import small_data, small_network, small_spectra_oracle, write_model_and_data
@@ -62,6 +73,23 @@ def test_figures_5_and_7_draw_what_numpy_computes(context: Context) -> None:
     assert all(claim.holds for claim in effect.claims), "removing rows never makes a value larger"
 
 
+@pytest.mark.parametrize("figure", [figure9, figure10])
+def test_figures_9_and_10_show_decay_and_effect_at_once(context: Context, figure: Callable[[Context], Outcome]) -> None:
+    both, decay, effect = figure(context), figure5(context), figure7(context)
+    assert both.numbers is not None
+    expected = oracle()
+    for stage in sorted(set(both.numbers["stage"])):
+        values = [v for v, of in zip(both.numbers["value"], both.numbers["stage"], strict=True) if of == stage]
+        np.testing.assert_allclose(values, expected[stage - 1], atol=1e-9 * expected[stage - 1][0])
+    assert {claim.paper for claim in both.claims} <= {claim.paper for claim in (*decay.claims, *effect.claims)}
+    assert both.figure is not None
+    left, right = both.figure.axes
+    assert len(left.lines) == 4, "two layers, before and after ReLU"
+    assert len(right.lines) == sum(stage.activation is not None for stage in small_network().stages[:-1])
+    drawn = np.concatenate([np.asarray(line.get_ydata()) for line in right.lines])
+    assert set(drawn) <= set(both.numbers["value"])
+
+
 def test_singular_values_are_kept_and_a_damaged_file_is_named(context: Context, monkeypatch) -> None:
     first = figure4(context)
 
@@ -70,7 +98,8 @@ def test_singular_values_are_kept_and_a_damaged_file_is_named(context: Context, 
 
     monkeypatch.setattr(stage_medians, "spectra", never)
     assert figure4(context).facts == first.facts
-    (kept,) = context.networks.glob("spectra-*.parquet")
+    assert figure4(replace(context, samples=2)).samples == 2, "of the first ones all are there"
+    kept = sorted(context.networks.glob("spectra-*.parquet"))[0]
     kept.write_bytes(kept.read_bytes()[:50])
     with pytest.raises(fs.ResultsError, match="is damaged"):
         figure4(context)

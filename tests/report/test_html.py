@@ -14,7 +14,8 @@ from fiberscope.audit.manifest import Manifest
 from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject
 from fiberscope.cli import main
-from fiberscope.report.html import render
+from fiberscope.preimage.kind import Kind
+from fiberscope.report.html import read_content, render
 from small_audits import rows
 
 HOSTILE = "<script>alert('x')</script>\"'{{ 7*7 }}</title>"
@@ -46,11 +47,12 @@ class Page(HTMLParser):
         elif self._open != "style":
             self.text += data
 
+    def data(self, name: str) -> dict:
+        scripts = [attributes for tag, attributes in self.elements if tag == "script"]
+        return json.loads(self.scripts[scripts.index({"type": "application/json", "id": name})])
+
     def figures(self) -> dict[str, dict[str, dict]]:
-        place = [attributes for tag, attributes in self.elements if tag == "script"].index(
-            {"type": "application/json", "id": "figures"}
-        )
-        return json.loads(self.scripts[place])
+        return self.data("figures")
 
 
 @pytest.fixture(scope="session")
@@ -59,15 +61,15 @@ def page(audited: Path) -> Page:
 
 
 def rendered(audited: Path, subject: Subject | None = None, **changes: object) -> Page:
-    results = Results(audited)
-    manifest = replace(results.manifest(), **changes)
-    return Page(render(manifest, results.findings(manifest), subject or results.subject()))
+    content = read_content(Results(audited))
+    manifest = replace(content.manifest, **changes)
+    return Page(render(replace(content, manifest=manifest, subject=subject or content.subject)))
 
 
 def test_the_page_needs_nothing_from_elsewhere(page: Page) -> None:
     for tag, attributes in page.elements:
         for name in ("src", "href", "data", "action", "poster", "srcset"):
-            assert (attributes.get(name) or "data:").startswith("data:"), (tag, attributes)
+            assert (attributes.get(name) or "data:").startswith(("data:", "#")), (tag, attributes)
     policy = next(a["content"] for t, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
     assert policy is not None
     assert policy.startswith("default-src 'none'")
@@ -78,10 +80,22 @@ def test_plotly_is_there_once(page: Page) -> None:
     assert sum("plotly.js v" in script for script in page.scripts) == 1
 
 
-def test_every_section_says_how_to_read_it(page: Page) -> None:
+def test_sections_have_headings_and_say_how_to_read_them(page: Page) -> None:
     sections = [attributes["id"] for tag, attributes in page.elements if tag == "section"]
-    assert sections == ["summary", "subject", "layers", "positives", "margins", "samples", "proofs"]
-    assert page.text.count("How to read this.") == len(sections)
+    assert sections == ["summary", "layers", "gallery", "sample", "reading", "subject", "proofs"]
+    assert page.text.count("How to read this") == 6, "two figures, the samples, one sample, the subject, the proofs"
+    links = {attributes["href"] for tag, attributes in page.elements if tag == "a" and "href" in attributes}
+    assert {f"#{section}" for section in sections} <= links
+
+
+def test_what_is_chosen_has_a_name_for_readers_who_do_not_see_it(page: Page) -> None:
+    """Every control lies in a label or has text, every figure says what it shows."""
+    for tag, attributes in page.elements:
+        if "data-figure" in attributes:
+            assert attributes["role"] == "img"
+            assert attributes["aria-label"]
+        assert tag != "img" or "alt" in attributes
+    assert [a["aria-live"] for t, a in page.elements if a.get("id") == "count"] == ["polite"]
 
 
 def test_light_and_dark(page: Page, audited: Path) -> None:
@@ -89,13 +103,12 @@ def test_light_and_dark(page: Page, audited: Path) -> None:
     assert {"name": "color-scheme", "content": "light dark"} in [a for t, a in page.elements if t == "meta"]
 
 
-def test_the_stacked_bars_count_the_rows(page: Page, audited: Path) -> None:
-    figure = page.figures()["layers"]["all"]
-    for trace in figure["data"]:
-        for label, count in zip(trace["y"], trace["customdata"], strict=True):
-            layer, domain = int(label.split()[0]), label.split(", ", 1)[1].replace("&gt;", ">")
-            group = [row for row in rows(audited) if (row[1], row[2]) == (layer, domain)]
-            assert count == sum(row[4] == trace["name"] for row in group)
+def test_the_bars_count_the_rows(page: Page, audited: Path) -> None:
+    titles = [a["title"] for t, a in page.elements if t == "i"]
+    groups = sorted({row[1:3] for row in rows(audited)}, key=lambda group: (group[0], group[1] != "R^n"))
+    found = [[row[4] for row in rows(audited) if row[1:3] == group] for group in groups]
+    kinds = ("singleton", "bounded", "unbounded")
+    assert titles == [f"{kind}: {group.count(kind)} of 10" for group in found for kind in kinds if group.count(kind)]
 
 
 def test_figure_3_counts_every_sample_at_its_number_of_positives(page: Page, audited: Path) -> None:
@@ -130,22 +143,43 @@ def test_names_of_layers_and_notes_are_escaped(audited: Path) -> None:
     hostile = tuple(replace(layer, name=HOSTILE) for layer in manifest.network_layers)
     page = rendered(audited, network_layers=hostile, notes=(HOSTILE,))
     assert len(page.scripts) == len(rendered(audited).scripts)
-    label = page.figures()["layers"]["all"]["data"][0]["y"][0]
-    assert "<" not in label, "plotly.js reads some tags in labels"
+    assert HOSTILE in page.data("columns")["groups"][0]["name"]
 
 
 def test_inputs_that_are_no_pictures_are_said_to_be_none(page: Page) -> None:
     assert "is not that of a picture" in page.text
     assert not [tag for tag, _ in page.elements if tag == "img"]
+    assert page.data("sheets") == []
+    assert "tiles" not in page.data("columns")
 
 
 def test_inputs_that_are_pictures_are_shown(audited: Path) -> None:
     subject = Results(audited).subject()
     pictures = replace(subject, x=np.asarray(subject.x).reshape(-1, 2, 3))
     page = rendered(audited, pictures)
+    assert len(page.data("sheets")) == 1
+    assert page.data("columns")["tiles"] == {"width": 3, "height": 2, "shown": 10, "columns": 16, "each": 256}
     sources = [attributes["src"] for tag, attributes in page.elements if tag == "img"]
-    assert len(sources) == 6 * 10, "eight of the most and the other two as the least, for each layer and domain"
+    assert sources, "the chosen samples and their directions"
     assert all(source is not None and source.startswith("data:image/png;base64,") for source in sources)
+
+
+def test_pictures_that_would_make_the_page_too_large_are_left_out_and_said_to_be(
+    audited: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fiberscope.report.html.LARGEST_PAGE", 1_000)
+    subject = Results(audited).subject()
+    page = rendered(audited, replace(subject, x=np.asarray(subject.x).reshape(-1, 2, 3)))
+    assert page.data("sheets") == []
+    assert "No pictures are shown: more would make this file larger than 15 MB." in page.text
+
+
+def test_the_first_lines_say_what_share_is_proved(audited: Path, page: Page) -> None:
+    assert "every verdict is proved" in page.text
+    content = read_content(Results(audited))
+    undecided = np.where(content.findings.sample == 3, Kind.UNDECIDED, content.findings.kind).astype(object)
+    findings = replace(content.findings, kind=undecided)
+    assert "90.0 % of the verdicts are proved" in Page(render(replace(content, findings=findings))).text
 
 
 def test_an_audit_that_is_not_complete_says_so(audited: Path, page: Page) -> None:

@@ -8,7 +8,6 @@ from rich.console import Console
 
 from fiberscope.audit.store import Results
 from fiberscope.preimage.kind import Kind
-from fiberscope.report.html import by_invertibility
 from fiberscope.report.summary import share, summarise, summary_table
 from small_audits import rows
 
@@ -40,13 +39,3 @@ def test_the_table_fits_a_terminal_of_80_columns(audited: Path) -> None:
 @pytest.mark.parametrize(("fraction", "text"), [(1.0, "100 %"), (0.9999, "99.9 %"), (0.5, "50.0 %"), (0.0, "0.0 %")])
 def test_a_share_is_100_per_cent_only_if_nothing_is_missing(fraction: float, text: str) -> None:
     assert share(fraction) == text
-
-
-def test_samples_are_ordered_by_kind_dimension_and_positives(audited: Path) -> None:
-    results = Results(audited)
-    group = results.findings(results.manifest()).at(1, "x >= 0")
-    found = list(group.rows())
-    order = [found[i] for i in by_invertibility(group)]
-    ranks = [(["singleton", "bounded", "unbounded"].index(f.kind), f.dimension, -f.positives, f.sample) for f in order]
-    assert len(order) == 10
-    assert ranks == sorted(ranks)

@@ -15,7 +15,7 @@ from rich.console import Console
 from fiberscope.audit.shards import SURVEY_SCHEMA
 from fiberscope.audit.store import Results
 from fiberscope.cli import main
-from fiberscope.report.html import render
+from fiberscope.report.html import read_content, render
 from fiberscope.report.survey import reach_by_layer, summarise_survey, survey_table
 from small_audits import write_model_and_data
 
@@ -76,12 +76,12 @@ def test_the_page_has_the_table_the_figure_and_the_examples(surveyed: Path) -> N
 
 
 def test_names_and_reasons_are_escaped(surveyed: Path) -> None:
-    results = Results(surveyed)
-    manifest = results.manifest()
-    survey = summarise_survey(results.survey_table(manifest))
-    given = (manifest, results.findings(manifest), results.subject(), (), ())
-    hostile = [replace(layer, name=HOSTILE, reason=HOSTILE, left_out=1) for layer in survey]
-    assert render(*given, hostile).count("<script") == render(*given, survey).count("<script")
+    content = read_content(Results(surveyed))
+    left_out = {"layer": 2, "sample": 3, "reason": HOSTILE}
+    rows = [row | {"name": HOSTILE} for row in [*content.survey.to_pylist(), left_out]]
+    page = render(replace(content, survey=table(*rows)))
+    assert page.count("<script") == render(content).count("<script")
+    assert page.count("&lt;script&gt;") > 2
 
 
 def test_infinite_reach_is_counted_but_not_drawn() -> None:

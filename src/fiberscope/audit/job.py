@@ -15,9 +15,11 @@ from fiberscope.audit.execution import Job
 from fiberscope.audit.kinds import KINDS
 from fiberscope.audit.lock import require_none_running, running_alone
 from fiberscope.audit.manifest import Manifest, new_manifest
+from fiberscope.audit.measurements import check_against
 from fiberscope.audit.plan import Plan, chosen_layers, places_of
 from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject, check_box, first_samples, fitted
+from fiberscope.audit.thresholds import Threshold, check_spectra
 from fiberscope.errors import InputError, ModelError, ResultsError
 from fiberscope.network.network import Network
 from fiberscope.threads import cores
@@ -36,6 +38,7 @@ class Options:
         block: samples per chunk; None to choose.
         spectra: at how many of the first samples to compute singular values.
         invariance: at how many of the first samples to compute how far invariance reaches; needs a domain.
+        fail_on: thresholds that the findings will be held against.
         scheduler: the address of a dask scheduler, or "local" for a cluster of ``workers`` processes that is started;
             empty to do without.
     """
@@ -48,6 +51,7 @@ class Options:
     block: int | None = None
     spectra: int = 0
     invariance: int = 0
+    fail_on: tuple[Threshold, ...] = ()
     scheduler: str = ""
 
 
@@ -88,6 +92,7 @@ def check_options(options: Options) -> None:
             raise InputError(f"--{name}", expected="a number of at least 0", got=str(value))
     if options.invariance and options.domain is None:
         raise InputError("--domain", expected="LOW,HIGH, within which inputs with the same features lie", got="none")
+    check_spectra(options.fail_on, computed=options.spectra > 0)
     if options.scheduler:
         require_dask()
 
@@ -129,6 +134,7 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
             raise InputError(f"--{name}", expected=expected, got=str(value))
     if options.domain is not None:
         check_box(subject, options.domain)
+    check_against(options.fail_on, plan, subject.network)
     asked = new_manifest(subject, plan, options.samples)
     if results.holds_audit():
         manifest = _matching(results, asked)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -48,6 +48,13 @@ class DataSet:
     def __len__(self) -> int:
         """The number of samples N."""
         return len(self.x)
+
+    def first(self, count: int) -> DataSet:
+        """At most so many of the first samples."""
+        if len(self) <= count:
+            return self
+        labels = None if self.y is None else self.y[:count]
+        return replace(self, x=self.x[:count], y=labels, description=f"the first {count:,} of: {self.description}")
 
 
 def load_data(

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from numpy.typing import NDArray
 
 from fiberscope.errors import InputError
 from fiberscope.files import atomic_path
 from fiberscope.network.arrays import FloatArray
-from fiberscope.report.pictures import PictureFormat, direction_pixels, picture_format
+from fiberscope.report.pictures import PictureFormat, direction_pixels, picture_format, shades
 from fiberscope.stability.directions import InputDirections
 from fiberscope.stability.inverse_stability import InverseStability
 
@@ -30,8 +28,14 @@ SMALLEST = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class _Row:
-    """One line of pictures: what they are, and of each the direction and what is written over it."""
+class DirectionRow:
+    """One line of pictures.
+
+    Attributes:
+        title: what they are.
+        vectors: the directions.
+        labels: what is written over each.
+    """
 
     title: str
     vectors: list[FloatArray]
@@ -66,13 +70,18 @@ def write_direction_pictures(
     if layout is None:
         expected = "a network of grey or colour images, channels first"
         raise InputError("stability", expected=expected, got=f"inputs of shape {stability.x.shape}")
-    figure = _figure(stability, _rows(stability, changes or {}), layout)
+    figure = _figure(stability, direction_rows(stability, changes or {}), layout)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=DOTS)
     return Path(path)
 
 
-def _rows(stability: InverseStability, changes: Mapping[str, Any]) -> list[_Row]:
+def direction_rows(stability: InverseStability, changes: Mapping[str, Any]) -> list[DirectionRow]:
+    """The directions at a sample, line by line: strongest, weakest and invariant ones, as far as they are known.
+
+    Raises:
+        InputError: a change does not fit, or the invariant directions are not known.
+    """
     rows = [_stretched("strongest", stability.strongest)]
     if stability.weakest is not None:
         rows.append(_stretched("weakest", stability.weakest))
@@ -83,23 +92,23 @@ def _rows(stability: InverseStability, changes: Mapping[str, Any]) -> list[_Row]
     return [row for row in rows if row.vectors]
 
 
-def _stretched(title: str, directions: InputDirections) -> _Row:
+def _stretched(title: str, directions: InputDirections) -> DirectionRow:
     labels = [
         f"|J v| = {value:.3g}\n" + (f"angle < {angle:.0e}" if angle < 1 else "not determined")
         for value, angle in zip(directions.values, directions.angle, strict=True)
     ]
-    return _Row(title, list(directions.vectors), labels)
+    return DirectionRow(title, list(directions.vectors), labels)
 
 
-def _invariant(stability: InverseStability, directions: InputDirections, columns: int) -> _Row:
+def _invariant(stability: InverseStability, directions: InputDirections, columns: int) -> DirectionRow:
     """The invariant part of the sample itself, and as many directions as there is room for."""
     row = _changes(stability, "invariant", {"part of the sample": stability.x})
     labels = [f"|J v| < {residual:.0e}" for residual in directions.residual]
-    return _Row(row.title, [*row.vectors, *directions.vectors][:columns], [*row.labels, *labels][:columns])
+    return DirectionRow(row.title, [*row.vectors, *directions.vectors][:columns], [*row.labels, *labels][:columns])
 
 
-def _changes(stability: InverseStability, title: str, changes: Mapping[str, Any]) -> _Row:
-    row = _Row(title, [], [])
+def _changes(stability: InverseStability, title: str, changes: Mapping[str, Any]) -> DirectionRow:
+    row = DirectionRow(title, [], [])
     for name, change in changes.items():
         part = stability.invariant_part(change).reshape(stability.x.shape)
         length = float(np.linalg.norm(np.asarray(change)))
@@ -109,7 +118,7 @@ def _changes(stability: InverseStability, title: str, changes: Mapping[str, Any]
     return row
 
 
-def _figure(stability: InverseStability, rows: list[_Row], layout: PictureFormat) -> Any:
+def _figure(stability: InverseStability, rows: list[DirectionRow], layout: PictureFormat) -> Any:
     columns = 1 + max((len(row.vectors) for row in rows), default=0)
     lines = max(1, len(rows))
     wide = SIDE * min(2.0, max(1.0, layout.width / layout.height))
@@ -117,7 +126,8 @@ def _figure(stability: InverseStability, rows: list[_Row], layout: PictureFormat
     axes = figure.subplots(lines, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
-    _draw(axes[0, 0], _sample_pixels(stability.x, layout), "sample")
+    sample = shades(stability.x[None], layout)[0]
+    _draw(axes[0, 0], np.broadcast_to(sample, (*sample.shape[:2], 3)), "sample")
     for line, row in enumerate(rows):
         for column, (vector, label) in enumerate(zip(row.vectors, row.labels, strict=True), start=1):
             _draw(axes[line, column], direction_pixels(vector, layout), label)
@@ -144,11 +154,4 @@ def _draw(axis: Any, pixels: Any, label: str) -> None:
     axis.set_title(label, fontsize=8)
 
 
-def _sample_pixels(x: FloatArray, layout: PictureFormat) -> UInt8[NDArray[np.uint8], "h w 3"]:
-    planes = np.moveaxis(x.reshape(layout.channels, layout.height, layout.width), 0, -1)
-    span = layout.high - layout.low
-    shades = (planes - layout.low) / span if span > 0 else np.zeros_like(planes)
-    return np.round(255 * np.broadcast_to(shades, (*shades.shape[:2], 3))).astype(np.uint8)
-
-
-__all__ = ["write_direction_pictures"]
+__all__ = ["DirectionRow", "direction_rows", "write_direction_pictures"]

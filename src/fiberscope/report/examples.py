@@ -32,6 +32,11 @@ class ShownExample:
     difference: str
     corners: tuple[str, ...]
 
+    @property
+    def weight(self) -> int:
+        """How many bytes its pictures take."""
+        return sum(map(len, (self.source, self.target, self.difference, *self.corners * 2)))
+
 
 def shown_examples(examples: Sequence[StoredExample]) -> list[ShownExample]:
     """The examples whose inputs are pictures, by layer and samples."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,51 +24,35 @@ COLOURS = {
 
 _BINS = 40
 
+_GAP = 5
+"""Pixels between a mark and its text."""
 
-def kinds_per_layer(summaries: Sequence[LayerSummary]) -> Figure:
-    """Stacked bars: the share of samples of each kind, a bar per layer and domain."""
-    bars = list(reversed(summaries))
-    labels = [html.escape(f"{s.label}, {s.domain}", quote=False) for s in bars]
-    data = [
-        {
-            "type": "bar",
-            "orientation": "h",
-            "name": str(kind),
-            "y": labels,
-            "x": [100 * s.counts[kind] / s.samples for s in bars],
-            "customdata": [s.counts[kind] for s in bars],
-            "hovertemplate": "%{customdata} samples (%{x:.1f} %)<extra>" + str(kind) + "</extra>",
-            "marker": {"color": COLOURS[kind]},
-        }
-        for kind in _occurring(summaries)
-    ]
-    layout = {
-        "barmode": "stack",
-        "height": 120 + 34 * len(bars),
-        "xaxis": {"title": {"text": "samples, per cent"}, "range": [0, 100]},
-        "yaxis": {"automargin": True, "type": "category"},
-    }
-    return {"data": data, "layout": layout}
+_FAR = 3
+"""How many times as far from the counts as these reach, a mark on their axis would squeeze them into a corner."""
 
 
 def kinds_by_positives(findings: FindingsTable, summary: LayerSummary) -> Figure:
     """The paper's figure 3: how many samples of each kind there are over the number of positive outputs."""
     edges = _edges(findings.positives)
     data = _histograms(findings, summary, findings.positives.astype(np.float64), edges, "positive outputs %{x}")
+    far = summary.inputs > edges[-1] + _FAR * (edges[-1] - edges[0])
+    beyond = f"<br>(n = {summary.inputs} inputs: far to the right)" if far else ""
     layout = {
         "barmode": "stack",
         "bargap": 0,
-        "xaxis": {"title": {"text": "number of positive outputs"}},
+        "xaxis": {"title": {"text": f"number of positive outputs{beyond}"}},
         "yaxis": {"title": {"text": "samples"}, "rangemode": "tozero"},
-        **_marked_at(summary.inputs, f"n = {summary.inputs} inputs"),
+        **({} if far else _marked_at(summary.inputs, f"n = {summary.inputs} inputs", edges)),
     }
     return {"data": data, "layout": layout}
 
 
-def _marked_at(x: int, text: str) -> Figure:
-    """The parts of a layout that mark a place on the x axis with a dashed line and a text over it."""
+def _marked_at(x: int, text: str, edges: Any) -> Figure:
+    """The parts of a layout that mark a place on the x axis with a dashed line and a text where there is room."""
+    right = x < (edges[0] + edges[-1]) / 2
     line = {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "line": {"dash": "dash", "width": 1.5}}
-    label = {"x": x, "y": 1, "yref": "paper", "yanchor": "bottom", "text": text, "showarrow": False}
+    side = {"xanchor": "left", "xshift": _GAP} if right else {"xanchor": "right", "xshift": -_GAP}
+    label = {"x": x, "y": 1, "yref": "paper", "yanchor": "top", "text": text, "showarrow": False, **side}
     return {"shapes": [line], "annotations": [label]}
 
 
@@ -120,4 +103,4 @@ def _occurring(summaries: Sequence[LayerSummary]) -> list[Kind]:
     return [kind for kind in SHOWN_KINDS if any(s.counts[kind] for s in summaries)]
 
 
-__all__ = ["COLOURS", "Figure", "kinds_by_positives", "kinds_per_layer", "margins"]
+__all__ = ["COLOURS", "Figure", "kinds_by_positives", "margins"]

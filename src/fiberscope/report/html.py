@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,42 +10,53 @@ from typing import Any
 import numpy as np
 
 from fiberscope.audit.example_store import StoredExample
-from fiberscope.audit.findings import Finding, FindingsTable
+from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.manifest import Manifest
 from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject
 from fiberscope.files import atomic_path
 from fiberscope.preimage.kind import Kind
 from fiberscope.report import figures, spectra_figures
+from fiberscope.report.chosen import choose_samples
 from fiberscope.report.examples import shown_examples
-from fiberscope.report.pictures import PictureFormat, picture, picture_format
+from fiberscope.report.gallery import layer_conditions, sample_columns
+from fiberscope.report.headlines import headlines
+from fiberscope.report.pictures import PictureFormat, picture_format
+from fiberscope.report.sample_pages import SamplePage, examples_of, sample_pages
+from fiberscope.report.sheets import COLUMNS, PER_SHEET, picture_sheets
 from fiberscope.report.spectra import StageSummary, number, summarise_spectra
+from fiberscope.report.spread_figures import spread
 from fiberscope.report.summary import SHOWN_KINDS, LayerSummary, share, summarise
 from fiberscope.report.survey import ReachSummary, reach_by_layer, summarise_survey
 
-_SHOWN_SAMPLES = 8
 _SHOWN_REASONS = 10
 
-_RANK = {Kind.SINGLETON: 0, Kind.BOUNDED: 1, Kind.UNBOUNDED: 2}
+LARGEST_PAGE = 14_500_000
+"""Bytes of a page up to which pictures of samples are added: one that is mailed, and opened on a telephone."""
+
+_ROOM_FOR_TEXT = 500_000
+"""Bytes set aside for the text of the page and its tables."""
 
 
-@dataclass(frozen=True)
-class ShownSample:
-    """A sample in the report: its finding, its label, and its picture as a data URI."""
+@dataclass(frozen=True, eq=False)
+class Content:
+    """What the page is about.
 
-    finding: Finding
-    label: str
-    picture: str
+    Attributes:
+        manifest: what was audited, and how.
+        findings: the verdicts.
+        subject: the network and the samples.
+        spectra: the singular values, a table of ``SPECTRA_SCHEMA``.
+        survey: how far invariance reaches, a table of ``SURVEY_SCHEMA``.
+        examples: the invariance examples of the network.
+    """
 
-
-@dataclass(frozen=True)
-class Group:
-    """What the report says about one layer and domain."""
-
-    key: str
-    title: str
-    most: tuple[ShownSample, ...]
-    least: tuple[ShownSample, ...]
+    manifest: Manifest
+    findings: FindingsTable
+    subject: Subject
+    spectra: Any
+    survey: Any
+    examples: Sequence[StoredExample] = ()
 
 
 def write_report(results: Results) -> None:
@@ -53,108 +65,135 @@ def write_report(results: Results) -> None:
     Raises:
         ResultsError: the folder is damaged, holds no findings, or cannot be written.
     """
-    manifest = results.manifest()
-    spectra = summarise_spectra(results.spectra_table(manifest))
-    examples = [each for each in results.examples.read() if each.facts.model_digest == manifest.model_digest]
-    survey = summarise_survey(results.survey_table(manifest))
-    page = render(manifest, results.findings(manifest), results.subject(), spectra, examples, survey)
+    page = render(read_content(results))
     with atomic_path(results.report_path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
-def render(
-    manifest: Manifest,
-    findings: FindingsTable,
-    subject: Subject,
-    spectra: Sequence[StageSummary] = (),
-    examples: Sequence[StoredExample] = (),
-    survey: Sequence[ReachSummary] = (),
-) -> str:
-    """The page. Every text from outside is escaped by the template."""
-    from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
+def read_content(results: Results) -> Content:
+    """Read what the page is about.
 
+    Raises:
+        ResultsError: the folder is damaged, or holds no findings.
+    """
+    manifest = results.manifest()
+    return Content(
+        manifest=manifest,
+        findings=results.findings(manifest),
+        subject=results.subject(),
+        spectra=results.spectra_table(manifest),
+        survey=results.survey_table(manifest),
+        examples=[each for each in results.examples.read() if each.facts.model_digest == manifest.model_digest],
+    )
+
+
+def render(content: Content) -> str:
+    """The page. Every text from outside is escaped by the template."""
     from fiberscope.report.templates import environment
 
-    summaries = summarise(manifest, findings)
-    layout = picture_format(subject.x)
+    summaries = summarise(content.manifest, content.findings)
+    stages, survey = summarise_spectra(content.spectra), summarise_survey(content.survey)
+    reasons = _undecided(content.findings)
     return (
         environment()
         .get_template("template.html")
         .render(
-            manifest=manifest,
+            manifest=content.manifest,
             summaries=summaries,
+            headlines=headlines(summaries, stages, survey, reasons),
+            conditions=_condition_by_layer(content, stages),
             kinds=[kind for kind in SHOWN_KINDS if any(s.counts[kind] for s in summaries)],
+            all_kinds=SHOWN_KINDS,
             colours=figures.COLOURS,
             share=share,
-            groups=[_group(s, findings.at(s.layer, s.domain), subject, layout) for s in summaries],
-            pictures=layout is not None,
-            undecided=_undecided(findings),
-            seconds=sum(run.seconds for run in manifest.runs),
-            stages=spectra,
-            examples=shown_examples(examples),
-            inputs=subject.network.inputs,
             number=number,
+            undecided=reasons,
+            proved=sum(s.proved * s.samples for s in summaries) / len(content.findings),
+            stages=stages,
             survey=survey,
-            figures=_figures(summaries, findings) | _spectra_figures(spectra, subject) | _survey_figures(survey),
-            plotlyjs=Markup(get_plotlyjs()),  # the library itself, no text from outside
+            inputs=content.subject.network.inputs,
+            **_samples(content, summaries, _figures(content, summaries, stages, survey)),
         )
     )
 
 
-def _figures(summaries: list[LayerSummary], findings: FindingsTable) -> dict[str, Any]:
-    groups = [(_key(s), s, findings.at(s.layer, s.domain)) for s in summaries]
-    return {
-        "layers": {"all": figures.kinds_per_layer(summaries)},
+def _figures(
+    content: Content,
+    summaries: Sequence[LayerSummary],
+    stages: Sequence[StageSummary],
+    survey: Sequence[ReachSummary],
+) -> dict[str, Any]:
+    """By the name of the figure, and then by layer and domain, by layer, or "all"."""
+    groups = [(s.key, s, content.findings.at(s.layer, s.domain)) for s in summaries]
+    drawn: dict[str, Any] = {
         "positives": {key: figures.kinds_by_positives(group, s) for key, s, group in groups},
         "margins": {key: figures.margins(group, s) for key, s, group in groups},
     }
+    network = content.subject.network
+    if any(stage.samples for stage in stages):
+        by_stage = {stage.stage: stage for stage in stages if len(stage.resolved)}
+        at_layer = {layer: by_stage.get(network.placed_layers[layer].stage) for layer in content.manifest.layers}
+        drawn["stability"] = {"all": spectra_figures.over_the_stages(stages, network)}
+        drawn["decay"] = {"all": spectra_figures.decay(stages, network)}
+        drawn["spectrum"] = {
+            str(layer): spread(stage, content.spectra) for layer, stage in at_layer.items() if stage is not None
+        }
+    if any(layer.samples for layer in survey):
+        drawn["reach"] = {"all": reach_by_layer(survey)}
+    return drawn
 
 
-def _spectra_figures(spectra: Sequence[StageSummary], subject: Subject) -> dict[str, Any]:
-    if not any(stage.samples for stage in spectra):
-        return {}
+def _samples(content: Content, summaries: Sequence[LayerSummary], drawn: dict[str, Any]) -> dict[str, Any]:
+    """What the template needs for the samples, the figures, and the library that draws these."""
+    from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
+
+    subject, layout = content.subject, picture_format(content.subject.x)
+    network, layers = subject.network, content.manifest.layers
+    conditions = layer_conditions(content.spectra, network, layers)
+    columns = sample_columns(summaries, content.findings, subject.samples, subject.y, conditions)
+    own, others = examples_of(subject, content.examples)
+    pages, examples = _pages(content, summaries, conditions, layout, own), shown_examples(others)
+    library = get_plotlyjs()
+    used = len(library) + sum(len(json.dumps(each, separators=(",", ":"))) for each in (columns, drawn))
+    used += sum(page.weight for page in pages) + sum(example.weight for example in examples)
+    sheets = None if layout is None else picture_sheets(subject.x, layout, LARGEST_PAGE - _ROOM_FOR_TEXT - used)
+    if sheets is not None:
+        size = {"width": sheets.width, "height": sheets.height}
+        columns["tiles"] = {**size, "shown": sheets.shown, "columns": COLUMNS, "each": PER_SHEET}
     return {
-        "stability": {"all": spectra_figures.over_the_stages(spectra, subject.network)},
-        "decay": {"all": spectra_figures.decay(spectra, subject.network)},
+        "figures": drawn,
+        "columns": columns,
+        "sheets": sheets,
+        "labels": [] if subject.y is None else np.unique(subject.y).tolist(),
+        "pages": pages,
+        "examples": examples,
+        "plotlyjs": Markup(library),  # the library itself, no text from outside
     }
 
 
-def _survey_figures(survey: Sequence[ReachSummary]) -> dict[str, Any]:
-    return {"reach": {"all": reach_by_layer(survey)}} if any(layer.samples for layer in survey) else {}
-
-
-def _key(summary: LayerSummary) -> str:
-    return f"{summary.layer} {summary.domain}"
-
-
-def _group(summary: LayerSummary, findings: FindingsTable, subject: Subject, layout: PictureFormat | None) -> Group:
-    order = by_invertibility(findings)
-    rows = list(findings.rows())
-    most = order[:_SHOWN_SAMPLES]
-    least = order[max(len(most), len(order) - _SHOWN_SAMPLES) :][::-1]
-    return Group(
-        key=_key(summary),
-        title=f"layer {summary.title}, {summary.domain}",
-        most=tuple(_shown(rows[i], subject, layout) for i in most),
-        least=tuple(_shown(rows[i], subject, layout) for i in least),
+def _pages(
+    content: Content,
+    summaries: Sequence[LayerSummary],
+    conditions: dict[int, dict[int, float]],
+    layout: PictureFormat | None,
+    examples: Sequence[StoredExample],
+) -> list[SamplePage]:
+    chosen = choose_samples(
+        content.findings,
+        summaries,
+        examples={example.facts.source for example in examples},
+        surveyed=content.survey["sample"].unique().to_pylist(),
+        conditions=conditions,
     )
+    return sample_pages(chosen, content.subject, layout, content.survey, examples)
 
 
-def by_invertibility(findings: FindingsTable) -> list[int]:
-    """The positions of the decided findings, from those that leave least of the input open to those that leave most.
-
-    First by kind, then by dimension, then by the number of positive outputs, then by position of the sample.
-    """
-    decided = np.flatnonzero(np.isin(findings.kind.astype(str), [str(kind) for kind in _RANK]))
-    rank = np.array([_RANK[Kind(kind)] for kind in findings.kind[decided]], dtype=np.int64)
-    keys = (findings.sample[decided], -findings.positives[decided], findings.dimension[decided], rank)
-    return [int(i) for i in decided[np.lexsort(keys)]]
-
-
-def _shown(finding: Finding, subject: Subject, layout: PictureFormat | None) -> ShownSample:
-    label = "" if subject.y is None else str(subject.y[finding.sample])
-    return ShownSample(finding, label, "" if layout is None else picture(subject.x[finding.sample], layout))
+def _condition_by_layer(content: Content, stages: Sequence[StageSummary]) -> dict[int, float]:
+    """The median condition number up to every audited layer; NaN where there is none."""
+    known = {stage.stage: stage.condition_number for stage in stages}
+    placed = content.subject.network.placed_layers
+    return {layer: known.get(placed[layer].stage, float("nan")) for layer in content.manifest.layers}
 
 
 def _undecided(findings: FindingsTable) -> list[tuple[str, int]]:
@@ -164,4 +203,4 @@ def _undecided(findings: FindingsTable) -> list[tuple[str, int]]:
     return [(str(reasons[i]) or "no reason was given", int(counts[i])) for i in order]
 
 
-__all__ = ["Group", "ShownSample", "by_invertibility", "render", "write_report"]
+__all__ = ["LARGEST_PAGE", "Content", "read_content", "render", "write_report"]

@@ -1,14 +1,14 @@
-"""Samples as pictures: PNG images in data URIs."""
+"""Samples as pictures: images in data URIs."""
 
 from __future__ import annotations
 
 import base64
-import struct
-import zlib
+import io
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 
 _LARGEST_SIDE = 96
@@ -55,10 +55,15 @@ def picture_format(x: NDArray[Any]) -> PictureFormat | None:
 
 def picture(sample: NDArray[Any], layout: PictureFormat) -> str:
     """One sample as the data URI of a PNG image."""
-    planes = np.asarray(sample, dtype=np.float64).reshape(layout.channels, layout.height, layout.width)
+    return _data_uri(shades(np.asarray(sample)[None], layout)[0])
+
+
+def shades(samples: NDArray[Any], layout: PictureFormat) -> UInt8[NDArray[np.uint8], "N h w c"]:
+    """Samples (N, ...) as pixels, from black for the least number of the data to white for the largest."""
+    planes = np.asarray(samples, dtype=np.float64).reshape(-1, layout.channels, layout.height, layout.width)
     span = layout.high - layout.low
-    shades = np.round(255 * (planes - layout.low) / span if span > 0 else np.zeros_like(planes))
-    return _data_uri(np.moveaxis(shades.astype(np.uint8), 0, -1))
+    scaled = np.round(255 * (planes - layout.low) / span) if span > 0 else np.zeros_like(planes)
+    return np.moveaxis(scaled.astype(np.uint8), 1, -1)
 
 
 def signed_picture(direction: NDArray[Any], layout: PictureFormat) -> str:
@@ -67,8 +72,22 @@ def signed_picture(direction: NDArray[Any], layout: PictureFormat) -> str:
 
 
 def _data_uri(pixels: NDArray[np.uint8]) -> str:
-    step = -(-max(pixels.shape[:2]) // _LARGEST_SIDE)
-    return "data:image/png;base64," + base64.b64encode(png(pixels[::step, ::step])).decode("ascii")
+    step = thinning(*pixels.shape[:2], side=_LARGEST_SIDE)
+    return "data:image/png;base64," + encoded(pixels[::step, ::step], "PNG")
+
+
+def thinning(height: int, width: int, side: int) -> int:
+    """Of how many rows and columns one is kept, so that none of both is more than ``side``."""
+    return -(-max(height, width) // side)
+
+
+def encoded(pixels: NDArray[np.uint8], name: str, **options: Any) -> str:
+    """Pixels (height, width, 1 or 3) in an image format of Pillow's, in base 64."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(buffer, name, **options)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def direction_pixels(direction: NDArray[Any], layout: PictureFormat) -> NDArray[np.uint8]:
@@ -87,20 +106,13 @@ def _diverging(relative: NDArray[np.float64]) -> NDArray[np.float64]:
     return 1.0 - np.abs(relative) * (1.0 - ends)
 
 
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    """Encode pixels (height, width, 1 or 3) as a PNG image.
-
-    Source: Portable Network Graphics (PNG) Specification, W3C; colour types 0 and 2, eight bits, no interlacing.
-    """
-    height, width, channels = pixels.shape
-    header = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
-    rows = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], axis=1)
-    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 9)), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(_png_part(name, data) for name, data in parts)
-
-
-def _png_part(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
-__all__ = ["PictureFormat", "direction_pixels", "picture", "picture_format", "png", "signed_picture"]
+__all__ = [
+    "PictureFormat",
+    "direction_pixels",
+    "encoded",
+    "picture",
+    "picture_format",
+    "shades",
+    "signed_picture",
+    "thinning",
+]

@@ -14,6 +14,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from fiberscope.audit.labels import label
 from fiberscope.network.arrays import FloatArray
 
 pc: Any = pyarrow.compute  # has no types
@@ -52,7 +53,7 @@ class StageSummary:
     @property
     def label(self) -> str:
         """The stage by number and name; a name that is itself a number stands in quotes."""
-        return f'{self.stage} "{self.name}"' if self.name.isdecimal() else f"{self.stage} {self.name}"
+        return label(self.stage, self.name)
 
     @property
     def resolved(self) -> Float64[FloatArray, " k"]:

@@ -63,7 +63,7 @@ def over_the_stages(stages: Sequence[StageSummary], network: Network) -> Figure:
         "yaxis": {
             "domain": [0.0, 0.28],
             "title": {"text": "condition number"},
-            **_powers_of_ten([stage.condition_number for stage in drawn]),
+            **powers_of_ten([stage.condition_number for stage in drawn]),
         },
     }
     return {"data": data, "layout": layout}
@@ -93,11 +93,11 @@ def decay(stages: Sequence[StageSummary], network: Network) -> Figure:
     ]
     layout = {
         "height": 560,
-        "xaxis": {"title": {"text": "index of the singular value, largest first"}, "rangemode": "tozero"},
+        "xaxis": {"title": {"text": "index, largest value first"}, "rangemode": "tozero"},
         "yaxis": {
             "title": {"text": "singular value"},
             "automargin": True,
-            **_powers_of_ten([value for stage in drawn for value in (stage.resolved[0], stage.resolved[-1])]),
+            **powers_of_ten([value for stage in drawn for value in (stage.resolved[0], stage.resolved[-1])]),
         },
         "legend": {
             "orientation": "v",
@@ -130,7 +130,7 @@ def _stage_ticks(drawn: Sequence[StageSummary]) -> dict[str, Any]:
     }
 
 
-def _powers_of_ten(values: Sequence[float]) -> dict[str, Any]:
+def powers_of_ten(values: Sequence[float]) -> dict[str, Any]:
     """A logarithmic axis that begins and ends at powers of ten, and is labelled at powers of ten only."""
     exponents = np.log10([value for value in values if not np.isnan(value)] or [1.0])
     low = int(np.floor(exponents.min()))
@@ -148,4 +148,4 @@ def _mixed(share: float) -> str:
     return "#" + "".join(f"{round(a + (place - first) * (b - a)):02x}" for a, b in zip(*pair, strict=True))
 
 
-__all__ = ["decay", "over_the_stages"]
+__all__ = ["decay", "over_the_stages", "powers_of_ten"]

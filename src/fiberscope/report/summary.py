@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fiberscope.audit.findings import FindingsTable
+from fiberscope.audit.labels import label
 from fiberscope.audit.manifest import Manifest
 from fiberscope.preimage.kind import Kind
 
@@ -50,9 +51,14 @@ class LayerSummary:
     proved: float
 
     @property
+    def key(self) -> str:
+        """Names the layer and domain in the page."""
+        return f"{self.layer} {self.domain}"
+
+    @property
     def label(self) -> str:
         """The layer by position and name; a name that is itself a number stands in quotes."""
-        return f'{self.layer} "{self.name}"' if self.name.isdecimal() else f"{self.layer} {self.name}"
+        return label(self.layer, self.name)
 
     @property
     def title(self) -> str:

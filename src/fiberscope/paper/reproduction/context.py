@@ -36,6 +36,7 @@ class Context:
         model: the file of a network to use instead of the one that is trained.
         data: a data set to use instead of the paper's, by name or path.
         samples: how many samples to use; None for what the scale says.
+        epochs: how many passes over the training data; None for what the scale says.
         seed: of training and of everything that is chosen at random.
         trust_model: whether a model format that can run code is loaded.
         progress: is told how far the work is.
@@ -46,13 +47,18 @@ class Context:
     model: Path | None = None
     data: str | None = None
     samples: int | None = None
+    epochs: int | None = None
     seed: int = 0
     trust_model: bool = False
     progress: ProgressReport = _silent
 
     def __post_init__(self) -> None:
-        if self.samples is not None and self.samples < 1:
-            raise InputError("--samples", expected="at least 1", got=str(self.samples))
+        for name, count in (("samples", self.samples), ("epochs", self.epochs)):
+            if count is not None and count < 1:
+                raise InputError(f"--{name}", expected="at least 1", got=str(count))
+        if self.model is not None and self.epochs is not None:
+            expected = "none with --model, whose network is not trained"
+            raise InputError("--epochs", expected=expected, got=str(self.epochs), hint="leave one of them out")
         if not 0 <= self.seed < 2**63:
             raise InputError("--seed", expected="a whole number from 0 to 2^63 - 1", got=str(self.seed))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from fiberscope.paper.reproduction.figure6_drawing import draw
 from fiberscope.paper.reproduction.networks import Training, UsedNetwork, used_network
 from fiberscope.paper.reproduction.outcome import Outcome
 from fiberscope.paper.reproduction.sources import UsedData, used_data
-from fiberscope.paper.training import Recipe
+from fiberscope.paper.training import PAPER
 from fiberscope.preimage.checker import Verification
 from fiberscope.preimage.preimage import preimage
 
@@ -83,6 +83,7 @@ class Shown:
         fewest: the classes of the samples with the fewest.
         dimensions: of the set of inputs in the box with the features of each source, by the source's number.
         kinds: of these sets on all of R^n.
+        limits: the bounds of the box, which are drawn black and white.
     """
 
     variants: tuple[tuple[Variant, ...], ...]
@@ -90,6 +91,7 @@ class Shown:
     fewest: tuple[int, ...]
     dimensions: dict[int, int | None]
     kinds: dict[int, str]
+    limits: tuple[float, float]
 
 
 def figure6(context: Context) -> Outcome:
@@ -126,12 +128,8 @@ def _figure(context: Context, rows: tuple[tuple[int, tuple[int, ...]], ...]) -> 
 def _training(data: UsedData) -> Training:
     """The demo's recipe for few samples, for which the paper's batches would leave hardly any steps."""
     title = "The paper's table 1 network (784 inputs, ten ReLU layers of 100, 10 classes)"
-    if data.training is None or len(data.training) < 10 * PAPER_BATCH:
-        return Training("table1", title, table1, demo.RECIPE, "The paper trained in batches of 1,000.")
-    return Training("table1", title, table1, Recipe(threads=1))
-
-
-PAPER_BATCH = Recipe().batch_size
+    few = data.training is None or len(data.training) < 10 * PAPER.batch_size
+    return Training("table1", title, table1, demo.RECIPE if few else replace(PAPER, threads=1), PAPER)
 
 
 def first_layer_units(network: Network) -> int:
@@ -164,7 +162,7 @@ def _shown(
     positives = positive_outputs(network, X, network.placed_layers[0].stage)
     order = np.argsort(positives, kind="stable")
     total, variants = sum(len(targets) for _, targets in rows), list[tuple[Variant, ...]]()
-    dimensions, kinds = dict[int, int | None](), dict[int, str]()
+    dimensions, kinds, limits = dict[int, int | None](), dict[int, str](), picture_limits(X)
     for source_class, targets in rows:
         source = int(_of_class(order, y, source_class)[0])
         row: list[Variant] = []
@@ -173,10 +171,10 @@ def _shown(
             context.progress("invariance examples", sum(map(len, variants)) + len(row), total)
         variants.append(tuple(row))
         x = network.layer_input(0, X[source].reshape(1, *network.input_shape))[0]
-        layer, box = network.relu_layers[0], picture_box(X)
+        layer, box = network.relu_layers[0], Box(*limits)
         dimensions[source] = preimage(layer, x=x, domain=box).dimension if len(x) == X.shape[1] else None
         kinds[source] = str(preimage(layer, x=x).kind)
-    return Shown(tuple(variants), positives, tuple(int(y[i]) for i in order[:FEWEST]), dimensions, kinds)
+    return Shown(tuple(variants), positives, tuple(int(y[i]) for i in order[:FEWEST]), dimensions, kinds, limits)
 
 
 def _variant(network: Network, X: FloatArray, y: IntArray, source: int, target_class: int, context: Context) -> Variant:
@@ -185,7 +183,7 @@ def _variant(network: Network, X: FloatArray, y: IntArray, source: int, target_c
     count = context.at_scale(quick=CANDIDATES_QUICK, paper=CANDIDATES_PAPER)
     candidates = generator.permutation(_of_class(np.arange(len(y)), y, target_class))
     candidates = candidates[candidates != source][:count]
-    examples = invariance_examples(network, X[source], [X[c] for c in candidates], domain=picture_box(X))
+    examples = invariance_examples(network, X[source], [X[c] for c in candidates], domain=Box(*picture_limits(X)))
     best = int(np.argmax([cosine(e.x, X[c]) for e, c in zip(examples, candidates, strict=True)]))
     example, target = examples[best], int(candidates[best])
     predictions = network(np.stack([example.source, example.x])).reshape(2, -1).argmax(axis=1)
@@ -203,9 +201,9 @@ def _variant(network: Network, X: FloatArray, y: IntArray, source: int, target_c
     )
 
 
-def picture_box(X: Float64[FloatArray, "N n"]) -> Box:
-    """The paper's box [0, 1]; where samples do not lie in it, the range of their numbers."""
-    return Box(min(0.0, float(X.min())), max(1.0, float(X.max())))
+def picture_limits(X: Float64[FloatArray, "N n"]) -> tuple[float, float]:
+    """The bounds of the paper's box, 0 and 1; where samples do not lie in it, the range of their numbers."""
+    return min(0.0, float(X.min())), max(1.0, float(X.max()))
 
 
 def _of_class(numbers: IntArray, y: IntArray, wanted: int) -> IntArray:
@@ -280,4 +278,4 @@ def _numbers(variants: list[Variant]) -> dict[str, Any]:
     }
 
 
-__all__ = ["Shown", "Variant", "cosine", "figure6", "figure11", "first_layer_units", "picture_box"]
+__all__ = ["Shown", "Variant", "cosine", "figure6", "figure11", "first_layer_units", "picture_limits"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -31,19 +31,24 @@ def draw(shown: Shown, title: str) -> Figure:
     for number, row in enumerate(shown.variants):
         places = axes[number * columns : (number + 1) * columns]
         count = int(shown.positives[row[0].source])
-        _picture(places[0], row[0].example.source, f'original "{row[0].source_class}"\n{count} positive outputs')
+        _picture(
+            places[0],
+            row[0].example.source,
+            shown.limits,
+            f'original "{row[0].source_class}"\n{count} positive outputs',
+        )
         for position, variant in enumerate(row):
-            _variant(places[1 + 3 * position : 4 + 3 * position], variant)
+            _variant(places[1 + 3 * position : 4 + 3 * position], variant, shown.limits)
     return figure
 
 
-def _variant(places: list[Axes], variant: Variant) -> None:
+def _variant(places: list[Axes], variant: Variant, limits: tuple[float, float]) -> None:
     example = variant.example
     target = example.target
     assert target is not None, "every example here has one"
     proved = "proved" if variant.verification else "not proved"
-    _picture(places[0], target, f'target "{variant.target_class}"')
-    _picture(places[1], example.x, f"same features\n{proved}")
+    _picture(places[0], target, limits, f'target "{variant.target_class}"')
+    _picture(places[1], example.x, limits, f"same features\n{proved}")
     change = _as_picture(example.x - example.source)
     largest = float(np.abs(change).max()) or 1.0
     grey = change if change.ndim == 2 else change.mean(axis=2)
@@ -51,10 +56,10 @@ def _variant(places: list[Axes], variant: Variant) -> None:
     places[2].set_title("change", fontsize=8)
 
 
-def _picture(axes: Axes, sample: FloatArray, title: str) -> None:
-    picture = _as_picture(sample)
-    options: dict[str, Any] = {"cmap": "gray", "vmin": 0.0, "vmax": 1.0} if picture.ndim == 2 else {}
-    axes.imshow(picture if picture.ndim == 2 else picture.clip(0.0, 1.0), interpolation="nearest", **options)
+def _picture(axes: Axes, sample: FloatArray, limits: tuple[float, float], title: str) -> None:
+    low, high = limits
+    picture = (_as_picture(sample) - low) / (high - low)
+    axes.imshow(picture.clip(0.0, 1.0), interpolation="nearest", cmap="gray", vmin=0.0, vmax=1.0)
     axes.set_title(title, fontsize=8)
 
 

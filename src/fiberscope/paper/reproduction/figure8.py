@@ -48,7 +48,7 @@ def figure8(context: Context) -> Outcome:
     axes.legend(fontsize=7)
     return Outcome(
         title,
-        f"{subject.used.description} One sample, the first of: {subject.data.test.description} The printed bound is "
+        f"{subject.used.description} One sample, the first of: {subject.data.test.description}. The printed bound is "
         "the smallest c at which all kept rows satisfy the condition, the direct one |D A a_k| / |a_k| for the best "
         "row.",
         _facts(counts, stage),

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ from fiberscope.paper.training import Recipe, train_classifier
 from fiberscope.readers.files import load
 from fiberscope.readers.safetensors import load_safetensors
 from fiberscope.readers.torch import from_torch
+
+QUICK_ACCURACY = 1_000
+"""Test samples whose classes are asked at quick scale: a convolutional network takes some milliseconds for each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +53,8 @@ class Training:
         name: of the architecture, such as ``table2``.
         title: of the architecture, for captions.
         architecture: makes the untrained module.
-        recipe: how it is trained.
-        printed: in words, how the recipe differs from the paper's; empty if it does not.
+        recipe: how it is trained, unless the user names the number of epochs.
+        paper: the recipe of the paper, on all of its training samples.
         input_shape: of one sample, as the module takes it; None for flat samples.
     """
 
@@ -59,7 +62,7 @@ class Training:
     title: str
     architecture: Callable[[], nn.Sequential]
     recipe: Recipe
-    printed: str = ""
+    paper: Recipe
     input_shape: tuple[int, ...] | None = None
 
 
@@ -75,6 +78,8 @@ def trained_network(context: Context, training: Training, data: UsedData) -> Use
     samples = data.training
     assert samples is not None, "only what comes from a file has no training samples"
     _check_size(training, samples)
+    if context.epochs is not None:
+        training = replace(training, recipe=replace(training.recipe, epochs=context.epochs))
     wanted = {
         "architecture": training.name,
         "recipe": {**asdict(training.recipe), "optimizer": str(training.recipe.optimizer)},
@@ -124,13 +129,15 @@ def _trained(
         checkpoint=checkpoint,
     )
     seconds = time.perf_counter() - began
+    judged = min(len(test), context.at_scale(quick=QUICK_ACCURACY, paper=len(test)))
     network = from_torch(module, input_shape=training.input_shape)
     facts = {
         **wanted,
         "name": stem.name,
         "digest": network.digest(),
         "epochs": training.recipe.epochs,
-        "accuracy": accuracy(network, test),
+        "accuracy": accuracy(network, test.first(judged)),
+        "accuracy_samples": judged,
         "training_seconds": round(seconds, 1),
     }
     network.save(_file(stem, "safetensors"))
@@ -220,9 +227,16 @@ def _description(training: Training, data: UsedData, samples: DataSet, facts: Ma
     told = (
         f"{training.title}, trained with {'Adam' if recipe.optimizer == 'adam' else 'RMSprop'} for {epochs} "
         f"in batches of {recipe.batch_size} on {len(samples):,} samples of {data.title}, seed {facts['seed']}; "
-        f"it classifies {facts['accuracy']:.1%} of the {len(data.test):,} test samples correctly."
+        f"it classifies {facts['accuracy']:.1%} of {_judged(facts['accuracy_samples'], data)} correctly."
     )
-    return f"{told} {training.printed}" if training.printed else told
+    paper = training.paper
+    if (recipe.epochs, recipe.batch_size) == (paper.epochs, paper.batch_size):
+        return told
+    return f"{told} The paper trained for {paper.epochs} epochs in batches of {paper.batch_size:,} on all of its data."
+
+
+def _judged(count: int, data: UsedData) -> str:
+    return f"the {count:,} test samples" if count == len(data.test) else f"the first {count:,} test samples"
 
 
 def _file(stem: Path, suffix: str) -> Path:

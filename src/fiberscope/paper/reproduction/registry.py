@@ -2,9 +2,9 @@
 
 To add one: write ``def NAME(context: Context) -> Outcome`` in a module of its own in this folder, and add
 ``Experiment("NAME", "its title", NAME)`` to ``EXPERIMENTS``, with ``takes_model=True`` if it heeds the model, the data
-and the number of samples of the context. ``run.py`` writes its files, the command line and the page of claims find it
-here. ``trained_network`` gives it a network that is trained once, ``used_data`` its samples, ``drawing.new_figure`` its
-axes.
+and the numbers of samples and epochs of the context. ``run.py`` writes its files, the command line and the page of
+claims find it here. ``trained_network`` gives it a network that is trained once, ``used_data`` its samples,
+``drawing.new_figure`` its axes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Experiment:
         name: such as ``figure3``.
         title: what it shows.
         run: computes it.
-        takes_model: whether it heeds the model, the data and the number of samples that the user names.
+        takes_model: whether it heeds the model, the data and the numbers of samples and epochs that the user names.
     """
 
     name: str
@@ -53,8 +53,8 @@ EXPERIMENTS = (
     Experiment("figure6", "Inputs with the features of a 3", figure6, takes_model=True),
     Experiment("figure7", "Effect of ReLU on the singular values, WideCIFAR", figure7, takes_model=True),
     Experiment("figure8", "Rows that satisfy the condition of Lemma 9", figure8, takes_model=True),
-    Experiment("figure9", "Singular values of ThinCIFAR", figure9),
-    Experiment("figure10", "Singular values of the MLP", figure10),
+    Experiment("figure9", "Singular values of ThinCIFAR", figure9, takes_model=True),
+    Experiment("figure10", "Singular values of the MLP", figure10, takes_model=True),
     Experiment("figure11", "Inputs with the same features", figure11, takes_model=True),
     Experiment("table1", "The MLP with ten layers of 100", table1),
     Experiment("table2", "The MLP with layers of 3500 and 784", table2),

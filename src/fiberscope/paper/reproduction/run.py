@@ -23,6 +23,9 @@ from fiberscope.paper.reproduction.registry import Experiment
 
 _LIBRARIES = ("numpy", "scipy", "torch", "matplotlib", "highspy", "pyarrow")
 
+_FOR_NETWORKS = ("model", "data", "samples", "epochs")
+"""The options that only experiments with a network heed."""
+
 
 @dataclass(frozen=True, eq=False)
 class Written:
@@ -40,8 +43,8 @@ class Written:
 
 
 def check_options(chosen: Sequence[Experiment], context: Context) -> None:
-    """InputError if the user names a model, data or samples, and nothing that is asked for heeds them."""
-    named = [n for n, v in (("model", context.model), ("data", context.data), ("samples", context.samples)) if v]
+    """InputError if the user names a model, data, samples or epochs, and nothing that is asked for heeds them."""
+    named = [name for name in _FOR_NETWORKS if getattr(context, name) is not None]
     if named and not any(each.takes_model for each in chosen):
         names = ", ".join(each.name for each in chosen)
         raise InputError(f"--{named[0]}", expected=f"no such option for {names}, which takes no model and no data",
@@ -55,7 +58,7 @@ def run_experiment(experiment: Experiment, context: Context, folder: Path) -> Wr
         InputError: the data or the model are not there or do not fit.
         ResultsError: a file cannot be written.
     """
-    asked = context if experiment.takes_model else replace(context, model=None, data=None, samples=None)
+    asked = context if experiment.takes_model else replace(context, **dict.fromkeys(_FOR_NETWORKS))
     began, worked = time.perf_counter(), time.process_time()
     outcome = experiment.run(asked)
     seconds, processor = time.perf_counter() - began, time.process_time() - worked
@@ -119,7 +122,7 @@ def _facts(experiment: Experiment, outcome: Outcome, context: Context) -> dict[s
 def command_line(what: str, context: Context) -> str:
     """The command that asks for the same; DIR stands for the folder, which does not matter."""
     words = ["fiberscope", "reproduce", what, "--out", "DIR", "--scale", str(context.scale)]
-    for option in ("model", "data", "samples"):
+    for option in _FOR_NETWORKS:
         value = getattr(context, option)
         words += [] if value is None else [f"--{option}", str(value)]
     words += [] if context.seed == 0 else ["--seed", str(context.seed)]

@@ -59,12 +59,7 @@ class UsedData:
 
     def first_for_training(self, count: int) -> UsedData:
         """The same, with at most so many training samples."""
-        training = self.training
-        if training is None or len(training) <= count:
-            return self
-        description = f"the first {count:,} of: {training.description}"
-        labels = None if training.y is None else training.y[:count]
-        return replace(self, training=replace(training, x=training.x[:count], y=labels, description=description))
+        return self if self.training is None else replace(self, training=self.training.first(count))
 
     def facts(self) -> dict[str, Any]:
         """As JSON data."""

@@ -22,7 +22,7 @@ from fiberscope.paper.training import PAPER_CIFAR
 PAPER_SAMPLES = 50
 """Over which the paper takes medians."""
 
-QUICK_CNN_SAMPLES, QUICK_CNN_TRAINING = 1, 1_000
+QUICK_CNN_SAMPLES, QUICK_CNN_TRAINING = 1, 3_000
 """At quick scale, for the convolutional networks: samples, and training samples for a single epoch."""
 
 QUICK_MLP_SAMPLES = 20
@@ -42,6 +42,7 @@ class Subject:
         data: its samples.
         X: (N, n) those at which the values are computed.
         medians: of the stages that are shown; none where they were not asked for.
+        is_given: whether the user named the network.
     """
 
     label: str
@@ -49,6 +50,7 @@ class Subject:
     data: UsedData
     X: Float64[FloatArray, "N n"]
     medians: tuple[StageMedians, ...]
+    is_given: bool = False
 
     @property
     def activations(self) -> tuple[StageMedians, ...]:
@@ -58,6 +60,8 @@ class Subject:
     @property
     def why_other(self) -> str:
         """For claims that do not hold: how this differs from the paper's experiment."""
+        if self.is_given:
+            return f"{self.data.why_other}the network is {self.label}"
         return f"{self.data.why_other}the weights are others than the paper's, and so is how long they were trained"
 
     @property
@@ -65,7 +69,7 @@ class Subject:
         """Which network, data and samples."""
         count = len(self.X)
         taken = "the singular values at one sample" if count == 1 else f"medians over {count} samples"
-        return f"{self.used.description} Shown: {taken}, the first of: {self.data.test.description}"
+        return f"{self.used.description} Shown: {taken}, the first of: {self.data.test.description}."
 
 
 def wide(context: Context, *, with_medians: bool = True) -> Subject:
@@ -88,19 +92,16 @@ def _convolutional(
     context: Context, label: str, name: str, architecture: Callable[[], nn.Sequential], *, with_medians: bool
 ) -> Subject:
     data = used_data(context, paper="cifar10", stand_ins=("fashion-mnist", "mnist-5k"))
-    recipe, words = replace(PAPER_CIFAR, threads=None), ""
+    recipe = PAPER_CIFAR
     if context.model is None:
         data = replace(
             data, test=_padded(data.test), training=None if data.training is None else _padded(data.training)
         )
     if context.scale is Scale.QUICK:
         data = data.first_for_training(QUICK_CNN_TRAINING)
-        recipe, words = (
-            replace(recipe, epochs=1, threads=1),
-            "The paper trained for 100 epochs on all training samples.",
-        )
+        recipe = replace(recipe, epochs=1, threads=1)
     title = f"{label} ({name.replace('table', 'table ')} of the paper: six convolutions, two dense layers)"
-    training = Training(name, title, architecture, recipe, words, CIFAR)
+    training = Training(name, title, architecture, recipe, PAPER_CIFAR, CIFAR)
     return _subject(context, label, training, data, QUICK_CNN_SAMPLES, CONVOLUTIONAL_STAGES, with_medians)
 
 
@@ -118,11 +119,12 @@ def _subject(
         label, stages = context.model.name, None
     count = context.samples or context.at_scale(quick=quick, paper=PAPER_SAMPLES)
     X = used.network.flat(data.test.x[:count].reshape(-1, *used.network.input_shape))
-    if not with_medians:
-        return Subject(label, used, data, X, ())
-    shown = range(_last_linear(used) + 1 if stages is None else stages)
-    medians = stage_medians(context, used.network, X, list(shown), f"singular values of {label}, stages")
-    return Subject(label, used, data, X, tuple(medians))
+    medians: list[StageMedians] = []
+    if with_medians:
+        shown = range(_last_linear(used) + 1 if stages is None else stages)
+        task = f"singular values of {label}, stages"
+        medians = stage_medians(context, used.network, X, list(shown), task)
+    return Subject(label, used, data, X, tuple(medians), is_given=context.model is not None)
 
 
 def _last_linear(used: UsedNetwork) -> int:
@@ -137,7 +139,7 @@ def _padded(data: DataSet) -> DataSet:
     if data.x.shape[1:] == CIFAR or data.x.shape[1:] not in ((28, 28), (1, 28, 28), (784,)):
         return data
     x = np.pad(data.x.reshape(len(data), 1, 28, 28), ((0, 0), (0, 0), (2, 2), (2, 2)))
-    description = f"{data.description} With a black border of two pixels, and the same in three channels: 3 x 32 x 32."
+    description = f"{data.description}, with a black border of two pixels, the same in three channels: 3 x 32 x 32"
     return replace(data, x=np.repeat(x, 3, axis=1), name=f"{data.name} padded", description=description)
 
 

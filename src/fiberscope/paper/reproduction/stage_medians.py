@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -61,8 +62,8 @@ def stage_medians(
 ) -> list[StageMedians]:
     """The medians over X at some stages.
 
-    The singular values of a network, samples and stages are kept beside the trained networks, because several figures
-    show the same ones.
+    The singular values at each sample are kept beside the trained networks, because several figures show the same
+    ones, and an interrupted run continues with those that are there.
 
     Args:
         context: where they are kept, and who is told how far the work is.
@@ -74,21 +75,30 @@ def stage_medians(
     Raises:
         ResultsError: what is kept is damaged, or cannot be written.
     """
-    table = _spectra(context, network, X, stages, task)
-    rows: list[dict[str, Any]] = table.to_pylist()
+    digest = network.digest()
+    rows: list[dict[str, Any]] = []
+    for number, x in enumerate(X):
+        identity = {"network": digest, "sample": hashlib.sha256(x.tobytes()).hexdigest(), "stages": list(stages)}
+        name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+        report = partial(_report, context, task, number, len(X))
+        rows += _kept_or_computed(context.networks / f"spectra-{name}.parquet", network, x, stages, report).to_pylist()
     return [_medians(network, stage, [row for row in rows if row["stage"] == stage]) for stage in stages]
 
 
-def _spectra(context: Context, network: Network, X: FloatArray, stages: Sequence[int], task: str) -> Any:
-    identity = {"network": network.digest(), "samples": hashlib.sha256(X.tobytes()).hexdigest(), "stages": list(stages)}
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    path = context.networks / f"spectra-{digest[:16]}.parquet"
+def _report(context: Context, task: str, number: int, samples: int, done: int, total: int) -> None:
+    """Of one sample's work ``done`` of ``total``."""
+    context.progress(task, number * total + done, samples * total)
+
+
+def _kept_or_computed(
+    path: Path, network: Network, x: FloatArray, stages: Sequence[int], progress: Callable[[int, int], None]
+) -> Any:
     if path.is_file():
         try:
             return _parquet.read_table(io.BytesIO(read_file(path)), page_checksum_verification=True)
         except _UNREADABLE as error:
             raise ResultsError(f"{path} is damaged ({error}); remove it to compute again", path=str(path)) from error
-    table = spectra(network, X.reshape(-1, *network.input_shape), stages, progress=partial(context.progress, task))
+    table = spectra(network, x.reshape(1, *network.input_shape), stages, progress=progress)
     buffer = io.BytesIO()
     _parquet.write_table(table, buffer, write_page_checksum=True)
     write_file(path, buffer.getvalue())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from fiberscope.commands.status import ERROR, FAILED, FINE
 from fiberscope.errors import FiberscopeError
 
 if TYPE_CHECKING:  # these load matplotlib and torch, which nobody who asks for help wants to wait for
@@ -16,8 +17,6 @@ if TYPE_CHECKING:  # these load matplotlib and torch, which nobody who asks for 
     from fiberscope.paper.reproduction.registry import Experiment
     from fiberscope.paper.reproduction.run import Written
     from fiberscope.report.progress import Progress
-
-FINE, FAILED, ERROR = 0, 1, 2
 
 _HOLDS = {True: "holds", False: "does not hold", None: "cannot tell"}
 
@@ -31,6 +30,7 @@ def reproduce(
     model: Path | None = None,
     data: str | None = None,
     samples: int | None = None,
+    epochs: int | None = None,
     networks: Path | None = None,
     seed: int = 0,
     trust_model: Annotated[bool, Parameter(negative="")] = False,
@@ -49,6 +49,7 @@ def reproduce(
         model: a network to use instead of the one that is trained, for figures that take one.
         data: the samples: a file, a folder of images, or a name: mnist, mnist-5k, fashion-mnist, cifar10.
         samples: use the first so many test samples; by default what the scale says.
+        epochs: train for so many passes over the training data; by default what the scale says.
         networks: the folder of trained networks; by default DIR/networks.
         seed: of training and of what is chosen at random.
         trust_model: load a model format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).
@@ -62,9 +63,8 @@ def reproduce(
 
     chosen = () if what == "page" else experiments(what)
     with progress_on_stderr() as progress:
-        context = Context(
-            networks or out / "networks", checked_scale(scale), model, data, samples, seed, trust_model, progress.show
-        )
+        folder = networks or out / "networks"
+        context = Context(folder, checked_scale(scale), model, data, samples, epochs, seed, trust_model, progress.show)
         if chosen:
             check_options(chosen, context)
         if download:

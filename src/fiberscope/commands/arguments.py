@@ -1,14 +1,11 @@
-"""What stands on the command line, and in the file that ``--config`` names, as values."""
+"""What stands on the command line, as values."""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from cyclopts import CycloptsError, MissingArgumentError
-from cyclopts.config import Dict
 
 from fiberscope.errors import InputError
 
@@ -107,32 +104,6 @@ def parse_wanted(
     )
 
 
-def read_config(tokens: Sequence[str]) -> Dict | None:
-    """The options in the file that ``--config`` names, which must be known before the others can be parsed."""
-    for position, token in enumerate(tokens):
-        if token.startswith("--config="):
-            return _options_in(Path(token.removeprefix("--config=")))
-        if token == "--config" and position + 1 < len(tokens):
-            return _options_in(Path(tokens[position + 1]))
-    return None
-
-
-def _options_in(config: Path) -> Dict:
-    """Read options from TOML. Lists such as ``domain = [0, 1]`` mean the same as on the command line, ``0,1``."""
-    try:
-        options = tomllib.loads(config.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError("--config", expected="a TOML file", got=f"{str(config)!r}: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError("--config", expected="a TOML file", got=f"{str(config)!r}: {error}") from error
-    for name, value in options.items():
-        if isinstance(value, dict):
-            raise InputError("--config", expected="options such as samples = 100", got=f"the table [{name}]")
-        if isinstance(value, list):
-            options[name] = ",".join(str(item) for item in cast("list[object]", value))
-    return Dict(options, source=str(config), use_commands_as_keys=False)
-
-
 def usage(error: CycloptsError) -> str:
     """What is wrong with the arguments, in one line that says where to read on."""
     command = " ".join(error.command_chain or ())
@@ -142,4 +113,4 @@ def usage(error: CycloptsError) -> str:
     return f"{message}; see fiberscope {command} --help".replace("  ", " ")
 
 
-__all__ = ["parse_domain", "parse_layers", "parse_shape", "parse_wanted", "read_config", "require_both", "usage"]
+__all__ = ["parse_domain", "parse_layers", "parse_shape", "parse_wanted", "require_both", "usage"]

@@ -1,0 +1,144 @@
+"""What an audit measured, in the form that thresholds are held against: a quantity, a place, a value per sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fiberscope.audit.findings import FindingsTable
+from fiberscope.audit.labels import label
+from fiberscope.audit.plan import NamedDomain, Plan
+from fiberscope.audit.store import Results
+from fiberscope.audit.thresholds import (
+    DomainKind,
+    Measured,
+    Place,
+    Quantity,
+    Threshold,
+    Violation,
+    check_thresholds,
+    violations,
+)
+from fiberscope.errors import ResultsError
+from fiberscope.network.arrays import FloatArray
+from fiberscope.network.domains import Box, NonNegative
+from fiberscope.network.network import Network
+from fiberscope.preimage.kind import Kind
+
+_OF_KIND = {
+    Quantity.EMPTY: Kind.EMPTY,
+    Quantity.SINGLETON: Kind.SINGLETON,
+    Quantity.BOUNDED: Kind.BOUNDED,
+    Quantity.UNBOUNDED: Kind.UNBOUNDED,
+    Quantity.UNDECIDED: Kind.UNDECIDED,
+}
+
+
+def places(plan: Plan, network: Network) -> list[Place]:
+    """Every place where an audit measures something: layers on domains, and stages if there are singular values."""
+    at_layers = [
+        Place(
+            f"layer {label(layer, network.layer_names[layer])}, {named.name}",
+            layer=layer,
+            domain=_domain_kind(named),
+            domain_name=named.name,
+        )
+        for layer in plan.layers
+        for named in plan.domains(layer)
+    ]
+    return [*at_layers, *_stages(network)] if plan.spectra else at_layers
+
+
+def _stages(network: Network) -> list[Place]:
+    """Every stage, with the layer that ends there."""
+    layers = {placed.stage: position for position, placed in enumerate(network.placed_layers)}
+    return [
+        Place(f"stage {label(number, stage.name)}", layer=layers.get(number), stage=number)
+        for number, stage in enumerate(network.stages)
+    ]
+
+
+def _domain_kind(named: NamedDomain) -> DomainKind:
+    match named.domain:
+        case None:
+            return DomainKind.EVERYTHING
+        case Box():
+            return DomainKind.BOX
+        case NonNegative():
+            return DomainKind.NONNEGATIVE
+        case _:
+            raise AssertionError(f"a plan has no domain such as {named.name}")
+
+
+def check_against(thresholds: Sequence[Threshold], plan: Plan, network: Network) -> None:
+    """Check, before any work, that an audit will measure what thresholds are about.
+
+    Raises:
+        InputError: it will not.
+    """
+    check_thresholds(thresholds, places(plan, network))
+
+
+def violations_of(results: Results, thresholds: Sequence[Threshold]) -> list[Violation]:
+    """Every threshold that a finished audit fails, at every place where it does.
+
+    Raises:
+        InputError: a threshold is about what the audit did not measure.
+        ResultsError: the audit is not finished, or damaged.
+    """
+    manifest, network = results.manifest(), results.subject().network
+    require_complete(results)
+    check_against(thresholds, manifest.plan, network)
+    found = measured(results.findings(manifest), results.spectra_table(manifest), manifest.plan, network)
+    return violations(thresholds, list(found))
+
+
+def require_complete(results: Results) -> None:
+    """Check that an audit is finished, so that shares and medians are those of all samples.
+
+    Raises:
+        ResultsError: it is not.
+    """
+    if not results.manifest().complete:
+        path = str(results.folder)
+        raise ResultsError(
+            f"the audit in {path} is not finished; continue it with: fiberscope audit ... --resume", path=path
+        )
+
+
+def measured(findings: FindingsTable, spectra: Any, plan: Plan, network: Network) -> Iterator[Measured]:
+    """Every quantity in every place.
+
+    Args:
+        findings: the findings of all layers and domains.
+        spectra: a table of ``SPECTRA_SCHEMA``.
+        plan: what was audited.
+        network: the network.
+    """
+    for place in places(plan, network):
+        if place.stage is not None:
+            yield Measured(Quantity.CONDITION, place, condition_numbers(spectra, place.stage))
+        elif place.layer is not None:
+            yield from _of_group(findings.at(place.layer, place.domain_name), place)
+
+
+def _of_group(group: FindingsTable, place: Place) -> Iterator[Measured]:
+    """The quantities of one layer on one domain."""
+    for quantity, kind in _OF_KIND.items():
+        yield Measured(quantity, place, (group.kind == kind).astype(np.float64))
+    decided = group.kind != Kind.UNDECIDED
+    proved = decided & (group.certificate != "")
+    yield Measured(Quantity.UNPROVED, place, (~proved).astype(np.float64))
+    yield Measured(Quantity.DIMENSION, place, group.dimension[decided & (group.kind != Kind.EMPTY)].astype(np.float64))
+    yield Measured(Quantity.MARGIN, place, group.margin[decided])
+
+
+def condition_numbers(spectra: Any, stage: int) -> FloatArray:
+    """The condition numbers at the samples where the stage was not left out and some singular value is not zero."""
+    numbers: FloatArray = spectra.filter(spectra["stage"].to_numpy() == stage)["condition_number"].to_numpy()
+    return numbers[~np.isnan(numbers)]
+
+
+__all__ = ["check_against", "condition_numbers", "measured", "places", "require_complete", "violations_of"]

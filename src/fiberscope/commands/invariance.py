@@ -1,0 +1,73 @@
+"""The command ``fiberscope invariance``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from fiberscope.commands.arguments import parse_wanted
+from fiberscope.commands.status import FAILED, FINE
+from fiberscope.commands.subject import given_subject
+
+
+def invariance(
+    model: Path,
+    data: str,
+    /,
+    *,
+    out: Annotated[Path, Parameter(name="--out")],
+    source: int | None = None,
+    target: int | None = None,
+    layer: str = "0",
+    domain: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    objective: str = "inner_product",
+    regions: str = "1",
+    count: int = 1,
+    seed: int = 0,
+    trust_model: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Find another input that a layer maps to exactly the same features, and prove it.
+
+    Within all inputs with the features of the source, the one that is most like the target. With neither --source nor
+    --target: the samples with the fewest positive outputs are tried, towards samples of other classes, and what changes
+    most is kept.
+
+    Args:
+        model: the network: .onnx, .pt2 (torch.export), .keras, .h5, or .safetensors written by Network.save.
+        data: the samples: .npz (arrays x, optional y), .npy, IDX (.gz too), a folder of images, or a name: mnist,
+            mnist-5k, fashion-mnist, cifar10.
+        out: the folder for the examples; if it holds an audit of the same network, its report shows them.
+        source: the position of the sample whose features are kept.
+        target: the position of the sample to go towards.
+        layer: the position of the ReLU layer, or output for the network's output.
+        domain: LOW,HIGH: bounds of every input; by default the smallest and the largest number in the data.
+        objective: what is sought: inner_product, towards, nearest_l1, nearest_l2, nearest_linf, farthest_l1,
+            farthest_l2, farthest_linf, smallest_change_l1, smallest_change_l2 or smallest_change_linf.
+        regions: how many activation regions of the layers before to go through; 1 stays in that of the source. all: the
+            best of all regions, by mixed-integer programming, for networks of some tens of units.
+        count: how many examples to keep, those with the largest change.
+        seed: of what is chosen at random.
+        trust_model: load a model format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).
+    """
+    from fiberscope.audit.examples import make_examples
+    from fiberscope.audit.job import Options
+    from fiberscope.audit.store import Results
+    from fiberscope.report.examples import example_lines, publish_examples
+    from fiberscope.report.progress import progress_on_stderr
+
+    subject = given_subject(model, data, Options(), trust=trust_model)
+    wanted = parse_wanted(subject.x, layer, domain, objective, regions, count, source=source, target=target, seed=seed)
+    with progress_on_stderr() as progress:
+        examples = make_examples(subject, wanted, lambda done, total: progress.show("pairs", done, total))
+    results = Results(out)
+    for example in examples:
+        results.examples.write(example)
+        for line in example_lines(example.facts):
+            print(line)
+    print(f"report: {publish_examples(results, subject.network.digest())}")
+    return FINE if all(example.facts.proved for example in examples) else FAILED
+
+
+__all__ = ["invariance"]

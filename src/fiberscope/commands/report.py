@@ -1,0 +1,73 @@
+"""The command ``fiberscope report``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from fiberscope.commands.console import console_on_stdout
+from fiberscope.commands.status import FAILED, FINE
+
+if TYPE_CHECKING:
+    from fiberscope.audit.store import Results
+    from fiberscope.audit.thresholds import Threshold
+
+
+def report(
+    folder: Annotated[Path, Parameter(name="DIR")],
+    /,
+    *,
+    fail_on: Annotated[list[str] | None, Parameter(negative="")] = None,
+) -> int:
+    """Write DIR/report.html again from the results, and hold a finished audit against thresholds.
+
+    Exit status 1 if a threshold fails.
+
+    Args:
+        folder: the folder of the results.
+        fail_on: a threshold, as for fiberscope audit; may be repeated.
+    """
+    from fiberscope.audit.store import Results
+    from fiberscope.audit.threshold_language import parse_thresholds
+
+    return print_report(Results(folder), parse_thresholds(fail_on or ()))
+
+
+def print_report(results: Results, thresholds: Sequence[Threshold]) -> int:
+    """Write the page, print the tables, and say which thresholds fail.
+
+    Returns:
+        The exit status.
+    """
+    from fiberscope.audit.measurements import violations_of
+    from fiberscope.report.html import write_report
+    from fiberscope.report.spectra import left_out_lines, spectra_table, summarise_spectra
+    from fiberscope.report.summary import closing_lines, summarise, summary_table
+    from fiberscope.report.survey import summarise_survey, survey_table
+    from fiberscope.report.thresholds import threshold_lines
+
+    found = violations_of(results, thresholds) if thresholds else []
+    write_report(results)
+    manifest = results.manifest()
+    summaries = summarise(manifest, results.findings(manifest))
+    stages = summarise_spectra(results.spectra_table(manifest))
+    console = console_on_stdout()
+    console.print(summary_table(summaries))
+    if stages:
+        console.print(spectra_table(stages))
+    if manifest.invariance:
+        console.print(survey_table(summarise_survey(results.survey_table(manifest))))
+    for line in (*left_out_lines(stages), *closing_lines(summaries)):
+        print(line)
+    if manifest.training:
+        print(manifest.training)
+    for line in threshold_lines(thresholds, found):
+        print(line)
+    print(f"report: {results.report_path}")
+    return FAILED if found else FINE
+
+
+__all__ = ["print_report", "report"]

@@ -1,0 +1,24 @@
+"""The network and the data that stand on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fiberscope.audit.job import Options
+    from fiberscope.audit.subject import Subject
+
+
+def given_subject(model: Path, data: str, options: Options, *, trust: bool) -> Subject:
+    """Read both and fit the data to the network."""
+    from fiberscope.audit.job import build_subject
+    from fiberscope.paper.datasets import load_data
+    from fiberscope.readers.files import load
+
+    network, samples = load(model, trust=trust), load_data(data)
+    words = {"model_name": model.name, "data_name": samples.name, "data_description": samples.description}
+    return build_subject(network, samples.x, samples.y, options, **words)
+
+
+__all__ = ["given_subject"]

@@ -1,0 +1,62 @@
+"""The command ``fiberscope verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from fiberscope.commands.status import FAILED, FINE
+from fiberscope.errors import ResultsError
+
+if TYPE_CHECKING:
+    from fiberscope.audit.verify import ChunkVerification
+    from fiberscope.audit.verify_spectra import SpectraVerification
+
+
+def verify(
+    folder: Annotated[Path, Parameter(name="DIR")], /, *, exact: Annotated[bool, Parameter(negative="")] = False
+) -> int:
+    """Check every certificate, all singular values and all invariance examples of an audit again.
+
+    From the model and the results alone. Exit status 0 if all verdicts and examples are proved and all singular values
+    confirmed, 1 if one is not, 2 if the folder is damaged or holds something else.
+
+    Args:
+        folder: the folder of the results.
+        exact: use rational arithmetic only for the certificates; slower.
+    """
+    from fiberscope.audit.store import Results
+    from fiberscope.audit.verify import verify_results
+    from fiberscope.audit.verify_examples import changed_invariance, verify_examples
+    from fiberscope.audit.verify_spectra import verify_spectra
+    from fiberscope.report.progress import progress_on_stderr
+    from fiberscope.report.verification import example_lines, spectra_lines, verdict_lines
+
+    results = Results(folder)
+    plan = results.manifest().plan
+    total = sum(1 for _ in plan.chunks())
+    checked: list[ChunkVerification] = []
+    spectra: list[SpectraVerification] = []
+    with progress_on_stderr() as progress:
+        for chunk in verify_results(results, exact=exact):
+            checked.append(chunk)
+            progress.show("verifying", len(checked), total)
+        for sample in verify_spectra(results):
+            spectra.append(sample)
+            progress.show("verifying singular values, samples", len(spectra), plan.spectra)
+        examples = list(verify_examples(results))
+    for line in (*verdict_lines(checked), *spectra_lines(spectra), *example_lines(examples)):
+        print(line)
+    every = (*checked, *spectra)
+    if any(each.failures for each in every) or any(example.failed for example in examples):
+        return FAILED
+    changed = [*(path for each in every for path in each.changed), *changed_invariance(results)]
+    if changed:
+        names = ", ".join(changed[:3])
+        raise ResultsError(f"everything holds, but files are not as the audit wrote them: {names}", path=changed[0])
+    return FINE
+
+
+__all__ = ["verify"]
