@@ -74,6 +74,15 @@ def quartiles(values: list[float]) -> str:
     return f"{middle:.3g} ({low:.3g} to {high:.3g})"
 
 
+def rounded(value: Any) -> Any:
+    """The same with numbers of four digits: more are not known of any time."""
+    if isinstance(value, dict):
+        return {name: rounded(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(each) for each in value]
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
 # ---- power laws
 
 
@@ -287,7 +296,7 @@ def many_chunks(count: int, inputs: int, certificate: int) -> dict[str, Any]:
         digesting, _ = timed(lambda: [results.digests(chunk) for chunk in plan.chunks()])
     seconds = {"looking": looking / count, "finishing": finishing / count, "digesting": digesting / count}
     print(f"{count} chunks, {inputs} inputs: writing {quartiles(writing)} s a chunk; {seconds}")
-    return {"chunks": count, "writing": writing, **seconds}
+    return {"chunks": count, "writing": np.percentile(writing, np.arange(101)).tolist(), **seconds}
 
 
 def made_up(task: Task, certificate: int, rng: np.random.Generator) -> ChunkResult:
@@ -340,7 +349,7 @@ def main() -> None:
         costs["versions"] = {name: version(name) for name in ("numpy", "torch", "highspy", "pyarrow")}
         costs["machine"] = f"{platform.processor() or platform.machine()}, Python {platform.python_version()}"
         if options.costs:
-            options.costs.write_text(json.dumps(costs, indent=1) + "\n")
+            options.costs.write_text(json.dumps(rounded(costs), indent=1) + "\n")
 
 
 if __name__ == "__main__":
