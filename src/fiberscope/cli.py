@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; None for those of the process.
 
     Returns:
-        The exit status: 0 fine, 1 a certificate fails, 2 an error.
+        The exit status: 0 fine, 1 a certificate or a threshold fails, 2 an error.
     """
     tokens = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -76,7 +76,7 @@ def build_app(config: Dict | None = None) -> App:
     return app
 
 
-def completion(shell: Literal["bash", "zsh", "fish", "powershell"], /) -> int:
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     """Print a script that completes commands and options in a shell.
 
     Args:

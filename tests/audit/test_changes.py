@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -300,8 +301,8 @@ def test_audits_of_samples_of_another_size_are_refused(
 def test_an_audit_that_is_not_finished_is_refused(
     versions: tuple[Path, Path], out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    manifest = json.loads((out / "manifest.json").read_text())
-    (out / "manifest.json").write_text(json.dumps(manifest | {"status": "running"}))
+    results = Results(out)
+    results.write_manifest(replace(results.manifest(), status="running"))
     assert main(["compare", str(versions[0]), str(out)]) == 2
     assert "is not finished" in capsys.readouterr().err
     assert main(["compare", str(versions[0]), "absent"]) == 2

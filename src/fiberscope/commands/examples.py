@@ -60,7 +60,7 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
         ("all figures and tables, as printed", "fiberscope reproduce all --out paper --scale paper"),
     ),
     "completion": (
-        ("for this session of bash", 'eval "$(fiberscope completion bash)"'),
+        ("for the bash that is open", 'eval "$(fiberscope completion bash)"'),
         (
             "for good, where bash-completion is installed",
             "fiberscope completion bash > ~/.local/share/bash-completion/completions/fiberscope",
