@@ -24,7 +24,7 @@ from fiberscope.network.network import Network
 from fiberscope.network.stage import affine_stage, relu_stage
 from fiberscope.preimage.kind import Kind
 from fiberscope.report.changes import layer_sentences, layers_table, stages_table
-from small_audits import rows, small_data, small_network, spectra_rows
+from small_audits import change_manifest, rows, small_data, small_network, spectra_rows
 
 PLACE = Place("layer 0 dense0, R^n", layer=0, domain=DomainKind.EVERYTHING, domain_name="R^n")
 SIZES = ((6, 9), (6, 12))
@@ -300,8 +300,7 @@ def test_audits_of_samples_of_another_size_are_refused(
 def test_an_audit_that_is_not_finished_is_refused(
     versions: tuple[Path, Path], out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    manifest = json.loads((out / "manifest.json").read_text())
-    (out / "manifest.json").write_text(json.dumps(manifest | {"status": "running"}))
+    change_manifest(out, {"status": "running"})
     assert main(["compare", str(versions[0]), str(out)]) == 2
     assert "is not finished" in capsys.readouterr().err
     assert main(["compare", str(versions[0]), "absent"]) == 2

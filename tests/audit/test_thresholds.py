@@ -25,7 +25,7 @@ from fiberscope.audit.thresholds import (
 )
 from fiberscope.cli import main
 from fiberscope.errors import InputError
-from small_audits import rows, small_network, spectra_rows
+from small_audits import change_manifest, rows, small_network, spectra_rows
 
 
 @pytest.mark.parametrize(
@@ -291,8 +291,7 @@ def test_layers_that_are_left_out_are_not_measured(
 
 
 def test_half_an_audit_is_not_held_against_thresholds(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    manifest = json.loads((out / "manifest.json").read_text())
-    (out / "manifest.json").write_text(json.dumps(manifest | {"status": "running"}))
+    change_manifest(out, {"status": "running"})
     assert main(["report", str(out), "--fail-on", "undecided>0"]) == 2
     assert "is not finished; continue it" in capsys.readouterr().err
     assert main(["report", str(out)]) == 0
