@@ -69,7 +69,7 @@ def by_svd(A: Float64[FloatArray, "p q"], generator: np.random.Generator) -> Spe
 
 
 def _svd(A: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The thin decomposition, by divide and conquer, or where that does not converge, by QR iteration, which is slower."""
+    """The thin decomposition, by divide and conquer; where that does not converge, by QR iteration, which is slower."""
     try:
         return _linalg.svd(A, full_matrices=False)
     except np.linalg.LinAlgError:
