@@ -133,7 +133,7 @@ def chunked(subject: Subject, plan: Plan, threads: int) -> float:
 
 def audited(folder: Path, subject: Subject, options: Options) -> tuple[float, float]:
     """Seconds until all workers have read the model and judged something, and for the audit after that."""
-    small = build_job(Results(folder / "small"), first(subject, 2), replace(options, block=1))
+    small = build_job(Results(folder / "small"), first(subject, 8), replace(options, block=2))  # for all imports
     whole = build_job(Results(folder / "audit"), subject, options)
     began = time.perf_counter()
     with closing(whole.open_pool()) as pool:

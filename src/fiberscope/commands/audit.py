@@ -60,8 +60,8 @@ def audit(
         layers: positions of the ReLU layers to audit, such as 0,2; all by default.
         samples: audit the first so many samples; all by default.
         trust_model: load a model format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).
-        resume: continue the audit that the folder holds, computing nothing twice.
-        workers: number of processes; by default one per core where the work is large.
+        resume: continue the audit that the folder holds, computing nothing twice but what failed.
+        workers: number of processes; by default one per core where the work is large. Never more than memory allows.
         scheduler: the address of a dask scheduler whose workers compute, such as tcp://10.0.0.1:8786; they must see DIR
             and have this version of fiberscope. local: a dask cluster of as many processes as --workers says.
         block: samples per chunk, which is what a killed run may have to compute again; by default 125, or 12 where a
