@@ -52,7 +52,7 @@ def of_squares(squares: Float64[FloatArray, " r"], delta: float, shape: tuple[in
 def by_qr(A: Float64[FloatArray, "p q"], generator: np.random.Generator) -> Spectrum:
     """By QR, and the singular value decomposition of R, for p >= q."""
     (factor, tau), R = _linalg.qr(A, mode="raw")
-    U, values, Vt = _linalg.svd(R[: A.shape[1]], full_matrices=False)
+    U, values, Vt = _svd(R[: A.shape[1]])
     probes = generator.standard_normal((A.shape[1], PROBES))
     inside = np.zeros((A.shape[0], PROBES), order="F")
     inside[: A.shape[1]] = U @ (values[:, None] * (Vt @ probes))
@@ -62,10 +62,18 @@ def by_qr(A: Float64[FloatArray, "p q"], generator: np.random.Generator) -> Spec
 
 def by_svd(A: Float64[FloatArray, "p q"], generator: np.random.Generator) -> Spectrum:
     """By the singular value decomposition with vectors, for p >= q."""
-    U, values, Vt = _linalg.svd(A, full_matrices=False)
+    U, values, Vt = _svd(A)
     probes = generator.standard_normal((A.shape[1], PROBES))
     error = A @ probes - U @ (values[:, None] * (Vt @ probes))
     return _of_factors(A, U, values, Vt, error, generator, Method.SVD)
+
+
+def _svd(A: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The thin decomposition, by divide and conquer; where that does not converge, by QR iteration, which is slower."""
+    try:
+        return _linalg.svd(A, full_matrices=False)
+    except np.linalg.LinAlgError:
+        return _linalg.svd(A, full_matrices=False, lapack_driver="gesvd")
 
 
 def _of_factors(
