@@ -12,8 +12,9 @@ alone       as chunked, but in one thread; the others use all cores
 processes   an audit with two processes
 dask        an audit with a dask cluster of two processes, if dask is installed
 
-Starting processes takes seconds, whatever is computed; it is printed by itself and left out of the shares. All audits
-must write the same files, byte for byte.
+Starting processes takes seconds, whatever is computed; it is printed by itself and left out of the rest. Overheads are
+shares of processor time, workers included, which others on the same machine disturb less; what two processes save is
+elapsed time, and says something only where two cores are free. All audits must write the same files, byte for byte.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from collections import defaultdict
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import psutil
 
 from fiberscope.audit.compute import Threads, compute
 from fiberscope.audit.job import Options, build_job
@@ -44,6 +47,14 @@ from fiberscope.threads import cores, one_thread
 
 SIZES = (196, 300, 200, 100)
 BOX = (0.0, 1.0)
+
+
+class Spent(NamedTuple):
+    """Seconds: that passed, of all processors, and to start workers before that."""
+
+    elapsed: float
+    processor: float
+    start: float = 0.0
 
 
 def main() -> None:
@@ -63,36 +74,39 @@ def main() -> None:
         pools["dask"] = (2, "local")
     print(f"{cores()} cores; {options.samples} samples, {sum(1 for _ in plan.chunks())} chunks")
     chunked(first(subject, 4), replace(plan, samples=4, block=2), threads=cores())  # imports
-    times: defaultdict[str, list[float]] = defaultdict(list)
-    starts: defaultdict[str, list[float]] = defaultdict(list)
+    spent: defaultdict[str, list[Spent]] = defaultdict(list)
     written: list[dict[str, bytes]] = []
     for _ in range(options.rounds):
-        times["pure"].append(pure(subject, plan))
-        times["chunked"].append(chunked(subject, plan, threads=cores()))
-        times["alone"].append(chunked(subject, plan, threads=1))
+        spent["pure"].append(pure(subject, plan))
+        spent["chunked"].append(chunked(subject, plan, threads=cores()))
+        spent["alone"].append(chunked(subject, plan, threads=1))
         for way, (workers, scheduler) in pools.items():
             asked = Options(domain=BOX, workers=workers, block=options.block, scheduler=scheduler)
             with tempfile.TemporaryDirectory() as folder:
-                start, seconds = audited(Path(folder), subject, asked)
+                spent[way].append(audited(Path(folder), subject, asked))
                 written.append(files(Path(folder) / "audit"))
-            times[way].append(seconds)
-            starts[way].append(start)
     assert all(each == written[0] for each in written), "what an audit finds depends on who computes it"
-    report({way: float(np.median(each)) for way, each in times.items()}, starts)
+    report({way: np.median(np.array(each), axis=0) for way, each in spent.items()})
 
 
-def report(times: dict[str, float], starts: dict[str, list[float]]) -> None:
+def report(medians: dict[str, np.ndarray]) -> None:
     """Print what was measured."""
-    for way, seconds in times.items():
-        start = f", after {np.median(starts[way]):.1f} s to start" if way in starts and way != "stored" else ""
-        print(f"{way:<10} {seconds:7.2f} s{start}")
-    whole = times["stored"]
-    print(f"of an audit in one process: chunks {(times['chunked'] - times['pure']) / whole:+.1%}", end="")
-    print(f", files and manifest {(whole - times['chunked']) / whole:+.1%}")
-    print(f"two processes against one thread: {times['alone'] / times['processes']:.2f}x as fast, files included")
-    if "dask" in times:
-        more = (times["dask"] - times["processes"]) / times["processes"]
-        print(f"dask against two processes: {more:+.1%} of the run")
+    middle = {way: Spent(*median.tolist()) for way, median in medians.items()}
+    for way, each in middle.items():
+        start = f", after {each.start:.1f} s to start" if each.start else ""
+        print(f"{way:<10} {each.elapsed:7.2f} s, {each.processor:7.2f} s of processors{start}")
+    processor = {way: each.processor for way, each in middle.items()}
+    whole = processor["stored"]
+    print(
+        f"of the processor time of an audit: chunks {(processor['chunked'] - processor['pure']) / whole:+.1%}", end=""
+    )
+    print(f", files and manifest {(whole - processor['chunked']) / whole:+.1%}", end="")
+    print(f", two processes {(processor['processes'] - whole) / whole:+.1%}")
+    saved = middle["alone"].elapsed / middle["processes"].elapsed
+    print(f"two processes against one thread: {saved:.2f}x as fast, files included")
+    if "dask" in processor:
+        more = (processor["dask"] - processor["processes"]) / processor["processes"]
+        print(f"dask against two processes: {more:+.1%} of processor time")
 
 
 def random_subject(samples: int) -> Subject:
@@ -112,35 +126,42 @@ def first(subject: Subject, samples: int) -> Subject:
     return replace(subject, x=subject.x[:samples])
 
 
-def pure(subject: Subject, plan: Plan) -> float:
-    """Seconds for all verdicts, layer by layer and domain by domain."""
+def processors() -> float:
+    """Seconds of processors that this process and those that it started have used."""
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    return sum(sum(each.cpu_times()[:2]) for each in family)
+
+
+def pure(subject: Subject, plan: Plan) -> Spent:
+    """All verdicts, layer by layer and domain by domain."""
     with one_thread():
         inputs = {layer: subject.network.layer_input(layer, subject.x) for layer in plan.layers}
-    began = time.perf_counter()
+    began, used = time.perf_counter(), processors()
     for layer in plan.layers:
         for named in plan.domains(layer):
             classify(subject.network.relu_layers[layer], inputs[layer], domain=named.domain)
-    return time.perf_counter() - began
+    return Spent(time.perf_counter() - began, processors() - used)
 
 
-def chunked(subject: Subject, plan: Plan, threads: int) -> float:
-    """Seconds for the same in chunks."""
-    work, began = Verdicts(), time.perf_counter()
+def chunked(subject: Subject, plan: Plan, threads: int) -> Spent:
+    """The same in chunks."""
+    work, began, used = Verdicts(), time.perf_counter(), processors()
     for task in work.tasks(subject, plan, work.chunks(plan)):
         compute(work, Threads(items=threads, algebra=1), subject.network, task)
-    return time.perf_counter() - began
+    return Spent(time.perf_counter() - began, processors() - used)
 
 
-def audited(folder: Path, subject: Subject, options: Options) -> tuple[float, float]:
-    """Seconds until all workers have read the model and judged something, and for the audit after that."""
+def audited(folder: Path, subject: Subject, options: Options) -> Spent:
+    """An audit, after all workers have read the model and judged something."""
     small = build_job(Results(folder / "small"), first(subject, 8), replace(options, block=2))  # for all imports
     whole = build_job(Results(folder / "audit"), subject, options)
-    began = time.perf_counter()
+    opened = time.perf_counter()
     with closing(whole.open_pool()) as pool:
         list(small.run(pool))
-        started = time.perf_counter()
+        began, used = time.perf_counter(), processors()
         list(whole.run(pool))
-    return started - began, time.perf_counter() - started
+        elapsed, processor = time.perf_counter() - began, processors() - used
+    return Spent(elapsed, processor, began - opened if pool.workers > 1 else 0.0)
 
 
 def files(folder: Path) -> dict[str, bytes]:
