@@ -70,6 +70,11 @@ def test_while_an_audit_runs_it_says_so(tmp_path: Path) -> None:
 
 
 def test_a_folder_with_nothing_but_an_old_lock_is_empty(again: list[str], tmp_path: Path) -> None:
-    with running_alone(tmp_path):
-        pass
+    (tmp_path / LOCK).touch()
     assert main([*again, "--out", str(tmp_path), "--layers", "2", "--samples", "4"]) == 0
+    assert (tmp_path / LOCK).is_file()
+
+
+def test_an_audit_that_begins_nothing_leaves_nothing(again: list[str], tmp_path: Path) -> None:
+    assert main([*again, "--out", str(tmp_path / "out"), "--layers", "99"]) == 2
+    assert list((tmp_path / "out").iterdir()) == []

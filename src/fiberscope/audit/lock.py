@@ -9,7 +9,7 @@ import json
 import os
 import platform
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from fiberscope.errors import ResultsError
 from fiberscope.files import write_file
 
 LOCK, RUNNING = "audit.lock", "running.json"
-"""The file that is locked, which stays, and the one that says by whom, which goes with the audit that runs."""
+"""The file that is locked, which stays in a folder with an audit, and the one that says by whom, which goes with it."""
 
 
 @contextmanager
@@ -36,6 +36,9 @@ def running_alone(folder: Path) -> Generator[None]:
             yield
         finally:
             (folder / RUNNING).unlink(missing_ok=True)
+            with suppress(OSError):  # the folder may be gone, and Windows keeps files that are open
+                if [path.name for path in folder.iterdir()] == [LOCK]:  # nothing was begun, so nothing is left
+                    (folder / LOCK).unlink()
 
 
 def require_none_running(folder: Path) -> None:
@@ -62,6 +65,8 @@ def _locked(folder: Path) -> Generator[None]:
     except OSError as error:
         raise ResultsError(f"cannot lock {folder / LOCK}: {error.strerror}", path=str(folder)) from error
     try:
+        if not (folder / LOCK).is_file():  # an audit that began nothing removed it between our opening and locking it
+            raise ResultsError(f"an audit in {folder} has just ended; run the command again", path=str(folder))
         yield
     finally:
         lock.release()
