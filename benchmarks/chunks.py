@@ -1,6 +1,6 @@
 """What chunks, files, processes and a dask cluster cost an audit, and what they save, side by side in one run.
 
-    python benchmarks/chunks.py [--samples 2000] [--block 250] [--rounds 3] [--smoke]
+    python benchmarks/chunks.py [--samples 600] [--block 150] [--rounds 3] [--smoke]
 
 A network of random weights, 196-300-200-100, is audited at random samples, on all domains, in these ways, one after the
 other in every round; the times are medians over the rounds:
@@ -60,8 +60,8 @@ class Spent(NamedTuple):
 def main() -> None:
     """Print the times and their shares."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--samples", type=int, default=2_000)
-    parser.add_argument("--block", type=int, default=250)
+    parser.add_argument("--samples", type=int, default=600)
+    parser.add_argument("--block", type=int, default=150)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--smoke", action="store_true", help="60 samples, one round")
     options = parser.parse_args()
