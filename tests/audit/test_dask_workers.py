@@ -7,6 +7,7 @@ import math
 import multiprocessing
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,19 @@ def test_tasks_come_back_and_one_that_workers_die_of_is_replaced() -> None:
     assert "ended unexpectedly, 3 times" in str(results.pop("end"))
     assert results == {task: int(task) for task in tasks if task.isdigit()}
     assert set(multiprocessing.active_children()) == before
+
+
+def test_a_cluster_that_does_not_start_is_one_clear_error(
+    again: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(**_: object) -> None:
+        raise RuntimeError("Cluster failed to start: a worker ended")
+
+    monkeypatch.setattr("distributed.LocalCluster", fails)
+    assert main([*again, "--out", str(tmp_path / "out"), "--scheduler", "local"]) == 2
+    said = capsys.readouterr().err
+    assert "a dask cluster could not be started here (Cluster failed to start: a worker ended)" in said.splitlines()[-1]
+    assert "Traceback" not in said
 
 
 def test_stopping_early_leaves_no_process() -> None:

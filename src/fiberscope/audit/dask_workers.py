@@ -80,14 +80,19 @@ class DaskWorkers:
             "distributed.scheduler.allowed-failures": 0,  # tasks of which workers die are tried again by ``spread``
             "distributed.worker.profile.enabled": False,  # nobody looks at the profile, and it takes time
         }
-        with dask.config.set(own), ctrl_c_held_back():
-            self._cluster = self._distributed.LocalCluster(
-                n_workers=workers,
-                threads_per_worker=1,
-                memory_limit=0,  # a worker that is paused for its memory would never go on
-                dashboard_address="127.0.0.1:0",  # any free port, rather than a warning that the usual one is taken
-                silence_logs=logging.CRITICAL,
-            )
+        try:
+            with dask.config.set(own), ctrl_c_held_back():
+                self._cluster = self._distributed.LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    memory_limit=0,  # a worker that is paused for its memory would never go on
+                    dashboard_address="127.0.0.1:0",  # any free port, rather than a warning that the usual one is taken
+                    silence_logs=logging.CRITICAL,
+                )
+        except (OSError, RuntimeError) as error:  # a worker was killed while it started, say
+            raise ResultsError(
+                f"a dask cluster could not be started here ({error}); an audit is continued with --resume"
+            ) from error
 
     def _connected(self, scheduler: str) -> Any:
         try:
