@@ -15,16 +15,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.compute
 import scipy.stats
 
 from fiberscope.audit.findings import FindingsTable
+from fiberscope.audit.measurements import condition_numbers
 from fiberscope.audit.pairing import Pair, Side, place_names
 from fiberscope.audit.thresholds import Measured, Place, Quantity
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.preimage.kind import Kind
 
-pc: Any = pyarrow.compute  # has no types
 stats: Any = scipy.stats  # has few types
 
 _OPENNESS = {Kind.SINGLETON: 0, Kind.BOUNDED: 1, Kind.UNBOUNDED: 2}
@@ -197,18 +196,11 @@ def _margin_ratio(before: FindingsTable, after: FindingsTable, both: BoolArray) 
 
 def _stage_change(pair: Pair, place: Place, tables: list[Any]) -> StageChange:
     assert place.stage is not None
-    known = [_condition_numbers(table, place.stage, pair.samples) for table in tables]
-    samples = sorted(known[0].keys() & known[1].keys())
+    known = [condition_numbers(table, place.stage) for table in tables]
+    samples = sorted(sample for sample in known[0].keys() & known[1].keys() if sample < pair.samples)
     before, after = (np.array([numbers[sample] for sample in samples], dtype=np.float64) for numbers in known)
     label = place_names(pair, place)
     return StageChange(place, label, after / before, _medians(before, after), signs(before, after))
-
-
-def _condition_numbers(table: Any, stage: int, samples: int) -> dict[int, float]:
-    """The condition numbers of one stage, by sample, where there is one."""
-    rows = table.filter(pc.equal(table["stage"], stage))
-    numbers = zip(rows["sample"].to_pylist(), rows["condition_number"].to_pylist(), strict=True)
-    return {sample: c for sample, c in numbers if sample < samples and c is not None and not np.isnan(c)}
 
 
 __all__ = ["Changes", "LayerChange", "Signs", "StageChange", "change", "compare", "signs"]

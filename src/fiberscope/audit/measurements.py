@@ -22,7 +22,6 @@ from fiberscope.audit.thresholds import (
     violations,
 )
 from fiberscope.errors import ResultsError
-from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Box, NonNegative
 from fiberscope.network.network import Network
 from fiberscope.preimage.kind import Kind
@@ -119,7 +118,8 @@ def measured(findings: FindingsTable, spectra: Any, plan: Plan, network: Network
     """
     for place in places(plan, network):
         if place.stage is not None:
-            yield Measured(Quantity.CONDITION, place, condition_numbers(spectra, place.stage))
+            numbers = condition_numbers(spectra, place.stage).values()
+            yield Measured(Quantity.CONDITION, place, np.array(list(numbers), dtype=np.float64))
         elif place.layer is not None:
             yield from _of_group(findings.at(place.layer, place.domain_name), place)
 
@@ -135,10 +135,11 @@ def _of_group(group: FindingsTable, place: Place) -> Iterator[Measured]:
     yield Measured(Quantity.MARGIN, place, group.margin[decided])
 
 
-def condition_numbers(spectra: Any, stage: int) -> FloatArray:
-    """The condition numbers at the samples where the stage was not left out and some singular value is not zero."""
-    numbers: FloatArray = spectra.filter(spectra["stage"].to_numpy() == stage)["condition_number"].to_numpy()
-    return numbers[~np.isnan(numbers)]
+def condition_numbers(spectra: Any, stage: int) -> dict[int, float]:
+    """By sample, where the stage was not left out and some singular value is not zero."""
+    rows = spectra.filter(spectra["stage"].to_numpy() == stage)
+    numbers = zip(rows["sample"].to_pylist(), rows["condition_number"].to_pylist(), strict=True)
+    return {sample: number for sample, number in numbers if number is not None and not np.isnan(number)}
 
 
 __all__ = ["check_against", "condition_numbers", "measured", "places", "require_complete", "violations_of"]
