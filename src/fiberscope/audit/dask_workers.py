@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from fiberscope import __version__
-from fiberscope.audit.workers import AHEAD, ctrl_c_held_back
+from fiberscope.audit.workers import AHEAD
+from fiberscope.ctrl_c import ctrl_c_held_back
 from fiberscope.errors import InputError, ResultsError
 
 R = TypeVar("R")

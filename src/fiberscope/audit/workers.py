@@ -9,14 +9,15 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing.connection import wait as wait_for_any
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 from fiberscope.audit.pool import Here, Pool
+from fiberscope.ctrl_c import ctrl_c_held_back
 from fiberscope.errors import ResultsError
 
 R = TypeVar("R")
@@ -81,19 +82,6 @@ class Processes:
             self._executor = None
 
 
-@contextmanager
-def ctrl_c_held_back() -> Generator[None]:
-    """Hold Ctrl-C back for the parent and, for good, for processes started meanwhile: they inherit it."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _alive(_: object) -> None:
     """What a process is asked to find out whether it is there."""
 
@@ -111,4 +99,4 @@ def _end_with(sentinel: int) -> None:
     os._exit(1)
 
 
-__all__ = ["AHEAD", "Processes", "ctrl_c_held_back", "local_pool"]
+__all__ = ["AHEAD", "Processes", "local_pool"]
