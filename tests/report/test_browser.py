@@ -266,6 +266,20 @@ def test_dark_and_light_figures_follow_the_system(page):
     assert colours["dark"] == ["#e6e9ed", "rgb(20, 23, 27)"]
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_keeps_the_rules_of_accessibility(page, scheme):
+    axe = pytest.importorskip("axe_core_python.selenium", reason="axe judges the page; it is in the extra 'dev'")
+    go_to(page, 0)
+    page.execute_script("document.querySelectorAll('details').forEach(each => { each.open = true })")
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    result = axe.Axe().run(page)
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in result["violations"]] == []
+    passed = {rule["id"] for rule in result["passes"]}
+    assert passed >= {"color-contrast", "label", "image-alt", "heading-order", "region", "button-name"}
+
+
 def test_on_paper_everything_is_unfolded_and_drawn(page):
     assert page.execute_script("return document.querySelector('details').open") is False
     assert page.execute_cdp_cmd("Page.printToPDF", {})["data"].startswith("JVBERi0"), "%PDF-"
