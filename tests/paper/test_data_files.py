@@ -77,6 +77,7 @@ def test_named_sets_are_found_in_the_data_folder(tmp_path: Path, monkeypatch: py
         assert data.description.startswith(f"the test images of {title}: 2 ")
         np.testing.assert_array_equal(data.x[1], np.ones((28, 28)))
         np.testing.assert_array_equal(data.y, LABELS)
+        assert data.classes[-1:] == (("ankle boot",) if name == "fashion-mnist" else ())
 
 
 def test_cifar10_binary(tmp_path: Path):
@@ -88,6 +89,7 @@ def test_cifar10_binary(tmp_path: Path):
     data = load_data("cifar10", folder=tmp_path)
     np.testing.assert_array_equal(data.x, planes.astype(np.float32) / np.float32(255))
     np.testing.assert_array_equal(data.y, LABELS)
+    assert (len(data.classes), data.classes[3], data.classes[9]) == (10, "cat", "truck")
     (folder / "test_batch.bin").write_bytes(b"".join(records)[:-1])
     with pytest.raises(InputError, match="records of 3073 bytes"):
         load_data("cifar10", folder=tmp_path)
@@ -128,6 +130,7 @@ def test_folder_of_classes_with_colours(tmp_path: Path):
     np.testing.assert_array_equal(data.x[1] * 255, np.moveaxis(colour, -1, 0))
     np.testing.assert_array_equal(data.x[0] * 255, np.stack([PIXELS[0]] * 3))
     assert "classes cat, dog" in data.description
+    assert data.classes == ("cat", "dog")
 
 
 def test_images_of_different_sizes(tmp_path: Path):

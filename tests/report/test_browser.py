@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fiberscope.audit.store import Results
 from fiberscope.cli import main
@@ -320,6 +321,27 @@ def test_text_from_outside_is_text(browser, audited, tmp_path):
     waited(browser, "return document.querySelector('[data-figure=positives] .main-svg')")
     assert browser.title == f"fiberscope: {HOSTILE} on {HOSTILE}"
     assert not browser.find_elements(By.CSS_SELECTOR, "[onerror]")
+    assert_offline_and_without_errors(browser)
+
+
+def test_classes_are_called_what_their_folders_are(browser, audited, tmp_path):
+    x = np.asarray(Results(audited).subject().x)[:6]
+    names = ["zebra", "<b>cat", "zebra", "zebra", "<b>cat", "dog"]
+    for i, (name, picture) in enumerate(zip(names, x, strict=True)):
+        (tmp_path / "animals" / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray((255 * picture).astype(np.uint8)).save(tmp_path / "animals" / name / f"{i}.png")
+    files = [str(audited.parent / "model.safetensors"), str(tmp_path / "animals")]
+    options = ["--domain", "0,1", "--invariance", "1"]
+    assert main(["audit", *files, "--out", str(tmp_path / "out"), *options]) == 0
+    opened(browser, tmp_path / "out" / "report.html")
+    assert [tile[1] for tile in tiles(browser)] == [f"class {name}" for name in sorted(names)]
+    choose(browser, "label", "<b>cat")
+    assert [tile[:2] for tile in tiles(browser)] == [[f"sample {i}", "class <b>cat"] for i in range(2)]
+    go_to(browser, 3)
+    assert browser.find_element(By.ID, "sample-heading").text == "Sample 3, class zebra"
+    go_to(browser, 0)
+    article = browser.find_element(By.CSS_SELECTOR, "article[data-sample='0']")
+    assert "sample 0, class <b>cat, towards sample" in article.find_element(By.CSS_SELECTOR, "[data-example] h4").text
     assert_offline_and_without_errors(browser)
 
 

@@ -29,7 +29,8 @@ def _content(audited: Path) -> Content:
 
 
 def test_columns_hold_every_finding(content: Content, audited: Path) -> None:
-    columns = sample_columns(summarise(content.manifest, content.findings), content.findings, 10, content.subject.y, {})
+    summaries = summarise(content.manifest, content.findings)
+    columns = sample_columns(summaries, content.findings, 10, content.subject.y, (), {})
     assert json.loads(json.dumps(columns, allow_nan=False)) == columns
     assert columns["labels"] == list(range(10))
     found = {
@@ -51,7 +52,7 @@ def test_samples_that_were_not_judged_and_undecided_ones_are_told_apart(content:
         dimension=np.where(findings.sample == 3, -2, findings.dimension),
         margin=np.where(findings.sample == 3, np.nan, findings.margin),
     ).where(findings.sample != 5)
-    columns = sample_columns(summarise(content.manifest, changed), changed, 10, None, {})
+    columns = sample_columns(summarise(content.manifest, changed), changed, 10, None, (), {})
     for group in columns["groups"]:
         assert columns["kinds"][int(group["kinds"][3])] == "undecided"
         assert columns["reasons"][group["reason"]["3"]] == "too hard"

@@ -30,7 +30,7 @@ class ExampleFacts:
         layer_name: its name in the model.
         source: the position of the sample x.
         target: that of the sample that the example goes towards.
-        source_class: the label of x; empty if there is none.
+        source_class: what the class of x is called; empty if there is none.
         target_class: that of the target.
         low: the least number that an input of the example may be.
         high: the largest.

@@ -76,6 +76,7 @@ class Manifest:
         data: what the data is called.
         data_description: what the data is, in words.
         data_digest: ``Subject.data_digest()``.
+        classes: what the labels 0, 1, ... are called; empty where they have no names.
         samples_requested: the number of samples asked for; None for all.
         samples: the number of samples.
         layers: the layers that are audited.
@@ -115,6 +116,7 @@ class Manifest:
     spectra: int = 0
     spectra_counts: tuple[dict[str, Any], ...] = ()
     invariance: int = 0
+    classes: tuple[str, ...] = ()
 
     @property
     def plan(self) -> Plan:
@@ -148,8 +150,7 @@ class Manifest:
                 Layer(**(layer | {"reads": Reads(layer["reads"])})) for layer in data["network_layers"]
             )
             data["runs"] = tuple(Run(**run) for run in data["runs"])
-            data.setdefault("spectra_counts", ())
-            for name in ("input_shape", "notes", "layers", "counts", "spectra_counts"):
+            for name in ("input_shape", "notes", "layers", "counts", "spectra_counts", "classes"):
                 data[name] = tuple(data[name])
             data["domain"] = None if data["domain"] is None else tuple(float(bound) for bound in data["domain"])
             manifest = cls(**data)
@@ -180,6 +181,7 @@ class Manifest:
             raise ValueError(f"a survey of invariance at {self.invariance} of {self.samples} samples")
         if self.domain is not None and len(self.domain) != 2:
             raise ValueError(f"domain {self.domain}")
+        "".join(self.classes)  # a TypeError for anything but texts
         dict.items(self.shards)  # a TypeError for anything but a dictionary
 
     def differences(self, asked: Manifest) -> list[str]:
@@ -244,6 +246,7 @@ def new_manifest(subject: Subject, plan: Plan, samples_requested: int | None) ->
         block=plan.block,
         spectra=plan.spectra,
         invariance=plan.invariance,
+        classes=subject.classes,
     )
 
 

@@ -201,6 +201,7 @@ class Results:
             data_description=manifest.data_description,
             demo=manifest.demo,
             training=manifest.training,
+            classes=manifest.classes,
         )
         for what, path, have, want in (
             ("model", self.model_path, subject.network.digest(), manifest.model_digest),

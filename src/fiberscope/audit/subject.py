@@ -29,6 +29,7 @@ class Subject:
         data_description: what the data is, in words.
         demo: whether this is the built-in demo.
         training: how the network was trained and how well it does, in words; empty where not known.
+        classes: what the labels 0, 1, ... are called; empty where they have no names.
     """
 
     network: Network
@@ -39,11 +40,16 @@ class Subject:
     data_description: str
     demo: bool = False
     training: str = ""
+    classes: tuple[str, ...] = ()
 
     @property
     def samples(self) -> int:
         """The number of samples N."""
         return self.x.shape[0]
+
+    def class_name(self, label: int) -> str:
+        """What a label is called: its own number where it has no name."""
+        return self.classes[label] if 0 <= label < len(self.classes) else str(label)
 
     def data_digest(self) -> str:
         """SHA-256 of the samples and labels: type, shape and bytes."""

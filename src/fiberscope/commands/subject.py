@@ -17,8 +17,16 @@ def given_subject(model: Path, data: str, options: Options, *, trust: bool) -> S
     from fiberscope.readers.files import load
 
     network, samples = load(model, trust=trust), load_data(data)
-    words = {"model_name": model.name, "data_name": samples.name, "data_description": samples.description}
-    return build_subject(network, samples.x, samples.y, options, **words)
+    return build_subject(
+        network,
+        samples.x,
+        samples.y,
+        options,
+        model_name=model.name,
+        data_name=samples.name,
+        data_description=samples.description,
+        classes=samples.classes,
+    )
 
 
 __all__ = ["given_subject"]

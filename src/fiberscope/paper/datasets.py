@@ -26,6 +26,24 @@ SYSTEM_FOLDER = Path("/usr/share/datasets")
 """Where Debian's packages put data sets (dataset-fashion-mnist)."""
 
 
+CLASSES = {
+    "fashion-mnist": (
+        "T-shirt/top",
+        "trouser",
+        "pullover",
+        "dress",
+        "coat",
+        "sandal",
+        "shirt",
+        "sneaker",
+        "bag",
+        "ankle boot",
+    ),
+    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+}
+"""What the labels 0 to 9 of a data set stand for, as its authors say. Labels of MNIST are the digits themselves."""
+
+
 Split = Literal["test", "train"]
 
 
@@ -38,12 +56,14 @@ class DataSet:
         x: (N, ...) float32 or float64, finite.
         y: (N,) classes, or None.
         description: plainly which data these are and how they were scaled.
+        classes: what the classes 0, 1, ... are called; empty where they have no names.
     """
 
     name: str
     x: NDArray[np.float32] | NDArray[np.float64]
     y: NDArray[np.int64] | None
     description: str
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """The number of samples N."""
@@ -129,7 +149,8 @@ def _from_path(path: Path) -> DataSet:
     if path.is_dir():
         x, y, classes = read_images(path)
         listed = f" (classes {', '.join(classes)})" if classes else ""
-        return _data_set(path.name, f"the images of the folder {source}{listed}", x, y, str(path))
+        found = _data_set(path.name, f"the images of the folder {source}{listed}", x, y, str(path))
+        return replace(found, classes=tuple(classes))
     if not path.is_file():
         expected = (
             "mnist, mnist-5k, fashion-mnist, cifar10, or the path of a .npz, .npy or IDX file or of a folder of images"
@@ -161,7 +182,8 @@ def _mnist_like(name: str, title: str, folders: list[Path], split: Split) -> Dat
     if data.x.shape[1:] != (28, 28):
         raise InputError(str(images), expected=f"the {which} images of {title}, 28 x 28", got=f"shape {data.x.shape}")
     described = f"the {which} images of {title}: {len(data):,} of 28 x 28 pixels, divided by 255"
-    return DataSet(name if split == "test" else f"{name} training", data.x, data.y, described)
+    own_name = name if split == "test" else f"{name} training"
+    return DataSet(own_name, data.x, data.y, described, CLASSES.get(name, ()))
 
 
 def _cifar10(folders: list[Path], split: Split) -> DataSet:
@@ -171,7 +193,8 @@ def _cifar10(folders: list[Path], split: Split) -> DataSet:
     read = [read_cifar10_binary(path) if path.suffix else read_cifar10_python(path) for path in files]
     x, y = (np.concatenate(parts) for parts in zip(*read, strict=True))
     name = "cifar10" if split == "test" else "cifar10 training"
-    return _data_set(name, f"the {which} images of CIFAR-10", x, y, str(files[0].parent))
+    found = _data_set(name, f"the {which} images of CIFAR-10", x, y, str(files[0].parent))
+    return replace(found, classes=CLASSES["cifar10"])
 
 
 def _cifar10_names(batch: str) -> list[str]:

@@ -25,6 +25,7 @@ def sample_columns(
     findings: FindingsTable,
     samples: int,
     labels: NDArray[np.int64] | None,
+    classes: Sequence[str],
     conditions: dict[int, dict[int, float]],
 ) -> dict[str, Any]:
     """The findings, column by column, ready for JSON.
@@ -34,6 +35,7 @@ def sample_columns(
         findings: the findings.
         samples: how many samples there are.
         labels: (N,) their labels, or None.
+        classes: what the labels 0, 1, ... are called; may be empty.
         conditions: by layer and sample, the condition number up to the layer, where it is known.
     """
     reasons: dict[str, int] = {}
@@ -42,6 +44,7 @@ def sample_columns(
         "samples": samples,
         "kinds": [str(kind) for kind in SHOWN_KINDS],
         "labels": None if labels is None else labels.tolist(),
+        "classes": list(classes),
         "groups": groups,
         "reasons": list(reasons),
         "conditions": {

@@ -151,7 +151,7 @@ def _samples(content: Content, summaries: Sequence[LayerSummary], drawn: dict[st
     subject, layout = content.subject, picture_format(content.subject.x)
     network, layers = subject.network, content.manifest.layers
     conditions = layer_conditions(content.spectra, network, layers)
-    columns = sample_columns(summaries, content.findings, subject.samples, subject.y, conditions)
+    columns = sample_columns(summaries, content.findings, subject.samples, subject.y, subject.classes, conditions)
     own, others = examples_of(subject, content.examples)
     pages, examples = _pages(content, summaries, conditions, layout, own), shown_examples(others)
     library = get_plotlyjs()
@@ -165,11 +165,17 @@ def _samples(content: Content, summaries: Sequence[LayerSummary], drawn: dict[st
         "figures": drawn,
         "columns": columns,
         "sheets": sheets,
-        "labels": [] if subject.y is None else np.unique(subject.y).tolist(),
+        "labels": _labels(subject),
         "pages": pages,
         "examples": examples,
         "plotlyjs": Markup(library),  # the library itself, no text from outside
     }
+
+
+def _labels(subject: Subject) -> dict[int, str]:
+    """The labels that occur, and what they are called."""
+    occurring: list[int] = [] if subject.y is None else np.unique(subject.y).tolist()
+    return {label: subject.class_name(label) for label in occurring}
 
 
 def _pages(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fiberscope.audit.example_store import StoredExample
+from fiberscope.audit.labels import label
 from fiberscope.audit.subject import Subject
 from fiberscope.network.network import Network
 from fiberscope.report.chosen import ChosenSample
@@ -155,8 +156,8 @@ def _directions(stability: InverseStability, layout: PictureFormat) -> tuple[Sho
         ShownDirections(
             row.title,
             tuple(
-                ShownDirection(signed_picture(vector, layout), label)
-                for vector, label in zip(row.vectors, row.labels, strict=True)
+                ShownDirection(signed_picture(vector, layout), caption)
+                for vector, caption in zip(row.vectors, row.labels, strict=True)
             ),
         )
         for row in direction_rows(stability, {})
@@ -170,9 +171,8 @@ def _reach(rows: Sequence[dict[str, Any]]) -> tuple[Reach, ...]:
         ways = [row for row in rows if row["layer"] == layer]
         best = max(ways, key=lambda row: row["reached"])
         widths = [row["width"] for row in ways]
-        label = f"{layer} {best['name']}"
         extent = min(widths), max(widths)
-        found.append(Reach(label, best["dimension"], extent, best["reached"], best["target"]))
+        found.append(Reach(label(layer, best["name"]), best["dimension"], extent, best["reached"], best["target"]))
     return tuple(found)
 
 

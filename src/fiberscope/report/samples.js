@@ -1,7 +1,7 @@
 "use strict";
 (function () {
   const columns = JSON.parse(document.getElementById("columns").textContent);
-  const { groups, kinds, labels, tiles } = columns;
+  const { groups, kinds, labels, classes, tiles } = columns;
   const UNDECIDED = -2, STEP = 48;
   const filters = document.getElementById("filters"), list = document.getElementById("tiles");
   const more = document.getElementById("more"), count = document.getElementById("count");
@@ -17,7 +17,8 @@
     return element;
   }
   const condition = (group, sample) => conditions[group.layer]?.get(sample);
-  const labelled = sample => labels ? `sample ${sample}, class ${labels[sample]}` : `sample ${sample}`;
+  const className = sample => classes[labels[sample]] ?? labels[sample];
+  const labelled = sample => labels ? `sample ${sample}, class ${className(sample)}` : `sample ${sample}`;
   const dimension = value => value === UNDECIDED ? "not known" : numbers.format(value);
   function short(value) {
     if (value === null || value === undefined) return "-";
@@ -99,7 +100,7 @@
   function tile(group, sample) {
     const link = make("a", { href: `#sample-${sample}` });
     const lines = [make("strong", { textContent: `sample ${sample}` })];
-    if (labels) lines.push(make("span", { textContent: `class ${labels[sample]}` }));
+    if (labels) lines.push(make("span", { textContent: `class ${className(sample)}` }));
     lines.push(kindOf(group, sample), make("span", { textContent: `dimension ${dimension(group.dimension[sample])}` }),
       make("span", { textContent: `${numbers.format(group.positives[sample])} positives` }));
     if (condition(group, sample) !== undefined)

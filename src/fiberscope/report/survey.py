@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from fiberscope.audit.labels import label
 from fiberscope.network.arrays import FloatArray
 from fiberscope.report.figures import Figure
 
@@ -55,7 +56,7 @@ class ReachSummary:
     @property
     def label(self) -> str:
         """The layer by position and name."""
-        return f"{self.layer} {self.name}"
+        return label(self.layer, self.name)
 
     @property
     def past_half(self) -> float:
