@@ -13,7 +13,7 @@ import torch
 import fiberscope as fs
 from fiberscope.paper.architectures import table3
 from fiberscope.paper.datasets import DataSet
-from fiberscope.paper.reproduction import spectra_subjects, stage_medians
+from fiberscope.paper.reproduction import kept_spectra, spectra_subjects
 from fiberscope.paper.reproduction.context import Context
 from fiberscope.paper.reproduction.decay_figures import (
     figure5,
@@ -29,7 +29,7 @@ from fiberscope.paper.reproduction.figure4 import figure4, thin_loses_values
 from fiberscope.paper.reproduction.figure8 import CONSTANTS, figure8
 from fiberscope.paper.reproduction.outcome import Outcome
 from fiberscope.paper.reproduction.spectra_subjects import Subject
-from fiberscope.paper.reproduction.stage_medians import StageMedians
+from fiberscope.stability.stage_medians import StageMedians
 from small_audits import small_data, small_network, small_spectra_oracle, write_model_and_data
 
 SAMPLES = 5
@@ -96,7 +96,7 @@ def test_singular_values_are_kept_and_a_damaged_file_is_named(context: Context, 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(stage_medians, "spectra", never)
+    monkeypatch.setattr(kept_spectra, "spectra", never)
     assert figure4(context).facts == first.facts
     assert figure4(replace(context, samples=2)).samples == 2, "of the first ones all are there"
     kept = sorted(context.networks.glob("spectra-*.parquet"))[0]
@@ -126,8 +126,8 @@ def test_figure_8_counts_as_the_appendix_says(context: Context) -> None:
 def medians(stage: int, values: list[float]) -> StageMedians:
     nonzero = [value for value in values if value > 0]
     return StageMedians(
-        stage, f"stage {stage}", stage % 2 == 0, len(values), float(len(nonzero)), nonzero[0] / nonzero[-1],
-        nonzero[0], nonzero[-1], np.array(values), len(nonzero),
+        stage, f"stage {stage}", len(values), 1, 0, "", float(len(nonzero)), nonzero[0] / nonzero[-1],
+        nonzero[0], nonzero[-1], np.array(values), np.zeros(len(values)),
     )  # fmt: skip
 
 

@@ -10,9 +10,9 @@ import pytest
 from fiberscope.audit.store import Results
 from fiberscope.preimage.kind import Kind
 from fiberscope.report.headlines import headlines
-from fiberscope.report.spectra import StageSummary, summarise_spectra
 from fiberscope.report.summary import LayerSummary, summarise
 from fiberscope.report.survey import ReachSummary
+from fiberscope.stability.stage_medians import StageMedians, stage_medians
 from small_audits import rows, spectra_rows
 
 
@@ -22,8 +22,10 @@ def layer(position: int, domain: str, dimension: float | None = 3.0, **counts: i
     return LayerSummary(position, f"dense{position}", 6, 9, domain, samples, known, 4.0, dimension, 1.0)
 
 
-def stage(position: int, condition: float, samples: int = 4) -> StageSummary:
-    return StageSummary(position, f"s{position}", 9, samples, 0, "", 3.0, condition, np.ones(3), np.zeros(3))
+def stage(position: int, condition: float, samples: int = 4) -> StageMedians:
+    return StageMedians(
+        position, f"s{position}", 9, samples, 0, "", 3.0, condition, condition, 1.0, np.ones(3), np.zeros(3)
+    )
 
 
 def reach(position: int, *reached: float) -> ReachSummary:
@@ -82,7 +84,7 @@ def test_unbounded_preimages_on_the_smallest_domains_are_told_apart_from_those_t
 def test_the_numbers_are_those_of_the_results(decomposed: Path) -> None:
     results = Results(decomposed)
     manifest = results.manifest()
-    stages = summarise_spectra(results.spectra_table(manifest))
+    stages = stage_medians(results.spectra_table(manifest))
     first, second, _ = headlines(summarise(manifest, results.findings(manifest)), stages, (), ())
     group = [row for row in rows(decomposed) if row[1:3] == (2, "x >= 0")]
     assert first.figure == f"{sum(row[4] == 'singleton' for row in group)} of {len(group)}"

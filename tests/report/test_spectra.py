@@ -17,8 +17,9 @@ from fiberscope.audit.shards import SPECTRA_SCHEMA
 from fiberscope.audit.store import Results
 from fiberscope.cli import main
 from fiberscope.report.html import read_content, render
-from fiberscope.report.spectra import left_out_lines, number, spectra_table, summarise_spectra
+from fiberscope.report.spectra import left_out_lines, number, spectra_table
 from fiberscope.report.spectra_figures import over_the_stages
+from fiberscope.stability.stage_medians import stage_medians
 from small_audits import SIZES, small_network, spectra_rows
 
 SAMPLES = 4
@@ -91,9 +92,7 @@ def test_figure_5_shows_medians_index_by_index_down_to_the_error_bound(page: str
 
 
 def test_medians_are_taken_index_by_index_and_not_of_what_is_nonzero_alone() -> None:
-    (stage,) = summarise_spectra(
-        table(row(0, [4.0, 2.0, 0.0], 2), row(1, [8.0, 1.0, 0.5], 3), row(2, [2.0, 0.0, 0.0], 1))
-    )
+    (stage,) = stage_medians(table(row(0, [4.0, 2.0, 0.0], 2), row(1, [8.0, 1.0, 0.5], 3), row(2, [2.0, 0.0, 0.0], 1)))
     assert stage.values.tolist() == [4.0, 1.0, 0.0]
     assert stage.resolved.tolist() == [4.0, 1.0]
     assert (stage.rank, stage.condition_number, stage.samples, stage.left_out) == (2.0, 2.0, 3, 0)
@@ -101,16 +100,16 @@ def test_medians_are_taken_index_by_index_and_not_of_what_is_nonzero_alone() -> 
 
 def test_samples_at_which_a_stage_is_constant_have_no_condition_number() -> None:
     zeros = row(1, [0.0, 0.0], 0)
-    (stage,) = summarise_spectra(table(row(0, [6.0, 2.0], 2), zeros))
+    (stage,) = stage_medians(table(row(0, [6.0, 2.0], 2), zeros))
     assert (stage.condition_number, stage.rank) == (3.0, 1.0)
-    (constant,) = summarise_spectra(table(zeros))
+    (constant,) = stage_medians(table(zeros))
     assert np.isnan(constant.condition_number)
     assert number(constant.condition_number) == "-"
 
 
 def test_stages_that_were_left_out_are_listed_and_not_drawn() -> None:
     left_out = {"stage": 1, "name": "large", "sample": 0, "reason": "too large"}
-    stages = summarise_spectra(table(row(0, [2.0], 1), left_out, left_out | {"sample": 1}, row(1, [4.0], 1)))
+    stages = stage_medians(table(row(0, [2.0], 1), left_out, left_out | {"sample": 1}, row(1, [4.0], 1)))
     assert [(stage.stage, stage.samples, stage.left_out, stage.reason) for stage in stages] == [
         (0, 2, 0, ""),
         (1, 0, 2, "too large"),
@@ -151,14 +150,14 @@ def test_names_and_reasons_are_escaped(decomposed: Path) -> None:
 
 def test_many_stages_are_numbered_alone(decomposed: Path) -> None:
     results = Results(decomposed)
-    stages = summarise_spectra(results.spectra_table(results.manifest())) * 5
+    stages = stage_medians(results.spectra_table(results.manifest())) * 5
     assert "ticktext" not in over_the_stages(stages, results.subject().network)["layout"]["xaxis"]
 
 
 def test_the_terminal_shows_the_medians_in_80_columns(decomposed: Path) -> None:
     results = Results(decomposed)
     console = Console(width=80, record=True)
-    console.print(spectra_table(summarise_spectra(results.spectra_table(results.manifest()))))
+    console.print(spectra_table(stage_medians(results.spectra_table(results.manifest()))))
     lines = [line.split() for line in console.export_text().splitlines()]
     for stage, group in zip(small_network().stages, by_stage(decomposed), strict=True):
         (line,) = [line for line in lines if line[1:2] == [stage.name]]
@@ -192,7 +191,7 @@ def test_the_report_is_the_same_when_it_is_written_again(decomposed: Path, page:
 def test_logarithmic_axes_hold_all_values_and_are_labelled_at_powers_of_ten(
     values: list[float], powers: list[int]
 ) -> None:
-    stages = [replace(summarise_spectra(table(row(0, [1.0], 1)))[0], condition_number=value) for value in values]
+    stages = [replace(stage_medians(table(row(0, [1.0], 1)))[0], condition_number=value) for value in values]
     axis = over_the_stages(stages, small_network())["layout"]["yaxis"]
     low, high = axis["range"]
     assert all(low < np.log10(value) < high for value in values if not np.isnan(value))

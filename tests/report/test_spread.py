@@ -9,15 +9,15 @@ import pyarrow as pa
 
 from fiberscope.audit.shards import SPECTRA_SCHEMA
 from fiberscope.audit.store import Results
-from fiberscope.report.spectra import summarise_spectra
 from fiberscope.report.spread_figures import BAND, spread
+from fiberscope.stability.stage_medians import stage_medians
 from small_audits import spectra_rows
 
 
 def test_the_band_holds_the_middle_of_the_samples(decomposed: Path) -> None:
     results = Results(decomposed)
     table = results.spectra_table(results.manifest())
-    for summary in summarise_spectra(table):
+    for summary in stage_medians(table):
         if not len(summary.resolved):
             continue
         high, low, median = spread(summary, table)["data"]
@@ -39,7 +39,7 @@ def test_long_spectra_are_thinned_out_evenly_with_both_ends() -> None:
     table = pa.Table.from_pylist(
         [row | numbers | {"values": values.tolist(), "error_bound": [0.0] * 3000}], schema=SPECTRA_SCHEMA
     )
-    (summary,) = summarise_spectra(table)
+    (summary,) = stage_medians(table)
     median = spread(summary, table)["data"][2]
     assert (median["x"][0], median["x"][-1], len(median["x"])) == (1, 3000, 300)
     np.testing.assert_allclose(median["y"], values[np.array(median["x"]) - 1], rtol=1e-3)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from fiberscope.audit.findings import FindingsTable
-from fiberscope.audit.labels import label
 from fiberscope.audit.plan import NamedDomain, Plan
 from fiberscope.audit.store import Results
 from fiberscope.audit.thresholds import (
@@ -22,6 +21,7 @@ from fiberscope.audit.thresholds import (
     violations,
 )
 from fiberscope.errors import ResultsError
+from fiberscope.labels import label
 from fiberscope.network.domains import Box, NonNegative
 from fiberscope.network.network import Network
 from fiberscope.preimage.kind import Kind

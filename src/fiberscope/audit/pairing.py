@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from fiberscope.audit.findings import FindingsTable
-from fiberscope.audit.labels import label, listed
 from fiberscope.audit.manifest import Manifest
 from fiberscope.audit.measurements import places, require_complete
 from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject
 from fiberscope.audit.thresholds import Place
 from fiberscope.errors import ResultsError
+from fiberscope.labels import label, listed
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,8 @@ from typing import assert_never
 
 import numpy as np
 
-from fiberscope.audit.labels import listed
 from fiberscope.errors import InputError
+from fiberscope.labels import listed
 from fiberscope.network.arrays import FloatArray
 
 OPTION = "--fail-on"

@@ -44,16 +44,17 @@ def print_report(results: Results, thresholds: Sequence[Threshold]) -> int:
     """
     from fiberscope.audit.measurements import violations_of
     from fiberscope.report.html import write_report
-    from fiberscope.report.spectra import left_out_lines, spectra_table, summarise_spectra
+    from fiberscope.report.spectra import left_out_lines, spectra_table
     from fiberscope.report.summary import closing_lines, summarise, summary_table
     from fiberscope.report.survey import summarise_survey, survey_table
     from fiberscope.report.thresholds import threshold_lines
+    from fiberscope.stability.stage_medians import stage_medians
 
     found = violations_of(results, thresholds) if thresholds else []
     write_report(results)
     manifest = results.manifest()
     summaries = summarise(manifest, results.findings(manifest))
-    stages = summarise_spectra(results.spectra_table(manifest))
+    stages = stage_medians(results.spectra_table(manifest))
     console = console_on_stdout()
     console.print(summary_table(summaries))
     if stages:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from fiberscope.preimage.kind import Kind
-from fiberscope.report.spectra import StageSummary
 from fiberscope.report.summary import LayerSummary, share
 from fiberscope.report.survey import ReachSummary
+from fiberscope.stability.stage_medians import StageMedians
 
 SHOWN = 3
 """How many are told."""
@@ -37,7 +37,7 @@ class Headline:
 
 def headlines(
     summaries: Sequence[LayerSummary],
-    stages: Sequence[StageSummary],
+    stages: Sequence[StageMedians],
     survey: Sequence[ReachSummary],
     reasons: Sequence[tuple[str, int]],
 ) -> list[Headline]:
@@ -103,7 +103,7 @@ def _within(summary: LayerSummary) -> str:
     return "whatever numbers may come in" if summary.domain == "R^n" else f"on the domain {summary.domain}"
 
 
-def _unstable(stages: Sequence[StageSummary]) -> Headline | None:
+def _unstable(stages: Sequence[StageMedians]) -> Headline | None:
     known = [stage for stage in stages if not np.isnan(stage.condition_number)]
     if not known:
         return None

@@ -24,10 +24,11 @@ from fiberscope.report.headlines import headlines
 from fiberscope.report.pictures import PictureFormat, picture_format
 from fiberscope.report.sample_pages import SamplePage, examples_of, sample_pages
 from fiberscope.report.sheets import COLUMNS, PER_SHEET, picture_sheets
-from fiberscope.report.spectra import StageSummary, number, summarise_spectra
+from fiberscope.report.spectra import number
 from fiberscope.report.spread_figures import spread
 from fiberscope.report.summary import SHOWN_KINDS, LayerSummary, share, summarise
 from fiberscope.report.survey import ReachSummary, reach_by_layer, summarise_survey
+from fiberscope.stability.stage_medians import StageMedians, stage_medians
 
 _SHOWN_REASONS = 10
 
@@ -92,7 +93,7 @@ def render(content: Content) -> str:
     from fiberscope.report.templates import environment
 
     summaries = summarise(content.manifest, content.findings)
-    stages, survey = summarise_spectra(content.spectra), summarise_survey(content.survey)
+    stages, survey = stage_medians(content.spectra), summarise_survey(content.survey)
     reasons = _undecided(content.findings)
     return (
         environment()
@@ -120,7 +121,7 @@ def render(content: Content) -> str:
 def _figures(
     content: Content,
     summaries: Sequence[LayerSummary],
-    stages: Sequence[StageSummary],
+    stages: Sequence[StageMedians],
     survey: Sequence[ReachSummary],
 ) -> dict[str, Any]:
     """By the name of the figure, and then by layer and domain, by layer, or "all"."""
@@ -195,7 +196,7 @@ def _pages(
     return sample_pages(chosen, content.subject, layout, content.survey, examples)
 
 
-def _condition_by_layer(content: Content, stages: Sequence[StageSummary]) -> dict[int, float]:
+def _condition_by_layer(content: Content, stages: Sequence[StageMedians]) -> dict[int, float]:
     """The median condition number up to every audited layer; NaN where there is none."""
     known = {stage.stage: stage.condition_number for stage in stages}
     placed = content.subject.network.placed_layers

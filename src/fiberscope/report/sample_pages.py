@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from fiberscope.audit.example_store import StoredExample
-from fiberscope.audit.labels import label
 from fiberscope.audit.subject import Subject
+from fiberscope.labels import label
 from fiberscope.network.network import Network
 from fiberscope.report.chosen import ChosenSample
 from fiberscope.report.direction_pictures import direction_rows

@@ -11,7 +11,7 @@ import numpy as np
 from fiberscope.network.network import Network
 from fiberscope.network.stage import AFFINE
 from fiberscope.report.figures import Figure
-from fiberscope.report.spectra import StageSummary
+from fiberscope.stability.stage_medians import StageMedians
 
 _COLOURS = ("#3b6fd4", "#1a9fb8", "#2fae62", "#b09a1c", "#e0752b", "#d2487e")
 """From the first stage to the last: in between, colours are mixed. All are seen on light and on dark ground."""
@@ -31,7 +31,7 @@ _LABELLED_STAGES = 24
 """Stages up to which each has a name below the axis."""
 
 
-def over_the_stages(stages: Sequence[StageSummary], network: Network) -> Figure:
+def over_the_stages(stages: Sequence[StageMedians], network: Network) -> Figure:
     """Figure 4: output units, nonzero singular values and condition number, over the stages."""
     drawn = [stage for stage in stages if stage.samples]
     panels = (
@@ -69,7 +69,7 @@ def over_the_stages(stages: Sequence[StageSummary], network: Network) -> Figure:
     return {"data": data, "layout": layout}
 
 
-def decay(stages: Sequence[StageSummary], network: Network) -> Figure:
+def decay(stages: Sequence[StageMedians], network: Network) -> Figure:
     """Figure 5: the singular values in descending order, a curve per stage.
 
     What cannot be told from zero is cut off. Curves of affine stages are dotted.
@@ -111,16 +111,16 @@ def decay(stages: Sequence[StageSummary], network: Network) -> Figure:
     return {"data": data, "layout": layout}
 
 
-def _is_affine(stage: StageSummary, network: Network) -> bool:
+def _is_affine(stage: StageMedians, network: Network) -> bool:
     return network.stages[stage.stage].kind == AFFINE
 
 
-def _label(stage: StageSummary) -> str:
+def _label(stage: StageMedians) -> str:
     """Escaped, because plotly.js reads some tags in labels."""
     return html.escape(stage.label, quote=False)
 
 
-def _stage_ticks(drawn: Sequence[StageSummary]) -> dict[str, Any]:
+def _stage_ticks(drawn: Sequence[StageMedians]) -> dict[str, Any]:
     if len(drawn) > _LABELLED_STAGES:
         return {"rangemode": "tozero"}
     return {

@@ -10,8 +10,8 @@ from jaxtyping import Int64
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.report.figures import Figure
-from fiberscope.report.spectra import StageSummary
 from fiberscope.report.spectra_figures import powers_of_ten
+from fiberscope.stability.stage_medians import StageMedians
 
 pc: Any = pyarrow.compute  # has no types
 
@@ -27,7 +27,7 @@ _FLOOR = 10.0
 _COLOUR, _SHADE = "#0072b2", "rgba(0, 114, 178, 0.35)"
 
 
-def spread(summary: StageSummary, table: Any) -> Figure:
+def spread(summary: StageMedians, table: Any) -> Figure:
     """The median of each singular value, and the band in which most of the samples have it.
 
     What cannot be told from zero is cut off, as in figure 5.

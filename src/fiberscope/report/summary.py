@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from fiberscope.audit.findings import FindingsTable
-from fiberscope.audit.labels import label
 from fiberscope.audit.manifest import Manifest
+from fiberscope.labels import label
 from fiberscope.preimage.kind import Kind
 
 SHOWN_KINDS = (Kind.SINGLETON, Kind.BOUNDED, Kind.UNBOUNDED, Kind.EMPTY, Kind.UNDECIDED)

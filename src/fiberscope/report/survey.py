@@ -13,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from fiberscope.audit.labels import label
+from fiberscope.labels import label
 from fiberscope.network.arrays import FloatArray
 from fiberscope.report.figures import Figure
 

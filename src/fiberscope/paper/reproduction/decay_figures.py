@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from fiberscope.errors import InputError
 from fiberscope.paper.reproduction.context import Context
 from fiberscope.paper.reproduction.drawing import BLUE, GREY, RED, new_figure
+from fiberscope.paper.reproduction.kept_spectra import as_facts, as_numbers
 from fiberscope.paper.reproduction.outcome import Claim, Outcome
 from fiberscope.paper.reproduction.spectra_subjects import Subject, mlp, thin, wide
-from fiberscope.paper.reproduction.stage_medians import StageMedians, as_facts, as_numbers
+from fiberscope.stability.stage_medians import StageMedians
 
 Pair = tuple[StageMedians, StageMedians]
 """A layer: its affine map, and its activation."""
@@ -92,7 +93,7 @@ def _outcome(
 def _layers(subject: Subject, wanted: Sequence[int]) -> list[Pair]:
     """Some layers, counted from 1; the first and the last where the network has fewer."""
     medians = subject.medians
-    pairs = [(a, b) for a, b in pairwise(medians) if a.affine and not b.affine]
+    pairs = [(a, b) for a, b in pairwise(medians) if subject.is_affine(a) and not subject.is_affine(b)]
     if not pairs:
         raise InputError("--model", expected="a network with an activation behind an affine map", got="none")
     return [pairs[min(number, len(pairs)) - 1] for number in wanted]
@@ -113,7 +114,7 @@ def _draw_pairs(axes: Axes, pairs: Sequence[Pair]) -> None:
 
 
 def _draw_curve(axes: Axes, each: StageMedians, label: str, colour: object, line: str) -> None:
-    values = each.values[: each.resolved]
+    values = each.values[: len(each.resolved)]
     axes.plot(np.arange(1, len(values) + 1), values, line, color=colour, label=label, linewidth=1.2)
 
 
@@ -134,7 +135,7 @@ def growing(subject: Subject) -> Claim:
 
 def shrinking(subject: Subject) -> Claim:
     """The small values, layers 1 to 5."""
-    smallest = [each.smallest for each in subject.activations[:5]]
+    smallest = [each.smallest_nonzero for each in subject.activations[:5]]
     statement = "the small singular values decrease significantly over layers 1 to 5"
     return _over_layers(subject, statement, "smallest nonzero", smallest, good=smallest[-1] < smallest[0] / 2)
 
@@ -165,7 +166,8 @@ def relu_effect(subject: Subject, pair: Pair) -> Claim:
     return Claim(
         "ReLU removes rows, so that no singular value grows (Lemma 8)",
         f"stage {before.stage + 1} to {after.stage + 1}: the largest {before.largest:.3g} to {after.largest:.3g}, the "
-        f"smallest nonzero {before.smallest:.3g} to {after.smallest:.3g}, {before.rank:g} to {after.rank:g} nonzero",
+        f"smallest nonzero {before.smallest_nonzero:.3g} to {after.smallest_nonzero:.3g}, {before.rank:g} to "
+        f"{after.rank:g} nonzero",
         good,
         "" if good else f"a median grows by {grows:.2g}; the activation is no ReLU, or {subject.why_other}",
     )

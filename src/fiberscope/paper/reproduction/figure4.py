@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 
 from fiberscope.paper.reproduction.context import Context
 from fiberscope.paper.reproduction.drawing import BLUE, RED, new_figure
+from fiberscope.paper.reproduction.kept_spectra import as_facts
 from fiberscope.paper.reproduction.outcome import Claim, Outcome
 from fiberscope.paper.reproduction.spectra_subjects import Subject, thin, wide
-from fiberscope.paper.reproduction.stage_medians import StageMedians, as_facts
+from fiberscope.stability.stage_medians import StageMedians
 
 
 def figure4(context: Context) -> Outcome:

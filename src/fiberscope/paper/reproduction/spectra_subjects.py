@@ -13,11 +13,12 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.paper.architectures import CIFAR, table3, table4
 from fiberscope.paper.datasets import DataSet
 from fiberscope.paper.reproduction.context import Context, Scale
+from fiberscope.paper.reproduction.kept_spectra import kept_spectra
 from fiberscope.paper.reproduction.networks import Training, UsedNetwork, used_network
 from fiberscope.paper.reproduction.sources import UsedData, used_data
-from fiberscope.paper.reproduction.stage_medians import StageMedians, stage_medians
 from fiberscope.paper.reproduction.table2_training import table2_training
 from fiberscope.paper.training import PAPER_CIFAR
+from fiberscope.stability.stage_medians import StageMedians, stage_medians
 
 PAPER_SAMPLES = 50
 """Over which the paper takes medians."""
@@ -55,7 +56,11 @@ class Subject:
     @property
     def activations(self) -> tuple[StageMedians, ...]:
         """The stages after an activation: layers, as the paper counts them in figures 5, 9 and 10."""
-        return tuple(each for each in self.medians if not each.affine)
+        return tuple(each for each in self.medians if not self.is_affine(each))
+
+    def is_affine(self, medians: StageMedians) -> bool:
+        """Whether a stage is an affine map; else it is an activation."""
+        return self.used.network.stages[medians.stage].activation is None
 
     @property
     def why_other(self) -> str:
@@ -123,7 +128,7 @@ def _subject(
     if with_medians:
         shown = range(_last_linear(used) + 1 if stages is None else stages)
         task = f"singular values of {label}, stages"
-        medians = stage_medians(context, used.network, X, list(shown), task)
+        medians = stage_medians(kept_spectra(context, used.network, X, list(shown), task))
     return Subject(label, used, data, X, tuple(medians), is_given=context.model is not None)
 
 

@@ -1,4 +1,4 @@
-"""The singular values of some stages at some samples: computed once and kept, and their medians."""
+"""The singular values of some stages at some samples: computed once and kept; and their medians as data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -22,48 +21,20 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
 from fiberscope.paper.reproduction.context import Context
 from fiberscope.stability.spectra import spectra
+from fiberscope.stability.stage_medians import StageMedians
 
 _arrow: Any = pa  # these have no types
 _UNREADABLE: tuple[type[Exception], ...] = (cast(Any, pa).ArrowException, OSError, ValueError)
 _parquet: Any = pq
 
 
-@dataclass(frozen=True, eq=False)
-class StageMedians:
-    """The singular values up to one stage: medians over samples, index by index after sorting.
-
-    Attributes:
-        stage: its number, from 0; the paper counts from 1.
-        name: what the model calls it.
-        affine: whether it is an affine map; else an activation.
-        outputs: the number of its outputs.
-        rank: the median number of values above their error bounds.
-        condition_number: the median of the largest over the smallest of these; NaN where no sample has any.
-        largest: the median of the largest value.
-        smallest: the median of the smallest value above its error bound; NaN where no sample has any.
-        values: (k,) the medians, descending.
-        resolved: how many of them lie above the median of their error bounds.
-    """
-
-    stage: int
-    name: str
-    affine: bool
-    outputs: int
-    rank: float
-    condition_number: float
-    largest: float
-    smallest: float
-    values: Float64[FloatArray, " k"]
-    resolved: int
-
-
-def stage_medians(
+def kept_spectra(
     context: Context, network: Network, X: Float64[FloatArray, "N n"], stages: Sequence[int], task: str
-) -> list[StageMedians]:
-    """The medians over X at some stages.
+) -> Any:
+    """The singular values at some stages, as ``spectra`` gives them.
 
-    The singular values at each sample are kept beside the trained networks, because several figures show the same
-    ones, and an interrupted run continues with those that are there.
+    Those at each sample are kept beside the trained networks, because several figures show the same ones, and an
+    interrupted run continues with those that are there.
 
     Args:
         context: where they are kept, and who is told how far the work is.
@@ -76,13 +47,13 @@ def stage_medians(
         ResultsError: what is kept is damaged, or cannot be written.
     """
     digest = network.digest()
-    rows: list[dict[str, Any]] = []
+    tables: list[Any] = []
     for number, x in enumerate(X):
         identity = {"network": digest, "sample": hashlib.sha256(x.tobytes()).hexdigest(), "stages": list(stages)}
         name = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
         report = partial(_report, context, task, number, len(X))
-        rows += _kept_or_computed(context.networks / f"spectra-{name}.parquet", network, x, stages, report).to_pylist()
-    return [_medians(network, stage, [row for row in rows if row["stage"] == stage]) for stage in stages]
+        tables.append(_kept_or_computed(context.networks / f"spectra-{name}.parquet", network, x, stages, report))
+    return _arrow.concat_tables(tables)
 
 
 def _report(context: Context, task: str, number: int, samples: int, done: int, total: int) -> None:
@@ -95,7 +66,8 @@ def _kept_or_computed(
 ) -> Any:
     if path.is_file():
         try:
-            return _parquet.read_table(io.BytesIO(read_file(path)), page_checksum_verification=True)
+            file = _parquet.ParquetFile(io.BytesIO(read_file(path)), page_checksum_verification=True)
+            return file.read(use_threads=False)  # its threads abort a process that ends while they start
         except _UNREADABLE as error:
             raise ResultsError(f"{path} is damaged ({error}); remove it to compute again", path=str(path)) from error
     table = spectra(network, x.reshape(1, *network.input_shape), stages, progress=progress)
@@ -103,28 +75,6 @@ def _kept_or_computed(
     _parquet.write_table(table, buffer, write_page_checksum=True)
     write_file(path, buffer.getvalue())
     return table
-
-
-def _medians(network: Network, stage: int, rows: Sequence[dict[str, Any]]) -> StageMedians:
-    """Of the rows of one stage, at least one."""
-    values, bounds = (np.median(np.array([row[name] for row in rows]), axis=0) for name in ("values", "error_bound"))
-    some = [row for row in rows if row["rank"]]
-    return StageMedians(
-        stage=stage,
-        name=rows[0]["name"],
-        affine=network.stages[stage].activation is None,
-        outputs=rows[0]["outputs"],
-        rank=float(np.median([row["rank"] for row in rows])),
-        condition_number=_median_of(some, "condition_number"),
-        largest=_median_of(rows, "largest"),
-        smallest=_median_of(some, "smallest_nonzero"),
-        values=values,
-        resolved=int((values > bounds).sum()),
-    )
-
-
-def _median_of(rows: Sequence[dict[str, Any]], name: str) -> float:
-    return float(np.median([row[name] for row in rows])) if rows else float("nan")
 
 
 def as_facts(medians: Sequence[StageMedians]) -> list[dict[str, Any]]:
@@ -137,7 +87,7 @@ def as_facts(medians: Sequence[StageMedians]) -> list[dict[str, Any]]:
             "nonzero_values": each.rank,
             "condition_number": _or_none(each.condition_number),
             "largest": each.largest,
-            "smallest_nonzero": _or_none(each.smallest),
+            "smallest_nonzero": _or_none(each.smallest_nonzero),
         }
         for each in medians
     ]
@@ -152,7 +102,7 @@ def as_numbers(curves: Sequence[tuple[str, StageMedians]]) -> dict[str, Any]:
         columns["stage"] += [each.stage + 1] * count
         columns["index"] += range(1, count + 1)
         columns["value"] += each.values.tolist()
-        columns["resolved"] += [i < each.resolved for i in range(count)]
+        columns["resolved"] += [i < len(each.resolved) for i in range(count)]
     return columns
 
 
@@ -160,4 +110,4 @@ def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else value
 
 
-__all__ = ["StageMedians", "as_facts", "as_numbers", "stage_medians"]
+__all__ = ["as_facts", "as_numbers", "kept_spectra"]
