@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,15 @@ import pytest
 from fiberscope.ctrl_c import ctrl_c_held_back
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="this system cannot block signals")
+
+
+@pytest.fixture(autouse=True)
+def _heeded() -> Iterator[None]:
+    """A job in the background of a shell ignores Ctrl-C, and so does what it starts; not so here."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
 
 CAUGHT_IN_A_STRING = """
 import signal, sys
