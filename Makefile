@@ -46,16 +46,17 @@ benchmark-smoke: .venv/dev.stamp
 clean:
 	rm -rf .venv build
 
-# One environment. It is set up again when what it is made from changes.
+# One environment. It is set up again when what it is made from changes. Python compiles what is imported when it is;
+# compiling all of torch beforehand takes longer than the demo.
 .venv/python.stamp:
 	@test -n "$(PYTHON)" || { echo "fiberscope needs Python 3.11 or newer; neither python3.11 nor python3 is one" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	touch $@
 
 .venv/demo.stamp: .venv/python.stamp pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[demo]'
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[demo]'
 	touch $@
 
 .venv/dev.stamp: .venv/python.stamp pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,demo]'
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev,demo]'
 	touch $@ .venv/demo.stamp
