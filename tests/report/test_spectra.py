@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,15 @@ def test_medians_are_taken_index_by_index_and_not_of_what_is_nonzero_alone() -> 
     assert stage.values.tolist() == [4.0, 1.0, 0.0]
     assert stage.resolved.tolist() == [4.0, 1.0]
     assert (stage.rank, stage.condition_number, stage.samples, stage.left_out) == (2.0, 2.0, 3, 0)
+    assert (stage.largest, stage.smallest_nonzero) == (4.0, 2.0)
+
+
+def test_medians_of_what_spectra_gives_are_those_of_an_audit(decomposed: Path) -> None:
+    stored = Results(decomposed).spectra_table(Results(decomposed).manifest())
+    of_audit = stage_medians(stored)
+    assert len(of_audit) == STAGES
+    for one, other in zip(of_audit, stage_medians(stored.drop_columns(["reason"])), strict=True):
+        np.testing.assert_equal(asdict(one), asdict(other))
 
 
 def test_samples_at_which_a_stage_is_constant_have_no_condition_number() -> None:
