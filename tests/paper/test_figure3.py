@@ -82,8 +82,8 @@ def verdicts(*pairs: tuple[int, str]) -> Verdicts:
     return Verdicts(np.array(positives), np.array(kinds), np.ones(len(pairs), np.bool_))
 
 
-def measured(judged: Verdicts, boxed: Verdicts | None = None, inputs: int = 784) -> SimpleNamespace:
-    return SimpleNamespace(inputs=inputs, verdicts=judged, boxed=boxed)
+def measured(judged: Verdicts, boxed: Verdicts | None = None, outputs: int = 3500) -> SimpleNamespace:
+    return SimpleNamespace(inputs=784, outputs=outputs, verdicts=judged, boxed=boxed, fresh=None)
 
 
 MIXED = verdicts((700, "unbounded"), (723, "bounded"), (784, "unbounded"), (790, "singleton"))
@@ -107,6 +107,15 @@ def test_the_strip_reaches_from_the_smallest_finite_to_the_largest_unbounded():
 def test_claims_come_out_as_the_counts_say(name: str, holds: list[bool | None]):
     claim = getattr(figure3_claims, name)
     assert [claim(measured(each), "other weights").holds for each in (MIXED, APART, ONE_KIND)] == holds
+
+
+def test_the_claim_about_the_size_of_the_layer_is_of_the_papers_layer_alone():
+    (near,) = figure3_claims.roughly_as_many(measured(MIXED), "other weights")
+    assert near.holds is True
+    (far,) = figure3_claims.roughly_as_many(measured(ONE_KIND), "other weights")
+    assert far.holds is False
+    assert far.measured == "0 of 2 samples have as many up to 10%, 0 as many or more; the median is 5.5"
+    assert figure3_claims.roughly_as_many(measured(MIXED, outputs=100), "") == ()
 
 
 def test_claims_about_singletons_can_fail():
@@ -167,12 +176,34 @@ def test_wendel_is_what_random_directions_do():
     assert np.mean(holds) == pytest.approx(float(wendel(5, 2)), abs=0.15)
 
 
+def fresh(module: nn.Module, shape: tuple[int, ...], seed: int = 0) -> fs.ReLULayer:
+    layer = fresh_layer(fs.from_torch(nn.Sequential(module, nn.ReLU()).eval(), input_shape=shape), seed)
+    assert isinstance(layer, fs.ReLULayer)
+    assert not layer.bias.any()
+    return layer
+
+
 def test_fresh_weights_are_glorots():
-    layer = fresh_layer(30, 20, 0)
+    layer = fresh(nn.Linear(20, 30), (20,))
+    assert layer.weight.shape == (30, 20)
     limit = np.sqrt(6 / 50)
     assert 0.9 * limit < np.abs(layer.weight).max() <= limit + 1e-7
-    assert not layer.bias.any()
-    assert not np.array_equal(layer.weight, fresh_layer(30, 20, 1).weight)
+    assert not np.array_equal(layer.weight, fresh(nn.Linear(20, 30), (20,), 1).weight)
+
+
+def test_a_convolution_is_drawn_anew_as_a_convolution():
+    module = nn.Conv2d(2, 5, 3, stride=2)
+    layer = fresh(module, (2, 9, 9))
+    given = fs.from_torch(nn.Sequential(module, nn.ReLU()).eval(), input_shape=(2, 9, 9)).relu_layers[0]
+    found, before = (np.asarray((each.weight @ np.eye(162)) != 0) for each in (layer, given))
+    np.testing.assert_array_equal(found, before)
+    limit = np.sqrt(6 / (9 * (2 + 5)))
+    assert 0.9 * limit < np.abs(layer.weight @ np.eye(162)).max() <= limit + 1e-7
+
+
+def test_a_layer_of_another_kind_is_not_drawn_anew():
+    module = nn.Sequential(nn.ConvTranspose2d(1, 2, 3), nn.ReLU()).eval()
+    assert fresh_layer(fs.from_torch(module, input_shape=(1, 4, 4)), 0) is None
 
 
 def architecture() -> nn.Sequential:

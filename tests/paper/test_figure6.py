@@ -15,7 +15,7 @@ from torch import nn
 
 from fiberscope.cli import main
 from fiberscope.paper.datasets import DataSet, load_data
-from fiberscope.paper.reproduction import figure6_claims
+from fiberscope.paper.reproduction import figure6, figure6_claims
 from fiberscope.paper.reproduction.sources import UsedData
 from fiberscope.preimage.checker import Verification
 from fiberscope.readers.files import load
@@ -83,6 +83,28 @@ def test_missing_classes_are_refused(drawn: Path, tmp_path: Path, capsys: pytest
     assert "without classes" in capsys.readouterr().err
 
 
+def test_what_cannot_be_drawn_is_refused_before_a_network_is_trained(tmp_path: Path, capsys, monkeypatch):
+    def never(*_: object) -> None:
+        raise AssertionError("trained or read a network")
+
+    monkeypatch.setattr(figure6, "used_network", never)
+    for x, y, told in (
+        (np.zeros((9, 28, 28)), np.arange(9), "samples of class 9"),
+        (np.zeros((10, 5, 5, 5)), np.arange(10), "expected pictures"),
+    ):
+        np.savez(tmp_path / "data.npz", x=x, y=y)
+        arguments = ["--data", str(tmp_path / "data.npz"), "--model", "x.onnx", "--out", str(tmp_path / "out")]
+        assert main(["reproduce", "figure11", *arguments]) == 2
+        assert told in capsys.readouterr().err
+
+
+def test_a_picture_looks_like_the_sample_at_the_smallest_angle():
+    X = np.array([[1.0, 0.0], [0.0, 2.0], [3.0, 3.1], [0.0, 0.0]])
+    y = np.array([7, 8, 9, 0])
+    assert figure6.looks_like(X, y, np.array([1.0, 1.0]), (0,)) == 9
+    assert figure6.looks_like(X, y, np.array([1.0, 0.9]), (0, 2)) == 8
+
+
 def variant(*, proved: bool = True, like: int = 6, answer: int = 3, target: float = 0.8) -> SimpleNamespace:
     verification = Verification(proved, "float", "" if proved else "it broke off")
     return SimpleNamespace(
@@ -98,9 +120,11 @@ def variant(*, proved: bool = True, like: int = 6, answer: int = 3, target: floa
 
 def test_claims_can_fail():
     good, bad = [variant()], [variant(), variant(proved=False, like=3, answer=8, target=0.4)]
-    for claim in (figure6_claims.same_features, figure6_claims.different_pictures, figure6_claims.same_answer):
+    for claim in (figure6_claims.same_features, figure6_claims.same_answer):
         assert claim(good).holds is True
         assert claim(bad).holds is False
+    for variants, holds in ((good, True), (bad, None), (bad[1:], False), ([variant(like=0)], False)):
+        assert figure6_claims.different_pictures(variants).holds is holds
     assert "it broke off" in figure6_claims.same_features(bad).why
     data = UsedData("mnist", DataSet("mnist", np.zeros((1, 784)), None, ""), "MNIST", None)
     for fewest, holds in (((3, 4, 7), True), ((3, 5, 7), False)):

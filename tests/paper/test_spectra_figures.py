@@ -11,6 +11,8 @@ import pytest
 import torch
 
 import fiberscope as fs
+from fiberscope.network.affine import Dense
+from fiberscope.network.stage import affine_stage, relu_stage
 from fiberscope.paper.architectures import table3
 from fiberscope.paper.datasets import DataSet
 from fiberscope.paper.reproduction import kept_spectra, spectra_subjects
@@ -24,8 +26,9 @@ from fiberscope.paper.reproduction.decay_figures import (
     last_layer,
     relu_effect,
     shrinking,
+    similar,
 )
-from fiberscope.paper.reproduction.figure4 import figure4, thin_loses_values
+from fiberscope.paper.reproduction.figure4 import figure4, more_invariance, stronger_effect, thin_loses_values
 from fiberscope.paper.reproduction.figure8 import CONSTANTS, figure8
 from fiberscope.paper.reproduction.outcome import Outcome
 from fiberscope.paper.reproduction.spectra_subjects import Subject
@@ -73,18 +76,20 @@ def test_figures_5_and_7_draw_what_numpy_computes(context: Context) -> None:
     assert all(claim.holds for claim in effect.claims), "removing rows never makes a value larger"
 
 
-@pytest.mark.parametrize("figure", [figure9, figure10])
-def test_figures_9_and_10_show_decay_and_effect_at_once(context: Context, figure: Callable[[Context], Outcome]) -> None:
-    both, decay, effect = figure(context), figure5(context), figure7(context)
+@pytest.mark.parametrize(("figure", "layers"), [(figure9, 1), (figure10, 2)])
+def test_figures_9_and_10_show_decay_and_effect_at_once(
+    context: Context, figure: Callable[[Context], Outcome], layers: int
+) -> None:
+    both, effect = figure(context), figure7(context)
     assert both.numbers is not None
     expected = oracle()
     for stage in sorted(set(both.numbers["stage"])):
         values = [v for v, of in zip(both.numbers["value"], both.numbers["stage"], strict=True) if of == stage]
         np.testing.assert_allclose(values, expected[stage - 1], atol=1e-9 * expected[stage - 1][0])
-    assert {claim.paper for claim in both.claims} <= {claim.paper for claim in (*decay.claims, *effect.claims)}
+    assert {claim.paper for claim in both.claims} == {claim.paper for claim in effect.claims}
     assert both.figure is not None
     left, right = both.figure.axes
-    assert len(left.lines) == 4, "two layers, before and after ReLU"
+    assert len(left.lines) == 2 * layers, "before and after ReLU, and layer 5 is here layer 2"
     assert len(right.lines) == sum(stage.activation is not None for stage in small_network().stages[:-1])
     drawn = np.concatenate([np.asarray(line.get_ydata()) for line in right.lines])
     assert set(drawn) <= set(both.numbers["value"])
@@ -131,18 +136,56 @@ def medians(stage: int, values: list[float]) -> StageMedians:
     )  # fmt: skip
 
 
+def deep(layers: int) -> fs.Network:
+    """So many layers of two units."""
+    stages = [(affine_stage(f"dense{i}", Dense(np.eye(2))), relu_stage(f"relu{i}", 2)) for i in range(layers)]
+    return fs.Network(tuple(stage for pair in stages for stage in pair), (2,))
+
+
 def subject(context: Context, *values: list[float]) -> Subject:
+    """A network whose stages have these values."""
     known = spectra_subjects.wide(context, with_medians=False)
-    return replace(known, medians=tuple(medians(stage, each) for stage, each in enumerate(values)))
+    used = replace(known.used, network=deep(-(-len(values) // 2)))
+    return replace(known, used=used, medians=tuple(medians(stage, each) for stage, each in enumerate(values)))
 
 
-@pytest.mark.parametrize(("last", "holds"), [([4.0, 0.1], True), ([0.5, 0.4], False)])
+def layers(context: Context, *values: list[float]) -> Subject:
+    """The same of layers, whose ReLUs change nothing."""
+    return subject(context, *(each for each in values for _ in range(2)))
+
+
+FLAT = [[1.0, 0.5, 0.2]] * 4
+
+
+@pytest.mark.parametrize(("last", "holds"), [([4.0, 0.6, 0.05], True), ([0.9, 0.2, 0.19], False)])
 def test_claims_about_the_decay_come_out_either_way(context: Context, last: list[float], holds: bool) -> None:
-    shown = subject(context, [2.0, 1.0], [1.0, 0.5], [2.0, 1.0], last)
-    assert growing(shown).holds is holds
-    assert shrinking(shown).holds is holds
-    assert last_layer(shown).holds is False
-    assert last_layer(subject(context, [2.0, 1.0], [1.0, 0.5], [2.0, 1.0], [3.0, 0.0])).holds
+    shown = layers(context, *FLAT, last)
+    assert [claim(shown).holds for claim in (growing, shrinking, similar)] == [holds] * 3
+    assert last_layer(shown).holds is None, "there is no layer 6"
+    assert last_layer(layers(context, *FLAT, last, [1.0, 0.5, 0.0])).holds is True
+    assert last_layer(layers(context, *FLAT, last, [1.0, 0.5, 0.1])).holds is False
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_claims_about_five_layers_are_not_judged_by_fewer(context: Context, count: int) -> None:
+    shown = layers(context, *FLAT[:count])
+    for claim in (growing, shrinking, similar, last_layer):
+        found = claim(shown)
+        assert (found.holds, found.why) == (None, f"the network has {count} such layers")
+
+
+def test_figures_of_a_network_with_one_activation(context: Context, tmp_path: Path) -> None:
+    network = deep(1)
+    network.save(tmp_path / "one.safetensors")
+    np.savez(tmp_path / "two.npz", x=np.ones((5, 2)), y=np.zeros(5))
+    one = replace(context, model=tmp_path / "one.safetensors", data=str(tmp_path / "two.npz"))
+    assert [claim.holds for claim in figure5(one).claims] == [None] * 4
+    assert [claim.holds for claim in figure7(one).claims] == [True], "the one layer, once"
+
+
+def test_a_constant_layer_proves_nothing_about_relu(context: Context) -> None:
+    constant = replace(medians(0, [1.0, 1.0]), values=np.zeros(2), rank=0.0, largest=0.0)
+    assert relu_effect(subject(context, [1.0], [1.0]), (constant, constant)).holds is None
 
 
 def test_values_that_grow_by_an_activation_are_said_so(context: Context) -> None:
@@ -150,12 +193,34 @@ def test_values_that_grow_by_an_activation_are_said_so(context: Context) -> None
     assert relu_effect(shown, (shown.medians[0], shown.medians[1])).holds is False
 
 
+@pytest.mark.parametrize("place", [5, 9])
 @pytest.mark.parametrize(
     ("after", "holds"), [([2.0, 1.0, 0.0], True), ([2.0, 1.0, 0.9], False), ([9.0, 0.1, 0.0], False)]
 )
-def test_the_claim_about_layer_5_of_thincifar(context: Context, after: list[float], holds: bool) -> None:
-    stages = [[2.0, 1.0, 0.5]] * 9 + [after]
+def test_the_claim_about_layer_5_of_thincifar(context: Context, place: int, after: list[float], holds: bool) -> None:
+    stages = [[2.0, 1.0, 0.5]] * place + [after] + [[2.0, 1.0, 0.1]] * (11 - place)
     assert thin_loses_values(subject(context, *stages)).holds is holds
+
+
+@pytest.mark.parametrize(("after", "more", "stronger"), [([1.0, 0.0], True, True), ([2.0, 1.0], None, False)])
+def test_claims_that_compare_thincifar_with_widecifar(
+    context: Context, after: list[float], more: bool | None, stronger: bool
+) -> None:
+    wide = subject(context, *[[2.0, 1.0]] * 4)
+    thin = subject(context, *[[2.0, 1.0]] * 3, after)
+    assert more_invariance(wide, thin).holds is more
+    assert stronger_effect(wide, thin).holds is stronger
+    if more:
+        assert more_invariance(thin, wide).holds is False
+
+
+def test_figure_8_takes_the_first_sample_at_which_rows_are_removed_and_kept(context: Context, tmp_path: Path) -> None:
+    deep(1).save(tmp_path / "one.safetensors")
+    np.savez(tmp_path / "two.npz", x=np.array([[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]]))
+    one = replace(context, model=tmp_path / "one.safetensors", data=str(tmp_path / "two.npz"), samples=3)
+    assert "number 2, counted from 0" in figure8(one).caption
+    with pytest.raises(fs.InputError, match="none among the first 2"):
+        figure8(replace(one, samples=2))
 
 
 def test_grey_pictures_are_padded_to_the_size_of_cifar() -> None:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fiberscope.errors import InputError
+from fiberscope.network.arrays import FloatArray
 from fiberscope.paper.reproduction.context import Context
 from fiberscope.paper.reproduction.drawing import BLUE, GREY, RED, new_figure
 from fiberscope.paper.reproduction.kept_spectra import as_facts, as_numbers
@@ -21,16 +22,23 @@ from fiberscope.stability.stage_medians import StageMedians
 Pair = tuple[StageMedians, StageMedians]
 """A layer: its affine map, and its activation."""
 
+LAYERS = 5
+"""Over which the paper follows the values of WideCIFAR; in layer 6 some become zero."""
+
+SIMILAR = 0.9
+"""Curves are similar in shape whose logarithms have this correlation at least."""
+
 
 def figure5(context: Context) -> Outcome:
     """Decay of the singular values over the layers of WideCIFAR."""
     subject = wide(context)
     title = f"Decay of singular values, {subject.label} {subject.data.where}"
-    figure, (axes,) = new_figure(6.0, 4.2)
+    _layers(subject, ())
+    figure, (axes,) = new_figure(6.0, 4.2, title)
     _draw_decay(axes, subject.activations)
-    figure.suptitle(title, fontsize=9)
     shown = [(subject.label, each) for each in subject.activations]
-    return _outcome(subject, title, figure, shown, (growing(subject), shrinking(subject), last_layer(subject)))
+    claims = growing(subject), shrinking(subject), similar(subject), last_layer(subject)
+    return _outcome(subject, title, figure, shown, claims)
 
 
 def figure7(context: Context) -> Outcome:
@@ -38,9 +46,8 @@ def figure7(context: Context) -> Outcome:
     subject = wide(context)
     title = f"Effect of ReLU on the singular values, {subject.label} {subject.data.where}"
     pairs = _layers(subject, (2, 5))
-    figure, (axes,) = new_figure(6.0, 4.2)
+    figure, (axes,) = new_figure(6.0, 4.2, title)
     _draw_pairs(axes, pairs)
-    figure.suptitle(title, fontsize=9)
     shown = [(subject.label, each) for pair in pairs for each in pair]
     return _outcome(subject, title, figure, shown, tuple(relu_effect(subject, pair) for pair in pairs))
 
@@ -58,15 +65,13 @@ def figure10(context: Context) -> Outcome:
 def _both(subject: Subject, layers: tuple[int, int]) -> Outcome:
     title = f"Singular values of {subject.label} {subject.data.where}"
     pairs = _layers(subject, layers)
-    figure, (left, right) = new_figure(9.5, 4.2, columns=2)
-    figure.suptitle(title, fontsize=10)
+    figure, (left, right) = new_figure(9.5, 4.2, title, columns=2)
     _draw_pairs(left, pairs)
-    left.set_title("effect of ReLU")
+    left.set_title("effect of ReLU", fontsize=9)
     _draw_decay(right, subject.activations)
-    right.set_title("decay over the layers")
+    right.set_title("decay over the layers", fontsize=9)
     shown = [(subject.label, each) for each in subject.medians]
-    found = (*(relu_effect(subject, pair) for pair in pairs), growing(subject), shrinking(subject))
-    return _outcome(subject, title, figure, shown, found)
+    return _outcome(subject, title, figure, shown, tuple(relu_effect(subject, pair) for pair in pairs))
 
 
 def _outcome(
@@ -91,12 +96,12 @@ def _outcome(
 
 
 def _layers(subject: Subject, wanted: Sequence[int]) -> list[Pair]:
-    """Some layers, counted from 1; the first and the last where the network has fewer."""
+    """Some layers, counted from 1; the last one where the network has fewer, and each once."""
     medians = subject.medians
     pairs = [(a, b) for a, b in pairwise(medians) if subject.is_affine(a) and not subject.is_affine(b)]
     if not pairs:
         raise InputError("--model", expected="a network with an activation behind an affine map", got="none")
-    return [pairs[min(number, len(pairs)) - 1] for number in wanted]
+    return [pairs[place] for place in sorted({min(number, len(pairs)) - 1 for number in wanted})]
 
 
 def _draw_decay(axes: Axes, layers: Sequence[StageMedians]) -> None:
@@ -107,7 +112,7 @@ def _draw_decay(axes: Axes, layers: Sequence[StageMedians]) -> None:
 
 
 def _draw_pairs(axes: Axes, pairs: Sequence[Pair]) -> None:
-    for (affine, activation), colour in zip(pairs, (BLUE, RED), strict=True):
+    for (affine, activation), colour in zip(pairs, (BLUE, RED), strict=False):
         _draw_curve(axes, affine, f"stage {affine.stage + 1}, before ReLU", colour, "--")
         _draw_curve(axes, activation, f"stage {activation.stage + 1}, after ReLU", colour, "-")
     _label(axes)
@@ -128,49 +133,69 @@ def _label(axes: Axes) -> None:
 
 def growing(subject: Subject) -> Claim:
     """The largest values, layers 1 to 5."""
-    largest = [each.largest for each in subject.activations[:5]]
+    largest = [each.largest for each in subject.activations[:LAYERS]]
     statement = "the largest singular value grows over layers 1 to 5"
     return _over_layers(subject, statement, "largest", largest, good=largest[-1] > largest[0])
 
 
 def shrinking(subject: Subject) -> Claim:
     """The small values, layers 1 to 5."""
-    smallest = [each.smallest_nonzero for each in subject.activations[:5]]
+    smallest = [each.smallest_nonzero for each in subject.activations[:LAYERS]]
     statement = "the small singular values decrease significantly over layers 1 to 5"
     return _over_layers(subject, statement, "smallest nonzero", smallest, good=smallest[-1] < smallest[0] / 2)
 
 
+def similar(subject: Subject) -> Claim:
+    """The shape of the curves: how well the logarithms of one follow those of the next, at the same shares of it."""
+    curves = [_shape(each) for each in subject.activations[:LAYERS] if len(each.resolved) > 1]
+    alike = [float(np.corrcoef(one, other)[0, 1]) for one, other in pairwise(curves)]
+    statement = "the shape of the curve is similar for layers 1 to 5"
+    return _over_layers(
+        subject, statement, "correlations from layer to layer of the logarithms of the", alike,
+        good=bool(alike) and min(alike) >= SIMILAR,
+    )  # fmt: skip
+
+
+def _shape(medians: StageMedians) -> FloatArray:
+    """The logarithms of a curve at evenly spaced shares of it."""
+    values = np.log(medians.resolved)
+    return np.interp(np.linspace(0.0, 1.0, 201), np.linspace(0.0, 1.0, len(values)), values)
+
+
 def _over_layers(subject: Subject, statement: str, which: str, values: Sequence[float], *, good: bool) -> Claim:
-    measured = f"{which} values: " + ", ".join(f"{value:.3g}" for value in values)
+    measured = f"{which} values: " + (", ".join(f"{value:.3g}" for value in values) or "none")
+    if (count := len(subject.activations)) < LAYERS:
+        return Claim(statement, measured, None, f"the network has {count} such layers")
     return Claim(statement, measured, good, "" if good else subject.why_other)
 
 
 def last_layer(subject: Subject) -> Claim:
-    """Zero singular values in the last of them."""
-    *_, before, last = subject.activations
+    """Zero singular values in layer 6."""
+    statement, layers = "some singular values become zero in layer 6", subject.activations
+    if len(layers) <= LAYERS:
+        return Claim(statement, "not measured", None, f"the network has {len(layers)} such layers")
+    before, last = layers[LAYERS - 1], layers[LAYERS]
     good = last.rank < before.rank
-    return Claim(
-        "some singular values become zero in layer 6",
-        f"{before.rank:g} nonzero values in the layer before, {last.rank:g} in the last one shown",
-        good,
-        "" if good else subject.why_other,
-    )
+    told = f"{before.rank:g} nonzero values in layer {LAYERS}, {last.rank:g} in layer {LAYERS + 1}"
+    return Claim(statement, told, good, "" if good else subject.why_other)
 
 
 def relu_effect(subject: Subject, pair: Pair) -> Claim:
-    """Interlacing: no value grows; the smallest ones suffer most."""
+    """Rows are removed, and what that does to the values at equal places."""
     before, after = pair
     count = min(len(before.values), len(after.values))
     grows = float((after.values[:count] - before.values[:count]).max())
-    good = grows <= 1e-9 * before.largest
+    good = grows <= 1e-9 * before.largest if before.rank else None
+    grown = f"a median grows by {grows:.2g}; the activation is no ReLU, or {subject.why_other}"
+    why = {True: "", False: grown, None: "the layer does not depend on the input"}
     return Claim(
-        "ReLU removes rows, so that no singular value grows (Lemma 8)",
-        f"stage {before.stage + 1} to {after.stage + 1}: the largest {before.largest:.3g} to {after.largest:.3g}, the "
-        f"smallest nonzero {before.smallest_nonzero:.3g} to {after.smallest_nonzero:.3g}, {before.rank:g} to "
-        f"{after.rank:g} nonzero",
+        "ReLU removes rows, and the largest singular value does not grow (Lemma 8)",
+        f"stage {before.stage + 1} to {after.stage + 1}: the largest {before.largest:.3g} to {after.largest:.3g}, and "
+        f"{'none' if grows <= 1e-9 * before.largest else 'some'} of the {count} values at equal places is larger; "
+        f"{before.rank:g} to {after.rank:g} are not zero",
         good,
-        "" if good else f"a median grows by {grows:.2g}; the activation is no ReLU, or {subject.why_other}",
+        why[good],
     )
 
 
-__all__ = ["figure5", "figure7", "figure9", "figure10", "growing", "last_layer", "relu_effect", "shrinking"]
+__all__ = ["figure5", "figure7", "figure9", "figure10", "growing", "last_layer", "relu_effect", "shrinking", "similar"]

@@ -92,7 +92,7 @@ def tuples() -> tuple[Tuple, ...]:
               meets=True, directional=True),
         Tuple("vector-free half-space", *through_p(*half), p, free, meets=True, directional=False),
         Tuple("rows on its border", *through_p(*closed), p, free, meets=True, directional=False),
-        Tuple("no common point", A, b + np.array([0.5, 0.5, 0.5]), p,
+        Tuple("no common point", A, b - np.array([0.5, 0.5, 0.5]), p,
               "the hyperplanes do not meet in a point, but rows are omnidirectional", meets=False, directional=True),
     )  # fmt: skip
 
@@ -143,9 +143,15 @@ def printed_claim(verdicts: list[Verdict]) -> Claim:
     wrong = [verdict.shown.name for verdict in verdicts if verdict.printed != verdict.rows.holds]
     told = "the same as the verdicts" if not wrong else f"finite for: {', '.join(wrong)}; these are unbounded"
     why = (
-        "it asks for 0 in the closed hull of the rows, and here 0 lies on its border (theorem 5 asks for the interior)"
+        "here 0 lies on the border of the hull of the rows; Theorem 5 asks for the interior, and the algorithm does not"
     )
-    return Claim("Algorithm 1 tells such rows apart", told, not wrong, why if wrong else "")
+    return Claim(
+        "0 can be assumed not to lie on the boundary of the convex hull of the rows (appendix A3), so that Algorithm 1 "
+        "tells finite from infinite",
+        told,
+        not wrong,
+        why if wrong else "",
+    )
 
 
 def _word(holds: bool | None) -> str:

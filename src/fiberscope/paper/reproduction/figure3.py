@@ -10,6 +10,7 @@ import numpy as np
 
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.layer import Layer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.paper.reproduction.context import Context
 from fiberscope.paper.reproduction.figure3_claims import claims
@@ -45,8 +46,8 @@ class Measured:
         outputs: m.
         verdicts: on all of R^n.
         boxed: in the box [0, 1]; None where the inputs do not lie in it.
-        fresh: of a layer of the same size before training, on all of R^n.
-        fresh_boxed: of the same in the box.
+        fresh: of the same layer before training, on all of R^n; None where it is no layer of a known kind.
+        fresh_boxed: of that one in the box.
         tight: (N,) coordinates on the border of the box.
         printed: what the printed algorithm answers; None for a layer that it cannot be asked about.
     """
@@ -55,7 +56,7 @@ class Measured:
     outputs: int
     verdicts: Verdicts
     boxed: Verdicts | None
-    fresh: Verdicts
+    fresh: Verdicts | None
     fresh_boxed: Verdicts | None
     tight: IntArray
     printed: Printed | None
@@ -66,7 +67,7 @@ def figure3(context: Context) -> Outcome:
     data = used_data(context, paper="mnist", stand_ins=("fashion-mnist", "mnist-5k"))
     used = used_network(context, *table2_training(context, data))
     layer, X = _first_layer(used, data, context)
-    measured = _measure(layer, X, context)
+    measured = _measure(layer, fresh_layer(used.network, context.seed), X, context)
     judged = [v for v in (measured.verdicts, measured.boxed, measured.fresh, measured.fresh_boxed) if v is not None]
     title = f"Preimages of a {layer.inputs}-{layer.outputs} ReLU layer {data.where}"
     return Outcome(
@@ -83,7 +84,7 @@ def figure3(context: Context) -> Outcome:
     )
 
 
-def _first_layer(used: UsedNetwork, data: UsedData, context: Context) -> tuple[Any, FloatArray]:
+def _first_layer(used: UsedNetwork, data: UsedData, context: Context) -> tuple[Layer, FloatArray]:
     network = used.network
     if not network.relu_layers:
         name = used.facts["name"]
@@ -93,12 +94,14 @@ def _first_layer(used: UsedNetwork, data: UsedData, context: Context) -> tuple[A
     return network.relu_layers[0], network.layer_input(0, samples.reshape(len(samples), *network.input_shape))
 
 
-def _measure(layer: Any, X: FloatArray, context: Context) -> Measured:
-    box, fresh = unit_box(X), fresh_layer(layer.outputs, layer.inputs, context.seed)
+def _measure(layer: Layer, fresh: Layer | None, X: FloatArray, context: Context) -> Measured:
+    box, untrained, untrained_boxed = unit_box(X), None, None
     verdicts = judge(layer, X, None, "samples on all of R^n", context.progress)
     boxed = None if box is None else judge(layer, X, box, "samples in the box", context.progress)
-    untrained = judge(fresh, X, None, "untrained layer, samples on all of R^n", context.progress)
-    untrained_boxed = None if box is None else judge(fresh, X, box, "untrained layer, in the box", context.progress)
+    if fresh is not None:
+        untrained = judge(fresh, X, None, "untrained layer, samples on all of R^n", context.progress)
+        if box is not None:
+            untrained_boxed = judge(fresh, X, box, "untrained layer, in the box", context.progress)
     printed: Printed | None = None
     if may_be_printed(layer):
         assert isinstance(layer, ReLULayer)
@@ -121,10 +124,23 @@ def _caption(used: UsedNetwork, data: UsedData, measured: Measured) -> str:
         f"{used.description} Data: {data.test.description}; the first {count:,} of them are judged, and "
         f"{int(measured.verdicts.proved.sum()):,} verdicts are proved. Above: how many samples have finite (bounded or "
         "a single point) and unbounded preimages under the first layer, by positive outputs. "
-        f"{shown}{asked} Middle: the share of finite preimages, for the network and for a layer of the same size with "
-        "fresh Glorot weights at the same samples; dashed: Wendel's share for as many random directions. Below: the "
-        "share of single points in the box [0, 1]; dashed: Donoho and Tanner's for random rows and as many coordinates "
-        "on the border of the box."
+        f"{shown}{asked} Middle: the share of finite preimages, for the network{_beside(measured)}; dashed: Wendel's "
+        f"share for as many random directions. {_below(measured)}"
+    )
+
+
+def _beside(measured: Measured) -> str:
+    if measured.fresh is None:
+        return " alone, whose first layer is neither a matrix nor a convolution that could be drawn anew"
+    return " and for the same layer with fresh Glorot weights at the same samples"
+
+
+def _below(measured: Measured) -> str:
+    if measured.boxed is None:
+        return "Below: nothing, for the inputs do not lie in the box [0, 1]."
+    return (
+        "Below: the share of single points in the box [0, 1]; dashed: Donoho and Tanner's for random rows and as many "
+        "coordinates on the border of the box."
     )
 
 
@@ -137,14 +153,14 @@ def _facts(measured: Measured) -> dict[str, Any]:
         "outputs": measured.outputs,
         "counts": verdicts.counts(),
         "counts_in_box": None if measured.boxed is None else measured.boxed.counts(),
-        "counts_untrained": measured.fresh.counts(),
+        "counts_untrained": None if measured.fresh is None else measured.fresh.counts(),
         "counts_untrained_in_box": None if measured.fresh_boxed is None else measured.fresh_boxed.counts(),
         "smallest_finite": strip.smallest_finite,
         "largest_unbounded": strip.largest_unbounded,
         "in_strip": _in_strip(verdicts),
         "singletons_below_inputs": int((singletons & below).sum()),
         "positives": _quantiles(verdicts.positives),
-        "positives_untrained": _quantiles(measured.fresh.positives),
+        "positives_untrained": None if measured.fresh is None else _quantiles(measured.fresh.positives),
         "border_coordinates": _quantiles(measured.tight),
     }
     if printed is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from fiberscope.paper.reproduction.context import Context, Scale
 from fiberscope.paper.reproduction.figure3_measuring import Printed, strip_of
 from fiberscope.paper.reproduction.networks import UsedNetwork
@@ -13,6 +15,12 @@ from fiberscope.preimage.kind import Kind
 
 if TYPE_CHECKING:
     from fiberscope.paper.reproduction.figure3 import Measured
+
+PAPER_LAYER = (784, 3500)
+"""Inputs and outputs of the layer of section 2.2."""
+
+NEAR = 0.1
+"""Roughly as many positive outputs as inputs: up to a tenth; likely: at a tenth of the samples."""
 
 PAPER_STRIP = (723, 784)
 """Between these numbers of positive outputs the paper saw both kinds."""
@@ -25,6 +33,7 @@ def claims(measured: Measured, data: UsedData, used: UsedNetwork, context: Conte
         three_kinds(measured, other),
         overlap(measured, other),
         place_of_strip(measured, other),
+        *roughly_as_many(measured, other),
         enough_equations(measured),
         only_by_equations(measured),
         only_by_equations_in_box(measured),
@@ -81,6 +90,25 @@ def place_of_strip(measured: Measured, other: str) -> Claim:
         f"{strip.largest_unbounded}",
         same,
         "" if same else f"{other}; the place depends on the weights",
+    )
+
+
+def roughly_as_many(measured: Measured, other: str) -> tuple[Claim, ...]:
+    """Why the paper chose 3500 outputs; of a layer of another size it says nothing."""
+    if (measured.inputs, measured.outputs) != PAPER_LAYER:
+        return ()
+    positives = measured.verdicts.positives
+    near, enough = np.abs(positives - measured.inputs) <= NEAR * measured.inputs, positives >= measured.inputs
+    good = bool(near.mean() >= NEAR)
+    untrained = "" if measured.fresh is None else f" (before training: {np.median(measured.fresh.positives):g})"
+    return (
+        Claim(
+            "3500 outputs make it likely that roughly 784 of them are positive (section 2.2)",
+            f"{near.sum():,} of {len(near):,} samples have as many up to {NEAR:.0%}, {enough.sum():,} as many or more; "
+            f"the median is {np.median(positives):g}{untrained}",
+            good,
+            "" if good else f"{other}; therefore the strip lies elsewhere, too",
+        ),
     )
 
 

@@ -23,8 +23,7 @@ BINS = 60
 
 def draw(measured: Measured, title: str) -> Figure:
     """Counts above, shares of finite preimages in the middle, single points in the box below."""
-    figure, axes = new_figure(7.0, 8.2, rows=3)
-    figure.suptitle(title, fontsize=10)
+    figure, axes = new_figure(7.0, 8.2, title, rows=3)
     _counts(axes[0], measured)
     _shares(axes[1], measured)
     _box(axes[2], measured)
@@ -41,6 +40,9 @@ def _counts(axes: Axes, measured: Measured) -> None:
     ):
         counts, _ = np.histogram(verdicts.positives[chosen], edges)
         axes.stairs(counts, edges, color=colour, label=f"{label}: {int(chosen.sum()):,}", linewidth=1.4)
+    single = verdicts.has(Kind.SINGLETON)
+    label = f"of these, a single point: {int(single.sum()):,}"
+    axes.stairs(*np.histogram(verdicts.positives[single], edges), color=BLUE, linestyle=":", label=label)
     if strip.overlaps and strip.smallest_finite is not None and strip.largest_unbounded is not None:
         label = f"both kinds: {strip.smallest_finite} to {strip.largest_unbounded}"
         axes.axvspan(
@@ -59,8 +61,10 @@ def _counts(axes: Axes, measured: Measured) -> None:
 
 def _shares(axes: Axes, measured: Measured) -> None:
     _share(axes, measured.verdicts, measured.verdicts.finite, BLUE, "the network")
-    _share(axes, measured.fresh, measured.fresh.finite, GREY, "fresh Glorot weights")
-    every = np.concatenate([measured.verdicts.positives, measured.fresh.positives])
+    every = measured.verdicts.positives
+    if measured.fresh is not None:
+        _share(axes, measured.fresh, measured.fresh.finite, GREY, "fresh Glorot weights")
+        every = np.concatenate([every, measured.fresh.positives])
     positives: IntArray = np.arange(int(every.min()), int(every.max()) + 1)
     line = wendel(measured.outputs - positives, np.maximum(measured.inputs - positives, 0))
     axes.plot(positives, line, "--", color="black", linewidth=1.0, label="random directions (Wendel)")
@@ -69,12 +73,14 @@ def _shares(axes: Axes, measured: Measured) -> None:
 
 
 def _box(axes: Axes, measured: Measured) -> None:
-    boxed, untrained = measured.boxed, measured.fresh_boxed
     axes.set_ylabel("share of single points in [0, 1]")
-    if boxed is None or untrained is None:
+    if measured.boxed is None:
         axes.text(0.5, 0.5, "the inputs do not lie in the box [0, 1]", ha="center", transform=axes.transAxes)
         return
-    for verdicts, colour, name in ((boxed, BLUE, "the network"), (untrained, GREY, "fresh Glorot weights")):
+    both = (measured.boxed, BLUE, "the network"), (measured.fresh_boxed, GREY, "fresh Glorot weights")
+    for verdicts, colour, name in both:
+        if verdicts is None:
+            continue
         _share(axes, verdicts, verdicts.has(Kind.SINGLETON), colour, name)
         expected = donoho_tanner(measured.tight, verdicts.positives, measured.inputs)
         centres, means = binned(verdicts.positives, expected)

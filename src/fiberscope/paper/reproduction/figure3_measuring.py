@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,15 @@ from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 from torch import nn
 
+from fiberscope.network.affine import Dense
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.network.convolution import Convolution
 from fiberscope.network.domains import Box, Domain
 from fiberscope.network.layer import Layer
+from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import is_sparse
-from fiberscope.paper.architectures import glorot
+from fiberscope.network.stage import affine_stage, relu_stage
 from fiberscope.paper.reproduction.context import ProgressReport
 from fiberscope.preimage.algorithm1 import algorithm1
 from fiberscope.preimage.classify import classify
@@ -113,12 +116,23 @@ def tight_coordinates(X: Float64[FloatArray, "N n"]) -> Int64[IntArray, " N"]:
     return np.asarray(((X == 0.0) | (X == 1.0)).sum(axis=1), np.int64)
 
 
-def fresh_layer(outputs: int, inputs: int, seed: int) -> ReLULayer:
-    """A layer of the same size before training: Glorot-uniform weights, and biases that are zero."""
-    with torch.random.fork_rng(devices=[]):
-        module = nn.Linear(inputs, outputs)
-    glorot(module, torch.Generator().manual_seed(seed))
-    return ReLULayer(module.weight.detach().numpy(), module.bias.detach().numpy())
+def fresh_layer(network: Network, seed: int) -> Layer | None:
+    """The first ReLU layer before training: Glorot-uniform weights, and biases that are zero.
+
+    Returns:
+        The layer; None where it is neither a matrix nor a convolution of what comes before it.
+    """
+    placed = network.placed_layers[0]
+    (source,) = network.stages[placed.stage].sources or (placed.stage - 1,)
+    maps = network.stages[source].maps
+    if len(maps) != 1 or not isinstance(maps[0], Dense | Convolution):
+        return None
+    weight = torch.empty(maps[0].weight.shape)
+    nn.init.xavier_uniform_(weight, generator=torch.Generator().manual_seed(seed))
+    if isinstance(maps[0], Dense):
+        return ReLULayer(weight.numpy())
+    stages = affine_stage("fresh", replace(maps[0], weight=weight, bias=None)), relu_stage("relu", maps[0].outputs)
+    return Network(stages, maps[0].input_shape).relu_layers[0]
 
 
 def may_be_printed(layer: Layer) -> bool:

@@ -19,7 +19,7 @@ from fiberscope.paper import demo
 from fiberscope.paper.architectures import table1
 from fiberscope.paper.reproduction.context import Context
 from fiberscope.paper.reproduction.figure6_claims import claims
-from fiberscope.paper.reproduction.figure6_drawing import draw
+from fiberscope.paper.reproduction.figure6_drawing import as_picture, draw
 from fiberscope.paper.reproduction.networks import Training, UsedNetwork, used_network
 from fiberscope.paper.reproduction.outcome import Outcome
 from fiberscope.paper.reproduction.sources import UsedData, used_data
@@ -38,6 +38,10 @@ ROWS_6 = ((3, (6, 4)),)
 
 ROWS_11 = (*ROWS_6, (4, (9, 7)))
 """Figure 11 also has a 4; the paper does not print which targets that one has."""
+
+
+Rows = tuple[tuple[int, tuple[int, ...]], ...]
+"""The classes of the sources, and those of the targets of each."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +108,9 @@ def figure11(context: Context) -> Outcome:
     return _figure(context, ROWS_11)
 
 
-def _figure(context: Context, rows: tuple[tuple[int, tuple[int, ...]], ...]) -> Outcome:
+def _figure(context: Context, rows: Rows) -> Outcome:
     data = used_data(context, paper="mnist", stand_ins=("mnist-5k",))
+    _check_samples(data, rows, context)  # before a network is trained for nothing
     used = used_network(context, _training(data), data)
     X, y = _samples(data, used, context)
     shown = _shown(used.network, X, y, rows, context)
@@ -143,20 +148,32 @@ def first_layer_units(network: Network) -> int:
     return network.relu_layers[0].outputs
 
 
-def _samples(data: UsedData, used: UsedNetwork, context: Context) -> tuple[FloatArray, IntArray]:
-    test, count = data.test, context.samples or len(data.test)
-    labels = checked_labels(test.y, len(test))
+def _check_samples(data: UsedData, rows: Rows, context: Context) -> None:
+    """InputError unless there are pictures of every class that the figure shows."""
+    labels = _labels(data)[: context.samples]
+    for wanted in {each for source, targets in rows for each in (source, *targets)}:
+        _of_class(np.arange(len(labels)), labels, wanted)
+    as_picture(np.asarray(data.test.x[0], np.float64))
+
+
+def _labels(data: UsedData) -> IntArray:
+    labels = checked_labels(data.test.y, len(data.test))
     if labels is None:
-        got = f"samples of {test.name} without classes"
+        got = f"samples of {data.test.name} without classes"
         raise InputError("--data", expected="classes, to choose pictures by", got=got)
-    return used.network.flat(test.x[:count].reshape(-1, *used.network.input_shape)), labels[:count]
+    return labels
+
+
+def _samples(data: UsedData, used: UsedNetwork, context: Context) -> tuple[FloatArray, IntArray]:
+    x, labels = data.test.x[: context.samples], _labels(data)[: context.samples]
+    return used.network.flat(x.reshape(-1, *used.network.input_shape)), labels
 
 
 def _shown(
     network: Network,
     X: Float64[FloatArray, "N n"],
     y: Int64[IntArray, " N"],
-    rows: tuple[tuple[int, tuple[int, ...]], ...],
+    rows: Rows,
     context: Context,
 ) -> Shown:
     positives = positive_outputs(network, X, network.placed_layers[0].stage)
@@ -178,17 +195,20 @@ def _shown(
 
 
 def _variant(network: Network, X: FloatArray, y: IntArray, source: int, target_class: int, context: Context) -> Variant:
-    """Of some random targets of a class, the example that is most like its target."""
+    """Of some random targets of a class, the example that is most like its target.
+
+    Those go first that look like a picture of the target's class, by the sample next to them.
+    """
     generator = np.random.default_rng([context.seed, source, target_class])
     count = context.at_scale(quick=CANDIDATES_QUICK, paper=CANDIDATES_PAPER)
     candidates = generator.permutation(_of_class(np.arange(len(y)), y, target_class))
     candidates = candidates[candidates != source][:count]
     examples = invariance_examples(network, X[source], [X[c] for c in candidates], domain=Box(*picture_limits(X)))
-    best = int(np.argmax([cosine(e.x, X[c]) for e, c in zip(examples, candidates, strict=True)]))
+    seen = [looks_like(X, y, e.x, (source, int(c))) for e, c in zip(examples, candidates, strict=True)]
+    alike = [cosine(e.x, X[c]) for e, c in zip(examples, candidates, strict=True)]
+    best = max(range(len(examples)), key=lambda i: (seen[i] == target_class, alike[i]))
     example, target = examples[best], int(candidates[best])
     predictions = network(np.stack([example.source, example.x])).reshape(2, -1).argmax(axis=1)
-    others = np.flatnonzero((np.arange(len(X)) != source) & (np.arange(len(X)) != target))
-    nearest = others[int(np.argmax([cosine(example.x, X[i]) for i in others]))]
     return Variant(
         example,
         example.verify(),
@@ -196,9 +216,17 @@ def _variant(network: Network, X: FloatArray, y: IntArray, source: int, target_c
         target,
         int(y[source]),
         target_class,
-        int(y[nearest]),
+        seen[best],
         (int(predictions[0]), int(predictions[1])),
     )
+
+
+def looks_like(X: Float64[FloatArray, "N n"], y: Int64[IntArray, " N"], x: FloatArray, but: tuple[int, ...]) -> int:
+    """The class of the sample next to x by the angle between them, among all but some."""
+    lengths = np.linalg.norm(X, axis=1)
+    cosines = X @ x.ravel() / np.where(lengths > 0, lengths, np.inf)
+    cosines[list(but)] = -np.inf
+    return int(y[int(np.argmax(cosines))])
 
 
 def picture_limits(X: Float64[FloatArray, "N n"]) -> tuple[float, float]:
@@ -230,7 +258,8 @@ def _caption(used: UsedNetwork, data: UsedData, shown: Shown, count: int, contex
         "its class with the fewest positive outputs in the first layer; then, for each target, the target, the picture "
         "with exactly the features of the first one that has the largest inner product with the target, and the change "
         f"(red: more, blue: less). Of {tried} random targets of a class, seed {context.seed}, the one is shown that is "
-        f"resembled most. Features differ by at most {residual:.1e} in float64; {proved} of {len(flat)} are proved: "
+        "resembled most, if possible one whose picture with the same features is next to a sample of the target's "
+        f"class. Features differ by at most {residual:.1e} in float64; {proved} of {len(flat)} are proved: "
         "within a tiny distance there is a picture with exactly these features."
     )
 

@@ -22,10 +22,8 @@ SQUARES = {784: 28}
 def draw(shown: Shown, title: str) -> Figure:
     """A row per source: it, and for each target the target, the variant and the change."""
     columns = 1 + 3 * max(len(row) for row in shown.variants)
-    figure, axes = new_figure(
-        1.5 * columns, 0.6 + 1.75 * len(shown.variants), rows=len(shown.variants), columns=columns
-    )
-    figure.suptitle(title, fontsize=10)
+    count = len(shown.variants)
+    figure, axes = new_figure(1.5 * columns, 0.6 + 1.75 * count, title, rows=count, columns=columns)
     for place in axes:
         place.axis("off")
     for number, row in enumerate(shown.variants):
@@ -49,7 +47,7 @@ def _variant(places: list[Axes], variant: Variant, limits: tuple[float, float]) 
     proved = "proved" if variant.verification else "not proved"
     _picture(places[0], target, limits, f'target "{variant.target_class}"')
     _picture(places[1], example.x, limits, f"same features\n{proved}")
-    change = _as_picture(example.x - example.source)
+    change = as_picture(example.x - example.source)
     largest = float(np.abs(change).max()) or 1.0
     grey = change if change.ndim == 2 else change.mean(axis=2)
     places[2].imshow(grey, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
@@ -58,12 +56,12 @@ def _variant(places: list[Axes], variant: Variant, limits: tuple[float, float]) 
 
 def _picture(axes: Axes, sample: FloatArray, limits: tuple[float, float], title: str) -> None:
     low, high = limits
-    picture = (_as_picture(sample) - low) / (high - low)
+    picture = (as_picture(sample) - low) / (high - low)
     axes.imshow(picture.clip(0.0, 1.0), interpolation="nearest", cmap="gray", vmin=0.0, vmax=1.0)
     axes.set_title(title, fontsize=8)
 
 
-def _as_picture(sample: FloatArray) -> FloatArray:
+def as_picture(sample: FloatArray) -> FloatArray:
     """A sample as (height, width) or (height, width, 3).
 
     Raises:
@@ -82,4 +80,4 @@ def _as_picture(sample: FloatArray) -> FloatArray:
             raise InputError("--data", expected="pictures: 784 pixels, height x width, or 3 channels", got=got)
 
 
-__all__ = ["draw"]
+__all__ = ["as_picture", "draw"]

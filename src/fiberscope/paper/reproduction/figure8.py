@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fiberscope.errors import InputError
-from fiberscope.network.arrays import BoolArray
+from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.paper.reproduction.context import Context
 from fiberscope.paper.reproduction.drawing import BLUE, GREY, RED, new_figure
 from fiberscope.paper.reproduction.outcome import Claim, Outcome
@@ -24,19 +24,12 @@ def figure8(context: Context) -> Outcome:
     """Count the kept rows that are weakly correlated with the best removed row, in layer 4 at one sample."""
     subject = wide(context, with_medians=False)
     stage = _affine_stage(subject)
-    network, x = subject.used.network, subject.X[0]
     context.progress("rows of the layer", 0, 1)
-    rows = linearize(network, x.reshape(network.input_shape), stage).matrix()
-    kept: BoolArray = np.asarray(network.evaluated(x[None], stage)[0] > 0)
-    if kept.all() or not kept.any():
-        raise InputError(
-            "--samples", expected="a sample at which the ReLU removes some rows and keeps some", got="none"
-        )
+    sample, rows, kept = _first_with_both(subject, stage)
     counts = correlation_counts(rows, kept, CONSTANTS)
     context.progress("rows of the layer", 1, 1)
     title = f"Rows that satisfy condition (3), stage {stage + 1} of {subject.label} {subject.data.where}"
-    figure, (axes,) = new_figure(6.0, 4.2)
-    figure.suptitle(title, fontsize=9)
+    figure, (axes,) = new_figure(6.0, 4.2, title)
     axes.semilogx(
         CONSTANTS, counts.counts, color=BLUE, label="rows that satisfy the condition, for the best removed row"
     )
@@ -48,7 +41,8 @@ def figure8(context: Context) -> Outcome:
     axes.legend(fontsize=7)
     return Outcome(
         title,
-        f"{subject.used.description} One sample, the first of: {subject.data.test.description}. The printed bound is "
+        f"{subject.used.description} One sample, number {sample}, counted from 0, of: "
+        f"{subject.data.test.description}. The printed bound is "
         "the smallest c at which all kept rows satisfy the condition, the direct one |D A a_k| / |a_k| for the best "
         "row.",
         _facts(counts, stage),
@@ -58,6 +52,28 @@ def figure8(context: Context) -> Outcome:
         data=subject.data,
         network=subject.used,
         samples=1,
+    )
+
+
+def _first_with_both(subject: Subject, stage: int) -> tuple[int, FloatArray, BoolArray]:
+    """The first sample at which the ReLU keeps some rows and removes some that are not zero; the rows, and which stay.
+
+    Raises:
+        InputError: there is none.
+    """
+    network = subject.used.network
+    for sample, x in enumerate(subject.X):
+        kept: BoolArray = np.asarray(network.evaluated(x[None], stage)[0] > 0)
+        if not kept.any() or kept.all():
+            continue
+        rows = linearize(network, x.reshape(network.input_shape), stage).matrix()
+        if rows[~kept].any():
+            return sample, rows, kept
+    raise InputError(
+        "--samples",
+        expected="a sample at which the ReLU keeps some rows and removes some that are not zero",
+        got=f"none among the first {len(subject.X)}",
+        hint="take more",
     )
 
 

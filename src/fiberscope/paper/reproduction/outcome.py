@@ -47,6 +47,7 @@ class Outcome:
         text: the table in Markdown; empty for a figure.
         data: the samples that were used; None where there are none.
         network: the network that was used; None where there is none.
+        other_networks: those that are shown beside it.
         samples: how many samples enter; 0 where there are none.
         unproved: how many verdicts or examples are not proved.
     """
@@ -60,6 +61,7 @@ class Outcome:
     text: str = ""
     data: UsedData | None = None
     network: UsedNetwork | None = None
+    other_networks: tuple[UsedNetwork, ...] = ()
     samples: int = 0
     unproved: int = field(default=0, kw_only=True)
 

@@ -18,8 +18,11 @@ PAGE = "reproduction.md"
 _INTRODUCTION = """# The paper's figures and tables, beside what was measured
 
 Written by `fiberscope reproduce page` from the results of the commands below; do not edit it. "Holds" says whether the
-measurement agrees with the paper's statement: yes, no, or ? where it cannot tell. Times are of the processor, on the
-machine at hand.
+measurement agrees with the paper's statement: yes, no, or ? where it cannot tell.
+
+Times are of the processor, on the machine at hand. Figures share trained networks and singular values: the first one
+that needs them has their time. Training rounds a little differently on other processors and with other versions of
+torch, so that the same command with the same seed gives other weights there, and numbers that differ somewhat.
 
 | | on | scale | samples | statements that hold | time |
 | --- | --- | --- | --- | --- | --- |
@@ -88,8 +91,10 @@ def _row(result: Result) -> str:
     facts = result.facts
     holds = [claim["holds"] for claim in facts["claims"]]
     where = facts["data"]["name"] if facts["data"] else " "
+    epochs = _option(facts["command"], "--epochs")
+    scale = facts["scale"] + (f", {epochs} epoch{'' if epochs == '1' else 's'}" if epochs else "")
     return (
-        f"| {_heading(result.experiment.name)} | {_cell(where)} | {facts['scale']} | {facts['samples'] or ' '} | "
+        f"| {_heading(result.experiment.name)} | {_cell(where)} | {scale} | {facts['samples'] or ' '} | "
         f"{sum(map(bool, holds))} of {len(holds)} | {facts['processor_seconds']:.0f} s |\n"
     )
 
@@ -126,6 +131,12 @@ def _run(result: Result) -> str:
 
 def _heading(name: str) -> str:
     return name.replace("figure", "Figure ").replace("table", "Table ")
+
+
+def _option(command: str, name: str) -> str:
+    """The value of an option in a command; empty where it is not given."""
+    words = shlex.split(command)
+    return words[words.index(name) + 1] if name in words else ""
 
 
 def _without_folders(command: str) -> str:

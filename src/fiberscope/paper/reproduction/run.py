@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from fiberscope import __version__
 from fiberscope.errors import InputError
 from fiberscope.files import write_file
@@ -110,6 +112,7 @@ def _facts(experiment: Experiment, outcome: Outcome, context: Context) -> dict[s
         "facts": dict(outcome.facts),
         "data": None if outcome.data is None else outcome.data.facts(),
         "network": None if outcome.network is None else dict(outcome.network.facts),
+        "other_networks": [dict(network.facts) for network in outcome.other_networks],
         "samples": outcome.samples,
         "unproved": outcome.unproved,
         "seed": context.seed,
@@ -131,7 +134,9 @@ def command_line(what: str, context: Context) -> str:
 
 
 def _versions() -> dict[str, str]:
-    versions = {"fiberscope": __version__, "python": platform.python_version()}
+    # what torch uses of the processor decides how training rounds
+    capability = torch.backends.cpu.get_cpu_capability()
+    versions = {"fiberscope": __version__, "python": platform.python_version(), "processor": capability}
     for name in _LIBRARIES:
         try:
             versions[name] = version(name)

@@ -67,13 +67,15 @@ class Subject:
         """For claims that do not hold: how this differs from the paper's experiment."""
         if self.is_given:
             return f"{self.data.why_other}the network is {self.label}"
-        return f"{self.data.why_other}the weights are others than the paper's, and so is how long they were trained"
+        return f"{self.data.why_other}the weights are others than the paper's"
 
     @property
     def caption(self) -> str:
         """Which network, data and samples."""
         count = len(self.X)
         taken = "the singular values at one sample" if count == 1 else f"medians over {count} samples"
+        if count != PAPER_SAMPLES:
+            taken += f" (the paper: medians over {PAPER_SAMPLES})"
         return f"{self.used.description} Shown: {taken}, the first of: {self.data.test.description}."
 
 
