@@ -160,6 +160,10 @@ def test_the_gallery_is_sorted(page, audited):
     assert shown("largest dimension first") == sorted(found, key=lambda i: (-found[i][5], i))[:STEP]
     assert shown("smallest dimension first") == sorted(found, key=lambda i: (found[i][5], i))[:STEP]
     assert shown("smallest margin first") == sorted(found, key=lambda i: (float(f"{found[i][6]:.3g}"), i))[:STEP]
+    lines = [tile[4] for tile in tiles(page)]
+    assert "1 positive" in lines, "otherwise there is no singular"
+    assert {line.removesuffix("s") for line in lines if line.startswith("1 ")} == {"1 positive"}
+    assert "1 positives" not in lines
     rank = ("singleton", "bounded", "unbounded").index
     assert (
         shown("most invertible first")
@@ -236,6 +240,7 @@ def test_a_sample_with_examples_has_directions_and_a_slider(page):
     assert under.get_attribute("src") != over.get_attribute("src")
     go_to(page, 20)
     assert not article.is_displayed()
+    assert "invariance examples of single samples, further below, say whether they are" in page.page_source
 
 
 def test_figures_are_drawn_when_they_come_into_view_and_follow_the_choice(page, audited):

@@ -9,13 +9,13 @@ from PIL import Image
 from torch import nn
 
 import fiberscope as fs
-from fiberscope.report.direction_pictures import write_direction_pictures
+from fiberscope.report.direction_pictures import direction_rows, write_direction_pictures
 from fiberscope.report.pictures import PictureFormat, direction_pixels
 
 
-def stability(shape: tuple[int, ...], **arguments) -> fs.InverseStability:
+def stability(shape: tuple[int, ...], outputs: int = 5, **arguments) -> fs.InverseStability:
     torch.manual_seed(0)
-    module = nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), 8), nn.ReLU(), nn.Linear(8, 5))
+    module = nn.Sequential(nn.Flatten(), nn.Linear(int(np.prod(shape)), 16), nn.ReLU(), nn.Linear(16, outputs))
     net = fs.from_torch(module.double().eval(), input_shape=shape)
     return fs.inverse_stability(net, np.random.default_rng(0).random(shape), **arguments)
 
@@ -62,6 +62,20 @@ def test_what_is_not_computed_is_not_drawn(tmp_path):
     with pytest.raises(fs.InputError, match="was not written out"):
         write_direction_pictures(found, tmp_path / "change.png", changes={"x": np.ones((1, 6, 6))})
     assert not (tmp_path / "change.png").exists()
+
+
+@pytest.mark.parametrize(("outputs", "weakest"), [(2, 0), (3, 0), (4, 1), (5, 2), (6, 3), (7, 3)])
+def test_the_strongest_directions_are_not_shown_again_as_the_weakest(outputs, weakest):
+    found = stability((1, 6, 6), outputs)
+    assert found.rank == outputs
+    rows = {row.title: row for row in direction_rows(found, {})}
+    shown = [row for title, row in rows.items() if title != "invariant"]
+    assert [len(row.vectors) for row in shown] == [len(row.labels) for row in shown]
+    assert [len(row.vectors) for row in shown] == [min(3, outputs), *([weakest] if weakest else [])]
+    vectors = np.concatenate([np.reshape(row.vectors, (-1, 36)) for row in shown])
+    np.testing.assert_allclose(vectors @ vectors.T, np.eye(len(vectors)), atol=1e-9)
+    if weakest:
+        assert rows["weakest"].labels[-1].startswith(f"|J v| = {found.smallest_nonzero:.3g}\n")
 
 
 def test_the_zero_map_can_be_drawn(tmp_path):

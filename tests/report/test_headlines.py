@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,56 +37,101 @@ TWO = (layer(0, "R^n", unbounded=10), layer(0, "box [0,1]", singleton=3, bounded
 
 
 def test_what_can_be_recovered_is_told_of_the_first_layer_on_its_smallest_domain() -> None:
-    first, *_ = headlines(TWO, (), (), ())
+    first, *_ = headlines(TWO, (), 6, (), ())
     assert first.figure == "3 of 10"
-    assert first.claim == "inputs can be computed back from the output of layer 0 dense0, on the domain box [0,1]."
+    assert first.claim == "inputs of layer 0 dense0 can be computed back from its output, on the domain box [0,1]."
     assert first.detail == (
-        "For the median sample, 3 of 6 input directions can change without this layer noticing. "
-        "Of the inputs of the last layer, 1 dense1, 0 can be computed back."
+        "At the median sample, the layer’s input can change in 3 of its 6 dimensions without the layer noticing. "
+        "Of the inputs of the last audited layer, 1 dense1, 0 of 10 can."
     )
+
+
+def test_where_some_are_undecided_what_can_be_recovered_is_a_range() -> None:
+    some, none = layer(0, "R^n", singleton=3, unbounded=5, undecided=2), layer(1, "R^n", None, undecided=10)
+    _, told, *_ = headlines((some, none), (), 6, (), ())
+    assert told.figure == "3 to 5 of 10"
+    assert told.detail.startswith("Of 2 inputs this is not settled. At the median settled sample, ")
+    assert "last audited layer" not in told.detail, "of 0 to 10 of 10, nothing is said"
+
+
+def test_where_all_are_undecided_nothing_is_said_about_what_can_be_recovered() -> None:
+    (told,) = headlines((layer(0, "R^n", None, undecided=10),), (), 6, (), ())
+    assert "could not be settled" in told.claim
 
 
 def test_what_is_not_proved_comes_first() -> None:
     summaries = (*TWO, layer(2, "R^n", None, undecided=2, singleton=8))
-    first, *others = headlines(summaries, (), (), [("it takes too long", 2)])
+    first, *others = headlines(summaries, (), 6, (), [("it takes too long", 2)])
     assert (first.figure, first.detail) == ("2 of 40", "Most often: it takes too long.")
     assert not any("proved" in headline.claim for headline in others)
 
 
 def test_where_the_inverse_becomes_unstable() -> None:
     stages = (stage(0, 4.0), stage(1, 3.0), stage(2, 90.0), stage(3, 1.2e4 / 7), stage(4, float("nan")))
-    (told,) = [headline for headline in headlines(TWO, stages, (), ()) if "times" in headline.figure]
+    (told,) = [headline for headline in headlines(TWO, stages, 6, (), ()) if "times" in headline.figure]
     assert told.figure == "1,700 times"
     assert "up to stage 3 s3;" in told.claim
-    assert told.detail.endswith("It rises most, by a factor of 30, at stage 2 s2.")
+    assert "than another of the same size that is felt, too" in told.claim
+    assert "errors can grow as much" in told.claim
+    assert told.detail.startswith(
+        "This is the median condition number at 4 samples; 3 of 6 directions of the input are "
+    )
+    assert told.detail.endswith("rises most, by a factor of 30, at stage 2 s2.")
+
+
+def test_a_rise_over_stages_that_are_not_known_is_no_rise_at_one_stage() -> None:
+    (told,) = [h for h in headlines(TWO, (stage(0, 2.0), stage(2, 90.0)), 6, (), ()) if "times" in h.figure]
+    assert "rises" not in told.detail
+
+
+def test_where_all_changes_are_felt_alike_nothing_is_unstable() -> None:
+    assert not [h for h in headlines(TWO, (stage(0, 1.0), stage(1, 1.04)), 6, (), ()) if "times" in h.figure]
+
+
+def test_one_of_a_thing_is_in_the_singular() -> None:
+    only = (layer(0, "R^n", 0.0, singleton=1), layer(1, "R^n", unbounded=1))
+    recovered, unstable, far = headlines(only, (replace(stage(0, 4.0, samples=1), rank=1.0),), 1, (reach(0, 0.1),), ())
+    assert recovered.detail.startswith("At the median sample, no other input of the layer has the same output.")
+    assert "at 1 sample; 1 of 1 direction of" in unstable.detail
+    assert far.detail.endswith("from 1 sample.")
+    blind = headlines(only, (), 1, (), ())[1]
+    assert (blind.figure, blind.claim[:23]) == ("1 of 2", "preimages is unbounded,")
 
 
 @pytest.mark.parametrize(("value", "text"), [(44_023_456.0, "44,000,000"), (2.61, "2.6"), (3.4e12, "3.4e+12")])
 def test_large_ratios_are_written_out_as_far_as_they_can_be_read(value: float, text: str) -> None:
-    assert f"{text} times" in [headline.figure for headline in headlines(TWO, (stage(0, value),), (), ())]
+    assert f"{text} times" in [headline.figure for headline in headlines(TWO, (stage(0, value),), 6, (), ())]
 
 
 def test_how_far_one_can_go_is_told_of_the_layer_where_it_is_farthest() -> None:
-    (told,) = [h for h in headlines(TWO, (), (reach(0, 0.1, 0.6), reach(1, 0.7, 0.9)), ()) if "searches" in h.claim]
+    (told,) = [h for h in headlines(TWO, (), 6, (reach(0, 0.1, 0.6), reach(1, 0.7, 0.9)), ()) if "searches" in h.claim]
     assert told.figure == "100 %"
     assert "layer 1 dense1" in told.claim
     assert told.detail.startswith("The median search there got 80% of the way")
 
 
 def test_unbounded_preimages_on_the_smallest_domains_are_told_apart_from_those_that_bounds_remove() -> None:
-    _, blind, proved = headlines(TWO, (), (), ())
-    assert (blind.figure, blind.detail) == ("10 of 20", "Their layers: 1 dense1.")
-    assert (proved.figure, proved.claim) == ("all 30", "verdicts are proved.")
-    _, blind, _ = headlines(TWO[:2], (), (), ())
+    _, blind, proved = headlines(TWO, (), 6, (), ())
+    assert (blind.figure, blind.detail) == ("10 of 20", "Their layers and domains: 1 dense1 (R^n).")
+    assert (proved.figure, proved.claim) == ("30 of 30", "verdicts are proved.")
+    _, blind, _ = headlines(TWO[:2], (), 6, (), ())
     assert blind.figure == "10 of 10"
-    assert "with the bounds that are known, none is" in blind.claim
+    assert "within the bounds that are known, none is" in blind.claim
+    assert "can lie apart is then limited by what is known" in blind.detail, "they need not be kept apart"
+
+
+def test_that_bounds_leave_nothing_unbounded_is_said_only_if_it_is_proved() -> None:
+    open_box = (layer(0, "R^n", unbounded=10), layer(0, "box [0,1]", bounded=6, undecided=4))
+    assert not [h for h in headlines(open_box, (), 6, (), ()) if "unbounded" in h.claim]
+    blind_box = (layer(0, "R^n", unbounded=10), layer(0, "x >= 0", unbounded=6, undecided=4))
+    assert "at least 6 of 10" in [h.figure for h in headlines(blind_box, (), 6, (), ())]
 
 
 def test_the_numbers_are_those_of_the_results(decomposed: Path) -> None:
     results = Results(decomposed)
     manifest = results.manifest()
     stages = stage_medians(results.spectra_table(manifest))
-    first, second, _ = headlines(summarise(manifest, results.findings(manifest)), stages, (), ())
+    first, second, _ = headlines(summarise(manifest, results.findings(manifest)), stages, 6, (), ())
     group = [row for row in rows(decomposed) if row[1:3] == (2, "x >= 0")]
     assert first.figure == f"{sum(row[4] == 'singleton' for row in group)} of {len(group)}"
     conditions = [[r["condition_number"] for r in spectra_rows(decomposed) if r["stage"] == i] for i in range(6)]

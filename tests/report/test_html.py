@@ -188,6 +188,33 @@ def test_an_audit_that_is_not_complete_says_so(audited: Path, page: Page) -> Non
     assert words not in page.text
 
 
+def test_how_far_an_audit_that_is_not_complete_has_come_is_in_the_first_lines(audited: Path) -> None:
+    content = read_content(Results(audited))
+    manifest, findings = replace(content.manifest, status="running"), content.findings
+    some = replace(content, manifest=manifest, findings=findings.where(findings.layer == 0))
+    text = Page(render(some)).text
+    assert "20 of 60 verdicts reached so far, 100 % of them proved." in text
+    assert "every verdict is proved" not in text.lower()
+    assert "at the samples that were reached so far" in text
+
+
+def test_the_box_is_said_to_be_judged_in_only_where_a_layer_is(audited: Path, page: Page) -> None:
+    assert "layers that receive the input are judged within it and without it" in page.text
+    content = read_content(Results(audited))
+    later = replace(content.manifest, layers=(1, 2))
+    findings = content.findings.where(content.findings.layer > 0)
+    text = Page(render(replace(content, manifest=later, findings=findings))).text
+    assert "no audited layer receives the input, so that no verdict depends on it" in text
+    assert "judged within it" not in text
+
+
+def test_margins_are_not_said_to_be_distances_to_other_weights(page: Page) -> None:
+    """They belong to certificates, of which another for the same verdict can have another margin."""
+    assert page.text.lower().count("another proof of the same verdict can have another margin") == 2
+    assert page.text.count("it does not say by how much the weights may change") == 2
+    assert "robust." not in page.text
+
+
 def test_the_report_is_written_again_from_the_results(audited: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(audited, tmp_path / "out"))
     before = (out / "report.html").read_bytes()

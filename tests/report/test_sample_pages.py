@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,6 +12,9 @@ import fiberscope as fs
 from fiberscope.audit.example_store import StoredExample
 from fiberscope.audit.shards import SURVEY_SCHEMA
 from fiberscope.audit.subject import Subject
+from fiberscope.network.affine import Dense
+from fiberscope.network.network import Network
+from fiberscope.network.stage import affine_stage, relu_stage
 from fiberscope.report import sample_pages as module
 from fiberscope.report.chosen import ChosenSample
 from fiberscope.report.pictures import picture_format
@@ -30,9 +35,10 @@ def test_directions_and_numbers_are_those_of_the_whole_network() -> None:
     layout = picture_format(given.x.reshape(4, 2, 3))
     (page,) = sample_pages(CHOSEN, given, layout, EMPTY, [])
     expected = fs.inverse_stability(given.network, given.x[1])
-    assert f"{expected.invariant_dimension} do not change" in page.stability
-    assert f"by {expected.smallest_nonzero:.3g} to {expected.largest:.3g} times" in page.stability
-    assert [row.title for row in page.rows] == ["strongest", "weakest", "invariant"]
+    assert f"{expected.invariant_dimension} of 6 independent directions" in page.stability
+    assert f"the others it moves by {expected.smallest_nonzero:.3g} to {expected.largest:.3g} times" in page.stability
+    assert expected.rank == len(page.rows[0].directions), "so few that none is left to be among the weakest alone"
+    assert [row.title for row in page.rows] == ["strongest", "invariant"]
     assert page.rows[0].directions[0].label.startswith(f"|J v| = {expected.largest:.3g}\n")
     assert page.picture.startswith("data:image/png;base64,")
 
@@ -47,6 +53,14 @@ def test_of_inputs_that_are_no_pictures_and_of_large_networks_there_are_no_direc
     (page,) = sample_pages(CHOSEN, given, picture_format(given.x.reshape(4, 2, 3)), EMPTY, [])
     assert (page.rows, page.stability) == ((), "")
     assert page.picture
+
+
+def test_a_network_that_is_constant_around_the_sample_is_said_to_be() -> None:
+    dead = Network((affine_stage("dense", Dense(np.eye(6), np.full(6, -9.0))), relu_stage("relu", 6)), (6,))
+    given = replace(subject(), network=dead)
+    (page,) = sample_pages(CHOSEN, given, picture_format(given.x.reshape(4, 2, 3)), EMPTY, [])
+    assert page.stability == "Close to the sample, no change of the input moves the network’s output."
+    assert [row.title for row in page.rows] == ["invariant"]
 
 
 def test_reach_is_told_layer_by_layer_with_the_best_way() -> None:

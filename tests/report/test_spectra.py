@@ -124,6 +124,8 @@ def test_stages_that_were_left_out_are_listed_and_not_drawn() -> None:
         (1, 0, 2, "too large"),
     ]
     assert left_out_lines(stages) == ["stage 1 large: singular values left out at 2 samples: too large"]
+    (one,) = stage_medians(table(left_out))
+    assert left_out_lines([one]) == ["stage 1 large: singular values left out at 1 sample: too large"]
     assert len(stages[1].values) == 0
 
 

@@ -75,6 +75,30 @@ def test_the_page_has_the_table_the_figure_and_the_examples(surveyed: Path) -> N
         assert f"<td>{summary.label}</td>" in page
 
 
+def test_classes_are_spoken_of_only_where_targets_are_of_other_classes(surveyed: Path) -> None:
+    content = read_content(Results(surveyed))
+    page = render(content)
+    assert "From the first 3 samples towards samples of other classes, within" in page
+    assert "along the ways to samples of other classes" in page
+    unlabelled = [row | {"class": None, "target_class": None} for row in content.survey.to_pylist()]
+    page = render(replace(content, survey=table(*unlabelled)))
+    assert "From the first 3 samples towards other samples, within" in page
+    assert "along the ways to other samples" in page
+    assert not re.search("other class|another class|classes<br>|<br>classes", page)
+
+
+def test_examples_are_not_said_to_be_proved_where_none_are_shown(surveyed: Path) -> None:
+    assert "None of this is proved.</p>" in (surveyed / "report.html").read_text(encoding="utf-8")
+
+
+def test_one_sample_is_in_the_singular(surveyed: Path) -> None:
+    content = read_content(Results(surveyed))
+    left_out = {"layer": 2, "sample": 3, "name": "dense2", "reason": "it is smooth"}
+    page = render(replace(content, survey=table(row(0, 0, 1, 0.6), left_out)))
+    assert "From the first 1 sample towards" in page
+    assert "left out at 1 sample: it is smooth" in page
+
+
 def test_names_and_reasons_are_escaped(surveyed: Path) -> None:
     content = read_content(Results(surveyed))
     left_out = {"layer": 2, "sample": 3, "reason": HOSTILE}
@@ -93,5 +117,7 @@ def test_infinite_reach_is_counted_but_not_drawn() -> None:
 def test_the_terminal_shows_it_in_80_columns() -> None:
     console = Console(width=80, record=True)
     console.print(survey_table(summarise_survey(table(row(0, 0, 1, 0.6), row(0, 0, 2, 0.2)))))
-    (line,) = [line.split() for line in console.export_text().splitlines() if "dense0" in line]
+    text = console.export_text()
+    assert " ".join(text.split()).startswith("How far inputs with the same features reach, from 1 sample median")
+    (line,) = [line.split() for line in text.splitlines() if "dense0" in line]
     assert line == ["0", "dense0", "3", "10", "0.4", "50%", "1"]

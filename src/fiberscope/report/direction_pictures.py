@@ -79,12 +79,15 @@ def write_direction_pictures(
 def direction_rows(stability: InverseStability, changes: Mapping[str, Any]) -> list[DirectionRow]:
     """The directions at a sample, line by line: strongest, weakest and invariant ones, as far as they are known.
 
+    Where there are so few that some would be both, these are among the strongest only.
+
     Raises:
         InputError: a change does not fit, or the invariant directions are not known.
     """
     rows = [_stretched("strongest", stability.strongest)]
-    if stability.weakest is not None:
-        rows.append(_stretched("weakest", stability.weakest))
+    if stability.weakest is not None and stability.rank is not None:
+        both = max(0, len(stability.strongest) + len(stability.weakest) - stability.rank)
+        rows.append(_stretched("weakest", stability.weakest, both))
     if stability.invariant is not None and len(stability.invariant):
         rows.append(_invariant(stability, stability.invariant, columns=max(2, len(stability.strongest))))
     if changes:
@@ -92,12 +95,12 @@ def direction_rows(stability: InverseStability, changes: Mapping[str, Any]) -> l
     return [row for row in rows if row.vectors]
 
 
-def _stretched(title: str, directions: InputDirections) -> DirectionRow:
+def _stretched(title: str, directions: InputDirections, skipped: int = 0) -> DirectionRow:
     labels = [
         f"|J v| = {value:.3g}\n" + (f"angle < {angle:.0e}" if angle < 1 else "not determined")
         for value, angle in zip(directions.values, directions.angle, strict=True)
     ]
-    return DirectionRow(title, list(directions.vectors), labels)
+    return DirectionRow(title, list(directions.vectors)[skipped:], labels[skipped:])
 
 
 def _invariant(stability: InverseStability, directions: InputDirections, columns: int) -> DirectionRow:

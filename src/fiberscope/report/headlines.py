@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fiberscope.preimage.kind import Kind
+from fiberscope.report.counting import counted
 from fiberscope.report.summary import LayerSummary, share
 from fiberscope.report.survey import ReachSummary
 from fiberscope.stability.stage_medians import StageMedians
@@ -38,6 +39,7 @@ class Headline:
 def headlines(
     summaries: Sequence[LayerSummary],
     stages: Sequence[StageMedians],
+    inputs: int,
     survey: Sequence[ReachSummary],
     reasons: Sequence[tuple[str, int]],
 ) -> list[Headline]:
@@ -50,6 +52,7 @@ def headlines(
     Args:
         summaries: of all layers and domains, layer by layer, the smallest domain of a layer last.
         stages: the singular values by stage.
+        inputs: the number of inputs of the network.
         survey: how far invariance reaches, by layer.
         reasons: why findings are undecided, the most frequent first, with their numbers.
     """
@@ -57,7 +60,7 @@ def headlines(
     told = (
         _not_proved(summaries, reasons),
         _recoverable(smallest),
-        _unstable(stages),
+        _unstable(stages, inputs),
         _reach(survey),
         _blind(summaries, smallest),
         _proved(summaries),
@@ -66,58 +69,81 @@ def headlines(
 
 
 def _not_proved(summaries: Sequence[LayerSummary], reasons: Sequence[tuple[str, int]]) -> Headline | None:
-    undecided, findings = _total(summaries, Kind.UNDECIDED), sum(summary.samples for summary in summaries)
+    undecided, findings = _total(summaries, Kind.UNDECIDED), _samples(summaries)
     if not undecided:
         return None
     return Headline(
         f"{undecided:,} of {findings:,}",
-        "verdicts could not be settled and count as nothing else.",
+        "verdicts could not be settled; they count as nothing else.",
         f"Most often: {reasons[0][0]}." if reasons else "",
     )
 
 
-def _recoverable(smallest: Sequence[LayerSummary]) -> Headline:
+def _recoverable(smallest: Sequence[LayerSummary]) -> Headline | None:
+    """Of the first audited layer, whose inputs are nearest to the data, and in the detail of the last one."""
     first, last = smallest[0], smallest[-1]
-    found = first.counts[Kind.SINGLETON]
-    detail = f"For the median sample, {_directions(first)} can change without this layer noticing. "
-    if first.median_dimension == 0:
-        detail = "The median sample is the only one with its output. "
-    if last is not first:
-        detail += (
-            f"Of the inputs of the last layer, {last.label}, {last.counts[Kind.SINGLETON]:,} can be computed back."
-        )
+    undecided = first.counts[Kind.UNDECIDED]
+    if undecided == first.samples:
+        return None
+    sentences = [f"Of {counted(undecided, 'input')} this is not settled."] if undecided else []
+    sentences.append(_open_directions(first))
+    if last is not first and last.counts[Kind.UNDECIDED] < last.samples:
+        sentences.append(f"Of the inputs of the last audited layer, {last.label}, {_singletons(last)} can.")
     return Headline(
-        f"{found:,} of {first.samples:,}",
-        f"inputs can be computed back from the output of layer {first.label}, {_within(first)}.",
-        detail.strip(),
+        _singletons(first),
+        f"inputs of layer {first.label} can be computed back from its output, {_within(first)}.",
+        " ".join(filter(None, sentences)),
     )
 
 
-def _directions(summary: LayerSummary) -> str:
+def _singletons(summary: LayerSummary) -> str:
+    """How many there are of all; a range where some are not settled, for each of those may be one."""
+    found, undecided = summary.counts[Kind.SINGLETON], summary.counts[Kind.UNDECIDED]
+    upper = f" to {found + undecided:,}" if undecided else ""
+    return f"{found:,}{upper} of {summary.samples:,}"
+
+
+def _open_directions(summary: LayerSummary) -> str:
     if summary.median_dimension is None:
-        return "an unknown number of input directions"
-    return f"{summary.median_dimension:,.6g} of {summary.inputs:,} input directions"
+        return ""
+    among = "settled sample" if summary.counts[Kind.UNDECIDED] else "sample"
+    if summary.median_dimension == 0:
+        return f"At the median {among}, no other input of the layer has the same output."
+    return (
+        f"At the median {among}, the layer’s input can change in {summary.median_dimension:,.6g} of its "
+        f"{counted(summary.inputs, 'dimension')} without the layer noticing."
+    )
 
 
 def _within(summary: LayerSummary) -> str:
     return "whatever numbers may come in" if summary.domain == "R^n" else f"on the domain {summary.domain}"
 
 
-def _unstable(stages: Sequence[StageMedians]) -> Headline | None:
+def _unstable(stages: Sequence[StageMedians], inputs: int) -> Headline | None:
     known = [stage for stage in stages if not np.isnan(stage.condition_number)]
     if not known:
         return None
     worst = max(known, key=lambda stage: stage.condition_number)
-    detail = f"This is the median condition number at {worst.samples} samples."
-    steps = [(after.condition_number / before.condition_number, after) for before, after in itertools.pairwise(known)]
+    ratio = _rounded(worst.condition_number)
+    if ratio == "1":
+        return None
+    detail = (
+        f"This is the median condition number at {counted(worst.samples, 'sample')}; {worst.rank:,.6g} of "
+        f"{counted(inputs, 'direction')} of the input are felt there at all, in the median."
+    )
+    steps = [
+        (after.condition_number / before.condition_number, after)
+        for before, after in itertools.pairwise(known)
+        if after.stage == before.stage + 1
+    ]
     if steps:
         factor, stage = max(steps, key=lambda step: step[0])
         if factor > 1:
-            detail += f" It rises most, by a factor of {factor:.3g}, at stage {stage.label}."
+            detail += f" The number rises most, by a factor of {factor:.3g}, at stage {stage.label}."
     return Headline(
-        f"{_rounded(worst.condition_number)} times",
-        f"is how much more strongly one change of the input may be felt than another of the same size, up to stage "
-        f"{worst.label}; errors grow as much when the features are inverted.",
+        f"{ratio} times",
+        "is how much more strongly one change of the network’s input may be felt than another of the same size that is "
+        f"felt, too, up to stage {worst.label}; errors can grow as much when the features are inverted.",
         detail,
     )
 
@@ -133,42 +159,56 @@ def _reach(survey: Sequence[ReachSummary]) -> Headline | None:
     if not known:
         return None
     farthest = max(known, key=lambda layer: (layer.past_half, layer.median_reached))
-    target = "another sample" if np.isnan(farthest.classes) else "a sample of another class"
+    target = "a sample of another class" if farthest.by_class else "another sample"
     return Headline(
         share(farthest.past_half),
         f"of the searches got more than half of the way to {target} without any feature of layer {farthest.label} "
         "changing.",
-        f"The median search there got {farthest.median_reached:.0%} of the way, from {farthest.samples} samples.",
+        f"The median search there got {farthest.median_reached:.0%} of the way, from "
+        f"{counted(farthest.samples, 'sample')}.",
     )
 
 
 def _blind(summaries: Sequence[LayerSummary], smallest: Sequence[LayerSummary]) -> Headline | None:
-    unbounded, findings = _total(smallest, Kind.UNBOUNDED), sum(summary.samples for summary in smallest)
+    unbounded = _total(smallest, Kind.UNBOUNDED)
     if unbounded:
+        where = [f"{summary.label} ({summary.domain})" for summary in smallest if summary.counts[Kind.UNBOUNDED]]
+        at_least = "at least " if _total(smallest, Kind.UNDECIDED) else ""
         return Headline(
-            f"{unbounded:,} of {findings:,}",
-            "preimages are unbounded even within the smallest domain judged: the layer is blind to arbitrarily large "
-            "changes of its input.",
-            "Their layers: " + ", ".join(summary.label for summary in smallest if summary.counts[Kind.UNBOUNDED]) + ".",
+            f"{at_least}{unbounded:,} of {_samples(smallest):,}",
+            f"preimages {_are(unbounded)} unbounded, on the smallest domain judged of each layer: the layer is blind "
+            "there to arbitrarily large changes of its input.",
+            f"Their layers and domains: {', '.join(where)}.",
         )
     without = [summary for summary in summaries if summary not in smallest]
-    if not _total(without, Kind.UNBOUNDED):
+    unbounded = _total(without, Kind.UNBOUNDED)
+    if not unbounded or _total(summaries, Kind.UNDECIDED):  # "none is" must be proved
         return None
     return Headline(
-        f"{_total(without, Kind.UNBOUNDED):,} of {sum(summary.samples for summary in without):,}",
-        "preimages are unbounded if inputs may be any numbers whatever; with the bounds that are known, none is.",
-        "What keeps the inputs apart is what is known about them beforehand, not what the layers compute.",
+        f"{unbounded:,} of {_samples(without):,}",
+        f"preimages {_are(unbounded)} unbounded if inputs may be any numbers whatever; within the bounds that are "
+        "known, none is.",
+        "How far inputs with the same output can lie apart is then limited by what is known about them beforehand, not "
+        "by what the layers compute.",
     )
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _proved(summaries: Sequence[LayerSummary]) -> Headline | None:
     if _total(summaries, Kind.UNDECIDED):
         return None
     return Headline(
-        f"all {sum(summary.samples for summary in summaries):,}",
+        f"{_samples(summaries):,} of {_samples(summaries):,}",
         "verdicts are proved.",
         "Each has a certificate that fiberscope verify checks again.",
     )
+
+
+def _samples(summaries: Sequence[LayerSummary]) -> int:
+    return sum(summary.samples for summary in summaries)
 
 
 def _total(summaries: Sequence[LayerSummary], kind: Kind) -> int:

@@ -15,9 +15,11 @@ from fiberscope.audit.manifest import Manifest
 from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject
 from fiberscope.files import atomic_path
+from fiberscope.network.domains import Box
 from fiberscope.preimage.kind import Kind
 from fiberscope.report import figures, spectra_figures
 from fiberscope.report.chosen import choose_samples
+from fiberscope.report.counting import counted
 from fiberscope.report.examples import shown_examples
 from fiberscope.report.gallery import layer_conditions, sample_columns
 from fiberscope.report.headlines import headlines
@@ -95,23 +97,32 @@ def render(content: Content) -> str:
     summaries = summarise(content.manifest, content.findings)
     stages, survey = stage_medians(content.spectra), summarise_survey(content.survey)
     reasons = _undecided(content.findings)
+    plan = content.manifest.plan
+    domains = [named.domain for layer in plan.layers for named in plan.domains(layer)]
     return (
         environment()
         .get_template("template.html")
         .render(
             manifest=content.manifest,
             summaries=summaries,
-            headlines=headlines(summaries, stages, survey, reasons),
+            headlines=headlines(summaries, stages, content.subject.network.inputs, survey, reasons),
             conditions=_condition_by_layer(content, stages),
             kinds=[kind for kind in SHOWN_KINDS if any(s.counts[kind] for s in summaries)],
             all_kinds=SHOWN_KINDS,
             colours=figures.COLOURS,
             share=share,
             number=number,
+            counted=counted,
+            planned=content.manifest.samples * len(domains),
+            judged=len(content.findings),
+            boxed=any(isinstance(domain, Box) for domain in domains),
             undecided=reasons,
             proved=sum(s.proved * s.samples for s in summaries) / len(content.findings),
             stages=stages,
             survey=survey,
+            decomposed=max((stage.samples for stage in stages), default=0),
+            surveyed=max((layer.samples for layer in survey), default=0),
+            by_class=any(layer.by_class for layer in survey),
             inputs=content.subject.network.inputs,
             **_samples(content, summaries, _figures(content, summaries, stages, survey)),
         )

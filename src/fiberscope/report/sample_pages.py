@@ -13,6 +13,7 @@ from fiberscope.audit.subject import Subject
 from fiberscope.labels import label
 from fiberscope.network.network import Network
 from fiberscope.report.chosen import ChosenSample
+from fiberscope.report.counting import counted
 from fiberscope.report.direction_pictures import direction_rows
 from fiberscope.report.examples import ShownExample, shown_examples
 from fiberscope.report.pictures import PictureFormat, picture, signed_picture
@@ -143,11 +144,14 @@ def _stability(network: Network, x: Any) -> InverseStability | None:
 
 def _in_words(stability: InverseStability) -> str:
     if stability.spectrum is None:
-        return f"Features move by at most {stability.largest:.3g} times as much as the input."
+        return f"Close to the sample, the network’s output moves by {stability.largest:.3g} times the change at most."
+    if not stability.rank:
+        return "Close to the sample, no change of the input moves the network’s output."
+    others = "the others" if stability.invariant_dimension else "all of them"
     return (
-        f"Of {stability.J.shape[1]:,} input directions, {stability.invariant_dimension:,} do not change the network's "
-        f"output at all; along the others it moves by {stability.smallest_nonzero:.3g} to {stability.largest:.3g} "
-        "times as much as the input."
+        f"Close to the sample, {stability.invariant_dimension:,} of "
+        f"{counted(stability.J.shape[1], 'independent direction')} of the input leave the network’s output as it is; "
+        f"along {others} it moves by {stability.smallest_nonzero:.3g} to {stability.largest:.3g} times the change."
     )
 
 

@@ -9,6 +9,7 @@
   const conditions = Object.fromEntries(Object.entries(columns.conditions)
     .map(([layer, [samples, values]]) => [layer, new Map(samples.map((sample, i) => [sample, values[i]]))]));
   const numbers = new Intl.NumberFormat("en");
+  const counted = (number, thing) => `${numbers.format(number)} ${thing}${number === 1 ? "" : "s"}`;
   let found = [], shown = 0;
 
   function make(name, properties = {}, ...children) {
@@ -94,7 +95,7 @@
     list.append(...found.slice(shown, shown + STEP).map(sample => tile(group, sample)));
     shown = Math.min(found.length, shown + STEP);
     more.hidden = shown === found.length;
-    count.textContent = `${numbers.format(found.length)} of ${numbers.format(columns.samples)} samples`
+    count.textContent = `${numbers.format(found.length)} of ${counted(columns.samples, "sample")}`
       + (more.hidden ? "." : `, the first ${numbers.format(shown)} shown.`);
   }
   function tile(group, sample) {
@@ -102,7 +103,7 @@
     const lines = [make("strong", { textContent: `sample ${sample}` })];
     if (labels) lines.push(make("span", { textContent: `class ${className(sample)}` }));
     lines.push(kindOf(group, sample), make("span", { textContent: `dimension ${dimension(group.dimension[sample])}` }),
-      make("span", { textContent: `${numbers.format(group.positives[sample])} positives` }));
+      make("span", { textContent: counted(group.positives[sample], "positive") }));
     if (condition(group, sample) !== undefined)
       lines.push(make("span", { textContent: `condition ${short(condition(group, sample))}` }));
     link.append(...[picture(sample, 84)].filter(Boolean), ...lines);

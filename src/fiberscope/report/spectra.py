@@ -9,12 +9,13 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from fiberscope.report.counting import counted
 from fiberscope.stability.stage_medians import StageMedians
 
 
 def spectra_table(stages: Sequence[StageMedians]) -> Table:
     """Lay the medians out as a table for a terminal of 80 columns."""
-    title = f"Singular values at {max(stage.samples for stage in stages)} samples, by stage"
+    title = f"Singular values at {counted(max(stage.samples for stage in stages), 'sample')}, by stage"
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("stage", overflow="fold")
     for heading in ("outputs", "median\nnonzero\nvalues", "median\ncondition\nnumber"):
@@ -27,7 +28,7 @@ def spectra_table(stages: Sequence[StageMedians]) -> Table:
 def left_out_lines(stages: Sequence[StageMedians]) -> list[str]:
     """Which stages were left out, and why."""
     return [
-        f"stage {stage.label}: singular values left out at {stage.left_out} samples: {stage.reason}"
+        f"stage {stage.label}: singular values left out at {counted(stage.left_out, 'sample')}: {stage.reason}"
         for stage in stages
         if stage.left_out
     ]

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from fiberscope.labels import label
 from fiberscope.network.arrays import FloatArray
+from fiberscope.report.counting import counted
 from fiberscope.report.figures import Figure
 
 pc: Any = pyarrow.compute  # has no types
@@ -57,6 +58,11 @@ class ReachSummary:
     def label(self) -> str:
         """The layer by position and name."""
         return label(self.layer, self.name)
+
+    @property
+    def by_class(self) -> bool:
+        """Whether the targets are samples of other classes; otherwise they are any other samples."""
+        return not np.isnan(self.classes)
 
     @property
     def past_half(self) -> float:
@@ -113,7 +119,8 @@ def _median(values: Any) -> float:
 
 def survey_table(layers: Sequence[ReachSummary]) -> Table:
     """Lay the summary out as a table for a terminal of 80 columns."""
-    title = f"How far inputs with the same features reach, from {max(layer.samples for layer in layers)} samples"
+    samples = max(layer.samples for layer in layers)
+    title = f"How far inputs with the same features reach, from {counted(samples, 'sample')}"
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("layer", overflow="fold")
     headings = ("median\npositives", "median\ndimension", "median\nreach", "past\nhalf", "classes\nreached")
@@ -123,7 +130,7 @@ def survey_table(layers: Sequence[ReachSummary]) -> Table:
         numbers = (layer.positives, layer.dimension, layer.median_reached)
         cells = ["-" if np.isnan(number) else f"{number:.4g}" for number in numbers]
         share = "-" if np.isnan(layer.past_half) else f"{layer.past_half:.0%}"
-        table.add_row(escape(layer.label), *cells, share, "-" if np.isnan(layer.classes) else f"{layer.classes:g}")
+        table.add_row(escape(layer.label), *cells, share, f"{layer.classes:g}" if layer.by_class else "-")
     return table
 
 
