@@ -18,7 +18,7 @@ TITLES = {"mnist": "MNIST", "mnist-5k": "5,000 MNIST digits", "fashion-mnist": "
 
 
 ABSENT = "the data set"
-"""How ``load_data`` begins to say that the files of a named data set are not there."""
+"""How ``load_data`` begins to say that the files of a named data set are not there, or are another set's."""
 
 
 @dataclass(frozen=True, eq=False)
