@@ -223,6 +223,8 @@ BAD_FILES: list[tuple[str, Callable[[Path], object], str]] = [
     ("a-ubyte", lambda path: path.write_bytes(idx(PIXELS)[:-1]), "40 bytes, as its header says, got 39"),
     ("a-ubyte", lambda path: path.write_bytes(idx(PIXELS) + b"\0"), "40 bytes, as its header says, got 41"),
     ("a-ubyte", lambda path: path.write_bytes(b"\0\0\x08\x03\0\0"), "as its header says"),
+    ("a-ubyte", lambda path: path.write_bytes(b"\0\0\x08\xff" + bytes(4 * 255)), "an IDX file .* cannot be read so"),
+    ("a-ubyte", lambda path: path.write_bytes(b"\0\0\x08\x03" + bytes(4) + b"\xff" * 8), "an IDX file .* cannot be"),
     ("a-ubyte", lambda path: path.write_bytes(b"\x89PNG"), "begins with 89 50 4e 47"),
     ("a-ubyte", lambda path: path.write_bytes(b""), "begins with nothing"),
     ("a-ubyte.gz", lambda path: path.write_bytes(idx(PIXELS)), "cannot be read"),
