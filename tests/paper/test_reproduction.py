@@ -68,7 +68,10 @@ def test_drawings_are_the_same_every_time(tmp_path: Path):
         (["table1", "--data", "mnist"], ("--data", "table1", "leave it out")),
         (["figure3", "--data", "nowhere.npz"], ("nowhere.npz", "does not exist")),
         (["figure3", "--model", "nowhere.onnx", "--data", "mnist-5k"], ("nowhere.onnx", "nothing of that name")),
-        (["table1", "--download"], ("--download", "FIBERSCOPE_DATA")),
+        (["figure3", "--download"], ("--download", "FIBERSCOPE_DATA")),
+        (["table1", "--download"], ("--download", "drawn from data", "table1", "leave it out")),
+        (["page", "--download"], ("--download", "drawn from data", "page")),
+        (["figure3", "--data", "mnist-5k", "--download"], ("--data", "mnist, fashion-mnist, cifar10", "'mnist-5k'")),
         (["page"], ("no results", "fiberscope reproduce all")),
     ],
 )
