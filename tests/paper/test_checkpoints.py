@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from fiberscope.paper.checkpoints import Checkpoint
 from fiberscope.paper.datasets import DataSet
 from fiberscope.paper.reproduction import networks
 from fiberscope.paper.reproduction.context import Context, Scale
-from fiberscope.paper.reproduction.networks import Training, trained_network
+from fiberscope.paper.reproduction.networks import Training, given_network, trained_network
 from fiberscope.paper.reproduction.sources import UsedData, data_digest
 from fiberscope.paper.training import PAPER_CIFAR, Optimizer, Recipe, train_classifier
 
@@ -201,6 +202,14 @@ def test_weights_that_are_not_those_that_were_kept_are_refused(tmp_path: Path):
     path.unlink()
     with pytest.raises(ResultsError, match=rf"\.safetensors: .*, got nothing of that name; {BOTH}"):
         kept(tmp_path)
+
+
+def test_a_network_of_a_file_is_said_to_classify_samples(tmp_path: Path):
+    network = kept(tmp_path)[0].network
+    network.save(tmp_path / "model.safetensors")
+    context = Context(tmp_path, model=tmp_path / "model.safetensors")
+    described = given_network(context, UsedData("small", samples(20, 5), "MNIST", None), small).description
+    assert re.search(r"it classifies \d+\.\d% of the 20 test samples correctly\.$", described)
 
 
 def test_data_that_do_not_fit_are_refused(tmp_path: Path):

@@ -214,7 +214,11 @@ def given_network(context: Context, data: UsedData, architecture: Callable[[], n
         "seed": None,
         "accuracy": share,
     }
-    told = "its classes are not known" if share is None else f"it classifies {share:.1%} of them correctly"
+    told = (
+        "its classes are not known"
+        if share is None
+        else f"it classifies {share:.1%} of {_judged(len(data.test), data)} correctly"
+    )
     description = f"The network of the file {context.model.name}, whose training is not known; {told}."
     return UsedNetwork(network, description, facts)
 
