@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from fiberscope.paper.checkpoints import Checkpoint
 from fiberscope.paper.datasets import DataSet
 from fiberscope.paper.reproduction import networks
 from fiberscope.paper.reproduction.context import Context, Scale
-from fiberscope.paper.reproduction.networks import Training, trained_network
+from fiberscope.paper.reproduction.networks import Training, given_network, trained_network
 from fiberscope.paper.reproduction.sources import UsedData, data_digest
 from fiberscope.paper.training import PAPER_CIFAR, Optimizer, Recipe, train_classifier
 
@@ -153,16 +154,62 @@ def test_another_recipe_seed_or_data_is_another_network(other: dict[str, Any], t
 def test_a_file_that_is_of_another_training_is_refused(tmp_path: Path):
     kept(tmp_path)
     (path,) = tmp_path.glob("*.json")
+    kept(tmp_path / "other", seed=1)
+    (other,) = (tmp_path / "other").glob("*.json")
+    path.write_bytes(other.read_bytes())
+    with pytest.raises(ResultsError, match="another training: seed 1 instead of 0"):
+        kept(tmp_path)
+
+
+BOTH = r"remove small-small-\w+\.json and small-small-\w+\.safetensors to train again"
+
+
+@pytest.mark.parametrize("change", [{"accuracy": 0.99}, {"accuracy": None}, {"digest": "0" * 64}], ids=str)
+def test_changed_facts_are_refused(change: dict[str, Any], tmp_path: Path):
+    kept(tmp_path)
+    (path,) = tmp_path.glob("*.json")
     facts = json.loads(path.read_text())
-    path.write_text(json.dumps({**facts, "recipe": {**facts["recipe"], "epochs": 3}}))
-    with pytest.raises(ResultsError, match="another training"):
+    assert facts.items() > kept(tmp_path)[0].facts.items(), "the seal is no fact"
+    path.write_text(json.dumps({**facts, **change}, indent=2) + "\n")
+    with pytest.raises(ResultsError, match=rf"\.json: .*got a damaged or changed file; {BOTH}"):
         kept(tmp_path)
-    path.write_text(json.dumps({**facts, "digest": "0" * 64}))
-    with pytest.raises(ResultsError, match="is not the network"):
+
+
+def test_facts_that_are_incomplete_or_damaged_are_refused(tmp_path: Path):
+    kept(tmp_path)
+    (path,) = tmp_path.glob("*.json")
+    facts = json.loads(path.read_text())
+    del facts["accuracy"]
+    for text in (json.dumps(facts, indent=2) + "\n", "{", "[]", path.read_text()[:-20]):
+        path.write_text(text)
+        with pytest.raises(ResultsError, match=BOTH):
+            kept(tmp_path)
+    path.unlink()
+    again, trained = kept(tmp_path)
+    assert trained == 4
+    assert "of the 20 test samples correctly" in again.description
+
+
+def test_weights_that_are_not_those_that_were_kept_are_refused(tmp_path: Path):
+    kept(tmp_path)
+    (path,) = tmp_path.glob("*.safetensors")
+    kept(tmp_path / "other", seed=1)
+    (other,) = (tmp_path / "other").glob("*.safetensors")
+    for data, got in ((other.read_bytes(), "another one"), (path.read_bytes()[:100], "a damaged file"), (b"", "a dam")):
+        path.write_bytes(data)
+        with pytest.raises(ResultsError, match=rf"\.safetensors: .*, got {got}.*; {BOTH}"):
+            kept(tmp_path)
+    path.unlink()
+    with pytest.raises(ResultsError, match=rf"\.safetensors: .*, got nothing of that name; {BOTH}"):
         kept(tmp_path)
-    path.write_text("{")
-    with pytest.raises(ResultsError, match="damaged"):
-        kept(tmp_path)
+
+
+def test_a_network_of_a_file_is_said_to_classify_samples(tmp_path: Path):
+    network = kept(tmp_path)[0].network
+    network.save(tmp_path / "model.safetensors")
+    context = Context(tmp_path, model=tmp_path / "model.safetensors")
+    described = given_network(context, UsedData("small", samples(20, 5), "MNIST", None), small).description
+    assert re.search(r"it classifies \d+\.\d% of the 20 test samples correctly\.$", described)
 
 
 def test_data_that_do_not_fit_are_refused(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import pickle
 import struct
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from fiberscope.errors import InputError
+from fiberscope.paper import datasets
 from fiberscope.paper.datasets import load_data
 
 PIXELS = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4) * 11
@@ -78,6 +80,52 @@ def test_named_sets_are_found_in_the_data_folder(tmp_path: Path, monkeypatch: py
         np.testing.assert_array_equal(data.x[1], np.ones((28, 28)))
         np.testing.assert_array_equal(data.y, LABELS)
         assert data.classes[-1:] == (("ankle boot",) if name == "fashion-mnist" else ())
+
+
+def write_set(folder: Path, images: np.ndarray, prefix: str = "t10k") -> str:
+    """Write images as MNIST's files are named; returns the SHA-256 of their pixels."""
+    folder.mkdir(exist_ok=True)
+    (folder / f"{prefix}-images-idx3-ubyte").write_bytes(idx(images))
+    return hashlib.sha256(images.tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize(("split", "prefix", "count"), [("test", "t10k", 10_000), ("train", "train", 60_000)])
+def test_sets_of_the_same_file_names_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: datasets.Split, prefix: str, count: int
+):
+    clothes, digits = (np.full((count, 28, 28), shade, np.uint8) for shade in (200, 100))
+    known = write_set(tmp_path, clothes, prefix)
+    monkeypatch.setattr(datasets, "FASHION_PIXELS", {"test": "", "train": "", split: known})
+    assert len(load_data("fashion-mnist", tmp_path, split=split)) == count
+    with pytest.raises(InputError, match=r"data set MNIST: .*, got those of Fashion-MNIST in .*a folder mnist"):
+        load_data("mnist", tmp_path, split=split)
+    write_set(tmp_path, digits, prefix)
+    assert len(load_data("mnist", tmp_path, split=split)) == count
+    with pytest.raises(InputError, match=rf"data set Fashion-MNIST: .*, got {count:,} other images in "):
+        load_data("fashion-mnist", tmp_path, split=split)
+    write_set(tmp_path, digits[1:], prefix)
+    assert len(load_data("fashion-mnist", tmp_path, split=split)) == count - 1, "a part may be anything"
+
+
+def test_another_set_of_the_same_file_names_does_not_hide_the_right_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    images = np.zeros((2, 28, 28), np.uint8)
+    known = write_set(tmp_path / "mnist", images)
+    monkeypatch.setattr(datasets, "FASHION_PIXELS", {"test": known, "train": ""})
+    monkeypatch.setattr(datasets, "FULL_SIZES", (2,))
+    write_set(tmp_path, images + 255)
+    assert load_data("mnist", tmp_path).x.max() == 1
+
+
+@pytest.mark.parametrize(("split", "count"), [("test", 10_000), ("train", 60_000)])
+def test_fashion_mnist_itself_is_known(split: datasets.Split, count: int):
+    folder = datasets.SYSTEM_FOLDER / "fashion-mnist"
+    if not folder.is_dir():
+        pytest.skip(f"Fashion-MNIST is not in {folder}")
+    assert len(load_data("fashion-mnist", folder, split=split)) == count
+    with pytest.raises(InputError, match="got those of Fashion-MNIST"):
+        load_data("mnist", folder, split=split)
 
 
 def test_cifar10_binary(tmp_path: Path):
@@ -175,6 +223,8 @@ BAD_FILES: list[tuple[str, Callable[[Path], object], str]] = [
     ("a-ubyte", lambda path: path.write_bytes(idx(PIXELS)[:-1]), "40 bytes, as its header says, got 39"),
     ("a-ubyte", lambda path: path.write_bytes(idx(PIXELS) + b"\0"), "40 bytes, as its header says, got 41"),
     ("a-ubyte", lambda path: path.write_bytes(b"\0\0\x08\x03\0\0"), "as its header says"),
+    ("a-ubyte", lambda path: path.write_bytes(b"\0\0\x08\xff" + bytes(4 * 255)), "an IDX file .* cannot be read so"),
+    ("a-ubyte", lambda path: path.write_bytes(b"\0\0\x08\x03" + bytes(4) + b"\xff" * 8), "an IDX file .* cannot be"),
     ("a-ubyte", lambda path: path.write_bytes(b"\x89PNG"), "begins with 89 50 4e 47"),
     ("a-ubyte", lambda path: path.write_bytes(b""), "begins with nothing"),
     ("a-ubyte.gz", lambda path: path.write_bytes(idx(PIXELS)), "cannot be read"),

@@ -5,15 +5,24 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import socket
 import tarfile
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from fiberscope.commands import reproduce
 from fiberscope.errors import InputError
-from fiberscope.paper.datasets import load_data
+from fiberscope.paper import downloads
+from fiberscope.paper.datasets import SPLIT, load_data
 from fiberscope.paper.downloads import FILES, RemoteFile, download
+from fiberscope.paper.reproduction import figure3, figure6, spectra_subjects
+from fiberscope.paper.reproduction.context import Context
+from fiberscope.paper.reproduction.registry import EXPERIMENTS, experiments
+from fiberscope.paper.reproduction.sources import papers_data
 
 
 def served(path: Path, data: bytes, members: tuple[str, ...] = ()) -> RemoteFile:
@@ -60,12 +69,79 @@ def test_no_network_is_one_error_that_says_what_to_do(tmp_path: Path):
     file = RemoteFile("http://127.0.0.1:9/f.gz", "0" * 64, "f.gz")
     with pytest.raises(InputError, match=r"127\.0\.0\.1:9.*expected a network.*FIBERSCOPE_DATA"):
         download("mnist", tmp_path, files=(file,))
-    with pytest.raises(InputError, match="mnist, cifar10"):
+    with pytest.raises(InputError, match="mnist, fashion-mnist, cifar10"):
         download("imagenet", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"no HTTP at all\r\n\r\n", "BadStatusLine: no HTTP at all"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab", "IncompleteRead"),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "Not Found"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab", "a file with the SHA-256"),
+    ],
+)
+def test_a_broken_answer_is_one_error_and_nothing_is_kept(tmp_path: Path, answer: bytes, words: str):
+    def serve(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve, args=(server,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/f.gz"
+        with pytest.raises(InputError, match=words) as caught:
+            download("mnist", tmp_path, files=(RemoteFile(url, "0" * 64, "f.gz"),))
+        thread.join()
+    assert url in str(caught.value)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 def test_known_files_have_hashes():
+    assert set(FILES) == set(SPLIT)
     for files in FILES.values():
         for file in files:
             assert len(bytes.fromhex(file.sha256)) == 32
-            assert file.url.startswith("https://")
+            assert file.url.startswith(("https://", "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"))
+
+
+@pytest.mark.parametrize(
+    ("what", "data", "names"),
+    [
+        ("figure3", None, ["mnist"]),
+        ("figure4", None, ["cifar10"]),
+        ("all", None, ["mnist", "cifar10"]),
+        ("figure3", "fashion-mnist", ["fashion-mnist"]),
+        ("all", "cifar10", ["cifar10"]),
+    ],
+)
+def test_only_what_is_used_is_fetched(
+    what: str, data: str | None, names: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    fetched: list[tuple[str, Path]] = []
+    monkeypatch.setenv("FIBERSCOPE_DATA", str(tmp_path))
+    monkeypatch.setattr(downloads, "download", lambda name, folder, progress: fetched.append((name, folder)))
+    reproduce._download(experiments(what), data, SimpleNamespace(show=None))
+    assert fetched == [(name, tmp_path) for name in names]
+
+
+class Asked(Exception):
+    """Which data an experiment asks for."""
+
+
+def test_the_data_of_every_experiment_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def used_data(context: Context, *, paper: str, stand_ins: tuple[str, ...]) -> None:
+        raise Asked(paper)
+
+    for module in (figure3, figure6, spectra_subjects):
+        monkeypatch.setattr(module, "used_data", used_data)
+    for experiment in EXPERIMENTS:
+        if experiment.takes_model:
+            with pytest.raises(Asked) as asked:
+                experiment.run(Context(tmp_path))
+            assert papers_data([experiment.name]) == list(asked.value.args)
+        else:
+            assert papers_data([experiment.name]) == []

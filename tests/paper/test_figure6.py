@@ -68,7 +68,7 @@ def test_the_title_names_the_stand_in_and_the_caption_the_network(drawn: Path):
     result = json.loads((drawn / "figure6.json").read_text())
     assert "on 5,000 MNIST digits in place of MNIST" in result["title"]
     assert "model.safetensors" in result["caption"]
-    assert "of them correctly" in result["caption"]
+    assert "of the 5,000 test samples correctly" in result["caption"]
     assert (result["samples"], result["unproved"]) == (SAMPLES, 0)
     assert (drawn / "figure6.png").stat().st_size > 10_000
 

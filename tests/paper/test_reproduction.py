@@ -12,6 +12,7 @@ import pytest
 
 from fiberscope.cli import main
 from fiberscope.errors import InputError
+from fiberscope.paper import datasets
 from fiberscope.paper.architectures import table1
 from fiberscope.paper.datasets import load_data
 from fiberscope.paper.reproduction.context import Context
@@ -67,7 +68,10 @@ def test_drawings_are_the_same_every_time(tmp_path: Path):
         (["table1", "--data", "mnist"], ("--data", "table1", "leave it out")),
         (["figure3", "--data", "nowhere.npz"], ("nowhere.npz", "does not exist")),
         (["figure3", "--model", "nowhere.onnx", "--data", "mnist-5k"], ("nowhere.onnx", "nothing of that name")),
-        (["table1", "--download"], ("--download", "FIBERSCOPE_DATA")),
+        (["figure3", "--download"], ("--download", "FIBERSCOPE_DATA")),
+        (["table1", "--download"], ("--download", "drawn from data", "table1", "leave it out")),
+        (["page", "--download"], ("--download", "drawn from data", "page")),
+        (["figure3", "--data", "mnist-5k", "--download"], ("--data", "mnist, fashion-mnist, cifar10", "'mnist-5k'")),
         (["page"], ("no results", "fiberscope reproduce all")),
     ],
 )
@@ -175,6 +179,21 @@ def test_the_papers_data_are_used_where_they_are(tmp_path: Path, monkeypatch: py
     (tmp_path / "t10k-images-idx3-ubyte").write_bytes(b"nothing")
     with pytest.raises(InputError, match="an IDX file"):
         used_data(Context(tmp_path), paper="mnist", stand_ins=("mnist-5k",))
+
+
+def test_fashion_mnist_under_the_names_of_mnist_stands_in_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_mnist(tmp_path)
+    pixels = {split: bytes(range(count)) * 784 for split, count in (("test", 3), ("train", 5))}
+    monkeypatch.setattr(datasets, "FULL_SIZES", (3, 5))
+    monkeypatch.setattr(
+        datasets, "FASHION_PIXELS", {split: hashlib.sha256(data).hexdigest() for split, data in pixels.items()}
+    )
+    monkeypatch.setenv("FIBERSCOPE_DATA", str(tmp_path))
+    used = used_data(Context(tmp_path), paper="mnist", stand_ins=("fashion-mnist", "mnist-5k"))
+    assert used.where == "on Fashion-MNIST in place of MNIST"
+    assert "test images of Fashion-MNIST" in used.test.description
+    with pytest.raises(InputError, match="got those of Fashion-MNIST"):
+        used_data(Context(tmp_path, data="mnist"), paper="mnist", stand_ins=("fashion-mnist",))
 
 
 def test_numbers_are_those_that_are_drawn(tmp_path: Path):

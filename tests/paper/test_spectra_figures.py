@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -108,6 +110,26 @@ def test_singular_values_are_kept_and_a_damaged_file_is_named(context: Context, 
     kept.write_bytes(kept.read_bytes()[:50])
     with pytest.raises(fs.ResultsError, match="is damaged"):
         figure4(context)
+
+
+def test_kept_singular_values_that_are_not_all_there_are_refused(context: Context) -> None:
+    figure4(context)
+    kept = sorted(context.networks.glob("spectra-*.parquet"))[0]
+    whole = pq.read_table(kept)
+    first = whole["stage"][0].as_py()
+    cases = [
+        (whole.drop(["largest"]), "expected the columns sample, stage, .*got sample"),
+        (whole.set_column(4, "rank", whole["rank"].cast("float64")), "expected the columns"),
+        (whole.slice(1), rf"a row for each of the stages \[{first}, "),
+        (whole.slice(0, 0), r"got \[\]"),
+        (pa.concat_tables([whole, whole]), "a row for each of the stages"),
+    ]
+    for table, message in cases:
+        pq.write_table(table, kept)
+        with pytest.raises(fs.ResultsError, match=rf"{message}.*remove it to compute again"):
+            figure4(context)
+    kept.unlink()
+    assert figure4(context).samples == SAMPLES
 
 
 def test_figure_8_counts_as_the_appendix_says(context: Context) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from fiberscope.commands.status import ERROR, FAILED, FINE
-from fiberscope.errors import FiberscopeError
+from fiberscope.errors import FiberscopeError, InputError
 
 if TYPE_CHECKING:  # these load matplotlib and torch, which nobody who asks for help wants to wait for
     from fiberscope.paper.reproduction.context import Context
@@ -53,7 +53,8 @@ def reproduce(
         networks: the folder of trained networks; by default DIR/networks.
         seed: of training and of what is chosen at random.
         trust_model: load a model format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).
-        download: fetch the paper's data sets, MNIST and CIFAR-10, into the folder that FIBERSCOPE_DATA names.
+        download: fetch the data set that --data names, or else the paper's for WHAT, MNIST or CIFAR-10, into the folder
+            that FIBERSCOPE_DATA names.
     """
     from fiberscope.paper.reproduction.context import Context, checked_scale
     from fiberscope.paper.reproduction.page import write_page
@@ -68,20 +69,28 @@ def reproduce(
         if chosen:
             check_options(chosen, context)
         if download:
-            _download(progress)
+            _download(chosen, data, progress)
         status = _run(chosen, context, out)
     if what in ("page", ALL):
         print(f"page: {write_page(out)}")
     return status
 
 
-def _download(progress: Progress) -> None:
-    """Fetch what is not there yet."""
+def _download(chosen: Sequence[Experiment], data: str | None, progress: Progress) -> None:
+    """Fetch the data that are asked for, where they are not there yet."""
     from fiberscope.paper.downloads import FILES, data_folder
     from fiberscope.paper.downloads import download as fetch
+    from fiberscope.paper.reproduction.sources import papers_data
 
+    if data is not None and data not in FILES:
+        hint = "leave --download out, or --data for the paper's data"
+        raise InputError("--data", expected=f"with --download one of {', '.join(FILES)}", got=repr(data), hint=hint)
+    names = papers_data([each.name for each in chosen]) if data is None else [data]
+    if not names:
+        got = ", ".join(each.name for each in chosen) or "page"
+        raise InputError("--download", expected="a figure that is drawn from data", got=got, hint="leave it out")
     folder = data_folder()
-    for name in FILES:
+    for name in names:
         fetch(name, folder, progress.show)
 
 

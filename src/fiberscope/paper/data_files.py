@@ -63,7 +63,10 @@ def read_idx(path: Path) -> Array:
         raise InputError(
             str(path), expected=f"{size} bytes, as its header says", got=f"{len(data)}", hint="get the file again"
         )
-    return np.frombuffer(data, dtype, offset=header).reshape(sizes)
+    try:
+        return np.frombuffer(data, dtype, offset=header).reshape(sizes)
+    except ValueError as error:  # more axes, or larger sizes beside a 0, than numpy's arrays can have
+        raise _unreadable(path, what, error) from error
 
 
 def read_cifar10_binary(path: Path) -> tuple[Array, Array]:

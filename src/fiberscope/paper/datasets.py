@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -45,6 +46,15 @@ CLASSES = {
 
 
 Split = Literal["test", "train"]
+
+FASHION_PIXELS: dict[Split, str] = {
+    "test": "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a",
+    "train": "2e487a6c89124f78f2d7521542223cafe96f7123c3ca13d447772ac6ecbb3012",
+}
+"""The SHA-256 of Fashion-MNIST's pixels. Its files have the names of MNIST's, so that only contents tell them apart."""
+
+FULL_SIZES = (10_000, 60_000)
+"""Test and training images of MNIST, and of all sets that are made like it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,9 +172,15 @@ def _from_path(path: Path) -> DataSet:
         case ".npy":
             x, y = read_npy(path), None
         case _:
-            x, labels = read_idx(path), _label_file(path)
-            y = None if labels is None else read_idx(labels)
+            return _with_labels(read_idx(path), path)
     return _data_set(path.stem, f"the file {source}", x, y, str(path))
+
+
+def _with_labels(pixels: NDArray[Any], images: Path) -> DataSet:
+    """What an IDX file of images holds, and the labels beside it."""
+    labels = _label_file(images)
+    y = None if labels is None else read_idx(labels)
+    return _data_set(images.stem, f"the file {images.name}", pixels, y, str(images))
 
 
 def _label_file(images: Path) -> Path | None:
@@ -177,19 +193,38 @@ def _label_file(images: Path) -> Path | None:
 def _mnist_like(name: str, title: str, folders: list[Path], split: Split) -> DataSet:
     prefix, which = ("t10k", "test") if split == "test" else ("train", "training")
     stems = (f"{prefix}-images-idx3-ubyte", f"{prefix}-images.idx3-ubyte")
-    images = _find(title, folders, [stem + suffix for stem in stems for suffix in ("", ".gz")])
-    data = _from_path(images)
-    if data.x.shape[1:] != (28, 28):
-        raise InputError(str(images), expected=f"the {which} images of {title}, 28 x 28", got=f"shape {data.x.shape}")
-    described = f"the {which} images of {title}: {len(data):,} of 28 x 28 pixels, divided by 255"
-    own_name = name if split == "test" else f"{name} training"
-    return DataSet(own_name, data.x, data.y, described, CLASSES.get(name, ()))
+    files = _present(title, folders, [stem + suffix for stem in stems for suffix in ("", ".gz")])
+    others: list[str] = []
+    for images in files:
+        pixels = read_idx(images)
+        if other := _other_set(name, pixels, split):
+            others.append(f"{other} in {images}")
+            continue
+        data = _with_labels(pixels, images)
+        if data.x.shape[1:] != (28, 28):
+            expected = f"the {which} images of {title}, 28 x 28"
+            raise InputError(str(images), expected=expected, got=f"shape {data.x.shape}")
+        described = f"the {which} images of {title}: {len(data):,} of 28 x 28 pixels, divided by 255"
+        own_name = name if split == "test" else f"{name} training"
+        return DataSet(own_name, data.x, data.y, described, CLASSES.get(name, ()))
+    hint = f"put the files of {title} into a folder {name} of the folder that {DATA_VARIABLE} names"
+    raise InputError(f"the data set {title}", expected=f"its {which} images", got="; ".join(others), hint=hint)
+
+
+def _other_set(name: str, pixels: NDArray[Any], split: Split) -> str:
+    """What the images of a file are, if they cannot be those of the named set; else nothing."""
+    if len(pixels) not in FULL_SIZES:  # a part, or images of one's own: nothing is known about them
+        return ""
+    digest = hashlib.sha256(pixels.tobytes()).hexdigest()
+    if name == "fashion-mnist":
+        return "" if digest == FASHION_PIXELS[split] else f"{len(pixels):,} other images"
+    return "those of Fashion-MNIST" if digest in FASHION_PIXELS.values() else ""
 
 
 def _cifar10(folders: list[Path], split: Split) -> DataSet:
     which = "test" if split == "test" else "training"
     batches = ["test_batch"] if split == "test" else [f"data_batch_{number}" for number in range(1, 6)]
-    files = [_find("CIFAR-10", folders, _cifar10_names(batch)) for batch in batches]
+    files = [_present("CIFAR-10", folders, _cifar10_names(batch))[0] for batch in batches]
     read = [read_cifar10_binary(path) if path.suffix else read_cifar10_python(path) for path in files]
     x, y = (np.concatenate(parts) for parts in zip(*read, strict=True))
     name = "cifar10" if split == "test" else "cifar10 training"
@@ -212,11 +247,11 @@ def _folders(name: str, folder: str | os.PathLike[str] | None) -> list[Path]:
     return [place for root in roots for place in (root / name, root)]
 
 
-def _find(title: str, folders: list[Path], names: list[str]) -> Path:
-    for place in folders:
-        for name in names:
-            if (place / name).is_file():
-                return place / name
+def _present(title: str, folders: list[Path], names: list[str]) -> list[Path]:
+    """All files of such names, the preferred one first; at least one."""
+    present = [place / name for place in folders for name in names if (place / name).is_file()]
+    if present:
+        return present
     places = ", ".join(str(place) for place in folders)
     raise InputError(
         f"the data set {title}",

@@ -1,4 +1,4 @@
-"""Fetching the paper's data sets, each file checked by its SHA-256 before it gets its name."""
+"""Fetching the paper's data sets and one that stands in, each file checked by its SHA-256 before it gets its name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tarfile
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
 from fiberscope.errors import InputError
@@ -56,6 +57,8 @@ class RemoteFile:
 
 _MNIST = "https://storage.googleapis.com/cvdf-datasets/mnist/"
 
+_FASHION_MNIST = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"  # there is no https, hence the hashes
+
 _BATCHES = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
 
 FILES: dict[str, tuple[RemoteFile, ...]] = {
@@ -68,6 +71,15 @@ FILES: dict[str, tuple[RemoteFile, ...]] = {
             "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
         }.items()
     ),
+    "fashion-mnist": tuple(
+        RemoteFile(f"{_FASHION_MNIST}{name}", sha256, name)
+        for name, sha256 in {
+            "train-images-idx3-ubyte.gz": "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            "train-labels-idx1-ubyte.gz": "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            "t10k-images-idx3-ubyte.gz": "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            "t10k-labels-idx1-ubyte.gz": "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        }.items()
+    ),
     "cifar10": (
         RemoteFile(
             "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
@@ -77,7 +89,7 @@ FILES: dict[str, tuple[RemoteFile, ...]] = {
         ),
     ),
 }
-"""The files of the paper's data sets, and the hashes under which they are known."""
+"""The files of the data sets, and the hashes under which they are known."""
 
 
 def download(
@@ -86,7 +98,7 @@ def download(
     """Fetch a data set into ``folder/NAME``, where ``load_data`` finds it; what is there already stays.
 
     Args:
-        name: ``mnist`` or ``cifar10``.
+        name: ``mnist``, ``fashion-mnist`` or ``cifar10``.
         folder: the folder of data sets.
         progress: told about megabytes.
         files: other files than the known ones.
@@ -126,11 +138,11 @@ def _fetch(file: RemoteFile, target: Path, progress: Report | None) -> None:
                     done += len(block)
                     if progress is not None:
                         progress(f"downloading {file.name}, MB", done // BLOCK, max(total, done) // BLOCK)
-        except (OSError, ValueError) as error:  # URLError is an OSError
+        except (OSError, ValueError, HTTPException) as error:  # URLError is an OSError
             raise InputError(
                 file.url,
                 expected="a network, and the file there",
-                got=f"{getattr(error, 'reason', None) or error}",
+                got=f"{getattr(error, 'reason', None) or f'{type(error).__name__}: {error}'}",
                 hint=f"get {file.name} elsewhere and set {DATA_VARIABLE} to its folder, or leave --download out",
             ) from error
         _check_contents(file, digest.hexdigest())

@@ -15,7 +15,7 @@ HELD_OUT_SHARE = 0.2
 
 
 def hold_out(data: DataSet, seed: int) -> tuple[DataSet, DataSet]:
-    """Split into training and held-out samples: a fifth of every class is held out, at random.
+    """Split into training and held-out samples, both in random order: a fifth of every class is held out, at random.
 
     Raises:
         InputError: the data have no classes, or a class of fewer than five samples.
@@ -33,11 +33,14 @@ def hold_out(data: DataSet, seed: int) -> tuple[DataSet, DataSet]:
 
 
 def split_by_class(y: NDArray[np.int64], per_class: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Numbers of the training and of the held-out samples: as many held out of every class, at random."""
+    """Numbers of the training and of the held-out samples, in random order: as many held out of every class.
+
+    Data often come class by class; in random order, the first samples of a part are of all classes.
+    """
     rng = np.random.default_rng(seed)
     shuffled = [rng.permutation(np.flatnonzero(y == label)) for label in np.unique(y)]
-    held_out = np.sort(np.concatenate([numbers[:per_class] for numbers in shuffled]))
-    training = np.sort(np.concatenate([numbers[per_class:] for numbers in shuffled]))
+    held_out = rng.permutation(np.concatenate([numbers[:per_class] for numbers in shuffled]))
+    training = rng.permutation(np.concatenate([numbers[per_class:] for numbers in shuffled]))
     return training, held_out
 
 

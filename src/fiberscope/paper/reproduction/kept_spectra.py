@@ -20,7 +20,8 @@ from fiberscope.files import read_file, write_file
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
 from fiberscope.paper.reproduction.context import Context
-from fiberscope.stability.spectra import spectra
+from fiberscope.stability.linearization import checked_stage
+from fiberscope.stability.spectra import SCHEMA, spectra
 from fiberscope.stability.stage_medians import StageMedians
 
 _arrow: Any = pa  # these have no types
@@ -65,16 +66,31 @@ def _kept_or_computed(
     path: Path, network: Network, x: FloatArray, stages: Sequence[int], progress: Callable[[int, int], None]
 ) -> Any:
     if path.is_file():
-        try:
-            file = _parquet.ParquetFile(io.BytesIO(read_file(path)), page_checksum_verification=True)
-            return file.read(use_threads=False)  # its threads abort a process that ends while they start
-        except _UNREADABLE as error:
-            raise ResultsError(f"{path} is damaged ({error}); remove it to compute again", path=str(path)) from error
+        return _kept(path, network, stages)
     table = spectra(network, x.reshape(1, *network.input_shape), stages, progress=progress)
     buffer = io.BytesIO()
     _parquet.write_table(table, buffer, write_page_checksum=True)
     write_file(path, buffer.getvalue())
     return table
+
+
+def _kept(path: Path, network: Network, stages: Sequence[int]) -> Any:
+    """What a file holds, if that is the singular values at these stages, each once."""
+    try:
+        file = _parquet.ParquetFile(io.BytesIO(read_file(path)), page_checksum_verification=True)
+        table = file.read(use_threads=False)  # its threads abort a process that ends while they start
+    except _UNREADABLE as error:
+        raise _refused(path, f"it is damaged ({error})") from error
+    if not table.schema.equals(SCHEMA):
+        raise _refused(path, f"expected the columns {', '.join(SCHEMA.names)}, got {', '.join(table.schema.names)}")
+    wanted, have = sorted({checked_stage(network, stage) for stage in stages}), table["stage"].to_pylist()
+    if have != wanted:
+        raise _refused(path, f"expected a row for each of the stages {wanted}, got {have}")
+    return table
+
+
+def _refused(path: Path, why: str) -> ResultsError:
+    return ResultsError(f"{path} does not hold the singular values: {why}; remove it to compute again", path=str(path))
 
 
 def as_facts(medians: Sequence[StageMedians]) -> list[dict[str, Any]]:

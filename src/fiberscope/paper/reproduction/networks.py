@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from fiberscope.errors import InputError, ResultsError
+from fiberscope.audit.seals import BLANK, is_sealed, seal
+from fiberscope.errors import InputError, ModelError, ResultsError
 from fiberscope.files import read_file, write_file
 from fiberscope.network.network import Network
 from fiberscope.paper.checkpoints import Checkpoint
@@ -28,6 +29,9 @@ from fiberscope.readers.torch import from_torch
 
 QUICK_ACCURACY = 1_000
 """Test samples whose classes are asked at quick scale: a convolutional network takes some milliseconds for each."""
+
+_SEAL = "seal"
+"""The last entry of the facts on disk: the SHA-256 of the others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +145,8 @@ def _trained(
         "training_seconds": round(seconds, 1),
     }
     network.save(_file(stem, "safetensors"))
-    write_file(_file(stem, "json"), (json.dumps(facts, indent=2) + "\n").encode())  # last: it says that all is there
+    sealed = seal((json.dumps({**facts, _SEAL: BLANK}, indent=2) + "\n").encode())
+    write_file(_file(stem, "json"), sealed)  # last: it says that all is there
     with suppress(OSError):  # not needed any more, and harmless if it stays
         checkpoint.path.unlink()
     return network, facts
@@ -151,24 +156,32 @@ def _kept(stem: Path, wanted: Mapping[str, Any]) -> tuple[Network, dict[str, Any
     """The network of the folder, if it is there.
 
     Raises:
-        ResultsError: it is another one, or damaged.
+        ResultsError: it is another one, damaged, or changed; captions would repeat an accuracy that was never measured.
     """
-    path = _file(stem, "json")
+    path, weights = _file(stem, "json"), _file(stem, "safetensors")
     if not path.is_file():
         return None
-    try:
-        facts: dict[str, Any] = json.loads(read_file(path))
-        other = [key for key in wanted if facts.get(key) != wanted[key]]
-    except (ValueError, AttributeError) as error:
-        raise ResultsError(f"{path} is damaged ({error}); remove it to train again", path=str(path)) from error
-    if other:
+    data = read_file(path)
+    if not is_sealed(data):
+        raise _not_kept(path, "the facts of a network as they were written", "a damaged or changed file", stem)
+    facts: dict[str, Any] = json.loads(data)
+    del facts[_SEAL]
+    if other := [key for key in wanted if facts.get(key) != wanted[key]]:
         got = ", ".join(f"{key} {facts.get(key)!r} instead of {wanted[key]!r}" for key in other)
         raise ResultsError(f"{path} is of another training: {got}; remove it or use other --networks", path=str(path))
-    network = load_safetensors(_file(stem, "safetensors"))
-    if network.digest() != facts.get("digest"):
-        name = _file(stem, "safetensors")
-        raise ResultsError(f"{name} is not the network that {path.name} describes; remove both", path=str(name))
+    try:
+        network = load_safetensors(weights)
+    except ModelError as error:
+        got = "a damaged file" if weights.exists() else "nothing of that name"
+        raise _not_kept(weights, f"the network that {path.name} describes", got, stem) from error
+    if network.digest() != facts["digest"]:
+        raise _not_kept(weights, f"the network that {path.name} describes", "another one", stem)
     return network, facts
+
+
+def _not_kept(path: Path, expected: str, got: str, stem: Path) -> ResultsError:
+    both = " and ".join(_file(stem, suffix).name for suffix in ("json", "safetensors"))
+    return ResultsError(f"{path}: expected {expected}, got {got}; remove {both} to train again", path=str(path))
 
 
 def given_network(context: Context, data: UsedData, architecture: Callable[[], nn.Sequential]) -> UsedNetwork:
@@ -201,7 +214,11 @@ def given_network(context: Context, data: UsedData, architecture: Callable[[], n
         "seed": None,
         "accuracy": share,
     }
-    told = "its classes are not known" if share is None else f"it classifies {share:.1%} of them correctly"
+    told = (
+        "its classes are not known"
+        if share is None
+        else f"it classifies {share:.1%} of {_judged(len(data.test), data)} correctly"
+    )
     description = f"The network of the file {context.model.name}, whose training is not known; {told}."
     return UsedNetwork(network, description, facts)
 

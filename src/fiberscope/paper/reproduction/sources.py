@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,9 +17,14 @@ from fiberscope.paper.splits import hold_out
 
 TITLES = {"mnist": "MNIST", "mnist-5k": "5,000 MNIST digits", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 
+PAPERS_DATA = {
+    "mnist": ("figure3", "figure6", "figure10", "figure11"),
+    "cifar10": ("figure4", "figure5", "figure7", "figure8", "figure9"),
+}
+"""The paper's data sets, and what it shows on them."""
 
 ABSENT = "the data set"
-"""How ``load_data`` begins to say that the files of a named data set are not there."""
+"""How ``load_data`` begins to say that the files of a named data set are not there, or are another set's."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +105,12 @@ def used_data(context: Context, *, paper: str, stand_ins: tuple[str, ...]) -> Us
     raise first
 
 
+def papers_data(experiments: Iterable[str]) -> list[str]:
+    """The paper's data sets that some experiments use."""
+    wanted = set(experiments)
+    return [name for name, shown in PAPERS_DATA.items() if not wanted.isdisjoint(shown)]
+
+
 def _loaded(context: Context, spec: str, paper: str) -> UsedData:
     data = load_data(spec)
     if context.model is not None:
@@ -120,4 +132,4 @@ def data_digest(data: DataSet) -> str:
     return total.hexdigest()
 
 
-__all__ = ["TITLES", "UsedData", "data_digest", "used_data"]
+__all__ = ["PAPERS_DATA", "TITLES", "UsedData", "data_digest", "papers_data", "used_data"]
