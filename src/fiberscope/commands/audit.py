@@ -75,7 +75,8 @@ def audit(
             fails. QUANTITY>NUMBER[@layerK][@DOMAIN], with >, >=, < or <=. A number behind singleton, bounded,
             unbounded, undecided or unproved is a share of the samples, 0.1 or 10%; a count says so: '3 samples'.
             dimension, margin and condition are compared by their median, or as dimension.max or .min. DOMAIN is R^n,
-            box or nonnegative; condition numbers are those up to @layerK or @stageK, and need --spectra.
+            box or nonnegative; condition numbers are those up to @layerK or @stageK, and need --spectra. What is
+            undecided may be anything: a threshold that it could miss fails.
         config: a TOML file with these options; the command line overrides it.
     """
     del config  # read before the options were parsed
