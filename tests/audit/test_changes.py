@@ -14,6 +14,8 @@ import pytest
 from rich.console import Console
 from scipy.stats import binomtest
 
+import fiberscope.audit.spectra
+import fiberscope.audit.verdicts
 from fiberscope.audit.changes import LayerChange, change, compare, signs
 from fiberscope.audit.findings import UNDECIDED_DIMENSION, FindingsTable
 from fiberscope.audit.pairing import pair
@@ -73,6 +75,7 @@ def test_dimensions_in_spaces_of_different_size_are_not_compared() -> None:
     assert found.more.tolist() == [False, True, False, False, False]
     assert found.less.tolist() == [True, False, False, False, False]
     assert any("6 before, 7 now" in line for line in layer_sentences(found))
+    assert found.dimension is None
 
 
 def test_margins_are_compared_where_the_kind_is_the_same() -> None:
@@ -118,7 +121,11 @@ def test_sentences_claim_no_more_than_was_found() -> None:
     assert "p = 0.031" in many
     assert "bounded → singleton: 6; samples 0, 1, 2, 3, 4 and 1 more" in many
     assert "became less invertible: 0 of 9" in sentences([("bounded", 2)] * 9, [("bounded", 3)] * 9)
+    assert "2 of 4 samples decided in both leave less open" in sentences(BEFORE, AFTER)
     assert "1 are undecided in one of the audits" in sentences(BEFORE, AFTER)
+    nothing = sentences([("undecided", UNDECIDED_DIMENSION)] * 3, [("singleton", 0)] * 3)
+    assert "it cannot be said what changed: all 3 samples are undecided in one of the audits" in nothing
+    assert "as invertible as before" not in nothing
 
 
 def audited(folder: Path, network: Network, x: np.ndarray[Any, Any], *options: str) -> Path:
@@ -175,12 +182,21 @@ def test_two_audits_are_compared_sample_by_sample(versions: tuple[Path, Path], t
     assert any(layer["more_invertible"] for layer in found["layers"])
     assert any(layer["less_invertible"] for layer in found["layers"])
     assert {stage["stage"] for stage in found["stages"]} == set(range(6))
-    numbers = [{(r["sample"], r["stage"]): r["condition_number"] for r in spectra_rows(each)} for each in versions]
+    numbers = [{(r["sample"], r["stage"]): r for r in spectra_rows(each)} for each in versions]
     for stage in found["stages"]:
-        ratios = [numbers[1][s, stage["stage"]] / numbers[0][s, stage["stage"]] for s in range(6)]
+        old, new = ([each[sample, stage["stage"]] for sample in range(6)] for each in numbers)
+        steps = [
+            (after["condition_number"] / before["condition_number"], after["rank"] - before["rank"])
+            for before, after in zip(old, new, strict=True)
+        ]
         assert stage["samples"] == 6
-        assert stage["median_ratio"] == pytest.approx(np.median(ratios))
-        assert (stage["fell"], stage["rose"]) == (sum(r < 1 for r in ratios), sum(r > 1 for r in ratios))
+        assert stage["median_ratio"] == pytest.approx(np.median([max(r, 1) if d < 0 else r for r, d in steps]))
+        assert stage["fell"] == sum(r < 1 and d >= 0 for r, d in steps)
+        assert stage["rose"] == sum(r > 1 and d <= 0 for r, d in steps)
+        assert stage["median_nonzero_values"] == [np.median([r["rank"] for r in side]) for side in (old, new)]
+        assert stage["nonzero_values_fell"] == sum(d < 0 for _, d in steps)
+        assert stage["nonzero_values_rose"] == sum(d > 0 for _, d in steps)
+    assert any(stage["nonzero_values_fell"] for stage in found["stages"])
 
 
 def test_the_other_way_round_everything_is_mirrored(versions: tuple[Path, Path]) -> None:
@@ -191,7 +207,8 @@ def test_the_other_way_round_everything_is_mirrored(versions: tuple[Path, Path])
         assert {step[::-1]: n for step, n in one.transitions.items()} == other.transitions
         assert one.openness.p == other.openness.p
     for one, other in zip(there.stages, back.stages, strict=True):
-        assert one.ratios * other.ratios == pytest.approx(1)
+        assert (one.signs.fell, one.signs.rose) == (other.signs.rose, other.signs.fell)
+        assert (one.nonzero_signs.fell, one.nonzero_signs.rose) == (other.nonzero_signs.rose, other.nonzero_signs.fell)
 
 
 def test_the_terminal_says_what_changed(versions: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -243,6 +260,62 @@ def test_thresholds_on_what_changed(versions: tuple[Path, Path], capsys: pytest.
         assert captured.out == ""
 
 
+def test_directions_that_are_lost_are_no_improvement(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The condition number falls from 1000 to 1, because three of six inputs no longer count."""
+    q = np.linalg.qr(np.random.default_rng(0).standard_normal((12, 6)))[0]
+    weights = {"poor": q * [1, 0.5, 0.2, 0.1, 0.01, 0.001], "lost": q * [1, 1, 1, 0, 0, 0]}
+    folders: dict[str, str] = {}
+    for name, weight in weights.items():
+        stages = affine_stage("fc", Dense(weight, np.full(12, 5.0))), relu_stage("relu", 12)
+        network = Network(stages, (6,))
+        folders[name] = str(audited(tmp_path / name, network, small_data(8), "--spectra", "8"))
+    capsys.readouterr()
+    out = tmp_path / "changes.json"
+    asked = ["--out", str(out), "--fail-on", "condition-ratio.min<1", "--fail-on", "less-invertible>0"]
+    assert main(["compare", folders["poor"], folders["lost"], *asked]) == 1
+    printed = capsys.readouterr().out
+    assert "fewer singular values are told from zero than before at some samples of stage 0 fc (8); stage 1" in printed
+    assert "6 → 3" in printed
+    assert "less-invertible>0: layer 0 fc, R^n: 8 of 8 samples (100 %)" in printed
+    assert "1 of 2 thresholds failed" in printed
+    for stage in json.loads(out.read_text())["stages"]:
+        assert stage["median_condition_number"] == pytest.approx([1000, 1])
+        assert (stage["median_nonzero_values"], stage["nonzero_values_fell"]) == ([6, 3], 8)
+        assert (stage["median_ratio"], stage["fell"], stage["rose"], stage["sign_test_p"]) == (1, 0, 0, None)
+    assert main(["compare", folders["lost"], folders["poor"], "--fail-on", "condition-ratio>2"]) == 1
+    printed = capsys.readouterr().out
+    assert "median 1000 over 8 samples" in printed, "a threshold takes the number as it is"
+    assert "told from zero" not in printed
+
+
+def test_what_is_undecided_may_be_anything(
+    versions: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    files = [str(versions[0].parent / name) for name in ("net.safetensors", "data.npz")]
+    with monkeypatch.context() as patch:
+        patch.setattr(fiberscope.audit.verdicts, "classify", failing)
+        patch.setattr(fiberscope.audit.spectra, "spectra", failing)
+        out = str(tmp_path / "out")
+        assert main(["audit", *files, "--out", out, "--workers", "1", "--layers", "1", "--spectra", "2"]) == 2
+    capsys.readouterr()
+    thresholds = ["less-invertible>0@R^n", "more-invertible<1 sample@R^n", "condition-ratio>2@layer0"]
+    asked = [word for threshold in thresholds for word in ("--fail-on", threshold)]
+    assert main(["compare", str(versions[0]), out, *asked]) == 1
+    printed = capsys.readouterr().out.splitlines()
+    undecided = "0 of 12 samples (0 %){} 12 samples undecided in one of the audits{}"
+    ratio = "nothing was measured: 2 samples without a condition number in one of the audits"
+    assert [line.removeprefix("threshold failed: ") for line in printed if line.startswith("threshold failed")] == [
+        f"{thresholds[0]}: layer 1 dense1, R^n: {undecided.format(', but', ' may miss it')}",
+        f"{thresholds[1]}: layer 1 dense1, R^n: {undecided.format(';', '')}",
+        f"{thresholds[2]}: stage 1 relu0: {ratio}",
+    ]
+    assert main(["compare", str(versions[0]), out, "--fail-on", "less-invertible>12 samples"]) == 2
+    assert "a count of the 12 samples" in capsys.readouterr().err
+
+
 def test_networks_of_different_widths_are_compared_by_position(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -259,6 +332,7 @@ def test_networks_of_different_widths_are_compared_by_position(
     found = json.loads((tmp_path / "changes.json").read_text())
     assert [layer["sizes"] for layer in found["layers"][:1]] == [{"before": [6, 5], "after": [6, 20]}]
     first, second = found["layers"][0], found["layers"][2]
+    assert second["median_dimension"] is None, "5 inputs before, 20 now"
     assert (first["domain"], first["more_invertible"]) == ("R^n", 8), "more rows than inputs leave less open"
     assert second["by_kind"] == {"more": second["more_invertible"], "less": second["less_invertible"]}
     assert main(["compare", str(narrow), str(wide), "--fail-on", "condition-ratio>2"]) == 2

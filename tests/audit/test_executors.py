@@ -230,7 +230,7 @@ def test_numbers_that_overflow_within_the_network_are_undecided(tmp_path: Path) 
     Network(tuple(stages), (2,)).save(tmp_path / "huge.safetensors")
     np.save(tmp_path / "x.npy", [[1.0, 2.0], [0.0, 0.0]])
     arguments = [str(tmp_path / name) for name in ("huge.safetensors", "x.npy")]
-    assert main(["audit", *arguments, "--block", "1", "--workers", "1", "--out", str(tmp_path / "out")]) == 0
+    assert main(["audit", *arguments, "--block", "1", "--workers", "1", "--out", str(tmp_path / "out")]) == 2
     rows = failed_rows(tmp_path / "out")["preimages"]
     assert {(row["layer"], row["sample"]) for row in rows} == {(2, 0)}, "the other sample is zero all the way"
     assert all(row["kind"] == "undecided" and "finite" in row["reason"] for row in rows)
@@ -246,11 +246,17 @@ def test_the_command_says_that_chunks_failed(
 
     with monkeypatch.context() as patch:
         patch.setattr(fiberscope.audit.verdicts, "classify", failing)
-        assert main([*again, "--out", str(tmp_path), "--layers", "2", "--workers", "1"]) == 0
+        options = ["--layers", "2", "--workers", "1", "--fail-on", "undecided>0@R^n"]
+        assert main([*again, "--out", str(tmp_path), *options]) == 2, "an error, not only a threshold that fails"
     said = capsys.readouterr()
-    assert "3 of 3 chunks failed and are undecided: the computation failed: ZeroDivisionError: the cause" in said.err
-    assert "--resume tries them again" in said.err
+    last = said.err.splitlines()[-1]
+    assert "error: 3 of 3 chunks failed and are undecided: the computation failed: ZeroDivisionError: the cause" in last
+    assert "--resume tries them again" in last
+    assert "1 of 1 threshold failed" in said.out
     assert "the cause" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert main(["report", str(tmp_path), "--fail-on", "unbounded>0@R^n"]) == 1
+    expected = "0 of 13 samples (0 %), but 13 undecided samples may miss it"
+    assert f"unbounded>0@R^n: layer 2 dense2, R^n: {expected}" in capsys.readouterr().out
     assert main([*again, "--out", str(tmp_path), "--layers", "2", "--workers", "1", "--resume"]) == 0
     assert "failed" not in capsys.readouterr().err
 

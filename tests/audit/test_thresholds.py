@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +28,10 @@ from fiberscope.audit.thresholds import (
 )
 from fiberscope.cli import main
 from fiberscope.errors import InputError
-from small_audits import rows, small_network, spectra_rows
+from fiberscope.network.affine import Dense
+from fiberscope.network.network import Network
+from fiberscope.network.stage import affine_stage, relu_stage
+from small_audits import rows, small_data, small_network, spectra_rows
 
 
 @pytest.mark.parametrize(
@@ -80,6 +84,12 @@ def test_thresholds_mean_what_they_say(
         ("unbounded<0%", "can be kept as well as missed"),
         ("unbounded>-1 samples", "can be kept as well as missed"),
         ("unbounded<0 samples", "can be kept as well as missed"),
+        ("dimension<0", "dimension is never below 0"),
+        ("dimension.min>=0", "can be kept as well as missed"),
+        ("margin>1", "margin is always from 0 to 1"),
+        ("margin.min<0", "margin is always from 0 to 1"),
+        ("condition<1", "condition is never below 1"),
+        ("condition.max>=1", "condition is never below 1"),
         ("unbounded>1.5 samples", "a whole number of samples"),
         ("unbounded.max>0", "no statistic"),
         ("dimension.mean>0", "dimension.min, dimension.median, dimension.max"),
@@ -107,6 +117,13 @@ def test_a_comparison_has_its_own_quantities() -> None:
     assert threshold.quantity is Quantity.LESS_INVERTIBLE
     with pytest.raises(InputError, match="one of more-invertible, less-invertible, condition-ratio"):
         parse_thresholds(["unbounded>0"], OF_COMPARISON)
+    with pytest.raises(InputError, match="condition-ratio is always above 0"):
+        parse_thresholds(["condition-ratio>0"], OF_COMPARISON)
+
+
+@pytest.mark.parametrize("text", ["dimension>0", "margin>=1", "margin.min<=0", "condition<=1", "condition.min>1"])
+def test_the_last_bounds_that_say_something_are_taken(text: str) -> None:
+    assert parse_thresholds([text])[0].text == text
 
 
 HERE = Place("layer 1, box", layer=1, domain=DomainKind.BOX)
@@ -166,10 +183,58 @@ def test_every_place_is_judged_on_its_own() -> None:
     assert found("bounded>0.6@R^n", *values) == []
 
 
-def test_a_threshold_that_finds_nothing_to_measure_fails() -> None:
-    assert found("dimension>5", (HERE, []), (THERE, [])) == [": nothing was measured"]
-    assert found("dimension>5", (HERE, []), (THERE, [1.0])) == []
-    assert found("dimension>5@layer1", (HERE, []), (THERE, [1.0])) == [": nothing was measured"]
+def test_a_threshold_fails_wherever_nothing_is_measured() -> None:
+    assert found("dimension>5", (HERE, []), (THERE, [])) == [
+        "layer 1, box: nothing was measured",
+        "layer 2, R^n: nothing was measured",
+    ]
+    assert found("dimension>5", (HERE, []), (THERE, [1.0])) == ["layer 1, box: nothing was measured"]
+    assert found("dimension>5@layer2", (HERE, []), (THERE, [1.0])) == []
+    assert found("dimension>5") == [": nothing was measured"]
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "said"),
+    [
+        ("unbounded>0", [], "0 of 2 samples (0 %), but 2 undecided samples may miss it"),
+        ("unbounded>0.5", [1, 0, 0], "1 of 5 samples (20 %), but 2 undecided samples may miss it"),
+        ("unbounded>0.6", [1, 0, 0], ""),
+        ("unbounded>=3 samples", [1, 0, 0], "1 of 5 samples (20 %), but 2 undecided samples may miss it"),
+        ("unbounded>3 samples", [1, 0, 0], ""),
+        ("unbounded>0.1", [1, 0, 0], "1 of 5 samples (20 %); 2 undecided samples"),
+        ("singleton<0.9", [1, 1, 1], "3 of 5 samples (60 %); 2 undecided samples"),
+        ("singleton<60%", [1, 1, 1], ""),
+        ("dimension.max>5", [], "nothing was measured: 2 undecided samples"),
+        ("dimension.max>5", [1, 2, 3], "max 3 over 3 samples, but 2 undecided samples may miss it"),
+        ("dimension.min>3", [1, 2, 3], ""),
+        ("dimension.max<3", [1, 2, 3], ""),
+        ("margin.min<0.1", [0.5], "min 0.5 over 1 samples, but 2 undecided samples may miss it"),
+        ("dimension>3", [1, 2, 3], ""),
+        ("dimension>2", [1, 2, 3], "median 2 over 3 samples, but 2 undecided samples may miss it"),
+        ("dimension<1", [1, 2, 3], ""),
+        ("dimension>1.5", [1, 2, 3], "median 2 over 3 samples; 2 undecided samples"),
+    ],
+)
+def test_a_threshold_is_kept_only_if_it_is_whatever_undecided_samples_are(
+    text: str, values: list[float], said: str
+) -> None:
+    (threshold,) = parse_thresholds([text])
+    each = Measured(threshold.quantity, HERE, np.array(values, dtype=np.float64), unknown=2)
+    assert [violation.measured for violation in violations([threshold], [each])] == ([said] if said else [])
+
+
+@pytest.mark.parametrize("text", ["unbounded>{}", "unbounded<{}", "unbounded>={}", "unbounded<={}"])
+@pytest.mark.parametrize("count", range(1, 5))
+def test_undecided_samples_against_every_way_that_they_can_be_decided(text: str, count: int) -> None:
+    values, unknown = [1.0, 0.0], 3
+    (threshold,) = parse_thresholds([text.format(f"{count} samples")])
+    partly = Measured(threshold.quantity, HERE, np.array(values), unknown=unknown)
+    decided = [
+        Measured(threshold.quantity, HERE, np.array([*values, *rest]))
+        for rest in itertools.product((0.0, 1.0), repeat=unknown)
+    ]
+    fails = any(violations([threshold], [each]) for each in decided)
+    assert bool(violations([threshold], [partly])) == fails
 
 
 KINDS = ["singleton", "bounded", "unbounded", "undecided", "empty", "bounded"]
@@ -198,13 +263,18 @@ def handmade() -> tuple[FindingsTable, Any]:
 
 
 def test_what_an_audit_measures() -> None:
-    values = {
-        (each.quantity, each.place.stage): each.values.tolist()
-        for each in measured(*handmade(), Plan((0,), len(KINDS), spectra=4), small_network())
-    }
-    for kind in set(KINDS):
-        assert values[Quantity(kind), None] == [float(each == kind) for each in KINDS]
+    found = list(measured(*handmade(), Plan((0,), len(KINDS), spectra=4), small_network()))
+    values = {(each.quantity, each.place.stage): each.values.tolist() for each in found}
+    decided = [kind for kind in KINDS if kind != "undecided"]
+    for kind in set(decided):
+        assert values[Quantity(kind), None] == [float(each == kind) for each in decided]
+    assert values[Quantity.UNDECIDED, None] == [0, 0, 0, 1, 0, 0]
     assert values[Quantity.UNPROVED, None] == [0, 0, 0, 1, 0, 1]
+    unknown = {(each.quantity, each.place.stage): each.unknown for each in found}
+    sure = {(Quantity.UNDECIDED, None), (Quantity.UNPROVED, None)}
+    at_layers = {key for key in unknown if key[1] is None}
+    assert {key: unknown[key] for key in at_layers} == {key: int(key not in sure) for key in at_layers}
+    assert (unknown[Quantity.CONDITION, 1], unknown[Quantity.CONDITION, 0]) == (2, 0)
     assert values[Quantity.DIMENSION, None] == [0, 3, 5, 4]
     assert values[Quantity.MARGIN, None] == [0.5, 0.25, 1.0, 2.0, 0.125]
     assert values[Quantity.CONDITION, 1] == [8.0, 2.0]
@@ -217,9 +287,30 @@ def test_condition_numbers_belong_to_the_layer_that_ends_at_the_stage() -> None:
     assert stages == [(0, None), (1, 0), (2, None), (3, 1), (4, None), (5, 2)]
     for place in ("layer0", "stage1"):
         assert [str(v) for v in violations(parse_thresholds([f"condition>4@{place}"]), found)] == [
-            f"condition>4@{place}: stage 1 relu0: median 5 over 2 samples"
+            f"condition>4@{place}: stage 1 relu0: median 5 over 2 samples; 2 samples without a condition number"
         ]
-    assert not violations(parse_thresholds(["condition>5"]), found), "stages without numbers are passed over"
+    everywhere = [v.where for v in violations(parse_thresholds(["condition>5"]), found)]
+    assert everywhere == [each.place.label for each in found if each.quantity is Quantity.CONDITION]
+
+
+def test_no_condition_number_is_no_good_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the second layer on, the output of the network is constant."""
+    stages = (
+        affine_stage("fc0", Dense(np.random.default_rng(0).standard_normal((4, 6)), np.full(4, 9.0))),
+        relu_stage("relu0", 4),
+        affine_stage("fc1", Dense(np.zeros((3, 4)), np.full(3, -1.0))),
+        relu_stage("relu1", 3),
+    )
+    Network(stages, (6,)).save(tmp_path / "net.safetensors")
+    np.save(tmp_path / "x.npy", small_data(3))
+    files = [str(tmp_path / name) for name in ("net.safetensors", "x.npy")]
+    options = ["--spectra", "2", "--workers", "1", "--fail-on", "condition>1e6@layer0", "--fail-on", "condition>1e6"]
+    assert main(["audit", *files, "--out", str(tmp_path / "out"), *options]) == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert [line for line in printed if line.startswith("threshold failed")] == [
+        f"threshold failed: condition>1e6: stage {stage}: nothing was measured: 2 samples without a condition number"
+        for stage in ("2 fc1", "3 relu1")
+    ]
 
 
 def test_an_audit_that_misses_thresholds_is_complete_and_says_where(
@@ -268,6 +359,8 @@ def test_a_finished_folder_is_held_against_thresholds(out: Path, capsys: pytest.
         ("condition>1e6", "with --spectra N"),
         ("unbounded>0@layer7", "these are: layer 0 dense0, R^n; layer 0 dense0, box [0,1]; layer 1"),
         ("unbounded>0@layer1@box", "a place where unbounded is measured"),
+        ("unbounded>13 samples", "a count of the 13 samples that can be kept as well as missed"),
+        ("singleton<14 samples", "a count of the 13 samples"),
     ],
 )
 def test_thresholds_about_what_is_not_measured_are_refused_before_any_work(

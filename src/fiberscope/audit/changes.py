@@ -10,7 +10,7 @@ compared, it is McNemar's exact test.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 import scipy.stats
 
 from fiberscope.audit.findings import FindingsTable
-from fiberscope.audit.measurements import condition_numbers
+from fiberscope.audit.measurements import condition_numbers, nonzero_values
 from fiberscope.audit.pairing import Pair, Side, place_names
 from fiberscope.audit.thresholds import Measured, Place, Quantity
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
@@ -57,10 +57,11 @@ class LayerChange:
         changed: the samples whose kind changed.
         more: (k,) the samples that became more invertible.
         less: (k,) those that became less invertible.
+        decided: (k,) those that both audits decided; the others cannot be compared.
         openness: how many became more (fell) and less (rose) invertible.
-        undecided: the number of samples that cannot be compared, since one of the audits did not decide them.
         by_kind: how many of both did by their kind, and not by the dimension alone.
-        dimension: the median dimensions before and after, at the samples where both are known; None if none is.
+        dimension: the median dimensions before and after, at the samples where both are known; None if none is, or if
+            the layer has not as many inputs as before.
         margin_ratio: the median of the margin after over that before, at the samples of the same kind; None if none is.
     """
 
@@ -71,8 +72,8 @@ class LayerChange:
     changed: tuple[int, ...]
     more: BoolArray
     less: BoolArray
+    decided: BoolArray
     openness: Signs
-    undecided: int
     by_kind: tuple[int, int]
     dimension: tuple[float, float] | None
     margin_ratio: float | None
@@ -83,6 +84,11 @@ class LayerChange:
         return len(self.more)
 
     @property
+    def undecided(self) -> int:
+        """The number of samples that one of the audits did not decide."""
+        return int((~self.decided).sum())
+
+    @property
     def same_inputs(self) -> bool:
         """Whether the layer has as many inputs as before, so that dimensions can be compared."""
         return self.sizes[0][0] == self.sizes[1][0]
@@ -90,21 +96,31 @@ class LayerChange:
 
 @dataclass(frozen=True, eq=False)
 class StageChange:
-    """How the condition number up to one stage changed.
+    """How the condition number up to one stage changed, and how many directions it is about.
+
+    A condition number leaves out the singular values that are not told from zero, so that it may fall only because
+    directions are lost.
 
     Attributes:
         place: the stage, as the second audit has it.
         label: the same in words, with both names where they differ.
-        ratios: (k,) the condition number after over that before, at the samples where both are known.
+        ratios: (k,) the condition number after over that before, at the samples where both are known; at least 1 where
+            fewer values are told from zero than before.
+        unknown: the number of samples at which one of them is not known.
         medians: the median condition numbers before and after, at the same samples; None if there are none.
-        signs: how many fell and rose.
+        signs: how many fell and rose, without those where the number of nonzero values went the same way.
+        nonzero: the median numbers of nonzero singular values before and after, where both are known; None if none is.
+        nonzero_signs: at how many samples that number fell and rose.
     """
 
     place: Place
     label: str
     ratios: FloatArray
+    unknown: int
     medians: tuple[float, float] | None
     signs: Signs
+    nonzero: tuple[float, float] | None
+    nonzero_signs: Signs
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,10 +134,10 @@ class Changes:
     def measured(self) -> Iterator[Measured]:
         """What thresholds are held against."""
         for layer in self.layers:
-            yield Measured(Quantity.MORE_INVERTIBLE, layer.place, layer.more.astype(np.float64))
-            yield Measured(Quantity.LESS_INVERTIBLE, layer.place, layer.less.astype(np.float64))
+            for quantity, of in ((Quantity.MORE_INVERTIBLE, layer.more), (Quantity.LESS_INVERTIBLE, layer.less)):
+                yield Measured(quantity, layer.place, of[layer.decided].astype(np.float64), layer.undecided)
         for stage in self.stages:
-            yield Measured(Quantity.CONDITION_RATIO, stage.place, stage.ratios)
+            yield Measured(Quantity.CONDITION_RATIO, stage.place, stage.ratios, stage.unknown)
 
 
 def compare(pair: Pair) -> Changes:
@@ -175,10 +191,10 @@ def change(
         changed=tuple(int(sample) for sample in before.sample[before.kind != after.kind]),
         more=direction < 0,
         less=direction > 0,
+        decided=both,
         openness=signs(np.zeros_like(direction), direction),
-        undecided=int((~both).sum()),
         by_kind=(int((step < 0).sum()), int((step > 0).sum())),
-        dimension=_medians(before.dimension[both], after.dimension[both]),
+        dimension=_medians(before.dimension[comparable], after.dimension[comparable]),
         margin_ratio=_margin_ratio(before, after, both),
     )
 
@@ -196,11 +212,30 @@ def _margin_ratio(before: FindingsTable, after: FindingsTable, both: BoolArray) 
 
 def _stage_change(pair: Pair, place: Place, tables: list[Any]) -> StageChange:
     assert place.stage is not None
-    known = [condition_numbers(table, place.stage) for table in tables]
-    samples = sorted(sample for sample in known[0].keys() & known[1].keys() if sample < pair.samples)
-    before, after = (np.array([numbers[sample] for sample in samples], dtype=np.float64) for numbers in known)
-    label = place_names(pair, place)
-    return StageChange(place, label, after / before, _medians(before, after), signs(before, after))
+    nonzero = [nonzero_values(table, place.stage) for table in tables]
+    numbers = [condition_numbers(table, place.stage) for table in tables]
+    asked = sorted(sample for sample in nonzero[0].keys() & nonzero[1].keys() if sample < pair.samples)
+    computed = [sample for sample in asked if None not in (nonzero[0][sample], nonzero[1][sample])]
+    known = [sample for sample in computed if sample in numbers[0] and sample in numbers[1]]
+    rank = [_numbers(each, computed) for each in nonzero]
+    before, after = (_numbers(each, known) for each in numbers)
+    lost = np.sign(_numbers(nonzero[1], known) - _numbers(nonzero[0], known))
+    direction = np.sign(after - before)
+    direction[direction == lost] = 0  # it is about other directions, which explains the change
+    return StageChange(
+        place=place,
+        label=place_names(pair, place),
+        ratios=np.where(lost < 0, np.maximum(after / before, 1.0), after / before),
+        unknown=len(asked) - len(known),
+        medians=_medians(before, after),
+        signs=signs(np.zeros_like(direction), direction),
+        nonzero=_medians(rank[0], rank[1]),
+        nonzero_signs=signs(rank[0], rank[1]),
+    )
+
+
+def _numbers(by_sample: Mapping[int, Any], samples: list[int]) -> FloatArray:
+    return np.array([by_sample[sample] for sample in samples], dtype=np.float64)
 
 
 __all__ = ["Changes", "LayerChange", "Signs", "StageChange", "change", "compare", "signs"]

@@ -31,7 +31,6 @@ _OF_KIND = {
     Quantity.SINGLETON: Kind.SINGLETON,
     Quantity.BOUNDED: Kind.BOUNDED,
     Quantity.UNBOUNDED: Kind.UNBOUNDED,
-    Quantity.UNDECIDED: Kind.UNDECIDED,
 }
 
 
@@ -77,7 +76,7 @@ def check_against(thresholds: Sequence[Threshold], plan: Plan, network: Network)
     Raises:
         InputError: it will not.
     """
-    check_thresholds(thresholds, places(plan, network))
+    check_thresholds(thresholds, places(plan, network), plan.samples)
 
 
 def violations_of(results: Results, thresholds: Sequence[Threshold]) -> list[Violation]:
@@ -118,28 +117,49 @@ def measured(findings: FindingsTable, spectra: Any, plan: Plan, network: Network
     """
     for place in places(plan, network):
         if place.stage is not None:
-            numbers = condition_numbers(spectra, place.stage).values()
-            yield Measured(Quantity.CONDITION, place, np.array(list(numbers), dtype=np.float64))
+            numbers = np.array(list(condition_numbers(spectra, place.stage).values()), dtype=np.float64)
+            samples = len(nonzero_values(spectra, place.stage))
+            yield Measured(Quantity.CONDITION, place, numbers, samples - len(numbers))
         elif place.layer is not None:
             yield from _of_group(findings.at(place.layer, place.domain_name), place)
 
 
 def _of_group(group: FindingsTable, place: Place) -> Iterator[Measured]:
-    """The quantities of one layer on one domain."""
-    for quantity, kind in _OF_KIND.items():
-        yield Measured(quantity, place, (group.kind == kind).astype(np.float64))
+    """The quantities of one layer on one domain: what holds of decided samples may hold of undecided ones, too."""
     decided = group.kind != Kind.UNDECIDED
+    undecided = int((~decided).sum())
+    for quantity, kind in _OF_KIND.items():
+        yield Measured(quantity, place, (group.kind[decided] == kind).astype(np.float64), undecided)
+    yield Measured(Quantity.UNDECIDED, place, (~decided).astype(np.float64))
     proved = decided & (group.certificate != "")
     yield Measured(Quantity.UNPROVED, place, (~proved).astype(np.float64))
-    yield Measured(Quantity.DIMENSION, place, group.dimension[decided & (group.kind != Kind.EMPTY)].astype(np.float64))
-    yield Measured(Quantity.MARGIN, place, group.margin[decided])
+    dimension = group.dimension[decided & (group.kind != Kind.EMPTY)].astype(np.float64)
+    yield Measured(Quantity.DIMENSION, place, dimension, undecided)
+    yield Measured(Quantity.MARGIN, place, group.margin[decided], undecided)
 
 
 def condition_numbers(spectra: Any, stage: int) -> dict[int, float]:
     """By sample, where the stage was not left out and some singular value is not zero."""
+    numbers = _by_sample(spectra, stage, "condition_number")
+    return {sample: number for sample, number in numbers.items() if number is not None and not np.isnan(number)}
+
+
+def nonzero_values(spectra: Any, stage: int) -> dict[int, int | None]:
+    """The number of singular values that are told from zero, by sample; None where the stage was left out."""
+    return _by_sample(spectra, stage, "rank")
+
+
+def _by_sample(spectra: Any, stage: int, column: str) -> dict[int, Any]:
     rows = spectra.filter(spectra["stage"].to_numpy() == stage)
-    numbers = zip(rows["sample"].to_pylist(), rows["condition_number"].to_pylist(), strict=True)
-    return {sample: number for sample, number in numbers if number is not None and not np.isnan(number)}
+    return dict(zip(rows["sample"].to_pylist(), rows[column].to_pylist(), strict=True))
 
 
-__all__ = ["check_against", "condition_numbers", "measured", "places", "require_complete", "violations_of"]
+__all__ = [
+    "check_against",
+    "condition_numbers",
+    "measured",
+    "nonzero_values",
+    "places",
+    "require_complete",
+    "violations_of",
+]

@@ -7,11 +7,11 @@ says so, ``3 samples``. Behind any other quantity it is compared with the median
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import assert_never
 
 from fiberscope.audit.thresholds import (
     NUMERIC,
@@ -37,6 +37,14 @@ _NUMBER = re.compile(
     r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,3})?)\s*(?P<unit>%|samples?|)", re.IGNORECASE | re.ASCII
 )
 _PLACE = re.compile(r"(?P<what>layer|stage)(?P<number>\d{1,9})", re.IGNORECASE | re.ASCII)
+_RANGES = {
+    Quantity.DIMENSION: (0.0, math.inf, "never below 0"),
+    Quantity.MARGIN: (0.0, 1.0, "always from 0 to 1"),
+    Quantity.CONDITION: (1.0, math.inf, "never below 1"),
+    Quantity.CONDITION_RATIO: (math.ulp(0.0), math.inf, "always above 0"),
+}
+"""The values that a number for each sample can have, at least and at most, and the same in words."""
+
 _EXAMPLES = "such as unbounded>0.1@layer0, undecided>0, dimension.max>=50 or condition>1e6"
 
 
@@ -61,8 +69,7 @@ def _parsed(text: str, quantities: Sequence[Quantity]) -> Threshold:
     quantity = _quantity(form["quantity"].lower(), text, quantities)
     comparison = Comparison(form["comparison"])
     measure, bound = _bound(form["bound"], form["statistic"], quantity, text)
-    if measure in (Measure.SHARE, Measure.COUNT):
-        _check_can_hold_and_fail(text, measure, comparison, bound)
+    _check_can_hold_and_fail(text, quantity, measure, comparison, bound)
     layer, stage, domain = _places(form["places"], quantity, text)
     return Threshold(text.strip(), quantity, measure, comparison, bound, layer, stage, domain)
 
@@ -109,23 +116,24 @@ def _statistic(name: str | None, quantity: Quantity, text: str) -> Measure:
     return Measure(name.lower())
 
 
-def _check_can_hold_and_fail(text: str, measure: Measure, comparison: Comparison, bound: float) -> None:
+def _check_can_hold_and_fail(
+    text: str, quantity: Quantity, measure: Measure, comparison: Comparison, bound: float
+) -> None:
     """Refuse what says nothing; most likely, a count is written where a share is read."""
-    most = 1.0 if measure is Measure.SHARE else float("inf")
-    match comparison:
-        case Comparison.ABOVE | Comparison.AT_MOST:
-            sensible = 0 <= bound < most
-        case Comparison.BELOW | Comparison.AT_LEAST:
-            sensible = 0 < bound <= most
-        case _:
-            assert_never(comparison)
-    if not sensible:
-        expected = "a share of the samples between 0 and 1 (or 0% and 100%)" if most == 1 else "a count"
-        raise _refused(
-            text,
-            f"{expected} that can be kept as well as missed",
-            "for a count, say so: unbounded>3 samples" if most == 1 else "",
-        )
+    if quantity in NUMERIC:
+        low, high, words = _RANGES[quantity]
+        expected, hint = "a bound", f"{quantity} is {words}"
+    elif measure is Measure.SHARE:
+        low, high = 0.0, 1.0
+        expected, hint = "a share of the samples between 0 and 1 (or 0% and 100%)", _SAY_SO
+    else:
+        low, high = 0.0, math.inf
+        expected, hint = "a count", ""
+    if not comparison.says_something(bound, low, high):
+        raise _refused(text, f"{expected} that can be kept as well as missed", hint)
+
+
+_SAY_SO = "for a count, say so: unbounded>3 samples"
 
 
 def _places(text: str, quantity: Quantity, whole: str) -> tuple[int | None, int | None, DomainKind | None]:

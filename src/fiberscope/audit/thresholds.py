@@ -1,7 +1,9 @@
 """What may not happen: thresholds, held against what was measured.
 
 A quantity is either true or false of a sample, and then its share of the samples or their count is compared; or it is a
-number for each sample, of which the minimum, the median or the maximum is compared. Every place is judged on its own.
+number for each sample, of which the minimum, the median or the maximum is compared. Every place is judged on its own,
+and what is not known there of some samples, because they are undecided, say, may be anything: a threshold is kept only
+if it is kept whatever that is.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from fiberscope.network.arrays import FloatArray
 
 OPTION = "--fail-on"
 """Where thresholds come from, for messages."""
+
+_NOTHING = "nothing was measured"
 
 
 class Quantity(StrEnum):
@@ -85,6 +89,15 @@ class Comparison(StrEnum):
         """Whether ``value`` lies on the wrong side of ``bound``."""
         return _OPERATORS[self](value, bound)
 
+    @property
+    def upward(self) -> bool:
+        """Whether it is large values that fail."""
+        return self in (Comparison.ABOVE, Comparison.AT_LEAST)
+
+    def says_something(self, bound: float, low: float, high: float) -> bool:
+        """Whether some value from ``low`` to ``high`` fails, and some does not."""
+        return self.holds(low, bound) != self.holds(high, bound)
+
 
 _OPERATORS: dict[Comparison, Callable[[float, float], bool]] = {
     Comparison.ABOVE: operator.gt,
@@ -128,12 +141,14 @@ class Measured:
     Attributes:
         quantity: what was measured.
         place: where.
-        values: (k,) the values, one for each sample that has one: a number, or 1 and 0 for true and false.
+        values: (k,) the values, one for each sample at which it is known: a number, or 1 and 0 for true and false.
+        unknown: the number of samples at which it is not known.
     """
 
     quantity: Quantity
     place: Place
     values: FloatArray
+    unknown: int = 0
 
 
 @dataclass(frozen=True)
@@ -175,7 +190,7 @@ class Violation:
 
     Attributes:
         threshold: the threshold.
-        where: the place in words; empty if nothing was measured.
+        where: the place in words; empty if there is none.
         measured: what was measured, in words.
     """
 
@@ -199,15 +214,16 @@ def check_spectra(thresholds: Iterable[Threshold], *, computed: bool) -> None:
             raise InputError(OPTION, expected=expected, got=repr(threshold.text))
 
 
-def check_thresholds(thresholds: Sequence[Threshold], places: Sequence[Place]) -> None:
-    """Check that everything that thresholds are about is measured.
+def check_thresholds(thresholds: Sequence[Threshold], places: Sequence[Place], samples: int) -> None:
+    """Check that everything that thresholds are about is measured, at enough samples.
 
     Args:
         thresholds: the thresholds.
         places: where anything is measured.
+        samples: the number of samples that are counted.
 
     Raises:
-        InputError: a threshold is about what is not measured.
+        InputError: a threshold is about what is not measured, or about more samples than there are.
     """
     check_spectra(thresholds, computed=any(place.stage is not None for place in places))
     for threshold in thresholds:
@@ -221,28 +237,61 @@ def check_thresholds(thresholds: Sequence[Threshold], places: Sequence[Place]) -
                 got=repr(threshold.text),
                 hint=f"these are: {listed([place.label for place in available])}",
             )
+        counts = threshold.measure is Measure.COUNT
+        if counts and not threshold.comparison.says_something(threshold.bound, 0.0, float(samples)):
+            expected = f"a count of the {samples} samples that can be kept as well as missed"
+            raise InputError(OPTION, expected=expected, got=repr(threshold.text))
 
 
 def violations(thresholds: Iterable[Threshold], measured: Sequence[Measured]) -> list[Violation]:
-    """Every threshold that fails, at every place where it does.
+    """Every threshold that is not kept, at every place where it is not.
 
-    A place where no sample has a value is passed over; a threshold that finds none anywhere fails, since nothing shows
-    that it is kept.
+    Where nothing was measured, none is kept, since nothing shows that it is.
     """
     found: list[Violation] = []
     for threshold in thresholds:
         about = [each for each in measured if each.quantity is threshold.quantity and threshold.is_about(each.place)]
-        valued = [each for each in about if len(each.values)]
-        if not valued:
-            found.append(Violation(threshold, "", "nothing was measured"))
-        for each in valued:
-            value = measured_value(threshold.measure, each.values)
-            if threshold.comparison.holds(value, threshold.bound):
-                found.append(Violation(threshold, each.place.label, in_words(threshold.measure, value, each.values)))
+        if not about:
+            found.append(Violation(threshold, "", _NOTHING))
+        found += [
+            Violation(threshold, each.place.label, in_words(threshold, each))
+            for each in about
+            if not is_kept(threshold, each)
+        ]
     return found
 
 
-def measured_value(measure: Measure, values: FloatArray) -> float:
+def is_kept(threshold: Threshold, measured: Measured) -> bool:
+    """Whether a threshold is kept in one place, whatever the values are that are not known."""
+    low, high = (-np.inf, np.inf) if threshold.quantity in NUMERIC else (0.0, 1.0)
+    worst = high if threshold.comparison.upward else low
+    values = np.append(measured.values, np.full(measured.unknown, worst))
+    return len(values) > 0 and not threshold.comparison.holds(_measured(threshold.measure, values), threshold.bound)
+
+
+def in_words(threshold: Threshold, measured: Measured) -> str:
+    """What is known of a threshold that is not kept: the measured value, of how many samples, and what is not known."""
+    values, unknown = measured.values, _unknown_in_words(threshold.quantity, measured.unknown)
+    if threshold.quantity not in NUMERIC:  # a sample of which it is not known is not counted, but is one of all
+        values = np.append(values, np.zeros(measured.unknown))
+    if not len(values):
+        return f"{_NOTHING}: {unknown}" if unknown else _NOTHING
+    value = _measured(threshold.measure, values)
+    match threshold.measure:
+        case Measure.SHARE | Measure.COUNT:
+            known = f"{int(values.sum())} of {len(values)} samples ({100 * values.sum() / len(values):.4g} %)"
+        case Measure.MIN | Measure.MEDIAN | Measure.MAX:
+            known = f"{threshold.measure} {value:.6g} over {len(values)} samples"
+        case _:
+            assert_never(threshold.measure)
+    if not unknown:
+        return known
+    if threshold.comparison.holds(value, threshold.bound):
+        return f"{known}; {unknown}"
+    return f"{known}, but {unknown} may miss it"
+
+
+def _measured(measure: Measure, values: FloatArray) -> float:
     """What is compared with the bound, of the values (k,) at k > 0 samples."""
     match measure:
         case Measure.SHARE:
@@ -259,15 +308,18 @@ def measured_value(measure: Measure, values: FloatArray) -> float:
             assert_never(measure)
 
 
-def in_words(measure: Measure, value: float, values: FloatArray) -> str:
-    """The measured value, and of how many samples."""
-    match measure:
-        case Measure.SHARE | Measure.COUNT:
-            return f"{int(values.sum())} of {len(values)} samples ({100 * values.sum() / len(values):.4g} %)"
-        case Measure.MIN | Measure.MEDIAN | Measure.MAX:
-            return f"{measure} {value:.6g} over {len(values)} samples"
-        case _:
-            assert_never(measure)
+def _unknown_in_words(quantity: Quantity, count: int) -> str:
+    """The samples at which a quantity is not known, and why; empty if there are none."""
+    if not count:
+        return ""
+    samples = "sample" if count == 1 else "samples"
+    if quantity is Quantity.CONDITION:
+        return f"{count} {samples} without a condition number"
+    if quantity is Quantity.CONDITION_RATIO:
+        return f"{count} {samples} without a condition number in one of the audits"
+    if quantity in OF_COMPARISON:
+        return f"{count} {samples} undecided in one of the audits"
+    return f"{count} undecided {samples}"
 
 
 __all__ = [
@@ -288,6 +340,6 @@ __all__ = [
     "check_spectra",
     "check_thresholds",
     "in_words",
-    "measured_value",
+    "is_kept",
     "violations",
 ]

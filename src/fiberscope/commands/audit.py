@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from fiberscope.commands.arguments import parse_domain, parse_layers, require_both
 from fiberscope.commands.report import print_report
 from fiberscope.commands.subject import given_subject
+from fiberscope.errors import FiberscopeError
 
 if TYPE_CHECKING:  # these load solvers or torch, which nobody who asks for help wants to wait for
     from fiberscope.audit.execution import Job
@@ -49,7 +50,8 @@ def audit(
 ) -> int:
     """Decide and prove, for every ReLU layer and sample, which inputs the layer mixes up.
 
-    With neither MODEL nor DATA: the built-in demo, a real network trained on real digits.
+    With neither MODEL nor DATA: the built-in demo, a real network trained on real digits. Exit status 1 if a threshold
+    fails; 2 if something could not be computed, which is undecided, and is tried again by --resume.
 
     Args:
         model: the network: .onnx, .pt2 (torch.export), .keras, .h5, or .safetensors written by Network.save.
@@ -75,7 +77,8 @@ def audit(
             fails. QUANTITY>NUMBER[@layerK][@DOMAIN], with >, >=, < or <=. A number behind singleton, bounded,
             unbounded, undecided or unproved is a share of the samples, 0.1 or 10%; a count says so: '3 samples'.
             dimension, margin and condition are compared by their median, or as dimension.max or .min. DOMAIN is R^n,
-            box or nonnegative; condition numbers are those up to @layerK or @stageK, and need --spectra.
+            box or nonnegative; condition numbers are those up to @layerK or @stageK, and need --spectra. What is
+            undecided may be anything: a threshold that it could miss fails.
         config: a TOML file with these options; the command line overrides it.
     """
     del config  # read before the options were parsed
@@ -110,10 +113,13 @@ def audit(
         for note in job.notes:
             print(f"note: {note}", file=sys.stderr)
         failed = _run(job, progress)
-    if failed:
-        print(f"{len(failed)} of {len(job.chunks)} chunks failed and are undecided: {failed[0]}", file=sys.stderr)
-        print("the same command with --resume tries them again", file=sys.stderr)
-    return print_report(results, options.fail_on)
+    status = print_report(results, options.fail_on)
+    if failed:  # said last, and above every threshold: whoever asked for a verdict has none there
+        raise FiberscopeError(
+            f"{len(failed)} of {len(job.chunks)} chunks failed and are undecided: {failed[0]}; "
+            "the same command with --resume tries them again"
+        )
+    return status
 
 
 def _fitted(options: Options, samples: int, *, spectra: bool, invariance: bool) -> Options:

@@ -35,6 +35,7 @@ def compare(
         fail_on: a threshold; may be repeated. QUANTITY>NUMBER[@layerK][@DOMAIN], as for fiberscope audit. The
             quantities are more-invertible and less-invertible, shares of the samples, and condition-ratio, the
             condition number after over that before (its median, or condition-ratio.max or .min), @layerK or @stageK.
+            What is undecided in one of the audits may be anything: a threshold that it could miss fails.
     """
     from fiberscope.audit.changes import compare as changes_of
     from fiberscope.audit.pairing import pair
@@ -45,7 +46,7 @@ def compare(
 
     thresholds = parse_thresholds(fail_on or (), OF_COMPARISON)
     both = pair(Results(before), Results(after))
-    check_thresholds(thresholds, (*both.groups, *both.stages))
+    check_thresholds(thresholds, (*both.groups, *both.stages), both.samples)
     changes = changes_of(both)
     found = violations(thresholds, list(changes.measured()))
     _print(changes)

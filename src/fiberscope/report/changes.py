@@ -12,6 +12,7 @@ from rich.table import Table
 
 from fiberscope.audit.changes import Changes, LayerChange, Signs, StageChange
 from fiberscope.audit.pairing import Pair, Side
+from fiberscope.labels import listed
 from fiberscope.report.spectra import number
 from fiberscope.report.summary import SHOWN_KINDS
 
@@ -48,9 +49,12 @@ def layers_table(layers: Sequence[LayerChange]) -> Table:
             f"{sum(n for (_, after), n in layer.transitions.items() if after == kind)}"
             for kind in kinds
         ]
-        dimension = "-" if layer.dimension is None else f"{layer.dimension[0]:g} → {layer.dimension[1]:g}"
-        table.add_row(escape(layer.label), *counts, dimension)
+        table.add_row(escape(layer.label), *counts, _both(layer.dimension))
     return table
+
+
+def _both(medians: tuple[float, float] | None) -> str:
+    return "-" if medians is None else f"{medians[0]:g} → {medians[1]:g}"
 
 
 def stages_table(stages: Sequence[StageChange]) -> Table:
@@ -58,13 +62,15 @@ def stages_table(stages: Sequence[StageChange]) -> Table:
     title = "Median condition numbers before → after, at the samples where both are known"
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0))
     table.add_column("stage", overflow="fold")
-    for heading in ("samples", "before", "after", "median\nratio", "fell", "rose", "p"):
+    for heading in ("samples", "before", "after", "median\nratio", "fell", "rose", "p", "nonzero\nvalues"):
         table.add_column(heading, justify="right", no_wrap=True)
     for stage in stages:
         medians = ("-", "-") if stage.medians is None else tuple(map(number, stage.medians))
         ratio = number(float(np.median(stage.ratios))) if len(stage.ratios) else "-"
         counts = (str(stage.signs.fell), str(stage.signs.rose), _p(stage.signs))
-        table.add_row(escape(stage.label.removeprefix("stage ")), str(len(stage.ratios)), *medians, ratio, *counts)
+        nonzero = _both(stage.nonzero)
+        label = escape(stage.label.removeprefix("stage "))
+        table.add_row(label, str(len(stage.ratios)), *medians, ratio, *counts, nonzero)
     return table
 
 
@@ -92,9 +98,13 @@ def layer_sentences(layer: LayerChange) -> list[str]:
 
 
 def _verdict(layer: LayerChange) -> str:
-    fell, rose = layer.openness.fell, layer.openness.rose
-    left = f"; {layer.undecided} are undecided in one of the audits" if layer.undecided else ""
-    counts = f"{fell} of {layer.samples} samples leave less open than before, {rose} leave more{left}"
+    fell, rose, decided = layer.openness.fell, layer.openness.rose, layer.samples - layer.undecided
+    if not decided:
+        return f"it cannot be said what changed: all {layer.samples} samples are undecided in one of the audits"
+    of, left = f"{decided} samples", ""
+    if layer.undecided:
+        of, left = f"{decided} samples decided in both", f"; {layer.undecided} are undecided in one of the audits"
+    counts = f"{fell} of {of} leave less open than before, {rose} leave more{left}"
     if not fell + rose:
         return f"as invertible as before: {counts}"
     if layer.openness.p is not None and layer.openness.p >= CHANCE:
@@ -110,6 +120,12 @@ def _few(samples: Sequence[int]) -> str:
 def closing_lines(changes: Changes) -> list[str]:
     """What was not compared, and how the p values are to be read."""
     lines = list(changes.pair.left_out)
+    lost = [f"{stage.label} ({stage.nonzero_signs.fell})" for stage in changes.stages if stage.nonzero_signs.fell]
+    if lost:
+        lines.append(
+            "a smaller condition number is no improvement where directions are lost: fewer singular values are told "
+            f"from zero than before at some samples of {listed(lost)}"
+        )
     if any(signs.p is not None for signs in _all_signs(changes)):
         lines.append(
             "p: how likely chance alone splits the samples that changed at least as unevenly, if they are drawn "
@@ -172,6 +188,9 @@ def _stage_data(stage: StageChange) -> dict[str, Any]:
         "fell": stage.signs.fell,
         "rose": stage.signs.rose,
         "sign_test_p": stage.signs.p,
+        "median_nonzero_values": None if stage.nonzero is None else list(stage.nonzero),
+        "nonzero_values_fell": stage.nonzero_signs.fell,
+        "nonzero_values_rose": stage.nonzero_signs.rose,
     }
 
 
