@@ -56,12 +56,19 @@ class UsedData:
     @property
     def where(self) -> str:
         """For titles: the data, and whether they stand in for the paper's."""
-        return f"on {self.title}" if self.is_papers else f"on {self.title} in place of {self.paper}"
+        return f"on {self.title} in place of {self.paper}" if self.stands_in else f"on {self.title}"
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether these are known to be other data than the paper's; what a file holds is for its owner to say."""
+        return self.spec in TITLES and not self.is_papers
 
     @property
     def why_other(self) -> str:
         """For claims: how the data differ from the paper's; empty if they do not."""
-        return "" if self.is_papers else f"the data are {self.title}, not {self.paper}; "
+        if self.is_papers:
+            return ""
+        return f"the data are {self.title}" + (f", not {self.paper}; " if self.stands_in else "; ")
 
     def first_for_training(self, count: int) -> UsedData:
         """The same, with at most so many training samples."""
@@ -74,7 +81,7 @@ class UsedData:
             "description": self.test.description,
             "sha256": data_digest(self.test),
             "samples": len(self.test),
-            "stands_in_for": None if self.is_papers else self.paper,
+            "stands_in_for": self.paper if self.stands_in else None,
         }
 
 
