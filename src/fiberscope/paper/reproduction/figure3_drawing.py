@@ -41,7 +41,7 @@ def _counts(axes: Axes, measured: Measured) -> None:
         counts, _ = np.histogram(verdicts.positives[chosen], edges)
         axes.stairs(counts, edges, color=colour, label=f"{label}: {int(chosen.sum()):,}", linewidth=1.4)
     single = verdicts.has(Kind.SINGLETON)
-    label = f"of these, a single point: {int(single.sum()):,}"
+    label = f"of the finite, a single point: {int(single.sum()):,}"
     axes.stairs(*np.histogram(verdicts.positives[single], edges), color=BLUE, linestyle=":", label=label)
     if strip.overlaps and strip.smallest_finite is not None and strip.largest_unbounded is not None:
         label = f"both kinds: {strip.smallest_finite} to {strip.largest_unbounded}"
