@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fiberscope.audit.capacity import Capacity, cluster_capacity, local_capacity
-from fiberscope.audit.dask_workers import LOCAL, require_dask
+from fiberscope.audit.dask_workers import check_scheduler, is_local
 from fiberscope.audit.effort import sensible_block
 from fiberscope.audit.execution import Job
 from fiberscope.audit.kinds import KINDS
@@ -82,7 +82,7 @@ def check_options(options: Options) -> None:
     """Check what can be checked before anything is loaded.
 
     Raises:
-        InputError: numbers that make no sense.
+        InputError: numbers that make no sense, or no scheduler at its address.
     """
     for name, value in (("samples", options.samples), ("workers", options.workers), ("block", options.block)):
         if value is not None and value < 1:
@@ -94,7 +94,7 @@ def check_options(options: Options) -> None:
         raise InputError("--domain", expected="LOW,HIGH, within which inputs with the same features lie", got="none")
     check_spectra(options.fail_on, computed=options.spectra > 0)
     if options.scheduler:
-        require_dask()
+        check_scheduler(options.scheduler)
 
 
 def build_subject(network: Any, x: Any, y: Any, options: Options, **words: Any) -> Subject:
@@ -160,7 +160,7 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
 
 
 def _capacities(network: Network, plan: Plan, options: Options) -> list[Capacity]:
-    if options.scheduler not in ("", LOCAL):
+    if options.scheduler and not is_local(options.scheduler):
         return [cluster_capacity(work, network, plan, options.workers) for work in KINDS]
     asked = options.workers or (cores() if options.scheduler else None)
     return [local_capacity(work, network, plan, asked) for work in KINDS]
