@@ -260,12 +260,16 @@ class Results:
         changed |= set() if is_sealed(data[PREIMAGES]) else {PREIMAGES}
         return ChunkData(chunk, findings, certificates, inputs, tuple(str(paths[part]) for part in sorted(changed)))
 
+    def is_written(self, chunk: AnyChunk) -> bool:
+        """Whether the last file of a chunk is there."""
+        return self.path(_parts(chunk)[-1], chunk).is_file()
+
     def is_done(self, manifest: Manifest, chunk: AnyChunk) -> bool:
         """Whether a chunk was computed, written completely, and is unchanged since.
 
         One whose computation failed is not done: its findings say so, and another run may do better.
         """
-        if not self.path(_parts(chunk)[-1], chunk).is_file():
+        if not self.is_written(chunk):
             return False
         try:
             reasons, unchanged = self._reasons(manifest, chunk)
