@@ -21,6 +21,7 @@ from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject, check_box, first_samples, fitted
 from fiberscope.audit.thresholds import Threshold, check_spectra
 from fiberscope.errors import InputError, ModelError, ResultsError
+from fiberscope.files import is_file
 from fiberscope.network.network import Network
 from fiberscope.threads import cores
 
@@ -67,7 +68,7 @@ def open_folder(folder: Path, *, resume: bool) -> Generator[tuple[Results, bool]
             running in it.
     """
     results = Results(folder)
-    if folder.exists() and not folder.is_dir():
+    if is_file(folder):
         raise ResultsError(f"{folder} is a file, not a folder; choose another name", path=str(folder))
     require_none_running(folder)
     if not resume:

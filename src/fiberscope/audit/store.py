@@ -41,7 +41,7 @@ from fiberscope.audit.sample_tables import SampleTables
 from fiberscope.audit.seals import is_sealed
 from fiberscope.audit.subject import Subject
 from fiberscope.errors import FiberscopeError, ResultsError
-from fiberscope.files import read_file, write_file
+from fiberscope.files import is_file, read_file, write_file
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
 
@@ -124,7 +124,7 @@ class Results:
         Raises:
             ResultsError: something else is here.
         """
-        if self.manifest_path.is_file():
+        if is_file(self.manifest_path):
             return True
         others = [path.name for path in _listed(self.folder) if not _may_precede_manifest(path)]
         if others:
@@ -180,7 +180,7 @@ class Results:
             ResultsError: there is none, or it is damaged.
         """
         path = self.manifest_path
-        if not path.is_file():
+        if not is_file(path):
             raise ResultsError(f"{self.folder} holds no audit: there is no manifest.json", path=str(path))
         return Manifest.from_json(read_file(path), str(path))
 
@@ -215,7 +215,7 @@ class Results:
     def _network(self) -> Network:
         from fiberscope.readers.files import load
 
-        if not self.model_path.is_file():
+        if not is_file(self.model_path):
             raise ResultsError(f"{self.model_path} is missing", path=str(self.model_path))
         try:
             return load(self.model_path)
@@ -244,7 +244,7 @@ class Results:
             ResultsError: a file is missing or cannot be read, or holds the findings of something else.
         """
         paths = {part: self.path(part, chunk) for part in _SUFFIX}
-        data = {part: read_file(path) for part, path in paths.items() if part != CERTIFICATES or path.is_file()}
+        data = {part: read_file(path) for part, path in paths.items() if part != CERTIFICATES or is_file(path)}
         findings, siblings = shards.findings_from_bytes(data[PREIMAGES], str(paths[PREIMAGES]))
         _check_rows(findings, manifest, chunk, str(paths[PREIMAGES]))
         inputs = shards.array_from_bytes(data[INPUTS], str(paths[INPUTS]))
@@ -262,7 +262,7 @@ class Results:
 
     def is_written(self, chunk: AnyChunk) -> bool:
         """Whether the last file of a chunk is there."""
-        return self.path(_parts(chunk)[-1], chunk).is_file()
+        return is_file(self.path(_parts(chunk)[-1], chunk))
 
     def is_done(self, manifest: Manifest, chunk: AnyChunk) -> bool:
         """Whether a chunk was computed, written completely, and is unchanged since.
@@ -305,7 +305,7 @@ class Results:
         parts: list[FindingsTable] = []
         for chunk in manifest.plan.chunks():
             path = self.path(PREIMAGES, chunk)
-            if path.is_file():
+            if is_file(path):
                 findings, _ = shards.findings_from_bytes(read_file(path), str(path))
                 _check_rows(findings, manifest, chunk, str(path))
                 parts.append(findings)
