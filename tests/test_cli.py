@@ -319,6 +319,16 @@ def test_the_demo_and_another_audit_do_not_continue_each_other(
     assert "built-in demo: True in the folder, False now" in said(capsys)
 
 
+def test_a_demo_without_its_network_cannot_go_on_and_says_what_to_do(
+    trainings: Trainings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["audit", "--out", str(tmp_path / "out"), "--layers", "1", "--invariance", "0"]) == 0
+    (tmp_path / "out/model.safetensors").unlink()
+    capsys.readouterr()
+    assert main(["audit", "--out", str(tmp_path / "out"), "--layers", "1", "--invariance", "0", "--resume"]) == 2
+    assert "model.safetensors is missing; bring back the original, or begin in another folder" in said(capsys)
+
+
 def test_data_that_is_not_installed_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

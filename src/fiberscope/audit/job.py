@@ -144,7 +144,7 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
         manifest = asked
         results.remove_leftovers()
         results.begin(subject, manifest)
-    stored = results.subject()
+    stored = _stored(results, subject)
     chunks = [chunk for work in KINDS for chunk in work.chunks(plan)]
     done = frozenset(chunk for chunk in chunks if results.is_done(manifest, chunk))
     capacities = _capacities(stored.network, plan, options)
@@ -158,6 +158,15 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
         scheduler=options.scheduler,
         notes=tuple(capacity.note for capacity in capacities if capacity.note),
     )
+
+
+def _stored(results: Results, subject: Subject) -> Subject:
+    """The network and data in the folder, which the manifest says are these; written again if they are damaged."""
+    try:
+        return results.subject()
+    except ResultsError:
+        results.write_subject(subject)
+        return results.subject()
 
 
 def _capacities(network: Network, plan: Plan, options: Options) -> list[Capacity]:

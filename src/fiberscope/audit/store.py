@@ -164,10 +164,14 @@ class Results:
 
     def begin(self, subject: Subject, manifest: Manifest) -> None:
         """Write the model and the data, and then the manifest, which makes the folder an audit."""
+        self.write_subject(subject)
+        self.write_manifest(manifest)
+
+    def write_subject(self, subject: Subject) -> None:
+        """Write the model and the data."""
         subject.network.save(self.model_path)
         arrays: dict[str, NDArray[Any]] = {"x": subject.x} if subject.y is None else {"x": subject.x, "y": subject.y}
         write_file(self.folder / "data.npz", archive_to_bytes(arrays))
-        self.write_manifest(manifest)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write or replace the manifest."""
@@ -191,6 +195,15 @@ class Results:
             ResultsError: they are damaged, or not those that the manifest names.
         """
         manifest = self.manifest()
+        try:
+            return self._subject(manifest)
+        except ResultsError as error:
+            advice = "bring back the original, or begin in another folder"
+            if not manifest.demo:
+                advice = "bring back the original, or let the command that began the audit write it again with --resume"
+            raise ResultsError(f"{error}; {advice}", path=error.path) from error
+
+    def _subject(self, manifest: Manifest) -> Subject:
         x, y = self._data()
         subject = Subject(
             network=self._network(),

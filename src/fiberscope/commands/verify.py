@@ -58,6 +58,8 @@ def verify(
     if any(each.failures for each in every) or any(example.failed for example in examples):
         return FAILED
     changed = [*(path for each in every for path in each.changed), *changed_invariance(results)]
+    kept = (results.examples.folder / name for name in manifest.examples)
+    changed += [f"{path} (missing)" for path in kept if not path.is_file()]
     if changed:
         names = ", ".join(changed[:3])
         raise ResultsError(f"everything holds, but files are not as the audit wrote them: {names}", path=changed[0])
