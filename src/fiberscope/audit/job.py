@@ -16,7 +16,7 @@ from fiberscope.audit.kinds import KINDS
 from fiberscope.audit.lock import require_none_running, running_alone
 from fiberscope.audit.manifest import Manifest, new_manifest
 from fiberscope.audit.measurements import check_against
-from fiberscope.audit.plan import Plan, chosen_layers, places_of
+from fiberscope.audit.plan import Plan, Reads, chosen_layers, places_of
 from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject, check_box, first_samples, fitted
 from fiberscope.audit.thresholds import Threshold, check_spectra
@@ -156,8 +156,16 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
         done,
         processes=tuple(capacity.processes for capacity in capacities),
         scheduler=options.scheduler,
-        notes=tuple(capacity.note for capacity in capacities if capacity.note),
+        notes=(*_unused_box(subject, plan), *(capacity.note for capacity in capacities if capacity.note)),
     )
+
+
+def _unused_box(subject: Subject, plan: Plan) -> list[str]:
+    """A note if a box was asked for that changes nothing; the demo has one unasked, and a survey stays within it."""
+    used = any(plan.place(layer).reads is Reads.INPUT for layer in plan.layers)
+    if plan.box is None or plan.invariance or subject.demo or used:
+        return []
+    return ["none of the audited layers receives the model's input, so --domain has no effect"]
 
 
 def _stored(results: Results, subject: Subject) -> Subject:
