@@ -319,6 +319,31 @@ def test_the_demo_and_another_audit_do_not_continue_each_other(
     assert "built-in demo: True in the folder, False now" in said(capsys)
 
 
+def test_a_domain_that_no_audited_layer_sees_is_noted(
+    trainings: Trainings, given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    note = "note: none of the audited layers receives the model's input, so --domain has no effect\n"
+    given[given.index("--out") + 1] = str(tmp_path / "noted")
+    assert main([*given, "--domain", "0,1", "--layers", "1,2"]) == 0
+    assert note in capsys.readouterr().err
+    for name, options in (("first", ["--layers", "0"]), ("survey", ["--layers", "1", "--invariance", "2"])):
+        given[given.index("--out") + 1] = str(tmp_path / name)
+        assert main([*given, "--domain", "0,1", *options]) == 0
+        assert note not in capsys.readouterr().err
+    assert main(["audit", "--out", str(tmp_path / "demo"), "--layers", "1", "--invariance", "0"]) == 0
+    assert note not in capsys.readouterr().err, "nobody asked for the domain of the demo"
+
+
+def test_a_demo_without_its_network_cannot_go_on_and_says_what_to_do(
+    trainings: Trainings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["audit", "--out", str(tmp_path / "out"), "--layers", "1", "--invariance", "0"]) == 0
+    (tmp_path / "out/model.safetensors").unlink()
+    capsys.readouterr()
+    assert main(["audit", "--out", str(tmp_path / "out"), "--layers", "1", "--invariance", "0", "--resume"]) == 2
+    assert "model.safetensors is missing; bring back the original, or begin in another folder" in said(capsys)
+
+
 def test_data_that_is_not_installed_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

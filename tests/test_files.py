@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fiberscope.cli import main
 from fiberscope.errors import ResultsError
 from fiberscope.files import atomic_path
 
@@ -79,3 +80,23 @@ def test_nothing_written_is_an_error(tmp_path: Path):
     with pytest.raises(ResultsError, match="nothing was written"), atomic_path(tmp_path / "a.txt"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [["report"], ["verify"], ["audit", "--out"], ["audit", "--resume", "--out"]])
+def test_a_folder_that_may_not_be_read_is_one_line(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is asked about files in it is refused as the system refuses it; root would be let through."""
+    stat, closed = Path.stat, tmp_path / "closed"
+    closed.mkdir()
+
+    def refused(self: Path, **options: bool) -> os.stat_result:
+        if closed in self.parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return stat(self, **options)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    assert main([*command, str(closed)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"fiberscope: error: cannot read {closed}/")
+    assert line.endswith(": Permission denied")

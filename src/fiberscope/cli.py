@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from fiberscope.commands.arguments import usage
 from fiberscope.commands.audit import audit
 from fiberscope.commands.compare import compare
 from fiberscope.commands.configuration import read_config
+from fiberscope.commands.console import Output, open_closed_streams, print_error, stdout_works
 from fiberscope.commands.examples import epilogue
 from fiberscope.commands.inspect import inspect
 from fiberscope.commands.invariance import invariance
@@ -35,7 +35,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 fine, 1 a certificate or a threshold fails, 2 an error.
     """
-    tokens = list(sys.argv[1:] if argv is None else argv)
+    open_closed_streams()
+    try:
+        status = _run(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()  # what cannot be written would otherwise show only when Python ends
+    except Exception as error:
+        if not isinstance(error, OSError) or stdout_works():
+            print_error(traceback.format_exc())
+            return _error("this is a defect in fiberscope; please report it with the lines above")
+        if isinstance(error, BrokenPipeError):  # whoever read our output has seen enough
+            return ERROR
+        return _error(f"cannot write to the standard output: {error.strerror}")
+    return status
+
+
+def _run(tokens: list[str]) -> int:
+    """Run the command line; an error that is foreseen is one line and a status."""
     try:
         app = build_app()
         if (config := read_config(app, tokens)) is not None:
@@ -47,12 +62,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _error(str(error))
     except KeyboardInterrupt as interrupt:
         return _error(str(interrupt) or "interrupted")
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ERROR
-    except Exception:
-        traceback.print_exc()
-        return _error("this is a defect in fiberscope; please report it with the lines above")
     return status if isinstance(status, int) else FINE
 
 
@@ -70,6 +79,7 @@ def build_app(config: Dict | None = None) -> App:
         result_action="return_value",
         suppress_keyboard_interrupt=False,  # handled by main, which says how to continue
         config=() if config is None else (config,),
+        console=Output(),
     )
     for command in (audit, inspect, verify, report, compare, invariance, reproduce, completion):
         app.command(command, help_epilogue=epilogue(command.__name__))
@@ -87,7 +97,7 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
 
 
 def _error(message: str) -> int:
-    print(f"fiberscope: error: {' '.join(message.split())}", file=sys.stderr)
+    print_error(f"fiberscope: error: {' '.join(message.split())}")
     return ERROR
 
 

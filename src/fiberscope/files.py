@@ -52,7 +52,19 @@ def read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ResultsError(f"cannot read {path}: {error.strerror}", path=str(path)) from error
+        raise _unreadable(path, error) from error
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file.
+
+    Raises:
+        ResultsError: it cannot be told, because the folder may not be read.
+    """
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def write_file(path: Path, data: bytes) -> None:
@@ -81,6 +93,10 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def _unreadable(path: Path, error: OSError) -> ResultsError:
+    return ResultsError(f"cannot read {path}: {error.strerror}", path=str(path))
+
+
 def _explain(target: Path, error: OSError) -> str:
     advice = {
         errno.ENOSPC: "the disk is full; free some space or choose another folder, then run again",
@@ -96,4 +112,4 @@ def _explain(target: Path, error: OSError) -> str:
     return f"cannot write {target}: {advice}"
 
 
-__all__ = ["atomic_path", "read_file", "write_file"]
+__all__ = ["atomic_path", "is_file", "read_file", "write_file"]

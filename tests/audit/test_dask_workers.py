@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import multiprocessing
+import socket
 import time
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +19,7 @@ from worker_tasks import number_or_end
 
 pytest.importorskip("distributed", reason="dask's package distributed is not installed")
 
-from fiberscope.audit.dask_workers import LOCAL, DaskWorkers
+from fiberscope.audit.dask_workers import LOCAL, DaskWorkers, check_scheduler
 
 
 def test_tasks_come_back_and_one_that_workers_die_of_is_replaced() -> None:
@@ -62,21 +63,45 @@ def test_an_exception_comes_through() -> None:
         list(spread(math.sqrt, [-1.0], pool))
 
 
-def test_a_scheduler_that_is_not_there_is_one_line(
-    again: list[str], tmp_path, monkeypatch: pytest.MonkeyPatch, capsys
+@pytest.mark.parametrize(
+    ("scheduler", "said"),
+    [
+        ("tcp://127.0.0.1:9", "'tcp://127.0.0.1:9', which does not answer"),
+        ("127.0.0.1:9", "'127.0.0.1:9', which does not answer"),
+        ("tcp://127.0.0.1", "missing port"),
+        ("tcp://127.0.0.1:99999", "which does not answer"),
+        ("http://127.0.0.1:80", "unknown address scheme 'http'"),
+        ("locale", "missing port"),
+    ],
+)
+def test_a_scheduler_that_is_not_there_is_one_line_before_any_work(
+    scheduler: str, said: str, again: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("fiberscope.audit.dask_workers.CONNECTING", "1s")
-    assert main([*again, "--out", str(tmp_path / "out"), "--scheduler", "tcp://127.0.0.1:9"]) == 2
-    assert "'tcp://127.0.0.1:9', which does not answer" in capsys.readouterr().err.splitlines()[-1]
+    assert main([*again, "--out", str(tmp_path / "out"), "--scheduler", scheduler]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "expected the address of a running dask scheduler" in line
+    assert said in line
+    assert not (tmp_path / "out").exists(), "so that the same command with another address is not refused"
+
+
+def test_a_server_that_is_no_scheduler_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fiberscope.audit.dask_workers.CONNECTING", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(InputError, match=r"does not answer \(timed"):
+        check_scheduler(f"tcp://127.0.0.1:{server.getsockname()[1]}")
+
+
+def test_local_may_be_written_in_capitals() -> None:
+    check_scheduler("Local")
+    with closing(DaskWorkers("LOCAL", 1)) as pool:
+        assert pool.workers == 1
 
 
 def test_a_scheduler_without_workers_is_an_error() -> None:
     distributed = importlib.import_module("distributed")
-    with (
-        distributed.LocalCluster(n_workers=0, dashboard_address=None) as cluster,
-        pytest.raises(InputError, match="expected a scheduler with workers, got one without"),
-    ):
-        DaskWorkers(cluster.scheduler_address, 1)
+    with distributed.LocalCluster(n_workers=0, dashboard_address=None) as cluster:
+        check_scheduler(cluster.scheduler_address)  # it answers all the same
+        with pytest.raises(InputError, match="expected a scheduler with workers, got one without"):
+            DaskWorkers(cluster.scheduler_address, 1)
 
 
 def test_without_dask_it_is_said_what_to_install(

@@ -195,6 +195,7 @@ def test_other_options_are_refused_and_named(
     error = capsys.readouterr().err.splitlines()[-1]
     assert "it differs in" in error
     assert said in error
+    assert error.count(" in the folder") == 1, "nothing but the option itself"
     assert files(out) == before
 
 
@@ -212,6 +213,21 @@ def test_another_model_or_other_data_are_refused(
         arguments[position] = str(tmp_path / name)
         assert main(arguments) == 2
         assert f"it differs in {said} (SHA-256)" in capsys.readouterr().err
+
+
+def test_classes_of_other_names_are_refused(out: Path, again: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """As if the folders of images that the audit began with had been renamed since."""
+    change_manifest(out, {"classes": ["cat", "dog"]})
+    assert main([*again, "--out", str(out), "--resume"]) == 2
+    assert "it differs in names of the classes: ('cat', 'dog') in the folder, () now;" in capsys.readouterr().err
+
+
+def test_a_thousand_names_of_classes_are_not_all_shown(
+    out: Path, again: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    change_manifest(out, {"classes": [f"class {number}" for number in range(1000)]})
+    assert main([*again, "--out", str(out), "--resume"]) == 2
+    assert len(capsys.readouterr().err.splitlines()[-1]) < 1000
 
 
 def test_a_foreign_folder_is_refused_and_left_alone(

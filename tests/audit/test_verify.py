@@ -147,6 +147,40 @@ def test_an_audit_that_is_not_complete_is_an_error(out: Path, capsys: pytest.Cap
     assert "not complete" in error
 
 
+def test_what_is_there_of_an_audit_that_is_not_complete_is_checked(
+    spectra_out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One chunk of verdicts, and singular values at three of five samples."""
+    change_manifest(spectra_out, {"status": "running", "shards": {}, "block": 13})
+    for sample in (1, 4):
+        (spectra_out / f"spectra/sample-{sample:06d}.parquet").unlink()
+    status, said, error = verified(spectra_out, capsys)
+    assert status == 2
+    assert "26 verdicts proved, 0 not proved, 0 undecided" in said
+    assert "18 spectra confirmed" in said
+    assert "verifying singular values, samples: 3 of 3" in error
+    assert "not complete: 4 of 6 chunks are written; continue it" in error.splitlines()[-1]
+
+
+def test_a_failure_in_an_audit_that_is_not_complete_is_a_failure(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change_manifest(out, {"status": "running", "shards": {}})
+    (out / "preimages/layer-02-block-0002.parquet").unlink()
+    assert verified(out, capsys)[1] == f"{VERDICTS - 6} verdicts proved, 0 not proved, 0 undecided\n"
+    rewrite(out / f"preimages/{SHARD}.parquet", {"dimension": 5}, row=3)
+    assert verified(out, capsys)[0] == 1
+
+
+def test_the_terminal_says_that_an_audit_is_not_complete(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(out)]) == 0
+    assert "not complete" not in capsys.readouterr().out
+    change_manifest(out, {"status": "running", "shards": {}})
+    (out / "preimages/layer-02-block-0002.parquet").unlink()
+    assert main(["report", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert f"All {VERDICTS - 6} verdicts so far are proved." in said
+    assert "This audit is not complete; continue it" in said
+
+
 def test_checking_loads_no_solver_and_none_of_the_deciding_code(finished: Path) -> None:
     code = (
         "import sys; from fiberscope.cli import main; status = main(['verify', sys.argv[1], '--exact']);"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import struct
 from pathlib import Path
@@ -234,3 +235,20 @@ def test_round_trip_of_every_kind_of_part(tmp_path: Path):
     assert [stage.kind for stage in loaded.stages] == [stage.kind for stage in network.stages]
     X = np.random.default_rng(3).standard_normal((4, 2, 6, 6))
     np.testing.assert_array_equal(loaded(X), network(X))
+
+
+def test_a_file_that_may_not_be_read_is_not_called_missing(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "net.safetensors"
+    network.save(path)
+    open_file = Path.open
+
+    def refused(self, *arguments, **options):
+        if self == path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return open_file(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(fs.ModelError, match=r"net\.safetensors: cannot read it: Permission denied"):
+        fs.load(path)

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import logging
 import multiprocessing
+import socket
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from multiprocessing.process import BaseProcess
@@ -22,8 +23,8 @@ R = TypeVar("R")
 LOCAL = "local"
 """Stands for a cluster that is started on this machine, in the place of the address of a scheduler."""
 
-CONNECTING = "20s"
-"""How long a scheduler may take to answer: some times as long as it does across a busy network."""
+CONNECTING = 20.0
+"""How many seconds a scheduler may take to answer: some times as long as it does across a busy network."""
 
 REPLACING = "120s"
 """How long it may take until there is a worker again after all have died: processes start within seconds, the jobs of a
@@ -39,6 +40,48 @@ def require_dask() -> None:
             got="no such package",
             hint='install it with: pip install "fiberscope[dask]"',
         )
+
+
+def is_local(scheduler: str) -> bool:
+    """Whether a cluster is to be started on this machine."""
+    return scheduler.lower() == LOCAL
+
+
+def check_scheduler(scheduler: str) -> None:
+    """See that there is a scheduler before any work is done, and without a client: one that fails takes long to end.
+
+    Raises:
+        InputError: dask is not installed, or this is neither ``LOCAL`` nor the address of a scheduler that answers.
+    """
+    require_dask()
+    if is_local(scheduler):
+        return
+    addressing: Any = importlib.import_module("distributed.comm.addressing")
+    registry: Any = importlib.import_module("distributed.comm.registry")
+    try:
+        scheme, location = addressing.parse_address(scheduler)
+        registry.get_backend(scheme)
+        host, port = addressing.parse_host_port(location)
+    except (ImportError, ValueError) as error:
+        raise _no_scheduler(f"{scheduler!r}: {error}") from error
+    if scheme == "ucx":  # is not reached through sockets
+        return
+    try:
+        with socket.create_connection((host, port), timeout=CONNECTING) as connection:
+            answers = scheme != "tcp" or connection.recv(1)  # there a scheduler speaks first
+    except (OSError, OverflowError, ValueError) as error:
+        raise _no_scheduler(f"{scheduler!r}, which does not answer ({error})") from error
+    if not answers:
+        raise _no_scheduler(f"{scheduler!r}, where something else answers")
+
+
+def _no_scheduler(got: str) -> InputError:
+    return InputError(
+        "--scheduler",
+        expected=f"the address of a running dask scheduler, such as tcp://10.0.0.1:8786, or {LOCAL}",
+        got=got,
+        hint="start one with: dask scheduler",
+    )
 
 
 class DaskWorkers:
@@ -62,7 +105,7 @@ class DaskWorkers:
         self._cluster: Any = None
         self._client: Any = None
         try:
-            if scheduler == LOCAL:
+            if is_local(scheduler):
                 self._start(workers)
             self._client = self._connected(scheduler)
             addresses: list[str] = list(self._client.nthreads())
@@ -99,12 +142,7 @@ class DaskWorkers:
         try:
             return self._distributed.Client(self._cluster or scheduler, timeout=CONNECTING, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
-            raise InputError(
-                "--scheduler",
-                expected=f"the address of a running dask scheduler, such as tcp://10.0.0.1:8786, or {LOCAL}",
-                got=f"{scheduler!r}, which does not answer ({type(error).__name__})",
-                hint="start one with: dask scheduler",
-            ) from error
+            raise _no_scheduler(f"{scheduler!r}, which does not answer ({type(error).__name__})") from error
 
     def _check_workers(self, scheduler: str) -> None:
         if not self.workers:
@@ -164,4 +202,4 @@ def _version() -> str:
     return __version__
 
 
-__all__ = ["LOCAL", "DaskWorkers", "require_dask"]
+__all__ = ["LOCAL", "DaskWorkers", "check_scheduler", "is_local", "require_dask"]

@@ -100,7 +100,7 @@ class Job:
 
     def _run(self, pool: Pool, todo: int) -> Iterator[Written]:
         started, clock, spent = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter(), _Spent()
-        manifest = replace(self.manifest, status="running", shards={}, counts=(), spectra_counts=())
+        manifest = replace(self.manifest, status="running", shards={}, counts=(), spectra_counts=(), examples=())
         if todo:
             self.results.write_manifest(manifest)
         try:
@@ -157,24 +157,27 @@ class Job:
                 yield Written(task.chunk, failed)
 
     def _finish(self, manifest: Manifest) -> None:
-        self._write_examples(manifest)
+        examples = self._write_examples(manifest)
         counts = count_findings(self.results.findings(manifest))
         spectra_counts = count_stages(self.results.spectra_table(manifest, COUNTED))
         digests: dict[str, dict[str, str]] = {}
         for chunk in self.chunks:  # those of one sample have one name
             digests.setdefault(chunk.name, {}).update(self.results.digests(chunk))
-        self.results.write_manifest(manifest.finished(counts, spectra_counts, digests))
+        self.results.write_manifest(manifest.finished(counts, spectra_counts, digests, examples))
 
-    def _write_examples(self, manifest: Manifest) -> None:
-        """Of every layer the pair in which invariance reaches furthest, unless it is there."""
+    def _write_examples(self, manifest: Manifest) -> tuple[str, ...]:
+        """Of every layer the pair in which invariance reaches furthest, unless it is there; returns their files."""
         if manifest.domain is None or not manifest.invariance:
-            return
+            return ()
+        names: list[str] = []
         subject = replace(self.subject, network=self.given)
         for layer, pair in furthest_pairs(self.results.survey_table(manifest)).items():
             if not self.results.examples.is_whole(str(layer), pair.source, pair.target):
                 wanted = Wanted(layer, pair.source, pair.target, manifest.domain, Objective.TOWARDS)
                 for example in make_examples(subject, wanted):
                     self.results.examples.write(example)
+            names.append(self.results.examples.path(str(layer), pair.source, pair.target).name)
+        return tuple(names)
 
 
 class _Spent:

@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from fiberscope.audit.capacity import Capacity, cluster_capacity, local_capacity
-from fiberscope.audit.dask_workers import LOCAL, require_dask
+from fiberscope.audit.dask_workers import check_scheduler, is_local
 from fiberscope.audit.effort import sensible_block
 from fiberscope.audit.execution import Job
 from fiberscope.audit.kinds import KINDS
 from fiberscope.audit.lock import require_none_running, running_alone
 from fiberscope.audit.manifest import Manifest, new_manifest
 from fiberscope.audit.measurements import check_against
-from fiberscope.audit.plan import Plan, chosen_layers, places_of
+from fiberscope.audit.plan import Plan, Reads, chosen_layers, places_of
 from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject, check_box, first_samples, fitted
 from fiberscope.audit.thresholds import Threshold, check_spectra
 from fiberscope.errors import InputError, ModelError, ResultsError
+from fiberscope.files import is_file
 from fiberscope.network.network import Network
 from fiberscope.threads import cores
 
@@ -67,7 +68,7 @@ def open_folder(folder: Path, *, resume: bool) -> Generator[tuple[Results, bool]
             running in it.
     """
     results = Results(folder)
-    if folder.exists() and not folder.is_dir():
+    if is_file(folder):
         raise ResultsError(f"{folder} is a file, not a folder; choose another name", path=str(folder))
     require_none_running(folder)
     if not resume:
@@ -82,7 +83,7 @@ def check_options(options: Options) -> None:
     """Check what can be checked before anything is loaded.
 
     Raises:
-        InputError: numbers that make no sense.
+        InputError: numbers that make no sense, or no scheduler at its address.
     """
     for name, value in (("samples", options.samples), ("workers", options.workers), ("block", options.block)):
         if value is not None and value < 1:
@@ -94,7 +95,7 @@ def check_options(options: Options) -> None:
         raise InputError("--domain", expected="LOW,HIGH, within which inputs with the same features lie", got="none")
     check_spectra(options.fail_on, computed=options.spectra > 0)
     if options.scheduler:
-        require_dask()
+        check_scheduler(options.scheduler)
 
 
 def build_subject(network: Any, x: Any, y: Any, options: Options, **words: Any) -> Subject:
@@ -143,7 +144,7 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
         manifest = asked
         results.remove_leftovers()
         results.begin(subject, manifest)
-    stored = results.subject()
+    stored = _stored(results, subject)
     chunks = [chunk for work in KINDS for chunk in work.chunks(plan)]
     done = frozenset(chunk for chunk in chunks if results.is_done(manifest, chunk))
     capacities = _capacities(stored.network, plan, options)
@@ -155,12 +156,29 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
         done,
         processes=tuple(capacity.processes for capacity in capacities),
         scheduler=options.scheduler,
-        notes=tuple(capacity.note for capacity in capacities if capacity.note),
+        notes=(*_unused_box(subject, plan), *(capacity.note for capacity in capacities if capacity.note)),
     )
 
 
+def _unused_box(subject: Subject, plan: Plan) -> list[str]:
+    """A note if a box was asked for that changes nothing; the demo has one unasked, and a survey stays within it."""
+    used = any(plan.place(layer).reads is Reads.INPUT for layer in plan.layers)
+    if plan.box is None or plan.invariance or subject.demo or used:
+        return []
+    return ["none of the audited layers receives the model's input, so --domain has no effect"]
+
+
+def _stored(results: Results, subject: Subject) -> Subject:
+    """The network and data in the folder, which the manifest says are these; written again if they are damaged."""
+    try:
+        return results.subject()
+    except ResultsError:
+        results.write_subject(subject)
+        return results.subject()
+
+
 def _capacities(network: Network, plan: Plan, options: Options) -> list[Capacity]:
-    if options.scheduler not in ("", LOCAL):
+    if options.scheduler and not is_local(options.scheduler):
         return [cluster_capacity(work, network, plan, options.workers) for work in KINDS]
     asked = options.workers or (cores() if options.scheduler else None)
     return [local_capacity(work, network, plan, asked) for work in KINDS]

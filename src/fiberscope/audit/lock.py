@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fiberscope.errors import ResultsError
-from fiberscope.files import write_file
+from fiberscope.files import is_file, write_file
 
 LOCK, RUNNING = "audit.lock", "running.json"
 """The file that is locked, which stays in a folder with an audit, and the one that says by whom, which goes with it."""
@@ -47,7 +47,7 @@ def require_none_running(folder: Path) -> None:
     Raises:
         ResultsError: one does; the message says which.
     """
-    if (folder / LOCK).is_file():
+    if is_file(folder / LOCK):
         with _locked(folder):
             pass
 

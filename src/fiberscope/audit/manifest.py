@@ -6,6 +6,7 @@ import json
 import platform
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
+from textwrap import shorten
 from typing import Any
 
 from fiberscope import __version__
@@ -89,6 +90,7 @@ class Manifest:
         spectra: the number of samples at which singular values are computed.
         spectra_counts: the number of samples by stage, computed and left out, with the reason; filled in at the end.
         invariance: the number of samples at which it is computed how far invariance reaches.
+        examples: the files of the examples that belong to it; filled in at the end.
     """
 
     fiberscope: str
@@ -117,6 +119,7 @@ class Manifest:
     spectra_counts: tuple[dict[str, Any], ...] = ()
     invariance: int = 0
     classes: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
 
     @property
     def plan(self) -> Plan:
@@ -150,8 +153,8 @@ class Manifest:
                 Layer(**(layer | {"reads": Reads(layer["reads"])})) for layer in data["network_layers"]
             )
             data["runs"] = tuple(Run(**run) for run in data["runs"])
-            for name in ("input_shape", "notes", "layers", "counts", "spectra_counts", "classes"):
-                data[name] = tuple(data[name])
+            for name in ("input_shape", "notes", "layers", "counts", "spectra_counts", "classes", "examples"):
+                data[name] = tuple(data.get(name, ()))
             data["domain"] = None if data["domain"] is None else tuple(float(bound) for bound in data["domain"])
             manifest = cls(**data)
             manifest._check()
@@ -181,18 +184,21 @@ class Manifest:
             raise ValueError(f"a survey of invariance at {self.invariance} of {self.samples} samples")
         if self.domain is not None and len(self.domain) != 2:
             raise ValueError(f"domain {self.domain}")
-        "".join(self.classes)  # a TypeError for anything but texts
+        "".join((*self.classes, *self.examples))  # a TypeError for anything but texts
         dict.items(self.shards)  # a TypeError for anything but a dictionary
 
     def differences(self, asked: Manifest) -> list[str]:
         """What differs between the audit in the folder (this one) and the one asked for now, in words.
 
-        Singular values or a survey at more samples are no difference: what is there stays as it is.
+        Singular values or a survey at more samples are no difference: what is there stays as it is. Where another
+        number of samples is asked for, whether the data are the same cannot be told.
         """
+        cut = self.samples_requested != asked.samples_requested
+        told = {name: words for name, words in _MUST_AGREE.items() if not (cut and name in _OF_CUT_DATA)}
         fewer = [name for name in ("spectra", "invariance") if getattr(asked, name) < getattr(self, name)]
         return [
-            f"{words}: {getattr(self, name)!r} in the folder, {getattr(asked, name)!r} now"
-            for name, words in _MUST_AGREE.items()
+            f"{words}: {_shown(getattr(self, name))} in the folder, {_shown(getattr(asked, name))} now"
+            for name, words in told.items()
             if getattr(self, name) != getattr(asked, name)
         ] + [f"--{name}: {getattr(self, name)} in the folder, {getattr(asked, name)} now" for name in fewer]
 
@@ -201,9 +207,11 @@ class Manifest:
         counts: tuple[dict[str, Any], ...],
         spectra_counts: tuple[dict[str, Any], ...],
         shards: dict[str, dict[str, str]],
+        examples: tuple[str, ...],
     ) -> Manifest:
         """The manifest of the same audit, complete."""
-        return replace(self, status="complete", counts=counts, spectra_counts=spectra_counts, shards=shards)
+        filled: dict[str, Any] = {"counts": counts, "spectra_counts": spectra_counts, "shards": shards}
+        return replace(self, status="complete", examples=examples, **filled)
 
 
 _MUST_AGREE = {
@@ -211,12 +219,23 @@ _MUST_AGREE = {
     "demo": "built-in demo",
     "model_digest": "model (SHA-256)",
     "data_digest": "data (SHA-256)",
+    "classes": "names of the classes",
     "samples_requested": "--samples",
     "samples": "number of samples",
     "layers": "--layers",
     "domain": "--domain",
     "block": "--block",
 }
+
+_OF_CUT_DATA = ("data_digest", "samples")
+"""What depends on how many samples are asked for."""
+
+_SHOWN_LETTERS = 200
+"""So much of a value is shown: more than of any but the names of many classes."""
+
+
+def _shown(value: object) -> str:
+    return shorten(repr(value), _SHOWN_LETTERS, placeholder=" ...")
 
 
 def new_manifest(subject: Subject, plan: Plan, samples_requested: int | None) -> Manifest:

@@ -41,7 +41,7 @@ from fiberscope.audit.sample_tables import SampleTables
 from fiberscope.audit.seals import is_sealed
 from fiberscope.audit.subject import Subject
 from fiberscope.errors import FiberscopeError, ResultsError
-from fiberscope.files import read_file, write_file
+from fiberscope.files import is_file, read_file, write_file
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
 
@@ -124,7 +124,7 @@ class Results:
         Raises:
             ResultsError: something else is here.
         """
-        if self.manifest_path.is_file():
+        if is_file(self.manifest_path):
             return True
         others = [path.name for path in _listed(self.folder) if not _may_precede_manifest(path)]
         if others:
@@ -164,10 +164,14 @@ class Results:
 
     def begin(self, subject: Subject, manifest: Manifest) -> None:
         """Write the model and the data, and then the manifest, which makes the folder an audit."""
+        self.write_subject(subject)
+        self.write_manifest(manifest)
+
+    def write_subject(self, subject: Subject) -> None:
+        """Write the model and the data."""
         subject.network.save(self.model_path)
         arrays: dict[str, NDArray[Any]] = {"x": subject.x} if subject.y is None else {"x": subject.x, "y": subject.y}
         write_file(self.folder / "data.npz", archive_to_bytes(arrays))
-        self.write_manifest(manifest)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write or replace the manifest."""
@@ -180,7 +184,7 @@ class Results:
             ResultsError: there is none, or it is damaged.
         """
         path = self.manifest_path
-        if not path.is_file():
+        if not is_file(path):
             raise ResultsError(f"{self.folder} holds no audit: there is no manifest.json", path=str(path))
         return Manifest.from_json(read_file(path), str(path))
 
@@ -191,6 +195,15 @@ class Results:
             ResultsError: they are damaged, or not those that the manifest names.
         """
         manifest = self.manifest()
+        try:
+            return self._subject(manifest)
+        except ResultsError as error:
+            advice = "bring back the original, or begin in another folder"
+            if not manifest.demo:
+                advice = "bring back the original, or let the command that began the audit write it again with --resume"
+            raise ResultsError(f"{error}; {advice}", path=error.path) from error
+
+    def _subject(self, manifest: Manifest) -> Subject:
         x, y = self._data()
         subject = Subject(
             network=self._network(),
@@ -215,7 +228,7 @@ class Results:
     def _network(self) -> Network:
         from fiberscope.readers.files import load
 
-        if not self.model_path.is_file():
+        if not is_file(self.model_path):
             raise ResultsError(f"{self.model_path} is missing", path=str(self.model_path))
         try:
             return load(self.model_path)
@@ -244,7 +257,7 @@ class Results:
             ResultsError: a file is missing or cannot be read, or holds the findings of something else.
         """
         paths = {part: self.path(part, chunk) for part in _SUFFIX}
-        data = {part: read_file(path) for part, path in paths.items() if part != CERTIFICATES or path.is_file()}
+        data = {part: read_file(path) for part, path in paths.items() if part != CERTIFICATES or is_file(path)}
         findings, siblings = shards.findings_from_bytes(data[PREIMAGES], str(paths[PREIMAGES]))
         _check_rows(findings, manifest, chunk, str(paths[PREIMAGES]))
         inputs = shards.array_from_bytes(data[INPUTS], str(paths[INPUTS]))
@@ -260,12 +273,16 @@ class Results:
         changed |= set() if is_sealed(data[PREIMAGES]) else {PREIMAGES}
         return ChunkData(chunk, findings, certificates, inputs, tuple(str(paths[part]) for part in sorted(changed)))
 
+    def is_written(self, chunk: AnyChunk) -> bool:
+        """Whether the last file of a chunk is there."""
+        return is_file(self.path(_parts(chunk)[-1], chunk))
+
     def is_done(self, manifest: Manifest, chunk: AnyChunk) -> bool:
         """Whether a chunk was computed, written completely, and is unchanged since.
 
         One whose computation failed is not done: its findings say so, and another run may do better.
         """
-        if not self.path(_parts(chunk)[-1], chunk).is_file():
+        if not self.is_written(chunk):
             return False
         try:
             reasons, unchanged = self._reasons(manifest, chunk)
@@ -301,7 +318,7 @@ class Results:
         parts: list[FindingsTable] = []
         for chunk in manifest.plan.chunks():
             path = self.path(PREIMAGES, chunk)
-            if path.is_file():
+            if is_file(path):
                 findings, _ = shards.findings_from_bytes(read_file(path), str(path))
                 _check_rows(findings, manifest, chunk, str(path))
                 parts.append(findings)

@@ -63,7 +63,7 @@ class ChunkVerification:
 
 
 def verify_results(results: Results, *, exact: bool = False, workers: int | None = None) -> Iterator[ChunkVerification]:
-    """Check every certificate of an audit again.
+    """Check every certificate of an audit again; of one that is not complete, those that are there.
 
     Args:
         results: the folder.
@@ -74,15 +74,11 @@ def verify_results(results: Results, *, exact: bool = False, workers: int | None
         One verification per chunk.
 
     Raises:
-        ResultsError: the folder is not an audit's, is damaged, or the audit is not complete.
+        ResultsError: the folder is not an audit's, or is damaged.
     """
     manifest, subject = results.manifest(), results.subject()
     processes = workers or sensible_workers(subject.network, manifest.plan)
     yield from checked(partial(_verified, exact=exact), results, subject, manifest.plan.chunks(), processes)
-    if not manifest.complete:
-        raise ResultsError(
-            f"the audit in {results.folder} is not complete; continue it with --resume", path=str(results.folder)
-        )
 
 
 def _verified(network: Network, check: Check[Chunk], *, exact: bool) -> ChunkVerification:

@@ -66,8 +66,9 @@ def audit(
         workers: number of processes; by default one per core where the work is large. Never more than memory allows.
         scheduler: the address of a dask scheduler whose workers compute, such as tcp://10.0.0.1:8786; they must see DIR
             and have this version of fiberscope. local: a dask cluster of as many processes as --workers says.
-        block: samples per chunk, which is what a killed run may have to compute again; by default 125, or 12 where a
-            layer has more than a thousand inputs.
+        block: samples per chunk, which is what a killed run may have to compute again; by default 1000; 125 where a
+            layer has sparse rows, such as a large convolution; 12 where one has more than a thousand inputs or is
+            judged within linear regions.
         spectra: also compute, at the first so many samples, the singular values of the local linear map up to every
             stage: how stable the inverse is; by default at none, and at 50 in the demo.
         invariance: also compute, from the first so many samples, how far inputs with the same features reach towards

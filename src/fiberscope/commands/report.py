@@ -61,7 +61,7 @@ def print_report(results: Results, thresholds: Sequence[Threshold]) -> int:
         console.print(spectra_table(stages))
     if manifest.invariance:
         console.print(survey_table(summarise_survey(results.survey_table(manifest))))
-    for line in (*left_out_lines(stages), *closing_lines(summaries)):
+    for line in (*left_out_lines(stages), *closing_lines(summaries, complete=manifest.complete)):
         print(line)
     if manifest.training:
         print(manifest.training)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,12 +22,13 @@ def verify(
     """Check every certificate, all singular values and all invariance examples of an audit again.
 
     From the model and the results alone. Exit status 0 if all verdicts and examples are proved and all singular values
-    confirmed, 1 if one is not, 2 if the folder is damaged or holds something else.
+    confirmed, 1 if one is not, 2 if the folder is damaged, holds something else, or an audit that is not complete.
 
     Args:
         folder: the folder of the results.
         exact: use rational arithmetic only for the certificates; slower.
     """
+    from fiberscope.audit.plan import Chunk, SpectraChunk
     from fiberscope.audit.store import Results
     from fiberscope.audit.verify import verify_results
     from fiberscope.audit.verify_examples import changed_invariance, verify_examples
@@ -35,17 +37,20 @@ def verify(
     from fiberscope.report.verification import example_lines, spectra_lines, verdict_lines
 
     results = Results(folder)
-    plan = results.manifest().plan
-    total = sum(1 for _ in plan.chunks())
+    manifest = results.manifest()
+    plan = manifest.plan
+    chunks = (*plan.chunks(), *plan.spectra_chunks(), *plan.survey_chunks())
+    written = [chunk for chunk in chunks if manifest.complete or results.is_written(chunk)]
+    total = Counter(map(type, written))
     checked: list[ChunkVerification] = []
     spectra: list[SpectraVerification] = []
     with progress_on_stderr() as progress:
         for chunk in verify_results(results, exact=exact):
             checked.append(chunk)
-            progress.show("verifying", len(checked), total)
+            progress.show("verifying", len(checked), total[Chunk])
         for sample in verify_spectra(results):
             spectra.append(sample)
-            progress.show("verifying singular values, samples", len(spectra), plan.spectra)
+            progress.show("verifying singular values, samples", len(spectra), total[SpectraChunk])
         examples = list(verify_examples(results))
     for line in (*verdict_lines(checked), *spectra_lines(spectra), *example_lines(examples)):
         print(line)
@@ -53,9 +58,17 @@ def verify(
     if any(each.failures for each in every) or any(example.failed for example in examples):
         return FAILED
     changed = [*(path for each in every for path in each.changed), *changed_invariance(results)]
+    kept = (results.examples.folder / name for name in manifest.examples)
+    changed += [f"{path} (missing)" for path in kept if not path.is_file()]
     if changed:
         names = ", ".join(changed[:3])
         raise ResultsError(f"everything holds, but files are not as the audit wrote them: {names}", path=changed[0])
+    if not manifest.complete:
+        raise ResultsError(
+            f"what is there holds, but the audit in {folder} is not complete: {len(written)} of {len(chunks)} chunks "
+            "are written; continue it with the command that began it and --resume",
+            path=str(folder),
+        )
     return FINE
 
 

@@ -30,6 +30,11 @@ def load_safetensors(path: str | os.PathLike[str]) -> Network:
     """
     name = str(Path(path))
     try:
+        with Path(path).open("rb"):  # safetensors takes whatever it cannot open for missing
+            pass
+    except OSError as error:
+        raise ModelError(f"{name}: cannot read it: {error.strerror}") from error
+    try:
         opened: Any = safe_open(name, framework="numpy")  # safetensors does not say what this is
         with opened as file:
             metadata: dict[str, str] = dict(file.metadata() or {})

@@ -114,8 +114,13 @@ def _line(summary: LayerSummary, kinds: Sequence[Kind]) -> list[str]:
     return [escape(summary.domain), *counts, f"{summary.median_positives:g}", dimension, share(summary.proved)]
 
 
-def closing_lines(summaries: Sequence[LayerSummary]) -> list[str]:
-    """What the table means and whether anything is left open, in words."""
+def closing_lines(summaries: Sequence[LayerSummary], *, complete: bool) -> list[str]:
+    """What the table means and whether anything is left open, in words.
+
+    Args:
+        summaries: the rows of the table.
+        complete: whether the audit is.
+    """
     findings = sum(summary.samples for summary in summaries)
     undecided = sum(summary.counts[Kind.UNDECIDED] for summary in summaries)
     lines = [
@@ -125,7 +130,9 @@ def closing_lines(summaries: Sequence[LayerSummary]) -> list[str]:
     if undecided:
         lines.append(f"{undecided} of {findings} verdicts are undecided; the report lists the reasons.")
     else:
-        lines.append(f"All {findings} verdicts are proved.")
+        lines.append(f"All {findings} verdicts{'' if complete else ' so far'} are proved.")
+    if not complete:
+        lines.append("This audit is not complete; continue it with the command that began it and --resume.")
     return lines
 
 
