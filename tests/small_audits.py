@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from fiberscope.audit.seals import BLANK, seal
 from fiberscope.network.affine import Dense
 from fiberscope.network.network import Network
 from fiberscope.network.stage import affine_stage, relu_stage
+from fiberscope.seals import BLANK, seal
 
 SIZES = (6, 9, 7, 4)
 LAYERS = len(SIZES) - 1

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fiberscope.audit.seals import BLANK, seal
 from fiberscope.errors import ResultsError
+from fiberscope.seals import BLANK, seal
 
 
 def archive_to_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:

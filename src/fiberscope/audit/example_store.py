@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from fiberscope.audit.archives import archive_from_bytes, archive_to_bytes
-from fiberscope.audit.seals import is_sealed
 from fiberscope.errors import ResultsError
 from fiberscope.files import read_file, write_file
 from fiberscope.network.arrays import FloatArray
+from fiberscope.seals import is_sealed
 
 _ARRAYS = ("source", "target", "corners")
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from fiberscope import __version__
 from fiberscope.audit.plan import Place, Plan, Reads, places_of
-from fiberscope.audit.seals import BLANK, is_sealed, seal
 from fiberscope.audit.subject import Subject
 from fiberscope.errors import ResultsError
+from fiberscope.seals import BLANK, is_sealed, seal
 
 FORMAT = "fiberscope results 3"
 """Names the layout of the folder; a reader refuses any other."""

@@ -12,9 +12,9 @@ import pyarrow
 from fiberscope.audit import shards
 from fiberscope.audit.manifest import Manifest
 from fiberscope.audit.plan import SampleChunk
-from fiberscope.audit.seals import is_sealed
 from fiberscope.errors import ResultsError
 from fiberscope.files import read_file
+from fiberscope.seals import is_sealed
 
 pa: Any = pyarrow  # has no types
 

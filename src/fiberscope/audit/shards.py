@@ -16,9 +16,9 @@ import pyarrow.parquet
 from numpy.typing import NDArray
 
 from fiberscope.audit.findings import UNDECIDED_DIMENSION, Finding, FindingsTable
-from fiberscope.audit.seals import BLANK, seal
 from fiberscope.errors import ResultsError
 from fiberscope.network.arrays import FloatArray
+from fiberscope.seals import BLANK, seal
 
 pa: Any = pyarrow  # has no types
 pq: Any = pyarrow.parquet

@@ -38,12 +38,12 @@ from fiberscope.audit.lock import LOCK, RUNNING
 from fiberscope.audit.manifest import Manifest
 from fiberscope.audit.plan import AnyChunk, Chunk, SpectraChunk, SurveyChunk
 from fiberscope.audit.sample_tables import SampleTables
-from fiberscope.audit.seals import is_sealed
 from fiberscope.audit.subject import Subject
 from fiberscope.errors import FiberscopeError, ResultsError
 from fiberscope.files import is_file, read_file, write_file
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
+from fiberscope.seals import is_sealed
 
 PREIMAGES, CERTIFICATES, INPUTS = "preimages", "certificates", "inputs"
 SPECTRA, SURVEY = "spectra", "invariance"

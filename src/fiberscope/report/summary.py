@@ -14,6 +14,7 @@ from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.manifest import Manifest
 from fiberscope.labels import label
 from fiberscope.preimage.kind import Kind
+from fiberscope.report.counting import counted
 
 SHOWN_KINDS = (Kind.SINGLETON, Kind.BOUNDED, Kind.UNBOUNDED, Kind.EMPTY, Kind.UNDECIDED)
 """The kinds in the order of what is left of the input: all, most, least."""
@@ -93,7 +94,8 @@ def summary_table(summaries: Sequence[LayerSummary]) -> Table:
     """Lay the summaries out as a table for a terminal of 80 columns: a row per layer, in it a line per domain."""
     has_empty = any(summary.counts[Kind.EMPTY] for summary in summaries)
     kinds = [kind for kind in SHOWN_KINDS if kind is not Kind.EMPTY or has_empty]
-    title = f"Preimages at {max(summary.samples for summary in summaries)} samples, by layer and domain"
+    samples = max(summary.samples for summary in summaries)
+    title = f"Preimages at {counted(samples, 'sample')}, by layer and domain"
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("layer", overflow="fold", min_width=_LAYER_WIDTH)
     table.add_column("domain", no_wrap=True)

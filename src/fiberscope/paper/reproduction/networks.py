@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from fiberscope.audit.seals import BLANK, is_sealed, seal
 from fiberscope.errors import InputError, ModelError, ResultsError
 from fiberscope.files import read_file, write_file
 from fiberscope.network.network import Network
@@ -26,6 +25,7 @@ from fiberscope.paper.training import Recipe, train_classifier
 from fiberscope.readers.files import load
 from fiberscope.readers.safetensors import load_safetensors
 from fiberscope.readers.torch import from_torch
+from fiberscope.seals import BLANK, is_sealed, seal
 
 QUICK_ACCURACY = 1_000
 """Test samples whose classes are asked at quick scale: a convolutional network takes some milliseconds for each."""
