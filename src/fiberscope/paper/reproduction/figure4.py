@@ -65,8 +65,8 @@ def claims(subjects: Sequence[Subject]) -> tuple[Claim, ...]:
 
 
 def thin_loses_values(subject: Subject) -> Claim:
-    """In layer 5: the sixth stage of figure 4, which counts from 0, or the fifth convolution with its ReLU."""
-    steps = (("as figure 4 counts", 4, 5), ("as figures 5 and 9 count", 7, 9))
+    """In layer 5: the sixth stage of figure 4, which counts from 0, or the ReLU behind the fifth convolution."""
+    steps = (("as figure 4 counts", 4, 5), ("as figures 7 and 9 count", 8, 9))
     pairs = [(words, subject.medians[first], subject.medians[last]) for words, first, last in steps]
     good = any(b.rank < a.rank and b.condition_number < a.condition_number for _, a, b in pairs)
     told = "; ".join(
