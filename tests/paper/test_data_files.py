@@ -172,6 +172,10 @@ def test_folder_of_classes_with_colours(tmp_path: Path):
     for folder, name, image in (("dog", "1.png", colour), ("cat", "2.png", PIXELS[0])):
         (tmp_path / folder).mkdir()
         Image.fromarray(image).save(tmp_path / folder / name)
+    for hidden in (tmp_path / ".thumbnails", tmp_path / "cat" / ".trash"):
+        hidden.mkdir()
+        Image.fromarray(PIXELS[1]).save(hidden / "3.png")
+    Image.fromarray(PIXELS[1]).save(tmp_path / "cat" / ".4.png")
     data = load_data(tmp_path)
     assert data.x.shape == (2, 3, 3, 4)
     np.testing.assert_array_equal(data.y, [0, 1])

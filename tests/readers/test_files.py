@@ -192,6 +192,15 @@ def test_pickles_are_refused_whatever_is_trusted(tmp_path: Path, name: str):
     assert not (tmp_path / "ran").exists()
 
 
+def test_a_model_in_a_folder_that_may_not_be_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def denied(self: Path, **_: object) -> bool:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "is_file", denied)
+    with pytest.raises(fs.ModelError, match=r"model\.onnx: expected a model file, got Permission denied"):
+        fs.load(tmp_path / "model.onnx")
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "model.pt2", "model.keras", "model.h5", "model.safetensors"])
 def test_empty_and_missing_files_and_folders(tmp_path: Path, name: str):
     path = tmp_path / name

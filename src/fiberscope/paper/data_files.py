@@ -84,12 +84,14 @@ def read_cifar10_binary(path: Path) -> tuple[Array, Array]:
 def read_images(folder: Path) -> tuple[Array, Array | None, list[str]]:
     """The images of a folder, in the order of their names.
 
-    Images in sub-folders are labelled by the sub-folder; either all images lie in sub-folders or none.
+    Images in sub-folders are labelled by the sub-folder; either all images lie in sub-folders or none. Names that begin
+    with a dot are hidden and not read.
 
     Returns:
         uint8 images, (N, height, width) if all are grey, else (N, 3, height, width); labels or None; class names.
     """
-    files = sorted(p for p in [*folder.glob("*"), *folder.glob("*/*")] if p.suffix.lower() in IMAGE_SUFFIXES)
+    places = [*folder.glob("[!.]*"), *folder.glob("[!.]*/[!.]*")]
+    files = sorted(path for path in places if path.suffix.lower() in IMAGE_SUFFIXES)
     nested = [file.parent != folder for file in files]
     if not files or any(nested) != all(nested):
         got = "images both beside and inside sub-folders" if files else "none"

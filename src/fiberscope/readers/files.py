@@ -36,10 +36,12 @@ def load(
             are not supported (all of them named), or the converted network differs from the original.
     """
     file = Path(path)
-    if not file.is_file():
-        raise ModelError(
-            f"{file}: expected a model file, got {'a folder' if file.is_dir() else 'nothing of that name'}"
-        )
+    try:
+        got = "" if file.is_file() else "a folder" if file.is_dir() else "nothing of that name"
+    except OSError as error:  # the folder that it is in may not be searched
+        got = error.strerror or str(error)
+    if got:
+        raise ModelError(f"{file}: expected a model file, got {got}")
     match file.suffix.lower():
         case ".safetensors":
             from fiberscope.readers.safetensors import load_safetensors
