@@ -193,7 +193,7 @@ def test_claims_about_five_layers_are_not_judged_by_fewer(context: Context, coun
     shown = layers(context, *FLAT[:count])
     for claim in (growing, shrinking, similar, last_layer):
         found = claim(shown)
-        assert (found.holds, found.why) == (None, f"the network has {count} such layers")
+        assert (found.holds, found.why) == (None, f"of such layers, the network has {count}")
 
 
 def test_figures_of_a_network_with_one_activation(context: Context, tmp_path: Path) -> None:

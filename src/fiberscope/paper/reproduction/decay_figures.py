@@ -165,7 +165,7 @@ def _shape(medians: StageMedians) -> FloatArray:
 def _over_layers(subject: Subject, statement: str, which: str, values: Sequence[float], *, good: bool) -> Claim:
     measured = f"{which} values: " + (", ".join(f"{value:.3g}" for value in values) or "none")
     if (count := len(subject.activations)) < LAYERS:
-        return Claim(statement, measured, None, f"the network has {count} such layers")
+        return Claim(statement, measured, None, f"of such layers, the network has {count}")
     return Claim(statement, measured, good, "" if good else subject.why_other)
 
 
@@ -173,7 +173,7 @@ def last_layer(subject: Subject) -> Claim:
     """Zero singular values in layer 6."""
     statement, layers = "some singular values become zero in layer 6", subject.activations
     if len(layers) <= LAYERS:
-        return Claim(statement, "not measured", None, f"the network has {len(layers)} such layers")
+        return Claim(statement, "not measured", None, f"of such layers, the network has {len(layers)}")
     before, last = layers[LAYERS - 1], layers[LAYERS]
     good = last.rank < before.rank
     told = f"{before.rank:g} nonzero values in layer {LAYERS}, {last.rank:g} in layer {LAYERS + 1}"
