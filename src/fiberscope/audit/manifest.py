@@ -154,7 +154,7 @@ class Manifest:
             )
             data["runs"] = tuple(Run(**run) for run in data["runs"])
             for name in ("input_shape", "notes", "layers", "counts", "spectra_counts", "classes", "examples"):
-                data[name] = tuple(data.get(name, ()))
+                data[name] = tuple(data[name])
             data["domain"] = None if data["domain"] is None else tuple(float(bound) for bound in data["domain"])
             manifest = cls(**data)
             manifest._check()
