@@ -67,7 +67,7 @@ def checked(
 def _checks(results: Results, manifest: Manifest, subject: Subject, chunks: Iterable[C]) -> Iterator[Check[C]]:
     bare = replace(manifest, shards={})
     for chunk in chunks:
-        if not (manifest.complete or results.is_written(chunk)):  # is still to come
+        if not results.to_be_checked(manifest, chunk):
             continue
         own = replace(bare, shards={chunk.name: manifest.shards.get(chunk.name, {})})
         x = subject.x[chunk.start : chunk.stop] if isinstance(chunk, Chunk) else subject.x[chunk.sample][None]

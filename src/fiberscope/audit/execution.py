@@ -71,7 +71,7 @@ class Job:
     @property
     def chunks(self) -> tuple[AnyChunk, ...]:
         """All chunks, whether they are done or not."""
-        return tuple(chunk for work in KINDS for chunk in work.chunks(self.manifest.plan))
+        return tuple(self.manifest.plan.every_chunk())
 
     def open_pool(self) -> Pool:
         """The workers that the job asks for; whoever opens them closes them.

@@ -145,8 +145,7 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
         results.remove_leftovers()
         results.begin(subject, manifest)
     stored = _stored(results, subject)
-    chunks = [chunk for work in KINDS for chunk in work.chunks(plan)]
-    done = frozenset(chunk for chunk in chunks if results.is_done(manifest, chunk))
+    done = frozenset(chunk for chunk in plan.every_chunk() if results.is_done(manifest, chunk))
     capacities = _capacities(stored.network, plan, options)
     return Job(
         results,

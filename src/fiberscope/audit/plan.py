@@ -164,6 +164,12 @@ class Plan:
         """All chunks of the survey of invariance, sample by sample."""
         return map(SurveyChunk, range(self.invariance))
 
+    def every_chunk(self) -> Iterator[AnyChunk]:
+        """All chunks of all kinds."""
+        yield from self.chunks()
+        yield from self.spectra_chunks()
+        yield from self.survey_chunks()
+
     def rows(self, chunk: Chunk) -> list[tuple[int, str]]:
         """The (sample, domain) pairs of a chunk's findings, in the order in which they are stored."""
         return [(sample, named.name) for named in self.domains(chunk.layer) for sample in chunk.samples]

@@ -277,6 +277,10 @@ class Results:
         """Whether the last file of a chunk is there."""
         return is_file(self.path(_parts(chunk)[-1], chunk))
 
+    def to_be_checked(self, manifest: Manifest, chunk: AnyChunk) -> bool:
+        """Whether a chunk must be there: every one of a complete audit; else those that are, and others are to come."""
+        return manifest.complete or self.is_written(chunk)
+
     def is_done(self, manifest: Manifest, chunk: AnyChunk) -> bool:
         """Whether a chunk was computed, written completely, and is unchanged since.
 

@@ -82,7 +82,7 @@ def verify_examples(results: Results) -> Iterator[ExampleVerification]:
 
 
 def changed_invariance(results: Results) -> list[str]:
-    """The files of the survey, and examples, that are not, byte for byte, as they were written.
+    """The files of the survey, and examples, that are not, byte for byte, as they were written, or are missing.
 
     Raises:
         ResultsError: a file of the survey is missing or damaged.
@@ -90,7 +90,9 @@ def changed_invariance(results: Results) -> list[str]:
     manifest = results.manifest()
     chunks = list(manifest.plan.survey_chunks()) if manifest.complete else []
     surveys = [str(results.survey.path(chunk)) for chunk in chunks if not results.survey.read(manifest, chunk)[1]]
-    return surveys + results.examples.changed()
+    kept = (results.examples.folder / name for name in manifest.examples)
+    missing = [f"{path} (missing)" for path in kept if not path.is_file()]
+    return surveys + results.examples.changed() + missing
 
 
 def _why_not_at_its_sample(example: StoredExample, x: FloatArray) -> str:

@@ -38,9 +38,8 @@ def verify(
 
     results = Results(folder)
     manifest = results.manifest()
-    plan = manifest.plan
-    chunks = (*plan.chunks(), *plan.spectra_chunks(), *plan.survey_chunks())
-    written = [chunk for chunk in chunks if manifest.complete or results.is_written(chunk)]
+    chunks = list(manifest.plan.every_chunk())
+    written = [chunk for chunk in chunks if results.to_be_checked(manifest, chunk)]
     total = Counter(map(type, written))
     checked: list[ChunkVerification] = []
     spectra: list[SpectraVerification] = []
@@ -58,8 +57,6 @@ def verify(
     if any(each.failures for each in every) or any(example.failed for example in examples):
         return FAILED
     changed = [*(path for each in every for path in each.changed), *changed_invariance(results)]
-    kept = (results.examples.folder / name for name in manifest.examples)
-    changed += [f"{path} (missing)" for path in kept if not path.is_file()]
     if changed:
         names = ", ".join(changed[:3])
         raise ResultsError(f"everything holds, but files are not as the audit wrote them: {names}", path=changed[0])

@@ -33,7 +33,7 @@ def figure5(context: Context) -> Outcome:
     """Decay of the singular values over the layers of WideCIFAR."""
     subject = wide(context)
     title = f"Decay of singular values, {subject.label} {subject.data.where}"
-    _layers(subject, ())
+    _pairs(subject)
     figure, (axes,) = new_figure(6.0, 4.2, title)
     _draw_decay(axes, subject.activations)
     shown = [(subject.label, each) for each in subject.activations]
@@ -97,11 +97,21 @@ def _outcome(
 
 def _layers(subject: Subject, wanted: Sequence[int]) -> list[Pair]:
     """Some layers, counted from 1; the last one where the network has fewer, and each once."""
+    pairs = _pairs(subject)
+    return [pairs[place] for place in sorted({min(number, len(pairs)) - 1 for number in wanted})]
+
+
+def _pairs(subject: Subject) -> list[Pair]:
+    """All layers.
+
+    Raises:
+        InputError: there are none.
+    """
     medians = subject.medians
     pairs = [(a, b) for a, b in pairwise(medians) if subject.is_affine(a) and not subject.is_affine(b)]
     if not pairs:
         raise InputError("--model", expected="a network with an activation behind an affine map", got="none")
-    return [pairs[place] for place in sorted({min(number, len(pairs)) - 1 for number in wanted})]
+    return pairs
 
 
 def _draw_decay(axes: Axes, layers: Sequence[StageMedians]) -> None:
