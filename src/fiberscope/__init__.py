@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fiberscope.errors import FiberscopeError, InputError, ModelError, NotASingleton, ResultsError
+    from fiberscope.errors import FiberscopeError, InputError, ModelError, NotASingleton, ResultsError, SolverError
     from fiberscope.invariance.example import InvarianceExample
     from fiberscope.invariance.examples import invariance_example, invariance_examples
     from fiberscope.invariance.mixed_integer import Optimum, optimal_over_regions
@@ -94,6 +94,7 @@ __all__ = [
     "RegionBoundary",
     "ResultsError",
     "Saturation",
+    "SolverError",
     "SpectralDensity",
     "Spectrum",
     "UniqueSolution",
@@ -161,6 +162,7 @@ _MODULE_OF = {
     "ReLULayer": "network.relu_layer",
     "RegionBoundary": "stability.region",
     "ResultsError": "errors",
+    "SolverError": "errors",
     "Saturation": "stability.saturation",
     "SpectralDensity": "stability.density",
     "Spectrum": "stability.spectrum",

@@ -52,6 +52,10 @@ class ResultsError(FiberscopeError):
         super().__init__(message)
 
 
+class SolverError(FiberscopeError):
+    """A number was asked for that the solver did not find; verdicts do not depend on it."""
+
+
 class NotASingleton(FiberscopeError):
     """An input was to be recovered from features that more than one input has.
 
@@ -69,4 +73,4 @@ class NotASingleton(FiberscopeError):
         )
 
 
-__all__ = ["FiberscopeError", "InputError", "ModelError", "NotASingleton", "ResultsError"]
+__all__ = ["FiberscopeError", "InputError", "ModelError", "NotASingleton", "ResultsError", "SolverError"]

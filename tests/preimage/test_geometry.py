@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -205,3 +207,139 @@ def test_an_empty_preimage_has_no_geometry(ask: str) -> None:
     with pytest.raises(fs.FiberscopeError):
         getattr(p, ask)(*arguments)
     assert not p.contains([0.0, 0.0])
+
+
+# ---- size does not depend on units, nor on what else uses HiGHS
+
+TRIANGLE = np.array([[1.0, 0], [0, 1], [-1, -1]])
+OTHER_HIGHS = """
+import sys
+import highspy
+import numpy as np
+import fiberscope as fs
+
+def optimum(highs):
+    assert highs.run() == highspy.HighsStatus.kOk
+    return highs.getModelStatus() == highspy.HighsModelStatus.kOptimal
+
+highs = highspy.Highs()
+highs.setOptionValue("output_flag", False)
+highs.setOptionValue("threads", int(sys.argv[1]))
+highs.addVariable(0, 1)
+assert optimum(highs)
+triangle = fs.preimage(fs.ReLULayer([[1.0, 0], [0, 1], [-1, -1]], [-1.0, -1, -1]), x=[0, 0])
+half = fs.preimage(fs.ReLULayer([[1.0, 0], [0, 1]], [0.0, -1]), x=[-1, 0.5])
+assert np.allclose(triangle.bounding_box(), ([-2, -2], [1, 1])), triangle.bounding_box()
+assert np.isclose(triangle.width([1, 0]), 3)
+assert np.isclose(triangle.chebyshev_center()[1], 3 / (2 + 2**0.5))
+assert half.bounding_box()[0].tolist() == [-np.inf, -np.inf] and half.chebyshev_center()[1] == np.inf
+highs.addVariable(0, 1)
+assert optimum(highs)
+"""
+
+
+@pytest.mark.parametrize("threads", [0, 4])
+def test_other_uses_of_highs_in_the_process_do_not_matter(threads: int) -> None:
+    ended = subprocess.run([sys.executable, "-c", OTHER_HIGHS, str(threads)], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("exponent", [-600, -140, -33, 53, 66, 140, 600])
+@pytest.mark.parametrize("scaled", ["weight", "bias", "both", "one row"])
+def test_size_is_in_the_units_of_the_input(exponent: int, scaled: str) -> None:
+    """The triangle x1 <= b, x2 <= b, x1 + x2 >= -b."""
+    weight, bias = TRIANGLE.copy(), -np.ones(3)
+    rows = slice(2) if scaled == "one row" else slice(None)
+    if scaled != "bias":
+        weight[rows] = np.ldexp(weight[rows], exponent)
+    if scaled != "weight":
+        bias[rows] = np.ldexp(bias[rows], exponent)
+    unit = {"weight": 2.0**-exponent, "bias": 2.0**exponent}.get(scaled, 1.0)
+    p = fs.preimage(fs.ReLULayer(weight, bias), x=[0, 0])
+    low, high = p.bounding_box()
+    center, radius = p.chebyshev_center()
+    assert (str(p.kind), bool(p)) == ("bounded", True)
+    assert np.allclose([low / unit, high / unit], [[-2, -2], [1, 1]], rtol=1e-9)
+    assert p.width([0, 1]) / unit == pytest.approx(3, rel=1e-9)
+    assert radius / unit == pytest.approx(3 / (2 + 2**0.5), rel=1e-9)
+    assert np.allclose(center / unit, 1 - 3 / (2 + 2**0.5), rtol=1e-9)
+
+
+def test_columns_of_any_scale() -> None:
+    """The set of x' is that of D x: in every coordinate, the box is in that coordinate's units."""
+    generator = np.random.default_rng(4)
+    weight, x = generator.standard_normal((6, 4)), generator.uniform(size=4)
+    units = np.ldexp(1.0, [0, 40, -33, 7])
+    plain = fs.preimage(fs.ReLULayer(weight), x=x, domain=fs.Box(0, 1))
+    other = fs.preimage(fs.ReLULayer(weight / units), x=x * units, domain=fs.Box(0, units))
+    assert other.kind == plain.kind == "bounded"
+    for mine, theirs in zip(other.bounding_box(), plain.bounding_box(), strict=True):
+        assert np.allclose(mine / units, theirs, rtol=1e-7, atol=1e-9)
+    assert other.width(1 / units) == pytest.approx(plain.width(np.ones(4)), rel=1e-7)
+
+
+def test_coefficients_below_what_highs_keeps() -> None:
+    p = fs.preimage(fs.ReLULayer([[1e-9, -1e-9]]), x=[0.2, 0.8], domain=fs.Box(0, 1))
+    assert p.width([1, -1]) == pytest.approx(1, rel=1e-9)
+    assert p.chebyshev_center()[1] == pytest.approx(1 - 2**-0.5, rel=1e-9)
+
+
+# ---- samples are uniform, whatever the shape, and inside
+
+
+def _uniform(values: np.ndarray, low: float, high: float) -> None:
+    """Mean and spread of a uniform variable, within five standard errors of 400 independent samples."""
+    assert values.mean() == pytest.approx((low + high) / 2, abs=0.25 * (high - low) * 12**-0.5)
+    assert values.std() == pytest.approx((high - low) * 12**-0.5, rel=0.12)
+
+
+@pytest.mark.parametrize("thin", [1.0, 1e-4, 1e-6, 1e-12, 1e30])
+def test_samples_of_a_box_of_any_shape(thin: float) -> None:
+    dead = fs.ReLULayer([[0.0, 0]], [-1.0])
+    p = fs.preimage(dead, x=[0.0, thin], domain=fs.Box([0, 0], [1, thin]))
+    samples = p.sample(600, 0)
+    _uniform(samples[:, 0], 0, 1)
+    _uniform(samples[:, 1], 0, thin)
+    assert all(p.contains(x) for x in samples)
+
+
+@pytest.mark.parametrize("thin", [1e-3, 1e-8, 1e-12])
+def test_samples_of_a_needle_across_the_coordinates(thin: float) -> None:
+    turn = np.array([[1.0, 1], [-1, 1]])
+    p = fs.preimage(fs.ReLULayer(np.concatenate([turn, -turn]), -np.array([1, thin, 1, thin])), x=[0, 0])
+    samples = p.sample(600, 0)
+    _uniform(samples @ turn[0], -1, 1)
+    _uniform(samples @ turn[1], -thin, thin)
+    assert all(p.contains(x) for x in samples)
+
+
+def test_repeated_rows_do_not_move_samples() -> None:
+    weight = np.concatenate([np.tile([[1.0, 0]], (500, 1)), [[-1, 0], [0, 1], [0, -1]]])
+    samples = fs.preimage(fs.ReLULayer(weight, -np.ones(503)), x=[0, 0]).sample(600, 0)
+    _uniform(samples[:, 0], -1, 1)
+    _uniform(samples[:, 1], -1, 1)
+
+
+def test_samples_of_a_simplex_from_its_corner() -> None:
+    """Each coordinate has the mean 1 / (n + 1) and the variance n / ((n + 1)^2 (n + 2))."""
+    n = 6
+    weight = np.concatenate([-np.eye(n), np.ones((1, n))])
+    samples = fs.preimage(fs.ReLULayer(weight, np.append(np.zeros(n), -1.0)), x=np.zeros(n)).sample(1500, 0)
+    assert samples.mean() * (n + 1) == pytest.approx(1, rel=0.05)
+    assert samples.std() == pytest.approx((n / ((n + 1) ** 2 * (n + 2))) ** 0.5, rel=0.06)
+
+
+def test_samples_on_a_face_of_the_domain_stay_inside() -> None:
+    generator = np.random.default_rng(5)
+    weight, x = generator.standard_normal((6, 8)), generator.uniform(size=8)
+    x[[0, 3]] = 0.0, 1.0
+    off = np.arange(6) >= 3
+    bias = np.where(off, -1.0, 1.0) - weight @ x
+    p = fs.preimage(fs.ReLULayer(weight, bias), x=x, domain=fs.Box(0, 1))
+    samples = p.sample(100, 0)
+    assert p.kind == "bounded"
+    assert samples.min() >= 0
+    assert samples.max() <= 1
+    assert np.abs((samples - x) @ weight[~off].T).max() < 1e-14
+    around = fs.preimage(fs.ReLULayer(weight[off], bias[off]), x=x, domain=fs.Box(0, 1))
+    assert all(around.contains(sample) for sample in samples)

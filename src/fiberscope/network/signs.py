@@ -13,6 +13,9 @@ from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import Rows
 from fiberscope.network.sparse_rows import SparseRows, row_numbers
 
+SQUARES_UNDERFLOW = 1e-140
+"""Below it, squares of entries lose digits: those under 1e-154 are subnormal."""
+
 
 def exact_signs(rows: Rows, x: Float64[FloatArray, " n"], offsets: Float64[FloatArray, " q"]) -> Int64[IntArray, " q"]:
     """The exact signs of ``a_i x + c_i``: float64 where its rounding cannot matter, rational arithmetic elsewhere."""
@@ -58,6 +61,24 @@ def _rational_sign(
 
 def row_norms(rows: Rows) -> Float64[FloatArray, " q"]:
     """The Euclidean norms of the rows, (q,)."""
+    with np.errstate(over="ignore", under="ignore"):
+        norms = _root_of_squares(rows)
+    for i in _extreme(rows, norms).tolist():
+        entries = row_entries(rows, i)[1]
+        exponent = np.frexp(np.abs(entries).max(initial=0.0))[1]
+        norms[i] = np.ldexp(np.sqrt(np.square(np.ldexp(entries, -exponent)).sum()), exponent)
+    return norms
+
+
+def _extreme(rows: Rows, norms: Float64[FloatArray, " q"]) -> IntArray:
+    """The rows that are not zero and whose squares leave float64's range."""
+    beyond = np.flatnonzero(~((norms > SQUARES_UNDERFLOW) & (norms < np.inf)))
+    if isinstance(rows, SparseRows):
+        return beyond[np.diff(rows.indptr)[beyond] > 0]
+    return beyond[rows[beyond].any(axis=1)]
+
+
+def _root_of_squares(rows: Rows) -> Float64[FloatArray, " q"]:
     if isinstance(rows, SparseRows):
         return np.sqrt(np.bincount(row_numbers(rows), weights=np.square(rows.data), minlength=rows.shape[0]))
     return np.sqrt(np.einsum("ij,ij->i", rows, rows))

@@ -93,9 +93,35 @@ def symmetric_eigen(square: Float64[FloatArray, "n n"]) -> tuple[Float64[FloatAr
     return values, vectors
 
 
-def solve_upper(R: Float64[FloatArray, "k k"], right_hand_side: Float64[FloatArray, " k"]) -> Float64[FloatArray, " k"]:
+def thin_qr(matrix: Float64[FloatArray, "n k"]) -> Float64[FloatArray, "n k"]:
+    """Orthonormal columns that span those of a matrix with k <= n independent columns."""
+    return cast(FloatArray, cast(Any, scipy.linalg).qr(matrix, mode="economic", check_finite=False)[0])
+
+
+def triangular_factor(matrix: Float64[FloatArray, "l k"]) -> Float64[FloatArray, "k k"]:
+    """The upper triangular R with ``matrix^T matrix = R^T R``, by Householder's method.
+
+    Raises:
+        numpy.linalg.LinAlgError: the columns depend on each other in float64, or there are fewer rows than columns.
+    """
+    R = cast(FloatArray, cast(Any, scipy.linalg).qr(matrix, mode="r", check_finite=False)[0])[: matrix.shape[1]]
+    if R.shape[0] < R.shape[1] or not (np.isfinite(R).all() and np.diag(R).all()):
+        raise LinAlgError("dependent columns")
+    return R
+
+
+def solve_upper(
+    R: Float64[FloatArray, "k k"], right_hand_side: Float64[FloatArray, "k ..."]
+) -> Float64[FloatArray, "k ..."]:
     """Solve with an upper triangular matrix."""
     return cast(FloatArray, cast(Any, scipy.linalg).solve_triangular(R, right_hand_side, check_finite=False))
+
+
+def solve_transposed(
+    R: Float64[FloatArray, "k k"], right_hand_side: Float64[FloatArray, "k ..."]
+) -> Float64[FloatArray, "k ..."]:
+    """Solve with the transpose of an upper triangular matrix."""
+    return cast(FloatArray, cast(Any, scipy.linalg).solve_triangular(R, right_hand_side, trans="T", check_finite=False))
 
 
 def least_squares(

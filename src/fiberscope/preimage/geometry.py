@@ -18,6 +18,7 @@ from fiberscope.preimage.exact_algebra import solve_exactly
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage, Recovered
 from fiberscope.preimage.rounded import as_floats, nearest_float
+from fiberscope.preimage.sampling import sample_uniformly
 from fiberscope.preimage.shape import Shape
 from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output
 
@@ -90,8 +91,7 @@ def width(preimage: Preimage, direction: Any) -> float:
     c = flat_input(preimage.layer, direction, "direction")
     if not c.any():
         raise InputError("direction", expected="a nonzero vector", got="zeros")
-    shape = Shape.of(preimage, system_of(preimage))
-    return max(0.0, shape.highest(c) + shape.highest(-c))
+    return float(Shape.of(preimage, system_of(preimage)).reaches(np.stack([c, -c])).sum())
 
 
 def bounding_box(preimage: Preimage) -> tuple[FloatArray, FloatArray]:
@@ -99,8 +99,8 @@ def bounding_box(preimage: Preimage) -> tuple[FloatArray, FloatArray]:
     _check_not_empty(preimage, "bounding_box")
     shape = Shape.of(preimage, system_of(preimage))
     units = np.eye(preimage.layer.inputs)
-    low = np.array([-shape.highest(-unit) for unit in units])
-    return low, np.array([shape.highest(unit) for unit in units])
+    down, up = np.split(shape.reaches(np.concatenate([-units, units])), 2)
+    return shape.origin - down, shape.origin + up
 
 
 def chebyshev_center(preimage: Preimage) -> tuple[FloatArray, " float"]:
@@ -118,7 +118,8 @@ def sample(preimage: Preimage, count: int, seed: int) -> FloatArray:
         raise InputError(
             "sample", expected="a bounded preimage", got="an unbounded one", hint="intersect it with a Box domain"
         )
-    return Shape.of(preimage, system_of(preimage)).hit_and_run(count, np.random.default_rng(seed))
+    system = system_of(preimage)
+    return sample_uniformly(Shape.of(preimage, system), system, count, np.random.default_rng(seed))
 
 
 def recover(preimage: Preimage) -> Recovered:
