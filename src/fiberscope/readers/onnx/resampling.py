@@ -1,0 +1,268 @@
+"""Operators of ONNX that resample a grid: every entry of the result is a fixed sum of a few entries.
+
+Along each axis, place ``i`` of the result lies at a real coordinate ``c(i)`` of the input, and its value is a sum over the
+places around that, with weights that depend on the distance; along several axes the weights are multiplied. Coordinates
+are computed in the model's own arithmetic, because the place that is nearest may depend on how they are rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fiberscope.network.building import Value, combined, combined_weights
+from fiberscope.network.structured import NOTHING
+from fiberscope.readers.onnx.operation import LARGEST_TABLE, Array, Operation, Result, Unsupported, check_size
+from fiberscope.readers.onnx.windows import is_power_of_two
+
+Numbers = NDArray[np.float64]
+Real = NDArray[Any]
+"""Numbers in the model's own arithmetic."""
+
+_OLD = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "simple"}
+"""What Upsample, and the first Resize, do without saying so."""
+
+_DEFAULTS = {"coordinate_transformation_mode": "half_pixel", "nearest_mode": "round_prefer_floor"}
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """How one axis is resampled.
+
+    Attributes:
+        size: its places.
+        count: the places of the result.
+        scale: what the operation says about how much larger the result is.
+        crop: the part that the result covers, as shares of the axis; only for ``tf_crop_and_resize``.
+    """
+
+    size: int
+    count: int
+    scale: Any
+    crop: tuple[Any, Any]
+
+
+@dataclass(frozen=True)
+class _Taps:
+    """What each place of the result along one axis is a sum of.
+
+    Attributes:
+        places: (count, taps) places, NOTHING where there are fewer.
+        weights: (count, taps).
+        outside: (count,) whether a place of the result has the value for what lies outside instead.
+    """
+
+    places: Array
+    weights: Numbers
+    outside: NDArray[np.bool_]
+
+
+def _resize(op: Operation) -> Result:
+    value = op.value()
+    axes = _axes(op, value)
+    check_size([axis.count for axis in axes])
+    taps = [_taps(op, axis) for axis in axes]
+    check_size([axis.count * each.places.shape[1] for axis, each in zip(axes, taps, strict=True)], LARGEST_TABLE)
+    index = combined(value.positions, [each.places for each in taps])
+    weights = combined_weights([each.weights for each in taps])
+    outside = np.zeros([axis.count for axis in axes], dtype=np.bool_)
+    for number, each in enumerate(taps):
+        outside |= each.outside.reshape(-1, *[1] * (len(axes) - 1 - number))
+    index = np.where(outside[..., None], NOTHING, index)
+    fill = op.number("extrapolation_value", 0.0)
+    if index.shape[-1] == 1 and (weights == 1.0).all():
+        return op.taken(value, index[..., 0], op.name, fill)
+    if not all(is_power_of_two(axis.scale) for axis in axes):
+        op.note("it interpolates with weights that are rounded")
+    return op.builder.weighted_sums(op.name, value, index, weights, np.where(outside, fill, 0.0))
+
+
+# ---- sizes
+
+
+def _axes(op: Operation, value: Value) -> list[_Axis]:
+    """All axes of a value, with those that are not resampled."""
+    rank, real = len(value.shape), np.float64 if op.dtype == "float64" else np.float32
+    chosen = _chosen_axes(op, rank)
+    scales, sizes = _scales(op, real), _sizes(op)
+    if (scales is None) == (sizes is None):
+        raise Unsupported("expected either scales or sizes")
+    given = len(sizes) if scales is None else len(scales)  # pyright: ignore[reportArgumentType]
+    if given != len(chosen):
+        raise Unsupported(f"it has {given} sizes or scales for {len(chosen)} axes")
+    crop = _crop(op, len(chosen), real)
+    axes = [_Axis(size, size, real(1), (real(0), real(1))) for size in value.shape]
+    if scales is None:
+        scales = np.array(sizes, dtype=real) / np.array([value.shape[axis] for axis in chosen], dtype=real)
+        policy = op.text("keep_aspect_ratio_policy", "stretch")
+        if policy != "stretch":
+            scales = np.full(len(chosen), scales.min() if policy == "not_larger" else scales.max(), dtype=real)
+            sizes = None
+    if not (np.isfinite(scales) & (scales > 0)).all():
+        raise Unsupported(f"scales of {[float(scale) for scale in scales]}")
+    for number, (axis, scale) in enumerate(zip(chosen, scales, strict=True)):
+        size = value.shape[axis]
+        rounds = op.text("keep_aspect_ratio_policy", "stretch") != "stretch" and not _has_scales(op)
+        count = sizes[number] if sizes is not None else int(np.floor(scale * real(size) + real(0.5 if rounds else 0)))
+        axes[axis] = _Axis(size, count, scale, (crop[number], crop[number + len(chosen)]))
+    return axes
+
+
+def _chosen_axes(op: Operation, rank: int) -> tuple[int, ...]:
+    axes = op.integers("axes") or tuple(range(rank))
+    if len({axis % rank for axis in axes}) != len(axes) or not all(-rank <= axis < rank for axis in axes):
+        raise Unsupported(f"it resamples axes {axes} of {rank}")
+    return tuple(axis % rank for axis in axes)
+
+
+def _scale_position(op: Operation) -> int:
+    return 2 if _is_new(op) else 1
+
+
+def _is_new(op: Operation) -> bool:
+    return op.type == "Resize" and op.opset > 10
+
+
+def _has_scales(op: Operation) -> bool:
+    position = _scale_position(op)
+    return "scales" in op.attributes or (op.has(position) and op.given(position).shape != (0,))
+
+
+def _scales(op: Operation, real: Any) -> Real | None:
+    if not _has_scales(op):
+        return None
+    if "scales" in op.attributes:
+        return np.asarray(op.attributes["scales"], dtype=np.float32).astype(real)
+    return op.numbers(_scale_position(op)).reshape(-1).astype(real)
+
+
+def _sizes(op: Operation) -> tuple[int, ...] | None:
+    return op.integers_at(3, "") if op.has(3) else None
+
+
+def _crop(op: Operation, axes: int, real: Any) -> Real:
+    """The part of each axis that the result covers: starts, then ends."""
+    if not _is_new(op) or _coordinates_of(op) != "tf_crop_and_resize":
+        return np.repeat(np.array([0, 1], dtype=real), axes)
+    crop = op.numbers(1).reshape(-1).astype(real)
+    if crop.size != 2 * axes:
+        raise Unsupported(f"its roi has {crop.size} numbers for {axes} axes")
+    return crop
+
+
+# ---- coordinates
+
+
+def _option(op: Operation, name: str) -> str:
+    return op.text(name, _DEFAULTS[name]) if _is_new(op) else _OLD[name]
+
+
+def _coordinates_of(op: Operation) -> str:
+    return _option(op, "coordinate_transformation_mode")
+
+
+def _coordinates(op: Operation, axis: _Axis) -> Real:
+    """Where the places of the result lie on the axis: (count,)."""
+    real, scale = type(axis.scale), axis.scale
+    i, half = np.arange(axis.count).astype(real), real(0.5)
+    size, count = real(axis.size), real(axis.count)
+    match _coordinates_of(op):
+        case "half_pixel":
+            return (i + half) / scale - half
+        case "half_pixel_symmetric":
+            return size / 2 * (1 - count / (scale * size)) + (i + half) / scale - half
+        case "pytorch_half_pixel":
+            return (i + half) / scale - half if axis.count > 1 else np.zeros_like(i)
+        case "align_corners":
+            return i * (size - 1) / (count - 1) if axis.count > 1 else np.zeros_like(i)
+        case "asymmetric":
+            return i / scale
+        case "tf_half_pixel_for_nn":
+            return (i + half) / scale
+        case "tf_crop_and_resize":
+            start, end = axis.crop
+            if axis.count == 1:
+                return np.full_like(i, half * (start + end) * (size - 1))
+            return start * (size - 1) + i * (end - start) * (size - 1) / (count - 1)
+        case mode:
+            raise Unsupported(f"its coordinate_transformation_mode is {mode!r}")
+
+
+# ---- weights
+
+
+def _taps(op: Operation, axis: _Axis) -> _Taps:
+    if axis.count == axis.size and axis.scale == 1:
+        places = np.arange(axis.size)[:, None]
+        return _Taps(places, np.ones(places.shape), np.zeros(axis.count, dtype=np.bool_))
+    at, mode = _coordinates(op, axis), op.text("mode", "nearest")
+    outside = (at < 0) | (at > axis.size - 1)
+    if _coordinates_of(op) != "tf_crop_and_resize":
+        outside = np.zeros_like(outside)
+    if mode == "nearest":
+        places = np.clip(_nearest(op, at, axis), 0, axis.size - 1).astype(np.int64)[:, None]
+        return _Taps(places, np.ones(places.shape), outside)
+    if mode not in ("linear", "bilinear", "cubic"):
+        raise Unsupported(f"its mode is {mode!r}")
+    if op.integer("antialias", 0) and axis.scale < 1:
+        raise Unsupported("antialias is 1: only interpolation without it is supported")
+    places, weights = _cubic(op, at, axis) if mode == "cubic" else _linear(at, axis)
+    return _Taps(np.where(weights != 0, places, NOTHING), weights, outside)
+
+
+def _nearest(op: Operation, at: Real, axis: _Axis) -> Real:
+    down = np.floor(at)
+    match _option(op, "nearest_mode"):
+        case "round_prefer_floor":
+            return down + (at - down > 0.5)
+        case "round_prefer_ceil":
+            return down + (at - down >= 0.5)
+        case "floor":
+            return down
+        case "ceil":
+            return np.ceil(at)
+        case "simple":
+            return np.ceil(at) if axis.scale < 1 else np.trunc(at)
+        case mode:
+            raise Unsupported(f"its nearest_mode is {mode!r}")
+
+
+def _linear(at: Real, axis: _Axis) -> tuple[Array, Numbers]:
+    """``(1 - t) x[p] + t x[p + 1]`` at the coordinate p + t."""
+    within = np.clip(at, 0, axis.size - 1)
+    below = np.minimum(np.floor(within), max(axis.size - 2, 0)).astype(np.int64)
+    share = within.astype(np.float64) - below
+    places = np.stack([below, np.minimum(below + 1, axis.size - 1)], axis=1)
+    return places, np.stack([1.0 - share, share], axis=1)
+
+
+def _cubic(op: Operation, at: Real, axis: _Axis) -> tuple[Array, Numbers]:
+    """Keys' cubic convolution with the parameter ``cubic_coeff_a``, over four places."""
+    a, down = op.number("cubic_coeff_a", -0.75), np.floor(at)
+    share = (at - down).astype(np.float64)[:, None]
+    places = down.astype(np.int64)[:, None] + np.arange(-1, 3)
+    distance = np.abs(share - np.arange(-1, 3))
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+    weights = np.where(distance <= 1, near, far)
+    inside = (places >= 0) & (places < axis.size)
+    if op.integer("exclude_outside", 0):
+        weights = np.where(inside, weights, 0.0)
+        weights = weights / weights.sum(axis=1, keepdims=True)
+    places = np.clip(places, 0, axis.size - 1)
+    for first, again in combinations(range(4), 2):  # beyond the border its place counts several times
+        same = places[:, first] == places[:, again]
+        weights[:, first] += np.where(same, weights[:, again], 0.0)
+        weights[:, again] = np.where(same, 0.0, weights[:, again])
+    return places, weights
+
+
+RESAMPLING: dict[str, Callable[[Operation], Result]] = {"Resize": _resize, "Upsample": _resize}
+"""Operators that resample a grid, for inputs that depend on the network's."""
+
+__all__ = ["RESAMPLING"]
