@@ -106,8 +106,8 @@ def _refusal(problems: Iterable[str]) -> ModelError:
     count = "an operation that is" if len(problems) == 1 else f"{len(problems)} operations that are"
     optimised = any(f" ({name}" in problem for problem in problems for name in _OPTIMISED)
     hint = (
-        "onnxruntime joined operations when it optimised the model: read the model as it was before, or have it written "
-        "with graph_optimization_level = ORT_ENABLE_BASIC"
+        "onnxruntime joined operations when it optimised the model: read the model as it was before, or have it "
+        "written with graph_optimization_level = ORT_ENABLE_BASIC"
     )
     wanted = "operators that are affine, that move numbers, or that are piecewise linear or monotone activations"
     return ModelError(
@@ -129,6 +129,7 @@ class _Walk:
         self.known: dict[str, Value | Array] = {**graph.constants, graph.input.name: self.builder.input}
         self.problems: list[str] = []
         self._used = {graph.output.tensor, *(name for node in graph.nodes for name in node.input)}
+        self._dtype = graph.dtype
         self._names: dict[str, int] = {}
         self._number = 0
         for note in graph.notes:
@@ -180,7 +181,7 @@ class _Walk:
         inputs = tuple(self.known[source] if source else None for source in node.input)
         return Operation(
             name, operator_of(node), version, inputs, tuple(node.input), len(node.output), attributes,
-            self.graph.dtype, self.graph.input.batch, self.builder,
+            self._dtype, self.graph.input.batch, self.builder,
         )  # fmt: skip
 
     def _check_outputs(self, node: NodeProto, count: int) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from fiberscope.errors import ModelError
+from fiberscope.readers.wrong_files import kind_of
 
 Array = NDArray[Any]
 
@@ -88,6 +89,8 @@ def _external(tensor: TensorProto, shape: tuple[int, ...], folder: Path | None) 
     length = int(entries.get("length", needed))
     fits = kind.kind != "O" and 0 <= offset <= available - needed and length == needed
     if not fits:
+        if (found := kind_of(path)) is not None:
+            raise ModelError(f"tensor {tensor.name!r}: expected numbers in {path.name}, got {found.what}; {found.hint}")
         raise ModelError(
             f"tensor {tensor.name!r}: expected {needed} bytes for the shape {shape}, got {length} bytes from "
             f"{offset} on in {path.name}, which has {available} bytes"
@@ -112,7 +115,10 @@ def _inside(location: str, folder: Path, name: str) -> Path:
             "not read"
         )
     if not path.is_file():
-        raise ModelError(f"tensor {name!r}: its external data {location!r} are no file in the model's folder")
+        raise ModelError(
+            f"tensor {name!r}: its external data {location!r} are no file in the model's folder; the model was written "
+            "as several files: copy this one there as well"
+        )
     return path
 
 

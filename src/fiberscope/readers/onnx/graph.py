@@ -29,6 +29,7 @@ _SAMPLES_FIRST = (
 _TO_SINGLE = ("Cast", f"{ML}.Scaler")
 """Operators whose results may be of another type than what they take."""
 
+
 @dataclass(frozen=True, eq=False)
 class OnnxGraph:
     """A graph with one input and one output.
@@ -97,7 +98,9 @@ def graph_of(
     constants = {name: array_of(stored[name], folder) for name in stored if name in used}
     casts = narrow_casts(kept)
     narrow = narrow_types(kept, (stored[name] for name in constants), (*casts.values(), inputs[0].type))
-    precision = tuple(f"numbers in {name} are taken as they are, but results are not rounded to {name}" for name in narrow)
+    precision = tuple(
+        f"numbers in {name} are taken as they are, but results are not rounded to {name}" for name in narrow
+    )
     kept = tuple(widened(node) for node in kept) if narrow else kept
     return OnnxGraph(kept, constants, inputs, chosen, versions, casts, precision)
 

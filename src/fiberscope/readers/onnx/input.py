@@ -78,8 +78,8 @@ def inputs_of(
     if batch and (counts_samples if given is None else not _fits(sizes, given)):
         shape = _filled(value.name, sizes[1:], given)
         note = (
-            f"input {value.name!r} has a fixed first axis of {batch}, which is read as that of the samples: one has the "
-            f"shape {shape}; input_shape={(batch, *shape)} reads all {batch} as one sample"
+            f"input {value.name!r} has a fixed first axis of {batch}, which is read as that of the samples: one has "
+            f"the shape {shape}; input_shape={(batch, *shape)} reads all {batch} as one sample"
         )
         readings.append(ModelInput(value.name, (1, *shape), True, kind, _TYPES[kind], batch, (note,)))
     if not readings or given is None:
@@ -109,9 +109,7 @@ def _small_enough(readings: Sequence[ModelInput]) -> tuple[ModelInput, ...]:
 
 
 def _fits(sizes: tuple[int | None, ...], given: tuple[int, ...]) -> bool:
-    return len(sizes) == len(given) and all(
-        size in (None, want) for size, want in zip(sizes, given, strict=True)
-    )
+    return len(sizes) == len(given) and all(size in (None, want) for size, want in zip(sizes, given, strict=True))
 
 
 def _sizes(value: ValueInfoProto) -> tuple[int | None, ...] | None:

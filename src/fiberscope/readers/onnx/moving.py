@@ -80,16 +80,16 @@ def _gather_nd(op: Operation, data: Array) -> tuple[Array, ...]:
     if data.shape[:shared] != index.shape[:shared]:
         raise Unsupported(f"indices of shape {index.shape} for a tensor of shape {data.shape}")
     check_size((*index.shape[:-1], *data.shape[shared + depth :]), LARGEST_CONSTANT)
-    lead = tuple(
+    lead: list[Array] = [
         np.arange(size).reshape(-1, *[1] * (index.ndim - 2 - axis)) for axis, size in enumerate(data.shape[:shared])
-    )
+    ]
     return (data[(*lead, *np.moveaxis(index, -1, 0))],)
 
 
 def _feature_extractor(op: Operation, data: Array) -> tuple[Array, ...]:
     """Entries along the last axis."""
     index = _indices(op).reshape(-1)
-    if not data.ndim or index.size == 0 or not (0 <= index.min() and index.max() < data.shape[-1]):
+    if not data.ndim or index.size == 0 or not (index.min() >= 0 and index.max() < data.shape[-1]):
         raise Unsupported(f"its indices do not fit a tensor of shape {data.shape}")
     check_size((*data.shape[:-1], index.size), LARGEST_CONSTANT)
     return (np.take(data if data.ndim > 1 else data[None], index, axis=-1),)

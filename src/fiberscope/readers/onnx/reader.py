@@ -9,9 +9,7 @@ from fiberscope.errors import ModelError
 from fiberscope.network.network import Network
 
 
-def load_onnx(
-    path: Path, *, input_shape: int | Sequence[int] | None = None, output: str | None = None
-) -> Network:
+def load_onnx(path: Path, *, input_shape: int | Sequence[int] | None = None, output: str | None = None) -> Network:
     """Read a network from an ONNX file, and compare it with what onnxruntime computes.
 
     The first axis of the input counts the samples if its size is open or 1, or if the model agrees with that on whole

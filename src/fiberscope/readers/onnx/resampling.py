@@ -1,8 +1,9 @@
 """Operators of ONNX that resample a grid: every entry of the result is a fixed sum of a few entries.
 
-Along each axis, place ``i`` of the result lies at a real coordinate ``c(i)`` of the input, and its value is a sum over the
-places around that, with weights that depend on the distance; along several axes the weights are multiplied. Coordinates
-are computed in the model's own arithmetic, because the place that is nearest may depend on how they are rounded.
+Along each axis, place ``i`` of the result lies at a real coordinate ``c(i)`` of the input, and its value is a sum over
+the places around that, with weights that depend on the distance; along several axes the weights are multiplied.
+Coordinates are computed in the model's own arithmetic, because the place that is nearest may depend on how they are
+rounded.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ Real = NDArray[Any]
 _OLD = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "simple"}
 """What Upsample, and the first Resize, do without saying so."""
 
+_CROPPING = "tf_crop_and_resize"
+
 _DEFAULTS = {"coordinate_transformation_mode": "half_pixel", "nearest_mode": "round_prefer_floor"}
 
 
@@ -44,7 +47,7 @@ class _Axis:
     size: int
     count: int
     scale: Any
-    crop: tuple[Any, Any]
+    crop: tuple[Any, Any] = (0, 1)
 
 
 @dataclass(frozen=True)
@@ -86,96 +89,76 @@ def _resize(op: Operation) -> Result:
 
 
 def _axes(op: Operation, value: Value) -> list[_Axis]:
-    """All axes of a value, with those that are not resampled."""
+    """All axes of a value, those included that are not resampled."""
     rank, real = len(value.shape), np.float64 if op.dtype == "float64" else np.float32
-    chosen = _chosen_axes(op, rank)
-    scales, sizes = _scales(op, real), _sizes(op)
-    if (scales is None) == (sizes is None):
-        raise Unsupported("expected either scales or sizes")
-    given = len(sizes) if scales is None else len(scales)  # pyright: ignore[reportArgumentType]
-    if given != len(chosen):
-        raise Unsupported(f"it has {given} sizes or scales for {len(chosen)} axes")
-    crop = _crop(op, len(chosen), real)
-    axes = [_Axis(size, size, real(1), (real(0), real(1))) for size in value.shape]
-    if scales is None:
-        scales = np.array(sizes, dtype=real) / np.array([value.shape[axis] for axis in chosen], dtype=real)
-        policy = op.text("keep_aspect_ratio_policy", "stretch")
-        if policy != "stretch":
-            scales = np.full(len(chosen), scales.min() if policy == "not_larger" else scales.max(), dtype=real)
-            sizes = None
-    if not (np.isfinite(scales) & (scales > 0)).all():
-        raise Unsupported(f"scales of {[float(scale) for scale in scales]}")
-    for number, (axis, scale) in enumerate(zip(chosen, scales, strict=True)):
-        size = value.shape[axis]
-        rounds = op.text("keep_aspect_ratio_policy", "stretch") != "stretch" and not _has_scales(op)
-        count = sizes[number] if sizes is not None else int(np.floor(scale * real(size) + real(0.5 if rounds else 0)))
-        axes[axis] = _Axis(size, count, scale, (crop[number], crop[number + len(chosen)]))
+    chosen = tuple(axis % rank if -rank <= axis < rank else rank for axis in op.integers("axes") or range(rank))
+    if len(set(chosen)) != len(chosen) or max(chosen) >= rank:
+        raise Unsupported(f"it resamples axes {op.integers('axes')} of {rank}")
+    sizes = [value.shape[axis] for axis in chosen]
+    counts, scales = _extents(op, np.array(sizes, dtype=real))
+    crops = _option(op, "coordinate_transformation_mode") == _CROPPING
+    crop = op.numbers(1).reshape(-1).astype(real) if crops else None
+    if crop is not None and len(crop) != 2 * len(chosen):
+        raise Unsupported(f"its roi has {len(crop)} numbers for {len(chosen)} axes")
+    axes = [_Axis(size, size, real(1)) for size in value.shape]
+    for number, axis in enumerate(chosen):
+        part = (0, 1) if crop is None else (crop[number], crop[number + len(chosen)])
+        axes[axis] = _Axis(sizes[number], counts[number], scales[number], part)
     return axes
 
 
-def _chosen_axes(op: Operation, rank: int) -> tuple[int, ...]:
-    axes = op.integers("axes") or tuple(range(rank))
-    if len({axis % rank for axis in axes}) != len(axes) or not all(-rank <= axis < rank for axis in axes):
-        raise Unsupported(f"it resamples axes {axes} of {rank}")
-    return tuple(axis % rank for axis in axes)
+def _extents(op: Operation, sizes: Real) -> tuple[list[int], Real]:
+    """The number of places of the result along each axis, and by how much more that is."""
+    scales, wanted = _scales(op), op.integers_at(3, "") if op.has(3) else None
+    given = scales if scales is not None else wanted or ()
+    if (scales is None) == (not wanted) or len(given) != len(sizes):
+        raise Unsupported(f"it has {len(given)} sizes or scales for {len(sizes)} axes")
+    policy = op.text("keep_aspect_ratio_policy", "stretch")
+    if scales is not None:
+        scales = scales.astype(sizes.dtype)
+        counts = np.floor(scales * sizes)
+    elif policy == "stretch":
+        counts = np.asarray(wanted, dtype=sizes.dtype)
+        scales = counts / sizes
+    else:
+        ratios = np.asarray(wanted, dtype=sizes.dtype) / sizes
+        scales = np.full_like(sizes, ratios.min() if policy == "not_larger" else ratios.max())
+        counts = np.floor(scales * sizes + sizes.dtype.type(0.5))
+    if not (np.isfinite(scales) & (scales > 0)).all() or (op.type == "Upsample" and scales.min() < 1):
+        raise Unsupported(f"its scales are {', '.join(f'{scale:.6g}' for scale in scales)}")
+    return [int(count) for count in counts], scales
 
 
-def _scale_position(op: Operation) -> int:
-    return 2 if _is_new(op) else 1
+def _scales(op: Operation) -> Real | None:
+    """What the operation says about scales; None if it does not."""
+    position = 2 if _is_new(op) else 1
+    if "scales" in op.attributes:
+        return np.asarray(op.attributes["scales"], dtype=np.float32)
+    return op.numbers(position).reshape(-1) if op.has(position) and op.given(position).shape != (0,) else None
 
 
 def _is_new(op: Operation) -> bool:
     return op.type == "Resize" and op.opset > 10
 
 
-def _has_scales(op: Operation) -> bool:
-    position = _scale_position(op)
-    return "scales" in op.attributes or (op.has(position) and op.given(position).shape != (0,))
-
-
-def _scales(op: Operation, real: Any) -> Real | None:
-    if not _has_scales(op):
-        return None
-    if "scales" in op.attributes:
-        return np.asarray(op.attributes["scales"], dtype=np.float32).astype(real)
-    return op.numbers(_scale_position(op)).reshape(-1).astype(real)
-
-
-def _sizes(op: Operation) -> tuple[int, ...] | None:
-    return op.integers_at(3, "") if op.has(3) else None
-
-
-def _crop(op: Operation, axes: int, real: Any) -> Real:
-    """The part of each axis that the result covers: starts, then ends."""
-    if not _is_new(op) or _coordinates_of(op) != "tf_crop_and_resize":
-        return np.repeat(np.array([0, 1], dtype=real), axes)
-    crop = op.numbers(1).reshape(-1).astype(real)
-    if crop.size != 2 * axes:
-        raise Unsupported(f"its roi has {crop.size} numbers for {axes} axes")
-    return crop
+def _option(op: Operation, name: str) -> str:
+    return op.text(name, _DEFAULTS[name]) if _is_new(op) else _OLD[name]
 
 
 # ---- coordinates
 
 
-def _option(op: Operation, name: str) -> str:
-    return op.text(name, _DEFAULTS[name]) if _is_new(op) else _OLD[name]
-
-
-def _coordinates_of(op: Operation) -> str:
-    return _option(op, "coordinate_transformation_mode")
-
-
 def _coordinates(op: Operation, axis: _Axis) -> Real:
     """Where the places of the result lie on the axis: (count,)."""
-    real, scale = type(axis.scale), axis.scale
-    i, half = np.arange(axis.count).astype(real), real(0.5)
-    size, count = real(axis.size), real(axis.count)
-    match _coordinates_of(op):
+    scale, real = axis.scale, np.asarray(axis.scale).dtype
+    size, count, half = (np.array(number, dtype=real) for number in (axis.size, axis.count, 0.5))
+    i: Real = np.arange(axis.count).astype(real)
+    match _option(op, "coordinate_transformation_mode"):
         case "half_pixel":
             return (i + half) / scale - half
         case "half_pixel_symmetric":
-            return size / 2 * (1 - count / (scale * size)) + (i + half) / scale - half
+            shift = size / 2 * (1 - count / (scale * size))  # onnxruntime adds in float64
+            return (np.float64(shift) + (i.astype(np.float64) + 0.5) / np.float64(scale) - 0.5).astype(real)
         case "pytorch_half_pixel":
             return (i + half) / scale - half if axis.count > 1 else np.zeros_like(i)
         case "align_corners":
@@ -202,7 +185,7 @@ def _taps(op: Operation, axis: _Axis) -> _Taps:
         return _Taps(places, np.ones(places.shape), np.zeros(axis.count, dtype=np.bool_))
     at, mode = _coordinates(op, axis), op.text("mode", "nearest")
     outside = (at < 0) | (at > axis.size - 1)
-    if _coordinates_of(op) != "tf_crop_and_resize":
+    if _option(op, "coordinate_transformation_mode") != _CROPPING:
         outside = np.zeros_like(outside)
     if mode == "nearest":
         places = np.clip(_nearest(op, at, axis), 0, axis.size - 1).astype(np.int64)[:, None]
@@ -210,7 +193,7 @@ def _taps(op: Operation, axis: _Axis) -> _Taps:
     if mode not in ("linear", "bilinear", "cubic"):
         raise Unsupported(f"its mode is {mode!r}")
     if op.integer("antialias", 0) and axis.scale < 1:
-        raise Unsupported("antialias is 1: only interpolation without it is supported")
+        raise Unsupported("antialias is 1 while it makes the grid smaller; only interpolation without it is supported")
     places, weights = _cubic(op, at, axis) if mode == "cubic" else _linear(at, axis)
     return _Taps(np.where(weights != 0, places, NOTHING), weights, outside)
 
@@ -253,7 +236,8 @@ def _cubic(op: Operation, at: Real, axis: _Axis) -> tuple[Array, Numbers]:
     inside = (places >= 0) & (places < axis.size)
     if op.integer("exclude_outside", 0):
         weights = np.where(inside, weights, 0.0)
-        weights = weights / weights.sum(axis=1, keepdims=True)
+        total = weights.sum(axis=1, keepdims=True)
+        weights = weights / np.where(total == 0, 1.0, total)
     places = np.clip(places, 0, axis.size - 1)
     for first, again in combinations(range(4), 2):  # beyond the border its place counts several times
         same = places[:, first] == places[:, again]

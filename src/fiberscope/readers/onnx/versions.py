@@ -37,8 +37,8 @@ def versions_of(model: ModelProto) -> dict[str, int]:
         if len(versions) > 1:
             name = f"the operators of {domain}" if domain else "the standard operators"
             raise ModelError(
-                f"expected one version of {name}, got {' and '.join(map(str, sorted(versions)))}; convert the parts that "
-                "the model was merged from to the same version, with onnx.version_converter, and merge them again"
+                f"expected one version of {name}, got {' and '.join(map(str, sorted(versions)))}; if the model was "
+                "merged from parts, convert these to one version with onnx.version_converter, and merge them again"
             )
     newest = defs.onnx_opset_version()
     if "" not in found:
