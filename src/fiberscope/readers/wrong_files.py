@@ -72,6 +72,11 @@ class Kind:
     hint: str
     is_safetensors: bool
 
+    @property
+    def is_pointer(self) -> bool:
+        """Whether it is a text that stands for a file kept elsewhere."""
+        return self.begins == _POINTER
+
 
 def check_kind(path: Path, suffix: str) -> None:
     """Refuse a file that is plainly something else than its suffix says, before anything parses it.

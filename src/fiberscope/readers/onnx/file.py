@@ -88,9 +88,10 @@ def _external(tensor: TensorProto, shape: tuple[int, ...], folder: Path | None) 
     offset, needed, available = int(entries.get("offset", 0)), prod(shape) * kind.itemsize, path.stat().st_size
     length = int(entries.get("length", needed))
     fits = kind.kind != "O" and 0 <= offset <= available - needed and length == needed
+    found = kind_of(path)
+    if found is not None and (found.is_pointer or not fits):  # numbers may begin like anything but a pointer
+        raise ModelError(f"tensor {tensor.name!r}: expected numbers in {path.name}, got {found.what}; {found.hint}")
     if not fits:
-        if (found := kind_of(path)) is not None:
-            raise ModelError(f"tensor {tensor.name!r}: expected numbers in {path.name}, got {found.what}; {found.hint}")
         raise ModelError(
             f"tensor {tensor.name!r}: expected {needed} bytes for the shape {shape}, got {length} bytes from "
             f"{offset} on in {path.name}, which has {available} bytes"

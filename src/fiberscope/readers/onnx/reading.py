@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import replace
 
 from fiberscope.errors import ModelError
@@ -19,14 +18,17 @@ def network_of(graph: OnnxGraph) -> Network:
         ModelError: no way to read the input gives a network that agrees.
     """
     *likelier, last = graph.inputs
+    unsupported = tuple[str, ...]()
     for reading in likelier:
-        with suppress(ModelError):  # the last one says what is in the way
+        try:
             return _read(replace(graph, inputs=(reading,)))
+        except ModelError as error:
+            unsupported = error.unsupported
     try:
         return _read(replace(graph, inputs=(last,)))
     except ModelError as error:
-        if not likelier:
-            raise
+        if not likelier or (error.unsupported and error.unsupported == unsupported):
+            raise  # however the input is read
         raise ModelError(f"{error}; {_advice(graph)}", unsupported=error.unsupported) from error
 
 

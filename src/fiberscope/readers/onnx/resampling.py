@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,9 @@ _OLD = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "simple"
 """What Upsample, and the first Resize, do without saying so."""
 
 _CROPPING = "tf_crop_and_resize"
+
+_REACH = {"linear": 1, "bilinear": 1, "cubic": 2}
+"""How far the kernel of an interpolation reaches."""
 
 _DEFAULTS = {"coordinate_transformation_mode": "half_pixel", "nearest_mode": "round_prefer_floor"}
 
@@ -80,7 +82,7 @@ def _resize(op: Operation) -> Result:
     fill = op.number("extrapolation_value", 0.0)
     if index.shape[-1] == 1 and (weights == 1.0).all():
         return op.taken(value, index[..., 0], op.name, fill)
-    if not all(is_power_of_two(axis.scale) for axis in axes):
+    if not is_power_of_two(np.array([axis.scale for axis in axes])):
         op.note("it interpolates with weights that are rounded")
     return op.builder.weighted_sums(op.name, value, index, weights, np.where(outside, fill, 0.0))
 
@@ -190,11 +192,9 @@ def _taps(op: Operation, axis: _Axis) -> _Taps:
     if mode == "nearest":
         places = np.clip(_nearest(op, at, axis), 0, axis.size - 1).astype(np.int64)[:, None]
         return _Taps(places, np.ones(places.shape), outside)
-    if mode not in ("linear", "bilinear", "cubic"):
+    if mode not in _REACH:
         raise Unsupported(f"its mode is {mode!r}")
-    if op.integer("antialias", 0) and axis.scale < 1:
-        raise Unsupported("antialias is 1 while it makes the grid smaller; only interpolation without it is supported")
-    places, weights = _cubic(op, at, axis) if mode == "cubic" else _linear(at, axis)
+    places, weights = _interpolated(op, at.astype(np.float64)[:, None], axis, mode)
     return _Taps(np.where(weights != 0, places, NOTHING), weights, outside)
 
 
@@ -215,35 +215,41 @@ def _nearest(op: Operation, at: Real, axis: _Axis) -> Real:
             raise Unsupported(f"its nearest_mode is {mode!r}")
 
 
-def _linear(at: Real, axis: _Axis) -> tuple[Array, Numbers]:
-    """``(1 - t) x[p] + t x[p + 1]`` at the coordinate p + t."""
-    within = np.clip(at, 0, axis.size - 1)
-    below = np.minimum(np.floor(within), max(axis.size - 2, 0)).astype(np.int64)
-    share = within.astype(np.float64) - below
-    places = np.stack([below, np.minimum(below + 1, axis.size - 1)], axis=1)
-    return places, np.stack([1.0 - share, share], axis=1)
+def _interpolated(op: Operation, at: Numbers, axis: _Axis, mode: str) -> tuple[Array, Numbers]:
+    """Places p around each coordinate c, and their weights ``k((p - c) s)``: (count, taps) of both.
 
-
-def _cubic(op: Operation, at: Real, axis: _Axis) -> tuple[Array, Numbers]:
-    """Keys' cubic convolution with the parameter ``cubic_coeff_a``, over four places."""
-    a, down = op.number("cubic_coeff_a", -0.75), np.floor(at)
-    share = (at - down).astype(np.float64)[:, None]
-    places = down.astype(np.int64)[:, None] + np.arange(-1, 3)
-    distance = np.abs(share - np.arange(-1, 3))
-    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
-    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
-    weights = np.where(distance <= 1, near, far)
+    The kernel k has its natural width, s = 1, unless ``antialias`` widens it where the result is smaller.
+    """
+    shrink = min(float(axis.scale), 1.0) if op.integer("antialias", 0) else 1.0
+    reach = int(np.ceil(_REACH[mode] / shrink))
+    check_size((axis.count, 2 * reach), LARGEST_TABLE)
+    places = np.floor(at).astype(np.int64) + np.arange(1 - reach, reach + 1)
+    distance = np.abs(places - at) * shrink
+    weights = _cubic(distance, op.number("cubic_coeff_a", -0.75)) if mode == "cubic" else np.maximum(1 - distance, 0)
     inside = (places >= 0) & (places < axis.size)
-    if op.integer("exclude_outside", 0):
-        weights = np.where(inside, weights, 0.0)
+    excludes = bool(op.integer("exclude_outside", 0))
+    weights = np.where(inside, weights, 0.0) if excludes else weights
+    if excludes or shrink < 1:
         total = weights.sum(axis=1, keepdims=True)
         weights = weights / np.where(total == 0, 1.0, total)
-    places = np.clip(places, 0, axis.size - 1)
-    for first, again in combinations(range(4), 2):  # beyond the border its place counts several times
-        same = places[:, first] == places[:, again]
-        weights[:, first] += np.where(same, weights[:, again], 0.0)
-        weights[:, again] = np.where(same, 0.0, weights[:, again])
-    return places, weights
+    return _within(places, weights, inside, axis.size)
+
+
+def _within(places: Array, weights: Numbers, inside: Array, size: int) -> tuple[Array, Numbers]:
+    """Give the weights of places beyond the border to the place at the border."""
+    rows = np.arange(len(places))
+    first, last = inside.argmax(axis=1), inside.shape[1] - 1 - inside[:, ::-1].argmax(axis=1)
+    kept = np.where(inside, weights, 0.0)
+    kept[rows, first] += np.where(places < 0, weights, 0.0).sum(axis=1)
+    kept[rows, last] += np.where(places >= size, weights, 0.0).sum(axis=1)
+    return np.clip(places, 0, size - 1), kept
+
+
+def _cubic(distance: Numbers, a: float) -> Numbers:
+    """The kernel of Keys' cubic convolution: 1 at 0, and 0 at 1, 2, and beyond."""
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+    return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
 
 
 RESAMPLING: dict[str, Callable[[Operation], Result]] = {"Resize": _resize, "Upsample": _resize}
