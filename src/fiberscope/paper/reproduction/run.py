@@ -45,7 +45,7 @@ class Written:
 
 
 def check_options(chosen: Sequence[Experiment], context: Context) -> None:
-    """InputError if the user names a model, an output, data, samples or epochs, and nothing that is asked for heeds them."""
+    """InputError if the user asks for a model, data or their like, and nothing that is asked for heeds them."""
     named = [name for name in _FOR_NETWORKS if getattr(context, name) is not None]
     if named and not any(each.takes_model for each in chosen):
         names = ", ".join(each.name for each in chosen)
