@@ -249,8 +249,16 @@ def test_files_are_named_for_what_they_are(tmp_path: Path, suffix: str, data: by
         ("model.onnx.gz", gzip.compress(b"model"), "expected a model, got a file packed with gzip; unpack it"),
         ("model.zip", b"PK\x03\x04" + bytes(30), "expected a model, got a zip archive; unpack it"),
         ("model.onnx", b"PK\x03\x04" + bytes(30), "expected an ONNX model, got a zip archive"),
-        ("model.h5", b"PK\x03\x04" + bytes(30), r"expected a Keras model, got a zip archive.* name it .* \.keras"),
-        ("model.keras", b"\x89HDF\r\n\x1a\n", r"expected a Keras model, got an HDF5 file; .* name it \.h5"),
+        (
+            "model.h5",
+            b"PK\x03\x04" + bytes(30),
+            r"expected .* Keras 3 wrote.*, got a zip archive.* name it .* \.keras",
+        ),
+        (
+            "model.keras",
+            b"\x89HDF\r\n\x1a\n",
+            r"expected .* Keras 3 wrote.*, got an HDF5 file; .* name it \.h5",
+        ),
         ("model.onnx", b"\x80\x04cos\nsystem\n", "expected an ONNX model, got a pickle"),
     ],
 )

@@ -50,7 +50,7 @@ _NAMES = {
     ".onnx": "an ONNX model",
     ".pt2": "a program of torch.export",
     ".safetensors": "a file written by Network.save of fiberscope",
-    **dict.fromkeys((".keras", ".h5", ".hdf5"), "a Keras model"),
+    **dict.fromkeys((".keras", ".h5", ".hdf5"), "a file that Keras 3 wrote with model.save(...)"),
 }
 
 _PAGES = (b"<!doctype", b"<html", b"<head", b"<?xml")
