@@ -12,6 +12,8 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnx.backend.test.case.node import collect_testcases
 
+from fiberscope.readers.onnx.versions import operator_of
+
 DATA = Path(onnx.__file__).parent / "backend" / "test" / "data"
 """Models of the onnx package."""
 
@@ -36,7 +38,7 @@ class WheelCase:
 
     @property
     def operators(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(node.op_type for node in self.model.graph.node))
+        return tuple(dict.fromkeys(operator_of(node) for node in self.model.graph.node))
 
 
 def stored_cases(folder: str) -> Iterator[WheelCase]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import dataclasses
 import errno
+import gzip
 import json
+import lzma
 import struct
 from pathlib import Path
 
@@ -214,6 +217,67 @@ def test_empty_and_missing_files_and_folders(tmp_path: Path, name: str):
     path.mkdir()
     with pytest.raises(fs.ModelError, match="a folder"):
         fs.load(path)
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 1024\n"
+
+SUFFIXES = (".onnx", ".pt2", ".keras", ".h5", ".safetensors", ".pt", ".onnx.data", "")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (POINTER, "got a pointer of Git LFS in place of the file; fetch the file itself with: git lfs pull"),
+        (b"\n<!DOCTYPE html>\n<html>", "got a page of the web; download the file itself"),
+        (b"\xef\xbb\xbf<HTML>", "got a page of the web"),
+        (gzip.compress(b"model"), "got a file packed with gzip; unpack it"),
+        (bz2.compress(b"model"), "got a file packed with bzip2; unpack it"),
+        (lzma.compress(b"model"), "got a file packed with xz; unpack it"),
+    ],
+)
+def test_files_are_named_for_what_they_are(tmp_path: Path, suffix: str, data: bytes, message: str):
+    (tmp_path / f"model{suffix}").write_bytes(data)
+    for trust in (False, True):
+        with pytest.raises(fs.ModelError, match=message):
+            fs.load(tmp_path / f"model{suffix}", trust=trust)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("model.onnx.gz", gzip.compress(b"model"), "expected a model, got a file packed with gzip; unpack it"),
+        ("model.zip", b"PK\x03\x04" + bytes(30), "expected a model, got a zip archive; unpack it"),
+        ("model.onnx", b"PK\x03\x04" + bytes(30), "expected an ONNX model, got a zip archive"),
+        (
+            "model.h5",
+            b"PK\x03\x04" + bytes(30),
+            r"expected .* Keras 3 wrote.*, got a zip archive.* name it .* \.keras",
+        ),
+        (
+            "model.keras",
+            b"\x89HDF\r\n\x1a\n",
+            r"expected .* Keras 3 wrote.*, got an HDF5 file; .* name it \.h5",
+        ),
+        ("model.onnx", b"\x80\x04cos\nsystem\n", "expected an ONNX model, got a pickle"),
+    ],
+)
+def test_formats_under_the_suffix_of_others(tmp_path: Path, name: str, data: bytes, message: str):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(fs.ModelError, match=message):
+        fs.load(tmp_path / name)
+
+
+@pytest.mark.parametrize("length", [0x088B1F, 0x0280, 0x0480])
+def test_saved_networks_whose_length_looks_like_another_format(network: Network, tmp_path: Path, length: int):
+    """Their files begin with the length of the header, whose bytes may be those of a packed file or a pickle."""
+    path = tmp_path / "net.safetensors"
+    network.save(path)
+    data = path.read_bytes()
+    (have,) = struct.unpack("<Q", data[:8])
+    length += -(-max(0, have - length) // 0x10000) * 0x10000
+    path.write_bytes(struct.pack("<Q", length) + data[8 : 8 + have].ljust(length) + data[8 + have :])
+    assert fs.load(path).digest() == network.digest()
 
 
 def every_kind_of_part() -> Network:

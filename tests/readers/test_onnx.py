@@ -369,6 +369,30 @@ def test_a_flattening_that_is_computed_from_the_shape(tmp_path: Path):
         ),
         ([helper.make_node("Sub", ["c", "x"], ["y"])], {"c": np.ones(1, np.float32)}, 13, lambda x: 1 - x),
         (
+            [helper.make_node("GatherND", ["x", "i"], ["y"])],
+            {"i": np.array([[[0, 0, 3, -1], [0, 0, 1, 2]]])},
+            13,
+            lambda x: np.stack([x[:, 0, 3, -1], x[:, 0, 1, 2]], axis=1),
+        ),
+        (
+            [helper.make_node("GatherND", ["x", "i"], ["y"], batch_dims=1)],
+            {"i": np.array([[[0, 2], [0, -4]]])},
+            12,
+            lambda x: np.stack([x[:, 0, 2], x[:, 0, 0]], axis=1),
+        ),
+        (
+            [helper.make_node("GatherND", ["x", "i"], ["y"], batch_dims=2)],
+            {"i": np.array([[[[1, 4], [2, 0]]]])},
+            13,
+            lambda x: np.stack([x[:, :, 1, 4], x[:, :, 2, 0]], axis=2),
+        ),
+        (
+            [helper.make_node("GatherElements", ["x", "i"], ["y"], axis=-1)],
+            {"i": np.array([[[[4, -1], [0, 1], [2, 2], [-5, 3]]]])},
+            13,
+            lambda x: np.take_along_axis(x, np.array([[[[4, 4], [0, 1], [2, 2], [0, 3]]]]), axis=3),
+        ),
+        (
             [helper.make_node("Max", ["x", "c"], ["y"])],
             {"c": np.linspace(-1, 1, 5).astype(np.float32)},
             13,
@@ -530,6 +554,18 @@ def test_operators_that_a_version_does_not_have(tmp_path: Path):
     with pytest.raises(fs.ModelError, match="no such operator in version 9") as error:
         fs.load(written(model, tmp_path / "m.onnx"))
     assert error.value.unsupported == ("celu (Celu: there is no such operator in version 9)",)
+
+
+@pytest.mark.parametrize(
+    ("indices", "attributes"),
+    [([[0, 0, 4]], {}), ([[0, 0, 0, 0, 0]], {}), ([[0, 1]], {"batch_dims": 2}), ([[0, 0], [0, 0]], {"batch_dims": 1}),
+     ([0.0, 1.0], {})],
+)  # fmt: skip
+def test_indices_that_do_not_fit(indices: list[object], attributes: dict[str, int], tmp_path: Path):
+    node = helper.make_node("GatherND", ["x", "i"], ["y"], "places", **attributes)
+    model = model_of([node], (1, 2, 4, 5), {"i": np.array(indices)}, opset=13)
+    with pytest.raises(fs.ModelError, match=r"places \(GatherND: "):
+        fs.load(written(model, tmp_path / "m.onnx"))
 
 
 def test_numbers_that_overflow(tmp_path: Path):

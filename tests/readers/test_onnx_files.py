@@ -297,9 +297,18 @@ def test_external_data_elsewhere_are_not_read(location: str, folder: Path):
 
 
 def test_external_data_that_are_no_file(folder: Path):
-    refused(external("weights.bin"), folder, "are no file in the model's folder")
+    refused(external("weights.bin"), folder, "are no file in the model's folder; .* copy this one there as well")
     os.mkfifo(folder / "weights.bin")
     refused(external("weights.bin"), folder, "are no file in the model's folder")
+
+
+def test_external_data_that_were_not_fetched(folder: Path):
+    """A pointer is longer than these weights, whose number of bytes would be there."""
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 48\n"
+    (folder / "weights.bin").write_bytes(pointer)
+    refused(external("weights.bin"), folder, r"numbers in weights\.bin, got a pointer of Git LFS.*git lfs pull")
+    (folder / "weights.bin").write_bytes(b"<html>")
+    refused(external("weights.bin"), folder, r"numbers in weights\.bin, got a page of the web")
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,7 @@ class Manifest:
         spectra_counts: the number of samples by stage, computed and left out, with the reason; filled in at the end.
         invariance: the number of samples at which it is computed how far invariance reaches.
         examples: the files of the examples that belong to it; filled in at the end.
+        output: the name of the model's output that is audited, where the model has several; otherwise empty.
     """
 
     fiberscope: str
@@ -120,6 +121,7 @@ class Manifest:
     invariance: int = 0
     classes: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
+    output: str = ""
 
     @property
     def plan(self) -> Plan:
@@ -184,7 +186,7 @@ class Manifest:
             raise ValueError(f"a survey of invariance at {self.invariance} of {self.samples} samples")
         if self.domain is not None and len(self.domain) != 2:
             raise ValueError(f"domain {self.domain}")
-        "".join((*self.classes, *self.examples))  # a TypeError for anything but texts
+        "".join((*self.classes, *self.examples, self.output))  # a TypeError for anything but texts
         dict.items(self.shards)  # a TypeError for anything but a dictionary
 
     def differences(self, asked: Manifest) -> list[str]:
@@ -217,6 +219,7 @@ class Manifest:
 _MUST_AGREE = {
     "fiberscope": "version of fiberscope",
     "demo": "built-in demo",
+    "output": "--output",
     "model_digest": "model (SHA-256)",
     "data_digest": "data (SHA-256)",
     "classes": "names of the classes",
@@ -266,6 +269,7 @@ def new_manifest(subject: Subject, plan: Plan, samples_requested: int | None) ->
         spectra=plan.spectra,
         invariance=plan.invariance,
         classes=subject.classes,
+        output=network.output,
     )
 
 

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from fiberscope.commands.arguments import parse_domain, parse_layers, require_both
 from fiberscope.commands.report import print_report
 from fiberscope.commands.subject import given_subject
-from fiberscope.errors import FiberscopeError
+from fiberscope.errors import FiberscopeError, InputError
 
 if TYPE_CHECKING:  # these load solvers or torch, which nobody who asks for help wants to wait for
     from fiberscope.audit.execution import Job
@@ -39,6 +39,7 @@ def audit(
     layers: str | None = None,
     samples: int | None = None,
     trust_model: Annotated[bool, Parameter(negative="")] = False,
+    output: str | None = None,
     resume: Annotated[bool, Parameter(negative="")] = False,
     workers: int | None = None,
     scheduler: str | None = None,
@@ -62,6 +63,7 @@ def audit(
         layers: positions of the ReLU layers to audit, such as 0,2; all by default.
         samples: audit the first so many samples; all by default.
         trust_model: load a model format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).
+        output: the name of the output to take, where an ONNX model has several; --resume goes on with the same.
         resume: continue the audit that the folder holds, computing nothing twice but what failed.
         workers: number of processes; by default one per core where the work is large. Never more than memory allows.
         scheduler: the address of a dask scheduler whose workers compute, such as tcp://10.0.0.1:8786; they must see DIR
@@ -84,6 +86,8 @@ def audit(
     """
     del config  # read before the options were parsed
     require_both(model, data)
+    if model is None and output is not None:
+        raise InputError("--output", expected="a MODEL whose output is chosen", got="the built-in demo")
     demo = model is None
     box = (0.0, 1.0) if demo and domain is None else parse_domain(domain)
     positions = parse_layers(layers)
@@ -109,7 +113,8 @@ def audit(
             subject = _demo_subject(results, options, progress, continued=continued)
             options = _fitted(options, subject.samples, spectra=spectra is None, invariance=invariance is None)
         else:
-            subject = given_subject(model, data, options, trust=trust_model)
+            chosen = _earlier_output(results, model) if continued and output is None else output
+            subject = given_subject(model, data, options, trust=trust_model, output=chosen)
         job = build_job(results, subject, options)
         for note in job.notes:
             print(f"note: {note}", file=sys.stderr)
@@ -121,6 +126,11 @@ def audit(
             "the same command with --resume tries them again"
         )
     return status
+
+
+def _earlier_output(results: Results, model: Path) -> str | None:
+    """The output that an audit was begun with, where the model's format has several."""
+    return (results.manifest().output or None) if model.suffix.lower() == ".onnx" else None
 
 
 def _fitted(options: Options, samples: int, *, spectra: bool, invariance: bool) -> Options:

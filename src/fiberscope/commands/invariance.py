@@ -27,6 +27,7 @@ def invariance(
     count: int = 1,
     seed: int = 0,
     trust_model: Annotated[bool, Parameter(negative="")] = False,
+    output: str | None = None,
 ) -> int:
     """Find another input that a layer maps to exactly the same features, and prove it.
 
@@ -50,6 +51,7 @@ def invariance(
         count: how many examples to keep, those with the largest change.
         seed: of what is chosen at random.
         trust_model: load a model format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).
+        output: the name of the output to take, where an ONNX model has several.
     """
     from fiberscope.audit.examples import make_examples
     from fiberscope.audit.job import Options
@@ -57,7 +59,7 @@ def invariance(
     from fiberscope.report.examples import example_lines, publish_examples
     from fiberscope.report.progress import progress_on_stderr
 
-    subject = given_subject(model, data, Options(), trust=trust_model)
+    subject = given_subject(model, data, Options(), trust=trust_model, output=output)
     wanted = parse_wanted(subject.x, layer, domain, objective, regions, count, source=source, target=target, seed=seed)
     with progress_on_stderr() as progress:
         examples = make_examples(subject, wanted, lambda done, total: progress.show("pairs", done, total))

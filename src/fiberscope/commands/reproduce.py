@@ -34,6 +34,7 @@ def reproduce(
     networks: Path | None = None,
     seed: int = 0,
     trust_model: Annotated[bool, Parameter(negative="")] = False,
+    output: str | None = None,
     download: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Compute a figure or table of the paper anew, beside what the paper says.
@@ -53,6 +54,7 @@ def reproduce(
         networks: the folder of trained networks; by default DIR/networks.
         seed: of training and of what is chosen at random.
         trust_model: load a model format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).
+        output: the name of the output to take, where --model is an ONNX model with several.
         download: fetch the data set that --data names, or else the paper's for WHAT, MNIST or CIFAR-10, into the folder
             that FIBERSCOPE_DATA names.
     """
@@ -65,7 +67,9 @@ def reproduce(
     chosen = () if what == "page" else experiments(what)
     with progress_on_stderr() as progress:
         folder = networks or out / "networks"
-        context = Context(folder, checked_scale(scale), model, data, samples, epochs, seed, trust_model, progress.show)
+        context = Context(
+            folder, checked_scale(scale), model, data, samples, epochs, seed, trust_model, progress.show, output
+        )
         if chosen:
             check_options(chosen, context)
         if download:

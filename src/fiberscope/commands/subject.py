@@ -10,13 +10,13 @@ if TYPE_CHECKING:
     from fiberscope.audit.subject import Subject
 
 
-def given_subject(model: Path, data: str, options: Options, *, trust: bool) -> Subject:
+def given_subject(model: Path, data: str, options: Options, *, trust: bool, output: str | None) -> Subject:
     """Read both and fit the data to the network."""
     from fiberscope.audit.job import build_subject
     from fiberscope.paper.datasets import load_data
     from fiberscope.readers.files import load
 
-    network, samples = load(model, trust=trust), load_data(data)
+    network, samples = load(model, trust=trust, output=output), load_data(data)
     return build_subject(
         network,
         samples.x,

@@ -271,4 +271,24 @@ def windows(
     return chosen.reshape(*chosen.shape[: lead + axes], -1)
 
 
-__all__ = ["NetworkBuilder", "Value", "batch_norm_scaling", "head_note", "windows"]
+def combined(positions: Array, axes: Sequence[Array]) -> Array:
+    """Windows along the last axes of a value: positions (..., *grid) -> (..., *windows, taps)."""
+    lead = positions.ndim - len(axes)
+    index = positions[..., None]
+    for axis, windows in enumerate(axes, start=lead):
+        taken = np.take(index, np.maximum(windows, 0), axis=axis)  # (..., windows, taps of this axis, ..., taps)
+        inside = (windows >= 0).reshape(windows.shape + (1,) * (taken.ndim - axis - 2))
+        taken = np.moveaxis(np.where(inside, taken, NOTHING), axis + 1, -1)
+        index = taken.reshape(*taken.shape[:-2], -1)
+    return index
+
+
+def combined_weights(axes: Sequence[Array]) -> Array:
+    """The weights that belong to ``combined``: (windows, taps) per axis -> (*windows, taps), multiplied."""
+    product = axes[0]
+    for weights in axes[1:]:
+        product = (product[..., None, :, None] * weights[:, None, :]).reshape(*product.shape[:-1], len(weights), -1)
+    return product
+
+
+__all__ = ["NetworkBuilder", "Value", "batch_norm_scaling", "combined", "combined_weights", "head_note", "windows"]

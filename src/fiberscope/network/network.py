@@ -42,6 +42,7 @@ class Network:
         agreement: how well it agrees with the model that it was read from; None where it was not read from one.
         originals: what runs that model, in one arithmetic after the other. It stays in the process that read the model:
             neither files nor copies of the network have it.
+        output: the name of the model's output that this network gives, where the model has several; otherwise empty.
 
     Raises:
         ModelError: a stage takes what is not there, or the sizes do not fit.
@@ -52,6 +53,7 @@ class Network:
     notes: tuple[str, ...] = ()
     agreement: Agreement | None = None
     originals: tuple[Original, ...] = field(default=(), repr=False)
+    output: str = ""
     _graph: Graph = field(init=False, repr=False)
     _layers: tuple[PlacedLayer, ...] = field(init=False, repr=False)
     _layer_notes: tuple[str, ...] = field(init=False, repr=False)

@@ -43,6 +43,8 @@ def save_network(network: Network, path: str | os.PathLike[str]) -> None:
             tensors[f"{number}.{name}"] = np.ascontiguousarray(smallest(array))
     description = {"version": VERSION, **network.structure(), "notes": list(network.notes)}
     description["agreement"] = None if network.agreement is None else asdict(network.agreement)
+    if network.output:
+        description["output"] = network.output
     data = save(tensors, metadata={METADATA: json.dumps(description)})
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)

@@ -60,7 +60,10 @@ def _network(structure: dict[str, Any], tensors: dict[str, Any]) -> Network:
         stages.append(stage_from(str(entry["name"]), sources, shape, entry["parts"], arrays))
     agreement = None if structure["agreement"] is None else Agreement(**structure["agreement"])
     input_shape, notes = (tuple(structure[key]) for key in ("input_shape", "notes"))
-    network = Network(tuple(stages), tuple(map(int, input_shape)), tuple(map(str, notes)), agreement)
+    network = Network(
+        tuple(stages), tuple(map(int, input_shape)), tuple(map(str, notes)), agreement,
+        output=str(structure.get("output", "")),
+    )  # fmt: skip
     if network.structure() != {key: structure[key] for key in ("input_shape", "stages")}:
         raise ModelError("its sizes are not those of the stored tensors")
     return network

@@ -40,6 +40,7 @@ class Context:
         seed: of training and of everything that is chosen at random.
         trust_model: whether a model format that can run code is loaded.
         progress: is told how far the work is.
+        output: the name of the model's output to take, where it has several.
     """
 
     networks: Path
@@ -51,6 +52,7 @@ class Context:
     seed: int = 0
     trust_model: bool = False
     progress: ProgressReport = _silent
+    output: str | None = None
 
     def __post_init__(self) -> None:
         for name, count in (("samples", self.samples), ("epochs", self.epochs)):
@@ -59,6 +61,9 @@ class Context:
         if self.model is not None and self.epochs is not None:
             expected = "none with --model, whose network is not trained"
             raise InputError("--epochs", expected=expected, got=str(self.epochs), hint="leave one of them out")
+        if self.model is None and self.output is not None:
+            expected = "none without --model, whose output it chooses"
+            raise InputError("--output", expected=expected, got=repr(self.output), hint="leave it out")
         if not 0 <= self.seed < 2**63:
             raise InputError("--seed", expected="a whole number from 0 to 2^63 - 1", got=str(self.seed))
 

@@ -199,7 +199,7 @@ def given_network(context: Context, data: UsedData, architecture: Callable[[], n
     if is_weights_alone(context.model):
         network = load_weights(context.model, architecture)
     else:
-        network = load(context.model, trust=context.trust_model)
+        network = load(context.model, trust=context.trust_model, output=context.output)
     have = int(np.prod(data.test.x.shape[1:]))
     if have != network.inputs:
         raise InputError(

@@ -25,7 +25,7 @@ from fiberscope.paper.reproduction.registry import Experiment
 
 _LIBRARIES = ("numpy", "scipy", "torch", "matplotlib", "highspy", "pyarrow")
 
-_FOR_NETWORKS = ("model", "data", "samples", "epochs")
+_FOR_NETWORKS = ("model", "output", "data", "samples", "epochs")
 """The options that only experiments with a network heed."""
 
 
@@ -45,7 +45,7 @@ class Written:
 
 
 def check_options(chosen: Sequence[Experiment], context: Context) -> None:
-    """InputError if the user names a model, data, samples or epochs, and nothing that is asked for heeds them."""
+    """InputError if the user asks for a model, data or their like, and nothing that is asked for heeds them."""
     named = [name for name in _FOR_NETWORKS if getattr(context, name) is not None]
     if named and not any(each.takes_model for each in chosen):
         names = ", ".join(each.name for each in chosen)

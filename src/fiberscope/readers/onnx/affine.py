@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fiberscope.network.building import Value, batch_norm_scaling
 from fiberscope.readers.onnx.operation import LARGEST_TABLE, Array, Operation, Result, Unsupported, check_size
+from fiberscope.readers.onnx.versions import ML
 from fiberscope.readers.onnx.windows import is_power_of_two, reduced
 
 Numbers = NDArray[np.float64]
@@ -198,6 +200,26 @@ def _batch_normalization(op: Operation) -> Result:
     return op.builder.scaled(op.name, value, factor.reshape(shape), constant.reshape(shape))
 
 
+def _scaler(op: Operation) -> Result:
+    """``(x - offset) * scale``, feature by feature."""
+    value = op.value()
+    offset, scale = (_numbers(op, name) for name in ("offset", "scale"))
+    features = value.shape[-1] if 1 <= len(value.shape) <= 2 else 1
+    if not {offset.size, scale.size} <= {1, features} or offset.size != scale.size:
+        raise Unsupported(f"{offset.size} offsets and {scale.size} scales for a tensor of shape {value.shape}")
+    centred = op.builder.scaled(op.part("offset"), value, 1.0, -offset)
+    return op.builder.scaled(op.name, centred, scale)
+
+
+def _numbers(op: Operation, attribute: str) -> Numbers:
+    """An attribute that is a list of finite numbers."""
+    given: Any = op.attributes.get(attribute, [])
+    numbers = np.asarray(given, dtype=np.float64)
+    if numbers.ndim != 1 or not np.isfinite(numbers).all():
+        raise Unsupported(f"its attribute {attribute} is no list of finite numbers")
+    return numbers
+
+
 # ---- sums over axes
 
 
@@ -229,6 +251,7 @@ AFFINE: dict[str, Callable[[Operation], Result]] = {
     "ReduceSum": _reduce_sum,
     "Sub": _sub,
     "Sum": _sum_of_all,
+    f"{ML}.Scaler": _scaler,
 }
 """Affine operators that do not run windows over a grid, for inputs that depend on the network's."""
 

@@ -110,6 +110,9 @@ _OWN: dict[str, Callable[[Operation], tuple[Array, ...]]] = {
     "Size": _size,
 }
 
+_FIRST_EVALUATED = {"DequantizeLinear": 19, "QuantizeLinear": 19}
+"""The first version of an operator that onnx's evaluator knows; it does what earlier ones do where they can be used."""
+
 FOLDABLE = frozenset((*_OWN, *MOVES, *_NO_LARGER, *_BROADCASTING))
 """The operators that are computed on constants."""
 
@@ -144,7 +147,8 @@ def _evaluated(op: Operation, node: NodeProto) -> tuple[Array, ...]:
     ]
     outputs = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
     graph = helper.make_graph([node], "constants", inputs, outputs)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", op.opset)])
+    version = max(op.opset, _FIRST_EVALUATED.get(op.type, 0))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", version)])
     try:
         evaluator: Any = ReferenceEvaluator(model)
         with np.errstate(all="ignore"):

@@ -17,7 +17,7 @@ from fiberscope.network.structured import NOTHING
 from fiberscope.readers.onnx.activations import ACTIVATIONS
 from fiberscope.readers.onnx.affine import AFFINE
 from fiberscope.readers.onnx.constants import FOLDABLE, folded
-from fiberscope.readers.onnx.graph import STANDARD_DOMAINS, OnnxGraph
+from fiberscope.readers.onnx.graph import OnnxGraph
 from fiberscope.readers.onnx.moving import MOVING
 from fiberscope.readers.onnx.operation import (
     Array,
@@ -27,10 +27,24 @@ from fiberscope.readers.onnx.operation import (
     Unsupported,
     attributes_of,
 )
+from fiberscope.readers.onnx.resampling import RESAMPLING
+from fiberscope.readers.onnx.versions import ML, domain_of, operator_of
 from fiberscope.readers.onnx.windows import WINDOWS
 
-OPERATORS: dict[str, Callable[[Operation], Result]] = {**ACTIVATIONS, **AFFINE, **MOVING, **WINDOWS}
+OPERATORS: dict[str, Callable[[Operation], Result]] = {**ACTIVATIONS, **AFFINE, **MOVING, **RESAMPLING, **WINDOWS}
 """The operators that are supported on what depends on the input."""
+
+_REASONS = {
+    "Softmax": "supported only at the end",
+    "LogSoftmax": "supported only at the end",
+    f"{ML}.Binarizer": "it jumps from 0 to 1",
+    f"{ML}.Imputer": "it replaces some numbers by others, which is not affine; leave it out, and fill the samples in",
+    f"{ML}.Normalizer": "it divides every sample by a norm, which is not affine",
+}
+"""Why operators are not supported, where it is worth saying."""
+
+_OPTIMISED = ("com.microsoft.Fused", "com.microsoft.nchwc.", "com.ms.internal.nhwc.")
+"""How the names of operators begin that onnxruntime writes when it optimises a model."""
 
 MOST_NODES = 2**13
 """Operations that the output of a model may need."""
@@ -42,8 +56,6 @@ _SMALL = 64
 """Entries of constants, such as shapes, that shapes are inferred from."""
 
 _CONSTANT_ANYWAY = ("Shape", "Size")
-
-_ONLY_AT_THE_END = ("Softmax", "LogSoftmax")
 
 _MISFITS = (ValueError, TypeError, IndexError, KeyError, OverflowError, ZeroDivisionError, MemoryError)
 """What numpy raises where shapes and attributes of a damaged model do not fit each other."""
@@ -81,12 +93,10 @@ def check_operators(graph: OnnxGraph) -> None:
         depends = any(name in moving for name in node.input)
         if depends and node.op_type not in _CONSTANT_ANYWAY:
             moving.update(node.output)
-        if node.domain not in STANDARD_DOMAINS:
-            problems.append(f"{_name(node, number)} ({node.domain}.{node.op_type})")
-        elif node.op_type in _ONLY_AT_THE_END and depends:
-            problems.append(f"{_name(node, number)} ({node.op_type}: supported only at the end)")
-        elif node.op_type not in (OPERATORS if depends else FOLDABLE):
-            problems.append(f"{_name(node, number)} ({node.op_type})")
+        operator = operator_of(node)
+        if operator not in (OPERATORS if depends else FOLDABLE):
+            reason = f": {_REASONS[operator]}" if depends and operator in _REASONS else ""
+            problems.append(f"{_name(node, number)} ({operator}{reason})")
     if problems:
         raise _refusal(problems)
 
@@ -94,9 +104,14 @@ def check_operators(graph: OnnxGraph) -> None:
 def _refusal(problems: Iterable[str]) -> ModelError:
     problems = tuple(problems)
     count = "an operation that is" if len(problems) == 1 else f"{len(problems)} operations that are"
+    optimised = any(f" ({name}" in problem for problem in problems for name in _OPTIMISED)
+    hint = (
+        "onnxruntime joined operations when it optimised the model: read the model as it was before, or have it "
+        "written with graph_optimization_level = ORT_ENABLE_BASIC"
+    )
+    wanted = "operators that are affine, that move numbers, or that are piecewise linear or monotone activations"
     return ModelError(
-        f"the model has {count} not supported: {', '.join(problems)}; expected operators that are affine, that move "
-        "numbers, or that are piecewise linear or monotone activations",
+        f"the model has {count} not supported: {', '.join(problems)}; {hint if optimised else f'expected {wanted}'}",
         unsupported=problems,
     )
 
@@ -113,7 +128,8 @@ class _Walk:
         self.builder = OnnxBuilder(graph.input.shape, sample_axis=graph.input.sample_axis)
         self.known: dict[str, Value | Array] = {**graph.constants, graph.input.name: self.builder.input}
         self.problems: list[str] = []
-        self._used = {graph.output, *(name for node in graph.nodes for name in node.input)}
+        self._used = {graph.output.tensor, *(name for node in graph.nodes for name in node.input)}
+        self._dtype = graph.dtype
         self._names: dict[str, int] = {}
         self._number = 0
         for note in graph.notes:
@@ -150,20 +166,22 @@ class _Walk:
         return results if isinstance(results, tuple) else (results,)
 
     def _operation(self, node: NodeProto, name: str) -> Operation:
+        domain = domain_of(node)
+        version = self.graph.versions.get(domain, 0)
         try:
-            schema = defs.get_schema(node.op_type, self.graph.opset, "")
+            schema = defs.get_schema(node.op_type, version, domain)
         except defs.SchemaError as error:
-            raise Unsupported(f"there is no such operator in version {self.graph.opset}") from error
+            raise Unsupported(f"there is no such operator in version {version or '(none is given)'}") from error
         attributes = attributes_of(node)
         unknown = attributes.keys() - schema.attributes.keys()
         if unknown:
-            raise Unsupported(f"its attribute {min(unknown)} is not one of version {self.graph.opset} of the operator")
+            raise Unsupported(f"its attribute {min(unknown)} is not one of version {version} of the operator")
         if not (schema.min_input <= len(node.input) <= schema.max_input and node.output):
             raise Unsupported(f"it has {len(node.input)} inputs and {len(node.output)} outputs")
         inputs = tuple(self.known[source] if source else None for source in node.input)
         return Operation(
-            name, node.op_type, self.graph.opset, inputs, tuple(node.input), len(node.output), attributes,
-            self.graph.dtype, self.builder,
+            name, operator_of(node), version, inputs, tuple(node.input), len(node.output), attributes,
+            self._dtype, self.graph.input.batch, self.builder,
         )  # fmt: skip
 
     def _check_outputs(self, node: NodeProto, count: int) -> None:
@@ -173,19 +191,20 @@ class _Walk:
 
     def _failed(self, node: NodeProto, name: str, reason: str) -> None:
         """Go on behind an operation that is not supported, to find others, as far as shapes are known."""
-        self.problems.append(f"{name} ({node.op_type}: {reason})")
+        self.problems.append(f"{name} ({operator_of(node)}: {reason})")
         for tensor, shape in inferred_shapes(self.graph, node, self.known).items():
             with suppress(Unsupported):  # there are too many results already: this one stays unknown
                 self.known[tensor] = self.builder.take(name, self.builder.input, np.full(shape, NOTHING))
 
     def finished(self) -> Network:
         """The network, when all operations are converted."""
-        output = self.known.get(self.graph.output)
+        name = self.graph.output.tensor
+        output = self.known.get(name)
         if not isinstance(output, Value):
-            raise ModelError(f"the output {self.graph.output!r} does not depend on the input {self.graph.input.name!r}")
+            raise ModelError(f"the output {name!r} does not depend on the input {self.graph.input.name!r}")
         if output.number == self.builder.input.number:
-            output = self.builder.take(self.graph.output, output, output.positions)
-            self.builder.renamed(output, self.graph.output)
+            output = self.builder.take(name, output, output.positions)
+            self.builder.renamed(output, name)
         return self.builder.build(output)
 
     def _unique(self, name: str) -> str:
@@ -218,7 +237,7 @@ def _one_operation(graph: OnnxGraph, node: NodeProto, tensors: dict[str, Value |
         if isinstance(tensor, np.ndarray) and tensor.size <= _SMALL
     ]
     body = helper.make_graph([node], "one operation", inputs, outputs, small)
-    return helper.make_model(body, opset_imports=[helper.make_opsetid("", graph.opset)])
+    return helper.make_model(body, opset_imports=[helper.make_opsetid(*version) for version in graph.versions.items()])
 
 
 def _type_of(tensor: Value | Array) -> int:

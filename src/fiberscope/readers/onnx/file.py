@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from fiberscope.errors import ModelError
+from fiberscope.readers.wrong_files import kind_of
 
 Array = NDArray[Any]
 
@@ -87,6 +88,9 @@ def _external(tensor: TensorProto, shape: tuple[int, ...], folder: Path | None) 
     offset, needed, available = int(entries.get("offset", 0)), prod(shape) * kind.itemsize, path.stat().st_size
     length = int(entries.get("length", needed))
     fits = kind.kind != "O" and 0 <= offset <= available - needed and length == needed
+    found = kind_of(path)
+    if found is not None and (found.is_pointer or not fits):  # numbers may begin like anything but a pointer
+        raise ModelError(f"tensor {tensor.name!r}: expected numbers in {path.name}, got {found.what}; {found.hint}")
     if not fits:
         raise ModelError(
             f"tensor {tensor.name!r}: expected {needed} bytes for the shape {shape}, got {length} bytes from "
@@ -112,7 +116,10 @@ def _inside(location: str, folder: Path, name: str) -> Path:
             "not read"
         )
     if not path.is_file():
-        raise ModelError(f"tensor {name!r}: its external data {location!r} are no file in the model's folder")
+        raise ModelError(
+            f"tensor {name!r}: its external data {location!r} are no file in the model's folder; the model was written "
+            "as several files: copy this one there as well"
+        )
     return path
 
 

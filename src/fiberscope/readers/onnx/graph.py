@@ -10,23 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, defs
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 from fiberscope.errors import ModelError
-from fiberscope.network.building import head_note
 from fiberscope.readers.onnx.file import NARROW, array_of
 from fiberscope.readers.onnx.functions import inlined
-from fiberscope.readers.onnx.input import ModelInput, input_of
+from fiberscope.readers.onnx.input import ModelInput, inputs_of
+from fiberscope.readers.onnx.output import ModelOutput, output_of
 from fiberscope.readers.onnx.precision import narrow_casts, narrow_types, widened
+from fiberscope.readers.onnx.versions import ML, operator_of, versions_of
 
-STANDARD_DOMAINS = ("", "ai.onnx")
+_SAMPLES_FIRST = (
+    "AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "Flatten", "Gemm", "GlobalAveragePool",
+    "GlobalMaxPool", "MatMul", "MaxPool",
+)  # fmt: skip
+"""Operators whose definition, or common use, has samples along the first axis."""
 
-OLDEST_OPSET = 6
-
-_HEADS = ("Softmax", "LogSoftmax")
-
-_BEHIND_HEADS = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Cast", "Dropout")
-"""Operations that may stand between a head and the output."""
+_TO_SINGLE = ("Cast", f"{ML}.Scaler")
+"""Operators whose results may be of another type than what they take."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,81 +37,72 @@ class OnnxGraph:
     Attributes:
         nodes: the operations that the output needs, each after those whose results it takes.
         constants: the initializers that they need, by name.
-        input: the input.
-        output: the name of the output.
-        opset: the version of the standard operators.
+        inputs: the ways to read the input, the likeliest first; this is a graph of the first.
+        output: the output.
+        versions: the version of each set of operators; that of the standard ones is under the empty name.
         narrow_casts: results of casts to float16 or bfloat16, and these types.
-        notes: what was left off or read in a particular way.
+        precision_notes: which types were widened.
     """
 
     nodes: tuple[NodeProto, ...]
     constants: Mapping[str, NDArray[Any]]
-    input: ModelInput
-    output: str
-    opset: int
+    inputs: tuple[ModelInput, ...]
+    output: ModelOutput
+    versions: Mapping[str, int]
     narrow_casts: Mapping[str, int]
-    notes: tuple[str, ...]
+    precision_notes: tuple[str, ...]
+
+    @property
+    def input(self) -> ModelInput:
+        """The input."""
+        return self.inputs[0]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left off or read in a particular way."""
+        return (*self.input.notes, *self.output.notes, *self.precision_notes)
 
     @property
     def dtype(self) -> str:
         """The type of all that depends on the input, float32 or float64; empty where casts change it."""
-        is_other = self.input.type in NARROW or any(node.op_type == "Cast" for node in self.nodes)
+        is_other = self.input.type in NARROW or any(operator_of(node) in _TO_SINGLE for node in self.nodes)
         return "" if is_other else self.input.dtype
 
 
-def graph_of(model: ModelProto, folder: Path, input_shape: int | Sequence[int] | None) -> OnnxGraph:
+def graph_of(
+    model: ModelProto, folder: Path, input_shape: int | Sequence[int] | None, output: str | None = None
+) -> OnnxGraph:
     """Check a model's graph, and take out what its output needs.
 
     Args:
         model: the model as it is in the file.
         folder: where its external data lie.
         input_shape: the shape of one sample, where the file leaves it open.
+        output: the name of the output to take, where there are several.
 
     Raises:
-        ModelError: several inputs or outputs, names that are given twice or never, a cycle, damaged tensors.
+        ModelError: several inputs, or outputs to choose from, names that are given twice or never, a cycle, damaged
+            tensors.
     """
-    opset = _opset(model)
+    versions = versions_of(model)
     graph = inlined(model).graph
     stored = {tensor.name: tensor for tensor in graph.initializer}
     _check_names(graph)
     nodes = _in_order(graph, stored)
-    model_input, notes = input_of([i for i in graph.input if i.name not in stored], input_shape)
-    output, head_notes = _without_head(nodes, _only_output(graph))
-    kept = _needed(nodes, output)
+    chosen = output_of(graph, nodes, output)
+    kept = _needed(nodes, chosen.tensor)
+    counts_samples = any(operator_of(node) in _SAMPLES_FIRST for node in kept)
+    free = [value for value in graph.input if value.name not in stored]
+    inputs = inputs_of(free, input_shape, counts_samples=counts_samples)
     used = {name for node in kept for name in node.input}
     constants = {name: array_of(stored[name], folder) for name in stored if name in used}
     casts = narrow_casts(kept)
-    narrow = narrow_types(kept, (stored[name] for name in constants), (*casts.values(), model_input.type))
-    precision = [f"numbers in {name} are taken as they are, but results are not rounded to {name}" for name in narrow]
+    narrow = narrow_types(kept, (stored[name] for name in constants), (*casts.values(), inputs[0].type))
+    precision = tuple(
+        f"numbers in {name} are taken as they are, but results are not rounded to {name}" for name in narrow
+    )
     kept = tuple(widened(node) for node in kept) if narrow else kept
-    return OnnxGraph(kept, constants, model_input, output, opset, casts, (*notes, *head_notes, *precision))
-
-
-def _opset(model: ModelProto) -> int:
-    versions = [entry.version for entry in model.opset_import if entry.domain in STANDARD_DOMAINS]
-    newest = defs.onnx_opset_version()
-    if not versions and model.opset_import and all(node.domain not in STANDARD_DOMAINS for node in model.graph.node):
-        return newest  # no standard operator has a version to depend on
-    if len(versions) != 1:
-        raise ModelError(
-            f"expected one version of the standard operators, got {versions or 'none'}; the file may be truncated"
-        )
-    if not OLDEST_OPSET <= versions[0] <= newest:
-        raise ModelError(
-            f"expected operators of a version from {OLDEST_OPSET} to {newest}, got version {versions[0]}; convert the "
-            "model with onnx.version_converter, or install a newer onnx"
-        )
-    return versions[0]
-
-
-def _only_output(graph: GraphProto) -> str:
-    if len(graph.output) != 1:
-        names = ", ".join(repr(output.name) for output in graph.output)
-        raise ModelError(
-            f"expected one output, got {len(graph.output)} ({names or 'none'}); cut the model down to one with "
-            "onnx.utils.extract_model"
-        )
-    return graph.output[0].name
+    return OnnxGraph(kept, constants, inputs, chosen, versions, casts, precision)
 
 
 def _check_names(graph: GraphProto) -> None:
@@ -169,21 +161,6 @@ def _in_order(graph: GraphProto, stored: Mapping[str, TensorProto]) -> tuple[Nod
     return tuple(nodes[number] for number in out)
 
 
-def _without_head(nodes: Sequence[NodeProto], output: str) -> tuple[str, list[str]]:
-    """What the softmax at the end takes, if there is one: that is the network's output."""
-    makers = {name: node for node in nodes for name in node.output[:1]}
-    notes: list[str] = []
-    name = output
-    while (node := makers.get(name)) is not None and node.input and node.domain in STANDARD_DOMAINS:
-        if node.op_type in _HEADS:
-            output, head = node.input[0], node.op_type.lower()
-            notes.append(head_note(node.name or node.output[0], head))
-        elif node.op_type not in _BEHIND_HEADS:
-            break
-        name = node.input[0]
-    return output, notes
-
-
 def _needed(nodes: Sequence[NodeProto], output: str) -> tuple[NodeProto, ...]:
     """The operations that an output depends on."""
     needed, kept = {output}, list[NodeProto]()
@@ -194,4 +171,4 @@ def _needed(nodes: Sequence[NodeProto], output: str) -> tuple[NodeProto, ...]:
     return tuple(reversed(kept))
 
 
-__all__ = ["STANDARD_DOMAINS", "OnnxGraph", "graph_of"]
+__all__ = ["OnnxGraph", "graph_of"]

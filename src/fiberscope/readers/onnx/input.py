@@ -31,6 +31,8 @@ class ModelInput:
         sample_axis: whether the first axis counts the samples.
         type: its type in the file, as ONNX numbers them.
         dtype: the type to run the model with, float32 or float64.
+        batch: how many samples the model takes at a time.
+        notes: what a reader of results must know about it.
     """
 
     name: str
@@ -38,16 +40,22 @@ class ModelInput:
     sample_axis: bool
     type: int
     dtype: str
+    batch: int = 1
+    notes: tuple[str, ...] = ()
 
 
-def input_of(
-    inputs: Sequence[ValueInfoProto], input_shape: int | Sequence[int] | None
-) -> tuple[ModelInput, tuple[str, ...]]:
-    """The one input, and a note where its first axis is not one of samples.
+def inputs_of(
+    inputs: Sequence[ValueInfoProto], input_shape: int | Sequence[int] | None, *, counts_samples: bool
+) -> tuple[ModelInput, ...]:
+    """The ways to read the one input, the likeliest first.
+
+    There is one, except where the first axis has a fixed size of more than one: it may count samples, or belong to the
+    one sample there is.
 
     Args:
         inputs: the inputs of the graph that are no initializers.
         input_shape: the shape of one sample, where the file leaves it open.
+        counts_samples: whether there are operators for which the first axis counts samples.
 
     Raises:
         ModelError: no input or several, one that is not of floating-point numbers, or open or unfitting sizes.
@@ -60,23 +68,48 @@ def input_of(
             "the model with onnx.utils.extract_model"
         )
     (value,) = inputs
+    kind, sizes = _type(value), _sizes(value)
+    given = None if input_shape is None else _shape(input_shape)
+    if sizes is None or (len(sizes) > 1 and sizes[0] in (None, 1)):
+        shape = _filled(value.name, None if sizes is None else sizes[1:], given)
+        return _small_enough([ModelInput(value.name, (1, *shape), True, kind, _TYPES[kind])])
+    readings: list[ModelInput] = []
+    batch = sizes[0] if len(sizes) > 1 else None
+    if batch and (counts_samples if given is None else not _fits(sizes, given)):
+        shape = _filled(value.name, sizes[1:], given)
+        note = (
+            f"input {value.name!r} has a fixed first axis of {batch}, which is read as that of the samples: one has "
+            f"the shape {shape}; input_shape={(batch, *shape)} reads all {batch} as one sample"
+        )
+        readings.append(ModelInput(value.name, (1, *shape), True, kind, _TYPES[kind], batch, (note,)))
+    if not readings or given is None:
+        shape = _filled(value.name, sizes, given)
+        note = f"input {value.name!r} has a fixed first axis of {batch}: the whole tensor {shape} is one sample"
+        notes = (note,) if len(shape) > 1 else ()
+        readings.append(ModelInput(value.name, shape, False, kind, _TYPES[kind], notes=notes))
+    return _small_enough(readings)
+
+
+def _type(value: ValueInfoProto) -> int:
+    """The type of the numbers, as ONNX numbers them."""
     kind = int(value.type.tensor_type.elem_type)
     if kind not in _TYPES:
         is_tensor = value.type.WhichOneof("value") in ("tensor_type", None)
         name = type_name(kind) if is_tensor else value.type.WhichOneof("value")
         raise ModelError(f"input {value.name!r}: expected a tensor of floating-point numbers, got {name}")
-    sizes = _sizes(value)
-    given = None if input_shape is None else _shape(input_shape)
-    sample_axis = sizes is None or (len(sizes) > 1 and sizes[0] in (None, 1))
-    of_sample = None if sizes is None else sizes[1:] if sample_axis else sizes
-    shape = _filled(value.name, of_sample, given)
-    if prod(shape) > LARGEST_INPUT:
-        raise ModelError(f"input {value.name!r}: expected at most {LARGEST_INPUT} numbers, got the shape {shape}")
-    notes = ()
-    if not sample_axis and len(shape) > 1:
-        notes = (f"input {value.name!r} has a fixed first axis of {shape[0]}: the whole tensor {shape} is one sample",)
-    full = (1, *shape) if sample_axis else shape
-    return ModelInput(value.name, full, sample_axis, kind, _TYPES[kind]), notes
+    return kind
+
+
+def _small_enough(readings: Sequence[ModelInput]) -> tuple[ModelInput, ...]:
+    small = tuple(reading for reading in readings if prod(reading.shape) <= LARGEST_INPUT)
+    if not small:
+        name, shape = readings[0].name, readings[0].shape
+        raise ModelError(f"input {name!r}: expected at most {LARGEST_INPUT} numbers, got the shape {shape}")
+    return small
+
+
+def _fits(sizes: tuple[int | None, ...], given: tuple[int, ...]) -> bool:
+    return len(sizes) == len(given) and all(size in (None, want) for size, want in zip(sizes, given, strict=True))
 
 
 def _sizes(value: ValueInfoProto) -> tuple[int | None, ...] | None:
@@ -102,10 +135,7 @@ def _filled(name: str, sizes: tuple[int | None, ...] | None, given: tuple[int, .
             )
         shape = tuple(size for size in sizes if size is not None)
     else:
-        fits = sizes is None or (
-            len(sizes) == len(given) and all(size in (None, want) for size, want in zip(sizes, given, strict=True))
-        )
-        if not fits:
+        if not (sizes is None or _fits(sizes, given)):
             raise ModelError(f"input {name!r}: expected an input_shape that fits {_words(sizes)}, got {given}")
         shape = given
     if min(shape, default=1) < 1:
@@ -119,4 +149,4 @@ def _words(sizes: tuple[int | None, ...] | None) -> str:
     return "(" + ", ".join("?" if size is None else str(size) for size in sizes) + ")"
 
 
-__all__ = ["ModelInput", "input_of"]
+__all__ = ["ModelInput", "inputs_of"]

@@ -13,6 +13,7 @@ from onnx import TensorProto
 from fiberscope.network.building import Value
 from fiberscope.network.structured import NOTHING
 from fiberscope.readers.onnx.operation import LARGEST_CONSTANT, Array, Operation, Result, Unsupported, check_size
+from fiberscope.readers.onnx.versions import ML
 
 Move = Callable[[Operation, Array], tuple[Array, ...]]
 """The results of an operation for its first input: an array of any type, whose entries it moves."""
@@ -21,6 +22,8 @@ Move = Callable[[Operation, Array], tuple[Array, ...]]
 def _reshape(op: Operation, data: Array) -> tuple[Array, ...]:
     wanted = _required(op.integers_at(1, "shape"), "shape")
     keeps = not op.integer("allowzero", 0)
+    if op.batch > 1 and isinstance(op.given(0), Value) and (*wanted[:1], *data.shape[:1]) == (op.batch, 1):
+        wanted = (1, *wanted[1:])  # written for a batch, of which there is one sample here
     return (data.reshape([data.shape[i] if size == 0 and keeps else size for i, size in enumerate(wanted)]),)
 
 
@@ -59,11 +62,44 @@ def _tile(op: Operation, data: Array) -> tuple[Array, ...]:
 
 
 def _gather(op: Operation, data: Array) -> tuple[Array, ...]:
-    index, axis = op.constant(1), op.integer("axis", 0)
-    if index.dtype.kind not in "iu":
-        raise Unsupported(f"its indices are of type {index.dtype}")
+    index, axis = _indices(op), op.integer("axis", 0)
     check_size((data.size // max(data.shape[axis], 1), index.size), LARGEST_CONSTANT)
     return (np.asarray(np.take(data, index, axis=axis)),)
+
+
+def _gather_elements(op: Operation, data: Array) -> tuple[Array, ...]:
+    return (np.take_along_axis(data, _indices(op), axis=op.integer("axis", 0)),)
+
+
+def _gather_nd(op: Operation, data: Array) -> tuple[Array, ...]:
+    """``out[b, i] = data[b, *index[b, i]]``: b runs over the first axes, i over those of the index but the last."""
+    index, shared = _indices(op), op.integer("batch_dims", 0)
+    depth = index.shape[-1] if index.ndim else 0
+    if not (0 <= shared < min(data.ndim, index.ndim) and 1 <= depth <= data.ndim - shared):
+        raise Unsupported(f"indices of shape {index.shape} for {data.ndim} axes, of which {shared} are shared")
+    if data.shape[:shared] != index.shape[:shared]:
+        raise Unsupported(f"indices of shape {index.shape} for a tensor of shape {data.shape}")
+    check_size((*index.shape[:-1], *data.shape[shared + depth :]), LARGEST_CONSTANT)
+    lead: list[Array] = [
+        np.arange(size).reshape(-1, *[1] * (index.ndim - 2 - axis)) for axis, size in enumerate(data.shape[:shared])
+    ]
+    return (data[(*lead, *np.moveaxis(index, -1, 0))],)
+
+
+def _feature_extractor(op: Operation, data: Array) -> tuple[Array, ...]:
+    """Entries along the last axis."""
+    index = _indices(op).reshape(-1)
+    if not data.ndim or index.size == 0 or not (index.min() >= 0 and index.max() < data.shape[-1]):
+        raise Unsupported(f"its indices do not fit a tensor of shape {data.shape}")
+    check_size((*data.shape[:-1], index.size), LARGEST_CONSTANT)
+    return (np.take(data if data.ndim > 1 else data[None], index, axis=-1),)
+
+
+def _indices(op: Operation) -> Array:
+    index = op.constant(1)
+    if index.dtype.kind not in "iu":
+        raise Unsupported(f"its indices are of type {index.dtype}")
+    return index
 
 
 def _slice(op: Operation, data: Array) -> tuple[Array, ...]:
@@ -126,6 +162,8 @@ MOVES: dict[str, Move] = {
     "Expand": _expand,
     "Flatten": _flatten,
     "Gather": _gather,
+    "GatherElements": _gather_elements,
+    "GatherND": _gather_nd,
     "Reshape": _reshape,
     "Slice": _slice,
     "SpaceToDepth": _space_to_depth,
@@ -134,6 +172,7 @@ MOVES: dict[str, Move] = {
     "Tile": _tile,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
+    f"{ML}.ArrayFeatureExtractor": _feature_extractor,
 }
 """Operators whose results hold entries of their first input."""
 

@@ -95,13 +95,14 @@ class Operation:
 
     Attributes:
         name: what its stages are called.
-        type: the operator.
-        opset: the version of the operators.
+        type: the operator, behind its set unless that is the standard one.
+        opset: the version of the set that the operator belongs to.
         inputs: values that depend on the network's input, constants, or None for those left out.
         names: the names of the inputs in the graph.
         outputs: how many results it has.
         attributes: its attributes as Python values.
         dtype: the type of all that depends on the network's input; empty where casts change it.
+        batch: how many samples the model takes at a time; here there is one in their place.
         builder: where its stages go.
     """
 
@@ -113,6 +114,7 @@ class Operation:
     outputs: int
     attributes: Mapping[str, Any]
     dtype: str
+    batch: int
     builder: OnnxBuilder
 
     # ---- inputs

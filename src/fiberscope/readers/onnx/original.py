@@ -19,6 +19,7 @@ from fiberscope.network.original import Arithmetic, Original
 from fiberscope.network.original import Run as RunStages
 from fiberscope.readers.comparison import check_agreement
 from fiberscope.readers.onnx.graph import OnnxGraph
+from fiberscope.readers.onnx.versions import domain_of
 
 EMBEDDED = 1024
 """Entries of the largest initializers that are stored in the model that is run; larger ones are passed to it as inputs,
@@ -64,29 +65,57 @@ def model_to_run(graph: OnnxGraph, wanted: list[str]) -> tuple[ModelProto, dict[
     fed = {name: array for name, array in graph.constants.items() if array.size > EMBEDDED}
     stored = [numpy_helper.from_array(array, name) for name, array in graph.constants.items() if name not in fed]
     kind = TensorProto.DOUBLE if graph.input.dtype == "float64" else TensorProto.FLOAT
-    inputs = [helper.make_tensor_value_info(graph.input.name, kind, graph.input.shape)]
+    inputs = [helper.make_tensor_value_info(graph.input.name, kind, _whole_shape(graph))]
     inputs += [
         helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
         for name, array in fed.items()
     ]
     outputs = [helper.make_empty_tensor_value_info(name) for name in wanted]
     body = helper.make_graph(list(graph.nodes), "original", inputs, outputs, stored)
-    versions = [helper.make_opsetid("", graph.opset)]
+    used = {"", *(domain_of(node) for node in graph.nodes)}
+    versions = [helper.make_opsetid(*version) for version in graph.versions.items() if version[0] in used]
     return helper.make_model(body, opset_imports=versions, ir_version=IR_VERSION), fed
 
 
+def _whole_shape(graph: OnnxGraph) -> tuple[int, ...]:
+    """The shape of what the model takes at a time."""
+    one = graph.input
+    return one.shape if one.batch == 1 else (one.batch, *one.shape[1:])
+
+
 def _stage_values(graph: OnnxGraph, wanted: list[str], fed: Mapping[str, NDArray[Any]], run: Run) -> RunStages:
-    """Run the model on one sample after the other, which suits models that are made for one sample."""
+    """Run the model on as many samples at a time as it is made for."""
+    batch = graph.input.batch
 
     def original(X: FloatArray) -> Mapping[str, NDArray[Any]]:
-        results: list[list[NDArray[Any]]] = []
-        for x in X:
-            sample = np.asarray(x).reshape(graph.input.shape).astype(graph.input.dtype)
-            results.append(run(wanted, {graph.input.name: sample, **fed}))
-        named = {name: np.stack(arrays) for name, arrays in zip(wanted, zip(*results, strict=True), strict=True)}
-        return {graph.input.name: X, **named}
+        found: dict[str, list[NDArray[Any]]] = {name: [] for name in wanted}
+        for start in range(0, len(X), batch):
+            some = X[start : start + batch]
+            given, places = (some, None) if batch == 1 else _among_others(some, batch)
+            values = np.asarray(given).reshape(_whole_shape(graph)).astype(graph.input.dtype)
+            for name, array in zip(wanted, run(wanted, {graph.input.name: values, **fed}), strict=True):
+                found[name].append(array[None] if places is None else _rows(name, array, batch)[places])
+        return {graph.input.name: X, **{name: np.concatenate(arrays) for name, arrays in found.items()}}
 
     return original
+
+
+def _among_others(X: FloatArray, batch: int) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Samples at places of a batch of random ones, and these places: what other samples change would be seen."""
+    rng = np.random.default_rng(0)
+    places = rng.permutation(batch)[: len(X)]
+    filled = rng.standard_normal((batch, *X.shape[1:]))
+    filled[places] = X
+    return filled, places
+
+
+def _rows(name: str, array: NDArray[Any], batch: int) -> NDArray[Any]:
+    """A tensor with a row per sample."""
+    if array.shape[:1] != (batch,):
+        raise ModelError(
+            f"expected the first axis of every tensor to count the {batch} samples, got {name!r} of shape {array.shape}"
+        )
+    return array
 
 
 def _onnxruntime(model: ModelProto) -> Run:

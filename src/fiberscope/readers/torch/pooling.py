@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.network.building import Value
+from fiberscope.network.building import Value, combined, combined_weights
 from fiberscope.network.structured import NOTHING
 from fiberscope.readers.torch.call import Call, Operator, Result, called, taken
 
@@ -42,18 +42,6 @@ def adaptive_along(size: int, windows: int) -> IntArray:
     end = -(-(np.arange(windows) + 1) * size // windows)
     place = start[:, None] + np.arange(int((end - start).max()))
     return np.where(place < end[:, None], place, NOTHING)
-
-
-def combined(positions: IntArray, axes: Sequence[IntArray]) -> IntArray:
-    """Windows along the last axes of a value: positions (..., *grid) -> (..., *windows, taps)."""
-    lead = positions.ndim - len(axes)
-    index = positions[..., None]
-    for axis, windows in enumerate(axes, start=lead):
-        taken = np.take(index, np.maximum(windows, 0), axis=axis)  # (..., windows, taps of this axis, ..., taps)
-        inside = (windows >= 0).reshape(windows.shape + (1,) * (taken.ndim - axis - 2))
-        taken = np.moveaxis(np.where(inside, taken, NOTHING), axis + 1, -1)
-        index = taken.reshape(*taken.shape[:-2], -1)
-    return index
 
 
 def _outer(parts: Sequence[Any]) -> Any:
@@ -151,10 +139,7 @@ def _linear_resampling(call: Call) -> Result:
         windows.append(np.where(weight != 0, taps, NOTHING))
         weights.append(weight)
     index = combined(value.positions, windows)
-    product = weights[0]
-    for weight in weights[1:]:
-        product = (product[..., None, :, None] * weight[:, None, :]).reshape(*product.shape[:-1], len(weight), -1)
-    return _sums(call, index, np.broadcast_to(product, index.shape))
+    return _sums(call, index, np.broadcast_to(combined_weights(weights), index.shape))
 
 
 # ---- sums and maxima over axes
