@@ -16,6 +16,7 @@ from jaxtyping import Float64
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_float64
 from fiberscope.stability.linear_map import EPS, MEMORY, NUMBER, CheckedMap, Progress, as_count, checked_map
+from fiberscope.stability.powers_of_two import check_range, number_times_power, times_power
 
 WORKING_VECTORS = 4
 """Vectors of either side that every probe needs beside its basis: the last ones, their products, and copies."""
@@ -259,7 +260,9 @@ def spectral_density(
         complete[rows] = run.complete
     floor = NOISE * A.larger * EPS * float(nodes.max())
     nodes[nodes <= floor] = 0.0
-    return SpectralDensity(A.smaller, nodes * A.scale, weights, complete, floor * A.scale, A.products)
+    check_range(nodes.ravel(), A.exponent, "singular values")
+    scaled, floor = times_power(nodes, A.exponent), number_times_power(floor, A.exponent)
+    return SpectralDensity(A.smaller, scaled, weights, complete, floor, A.products)
 
 
 def probe(size: int, seed: int, number: int) -> Float64[FloatArray, " p"]:
