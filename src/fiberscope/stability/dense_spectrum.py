@@ -79,7 +79,7 @@ def _decomposed(rows: Float64[FloatArray, "k n"]) -> Decomposition | None:
 
 def _spectrum(rows: Float64[FloatArray, "k n"], found: Decomposition | None) -> DenseSpectrum:
     if found is None:
-        return DenseSpectrum(np.zeros(min(rows.shape)), 0.0)
+        return DenseSpectrum(np.zeros(min(len(rows), rows.shape[1])), 0.0)
     spectrum = found.spectrum.times_power(exponent_of(rows))
     return DenseSpectrum(spectrum.values, float(spectrum.error_bound.max()))
 

@@ -74,8 +74,8 @@ class ExtremeValues:
         left: (m, k) orthonormal left singular vectors.
         right: (n, k) orthonormal right singular vectors.
         converged: (k,) whether the bound is within the tolerance, or cannot be improved in float64.
-        rounding: the part of each bound that stands for rounding in the products. Of a map that is known by its products
-            only, nothing about it can be proved: it is taken to be as large as float64 makes it.
+        rounding: the part of each bound that stands for rounding in the products. Of a map that is known by its
+            products only, nothing about it can be proved: it is taken to be as large as float64 makes it.
         products: how many vectors were multiplied with J or J^T.
         reason: why not everything that was asked for is there, or converged; empty where it is.
     """

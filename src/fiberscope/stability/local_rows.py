@@ -20,7 +20,7 @@ from torch import Tensor
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.rows import sparse_rows
 from fiberscope.network.sparse_rows import SparseRows
-from fiberscope.stability.measured_errors import UNIT, Columns, frobenius, image
+from fiberscope.stability.measured_errors import UNIT, Columns, frobenius, image, lengths
 from fiberscope.stability.powers_of_two import exponent_of, times_power
 
 TILE_NUMBERS = 2**25
@@ -147,7 +147,7 @@ def gram_product(rows: LocalRows, exponent: int, W: Columns) -> Columns:
         sizes[index] += np.abs(placed).astype(np.float64)
         terms[index] += 1.0
         error += back.error
-    added_up = UNIT * np.linalg.norm((terms[..., None] * sizes).reshape(-1, k), axis=0)
+    added_up = UNIT * lengths((terms[..., None] * sizes).reshape(-1, k))
     return Columns(total.reshape(-1, k), error + added_up)
 
 
@@ -232,4 +232,14 @@ def at_shift(values: Tensor, shift: tuple[int, ...], window: tuple[int, ...]) ->
     return values[(..., *part)]
 
 
-__all__ = ["LocalRows", "at_shift", "by_shift", "every_place", "gram", "gram_product", "lengths_along", "outer_gram", "split"]
+__all__ = [
+    "LocalRows",
+    "at_shift",
+    "by_shift",
+    "every_place",
+    "gram",
+    "gram_product",
+    "lengths_along",
+    "outer_gram",
+    "split",
+]

@@ -1,4 +1,4 @@
-"""Scaling by powers of two, which rounds nothing, so that numbers of any size are computed with as if they were near 1."""
+"""Scaling by powers of two, which rounds nothing: numbers of any size are computed with as if they were near 1."""
 
 from __future__ import annotations
 
@@ -58,10 +58,7 @@ def scaled(numbers: dict[str, float | None], exponent: int) -> dict[str, float |
     """
     known = np.array([number for number in numbers.values() if number is not None])
     check_range(known, exponent, "bounds of singular values")
-    return {
-        name: None if number is None else number_times_power(number, exponent)
-        for name, number in numbers.items()
-    }
+    return {name: None if number is None else number_times_power(number, exponent) for name, number in numbers.items()}
 
 
 __all__ = ["bounds_times_power", "check_range", "exponent_of", "number_times_power", "scaled", "times_power"]

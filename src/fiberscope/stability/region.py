@@ -106,9 +106,7 @@ def _by_rows(local: LocalNetwork, bends: list[int]) -> dict[int, Tensor]:
                 total[number] = rows.norms()[:, None]
                 continue
             winner, others = _windows(local, number, activation)
-            columns = [
-                differences(rows, winner, others[:, t].clamp(min=0)).norms() for t in range(others.shape[1])
-            ]
+            columns = [differences(rows, winner, others[:, t].clamp(min=0)).norms() for t in range(others.shape[1])]
             total[number] = torch.stack(columns, dim=1)
     return total
 
