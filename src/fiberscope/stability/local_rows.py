@@ -135,10 +135,12 @@ def gram_product(rows: LocalRows, exponent: int, W: Columns) -> Columns:
     ``gamma |M_t|_F (|M_t|_F |w_t| + |fl(M_t w_t)|)``; a number that is added up from k groups by at most k - 1 units of
     the sizes of its terms.
     """
-    k = W.values.shape[1]
-    vectors = W.values.reshape(*rows.picture, k)
-    total, sizes, terms = np.zeros_like(vectors), np.zeros(vectors.shape), np.zeros(rows.picture)
-    error = np.zeros(k)
+    k = len(W.error)
+    shape = (*rows.picture, k)
+    vectors: Any = W.values.reshape(shape)
+    total: Any = np.zeros(shape, dtype=np.longdouble)
+    sizes, terms = np.zeros(shape), np.zeros(rows.picture)
+    error: FloatArray = np.zeros(k)
     for index, window, matrix in tiles(rows, exponent):
         part = Columns(vectors[index].reshape(-1, k), np.zeros(k))
         back = image(matrix.T, image(matrix, part), frobenius(matrix))
