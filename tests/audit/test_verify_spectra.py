@@ -258,3 +258,16 @@ def test_checking_loads_nothing_that_computes_singular_values(decomposed: Path) 
         env=os.environ,
     )
     assert done.stdout.splitlines()[-1] == "0 []"
+
+
+@pytest.mark.usefixtures("tested")
+@pytest.mark.parametrize("k", [-600, 600])
+def test_values_of_any_size_are_tested(k: int) -> None:
+    layer = nn.Linear(60, 50).double()
+    with torch.no_grad():
+        layer.weight *= 2.0**k
+    network = fs.from_torch(nn.Sequential(layer).eval(), input_shape=(60,))
+    rows = fs.spectra(network, np.ones((1, 60))).to_pylist()
+    assert reasons(network, np.ones(60), rows, 0) == [""]
+    scaled(rows[0], 1.5)
+    assert all(reasons(network, np.ones(60), rows, 0))

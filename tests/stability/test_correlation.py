@@ -78,7 +78,7 @@ def test_no_random_matrix_exceeds_the_bounds():
     """The projected bound always; the printed and the direct one where they apply, and not otherwise."""
     generator = np.random.default_rng(1)
     applying = exceeded = 0
-    for k in range(3000):
+    for k in range(1000):
         m, n = generator.integers(2, 9), generator.integers(1, 7)
         A = generator.normal(size=(m, n)) if k % 2 else generator.integers(-1, 2, (m, n)).astype(float)
         A[-1, 0] += 0.5  # a row that is not zero
@@ -96,8 +96,8 @@ def test_no_random_matrix_exceeds_the_bounds():
             assert bound.direct == pytest.approx(bound.projected, rel=1e-9)
         else:
             exceeded += smallest > bound.printed
-    assert applying > 800
-    assert exceeded > 100, "without orthogonality the printed number is no bound"
+    assert applying > 250
+    assert exceeded > 30, "without orthogonality the printed number is no bound"
 
 
 def test_the_numbers_agree_with_other_routines():

@@ -321,3 +321,13 @@ def test_ctrl_c_comes_through():
 
     with pytest.raises(KeyboardInterrupt):
         spectral_density(np.eye(3), progress=interrupt)
+
+
+@pytest.mark.parametrize("k", [-400, 400])
+def test_moments_scale_with_the_map(k):
+    A = np.random.default_rng(0).standard_normal((9, 6))
+    found = spectral_density(np.ldexp(A, k), steps=3).moment(1)
+    np.testing.assert_allclose(np.ldexp(found, -2 * k), spectral_density(A, steps=3).moment(1), rtol=1e-12)
+    if k > 0:
+        with pytest.raises(fs.InputError, match=r"moment\(2\).*largest number of float64"):
+            spectral_density(np.ldexp(A, k), steps=3).moment(2)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from fiberscope import FiberscopeError
+from fiberscope.stability import gram_eigenvalues as module
 from fiberscope.stability.gram_eigenvalues import counts, gram_eigenvalues, proved_error
+from fiberscope.stability.measured_errors import image
 from known_spectra import with_spectrum
 
 EPS = float(np.finfo(float).eps)
@@ -59,17 +61,33 @@ def test_blocks_without_a_connection():
     assert proved_error(np.zeros(4), np.zeros(3), np.zeros(4)) < 1e-110
 
 
+def product_with(A):
+    return lambda W: image(A.T, image(A, W))
+
+
 def test_the_bound_measures_against_the_map_and_not_the_gram_matrix():
     A = with_spectrum(np.geomspace(1, 1e-3, 30), 50, 30)
-    honest, bound = gram_eigenvalues(A.T @ A, lambda V: A.T @ (A @ V), np.random.default_rng(0))
-    assert np.abs(honest - np.geomspace(1, 1e-3, 30) ** 2).max() <= bound <= 1e-13
+    honest = gram_eigenvalues(A.T @ A, product_with(A), np.random.default_rng(0))
+    assert (np.abs(honest.values - np.geomspace(1, 1e-3, 30) ** 2) <= honest.error_bound).all()
+    assert honest.error_bound.max() <= 1e-13
     other = A.T @ A
     other[3, 5] += 1e-6
-    wrong, bound = gram_eigenvalues(other, lambda V: A.T @ (A @ V), np.random.default_rng(0))
-    assert np.abs(wrong - honest).max() > 1e-9
-    assert 1e-6 <= bound < 1e-4
+    wrong = gram_eigenvalues(other, product_with(A), np.random.default_rng(0))
+    assert np.abs(wrong.values - honest.values).max() > 1e-9
+    assert 1e-6 <= wrong.error_bound.max() < 1e-4
+
+
+def test_an_orthogonal_factor_that_is_none_shows_in_the_bound(monkeypatch):
+    """The measured defect of Q moves every eigenvalue by a part of itself, beside what is measured of the product."""
+    A = with_spectrum(np.geomspace(1, 1e-3, 30), 50, 30)
+    factor = module._orthogonal_factor
+    monkeypatch.setattr(module, "_orthogonal_factor", lambda *found: factor(*found) * (1 + 1e-6))
+    found = gram_eigenvalues(A.T @ A, product_with(A), np.random.default_rng(0))
+    assert (np.abs(found.values - np.geomspace(1, 1e-3, 30) ** 2) <= found.error_bound).all()
+    assert 2e-6 <= found.error_bound[0] <= 1e-3
 
 
 def test_one_value():
-    values, bound = gram_eigenvalues(np.array([[4.0]]), lambda V: 4.0 * V, np.random.default_rng(0))
-    assert (values.tolist(), bound) == ([4.0], 0.0)
+    found = gram_eigenvalues(np.array([[4.0]]), product_with(np.array([[2.0]])), np.random.default_rng(0))
+    assert found.values.tolist() == [4.0]
+    assert 0 < found.error_bound[0] < 1e-14

@@ -77,7 +77,7 @@ def test_no_random_matrix_exceeds_the_bounds_and_some_nearly_attain_them():
     generator = np.random.default_rng(0)
     ratios: list[float] = []
     sharper = 0
-    for k in range(3000):
+    for k in range(1000):
         m, n = generator.integers(1, 9, 2)
         A = generator.normal(size=(m, n)) if k % 2 else generator.integers(-1, 2, (m, n)).astype(float)
         kept = generator.random(m) < generator.random()
@@ -91,7 +91,7 @@ def test_no_random_matrix_exceeds_the_bounds_and_some_nearly_attain_them():
             ratios.append(bound.smallest_nonzero / bound.sharpened)
     assert 0.99 < max(ratios) < 1 + 1e-12
     assert min(ratios) < 0.5
-    assert sharper > 300
+    assert sharper > 100
 
 
 def test_the_numbers_agree_with_exact_ranks_and_another_decomposition():
@@ -135,7 +135,7 @@ def test_tolerance_and_rank_have_the_scale_of_the_matrix():
     for scale in (1e-150, 1.0, 1e150):
         bound = interlacing_bound(scale * A, range(6))
         assert bound.rank == 3
-        assert bound.tolerance == pytest.approx(6 * np.finfo(float).eps * scale, rel=1e-6)
+        assert 1e-16 * scale < bound.tolerance < 1e-12 * scale
         assert bound.smallest_nonzero == pytest.approx(1e-3 * scale, rel=1e-9)
 
 

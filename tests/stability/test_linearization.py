@@ -197,3 +197,22 @@ def test_trained_networks_are_their_linearization_up_to_the_end_of_the_region(ex
     oracle = np.linalg.svd(J.matrix(), compute_uv=False)
     assert (np.abs(s.values - oracle) <= s.error_bound).all()
     assert s.rank == 10
+
+
+@pytest.mark.parametrize("k", [-600, 600])
+@pytest.mark.parametrize("by_columns", [False, True])
+def test_the_end_of_the_region_does_not_depend_on_the_scale_of_the_weights(k, by_columns, monkeypatch):
+    """Weights times 2^k move no kink; squares of them overflow or vanish."""
+    if by_columns:
+        monkeypatch.setattr("fiberscope.stability.region.ROW_BYTES", 0)
+    distances = []
+    for factor in (1.0, 2.0**k):
+        torch.manual_seed(0)
+        module = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.MaxPool1d(2)).double().eval()
+        with torch.no_grad():
+            module[0].weight *= factor
+            module[0].bias *= factor
+        net = fs.from_torch(module, input_shape=(4,))
+        distances.append(fs.linearize(net, [0.3, 0.1, 0.2, 0.7]).region_distance)
+    assert 0 < distances[0] < np.inf
+    assert distances[1] == pytest.approx(distances[0], rel=1e-14)

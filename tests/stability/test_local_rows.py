@@ -96,12 +96,12 @@ def symmetric(upper: np.ndarray) -> np.ndarray:
 def agree(rows, A: np.ndarray) -> None:
     size = np.abs(A).max(initial=1e-300)
     np.testing.assert_allclose(written_out(rows), A, atol=1e-14 * size)
-    total, used = gram(rows, 1.0)
+    total, used = gram(rows, 0)
     np.testing.assert_allclose(symmetric(total), A.T @ A, atol=1e-13 * size**2)
     np.testing.assert_array_equal(used, A.any(axis=0))
     kept = A[rows.units.numpy()]
-    np.testing.assert_allclose(symmetric(outer_gram(rows, 2.0)), kept @ kept.T / 4, atol=1e-13 * size**2)
-    np.testing.assert_allclose(rows.squared_norms().numpy(), np.square(A).sum(axis=1), atol=1e-13 * size**2)
+    np.testing.assert_allclose(symmetric(outer_gram(rows, 1)), kept @ kept.T / 4, atol=1e-13 * size**2)
+    np.testing.assert_allclose(rows.norms().numpy(), np.linalg.norm(A, axis=1), atol=1e-13 * size)
     assert np.linalg.matrix_rank(A) <= rows.most
     assert bool((rows.start >= 0).all())
     assert bool((rows.start + torch.tensor(rows.window) <= torch.tensor(rows.picture)).all())

@@ -213,13 +213,16 @@ def _unlikely(
     reason = _outside(inner, lower, upper, float(values[0]), "what the values allow for J on a random subspace,")
     if reason:
         return reason
-    total = float(np.square(factor.T @ JQ).sum())
-    least, most = np.square(np.maximum(values - bounds, 0.0)), np.square(values + bounds)
+    exponent = int(np.frexp(values[0])[1])  # divided by 2^exponent, squares neither overflow nor vanish
+    total = float(np.square(factor.T @ np.ldexp(JQ, -exponent)).sum())
+    least = np.square(np.ldexp(np.maximum(values - bounds, 0.0), -exponent))
+    most = np.square(np.ldexp(values + bounds, -exponent))
     low = k * least.sum() - 2 * math.sqrt(k * DOUBT) * float(np.linalg.norm(most))
     high = k * most.sum() + 2 * math.sqrt(k * DOUBT) * float(np.linalg.norm(most)) + 2 * DOUBT * float(most[0])
     if low * (1 - AGREEMENT) <= total <= high * (1 + AGREEMENT):
         return ""
-    return f"|J v|^2 is {total / k:.6g} on average over {k} random vectors, not {low / k:.6g} to {high / k:.6g}"
+    seen, lowest, highest = (f"{np.ldexp(number / k, 2 * exponent):.6g}" for number in (total, low, high))
+    return f"|J v|^2 is {seen} on average over {k} random vectors, not {lowest} to {highest}"
 
 
 def _singular_values(A: Float64[FloatArray, "k m"]) -> Float64[FloatArray, " r"]:

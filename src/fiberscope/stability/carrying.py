@@ -36,8 +36,16 @@ def input_rows(picture: tuple[int, ...], units: Int64[Tensor, " k"], outputs: in
     return LocalRows(outputs, picture, units, start, values, len(start))
 
 
+def no_rows(outputs: int, rows: LocalRows) -> LocalRows:
+    """A map that is zero, with the picture of other rows."""
+    nothing = rows.units[:0]
+    return LocalRows(outputs, rows.picture, nothing, rows.start[:0], rows.values[:0], 0)
+
+
 def carried(affine: AffineMap, rows: LocalRows, fits: Fits) -> LocalRows:
     """The rows of ``A J`` from those of J; the constant part plays no role."""
+    if not len(rows.units):
+        return no_rows(affine.outputs, rows)
     match affine:
         case Composition():
             for factor in affine.factors:
@@ -58,7 +66,8 @@ def carried(affine: AffineMap, rows: LocalRows, fits: Fits) -> LocalRows:
 
 
 def added(parts: Sequence[LocalRows], fits: Fits) -> LocalRows:
-    """The rows of ``J_1 + J_2 + ...``."""
+    """The rows of ``J_1 + J_2 + ...``, where those that are zero, as of dead branches, add nothing."""
+    parts = [part for part in parts if len(part.units)] or parts[:1]
     if len(parts) == 1:
         return parts[0]
     first = parts[0]

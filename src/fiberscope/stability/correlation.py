@@ -20,6 +20,7 @@ from fiberscope.network.rows import checked_rows, dense
 from fiberscope.stability.dense_spectrum import DenseSpectrum, dense_spectrum, spectrum_and_row_space
 from fiberscope.stability.index_sets import checked_index_set
 from fiberscope.stability.interlacing import InterlacingBound
+from fiberscope.stability.powers_of_two import exponent_of, scaled, times_power
 
 PRODUCTS = 2_000_000
 """Inner products of removed with kept rows that are held in memory at a time: 16 MB."""
@@ -42,8 +43,8 @@ class CorrelationBound:
             where p is zero up to the tolerance.
         smallest_nonzero: the smallest nonzero singular value of D_I A, measured; None where D_I A is zero.
         outside: ``|a_k - p| / |a_k|``, in [0, 1].
-        tolerance: of ``outside`` and ``|p| / |a_k|``: 4 times ``max(m, n) eps sigma_1 / sigma_r``, by which rounding
-            may tilt the row space of rank r (Wedin); 0 where it is all of R^n.
+        tolerance: of ``outside`` and ``|p| / |a_k|``: 4 times the measured error of the decomposition, divided by
+            ``sigma_r``: by so much rounding may tilt the row space of rank r (Wedin); 0 where it is all of R^n.
         rank: r.
     """
 
@@ -56,6 +57,11 @@ class CorrelationBound:
     outside: float
     tolerance: float
     rank: int
+
+    def times_power(self, exponent: int) -> CorrelationBound:
+        """The bounds for the matrix times ``2^k``."""
+        names = ("printed", "direct", "projected", "smallest_nonzero")
+        return replace(self, **scaled({name: getattr(self, name) for name in names}, exponent))
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +111,9 @@ def correlation_bound(A: Any, kept: Any, row: Any) -> CorrelationBound:
     Source:
         Lemma 9; the text of the paper loses the root of M and the orthogonality.
     """
-    rows, mask = _checked(A, kept)
+    rows, mask, exponent = _checked(A, kept)
     k = _checked_row(row, rows, mask)
-    return _RowSpace.of(rows[mask], len(rows)).bound(k, rows[k])
+    return _RowSpace.of(rows[mask]).bound(k, rows[k]).times_power(exponent)
 
 
 def correlation_counts(A: Any, kept: Any, constants: Any) -> CorrelationCounts:
@@ -129,7 +135,7 @@ def correlation_counts(A: Any, kept: Any, constants: Any) -> CorrelationCounts:
     Source:
         Appendix A5, steps 1 to 5.
     """
-    rows, mask = _checked(A, kept)
+    rows, mask, exponent = _checked(A, kept)
     values = as_float64(constants, "constants", shape=(None,))
     if (values < 0).any():
         raise InputError("constants", expected="no negative number", got=f"{values.min():g}")
@@ -137,8 +143,8 @@ def correlation_counts(A: Any, kept: Any, constants: Any) -> CorrelationCounts:
     if not len(numbers):
         raise InputError("kept", expected="a removed row that is not zero", got="none")
     remaining = rows[mask]
-    counts, attained, printed, direct = _counted(rows, numbers, remaining, values)
-    space = _RowSpace.of(remaining, len(rows))
+    counts, attained, printed, direct = _counted(rows, numbers, remaining, times_power(values, -exponent))
+    space = _RowSpace.of(remaining)
     best, best_direct = (int(numbers[np.argmin(bounds)]) for bounds in (printed, direct))
     # the number that was compared with c: a product of matrices may round otherwise than one with a vector
     at_best = replace(space.bound(best, rows[best]), printed=float(printed.min()))
@@ -148,18 +154,20 @@ def correlation_counts(A: Any, kept: Any, constants: Any) -> CorrelationCounts:
         attained,
         len(remaining),
         int((~mask).sum()) - len(numbers),
-        at_best,
-        space.bound(best_direct, rows[best_direct]),
-        InterlacingBound.of(dense_spectrum(rows), space.spectrum, int((~mask).sum())),
+        at_best.times_power(exponent),
+        space.bound(best_direct, rows[best_direct]).times_power(exponent),
+        InterlacingBound.of(dense_spectrum(rows), space.spectrum, int((~mask).sum())).times_power(exponent),
     )
 
 
-def _checked(A: Any, kept: Any) -> tuple[FloatArray, BoolArray]:
+def _checked(A: Any, kept: Any) -> tuple[FloatArray, BoolArray, int]:
+    """The rows, divided by a power of two so that their products keep within range; the kept ones; its exponent."""
     rows = dense(checked_rows(A, "A"))
     mask = checked_index_set(kept, len(rows), "kept")
     if not mask.any():
         raise InputError("kept", expected="at least one row", got="none")
-    return rows, mask
+    exponent = exponent_of(rows)
+    return times_power(rows, -exponent), mask, exponent
 
 
 def _checked_row(row: Any, rows: Float64[FloatArray, "m n"], kept: BoolArray) -> int:
@@ -175,8 +183,8 @@ def _checked_row(row: Any, rows: Float64[FloatArray, "m n"], kept: BoolArray) ->
 
 
 def _unit(rows: Float64[FloatArray, "k n"]) -> Float64[FloatArray, "k n"]:
-    """Nonzero rows scaled to unit length; their largest entry first, so that no square underflows."""
-    rows = rows / np.abs(rows).max(axis=1, keepdims=True)
+    """Nonzero rows scaled to unit length; each by a power of two first, so that no square underflows."""
+    rows = np.ldexp(rows, -np.frexp(np.abs(rows).max(axis=1, keepdims=True))[1])
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
@@ -222,8 +230,8 @@ class _RowSpace:
     basis: FloatArray | None
 
     @classmethod
-    def of(cls, remaining: Float64[FloatArray, "M n"], m: int) -> _RowSpace:
-        return cls(remaining, *spectrum_and_row_space(remaining, m))
+    def of(cls, remaining: Float64[FloatArray, "M n"]) -> _RowSpace:
+        return cls(remaining, *spectrum_and_row_space(remaining))
 
     @property
     def tolerance(self) -> float:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
+from fiberscope.stability.factorizations import Decomposition, decomposition
+from fiberscope.stability.powers_of_two import exponent_of, times_power
+
+SEED = 0
+"""Of the random vectors that the error of a decomposition is measured with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,8 +21,8 @@ class DenseSpectrum:
 
     Attributes:
         values: (min(m, n),) as LAPACK's SVD gives them.
-        tolerance: ``max(m, n) eps sigma_1``: the size of the SVD's backward error, which moves every value by at most
-            as much (Weyl). Values up to it count as zero.
+        tolerance: how far each value may be from the true one, as it was measured: see ``singular_values``. Values up
+            to it count as zero.
     """
 
     values: FloatArray
@@ -44,31 +48,40 @@ class DenseSpectrum:
         return float(self.values[position - 1]) if 1 <= position <= len(self.values) else None
 
 
-def dense_spectrum(rows: Float64[FloatArray, "k n"], m: int | None = None) -> DenseSpectrum:
-    """The singular values of the rows, or of a matrix of m rows whose others are zero; k may be 0."""
-    values = cast(FloatArray, np.linalg.svd(rows, compute_uv=False)) if rows.size else np.zeros(0)
-    return DenseSpectrum(values, _tolerance(values, rows, m))
+def dense_spectrum(rows: Float64[FloatArray, "k n"]) -> DenseSpectrum:
+    """The singular values of the rows, or of a matrix whose other rows are zero; k may be 0.
+
+    Raises:
+        InputError: a value is larger than float64 can hold.
+    """
+    return _spectrum(rows, _decomposed(rows))
 
 
 def spectrum_and_row_space(
-    rows: Float64[FloatArray, "k n"], m: int | None = None
+    rows: Float64[FloatArray, "k n"],
 ) -> tuple[DenseSpectrum, Float64[FloatArray, "r n"] | None]:
     """The same, and an orthonormal basis of the row space; None for the basis where that is all of R^n."""
-    n = rows.shape[1]
-    if len(rows) >= n:
-        spectrum = dense_spectrum(rows, m)
-        if spectrum.rank == n:
-            return spectrum, None
-    if not rows.size:
-        return dense_spectrum(rows, m), np.zeros((0, n))
-    _, values, V = np.linalg.svd(rows, full_matrices=False)
-    spectrum = DenseSpectrum(values, _tolerance(values, rows, m))
-    return spectrum, None if spectrum.rank == n else V[: spectrum.rank]
+    found = _decomposed(rows)
+    spectrum = _spectrum(rows, found)
+    if found is None or spectrum.rank == rows.shape[1]:
+        return spectrum, None if found is not None else np.zeros((0, rows.shape[1]))
+    V = found.right if len(rows) >= rows.shape[1] else found.left.T
+    return spectrum, V[: spectrum.rank]
 
 
-def _tolerance(values: Float64[FloatArray, " q"], rows: Float64[FloatArray, "k n"], m: int | None) -> float:
-    size = max(len(rows) if m is None else m, rows.shape[1])
-    return float(size * np.finfo(np.float64).eps * values.max(initial=0.0))
+def _decomposed(rows: Float64[FloatArray, "k n"]) -> Decomposition | None:
+    """The decomposition of the rows, or of their transpose where they are few, scaled; None where all are zero."""
+    if not rows.any():
+        return None
+    tall = times_power(rows if len(rows) >= rows.shape[1] else rows.T, -exponent_of(rows))
+    return decomposition(tall, np.random.default_rng(SEED))
+
+
+def _spectrum(rows: Float64[FloatArray, "k n"], found: Decomposition | None) -> DenseSpectrum:
+    if found is None:
+        return DenseSpectrum(np.zeros(min(len(rows), rows.shape[1])), 0.0)
+    spectrum = found.spectrum.times_power(exponent_of(rows))
+    return DenseSpectrum(spectrum.values, float(spectrum.error_bound.max()))
 
 
 __all__ = ["DenseSpectrum", "dense_spectrum", "spectrum_and_row_space"]

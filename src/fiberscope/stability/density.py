@@ -16,6 +16,7 @@ from jaxtyping import Float64
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_float64
 from fiberscope.stability.linear_map import EPS, MEMORY, NUMBER, CheckedMap, Progress, as_count, checked_map
+from fiberscope.stability.powers_of_two import check_range, exponent_of, number_times_power, times_power
 
 WORKING_VECTORS = 4
 """Vectors of either side that every probe needs beside its basis: the last ones, their products, and copies."""
@@ -170,11 +171,15 @@ class SpectralDensity:
             The estimate and its standard error.
 
         Raises:
-            InputError: a power out of range.
+            InputError: a power out of range, or a sum that float64 does not hold.
         """
         power = as_count(power, "power", 0, 2 * self.nodes.shape[1] - 1)
-        estimate, error = _estimate(self.size * (self.weights * self.nodes ** (2 * power)).sum(axis=1, keepdims=True))
-        return float(estimate[0]), float(error[0])
+        exponent = exponent_of(self.nodes)
+        powers = times_power(self.nodes, -exponent) ** (2 * power)
+        found = np.concatenate(_estimate(self.size * (self.weights * powers).sum(axis=1, keepdims=True)))
+        check_range(found, 2 * power * exponent, f"moment({power})")
+        estimate, error = times_power(found, 2 * power * exponent).tolist()
+        return estimate, error
 
     def quantile(self, share: float) -> tuple[float, float, float]:
         """Estimate the value that a share of all singular values does not exceed.
@@ -259,7 +264,9 @@ def spectral_density(
         complete[rows] = run.complete
     floor = NOISE * A.larger * EPS * float(nodes.max())
     nodes[nodes <= floor] = 0.0
-    return SpectralDensity(A.smaller, nodes * A.scale, weights, complete, floor * A.scale, A.products)
+    check_range(nodes.ravel(), A.exponent, "singular values")
+    scaled, floor = times_power(nodes, A.exponent), number_times_power(floor, A.exponent)
+    return SpectralDensity(A.smaller, scaled, weights, complete, floor, A.products)
 
 
 def probe(size: int, seed: int, number: int) -> Float64[FloatArray, " p"]:

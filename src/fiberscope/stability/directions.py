@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.stability.extreme import ROUNDING
-from fiberscope.stability.linear_map import EPS
+from fiberscope.stability.measured_errors import UPWARDS, VANISHED, Columns, image, stretched
+from fiberscope.stability.powers_of_two import bounds_times_power, times_power
 from fiberscope.stability.spectrum import Spectrum
 
 
@@ -19,7 +19,7 @@ class InputDirections:
 
     For a singular pair, unit vectors v and u with ``J v`` close to ``s u`` and ``J^T u`` close to ``s v``, the residual
     is ``sqrt((|J v - s u|^2 + |J^T u - s v|^2) / 2)``, and within it of s lies a singular value of J. For an invariant
-    direction it is ``|J v|``. Rounding is included.
+    direction it is ``|J v|``. What rounding may hide is included.
 
     Where singular values lie close together, no single one of their vectors is determined, and its angle is bounded by
     1, that is, not at all; but all of them together may be: see ``span_angle``.
@@ -41,6 +41,11 @@ class InputDirections:
     angle: FloatArray
     span_angle: float
 
+    def times_power(self, exponent: int) -> InputDirections:
+        """The directions of the map times ``2^k``."""
+        residual = bounds_times_power(self.residual, self.values, exponent)
+        return replace(self, values=times_power(self.values, exponent), residual=residual)
+
     def __len__(self) -> int:
         return len(self.values)
 
@@ -58,7 +63,7 @@ def singular_directions(
     """The singular vectors at some places of the spectrum, from an orthonormal basis of their span.
 
     Args:
-        A: the map.
+        A: the map, scaled so that its largest entry is about 1.
         basis: approximate right singular vectors, as rows.
         places: which of the singular values, in ascending order; neighbours of each other.
         spectrum: of the map.
@@ -68,9 +73,8 @@ def singular_directions(
         return no_directions(shape)
     left, values, rotation = np.linalg.svd(A @ basis.T, full_matrices=False)
     right = basis.T @ rotation.T
-    above, below = A @ right - values * left, A.T @ left - values * right
-    rounded = rounding(A.shape, spectrum.largest)
-    residual = np.hypot(np.linalg.norm(above, axis=0), np.linalg.norm(below, axis=0)) / np.sqrt(2) + rounded
+    above, below = _missed(A, right, values, left), _missed(A.T, left, values, right)
+    residual = np.hypot(above, below) / np.sqrt(2) * UPWARDS
     angle, span_angle = _angles(values, residual, places, spectrum.values, spectrum.error_bound)
     return InputDirections(as_samples(right, shape), values, residual, angle, span_angle)
 
@@ -106,7 +110,7 @@ def invariant_directions(
     the others are found in the same way in what is left of the null space.
 
     Args:
-        A: the map.
+        A: the map, scaled so that its largest entry is about 1.
         row_space: an orthonormal basis of the other singular vectors, as rows.
         spectrum: of the map.
         count: how many, at most the dimension of the null space.
@@ -122,8 +126,9 @@ def invariant_directions(
         vector /= np.linalg.norm(vector)
         others, left_over = np.vstack([others, vector]), left_over - np.square(vector)
     vectors = others[len(row_space) :].T
-    values = np.linalg.norm(A @ vectors, axis=0)
-    residual = values + rounding(A.shape, spectrum.largest)
+    images = image(A, _exact(vectors))
+    values = images.lengths()
+    residual = (values + images.error + VANISHED) * UPWARDS
     if not spectrum.rank:
         return InputDirections(as_samples(vectors, shape), values, residual, np.zeros(count), 0.0)
     last = spectrum.rank - 1
@@ -147,9 +152,21 @@ def no_directions(shape: tuple[int, ...]) -> InputDirections:
     return InputDirections(np.zeros((0, *shape)), nothing, nothing, nothing, 0.0)
 
 
-def rounding(shape: tuple[int, int], largest: float) -> float:
-    """How far a product of J with a vector of length 1 may be off by rounding, as in ``extreme_singular_values``."""
-    return ROUNDING * float(np.sqrt(sum(shape))) * EPS * largest
+def _missed(
+    A: Float64[FloatArray, "p q"],
+    vectors: Float64[FloatArray, "q k"],
+    values: Float64[FloatArray, " k"],
+    images: Float64[FloatArray, "p k"],
+) -> Float64[FloatArray, " k"]:
+    """``|A v - s u|`` for each vector v, value s and image u, with what rounding may hide of it."""
+    scaled = stretched(values, _exact(images.T))
+    product = Columns(scaled.values.T, np.full(len(values), float(np.linalg.norm(scaled.error))))
+    left = image(A, _exact(vectors)).minus(product)
+    return left.lengths() + left.error + VANISHED
+
+
+def _exact(vectors: Float64[FloatArray, "d k"]) -> Columns:
+    return Columns(vectors.astype(np.longdouble), np.zeros(len(vectors.T)))
 
 
 def as_samples(vectors: Float64[FloatArray, "n k"], shape: tuple[int, ...]) -> FloatArray:
@@ -192,7 +209,6 @@ __all__ = [
     "found_directions",
     "invariant_directions",
     "no_directions",
-    "rounding",
     "singular_directions",
     "without",
 ]

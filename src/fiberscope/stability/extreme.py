@@ -13,6 +13,7 @@ from fiberscope.errors import InputError
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.stability.krylov import KrylovSpace, Ritz
 from fiberscope.stability.linear_map import EPS, MEMORY, NUMBER, CheckedMap, Progress, as_count, checked_map
+from fiberscope.stability.powers_of_two import bounds_times_power, check_range, number_times_power, times_power
 
 TOLERANCE = 1e-8
 """Relative to each value: half of float64's digits. A value without close neighbours then has nearly all of them right,
@@ -73,7 +74,8 @@ class ExtremeValues:
         left: (m, k) orthonormal left singular vectors.
         right: (n, k) orthonormal right singular vectors.
         converged: (k,) whether the bound is within the tolerance, or cannot be improved in float64.
-        rounding: the part of each bound that stands for rounding in the products.
+        rounding: the part of each bound that stands for rounding in the products. Of a map that is known by its
+            products only, nothing about it can be proved: it is taken to be as large as float64 makes it.
         products: how many vectors were multiplied with J or J^T.
         reason: why not everything that was asked for is there, or converged; empty where it is.
     """
@@ -268,6 +270,7 @@ class _Search:
 
 
 def _rounding(A: CheckedMap, norm: float) -> float:
+    """What a product is taken to be off by."""
     return ROUNDING * float(np.sqrt(A.smaller + A.larger)) * EPS * norm
 
 
@@ -288,13 +291,14 @@ def _bounded(search: _Search, ended: str) -> ExtremeValues:
     bound = _residual_bound(up, down, U, values, V, rounding)
     converged = bound <= np.maximum(search.tolerance * values, AT_ROUNDING * rounding)
     left, right = (U, V) if A.tall else (V, U)
+    check_range(values, A.exponent, "singular values")
     return ExtremeValues(
-        values * A.scale,
-        bound * A.scale,
+        times_power(values, A.exponent),
+        bounds_times_power(bound, values, A.exponent),
         left,
         right,
         converged,
-        rounding * A.scale,
+        number_times_power(rounding, A.exponent),
         A.products,
         _reason(search, ended, converged),
     )

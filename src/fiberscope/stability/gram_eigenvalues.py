@@ -1,15 +1,17 @@
 """The eigenvalues of a Gram matrix, with a bound on how far they are from the squares of singular values.
 
 ``G = A^T A = Q T Q^T + E`` with T tridiagonal; by Weyl's inequality E moves no eigenvalue by more than |E|, which is
-measured with random vectors against A itself, so that errors in G count too. That the eigenvalues found are those of T
-is proved by counting: by Sylvester's law of inertia, the negative pivots of ``T - x`` are as many as its eigenvalues
-below x, and in floating point their signs are those of a matrix whose entries beside the diagonal differ from T's by
-2.5 units of rounding (Demmel, Applied Numerical Linear Algebra, 1997, lemma 5.3).
+measured with random vectors against A itself, so that errors in G count too. With ``|Q^T Q - I| <= d``, an eigenvalue
+of ``Q T Q^T`` is one of T up to the part d of it (Ostrowski). That the eigenvalues found are those of T is proved by
+counting: by Sylvester's law of inertia, the negative pivots of ``T - x`` are as many as its eigenvalues below x, and in
+floating point their signs are those of a matrix whose entries beside the diagonal differ from T's by 2.5 units of
+rounding (Demmel, Applied Numerical Linear Algebra, 1997, lemma 5.3).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -18,9 +20,15 @@ from jaxtyping import Float64, Int64
 
 from fiberscope.errors import FiberscopeError
 from fiberscope.network.arrays import FloatArray, IntArray
-
-PROBES = 10
-"""Random vectors that an error is measured with: the bound fails with probability 10^-10."""
+from fiberscope.stability.measured_errors import (
+    UNIT,
+    UPWARDS,
+    Columns,
+    defect,
+    image,
+    norm_bound,
+    random_columns,
+)
 
 UNITS = 32.0
 """Units of rounding, relative to the norm of T, that its eigenvalues are first supposed to be exact to; doubled until
@@ -31,79 +39,99 @@ MOST_DOUBLINGS = 40
 TINY = 1e-100
 """What the norm of a matrix counts as at least: far above where squares vanish, with matrices scaled to about 1."""
 
-_EPS = float(np.finfo(np.float64).eps)
+EPS = float(np.finfo(np.float64).eps)
 _lapack: Any = cast(Any, scipy.linalg).lapack
 
-Product = Callable[[FloatArray], FloatArray]
+Product = Callable[[Columns], Columns]
+
+
+@dataclass(frozen=True, eq=False)
+class GramEigenvalues:
+    """The eigenvalues of ``A^T A``.
+
+    Attributes:
+        values: (n,) descending, negative ones as zero.
+        error_bound: (n,) how far each may be from the true one, except with probability 10^-10.
+        undecided: values up to this cannot be told from zero.
+    """
+
+    values: Float64[FloatArray, " n"]
+    error_bound: Float64[FloatArray, " n"]
+    undecided: float
 
 
 def gram_eigenvalues(
     gram: Float64[FloatArray, "n n"], product: Product, generator: np.random.Generator
-) -> tuple[Float64[FloatArray, " n"], float]:
-    """The eigenvalues of ``A^T A``, and how far each may be from the true one.
+) -> GramEigenvalues:
+    """The eigenvalues of ``A^T A``, for A with entries of at most about 1.
 
     Args:
         gram: ``A^T A`` as computed; only its upper triangle counts, and it is overwritten.
-        product: gives ``A^T A V`` for V (n, k) from A, not from the Gram matrix.
-        generator: of the vectors that the error is measured with.
-
-    Returns:
-        The eigenvalues, descending, negative ones as zero; and the bound, which fails with probability 10^-10.
+        product: gives ``A^T A W`` for W (n, k) from A, not from the Gram matrix.
+        generator: of the vectors that errors are measured with.
     """
     n = len(gram)
-    probes = generator.standard_normal((n, PROBES))
+    probes = random_columns(n, generator)
     if n == 1:
-        eigenvalues, error, own = gram[0], gram @ probes, 0.0
+        ascending, own, lost = gram[0], 0.0, 0.0
+        reduced = image(gram, probes)
     else:
         reflectors, diagonal, beside, tau, _ = _lapack.dsytrd(gram.T, lower=1, lwork=32 * n, overwrite_a=1)
-        eigenvalues, _ = _lapack.dsterf(diagonal, beside)
-        own = proved_error(diagonal, beside, eigenvalues)
-        factor = _below_diagonal(reflectors)
-        inner = _reflected(factor, tau, probes, "T")
-        through = diagonal[:, None] * inner
-        through[1:] += beside[:, None] * inner[:-1]
-        through[:-1] += beside[:, None] * inner[1:]
-        error = _reflected(factor, tau, through, "N")
-    return np.maximum(eigenvalues[::-1], 0.0), measured(product(probes) - error) + own
+        ascending, _ = _lapack.dsterf(diagonal, beside)
+        own = proved_error(diagonal, beside, ascending)
+        Q = _orthogonal_factor(reflectors, tau)
+        lost, inside = defect(Q.T, probes)  # Q is square: Q Q^T misses the identity by as much as Q^T Q
+        reduced = image(Q, _tridiagonal(diagonal, beside, inside), float(np.sqrt(1.0 + lost)))
+    absolute = norm_bound(product(probes).minus(reduced))
+    values = np.maximum(ascending[::-1], 0.0)
+    if not lost < 1.0:
+        return GramEigenvalues(values, np.full(n, np.inf), float("inf"))
+    constant = (absolute + own * (1.0 + lost)) * UPWARDS
+    return GramEigenvalues(values, constant + lost * values * UPWARDS, constant / (1.0 - lost) * UPWARDS)
 
 
-def _below_diagonal(reflectors: Float64[FloatArray, "n n"]) -> Float64[FloatArray, "n n-1"]:
-    """The Householder vectors, which stand below the diagonal of an array in Fortran's order, without a copy of it.
+def _orthogonal_factor(reflectors: Float64[FloatArray, "n n"], tau: FloatArray) -> Float64[FloatArray, "n n"]:
+    """The orthogonal factor of a tridiagonalization, which leaves the first coordinate alone.
 
-    Read one number further on, each column begins below the diagonal and ends in the first row, which is set to zero.
+    The Householder vectors stand below the diagonal.
     """
     n = len(reflectors)
-    reflectors[0, 1:] = 0.0
-    return reflectors.T.ravel()[1 : 1 + n * (n - 1)].reshape(n - 1, n).T
+    inner, _, _ = _lapack.dorgqr(np.asfortranarray(reflectors[1:, :-1]), tau, lwork=64 * n, overwrite_a=1)
+    Q = np.zeros((n, n), order="F")
+    Q[0, 0], Q[1:, 1:] = 1.0, inner
+    return Q
 
 
-def _reflected(factor: FloatArray, tau: FloatArray, vectors: FloatArray, transposed: str) -> FloatArray:
-    """Apply the orthogonal factor of a tridiagonalization; it leaves the first coordinate alone."""
-    shifted = np.zeros(vectors.shape, order="F")
-    shifted[:-1] = vectors[1:]
-    out, _, _ = _lapack.dormqr("L", transposed, factor, tau, shifted, lwork=64 * PROBES, overwrite_c=1)
-    return np.concatenate([vectors[:1], out[:-1]])
+def _tridiagonal(diagonal: Float64[FloatArray, " n"], beside: Float64[FloatArray, " n-1"], X: Columns) -> Columns:
+    """A symmetric tridiagonal matrix times vectors: three products and two sums for each number."""
+    a, b, x = diagonal.astype(np.longdouble)[:, None], beside.astype(np.longdouble)[:, None], X.values
+    values = a * x
+    values[1:] += b * x[:-1]
+    values[:-1] += b * x[1:]
+    norm = _norm(diagonal, beside)
+    return Columns(values, norm * X.error + 4.0 * UNIT * norm * X.lengths())
 
 
-def measured(errors: Float64[FloatArray, "k r"]) -> float:
-    """A bound on the norm of E from ``E w`` for Gaussian vectors w (Halko, Martinsson & Tropp 2011, lemma 4.1)."""
-    return float(10.0 * np.sqrt(2.0 / np.pi) * np.sqrt(np.square(errors).sum(axis=0).max()))
+def _norm(diagonal: Float64[FloatArray, " n"], beside: Float64[FloatArray, " n-1"]) -> float:
+    """The largest sum of sizes in a row of a symmetric tridiagonal matrix, which bounds its norm and that of sizes."""
+    padded = np.pad(np.abs(beside), 1)
+    return float((np.abs(diagonal) + padded[1:] + padded[:-1]).max())
 
 
 def proved_error(
     diagonal: Float64[FloatArray, " n"], beside: Float64[FloatArray, " n-1"], eigenvalues: Float64[FloatArray, " n"]
 ) -> float:
     """How far numbers, ascending, are at most from the eigenvalues of a symmetric tridiagonal matrix, by counting."""
-    padded = np.pad(np.abs(beside), 1)
-    norm = max(float((np.abs(diagonal) + padded[1:] + padded[:-1]).max()), TINY)
+    norm = max(_norm(diagonal, beside), TINY)
     # a pivot of zero over an entry of zero would be undefined; so small an entry moves nothing that counts
-    off = np.maximum(np.abs(beside), _EPS**2 * norm)
+    off = np.maximum(np.abs(beside), EPS**2 * norm)
     numbers = np.arange(len(diagonal))
-    slack = UNITS * _EPS * norm
+    slack = UNITS * EPS * norm
     for _ in range(MOST_DOUBLINGS):
         below = counts(diagonal, off, np.concatenate([eigenvalues - slack, eigenvalues + slack]))
         if (below[: len(numbers)] <= numbers).all() and (below[len(numbers) :] > numbers).all():
-            return slack + 2.5 * _EPS * norm + 2.0 * float((off - np.abs(beside)).max())
+            # lemma 5.3 moves T by at most 2.5 EPS norm; the points themselves are rounded to EPS (norm + slack) / 2
+            return slack * (1.0 + EPS) + 4.0 * EPS * norm + 2.0 * float((off - np.abs(beside)).max())
         slack *= 2.0
     raise FiberscopeError(
         f"LAPACK's eigenvalues of a tridiagonal matrix of size {len(numbers)} are further than {slack / norm:.1g} of "
@@ -129,4 +157,4 @@ def counts(
     return below
 
 
-__all__ = ["PROBES", "Product", "counts", "gram_eigenvalues", "measured", "proved_error"]
+__all__ = ["EPS", "GramEigenvalues", "Product", "counts", "gram_eigenvalues", "proved_error"]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 from fiberscope.network.rows import checked_rows, dense
 from fiberscope.stability.dense_spectrum import DenseSpectrum, dense_spectrum
 from fiberscope.stability.index_sets import checked_index_set
+from fiberscope.stability.powers_of_two import bounds_times_power, scaled
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,8 @@ class InterlacingBound:
         rank: ``r``, of D_I A.
         rank_before: ``N``, of A.
         removed: ``|I|``.
-        tolerance: ``max(m, n) eps sigma_1(A)``: how far each number here may be off. Singular values of a matrix count
-            as nonzero above the same multiple of its own largest one.
+        tolerance: how far a value and its bound together may be off, by the errors that were measured of the two
+            decompositions. Singular values of a matrix count as nonzero above the error of its own.
     """
 
     printed: float | None
@@ -51,8 +54,17 @@ class InterlacingBound:
             after.rank,
             before.rank,
             removed,
-            before.tolerance,
+            before.tolerance + after.tolerance,
         )
+
+    def times_power(self, exponent: int) -> InterlacingBound:
+        """The bounds for the matrices times ``2^k``."""
+        names = ("printed", "sharpened", "largest", "smallest_nonzero", "largest_measured")
+        numbers = {name: getattr(self, name) for name in names}
+        known = np.array([number for number in numbers.values() if number is not None])
+        # of a value and its bound, both may be rounded where they are subnormal
+        tolerance = 2.0 * bounds_times_power(np.full(len(known), self.tolerance / 2.0), known, exponent)
+        return replace(self, **scaled(numbers, exponent), tolerance=float(tolerance.max()))
 
     @property
     def holds(self) -> bool:
@@ -88,7 +100,7 @@ def interlacing_bound(A: Any, kept: Any) -> InterlacingBound:
     rows = checked_rows(A, "A")
     m = rows.shape[0]
     mask = checked_index_set(kept, m, "kept")
-    before, after = dense_spectrum(dense(rows)), dense_spectrum(dense(rows[mask]), m)
+    before, after = dense_spectrum(dense(rows)), dense_spectrum(dense(rows[mask]))
     return InterlacingBound.of(before, after, int(m - mask.sum()))
 
 

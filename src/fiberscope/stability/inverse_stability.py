@@ -23,6 +23,7 @@ from fiberscope.stability.extreme import extreme_singular_values
 from fiberscope.stability.linear_map import as_count
 from fiberscope.stability.linearization import Linearization, linearize
 from fiberscope.stability.matrix_size import MATRIX_BYTES
+from fiberscope.stability.powers_of_two import exponent_of, times_power
 from fiberscope.stability.region import RegionBoundary
 from fiberscope.stability.singular_values import singular_values
 from fiberscope.stability.spectrum import Spectrum
@@ -204,8 +205,13 @@ def _end_of_region(J: Linearization, wanted: bool) -> _End:
     return _End(nearest, float("inf") if nearest is None else nearest.distance, "")
 
 
-def _decomposed(J: Linearization, A: Float64[FloatArray, "m n"], end: _End, count: int, seed: int) -> InverseStability:
-    spectrum, V = singular_values(A, seed=seed), _right_singular_vectors(A)
+def _decomposed(
+    J: Linearization, matrix: Float64[FloatArray, "m n"], end: _End, count: int, seed: int
+) -> InverseStability:
+    exponent = exponent_of(matrix)
+    A = times_power(matrix, -exponent)
+    scaled, V = singular_values(A, seed=seed), _right_singular_vectors(A)
+    spectrum = scaled.times_power(exponent)
     x, r = _sample(J), spectrum.rank
     most, hidden = min(count, r), min(count, A.shape[1] - r)
     first, last = np.arange(most), np.arange(r - most, r)
@@ -217,9 +223,9 @@ def _decomposed(J: Linearization, A: Float64[FloatArray, "m n"], end: _End, coun
         largest_error=float(spectrum.error_bound[0]),
         boundary=end.boundary,
         region_distance=end.distance,
-        strongest=singular_directions(A, V[first], first, spectrum, x.shape),
-        weakest=singular_directions(A, V[last], last, spectrum, x.shape),
-        invariant=invariant_directions(A, V[:r], spectrum, hidden, x.shape),
+        strongest=singular_directions(A, V[first], first, scaled, x.shape).times_power(exponent),
+        weakest=singular_directions(A, V[last], last, scaled, x.shape).times_power(exponent),
+        invariant=invariant_directions(A, V[:r], scaled, hidden, x.shape).times_power(exponent),
         row_space=V[:r].copy(),
         reason=end.reason,
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray
+from fiberscope.stability.powers_of_two import exponent_of, times_power
 
 EPS = float(np.finfo(np.float64).eps)
 NUMBER = 8.0
@@ -23,6 +24,11 @@ ADJOINT = 1e-3
 
 Of products in float32, rounding leaves 1e-7; of a wrong adjoint, they have nothing to do with each other.
 """
+
+LIFT = 1000
+"""Maps below 2^(-LIFT / 2) are multiplied with vectors of length 2^LIFT, so that no product is a subnormal number."""
+LIFT_OF_ZERO = 100
+"""The same for maps of which nothing is seen yet: within the range of float32, too."""
 
 
 @runtime_checkable
@@ -48,20 +54,21 @@ class CheckedMap:
     """The products of a linear map between its smaller side, of dimension p, and its larger side, of dimension q.
 
     ``A = J`` if m >= n, else ``A = J^T``: so A is (q, p) with p <= q, and has the singular values of J. Every product
-    is tested: its shape, its type, and whether it is finite. All are divided by ``scale``, so that squares of them
+    is tested: its shape, its type, and whether it is finite. All are divided by 2^k, so that squares of them
     neither overflow nor vanish.
 
     Attributes:
         shape: (m, n), of J.
         products: how many vectors were multiplied with J or J^T so far.
-        scale: a power of two near the size of J's products; set by ``checked_map``.
+        exponent: k, with 2^k near the size of J's products; set by ``checked_map``.
+        lift: vectors are multiplied by 2^lift before they go through J, and products divided by it.
     """
 
     def __init__(self, J: LinearMap, what: str) -> None:
         self._J, self._adjoint, self._what = J, J.T, what
         self.shape = int(J.shape[0]), int(J.shape[1])
         self.products = 0
-        self.scale = 1.0
+        self.exponent = self.lift = 0
 
     @property
     def tall(self) -> bool:
@@ -98,7 +105,7 @@ class CheckedMap:
         self.products += V.shape[1]
         shape = (rows, V.shape[1])
         try:
-            result: NDArray[Any] = np.asarray(J @ V)
+            result: NDArray[Any] = np.asarray(J @ (times_power(V, self.lift) if self.lift else V))
         except (TypeError, ValueError) as error:
             raise InputError(
                 what,
@@ -112,7 +119,7 @@ class CheckedMap:
                 expected=f"real numbers of shape {shape}",
                 got=f"an array of type {result.dtype} and shape {result.shape}",
             )
-        product = result.astype(np.float64) / self.scale
+        product = times_power(result.astype(np.float64), -self.exponent - self.lift)
         if not np.isfinite(product).all():
             bad = result[~np.isfinite(product)].flat[0]
             raise InputError(
@@ -129,7 +136,7 @@ def checked_map(J: Any, what: str = "J") -> CheckedMap:
         what: the argument's name, for the error message.
 
     Returns:
-        The map, with every product tested and counted, the two of this test included.
+        The map, with every product tested and counted, those of this test included.
 
     Raises:
         InputError: J has no shape, adjoint or products, a shape is wrong, a product is not finite, or J.T is not the
@@ -151,8 +158,15 @@ def checked_map(J: Any, what: str = "J") -> CheckedMap:
     rng = np.random.default_rng(0)
     v, u = rng.standard_normal((n, 1)), rng.standard_normal((m, 1))
     Jv, Ju = checked.apply(v), checked.adjoint(u)
-    checked.scale = _power_of_two(max(float(np.abs(Jv).max()), float(np.abs(Ju).max())))
-    Jv, Ju = Jv / checked.scale, Ju / checked.scale
+    if not (Jv.any() or Ju.any()):  # a map of subnormal numbers may round to zero what it does to small vectors
+        checked.lift, checked.exponent = LIFT_OF_ZERO, -LIFT_OF_ZERO
+        Jv, Ju = checked.apply(v), checked.adjoint(u)
+    checked.exponent += max((exponent_of(product) for product in (Jv, Ju) if product.any()), default=-checked.exponent)
+    checked.lift = LIFT if checked.exponent < -LIFT // 2 else 0
+    if checked.lift:
+        Jv, Ju = checked.apply(v), checked.adjoint(u)
+    else:
+        Jv, Ju = times_power(Jv, -checked.exponent), times_power(Ju, -checked.exponent)
     gap = abs(float((u * Jv).sum()) - float((Ju * v).sum()))
     usual = max(
         np.linalg.norm(u) * np.linalg.norm(Jv) / np.sqrt(m), np.linalg.norm(v) * np.linalg.norm(Ju) / np.sqrt(n)
@@ -194,11 +208,6 @@ def as_count(value: Any, what: str, least: int = 1, most: int | None = None) -> 
         upper = "" if most is None else f" and at most {most}"
         raise InputError(what, expected=f"a whole number, at least {least}{upper}", got=repr(value))
     return count
-
-
-def _power_of_two(size: float) -> float:
-    """The power of two below a number, 1 for 0: dividing by it rounds nothing (but numbers below 1e-308)."""
-    return float(2.0 ** np.floor(np.log2(size))) if size else 1.0
 
 
 Progress = Callable[[int, int], None]

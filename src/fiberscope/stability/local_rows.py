@@ -20,6 +20,8 @@ from torch import Tensor
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.rows import sparse_rows
 from fiberscope.network.sparse_rows import SparseRows
+from fiberscope.stability.measured_errors import UNIT, Columns, frobenius, image, lengths
+from fiberscope.stability.powers_of_two import exponent_of, times_power
 
 TILE_NUMBERS = 2**25
 """Numbers that a group of rows may hold at a time while a Gram matrix is built."""
@@ -103,23 +105,22 @@ class LocalRows:
         members = self.values.flatten(1).any(dim=1)
         return self if bool(members.all()) else self.kept(members)
 
-    def squared_norms(self) -> Float64[Tensor, " m"]:
-        """``|J_i|^2`` of every row."""
-        squares = self.values.new_zeros(self.outputs)
-        squares[self.units] = self.values.flatten(1).square().sum(dim=1)
-        return squares
+    def norms(self) -> Float64[Tensor, " m"]:
+        """``|J_i|`` of every row."""
+        norms = self.values.new_zeros(self.outputs)
+        norms[self.units] = lengths_along(self.values.flatten(1), 1)
+        return norms
 
-    def scale(self) -> float:
-        """A power of two near the largest number: divided by it, squares neither overflow nor vanish."""
-        largest = float(self.values.abs().max()) if self.values.numel() else 0.0
-        return float(2.0 ** np.floor(np.log2(largest))) if largest > 0 else 1.0
+    def exponent(self) -> int:
+        """The k for which the largest number lies in [2^k, 2^(k+1)): times ``2^-k``, squares keep within range."""
+        return exponent_of(self.values.cpu().numpy())
 
 
-def gram(rows: LocalRows, scale: float) -> tuple[Float64[FloatArray, "n n"], BoolArray]:
-    """The upper triangle of ``J^T J / scale^2``, zeros below it, and which columns of J are not zero."""
+def gram(rows: LocalRows, exponent: int) -> tuple[Float64[FloatArray, "n n"], BoolArray]:
+    """The upper triangle of ``J^T J`` times ``4^-exponent``, zeros below it, and which columns of J are not zero."""
     total = np.zeros((*rows.picture, *rows.picture))
     used = np.zeros(rows.picture, dtype=bool)
-    for index, window, matrix in tiles(rows, scale):
+    for index, window, matrix in tiles(rows, exponent):
         # of a transposed matrix in Fortran's order, the lower triangle: of the matrix in C's order, the upper one
         square: FloatArray = _blas.dsyrk(1.0, matrix.T, lower=1).T
         total[index + index] += square.reshape(window + window)
@@ -127,7 +128,32 @@ def gram(rows: LocalRows, scale: float) -> tuple[Float64[FloatArray, "n n"], Boo
     return total.reshape(rows.inputs, rows.inputs), used.ravel()
 
 
-def tiles(rows: LocalRows, scale: float) -> Iterator[tuple[tuple[slice, ...], tuple[int, ...], FloatArray]]:
+def gram_product(rows: LocalRows, exponent: int, W: Columns) -> Columns:
+    """``J^T J W`` times ``4^-exponent``, group by group of the rows.
+
+    With M_t a group and w_t the part of w that it sees, ``M_t^T M_t w_t`` is off by at most
+    ``gamma |M_t|_F (|M_t|_F |w_t| + |fl(M_t w_t)|)``; a number that is added up from k groups by at most k - 1 units of
+    the sizes of its terms.
+    """
+    k = len(W.error)
+    shape = (*rows.picture, k)
+    vectors: Any = W.values.reshape(shape)
+    total: Any = np.zeros(shape, dtype=np.longdouble)
+    sizes, terms = np.zeros(shape), np.zeros(rows.picture)
+    error: FloatArray = np.zeros(k)
+    for index, window, matrix in tiles(rows, exponent):
+        part = Columns(vectors[index].reshape(-1, k), np.zeros(k))
+        back = image(matrix.T, image(matrix, part), frobenius(matrix))
+        placed = back.values.reshape(*window, k)
+        total[index] += placed
+        sizes[index] += np.abs(placed).astype(np.float64)
+        terms[index] += 1.0
+        error += back.error
+    added_up = UNIT * lengths((terms[..., None] * sizes).reshape(-1, k))
+    return Columns(total.reshape(-1, k), error + added_up)
+
+
+def tiles(rows: LocalRows, exponent: int) -> Iterator[tuple[tuple[slice, ...], tuple[int, ...], FloatArray]]:
     """Groups of rows whose windows lie close to each other, written out in a window that covers those of the group.
 
     Windows of a group begin at the same place along the first axis along which they are not the whole picture, and
@@ -135,7 +161,7 @@ def tiles(rows: LocalRows, scale: float) -> Iterator[tuple[tuple[slice, ...], tu
     be added up more often. All in numpy: with tens of thousands of small steps, torch's threads mostly wait.
 
     Yields:
-        The common window as an index of the picture, its size, and the rows there, divided by ``scale``.
+        The common window as an index of the picture, its size, and the rows there, times ``2^-exponent``.
     """
     start, values = rows.start.cpu().numpy(), rows.values.flatten(1).cpu().numpy()
     sizes = zip(rows.window, rows.picture, strict=True)
@@ -150,7 +176,7 @@ def tiles(rows: LocalRows, scale: float) -> Iterator[tuple[tuple[slice, ...], tu
         index = tuple(slice(first, first + width) for first, width in zip(low.tolist(), window, strict=True))
         inside = np.ravel_multi_index(tuple(offset), window)
         for block in np.array_split(members, -(-len(members) * prod(window) // TILE_NUMBERS)):
-            matrix = values[block] / scale
+            matrix = times_power(values[block], -exponent)
             if rows.window != window:
                 first = np.asarray(np.ravel_multi_index(tuple((start[block] - low).T), window))
                 part, matrix = matrix, np.zeros((len(block), prod(window)))
@@ -158,10 +184,17 @@ def tiles(rows: LocalRows, scale: float) -> Iterator[tuple[tuple[slice, ...], tu
             yield index, window, matrix
 
 
-def outer_gram(rows: LocalRows, scale: float) -> Float64[FloatArray, "k k"]:
-    """The upper triangle of ``J J^T / scale^2`` for the stored rows, zeros below it."""
-    matrix = (rows.whole() / scale).cpu().numpy()
+def outer_gram(rows: LocalRows, exponent: int) -> Float64[FloatArray, "k k"]:
+    """The upper triangle of ``J J^T`` times ``4^-exponent`` for the stored rows, zeros below it."""
+    matrix = times_power(rows.whole().cpu().numpy(), -exponent)
     return np.asarray(_blas.dsyrk(1.0, matrix.T, trans=1, lower=1).T)
+
+
+def lengths_along(values: Float64[Tensor, "a b"], axis: int) -> Float64[Tensor, " c"]:
+    """Euclidean lengths along an axis; what is squared is at most 1, so that no square overflows or vanishes."""
+    largest = values.abs().amax(dim=axis, keepdim=True)
+    largest = torch.where(largest > 0, largest, 1.0)
+    return largest.squeeze(axis) * (values / largest).square().sum(dim=axis).sqrt()
 
 
 def by_shift(shift: Int64[Tensor, "k d"]) -> Iterator[tuple[tuple[int, ...], Int64[Tensor, " g"]]]:
@@ -201,4 +234,14 @@ def at_shift(values: Tensor, shift: tuple[int, ...], window: tuple[int, ...]) ->
     return values[(..., *part)]
 
 
-__all__ = ["LocalRows", "at_shift", "by_shift", "every_place", "gram", "outer_gram", "split"]
+__all__ = [
+    "LocalRows",
+    "at_shift",
+    "by_shift",
+    "every_place",
+    "gram",
+    "gram_product",
+    "lengths_along",
+    "outer_gram",
+    "split",
+]

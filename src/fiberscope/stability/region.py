@@ -14,6 +14,7 @@ from fiberscope.network.stage import INPUT
 from fiberscope.network.structured import Rearrangement
 from fiberscope.stability.carrying import differences
 from fiberscope.stability.local_network import LocalNetwork, unit_vectors
+from fiberscope.stability.local_rows import lengths_along
 
 ROW_BYTES = 2**30
 """What the rows of a stage may take."""
@@ -52,11 +53,11 @@ def nearest_boundary(local: LocalNetwork, stage: int) -> RegionBoundary | None:
         if gap is None:
             return RegionBoundary(0.0, number, local.network.stages[number].name, 0)
         gaps[number] = gap
-    squares = _squared_row_norms(local, bends)
+    norms = _row_norms(local, bends)
     found: list[RegionBoundary] = []
     for number, gap in gaps.items():
         name = local.network.stages[number].name
-        distance = torch.where(squares[number] > 0, gap / squares[number].sqrt(), torch.inf)
+        distance = torch.where(norms[number] > 0, gap / norms[number], torch.inf)
         place = int(distance.flatten().argmin())
         found.append(RegionBoundary(float(distance.flatten()[place]), number, name, place // distance[0].numel()))
     nearest = min(found, key=lambda boundary: boundary.distance)
@@ -87,8 +88,8 @@ def _windows(local: LocalNetwork, number: int, activation: Maximum) -> tuple[Ten
     return selection.index, activation.index.to(local.x.device)
 
 
-def _squared_row_norms(local: LocalNetwork, bends: list[int]) -> dict[int, Tensor]:
-    """``|J_i|^2`` of every neuron, (m, 1), and ``|J_w - J_i|^2`` of every comparison of a maximum, (m, c)."""
+def _row_norms(local: LocalNetwork, bends: list[int]) -> dict[int, Tensor]:
+    """``|J_i|`` of every neuron, (m, 1), and ``|J_w - J_i|`` of every comparison of a maximum, (m, c)."""
     try:
         return _by_rows(local, bends)
     except InputError:  # the rows of some stage take too much; columns, a few at a time, always fit
@@ -102,12 +103,10 @@ def _by_rows(local: LocalNetwork, bends: list[int]) -> dict[int, Tensor]:
         for number in (number for number in bends if feeds[number] == source):
             activation = local.network.stages[number].activation
             if not isinstance(activation, Maximum):
-                total[number] = rows.squared_norms()[:, None]
+                total[number] = rows.norms()[:, None]
                 continue
             winner, others = _windows(local, number, activation)
-            columns = [
-                differences(rows, winner, others[:, t].clamp(min=0)).squared_norms() for t in range(others.shape[1])
-            ]
+            columns = [differences(rows, winner, others[:, t].clamp(min=0)).norms() for t in range(others.shape[1])]
             total[number] = torch.stack(columns, dim=1)
     return total
 
@@ -118,18 +117,18 @@ def _by_columns(local: LocalNetwork, bends: list[int]) -> dict[int, Tensor]:
     for _, columns in unit_vectors(local, bends, len(local.x)):
         values = {INPUT: columns} | dict(local.forward(columns, sorted({*feeds.values()} - {INPUT})))
         for number, source in feeds.items():
-            part = _squares(local, number, values[source])
-            total[number] = total[number] + part if number in total else part
+            part = _lengths(local, number, values[source])
+            total[number] = torch.hypot(total[number], part) if number in total else part
     return total
 
 
-def _squares(local: LocalNetwork, number: int, columns: Float64[Tensor, "k m"]) -> Tensor:
+def _lengths(local: LocalNetwork, number: int, columns: Float64[Tensor, "k m"]) -> Tensor:
     activation = local.network.stages[number].activation
     if not isinstance(activation, Maximum):
-        return columns.square().sum(dim=0)[:, None]
+        return lengths_along(columns, 0)[:, None]
     winner, others = _windows(local, number, activation)
     parts = [
-        (columns[:, winner] - columns[:, others[:, t].clamp(min=0)]).square().sum(dim=0) for t in range(others.shape[1])
+        lengths_along(columns[:, winner] - columns[:, others[:, t].clamp(min=0)], 0) for t in range(others.shape[1])
     ]
     return torch.stack(parts, dim=1)
 

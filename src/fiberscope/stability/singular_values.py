@@ -1,24 +1,29 @@
 """All singular values of a map that fits into memory, with error bounds that are measured, not assumed.
 
-Of the local linear map of a network, the rows are kept in windows of the input as far as they go, and the errors are
-measured against products with the network itself.
+Of the local linear map of a network, the rows are kept in windows of the input as far as they go. Errors are measured
+against these rows; where a Gram matrix is built of them, how far they are from the network itself is measured, too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, assert_never
 
 import numpy as np
 import torch
 from jaxtyping import Float64
+from torch import Tensor
 
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.stability.factorizations import Method, by_gram, by_qr, by_svd, of_squares
-from fiberscope.stability.gram_eigenvalues import gram_eigenvalues
+from fiberscope.stability.gram_eigenvalues import Product, gram_eigenvalues
 from fiberscope.stability.linearization import Linearization
-from fiberscope.stability.local_rows import LocalRows, gram, outer_gram
+from fiberscope.stability.local_rows import LocalRows, gram, gram_product, outer_gram
 from fiberscope.stability.matrix_size import MATRIX_BYTES, check_size
+from fiberscope.stability.measured_errors import Columns, frobenius, image, lengths
+from fiberscope.stability.powers_of_two import exponent_of, times_power
 from fiberscope.stability.spectrum import Spectrum
 
 SMALL = 256
@@ -35,10 +40,13 @@ def singular_values(J: Any, method: str = "auto", *, seed: int = 0, max_bytes: i
         max_bytes: how much the rows of J, or its Gram matrix, may take.
 
     Returns:
-        min(m, n) values, descending; bounds for each, which fail with probability 10^-10; rank and condition number.
+        min(m, n) values, descending; rank and condition number; for each value a bound on how far it is from the true
+        one of exactly the numbers in J. The bounds hold together except with probability 10^-10, by the choice of
+        random vectors.
 
     Raises:
-        InputError: an unknown method; NaN or infinite numbers; a matrix that is too large.
+        InputError: an unknown method; NaN or infinite numbers; a matrix that is too large; a singular value above
+            1.8e308, which float64 does not hold.
 
     Source: Weyl's inequality for singular values; section 3.2 of the paper.
     """
@@ -66,7 +74,7 @@ def check_gram(shape: tuple[int, int], max_bytes: int) -> None:
 
 
 def local_spectrum(J: Linearization, rows: LocalRows, method: Method, seed: int = 0) -> Spectrum:
-    """The singular values of a local linear map from its rows; bounds come from products with the network.
+    """The singular values of a local linear map from its rows.
 
     Args:
         J: the map (m, n).
@@ -87,34 +95,81 @@ def local_spectrum(J: Linearization, rows: LocalRows, method: Method, seed: int 
 
 def _by_products(J: Linearization, rows: LocalRows, generator: np.random.Generator) -> Spectrum:
     """From the smaller Gram matrix of the rows that are stored, or of the columns that are not zero."""
-    scale = rows.scale()
-    if len(rows.units) < rows.inputs:
-        square, first, second, chosen = outer_gram(rows, scale), J.adjoint, J.forward, rows.units
-    else:
-        square, used = gram(rows, scale)
-        square = square if used.all() else np.ascontiguousarray(square[np.ix_(used, used)])
-        first, second, chosen = J.forward, J.adjoint, torch.tensor(np.flatnonzero(used), device=rows.units.device)
-    size = J.shape[0] if len(rows.units) < rows.inputs else J.shape[1]
+    if not len(rows.units):
+        return _zero(J.shape, Method.GRAM)
+    problem = _outer(J, rows) if len(rows.units) < rows.inputs else _inner(J, rows)
+    squares = gram_eigenvalues(problem.square, problem.product, generator)
+    return of_squares(squares, J.shape).times_power(rows.exponent()).of_shape(J.shape)
 
-    def product(V: FloatArray) -> FloatArray:
-        vectors = rows.values.new_zeros(V.shape[1], size)
-        vectors[:, chosen] = torch.tensor(V.T / scale, device=vectors.device)
-        return (second(first(vectors))[:, chosen] / scale).T.cpu().numpy()
 
-    if not len(square):
-        return of_squares(np.zeros(0), 0.0, (0, 0)).of_shape(J.shape)
-    squares, delta = gram_eigenvalues(square, product, generator)
-    return of_squares(squares, delta, J.shape).times(scale).of_shape(J.shape)
+@dataclass(frozen=True, eq=False)
+class _Squares:
+    """A Gram matrix, and products with what it was built of."""
+
+    square: FloatArray
+    product: Product
+
+
+def _outer(J: Linearization, rows: LocalRows) -> _Squares:
+    exponent, units = rows.exponent(), rows.units
+    whole = times_power(rows.whole().cpu().numpy(), -exponent)
+    norm = frobenius(whole)
+
+    def product(W: Columns) -> Columns:
+        exact = image(whole, image(whole.T, W), norm)
+        return _beside(exact, _through_network(J.adjoint, J.forward, J.shape[0], units, W, exponent))
+
+    return _Squares(outer_gram(rows, exponent), product)
+
+
+def _inner(J: Linearization, rows: LocalRows) -> _Squares:
+    exponent = rows.exponent()
+    square, used = gram(rows, exponent)
+    square = square if used.all() else np.ascontiguousarray(square[np.ix_(used, used)])
+    chosen = torch.tensor(np.flatnonzero(used), device=rows.units.device)
+
+    def product(W: Columns) -> Columns:
+        whole = np.zeros((rows.inputs, W.values.shape[1]), dtype=np.longdouble)
+        whole[used] = W.values
+        exact = gram_product(rows, exponent, Columns(whole, W.error))
+        exact = Columns(exact.values[used], exact.error)
+        return _beside(exact, _through_network(J.forward, J.adjoint, J.shape[1], chosen, W, exponent))
+
+    return _Squares(square, product)
+
+
+def _through_network(
+    first: Callable[[Tensor], Tensor],
+    second: Callable[[Tensor], Tensor],
+    size: int,
+    chosen: Tensor,
+    W: Columns,
+    exponent: int,
+) -> FloatArray:
+    """``J^T J W``, or ``J J^T W``, times ``4^-exponent``, by products that go through the network."""
+    vectors = torch.zeros(W.values.shape[1], size, dtype=torch.float64, device=chosen.device)
+    vectors[:, chosen] = torch.tensor(W.values.T.astype(np.float64), device=chosen.device)
+    half = times_power(first(vectors).cpu().numpy(), -exponent)
+    return times_power(second(torch.tensor(half, device=chosen.device))[:, chosen].cpu().numpy(), -exponent).T
+
+
+def _beside(exact: Columns, seen: FloatArray) -> Columns:
+    """The products with stored rows, as uncertain as those with the network say that the rows are."""
+    return Columns(exact.values, exact.error + lengths(exact.values - seen))
 
 
 def _of_matrix(A: Float64[FloatArray, "m n"], method: Method, seed: int) -> Spectrum:
     rows, columns = A.any(axis=1), A.any(axis=0)
     kept = A if rows.all() and columns.all() else A[np.ix_(rows, columns)]
     if not kept.size:
-        return Spectrum(np.zeros(0), np.zeros(0), 0.0, _named(method), A.shape).of_shape(A.shape)
-    scale = float(np.abs(kept).max())
-    tall = np.divide(kept if kept.shape[0] >= kept.shape[1] else kept.T, scale, order="F")
-    return _spectrum(tall, method, np.random.default_rng(seed)).times(scale).of_shape(A.shape)
+        return _zero(A.shape, _named(method))
+    exponent = exponent_of(kept)
+    tall = np.asfortranarray(times_power(kept if kept.shape[0] >= kept.shape[1] else kept.T, -exponent))
+    return _spectrum(tall, method, np.random.default_rng(seed)).times_power(exponent).of_shape(A.shape)
+
+
+def _zero(shape: tuple[int, int], method: Method) -> Spectrum:
+    return Spectrum(np.zeros(0), np.zeros(0), 0.0, method, shape).of_shape(shape)
 
 
 def _named(method: Method) -> Method:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
+from fiberscope.stability.powers_of_two import bounds_times_power, check_range, times_power
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +54,17 @@ class Spectrum:
         """Whether every value is known to one per cent, or zero because the map has zero rows or columns."""
         return bool((self.error_bound <= RESOLVED * self.values).all())
 
-    def times(self, factor: float) -> Spectrum:
-        """The spectrum of the map times a positive number."""
-        values, bounds = self.values * factor, self.error_bound * factor
-        return Spectrum(values, bounds, self.tolerance * factor, self.method, self.shape)
+    def times_power(self, exponent: int) -> Spectrum:
+        """The spectrum of the map times ``2^k``; bounds grow by what is rounded in subnormal numbers.
+
+        Raises:
+            InputError: a value is larger than float64 can hold.
+        """
+        check_range(self.values, exponent, "singular values")
+        values, bounds = times_power(self.values, exponent), bounds_times_power(self.error_bound, self.values, exponent)
+        limit = np.array([self.tolerance])
+        tolerance = float(bounds_times_power(limit, limit, exponent)[0])
+        return Spectrum(values, bounds, tolerance, self.method, self.shape)
 
     def of_rank_at_most(self, most: int) -> Spectrum:
         """The spectrum of a map whose rank is known to be at most so much: the other values are zero exactly."""
@@ -68,6 +76,8 @@ class Spectrum:
 
     def of_shape(self, shape: tuple[int, int]) -> Spectrum:
         """The spectrum of the map with more rows and columns of zeros: exact zeros come to its values."""
+        if len(self.values) == min(shape) and shape == self.shape:
+            return self
         zeros = (0, min(shape) - len(self.values))
         return Spectrum(np.pad(self.values, zeros), np.pad(self.error_bound, zeros), self.tolerance, self.method, shape)
 
