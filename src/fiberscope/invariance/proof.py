@@ -17,19 +17,21 @@ Nothing of what found the example is used: the network's own maps, with bounds o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from fractions import Fraction
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float64
 from torch import Tensor
 
 from fiberscope.invariance.enclosures import Enclosure
+from fiberscope.invariance.exact_correction import corrections
+from fiberscope.invariance.exact_features import check_exactly
 from fiberscope.invariance.exact_order import exactly_equal
+from fiberscope.invariance.exact_values import Effort, Exact
+from fiberscope.invariance.proof_statement import Statement
 from fiberscope.invariance.proof_walk import Equation, Goal, Walk, received
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
-from fiberscope.network.domains import Polyhedron
 from fiberscope.network.network import Network
 from fiberscope.network.rows import dense
 from fiberscope.network.signs import exact_signs, row_norms
@@ -37,6 +39,8 @@ from fiberscope.network.stage import INPUT
 from fiberscope.preimage.checker.asking import NotProvedError
 from fiberscope.preimage.checker.independence import group_rows, row_exponents, singular_values_exceed
 from fiberscope.preimage.checker.rounding import (
+    SMALLEST_NORMAL,
+    UNIT_ROUNDOFF,
     flushes_subnormal_numbers,
     needed_singular_value,
     norm_above,
@@ -48,55 +52,54 @@ NEAR = (1e-9, 1e-8, 1e-11, 1e-7)
 pixel. What moved by more than the last of them is another input."""
 
 
-@dataclass(frozen=True, eq=False)
-class Statement:
-    """What is to be proved.
-
-    Attributes:
-        network: the network.
-        stage: the number of the stage whose output must not change.
-        source: (n,) x.
-        example: (n,) x'.
-        domain: what both, and the segment, lie in.
-        kept: (n,) the pixels that must not change.
-        segment: whether the segment between them shall have the same features, too, or the example alone.
-    """
-
-    network: Network
-    stage: int
-    source: Float64[FloatArray, " n"]
-    example: Float64[FloatArray, " n"]
-    domain: Polyhedron
-    kept: BoolArray
-    segment: bool = True
-
-
 class Proof(NamedTuple):
     """Whether the proof closed.
 
     Attributes:
         proved: whether it did.
         reason: why not.
-        distance: within this distance of the example lies an input with exactly the same features.
+        distance: within this distance of the example lies an input with exactly the same features; 0 if the example
+            itself is one.
+        method: the arithmetic: float64 with bounds on rounding, or exact.
     """
 
     proved: bool
     reason: str
     distance: float
+    method: Literal["float", "exact"]
 
 
 def prove(statement: Statement) -> Proof:
-    """Try to prove a statement; the features of an earlier stage that all paths go through may do as well."""
+    """Try to prove a statement: of the example itself, or else of an input next to it."""
     if flushes_subnormal_numbers():
-        return Proof(False, "this thread flushes subnormal numbers to zero, so no error bound holds", 0.0)
+        return Proof(False, "this thread flushes subnormal numbers to zero, so no error bound holds", 0.0, "float")
+    effort = Effort()
     try:
         _check_domain(statement)
     except NotProvedError as failure:
-        return Proof(False, str(failure), 0.0)
+        return Proof(False, str(failure), 0.0, "exact")
     if (statement.source == statement.example).all():
-        return Proof(True, "", 0.0)
+        return Proof(True, "", 0.0, "exact")
+    try:
+        check_exactly(statement, Exact.of(statement.example[None]), 1, effort)
+    except NotProvedError as failure:
+        itself = str(failure)
+    else:
+        return Proof(True, "", 0.0, "exact")
+    bounded = _prove_with_bounds(statement)
+    if bounded.proved:
+        return bounded
+    try:
+        distance = _prove_with_correction(statement, effort)
+    except NotProvedError as failure:
+        return Proof(False, f"{itself}; of inputs next to it: {bounded.reason}; {failure}", 0.0, "exact")
+    return Proof(True, "", distance, "exact")
+
+
+def _prove_with_bounds(statement: Statement) -> Proof:
+    """Prove that there is such an input; the features of an earlier stage that all paths go through may do as well."""
     reason, network = "", statement.network
-    scale = float(np.abs(statement.example - statement.source).max())
+    scale = _scale(statement)
     for stage in _sufficient_stages(network, statement.stage):
         try:
             goal = None if statement.segment else Goal(statement.source, received(network, stage, statement.source))
@@ -109,8 +112,37 @@ def prove(statement: Statement) -> Proof:
             except NotProvedError as failure:
                 reason = reason or str(failure)
             else:
-                return Proof(True, "", near * scale)
-    return Proof(False, reason, 0.0)
+                return Proof(True, "", near * scale, "float")
+    return Proof(False, reason, 0.0, "float")
+
+
+def _prove_with_correction(statement: Statement, effort: Effort) -> float:
+    """Find a rational input next to the example, and prove that it is one; its distance, rounded up.
+
+    Raises:
+        NotProvedError: none was found, or it is none.
+    """
+    scale, reason = _scale(statement), "the equations around it have no exact solution"
+    for near in NEAR:
+        for numbers, denominator in corrections(statement, near * scale, effort):
+            change = numbers - Exact.of(statement.example[None]).times(denominator)
+            square = sum(entry * entry for entry in change.numbers[0].tolist()) * Fraction(4) ** change.exponent
+            square /= denominator * denominator
+            if square > Fraction(max(NEAR) * scale) ** 2:
+                continue
+            try:
+                check_exactly(statement, numbers, denominator, effort)
+            except NotProvedError as failure:
+                reason = f"of the nearest that solves the equations: {failure}"
+            else:
+                # the root and the conversion round by half a unit in the last place each
+                return float(np.sqrt(float(square)) * (1.0 + 4.0 * UNIT_ROUNDOFF)) + SMALLEST_NORMAL
+    raise NotProvedError(reason)
+
+
+def _scale(statement: Statement) -> float:
+    """The largest change of a pixel."""
+    return float(np.abs(statement.example - statement.source).max())
 
 
 def _sufficient_stages(network: Network, stage: int) -> Iterator[int]:

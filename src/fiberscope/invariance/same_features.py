@@ -127,7 +127,7 @@ class SameFeatures:
         if compared.failure:
             return Verification(False, "float", compared.failure)
         proof = prove(self._statement())
-        return Verification(proof.proved, "float", "; ".join(compared.notes) if proof.proved else proof.reason)
+        return Verification(proof.proved, proof.method, "; ".join(compared.notes) if proof.proved else proof.reason)
 
     def _statement(self) -> Statement:
         kept: BoolArray = np.zeros(self.network.inputs, dtype=np.bool_)

@@ -1,0 +1,121 @@
+"""Whether an input has exactly the features of another: both are evaluated in exact arithmetic and compared.
+
+On the segment between them the features are the same if no unit has a kink strictly between its inputs at the two ends,
+and every maximum takes one position at both: then all that the network computes is affine along the segment, and what
+is affine and the same at both ends is constant.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fiberscope.invariance.enclosures import touched
+from fiberscope.invariance.exact_values import Effort, Exact, ExactArithmetic
+from fiberscope.invariance.proof_statement import Statement
+from fiberscope.network.activations import Maximum, Pointwise
+from fiberscope.network.affine import Dense
+from fiberscope.network.arrays import BoolArray
+from fiberscope.network.network import Network
+from fiberscope.network.rows import dense
+from fiberscope.network.stage import INPUT, Stage
+from fiberscope.preimage.checker.asking import NotProvedError
+
+
+def check_exactly(statement: Statement, example: Exact, denominator: int, effort: Effort) -> None:
+    """Prove a statement of a rational input, given as a vector (1, n) of D times its numbers.
+
+    Raises:
+        NotProvedError: it does not hold, or that would take too much.
+    """
+    arithmetic = ExactArithmetic(effort, denominator)
+    source = Exact.of(statement.source[None]).times(denominator)
+    change = example - source
+    changed: BoolArray = np.asarray(change.numbers[0] != 0, dtype=np.bool_)
+    if (changed & statement.kept).any():
+        raise NotProvedError("a pixel that was to be kept has changed")
+    _check_domain(statement, example, arithmetic)
+    if not _reaches(statement.network, statement.stage, changed):
+        return
+    _check_features(statement, source, change, arithmetic)
+
+
+def _check_domain(statement: Statement, example: Exact, arithmetic: ExactArithmetic) -> None:
+    domain = statement.domain
+    for bounds, side in ((domain.low, 1), (domain.high, -1)):
+        finite = np.isfinite(bounds)
+        over = example[:, finite] - Exact.of(bounds[finite][None]).times(arithmetic.denominator)
+        if (over.numbers * side < 0).any():
+            raise NotProvedError("it lies outside of the domain")
+    if len(domain.h) and (arithmetic.affine(Dense(dense(domain.G), -domain.h), example).numbers > 0).any():
+        raise NotProvedError("it violates a half-space of the domain")
+
+
+def _reaches(network: Network, stage: int, changed: BoolArray) -> bool:
+    """Whether a path of weights other than 0 leads from a pixel that has changed to the features."""
+
+    def step(number: int, before: list[Tensor]) -> Tensor:
+        part = network.stages[number]
+        if isinstance(part.activation, Maximum):
+            return part.activation.apply(before[0].to(torch.float64)) > 0
+        if part.activation is not None:
+            return before[0]
+        return torch.stack([touched(a, m) for a, m in zip(part.maps, before, strict=True)]).any(dim=0)
+
+    reached = torch.tensor(changed)[None]
+    for _, reached in network.walk(reached, network.needed_for(stage), step):  # noqa: B007  the last counts
+        pass
+    return bool(reached.any())
+
+
+def _check_features(statement: Statement, source: Exact, change: Exact, arithmetic: ExactArithmetic) -> None:
+    network, stage = statement.network, statement.stage
+    # both with one exponent
+    both = Exact(np.concatenate([(change - change).numbers, change.numbers]), change.exponent) + source
+    last = both
+
+    def step(number: int, before: list[Exact]) -> Exact:
+        part = network.stages[number]
+        if number == stage and isinstance(part.activation, Pointwise) and part.activation.kinks() is None:
+            return before[0]  # a smooth activation gives equal numbers for equal numbers
+        if statement.segment and part.activation is not None and not _on_one_piece(part, before[0], arithmetic):
+            raise NotProvedError(f"a unit of {part.name!r} leaves its linear piece on the way")
+        return arithmetic.stage(network, number, before)
+
+    for _, last in network.walk(both, network.needed_for(stage), step):  # noqa: B007
+        pass
+    _check_same(last, arithmetic.denominator)
+
+
+def _check_same(features: Exact, denominator: int) -> None:
+    difference = Exact(features.numbers[1:] - features.numbers[:1], features.exponent)
+    differing = difference.numbers != 0
+    if differing.any():
+        largest = float(np.abs(difference.fractions() / denominator).max())
+        count = int(differing.sum())
+        features_differ = "feature differs" if count == 1 else "features differ"
+        raise NotProvedError(f"in exact arithmetic {count} {features_differ}, by up to {largest:.2g}")
+
+
+def _on_one_piece(part: Stage, Z: Exact, arithmetic: ExactArithmetic) -> bool:
+    """Whether an activation is affine between two inputs, unit by unit."""
+    first, second = Z.numbers
+    if isinstance(part.activation, Maximum):
+        out = arithmetic.maximum(part.activation, Z).numbers
+        index = part.activation.index.cpu().numpy()
+        taken = (index >= 0) & (Z.numbers[:, np.maximum(index, 0)] == out[:, :, None]).all(axis=0)
+        return bool(taken.any(axis=1).all())
+    assert isinstance(part.activation, Pointwise), "activations are pointwise or maxima"
+    kinks = part.activation.kinks()
+    if kinks is None:
+        return bool((first == second).all())
+    for kink in kinks:
+        if np.isfinite(kink):
+            low, high = (Z - arithmetic.constant(kink)).numbers
+            if ((np.minimum(low, high) < 0) & (np.maximum(low, high) > 0)).any():
+                return False
+    return True
+
+
+__all__ = ["check_exactly"]
