@@ -88,7 +88,7 @@ class _Linear:
         try:
             for _ in self.statement.network.walk(first, self._needed(), self._step):
                 pass
-            solution = _solved(*self._system(size), size)
+            solution = _solved(*self._system(), size)
         except NotProvedError:
             return None
         denominator = int(solution.denominator)
@@ -224,14 +224,14 @@ class _Linear:
         self.rows.append(Exact(rows.numbers[:, units].T, rows.exponent))
         self.sides.append(Exact(sides.numbers[0, units], sides.exponent))
 
-    def _system(self, size: int) -> tuple[list[list[int]], list[int]]:
+    def _system(self) -> tuple[list[list[int]], list[int]]:
         """Whole numbers M, r with ``M d = r``, one row for each equation; rows that ask for nothing are left out."""
         matrix: list[list[int]] = []
         wanted: list[int] = []
         for rows, sides in zip(self.rows, self.sides, strict=True):
             exponent = min(rows.exponent, sides.exponent)
             left, right = rows.numbers << (rows.exponent - exponent), sides.numbers << (sides.exponent - exponent)
-            for row, side in zip(left.reshape(-1, size).tolist(), right.tolist(), strict=True):
+            for row, side in zip(left.tolist(), right.tolist(), strict=True):
                 if side or any(row):
                     matrix.append(row)
                     wanted.append(side)
@@ -245,6 +245,8 @@ def _solved(matrix: list[list[int]], wanted: list[int], size: int) -> ExactVecto
         return nothing
     if size == 0:
         raise NotProvedError("no pixel may move")
+    if len(matrix) > MOST_EQUATIONS:
+        raise NotProvedError(f"{len(matrix)} equations are too many to be solved in rational numbers")
     entries = [entry for row in matrix for entry in row]
     return nearest_solution(fmpz_mat(len(matrix), size, entries), nothing, [fmpz(side) for side in wanted])
 

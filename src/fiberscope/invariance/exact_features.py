@@ -9,18 +9,34 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from jaxtyping import Float64
 from torch import Tensor
 
-from fiberscope.invariance.enclosures import touched
+from fiberscope.invariance.enclosures import next_up, reach, touched
 from fiberscope.invariance.exact_values import Effort, Exact, ExactArithmetic
 from fiberscope.invariance.proof_statement import Statement
 from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.affine import Dense
-from fiberscope.network.arrays import BoolArray
+from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.network import Network
 from fiberscope.network.rows import dense
 from fiberscope.network.stage import INPUT, Stage
 from fiberscope.preimage.checker.asking import NotProvedError
+from fiberscope.preimage.checker.rounding import relative_error
+
+
+class FeaturesDifferError(NotProvedError):
+    """Raised where features are others in exact arithmetic.
+
+    Attributes:
+        difference: by how much, at least, feature by feature.
+    """
+
+    def __init__(self, difference: Float64[FloatArray, " m"]) -> None:
+        largest, count = float(difference.max()), int((difference > 0).sum())
+        differ = "feature differs" if count == 1 else "features differ"
+        super().__init__(f"in exact arithmetic {count} {differ}, by up to {largest:.2g}")
+        self.difference = difference
 
 
 def check_exactly(statement: Statement, example: Exact, denominator: int, effort: Effort) -> None:
@@ -90,12 +106,37 @@ def _check_features(statement: Statement, source: Exact, change: Exact, arithmet
 
 def _check_same(features: Exact, denominator: int) -> None:
     difference = Exact(features.numbers[1:] - features.numbers[:1], features.exponent)
-    differing = difference.numbers != 0
-    if differing.any():
-        largest = float(np.abs(difference.fractions() / denominator).max())
-        count = int(differing.sum())
-        features_differ = "feature differs" if count == 1 else "features differ"
-        raise NotProvedError(f"in exact arithmetic {count} {features_differ}, by up to {largest:.2g}")
+    if (difference.numbers != 0).any():
+        sizes: FloatArray = np.abs(difference.fractions()[0] / denominator).astype(np.float64)
+        raise FeaturesDifferError(np.nextafter(sizes, 0.0))  # fractions are rounded to the nearest number
+
+
+def check_within_reach(statement: Statement, difference: Float64[FloatArray, " m"], near: float) -> None:
+    """Refute that an input within ``near`` of the example has the features, where they differ by too much for that.
+
+    Raises:
+        NotProvedError: there is no such input.
+    """
+    network, stage = statement.network, statement.stage
+    room = torch.full((1, network.inputs), near, dtype=torch.float64)
+
+    def step(number: int, before: list[Tensor]) -> Tensor:
+        match network.stages[number].activation:
+            case None:
+                parts = [reach(a, r) for a, r in zip(network.stages[number].maps, before, strict=True)]
+                return next_up(torch.stack(parts).sum(dim=0) * (1.0 + relative_error(len(parts))))
+            case Maximum() as activation:  # moves by no more than its arguments
+                return activation.apply(before[0])
+            case Pointwise() as activation if activation.kinks() is not None:
+                steepest = torch.ones(1) if activation.slope is None else activation.slope.abs().clamp(min=1.0)
+                return next_up(before[0] * steepest)
+            case _:
+                return before[0] if number == stage else torch.full_like(before[0], torch.inf)
+
+    for _, room in network.walk(room, network.needed_for(stage), step):  # noqa: B007  the last counts
+        pass
+    if (torch.tensor(difference) > room[0]).any():
+        raise NotProvedError(f"more than a correction of at most {near:.2g} can make up for")
 
 
 def _on_one_piece(part: Stage, Z: Exact, arithmetic: ExactArithmetic) -> bool:
@@ -118,4 +159,4 @@ def _on_one_piece(part: Stage, Z: Exact, arithmetic: ExactArithmetic) -> bool:
     return True
 
 
-__all__ = ["check_exactly"]
+__all__ = ["FeaturesDifferError", "check_exactly", "check_within_reach"]

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from fiberscope.invariance.enclosures import Enclosure
 from fiberscope.invariance.exact_correction import corrections
-from fiberscope.invariance.exact_features import check_exactly
+from fiberscope.invariance.exact_features import FeaturesDifferError, check_exactly, check_within_reach
 from fiberscope.invariance.exact_order import exactly_equal
 from fiberscope.invariance.exact_values import Effort, Exact
 from fiberscope.invariance.proof_statement import Statement
@@ -34,17 +34,19 @@ from fiberscope.invariance.proof_walk import Equation, Goal, Walk, received
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.network import Network
 from fiberscope.network.rows import dense
-from fiberscope.network.signs import exact_signs, row_norms
+from fiberscope.network.signs import exact_signs
 from fiberscope.network.stage import INPUT
 from fiberscope.preimage.checker.asking import NotProvedError
 from fiberscope.preimage.checker.independence import group_rows, row_exponents, singular_values_exceed
 from fiberscope.preimage.checker.rounding import (
+    ROUNDING,
     SMALLEST_NORMAL,
     UNIT_ROUNDOFF,
     flushes_subnormal_numbers,
     needed_singular_value,
     norm_above,
     product_error,
+    row_norms_above,
 )
 
 NEAR = (1e-9, 1e-8, 1e-11, 1e-7)
@@ -83,9 +85,14 @@ def prove(statement: Statement) -> Proof:
     try:
         check_exactly(statement, Exact.of(statement.example[None]), 1, effort)
     except NotProvedError as failure:
-        itself = str(failure)
+        itself = failure
     else:
         return Proof(True, "", 0.0, "exact")
+    if isinstance(itself, FeaturesDifferError):
+        try:
+            check_within_reach(statement, itself.difference, max(NEAR) * _scale(statement))
+        except NotProvedError as failure:
+            return Proof(False, f"{itself}: {failure}", 0.0, "exact")
     bounded = _prove_with_bounds(statement)
     if bounded.proved:
         return bounded
@@ -178,11 +185,12 @@ def _check_half_spaces(statement: Statement, free: BoolArray, rho: float) -> Non
     domain, x = statement.domain, statement.example
     if not len(domain.h):
         return
-    norms = row_norms(domain.G)
     slack = domain.h - domain.G @ x
-    reach_of_rho = np.linalg.norm(dense(domain.G)[:, free], axis=1) * rho
-    error = product_error(norms, float(np.linalg.norm(x)) * 2.0, len(x)) + 4e-16 * (np.abs(domain.h) + np.abs(slack))
-    if not (slack >= 1.001 * (reach_of_rho + error)).all():
+    # moving free pixels by rho changes g x by at most |g_free| rho
+    reached = row_norms_above(dense(domain.G)[:, free]) * rho
+    # the product is off by product_error; the difference by half a unit in its last place, |slack| u
+    error = product_error(row_norms_above(domain.G), norm_above(x), len(x)) + 2.0 * UNIT_ROUNDOFF * np.abs(slack)
+    if not (slack >= (reached + error) * ROUNDING).all():
         raise NotProvedError("a half-space of the domain leaves no room for the correction")
 
 
@@ -196,6 +204,7 @@ def _close(statement: Statement, stage: int, rho: float, goal: Goal | None) -> N
         NotProvedError: the proof does not close.
     """
     domain, x = statement.domain, statement.example
+    # a difference above 2 rho in float64 is above 2 (1 - u) rho: the correction stays inside
     free = ~statement.kept & (x - domain.low > 2.0 * rho) & (domain.high - x > 2.0 * rho)
     _check_half_spaces(statement, free, rho)
     walk = Walk(statement.network, stage, rho)
@@ -213,18 +222,20 @@ def _check_equations(
     rows, residual, unchanged = _system(statement, walk, equations, free)
     live = _correctable(rows, free) | (residual != 0)  # NaN, of numbers that overflowed, is not 0
     rows, residual = _without_copies(rows[live], residual[live], unchanged[live])
-    if not len(residual):
-        return
+    if not bool((residual != 0).any()):
+        return  # nothing need be corrected, whether they depend on each other or not
     part, error = rows.value.numpy()[:, free], rows.error.numpy()[:, free]
     exponents = row_exponents(part)
     part, error = np.ldexp(part, -exponents[:, None]), np.ldexp(error, -exponents[:, None])
     size = norm_above(np.ldexp(residual.numpy(), -exponents))
     if part.shape[0] > part.shape[1]:
-        raise NotProvedError(f"{part.shape[0]} equations, but only {part.shape[1]} pixels that may move")
-    if size == 0.0:
-        return
+        raise NotProvedError(
+            f"the {part.shape[0]} equations for {part.shape[1]} pixels that may move depend on each other, which bounds "
+            "on rounding cannot settle"
+        )
     needed = needed_singular_value(size, rho)  # NaN where numbers overflowed, which nothing exceeds
-    if not singular_values_exceed(part, (needed + norm_above(error)) * (1.0 + 2.0**-40)):
+    # rows that are off by E in the Frobenius norm have singular values that are off by no more
+    if not singular_values_exceed(part, (needed + norm_above(error)) * ROUNDING):
         raise NotProvedError(
             f"the {part.shape[0]} equations depend on each other, or are off by too much ({size:.2g}) for a correction "
             f"of at most {rho:.2g}"
