@@ -16,8 +16,8 @@ from torch import Tensor
 
 from fiberscope.network.affine import AffineMap
 from fiberscope.network.combination import Composition, Sum, is_exact
-from fiberscope.network.structured import Rearrangement
 from fiberscope.network.sparse_rows import SparseRows, row_numbers
+from fiberscope.network.structured import Rearrangement
 from fiberscope.preimage.checker.rounding import SMALLEST_NORMAL, UNIT_ROUNDOFF, relative_error
 
 EXTENDED = 2.0**10

@@ -100,7 +100,7 @@ class _Linear:
         return self.statement.network.needed_for(self.statement.stage)
 
     def _start(self) -> tuple[FloatArray, IntArray]:
-        """x' with the pixels that are next to a bound put onto it, and the numbers of those that may move."""
+        """The example with pixels that are next to a bound put onto it, and the numbers of those that may move."""
         domain, x = self.statement.domain, self.statement.example
         moving = ~self.statement.kept
         at_low, at_high = moving & (x - domain.low <= self.near), moving & (domain.high - x <= self.near)
@@ -220,7 +220,8 @@ class _Linear:
 
     def _ask(self, rows: Exact, sides: Exact, chosen: BoolArray | None = None) -> None:
         """Ask for ``rows^T d = sides`` of some units, or all."""
-        units = np.arange(rows.numbers.shape[1]) if chosen is None else np.flatnonzero(chosen)
+        everything: BoolArray = np.ones(rows.numbers.shape[1], dtype=np.bool_)
+        units = np.flatnonzero(everything if chosen is None else chosen)
         self.rows.append(Exact(rows.numbers[:, units].T, rows.exponent))
         self.sides.append(Exact(sides.numbers[0, units], sides.exponent))
 

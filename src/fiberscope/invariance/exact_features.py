@@ -20,7 +20,7 @@ from fiberscope.network.affine import Dense
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.network import Network
 from fiberscope.network.rows import dense
-from fiberscope.network.stage import INPUT, Stage
+from fiberscope.network.stage import Stage
 from fiberscope.preimage.checker.asking import NotProvedError
 from fiberscope.preimage.checker.rounding import relative_error
 
@@ -79,9 +79,7 @@ def _reaches(network: Network, stage: int, changed: BoolArray) -> bool:
             return before[0]
         return torch.stack([touched(a, m) for a, m in zip(part.maps, before, strict=True)]).any(dim=0)
 
-    reached = torch.tensor(changed)[None]
-    for _, reached in network.walk(reached, network.needed_for(stage), step):  # noqa: B007  the last counts
-        pass
+    *_, (_, reached) = network.walk(torch.tensor(changed)[None], network.needed_for(stage), step)
     return bool(reached.any())
 
 
@@ -89,7 +87,6 @@ def _check_features(statement: Statement, source: Exact, change: Exact, arithmet
     network, stage = statement.network, statement.stage
     # both with one exponent
     both = Exact(np.concatenate([(change - change).numbers, change.numbers]), change.exponent) + source
-    last = both
 
     def step(number: int, before: list[Exact]) -> Exact:
         part = network.stages[number]
@@ -99,8 +96,7 @@ def _check_features(statement: Statement, source: Exact, change: Exact, arithmet
             raise NotProvedError(f"a unit of {part.name!r} leaves its linear piece on the way")
         return arithmetic.stage(network, number, before)
 
-    for _, last in network.walk(both, network.needed_for(stage), step):  # noqa: B007
-        pass
+    *_, (_, last) = network.walk(both, network.needed_for(stage), step)
     _check_same(last, arithmetic.denominator)
 
 
@@ -133,9 +129,8 @@ def check_within_reach(statement: Statement, difference: Float64[FloatArray, " m
             case _:
                 return before[0] if number == stage else torch.full_like(before[0], torch.inf)
 
-    for _, room in network.walk(room, network.needed_for(stage), step):  # noqa: B007  the last counts
-        pass
-    if (torch.tensor(difference) > room[0]).any():
+    *_, (_, most) = network.walk(room, network.needed_for(stage), step)
+    if (torch.tensor(difference) > most[0]).any():
         raise NotProvedError(f"more than a correction of at most {near:.2g} can make up for")
 
 

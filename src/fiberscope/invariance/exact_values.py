@@ -42,7 +42,12 @@ MOST_MULTIPLICATIONS = 10**10
 MOST_NUMBERS = 2 * 10**7
 """Whole numbers that may be put together at most: some ten seconds, and a gigabyte."""
 
-_WEIGHTS = {Dense: "weight", Convolution: "weight", Diagonal: "factor", WeightedSums: "weights"}
+_WEIGHTS: dict[type[AffineMap], str] = {
+    Dense: "weight",
+    Convolution: "weight",
+    Diagonal: "factor",
+    WeightedSums: "weights",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,12 +201,12 @@ class ExactArithmetic:
         kinks = activation.kinks()
         if kinks is None:
             raise NotProvedError(f"{activation.kind} is smooth: its values are no rational numbers")
-        low, high = (kinks[0], np.inf) if len(kinks) == 1 else kinks
+        values, (low, high) = Z, (kinks[0], np.inf) if len(kinks) == 1 else kinks
         for bound, cut in ((low, np.maximum), (high, np.minimum)):
             if np.isfinite(bound):
-                numbers, limit, exponent = _aligned(Z, self.constant(bound))
-                Z = Exact(np.asarray(cut(numbers, limit), dtype=object), exponent)
-        return Z
+                numbers, limit, exponent = _aligned(values, self.constant(bound))
+                values = Exact(np.asarray(cut(numbers, limit), dtype=object), exponent)
+        return values
 
     def maximum(self, activation: Maximum, Z: Exact) -> Exact:
         """The largest number of every window."""
@@ -247,10 +252,9 @@ def _weights(affine: AffineMap) -> Tensor:
     """The numbers that a map multiplies by."""
     if isinstance(affine, Transposed):
         return _weights(affine.forward)
-    name = _WEIGHTS.get(type(affine))
-    if name is None:
-        raise NotProvedError(f"{affine.kind} is no map that exact arithmetic knows")
-    return getattr(affine, name)
+    if isinstance(affine, Dense | Convolution | Diagonal | WeightedSums):
+        return getattr(affine, _WEIGHTS[type(affine)])
+    raise NotProvedError(f"{affine.kind} is no map that exact arithmetic knows")
 
 
 def _with_weights(affine: AffineMap, weights: FloatArray) -> AffineMap:
@@ -259,7 +263,9 @@ def _with_weights(affine: AffineMap, weights: FloatArray) -> AffineMap:
         forward = _with_weights(affine.forward, weights)
         assert isinstance(forward, Convolution), "other numbers do not make another map"
         return replace(affine, forward=forward, bias=None)
-    return replace(affine, **{_WEIGHTS[type(affine)]: torch.tensor(weights)})  # type: ignore[arg-type]
+    assert isinstance(affine, Dense | Convolution | Diagonal | WeightedSums), "others have no numbers"
+    changed: dict[str, Any] = {_WEIGHTS[type(affine)]: torch.tensor(weights)}
+    return replace(affine, **changed)
 
 
 def _piece_sizes(weight_bits: int, input_bits: int, terms: int) -> tuple[int, int]:

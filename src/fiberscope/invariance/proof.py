@@ -11,6 +11,11 @@ x, and so has the whole segment between them.
 Where x and x' lie in different regions, the same is proved of x' alone: every unit is certain within rho of x', or held
 at what it is there, and the last stage must receive what it receives at x: ``J_e (x* - x') = z(x) - z(x')``.
 
+Before all that, x and x' are evaluated in exact arithmetic: where they have the same features, x' itself is the
+input, and where these differ by more than a correction could make up for, there is none. Where the equations depend on
+each other, no singular value bounds a correction; they are solved in rational numbers, and the solution is evaluated
+exactly.
+
 Nothing of what found the example is used: the network's own maps, with bounds on their rounding, and the domain.
 """
 
@@ -31,7 +36,7 @@ from fiberscope.invariance.exact_order import exactly_equal
 from fiberscope.invariance.exact_values import Effort, Exact
 from fiberscope.invariance.proof_statement import Statement
 from fiberscope.invariance.proof_walk import Equation, Goal, Walk, received
-from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.network.arrays import BoolArray, IntArray
 from fiberscope.network.network import Network
 from fiberscope.network.rows import dense
 from fiberscope.network.signs import exact_signs
@@ -52,6 +57,9 @@ from fiberscope.preimage.checker.rounding import (
 NEAR = (1e-9, 1e-8, 1e-11, 1e-7)
 """The distances within which an exact input is looked for, one after the other, relative to the largest change of a
 pixel. What moved by more than the last of them is another input."""
+
+BESIDE = (1e-9, 1e-7)
+"""How near to a kink or bound an example may be that lies on it but for a solver's tolerance, relative to the same."""
 
 
 class Proof(NamedTuple):
@@ -130,7 +138,7 @@ def _prove_with_correction(statement: Statement, effort: Effort) -> float:
         NotProvedError: none was found, or it is none.
     """
     scale, reason = _scale(statement), "the equations around it have no exact solution"
-    for near in NEAR:
+    for near in BESIDE:
         for numbers, denominator in corrections(statement, near * scale, effort):
             change = numbers - Exact.of(statement.example[None]).times(denominator)
             square = sum(entry * entry for entry in change.numbers[0].tolist()) * Fraction(4) ** change.exponent
@@ -230,8 +238,8 @@ def _check_equations(
     size = norm_above(np.ldexp(residual.numpy(), -exponents))
     if part.shape[0] > part.shape[1]:
         raise NotProvedError(
-            f"the {part.shape[0]} equations for {part.shape[1]} pixels that may move depend on each other, which bounds "
-            "on rounding cannot settle"
+            f"the {part.shape[0]} equations for {part.shape[1]} pixels that may move depend on each other, which "
+            "bounds on rounding cannot settle"
         )
     needed = needed_singular_value(size, rho)  # NaN where numbers overflowed, which nothing exceeds
     # rows that are off by E in the Frobenius norm have singular values that are off by no more
