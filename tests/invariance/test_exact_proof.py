@@ -118,6 +118,16 @@ def test_optima_and_walks_of_weights_with_few_digits_are_proved(kind, seed):
                 assert rational(layers[:depth], e.x)[0] == rational(layers[:depth], x)[0]
 
 
+def test_a_walk_that_goes_nowhere_ends_at_its_source():
+    rng = np.random.default_rng(0)
+    for kind in ("binary", "quantised"):
+        layers = random_layers(rng, (5, 24), kind)
+        x, target = rng.random((2, 5))
+        walk = fs.walk_regions(dense_net(layers), x, target, 0, BOX, max_regions=3)
+        np.testing.assert_array_equal(walk.x, x)  # more than five active units tell all inputs apart
+        assert walk.verify()
+
+
 # ---- exactly the same, or not
 
 
@@ -175,7 +185,7 @@ def test_a_correction_is_a_rational_input_with_the_same_features():
     found = next(corrections(given, 1e-3, Effort()))
     numbers = [entry / found.denominator for entry in found.numbers.fractions()[0]]
     assert rational(layers, numbers)[0] == rational(layers, x)[0]
-    assert max(abs(float(a) - b) for a, b in zip(numbers, there, strict=True)) < 0.1
+    assert max(abs(float(a) - b) for a, b in zip(numbers, there, strict=True)) < 0.2
 
 
 def test_what_differs_is_said():

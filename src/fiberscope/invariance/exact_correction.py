@@ -220,8 +220,9 @@ class _Linear:
 
     def _ask(self, rows: Exact, sides: Exact, chosen: BoolArray | None = None) -> None:
         """Ask for ``rows^T d = sides`` of some units, or all."""
-        everything: BoolArray = np.ones(rows.numbers.shape[1], dtype=np.bool_)
-        units = np.flatnonzero(everything if chosen is None else chosen)
+        units = np.arange(rows.numbers.shape[1], dtype=np.int64)
+        if chosen is not None:
+            units = units[chosen]
         self.rows.append(Exact(rows.numbers[:, units].T, rows.exponent))
         self.sides.append(Exact(sides.numbers[0, units], sides.exponent))
 
