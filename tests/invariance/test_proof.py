@@ -91,7 +91,7 @@ def test_points_outside_of_the_domain_and_changed_kept_pixels_are_rejected():
     inside = prove(statement(net, 1, [0.5, 0.5], [0.5, 1.0]))
     assert inside.proved
     outside = prove(statement(net, 1, [0.5, 0.5], [0.5, 1.0 + 1e-15]))
-    assert outside == (False, "the example lies outside of the domain", 0.0)
+    assert outside[:3] == (False, "the example lies outside of the domain", 0.0)
     assert "the source" in prove(statement(net, 1, [0.5, 1.5], [0.5, 1.0])).reason
     assert "kept" in prove(statement(net, 1, [0.5, 0.5], [0.5, 1.0], kept=[1])).reason
     half = fs.HalfSpaces(np.array([[0.0, 1.0]]), np.array([0.9]))

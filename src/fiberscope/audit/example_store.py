@@ -88,6 +88,18 @@ class ExampleFacts:
         return f"the box from {self.low:g} to {self.high:g}"
 
     @property
+    def compared_features(self) -> str:
+        """By how much features differ, where they were computed."""
+        words = ["the same numbers in float64"]
+        if self.residual:
+            words = [f"differ by at most {self.residual:.1e} in float64, {self.units:.2g} of what rounding explains"]
+        if self.original and not self.original_units:
+            words.append(f"the same numbers in {self.original}")
+        elif self.original:
+            words.append(f"in {self.original}, by {self.original_units:.2g} of what its rounding explains")
+        return "; ".join(words)
+
+    @property
     def compared_with_best(self) -> str:
         """The objective, and how good any other input can be."""
         if not self.bound_over:

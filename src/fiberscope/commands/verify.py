@@ -21,8 +21,9 @@ def verify(
 ) -> int:
     """Check every certificate, all singular values and all invariance examples of an audit again.
 
-    From the model and the results alone. Exit status 0 if all verdicts and examples are proved and all singular values
-    confirmed, 1 if one is not, 2 if the folder is damaged, holds something else, or an audit that is not complete.
+    From the model and the results alone. Exit status 0 if all verdicts, and all examples stored as proved, are proved
+    and all singular values confirmed, 1 if one is not, 2 if the folder is damaged, holds something else, or an
+    audit that is not complete.
 
     Args:
         folder: the folder of the results.

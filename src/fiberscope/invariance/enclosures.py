@@ -7,6 +7,7 @@ network evaluate their products on the CPU in float64.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 from fiberscope.network.affine import AffineMap
 from fiberscope.network.combination import Composition, Sum, is_exact
 from fiberscope.network.sparse_rows import SparseRows, row_numbers
+from fiberscope.network.structured import Rearrangement
 from fiberscope.preimage.checker.rounding import SMALLEST_NORMAL, UNIT_ROUNDOFF, relative_error
 
 EXTENDED = 2.0**10
@@ -76,16 +78,21 @@ def next_up(values: Tensor) -> Tensor:
 
 
 def inflated(errors: Tensor) -> Tensor:
-    """A little more than a sum or product of a few bounds; 0 stays 0."""
+    """More than what a bound would be without rounding, if up to 15 operations on bounds >= 0 gave it; 0 stays 0.
+
+    Each operation loses at most a factor ``1 - u``, and below the smallest normal number less than that itself.
+    """
     return torch.where(errors > 0, errors * (1.0 + 16.0 * UNIT_ROUNDOFF) + SMALLEST_NORMAL, 0.0)
 
 
 def applied(affine: AffineMap, inputs: Enclosure) -> Enclosure:
     """``A x + b`` for every row x."""
+    if isinstance(affine, Composition):
+        return reduce(lambda values, factor: applied(factor, values), affine.factors, inputs)
+    if isinstance(affine, Sum):
+        return reduce(Enclosure.__add__, [applied(summand, inputs) for summand in affine.summands])
     magnitude = affine.absolute()
     error = _error(affine.terms, magnitude.apply(inputs.value.abs()), magnitude.linear(inputs.error))
-    if isinstance(affine, Composition | Sum):
-        return Enclosure(affine.apply(inputs.value), error)
     # where every product is 0, the result is the constant, exactly
     moving = touched(affine, (inputs.value != 0) | (inputs.error > 0))
     return Enclosure(affine.apply(inputs.value), torch.where(moving, error, 0.0))
@@ -93,6 +100,12 @@ def applied(affine: AffineMap, inputs: Enclosure) -> Enclosure:
 
 def moved(affine: AffineMap, inputs: Enclosure) -> Enclosure:
     """``A x`` for every row x, without the constant part; exactly 0 where no product is other than 0."""
+    if isinstance(affine, Composition):
+        return reduce(lambda values, factor: moved(factor, values), affine.factors, inputs)
+    if isinstance(affine, Sum):
+        return reduce(Enclosure.__add__, [moved(summand, inputs) for summand in affine.summands])
+    if isinstance(affine, Rearrangement):  # rounds nothing
+        return Enclosure(affine.linear(inputs.value), affine.linear(inputs.error))
     magnitude = affine.absolute()
     error = _error(affine.terms, magnitude.linear(inputs.value.abs()), magnitude.linear(inputs.error))
     moving = touched(affine, (inputs.value != 0) | (inputs.error > 0))
@@ -122,16 +135,41 @@ def moved_precisely(affine: AffineMap, inputs: Enclosure) -> Enclosure:
 
 def reach(affine: AffineMap, sizes: Tensor) -> Tensor:
     """Upper bounds on ``|A| s`` for bounds s >= 0."""
+    if isinstance(affine, Composition):
+        return reduce(lambda values, factor: reach(factor, values), affine.factors, sizes)
+    if isinstance(affine, Sum):
+        return reduce(lambda total, part: next_up(total + part), [reach(a, sizes) for a in affine.summands])
     computed = affine.absolute().linear(sizes)
     return computed * (1.0 + relative_error(affine.terms)) + 4.0 * (affine.terms + 1) * SMALLEST_NORMAL
 
 
 def moved_back(affine: AffineMap, rows: Enclosure) -> Enclosure:
     """``A^T u`` for every row u; exactly 0 where no product is other than 0."""
+    if isinstance(affine, Composition):
+        return reduce(lambda values, factor: moved_back(factor, values), reversed(affine.factors), rows)
+    if isinstance(affine, Sum):
+        return reduce(Enclosure.__add__, [moved_back(summand, rows) for summand in affine.summands])
+    if isinstance(affine, Rearrangement):
+        inside = affine.index >= 0
+        return gathered(rows[:, inside], affine.index[inside], affine.inputs)
     magnitude, terms = affine.absolute(), affine.outputs + affine.terms
     error = _error(terms, magnitude.adjoint(rows.value.abs()), magnitude.adjoint(rows.error))
     moving = touched_back(affine, (rows.value != 0) | (rows.error > 0))
     return Enclosure(torch.where(moving, affine.adjoint(rows.value), 0.0), torch.where(moving, error, 0.0))
+
+
+def gathered(rows: Enclosure, index: Tensor, size: int) -> Enclosure:
+    """Entry j of every row added to entry ``index_j``, of ``size`` entries; exact where at most one is added."""
+
+    def added(values: Tensor) -> Tensor:
+        return torch.zeros(len(values), size, dtype=torch.float64).index_add_(1, index, values)
+
+    count = torch.bincount(index, minlength=size)
+    relative = relative_error(int(count.max()) if len(index) else 0)
+    value, carried = added(rows.value), added(rows.error)
+    # sums of floats never underflow; (1 + relative) covers the rounding of both bounds
+    own = torch.where(count > 1, relative * added(rows.value.abs()) * (1.0 + relative), 0.0)
+    return Enclosure(value, torch.where(count > 1, inflated(own + carried * (1.0 + relative)), carried))
 
 
 def touched(affine: AffineMap, nonzero: Tensor) -> Tensor:
@@ -157,10 +195,15 @@ def touched_back(affine: AffineMap, nonzero: Tensor) -> Tensor:
 
 
 def _error(terms: int, size: Tensor, carried: Tensor) -> Tensor:
-    """Rounding of sums of so many terms and of such size, and what was wrong before."""
+    """Rounding of sums of so many terms and of such size, and what was wrong before.
+
+    The sums of absolute values are computed, too, and may be too small by gamma_n of themselves, which ``1 + relative``
+    covers: ``relative`` is 2 (n + 8) u, twice gamma_n and 16 u more. Each product that underflows loses at most half of
+    the smallest subnormal number.
+    """
     relative = relative_error(terms)
     own = relative * (size + carried) * (1.0 + relative)
     return own + carried * (1.0 + relative) + 4.0 * (terms + 1) * SMALLEST_NORMAL
 
 
-__all__ = ["Enclosure", "applied", "moved", "moved_back", "moved_precisely", "next_up", "reach"]
+__all__ = ["Enclosure", "applied", "gathered", "moved", "moved_back", "moved_precisely", "next_up", "reach"]

@@ -11,64 +11,55 @@ x, and so has the whole segment between them.
 Where x and x' lie in different regions, the same is proved of x' alone: every unit is certain within rho of x', or held
 at what it is there, and the last stage must receive what it receives at x: ``J_e (x* - x') = z(x) - z(x')``.
 
+Before all that, x and x' are evaluated in exact arithmetic: where they have the same features, x' itself is the
+input, and where these differ by more than a correction could make up for, there is none. Where the equations depend on
+each other, no singular value bounds a correction; they are solved in rational numbers, and the solution is evaluated
+exactly.
+
 Nothing of what found the example is used: the network's own maps, with bounds on their rounding, and the domain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from fractions import Fraction
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float64
 from torch import Tensor
 
 from fiberscope.invariance.enclosures import Enclosure
+from fiberscope.invariance.exact_correction import corrections
+from fiberscope.invariance.exact_features import FeaturesDifferError, check_exactly, check_within_reach
 from fiberscope.invariance.exact_order import exactly_equal
+from fiberscope.invariance.exact_values import Effort, Exact
+from fiberscope.invariance.proof_statement import Statement
 from fiberscope.invariance.proof_walk import Equation, Goal, Walk, received
-from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
-from fiberscope.network.domains import Polyhedron
+from fiberscope.network.arrays import BoolArray, IntArray
 from fiberscope.network.network import Network
 from fiberscope.network.rows import dense
-from fiberscope.network.signs import exact_signs, row_norms
+from fiberscope.network.signs import exact_signs
 from fiberscope.network.stage import INPUT
 from fiberscope.preimage.checker.asking import NotProvedError
 from fiberscope.preimage.checker.independence import group_rows, row_exponents, singular_values_exceed
 from fiberscope.preimage.checker.rounding import (
+    ROUNDING,
+    SMALLEST_NORMAL,
+    UNIT_ROUNDOFF,
     flushes_subnormal_numbers,
     needed_singular_value,
     norm_above,
     product_error,
+    row_norms_above,
 )
 
 NEAR = (1e-9, 1e-8, 1e-11, 1e-7)
 """The distances within which an exact input is looked for, one after the other, relative to the largest change of a
 pixel. What moved by more than the last of them is another input."""
 
-
-@dataclass(frozen=True, eq=False)
-class Statement:
-    """What is to be proved.
-
-    Attributes:
-        network: the network.
-        stage: the number of the stage whose output must not change.
-        source: (n,) x.
-        example: (n,) x'.
-        domain: what both, and the segment, lie in.
-        kept: (n,) the pixels that must not change.
-        segment: whether the segment between them shall have the same features, too, or the example alone.
-    """
-
-    network: Network
-    stage: int
-    source: Float64[FloatArray, " n"]
-    example: Float64[FloatArray, " n"]
-    domain: Polyhedron
-    kept: BoolArray
-    segment: bool = True
+BESIDE = (1e-9, 1e-7)
+"""How near to a kink or bound an example may be that lies on it but for a solver's tolerance, relative to the same."""
 
 
 class Proof(NamedTuple):
@@ -77,26 +68,53 @@ class Proof(NamedTuple):
     Attributes:
         proved: whether it did.
         reason: why not.
-        distance: within this distance of the example lies an input with exactly the same features.
+        distance: within this distance of the example lies an input with exactly the same features; 0 if the example
+            itself is one.
+        method: the arithmetic: float64 with bounds on rounding, or exact.
     """
 
     proved: bool
     reason: str
     distance: float
+    method: Literal["float", "exact"]
 
 
 def prove(statement: Statement) -> Proof:
-    """Try to prove a statement; the features of an earlier stage that all paths go through may do as well."""
+    """Try to prove a statement: of the example itself, or else of an input next to it."""
     if flushes_subnormal_numbers():
-        return Proof(False, "this thread flushes subnormal numbers to zero, so no error bound holds", 0.0)
+        return Proof(False, "this thread flushes subnormal numbers to zero, so no error bound holds", 0.0, "float")
+    effort = Effort()
     try:
         _check_domain(statement)
     except NotProvedError as failure:
-        return Proof(False, str(failure), 0.0)
+        return Proof(False, str(failure), 0.0, "exact")
     if (statement.source == statement.example).all():
-        return Proof(True, "", 0.0)
+        return Proof(True, "", 0.0, "exact")
+    try:
+        check_exactly(statement, Exact.of(statement.example[None]), 1, effort)
+    except NotProvedError as failure:
+        itself = failure
+    else:
+        return Proof(True, "", 0.0, "exact")
+    if isinstance(itself, FeaturesDifferError):
+        try:
+            check_within_reach(statement, itself.difference, max(NEAR) * _scale(statement))
+        except NotProvedError as failure:
+            return Proof(False, f"{itself}: {failure}", 0.0, "exact")
+    bounded = _prove_with_bounds(statement)
+    if bounded.proved:
+        return bounded
+    try:
+        distance = _prove_with_correction(statement, effort)
+    except NotProvedError as failure:
+        return Proof(False, f"{itself}; of inputs next to it: {bounded.reason}; {failure}", 0.0, "exact")
+    return Proof(True, "", distance, "exact")
+
+
+def _prove_with_bounds(statement: Statement) -> Proof:
+    """Prove that there is such an input; the features of an earlier stage that all paths go through may do as well."""
     reason, network = "", statement.network
-    scale = float(np.abs(statement.example - statement.source).max())
+    scale = _scale(statement)
     for stage in _sufficient_stages(network, statement.stage):
         try:
             goal = None if statement.segment else Goal(statement.source, received(network, stage, statement.source))
@@ -109,8 +127,37 @@ def prove(statement: Statement) -> Proof:
             except NotProvedError as failure:
                 reason = reason or str(failure)
             else:
-                return Proof(True, "", near * scale)
-    return Proof(False, reason, 0.0)
+                return Proof(True, "", near * scale, "float")
+    return Proof(False, reason, 0.0, "float")
+
+
+def _prove_with_correction(statement: Statement, effort: Effort) -> float:
+    """Find a rational input next to the example, and prove that it is one; its distance, rounded up.
+
+    Raises:
+        NotProvedError: none was found, or it is none.
+    """
+    scale, reason = _scale(statement), "the equations around it have no exact solution"
+    for near in BESIDE:
+        for numbers, denominator in corrections(statement, near * scale, effort):
+            change = numbers - Exact.of(statement.example[None]).times(denominator)
+            square = sum(entry * entry for entry in change.numbers[0].tolist()) * Fraction(4) ** change.exponent
+            square /= denominator * denominator
+            if square > Fraction(max(NEAR) * scale) ** 2:
+                continue
+            try:
+                check_exactly(statement, numbers, denominator, effort)
+            except NotProvedError as failure:
+                reason = f"of the nearest that solves the equations: {failure}"
+            else:
+                # the root and the conversion round by half a unit in the last place each
+                return float(np.sqrt(float(square)) * (1.0 + 4.0 * UNIT_ROUNDOFF)) + SMALLEST_NORMAL
+    raise NotProvedError(reason)
+
+
+def _scale(statement: Statement) -> float:
+    """The largest change of a pixel."""
+    return float(np.abs(statement.example - statement.source).max())
 
 
 def _sufficient_stages(network: Network, stage: int) -> Iterator[int]:
@@ -146,11 +193,12 @@ def _check_half_spaces(statement: Statement, free: BoolArray, rho: float) -> Non
     domain, x = statement.domain, statement.example
     if not len(domain.h):
         return
-    norms = row_norms(domain.G)
     slack = domain.h - domain.G @ x
-    reach_of_rho = np.linalg.norm(dense(domain.G)[:, free], axis=1) * rho
-    error = product_error(norms, float(np.linalg.norm(x)) * 2.0, len(x)) + 4e-16 * (np.abs(domain.h) + np.abs(slack))
-    if not (slack >= 1.001 * (reach_of_rho + error)).all():
+    # moving free pixels by rho changes g x by at most |g_free| rho
+    reached = row_norms_above(dense(domain.G)[:, free]) * rho
+    # the product is off by product_error; the difference by half a unit in its last place, |slack| u
+    error = product_error(row_norms_above(domain.G), norm_above(x), len(x)) + 2.0 * UNIT_ROUNDOFF * np.abs(slack)
+    if not (slack >= (reached + error) * ROUNDING).all():
         raise NotProvedError("a half-space of the domain leaves no room for the correction")
 
 
@@ -164,6 +212,7 @@ def _close(statement: Statement, stage: int, rho: float, goal: Goal | None) -> N
         NotProvedError: the proof does not close.
     """
     domain, x = statement.domain, statement.example
+    # a difference above 2 rho in float64 is above 2 (1 - u) rho: the correction stays inside
     free = ~statement.kept & (x - domain.low > 2.0 * rho) & (domain.high - x > 2.0 * rho)
     _check_half_spaces(statement, free, rho)
     walk = Walk(statement.network, stage, rho)
@@ -181,18 +230,20 @@ def _check_equations(
     rows, residual, unchanged = _system(statement, walk, equations, free)
     live = _correctable(rows, free) | (residual != 0)  # NaN, of numbers that overflowed, is not 0
     rows, residual = _without_copies(rows[live], residual[live], unchanged[live])
-    if not len(residual):
-        return
+    if not bool((residual != 0).any()):
+        return  # nothing need be corrected, whether they depend on each other or not
     part, error = rows.value.numpy()[:, free], rows.error.numpy()[:, free]
     exponents = row_exponents(part)
     part, error = np.ldexp(part, -exponents[:, None]), np.ldexp(error, -exponents[:, None])
     size = norm_above(np.ldexp(residual.numpy(), -exponents))
     if part.shape[0] > part.shape[1]:
-        raise NotProvedError(f"{part.shape[0]} equations, but only {part.shape[1]} pixels that may move")
-    if size == 0.0:
-        return
+        raise NotProvedError(
+            f"the {part.shape[0]} equations for {part.shape[1]} pixels that may move depend on each other, which "
+            "bounds on rounding cannot settle"
+        )
     needed = needed_singular_value(size, rho)  # NaN where numbers overflowed, which nothing exceeds
-    if not singular_values_exceed(part, (needed + norm_above(error)) * (1.0 + 2.0**-40)):
+    # rows that are off by E in the Frobenius norm have singular values that are off by no more
+    if not singular_values_exceed(part, (needed + norm_above(error)) * ROUNDING):
         raise NotProvedError(
             f"the {part.shape[0]} equations depend on each other, or are off by too much ({size:.2g}) for a correction "
             f"of at most {rho:.2g}"

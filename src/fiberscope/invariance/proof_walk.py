@@ -15,7 +15,16 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from fiberscope.invariance.enclosures import Enclosure, applied, inflated, moved_back, moved_precisely, next_up, reach
+from fiberscope.invariance.enclosures import (
+    Enclosure,
+    applied,
+    gathered,
+    inflated,
+    moved_back,
+    moved_precisely,
+    next_up,
+    reach,
+)
 from fiberscope.invariance.exact_order import exact_map, exact_order
 from fiberscope.network.activations import Activation, Maximum, Pointwise
 from fiberscope.network.affine import AffineMap
@@ -257,9 +266,7 @@ class Walk:
         slope = self.slopes[number]
         if isinstance(activation, Pointwise):
             return rows.scaled(slope[None])
-        value = torch.zeros(len(rows.value), activation.inputs, dtype=torch.float64).index_add_(1, slope, rows.value)
-        size = torch.zeros_like(value).index_add_(1, slope, rows.value.abs() * 1e-13 + rows.error * 1.001)
-        return Enclosure(value, size)
+        return gathered(rows, slope, activation.inputs)
 
     def missing(self, equation: Equation) -> Tensor:
         """Bounds on what an equation lacks at x', (k,)."""

@@ -21,6 +21,14 @@ CHANGED = 1e-6
 """By how much a pixel differs that counts as changed, relative to the largest change: less is what room for rounding,
 and the solver's tolerance, may move it by."""
 
+ROUNDED = 2.0**-50
+"""A change of no pixel by more than this, relative to the largest one, is rounding: some units in its last place."""
+
+
+def without_rounding(x: Float64[FloatArray, " n"], source: Float64[FloatArray, " n"]) -> Float64[FloatArray, " n"]:
+    """The source itself, where x is it but for rounding; else x."""
+    return source if float(np.abs(x - source).max()) <= ROUNDED * float(np.abs(source).max()) else x
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SameFeatures:
@@ -127,7 +135,7 @@ class SameFeatures:
         if compared.failure:
             return Verification(False, "float", compared.failure)
         proof = prove(self._statement())
-        return Verification(proof.proved, "float", "; ".join(compared.notes) if proof.proved else proof.reason)
+        return Verification(proof.proved, proof.method, "; ".join(compared.notes) if proof.proved else proof.reason)
 
     def _statement(self) -> Statement:
         kept: BoolArray = np.zeros(self.network.inputs, dtype=np.bool_)
@@ -177,4 +185,4 @@ class Connected(SameFeatures):
         return self.between(shares)
 
 
-__all__ = ["CHANGED", "Connected", "SameFeatures"]
+__all__ = ["CHANGED", "Connected", "SameFeatures", "without_rounding"]

@@ -19,7 +19,7 @@ from fiberscope.invariance.across_regions import problem
 from fiberscope.invariance.feature_stage import Layer
 from fiberscope.invariance.objective import Objective
 from fiberscope.invariance.region_search import MAX_PLATEAU, MAX_REGIONS, Budget, Ending, Visit, search
-from fiberscope.invariance.same_features import Connected
+from fiberscope.invariance.same_features import Connected, without_rounding
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain
 from fiberscope.network.network import Network
@@ -113,7 +113,7 @@ def walk_regions(
         network=network,
         stage=asked.features.stage,
         source=asked.source.reshape(shape),
-        x=best.x.reshape(shape),
+        x=without_rounding(best.x, asked.source).reshape(shape),
         domain=domain,
         value=best.value,
         in_region=found.visits[0].value,

@@ -106,12 +106,7 @@ def example_lines(facts: ExampleFacts) -> list[str]:
         f"  {facts.objective}: {facts.compared_with_best}",
         f"  {facts.reached:.0%} of the way, {facts.pixels_changed} inputs changed, distance {facts.distance:.4g}; "
         f"{facts.seconds:.2f} s",
-        f"  features differ by at most {facts.residual:.1e} in float64, {facts.units:.2g} of what rounding explains"
-        + (
-            f"; in {facts.original}, by {facts.original_units:.2g} of what its rounding explains"
-            if facts.original
-            else ""
-        ),
+        f"  features: {facts.compared_features}",
         f"  {'proved' if facts.proved else 'not proved'}: {facts.verification}",
     ]
 
