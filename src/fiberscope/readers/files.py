@@ -8,11 +8,16 @@ from pathlib import Path
 
 from fiberscope.errors import ModelError
 from fiberscope.network.network import Network
+from fiberscope.readers.archives import TORCH_SCRIPT, archive_of
 
 READ_FORMATS = ".onnx, .pt2 (torch.export), .keras, .h5, and .safetensors (written by Network.save)"
 """The formats that ``load`` reads, in words."""
 
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin")
+
+
+def _is_torch_script(file: Path) -> bool:
+    return archive_of(file) == TORCH_SCRIPT
 
 
 def load(
@@ -52,19 +57,23 @@ def load(
 
             return load_onnx(file, input_shape=input_shape)
         case ".pt2":
-            from fiberscope.readers.torch.program import load_pt2
+            from fiberscope.readers.torch.exported import load_pt2
+            from fiberscope.readers.torch.reader import checked_shape
 
-            return load_pt2(file, trust=trust)
+            return load_pt2(file, trust=trust, input_shape=None if input_shape is None else checked_shape(input_shape))
         case ".keras" | ".h5" | ".hdf5":
             from fiberscope.readers.keras import load_keras
 
             return load_keras(file, trust=trust)
-        case suffix if suffix in _PICKLES:
+        case suffix if suffix in _PICKLES and not _is_torch_script(file):
             raise ModelError(
                 f"{file}: a pickled module can run any code when it is loaded, so it is not read; load it in torch "
-                "yourself if you trust it, and pass the module to fiberscope.from_torch or to torch.export",
+                "yourself if you trust it, and pass the module (not its weights alone: these go into the module by "
+                "load_state_dict) to fiberscope.from_torch or to torch.export",
                 unsupported=(suffix,),
             )
+        case suffix if _is_torch_script(file):
+            raise ModelError(f"{file}: expected one of the formats {READ_FORMATS}, got {TORCH_SCRIPT}")
         case suffix:
             raise ModelError(
                 f"{file}: expected one of the formats {READ_FORMATS}, got {suffix or 'a name without suffix'}; "
