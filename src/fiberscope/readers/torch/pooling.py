@@ -13,6 +13,7 @@ import torch
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.building import Value
 from fiberscope.network.structured import NOTHING
+from fiberscope.readers.resampling import combined, interpolated, linear_weights
 from fiberscope.readers.torch.call import Call, Operator, Result, called, taken
 
 # ---- windows
@@ -42,18 +43,6 @@ def adaptive_along(size: int, windows: int) -> IntArray:
     end = -(-(np.arange(windows) + 1) * size // windows)
     place = start[:, None] + np.arange(int((end - start).max()))
     return np.where(place < end[:, None], place, NOTHING)
-
-
-def combined(positions: IntArray, axes: Sequence[IntArray]) -> IntArray:
-    """Windows along the last axes of a value: positions (..., *grid) -> (..., *windows, taps)."""
-    lead = positions.ndim - len(axes)
-    index = positions[..., None]
-    for axis, windows in enumerate(axes, start=lead):
-        taken = np.take(index, np.maximum(windows, 0), axis=axis)  # (..., windows, taps of this axis, ..., taps)
-        inside = (windows >= 0).reshape(windows.shape + (1,) * (taken.ndim - axis - 2))
-        taken = np.moveaxis(np.where(inside, taken, NOTHING), axis + 1, -1)
-        index = taken.reshape(*taken.shape[:-2], -1)
-    return index
 
 
 def _outer(parts: Sequence[Any]) -> Any:
@@ -139,22 +128,11 @@ def _linear_resampling(call: Call) -> Result:
     scales = call.get("scale_factors") or [
         call.get(key) for key in ("scales", "scales_d", "scales_h", "scales_w") if key in call.arguments
     ]
-    grid, sizes = value.shape[-axes:], shape[-axes:]
-    windows: list[IntArray] = []
-    weights: list[FloatArray] = []
-    for size, wanted, scale in zip(grid, sizes, list(scales) or [None] * axes, strict=True):
-        unit = torch.eye(size, dtype=torch.float64)[None]
-        resample: Any = torch.ops.aten.upsample_linear1d.default
-        matrix = resample(unit, [int(wanted)], bool(call["align_corners"]), scale)[0].T.numpy()
-        taps = np.argsort(-np.abs(matrix), axis=1, kind="stable")[:, :2]
-        weight = np.take_along_axis(matrix, taps, axis=1)
-        windows.append(np.where(weight != 0, taps, NOTHING))
-        weights.append(weight)
-    index = combined(value.positions, windows)
-    product = weights[0]
-    for weight in weights[1:]:
-        product = (product[..., None, :, None] * weight[:, None, :]).reshape(*product.shape[:-1], len(weight), -1)
-    return _sums(call, index, np.broadcast_to(product, index.shape))
+    matrices = [
+        linear_weights(size, int(wanted), align_corners=bool(call["align_corners"]), scale=scale)
+        for size, wanted, scale in zip(value.shape[-axes:], shape[-axes:], list(scales) or [None] * axes, strict=True)
+    ]
+    return _sums(call, *interpolated(value.positions, matrices))
 
 
 # ---- sums and maxima over axes
