@@ -304,7 +304,9 @@ def test_layers_that_end_in_a_clip_are_counted_and_named_with_what_can_be_asked_
     builder = NetworkBuilder((1, 2))
     z = builder.input
     for name in ("first", "second", "third"):
-        z = builder.pointwise(f"{name} clip", builder.dense(name, z, np.eye(2)), PointwiseKind.CLIP, alpha=-1.0, beta=1.0)
+        z = builder.pointwise(
+            f"{name} clip", builder.dense(name, z, np.eye(2)), PointwiseKind.CLIP, alpha=-1.0, beta=1.0
+        )
     bent = builder.pointwise("bent", builder.dense("fc", z, np.eye(2)), PointwiseKind.LEAKY_RELU, slope=-1.0)
     network = builder.build(bent)
     assert [(layer.name, layer.activation) for layer in network.unjudged_layers] == [
