@@ -299,6 +299,45 @@ def test_activations_that_are_neither_are_not_judged_and_said_so():
     assert any("'fc' is not judged" in note for note in network.all_notes)
 
 
+def test_layers_that_end_in_a_clip_are_counted_and_named_with_what_can_be_asked_instead():
+    """What has the same output behind a clip is a polyhedron; nothing says the contrary."""
+    builder = NetworkBuilder((1, 2))
+    z = builder.input
+    for name in ("first", "second", "third"):
+        z = builder.pointwise(
+            f"{name} clip", builder.dense(name, z, np.eye(2)), PointwiseKind.CLIP, alpha=-1.0, beta=1.0
+        )
+    bent = builder.pointwise("bent", builder.dense("fc", z, np.eye(2)), PointwiseKind.LEAKY_RELU, slope=-1.0)
+    network = builder.build(bent)
+    assert [(layer.name, layer.activation) for layer in network.unjudged_layers] == [
+        ("first", "clip"), ("second", "clip"), ("third", "clip"), ("fc", "leaky_relu"),
+    ]  # fmt: skip
+    clips, others = network.all_notes
+    assert clips.startswith("3 layers ('first', 'second', 'third') are not judged: clips such as ReLU6")
+    assert "is a polyhedron" in clips
+    assert others.startswith("layer 'fc' is not judged: a leaky_relu that falls")
+    for text in (network.nothing_to_judge(most=2), network.nothing_to_judge(most=None)):
+        assert "no layer to judge" in text
+        assert "fs.singular_values" in text
+        assert "fs.invariance_example with layer='output'" in text
+    assert "3 layers ('first', 'second' and 1 more)" in network.nothing_to_judge(most=2)
+    for asked in (lambda: network.layer_input(0, np.zeros((1, 2))), lambda: fs.invariance_survey(network, np.eye(2))):
+        with pytest.raises(fs.ModelError, match="no layer to judge"):
+            asked()
+    with pytest.raises(InputError, match="'output', as the network has no layer to judge, got 0"):
+        fs.invariance_example(network, np.zeros(2), np.ones(2))
+    assert fs.singular_values(fs.linearize(network, np.array([0.5, 0.25]))).values.tolist() == [1.0, 1.0]
+    assert fs.invariance_example(network, np.full(2, 3.0), np.full(2, 9.0), "output", fs.Box(0, 9)).is_optimal
+
+
+def test_invariance_is_not_offered_where_it_cannot_be_found():
+    builder = NetworkBuilder((1, 2))
+    smooth = builder.pointwise("tanh", builder.input, PointwiseKind.TANH)
+    network = builder.build(builder.dense("fc", smooth, np.eye(2)))
+    assert "fs.singular_values" in network.nothing_to_judge()
+    assert "invariance" not in network.nothing_to_judge()
+
+
 def test_average_pooling_with_uncounted_padding_and_overhang():
     builder = NetworkBuilder((1, 1, 5))
     index = windows(builder.input.positions, (3,), stride=(2,), padding=[(1, 1)])

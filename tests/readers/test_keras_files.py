@@ -498,3 +498,68 @@ def test_the_backend_is_torch_unless_chosen(saved: Path):
         [sys.executable, "-c", code, str(saved)], env=environment, capture_output=True, text=True, check=True
     )
     assert run.stdout.split() == ["torch", "torch"]
+
+
+# ---- files of older versions
+
+
+def _older(path: Path, version: str, change: Callable[[dict[str, Any]], None]) -> Path:
+    """A file of Keras 3 that says what an older version would."""
+    sequential((4, 4, 1), K.DepthwiseConv2D(2, name="depthwise"), K.Flatten(), K.Dense(2)).save(path)
+    if path.suffix == ".h5":
+        with h5py.File(path, "r+") as file:
+            config = json.loads(file.attrs["model_config"])
+            change(config["config"])
+            file.attrs["model_config"], file.attrs["keras_version"] = json.dumps(config), version
+        return path
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    change(config["config"])
+    members["config.json"] = json.dumps(config).encode()
+    members["metadata.json"] = json.dumps({"keras_version": version}).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return path
+
+
+def _with_groups(config: dict[str, Any]) -> None:
+    """As Keras 2 wrote depthwise convolutions, which Keras 3 does not read."""
+    config["layers"][1]["config"]["groups"] = 1
+
+
+def _with_a_function(config: dict[str, Any]) -> None:
+    config["layers"].append({"class_name": "TFOpLambda", "config": {"name": "tf.add", "function": "math.add"}})
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".keras"])
+@pytest.mark.parametrize(("version", "change"), [("2.11.0", _with_groups), ("2.4.3", _with_a_function)])
+def test_files_of_keras_2_name_their_version_and_what_to_do(tmp_path: Path, suffix: str, version: str, change: Any):
+    path = _older(tmp_path / f"model{suffix}", version, change)
+    with pytest.raises(fs.ModelError) as caught:
+        fs.load(path, trust=True)
+    assert f"written by Keras {version}" in str(caught.value)
+    assert "tf2onnx" in str(caught.value)
+    assert f"Keras {keras.__version__} cannot" in str(caught.value)
+
+
+def test_a_file_of_keras_2_that_keras_3_reads_is_read(tmp_path: Path):
+    path = _older(tmp_path / "model.h5", "2.4.3", lambda config: None)
+    assert fs.load(path, trust=True).outputs == 2
+    with pytest.raises(fs.ModelError, match=r"not opened; it was written by Keras 2\.4\.3"):
+        fs.load(path)
+
+
+@pytest.mark.parametrize("version", ["3\x1b[2J", "<b>2.4</b>", "2." + "4" * 100, ""])
+def test_what_no_version_looks_like_is_not_repeated(tmp_path: Path, version: str):
+    with pytest.raises(fs.ModelError) as caught:
+        fs.load(_older(tmp_path / "model.h5", version, _with_groups))
+    assert "written by" not in str(caught.value)
+
+
+def test_weights_without_a_model_are_named_for_what_they_are(tmp_path: Path):
+    path = tmp_path / "model.weights.h5"
+    sequential((4,), K.Dense(2)).save_weights(path)
+    with pytest.raises(fs.ModelError, match="weights without the model; build the model"):
+        fs.load(path, trust=True)

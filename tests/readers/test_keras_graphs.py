@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fiberscope as fs
+from fiberscope.network.rows import dense
 from fiberscope.readers.keras import from_keras
 from fiberscope.readers.keras import graph as keras_graph
 from keras_models import K, assert_same, functional, inputs, keras, outputs, randomized, sequential
@@ -207,10 +210,10 @@ def test_all_unsupported_layers_are_named():
 @pytest.mark.parametrize(
     ("layer", "reason"),
     [
-        (lambda: K.UpSampling2D(2, interpolation="bilinear"), "interpolation bilinear"),
+        (lambda: K.UpSampling2D(2, interpolation="bicubic"), "interpolation bicubic"),
         (lambda: K.ReLU(max_value=2.0, negative_slope=0.1), "maximum together with a negative slope"),
         (lambda: K.Activation("gelu"), "activation gelu"),
-        (lambda: K.Conv2D(2, 2, dtype="mixed_float16"), "computes in float16"),
+        (lambda: K.Identity(dtype="int32"), "computes in int32"),
         (lambda: K.Concatenate(axis=0), "axis of the samples"),
         (lambda: type("Doubled", (K.Dense,), {})(3), r"Doubled\)"),
     ],
@@ -341,3 +344,54 @@ def test_names_of_new_layers_do_not_depend_on_conversions():
     from_keras(sequential((4,), K.Dense(3, activation="softmax")))
     assert K.Dense(1).name == "dense_1"
     assert keras.Sequential([K.Input((2,)), K.Dense(1)]).name == "sequential_1"
+
+
+# ---- half precision
+
+
+def _small(policy: str) -> Any:
+    """Layers of each sort, a model that is called twice, and operations."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        x = K.Input((6, 6, 2))
+        inner = keras.Sequential([K.Input((6, 6, 3)), K.Conv2D(3, 1, name="thin"), K.LeakyReLU()], name="inner")
+        y = K.Conv2D(3, 3, activation="relu", padding="same", name="wide")(K.Normalization(name="norm")(x))
+        y = inner(inner(K.Add(name="sum")([y, K.BatchNormalization(name="batch")(y)]) * 2))
+        y = K.Dropout(0.3, name="drop")(keras.ops.relu(y))
+        z = K.Dense(4, activation="softmax", dtype="float32", name="classes")(K.Flatten(name="flat")(y))
+        return randomized(keras.Model(x, z))
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize(("policy", "computed"), [("mixed_float16", "float16"), ("mixed_bfloat16", "bfloat16")])
+def test_models_that_compute_in_half_precision_are_taken_by_the_numbers_that_they_store(
+    policy: str, computed: str, monkeypatch: pytest.MonkeyPatch
+):
+    half, full = _small(policy), _small("float32")
+    weights = half.get_weights()
+    with monkeypatch.context() as patched:
+        patched.setattr(random, "randint", None)  # Keras draws the seeds of new layers from it
+        network = from_keras(half)
+    (note,) = [note for note in network.notes if "computes in" in note]
+    assert f"computes in {computed}, which rounds" in note
+    apart = float(re.search(r"differs by up to (\S+) on", note)[1])  # type: ignore[index]
+    X = np.random.default_rng(0).standard_normal((8, 6, 6, 2)).astype(np.float32)  # as the note's
+    assert apart == pytest.approx(np.abs(half.predict_on_batch(X) - full.predict_on_batch(X)).max(), rel=0.06)
+    assert 0 < apart < 0.1
+    assert_same(network, full)
+    for ours, theirs in zip(network.relu_layers, from_keras(full).relu_layers, strict=True):
+        np.testing.assert_array_equal(dense(ours.weight), dense(theirs.weight))
+    for ours, theirs in zip(weights, half.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert half.get_layer("wide").compute_dtype == computed
+
+
+def test_one_layer_in_half_precision_is_enough(tmp_path: Path):
+    x = K.Input((4, 4, 2))
+    model = functional(x, K.Conv2D(2, 2, dtype="mixed_float16", activation="relu")(K.Conv2D(3, 2)(x)))
+    network = from_keras(model)
+    assert any("computes in float16" in note for note in network.notes)
+    model.save(tmp_path / "model.keras")
+    assert fs.load(tmp_path / "model.keras").digest() == network.digest()

@@ -108,3 +108,87 @@ def test_truncated_files(tmp_path: Path, share: float):
     path.write_bytes(data[: int(share * len(data))])
     with pytest.raises(fs.ModelError, match=r"expected a program that torch\.export\.save wrote"):
         fs.load(path, trust=True)
+
+
+# ---- programs that were never in a file, and what is no program
+
+
+@pytest.mark.parametrize("of", [lambda p: p, lambda p: p.module()], ids=["program", "its module"])
+@pytest.mark.parametrize(("samples", "dynamic"), [(1, None), (3, BATCH)])
+def test_programs_are_taken_as_they_are(of: Any, samples: int, dynamic: Any):
+    module = randomised(Small())
+    example = torch.zeros(samples, 1, 4, 5)
+    program = torch.export.export(module, (example,), dynamic_shapes=None if dynamic is None else (dynamic,))
+    network = fs.from_torch(of(program))
+    X = np.random.default_rng(0).standard_normal((5, 1, 4, 5))
+    np.testing.assert_allclose(network(X), in_float64(module, X), rtol=1e-12, atol=1e-12)
+    assert network.digest() == fs.from_torch(module, (1, 4, 5)).digest()
+    assert fs.from_torch(of(program), (1, 4, 5)).digest() == network.digest()
+    with pytest.raises(fs.InputError, match=r"input_shape: expected \(1, 4, 5\), for which .* got \(1, 4, 6\)"):
+        fs.from_torch(of(program), (1, 4, 6))
+
+
+@pytest.mark.parametrize("of", [lambda p: p, lambda p: p.module()], ids=["program", "its module"])
+def test_axes_that_are_open_take_the_size_that_is_asked_for(of: Any):
+    module, auto = randomised(Small()), torch.export.Dim.AUTO
+    program = torch.export.export(module, (torch.zeros(2, 1, 4, 5),), dynamic_shapes=({0: auto, 2: auto, 3: auto},))
+    network = fs.from_torch(of(program), (1, 7, 3))
+    X = np.random.default_rng(0).standard_normal((4, 1, 7, 3))
+    np.testing.assert_allclose(network(X), in_float64(module, X), rtol=1e-12, atol=1e-12)
+    with pytest.raises(fs.InputError, match=r"expected \(1, any, any\), .* got \(2, 7, 3\)"):
+        fs.from_torch(of(program), (2, 7, 3))
+
+
+@pytest.mark.parametrize("of", [lambda p: p, lambda p: p.module()], ids=["program", "its module"])
+def test_a_program_of_a_fixed_batch_says_how_to_ask_about_single_samples(of: Any):
+    program = torch.export.export(nn.Linear(4, 2).eval(), (torch.zeros(2, 4),))
+    assert fs.from_torch(of(program)).input_shape == (2, 4)
+    with pytest.raises(fs.InputError, match=r"expected \(2, 4\).*export it for one sample or for any number"):
+        fs.from_torch(of(program), 4)
+
+
+@pytest.mark.parametrize(
+    ("part", "named"), [(nn.Dropout(), "dropout"), (nn.BatchNorm1d(3), "batch_norm"), (nn.AlphaDropout(), "dropout")]
+)
+def test_programs_in_training_mode_are_refused_as_such(tmp_path: Path, part: nn.Module, named: str):
+    module = nn.Sequential(nn.Linear(3, 3), part, nn.ReLU()).train()
+    path = saved(tmp_path / "model.pt2", module, 2, (3,), BATCH)
+    program = torch.export.load(path)
+    for read in (
+        lambda: fs.load(path, trust=True),
+        lambda: fs.from_torch(program),
+        lambda: fs.from_torch(program.module()),
+    ):
+        with pytest.raises(fs.ModelError, match=rf"exported in training mode.*{named}.*call module.eval\(\)"):
+            read()
+
+
+def test_a_program_in_evaluation_mode_is_none_in_training_mode():
+    """Instance norm computes statistics of its own in either mode."""
+    norm = randomised(nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3, track_running_stats=False)))
+    with pytest.raises(fs.ModelError, match="not supported") as caught:
+        fs.from_torch(torch.export.export(norm, (torch.zeros(2, 3),)))
+    assert "training mode" not in str(caught.value)
+
+
+def test_programs_of_whole_numbers_are_refused_as_such():
+    module = nn.Sequential(nn.Embedding(7, 2), nn.Flatten(), nn.Linear(6, 2)).eval()
+    program = torch.export.export(module, (torch.zeros(1, 3, dtype=torch.int64),))
+    with pytest.raises(fs.ModelError, match=r"whole numbers \(torch.int64\).*behind the embedding"):
+        fs.from_torch(program)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".pt2", ".ts", ".torchscript", ".bin", ""])
+def test_archives_of_torch_script_are_named_for_what_they_are(tmp_path: Path, suffix: str):
+    path = tmp_path / f"model{suffix}"
+    torch.jit.script(nn.Sequential(nn.Linear(2, 2), nn.ReLU()).eval()).save(str(path))
+    with pytest.raises(fs.ModelError, match=r"got a TorchScript archive \(torch.jit\).*from_torch"):
+        fs.load(path, trust=True)
+
+
+def test_a_pickle_under_the_name_of_a_program_is_named_for_what_it_is(tmp_path: Path):
+    path = tmp_path / "model.pt2"
+    torch.save(nn.Linear(2, 2).state_dict(), path)
+    with pytest.raises(fs.ModelError, match=r"what torch\.save wrote, a pickle"):
+        fs.load(path, trust=True)

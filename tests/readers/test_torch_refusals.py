@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -83,6 +86,21 @@ class TwoInputs(nn.Module):
         return torch.relu(x + z)
 
 
+@dataclass
+class Output:
+    logits: torch.Tensor
+    hidden: torch.Tensor | None = None
+
+
+class Pair(NamedTuple):
+    first: torch.Tensor
+    second: torch.Tensor
+
+
+class OrderedOutput(OrderedDict[str, torch.Tensor]):
+    """As the outputs of transformers are."""
+
+
 def counting(module: Any, x: torch.Tensor) -> torch.Tensor:
     module.count.add_(1)
     return x * module.count
@@ -94,13 +112,21 @@ by_value = Function(lambda m, x: x if x.sum() > 0 else -x)
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (Function(lambda m, x: (x * 2, x)), "returns 2 values"),
-        (Function(lambda m, x: {"out": x * 2}), "one tensor, got dict"),
-        (Function(lambda m, x: None), "expected one tensor"),
+        (Function(lambda m, x: (x * 2, x)), r"returns tuple \(its parts: \[0\], \[1\]\); wrap it"),
+        (Function(lambda m, x: [x * 2]), r"returns list \(its parts: \[0\]\)"),
+        (Function(lambda m, x: Pair(x * 2, x)), r"returns Pair \(its parts: .first, .second\)"),
+        (Function(lambda m, x: {"out": x * 2}), r"returns dict \(its parts: \['out'\]\)"),
+        (Function(lambda m, x: Output(x * 2)), r"returns Output \(its parts: .logits, .hidden\)"),
+        (Function(lambda m, x: OrderedOutput(logits=x)), r"returns OrderedOutput \(its parts: \['logits'\]\)"),
+        (Function(lambda m, x: None), "expected a module that returns one tensor, got one that returns nothing"),
         (Function(lambda m, x: torch.ones(1, 3)), "does not depend on its input"),
         (by_value, "without decisions that depend on values"),
         (Function(lambda m, x: torch.tensor(x.numpy())), "torch.export cannot export Function"),
-        (TwoInputs(), "missing a required argument"),
+        (TwoInputs(), r"TwoInputs.forward takes 2 inputs \(x, z\); expected one tensor"),
+        (nn.ModuleList([nn.Linear(3, 3)]), "ModuleList has no forward.*nn.Sequential"),
+        (nn.Sequential(nn.Embedding(7, 2), nn.Flatten()), "takes whole numbers.*behind the embedding"),
+        (Function(lambda m, x: torch.eye(3)[x].sum(1)), "takes whole numbers"),
+        (nn.Linear(4, 2), r"Linear cannot be run on a sample of shape \(3,\).*check input_shape"),
         (Function(lambda m, x: x.masked_fill(torch.tensor([True, False, False]), -torch.inf)), "masked_fill: .*finite"),
         (Function(lambda m, x: m.linear(x), linear=nn.Linear(3, 3, dtype=torch.complex64)), "linear.weight is complex"),
         (nn.LazyLinear(2), "no values yet"),
@@ -120,10 +146,12 @@ def test_a_module_that_changes_its_buffers_is_refused():
     assert module.count == 0
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_quantised_modules_are_refused():
-    quantised = type("Linear", (nn.Identity,), {"__module__": "torch.ao.nn.quantized.modules.linear"})
-    with pytest.raises(fs.ModelError, match=r"quantised modules: 1 \(Linear\)"):
-        fs.from_torch(nn.Sequential(nn.Linear(2, 2), quantised()).eval())
+    floating = nn.Sequential(nn.Linear(2, 2), nn.ReLU()).eval()
+    quantised = torch.ao.quantization.quantize_dynamic(floating, {nn.Linear}, dtype=torch.qint8)
+    with pytest.raises(fs.ModelError, match=r"quantised modules: 0 \(Linear\); .*floating-point model"):
+        fs.from_torch(quantised)
 
 
 @pytest.mark.parametrize(
@@ -147,11 +175,76 @@ def test_a_module_of_one_sample_at_a_time():
     assert_same(module, network, samples=1)
 
 
-def test_what_is_no_module_is_refused():
+GIVEN = {
+    "'model.pt'": "got str; read files with fiberscope.load",
+    "Path('model.pt')": "read files with fiberscope.load",
+    "nn.ReLU": "got the class ReLU; pass an instance",
+    "nn.Linear(2, 2).state_dict()": "got OrderedDict; weights alone say nothing.*load_state_dict",
+    "{'model': 1, 'epoch': 3}": "got dict; weights alone",
+    "torch.relu": "write it as the forward of a module",
+    "[nn.ReLU()]": "put modules into an nn.Sequential",
+    "np.eye(2)": r"use fiberscope.ReLULayer\(weight, bias\)",
+    "torch.eye(2)": r"use fiberscope.ReLULayer\(weight, bias\)",
+    "fs.from_torch(nn.Linear(2, 2).eval())": "got Network; it is converted already",
+    "None": "got NoneType$",
+    "3": "got int$",
+}
+
+
+def test_what_is_no_module_is_refused_with_what_to_do():
     # in a fresh interpreter, because the tests check the types of all arguments before the function does
-    code = "import fiberscope as fs\ntry: fs.from_torch('model.pt')\nexcept fs.InputError as error: print(error)"
+    code = f"""
+import numpy as np, torch, fiberscope as fs
+from pathlib import Path
+from torch import nn
+for given in ({", ".join(GIVEN)}):
+    try: fs.from_torch(given)
+    except fs.InputError as error: print(error)
+"""
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert printed == "module: expected a torch.nn.Module, got str\n"
+    lines = printed.splitlines()
+    assert len(lines) == len(GIVEN)
+    for line, message in zip(lines, GIVEN.values(), strict=True):
+        assert line.startswith("module: expected a torch.nn.Module or a program of torch.export, got ")
+        assert re.search(message, line), line
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        torch.jit.script,
+        lambda m: torch.jit.trace(m, torch.zeros(1, 2)),
+        lambda m: torch.jit.freeze(torch.jit.script(m)),
+        lambda m: nn.Sequential(torch.jit.freeze(torch.jit.script(m)), nn.ReLU()).eval(),
+    ],
+    ids=["scripted", "traced", "frozen", "inside"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_torch_script_is_refused_with_what_to_pass_instead(made: Callable[[Any], Any]):
+    with pytest.raises(fs.ModelError, match=r"TorchScript \(torch.jit\).*pass the Python module"):
+        fs.from_torch(made(nn.Sequential(nn.Linear(2, 2), nn.ReLU()).eval()))
+
+
+def test_wrappers_of_several_devices_are_refused_with_what_they_wrap():
+    wrapped = nn.DataParallel(nn.Sequential(nn.Linear(2, 2), nn.ReLU()))
+    for module in (wrapped, wrapped.eval()):
+        with pytest.raises(fs.ModelError, match=r"DataParallel only runs another module.*model\.module"):
+            fs.from_torch(module)
+    inside = randomised(nn.Sequential(nn.DataParallel(nn.Linear(2, 2)), nn.ReLU()))
+    assert_same(inside, fs.from_torch(inside))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_modules_of_other_precisions_are_taken_as_the_numbers_they_store(dtype: torch.dtype):
+    module = randomised(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
+    module = module.to(dtype)
+    network = fs.from_torch(module)
+    np.testing.assert_array_equal(network.relu_layers[0].weight, module[0].weight.detach().double())
+
+
+def test_a_compiled_module_is_that_which_was_compiled():
+    module = randomised(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
+    assert fs.from_torch(torch.compile(module)).digest() == fs.from_torch(module).digest()
 
 
 def test_shapes_that_do_not_fit_are_refused():

@@ -113,7 +113,7 @@ def build_subject(network: Any, x: Any, y: Any, options: Options, **words: Any) 
         ModelError: there is nothing to audit.
     """
     if not network.relu_layers:
-        raise ModelError("nothing to audit: the network has no ReLU layer, which is an affine map followed by a ReLU")
+        raise ModelError(f"nothing to audit: {network.nothing_to_judge()}")
     inputs, labels = first_samples(x, y, options.samples)
     return Subject(network=network, x=fitted(inputs, network.input_shape), y=labels, **words)
 

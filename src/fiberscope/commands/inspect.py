@@ -37,7 +37,8 @@ def inspect(
     network = load(model, trust=trust_model, input_shape=parse_shape(input_shape), output=output)
     console = console_on_stdout()
     console.print(stage_table(network))
-    console.print(layer_table(network))
+    if network.relu_layers:
+        console.print(layer_table(network))
     for line in closing_lines(network):
         print(line)
     return FINE

@@ -23,6 +23,8 @@ def stage_of(network: Network, layer: Layer) -> int:
     if layer == "output":
         return len(network.stages) - 1
     number: Any = layer
+    if not count:
+        raise InputError("layer", expected="'output', as the network has no layer to judge", got=repr(layer))
     if not isinstance(number, int | np.integer) or not -count <= int(cast(Any, number)) < count:
         raise InputError("layer", expected=f"a number from 0 to {count - 1}, or 'output'", got=repr(layer))
     return network.placed_layers[int(cast(Any, number))].stage

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow
 from jaxtyping import Float64, Int64
 
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, ModelError
 from fiberscope.invariance.feature_region import FeatureRegion, RegionRows, feature_region, features_at, pieces_at
 from fiberscope.invariance.independent_rows import independent_rows
 from fiberscope.invariance.interior import interior
@@ -76,8 +76,10 @@ def invariance_survey(
 
     Raises:
         InputError: samples, classes, layers or domain do not fit.
-        ModelError: a layer lies behind a smooth activation.
+        ModelError: a layer lies behind a smooth activation, or there is no layer to judge.
     """
+    if not network.placed_layers:
+        raise ModelError(network.nothing_to_judge())
     samples = network.flat(X)
     labels = checked_labels(y, len(samples))
     count = len(network.placed_layers)

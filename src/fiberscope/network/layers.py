@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fiberscope.network.activations import Activation, Maximum, Pointwise
+from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
 from fiberscope.network.affine import AffineMap
 from fiberscope.network.combination import Sum, composed, is_exact, written_out
 from fiberscope.network.layer import Layer
@@ -40,6 +40,21 @@ class PlacedLayer:
     stage: int
     nonnegative: bool
     note: str
+
+
+@dataclass(frozen=True)
+class UnjudgedLayer:
+    """An affine map with an activation behind it that no verdict is given about.
+
+    Attributes:
+        name: the names of its affine maps.
+        activation: what is behind them.
+        reason: why it is not judged.
+    """
+
+    name: str
+    activation: str
+    reason: str
 
 
 class Graph:
@@ -148,38 +163,51 @@ def _in_all(sets: list[set[int]]) -> set[int]:
     return sets[0].intersection(*sets[1:])
 
 
-def layers_of(graph: Graph) -> tuple[tuple[PlacedLayer, ...], tuple[str, ...]]:
-    """Every pointwise activation behind an affine map, in order; and notes on those that cannot be judged.
+def layers_of(graph: Graph) -> tuple[tuple[PlacedLayer, ...], tuple[UnjudgedLayer, ...]]:
+    """Every pointwise activation behind an affine map, in order: those that can be judged, and those that cannot.
 
     An activation without an affine map before it (the first stage, or behind another activation) is no layer.
     """
     layers: list[PlacedLayer] = []
-    notes: list[str] = []
+    others: list[UnjudgedLayer] = []
     for number, stage in enumerate(graph.stages):
         if not isinstance(stage.activation, Pointwise) or not graph.is_affine(graph.sources[number][0]):
             continue
-        found = _layer(graph, number, stage.activation)
+        name = " + ".join(graph.affine_names(number))
+        found = _layer(graph, number, name, stage.activation)
         if isinstance(found, str):
-            notes.append(found)
+            others.append(UnjudgedLayer(name, stage.activation.kind, found))
         else:
             layers.append(found)
-            if found.note:
-                notes.append(found.note)
-    return tuple(layers), tuple(notes)
+    return tuple(layers), tuple(others)
 
 
-def _layer(graph: Graph, number: int, activation: Pointwise) -> PlacedLayer | str:
+def unjudged_notes(others: Sequence[UnjudgedLayer], most: int | None = None) -> tuple[str, ...]:
+    """What a reader must know of the layers that are not judged: how many, which, and why, reason by reason.
+
+    Args:
+        others: these layers.
+        most: how many names to list for a reason; None for all.
+    """
+    notes: list[str] = []
+    for reason in dict.fromkeys(layer.reason for layer in others):
+        names = [repr(layer.name) for layer in others if layer.reason == reason]
+        left = len(names[most:]) if most is not None else 0
+        listed = ", ".join(names[:most]) + (f" and {left} more" if left else "")
+        what = f"layer {listed} is" if len(names) == 1 else f"{len(names)} layers ({listed}) are"
+        notes.append(f"{what} not judged: {reason}")
+    return tuple(notes)
+
+
+def _layer(graph: Graph, number: int, name: str, activation: Pointwise) -> PlacedLayer | str:
+    """The layer, or why it is not judged."""
     ends = graph.ends(number)
     source = next(iter(ends)) if len(ends) == 1 else graph.common_ancestor(ends)
-    name = " + ".join(graph.affine_names(number))
     injective = activation.injective()
     if injective is None:
-        return (
-            f"layer {name!r} is not judged: its {activation.kind} is neither a ReLU nor strictly monotone, so that the "
-            "inputs with the same output need not be a polyhedron"
-        )
+        return _why_not_judged(activation)
     if graph.affine_paths(number) > MAX_PATHS:
-        return f"layer {name!r} is not judged: more than {MAX_PATHS} affine paths lead to it"
+        return f"more than {MAX_PATHS} affine paths lead to it"
     mask = injective.cpu().numpy()
     mask.setflags(write=False)
     if len(ends) > 1:
@@ -196,6 +224,18 @@ def _layer(graph: Graph, number: int, activation: Pointwise) -> PlacedLayer | st
     return PlacedLayer(layer, name, source, number, graph.is_nonnegative(source), note)
 
 
+def _why_not_judged(activation: Pointwise) -> str:
+    if activation.function is PointwiseKind.CLIP:
+        return (
+            "clips such as ReLU6 are not decided yet; what has the same output behind one is a polyhedron, "
+            "with z <= low, z = v or z >= high for each unit"
+        )
+    return (
+        f"a {activation.kind} that falls for negative numbers and rises for positive ones gives one output to two "
+        "inputs, so that what has the same output need not be one polyhedron"
+    )
+
+
 def _rounds(name: str) -> str:
     return (
         f"layer {name!r}: its affine maps are composed into one; the composition rounds to float64, and verdicts are "
@@ -206,12 +246,11 @@ def _rounds(name: str) -> str:
 def _region_layer(graph: Graph, number: int, source: int, name: str, injective: np.ndarray) -> PlacedLayer | str:
     inner = graph.between(source, number)
     activations = [graph.stages[i].activation for i in inner]
-    smooth = [a.kind for a in activations if a is not None and not _is_linear_around_samples(a)]
-    if smooth:
-        return (
-            f"layer {name!r} is not judged: branches meet in it, and between them and their common ancestor there is "
-            f"{smooth[0]}, which is not linear around a sample"
-        )
+    for activation in activations:
+        if isinstance(activation, Pointwise) and activation.negative_slopes() is None:
+            smooth = activation.kinks() is None
+            why = "which is not linear around a sample" if smooth else "whose linear pieces are not followed yet"
+            return f"branches meet in it, and between them and their common ancestor there is {activation.kind}, {why}"
     layer = RegionLayer(graph.stages, graph.sources, inner, source, number, graph.shape(source), injective)
     note = (
         f"layer {name!r} is fed by several branches; it is judged as a map of {graph_name(graph, source)}, their "
@@ -221,14 +260,9 @@ def _region_layer(graph: Graph, number: int, source: int, name: str, injective: 
     return PlacedLayer(layer, name, source, number, graph.is_nonnegative(source), note)
 
 
-def _is_linear_around_samples(activation: Activation) -> bool:
-    """Whether an activation is linear on both sides of zero, coordinate by coordinate."""
-    return isinstance(activation, Pointwise) and activation.negative_slopes() is not None
-
-
 def graph_name(graph: Graph, number: int) -> str:
     """What a stage's output is called in messages."""
     return "the input" if number == INPUT else f"the output of {graph.stages[number].name!r}"
 
 
-__all__ = ["Graph", "PlacedLayer", "graph_name", "layers_of"]
+__all__ = ["Graph", "PlacedLayer", "UnjudgedLayer", "graph_name", "layers_of", "unjudged_notes"]

@@ -17,10 +17,11 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from fiberscope.errors import InputError, ModelError
+from fiberscope.network.activations import Pointwise
 from fiberscope.network.agreement import Agreement
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.layer import Layer
-from fiberscope.network.layers import Graph, PlacedLayer, graph_name, layers_of
+from fiberscope.network.layers import Graph, PlacedLayer, UnjudgedLayer, graph_name, layers_of, unjudged_notes
 from fiberscope.network.original import Original
 from fiberscope.network.parts import parts_of
 from fiberscope.network.stage import INPUT, Stage
@@ -56,7 +57,7 @@ class Network:
     output: str = ""
     _graph: Graph = field(init=False, repr=False)
     _layers: tuple[PlacedLayer, ...] = field(init=False, repr=False)
-    _layer_notes: tuple[str, ...] = field(init=False, repr=False)
+    _unjudged: tuple[UnjudgedLayer, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.stages:
@@ -72,9 +73,9 @@ class Network:
                     numbers = "number" if have == 1 else "numbers"
                     raise ModelError(f"stage {stage.name!r} expects {size} inputs, but {before} has {have} {numbers}")
         object.__setattr__(self, "_graph", graph)
-        layers, notes = layers_of(graph)
+        layers, others = layers_of(graph)
         object.__setattr__(self, "_layers", layers)
-        object.__setattr__(self, "_layer_notes", notes)
+        object.__setattr__(self, "_unjudged", others)
 
     @property
     def inputs(self) -> int:
@@ -118,7 +119,31 @@ class Network:
     @property
     def all_notes(self) -> tuple[str, ...]:
         """What a reader of results must know: about the conversion, and about the layers."""
-        return (*self.notes, *self._layer_notes)
+        of_layers = (placed.note for placed in self._layers if placed.note)
+        return (*self.notes, *of_layers, *unjudged_notes(self._unjudged))
+
+    @property
+    def unjudged_layers(self) -> tuple[UnjudgedLayer, ...]:
+        """The affine maps with an activation behind them that are not among ``relu_layers``, and why."""
+        return self._unjudged
+
+    def nothing_to_judge(self, most: int | None = 5) -> str:
+        """Why the network has no layer to judge, and what can be asked of it all the same; empty if it has one.
+
+        Args:
+            most: how many layers to name for each reason; None for all.
+        """
+        if self._layers:
+            return ""
+        why = "; ".join(unjudged_notes(self._unjudged, most)) or (
+            "a layer is an affine map with a ReLU or a strictly monotone activation behind it"
+        )
+        smooth = [isinstance(s.activation, Pointwise) and s.activation.kinks() is None for s in self.stages]
+        others = ", and other inputs with the same output by fs.invariance_example with layer='output'"
+        return (
+            f"the network has no layer to judge ({why}); singular values are found all the same, by fs.linearize and "
+            f"fs.singular_values{'' if any(smooth) else others}"
+        )
 
     def sources(self, number: int) -> tuple[int, ...]:
         """The numbers of the stages whose outputs a stage takes; -1 is the network's input."""
@@ -145,8 +170,11 @@ class Network:
 
         Raises:
             InputError: there is no such layer, or X does not fit.
+            ModelError: the network has no layer to judge.
         """
         count = len(self._layers)
+        if not count:
+            raise ModelError(self.nothing_to_judge())
         if not -count <= i < count:
             raise InputError("layer", expected=f"a number from 0 to {count - 1}", got=str(i))
         return self.evaluated(self.flat(X), self._layers[i].source)

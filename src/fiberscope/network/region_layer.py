@@ -8,7 +8,13 @@ own,
     z - W1 x = const,   s_i z_i >= 0 (the linear region),   ReLU(S x + W2 D z + b),
 
 and all numbers are those that the model stores. The set of all (x, z) is the set of all x, seen from another side: z
-follows from x, so both have the same kind and dimension.
+follows from x, so both have the same kind and dimension. What else would be rounded if it were multiplied out or added
+up (an affine map behind another, two maps of the same numbers) becomes coordinates in the same way.
+
+Inside a branch, max pooling of numbers v is the selection of the largest number of every window as long as that stays
+the largest: the region has the half-spaces ``v_j - v_w <= 0`` for all others of the window. Of several that are equally
+large at the sample the first one is selected, as everywhere. Where v is no selection of coordinates itself, it becomes
+coordinates, as z does: these half-spaces have no entries but 1 and -1 (or 2 and -2), and nothing is rounded.
 """
 
 from __future__ import annotations
@@ -22,45 +28,10 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.network.arrays import BoolArray, FloatArray
-from fiberscope.network.domains import Box, Domain, Intersection, Polyhedron, checked_domain
+from fiberscope.network.domains import Domain
+from fiberscope.network.lifting import Lifting, side_by_side
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.network.rows import Rows, added, beside, diagonal, no_entries, product, sparse, stacked, suited
-
-_Expression = dict[int, Rows]
-"""A linear function of several vectors: a matrix for each, by the number of the stage that gives it."""
-
-
-@dataclass(frozen=True)
-class LiftedDomain:
-    """A domain of the first coordinates, and bounds of the coordinates after them.
-
-    Attributes:
-        domain: the domain of the first coordinates; None for no constraint.
-        low: (k,) lower bounds of the others.
-        high: (k,) their upper bounds.
-    """
-
-    domain: Domain | None
-    low: FloatArray
-    high: FloatArray
-
-    def polyhedron(self, n: int) -> Polyhedron:
-        """Write the domain out for inputs of dimension ``n``, the other coordinates included."""
-        first = n - len(self.low)
-        if self.domain is None:
-            free = Box(-np.inf, np.inf).polyhedron(first)
-        else:
-            free = checked_domain(self.domain).polyhedron(first)
-        empty = no_entries(free.G.shape[0], len(self.low))
-        return Polyhedron(
-            np.concatenate([free.low, self.low]),
-            np.concatenate([free.high, self.high]),
-            beside(free.G, empty),
-            free.h,
-        )
-
-    def __and__(self, other: Domain) -> Intersection:
-        return Intersection((self, other))
+from fiberscope.network.rows import stacked, suited
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,68 +93,22 @@ class RegionLayer:
             x: (n,) what the ancestor gives.
             domain: where x lies; None for all of R^n.
         """
-        known: dict[int, tuple[_Expression, FloatArray]] = {}
-        blocks: dict[int, FloatArray] = {self.ancestor: x}
-        equations: list[_Expression] = []
+        lifting = Lifting(self.stages, self.sources, self.ancestor, x)
         for number in self.inner:
-            activation = self.stages[number].activation
-            if activation is None:
-                known[number] = self._affine(number, known)
-                continue
-            expression, bias = self._value(known, self.sources[number][0], len(x))
-            z = bias + sum(rows @ blocks[stage] for stage, rows in expression.items())
-            equations.append(expression | {number: diagonal(-np.ones(len(z)))})
-            blocks[number] = z
-            factor = np.where(z > 0, 1.0, activation.negative_slopes().numpy())
-            known[number] = ({number: diagonal(factor)}, np.zeros(len(z)))
-        outer, bias = self._value(known, self.sources[self.number][0], len(x))
-        weight = stacked(*(_side_by_side(equation, blocks) for equation in (*equations, outer)))
-        inner = np.concatenate([blocks[number] for number in blocks if number != self.ancestor])
+            lifting.add(number)
+        outer, bias = lifting.value(self.sources[self.number][0])
+        inner = lifting.inner
         hidden = np.ones(len(inner), dtype=np.bool_)
         layer = ReLULayer(
-            suited(weight),
+            suited(stacked(*(side_by_side(part, lifting.blocks) for part in (*lifting.equations, outer)))),
             np.concatenate([np.zeros(len(inner)), bias]),
             injective=np.concatenate([hidden, self.injective]),
             definitions=len(inner),
         )
-        region = LiftedDomain(domain, np.where(inner > 0, 0.0, -np.inf), np.where(inner > 0, np.inf, 0.0))
-        return LocalLayer(layer, np.concatenate([x, inner]), region)
-
-    def _value(self, known: dict[int, Any], number: int, n: int) -> tuple[_Expression, FloatArray]:
-        if number == self.ancestor:
-            return {number: diagonal(np.ones(n))}, np.zeros(n)
-        return known[number]
-
-    def _affine(self, number: int, known: dict[int, Any]) -> tuple[_Expression, FloatArray]:
-        """What an affine stage gives, as a function of the ancestor and the inner pre-activations."""
-        from fiberscope.network.combination import written_out  # loads torch, which no checker needs
-
-        total: _Expression = {}
-        constant = np.zeros(self.stages[number].outputs)
-        for source, affine in zip(self.sources[number], self.stages[number].maps, strict=True):
-            rows, bias = written_out(affine)
-            expression, before = self._value(known, source, affine.inputs)
-            constant = constant + bias + (rows @ before if before.any() else 0.0)
-            for stage, inner in expression.items():
-                term = product(rows, inner)
-                total[stage] = added(total[stage], term) if stage in total else term
-        return total, constant
+        return LocalLayer(layer, np.concatenate([x, inner]), lifting.region(domain))
 
     def __repr__(self) -> str:
         return f"RegionLayer({self.inputs} -> {self.outputs})"
 
 
-def _side_by_side(expression: _Expression, blocks: dict[int, FloatArray]) -> Rows:
-    """The matrices of an expression as one, with zeros for vectors that do not occur."""
-    height = next(iter(expression.values())).shape[0]
-    parts = [
-        sparse(expression[stage]) if stage in expression else no_entries(height, len(block))
-        for stage, block in blocks.items()
-    ]
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = beside(whole, part)
-    return whole
-
-
-__all__ = ["LiftedDomain", "LocalLayer", "RegionLayer"]
+__all__ = ["LocalLayer", "RegionLayer"]

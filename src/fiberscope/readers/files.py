@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fiberscope.errors import InputError, ModelError
 from fiberscope.network.network import Network
+from fiberscope.readers.archives import TORCH_SCRIPT, archive_of
 from fiberscope.readers.wrong_files import PICKLED, check_kind
 
 READ_FORMATS = ".onnx, .pt2 (torch.export), .keras, .h5, and .safetensors (written by Network.save)"
@@ -67,19 +68,23 @@ def load(
 
             return load_onnx(file, input_shape=input_shape, output=output)
         case ".pt2":
-            from fiberscope.readers.torch.program import load_pt2
+            from fiberscope.readers.torch.exported import load_pt2
+            from fiberscope.readers.torch.reader import checked_shape
 
-            return load_pt2(file, trust=trust)
+            return load_pt2(file, trust=trust, input_shape=None if input_shape is None else checked_shape(input_shape))
         case ".keras" | ".h5" | ".hdf5":
             from fiberscope.readers.keras import load_keras
 
             return load_keras(file, trust=trust)
-        case _ if suffix in PICKLED:
+        case _ if suffix in PICKLED and archive_of(file) != TORCH_SCRIPT:
             raise ModelError(
                 f"{file}: a pickled module can run any code when it is loaded, so it is not read; load it in torch "
-                "yourself if you trust it, and pass the module to fiberscope.from_torch or to torch.export",
+                "yourself if you trust it, and pass the module (not its weights alone: these go into the module by "
+                "load_state_dict) to fiberscope.from_torch or to torch.export",
                 unsupported=(suffix,),
             )
+        case _ if suffix in PICKLED:
+            raise ModelError(f"{file}: expected one of the formats {READ_FORMATS}, got {TORCH_SCRIPT}")
         case _:
             raise ModelError(
                 f"{file}: expected one of the formats {READ_FORMATS}, got {suffix or 'a name without suffix'}; "

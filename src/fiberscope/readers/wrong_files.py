@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fiberscope.errors import ModelError
+from fiberscope.readers.archives import archive_of
 
 PICKLED = (".pt", ".pth", ".pkl", ".pickle", ".bin")
 """Suffixes of files that can run any code when they are loaded."""
@@ -93,7 +94,8 @@ def check_kind(path: Path, suffix: str) -> None:
         return
     if suffix == ".safetensors" and found.is_safetensors:  # its length, which comes first, may look like anything
         return
-    raise ModelError(f"{path}: expected {_NAMES.get(suffix, 'a model')}, got {found.what}; {found.hint}")
+    got = archive_of(path) if found.begins == _ZIP else ""
+    raise ModelError(f"{path}: expected {_NAMES.get(suffix, 'a model')}, got {got or f'{found.what}; {found.hint}'}")
 
 
 def kind_of(path: Path) -> Kind | None:

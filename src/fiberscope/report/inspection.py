@@ -50,7 +50,9 @@ def closing_lines(network: Network) -> list[str]:
     lines = [f"parameters: {network.parameters:,}"]
     if network.agreement is not None:
         lines.append(f"checked: {network.agreement}")
-    return lines + [f"note: {note}" for note in network.all_notes]
+    nothing = network.nothing_to_judge(most=None)
+    notes = network.notes if nothing else network.all_notes  # what is not judged is said already
+    return lines + ([nothing] if nothing else []) + [f"note: {note}" for note in notes]
 
 
 def _receives(network: Network, placed: PlacedLayer, place: Place) -> str:

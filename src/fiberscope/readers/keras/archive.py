@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import stat
 import zipfile
 import zlib
@@ -33,6 +34,9 @@ LARGE = 2**28
 
 FILTERS = (1, 2, 3, 32000)
 """Filters that come with HDF5 and h5py (deflate, shuffle, checksum, lzf); others are loaded as code."""
+
+VERSION = re.compile(r"[0-9]+\.[0-9]{1,4}[0-9a-zA-Z.+-]{0,20}")
+"""What a version looks like: what a file says is not repeated unseen."""
 
 NUMBERS = "fiuV"
 """Kinds of arrays that weights may be: numbers, and the opaque bytes of bfloat16."""
@@ -78,6 +82,31 @@ def contents_of(path: Path) -> Contents:
     if not isinstance(config, dict):
         raise ModelError(f"{path}: {CONFIG} describes no model; {EXPECTED}")
     return Contents(cast("dict[str, Any]", config), _count_of_numbers(path, weights), extra)
+
+
+def version_in(path: Path) -> str:
+    """The version of Keras that a file names as its writer; empty where it names none, or cannot be read."""
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive, archive.open(METADATA) as member:
+                metadata: Any = json.loads(member.read(LIMITS[METADATA]))
+            found: Any = metadata.get("keras_version", "")
+        else:
+            with h5py_library().File(path, "r") as file:
+                found = file.attrs.get("keras_version", "")
+    except Exception:  # whatever libhdf5, zipfile or json report for damaged files
+        return ""
+    text = found.decode(errors="replace") if isinstance(found, bytes) else str(found)
+    return text if VERSION.fullmatch(text) else ""
+
+
+def is_without_model(path: Path) -> bool:
+    """Whether an HDF5 file holds weights alone, as ``model.save_weights`` writes them."""
+    try:
+        with h5py_library().File(path, "r") as file:
+            return "model_config" not in file.attrs
+    except Exception:  # no HDF5 file, or a damaged one
+        return False
 
 
 def _checked_members(path: Path, members: list[zipfile.ZipInfo]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fiberscope.errors import ModelError
-from fiberscope.readers.keras.archive import Contents, contents_of
+from fiberscope.readers.keras.archive import Contents, contents_of, is_without_model, version_in
 from fiberscope.readers.keras.config import named_in
 from fiberscope.readers.keras.library import backend_name, keras_library
 
@@ -36,8 +36,8 @@ def opened(path: Path, *, trust: bool) -> tuple[Any, str]:
     if path.suffix.lower() in (".h5", ".hdf5"):
         if not trust:
             raise ModelError(
-                f"{path}: this format of older Keras can run code when it is loaded, so it is not opened; save the "
-                f"model as .keras, or {HOW_TO_TRUST}",
+                f"{path}: this format of older Keras can run code when it is loaded, so it is not opened"
+                f"{_written(path)}; save the model as .keras, or {HOW_TO_TRUST}",
                 unsupported=(path.suffix,),
             )
         return _loaded(path, safe=False), TRUSTED
@@ -47,8 +47,8 @@ def opened(path: Path, *, trust: bool) -> tuple[Any, str]:
         if not trust:
             found = ", ".join((*named.foreign, *contents.extra, *named.unsupported))
             raise ModelError(
-                f"{path}: the file holds code, or objects and files that are no layers of Keras: {found}; "
-                f"{HOW_TO_TRUST}",
+                f"{path}: the file holds code, or objects and files that are no layers of Keras 3: {found}"
+                f"{_written(path)}; {HOW_TO_TRUST}",
                 unsupported=(*named.foreign, *contents.extra, *named.unsupported),
             )
         return _loaded(path, safe=False), TRUSTED
@@ -73,7 +73,10 @@ def _check_size(path: Path, contents: Contents) -> None:
             model = keras.saving.deserialize_keras_object(config, safe_mode=True)
         needed = {id(variable): prod(variable.shape) for variable in model.variables}
     except Exception as error:  # whatever Keras raises for descriptions that do not fit
-        raise ModelError(f"{path}: Keras cannot build the model that the file describes ({_short(error)})") from error
+        raise ModelError(
+            f"{path}: Keras {keras.__version__} cannot build the model that the file describes ({_short(error)}); "
+            f"{_how_to_convert(path)}"
+        ) from error
     if sum(needed.values()) > contents.weights + SPARE:
         raise ModelError(
             f"{path}: the file describes a model of {sum(needed.values()):,} numbers, but holds {contents.weights:,}; "
@@ -88,8 +91,28 @@ def _loaded(path: Path, *, safe: bool) -> Any:
             return keras.saving.load_model(str(path), compile=False, safe_mode=safe)
     except Exception as error:  # whatever Keras, h5py or code in a trusted file raise
         raise ModelError(
-            f"{path}: Keras cannot load the file ({_short(error)}); expected one that it wrote with model.save(...)"
+            f"{path}: Keras {keras.__version__} cannot load the file ({_short(error)}); {_how_to_convert(path)}"
         ) from error
+
+
+def _written(path: Path) -> str:
+    version = version_in(path)
+    return f"; it was written by Keras {version}" if version else ""
+
+
+def _how_to_convert(path: Path) -> str:
+    """What to do with a file that Keras 3 cannot load."""
+    version = version_in(path)
+    if is_without_model(path):
+        return (
+            "it holds weights without the model; build the model, load them into it, and write it with model.save(...)"
+        )
+    if version and version.partition(".")[0] != "3":
+        return (
+            f"it was written by Keras {version}: load it with that version (tf_keras, or TensorFlow before 2.16) and "
+            "write it as ONNX (tf2onnx), or build the model in Keras 3 and give it the weights (model.set_weights)"
+        )
+    return f"expected one that Keras wrote with model.save(...){_written(path)}"
 
 
 def _short(error: Exception) -> str:

@@ -64,7 +64,7 @@ def _per_sample(call: Call) -> str:
 
 def _interpolates(call: Call) -> str:
     kind = getattr(call.operation, "interpolation", "nearest")
-    return "" if kind == "nearest" else f"its interpolation {kind} is not supported"
+    return "" if kind in ("nearest", "bilinear") else f"its interpolation {kind} is not supported"
 
 
 ACTIVATED = (

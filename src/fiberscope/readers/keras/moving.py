@@ -20,6 +20,7 @@ from fiberscope.readers.keras.tensor import (
     in_order,
     with_channels_first,
 )
+from fiberscope.readers.resampling import interpolated, linear_weights
 
 
 def unchanged(builder: NetworkBuilder, call: Call, tensors: Sequence[Tensor]) -> Tensor:
@@ -77,12 +78,17 @@ def cropping(builder: NetworkBuilder, call: Call, tensors: Sequence[Tensor]) -> 
 
 
 def up_sampling(builder: NetworkBuilder, call: Call, tensors: Sequence[Tensor]) -> Tensor:
-    """Every place of an image several times."""
+    """Every place of an image several times, or places between them by linear interpolation."""
     (tensor,) = tensors
     size = call.operation.size
-    index = channels_first(tensor.index, getattr(call.operation, "data_format", "channels_last"))
+    data_format = getattr(call.operation, "data_format", "channels_last")
+    index = channels_first(tensor.index, data_format)
     times = (size,) * (index.ndim - 2) if isinstance(size, int) else tuple(size)
     check_size(call.name, (index.size, prod(times)))
+    if getattr(call.operation, "interpolation", "nearest") == "bilinear":
+        matrices = [linear_weights(n, n * count) for n, count in zip(index.shape[2:], times, strict=True)]
+        found, weights = interpolated(index, matrices)
+        return with_channels_first(builder.weighted_sums(call.name, tensor.value, found, weights), data_format)
     for axis, count in enumerate(times, start=2):
         index = np.repeat(index, count, axis=axis)
     return _image(builder, call, tensor, index)

@@ -15,6 +15,7 @@ from fiberscope.errors import ModelError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.stage import INPUT
 from fiberscope.readers.keras.conversion import Converted, Origin
+from fiberscope.readers.keras.full_precision import config_without_chance
 from fiberscope.readers.keras.graph import Call, Graph
 from fiberscope.readers.keras.layers import ACTIVATED
 from fiberscope.readers.keras.library import backend_name, keras_library
@@ -90,12 +91,7 @@ def _without_softmax(call: Call) -> Any:
     if call.class_name not in ACTIVATED:
         return None
     layer = call.operation
-    config = dict(layer.get_config(), activation="linear")
-    for key in config:  # the weights are copied: drawing random ones would advance the caller's generators
-        if key.endswith("_initializer"):
-            config[key] = "zeros"
-        elif key.endswith(("_regularizer", "_constraint")):
-            config[key] = None
+    config = {**config_without_chance(layer), "activation": "linear"}
     kind = cast("Any", type(layer))
     twin: Any = kind.from_config(config)
     twin.build(call.node.input_tensors[0].shape)

@@ -15,7 +15,7 @@ from fiberscope.network.original import Original
 from fiberscope.readers.comparison import check_agreement
 from fiberscope.readers.keras.conversion import converted
 from fiberscope.readers.keras.file import opened
-from fiberscope.readers.keras.graph import graph_of
+from fiberscope.readers.keras.full_precision import full_precision
 from fiberscope.readers.keras.original import ARITHMETIC, original_values
 
 
@@ -26,7 +26,8 @@ def from_keras(model: Any) -> Network:
     it, and layers that are called several times, are taken apart. Supported are dense layers, convolutions of all
     kinds, pooling, batch normalisation, the common activations, residual sums, concatenations, and what moves numbers;
     dropout and augmentation pass their input on. A softmax at the end is left off. The model is not changed, and every
-    layer is compared with what Keras computes.
+    layer is compared with what Keras computes. Of a model that computes in half precision (``mixed_float16``), the
+    stored numbers are taken, and compared with Keras in float32.
 
     Args:
         model: the model, with the shape of its input fixed.
@@ -40,14 +41,16 @@ def from_keras(model: Any) -> Network:
             layers that are not supported (all of them named), weights that are not finite, or the converted network
             differs from the model.
     """
-    graph = graph_of(model)
-    result = converted(graph)
+    full = full_precision(model)
+    result = converted(full.graph)
 
     def original(X: FloatArray) -> dict[str, NDArray[Any]]:
-        return dict(original_values(model, graph, result, X))
+        return dict(original_values(full.model, full.graph, result, X))
 
     agreement = check_agreement(result.network, original, name="Keras", dtype=ARITHMETIC)
-    return replace(result.network, agreement=agreement, originals=(Original("Keras", ARITHMETIC, original),))
+    notes = (*result.network.notes, *filter(None, [full.note]))
+    originals = (Original("Keras", ARITHMETIC, original),)
+    return replace(result.network, notes=notes, agreement=agreement, originals=originals)
 
 
 def load_keras(path: Path, *, trust: bool) -> Network:

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.network.building import Value, combined, combined_weights
+from fiberscope.network.building import Value, combined
 from fiberscope.network.structured import NOTHING
+from fiberscope.readers.resampling import interpolated, linear_weights
 from fiberscope.readers.torch.call import Call, Operator, Result, called, taken
 
 # ---- windows
@@ -127,19 +128,11 @@ def _linear_resampling(call: Call) -> Result:
     scales = call.get("scale_factors") or [
         call.get(key) for key in ("scales", "scales_d", "scales_h", "scales_w") if key in call.arguments
     ]
-    grid, sizes = value.shape[-axes:], shape[-axes:]
-    windows: list[IntArray] = []
-    weights: list[FloatArray] = []
-    for size, wanted, scale in zip(grid, sizes, list(scales) or [None] * axes, strict=True):
-        unit = torch.eye(size, dtype=torch.float64)[None]
-        resample: Any = torch.ops.aten.upsample_linear1d.default
-        matrix = resample(unit, [int(wanted)], bool(call["align_corners"]), scale)[0].T.numpy()
-        taps = np.argsort(-np.abs(matrix), axis=1, kind="stable")[:, :2]
-        weight = np.take_along_axis(matrix, taps, axis=1)
-        windows.append(np.where(weight != 0, taps, NOTHING))
-        weights.append(weight)
-    index = combined(value.positions, windows)
-    return _sums(call, index, np.broadcast_to(combined_weights(weights), index.shape))
+    matrices = [
+        linear_weights(size, int(wanted), align_corners=bool(call["align_corners"]), scale=scale)
+        for size, wanted, scale in zip(value.shape[-axes:], shape[-axes:], list(scales) or [None] * axes, strict=True)
+    ]
+    return _sums(call, *interpolated(value.positions, matrices))
 
 
 # ---- sums and maxima over axes

@@ -1,4 +1,4 @@
-"""Programs of ``torch.export``: graphs of ATen operators on tensors, and the files that hold them."""
+"""Programs of ``torch.export``: graphs of ATen operators on tensors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import logging
 import operator
 import warnings
 from collections.abc import Collection, Generator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,10 +17,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind, TensorArgument
 
 from fiberscope.errors import ModelError
-from fiberscope.network.network import Network
-from fiberscope.readers.torch.agreement import with_agreement
 from fiberscope.readers.torch.call import operator_name
-from fiberscope.readers.torch.conversion import converted
 from fiberscope.readers.torch.float64 import InFloat64, in_float64
 from fiberscope.readers.torch.operators import is_known
 
@@ -190,84 +186,4 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-# ---- files
-
-
-def load_pt2(path: Path, *, trust: bool) -> Network:
-    """Read a program that ``torch.export.save`` wrote.
-
-    Args:
-        path: the file.
-        trust: whether code in the file may run: torch unpickles parts of it.
-
-    Returns:
-        The network; its notes say that the file was trusted.
-
-    Raises:
-        ModelError: not trusted, damaged, or a program that cannot be converted.
-    """
-    if not trust:
-        raise ModelError(
-            f"{path}: a .pt2 file can run any code when it is loaded, so it is not opened; if you trust its origin as "
-            "much as that of a program that you run, allow it with --trust-model (in Python: trust=True)",
-            unsupported=(".pt2",),
-        )
-    try:
-        with quiet():
-            exported = torch.export.load(path)
-    except Exception as error:  # whatever torch raises for damaged files
-        raise ModelError(
-            f"{path}: expected a program that torch.export.save wrote, but torch cannot load it ({first_line(error)})"
-        ) from error
-    shape, sample_axis, notes = _input_of(exported, str(path))
-    try:
-        with torch.no_grad(), quiet():
-            simple = decomposed(exported)
-    except Exception as error:  # whatever torch raises
-        raise ModelError(f"{path}: torch cannot take its operators apart ({first_line(error)})") from error
-    program = program_of(simple, shape=shape, sample_axis=sample_axis, name=str(path))
-    as_loaded = program_of(exported, shape=shape, sample_axis=sample_axis, name=str(path))
-    network = converted(program)
-    trusted = f"{path.name}: the model was loaded with trust; code in the file may have run"
-    network = replace(network, notes=(trusted, *notes, *network.notes))
-    state = as_loaded.state()
-    is_batched = sample_axis and not isinstance(_placeholder(exported).meta["val"].shape[0], int)
-    return with_agreement(
-        network, program, lambda X: as_loaded.run(state, X)[0], name="the program", is_batched=is_batched
-    )
-
-
-def _placeholder(exported: ExportedProgram) -> fx.Node:
-    names = exported.graph_signature.user_inputs
-    (node, *_) = [node for node in exported.graph.nodes if node.op == "placeholder" and node.name in names]
-    return node
-
-
-def _input_of(exported: ExportedProgram, name: str) -> tuple[tuple[int, ...], bool, tuple[str, ...]]:
-    """The shape of the input of one run, whether its first axis is that of the samples, and notes about that."""
-    if not exported.graph_signature.user_inputs:
-        raise ModelError(f"{name} takes no tensor; expected one")
-    value = _placeholder(exported).meta.get("val")
-    if not isinstance(value, Tensor) or value.ndim == 0 or not value.is_floating_point():
-        raise ModelError(f"{name}: expected a program of one floating-point tensor with at least one axis")
-    shape: tuple[Any, ...] = tuple(value.shape)  # symbols where the size is left open
-    is_open = [not isinstance(size, int) for size in shape]
-    sizes = [_size(size) for size in shape]
-    notes: list[str] = []
-    if any(is_open[1:]):
-        notes.append(f"the program takes inputs of several sizes; this is the network for shape {tuple(sizes[1:])}")
-    if len(sizes) > 1 and (is_open[0] or sizes[0] == 1):
-        return (1, *sizes[1:]), True, tuple(notes)
-    notes.append(
-        f"the program was exported for inputs of shape {tuple(sizes)} and no other number of samples: the whole tensor "
-        "is one sample"
-    )
-    return tuple(sizes), False, tuple(notes)
-
-
-def _size(size: Any) -> int:
-    """The length of an axis; where it is open, that of the example that the program was exported with."""
-    return size if isinstance(size, int) else int(size.node.hint)
-
-
-__all__ = ["Program", "decomposed", "first_line", "load_pt2", "program_of", "quiet"]
+__all__ = ["Program", "decomposed", "first_line", "program_of", "quiet"]

@@ -10,17 +10,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
+from torch.fx import GraphModule
 
 from fiberscope.errors import InputError, ModelError
 from fiberscope.network.network import Network
 from fiberscope.readers.torch.agreement import with_agreement
 from fiberscope.readers.torch.conversion import converted
+from fiberscope.readers.torch.exported import exported_again, is_unlifted, network_of_program
 from fiberscope.readers.torch.float64 import InFloat64, in_float64
+from fiberscope.readers.torch.given import check_module, check_output, uncompiled
 from fiberscope.readers.torch.program import decomposed, first_line, program_of, quiet
 
 
-def from_torch(module: nn.Module, input_shape: int | Sequence[int] | None = None) -> Network:
-    """Convert a torch module in evaluation mode.
+def from_torch(module: nn.Module | ExportedProgram, input_shape: int | Sequence[int] | None = None) -> Network:
+    """Convert a torch module in evaluation mode, or a program of ``torch.export``.
 
     The module is exported by ``torch.export`` for one sample, and the graph of its operators is converted: affine maps,
     whatever moves numbers, activations and maxima, however they branch and join. What scales or moves numbers is folded
@@ -28,27 +31,42 @@ def from_torch(module: nn.Module, input_shape: int | Sequence[int] | None = None
     compared with it, stage by stage, on random inputs.
 
     Args:
-        module: the module; ``module.eval()`` must have been called.
-        input_shape: the shape of one sample; None takes it from the first Linear or BatchNorm1d.
+        module: the module; ``module.eval()`` must have been called. Or a program that was exported already, or what its
+            ``module()`` gives.
+        input_shape: the shape of one sample; None takes it from the first Linear or BatchNorm1d, or from the program.
 
     Returns:
         The network in float64; its ``notes`` tell what was folded or left off, its ``agreement`` how well it agrees
         with the module.
 
     Raises:
-        InputError: not a torch module, or an input shape that is not made of positive integers.
-        ModelError: training mode, unsupported operators (all of them named), weights that are not finite, a module that
-            cannot be exported or mixes samples, or a converted network that differs from the module.
+        InputError: not a torch module, or an input shape that is not made of positive integers or does not fit the
+            program.
+        ModelError: training mode, TorchScript, unsupported operators (all of them named), weights that are not finite,
+            a module that cannot be exported, returns something else than a tensor or mixes samples, or a converted
+            network that differs from the module.
     """
-    if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError("module", expected="a torch.nn.Module", got=type(module).__name__)
+    shape = None if input_shape is None else checked_shape(input_shape)
+    if isinstance(module, ExportedProgram):
+        return network_of_program(module, "the program", shape)
+    check_module(module)
+    module = uncompiled(module)
+    if is_unlifted(module):
+        assert isinstance(module, GraphModule), "torch makes these modules of graphs"
+        return network_of_program(exported_again(module), "the program", shape)
+    _check_tensors(module)
     if any(part.training for part in module.modules()):
         raise ModelError(
             "the module is in training mode, where dropout and batch norm are random; call module.eval() first"
         )
-    _check_tensors(module)
-    shape = _inferred_shape(module) if input_shape is None else _checked_shape(input_shape)
-    program = program_of(_exported(module, shape), shape=(1, *shape), sample_axis=True, name="the module")
+    if shape is None:
+        shape = _inferred_shape(module)
+    exported = _exported(module, shape)
+    try:
+        program = program_of(exported, shape=(1, *shape), sample_axis=True, name="the module")
+    except ModelError:
+        _failure_to_run(module, shape)  # what it returns is better said in terms of the module than of its program
+        raise
     network = converted(program)
     network = replace(network, notes=(*network.notes, *_hook_notes(module)))
     return with_agreement(network, program, lambda X: _run_in_float64(module, X), name="the module", is_batched=True)
@@ -57,7 +75,8 @@ def from_torch(module: nn.Module, input_shape: int | Sequence[int] | None = None
 # ---- at the door
 
 
-def _checked_shape(input_shape: int | Sequence[int]) -> tuple[int, ...]:
+def checked_shape(input_shape: int | Sequence[int]) -> tuple[int, ...]:
+    """The shape of one sample as a tuple of positive integers; InputError for another."""
     sizes: tuple[Any, ...] = tuple(input_shape) if isinstance(input_shape, Sequence) else (input_shape,)
     if not sizes or not all(isinstance(size, int | np.integer) and size > 0 for size in sizes):
         raise InputError("input_shape", expected="positive integers, such as 784 or (1, 28, 28)", got=repr(input_shape))
@@ -109,11 +128,14 @@ def _check_tensors(module: nn.Module) -> None:
             what = "complex" if tensor.is_complex() else "quantised"
             raise ModelError(f"{name} is {what}; expected real floating-point numbers")
     quantised = tuple(
-        f"{name} ({type(part).__name__})" for name, part in _parts(module) if ".quantized" in type(part).__module__
+        f"{name} ({type(part).__name__})"
+        for name, part in _parts(module)
+        if ".quantized" in type(part).__module__ and not name.endswith("_packed_params")  # what a module keeps
     )
     if quantised:
         raise ModelError(
-            f"the model contains quantised modules: {', '.join(quantised)}; convert the model that they were made from",
+            f"the model contains quantised modules: {', '.join(quantised)}; their "
+            "arithmetic rounds to 8 bits; convert the floating-point model that they were made from",
             unsupported=quantised,
         )
 
@@ -137,9 +159,13 @@ def _exported(module: nn.Module, shape: tuple[int, ...]) -> ExportedProgram:
             return decomposed(torch.export.export(module, (example,), strict=False))
     except Exception as error:  # whatever torch or the model's own code raises
         _check_norms(module)
+        failure = _failure_to_run(module, shape)  # then that is why it cannot be exported
+        if failure is not None:
+            _check_whole_numbers(module, shape)
+            raise _not_run(module, shape, failure) from failure
         raise ModelError(
             f"torch.export cannot export {type(module).__name__} for a sample of shape {shape} ({first_line(error)}); "
-            "check input_shape, and write its forward for one tensor and without decisions that depend on values"
+            "write its forward in torch alone, for one tensor and without decisions that depend on values"
         ) from error
 
 
@@ -159,6 +185,45 @@ def _check_norms(module: nn.Module) -> None:
 # ---- the module itself
 
 
+def _failure_to_run(module: nn.Module, shape: tuple[int, ...]) -> Exception | None:
+    """What happens when the module runs on one sample; None if nothing does.
+
+    Raises:
+        ModelError: it returns something else than a tensor.
+    """
+    try:
+        outputs = _called_in_float64(module, torch.zeros(1, *shape, dtype=torch.float64))
+    except Exception as error:  # whatever the model's own code raises
+        return error
+    check_output(outputs)
+    return None
+
+
+def _not_run(module: nn.Module, shape: tuple[int, ...], error: Exception) -> ModelError:
+    return ModelError(
+        f"{type(module).__name__} cannot be run on a sample of shape {shape} ({first_line(error)}); check input_shape"
+    )
+
+
+def _check_whole_numbers(module: nn.Module, shape: tuple[int, ...]) -> None:
+    """Say so where a module takes whole numbers, such as those of words, and nothing else."""
+    try:
+        _called_in_float64(module, torch.zeros(1, *shape, dtype=torch.int64))
+    except Exception:  # whatever the model's own code raises; whole numbers are not the reason then
+        return
+    raise ModelError(
+        "the module takes whole numbers, such as the numbers of words, and no floating-point numbers; a preimage is a "
+        "set of real vectors: convert what comes behind the embedding, as a module of its own"
+    )
+
+
+def _called_in_float64(module: nn.Module, X: Tensor) -> Any:
+    stand_ins = {name: in_float64(tensor) for name, tensor in _tensors(module)}
+    device = next((tensor.device for tensor in stand_ins.values()), torch.device("cpu"))
+    with torch.no_grad(), quiet(), InFloat64():
+        return torch.func.functional_call(module, stand_ins, (X.detach().clone().to(device),))
+
+
 def _run_in_float64(module: nn.Module, X: Tensor) -> Tensor:
     """Run the caller's module with its numbers in float64, without touching them: stand-ins are passed for the call.
 
@@ -169,20 +234,12 @@ def _run_in_float64(module: nn.Module, X: Tensor) -> Tensor:
     Raises:
         ModelError: its code does not run, or returns something else than a tensor.
     """
-    stand_ins = {name: in_float64(tensor) for name, tensor in _tensors(module)}
-    device = next((tensor.device for tensor in stand_ins.values()), torch.device("cpu"))
-    inputs = X.detach().clone().to(device)
     try:
-        with torch.no_grad(), quiet(), InFloat64():
-            outputs: Any = torch.func.functional_call(module, stand_ins, (inputs,))
+        outputs = _called_in_float64(module, X)
     except Exception as error:  # whatever the model's own code raises
-        raise ModelError(
-            f"the module cannot be run in float64 on inputs of shape {tuple(X.shape)} ({first_line(error)}); "
-            "check input_shape"
-        ) from error
-    if not isinstance(outputs, Tensor):
-        raise ModelError(f"expected a module that returns one tensor, got {type(outputs).__name__}")
+        raise _not_run(module, tuple(X.shape[1:]), error) from error
+    check_output(outputs)
     return outputs
 
 
-__all__ = ["from_torch"]
+__all__ = ["checked_shape", "from_torch"]
