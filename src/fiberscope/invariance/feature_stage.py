@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
-import numpy as np
-
-from fiberscope.errors import InputError
-from fiberscope.network.network import Network
+from fiberscope.network.network import Network, check_network
+from fiberscope.scalars import as_position
 
 Layer = int | str
 """The number of a ReLU layer, negative from the end; or "output" for the network's output."""
@@ -17,15 +13,13 @@ def stage_of(network: Network, layer: Layer) -> int:
     """The number of the stage that gives the features of a layer.
 
     Raises:
-        InputError: there is no such layer.
+        InputError: this is no network, or there is no such layer.
     """
-    count = len(network.placed_layers)
-    if layer == "output":
+    check_network(network)
+    if isinstance(layer, str) and layer == "output":
         return len(network.stages) - 1
-    number: Any = layer
-    if not isinstance(number, int | np.integer) or not -count <= int(cast(Any, number)) < count:
-        raise InputError("layer", expected=f"a number from 0 to {count - 1}, or 'output'", got=repr(layer))
-    return network.placed_layers[int(cast(Any, number))].stage
+    hint = "it numbers network.relu_layers; 'output' stands for what the network gives"
+    return network.placed_layers[as_position(layer, len(network.placed_layers), "layer", hint=hint)].stage
 
 
 __all__ = ["Layer", "stage_of"]

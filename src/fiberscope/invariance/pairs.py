@@ -10,7 +10,7 @@ from jaxtyping import Int64
 
 from fiberscope.errors import InputError
 from fiberscope.invariance.feature_region import decided_by, features_of
-from fiberscope.network.arrays import IntArray
+from fiberscope.network.arrays import IntArray, as_float64
 from fiberscope.network.network import Network
 
 
@@ -67,10 +67,10 @@ def checked_labels(y: Any, samples: int) -> Int64[IntArray, " N"] | None:
     """
     if y is None:
         return None
-    labels = np.asarray(y)
-    if labels.shape != (samples,) or labels.dtype.kind not in "iub":
-        got = f"{labels.dtype} of shape {labels.shape}"
-        raise InputError("y", expected=f"{samples} whole numbers, one per sample", got=got)
+    labels = as_float64(y, "y", shape=(samples,))
+    if (labels != np.floor(labels)).any():
+        got = f"{labels[labels != np.floor(labels)][0]}"
+        raise InputError("y", expected=f"{samples} whole numbers, one per sample", got=got, hint="pass classes")
     return labels.astype(np.int64)
 
 

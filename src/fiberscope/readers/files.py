@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
-from fiberscope.errors import ModelError
+from fiberscope.errors import InputError, ModelError, shown
+from fiberscope.network.arrays import as_shape
+from fiberscope.network.foreign import what_to_do
 from fiberscope.network.network import Network
+from fiberscope.scalars import as_flag
 
 READ_FORMATS = ".onnx, .pt2 (torch.export), .keras, .h5, and .safetensors (written by Network.save)"
 """The formats that ``load`` reads, in words."""
+
+_SUFFIXES = (".onnx", ".pt2", ".keras", ".h5", ".hdf5", ".safetensors")
 
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".bin")
 
@@ -32,16 +39,12 @@ def load(
         The network, evaluated in float64; its ``agreement`` says how well it agrees with the original.
 
     Raises:
+        InputError: a model in memory instead of a path, or ``input_shape`` is no shape.
         ModelError: there is no such file, its format is not read or not trusted, it is damaged, holds operators that
             are not supported (all of them named), or the converted network differs from the original.
     """
-    file = Path(path)
-    try:
-        got = "" if file.is_file() else "a folder" if file.is_dir() else "nothing of that name"
-    except OSError as error:  # the folder that it is in may not be searched
-        got = error.strerror or str(error)
-    if got:
-        raise ModelError(f"{file}: expected a model file, got {got}")
+    file, trust = _model_file(path), as_flag(trust, "trust")
+    shape = None if input_shape is None else as_shape(input_shape, "input_shape")
     match file.suffix.lower():
         case ".safetensors":
             from fiberscope.readers.safetensors import load_safetensors
@@ -50,7 +53,7 @@ def load(
         case ".onnx":
             from fiberscope.readers.onnx import load_onnx
 
-            return load_onnx(file, input_shape=input_shape)
+            return load_onnx(file, input_shape=shape)
         case ".pt2":
             from fiberscope.readers.torch.program import load_pt2
 
@@ -71,6 +74,37 @@ def load(
                 "build the model in torch, pass it to fiberscope.from_torch, and save the result",
                 unsupported=(suffix,),
             )
+
+
+def _model_file(path: Any) -> Path:
+    """The path of a file that is there.
+
+    Raises:
+        InputError: no path, but a model in memory, say.
+        ModelError: there is no such file.
+    """
+    if not isinstance(path, str | os.PathLike) or path == "":
+        hint = "" if isinstance(path, str) else what_to_do(path)
+        raise InputError("path", expected="the path of a model file", got=shown(path), hint=hint or "name a file")
+    file = Path(path)
+    try:
+        got = "" if file.is_file() else "a folder" if file.is_dir() else "nothing of that name"
+        hint = _file_meant(file) if got else ""
+    except OSError as error:  # the folder that it is in may not be searched
+        got, hint = error.strerror or str(error), ""
+    if got:
+        raise ModelError(f"{file}: expected a model file, got {got}{hint}")
+    return file
+
+
+def _file_meant(file: Path) -> str:
+    """Files with which a folder, or a name that is not there, may be confused."""
+    if file.is_dir():
+        found = sorted(each.name for each in file.iterdir() if each.suffix.lower() in _SUFFIXES)
+        return f"; name a file in it, such as {found[0]}" if found else "; name a file"
+    beside = [each.name for each in file.parent.iterdir() if each.is_file()] if file.parent.is_dir() else []
+    near = get_close_matches(file.name, beside, n=1)
+    return f"; did you mean {near[0]}?" if near else "; look at the spelling, and at the folder that it is in"
 
 
 __all__ = ["READ_FORMATS", "load"]

@@ -17,6 +17,7 @@ from jaxtyping import Float64
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_float64
 from fiberscope.network.rows import checked_rows, dense
+from fiberscope.scalars import as_count
 from fiberscope.stability.dense_spectrum import DenseSpectrum, dense_spectrum, spectrum_and_row_space
 from fiberscope.stability.index_sets import checked_index_set
 from fiberscope.stability.interlacing import InterlacingBound
@@ -158,15 +159,12 @@ def _checked(A: Any, kept: Any) -> tuple[FloatArray, BoolArray]:
     rows = dense(checked_rows(A, "A"))
     mask = checked_index_set(kept, len(rows), "kept")
     if not mask.any():
-        raise InputError("kept", expected="at least one row", got="none")
+        raise InputError("kept", expected="at least one row", got="none", hint="keep a row")
     return rows, mask
 
 
 def _checked_row(row: Any, rows: Float64[FloatArray, "m n"], kept: BoolArray) -> int:
-    given = np.asarray(row)
-    if given.ndim or given.dtype.kind not in "iu" or not 0 <= given < len(rows):
-        raise InputError("row", expected=f"an index in 0 ... {len(rows) - 1}", got=repr(row))
-    k = int(given)
+    k = as_count(row, "row", 0, len(rows) - 1)
     if kept[k]:
         raise InputError("row", expected="a removed row", got=f"row {k}, which is kept")
     if not rows[k].any():

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from fiberscope.errors import InputError, ModelError
+from fiberscope.errors import InputError, ModelError, shown
+from fiberscope.network.arrays import as_shape
+from fiberscope.network.foreign import is_of_keras, what_to_do
 from fiberscope.network.network import Network
 from fiberscope.readers.torch.agreement import with_agreement
 from fiberscope.readers.torch.conversion import converted
@@ -40,14 +41,15 @@ def from_torch(module: nn.Module, input_shape: int | Sequence[int] | None = None
         ModelError: training mode, unsupported operators (all of them named), weights that are not finite, a module that
             cannot be exported or mixes samples, or a converted network that differs from the module.
     """
-    if not isinstance(module, nn.Module):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError("module", expected="a torch.nn.Module", got=type(module).__name__)
+    if not isinstance(module, nn.Module) or is_of_keras(module):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError("module", expected="a torch.nn.Module", got=shown(module), hint=what_to_do(module))
     if any(part.training for part in module.modules()):
         raise ModelError(
             "the module is in training mode, where dropout and batch norm are random; call module.eval() first"
         )
     _check_tensors(module)
-    shape = _inferred_shape(module) if input_shape is None else _checked_shape(input_shape)
+    shape = _inferred_shape(module) if input_shape is None else as_shape(input_shape, "input_shape")
+    _check_sample_axis(module, shape)
     program = program_of(_exported(module, shape), shape=(1, *shape), sample_axis=True, name="the module")
     network = converted(program)
     network = replace(network, notes=(*network.notes, *_hook_notes(module)))
@@ -55,13 +57,6 @@ def from_torch(module: nn.Module, input_shape: int | Sequence[int] | None = None
 
 
 # ---- at the door
-
-
-def _checked_shape(input_shape: int | Sequence[int]) -> tuple[int, ...]:
-    sizes: tuple[Any, ...] = tuple(input_shape) if isinstance(input_shape, Sequence) else (input_shape,)
-    if not sizes or not all(isinstance(size, int | np.integer) and size > 0 for size in sizes):
-        raise InputError("input_shape", expected="positive integers, such as 784 or (1, 28, 28)", got=repr(input_shape))
-    return tuple(int(size) for size in sizes)
 
 
 def _inferred_shape(module: nn.Module) -> tuple[int, ...]:
@@ -87,6 +82,29 @@ def _inferred_shape(module: nn.Module) -> tuple[int, ...]:
         f"the module does not run on flat samples of the size of one of its Linears or BatchNorm1ds ({sizes[0]}, for "
         "example); pass input_shape="
     )
+
+
+def _check_sample_axis(module: nn.Module, shape: tuple[int, ...]) -> None:
+    """Refuse a shape whose first axis counts samples: the module, such as one of Linears, treats each by itself.
+
+    Raises:
+        InputError: two rows of the shape, run together and each alone, give the same as they do within one sample.
+    """
+    if len(shape) < 2 or shape[0] < 2 or not any(isinstance(part, nn.Linear) for part in module.modules()):
+        return
+    rows = torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    try:
+        within, together, alone = (_run_in_float64(module, X) for X in (rows[None], rows, rows[:1]))
+    except ModelError:
+        return
+    by_itself = within.shape[1:] == together.shape == (shape[0], *alone.shape[1:])
+    if by_itself and torch.allclose(within[0], together) and torch.allclose(together[:1], alone):
+        raise InputError(
+            "input_shape",
+            expected="the shape of one sample",
+            got=f"{shape}, whose first axis counts samples: the module treats each by itself",
+            hint=f"leave that axis out: input_shape={shape[1:]}",
+        )
 
 
 def _parts(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -139,8 +157,20 @@ def _exported(module: nn.Module, shape: tuple[int, ...]) -> ExportedProgram:
         _check_norms(module)
         raise ModelError(
             f"torch.export cannot export {type(module).__name__} for a sample of shape {shape} ({first_line(error)}); "
-            "check input_shape, and write its forward for one tensor and without decisions that depend on values"
+            f"{_without_sample_axis(module, shape) or 'check input_shape'}, and write its forward for one tensor and "
+            "without decisions that depend on values"
         ) from error
+
+
+def _without_sample_axis(module: nn.Module, shape: tuple[int, ...]) -> str:
+    """What to do if the first axis of the shape counts samples: the module runs without it."""
+    try:
+        if len(shape) < 2:
+            return ""
+        _run_in_float64(module, torch.zeros(1, *shape[1:], dtype=torch.float64))
+    except ModelError:
+        return ""
+    return f"leave out the axis that counts samples, input_shape={shape[1:]}"
 
 
 def _check_norms(module: nn.Module) -> None:
