@@ -37,8 +37,8 @@ def as_position(value: Any, count: int, what: str, *, hint: str = "") -> int:
     except TypeError:
         position = None
     if position is None or not -count <= position < count:
-        expected = f"a number from 0 to {count - 1}, or from -{count} to -1 from the end"
-        raise InputError(what, expected=expected, got=shown(value), hint=hint or _number_in(value, what))
+        hint = hint or _number_in(value, what) or "negative numbers count from the end"
+        raise InputError(what, expected=f"a number from 0 to {count - 1}", got=shown(value), hint=hint)
     return position % count
 
 

@@ -151,7 +151,9 @@ def test_what_is_no_module_is_refused():
     # in a fresh interpreter, because the tests check the types of all arguments before the function does
     code = "import fiberscope as fs\ntry: fs.from_torch('model.pt')\nexcept fs.InputError as error: print(error)"
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert printed == "module: expected a torch.nn.Module, got str\n"
+    assert printed == (
+        "module: expected a torch.nn.Module, got 'model.pt'; read the file first, with fiberscope.load(path)\n"
+    )
 
 
 def test_shapes_that_do_not_fit_are_refused():
@@ -166,6 +168,18 @@ def test_shapes_that_do_not_fit_are_refused():
             fs.from_torch(without.eval())
     rows = fs.from_torch(module, input_shape=(3, 4))
     assert_same(module, rows)
+    (note,) = rows.notes
+    assert note.endswith("if the first axis counts samples, leave it out: input_shape=(4,)")
+    assert not fs.from_torch(module, input_shape=(1, 4)).notes
+
+
+def test_a_sample_axis_in_the_shape_is_named():
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 3)).eval()
+    with pytest.raises(fs.InputError, match=r"counts samples: input_shape=\(1, 6, 6\)"):
+        fs.from_torch(module, input_shape=(-1, 1, 6, 6))
+    for count in (1, 7):
+        with pytest.raises(fs.ModelError, match=r"counts samples, input_shape=\(1, 6, 6\)"):
+            fs.from_torch(module, input_shape=(count, 1, 6, 6))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

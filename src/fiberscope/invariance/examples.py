@@ -121,7 +121,7 @@ def invariance_examples(
     if asked.needs_target and any(goal is None for goal in goals):
         hint = "pass target=, or ask for farthest_l2, say, which needs none"
         raise InputError("target", expected=f"an input, for the objective {str(asked)!r}", got="None", hint=hint)
-    fraction = as_number(fraction, "fraction", above=0, most=1)
+    fraction = as_number(fraction, "fraction", above=0.0, most=1.0)
     arithmetic = checked_arithmetic(arithmetic)
     stage, kept = stage_of(network, layer), _kept(network, keep)
     polyhedron = written_out(domain, network.inputs)

@@ -116,7 +116,7 @@ def optimal_over_regions(
         ModelError: the layer lies behind a smooth activation.
     """
     max_nodes = as_count(max_nodes, "max_nodes", 0)
-    seconds = None if seconds is None else as_number(seconds, "seconds", above=0)
+    seconds = None if seconds is None else as_number(seconds, "seconds", above=0.0)
     asked = problem(network, x, target, layer, domain, objective=objective, arithmetic=arithmetic)
     box = box_of(asked.polyhedron)
     with one_thread():

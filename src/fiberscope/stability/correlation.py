@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_float64
 from fiberscope.network.rows import checked_rows, dense
-from fiberscope.scalars import as_count
 from fiberscope.stability.dense_spectrum import DenseSpectrum, dense_spectrum, spectrum_and_row_space
 from fiberscope.stability.index_sets import checked_index_set
 from fiberscope.stability.interlacing import InterlacingBound
@@ -164,7 +163,10 @@ def _checked(A: Any, kept: Any) -> tuple[FloatArray, BoolArray]:
 
 
 def _checked_row(row: Any, rows: Float64[FloatArray, "m n"], kept: BoolArray) -> int:
-    k = as_count(row, "row", 0, len(rows) - 1)
+    given = np.asarray(row if np.isscalar(row) else None)
+    if given.dtype.kind not in "iu" or not 0 <= given < len(rows):
+        raise InputError("row", expected=f"an index in 0 ... {len(rows) - 1}", got=shown(row))
+    k = int(given)
     if kept[k]:
         raise InputError("row", expected="a removed row", got=f"row {k}, which is kept")
     if not rows[k].any():

@@ -190,7 +190,7 @@ class SpectralDensity:
         Raises:
             InputError: a share out of range.
         """
-        share = as_number(share, "share", above=0, below=1)
+        share = as_number(share, "share", above=0.0, below=1.0)
         points = np.unique(self.nodes)
         estimate, error = self.cumulative(points)
         wanted = share * self.size

@@ -25,9 +25,12 @@ def checked_index_set(value: Any, m: int, what: str) -> BoolArray:
     try:
         given = np.asarray(value.detach().cpu().numpy() if hasattr(value, "detach") else value)
     except (TypeError, ValueError) as error:  # a ragged list
-        raise InputError(what, expected=expected, got=shown(value)) from error
+        raise InputError(what, expected=expected, got=type(value).__name__) from error
     if given.ndim != 1 or (given.dtype.kind not in "biu" and given.size):
-        raise InputError(what, expected=expected, got=shown(value), hint="write [] for none of them")
+        got = (
+            shown(value) if given.dtype.kind in "US" else f"an array of type {given.dtype.name} and shape {given.shape}"
+        )
+        raise InputError(what, expected=expected, got=got, hint="write [] for none of them")
     if given.dtype == np.bool_:
         if given.shape != (m,):
             raise InputError(what, expected=expected, got=f"a mask of shape {given.shape}")

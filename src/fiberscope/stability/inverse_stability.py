@@ -183,7 +183,7 @@ def inverse_stability(
         Section 3 of the paper.
     """
     count, seed = as_count(count, "count"), as_count(seed, "seed", 0)
-    max_bytes = int(as_number(max_bytes, "max_bytes", least=0, below=inf))
+    max_bytes = int(as_number(max_bytes, "max_bytes", least=0.0, below=inf))
     boundary = None if boundary is None else as_flag(boundary, "boundary")
     J = linearize(network, x, stage, device=device)
     m, n = J.shape

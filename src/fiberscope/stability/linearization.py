@@ -79,7 +79,7 @@ class Linearization:
             InputError: the matrix is larger.
         """
         m, n = self.shape
-        max_bytes = int(as_number(max_bytes, "max_bytes", least=0, below=np.inf))
+        max_bytes = int(as_number(max_bytes, "max_bytes", least=0.0, below=np.inf))
         check_size("matrix", (m, n), max_bytes)
         rows = self.rows(max_bytes=max_bytes)
         out = np.zeros((m, n))

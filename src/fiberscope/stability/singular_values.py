@@ -45,7 +45,7 @@ def singular_values(J: Any, method: str = "auto", *, seed: int = 0, max_bytes: i
     Source: Weyl's inequality for singular values; section 3.2 of the paper.
     """
     way, seed = checked_method(method), as_count(seed, "seed", 0)
-    max_bytes = int(as_number(max_bytes, "max_bytes", least=0, below=inf))
+    max_bytes = int(as_number(max_bytes, "max_bytes", least=0.0, below=inf))
     if not isinstance(J, Linearization):
         if hasattr(J, "relu_layers") or hasattr(J, "input_shape"):
             hint = "of a network, take fiberscope.linearize(network, x); of a layer, its weight"

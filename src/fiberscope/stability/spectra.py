@@ -68,7 +68,7 @@ def spectra(
         InputError: no such stage, X does not fit or is not finite, or a stage is too large.
     """
     check_network(network)
-    max_bytes = int(as_number(max_bytes, "max_bytes", least=0, below=inf))
+    max_bytes = int(as_number(max_bytes, "max_bytes", least=0.0, below=inf))
     chosen = range(len(network.stages)) if stages is None else as_several(stages, "stages")
     numbers = sorted({checked_stage(network, stage) for stage in chosen})
     if not numbers:

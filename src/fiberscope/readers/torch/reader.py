@@ -49,10 +49,9 @@ def from_torch(module: nn.Module, input_shape: int | Sequence[int] | None = None
         )
     _check_tensors(module)
     shape = _inferred_shape(module) if input_shape is None else as_shape(input_shape, "input_shape")
-    _check_sample_axis(module, shape)
     program = program_of(_exported(module, shape), shape=(1, *shape), sample_axis=True, name="the module")
     network = converted(program)
-    network = replace(network, notes=(*network.notes, *_hook_notes(module)))
+    network = replace(network, notes=(*network.notes, *_hook_notes(module), *_row_notes(module, shape)))
     return with_agreement(network, program, lambda X: _run_in_float64(module, X), name="the module", is_batched=True)
 
 
@@ -84,12 +83,8 @@ def _inferred_shape(module: nn.Module) -> tuple[int, ...]:
     )
 
 
-def _check_sample_axis(module: nn.Module, shape: tuple[int, ...]) -> None:
-    """Refuse a shape whose first axis counts samples: the module, such as one of Linears, treats each by itself.
-
-    Raises:
-        InputError: two rows of the shape, run together and each alone, give the same as they do within one sample.
-    """
+def _row_notes(module: nn.Module, shape: tuple[int, ...]) -> Iterator[str]:
+    """Modules such as Linears alone treat each row of a sample by itself; the rows may have been meant as samples."""
     if len(shape) < 2 or shape[0] < 2 or not any(isinstance(part, nn.Linear) for part in module.modules()):
         return
     rows = torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -99,11 +94,9 @@ def _check_sample_axis(module: nn.Module, shape: tuple[int, ...]) -> None:
         return
     by_itself = within.shape[1:] == together.shape == (shape[0], *alone.shape[1:])
     if by_itself and torch.allclose(within[0], together) and torch.allclose(together[:1], alone):
-        raise InputError(
-            "input_shape",
-            expected="the shape of one sample",
-            got=f"{shape}, whose first axis counts samples: the module treats each by itself",
-            hint=f"leave that axis out: input_shape={shape[1:]}",
+        yield (
+            f"a sample has the shape {shape}, and the module treats each of its {shape[0]} rows by itself; if the "
+            f"first axis counts samples, leave it out: input_shape={shape[1:]}"
         )
 
 
