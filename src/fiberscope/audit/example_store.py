@@ -51,6 +51,7 @@ class ExampleFacts:
         regions: how many activation regions the way from x goes through.
         connected: whether a way leads to it on which features stay the same.
         seconds: how long the search took.
+        warnings: why the data may be others than the network was made for.
     """
 
     model: str
@@ -81,6 +82,7 @@ class ExampleFacts:
     regions: int
     connected: bool
     seconds: float
+    warnings: tuple[str, ...] = ()
 
     @property
     def domain(self) -> str:
@@ -166,7 +168,8 @@ def _read(path: Path) -> StoredExample:
     try:
         about: dict[str, Any] = json.loads(content["facts"].tobytes())
         arrays = {name: np.asarray(content[name], dtype=np.float64) for name in _ARRAYS}
-        facts = ExampleFacts(**{field.name: about[field.name] for field in fields(ExampleFacts)})
+        told = {field.name: about[field.name] for field in fields(ExampleFacts)}
+        facts = ExampleFacts(**(told | {"warnings": tuple(map(str, told["warnings"]))}))
     except (ValueError, KeyError, TypeError) as error:
         raise ResultsError(
             f"{path} is damaged: it is no invariance example ({error}); remove it, and make it again", path=str(path)

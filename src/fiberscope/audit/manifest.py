@@ -10,12 +10,13 @@ from textwrap import shorten
 from typing import Any
 
 from fiberscope import __version__
+from fiberscope.audit.accuracy import fit_of
 from fiberscope.audit.plan import Place, Plan, Reads, places_of
 from fiberscope.audit.subject import Subject
 from fiberscope.errors import ResultsError
 from fiberscope.seals import BLANK, is_sealed, seal
 
-FORMAT = "fiberscope results 3"
+FORMAT = "fiberscope results 4"
 """Names the layout of the folder; a reader refuses any other."""
 
 _PACKAGES = ("numpy", "scipy", "highspy", "python-flint", "pyarrow", "safetensors", "torch")
@@ -91,6 +92,8 @@ class Manifest:
         spectra_counts: the number of samples by stage, computed and left out, with the reason; filled in at the end.
         invariance: the number of samples at which it is computed how far invariance reaches.
         examples: the files of the examples that belong to it; filled in at the end.
+        correct: the number of samples that the network classifies correctly; None where that is not known.
+        warnings: why the data may be others than the network was made for.
     """
 
     fiberscope: str
@@ -120,6 +123,8 @@ class Manifest:
     invariance: int = 0
     classes: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
+    correct: int | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def plan(self) -> Plan:
@@ -153,9 +158,19 @@ class Manifest:
                 Layer(**(layer | {"reads": Reads(layer["reads"])})) for layer in data["network_layers"]
             )
             data["runs"] = tuple(Run(**run) for run in data["runs"])
-            for name in ("input_shape", "notes", "layers", "counts", "spectra_counts", "classes", "examples"):
+            for name in (
+                "input_shape",
+                "notes",
+                "layers",
+                "counts",
+                "spectra_counts",
+                "classes",
+                "examples",
+                "warnings",
+            ):
                 data[name] = tuple(data[name])
             data["domain"] = None if data["domain"] is None else tuple(float(bound) for bound in data["domain"])
+            data["correct"] = None if data["correct"] is None else int(data["correct"])
             manifest = cls(**data)
             manifest._check()
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
@@ -184,7 +199,9 @@ class Manifest:
             raise ValueError(f"a survey of invariance at {self.invariance} of {self.samples} samples")
         if self.domain is not None and len(self.domain) != 2:
             raise ValueError(f"domain {self.domain}")
-        "".join((*self.classes, *self.examples))  # a TypeError for anything but texts
+        if self.correct is not None and not 0 <= self.correct <= self.samples:
+            raise ValueError(f"{self.correct} of {self.samples} samples classified correctly")
+        "".join((*self.classes, *self.examples, *self.warnings))  # a TypeError for anything but texts
         dict.items(self.shards)  # a TypeError for anything but a dictionary
 
     def differences(self, asked: Manifest) -> list[str]:
@@ -241,6 +258,7 @@ def _shown(value: object) -> str:
 def new_manifest(subject: Subject, plan: Plan, samples_requested: int | None) -> Manifest:
     """The manifest of an audit that is about to begin."""
     network = subject.network
+    fit = fit_of(subject)
     layers = zip(network.layer_names, network.relu_layers, places_of(network), strict=True)
     return Manifest(
         fiberscope=__version__,
@@ -266,6 +284,8 @@ def new_manifest(subject: Subject, plan: Plan, samples_requested: int | None) ->
         spectra=plan.spectra,
         invariance=plan.invariance,
         classes=subject.classes,
+        correct=fit.correct,
+        warnings=fit.warnings,
     )
 
 
