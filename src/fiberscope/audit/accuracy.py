@@ -73,8 +73,8 @@ def _about_range(x: NDArray[Any]) -> tuple[str, ...]:
     if x.dtype.kind != "f" or x.min() < 0 or not PIXEL / 2 < x.max() <= PIXEL:
         return ()
     return (
-        f"the data are floats from {x.min():g} to {x.max():g}, as pixels from 0 to {PIXEL} are, and floats are taken as "
-        "they are. Most networks want pixels divided by 255 or standardised: scale them as in training, unless the "
+        f"the data are floats from {x.min():g} to {x.max():g}, as pixels from 0 to {PIXEL} are, and floats are taken "
+        "as they are. Most networks want pixels divided by 255 or standardised: scale them as in training, unless the "
         "network does that itself",
     )
 
@@ -83,8 +83,8 @@ def _about_classes(correct: int, samples: int, outputs: int, *, constant: bool) 
     doing = "gives the same class for all samples" if constant else "hardly does better than chance"
     return (
         f"the network {doing}: it classifies {correct:,} of {samples:,} correctly, and chance among {outputs:,} "
-        f"classes gives {samples / outputs:.3g}. Perhaps the data are not scaled, or the labels not numbered, as in its "
-        "training"
+        f"classes gives {samples / outputs:.3g}. Perhaps the data are not scaled, or the labels not numbered, as in "
+        "its training"
     )
 
 

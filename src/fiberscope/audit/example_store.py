@@ -168,8 +168,8 @@ def _read(path: Path) -> StoredExample:
     try:
         about: dict[str, Any] = json.loads(content["facts"].tobytes())
         arrays = {name: np.asarray(content[name], dtype=np.float64) for name in _ARRAYS}
-        told = {field.name: about[field.name] for field in fields(ExampleFacts)}
-        facts = ExampleFacts(**(told | {"warnings": tuple(map(str, told["warnings"]))}))
+        about["warnings"] = tuple(map(str, about["warnings"]))
+        facts = ExampleFacts(**{field.name: about[field.name] for field in fields(ExampleFacts)})
     except (ValueError, KeyError, TypeError) as error:
         raise ResultsError(
             f"{path} is damaged: it is no invariance example ({error}); remove it, and make it again", path=str(path)

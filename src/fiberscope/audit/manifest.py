@@ -158,16 +158,7 @@ class Manifest:
                 Layer(**(layer | {"reads": Reads(layer["reads"])})) for layer in data["network_layers"]
             )
             data["runs"] = tuple(Run(**run) for run in data["runs"])
-            for name in (
-                "input_shape",
-                "notes",
-                "layers",
-                "counts",
-                "spectra_counts",
-                "classes",
-                "examples",
-                "warnings",
-            ):
+            for name in _TUPLES:
                 data[name] = tuple(data[name])
             data["domain"] = None if data["domain"] is None else tuple(float(bound) for bound in data["domain"])
             data["correct"] = None if data["correct"] is None else int(data["correct"])
@@ -230,6 +221,9 @@ class Manifest:
         filled: dict[str, Any] = {"counts": counts, "spectra_counts": spectra_counts, "shards": shards}
         return replace(self, status="complete", examples=examples, **filled)
 
+
+_TUPLES = ("input_shape", "notes", "layers", "counts", "spectra_counts", "classes", "examples", "warnings")
+"""What JSON holds as lists."""
 
 _MUST_AGREE = {
     "fiberscope": "version of fiberscope",

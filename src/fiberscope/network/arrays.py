@@ -169,7 +169,8 @@ def as_shape(value: Any, what: str) -> tuple[int, ...]:
 
 
 def _size(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | np.integer) and not isinstance(value, bool) and value > 0 else None
+    whole = np.asarray(value).dtype.kind in "iu" and np.ndim(value) == 0
+    return int(value) if whole and value > 0 else None
 
 
 __all__ = ["BoolArray", "FloatArray", "IntArray", "as_float64", "as_shape", "as_tensor", "in_words"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
@@ -185,7 +185,7 @@ def _domain_meant(value: Any) -> str:
     """The domain that was probably meant."""
     if isinstance(value, type):
         return "pass an object, such as fiberscope.Box(0, 1)"
-    parts: list[Any] = list(value) if isinstance(value, tuple | list) else []
+    parts: list[Any] = list(cast("list[Any]", value)) if isinstance(value, tuple | list) else []
     if parts and all(isinstance(part, Domain) for part in parts):
         return "join domains with &, as in Box(0, 1) & HalfSpaces(G, h)"
     try:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fiberscope.errors import InputError, ModelError, shown
 from fiberscope.network.arrays import as_shape
@@ -85,8 +85,8 @@ def _model_file(path: Any) -> Path:
     """
     if not isinstance(path, str | os.PathLike) or path == "":
         hint = "" if isinstance(path, str) else what_to_do(path)
-        raise InputError("path", expected="the path of a model file", got=shown(path), hint=hint or "name a file")
-    file = Path(path)
+        raise InputError("path", expected="the path of a model file", got=shown(cast(Any, path)), hint=hint or "name a file")
+    file = Path(cast("str | os.PathLike[str]", path))
     try:
         got = "" if file.is_file() else "a folder" if file.is_dir() else "nothing of that name"
         hint = _file_meant(file) if got else ""
