@@ -85,7 +85,9 @@ def _model_file(path: Any) -> Path:
     """
     if not isinstance(path, str | os.PathLike) or path == "":
         hint = "" if isinstance(path, str) else what_to_do(path)
-        raise InputError("path", expected="the path of a model file", got=shown(cast(Any, path)), hint=hint or "name a file")
+        raise InputError(
+            "path", expected="the path of a model file", got=shown(cast(Any, path)), hint=hint or "name a file"
+        )
     file = Path(cast("str | os.PathLike[str]", path))
     try:
         got = "" if file.is_file() else "a folder" if file.is_dir() else "nothing of that name"
