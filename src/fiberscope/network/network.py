@@ -221,12 +221,15 @@ class Network:
     def flat_sample(self, x: Any, what: str = "x") -> Float64[FloatArray, " n"]:
         """Check and flatten one input, given as the model takes it or flat; a batch of one is one, too.
 
+        A network with flat inputs takes a sample of any shape, in C order.
+
         Raises:
             InputError: another shape, NaN or infinite numbers.
         """
         values = as_float64(x, what)
         shapes = (self.input_shape, (self.inputs,), (1, *self.input_shape))
-        if values.shape not in shapes:
+        is_flattened = len(self.input_shape) == 1 and values.ndim > 1 and values.size == self.inputs
+        if values.shape not in shapes and not is_flattened:
             many = values.shape[1:] == self.input_shape
             raise InputError(
                 what,
