@@ -26,8 +26,15 @@ def as_count(value: Any, what: str, least: int = 1, most: int | None = None, *, 
     return count
 
 
-def as_position(value: Any, count: int, what: str, *, hint: str = "") -> int:
+def as_position(value: Any, count: int, what: str, *, also: str = "", hint: str = "") -> int:
     """The number of one of ``count`` things, where negative ones count from the end.
+
+    Args:
+        value: the argument.
+        count: how many things there are.
+        what: the argument's name, for the error message.
+        also: what would have been accepted besides.
+        hint: what to do.
 
     Raises:
         InputError: there is no such thing.
@@ -38,7 +45,7 @@ def as_position(value: Any, count: int, what: str, *, hint: str = "") -> int:
         position = None
     if position is None or not -count <= position < count:
         hint = hint or _number_in(value, what) or "negative numbers count from the end"
-        raise InputError(what, expected=f"a number from 0 to {count - 1}", got=shown(value), hint=hint)
+        raise InputError(what, expected=f"a number from 0 to {count - 1}{also}", got=shown(value), hint=hint)
     return position % count
 
 
@@ -72,7 +79,8 @@ def as_number(
     asked = [(name, bound, holds) for name, bound, holds in bounds if bound is not None]
     if number is None or isnan(number) or not all(holds(number, bound) for _, bound, holds in asked):
         words = " and ".join(f"{name} {bound:g}" for name, bound, _ in asked)
-        expected = f"a number {words}".rstrip()
+        is_open = above is not None and below is not None
+        expected = f"a number in ({above:g}, {below:g})" if is_open else f"a number {words}".rstrip()
         raise InputError(what, expected=expected, got=shown(value), hint=_number_in(value, what))
     return number
 

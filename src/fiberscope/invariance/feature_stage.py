@@ -18,8 +18,9 @@ def stage_of(network: Network, layer: Layer) -> int:
     check_network(network)
     if isinstance(layer, str) and layer == "output":
         return len(network.stages) - 1
-    hint = "it numbers network.relu_layers; 'output' stands for what the network gives"
-    return network.placed_layers[as_position(layer, len(network.placed_layers), "layer", hint=hint)].stage
+    hint = "it numbers network.relu_layers, negative from the end"
+    position = as_position(layer, len(network.placed_layers), "layer", also=", or 'output'", hint=hint)
+    return network.placed_layers[position].stage
 
 
 __all__ = ["Layer", "stage_of"]

@@ -67,10 +67,12 @@ def checked_labels(y: Any, samples: int) -> Int64[IntArray, " N"] | None:
     """
     if y is None:
         return None
-    labels = as_float64(y, "y", shape=(samples,))
-    if (labels != np.floor(labels)).any():
-        got = f"{labels[labels != np.floor(labels)][0]}"
-        raise InputError("y", expected=f"{samples} whole numbers, one per sample", got=got, hint="pass classes")
+    labels = as_float64(y, "y")
+    fractions = labels[labels != np.floor(labels)]
+    if labels.shape != (samples,) or len(fractions):
+        got = f"{fractions[0]}" if len(fractions) else f"shape {labels.shape}"
+        expected = f"{samples} whole numbers, one per sample"
+        raise InputError("y", expected=expected, got=got, hint="pass the class of every sample, or leave y out")
     return labels.astype(np.int64)
 
 
