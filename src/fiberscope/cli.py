@@ -52,16 +52,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(tokens: list[str]) -> int:
     """Run the command line; an error that is foreseen is one line and a status."""
     try:
-        app = build_app()
-        if (config := read_config(app, tokens)) is not None:
-            app = build_app(config)
-        status = app(tokens, exit_on_error=False, print_error=False)
-    except CycloptsError as error:
-        return _error(usage(error))
+        return _called(build_app(), tokens)
     except FiberscopeError as error:
         return _error(str(error))
     except KeyboardInterrupt as interrupt:
         return _error(str(interrupt) or "interrupted")
+
+
+def _called(app: App, tokens: list[str]) -> int:
+    """Parse the arguments and call the command."""
+    try:
+        if (config := read_config(app, tokens)) is not None:
+            app = build_app(config)
+        status = app(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _error(usage(error, app, tokens))
     return status if isinstance(status, int) else FINE
 
 

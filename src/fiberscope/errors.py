@@ -2,9 +2,70 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from typing import Any, cast
+
+LONGEST = 120
+"""Letters of a value that stand in a message."""
+
 
 class FiberscopeError(Exception):
-    """The root of every error that fiberscope raises on purpose."""
+    """The root of every error that fiberscope raises on purpose; its message is one line."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(" ".join(filter(None, map(str.strip, str(message).splitlines()))))
+
+    def __reduce__(self) -> tuple[Callable[..., FiberscopeError], tuple[Any, ...]]:
+        # by what was said, not by the arguments: these have no default, and errors cross processes
+        return _said_again, (type(self), str(self), vars(self))
+
+
+def _said_again(kind: type[FiberscopeError], message: str, data: dict[str, Any]) -> FiberscopeError:
+    error = kind.__new__(kind, message)
+    FiberscopeError.__init__(error, message)
+    error.__dict__.update(data)
+    return error
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: a number as such, a text or a path in quotes, anything else in words.
+
+    Numbers of numpy and sizes of torch look like those of Python, whatever type holds them, and an array is told by its
+    shape.
+    """
+    told = _told(value)
+    return told if len(told) <= LONGEST else f"{told[: LONGEST - 4]} ..."
+
+
+def _told(value: object) -> str:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(cast("os.PathLike[str]", value))
+    if isinstance(value, str | bytes):
+        return repr(value[:LONGEST])
+    if value is None or isinstance(value, int | float | complex):
+        return str(value)
+    if isinstance(value, tuple | list):
+        inner = ", ".join(_told(each) for each in cast("tuple[object, ...] | list[object]", value)[:LONGEST])
+        comma = "," if len(cast("tuple[object, ...]", value)) == 1 and isinstance(value, tuple) else ""
+        return f"({inner}{comma})" if isinstance(value, tuple) else f"[{inner}]"
+    if isinstance(value, slice):
+        return f"{'' if value.start is None else value.start}:{'' if value.stop is None else value.stop}"
+    return _object(value)
+
+
+def _object(value: object) -> str:
+    """An array by its shape, a class by its name, any other object by that of its class."""
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and hasattr(value, "dtype"):
+        if shape == () and not hasattr(value, "detach"):  # a number of numpy
+            return str(value)
+        sizes = tuple(map(int, cast("tuple[int, ...]", shape)))
+        return f"an array of shape {sizes}"
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
 
 
 class InputError(FiberscopeError):
@@ -73,4 +134,4 @@ class NotASingleton(FiberscopeError):
         )
 
 
-__all__ = ["FiberscopeError", "InputError", "ModelError", "NotASingleton", "ResultsError", "SolverError"]
+__all__ = ["FiberscopeError", "InputError", "ModelError", "NotASingleton", "ResultsError", "SolverError", "shown"]

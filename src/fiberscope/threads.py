@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
-from fiberscope.errors import InputError
+from fiberscope.scalars import as_count
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -28,9 +28,7 @@ def checked_threads(threads: int | None) -> int:
     Raises:
         InputError: fewer than one.
     """
-    if threads is not None and threads < 1:
-        raise InputError("threads", expected="at least 1, or None for one per core", got=str(threads))
-    return cores() if threads is None else threads
+    return cores() if threads is None else as_count(threads, "threads", hint="leave it out for one per core")
 
 
 def one_thread() -> AbstractContextManager[None]:

@@ -102,7 +102,7 @@ def test_targets_without_classes_are_any_others():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"layers": [5]}, "numbers from 0 to 1"),
+        ({"layers": [5]}, "a number from 0 to 1"),
         ({"y": np.zeros(3, dtype=int)}, "6 whole numbers"),
         ({"y": np.linspace(0, 1, 6)}, "whole numbers"),
     ],

@@ -257,3 +257,31 @@ def test_truncated_archives(tmp_path: Path):
 def test_unknown_names_list_the_known_ones():
     with pytest.raises(InputError, match=r"mnist, mnist-5k, fashion-mnist, cifar10.*'imagenet', which does not exist"):
         load_data("imagenet")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("mnsit", "did you mean mnist, or mnist-5k"),
+        ("MNIST", "did you mean mnist, or mnist-5k"),
+        ("mnist5k", "did you mean mnist-5k?"),
+        ("fashion_mnist", "did you mean fashion-mnist?"),
+        ("CIFAR-10", "did you mean cifar10?"),
+        ("digts.npz", "did you mean digits.npz?"),
+        ("weather", "look at the spelling"),
+    ],
+)
+def test_misspelled_data_are_named(name: str, meant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits.npz").touch()
+    with pytest.raises(InputError) as caught:
+        load_data(name)
+    assert meant in str(caught.value)
+
+
+def test_missing_mnist_points_to_the_digits_that_need_no_download(tmp_path: Path):
+    with pytest.raises(InputError, match=r"mnist-5k, 5,000 of its digits, which come with pip install"):
+        load_data("mnist", tmp_path)
+    with pytest.raises(InputError) as caught:
+        load_data("cifar10", tmp_path)
+    assert "mnist-5k" not in str(caught.value)

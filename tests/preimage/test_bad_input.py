@@ -84,7 +84,6 @@ BAD: dict[str, Callable[[], Any]] = {
     "half-spaces without rows": lambda: fs.HalfSpaces(np.zeros((0, 2)), np.zeros(0)),
     "intersection of two dimensions": lambda: fs.preimage(LAYER, x=X, domain=fs.Box([0, 0], [1, 1]) & fs.Box([0], [1])),
     "classify no samples": lambda: fs.classify(LAYER, np.zeros((0, 2))),
-    "classify one vector": lambda: fs.classify(LAYER, X),
     "classify samples too long": lambda: fs.classify(LAYER, np.zeros((4, 3))),
     "classify three axes": lambda: fs.classify(LAYER, np.zeros((4, 2, 1))),
     "classify with NaN": lambda: fs.classify(LAYER, [[1.0, 2.0], [NAN, 0.0]]),

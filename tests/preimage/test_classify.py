@@ -127,7 +127,7 @@ def test_margins_lie_between_0_and_1() -> None:
 
 @pytest.mark.parametrize("threads", [0, -1])
 def test_no_thread_is_refused(threads: int) -> None:
-    with pytest.raises(fs.InputError, match="threads: expected at least 1"):
+    with pytest.raises(fs.InputError, match="threads: expected a whole number, at least 1"):
         fs.classify(LAYER, SAMPLES, threads=threads)
 
 

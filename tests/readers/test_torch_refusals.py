@@ -176,18 +176,18 @@ def test_a_module_of_one_sample_at_a_time():
 
 
 GIVEN = {
-    "'model.pt'": "got str; read files with fiberscope.load",
-    "Path('model.pt')": "read files with fiberscope.load",
+    "'model.pt'": "got 'model.pt'; read the file first, with fiberscope.load",
+    "Path('model.pt')": "got 'model.pt'; read the file first, with fiberscope.load",
     "nn.ReLU": "got the class ReLU; pass an instance",
-    "nn.Linear(2, 2).state_dict()": "got OrderedDict; weights alone say nothing.*load_state_dict",
-    "{'model': 1, 'epoch': 3}": "got dict; weights alone",
+    "nn.Linear(2, 2).state_dict()": "got an OrderedDict; weights alone.*load_state_dict",
+    "{'model': 1, 'epoch': 3}": "got a dict; weights alone",
     "torch.relu": "write it as the forward of a module",
     "[nn.ReLU()]": "put modules into an nn.Sequential",
     "np.eye(2)": r"use fiberscope.ReLULayer\(weight, bias\)",
     "torch.eye(2)": r"use fiberscope.ReLULayer\(weight, bias\)",
-    "fs.from_torch(nn.Linear(2, 2).eval())": "got Network; it is converted already",
-    "None": "got NoneType$",
-    "3": "got int$",
+    "fs.from_torch(nn.Linear(2, 2).eval())": "got a Network; a network is what fiberscope.load gives",
+    "None": "got None$",
+    "3": "got 3$",
 }
 
 
@@ -259,6 +259,18 @@ def test_shapes_that_do_not_fit_are_refused():
             fs.from_torch(without.eval())
     rows = fs.from_torch(module, input_shape=(3, 4))
     assert_same(module, rows)
+    (note,) = rows.notes
+    assert note.endswith("if the first axis counts samples, leave it out: input_shape=(4,)")
+    assert not fs.from_torch(module, input_shape=(1, 4)).notes
+
+
+def test_a_sample_axis_in_the_shape_is_named():
+    module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 3)).eval()
+    with pytest.raises(fs.InputError, match=r"counts samples: input_shape=\(1, 6, 6\)"):
+        fs.from_torch(module, input_shape=(-1, 1, 6, 6))
+    for count in (1, 7):
+        with pytest.raises(fs.ModelError, match=r"counts samples, input_shape=\(1, 6, 6\)"):
+            fs.from_torch(module, input_shape=(count, 1, 6, 6))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

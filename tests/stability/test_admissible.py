@@ -313,7 +313,7 @@ LAYER = fs.ReLULayer([[1.0, 2.0], [3.0, 4.0], [-1.0, 0.5]], [0.0, 1.0, -1.0])
         (lambda: is_admissible(LAYER, [True, False]), "a mask of shape"),
         (lambda: is_admissible(LAYER, [[0], [0, 1]]), "got list"),
         (lambda: is_admissible(LAYER, None), "an array of type object"),
-        (lambda: visited_patterns(LAYER, [0.0, 0]), "X: expected shape"),
+        (lambda: visited_patterns(LAYER, [0.0, 0, 0]), "X: expected shape"),
         (lambda: visited_patterns(LAYER, [[0.0]]), "X: expected shape"),
         (lambda: visited_patterns(LAYER, [[0.0, np.nan]]), "X: expected finite numbers"),
         (lambda: visited_patterns(LAYER, np.zeros((0, 2))), "X: expected at least one number"),

@@ -159,7 +159,7 @@ def _layer(weight, bias):
     ("call", "message"),
     [
         (lambda net: fs.linearize(net, np.zeros(2), stage=2), "expected a number from 0 to 1, got 2"),
-        (lambda net: fs.linearize(net, np.zeros(3)), "expected shape"),
+        (lambda net: fs.linearize(net, np.zeros(3)), "expected one input of shape"),
         (lambda net: fs.linearize(net, [0.0, np.nan]), "finite"),
         (lambda net: fs.linearize(net, np.ones(2)) @ np.zeros(3), r"shape \(2,\) or \(2, k\)"),
         (lambda net: fs.linearize(net, np.ones(2)).T @ np.full(3, np.inf), "finite"),

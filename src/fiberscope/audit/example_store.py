@@ -51,6 +51,7 @@ class ExampleFacts:
         regions: how many activation regions the way from x goes through.
         connected: whether a way leads to it on which features stay the same.
         seconds: how long the search took.
+        warnings: why the data may be others than the network was made for.
     """
 
     model: str
@@ -81,6 +82,7 @@ class ExampleFacts:
     regions: int
     connected: bool
     seconds: float
+    warnings: tuple[str, ...] = ()
 
     @property
     def domain(self) -> str:
@@ -178,6 +180,7 @@ def _read(path: Path) -> StoredExample:
     try:
         about: dict[str, Any] = json.loads(content["facts"].tobytes())
         arrays = {name: np.asarray(content[name], dtype=np.float64) for name in _ARRAYS}
+        about["warnings"] = tuple(map(str, about["warnings"]))
         facts = ExampleFacts(**{field.name: about[field.name] for field in fields(ExampleFacts)})
     except (ValueError, KeyError, TypeError) as error:
         raise ResultsError(

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 from jaxtyping import Float64
 
+from fiberscope.audit.accuracy import fit_of
 from fiberscope.audit.example_store import ExampleFacts, StoredExample
 from fiberscope.audit.subject import Subject
 from fiberscope.errors import InputError
@@ -34,6 +35,9 @@ SOURCES, TARGETS = 10, 3
 
 MOST_NODES = 20_000
 """Of a mixed-integer program, after which it gives up: minutes for a network of some hundred units."""
+
+LOOKED_AT = 256
+"""Samples that tell whether the data are such as the network was made for."""
 
 SAME = 1e-6
 """Objectives that differ by less, relative to their size, count as equal: the solver's tolerance."""
@@ -100,8 +104,8 @@ def make_examples(
         if progress is not None:
             progress(len(found), len(pairs))
     found.sort(key=lambda each: -each.result.distance)
-    digest = subject.network.digest()
-    return [_stored(subject, wanted, each, digest) for each in found[: wanted.count]]
+    digest, fit = subject.network.digest(), fit_of(subject, LOOKED_AT)
+    return [_stored(subject, wanted, each, digest, fit.warnings) for each in found[: wanted.count]]
 
 
 def furthest_pairs(survey: Any) -> dict[int, Pair]:
@@ -177,7 +181,7 @@ def _across_regions(
     return _Found(pair, best if further else walk, best.bound, time.perf_counter() - began)
 
 
-def _stored(subject: Subject, wanted: Wanted, found: _Found, digest: str) -> StoredExample:
+def _stored(subject: Subject, wanted: Wanted, found: _Found, digest: str, warnings: tuple[str, ...]) -> StoredExample:
     network, result = subject.network, found.result
     target = network.flat(subject.x[found.pair.target][None])[0].reshape(network.input_shape)
     stage = stage_of(network, wanted.layer)
@@ -214,6 +218,7 @@ def _stored(subject: Subject, wanted: Wanted, found: _Found, digest: str) -> Sto
         regions=len(result.route) if isinstance(result, Walk) else 1,
         connected=isinstance(result, Connected),
         seconds=found.seconds,
+        warnings=warnings,
     )
     shape = subject.x.shape[1:]  # the network may take pictures flat
     return StoredExample(facts, result.source.reshape(shape), target.reshape(shape), result.corners.reshape(-1, *shape))

@@ -10,12 +10,13 @@ from textwrap import shorten
 from typing import Any
 
 from fiberscope import __version__
+from fiberscope.audit.accuracy import fit_of
 from fiberscope.audit.plan import Place, Plan, Reads, places_of
 from fiberscope.audit.subject import Subject
 from fiberscope.errors import ResultsError
 from fiberscope.seals import BLANK, is_sealed, seal
 
-FORMAT = "fiberscope results 3"
+FORMAT = "fiberscope results 4"
 """Names the layout of the folder; a reader refuses any other."""
 
 _PACKAGES = ("numpy", "scipy", "highspy", "python-flint", "pyarrow", "safetensors", "torch")
@@ -92,6 +93,8 @@ class Manifest:
         invariance: the number of samples at which it is computed how far invariance reaches.
         examples: the files of the examples that belong to it; filled in at the end.
         output: the name of the model's output that is audited, where the model has several; otherwise empty.
+        correct: the number of samples that the network classifies correctly; None where that is not known.
+        warnings: why the data may be others than the network was made for.
     """
 
     fiberscope: str
@@ -122,6 +125,8 @@ class Manifest:
     classes: tuple[str, ...] = ()
     examples: tuple[str, ...] = ()
     output: str = ""
+    correct: int | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def plan(self) -> Plan:
@@ -155,9 +160,10 @@ class Manifest:
                 Layer(**(layer | {"reads": Reads(layer["reads"])})) for layer in data["network_layers"]
             )
             data["runs"] = tuple(Run(**run) for run in data["runs"])
-            for name in ("input_shape", "notes", "layers", "counts", "spectra_counts", "classes", "examples"):
+            for name in _TUPLES:
                 data[name] = tuple(data[name])
             data["domain"] = None if data["domain"] is None else tuple(float(bound) for bound in data["domain"])
+            data["correct"] = None if data["correct"] is None else int(data["correct"])
             manifest = cls(**data)
             manifest._check()
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
@@ -186,7 +192,9 @@ class Manifest:
             raise ValueError(f"a survey of invariance at {self.invariance} of {self.samples} samples")
         if self.domain is not None and len(self.domain) != 2:
             raise ValueError(f"domain {self.domain}")
-        "".join((*self.classes, *self.examples, self.output))  # a TypeError for anything but texts
+        if self.correct is not None and not 0 <= self.correct <= self.samples:
+            raise ValueError(f"{self.correct} of {self.samples} samples classified correctly")
+        "".join((*self.classes, *self.examples, *self.warnings, self.output))  # a TypeError for anything but texts
         dict.items(self.shards)  # a TypeError for anything but a dictionary
 
     def differences(self, asked: Manifest) -> list[str]:
@@ -216,6 +224,9 @@ class Manifest:
         return replace(self, status="complete", examples=examples, **filled)
 
 
+_TUPLES = ("input_shape", "notes", "layers", "counts", "spectra_counts", "classes", "examples", "warnings")
+"""What JSON holds as lists."""
+
 _MUST_AGREE = {
     "fiberscope": "version of fiberscope",
     "demo": "built-in demo",
@@ -244,6 +255,7 @@ def _shown(value: object) -> str:
 def new_manifest(subject: Subject, plan: Plan, samples_requested: int | None) -> Manifest:
     """The manifest of an audit that is about to begin."""
     network = subject.network
+    fit = fit_of(subject)
     layers = zip(network.layer_names, network.relu_layers, places_of(network), strict=True)
     return Manifest(
         fiberscope=__version__,
@@ -270,6 +282,8 @@ def new_manifest(subject: Subject, plan: Plan, samples_requested: int | None) ->
         invariance=plan.invariance,
         classes=subject.classes,
         output=network.output,
+        correct=fit.correct,
+        warnings=fit.warnings,
     )
 
 

@@ -185,7 +185,10 @@ class Results:
         """
         path = self.manifest_path
         if not is_file(path):
-            raise ResultsError(f"{self.folder} holds no audit: there is no manifest.json", path=str(path))
+            raise ResultsError(
+                f"{self.folder} holds no audit: there is no manifest.json; name the folder that was --out of the audit",
+                path=str(path),
+            )
         return Manifest.from_json(read_file(path), str(path))
 
     def subject(self) -> Subject:

@@ -120,7 +120,7 @@ def check_box(subject: Subject, box: tuple[float, float]) -> None:
         raise InputError(
             "domain",
             expected=f"every input between {low:g} and {high:g}",
-            got=f"{value!r} in sample {sample} at pixel {tuple(pixel) if len(pixel) > 1 else pixel[0]}",
+            got=f"{value} in sample {sample} at pixel {tuple(pixel) if len(pixel) > 1 else pixel[0]}",
             hint="give the bounds that the data really has, or scale the data",
         )
     if not any(place.reads is Reads.INPUT for place in places_of(subject.network)):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cyclopts import CycloptsError, MissingArgumentError
+from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, UnusedCliTokensError
 
-from fiberscope.errors import InputError
+from fiberscope.commands.configuration import option_types
+from fiberscope.errors import InputError, shown
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,13 +108,40 @@ def parse_wanted(
     )
 
 
-def usage(error: CycloptsError) -> str:
-    """What is wrong with the arguments, in one line that says where to read on."""
+def usage(error: CycloptsError, app: App, tokens: Sequence[str]) -> str:
+    """What is wrong with the arguments, in one line that says where to read on.
+
+    Args:
+        error: what the parser says.
+        app: the commands and their options.
+        tokens: the arguments. A misspelled option may be why another one is missing, so it is named first.
+    """
     command = " ".join(error.command_chain or ())
-    message = str(error).rstrip(".")
-    if isinstance(error, MissingArgumentError) and error.argument is not None:
-        message = f"{command}: {error.argument.name} is missing, or has no value"
+    message = _misspelled(app, command, tokens) or _what_is_wrong(error, command)
     return f"{message}; see fiberscope {command} --help".replace("  ", " ")
+
+
+def _what_is_wrong(error: CycloptsError, command: str) -> str:
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        return f"{command}: {error.argument.name} is missing, or has no value"
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f"{command}: expected no more arguments, got {shown(error.unused_tokens[0])}"
+    if isinstance(error, CoercionError) and error.token is not None and error.target_type is int:
+        return f"{error.token.keyword}: expected a whole number, got {shown(error.token.value)}"
+    return str(error).rstrip(".")
+
+
+def _misspelled(app: App, command: str, tokens: Sequence[str]) -> str:
+    """The first option that the command does not have, and the one that was probably meant; empty if there is none."""
+    known = ["--help", "--version", *(f"--{name}" for name in (option_types(app, command) if command else ()))]
+    for token in tokens:
+        name = token.partition("=")[0]
+        if re.fullmatch(r"--?[A-Za-z][\w-]*", name) and name not in (*known, "-h"):
+            letters = {option.removeprefix("--"): option for option in known}
+            near = get_close_matches(name.lstrip("-").lower(), letters, n=1, cutoff=0.5)
+            meant = f"; did you mean {letters[near[0]]}?" if near else ""
+            return f"{command or 'fiberscope'}: there is no option {name}{meant}"
+    return ""
 
 
 __all__ = ["parse_domain", "parse_layers", "parse_shape", "parse_wanted", "require_both", "usage"]

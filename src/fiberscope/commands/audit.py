@@ -118,6 +118,8 @@ def audit(
         job = build_job(results, subject, options)
         for note in job.notes:
             print(f"note: {note}", file=sys.stderr)
+        for warning in job.manifest.warnings:  # now, too: whoever sees it may not want to wait for the end
+            print(f"warning: {warning}", file=sys.stderr)
         failed = _run(job, progress)
     status = print_report(results, options.fail_on)
     if failed:  # said last, and above every threshold: whoever asked for a verdict has none there

@@ -56,7 +56,7 @@ def invariance(
     from fiberscope.audit.examples import make_examples
     from fiberscope.audit.job import Options
     from fiberscope.audit.store import Results
-    from fiberscope.report.examples import example_lines, publish_examples
+    from fiberscope.report.examples import distinct_warnings, example_lines, publish_examples
     from fiberscope.report.progress import progress_on_stderr
 
     subject = given_subject(model, data, Options(), trust=trust_model, output=output)
@@ -68,6 +68,8 @@ def invariance(
         results.examples.write(example)
         for line in example_lines(example.facts):
             print(line)
+    for warning in distinct_warnings(example.facts for example in examples):
+        print(f"warning: {warning}")
     print(f"report: {publish_examples(results, subject.network.digest())}")
     return FINE if all(example.facts.proved for example in examples) else FAILED
 

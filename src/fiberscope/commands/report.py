@@ -42,6 +42,7 @@ def print_report(results: Results, thresholds: Sequence[Threshold]) -> int:
     Returns:
         The exit status.
     """
+    from fiberscope.audit.accuracy import accuracy_line
     from fiberscope.audit.measurements import violations_of
     from fiberscope.report.html import write_report
     from fiberscope.report.spectra import left_out_lines, spectra_table
@@ -63,6 +64,10 @@ def print_report(results: Results, thresholds: Sequence[Threshold]) -> int:
         console.print(survey_table(summarise_survey(results.survey_table(manifest))))
     for line in (*left_out_lines(stages), *closing_lines(summaries, complete=manifest.complete)):
         print(line)
+    if accuracy := accuracy_line(manifest.correct, manifest.samples):
+        print(accuracy)
+    for warning in manifest.warnings:
+        print(f"warning: {warning}")
     if manifest.training:
         print(manifest.training)
     for line in threshold_lines(thresholds, found):

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.errors import InputError
-from fiberscope.invariance.examples import one_input
 from fiberscope.invariance.facet_program import FacetProgram
 from fiberscope.invariance.feature_region import Features, Pieces, feature_region, features_at, pieces_at
 from fiberscope.invariance.feature_stage import Layer, stage_of
@@ -18,7 +17,7 @@ from fiberscope.invariance.objective import Goal, Objective, checked_objective
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain, Polyhedron, written_out
 from fiberscope.network.network import Network
-from fiberscope.network.original import Arithmetic
+from fiberscope.network.original import Arithmetic, checked_arithmetic
 from fiberscope.preimage.system import check_inside
 
 SHARE = 0.5
@@ -77,7 +76,7 @@ def problem(
         InputError: no such layer, another objective, inputs that do not fit, x outside of the domain.
     """
     stage = stage_of(network, layer)
-    source, goal = one_input(network, x, "x"), one_input(network, target, "target")
+    source, goal = network.flat_sample(x), network.flat_sample(target, "target")
     asked = checked_objective(objective)
     if asked.goal is not Goal.LINEAR:
         raise InputError("objective", expected="'inner_product' or 'towards', which are linear", got=repr(str(asked)))
@@ -86,7 +85,7 @@ def problem(
     features = features_at(network, source, stage)
     vector = goal if asked is Objective.INNER_PRODUCT else goal - source
     found = Problem(network, features, polyhedron, source, vector, np.zeros(len(features.others)))
-    return found if arithmetic is None else replace(found, room=_room(found, arithmetic))
+    return found if arithmetic is None else replace(found, room=_room(found, checked_arithmetic(arithmetic)))
 
 
 def _room(asked: Problem, arithmetic: Arithmetic) -> FloatArray:

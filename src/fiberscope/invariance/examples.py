@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, shown
 from fiberscope.invariance.example import InvarianceExample
 from fiberscope.invariance.feature_stage import Layer, stage_of
 from fiberscope.invariance.objective import Goal, Objective, checked_objective
 from fiberscope.invariance.searching import Answer, Effort, Search, search_region
-from fiberscope.network.arrays import FloatArray, IntArray, as_float64
+from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Domain, written_out
-from fiberscope.network.network import Network
-from fiberscope.network.original import Arithmetic
+from fiberscope.network.network import Network, check_network
+from fiberscope.network.original import Arithmetic, checked_arithmetic
 from fiberscope.preimage.linear_program import Status
 from fiberscope.preimage.system import check_inside
+from fiberscope.scalars import as_count, as_number, as_several
 from fiberscope.threads import checked_threads, in_threads, one_thread
 
 TOGETHER = 16
@@ -112,19 +113,22 @@ def invariance_examples(
         seed: of random directions.
         threads: how many linear programs are solved at a time; None for one per core.
     """
+    check_network(network)
     asked = checked_objective(objective)
-    source = one_input(network, x, "x")
-    goals = [None if target is None else one_input(network, target, "target") for target in targets]
+    source = network.flat_sample(x)
+    wanted = as_several(targets, "targets")
+    goals = [None if target is None else network.flat_sample(target, "target") for target in wanted]
     if asked.needs_target and any(goal is None for goal in goals):
-        raise InputError("target", expected=f"an input, for the objective {str(asked)!r}", got="None")
-    if asked.goal is Goal.SMALLEST_CHANGE and not 0.0 < fraction <= 1.0:
-        raise InputError("fraction", expected="a number above 0 and at most 1", got=str(fraction))
-    if arithmetic not in ("float32", "float64"):
-        raise InputError("arithmetic", expected="'float32' or 'float64'", got=repr(arithmetic))
+        hint = "pass target=, or ask for farthest_l2, say, which needs none"
+        raise InputError("target", expected=f"an input, for the objective {str(asked)!r}", got="None", hint=hint)
+    fraction = as_number(fraction, "fraction", above=0.0, most=1.0)
+    arithmetic = checked_arithmetic(arithmetic)
     stage, kept = stage_of(network, layer), _kept(network, keep)
     polyhedron = written_out(domain, network.inputs)
     check_inside(polyhedron, source)
-    effort, workers = Effort(max_programs, starts, seed), checked_threads(threads)
+    most = None if max_programs is None else as_count(max_programs, "max_programs")
+    effort = Effort(most, as_count(starts, "starts"), as_count(seed, "seed", 0))
+    workers = checked_threads(threads)
     groups = [goals[start : start + TOGETHER] for start in range(0, len(goals), TOGETHER)]
     with one_thread():
         search = search_region(network, stage, source, polyhedron, kept, arithmetic)
@@ -205,25 +209,15 @@ def _check_status(search: Search, asked: Objective, target: FloatArray | None, f
         )
 
 
-def one_input(network: Network, value: Any, what: str) -> FloatArray:
-    """One input of a network as a checked vector, given flat or in the network's input shape.
-
-    Raises:
-        InputError: another shape, NaN or infinite numbers.
-    """
-    array = as_float64(value, what)
-    if array.shape not in (network.input_shape, (network.inputs,)):
-        raise InputError(
-            what, expected=f"one input of shape {network.input_shape}, or flat", got=f"shape {array.shape}"
-        )
-    return array.reshape(-1)
-
-
 def _kept(network: Network, keep: Any) -> IntArray:
     """The numbers of the pixels to be kept."""
     if keep is None:
         return np.zeros(0, dtype=np.int64)
-    given = np.asarray(keep.detach().cpu() if hasattr(keep, "detach") else keep)
+    expected = f"a mask of shape {network.input_shape}, or numbers from 0 to {network.inputs - 1}"
+    try:
+        given = np.asarray(keep.detach().cpu() if hasattr(keep, "detach") else keep)
+    except ValueError as error:
+        raise InputError("keep", expected=expected, got="lists of different lengths") from error
     if given.dtype == np.bool_ and given.shape in (network.input_shape, (network.inputs,)):
         return np.flatnonzero(given)
     numbers = given.reshape(-1)
@@ -231,10 +225,11 @@ def _kept(network: Network, keep: Any) -> IntArray:
     if given.dtype == np.bool_ or not whole or (numbers < 0).any() or (numbers >= network.inputs).any():
         raise InputError(
             "keep",
-            expected=f"a mask of shape {network.input_shape}, or numbers from 0 to {network.inputs - 1}",
-            got=f"{given.dtype} of shape {given.shape}",
+            expected=expected,
+            got=shown(numbers.tolist()),
+            hint="a mask has as many truth values as the input has numbers",
         )
     return np.unique(numbers.astype(np.int64))
 
 
-__all__ = ["invariance_example", "invariance_examples", "one_input"]
+__all__ = ["invariance_example", "invariance_examples"]

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fiberscope.errors import InputError
 from fiberscope.invariance.across_regions import Problem, problem
 from fiberscope.invariance.bound_tightening import tightened
 from fiberscope.invariance.feature_stage import Layer
@@ -28,6 +27,7 @@ from fiberscope.network.network import Network
 from fiberscope.network.original import Arithmetic
 from fiberscope.network.stage import INPUT
 from fiberscope.preimage.linear_program import Solver, Status
+from fiberscope.scalars import as_count, as_number
 from fiberscope.threads import one_thread
 
 RELATIVE_GAP = 1e-9
@@ -114,8 +114,8 @@ def optimal_over_regions(
         InputError: something does not fit, x lies outside of the domain, or the domain is not bounded.
         ModelError: the layer lies behind a smooth activation.
     """
-    if max_nodes < 0 or (seconds is not None and seconds <= 0):
-        raise InputError("max_nodes and seconds", expected="positive limits", got=f"{max_nodes} and {seconds}")
+    max_nodes = as_count(max_nodes, "max_nodes", 0)
+    seconds = None if seconds is None else as_number(seconds, "seconds", above=0.0)
     asked = problem(network, x, target, layer, domain, objective=objective, arithmetic=arithmetic)
     box = box_of(asked.polyhedron)
     with one_thread():

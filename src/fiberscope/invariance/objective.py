@@ -8,7 +8,7 @@ from typing import assert_never
 import numpy as np
 from jaxtyping import Float64
 
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import FloatArray
 
 
@@ -113,7 +113,7 @@ def checked_objective(value: Objective | str) -> Objective:
         return Objective(value)
     except ValueError:
         names = ", ".join(repr(str(name)) for name in Objective)
-        raise InputError("objective", expected=f"one of {names}", got=repr(value)) from None
+        raise InputError("objective", expected=f"one of {names}", got=shown(value)) from None
 
 
 __all__ = ["Goal", "Norm", "Objective", "checked_objective"]

@@ -10,7 +10,7 @@ from jaxtyping import Int64
 
 from fiberscope.errors import InputError
 from fiberscope.invariance.feature_region import decided_by, features_of
-from fiberscope.network.arrays import IntArray
+from fiberscope.network.arrays import IntArray, as_float64
 from fiberscope.network.network import Network
 
 
@@ -67,10 +67,12 @@ def checked_labels(y: Any, samples: int) -> Int64[IntArray, " N"] | None:
     """
     if y is None:
         return None
-    labels = np.asarray(y)
-    if labels.shape != (samples,) or labels.dtype.kind not in "iub":
-        got = f"{labels.dtype} of shape {labels.shape}"
-        raise InputError("y", expected=f"{samples} whole numbers, one per sample", got=got)
+    labels = as_float64(y, "y")
+    fractions = labels[labels != np.floor(labels)]
+    if labels.shape != (samples,) or len(fractions):
+        got = f"{fractions[0]}" if len(fractions) else f"shape {labels.shape}"
+        expected = f"{samples} whole numbers, one per sample"
+        raise InputError("y", expected=expected, got=got, hint="pass the class of every sample, or leave y out")
     return labels.astype(np.int64)
 
 

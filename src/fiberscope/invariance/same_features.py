@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float64
 
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, shown
 from fiberscope.invariance.comparing import AnyOriginal, Comparison, compare_features
 from fiberscope.invariance.objective import Norm
 from fiberscope.invariance.proof import Statement, prove
@@ -16,6 +16,7 @@ from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Domain, written_out
 from fiberscope.network.network import Network
 from fiberscope.preimage.checker import Verification
+from fiberscope.scalars import as_count
 
 CHANGED = 1e-6
 """By how much a pixel differs that counts as changed, relative to the largest change: less is what room for rounding,
@@ -70,7 +71,7 @@ class SameFeatures:
         try:
             return Norm(norm).of((self.x - self.source).ravel())
         except ValueError:
-            raise InputError("norm", expected="'l1', 'l2' or 'linf'", got=repr(norm)) from None
+            raise InputError("norm", expected="'l1', 'l2' or 'linf'", got=shown(norm)) from None
 
     @property
     def pixels_changed(self) -> int:
@@ -161,9 +162,7 @@ class Connected(SameFeatures):
         Raises:
             InputError: fewer than two steps.
         """
-        if steps < 2:
-            raise InputError("steps", expected="at least 2", got=str(steps))
-        return self.between(np.linspace(0.0, 1.0, steps))
+        return self.between(np.linspace(0.0, 1.0, as_count(steps, "steps", 2)))
 
     def between(self, shares: Float64[FloatArray, " s"]) -> Float64[FloatArray, "s ..."]:
         """The points at some shares of the length of the way from x to x'."""

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow
 from jaxtyping import Float64, Int64
 
-from fiberscope.errors import InputError, ModelError
+from fiberscope.errors import ModelError
 from fiberscope.invariance.feature_region import FeatureRegion, RegionRows, feature_region, features_at, pieces_at
 from fiberscope.invariance.independent_rows import independent_rows
 from fiberscope.invariance.interior import interior
@@ -19,10 +19,11 @@ from fiberscope.invariance.settling import held_rows
 from fiberscope.invariance.surveyed import SurveyedSample
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Domain, Polyhedron, written_out
-from fiberscope.network.network import Network
+from fiberscope.network.network import Network, check_network
 from fiberscope.network.rows import sparse
 from fiberscope.network.sparse_rows import below
 from fiberscope.preimage.linear_program import Status
+from fiberscope.scalars import as_count, as_position, as_several
 
 pa: Any = pyarrow  # has no types
 
@@ -78,19 +79,20 @@ def invariance_survey(
         InputError: samples, classes, layers or domain do not fit.
         ModelError: a layer lies behind a smooth activation, or there is no layer to judge.
     """
+    check_network(network)
     if not network.placed_layers:
         raise ModelError(network.nothing_to_judge())
     samples = network.flat(X)
     labels = checked_labels(y, len(samples))
     count = len(network.placed_layers)
-    chosen = range(count) if layers is None else layers
-    if not all(-count <= layer < count for layer in chosen):
-        raise InputError("layers", expected=f"numbers from 0 to {count - 1}", got=str(list(chosen)))
+    given = range(count) if layers is None else as_several(layers, "layers")
+    chosen = [as_position(layer, count, "layers") for layer in given]
+    targets, seed = as_count(targets, "targets", 0), as_count(seed, "seed", 0)
     polyhedron = written_out(domain, network.inputs)
     surveyed = [surveyed_sample(samples, labels, i, targets, seed) for i in range(len(samples))]
     rows: list[dict[str, Any]] = []
     for done, (layer, sample) in enumerate(((layer, sample) for layer in chosen for sample in surveyed), start=1):
-        rows += survey_rows(network, layer % count, sample, polyhedron)
+        rows += survey_rows(network, layer, sample, polyhedron)
         if progress is not None:
             progress(done, len(chosen) * len(samples))
     return pa.Table.from_pylist(rows, schema=SCHEMA)

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from fiberscope.errors import InputError
 from fiberscope.invariance.across_regions import problem
 from fiberscope.invariance.feature_stage import Layer
 from fiberscope.invariance.objective import Objective
@@ -24,6 +23,7 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain
 from fiberscope.network.network import Network
 from fiberscope.network.original import Arithmetic
+from fiberscope.scalars import as_count
 from fiberscope.threads import one_thread
 
 
@@ -102,9 +102,7 @@ def walk_regions(
 
     Source: section 4 and appendix A7, for every region instead of one.
     """
-    for name, budget in (("max_regions", max_regions), ("max_plateau", max_plateau)):
-        if budget < 1:
-            raise InputError(name, expected="at least 1", got=str(budget))
+    max_regions, max_plateau = as_count(max_regions, "max_regions"), as_count(max_plateau, "max_plateau")
     asked = problem(network, x, target, layer, domain, objective=objective, arithmetic=arithmetic)
     with one_thread():
         found = search(asked, Budget(max_regions, max_plateau))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.rows import Rows, checked_rows, stacked
 
@@ -84,14 +84,21 @@ class Box(_Intersecting):
                     f"Box {name}",
                     expected="a number or a vector without NaN",
                     got=f"shape {bound.shape}" if bound.ndim > 1 else "NaN",
+                    hint="-inf and inf stand for no bound; the coordinates of a picture are taken flat",
                 )
         low, high = bounds
         if low.ndim == high.ndim == 1 and low.shape != high.shape:
             raise InputError("Box", expected="low and high of one length", got=f"{low.shape[0]} and {high.shape[0]}")
-        if (low > high).any() or (low == np.inf).any() or (high == -np.inf).any():
+        if (low > high).any():
             raise InputError(
-                "Box", expected="low <= high in every coordinate", got="low > high", hint="swap the two bounds"
+                "Box",
+                expected="low <= high in every coordinate",
+                got=_first_crossing(low, high),
+                hint="swap the two bounds",
             )
+        if (low == np.inf).any() or (high == -np.inf).any():
+            hint = "no number is so large; -inf below and inf above stand for no bound"
+            raise InputError("Box", expected="low below inf and high above -inf", got="no number between", hint=hint)
         object.__setattr__(self, "low", low)
         object.__setattr__(self, "high", high)
 
@@ -169,9 +176,33 @@ def written_out(domain: Domain | None, n: int) -> Polyhedron:
 def checked_domain(value: Any) -> Domain:
     """The value itself if it is a domain; InputError if not."""
     if not isinstance(value, Domain) or isinstance(value, type):
-        got = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
-        raise InputError("domain", expected="Box, NonNegative, HalfSpaces, an intersection of them, or None", got=got)
+        expected = "Box, NonNegative, HalfSpaces, an intersection of them, or None"
+        raise InputError("domain", expected=expected, got=shown(value), hint=_domain_meant(value))
     return value
+
+
+def _domain_meant(value: Any) -> str:
+    """The domain that was probably meant."""
+    if isinstance(value, type):
+        return "pass an object, such as fiberscope.Box(0, 1)"
+    parts: list[Any] = list(cast("list[Any]", value)) if isinstance(value, tuple | list) else []
+    if parts and all(isinstance(part, Domain) for part in parts):
+        return "join domains with &, as in Box(0, 1) & HalfSpaces(G, h)"
+    try:
+        bounds = np.asarray(value.split(",") if isinstance(value, str) else value, dtype=np.float64)
+    except (TypeError, ValueError):
+        bounds = np.zeros(0)
+    if bounds.shape == (2,) and bounds[0] <= bounds[1]:
+        return f"write fiberscope.Box({bounds[0]:g}, {bounds[1]:g})"
+    return "write fiberscope.Box(low, high), such as fiberscope.Box(0, 1)"
+
+
+def _first_crossing(low: FloatArray, high: FloatArray) -> str:
+    """The first coordinate in which the lower bound is above the upper one."""
+    j = int(np.argmax(np.atleast_1d(low > high)))
+    below, above = (np.atleast_1d(bound) for bound in (low, high))
+    where = f" in coordinate {j}" if low.ndim or high.ndim else ""
+    return f"low {below[j if low.ndim else 0]:g} above high {above[j if high.ndim else 0]:g}{where}"
 
 
 def _broadcast(bound: FloatArray, n: int, what: str) -> FloatArray:

@@ -219,7 +219,8 @@ def _layer(graph: Graph, number: int, name: str, activation: Pointwise) -> Place
         rows, bias = written_out(affine)
         return suited(rows), bias
 
-    layer = ReLULayer.of_map(write_out, graph.shape(source), activation.inputs, mask, str(injective.device))  # type: ignore[arg-type]
+    shapes = graph.shape(source), graph.shape(number)
+    layer = ReLULayer.of_map(write_out, *shapes, mask, str(injective.device))  # type: ignore[arg-type]
     note = "" if is_exact(affine) else _rounds(name)
     return PlacedLayer(layer, name, source, number, graph.is_nonnegative(source), note)
 

@@ -16,17 +16,21 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from fiberscope.errors import InputError, ModelError
+from fiberscope.errors import InputError, ModelError, shown
 from fiberscope.network.activations import Pointwise
 from fiberscope.network.agreement import Agreement
 from fiberscope.network.arrays import FloatArray, as_float64
+from fiberscope.network.foreign import what_to_do
 from fiberscope.network.layer import Layer
 from fiberscope.network.layers import Graph, PlacedLayer, UnjudgedLayer, graph_name, layers_of, unjudged_notes
 from fiberscope.network.original import Original
 from fiberscope.network.parts import parts_of
 from fiberscope.network.stage import INPUT, Stage
+from fiberscope.scalars import as_position
 
 T = TypeVar("T")
+
+_AS_MODEL = "pass samples in the shape in which the model takes them"
 
 BATCH_NUMBERS = 2**25
 """Numbers that the widest stage may give at a time: more samples are evaluated in several batches."""
@@ -175,9 +179,7 @@ class Network:
         count = len(self._layers)
         if not count:
             raise ModelError(self.nothing_to_judge())
-        if not -count <= i < count:
-            raise InputError("layer", expected=f"a number from 0 to {count - 1}", got=str(i))
-        return self.evaluated(self.flat(X), self._layers[i].source)
+        return self.evaluated(self.flat(X), self._layers[as_position(i, count, "layer")].source)
 
     def needed_for(self, *stages: int) -> tuple[int, ...]:
         """The numbers of the stages that some stages depend on, and their own, in order."""
@@ -242,8 +244,29 @@ class Network:
         if values.ndim == 0 or (values.shape[1:] != self.input_shape and not flat_samples):
             shape = ", ".join(["N", *map(str, self.input_shape)])
             hint = "add a batch axis in front: x[None]" if values.shape == self.input_shape else ""
-            raise InputError("x", expected=f"shape ({shape})", got=f"shape {values.shape}", hint=hint)
+            raise InputError("x", expected=f"shape ({shape})", got=f"shape {values.shape}", hint=hint or _AS_MODEL)
         return values.reshape(values.shape[0], self.inputs)
+
+    def flat_sample(self, x: Any, what: str = "x") -> Float64[FloatArray, " n"]:
+        """Check and flatten one input, given as the model takes it or flat; a batch of one is one, too.
+
+        A network with flat inputs takes a sample of any shape, in C order.
+
+        Raises:
+            InputError: another shape, NaN or infinite numbers.
+        """
+        values = as_float64(x, what)
+        shapes = (self.input_shape, (self.inputs,), (1, *self.input_shape))
+        is_flattened = len(self.input_shape) == 1 and values.ndim > 1 and values.size == self.inputs
+        if values.shape not in shapes and not is_flattened:
+            many = values.shape[1:] == self.input_shape
+            raise InputError(
+                what,
+                expected=f"one input of shape {self.input_shape}, or flat",
+                got=f"shape {values.shape}",
+                hint="take one of them, such as the first, [0]" if many else _AS_MODEL,
+            )
+        return values.reshape(self.inputs)
 
     def structure(self) -> dict[str, Any]:
         """The network without its numbers, as plain JSON data: input shape, and what each stage is made of."""
@@ -285,4 +308,11 @@ class Network:
         return f"Network({sizes} -> {self.outputs}, {len(self.relu_layers)} ReLU layers)"
 
 
-__all__ = ["Network"]
+def check_network(network: Any) -> None:
+    """InputError unless this is a network."""
+    if not isinstance(network, Network):
+        hint = what_to_do(network) or "read one with fiberscope.load(path), from_torch or from_keras"
+        raise InputError("network", expected="a fiberscope.Network", got=shown(network), hint=hint)
+
+
+__all__ = ["Network", "check_network"]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import FloatArray
 
 Run = Callable[[FloatArray], Mapping[str, NDArray[Any]]]
@@ -17,6 +18,20 @@ Arithmetic = Literal["float32", "float64"]
 
 UNIT_ROUNDOFF: dict[str, float] = {"float32": 2.0**-24, "float64": 2.0**-53}
 """Of each arithmetic."""
+
+
+def checked_arithmetic(value: Any) -> Arithmetic:
+    """The arithmetic of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if value == "float32":
+        return "float32"
+    if value == "float64":
+        return "float64"
+    hint = "write the name of what the model computes in as a text"
+    raise InputError("arithmetic", expected="'float32' or 'float64'", got=shown(value), hint=hint)
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,4 +49,4 @@ class Original:
     run: Run
 
 
-__all__ = ["UNIT_ROUNDOFF", "Arithmetic", "Original", "Run"]
+__all__ = ["UNIT_ROUNDOFF", "Arithmetic", "Original", "Run", "checked_arithmetic"]

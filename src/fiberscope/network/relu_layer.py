@@ -33,7 +33,17 @@ class ReLULayer:
         InputError: wrong shapes, empty, NaN or infinite entries.
     """
 
-    __slots__ = ("_bias", "_input_shape", "_source", "_weight", "definitions", "device", "injective", "outputs")
+    __slots__ = (
+        "_bias",
+        "_input_shape",
+        "_output_shape",
+        "_source",
+        "_weight",
+        "definitions",
+        "device",
+        "injective",
+        "outputs",
+    )
 
     def __init__(self, weight: Any, bias: Any = None, injective: Any = None, definitions: int = 0) -> None:
         self._weight: Rows | None = checked_rows(weight, "weight")
@@ -41,6 +51,7 @@ class ReLULayer:
         self.outputs: int = self._weight.shape[0]
         self._bias = as_float64(np.zeros(self.outputs) if bias is None else bias, "bias", shape=(self.outputs,))
         self._input_shape: tuple[int, ...] = (self._weight.shape[1],)
+        self._output_shape: tuple[int, ...] = (self.outputs,)
         self._source: Callable[[], tuple[Rows, FloatArray]] | None = None
         self.injective: BoolArray = _checked_mask(injective, self.outputs)
         self.definitions: int = definitions
@@ -52,7 +63,7 @@ class ReLULayer:
         cls,
         write_out: Callable[[], tuple[Rows, FloatArray]],
         input_shape: tuple[int, ...],
-        outputs: int,
+        output_shape: tuple[int, ...],
         injective: BoolArray,
         device: str = "cpu",
     ) -> ReLULayer:
@@ -61,13 +72,14 @@ class ReLULayer:
         Args:
             write_out: gives A and b.
             input_shape: the shape in which the model passes the layer's input; n is its product.
-            outputs: the number m of neurons.
+            output_shape: the shape in which the model gives the layer's output; m is its product.
             injective: (m,) as above.
             device: as above.
         """
         layer = object.__new__(cls)
         layer._weight, layer.definitions, layer.device = None, 0, device
-        layer._source, layer._input_shape, layer.outputs, layer.injective = write_out, input_shape, outputs, injective
+        layer._source, layer._input_shape, layer._output_shape = write_out, input_shape, output_shape
+        layer.outputs, layer.injective = prod(output_shape), injective
         return layer
 
     def _write_out(self) -> None:
@@ -100,6 +112,11 @@ class ReLULayer:
     def input_shape(self) -> tuple[int, ...]:
         """The shape in which the model passes the layer's input, without the sample axis; (n,) for a layer alone."""
         return self._input_shape
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape in which the model gives the layer's output, without the sample axis; (m,) for a layer alone."""
+        return self._output_shape
 
     def __call__(self, X: Any) -> FloatArray:
         """Evaluate in float64: X (n,) or (N, n) -> (m,) or (N, m).

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, shown
 from fiberscope.files import atomic_path
 from fiberscope.network.network import Network
 from fiberscope.network.parts import parts_of, smallest
@@ -35,8 +35,9 @@ def save_network(network: Network, path: str | os.PathLike[str]) -> None:
         InputError: the name does not end in ``.safetensors``.
         ResultsError: the file cannot be written.
     """
-    if Path(path).suffix != SUFFIX:
-        raise InputError("path", expected=f"a name ending in {SUFFIX}", got=str(path), hint="add the suffix")
+    if not isinstance(path, str | os.PathLike) or Path(path).suffix != SUFFIX:  # pyright: ignore[reportUnnecessaryIsInstance]
+        hint = f"write a name such as 'model{SUFFIX}'"
+        raise InputError("path", expected=f"a name ending in {SUFFIX}", got=shown(path), hint=hint)
     tensors: dict[str, NDArray[np.generic]] = {}
     for number, stage in enumerate(network.stages):
         for name, array in parts_of(stage)[1].items():

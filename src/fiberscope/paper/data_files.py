@@ -32,7 +32,9 @@ def read_npz(path: Path) -> tuple[Array, Array | None]:
         with np.load(path, allow_pickle=False) as archive:
             names = list(archive.files)
             if "x" not in names:
-                raise InputError(str(path), expected=what, got=f"the arrays {', '.join(names) or '(none)'}")
+                hint = "write it with numpy.savez(path, x=samples, y=labels)"
+                got = f"the arrays {', '.join(names) or '(none)'}"
+                raise InputError(str(path), expected=what, got=got, hint=hint)
             return archive["x"], archive["y"] if "y" in names else None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
         raise _unreadable(path, what, error) from error
@@ -53,7 +55,9 @@ def read_idx(path: Path) -> Array:
     what = "an IDX file (two zero bytes, type, number of axes, sizes, numbers)"
     data = _read_bytes(path, what)
     if len(data) < 4 or data[:2] != b"\0\0" or data[2] not in IDX_TYPES or data[3] == 0:
-        raise InputError(str(path), expected=what, got=f"a file that begins with {data[:4].hex(' ') or 'nothing'}")
+        got = f"a file that begins with {data[:4].hex(' ') or 'nothing'}"
+        hint = "data are .npz, .npy or IDX files, or folders of images"
+        raise InputError(str(path), expected=what, got=got, hint=hint)
     axes = data[3]
     header = 4 + 4 * axes
     dtype = np.dtype(IDX_TYPES[data[2]])
@@ -96,7 +100,10 @@ def read_images(folder: Path) -> tuple[Array, Array | None, list[str]]:
     if not files or any(nested) != all(nested):
         got = "images both beside and inside sub-folders" if files else "none"
         raise InputError(
-            str(folder), expected=f"images ({', '.join(IMAGE_SUFFIXES)}), or one sub-folder per class", got=got
+            str(folder),
+            expected=f"images ({', '.join(IMAGE_SUFFIXES)}), or one sub-folder per class",
+            got=got,
+            hint="name the folder that holds the images themselves",
         )
     images = [_read_image(file) for file in files]
     if any(image.ndim == 3 for image in images):

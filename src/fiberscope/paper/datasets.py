@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -13,12 +14,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, shown
 from fiberscope.paper.data_files import read_cifar10_binary, read_idx, read_images, read_npy, read_npz
 from fiberscope.paper.python_batches import read_cifar10_python
 
 DATA_VARIABLE = "FIBERSCOPE_DATA"
 """The environment variable that names a folder with data sets."""
+
+NAMES = ("mnist", "mnist-5k", "fashion-mnist", "cifar10")
+"""The data sets that have names."""
+
+_FIVE_THOUSAND = "mnist-5k, 5,000 of its digits, which come with pip install 'fiberscope[demo]'"
 
 SPLIT = ("mnist", "fashion-mnist", "cifar10")
 """The data sets that come as training and test images."""
@@ -106,6 +112,9 @@ def load_data(
     Raises:
         InputError: no such data, or a file that is not what it says; says what was expected and where.
     """
+    if not isinstance(spec, str | os.PathLike):  # pyright: ignore[reportUnnecessaryIsInstance]
+        hint = "arrays in memory are passed to functions as they are"
+        raise InputError("data", expected="the name of a data set, or a path", got=shown(spec), hint=hint)
     if split == "train" and os.fspath(spec) not in SPLIT:
         got = repr(os.fspath(spec))
         raise InputError("data", expected=f"a data set with training images: {', '.join(SPLIT)}", got=got)
@@ -162,10 +171,10 @@ def _from_path(path: Path) -> DataSet:
         found = _data_set(path.name, f"the images of the folder {source}{listed}", x, y, str(path))
         return replace(found, classes=tuple(classes))
     if not path.is_file():
-        expected = (
-            "mnist, mnist-5k, fashion-mnist, cifar10, or the path of a .npz, .npy or IDX file or of a folder of images"
-        )
-        raise InputError("data", expected=expected, got=f"{str(path)!r}, which does not exist")
+        names = ", ".join(NAMES)
+        expected = f"{names}, or the path of a .npz, .npy or IDX file or of a folder of images"
+        got = f"{shown(path)}, which does not exist"
+        raise InputError("data", expected=expected, got=got, hint=_data_meant(path))
     match path.suffix.lower():
         case ".npz":
             x, y = read_npz(path)
@@ -174,6 +183,22 @@ def _from_path(path: Path) -> DataSet:
         case _:
             return _with_labels(read_idx(path), path)
     return _data_set(path.stem, f"the file {source}", x, y, str(path))
+
+
+def _data_meant(path: Path) -> str:
+    """The name or the file that is spelled most like one that is not there."""
+    plain = {name.replace("-", ""): name for name in NAMES}
+    spelled = path.name.lower().translate(dict.fromkeys(map(ord, "-_ ")))
+    named = get_close_matches(spelled, plain, n=1)
+    if named:
+        also = f", or {_FIVE_THOUSAND}" if plain[named[0]] == "mnist" else ""
+        return f"did you mean {plain[named[0]]}{also}?"
+    try:
+        beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+    except OSError:  # the folder may not be looked into
+        beside = []
+    near = get_close_matches(path.name, beside, n=1)
+    return f"did you mean {near[0]}?" if near else "look at the spelling, and at the folder that it is in"
 
 
 def _with_labels(pixels: NDArray[Any], images: Path) -> DataSet:
@@ -253,11 +278,13 @@ def _present(title: str, folders: list[Path], names: list[str]) -> list[Path]:
     if present:
         return present
     places = ", ".join(str(place) for place in folders)
+    instead = f"; or take {_FIVE_THOUSAND}" if title == "MNIST" else ""
     raise InputError(
         f"the data set {title}",
         expected=f"one of the files {', '.join(names)} in one of the folders {places}",
         got="none of them",
-        hint=f"download it, and set {DATA_VARIABLE} to the folder that holds it",
+        hint=f"download it, and set {DATA_VARIABLE} to the folder that holds it; fiberscope reproduce --download "
+        f"fetches it there{instead}",
     )
 
 

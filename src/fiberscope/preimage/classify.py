@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Domain, Polyhedron, written_out
 from fiberscope.network.layer import Layer, check_layer, flat_inputs
@@ -137,7 +137,7 @@ def classify(
 
     Args:
         layer: the layer, m neurons and n inputs; searches run on its device.
-        X: (N, n) samples, or (N, *layer.input_shape).
+        X: (N, n) samples, or (N, *layer.input_shape); one sample alone is a batch of one.
         domain: where inputs lie; None for all of R^n.
         threads: how many searches and proofs run at a time; None for one per core.
         progress: called with the number of samples settled so far and N, from the calling thread. The number may fall
@@ -152,6 +152,9 @@ def classify(
     """
     check_layer(layer)
     threads = checked_threads(threads)
+    if progress is not None and not callable(progress):
+        hint = "it is called with the number of samples settled so far and N"
+        raise InputError("progress", expected="a function, or None", got=shown(progress), hint=hint)
     samples = flat_inputs(layer, X, "X")
     polyhedron = written_out(domain, layer.inputs)
     report = _Progress(len(samples), progress)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from fiberscope.errors import InputError
-from fiberscope.network.arrays import FloatArray, as_float64
+from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain, Polyhedron, written_out
-from fiberscope.network.layer import Layer, around, check_layer, flat_input
+from fiberscope.network.layer import Layer, around, check_layer, flat_input, flat_output
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, NegativeOutput
@@ -36,7 +36,9 @@ def decide(layer: Layer, x: Any, y: Any, domain: Domain | None) -> Preimage:
     """Validate the arguments, then decide; see ``preimage``."""
     check_layer(layer)
     if (x is None) == (y is None):
-        raise InputError("preimage", expected="exactly one of x and y", got="both" if x is not None else "neither")
+        got = "both" if x is not None else "neither"
+        hint = "x is an input whose output is meant, y an output; write x=... or y=..."
+        raise InputError("preimage", expected="exactly one of x and y", got=got, hint=hint)
     if x is not None:
         return decide_at_input(layer, domain, flat_input(layer, x))
     if isinstance(layer, RegionLayer) or layer.injective.any():
@@ -47,7 +49,7 @@ def decide(layer: Layer, x: Any, y: Any, domain: Domain | None) -> Preimage:
             hint="give x instead",
         )
     polyhedron = written_out(domain, layer.inputs)
-    return _decide_at_output(layer, domain, polyhedron, as_float64(y, "y", shape=(layer.outputs,)))
+    return _decide_at_output(layer, domain, polyhedron, flat_output(layer, y, "y"))
 
 
 def decide_at_input(layer: Layer, domain: Domain | None, x: FloatArray) -> Preimage:
@@ -73,7 +75,7 @@ def _decide_at_output(layer: ReLULayer, domain: Domain | None, polyhedron: Polyh
             dimension=-1,
             margin=1.0,
             certificate=certificate,
-            reason="y has a negative entry, which no ReLU gives",
+            reason=_negative(y),
         )
     system = build_at_output(layer, polyhedron, y)
     with np.errstate(all="ignore"):
@@ -81,6 +83,12 @@ def _decide_at_output(layer: ReLULayer, domain: Domain | None, polyhedron: Polyh
         candidate = "no point was found" if point is None else _candidate(system, point)
         answer = _prove(system, open_question, candidate)
         return replace(answer, reason=describe_empty(system)) if answer.kind == Kind.EMPTY else answer
+
+
+def _negative(y: FloatArray) -> str:
+    unit, count = int(np.argmin(y)), int((y < 0).sum())
+    others = f", and {count - 1} more below 0" if count > 1 else ""
+    return f"a ReLU gives no negative number, but y is {y[unit]} at unit {unit}{others}; y is what follows the ReLU"
 
 
 def _candidate(system: MixedSystem, point: FloatArray | None) -> Certificate | str:

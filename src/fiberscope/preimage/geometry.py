@@ -21,6 +21,7 @@ from fiberscope.preimage.rounded import as_floats, nearest_float
 from fiberscope.preimage.sampling import sample_uniformly
 from fiberscope.preimage.shape import Shape
 from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output
+from fiberscope.scalars import as_count
 
 
 def system_of(preimage: Preimage) -> MixedSystem:
@@ -90,7 +91,7 @@ def width(preimage: Preimage, direction: Any) -> float:
     _check_not_empty(preimage, "width")
     c = flat_input(preimage.layer, direction, "direction")
     if not c.any():
-        raise InputError("direction", expected="a nonzero vector", got="zeros")
+        raise InputError("direction", expected="a nonzero vector", got="zeros", hint="any length serves")
     return float(Shape.of(preimage, system_of(preimage)).reaches(np.stack([c, -c])).sum())
 
 
@@ -112,8 +113,7 @@ def chebyshev_center(preimage: Preimage) -> tuple[FloatArray, " float"]:
 def sample(preimage: Preimage, count: int, seed: int) -> FloatArray:
     """Hit-and-run samples."""
     _check_not_empty(preimage, "sample")
-    if count < 1:
-        raise InputError("count", expected="at least 1", got=str(count))
+    count, seed = as_count(count, "count"), as_count(seed, "seed", 0)
     if preimage.kind == Kind.UNBOUNDED:
         raise InputError(
             "sample", expected="a bounded preimage", got="an unbounded one", hint="intersect it with a Box domain"
@@ -145,6 +145,9 @@ def recover(preimage: Preimage) -> Recovered:
     return Recovered(x, float(bound) if squares else 0.0)
 
 
+_NO_POINTS = "look at its kind and reason before asking for points"
+
+
 def _check_not_empty(preimage: Preimage, what: str) -> None:
     if preimage.kind in (Kind.EMPTY, Kind.UNDECIDED):
-        raise InputError(what, expected="a preimage with points", got=f"one of kind {preimage.kind!s}")
+        raise InputError(what, expected="a preimage with points", got=f"one of kind {preimage.kind!s}", hint=_NO_POINTS)

@@ -141,7 +141,7 @@ def preimage(layer: Layer, x: Any = None, y: Any = None, domain: Domain | None =
     Args:
         layer: the layer, m neurons and n inputs.
         x: (n,) or layer.input_shape, an input; the preimage of its exact output is meant.
-        y: (m,) an output. Exactly one of x and y is given.
+        y: (m,) or layer.output_shape, an output. Exactly one of x and y is given.
         domain: where inputs lie; None for all of R^n.
 
     Returns:

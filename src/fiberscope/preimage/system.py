@@ -136,7 +136,7 @@ def check_inside(domain: Polyhedron, x: Float64[FloatArray, " n"]) -> Int64[IntA
         raise InputError(
             "x",
             expected=f"a point of the domain, coordinate {j} in [{domain.low[j]:g}, {domain.high[j]:g}]",
-            got=f"{x[j]!r} there ({len(outside)} of {len(x)} coordinates are outside)",
+            got=f"{x[j]} there ({len(outside)} of {len(x)} coordinates are outside)",
             hint="scale the data as the domain says, or widen the domain",
         )
     half = exact_signs(domain.G, x, -domain.h)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,10 +69,19 @@ def write_examples_page(examples: Sequence[StoredExample], path: Path) -> None:
     page = (
         environment()
         .get_template("examples_page.html")
-        .render(examples=shown_examples(examples), facts=[example.facts for example in examples])
+        .render(
+            examples=shown_examples(examples),
+            facts=[example.facts for example in examples],
+            warnings=distinct_warnings([example.facts for example in examples]),
+        )
     )
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
+
+
+def distinct_warnings(facts: Iterable[ExampleFacts]) -> list[str]:
+    """What is to be known about the data of some examples, each once."""
+    return list(dict.fromkeys(warning for each in facts for warning in each.warnings))
 
 
 def publish_examples(results: Results, digest: str) -> Path:
@@ -111,4 +120,11 @@ def example_lines(facts: ExampleFacts) -> list[str]:
     ]
 
 
-__all__ = ["ShownExample", "example_lines", "publish_examples", "shown_examples", "write_examples_page"]
+__all__ = [
+    "ShownExample",
+    "distinct_warnings",
+    "example_lines",
+    "publish_examples",
+    "shown_examples",
+    "write_examples_page",
+]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fiberscope.audit.accuracy import accuracy_line
 from fiberscope.audit.example_store import StoredExample
 from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.manifest import Manifest
@@ -20,7 +21,7 @@ from fiberscope.preimage.kind import Kind
 from fiberscope.report import figures, spectra_figures
 from fiberscope.report.chosen import choose_samples
 from fiberscope.report.counting import counted
-from fiberscope.report.examples import shown_examples
+from fiberscope.report.examples import distinct_warnings, shown_examples
 from fiberscope.report.gallery import layer_conditions, sample_columns
 from fiberscope.report.headlines import headlines
 from fiberscope.report.pictures import PictureFormat, picture_format
@@ -105,6 +106,7 @@ def render(content: Content) -> str:
         .render(
             manifest=content.manifest,
             summaries=summaries,
+            accuracy=accuracy_line(content.manifest.correct, content.manifest.samples),
             headlines=headlines(summaries, stages, content.subject.network.inputs, survey, reasons),
             conditions=_condition_by_layer(content, stages),
             kinds=[kind for kind in SHOWN_KINDS if any(s.counts[kind] for s in summaries)],
@@ -180,6 +182,7 @@ def _samples(content: Content, summaries: Sequence[LayerSummary], drawn: dict[st
         "labels": _labels(subject),
         "pages": pages,
         "examples": examples,
+        "example_warnings": distinct_warnings(example.facts for example in others),
         "plotlyjs": Markup(library),  # the library itself, no text from outside
     }
 

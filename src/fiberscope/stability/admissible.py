@@ -39,6 +39,7 @@ from fiberscope.preimage.margin import within_bounds
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.rounded import as_floats, unit_floats
 from fiberscope.preimage.system import build_at_input
+from fiberscope.scalars import as_count
 from fiberscope.stability.index_sets import checked_index_set
 
 MAX_DECISIONS = 10_000
@@ -190,7 +191,7 @@ def visited_patterns(layer: Layer, X: Any, max_decisions: int = MAX_DECISIONS) -
         hyperplanes are included, because the sets ``{i : a_i x + b_i > 0}`` shatter at most n neurons (Dudley), and
         the lemma of Sauer and Shelah gives the same sum.
     """
-    layer = _checked_relus(layer)
+    layer, max_decisions = _checked_relus(layer), as_count(max_decisions, "max_decisions", 0)
     samples = flat_inputs(layer, X, "X")
     patterns, counts = _counted(layer, samples)
     m, n = layer.outputs, layer.inputs

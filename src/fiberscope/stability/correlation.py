@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_float64
 from fiberscope.network.rows import checked_rows, dense
 from fiberscope.stability.dense_spectrum import DenseSpectrum, dense_spectrum, spectrum_and_row_space
@@ -165,15 +165,15 @@ def _checked(A: Any, kept: Any) -> tuple[FloatArray, BoolArray, int]:
     rows = dense(checked_rows(A, "A"))
     mask = checked_index_set(kept, len(rows), "kept")
     if not mask.any():
-        raise InputError("kept", expected="at least one row", got="none")
+        raise InputError("kept", expected="at least one row", got="none", hint="keep a row")
     exponent = exponent_of(rows)
     return times_power(rows, -exponent), mask, exponent
 
 
 def _checked_row(row: Any, rows: Float64[FloatArray, "m n"], kept: BoolArray) -> int:
-    given = np.asarray(row)
-    if given.ndim or given.dtype.kind not in "iu" or not 0 <= given < len(rows):
-        raise InputError("row", expected=f"an index in 0 ... {len(rows) - 1}", got=repr(row))
+    given = np.asarray(row if np.isscalar(row) else None)
+    if given.dtype.kind not in "iu" or not 0 <= given < len(rows):
+        raise InputError("row", expected=f"an index in 0 ... {len(rows) - 1}", got=shown(row))
     k = int(given)
     if kept[k]:
         raise InputError("row", expected="a removed row", got=f"row {k}, which is kept")

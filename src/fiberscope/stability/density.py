@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_float64
-from fiberscope.stability.linear_map import EPS, MEMORY, NUMBER, CheckedMap, Progress, as_count, checked_map
+from fiberscope.scalars import as_count, as_number
+from fiberscope.stability.linear_map import EPS, MEMORY, NUMBER, CheckedMap, Progress, checked_map
 from fiberscope.stability.powers_of_two import check_range, exponent_of, number_times_power, times_power
 
 WORKING_VECTORS = 4
@@ -157,7 +158,7 @@ class SpectralDensity:
         """
         e = as_float64(edges, "edges", shape=(None,))
         if len(e) < 2 or (np.diff(e) <= 0).any():
-            raise InputError("edges", expected="two or more, each above the one before", got=str(e[:5]))
+            raise InputError("edges", expected="two or more, each above the one before", got=shown(e.tolist()))
         before = np.nextafter(e[:1] - 2 * self.floor, -np.inf)
         return _estimate(self.size * np.diff(self._shares(np.concatenate([before, e[1:]])), axis=1))
 
@@ -194,8 +195,7 @@ class SpectralDensity:
         Raises:
             InputError: a share out of range.
         """
-        if not 0 < share < 1:
-            raise InputError("share", expected="a number in (0, 1)", got=repr(share))
+        share = as_number(share, "share", above=0.0, below=1.0)
         points = np.unique(self.nodes)
         estimate, error = self.cumulative(points)
         wanted = share * self.size

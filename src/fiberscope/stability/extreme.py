@@ -9,10 +9,11 @@ from typing import Any, assert_never
 import numpy as np
 from jaxtyping import Float64
 
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.scalars import as_count, as_number
 from fiberscope.stability.krylov import KrylovSpace, Ritz
-from fiberscope.stability.linear_map import EPS, MEMORY, NUMBER, CheckedMap, Progress, as_count, checked_map
+from fiberscope.stability.linear_map import EPS, MEMORY, NUMBER, CheckedMap, Progress, checked_map
 from fiberscope.stability.powers_of_two import bounds_times_power, check_range, number_times_power, times_power
 
 TOLERANCE = 1e-8
@@ -136,8 +137,7 @@ def extreme_singular_values(
         problem, 1980).
     """
     end = _checked_which(which)
-    if not 0 < tolerance < 1:
-        raise InputError("tolerance", expected="a number in (0, 1)", got=repr(tolerance))
+    tolerance, memory = as_number(tolerance, "tolerance", above=0.0, below=1.0), as_number(memory, "memory", above=0.0)
     block, seed = as_count(block, "block"), as_count(seed, "seed", 0)
     max_products = as_count(max_products, "max_products")
     A = checked_map(J)
@@ -171,7 +171,7 @@ def _checked_which(which: str) -> Which:
     try:
         return Which(which)
     except ValueError as error:
-        raise InputError("which", expected=" or ".join(repr(str(w)) for w in Which), got=repr(which)) from error
+        raise InputError("which", expected=" or ".join(repr(str(w)) for w in Which), got=shown(which)) from error
 
 
 class _Search:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import BoolArray
 
 
@@ -27,7 +27,10 @@ def checked_index_set(value: Any, m: int, what: str) -> BoolArray:
     except (TypeError, ValueError) as error:  # a ragged list
         raise InputError(what, expected=expected, got=type(value).__name__) from error
     if given.ndim != 1 or (given.dtype.kind not in "biu" and given.size):
-        raise InputError(what, expected=expected, got=f"an array of type {given.dtype} and shape {given.shape}")
+        got = (
+            shown(value) if given.dtype.kind in "US" else f"an array of type {given.dtype.name} and shape {given.shape}"
+        )
+        raise InputError(what, expected=expected, got=got, hint="write [] for none of them")
     if given.dtype == np.bool_:
         if given.shape != (m,):
             raise InputError(what, expected=expected, got=f"a mask of shape {given.shape}")

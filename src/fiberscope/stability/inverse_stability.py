@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, cast
 
 import numpy as np
@@ -12,6 +13,7 @@ from jaxtyping import Float64
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.network import Network
+from fiberscope.scalars import as_count, as_flag, as_number
 from fiberscope.stability.directions import (
     InputDirections,
     found_directions,
@@ -20,7 +22,6 @@ from fiberscope.stability.directions import (
     without,
 )
 from fiberscope.stability.extreme import extreme_singular_values
-from fiberscope.stability.linear_map import as_count
 from fiberscope.stability.linearization import Linearization, linearize
 from fiberscope.stability.matrix_size import MATRIX_BYTES
 from fiberscope.stability.powers_of_two import exponent_of, times_power
@@ -125,7 +126,9 @@ class InverseStability:
         values, n = as_float64(direction, "direction"), self.J.shape[1]
         shapes = self.x.shape, (n,)
         if values.shape not in shapes and values.shape[1:] not in shapes:
-            raise InputError("direction", expected=f"shape {self.x.shape} or (k, ...)", got=f"shape {values.shape}")
+            expected = f"shape {self.x.shape} or (k, ...)"
+            hint = "pass it in the shape of the network's input, or flat"
+            raise InputError("direction", expected=expected, got=f"shape {values.shape}", hint=hint)
         if len(self.row_space) == n:
             return np.zeros(values.shape)
         return without(self.row_space, values.reshape(-1, n)).reshape(values.shape)
@@ -180,7 +183,9 @@ def inverse_stability(
     Source:
         Section 3 of the paper.
     """
-    count = as_count(count, "count")
+    count, seed = as_count(count, "count"), as_count(seed, "seed", 0)
+    max_bytes = int(as_number(max_bytes, "max_bytes", least=0.0, below=inf))
+    boundary = None if boundary is None else as_flag(boundary, "boundary")
     J = linearize(network, x, stage, device=device)
     m, n = J.shape
     end = _end_of_region(J, n <= BOUNDARY_INPUTS if boundary is None else boundary)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import index
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -194,23 +193,7 @@ def _check_shape(J: LinearMap, what: str) -> None:
         raise InputError(f"{what}.T.shape", expected=str(shapes[0][::-1]), got=str(shapes[1]))
 
 
-def as_count(value: Any, what: str, least: int = 1, most: int | None = None) -> int:
-    """An argument that counts something.
-
-    Raises:
-        InputError: not a whole number, or out of range.
-    """
-    try:
-        count = None if isinstance(value, bool) else index(value)
-    except TypeError:
-        count = None
-    if count is None or count < least or (most is not None and count > most):
-        upper = "" if most is None else f" and at most {most}"
-        raise InputError(what, expected=f"a whole number, at least {least}{upper}", got=repr(value))
-    return count
-
-
 Progress = Callable[[int, int], None]
 """Called with the number of products so far and the most that there may be."""
 
-__all__ = ["EPS", "MEMORY", "NUMBER", "CheckedMap", "LinearMap", "Progress", "as_count", "checked_map"]
+__all__ = ["EPS", "MEMORY", "NUMBER", "CheckedMap", "LinearMap", "Progress", "checked_map"]

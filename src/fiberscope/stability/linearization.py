@@ -10,9 +10,11 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import FloatArray, as_float64
-from fiberscope.network.network import Network
+from fiberscope.network.network import Network, check_network
+from fiberscope.scalars import as_number, as_position
+from fiberscope.stability.devices import checked_device
 from fiberscope.stability.local_network import LocalNetwork, local_network
 from fiberscope.stability.local_rows import LocalRows
 from fiberscope.stability.matrix_size import MATRIX_BYTES, check_size
@@ -77,6 +79,7 @@ class Linearization:
             InputError: the matrix is larger.
         """
         m, n = self.shape
+        max_bytes = int(as_number(max_bytes, "max_bytes", least=0.0, below=np.inf))
         check_size("matrix", (m, n), max_bytes)
         rows = self.rows(max_bytes=max_bytes)
         out = np.zeros((m, n))
@@ -106,9 +109,10 @@ class Linearization:
             chosen = inside[slices]
         except (IndexError, TypeError) as error:
             expected = f"an index of the input shape {self.local.network.input_shape}"
-            raise InputError("window", expected=expected, got=repr(slices), hint=str(error)) from error
+            hint = "write it with numpy's s_, as np.s_[:, 8:16, 8:16] of a picture, within the shape"
+            raise InputError("window", expected=expected, got=shown(slices), hint=hint) from error
         if chosen.size == 0:
-            raise InputError("window", expected="at least one input coordinate", got=repr(slices))
+            raise InputError("window", expected="at least one input coordinate", got=f"none in {shown(slices)}")
         columns = torch.tensor(chosen.ravel(), device=self.local.x.device)
         return replace(self, columns=columns, window_shape=chosen.shape)
 
@@ -175,9 +179,7 @@ def linearize(network: Network, x: Any, stage: int | None = None, *, device: str
     Source: section 3.1, after Wang et al. (2016).
     """
     number = checked_stage(network, -1 if stage is None else stage)
-    sample = as_float64(x, "x")
-    values = sample[None] if sample.shape == (network.inputs,) else network.flat(sample[None])
-    point = torch.tensor(values[0], device=device)
+    point = torch.tensor(network.flat_sample(x), device=checked_device(device))
     return Linearization(local_network(network, point, number), number, None, network.input_shape)
 
 
@@ -185,16 +187,14 @@ def checked_stage(network: Network, stage: int) -> int:
     """The number of a stage, where negative ones count from the end.
 
     Raises:
-        InputError: there is no such stage.
+        InputError: this is no network, or there is no such stage.
     """
-    count = len(network.stages)
-    if not -count <= stage < count:
-        raise InputError("stage", expected=f"a number from 0 to {count - 1}", got=repr(stage))
-    return stage % count
+    check_network(network)
+    return as_position(stage, len(network.stages), "stage", hint="network.stages lists them")
 
 
 def _multiplied(product: Any, v: Any, size: int, what: str, device: torch.device) -> Any:
-    is_tensor = isinstance(v, Tensor)
+    is_tensor = isinstance(v, Tensor) and not v.is_complex()
     values = v.to(device, torch.float64) if is_tensor else torch.tensor(as_float64(v, what), device=device)
     if values.ndim not in (1, 2) or values.shape[0] != size:
         raise InputError(what, expected=f"shape ({size},) or ({size}, k)", got=f"shape {tuple(values.shape)}")

@@ -14,6 +14,7 @@ from torch import Tensor
 from fiberscope.network.activations import Pointwise, PointwiseKind
 from fiberscope.network.arrays import BoolArray, FloatArray, as_float64
 from fiberscope.network.network import BATCH_NUMBERS, Network
+from fiberscope.stability.devices import checked_device
 from fiberscope.stability.linearization import checked_stage
 
 FLAT = 1e-2
@@ -98,14 +99,15 @@ def saturation(network: Network, x: Any, stage: int | None = None, *, device: st
         Section 3.1: the derivatives are the factors D of the local linear map; for diagonal D, Horn & Johnson, Topics
         in matrix analysis, theorem 3.3.16.
     """
-    needed = network.needed_for(checked_stage(network, -1 if stage is None else stage))
-    values = as_float64(x, "x")
+    number = checked_stage(network, -1 if stage is None else stage)
+    needed = network.needed_for(number)
+    where, values = checked_device(device), as_float64(x, "x")
     one = values.shape in (network.input_shape, (network.inputs,))
     samples = values.reshape(1, -1) if one else network.flat(values)
     numbers = [number for number in needed if isinstance(network.stages[number].activation, Pointwise)]
     parts: dict[int, list[tuple[FloatArray, BoolArray]]] = {number: [] for number in numbers}
     for batch in _batches(network, samples, needed):
-        for number, measured in _measured(network, torch.tensor(batch, device=device), needed):
+        for number, measured in _measured(network, torch.tensor(batch, device=where), needed):
             parts[number].append(measured)
     return tuple(_gathered(network, number, parts[number]) for number in numbers)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any, assert_never
 
 import numpy as np
@@ -15,8 +16,9 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import FloatArray, as_float64
+from fiberscope.scalars import as_count, as_number
 from fiberscope.stability.factorizations import Method, by_gram, by_qr, by_svd, of_squares
 from fiberscope.stability.gram_eigenvalues import Product, gram_eigenvalues
 from fiberscope.stability.linearization import Linearization
@@ -50,8 +52,12 @@ def singular_values(J: Any, method: str = "auto", *, seed: int = 0, max_bytes: i
 
     Source: Weyl's inequality for singular values; section 3.2 of the paper.
     """
-    way = checked_method(method)
+    way, seed = checked_method(method), as_count(seed, "seed", 0)
+    max_bytes = int(as_number(max_bytes, "max_bytes", least=0.0, below=inf))
     if not isinstance(J, Linearization):
+        if hasattr(J, "relu_layers") or hasattr(J, "input_shape"):
+            hint = "of a network, take fiberscope.linearize(network, x); of a layer, its weight"
+            raise InputError("J", expected="a matrix or a linear map", got=shown(J), hint=hint)
         return _of_matrix(as_float64(J, "J", shape=(None, None)), way, seed)
     check_gram(J.shape, max_bytes)
     return local_spectrum(J, J.rows(max_bytes=max_bytes), way, seed)
@@ -64,7 +70,7 @@ def checked_method(method: str) -> Method:
         InputError: there is none of this name.
     """
     if method not in list(Method):
-        raise InputError("method", expected=" or ".join(map(repr, map(str, Method))), got=repr(method))
+        raise InputError("method", expected=" or ".join(map(repr, map(str, Method))), got=shown(method))
     return Method(method)
 
 

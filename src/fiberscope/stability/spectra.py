@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 from typing import Any
 
 import pyarrow
 import torch
 
 from fiberscope.errors import InputError
-from fiberscope.network.network import Network
+from fiberscope.network.network import Network, check_network
+from fiberscope.scalars import as_number, as_several
 from fiberscope.stability.factorizations import Method
 from fiberscope.stability.linearization import Linearization, checked_stage
 from fiberscope.stability.local_network import local_network
@@ -65,7 +67,9 @@ def spectra(
     Raises:
         InputError: no such stage, X does not fit or is not finite, or a stage is too large.
     """
-    chosen = range(len(network.stages)) if stages is None else stages
+    check_network(network)
+    max_bytes = int(as_number(max_bytes, "max_bytes", least=0.0, below=inf))
+    chosen = range(len(network.stages)) if stages is None else as_several(stages, "stages")
     numbers = sorted({checked_stage(network, stage) for stage in chosen})
     if not numbers:
         raise InputError("stages", expected="at least one stage", got="none")

@@ -7,8 +7,10 @@ from typing import Literal
 
 from fiberscope.preimage.checker import exact_checker, float_checker
 from fiberscope.preimage.checker.asking import Claim, NotProvedError
+from fiberscope.preimage.checker.no_claim import check_claim
 from fiberscope.preimage.checker.rounding import flushes_subnormal_numbers
 from fiberscope.preimage.checker.statement import Question, question_of, statement_of
+from fiberscope.scalars import as_flag
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,14 @@ def verify(claim: Claim, exact: bool = False) -> Verification:
 
     Returns:
         The verification. Bad certificate data is never an exception: it is "not proved", with the reason.
+
+    Raises:
+        InputError: this is no claim at all: an object without these parts, or ``exact`` is neither True nor False.
     """
+    exact = as_flag(exact, "exact")
     question = ask(claim)  # once for both attempts
+    if isinstance(question, str):
+        check_claim(claim)
     proof = Verification(False, "float") if exact else attempt(question, "float")
     return proof if proof else attempt(question, "exact")
 

@@ -9,8 +9,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from fiberscope.errors import InputError, ModelError
+from fiberscope.errors import InputError, ModelError, shown
 from fiberscope.network.arrays import FloatArray, as_float64
+from fiberscope.network.foreign import what_to_do
 from fiberscope.network.stage import INPUT
 from fiberscope.readers.keras.library import keras_library
 
@@ -196,7 +197,7 @@ def _no_graph(model: Any) -> str:
         return f"the model {model.name!r} has no input shape yet; put keras.Input(shape=...) first, or call its build"
     if isinstance(model, keras.Model):
         return f"the model {model.name!r} ({type(model).__name__}) computes by code of its own; {GRAPH_HINT}"
-    return f"expected a keras.Model, got {type(model).__module__}.{type(model).__name__}; {GRAPH_HINT}"
+    return f"expected a keras.Model, got {shown(model)}; {what_to_do(model) or GRAPH_HINT}"
 
 
 def _tensor_name(tensor: Any) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, cast
@@ -11,8 +10,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from fiberscope.errors import InputError, ModelError
-from fiberscope.network.network import Network
+from fiberscope.errors import InputError, ModelError, shown
+from fiberscope.network.foreign import is_of_keras, what_to_do
 
 _EXPECTED = "a torch.nn.Module or a program of torch.export"
 
@@ -34,8 +33,8 @@ def check_module(given: Any) -> None:
     """
     if isinstance(given, torch.jit.ScriptFunction):
         raise ModelError(f"the function is TorchScript (torch.jit), {_FROM_PYTHON}")
-    if not isinstance(given, nn.Module):
-        raise InputError("module", expected=_EXPECTED, got=_named(given), hint=_instead(given))
+    if not isinstance(given, nn.Module) or is_of_keras(given):
+        raise InputError("module", expected=_EXPECTED, got=shown(given), hint=_instead(given))
     wrapper = next((kind.__name__ for kind in _WRAPPERS if isinstance(given, kind)), "")
     if wrapper:
         raise ModelError(f"{wrapper} only runs another module on several devices; pass that: model.module")
@@ -77,37 +76,17 @@ def _check_forward(module: nn.Module) -> None:
         )
 
 
-def _named(given: Any) -> str:
-    return f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
-
-
 def _instead(given: Any) -> str:
     """What to do with something that is no module; empty where nobody knows."""
-    kinds = [kind.__module__.partition(".")[0] for kind in type(given).__mro__]
     match given:
         case type():
-            return "pass an instance: build the module, and load its weights" if issubclass(given, nn.Module) else ""
-        case str() | os.PathLike():
-            return "read files with fiberscope.load; what torch.save wrote, with torch.load, and pass the module"
-        case Mapping():
-            return (
-                "weights alone say nothing of what is computed with them: build the module, and call its "
-                "load_state_dict"
-            )
-        case Network():
-            return "it is converted already"
-        case Tensor():
-            return "for one layer, use fiberscope.ReLULayer(weight, bias)"
+            return "pass an instance: build the module, and load its weights"
         case list() | tuple():
             return "put modules into an nn.Sequential"
-        case _ if "keras" in kinds:
-            return "use fiberscope.from_keras"
-        case _ if type(given).__module__ == "numpy":
+        case _ if isinstance(given, Tensor) or type(given).__module__ == "numpy":
             return "for one layer, use fiberscope.ReLULayer(weight, bias)"
-        case _ if callable(given):
-            return "write it as the forward of a module"
         case _:
-            return ""
+            return what_to_do(given) or ("write it as the forward of a module" if callable(given) else "")
 
 
 # ---- what a module returns

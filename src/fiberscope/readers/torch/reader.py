@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import GraphModule
 
-from fiberscope.errors import InputError, ModelError
+from fiberscope.errors import ModelError
+from fiberscope.network.arrays import as_shape
 from fiberscope.network.network import Network
 from fiberscope.readers.torch.agreement import with_agreement
 from fiberscope.readers.torch.conversion import converted
@@ -46,7 +46,7 @@ def from_torch(module: nn.Module | ExportedProgram, input_shape: int | Sequence[
             a module that cannot be exported, returns something else than a tensor or mixes samples, or a converted
             network that differs from the module.
     """
-    shape = None if input_shape is None else checked_shape(input_shape)
+    shape = None if input_shape is None else as_shape(input_shape, "input_shape")
     if isinstance(module, ExportedProgram):
         return network_of_program(module, "the program", shape)
     check_module(module)
@@ -68,19 +68,11 @@ def from_torch(module: nn.Module | ExportedProgram, input_shape: int | Sequence[
         _failure_to_run(module, shape)  # what it returns is better said in terms of the module than of its program
         raise
     network = converted(program)
-    network = replace(network, notes=(*network.notes, *_hook_notes(module)))
+    network = replace(network, notes=(*network.notes, *_hook_notes(module), *_row_notes(module, shape)))
     return with_agreement(network, program, lambda X: _run_in_float64(module, X), name="the module", is_batched=True)
 
 
 # ---- at the door
-
-
-def checked_shape(input_shape: int | Sequence[int]) -> tuple[int, ...]:
-    """The shape of one sample as a tuple of positive integers; InputError for another."""
-    sizes: tuple[Any, ...] = tuple(input_shape) if isinstance(input_shape, Sequence) else (input_shape,)
-    if not sizes or not all(isinstance(size, int | np.integer) and size > 0 for size in sizes):
-        raise InputError("input_shape", expected="positive integers, such as 784 or (1, 28, 28)", got=repr(input_shape))
-    return tuple(int(size) for size in sizes)
 
 
 def _inferred_shape(module: nn.Module) -> tuple[int, ...]:
@@ -106,6 +98,23 @@ def _inferred_shape(module: nn.Module) -> tuple[int, ...]:
         f"the module does not run on flat samples of the size of one of its Linears or BatchNorm1ds ({sizes[0]}, for "
         "example); pass input_shape="
     )
+
+
+def _row_notes(module: nn.Module, shape: tuple[int, ...]) -> Iterator[str]:
+    """Modules such as Linears alone treat each row of a sample by itself; the rows may have been meant as samples."""
+    if len(shape) < 2 or shape[0] < 2 or not any(isinstance(part, nn.Linear) for part in module.modules()):
+        return
+    rows = torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    try:
+        within, together, alone = (_run_in_float64(module, X) for X in (rows[None], rows, rows[:1]))
+    except ModelError:
+        return
+    by_itself = within.shape[1:] == together.shape == (shape[0], *alone.shape[1:])
+    if by_itself and torch.allclose(within[0], together) and torch.allclose(together[:1], alone):
+        yield (
+            f"a sample has the shape {shape}, and the module treats each of its {shape[0]} rows by itself; if the "
+            f"first axis counts samples, leave it out: input_shape={shape[1:]}"
+        )
 
 
 def _parts(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -165,8 +174,20 @@ def _exported(module: nn.Module, shape: tuple[int, ...]) -> ExportedProgram:
             raise _not_run(module, shape, failure) from failure
         raise ModelError(
             f"torch.export cannot export {type(module).__name__} for a sample of shape {shape} ({first_line(error)}); "
-            "write its forward in torch alone, for one tensor and without decisions that depend on values"
+            f"{_without_sample_axis(module, shape) or 'check input_shape'}, and write its forward in torch alone, for "
+            "one tensor and without decisions that depend on values"
         ) from error
+
+
+def _without_sample_axis(module: nn.Module, shape: tuple[int, ...]) -> str:
+    """What to do if the first axis of the shape counts samples: the module runs without it."""
+    try:
+        if len(shape) < 2:
+            return ""
+        _run_in_float64(module, torch.zeros(1, *shape[1:], dtype=torch.float64))
+    except ModelError:
+        return ""
+    return f"leave out the axis that counts samples, input_shape={shape[1:]}"
 
 
 def _check_norms(module: nn.Module) -> None:
@@ -201,7 +222,8 @@ def _failure_to_run(module: nn.Module, shape: tuple[int, ...]) -> Exception | No
 
 def _not_run(module: nn.Module, shape: tuple[int, ...], error: Exception) -> ModelError:
     return ModelError(
-        f"{type(module).__name__} cannot be run on a sample of shape {shape} ({first_line(error)}); check input_shape"
+        f"{type(module).__name__} cannot be run on a sample of shape {shape} ({first_line(error)}); "
+        f"{_without_sample_axis(module, shape) or 'check input_shape'}"
     )
 
 
@@ -242,4 +264,4 @@ def _run_in_float64(module: nn.Module, X: Tensor) -> Tensor:
     return outputs
 
 
-__all__ = ["checked_shape", "from_torch"]
+__all__ = ["from_torch"]
