@@ -13,6 +13,7 @@ from fiberscope.network.domains import Domain, Polyhedron, written_out
 from fiberscope.network.layer import Layer, around, check_layer, flat_input
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.preimage.balance import Balance
 from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, NegativeOutput
 from fiberscope.preimage.checker import verify
 from fiberscope.preimage.checker.verify import verify_in_float
@@ -56,11 +57,14 @@ def decide_at_input(layer: Layer, domain: Domain | None, x: FloatArray) -> Preim
     Around x, a layer in which branches meet is one affine map on the linear region of x: the answer is about that.
     """
     layer, domain, x = around(layer, domain, x)
-    system = build_at_input(layer, written_out(domain, layer.inputs), x)
+    polyhedron = written_out(domain, layer.inputs)
+    system = build_at_input(layer, polyhedron, x)
     open_question = Preimage(layer, domain, x, None, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED)
     # numbers near the ends of float64 overflow here; what is found is proved or dropped
     with np.errstate(all="ignore"):
-        return _prove(system, open_question, _candidate(system, point=None))
+        balance = Balance.of(layer, polyhedron)
+        system = balance.system(system)
+        return _prove(system, balance, open_question, _candidate(system, point=None))
 
 
 def _decide_at_output(layer: ReLULayer, domain: Domain | None, polyhedron: Polyhedron, y: FloatArray) -> Preimage:
@@ -75,11 +79,13 @@ def _decide_at_output(layer: ReLULayer, domain: Domain | None, polyhedron: Polyh
             certificate=certificate,
             reason="y has a negative entry, which no ReLU gives",
         )
-    system = build_at_output(layer, polyhedron, y)
     with np.errstate(all="ignore"):
+        balance = Balance.of(layer, polyhedron)
+        balance = balance if balance.suits(y) else Balance.nothing(layer, polyhedron)
+        system = balance.system(build_at_output(layer, polyhedron, y))
         point = find_point(system)
         candidate = "no point was found" if point is None else _candidate(system, point)
-        answer = _prove(system, open_question, candidate)
+        answer = _prove(system, balance, open_question, candidate)
         return replace(answer, reason=describe_empty(system)) if answer.kind == Kind.EMPTY else answer
 
 
@@ -124,14 +130,14 @@ def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
     return find_face(system, system.positive, system.tight)
 
 
-def _prove(system: MixedSystem, question: Preimage, candidate: Certificate | str) -> Preimage:
+def _prove(system: MixedSystem, balance: Balance, question: Preimage, candidate: Certificate | str) -> Preimage:
     """Prove the candidate; where that fails, decide exactly; where that is too large, say so."""
-    guess = None if isinstance(candidate, str) else _answer(system, question, candidate)
+    guess = None if isinstance(candidate, str) else _answer(system, balance, question, candidate)
     proof = verify if system.layer.inputs <= MAX_DIMENSION else verify_in_float
     if guess is not None and proof(guess):
         return guess
     try:
-        exact = _answer(system, question, certify_exactly(system))
+        rational = certify_exactly(system)
     except TooLargeError as limit:
         return replace(
             question,
@@ -141,7 +147,8 @@ def _prove(system: MixedSystem, question: Preimage, candidate: Certificate | str
                 f"and the exact method stopped: {limit}"
             ),
         )
-    light = replace(exact, certificate=rounded(exact.certificate))
+    exact = _answer(system, balance, question, rational)
+    light = replace(exact, certificate=balance.undone(rounded(rational)))
     if verify_in_float(light):
         return light
     check = verify(exact, exact=True)
@@ -150,11 +157,12 @@ def _prove(system: MixedSystem, question: Preimage, candidate: Certificate | str
     return replace(question, reason=f"the exact certificate was not proved: {check.reason}")
 
 
-def _answer(system: MixedSystem, question: Preimage, certificate: Certificate) -> Preimage:
+def _answer(system: MixedSystem, balance: Balance, question: Preimage, certificate: Certificate) -> Preimage:
+    """The verdict of a certificate about the scaled system."""
     return replace(
         question,
         kind=certificate.kind,
         dimension=certificate.dimension,
         margin=margin(system, certificate),
-        certificate=certificate,
+        certificate=balance.undone(certificate),
     )
