@@ -39,7 +39,7 @@ def exact_signs_of_many(
     return sign
 
 
-def _rounding(reach: FloatArray, terms: int) -> FloatArray:
+def _rounding(reach: FloatArray | float, terms: int) -> FloatArray | float:
     """A bound on the rounding of sums of products whose absolute values sum to ``reach``.
 
     Twice gamma_n, for the rounding of the bound itself; what products below the smallest normal number lose comes on
@@ -55,7 +55,7 @@ def _sign(entries: Float64[FloatArray, " e"], x: Float64[FloatArray, " e"], offs
     """
     with np.errstate(all="ignore"):
         terms = np.append(entries * x, offset)
-        value, reach = float(terms.sum()), np.abs(terms).sum()
+        value, reach = float(terms.sum()), float(np.abs(terms).sum())
         if abs(value) > _rounding(reach, len(terms)):
             return 1 if value > 0 else -1
     return _rational_sign(entries, x, offset)
