@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import highspy
 import numpy as np
 
 from fiberscope.invariance.across_regions import Problem
@@ -10,7 +9,7 @@ from fiberscope.invariance.region_choice import RegionChoice, region_choice
 from fiberscope.invariance.stage_bounds import WIDER, Bounds, Interval, interval_bounds, needed_stages
 from fiberscope.network.activations import Maximum
 from fiberscope.network.stage import INPUT
-from fiberscope.preimage.linear_program import Status, model_of, quiet_solver, status_of
+from fiberscope.preimage.linear_program import Option, Solver, Status
 
 
 def tightened(problem: Problem, bounds: Bounds) -> Bounds:
@@ -48,24 +47,22 @@ def _received(problem: Problem, choice: RegionChoice, number: int) -> list[int]:
 
 def _ends(choice: RegionChoice, bounds: Interval, first: int, units: list[int]) -> Interval:
     """The extremes of some coordinates of a stage; the bound as it was where HiGHS finds none."""
-    solver = quiet_solver()
-    for name in ("primal_feasibility_tolerance", "dual_feasibility_tolerance"):
-        solver.setOptionValue(name, WIDER / 100)
-    solver.passModel(model_of(choice.program))
-    count = len(choice.integral)
-    solver.changeColsCost(count, np.arange(count, dtype=np.int32), np.zeros(count))
+    tolerances: dict[str, Option] = dict.fromkeys(
+        ("primal_feasibility_tolerance", "dual_feasibility_tolerance"), WIDER / 100
+    )
+    solver = Solver(choice.program, tolerances)
+    objective = np.zeros(len(choice.integral))
     low, high = bounds.low.copy(), bounds.high.copy()
     for unit in units:
-        for ends, sense in ((low, highspy.ObjSense.kMinimize), (high, highspy.ObjSense.kMaximize)):
-            solver.changeObjectiveSense(sense)
-            solver.changeColCost(first + unit, 1.0)
-            solver.run()
-            if status_of(solver) is Status.OPTIMAL:
-                value = float(solver.getInfo().objective_function_value)
+        for ends, sign in ((low, -1.0), (high, 1.0)):
+            objective[first + unit] = sign
+            solver.maximize(objective)
+            if solver.run() is Status.OPTIMAL:
+                value = sign * solver.value
                 margin = WIDER * max(1.0, abs(value))
                 outside = value - margin if ends is low else value + margin
                 ends[unit] = max(float(low[unit]), outside) if ends is low else min(float(high[unit]), outside)
-        solver.changeColCost(first + unit, 0.0)
+        objective[first + unit] = 0.0
     return Interval(low, high)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import highspy
 import numpy as np
 from jaxtyping import Float64
 
@@ -22,9 +21,9 @@ class FacetProgram(RegionProgram):
         place = int(np.flatnonzero(self._numbers == number)[0])
         row = len(self.values) + len(self._extension.row_low) + place
         side = float(self._sides[place])
-        self._solver.changeRowBounds(row, side, side)
+        self._solver.bound_row(row, side, side)
         found = self.maximize(objective)
-        self._solver.changeRowBounds(row, -highspy.kHighsInf, side)
+        self._solver.bound_row(row, -np.inf, side)
         return replace(found, tight=np.union1d(found.tight, [number]))
 
 

@@ -7,11 +7,10 @@ up to the tolerances of HiGHS, among them 1e-6 for integrality.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-import highspy
 import numpy as np
 
 from fiberscope.errors import InputError
@@ -28,7 +27,7 @@ from fiberscope.network.domains import Domain
 from fiberscope.network.network import Network
 from fiberscope.network.original import Arithmetic
 from fiberscope.network.stage import INPUT
-from fiberscope.preimage.linear_program import model_of, quiet_solver
+from fiberscope.preimage.linear_program import Solver, Status
 from fiberscope.threads import one_thread
 
 RELATIVE_GAP = 1e-9
@@ -150,38 +149,25 @@ class _Answer(NamedTuple):
 
 
 def _solved(choice: RegionChoice, start: FloatArray, max_nodes: int, seconds: float | None) -> _Answer:
-    solver = quiet_solver()
-    model = model_of(choice.program)
-    kinds = (highspy.HighsVarType.kContinuous, highspy.HighsVarType.kInteger)
-    model.integrality_ = [kinds[int(integral)] for integral in choice.integral.tolist()]
-    solver.setOptionValue("mip_rel_gap", RELATIVE_GAP)
-    solver.setOptionValue("mip_abs_gap", RELATIVE_GAP)
-    solver.setOptionValue("mip_max_nodes", max_nodes)
-    solver.setOptionValue("mip_feasibility_tolerance", TOLERANCE)
-    solver.setOptionValue("primal_feasibility_tolerance", TOLERANCE)
-    if seconds is not None:
-        solver.setOptionValue("time_limit", float(seconds))
-    solver.passModel(model)
-    known = highspy.HighsSolution()
-    known.col_value = start.tolist()
-    solver.setSolution(known)
-    solver.run()
-    info = solver.getInfo()
-    status = {
-        highspy.HighsModelStatus.kOptimal: Ended.OPTIMAL,
-        highspy.HighsModelStatus.kSolutionLimit: Ended.NODES,
-        highspy.HighsModelStatus.kTimeLimit: Ended.TIME,
-    }.get(solver.getModelStatus(), Ended.FAILED)
-    found = np.array(solver.getSolution().col_value, dtype=np.float64)
-    usable = status is not Ended.FAILED and len(found) == len(start) and float(info.primal_solution_status) == 2
-    # without a binary the program is a linear one, and HiGHS gives no bound of its own
-    bound = float(info.mip_dual_bound if choice.integral.any() else info.objective_function_value)
-    return _Answer(
-        status,
-        found if usable else start,
-        bound if status is not Ended.FAILED else np.inf,
-        max(0, int(info.mip_node_count)),
+    options = {
+        "mip_rel_gap": RELATIVE_GAP,
+        "mip_abs_gap": RELATIVE_GAP,
+        "mip_max_nodes": max_nodes,
+        "mip_feasibility_tolerance": TOLERANCE,
+        "primal_feasibility_tolerance": TOLERANCE,
+    }
+    solver = Solver(replace(choice.program, integral=choice.integral), options)
+    solver.begin_at(start)
+    ended = solver.run(seconds)
+    status = {Status.OPTIMAL: Ended.OPTIMAL, Status.NODES: Ended.NODES, Status.TIME: Ended.TIME}.get(
+        ended, Ended.FAILED
     )
+    if status is Ended.FAILED:
+        return _Answer(status, start, np.inf, solver.nodes)
+    # without a binary the program is a linear one, and HiGHS gives no bound of its own
+    known = choice.integral.any() or ended is Status.OPTIMAL
+    bound = (solver.bound if choice.integral.any() else solver.value) if known else np.inf
+    return _Answer(status, solver.point if solver.feasible else start, bound, solver.nodes)
 
 
 def _landed(asked: Problem, choice: RegionChoice, values: FloatArray) -> FloatArray:

@@ -129,8 +129,10 @@ class _Builder:
             np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0)
         )  # fmt: skip
         matrix = sparse_rows(factors, rows, columns, (len(self.row_low), len(self.low)))
-        ends = (np.array(part, dtype=np.float64) for part in (self.row_low, self.row_high, self.low, self.high))
-        return LinearProgram(cost, cast(Any, matrix), *ends)
+        row_low, row_high, low, high = (
+            np.array(ends, dtype=np.float64) for ends in (self.row_low, self.row_high, self.low, self.high)
+        )
+        return LinearProgram(cost, cast(Any, matrix), row_low, row_high, low, high)
 
 
 def region_choice(problem: Problem, bounds: Bounds) -> RegionChoice:

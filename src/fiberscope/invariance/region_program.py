@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, cast
 
-import highspy
 import numpy as np
 from jaxtyping import Float64, Int64
 
@@ -20,7 +19,7 @@ from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.rows import sparse
 from fiberscope.network.sparse_rows import SparseRows, below
-from fiberscope.preimage.linear_program import LinearProgram, Status, model_of, quiet_solver, solve, status_of
+from fiberscope.preimage.linear_program import LinearProgram, Option, Solver, Status, solve
 
 FEASIBILITY = 1e-9
 """HiGHS's tolerance for bounds and rows, and by how much an inequality is violated that is added."""
@@ -39,6 +38,14 @@ MAX_ROUNDS = 500
 
 MAX_ITERATIONS = 200_000
 """Simplex iterations after which a round gives up. A count, not a time, so that answers repeat."""
+
+OPTIONS: dict[str, Option] = {
+    "primal_feasibility_tolerance": FEASIBILITY,
+    "dual_feasibility_tolerance": OPTIMALITY,
+    "presolve": "off",  # it would drop the basis
+    "simplex_scale_strategy": 0,  # takes half as many iterations again
+    "simplex_iteration_limit": MAX_ITERATIONS,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,13 +143,7 @@ class RegionProgram:
         self._numbers = np.arange(region.count, region.count + g)
         self._generated = self.half_spaces
         self._sides = polyhedron.h - self.room[region.count :]
-        self._solver = quiet_solver()
-        self._solver.setOptionValue("primal_feasibility_tolerance", FEASIBILITY)
-        self._solver.setOptionValue("dual_feasibility_tolerance", OPTIMALITY)
-        self._solver.setOptionValue("presolve", "off")  # it would drop the basis
-        self._solver.setOptionValue("simplex_scale_strategy", 0)  # takes half as many iterations again
-        self._solver.setOptionValue("simplex_iteration_limit", MAX_ITERATIONS)
-        self._solver.passModel(model_of(self._first_program()))
+        self._solver = Solver(self._first_program(), OPTIONS)
         if 0 < region.count <= FEW * n:
             self._add(np.arange(region.count))
         # iterations of the last call that began afresh, and of the last one that began at the basis before
@@ -153,10 +154,10 @@ class RegionProgram:
         width = self.polyhedron.dimension + len(self._extension.low)
         cost = np.zeros(width)
         cost[: len(objective)] = objective
-        self._solver.changeColsCost(width, np.arange(width, dtype=np.int32), cost)
+        self._solver.maximize(cost)
         continues = self._continued <= self._afresh < np.inf
         if not continues:
-            self._solver.clearSolver()
+            self._solver.begin_afresh()
         found = self._optimum(cost)
         if continues:
             self._continued = found.iterations
@@ -167,10 +168,10 @@ class RegionProgram:
     def _optimum(self, cost: FloatArray) -> RegionSolution:
         width, iterations = len(cost), 0
         for rounds in range(MAX_ROUNDS):
-            iterations += self._run()
-            status = status_of(self._solver)
+            status, more = self._run()
+            iterations += more
             if status is Status.OPTIMAL:
-                point = np.array(self._solver.getSolution().col_value, dtype=np.float64)
+                point = self._solver.point
                 missing = self._violated(self._excess(point[: self.polyhedron.dimension]))
             elif status is Status.UNBOUNDED:
                 point = self._ray(cost)
@@ -193,20 +194,19 @@ class RegionProgram:
             np.zeros(domain.dimension + more),
             cast(Any, matrix),
             np.concatenate([self.values, extension.row_low, nothing]),
-            np.concatenate([self.values, extension.row_high, self._sides]),
+            np.concatenate([self.values, extension.row_high, self._sides[: len(domain.h)]]),
             np.concatenate([domain.low, extension.low]),
             np.concatenate([domain.high, extension.high]),
         )
 
-    def _run(self) -> int:
-        """Go on from the last basis, or from the beginning if that fails; the number of iterations."""
-        self._solver.run()
-        iterations = int(self._solver.getInfo().simplex_iteration_count)
-        if status_of(self._solver) in (Status.FAILED, Status.INFEASIBLE):
-            self._solver.clearSolver()
-            self._solver.run()
-            iterations += int(self._solver.getInfo().simplex_iteration_count)
-        return iterations
+    def _run(self) -> tuple[Status, int]:
+        """Go on from the last basis, or afresh if that fails: how it ended, after how many iterations."""
+        status, iterations = self._solver.run(), self._solver.iterations
+        if status in (Status.FAILED, Status.INFEASIBLE):
+            self._solver.begin_afresh()
+            status = self._solver.run()
+            iterations += self._solver.iterations
+        return status, iterations
 
     def _ray(self, cost: FloatArray) -> FloatArray:
         """A direction along which the objective grows for ever, of largest entry 1; from a program of its own."""
@@ -242,9 +242,7 @@ class RegionProgram:
     def _add(self, numbers: IntArray) -> None:
         rows, sides = self.rows.inequalities(numbers)
         sides = sides - self.room[numbers]
-        starts, indices = rows.indptr[:-1].astype(np.int32), rows.indices.astype(np.int32)
-        lowest = np.full(len(numbers), -highspy.kHighsInf)
-        self._solver.addRows(len(numbers), lowest, sides, rows.nnz, starts, indices, rows.data)
+        self._solver.add_rows(rows, np.full(len(numbers), -np.inf), sides)
         self._numbers = np.concatenate([self._numbers, numbers])
         self._generated = below([self._generated, rows])
         self._sides = np.concatenate([self._sides, sides])
@@ -257,7 +255,7 @@ class RegionProgram:
         n = self.polyhedron.dimension
         bound, tight = np.inf, np.zeros(0, dtype=np.int64)
         if status is Status.OPTIMAL:
-            duals = np.array(self._solver.getSolution().row_dual, dtype=np.float64)
+            duals = self._solver.row_dual
             bound = max(float(cost @ point), self._bound(cost, duals))
             tight = np.sort(self._numbers[duals[-len(self._numbers) :] > 0]) if len(self._numbers) else tight
         value = float(cost @ point)

@@ -123,14 +123,15 @@ def ray_or_multipliers(rays: RaySystem) -> Direction | Multipliers | None:
     """
     program = build_ray_program(rays)
     for method in (Method.INTERIOR, Method.INTERIOR_THEN_VERTEX):
-        found = _read(rays, solve(program, method))
+        solution = solve(program, method)
+        found = _read(rays, solution) if len(solution.primal) else None
         if found is not None:
             return found
     return None
 
 
 def _read(rays: RaySystem, solution: Solution) -> Direction | Multipliers | None:
-    """What a solution shows, whatever its status says: HiGHS may end early at what is good enough after correction."""
+    """What a solution shows, whatever its status says: it is corrected and proved, and HiGHS may end early."""
     if solution.value > 0.5:
         ray = _ray(rays, solution.primal)
         if ray is not None:
