@@ -14,18 +14,19 @@ from fiberscope.network.layer import Layer, around, check_layer, flat_input
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.balance import Balance
-from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, NegativeOutput
+from fiberscope.preimage.budget import NO_LIMIT, Budget, TooLargeError
+from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Inconsistent, NegativeOutput
 from fiberscope.preimage.checker import verify
 from fiberscope.preimage.checker.verify import verify_in_float
-from fiberscope.preimage.decide_exactly import MAX_DIMENSION, certify_exactly
+from fiberscope.preimage.decide_exactly import MAX_DIMENSION, certify_exactly, exact_proof_seconds
 from fiberscope.preimage.dense import numerical_rank
-from fiberscope.preimage.exact_face import TooLargeError
 from fiberscope.preimage.face import NO_ROWS, Face, find_face, find_recession
 from fiberscope.preimage.interior_point import find_point
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.margin import margin
 from fiberscope.preimage.output_distance import describe_empty
 from fiberscope.preimage.preimage import Preimage
+from fiberscope.preimage.projection import contradiction_by_projection, contradiction_by_rank
 from fiberscope.preimage.reduction import RESOLVED
 from fiberscope.preimage.rounded import rounded
 from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output
@@ -33,13 +34,13 @@ from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_out
 NOTHING_PROVED = Certificate(Kind.UNDECIDED, None)
 
 
-def decide(layer: Layer, x: Any, y: Any, domain: Domain | None) -> Preimage:
+def decide(layer: Layer, x: Any, y: Any, domain: Domain | None, seconds: float | None = None) -> Preimage:
     """Validate the arguments, then decide; see ``preimage``."""
     check_layer(layer)
     if (x is None) == (y is None):
         raise InputError("preimage", expected="exactly one of x and y", got="both" if x is not None else "neither")
     if x is not None:
-        return decide_at_input(layer, domain, flat_input(layer, x))
+        return decide_at_input(layer, domain, flat_input(layer, x), Budget.of(seconds))
     if isinstance(layer, RegionLayer) or layer.injective.any():
         raise InputError(
             "y",
@@ -48,17 +49,17 @@ def decide(layer: Layer, x: Any, y: Any, domain: Domain | None) -> Preimage:
             hint="give x instead",
         )
     polyhedron = written_out(domain, layer.inputs)
-    return _decide_at_output(layer, domain, polyhedron, as_float64(y, "y", shape=(layer.outputs,)))
+    return _decide_at_output(layer, domain, polyhedron, as_float64(y, "y", shape=(layer.outputs,)), Budget.of(seconds))
 
 
-def decide_at_input(layer: Layer, domain: Domain | None, x: FloatArray) -> Preimage:
+def decide_at_input(layer: Layer, domain: Domain | None, x: FloatArray, budget: Budget = NO_LIMIT) -> Preimage:
     """Decide the preimage of the output at x; the arguments are valid already.
 
     Around x, a layer in which branches meet is one affine map on the linear region of x: the answer is about that.
     """
     layer, domain, x = around(layer, domain, x)
     polyhedron = written_out(domain, layer.inputs)
-    system = build_at_input(layer, polyhedron, x)
+    system = replace(build_at_input(layer, polyhedron, x), budget=budget)
     open_question = Preimage(layer, domain, x, None, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED)
     # numbers near the ends of float64 overflow here; what is found is proved or dropped
     with np.errstate(all="ignore"):
@@ -67,7 +68,9 @@ def decide_at_input(layer: Layer, domain: Domain | None, x: FloatArray) -> Preim
         return _prove(system, balance, open_question, _candidate(system, point=None))
 
 
-def _decide_at_output(layer: ReLULayer, domain: Domain | None, polyhedron: Polyhedron, y: FloatArray) -> Preimage:
+def _decide_at_output(
+    layer: ReLULayer, domain: Domain | None, polyhedron: Polyhedron, y: FloatArray, budget: Budget
+) -> Preimage:
     open_question = Preimage(layer, domain, None, y, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED)
     if (y < 0).any():
         certificate = Certificate(Kind.EMPTY, -1, infeasible=NegativeOutput(int(np.argmin(y))))
@@ -80,18 +83,42 @@ def _decide_at_output(layer: ReLULayer, domain: Domain | None, polyhedron: Polyh
             reason="y has a negative entry, which no ReLU gives",
         )
     with np.errstate(all="ignore"):
+        as_given = replace(build_at_output(layer, polyhedron, y), budget=budget)
         balance = Balance.of(layer, polyhedron)
         balance = balance if balance.suits(y) else Balance.nothing(layer, polyhedron)
-        system = balance.system(build_at_output(layer, polyhedron, y))
+        system = balance.system(as_given)
+        answer = _empty(system, balance, open_question)
+        if answer is None:
+            answer = _prove(system, balance, open_question, _candidate_at_output(system))
+        return replace(answer, reason=describe_empty(as_given)) if answer.kind == Kind.EMPTY else answer
+
+
+def _empty(system: MixedSystem, balance: Balance, question: Preimage) -> Preimage | None:
+    """The proof that y is no output, where rows of P contradict each other or the nearest output is clearly another."""
+    for find in (contradiction_by_rank, contradiction_by_projection):
+        try:
+            certificate = find(system)
+        except TooLargeError:
+            return None
+        if certificate is not None:
+            answer = _answer(system, balance, question, certificate)
+            if _is_proved(system, answer):
+                return answer
+    return None
+
+
+def _candidate_at_output(system: MixedSystem) -> Certificate | str:
+    try:
         point = find_point(system)
-        candidate = "no point was found" if point is None else _candidate(system, point)
-        answer = _prove(system, balance, open_question, candidate)
-        return replace(answer, reason=describe_empty(system)) if answer.kind == Kind.EMPTY else answer
+    except TooLargeError as limit:
+        return str(limit)
+    return "no point was found" if point is None else _candidate(system, point)
 
 
 def _candidate(system: MixedSystem, point: FloatArray | None) -> Certificate | str:
     """The certificate that float64 suggests, or why there is none; nothing is proved yet."""
     try:
+        system.budget.check("the question was read")
         return _suggestion(system, point)
     except TooLargeError as limit:
         return str(limit)
@@ -133,8 +160,7 @@ def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
 def _prove(system: MixedSystem, balance: Balance, question: Preimage, candidate: Certificate | str) -> Preimage:
     """Prove the candidate; where that fails, decide exactly; where that is too large, say so."""
     guess = None if isinstance(candidate, str) else _answer(system, balance, question, candidate)
-    proof = verify if system.layer.inputs <= MAX_DIMENSION else verify_in_float
-    if guess is not None and proof(guess):
+    if guess is not None and _is_proved(system, guess):
         return guess
     try:
         rational = certify_exactly(system)
@@ -155,6 +181,22 @@ def _prove(system: MixedSystem, balance: Balance, question: Preimage, candidate:
     if check:
         return exact
     return replace(question, reason=f"the exact certificate was not proved: {check.reason}")
+
+
+def _is_proved(system: MixedSystem, answer: Preimage) -> bool:
+    """Whether an answer is proved, by rational numbers where that is in reach."""
+    if verify_in_float(answer):
+        return True
+    certificate = answer.certificate
+    if isinstance(certificate.infeasible, Inconsistent):  # a rank modulo a prime
+        return bool(verify(answer, exact=True))
+    if system.layer.inputs > MAX_DIMENSION:
+        return False
+    try:
+        system.budget.check_exact(exact_proof_seconds(system, certificate), "an exact proof")
+    except TooLargeError:
+        return False
+    return bool(verify(answer, exact=True))
 
 
 def _answer(system: MixedSystem, balance: Balance, question: Preimage, certificate: Certificate) -> Preimage:

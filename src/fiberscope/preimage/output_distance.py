@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
+from math import fsum
 
 import numpy as np
+from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.rows import dense
 from fiberscope.preimage.dense import least_squares
-from fiberscope.preimage.exact_face import as_fractions
-from fiberscope.preimage.rounded import nearest_float
 from fiberscope.preimage.system import MixedSystem
 
 REFINEMENTS = 3
@@ -39,26 +38,47 @@ def describe_empty(system: MixedSystem) -> str:
 def _distance_to_range(system: MixedSystem) -> float:
     """``min |A_P x - rhs|``; inf where float64 cannot measure it.
 
-    Least squares, refined with residuals computed exactly, so that distances near rounding are right.
+    Least squares, refined with residuals of twice float64's precision, so that distances near rounding are right.
     """
-    H = dense(system.rows(system.positive))
+    assert system.y is not None
+    P = system.positive
+    H, sides = dense(system.rows(P)), np.stack([system.y[P], -system.layer.bias[P]])
     if len(H) == 0:
         return 0.0
-    exact_rows, sides = as_fractions(H), system.right_hand_sides(system.positive)
-    x = [Fraction(0)] * H.shape[1]
-    residual = _residual(exact_rows, sides, x)
+    x, rest = np.zeros((2, H.shape[1]))
+    residual = _residual(H, sides, x, rest)
     for _ in range(REFINEMENTS):
         step = least_squares(H, residual) if np.isfinite(residual).all() else residual
         if not np.isfinite(step).all():
             return np.inf
-        x = [entry + Fraction(change) for entry, change in zip(x, step.tolist(), strict=True)]
-        residual = _residual(exact_rows, sides, x)
+        # x + rest + step in two numbers again
+        total = x + step
+        rest = rest + ((x - (total - (back := total - x))) + (step - back))
+        x = total
+        residual = _residual(H, sides, x, rest)
     # the refined solution keeps a rounding of its own; what is not clearly above it is no distance
-    size = float(np.linalg.norm(H)) * float(np.linalg.norm([nearest_float(v) for v in x]))
+    size = float(np.linalg.norm(H)) * float(np.linalg.norm(x))
     distance = float(np.linalg.norm(residual))
     return 0.0 if distance <= 1e3 * np.finfo(np.float64).eps ** 2 * size else distance
 
 
-def _residual(rows: list[list[Fraction]], sides: list[Fraction], x: list[Fraction]) -> FloatArray:
-    exact = (side - sum(a * v for a, v in zip(row, x, strict=True)) for row, side in zip(rows, sides, strict=True))
-    return np.array([nearest_float(value) for value in exact])
+def _residual(
+    H: Float64[FloatArray, "p n"], sides: Float64[FloatArray, "2 p"], x: Float64[FloatArray, " n"], rest: FloatArray
+) -> Float64[FloatArray, " p"]:
+    """``sides - H (x + rest)``: products of x in two parts each, sums exact [Dekker, 1971]."""
+    product = H * x
+    low = H * rest + _product_errors(H, x, product)
+    return np.array([fsum([*s, *(-p), *(-q)]) for s, p, q in zip(sides.T, product, low, strict=True)])
+
+
+def _product_errors(H: FloatArray, x: FloatArray, product: FloatArray) -> FloatArray:
+    """What rounding takes from the products."""
+    (a, b), (c, d) = _halves(H), _halves(x)
+    return ((a * c - product) + a * d + b * c) + b * d
+
+
+def _halves(v: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Two summands of at most 26 bits [Veltkamp, 1968]; NaN for numbers near the largest."""
+    scaled = v * (2.0**27 + 1.0)
+    upper = scaled - (scaled - v)
+    return upper, v - upper

@@ -245,10 +245,13 @@ def _affine(
     return value - first - second, product_error(size, norm_above(x) + 2.0, statement.n + 2), norms
 
 
-def _check_relation(statement: Statement, positive: IntArray, multipliers: Multipliers) -> int:
+def _check_relation(
+    statement: Statement, positive: IntArray, multipliers: Multipliers, room: float = np.inf
+) -> int:
     """Prove that exact multipliers exist that are positive on the inequality rows.
 
-    Return the proved rank of P and those rows.
+    Their right-hand sides sum to less than ``room`` above those of the multipliers that are given. Return the proved
+    rank of P and those rows, if ``room`` is infinite.
     """
     values = _float_vector(multipliers.values, len(multipliers.rows))
     # P first: its rows may absorb any correction
@@ -258,8 +261,8 @@ def _check_relation(statement: Statement, positive: IntArray, multipliers: Multi
     weights[[where[int(number)] for number in multipliers.rows]] = values
     basis = _Basis.of(statement, numbers)
     net = basis.net_weights(weights)
-    if not net.any():
-        return basis.proved_rank(0.0)
+    if not net.any():  # the multipliers are exact; only a dimension needs the rank
+        return basis.proved_rank(0.0) if room == np.inf else 0
     if basis.rows.shape[0] < basis.live:
         raise NotProvedError("the multipliers leave a residual, and their rows do not span the space that it lies in")
     chosen = basis.grouping.representative
@@ -270,6 +273,9 @@ def _check_relation(statement: Statement, positive: IntArray, multipliers: Multi
             len(net)
         )
         smallest = np.min(np.ldexp(weights[chosen], basis.exponents)[inequality], initial=np.inf)
+        if room < np.inf:  # a correction c of the scaled weights changes the sum by at most |c| |scaled sides|
+            sides = [basis.scaled_norm(np.abs(part)) for part in statement.right_hand_sides(numbers[chosen])]
+            smallest = min(smallest, room / (sum(sides) * ROUNDING)) if sum(sides) > 0 else smallest
         needed = needed_singular_value(r, smallest)
     return basis.proved_rank(needed)
 
@@ -285,7 +291,8 @@ def _check_empty(statement: Statement, certificate: PlainCertificate) -> None:
     multipliers = read_multipliers(part, statement.inequalities(positive), positive)
     values = _float_vector(multipliers.values, len(multipliers.rows))
     if not statement.domain.is_box_bounded:
-        raise NotProvedError("without a bounded box, emptiness needs exact arithmetic")
+        _check_empty_without_box(statement, positive, multipliers, values)
+        return
     rows = statement.rows(multipliers.rows)
     first, second = statement.right_hand_sides(multipliers.rows)
     with np.errstate(all="ignore"):
@@ -295,11 +302,29 @@ def _check_empty(statement: Statement, certificate: PlainCertificate) -> None:
         residual = np.abs(columns @ values) + product_error(row_norms_above(columns), norm_above(values), len(values))
         reach = np.maximum(np.abs(statement.domain.low), np.abs(statement.domain.high))
         drift = float(residual @ reach) * (1.0 + relative_error(statement.n)) + statement.n * SMALLEST_NORMAL
-        total = float(values @ first + values @ second)
-        size = norm_above(values) * (norm_above(first) + norm_above(second))
-        rounding = size * relative_error(2 * len(values) + 2) + 4 * (len(values) + 1) * SMALLEST_NORMAL
-        if not total + rounding + drift * ROUNDING < 0:
+        if not _sides_above(values, first, second) + drift * ROUNDING < 0:
             raise NotProvedError("the right-hand sides do not sum to a clearly negative number")
+
+
+def _check_empty_without_box(
+    statement: Statement, positive: IntArray, multipliers: Multipliers, values: Float64[FloatArray, " q"]
+) -> None:
+    """Prove that exact multipliers lie so near that their right-hand sides sum to a negative number as well."""
+    first, second = statement.right_hand_sides(multipliers.rows)
+    with np.errstate(all="ignore"):
+        room = -_sides_above(values, first, second)
+    if not room > 0:
+        raise NotProvedError("the right-hand sides do not sum to a clearly negative number")
+    _check_relation(statement, positive, multipliers, room)
+
+
+def _sides_above(
+    values: Float64[FloatArray, " q"], first: Float64[FloatArray, " q"], second: Float64[FloatArray, " q"]
+) -> float:
+    """An upper bound on ``values . (first + second)``."""
+    total = float(values @ first + values @ second)
+    size = norm_above(values) * (norm_above(first) + norm_above(second))
+    return total + size * relative_error(2 * len(values) + 2) + 4 * (len(values) + 1) * SMALLEST_NORMAL
 
 
 def _float_vector(vector: PlainVector | Rational, length: int) -> FloatArray:
