@@ -29,7 +29,7 @@ from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.projection import contradiction_by_projection, contradiction_by_rank
 from fiberscope.preimage.reduction import RESOLVED
 from fiberscope.preimage.rounded import rounded
-from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output
+from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output, check_inside
 
 NOTHING_PROVED = Certificate(Kind.UNDECIDED, None)
 
@@ -59,8 +59,11 @@ def decide_at_input(layer: Layer, domain: Domain | None, x: FloatArray, budget: 
     """
     layer, domain, x = around(layer, domain, x)
     polyhedron = written_out(domain, layer.inputs)
-    system = replace(build_at_input(layer, polyhedron, x), budget=budget)
     open_question = Preimage(layer, domain, x, None, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED)
+    if budget.is_over:
+        check_inside(polyhedron, x)
+        return replace(open_question, reason=f"the budget of {budget.seconds:g} seconds was spent on other samples")
+    system = replace(build_at_input(layer, polyhedron, x), budget=budget)
     # numbers near the ends of float64 overflow here; what is found is proved or dropped
     with np.errstate(all="ignore"):
         balance = Balance.of(layer, polyhedron)
@@ -90,7 +93,9 @@ def _decide_at_output(
         answer = _empty(system, balance, open_question)
         if answer is None:
             answer = _prove(system, balance, open_question, _candidate_at_output(system))
-        return replace(answer, reason=describe_empty(as_given)) if answer.kind == Kind.EMPTY else answer
+        if answer.kind == Kind.EMPTY:
+            return replace(answer, reason=describe_empty(as_given, answer.certificate))
+        return answer
 
 
 def _empty(system: MixedSystem, balance: Balance, question: Preimage) -> Preimage | None:

@@ -9,30 +9,49 @@ from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.rows import dense
+from fiberscope.preimage.certificate import Certificate, Multipliers
 from fiberscope.preimage.dense import least_squares
+from fiberscope.preimage.rounded import nearest_float, unit_floats
 from fiberscope.preimage.system import MixedSystem
 
 REFINEMENTS = 3
 NO_INPUT = "no input of the domain has this output"
-ROUNDING = 1e-10
+ROUNDING = {"float64": 1e-10, "float32": 1e-6}
 """Relative to the output's size: below this a person should think of rounding, not of a wrong output."""
 
 
-def describe_empty(system: MixedSystem) -> str:
-    """Say how far y is from the range of the positive rows, or that the inequalities are what fails."""
+def describe_empty(system: MixedSystem, proof: Certificate) -> str:
+    """Say how far y is from the range of the positive rows, or from the outputs that the inequalities leave."""
     assert system.y is not None
     distance = _distance_to_range(system)
-    size = float(np.linalg.norm(system.y))
     if distance == 0.0:
-        return f"{NO_INPUT}: inputs meet its positive entries, but all of them violate an inequality row or the domain"
-    if not np.isfinite(distance):
+        text = f"{NO_INPUT}: inputs meet its positive entries, but all of them violate an inequality row or the domain"
+        distance = _proved_distance(system, proof)
+        if distance > 0:
+            text += f"; y is at least {distance:.1g} away from an output (Euclidean)"
+    elif not np.isfinite(distance):
         return f"{NO_INPUT}: it is beyond what float64 can measure away from one"
-    text = f"{NO_INPUT}: y is {distance:.1g} away from an output (Euclidean, on its positive entries)"
-    if distance < ROUNDING * size:
-        text += (
-            "; that is rounding: y was computed in floating point from more rows than fix an input. Give x instead of y"
-        )
+    else:
+        text = f"{NO_INPUT}: y is {distance:.1g} away from an output (Euclidean, on its positive entries)"
+    size = float(np.linalg.norm(system.y))
+    for precision, share in ROUNDING.items():
+        if 0 < distance < share * size:
+            return text + f"; that is rounding: y was computed in {precision} or so. Give x instead of y"
     return text
+
+
+def _proved_distance(system: MixedSystem, proof: Certificate) -> float:
+    """What Farkas multipliers say of the distance of y from an output: their sum over the length of y's own.
+
+    Any output y' of the domain satisfies ``weights . (y' - y) >= -sum``.
+    """
+    part = proof.infeasible
+    if not isinstance(part, Multipliers):
+        return 0.0
+    values = unit_floats(part.values)
+    sides = [nearest_float(side) for side in system.right_hand_sides(part.rows)]
+    length = float(np.linalg.norm(values[part.rows < system.layer.outputs]))
+    return max(0.0, -fsum(values * np.array(sides)) / length) if length > 0 else 0.0
 
 
 def _distance_to_range(system: MixedSystem) -> float:

@@ -41,6 +41,8 @@ GAIN = 1e-10
 DECREASE = 1e-4
 """The share of the predicted decrease that a step must reach."""
 SHORTEST = 1e-6
+REFINEMENTS = 2
+"""A solve and a refinement: the Gram matrix squares the condition number."""
 NOISE = 1e-10
 """Multipliers below this share of the largest are what rounding made of zeros."""
 CLEAR = 1e-13
@@ -78,7 +80,7 @@ def contradiction_by_projection(system: MixedSystem) -> Certificate | None:
     size = np.linalg.norm(misses)
     if not size > CLEAR * np.linalg.norm(sides):
         return None
-    return Certificate(Kind.EMPTY, -1, infeasible=_multipliers(system, problem, numbers, misses / size))
+    return Certificate(Kind.EMPTY, -1, infeasible=_multipliers(system, problem, numbers, x, misses / size))
 
 
 def contradiction_by_rank(system: MixedSystem) -> Certificate | None:
@@ -99,7 +101,10 @@ def _minimum(problem: _Problem, system: MixedSystem) -> Float64[FloatArray, " n"
     x = np.clip(np.zeros(len(problem.low)), problem.low, problem.high)
     misses = problem.misses(x)
     value = 0.5 * float(misses @ misses)
+    near = 0.5 * (CLEAR * float(np.linalg.norm(problem.sides))) ** 2
     for _ in range(MAX_STEPS):
+        if value <= near:
+            break
         system.budget.check("the output nearest to y was looked for")
         gradient = cast(FloatArray, problem.rows.T @ misses)
         held = ((x <= problem.low) & (gradient > 0)) | ((x >= problem.high) & (gradient < 0))
@@ -156,17 +161,47 @@ def _line_search(
 
 
 def _multipliers(
-    system: MixedSystem, problem: _Problem, numbers: IntArray, weights: Float64[FloatArray, " q"]
+    system: MixedSystem,
+    problem: _Problem,
+    numbers: IntArray,
+    x: Float64[FloatArray, " n"],
+    weights: Float64[FloatArray, " q"],
 ) -> Multipliers:
     """The weights of the rows, and those of the bounds that balance them."""
     m, n = system.layer.outputs, system.layer.inputs
+    weights = _balanced(problem, x, weights)
     total = cast(FloatArray, problem.rows.T @ weights)
-    total = np.where(np.abs(total) > NOISE * np.abs(weights).max(), total, 0.0)
-    kept = np.flatnonzero(np.abs(weights) > NOISE * np.abs(weights).max())
-    low = np.flatnonzero((total > 0) & np.isfinite(problem.low))
-    high = np.flatnonzero((total < 0) & np.isfinite(problem.high))
+    noise = NOISE * np.abs(weights).max()
+    low = np.flatnonzero((total > noise) & np.isfinite(problem.low))
+    high = np.flatnonzero((total < -noise) & np.isfinite(problem.high))
+    kept = np.flatnonzero(weights)
     rows = np.concatenate([numbers[kept], m + low, m + n + high])
     return Multipliers(rows, np.concatenate([weights[kept], total[low], -total[high]]))
 
 
-__all__ = ["contradiction_by_projection"]
+def _balanced(
+    problem: _Problem, x: Float64[FloatArray, " n"], weights: Float64[FloatArray, " q"]
+) -> Float64[FloatArray, " q"]:
+    """The weights without what rounding left in the coordinates that no bound balances.
+
+    They are differences of nearly equal numbers, and x is only as exact as these.
+    """
+    total = cast(FloatArray, problem.rows.T @ weights)
+    held = ((x <= problem.low) & (total > 0)) | ((x >= problem.high) & (total < 0))
+    weights = np.where(np.abs(weights) > NOISE * np.abs(weights).max(), weights, 0.0)
+    kept, free = np.flatnonzero(weights), np.flatnonzero(~held)
+    part = cast(Any, problem.rows[kept])[:, free]
+    if not 0 < len(free) <= len(kept):
+        return weights
+    try:
+        factor = Cholesky(gram(part))
+    except LinAlgError:
+        return weights
+    corrected = weights.copy()
+    for _ in range(REFINEMENTS):
+        corrected[kept] -= part @ factor.solve(part.T @ corrected[kept])
+    corrected[problem.equalities :] = np.maximum(corrected[problem.equalities :], 0.0)
+    return corrected
+
+
+__all__ = ["contradiction_by_projection", "contradiction_by_rank"]
