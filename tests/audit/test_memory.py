@@ -15,7 +15,7 @@ import fiberscope.audit.capacity
 from fiberscope.audit.capacity import local_capacity
 from fiberscope.audit.footprint import process_bytes
 from fiberscope.audit.kinds import KINDS
-from fiberscope.audit.memory import available_memory, room_in_groups
+from fiberscope.memory import available_memory, room_in_groups
 from fiberscope.audit.plan import Plan, places_of
 from fiberscope.audit.subject import Subject
 from fiberscope.cli import main

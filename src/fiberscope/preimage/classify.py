@@ -20,7 +20,7 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import is_sparse
 from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.checker import verify, verify_many
-from fiberscope.preimage.decide import decide_at_input
+from fiberscope.preimage.decide import check_memory, decide_at_input
 from fiberscope.preimage.patterns import settle_patterns
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.route import Route, Statistics
@@ -154,8 +154,10 @@ def classify(
     Raises:
         InputError: wrong shape, no samples, NaN or infinite numbers, a sample outside the domain, no thread,
             or a budget that is no positive number.
+        MemoryLimitError: the layer is too large for the memory of this machine; nothing was computed.
     """
     check_layer(layer)
+    check_memory(layer)
     threads = checked_threads(threads)
     samples = flat_inputs(layer, X, "X")
     polyhedron = written_out(domain, layer.inputs)

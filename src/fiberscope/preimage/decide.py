@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, MemoryLimitError
+from fiberscope.memory import check_matrix
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.domains import Domain, Polyhedron, written_out
 from fiberscope.network.layer import Layer, around, check_layer, flat_input
@@ -39,6 +40,7 @@ def decide(layer: Layer, x: Any, y: Any, domain: Domain | None, seconds: float |
     check_layer(layer)
     if (x is None) == (y is None):
         raise InputError("preimage", expected="exactly one of x and y", got="both" if x is not None else "neither")
+    check_memory(layer)
     if x is not None:
         return decide_at_input(layer, domain, flat_input(layer, x), Budget.of(seconds))
     if isinstance(layer, RegionLayer) or layer.injective.any():
@@ -50,6 +52,16 @@ def decide(layer: Layer, x: Any, y: Any, domain: Domain | None, seconds: float |
         )
     polyhedron = written_out(domain, layer.inputs)
     return _decide_at_output(layer, domain, polyhedron, as_float64(y, "y", shape=(layer.outputs,)), Budget.of(seconds))
+
+
+def check_memory(layer: Layer) -> None:
+    """Refuse a layer whose rows cannot be told apart within the memory, before they are written out.
+
+    Raises:
+        MemoryLimitError: a Gram matrix of its rows, or of its columns, is too large.
+    """
+    size = min(layer.inputs, layer.outputs)
+    check_matrix(f"preimages of a layer of {layer.inputs} inputs and {layer.outputs} outputs", size, size)
 
 
 def decide_at_input(layer: Layer, domain: Domain | None, x: FloatArray, budget: Budget = NO_LIMIT) -> Preimage:
@@ -103,7 +115,7 @@ def _empty(system: MixedSystem, balance: Balance, question: Preimage) -> Preimag
     for find in (contradiction_by_rank, contradiction_by_projection):
         try:
             certificate = find(system)
-        except TooLargeError:
+        except (TooLargeError, MemoryLimitError):
             return None
         if certificate is not None:
             answer = _answer(system, balance, question, certificate)
@@ -115,7 +127,7 @@ def _empty(system: MixedSystem, balance: Balance, question: Preimage) -> Preimag
 def _candidate_at_output(system: MixedSystem) -> Certificate | str:
     try:
         point = find_point(system)
-    except TooLargeError as limit:
+    except (TooLargeError, MemoryLimitError) as limit:
         return str(limit)
     return "no point was found" if point is None else _candidate(system, point)
 
@@ -125,7 +137,7 @@ def _candidate(system: MixedSystem, point: FloatArray | None) -> Certificate | s
     try:
         system.budget.check("the question was read")
         return _suggestion(system, point)
-    except TooLargeError as limit:
+    except (TooLargeError, MemoryLimitError) as limit:
         return str(limit)
 
 
@@ -169,7 +181,7 @@ def _prove(system: MixedSystem, balance: Balance, question: Preimage, candidate:
         return guess
     try:
         rational = certify_exactly(system)
-    except TooLargeError as limit:
+    except (TooLargeError, MemoryLimitError) as limit:
         return replace(
             question,
             margin=0.0 if guess is None else guess.margin,

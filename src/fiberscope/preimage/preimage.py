@@ -154,6 +154,7 @@ def preimage(
     Raises:
         InputError: wrong shape, NaN or infinite numbers, x outside the domain, not exactly one of x and y, or
             a budget that is no positive number.
+        MemoryLimitError: the layer is too large for the memory of this machine; nothing was computed.
     """
     from fiberscope.preimage.decide import decide
 

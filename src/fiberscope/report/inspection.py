@@ -6,7 +6,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fiberscope.audit.footprint import judging_bytes
-from fiberscope.audit.memory import gigabytes
+from fiberscope.memory import gigabytes
 from fiberscope.audit.plan import Place, Reads, places_of
 from fiberscope.network.layers import PlacedLayer
 from fiberscope.network.network import Network
