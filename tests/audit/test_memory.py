@@ -15,10 +15,10 @@ import fiberscope.audit.capacity
 from fiberscope.audit.capacity import local_capacity
 from fiberscope.audit.footprint import process_bytes
 from fiberscope.audit.kinds import KINDS
-from fiberscope.memory import available_memory, room_in_groups
 from fiberscope.audit.plan import Plan, places_of
 from fiberscope.audit.subject import Subject
 from fiberscope.cli import main
+from fiberscope.memory import available_memory, room_in_groups
 from small_audits import small_network
 
 MIB = 2**20

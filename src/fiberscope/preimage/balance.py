@@ -1,8 +1,9 @@
 """Rows and coordinates scaled by powers of two, so that sizes that mean nothing do not decide what float64 can settle.
 
-With ``x = C x'`` and ``y' = R y``, C and R diagonal and positive, ``y = ReLU(A x + b)`` says ``y' = ReLU(R A C x' + R b)``.
-The two preimages map onto each other one to one, cones and faces with them, so that the kind, the dimension and the row
-numbers of every certificate stay as they are. Where C and R hold powers of two the scaled numbers are exact.
+With ``x = C x'`` and ``y' = R y``, C and R diagonal and positive, ``y = ReLU(A x + b)`` says
+``y' = ReLU(R A C x' + R b)``. The two preimages map onto each other one to one, cones and faces with them, so that the
+kind, the dimension and the row numbers of every certificate stay as they are. Where C and R hold powers of two the
+scaled numbers are exact.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ class Balance:
     @classmethod
     def nothing(cls, layer: ReLULayer, domain: Polyhedron) -> Balance:
         """The factors 1."""
-        return cls(layer, domain, *(np.zeros(size, dtype=np.int64) for size in (layer.outputs, len(domain.h), layer.inputs)))
+        return cls(
+            layer, domain, *(np.zeros(size, dtype=np.int64) for size in (layer.outputs, len(domain.h), layer.inputs))
+        )
 
     def system(self, system: MixedSystem) -> MixedSystem:
         """The same question in the scaled rows and coordinates."""
@@ -168,7 +171,7 @@ def _minus_half_logarithm(sums: FloatArray) -> FloatArray:
 def _maxima(sizes: Rows, *, by_column: bool) -> FloatArray:
     """The largest entry of each column, or row; 0 where there is none."""
     if not is_sparse(sizes):
-        return sizes.max(axis=0 if by_column else 1, initial=0.0)
+        return cast(FloatArray, sizes).max(axis=0 if by_column else 1, initial=0.0)
     out = np.zeros(sizes.shape[1 if by_column else 0])
     np.maximum.at(out, sizes.indices if by_column else row_numbers(sizes), sizes.data)
     return out

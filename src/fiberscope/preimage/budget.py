@@ -36,7 +36,7 @@ class Budget:
     until: float = inf
 
     @classmethod
-    def of(cls, seconds: float | None) -> Budget:
+    def of(cls, seconds: float | int | None) -> Budget:
         """A budget that begins now.
 
         Raises:

@@ -227,4 +227,13 @@ def _unpack(name: str, part: dict[str, Any], arrays: dict[str, NDArray[Any]]) ->
     return builders[part["type"]]()
 
 
-__all__ = ["BoundedDomain", "Certificate", "Direction", "Inconsistent", "Multipliers", "NegativeOutput", "Rational", "Vector"]
+__all__ = [
+    "BoundedDomain",
+    "Certificate",
+    "Direction",
+    "Inconsistent",
+    "Multipliers",
+    "NegativeOutput",
+    "Rational",
+    "Vector",
+]

@@ -128,7 +128,7 @@ def classify(
     *,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-    seconds: float | None = None,
+    seconds: float | int | None = None,
 ) -> Classification:
     """Decide and prove the preimages of the layer's outputs at many samples.
 

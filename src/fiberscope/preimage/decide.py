@@ -14,6 +14,7 @@ from fiberscope.network.domains import Domain, Polyhedron, written_out
 from fiberscope.network.layer import Layer, around, check_layer, flat_input
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.rows import dense
 from fiberscope.preimage.balance import Balance
 from fiberscope.preimage.budget import NO_LIMIT, Budget, TooLargeError
 from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Inconsistent, NegativeOutput
@@ -25,9 +26,10 @@ from fiberscope.preimage.face import NO_ROWS, Face, find_face, find_recession
 from fiberscope.preimage.interior_point import find_point
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.margin import margin
+from fiberscope.preimage.modular import modular_rank
 from fiberscope.preimage.output_distance import describe_empty
 from fiberscope.preimage.preimage import Preimage
-from fiberscope.preimage.projection import contradiction_by_projection, contradiction_by_rank
+from fiberscope.preimage.projection import MAX_ENTRIES, contradiction_by_projection, contradiction_by_rank
 from fiberscope.preimage.reduction import RESOLVED
 from fiberscope.preimage.rounded import rounded
 from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output, check_inside
@@ -35,7 +37,7 @@ from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_out
 NOTHING_PROVED = Certificate(Kind.UNDECIDED, None)
 
 
-def decide(layer: Layer, x: Any, y: Any, domain: Domain | None, seconds: float | None = None) -> Preimage:
+def decide(layer: Layer, x: Any, y: Any, domain: Domain | None, seconds: float | int | None = None) -> Preimage:
     """Validate the arguments, then decide; see ``preimage``."""
     check_layer(layer)
     if (x is None) == (y is None):
@@ -182,14 +184,9 @@ def _prove(system: MixedSystem, balance: Balance, question: Preimage, candidate:
     try:
         rational = certify_exactly(system)
     except (TooLargeError, MemoryLimitError) as limit:
-        return replace(
-            question,
-            margin=0.0 if guess is None else guess.margin,
-            reason=(
-                f"{candidate if isinstance(candidate, str) else 'the float proof did not close'}; "
-                f"and the exact method stopped: {limit}"
-            ),
-        )
+        found = candidate if isinstance(candidate, str) else "the float proof did not close"
+        reason = f"{found}; and the exact method stopped: {limit}{_near_dependence(system)}"
+        return replace(question, margin=0.0 if guess is None else guess.margin, reason=reason)
     exact = _answer(system, balance, question, rational)
     light = replace(exact, certificate=balance.undone(rounded(rational)))
     if verify_in_float(light):
@@ -198,6 +195,21 @@ def _prove(system: MixedSystem, balance: Balance, question: Preimage, candidate:
     if check:
         return exact
     return replace(question, reason=f"the exact certificate was not proved: {check.reason}")
+
+
+def _near_dependence(system: MixedSystem) -> str:
+    """What makes a system hard, where it is that: rows that depend on each other but for their rounding."""
+    P, n = system.positive, system.layer.inputs
+    if not 0 < len(P) * n <= MAX_ENTRIES or system.budget.is_over:
+        return ""
+    rows = dense(system.rows(P))
+    exact, seen = modular_rank(rows), numerical_rank(rows, RESOLVED)
+    if exact <= seen:
+        return ""
+    return (
+        f". The {len(P)} positive rows have rank {exact}, but rank {seen} up to rounding, as products of smaller "
+        "matrices have: what is asked hangs on the last digits of the weights"
+    )
 
 
 def _is_proved(system: MixedSystem, answer: Preimage) -> bool:

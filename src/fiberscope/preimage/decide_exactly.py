@@ -54,9 +54,11 @@ def certify_exactly(system: MixedSystem) -> Certificate:
 def exact_proof_seconds(system: MixedSystem, certificate: Certificate) -> float:
     """About how long the exact checker takes to move float vectors onto exact solutions: it solves normal equations."""
     implicit, interior, recession = certificate.implicit, certificate.interior, certificate.recession
-    named = [part.equalities if isinstance(part, Direction) else part.rows for part in (
-        implicit, interior, recession, certificate.infeasible
-    ) if isinstance(part, Direction | Multipliers)]
+    named = [
+        part.equalities if isinstance(part, Direction) else part.rows
+        for part in (implicit, interior, recession, certificate.infeasible)
+        if isinstance(part, Direction | Multipliers)
+    ]
     numbers = max([system.positive, *named], key=len)
     n = system.layer.inputs
     if len(numbers) * n > MAX_ENTRIES:

@@ -62,7 +62,7 @@ def decide_many(
     progress: Callable[[int], None],
     budget: Budget,
 ) -> Candidates:
-    """Find candidates for all samples X (N, n), whose patterns are settled; none for those that time is too short for."""
+    """Find candidates for all samples X (N, n), whose patterns are settled; none where the time is too short."""
     polyhedron = written_out(domain, layer.inputs)
     with np.errstate(all="ignore"):
         balance = Balance.of(layer, polyhedron)
@@ -91,7 +91,14 @@ class _Answers:
     """What is known about the cones of every sample: C, where preimages run to infinity, and T at the sample itself."""
 
     def __init__(
-        self, pool: RowPool, balance: Balance, held: Bitsets, tight: Bitsets, bounded: bool, sparse: bool, budget: Budget
+        self,
+        pool: RowPool,
+        balance: Balance,
+        held: Bitsets,
+        tight: Bitsets,
+        bounded: bool,
+        sparse: bool,
+        budget: Budget,
     ) -> None:
         self.budget = budget
         self.pool, self.balance, self.held, self.tight, self.bounded = pool, balance, held, tight, bounded
@@ -120,7 +127,11 @@ class _Answers:
         # a sample that is not settled by this alone is counted when it is
         count = progress if not self.touches.any() else _silent
         cones = Cones(self.held.chosen(samples))
-        self._note(self.recession, samples, settle(self.pool, cones, threads, count, groups_only=self.groups_only, budget=self.budget))
+        self._note(
+            self.recession,
+            samples,
+            settle(self.pool, cones, threads, count, groups_only=self.groups_only, budget=self.budget),
+        )
 
     def by_tangent(self, threads: int, progress: Callable[[int], None]) -> None:
         """Where rows are tight at the sample and no direction of C is strict on them: is T = {0}?"""
@@ -129,7 +140,11 @@ class _Answers:
         if len(samples):
             tight = self.tight.chosen(samples)
             cones = Cones(self.held.chosen(samples), tight, _opposite(self.pool, tight))
-            self._note(self.tangent, samples, settle(self.pool, cones, threads, progress, groups_only=self.groups_only, budget=self.budget))
+            self._note(
+                self.tangent,
+                samples,
+                settle(self.pool, cones, threads, progress, groups_only=self.groups_only, budget=self.budget),
+            )
 
     def _note(self, answers: list[Proof | None], samples: IntArray, settled: Settled) -> None:
         proofs = [replace(proof, part=self.balance.part(proof.part)) for proof in settled.proofs]

@@ -75,9 +75,7 @@ def inconsistent_rows(
     return np.array(chosen, dtype=np.int64) if len(chosen) > len(read) else None
 
 
-def contradiction(
-    rows: Float64[FloatArray, "q n"], sides: list[Fraction], budget: Budget
-) -> list[Fraction] | None:
+def contradiction(rows: Float64[FloatArray, "q n"], sides: list[Fraction], budget: Budget) -> list[Fraction] | None:
     """Weights w with ``rows^T w = 0`` and ``sides . w < 0``, which show that ``rows x = sides`` has no solution.
 
     A maximal independent set of rows is solved for each other row in turn, until one disagrees; None if none does.

@@ -57,8 +57,8 @@ def face_by_linear_program(
     """
     p, count = H.shape[0], W.shape[0]
     exponents = [row_exponents(rows) for rows in (H, W)]
-    unit = (scaled(rows, np.ldexp(1.0, -e)) for rows, e in zip((H, W), exponents, strict=True))
-    solution = solve_face_program(*unit, seconds)
+    unit = [scaled(rows, np.ldexp(1.0, -e)) for rows, e in zip((H, W), exponents, strict=True)]
+    solution = solve_face_program(unit[0], unit[1], seconds)
     if not len(solution.primal):
         return np.zeros(count), np.zeros(p), np.zeros(H.shape[1])
     mu, u, v = np.split(solution.primal, [p, p + count])

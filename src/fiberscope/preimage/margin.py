@@ -1,7 +1,7 @@
 """The margin of a verdict: how far it is from the opposite one. Defined here, and nowhere else.
 
-All rows are scaled to unit length, and before that coordinates so that all columns have one length, about; so that a margin has no dimension; it lies in [0, 1]. It is an estimate for
-people, no part of any proof.
+Coordinates are scaled by powers of two, so that all columns have one length, about, and then all rows to unit length.
+So a margin has no dimension; it lies in [0, 1]. It is an estimate for people, no part of any proof.
 
 - unbounded: the smallest slack ``-a_i d / (|a_i| |d|)`` of the recession direction d; 0 where inequality rows that
   depend on A_P, or on each other, hold d at zero.
@@ -133,9 +133,7 @@ def _inverse_iteration(square: Float64[FloatArray, "k k"]) -> float:
     return float(1.0 / np.sqrt(size))
 
 
-def _farkas_share(
-    system: MixedSystem, part: Multipliers | Inconsistent | NegativeOutput | None
-) -> float:
+def _farkas_share(system: MixedSystem, part: Multipliers | Inconsistent | NegativeOutput | None) -> float:
     if isinstance(part, Inconsistent):
         sides = np.array([nearest_float(side) for side in system.right_hand_sides(part.rows)])
         missed = sides - (rows := dense(system.rows(part.rows))) @ least_squares(rows, sides)

@@ -134,7 +134,7 @@ class Preimage:
 
 
 def preimage(
-    layer: Layer, x: Any = None, y: Any = None, domain: Domain | None = None, *, seconds: float | None = None
+    layer: Layer, x: Any = None, y: Any = None, domain: Domain | None = None, *, seconds: float | int | None = None
 ) -> Preimage:
     """Decide and prove what the preimage of a layer's output is [Theorem 4, Theorem 12].
 

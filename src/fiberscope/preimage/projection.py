@@ -84,7 +84,7 @@ def contradiction_by_projection(system: MixedSystem) -> Certificate | None:
 
 
 def contradiction_by_rank(system: MixedSystem) -> Certificate | None:
-    """Rows of P that no x satisfies together, whatever the inequalities; None where there are not more than coordinates.
+    """Rows of P that no x satisfies together, whatever the inequalities; None where they are not more than coordinates.
 
     An output computed in floating point from more rows than fix an input is usually the output of no exact input.
     """

@@ -16,6 +16,7 @@ from fiberscope.network.rows import Rows, dense, is_sparse, sparse, sparse_rows,
 from fiberscope.network.signs import exact_signs
 from fiberscope.preimage.budget import NO_LIMIT, Budget
 
+
 @dataclass(frozen=True, eq=False)
 class MixedSystem:
     """``A_P x + b_P = y_P, A_N x + b_N <= 0`` and the domain's rows.

@@ -95,7 +95,7 @@ class ExactRows:
         return integers.rank()
 
     def are_inconsistent(self, numbers: IntArray) -> bool:
-        """Whether these rows, with their right-hand sides, have a higher rank modulo a prime than columns that they read.
+        """Whether these rows and their right-hand sides have a higher rank modulo a prime than columns that they read.
 
         Then they have it exactly, and no x satisfies them: its products would combine the right-hand sides from those
         columns.

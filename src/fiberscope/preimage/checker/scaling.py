@@ -18,7 +18,15 @@ from fiberscope.network.domains import Polyhedron
 from fiberscope.network.sparse_rows import row_numbers
 from fiberscope.preimage.certificate import Direction, Multipliers
 from fiberscope.preimage.checker.asking import PlainCertificate, PlainPart, PlainVector
-from fiberscope.preimage.checker.matrices import Matrix, column_maxima, entries_of, row_maxima, stacked, with_entries
+from fiberscope.preimage.checker.matrices import (
+    Matrix,
+    column_maxima,
+    entries_of,
+    is_array,
+    row_maxima,
+    stacked,
+    with_entries,
+)
 from fiberscope.preimage.checker.rounding import SMALLEST_NORMAL
 from fiberscope.preimage.checker.statement import Statement
 from fiberscope.preimage.checker.system import System
@@ -114,11 +122,12 @@ class Scaling:
         """A part that cannot be read is left alone: reading it will say why."""
         if part.sort is Direction and _is_vector(part.values, len(self.columns)):
             return replace(part, values=_exact(part.values, -self.columns))
-        if part.sort is Multipliers and part.rows is not None and _is_vector(part.values, len(part.rows)):
-            by_row = np.concatenate([-self.rows, self.columns, self.columns, -self.half_spaces])
-            if _is_vector(part.rows, len(part.rows), kind="iu") and (part.rows < len(by_row)).all():
-                if (part.rows >= 0).all():
-                    return replace(part, values=_exact(part.values, by_row[part.rows.astype(np.int64)]))
+        rows = part.rows
+        if part.sort is not Multipliers or rows is None or not _is_vector(part.values, len(rows)):
+            return part
+        by_row = np.concatenate([-self.rows, self.columns, self.columns, -self.half_spaces])
+        if _is_vector(rows, len(rows), kind="iu") and (rows >= 0).all() and (rows < len(by_row)).all():
+            return replace(part, values=_exact(part.values, by_row[rows.astype(np.int64)]))
         return part
 
 
@@ -131,16 +140,14 @@ def scaled_statement(statement: Statement, certificate: PlainCertificate) -> tup
         system = scaling.system(statement)
         x = None if statement.x is None else scaling.inputs(statement.x)
         y = None if statement.y is None else scaling.outputs(statement.y)
-        scaled = Statement(
-            system.A, system.b, system.injective, system.domain, x, y, statement.kind, statement.dimension
-        )
+        scaled = replace(statement, A=system.A, b=system.b, domain=system.domain, x=x, y=y)
         return scaled, scaling.certificate(certificate, {})
     except RoundedError:
         return statement, certificate
 
 
 def _is_vector(value: PlainVector, length: int, kind: str = "f") -> bool:
-    return isinstance(value, np.ndarray) and value.shape == (length,) and value.dtype.kind in kind
+    return is_array(value) and bool(value.shape == (length,)) and str(value.dtype.kind) in kind
 
 
 def _exponents(sizes: FloatArray) -> Exponents:

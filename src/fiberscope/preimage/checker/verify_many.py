@@ -160,7 +160,10 @@ def _prove_together(together: list[_Asked], executor: Executor) -> Bool[BoolArra
         with np.errstate(all="ignore"):
             bounded = system.domain.is_box_bounded
             proved[fitting] = prove_verdicts(table, patterns, verdicts, bounded, executor)
-    except (NotProvedError, RoundedError):  # a layer that no proof is about, or one that is too large to be read at once
+    except (
+        NotProvedError,
+        RoundedError,
+    ):  # a layer that no proof is about, or one that is too large to be read at once
         return proved
     except Exception:  # garbage in a certificate may fail anywhere; it must never look like a proof or a crash
         return np.zeros(len(together), dtype=np.bool_)
