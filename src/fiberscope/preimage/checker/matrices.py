@@ -11,7 +11,6 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 
-from fiberscope.memory import check_matrix
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.sparse_rows import SparseRows, below, row_numbers, side_by_side
 
@@ -110,11 +109,8 @@ def stacked(parts: list[Matrix]) -> Matrix:
 
 
 def as_dense(matrix: Matrix) -> FloatArray:
-    """The matrix as an array; MemoryLimitError where that takes more than a share of the memory."""
-    if isinstance(matrix, np.ndarray):
-        return matrix
-    check_matrix("rows written out", *matrix.shape)
-    return matrix.toarray()
+    """The matrix as an array."""
+    return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
 
 
 def entries_of(matrix: Matrix) -> FloatArray:
@@ -221,12 +217,7 @@ def row_support(matrix: Matrix, i: int) -> tuple[IntArray, FloatArray]:
 
 
 def gram(tall: Matrix) -> FloatArray:
-    """``T^T T`` as an array, each entry a sum of products in some order.
-
-    Raises:
-        MemoryLimitError: it takes more than a share of the memory.
-    """
-    check_matrix("a Gram matrix", tall.shape[1], tall.shape[1])
+    """``T^T T`` as an array, each entry a sum of products in some order."""
     return tall.T @ tall if isinstance(tall, np.ndarray) else (tall.T @ tall).toarray()
 
 

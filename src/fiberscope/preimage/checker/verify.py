@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from fiberscope.errors import MemoryLimitError
 from fiberscope.preimage.checker import exact_checker, float_checker
 from fiberscope.preimage.checker.asking import Claim, NotProvedError
 from fiberscope.preimage.checker.rounding import flushes_subnormal_numbers
@@ -77,7 +76,7 @@ def attempt(question: Question | str, method: Literal["float", "exact"]) -> Veri
             float_checker.check(*scaled_statement(statement, certificate))
         else:
             exact_checker.check(statement, certificate)
-    except (NotProvedError, MemoryLimitError) as failure:
+    except NotProvedError as failure:
         return Verification(False, method, str(failure))
     except Exception as error:  # garbage in a certificate may fail anywhere; it must never look like a proof or a crash
         return Verification(False, method, _malformed(error))
