@@ -117,6 +117,23 @@ class SolverError(FiberscopeError):
     """A number was asked for that the solver did not find; verdicts do not depend on it."""
 
 
+class MemoryLimitError(FiberscopeError):
+    """A question needs a matrix that is larger than a share of this machine's memory; nothing was computed.
+
+    Args:
+        what: what asks for it.
+        needed: bytes.
+        cap: the bytes that are allowed.
+        message: the same in words.
+    """
+
+    def __init__(self, what: str, *, needed: int, cap: int, message: str) -> None:
+        self.what = what
+        self.needed = needed
+        self.cap = cap
+        super().__init__(f"{what}: {message}")
+
+
 class NotASingleton(FiberscopeError):
     """An input was to be recovered from features that more than one input has.
 
@@ -134,4 +151,13 @@ class NotASingleton(FiberscopeError):
         )
 
 
-__all__ = ["FiberscopeError", "InputError", "ModelError", "NotASingleton", "ResultsError", "SolverError", "shown"]
+__all__ = [
+    "FiberscopeError",
+    "InputError",
+    "MemoryLimitError",
+    "ModelError",
+    "NotASingleton",
+    "ResultsError",
+    "SolverError",
+    "shown",
+]

@@ -12,14 +12,17 @@ import pytest
 
 import fiberscope as fs
 import fiberscope.audit.capacity
+import fiberscope.memory
 from fiberscope.audit.capacity import local_capacity
 from fiberscope.audit.footprint import process_bytes
 from fiberscope.audit.kinds import KINDS
-from fiberscope.audit.memory import available_memory, room_in_groups
-from fiberscope.audit.plan import Plan, places_of
+from fiberscope.audit.plan import Chunk, NamedDomain, Plan, places_of
 from fiberscope.audit.subject import Subject
+from fiberscope.audit.task import Task
+from fiberscope.audit.verdicts import judge
 from fiberscope.cli import main
-from small_audits import small_network
+from fiberscope.memory import available_memory, room_in_groups
+from small_audits import small_data, small_network
 
 MIB = 2**20
 
@@ -151,3 +154,17 @@ def test_estimates_are_above_measured_peaks_but_not_far(
     peak, estimate = 1024 * int(done.stdout), process_bytes(network) + work.effort(network, plan).memory
     print(f"{model}, {work.name}: {peak / 1e6:.0f} MB measured, {estimate / 1e6:.0f} MB estimated")
     assert peak < estimate < 2.5 * peak
+
+
+def test_a_layer_beyond_the_cap_is_undecided_and_others_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows are not even written out: the layer of 9 inputs is refused, that of 4 outputs is not."""
+    monkeypatch.setattr(fiberscope.memory, "memory_cap", lambda: 8 * 6 * 6)
+    monkeypatch.setattr(fiberscope.memory, "ALWAYS_FITS", 0)
+    network, domains = small_network(), (NamedDomain("x >= 0", fs.NonNegative()),)
+    X = small_data(3)
+    refused, judged = (
+        judge(network.relu_layers[k], Task(Chunk(1, k, 0, 3), network.layer_input(k, X), domains)) for k in (1, 2)
+    )
+    assert len(refused.findings) == 3
+    assert all(f.kind == fs.Kind.UNDECIDED and "memory" in f.reason for f in refused.findings)
+    assert all(f.kind != fs.Kind.UNDECIDED for f in judged.findings)

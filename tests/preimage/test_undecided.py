@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import fiberscope as fs
-from fiberscope.preimage import exact_face
+from fiberscope.preimage import budget
 
 # All inputs on the line x1 + 2 x2 = -1: every row is tight on it, so that only exact arithmetic can show a point.
 DEGENERATE = fs.ReLULayer([[1, 2], [-1, -2], [3, 6]], [1, -1, 3])
@@ -14,8 +14,7 @@ DEGENERATE = fs.ReLULayer([[1, 2], [-1, -2], [3, 6]], [1, -1, 3])
 @pytest.fixture
 def no_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     """No exact pivots at all."""
-    monkeypatch.setattr(exact_face, "MAX_WORK", 0)
-    monkeypatch.setattr(exact_face, "MIN_PIVOTS", 0)
+    monkeypatch.setattr(budget, "DEFAULT_EXACT_SECONDS", 0.0)
 
 
 @pytest.mark.usefixtures("no_budget")
@@ -26,7 +25,7 @@ def test_undecided_says_why() -> None:
     assert (p.certificate.kind, p.certificate.dimension) == (fs.Kind.UNDECIDED, None)
     assert fs.Certificate.from_bytes(p.certificate.to_bytes()) is not None
     assert 0.0 <= p.margin <= 1.0
-    assert "exact pivots" in p.reason
+    assert "exact pivot" in p.reason
 
 
 @pytest.mark.usefixtures("no_budget")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fiberscope.audit.footprint import process_bytes
-from fiberscope.audit.memory import available_memory, gigabytes
 from fiberscope.audit.plan import Plan
 from fiberscope.audit.work import AnyWork
+from fiberscope.memory import available_memory, gigabytes
 from fiberscope.network.network import Network
 
 

@@ -14,6 +14,7 @@ from fiberscope.audit.plan import Chunk, NamedDomain, Plan
 from fiberscope.audit.store import CERTIFICATES, INPUTS, PREIMAGES
 from fiberscope.audit.subject import Subject
 from fiberscope.audit.task import ChunkResult, Task
+from fiberscope.errors import MemoryLimitError
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Domain, written_out
 from fiberscope.network.layer import Layer
@@ -87,7 +88,11 @@ def _judge_on(
     layer: Layer, task: Task, named: NamedDomain, certificates: dict[str, bytes], threads: int
 ) -> Iterator[Finding]:
     inside = _inside(task.inputs, named.domain)
-    judged = classify(layer, task.inputs[inside], domain=named.domain, threads=threads) if inside.any() else None
+    try:
+        judged = classify(layer, task.inputs[inside], domain=named.domain, threads=threads) if inside.any() else None
+    except MemoryLimitError as limit:
+        yield from (_uncounted(sample, task.chunk.layer, named, str(limit)) for sample in task.chunk.samples)
+        return
     identities = [] if judged is None else _stored(judged, certificates)
     position = np.cumsum(inside) - 1
     for row, sample in enumerate(task.chunk.samples):
@@ -131,8 +136,12 @@ def _failed(layer: Layer, x: FloatArray, sample: int, position: int, named: Name
     try:
         return _undecided(layer, x, sample, position, named, reason)
     except Exception:
-        reason += "; nor could the positive outputs be counted, and 0 stands for their number"
-        return Finding(sample, position, named.name, 0, Kind.UNDECIDED, None, float("nan"), "", reason)
+        return _uncounted(sample, position, named, reason)
+
+
+def _uncounted(sample: int, position: int, named: NamedDomain, reason: str) -> Finding:
+    reason += "; nor could the positive outputs be counted, and 0 stands for their number"
+    return Finding(sample, position, named.name, 0, Kind.UNDECIDED, None, float("nan"), "", reason)
 
 
 def _inside(inputs: FloatArray, domain: Domain | None) -> BoolArray:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, TypeGuard
 import numpy as np
 
 from fiberscope.errors import InputError
+from fiberscope.memory import check_matrix
 from fiberscope.network.arrays import FloatArray, IntArray, as_float64
 from fiberscope.network.sparse_rows import SparseRows, below, side_by_side
 
@@ -91,8 +92,15 @@ def is_sparse(rows: Rows) -> TypeGuard[SparseRows]:
 
 
 def dense(rows: Rows) -> FloatArray:
-    """The rows as an array."""
-    return rows.toarray() if isinstance(rows, SparseRows) else rows
+    """The rows as an array.
+
+    Raises:
+        MemoryLimitError: sparse rows whose array takes more than a share of the memory.
+    """
+    if not isinstance(rows, SparseRows):
+        return rows
+    check_matrix("rows written out", *rows.shape)
+    return rows.toarray()
 
 
 def sparse(rows: Rows) -> SparseRows:

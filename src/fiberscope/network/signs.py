@@ -28,10 +28,9 @@ def exact_signs_of_many(
     """The exact signs of ``a_i x_j + c_i``, (N, q), as ``exact_signs`` settles them; in one byte each."""
     with np.errstate(all="ignore"):
         value = _products(rows, X) + offsets
-        # Cauchy-Schwarz on the standard bound gamma_n |a| |x|, doubled for the rounding of the bound itself
+        # Cauchy-Schwarz on the standard bound gamma_n |a| |x|
         reach = row_norms(rows) * row_norms(X)[:, None] + np.abs(offsets)
-        margin = 4.0 * (X.shape[1] + 4) * np.finfo(np.float64).eps * reach + 1e-290
-        certain = np.abs(value) > margin
+        certain = np.abs(value) > _rounding(reach, X.shape[1])
     sign = (value > 0).astype(np.int8) - (value < 0).astype(np.int8)
     uncertain = np.flatnonzero(~certain.all(axis=0))
     for i in uncertain:
@@ -39,8 +38,30 @@ def exact_signs_of_many(
         support = entries != 0
         columns, entries = columns[support], entries[support]
         for j in np.flatnonzero(~certain[:, i]) if len(entries) else ():  # of a zero row, the sign is the offset's
-            sign[j, i] = _rational_sign(columns, entries, X[j], float(offsets[i]))
+            sign[j, i] = _sign(entries, X[j, columns], float(offsets[i]))
     return sign
+
+
+def _rounding(reach: FloatArray | float, terms: int) -> FloatArray | float:
+    """A bound on the rounding of sums of products whose absolute values sum to ``reach``.
+
+    Twice gamma_n, for the rounding of the bound itself; what products below the smallest normal number lose comes on
+    top.
+    """
+    return 4.0 * (terms + 4) * (np.finfo(np.float64).eps * reach + np.finfo(np.float64).tiny)
+
+
+def _sign(entries: Float64[FloatArray, " e"], x: Float64[FloatArray, " e"], offset: float) -> int:
+    """The exact sign of ``entries . x + offset``.
+
+    Entry by entry the bound is smaller, and the same however the coordinates are scaled.
+    """
+    with np.errstate(all="ignore"):
+        terms = np.append(entries * x, offset)
+        value, reach = float(terms.sum()), float(np.abs(terms).sum())
+        if abs(value) > _rounding(reach, len(terms)):
+            return 1 if value > 0 else -1
+    return _rational_sign(entries, x, offset)
 
 
 def _products(rows: Rows, X: Float64[FloatArray, "N n"]) -> Float64[FloatArray, "N q"]:
@@ -49,12 +70,9 @@ def _products(rows: Rows, X: Float64[FloatArray, "N n"]) -> Float64[FloatArray, 
     return X @ rows.T if isinstance(rows, np.ndarray) else (rows @ X.T).T
 
 
-def _rational_sign(
-    columns: Int64[IntArray, " e"], entries: Float64[FloatArray, " e"], x: Float64[FloatArray, " n"], offset: float
-) -> int:
-    moved = x[columns]
-    support = moved != 0
-    terms = zip(entries[support].tolist(), moved[support].tolist(), strict=True)
+def _rational_sign(entries: Float64[FloatArray, " e"], x: Float64[FloatArray, " e"], offset: float) -> int:
+    support = x != 0
+    terms = zip(entries[support].tolist(), x[support].tolist(), strict=True)
     exact = sum((Fraction(a) * Fraction(v) for a, v in terms), Fraction(offset))
     return (exact > 0) - (exact < 0)
 

@@ -78,6 +78,16 @@ class NegativeOutput:
 
 
 @dataclass(frozen=True, eq=False)
+class Inconsistent:
+    """Rows of P, more than the coordinates that they read, that are independent together with their right-hand sides.
+
+    A solution x would make the right-hand sides a combination of those coordinates' columns.
+    """
+
+    rows: IntArray
+
+
+@dataclass(frozen=True, eq=False)
 class Certificate:
     """Why a verdict holds. Every part is optional; which are needed depends on the kind.
 
@@ -93,7 +103,8 @@ class Certificate:
             that are not tight may hold it, too.
         recession: for bounded: multipliers with rank n, or the bounded domain; for unbounded: a nonzero direction of
             the recession cone.
-        infeasible: for empty: Farkas multipliers whose right-hand sides sum to a negative number, or a negative output.
+        infeasible: for empty: Farkas multipliers whose right-hand sides sum to a negative number, rows of P that no x
+            satisfies together, or a negative output.
     """
 
     kind: Kind
@@ -102,7 +113,7 @@ class Certificate:
     implicit: Multipliers | None = None
     interior: Direction | None = None
     recession: Multipliers | Direction | BoundedDomain | None = None
-    infeasible: Multipliers | NegativeOutput | None = None
+    infeasible: Multipliers | Inconsistent | NegativeOutput | None = None
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Serialise into metadata that JSON can hold and arrays."""
@@ -183,6 +194,9 @@ def _pack(name: str, part: Any, arrays: dict[str, NDArray[Any]]) -> dict[str, An
             return {"type": "direction"} | _pack_vector(f"{name}.values", part.values, arrays)
         case BoundedDomain():
             return {"type": "bounded-domain"}
+        case Inconsistent():
+            arrays[f"{name}.rows"] = part.rows
+            return {"type": "inconsistent"}
         case NegativeOutput():
             return {"type": "negative-output", "index": part.index}
         case _:
@@ -206,10 +220,20 @@ def _unpack(name: str, part: dict[str, Any], arrays: dict[str, NDArray[Any]]) ->
         "multipliers": lambda: Multipliers(arrays[f"{name}.rows"], vector()),
         "direction": lambda: Direction(arrays[f"{name}.equalities"], vector()),
         "bounded-domain": BoundedDomain,
+        "inconsistent": lambda: Inconsistent(arrays[f"{name}.rows"]),
         "negative-output": lambda: NegativeOutput(int(part["index"])),
         "vector": vector,
     }
     return builders[part["type"]]()
 
 
-__all__ = ["BoundedDomain", "Certificate", "Direction", "Multipliers", "NegativeOutput", "Rational", "Vector"]
+__all__ = [
+    "BoundedDomain",
+    "Certificate",
+    "Direction",
+    "Inconsistent",
+    "Multipliers",
+    "NegativeOutput",
+    "Rational",
+    "Vector",
+]

@@ -18,8 +18,9 @@ from fiberscope.network.domains import Domain, Polyhedron, written_out
 from fiberscope.network.layer import Layer, check_layer, flat_inputs
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import is_sparse
+from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.checker import verify, verify_many
-from fiberscope.preimage.decide import decide_at_input
+from fiberscope.preimage.decide import check_memory, decide_at_input
 from fiberscope.preimage.patterns import settle_patterns
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.route import Route, Statistics
@@ -127,6 +128,7 @@ def classify(
     *,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    seconds: float | int | None = None,
 ) -> Classification:
     """Decide and prove the preimages of the layer's outputs at many samples.
 
@@ -142,30 +144,35 @@ def classify(
         threads: how many searches and proofs run at a time; None for one per core.
         progress: called with the number of samples settled so far and N, from the calling thread. The number may fall
             when what seemed to be settled turns out not to be proved; it ends at N.
+        seconds: a budget for all samples together; past it verdicts are undecided, with the reason. What is decided
+            then depends on the machine. None for no limit but the one on exact arithmetic (see ``preimage``).
 
     Returns:
         One proved verdict per sample. Its margin is that of the certificate, which for a shared one is at most what a
         certificate of its own would have.
 
     Raises:
-        InputError: wrong shape, no samples, NaN or infinite numbers, a sample outside the domain, or no thread.
+        InputError: wrong shape, no samples, NaN or infinite numbers, a sample outside the domain, no thread,
+            or a budget that is no positive number.
+        MemoryLimitError: the layer is too large for the memory of this machine; nothing was computed.
     """
     check_layer(layer)
+    check_memory(layer)
     threads = checked_threads(threads)
     if progress is not None and not callable(progress):
         hint = "it is called with the number of samples settled so far and N"
         raise InputError("progress", expected="a function, or None", got=shown(progress), hint=hint)
     samples = flat_inputs(layer, X, "X")
     polyhedron = written_out(domain, layer.inputs)
-    report = _Progress(len(samples), progress)
+    report, budget = _Progress(len(samples), progress), Budget.of(seconds)
     shared = len(samples) > 1 and _may_share(layer, polyhedron)
     if shared:
         import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]  # here, so that its threads are limited, too
     with one_thread():
         if shared:
             assert isinstance(layer, ReLULayer)
-            return _together(layer, domain, polyhedron, samples, threads, report)
-        preimages = [_decided(layer, domain, samples, i, report) for i in range(len(samples))]
+            return _together(layer, domain, polyhedron, samples, threads, report, budget)
+        preimages = [_decided(layer, domain, samples, i, report, budget) for i in range(len(samples))]
         positives = np.array([p.positives for p in preimages], dtype=np.int64)
         statistics = Statistics({Route.SINGLY: len(preimages)}, {}, singly=report.seconds())
         return Classification(tuple(preimages), positives, statistics)
@@ -210,12 +217,13 @@ def _together(
     samples: FloatArray,
     threads: int,
     report: _Progress,
+    budget: Budget,
 ) -> Classification:
     from fiberscope.preimage.decide_many import decide_many
 
     patterns = settle_patterns(layer, polyhedron, samples, threads)
     settling = report.seconds()
-    found = decide_many(layer, domain, samples, patterns, threads, report)
+    found = decide_many(layer, domain, samples, patterns, threads, report, budget)
     searching = report.seconds()
     candidates = {i: p for i, p in enumerate(found.preimages) if p is not None}
     proofs = verify_many(list(candidates.values()), threads)
@@ -223,16 +231,18 @@ def _together(
     checking = report.seconds()
     report.correct(len(proved))
     preimages = tuple(
-        proved[i] if i in proved else _decided(layer, domain, samples, i, report) for i in range(len(samples))
+        proved[i] if i in proved else _decided(layer, domain, samples, i, report, budget) for i in range(len(samples))
     )
     routes = Counter(route if i in proved else Route.SINGLY for i, route in enumerate(found.routes))
     statistics = Statistics(dict(routes), found.seconds, settling, searching, checking, report.seconds())
     return Classification(preimages, patterns.positives, statistics)
 
 
-def _decided(layer: Layer, domain: Domain | None, samples: FloatArray, i: int, report: _Progress) -> Preimage:
+def _decided(
+    layer: Layer, domain: Domain | None, samples: FloatArray, i: int, report: _Progress, budget: Budget
+) -> Preimage:
     try:
-        preimage = decide_at_input(layer, domain, samples[i])
+        preimage = decide_at_input(layer, domain, samples[i], budget)
     except InputError as error:
         raise InputError(f"X[{i}]", expected=error.expected, got=error.got, hint=error.hint) from error
     report(1)

@@ -7,40 +7,46 @@ from typing import Any
 
 import numpy as np
 
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, MemoryLimitError
+from fiberscope.memory import check_matrix
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain, Polyhedron, written_out
 from fiberscope.network.layer import Layer, around, check_layer, flat_input, flat_output
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, NegativeOutput
+from fiberscope.network.rows import dense
+from fiberscope.preimage.balance import Balance
+from fiberscope.preimage.budget import NO_LIMIT, Budget, TooLargeError
+from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Inconsistent, NegativeOutput
 from fiberscope.preimage.checker import verify
 from fiberscope.preimage.checker.verify import verify_in_float
-from fiberscope.preimage.decide_exactly import MAX_DIMENSION, certify_exactly
+from fiberscope.preimage.decide_exactly import MAX_DIMENSION, certify_exactly, exact_proof_seconds
 from fiberscope.preimage.dense import numerical_rank
-from fiberscope.preimage.exact_face import TooLargeError
 from fiberscope.preimage.face import NO_ROWS, Face, find_face, find_recession
 from fiberscope.preimage.interior_point import find_point
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.margin import margin
+from fiberscope.preimage.modular import modular_rank
 from fiberscope.preimage.output_distance import describe_empty
 from fiberscope.preimage.preimage import Preimage
+from fiberscope.preimage.projection import MAX_ENTRIES, contradiction_by_projection, contradiction_by_rank
 from fiberscope.preimage.reduction import RESOLVED
 from fiberscope.preimage.rounded import rounded
-from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output
+from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output, check_inside
 
 NOTHING_PROVED = Certificate(Kind.UNDECIDED, None)
 
 
-def decide(layer: Layer, x: Any, y: Any, domain: Domain | None) -> Preimage:
+def decide(layer: Layer, x: Any, y: Any, domain: Domain | None, seconds: float | int | None = None) -> Preimage:
     """Validate the arguments, then decide; see ``preimage``."""
     check_layer(layer)
     if (x is None) == (y is None):
         got = "both" if x is not None else "neither"
         hint = "x is an input whose output is meant, y an output; write x=... or y=..."
         raise InputError("preimage", expected="exactly one of x and y", got=got, hint=hint)
+    check_memory(layer)
     if x is not None:
-        return decide_at_input(layer, domain, flat_input(layer, x))
+        return decide_at_input(layer, domain, flat_input(layer, x), Budget.of(seconds))
     if isinstance(layer, RegionLayer) or layer.injective.any():
         raise InputError(
             "y",
@@ -49,23 +55,41 @@ def decide(layer: Layer, x: Any, y: Any, domain: Domain | None) -> Preimage:
             hint="give x instead",
         )
     polyhedron = written_out(domain, layer.inputs)
-    return _decide_at_output(layer, domain, polyhedron, flat_output(layer, y, "y"))
+    return _decide_at_output(layer, domain, polyhedron, flat_output(layer, y, "y"), Budget.of(seconds))
 
 
-def decide_at_input(layer: Layer, domain: Domain | None, x: FloatArray) -> Preimage:
+def check_memory(layer: Layer) -> None:
+    """Refuse a layer whose rows cannot be told apart within the memory, before they are written out.
+
+    Raises:
+        MemoryLimitError: a Gram matrix of its rows, or of its columns, is too large.
+    """
+    size = min(layer.inputs, layer.outputs)
+    check_matrix(f"preimages of a layer of {layer.inputs} inputs and {layer.outputs} outputs", size, size)
+
+
+def decide_at_input(layer: Layer, domain: Domain | None, x: FloatArray, budget: Budget = NO_LIMIT) -> Preimage:
     """Decide the preimage of the output at x; the arguments are valid already.
 
     Around x, a layer in which branches meet is one affine map on the linear region of x: the answer is about that.
     """
     layer, domain, x = around(layer, domain, x)
-    system = build_at_input(layer, written_out(domain, layer.inputs), x)
+    polyhedron = written_out(domain, layer.inputs)
     open_question = Preimage(layer, domain, x, None, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED)
+    if budget.is_over:
+        check_inside(polyhedron, x)
+        return replace(open_question, reason=f"the budget of {budget.seconds:g} seconds was spent on other samples")
+    system = replace(build_at_input(layer, polyhedron, x), budget=budget)
     # numbers near the ends of float64 overflow here; what is found is proved or dropped
     with np.errstate(all="ignore"):
-        return _prove(system, open_question, _candidate(system, point=None))
+        balance = Balance.of(layer, polyhedron)
+        system = balance.system(system)
+        return _prove(system, balance, open_question, _candidate(system, point=None))
 
 
-def _decide_at_output(layer: ReLULayer, domain: Domain | None, polyhedron: Polyhedron, y: FloatArray) -> Preimage:
+def _decide_at_output(
+    layer: ReLULayer, domain: Domain | None, polyhedron: Polyhedron, y: FloatArray, budget: Budget
+) -> Preimage:
     open_question = Preimage(layer, domain, None, y, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED)
     if (y < 0).any():
         certificate = Certificate(Kind.EMPTY, -1, infeasible=NegativeOutput(int(np.argmin(y))))
@@ -77,12 +101,39 @@ def _decide_at_output(layer: ReLULayer, domain: Domain | None, polyhedron: Polyh
             certificate=certificate,
             reason=_negative(y),
         )
-    system = build_at_output(layer, polyhedron, y)
     with np.errstate(all="ignore"):
+        as_given = replace(build_at_output(layer, polyhedron, y), budget=budget)
+        balance = Balance.of(layer, polyhedron)
+        balance = balance if balance.suits(y) else Balance.nothing(layer, polyhedron)
+        system = balance.system(as_given)
+        answer = _empty(system, balance, open_question)
+        if answer is None:
+            answer = _prove(system, balance, open_question, _candidate_at_output(system))
+        if answer.kind == Kind.EMPTY:
+            return replace(answer, reason=describe_empty(as_given, answer.certificate))
+        return answer
+
+
+def _empty(system: MixedSystem, balance: Balance, question: Preimage) -> Preimage | None:
+    """The proof that y is no output, where rows of P contradict each other or the nearest output is clearly another."""
+    for find in (contradiction_by_rank, contradiction_by_projection):
+        try:
+            certificate = find(system)
+        except (TooLargeError, MemoryLimitError):
+            return None
+        if certificate is not None:
+            answer = _answer(system, balance, question, certificate)
+            if _is_proved(system, answer):
+                return answer
+    return None
+
+
+def _candidate_at_output(system: MixedSystem) -> Certificate | str:
+    try:
         point = find_point(system)
-        candidate = "no point was found" if point is None else _candidate(system, point)
-        answer = _prove(system, open_question, candidate)
-        return replace(answer, reason=describe_empty(system)) if answer.kind == Kind.EMPTY else answer
+    except (TooLargeError, MemoryLimitError) as limit:
+        return str(limit)
+    return "no point was found" if point is None else _candidate(system, point)
 
 
 def _negative(y: FloatArray) -> str:
@@ -94,8 +145,9 @@ def _negative(y: FloatArray) -> str:
 def _candidate(system: MixedSystem, point: FloatArray | None) -> Certificate | str:
     """The certificate that float64 suggests, or why there is none; nothing is proved yet."""
     try:
+        system.budget.check("the question was read")
         return _suggestion(system, point)
-    except TooLargeError as limit:
+    except (TooLargeError, MemoryLimitError) as limit:
         return str(limit)
 
 
@@ -132,24 +184,19 @@ def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
     return find_face(system, system.positive, system.tight)
 
 
-def _prove(system: MixedSystem, question: Preimage, candidate: Certificate | str) -> Preimage:
+def _prove(system: MixedSystem, balance: Balance, question: Preimage, candidate: Certificate | str) -> Preimage:
     """Prove the candidate; where that fails, decide exactly; where that is too large, say so."""
-    guess = None if isinstance(candidate, str) else _answer(system, question, candidate)
-    proof = verify if system.layer.inputs <= MAX_DIMENSION else verify_in_float
-    if guess is not None and proof(guess):
+    guess = None if isinstance(candidate, str) else _answer(system, balance, question, candidate)
+    if guess is not None and _is_proved(system, guess):
         return guess
     try:
-        exact = _answer(system, question, certify_exactly(system))
-    except TooLargeError as limit:
-        return replace(
-            question,
-            margin=0.0 if guess is None else guess.margin,
-            reason=(
-                f"{candidate if isinstance(candidate, str) else 'the float proof did not close'}; "
-                f"and the exact method stopped: {limit}"
-            ),
-        )
-    light = replace(exact, certificate=rounded(exact.certificate))
+        rational = certify_exactly(system)
+    except (TooLargeError, MemoryLimitError) as limit:
+        found = candidate if isinstance(candidate, str) else "the float proof did not close"
+        reason = f"{found}; and the exact method stopped: {limit}{_near_dependence(system)}"
+        return replace(question, margin=0.0 if guess is None else guess.margin, reason=reason)
+    exact = _answer(system, balance, question, rational)
+    light = replace(exact, certificate=balance.undone(rounded(rational)))
     if verify_in_float(light):
         return light
     check = verify(exact, exact=True)
@@ -158,11 +205,43 @@ def _prove(system: MixedSystem, question: Preimage, candidate: Certificate | str
     return replace(question, reason=f"the exact certificate was not proved: {check.reason}")
 
 
-def _answer(system: MixedSystem, question: Preimage, certificate: Certificate) -> Preimage:
+def _near_dependence(system: MixedSystem) -> str:
+    """What makes a system hard, where it is that: rows that depend on each other but for their rounding."""
+    P, n = system.positive, system.layer.inputs
+    if not 0 < len(P) * n <= MAX_ENTRIES or system.budget.is_over:
+        return ""
+    rows = dense(system.rows(P))
+    exact, seen = modular_rank(rows), numerical_rank(rows, RESOLVED)
+    if exact <= seen:
+        return ""
+    return (
+        f". The {len(P)} positive rows have rank {exact}, but rank {seen} up to rounding, as products of smaller "
+        "matrices have: what is asked hangs on the last digits of the weights"
+    )
+
+
+def _is_proved(system: MixedSystem, answer: Preimage) -> bool:
+    """Whether an answer is proved, by rational numbers where that is in reach."""
+    if verify_in_float(answer):
+        return True
+    certificate = answer.certificate
+    if isinstance(certificate.infeasible, Inconsistent):  # a rank modulo a prime
+        return bool(verify(answer, exact=True))
+    if system.layer.inputs > MAX_DIMENSION:
+        return False
+    try:
+        system.budget.check_exact(exact_proof_seconds(system, certificate), "an exact proof")
+    except TooLargeError:
+        return False
+    return bool(verify(answer, exact=True))
+
+
+def _answer(system: MixedSystem, balance: Balance, question: Preimage, certificate: Certificate) -> Preimage:
+    """The verdict of a certificate about the scaled system."""
     return replace(
         question,
         kind=certificate.kind,
         dimension=certificate.dimension,
         margin=margin(system, certificate),
-        certificate=certificate,
+        certificate=balance.undone(certificate),
     )

@@ -8,15 +8,16 @@ is ``x / t``.
 from __future__ import annotations
 
 from fractions import Fraction
-from math import gcd, lcm
+from math import gcd, inf, lcm
 
 import numpy as np
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import dense
+from fiberscope.preimage.budget import TooLargeError, solve_seconds
 from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Multipliers, Rational
 from fiberscope.preimage.exact_algebra import contradiction, exact_rank, null_vector
-from fiberscope.preimage.exact_face import ExactFace, TooLargeError, as_fractions, exact_face
+from fiberscope.preimage.exact_face import ExactFace, as_fractions, entry_bits, exact_face, pivot_seconds
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.system import MixedSystem
 
@@ -50,6 +51,22 @@ def certify_exactly(system: MixedSystem) -> Certificate:
     return _with_recession(system, point, ExactFace(face.free, face.weights[:-1], []), system.inequalities)
 
 
+def exact_proof_seconds(system: MixedSystem, certificate: Certificate) -> float:
+    """About how long the exact checker takes to move float vectors onto exact solutions: it solves normal equations."""
+    implicit, interior, recession = certificate.implicit, certificate.interior, certificate.recession
+    named = [
+        part.equalities if isinstance(part, Direction) else part.rows
+        for part in (implicit, interior, recession, certificate.infeasible)
+        if isinstance(part, Direction | Multipliers)
+    ]
+    numbers = max([system.positive, *named], key=len)
+    n = system.layer.inputs
+    if len(numbers) * n > MAX_ENTRIES:
+        return inf
+    bits = 2 * entry_bits(dense(system.rows(numbers))) + n.bit_length()
+    return solve_seconds(min(len(numbers), n), bits)
+
+
 def _written_out(system: MixedSystem, numbers: IntArray) -> FloatArray:
     """Rows as an array.
 
@@ -63,25 +80,37 @@ def _written_out(system: MixedSystem, numbers: IntArray) -> FloatArray:
 
 
 def _face(system: MixedSystem, inequalities: IntArray) -> ExactFace:
-    H, W = (as_fractions(_written_out(system, numbers)) for numbers in (system.positive, inequalities))
-    return exact_face(H, W, system.layer.inputs)
+    rows = [_written_out(system, numbers) for numbers in (system.positive, inequalities)]
+    _check_pivot(system, rows)
+    H, W = (as_fractions(part) for part in rows)
+    return exact_face(H, W, system.layer.inputs, system.budget)
+
+
+def _check_pivot(system: MixedSystem, rows: list[FloatArray]) -> None:
+    """Raise TooLargeError where a single pivot is out of reach: writing the rows out takes long as well."""
+    n = system.layer.inputs
+    estimate = pivot_seconds(n, entry_bits(np.concatenate(rows)))
+    system.budget.check_exact(estimate, f"one exact pivot on {sum(map(len, rows))} rows in dimension {n}")
 
 
 def _contradiction(system: MixedSystem) -> list[Fraction] | None:
     """Farkas weights on P alone: outputs rounded in floating point fail here, long before the inequalities matter."""
     if not len(system.positive):
         return None
-    return contradiction(_written_out(system, system.positive), system.right_hand_sides(system.positive))
+    sides = system.right_hand_sides(system.positive)
+    return contradiction(_written_out(system, system.positive), sides, system.budget)
 
 
 def _homogenized_face(system: MixedSystem) -> ExactFace:
+    _check_pivot(system, [_written_out(system, numbers) for numbers in (system.positive, system.inequalities)])
+
     def extended(numbers: IntArray) -> list[list[Fraction]]:
         sides = system.right_hand_sides(numbers)
         return [[*row, -side] for row, side in zip(as_fractions(_written_out(system, numbers)), sides, strict=True)]
 
     n = system.layer.inputs
     positivity = [Fraction(0)] * n + [Fraction(-1)]
-    return exact_face(extended(system.positive), [*extended(system.inequalities), positivity], n + 1)
+    return exact_face(extended(system.positive), [*extended(system.inequalities), positivity], n + 1, system.budget)
 
 
 def _with_recession(system: MixedSystem, point: Rational | None, face: ExactFace, candidates: IntArray) -> Certificate:
@@ -97,7 +126,7 @@ def _with_recession(system: MixedSystem, point: Rational | None, face: ExactFace
         if len(implicit)
         else None
     )
-    rank = exact_rank(_written_out(system, held))
+    rank = exact_rank(_written_out(system, held), system.budget)
     if rank == n:
         return Certificate(Kind.SINGLETON, 0, point, multipliers)
     interior = None
@@ -112,7 +141,7 @@ def _with_recession(system: MixedSystem, point: Rational | None, face: ExactFace
         else system.inequalities
     )
     span = np.concatenate([system.positive, vanishing])
-    if exact_rank(_written_out(system, span)) == n:
+    if exact_rank(_written_out(system, span), system.budget) == n:
         spanning = _multipliers(
             np.concatenate([system.positive, system.inequalities]), [*recession.free, *recession.weights]
         )

@@ -6,7 +6,7 @@ The answers are candidates: ``classify`` checks every one, and decides alone wha
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from fiberscope.network.domains import Domain, written_out
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import is_sparse
 from fiberscope.preimage import bitsets
+from fiberscope.preimage.balance import Balance
 from fiberscope.preimage.bitsets import Bitsets, Words
+from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Multipliers
 from fiberscope.preimage.grouping import Cones, intersections
 from fiberscope.preimage.hinge import smallest_singular_value
@@ -58,14 +60,16 @@ def decide_many(
     patterns: Patterns,
     threads: int,
     progress: Callable[[int], None],
+    budget: Budget,
 ) -> Candidates:
-    """Find candidates for all samples X (N, n), whose patterns are settled."""
+    """Find candidates for all samples X (N, n), whose patterns are settled; none where the time is too short."""
     polyhedron = written_out(domain, layer.inputs)
     with np.errstate(all="ignore"):
-        pool = RowPool.of(layer, polyhedron)
+        balance = Balance.of(layer, polyhedron)
+        pool = RowPool.of(balance.layer, balance.domain)
     held, tight = patterns.positive.columns(pool.numbers), patterns.tight.columns(pool.numbers)
     sparse = is_sparse(layer.weight) or is_sparse(polyhedron.G)
-    answers = _Answers(pool, held, tight, polyhedron.is_box_bounded, sparse)
+    answers = _Answers(pool, balance, held, tight, polyhedron.is_box_bounded, sparse, budget)
     with np.errstate(all="ignore"):  # rows of extreme size overflow; what is found is checked or dropped
         answers.by_rank(threads)
         answers.by_recession(threads, progress)
@@ -86,8 +90,18 @@ def decide_many(
 class _Answers:
     """What is known about the cones of every sample: C, where preimages run to infinity, and T at the sample itself."""
 
-    def __init__(self, pool: RowPool, held: Bitsets, tight: Bitsets, bounded: bool, sparse: bool) -> None:
-        self.pool, self.held, self.tight, self.bounded = pool, held, tight, bounded
+    def __init__(
+        self,
+        pool: RowPool,
+        balance: Balance,
+        held: Bitsets,
+        tight: Bitsets,
+        bounded: bool,
+        sparse: bool,
+        budget: Budget,
+    ) -> None:
+        self.budget = budget
+        self.pool, self.balance, self.held, self.tight, self.bounded = pool, balance, held, tight, bounded
         # alone, the method for sparse rows is faster for many inputs, and for ranks
         self.groups_only, self.ranks_too = sparse and pool.inputs > MAX_SEARCHED, not sparse
         self.ranks, self.touches = held.counts(), tight.counts() > 0
@@ -113,7 +127,11 @@ class _Answers:
         # a sample that is not settled by this alone is counted when it is
         count = progress if not self.touches.any() else _silent
         cones = Cones(self.held.chosen(samples))
-        self._note(self.recession, samples, settle(self.pool, cones, threads, count, groups_only=self.groups_only))
+        self._note(
+            self.recession,
+            samples,
+            settle(self.pool, cones, threads, count, groups_only=self.groups_only, budget=self.budget),
+        )
 
     def by_tangent(self, threads: int, progress: Callable[[int], None]) -> None:
         """Where rows are tight at the sample and no direction of C is strict on them: is T = {0}?"""
@@ -122,12 +140,17 @@ class _Answers:
         if len(samples):
             tight = self.tight.chosen(samples)
             cones = Cones(self.held.chosen(samples), tight, _opposite(self.pool, tight))
-            self._note(self.tangent, samples, settle(self.pool, cones, threads, progress, groups_only=self.groups_only))
+            self._note(
+                self.tangent,
+                samples,
+                settle(self.pool, cones, threads, progress, groups_only=self.groups_only, budget=self.budget),
+            )
 
     def _note(self, answers: list[Proof | None], samples: IntArray, settled: Settled) -> None:
+        proofs = [replace(proof, part=self.balance.part(proof.part)) for proof in settled.proofs]
         for sample, position in zip(samples.tolist(), settled.of.tolist(), strict=True):
             if position >= 0:
-                answers[sample] = settled.proofs[position]
+                answers[sample] = proofs[position]
         for route, seconds in settled.seconds.items():
             self.seconds[route] = self.seconds.get(route, 0.0) + seconds
 

@@ -9,6 +9,7 @@ import scipy.linalg
 from jaxtyping import Float64, Int64
 from numpy.linalg import LinAlgError
 
+from fiberscope.memory import check_matrix
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import Rows, scaled
 from fiberscope.network.signs import row_norms
@@ -33,6 +34,7 @@ class Cholesky:
 
 def gram(matrix: Any) -> Float64[FloatArray, "n n"]:
     """``A^T A`` as an array, of an array or a sparse matrix of any class: a transposed one is of another."""
+    check_matrix("a Gram matrix", matrix.shape[1], matrix.shape[1])
     square = matrix.T @ matrix
     return cast(FloatArray, square if isinstance(square, np.ndarray) else square.toarray())
 
@@ -59,12 +61,14 @@ def pivoted_qr(
     matrix: Float64[FloatArray, "n p"],
 ) -> tuple[Float64[FloatArray, "n n"], Float64[FloatArray, "n p"], Int64[IntArray, " p"]]:
     """``matrix[:, pivots] = Q R`` with a full orthogonal Q and the diagonal of R falling in size."""
+    check_matrix("an orthogonal factor", matrix.shape[0], matrix.shape[0])
     Q, R, pivots = cast(Any, scipy.linalg).qr(matrix, pivoting=True, check_finite=False)
     return Q, R, pivots.astype(np.int64)
 
 
 def plain_qr(matrix: Float64[FloatArray, "n r"]) -> tuple[Float64[FloatArray, "n n"], Float64[FloatArray, "n r"]]:
     """``matrix = Q R`` with a full orthogonal Q."""
+    check_matrix("an orthogonal factor", matrix.shape[0], matrix.shape[0])
     Q, R = cast(Any, scipy.linalg).qr(matrix, check_finite=False)
     return Q, R
 

@@ -5,23 +5,34 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import cast
 
-from flint import fmpq_mat, fmpz_mat, nmod_mat
+import numpy as np
+from flint import fmpq_mat, fmpz_mat
 from jaxtyping import Float64
 
-from fiberscope.network.arrays import FloatArray
-from fiberscope.preimage.exact_face import as_fractions
+from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.preimage.budget import NO_LIMIT, Budget, solve_seconds
+from fiberscope.preimage.exact_face import as_fractions, entry_bits
+from fiberscope.preimage.modular import modular_rank, pivots, residues
 
-PRIME = 2**61 - 1
+SOLVES_OF_AN_ELIMINATION = 10
+"""An elimination over the integers takes about as long as so many exact solutions."""
 
 
-def exact_rank(rows: Float64[FloatArray, "q n"]) -> int:
-    """The rank of the exact matrix that the floats store."""
-    if rows.size == 0:
-        return 0
-    matrix = _integer_matrix(rows)
+def exact_rank(rows: Float64[FloatArray, "q n"], budget: Budget = NO_LIMIT) -> int:
+    """The rank of the exact matrix that the floats store.
+
+    Raises:
+        TooLargeError: dependent rows are too many for the budget.
+    """
+    live = rows[:, rows.any(axis=0)]
+    live = live[live.any(axis=1)]
     # elimination over the integers is slow, and the rank modulo a prime can only be too small
-    bound = len(_pivots(matrix))
-    return bound if bound == min(rows.shape) else matrix.rank()
+    bound = modular_rank(live)
+    if bound == min(live.shape):
+        return bound
+    doing = f"the exact rank of {live.shape[0]} dependent rows in {live.shape[1]} coordinates"
+    budget.check_exact(SOLVES_OF_AN_ELIMINATION * solve_seconds(bound, entry_bits(live)), doing)
+    return _integer_matrix(live).rank()
 
 
 def null_vector(rows: Float64[FloatArray, "q n"]) -> list[Fraction]:
@@ -47,16 +58,41 @@ def solve_exactly(rows: Float64[FloatArray, "q n"], sides: list[Fraction]) -> li
     return [Fraction(int(reduced[j, n]), int(scale)) for j in range(n)]
 
 
-def contradiction(rows: Float64[FloatArray, "q n"], sides: list[Fraction]) -> list[Fraction] | None:
+def inconsistent_rows(
+    rows: Float64[FloatArray, "q n"], first: Float64[FloatArray, " q"], second: Float64[FloatArray, " q"]
+) -> IntArray | None:
+    """Rows, one more than coordinates that they read, of which no x satisfies all: ``rows x = first + second``.
+
+    They are independent together with their right-hand sides, modulo a prime and hence exactly; a solution would make
+    these sides a combination of the coordinates' columns. None if all rows together are not.
+    """
+    read = np.flatnonzero(rows.any(axis=0))
+    if len(rows) <= len(read):
+        return None
+    sides = (residues(first) + residues(second))[:, None]
+    augmented = np.concatenate([residues(rows[:, read]), sides], axis=1)
+    chosen = pivots(np.ascontiguousarray(augmented.T))
+    return np.array(chosen, dtype=np.int64) if len(chosen) > len(read) else None
+
+
+def contradiction(rows: Float64[FloatArray, "q n"], sides: list[Fraction], budget: Budget) -> list[Fraction] | None:
     """Weights w with ``rows^T w = 0`` and ``sides . w < 0``, which show that ``rows x = sides`` has no solution.
 
     A maximal independent set of rows is solved for each other row in turn, until one disagrees; None if none does.
+
+    Raises:
+        TooLargeError: one such solution would take longer than the budget allows.
     """
+    residue = residues(rows)
+    basis = pivots(np.ascontiguousarray(residue.T))
+    if len(basis) == len(rows):
+        return None
+    columns = pivots(residue)
+    budget.check_exact(solve_seconds(len(basis), entry_bits(rows)), f"an exact solution of {len(basis)} equations")
     matrix = _integer_matrix(rows)
-    basis = _pivots(matrix.transpose())
-    columns = _pivots(matrix)
     square = fmpz_mat([[matrix[i, j] for i in basis] for j in columns])
     for k in sorted(set(range(len(rows))) - set(basis)):
+        budget.check("equations were solved for each other")
         solution = cast(fmpq_mat, square.solve(fmpz_mat([[matrix[k, j]] for j in columns]))).entries()
         weights = [Fraction(0)] * len(rows)
         weights[k] = Fraction(1)
@@ -66,16 +102,6 @@ def contradiction(rows: Float64[FloatArray, "q n"], sides: list[Fraction]) -> li
         if total != 0:
             return [-weight if total > 0 else weight for weight in weights]
     return None
-
-
-def _pivots(matrix: fmpz_mat) -> list[int]:
-    """Columns that are independent modulo a prime; almost surely as many as the rank."""
-    reduced, rank = nmod_mat(matrix, PRIME).rref()
-    pivots: list[int] = []
-    for row in range(rank):
-        start = pivots[-1] + 1 if pivots else 0
-        pivots.append(next(j for j in range(start, matrix.ncols()) if int(reduced[row, j]) != 0))
-    return pivots
 
 
 def _integer_matrix(rows: FloatArray) -> fmpz_mat:

@@ -16,18 +16,12 @@ import numpy as np
 from flint import fmpq, fmpq_mat, fmpz_mat
 
 from fiberscope.network.arrays import FloatArray
+from fiberscope.preimage.budget import Budget, TooLargeError, solve_seconds
 from fiberscope.preimage.face_program import solve_face_program
 
-MAX_WORK = 2_000_000_000
-"""Pivots times n cubed.
-
-Beyond it a system counts as too large for the exact method. A count, not a time, so that verdicts repeat.
-"""
-MIN_PIVOTS = 20
-
-
-class TooLargeError(Exception):
-    """The exact method ran out of its budget; never leaves the deciding part."""
+SOLVES = 3
+"""Exact solutions that one pivot takes."""
+MAX_PIVOTS = 20_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,21 +39,26 @@ class ExactFace:
     direction: list[Fraction]
 
 
-def exact_face(H: Sequence[Sequence[Fraction]], W: Sequence[Sequence[Fraction]], n: int) -> ExactFace:
+def exact_face(H: Sequence[Sequence[Fraction]], W: Sequence[Sequence[Fraction]], n: int, budget: Budget) -> ExactFace:
     """Find the face of the cone of exact rows.
 
     Raises:
-        TooLargeError: the budget of pivots is spent.
+        TooLargeError: the budget is spent, or one pivot would take longer than is left of it.
     """
     scales = [_unit_scale(row) for row in (*H, *W)]
     rows = [[entry * scale for entry in row] for row, scale in zip((*H, *W), scales, strict=True)]
-    simplex = _Simplex(rows, len(H), n)
+    simplex = _Simplex(rows, len(H), n, budget)
     free, weights, direction = simplex.run()
     return ExactFace(
         [value * scale for value, scale in zip(free, scales[: len(H)], strict=True)],
         [value * scale for value, scale in zip(weights, scales[len(H) :], strict=True)],
         direction,
     )
+
+
+def pivot_seconds(n: int, bits: int) -> float:
+    """About how long one pivot takes."""
+    return SOLVES * solve_seconds(n, bits)
 
 
 def _unit_scale(row: Sequence[Fraction]) -> Fraction:
@@ -78,8 +77,8 @@ class _Simplex:
     any basis.
     """
 
-    def __init__(self, rows: list[list[Fraction]], p: int, n: int) -> None:
-        self.p, self.count, self.n = p, len(rows) - p, n
+    def __init__(self, rows: list[list[Fraction]], p: int, n: int, budget: Budget) -> None:
+        self.p, self.count, self.n, self.budget = p, len(rows) - p, n, budget
         self.denominator = max((entry.denominator for row in rows for entry in row), default=1)  # all are powers of two
         integers = [[int(entry * self.denominator) for entry in row] for row in rows]
         self.rows = fmpz_mat(len(rows), n, [entry for row in integers for entry in row])
@@ -88,13 +87,15 @@ class _Simplex:
             len(rows), n
         )
         self.artificial = p + 2 * self.count
-        self.max_pivots = max(MIN_PIVOTS, min(20_000, MAX_WORK // max(1, n**3)))
+        self.pivot_seconds = pivot_seconds(n, entry_bits(self.floats))
 
     def run(self) -> tuple[list[Fraction], list[Fraction], list[Fraction]]:
+        self._check_budget(1)
         basis, upper = self._basis_of_highs()
         if not self._feasible(basis, upper):
             basis, upper = [self.artificial + i for i in range(self.n)], set[int]()
-        for _ in range(self.max_pivots):
+        for done in range(1, MAX_PIVOTS):
+            self._check_budget(done)
             transposed = self._transposed(basis)
             values = self._basic_values(transposed, upper)
             dual = _solve(transposed, [int(self._is_u(column)) for column in basis])
@@ -102,12 +103,15 @@ class _Simplex:
             if entering is None:
                 return self._read(basis, upper, values, dual)
             self._pivot(transposed, basis, upper, values, *entering)
-        raise TooLargeError(
-            f"{self.max_pivots} exact pivots on {self.rows.nrows()} rows in dimension {self.n} were not enough"
-        )
+        raise TooLargeError(f"{MAX_PIVOTS} exact pivots in dimension {self.n} were not enough")
+
+    def _check_budget(self, pivots: int) -> None:
+        """Without a budget the estimates of all pivots so far count, with one the time that is left for the next."""
+        counted = self.pivot_seconds * (pivots if self.budget.seconds is None else 1)
+        self.budget.check_exact(counted, f"{pivots} exact pivots on {self.rows.nrows()} rows in dimension {self.n}")
 
     def _basis_of_highs(self) -> tuple[list[int], set[int]]:
-        guess = solve_face_program(self.floats[: self.p], self.floats[self.p :])
+        guess = solve_face_program(self.floats[: self.p], self.floats[self.p :], self.budget.left())
         basis = [int(c) for c in guess.basic_columns] + [self.artificial + int(r) for r in guess.basic_rows]
         return basis, {int(c) for c in guess.at_upper}
 
@@ -215,9 +219,20 @@ def _fraction(value: fmpq) -> Fraction:
     return Fraction(int(value.p), int(value.q))
 
 
+def entry_bits(rows: FloatArray) -> int:
+    """Bits of the integers that the rows become when all are multiplied by one power of two."""
+    nonzero = rows[rows != 0]
+    if not nonzero.size:
+        return 0
+    mantissa, exponent = np.frexp(nonzero)
+    whole = np.abs(mantissa * 2.0**53).astype(np.int64)
+    trailing = np.frexp((whole & -whole).astype(np.float64))[1] - 1
+    return int(exponent.max() - (exponent - 53 + trailing).min())
+
+
 def as_fractions(rows: FloatArray) -> list[list[Fraction]]:
     """The exact values of float rows."""
     return [[Fraction(entry) for entry in row] for row in rows.tolist()]
 
 
-__all__ = ["ExactFace", "TooLargeError", "as_fractions", "exact_face"]
+__all__ = ["ExactFace", "TooLargeError", "as_fractions", "entry_bits", "exact_face", "pivot_seconds"]

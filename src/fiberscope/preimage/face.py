@@ -17,9 +17,9 @@ from numpy.linalg import LinAlgError
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import Rows, scaled, weighted_columns
 from fiberscope.network.signs import row_norms
+from fiberscope.preimage.budget import TooLargeError
 from fiberscope.preimage.certificate import Direction, Multipliers, Vector
 from fiberscope.preimage.dense import Cholesky, gram, is_positive_definite, numerical_rank
-from fiberscope.preimage.exact_face import TooLargeError
 from fiberscope.preimage.face_program import face_by_linear_program
 from fiberscope.preimage.lineality import find_line
 from fiberscope.preimage.potential import STRICTNESS, descend
@@ -106,7 +106,7 @@ def _line_or_rays(system: MixedSystem, numbers: IntArray) -> Direction | Multipl
         line = find_line(system.rows(_without_zero_rows(system, numbers)))
         if line is not None:
             return Direction(numbers, line)
-    return ray_or_multipliers(rays)
+    return ray_or_multipliers(rays, system.budget)
 
 
 def _face_of_rays(system: MixedSystem, found: Direction | Multipliers) -> Face:
@@ -153,6 +153,7 @@ def _face_by_descent(
     system: MixedSystem, reduction: Reduction, equalities: IntArray, inequalities: IntArray
 ) -> Face | None:
     """What Newton's method on the potential finds; None where a direction exists but none is strict."""
+    system.budget.check("the face of a cone was looked for")
     rows = system.rows(inequalities)
     reduced = reduction.reduce(rows)
     norms = row_norms(reduced)
@@ -162,7 +163,7 @@ def _face_by_descent(
         multipliers = _dependence(reduction, equalities, inequalities, rows, implicit)
         direction, rank = reduction.null_basis[:, 0], reduction.rank
         return Face(equalities, inequalities, multipliers, direction, rank, rank, spans=False)
-    descent = descend(scaled(reduced[~dependent], 1.0 / norms[~dependent]))
+    descent = descend(scaled(reduced[~dependent], 1.0 / norms[~dependent]), system.budget)
     if descent.multipliers is not None:
         weights = np.zeros(len(inequalities))
         weights[~dependent] = descent.multipliers / norms[~dependent]
@@ -303,7 +304,9 @@ def _dependence(
 
 
 def _face_of_program(system: MixedSystem, alone: Reduction, equalities: IntArray, inequalities: IntArray) -> Face:
-    weights, free, direction = face_by_linear_program(system.rows(equalities), system.rows(inequalities))
+    weights, free, direction = face_by_linear_program(
+        system.rows(equalities), system.rows(inequalities), system.budget.left()
+    )
     implicit = np.flatnonzero(weights > 0)
     held = np.concatenate([equalities, inequalities[implicit]])
     reduction = Reduction.of(system.rows(held), system.layer.inputs)

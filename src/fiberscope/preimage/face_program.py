@@ -42,13 +42,13 @@ def build_face_program(H: Rows, W: Rows) -> LinearProgram:
     )
 
 
-def solve_face_program(H: Rows, W: Rows) -> Solution:
+def solve_face_program(H: Rows, W: Rows, seconds: float | None = None) -> Solution:
     """Build and solve the program for unit-sized rows."""
-    return solve(build_face_program(H, W))
+    return solve(build_face_program(H, W), seconds=seconds)
 
 
 def face_by_linear_program(
-    H: Rows, W: Rows
+    H: Rows, W: Rows, seconds: float | None
 ) -> tuple[Float64[FloatArray, " l"], Float64[FloatArray, " p"], Float64[FloatArray, " n"]]:
     """Solve for any rows.
 
@@ -57,7 +57,8 @@ def face_by_linear_program(
     """
     p, count = H.shape[0], W.shape[0]
     exponents = [row_exponents(rows) for rows in (H, W)]
-    solution = solve_face_program(*(scaled(rows, np.ldexp(1.0, -e)) for rows, e in zip((H, W), exponents, strict=True)))
+    unit = [scaled(rows, np.ldexp(1.0, -e)) for rows, e in zip((H, W), exponents, strict=True)]
+    solution = solve_face_program(unit[0], unit[1], seconds)
     if not len(solution.primal):
         return np.zeros(count), np.zeros(p), np.zeros(H.shape[1])
     mu, u, v = np.split(solution.primal, [p, p + count])

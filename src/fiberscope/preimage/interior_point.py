@@ -37,7 +37,7 @@ def find_point(system: MixedSystem) -> Float64[FloatArray, " n"] | None:
     norms = np.linalg.norm(homogeneous, axis=1)
     if not (np.isfinite(norms).all() and (norms > 0).all()):
         return None
-    direction = descend(homogeneous / norms[:, None]).direction
+    direction = descend(homogeneous / norms[:, None], system.budget).direction
     if direction is None or not direction[-1] > 0:
         return None
     return _solve(H, equal, x + reduction.expand(direction[:-1] / direction[-1]))

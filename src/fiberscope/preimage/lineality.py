@@ -32,7 +32,9 @@ def find_line(rows: Rows, seed: int = 0) -> Float64[FloatArray, " n"] | None:
     q, n = rows.shape
     unit = scaled(rows, 1.0 / row_norms(rows))
     square = gram(unit)
-    if q >= n and is_positive_definite(square - SHIFT * q * np.eye(n)):
+    shifted = square.copy()
+    shifted[np.diag_indices(n)] -= SHIFT * q
+    if q >= n and is_positive_definite(shifted):
         return None
     R, pivots, rank = pivoted_cholesky(square, tolerance=SHIFT * q)
     if rank == n:

@@ -1,7 +1,7 @@
 """The margin of a verdict: how far it is from the opposite one. Defined here, and nowhere else.
 
-All rows are scaled to unit length, so that a margin has no dimension; it lies in [0, 1]. It is an estimate for
-people, no part of any proof.
+Coordinates are scaled by powers of two, so that all columns have one length, about, and then all rows to unit length.
+So a margin has no dimension; it lies in [0, 1]. It is an estimate for people, no part of any proof.
 
 - unbounded: the smallest slack ``-a_i d / (|a_i| |d|)`` of the recession direction d; 0 where inequality rows that
   depend on A_P, or on each other, hold d at zero.
@@ -9,7 +9,8 @@ people, no part of any proof.
   (no bound if the domain itself is bounded), and the slack of the direction that shows a second point (no bound if no
   row is tight).
 - singleton: ``min lambda * sigma_min(A_S on null(A_P))``, or ``sigma_min(A_P)`` where the rank alone shows it.
-- empty: minus the Farkas sum over the sum of the absolute values of its terms; 1 for a negative output.
+- empty: minus the Farkas sum over the sum of the absolute values of its terms; of rows that are inconsistent, the
+  distance of their right-hand sides from those that have a solution, over their length; 1 for a negative output.
 - undecided: the margin of the candidate that could not be proved; 0 where there was none.
 """
 
@@ -22,10 +23,10 @@ from jaxtyping import Float64
 from numpy.linalg import LinAlgError
 
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.network.rows import Rows, scaled, stacked
+from fiberscope.network.rows import Rows, dense, scaled, stacked
 from fiberscope.network.signs import row_norms
-from fiberscope.preimage.certificate import Certificate, Direction, Multipliers, NegativeOutput
-from fiberscope.preimage.dense import Cholesky, gram, numerical_rank, smaller_gram
+from fiberscope.preimage.certificate import Certificate, Direction, Inconsistent, Multipliers, NegativeOutput
+from fiberscope.preimage.dense import Cholesky, gram, least_squares, numerical_rank, smaller_gram
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.reduction import RESOLVED
 from fiberscope.preimage.rounded import nearest_float, unit_floats
@@ -132,7 +133,11 @@ def _inverse_iteration(square: Float64[FloatArray, "k k"]) -> float:
     return float(1.0 / np.sqrt(size))
 
 
-def _farkas_share(system: MixedSystem, part: Multipliers | NegativeOutput | None) -> float:
+def _farkas_share(system: MixedSystem, part: Multipliers | Inconsistent | NegativeOutput | None) -> float:
+    if isinstance(part, Inconsistent):
+        sides = np.array([nearest_float(side) for side in system.right_hand_sides(part.rows)])
+        missed = sides - (rows := dense(system.rows(part.rows))) @ least_squares(rows, sides)
+        return float(np.linalg.norm(missed) / np.linalg.norm(sides))
     if not isinstance(part, Multipliers):
         return 1.0
     sides = [nearest_float(side) for side in system.right_hand_sides(part.rows)]

@@ -15,6 +15,7 @@ from numpy.linalg import LinAlgError
 
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.rows import Rows, scaled
+from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.dense import Cholesky, gram
 
 MAX_STEPS, MAX_LARGE_STEPS = 60, 40
@@ -50,12 +51,13 @@ class Descent:
     steps: int
 
 
-def descend(rows: Rows) -> Descent:
+def descend(rows: Rows, budget: Budget) -> Descent:
     """Minimise the potential of unit rows (l, k) until a strict direction or a minimum is found."""
     length, k = rows.shape
     u, slopes = np.zeros(k), np.zeros(length)
     steps = MAX_STEPS if k <= LARGE else MAX_LARGE_STEPS
     for step in range(1, steps + 1):
+        budget.check("a strict direction was looked for")
         weights, value = _softmax(slopes)
         gradient = rows.T @ weights
         if np.linalg.norm(gradient) < GRADIENT_TOLERANCE:

@@ -133,7 +133,9 @@ class Preimage:
         return recover(self)
 
 
-def preimage(layer: Layer, x: Any = None, y: Any = None, domain: Domain | None = None) -> Preimage:
+def preimage(
+    layer: Layer, x: Any = None, y: Any = None, domain: Domain | None = None, *, seconds: float | int | None = None
+) -> Preimage:
     """Decide and prove what the preimage of a layer's output is [Theorem 4, Theorem 12].
 
     ``preimage(y) = {x : A_P x + b_P = y_P, A_N x + b_N <= 0}`` with ``P = {y > 0}``, intersected with the domain.
@@ -143,16 +145,20 @@ def preimage(layer: Layer, x: Any = None, y: Any = None, domain: Domain | None =
         x: (n,) or layer.input_shape, an input; the preimage of its exact output is meant.
         y: (m,) or layer.output_shape, an output. Exactly one of x and y is given.
         domain: where inputs lie; None for all of R^n.
+        seconds: a budget; past it the verdict is undecided, with the reason. None for no limit but the default one on
+            exact arithmetic, which counts work and looks at no clock.
 
     Returns:
         The preimage; its certificate has been checked.
 
     Raises:
-        InputError: wrong shape, NaN or infinite numbers, x outside the domain, or not exactly one of x and y.
+        InputError: wrong shape, NaN or infinite numbers, x outside the domain, not exactly one of x and y, or
+            a budget that is no positive number.
+        MemoryLimitError: the layer is too large for the memory of this machine; nothing was computed.
     """
     from fiberscope.preimage.decide import decide
 
-    return decide(layer, x, y, domain)
+    return decide(layer, x, y, domain, seconds)
 
 
 __all__ = ["Preimage", "preimage"]

@@ -23,6 +23,7 @@ from scipy.sparse import csc_array
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.rows import Rows, scaled, sparse, stacked
 from fiberscope.network.signs import row_norms
+from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.certificate import Direction, Multipliers
 from fiberscope.preimage.dense import Cholesky, gram
 from fiberscope.preimage.linear_program import LinearProgram, Method, Solution, solve
@@ -116,7 +117,7 @@ def build_ray_program(rays: RaySystem) -> LinearProgram:
     )
 
 
-def ray_or_multipliers(rays: RaySystem) -> Direction | Multipliers | None:
+def ray_or_multipliers(rays: RaySystem, budget: Budget) -> Direction | Multipliers | None:
     """A ray of a cone without lines, with the rows that hold it, or multipliers that show that it has none.
 
     Both are guesses until they are proved. None where the program was not solved, or its answer does not hold.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
+from fiberscope.memory import check_matrix
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.rows import Rows, dense, is_sparse
 from fiberscope.network.signs import row_norms
@@ -45,6 +46,7 @@ class Reduction:
     def of(cls, H: Rows, n: int) -> Reduction:
         """Reduce by the rows of H, shape (p, n)."""
         p = H.shape[0]
+        check_matrix("a basis of a null space", n, n)
         if p == 0:
             return cls(np.eye(n), 0, 0, lambda _: np.zeros(0))
         if is_sparse(H):

@@ -19,9 +19,10 @@ import torch
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.preimage import bitsets
 from fiberscope.preimage.bitsets import Bitsets, Words
+from fiberscope.preimage.budget import NO_LIMIT, Budget
 from fiberscope.preimage.certificate import Direction, Multipliers
 from fiberscope.preimage.grouping import Cones, Group, alone, intersection, intersections, union, unions
-from fiberscope.preimage.hinge import Cone, Outcome, search
+from fiberscope.preimage.hinge import NOTHING, Cone, Outcome, search
 from fiberscope.preimage.route import Route
 from fiberscope.preimage.row_pool import RowPool
 from fiberscope.threads import in_threads
@@ -82,7 +83,13 @@ class Settled:
 
 
 def settle(
-    pool: RowPool, cones: Cones, threads: int, progress: Callable[[int], None], *, groups_only: bool = False
+    pool: RowPool,
+    cones: Cones,
+    threads: int,
+    progress: Callable[[int], None],
+    *,
+    groups_only: bool = False,
+    budget: Budget = NO_LIMIT,
 ) -> Settled:
     """Find a direction or multipliers for the cone of each sample.
 
@@ -93,11 +100,12 @@ def settle(
         progress: is told how many more samples are settled.
         groups_only: ask what would settle all samples at once, and leave them open where that fails: right where
             another method is faster for one sample.
+        budget: when it is spent, no more searches are begun.
     """
     _, first, inverse, counts = np.unique(
         cones.key(), axis=0, return_index=True, return_inverse=True, return_counts=True
     )
-    search_all = _Settling(pool, cones.chosen(first), counts, threads, progress)
+    search_all = _Settling(pool, cones.chosen(first), counts, threads, progress, budget)
     search_all.together()
     if not groups_only:
         border = search_all.probe()
@@ -112,8 +120,15 @@ class _Settling:
     """The distinct cones, and what is known about them so far."""
 
     def __init__(
-        self, pool: RowPool, cones: Cones, counts: IntArray, threads: int, progress: Callable[[int], None]
+        self,
+        pool: RowPool,
+        cones: Cones,
+        counts: IntArray,
+        threads: int,
+        progress: Callable[[int], None],
+        budget: Budget,
     ) -> None:
+        self.budget = budget
         self.pool, self.cones, self.counts, self.threads, self.progress = pool, cones, counts, threads, progress
         self.loads = cones.loads()
         self.of = np.full(len(cones), -1, dtype=np.int64)
@@ -189,6 +204,8 @@ class _Settling:
 
         def searched(batch: list[Group]) -> tuple[list[Group], list[Outcome], float]:
             began = perf_counter()
+            if self.budget.is_over:
+                return batch, [NOTHING] * len(batch), 0.0
             with np.errstate(all="ignore"):  # rows of extreme size overflow; a thread does not inherit this
                 outcomes = search(self.pool, [self._cone(group) for group in batch], precision)
             return batch, outcomes, perf_counter() - began

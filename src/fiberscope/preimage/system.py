@@ -14,6 +14,7 @@ from fiberscope.network.domains import Polyhedron
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import Rows, dense, is_sparse, sparse, sparse_rows, stacked
 from fiberscope.network.signs import exact_signs
+from fiberscope.preimage.budget import NO_LIMIT, Budget
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,7 @@ class MixedSystem:
         positive: the rows P.
         inequalities: all inequality rows: N and the domain's.
         tight: with an input: the inequality rows that hold with equality there, exactly.
+        budget: how long deciding may take.
     """
 
     layer: ReLULayer
@@ -37,6 +39,7 @@ class MixedSystem:
     positive: IntArray
     inequalities: IntArray
     tight: IntArray
+    budget: Budget = NO_LIMIT
 
     def coordinates(self, numbers: Int64[IntArray, " q"]) -> tuple[Int64[IntArray, " q"], Float64[FloatArray, " q"]]:
         """For rows that bound one coordinate: which coordinate, and the sign (-1 lower, +1 upper bound).

@@ -6,8 +6,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from fiberscope.audit.footprint import judging_bytes
-from fiberscope.audit.memory import gigabytes
 from fiberscope.audit.plan import Place, Reads, places_of
+from fiberscope.memory import gigabytes
 from fiberscope.network.layers import PlacedLayer
 from fiberscope.network.network import Network
 from fiberscope.network.stage import INPUT

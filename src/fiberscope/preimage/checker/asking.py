@@ -25,6 +25,7 @@ from fiberscope.preimage.certificate import (
     BoundedDomain,
     Certificate,
     Direction,
+    Inconsistent,
     Multipliers,
     NegativeOutput,
     Rational,
@@ -103,7 +104,8 @@ class PlainPart:
 
     Attributes:
         sort: the class of the part; ``object`` where it is none of a certificate's own.
-        rows: the row numbers of multipliers or of a direction: an array, or None for anything else.
+        rows: the row numbers of multipliers, of a direction or of an inconsistent system: an array, or None for
+            anything else.
         values: their vector.
         index: of a negative output.
     """
@@ -195,6 +197,8 @@ def plain_part(part: Any) -> PlainPart:
         return PlainPart(Multipliers, _array_or_none(part.rows), _vector(part.values))
     if type(part) is Direction:
         return PlainPart(Direction, _array_or_none(part.equalities), _vector(part.values))
+    if type(part) is Inconsistent:
+        return PlainPart(Inconsistent, _array_or_none(part.rows))
     if type(part) is NegativeOutput:
         return PlainPart(NegativeOutput, index=_whole_number(part.index))
     return PlainPart(BoundedDomain if type(part) is BoundedDomain else object)

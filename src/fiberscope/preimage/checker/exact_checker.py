@@ -10,14 +10,15 @@ import numpy as np
 from flint import fmpz, fmpz_mat
 
 from fiberscope.network.arrays import IntArray
-from fiberscope.preimage.certificate import BoundedDomain, Direction, Multipliers, NegativeOutput
+from fiberscope.preimage.certificate import BoundedDomain, Direction, Inconsistent, Multipliers, NegativeOutput
 from fiberscope.preimage.checker.asking import NotProvedError, PlainCertificate
-from fiberscope.preimage.checker.exact_rows import ExactRows, ExactVector, exact_rank, nearest_solution
+from fiberscope.preimage.checker.exact_rows import ExactRows, ExactVector, nearest_solution
 from fiberscope.preimage.checker.statement import (
     Statement,
     check_negative_output,
     read_direction,
     read_multipliers,
+    read_rows,
     read_vector,
 )
 from fiberscope.preimage.kind import Kind
@@ -83,7 +84,7 @@ def _check_dimension(rows: ExactRows, certificate: PlainCertificate, positive: I
         _check_relation(rows, positive, multipliers)
         implicit = np.setdiff1d(multipliers.rows, positive)
     equalities = np.concatenate([positive, implicit])
-    rank = exact_rank(rows.matrix(equalities)) if len(equalities) else 0
+    rank = rows.rank(equalities) if len(equalities) else 0
     if statement.n - rank != statement.dimension:
         raise NotProvedError(f"the equalities have rank {rank}, so the dimension is not {statement.dimension}")
     others = statement.nonzero_rows(np.setdiff1d(tight, implicit))
@@ -103,7 +104,7 @@ def _check_recession(rows: ExactRows, certificate: PlainCertificate, positive: I
             return
         multipliers = read_multipliers(part, inequalities, positive)
         _check_relation(rows, positive, multipliers)
-        if exact_rank(rows.matrix(np.union1d(positive, multipliers.rows))) < statement.n:
+        if rows.rank(np.union1d(positive, multipliers.rows)) < statement.n:
             raise NotProvedError("the rows of the multipliers do not span the input space")
         return
     direction = read_direction(part, statement.n, inequalities, positive)
@@ -122,6 +123,10 @@ def _check_empty(rows: ExactRows, certificate: PlainCertificate) -> None:
         check_negative_output(part, statement.y)
         return
     positive = np.flatnonzero(statement.y > 0)
+    if part is not None and part.sort is Inconsistent:
+        if not rows.are_inconsistent(read_rows(part.rows, positive)):
+            raise NotProvedError("the named rows are not shown to have no solution")
+        return
     multipliers = read_multipliers(part, statement.inequalities(positive), positive)
     weights = _check_relation(rows, positive, multipliers)
     sides = rows.right_hand_sides(multipliers.rows)

@@ -75,6 +75,37 @@ class ExactRows:
         """The integer rows with these numbers, shape (q, n)."""
         return self._matrix(self._dense_rows(numbers))
 
+    def rank(self, numbers: IntArray) -> int:
+        """The rank of the rows with these numbers; zero rows, zero columns and equal rows are left out first.
+
+        Modulo a prime it is never larger, so where it is full there, it is full; else it is found by elimination.
+        """
+        rows = self._dense_rows(numbers)
+        rows = rows[:, rows.any(axis=0)]
+        rows = np.unique(rows[rows.any(axis=1)], axis=0)
+        if not rows.size:
+            return 0
+        integers = self._matrix(rows)
+        modular = nmod_mat(integers, PRIME).rank()
+        if modular == min(rows.shape):
+            return modular
+        if min(rows.shape) > MAX_ELIMINATION:
+            q, n = rows.shape
+            raise NotProvedError(f"{q} dependent rows in {n} coordinates are too many for elimination")
+        return integers.rank()
+
+    def are_inconsistent(self, numbers: IntArray) -> bool:
+        """Whether these rows and their right-hand sides have a higher rank modulo a prime than columns that they read.
+
+        Then they have it exactly, and no x satisfies them: its products would combine the right-hand sides from those
+        columns.
+        """
+        rows = self._dense_rows(numbers)
+        read = rows[:, rows.any(axis=0)]
+        sides = self.right_hand_sides(numbers)
+        columns = [*self._matrix(read).transpose().tolist(), sides]
+        return nmod_mat(fmpz_mat(columns), PRIME).rank() > read.shape[1]
+
     def row_exponents(self, numbers: IntArray) -> list[int]:
         """The binary exponent of the largest entry of each row; 0 for zero rows."""
         return [int(e) for e in np.frexp(row_maxima(self.statement.rows(numbers)))[1]]
@@ -167,17 +198,6 @@ def nearest_solution(M: fmpz_mat, v: ExactVector, sides: list[fmpz] | None = Non
     if not (M * column - target * denominator).is_zero():
         raise NotProvedError("the equalities have no exact solution near the certificate's vector")
     return ExactVector(column, v.denominator * denominator)
-
-
-def exact_rank(M: fmpz_mat) -> int:
-    """The rank of M: modulo a prime it is never larger, so where it is full there, it is full; else by elimination."""
-    modular = nmod_mat(M, PRIME).rank()
-    nonzero_rows, nonzero_columns = (sum(any(line) for line in T.tolist()) for T in (M, M.transpose()))
-    if modular == min(nonzero_rows, nonzero_columns):
-        return modular
-    if min(M.nrows(), M.ncols()) > MAX_ELIMINATION:
-        raise NotProvedError(f"{M.nrows()} dependent rows in {M.ncols()} coordinates are too many for elimination")
-    return M.rank()
 
 
 def independent_rows(M: fmpz_mat) -> list[int]:

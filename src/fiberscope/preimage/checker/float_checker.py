@@ -7,26 +7,23 @@ than rho holds for v*. The same for multipliers, with B^T, where B has full colu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import fsum
-
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.certificate import BoundedDomain, Direction, Multipliers, NegativeOutput, Rational
 from fiberscope.preimage.checker.asking import NotProvedError, PlainCertificate, PlainVector
-from fiberscope.preimage.checker.independence import Grouping, group_rows, row_exponents, singular_values_exceed
+from fiberscope.preimage.checker.basis import Basis
+from fiberscope.preimage.checker.independence import group_rows
 from fiberscope.preimage.checker.matrices import (
     MalformedMatrixError,
-    Matrix,
     as_columns,
     columns,
-    nonzero_columns,
+    entries_of,
     row_maxima,
     scaled_columns,
-    scaled_rows,
     with_columns,
+    with_entries,
 )
 from fiberscope.preimage.checker.pattern import positive_and_tight
 from fiberscope.preimage.checker.rounding import (
@@ -76,7 +73,7 @@ def _check_at_input(statement: Statement, certificate: PlainCertificate, positiv
             _check_dimension(statement, rank)
             return
     equalities = np.concatenate([positive, implicit])
-    basis = _Basis.of(statement, equalities)
+    basis = Basis.of(statement, equalities)
     others = statement.nonzero_rows(np.setdiff1d(tight, implicit))
     needed = 0.0
     if len(others) and statement.dimension > 0:
@@ -84,7 +81,7 @@ def _check_at_input(statement: Statement, certificate: PlainCertificate, positiv
         if len(direction.equalities) == len(equalities):
             needed = _needed_for_direction(statement, basis, direction, others, strict=True)
         else:  # further rows hold it, for the sake of other samples
-            holding = _Basis.of(statement, direction.equalities)
+            holding = Basis.of(statement, direction.equalities)
             apart = _needed_for_direction(statement, holding, direction, others, strict=True)
             if apart != 0.0:  # not `> 0`: NaN is no residual of 0
                 holding.proved_rank(apart)
@@ -105,7 +102,7 @@ def _check_at_point(statement: Statement, certificate: PlainCertificate) -> None
     # rows of P may stand for each other only together with their right-hand sides
     rows = statement.rows(positive)
     equations = group_rows(with_columns(rows, y[positive], statement.b[positive]))
-    basis = _Basis(rows, equations)
+    basis = Basis(rows, equations)
     kept = positive[equations.representative]
     inequalities = statement.inequalities(positive)
     strict = statement.nonzero_rows(inequalities)
@@ -171,7 +168,7 @@ def _check_ray(statement: Statement, direction: Direction, others: IntArray) -> 
     """
     support = np.flatnonzero(_float_vector(direction.values, statement.n))
     held = columns(statement.rows(direction.equalities), support)
-    basis = _Basis(held, group_rows(held), support)
+    basis = Basis(held, group_rows(held), support)
     needed = _needed_for_direction(statement, basis, direction, others, strict=False)
     _check_room_for_direction(basis, needed, len(support))
 
@@ -191,7 +188,7 @@ def _check_ray_in_its_own_scale(statement: Statement, direction: Direction, othe
         )
     except MalformedMatrixError as error:
         raise NotProvedError(f"in the direction's own scale a row {error}") from error
-    basis = _Basis(held, group_rows(held))
+    basis = Basis(held, group_rows(held))
     with np.errstate(all="ignore"):
         norms = np.where(row_maxima(rows) > 0, row_norms_above(rows), 0.0)
         reach = rows @ v + product_error(norms, norm_above(v), len(support))
@@ -203,14 +200,14 @@ def _check_ray_in_its_own_scale(statement: Statement, direction: Direction, othe
     _check_room_for_direction(basis, needed, len(support))
 
 
-def _check_room_for_direction(basis: _Basis, needed: float, coordinates: int) -> None:
+def _check_room_for_direction(basis: Basis, needed: float, coordinates: int) -> None:
     # not `needed > 0`: a residual that overflowed is NaN, and NaN is no residual of 0
     if needed != 0.0 and basis.proved_rank(needed) >= coordinates:
         raise NotProvedError("the rows that hold the direction leave no direction")
 
 
 def _needed_for_direction(
-    statement: Statement, basis: _Basis, direction: Direction, others: IntArray, *, strict: bool
+    statement: Statement, basis: Basis, direction: Direction, others: IntArray, *, strict: bool
 ) -> float:
     """The smallest singular value that the basis must exceed for the direction to be one.
 
@@ -245,10 +242,11 @@ def _affine(
     return value - first - second, product_error(size, norm_above(x) + 2.0, statement.n + 2), norms
 
 
-def _check_relation(statement: Statement, positive: IntArray, multipliers: Multipliers) -> int:
+def _check_relation(statement: Statement, positive: IntArray, multipliers: Multipliers, room: float = np.inf) -> int:
     """Prove that exact multipliers exist that are positive on the inequality rows.
 
-    Return the proved rank of P and those rows.
+    Their right-hand sides sum to less than ``room`` above those of the multipliers that are given. Return the proved
+    rank of P and those rows, if ``room`` is infinite.
     """
     values = _float_vector(multipliers.values, len(multipliers.rows))
     # P first: its rows may absorb any correction
@@ -256,10 +254,10 @@ def _check_relation(statement: Statement, positive: IntArray, multipliers: Multi
     weights = np.zeros(len(numbers))
     where = {int(number): k for k, number in enumerate(numbers)}
     weights[[where[int(number)] for number in multipliers.rows]] = values
-    basis = _Basis.of(statement, numbers)
+    basis = Basis.of(statement, numbers)
     net = basis.net_weights(weights)
-    if not net.any():
-        return basis.proved_rank(0.0)
+    if not net.any():  # the multipliers are exact; only a dimension needs the rank
+        return basis.proved_rank(0.0) if room == np.inf else 0
     if basis.rows.shape[0] < basis.live:
         raise NotProvedError("the multipliers leave a residual, and their rows do not span the space that it lies in")
     chosen = basis.grouping.representative
@@ -270,6 +268,9 @@ def _check_relation(statement: Statement, positive: IntArray, multipliers: Multi
             len(net)
         )
         smallest = np.min(np.ldexp(weights[chosen], basis.exponents)[inequality], initial=np.inf)
+        if room < np.inf:  # a correction c of the scaled weights changes the sum by at most |c| |scaled sides|
+            sides = [basis.scaled_norm(np.abs(part)) for part in statement.right_hand_sides(numbers[chosen])]
+            smallest = min(smallest, room / (sum(sides) * ROUNDING)) if sum(sides) > 0 else smallest
         needed = needed_singular_value(r, smallest)
     return basis.proved_rank(needed)
 
@@ -285,21 +286,43 @@ def _check_empty(statement: Statement, certificate: PlainCertificate) -> None:
     multipliers = read_multipliers(part, statement.inequalities(positive), positive)
     values = _float_vector(multipliers.values, len(multipliers.rows))
     if not statement.domain.is_box_bounded:
-        raise NotProvedError("without a bounded box, emptiness needs exact arithmetic")
+        _check_empty_without_box(statement, positive, multipliers, values)
+        return
     rows = statement.rows(multipliers.rows)
     first, second = statement.right_hand_sides(multipliers.rows)
     with np.errstate(all="ignore"):
         # any x of the preimage would give values . (rows x) <= values . rhs, but the left side is within `drift` of 0
         # on the box
         columns = as_columns(rows)
-        residual = np.abs(columns @ values) + product_error(row_norms_above(columns), norm_above(values), len(values))
+        size = with_entries(columns, np.abs(entries_of(columns))) @ np.abs(values)
+        error = size * relative_error(len(values)) + 4.0 * (len(values) + 1) * SMALLEST_NORMAL
+        residual = np.abs(columns @ values) + error
         reach = np.maximum(np.abs(statement.domain.low), np.abs(statement.domain.high))
         drift = float(residual @ reach) * (1.0 + relative_error(statement.n)) + statement.n * SMALLEST_NORMAL
-        total = float(values @ first + values @ second)
-        size = norm_above(values) * (norm_above(first) + norm_above(second))
-        rounding = size * relative_error(2 * len(values) + 2) + 4 * (len(values) + 1) * SMALLEST_NORMAL
-        if not total + rounding + drift * ROUNDING < 0:
+        if not _sides_above(values, first, second) + drift * ROUNDING < 0:
             raise NotProvedError("the right-hand sides do not sum to a clearly negative number")
+
+
+def _check_empty_without_box(
+    statement: Statement, positive: IntArray, multipliers: Multipliers, values: Float64[FloatArray, " q"]
+) -> None:
+    """Prove that exact multipliers lie so near that their right-hand sides sum to a negative number as well."""
+    first, second = statement.right_hand_sides(multipliers.rows)
+    with np.errstate(all="ignore"):
+        room = -_sides_above(values, first, second)
+    if not room > 0:
+        raise NotProvedError("the right-hand sides do not sum to a clearly negative number")
+    _check_relation(statement, positive, multipliers, room)
+
+
+def _sides_above(
+    values: Float64[FloatArray, " q"], first: Float64[FloatArray, " q"], second: Float64[FloatArray, " q"]
+) -> float:
+    """An upper bound on ``values . (first + second)``."""
+    total = float(values @ first + values @ second)
+    # term by term: what counts for one row must not depend on how large another one is
+    size = float(np.abs(values) @ np.abs(first) + np.abs(values) @ np.abs(second))
+    return total + size * relative_error(2 * len(values) + 2) + 4 * (len(values) + 1) * SMALLEST_NORMAL
 
 
 def _float_vector(vector: PlainVector | Rational, length: int) -> FloatArray:
@@ -308,79 +331,3 @@ def _float_vector(vector: PlainVector | Rational, length: int) -> FloatArray:
     if isinstance(values, Rational):
         raise NotProvedError("the certificate is rational: it needs the exact checker")
     return values
-
-
-@dataclass(frozen=True, eq=False)
-class _Basis:
-    """Rows scaled to norms near one, one of each group of parallel rows; zero rows and zero columns are left out.
-
-    Coordinates whose column is zero are free: no correction ever moves them, and the rank is that of the others.
-
-    Args:
-        rows: the rows, on all coordinates or on some.
-        grouping: which of them are parallel.
-        coordinates: the numbers of the coordinates that the columns stand for; None for all.
-    """
-
-    rows: Matrix
-    columns: IntArray
-    grouping: Grouping
-    exponents: IntArray
-
-    def __init__(self, rows: Matrix, grouping: Grouping, coordinates: IntArray | None = None) -> None:
-        chosen = rows[grouping.representative]
-        exponents = row_exponents(chosen)
-        live = nonzero_columns(chosen)
-        object.__setattr__(self, "rows", scaled_rows(columns(chosen, live), -exponents))
-        object.__setattr__(self, "columns", live if coordinates is None else coordinates[live])
-        object.__setattr__(self, "grouping", grouping)
-        object.__setattr__(self, "exponents", exponents)
-
-    @classmethod
-    def of(cls, statement: Statement, numbers: IntArray) -> _Basis:
-        rows = statement.rows(numbers)
-        return cls(rows, group_rows(rows))
-
-    @property
-    def live(self) -> int:
-        """The number of coordinates whose column is not zero."""
-        return len(self.columns)
-
-    def proved_rank(self, s: float) -> int:
-        """The rank min(q, live coordinates), proved together with ``sigma_min > s`` on these coordinates."""
-        if self.rows.shape[0] and not singular_values_exceed(self.rows, s):
-            raise NotProvedError(
-                f"the {self.rows.shape[0]} equality rows are not proved to have rank {min(self.rows.shape)} "
-                f"with smallest singular value above {s:.3g}"
-            )
-        return min(self.rows.shape)
-
-    def scaled_norm(self, values: Float64[FloatArray, " q"]) -> float:
-        """An upper bound on the norm of row values, scaled as the rows are."""
-        return norm_above(np.ldexp(values, -self.exponents))
-
-    def residual(self, d: Float64[FloatArray, " n"]) -> float:
-        """An upper bound on ``|B d|``; exactly 0 where every product is 0."""
-        moved = d[self.columns]
-        if not len(nonzero_columns(columns(self.rows, np.flatnonzero(moved)))):
-            return 0.0
-        error = product_error(row_norms_above(self.rows), norm_above(moved), self.live)
-        return norm_above(self.rows @ moved) + norm_above(error)
-
-    def net_weights(self, weights: Float64[FloatArray, " q"]) -> Float64[FloatArray, " groups"]:
-        """The total weight of each group on its representative, correctly rounded.
-
-        It is 0 only where the exact total is 0.
-        """
-        net = weights[self.grouping.representative]
-        shared = np.flatnonzero(np.bincount(self.grouping.group[self.grouping.group >= 0], minlength=len(net)) > 1)
-        for g in shared:
-            members = np.flatnonzero(self.grouping.group == g)
-            factor = self.grouping.factor[members]
-            with np.errstate(all="ignore"):
-                terms = weights[members] * factor
-                exact = (terms / factor == weights[members]).all()
-            if not exact:
-                raise NotProvedError("multipliers of parallel rows differ too much in size to be added exactly")
-            net[g] = fsum(terms)
-        return net

@@ -163,6 +163,15 @@ def row_maxima(matrix: Matrix) -> FloatArray:
     return out
 
 
+def column_maxima(matrix: Matrix) -> FloatArray:
+    """The largest absolute value of each column, (n,); 0 for empty columns."""
+    if isinstance(matrix, np.ndarray):
+        return np.abs(matrix).max(axis=0, initial=0.0)
+    out = np.zeros(matrix.shape[1], dtype=np.float64)
+    np.maximum.at(out, matrix.indices, np.abs(entries_of(matrix)))
+    return out
+
+
 def rows_hold(matrix: Matrix, flags: BoolArray) -> BoolArray:
     """Whether a flag holds at every stored entry of each row, (q,)."""
     if isinstance(matrix, np.ndarray):

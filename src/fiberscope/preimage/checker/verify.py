@@ -9,6 +9,7 @@ from fiberscope.preimage.checker import exact_checker, float_checker
 from fiberscope.preimage.checker.asking import Claim, NotProvedError
 from fiberscope.preimage.checker.no_claim import check_claim
 from fiberscope.preimage.checker.rounding import flushes_subnormal_numbers
+from fiberscope.preimage.checker.scaling import scaled_statement
 from fiberscope.preimage.checker.statement import Question, question_of, statement_of
 from fiberscope.scalars import as_flag
 
@@ -78,8 +79,11 @@ def attempt(question: Question | str, method: Literal["float", "exact"]) -> Veri
     if isinstance(question, str):
         return Verification(False, method, question)
     try:
-        checker = float_checker if method == "float" else exact_checker
-        checker.check(statement_of(question), question.verdict.certificate)
+        statement, certificate = statement_of(question), question.verdict.certificate
+        if method == "float":
+            float_checker.check(*scaled_statement(statement, certificate))
+        else:
+            exact_checker.check(statement, certificate)
     except NotProvedError as failure:
         return Verification(False, method, str(failure))
     except Exception as error:  # garbage in a certificate may fail anywhere; it must never look like a proof or a crash

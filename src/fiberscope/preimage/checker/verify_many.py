@@ -9,15 +9,23 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float64
 
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Polyhedron
-from fiberscope.preimage.checker.asking import Asking, Claim, NotProvedError, PlainCertificate, ask_system
+from fiberscope.preimage.checker.asking import (
+    Asking,
+    Claim,
+    NotProvedError,
+    PlainCertificate,
+    PlainPart,
+    ask_system,
+)
 from fiberscope.preimage.checker.matrices import as_dense
 from fiberscope.preimage.checker.pattern import patterns_of_samples
 from fiberscope.preimage.checker.rounding import flushes_subnormal_numbers
 from fiberscope.preimage.checker.row_table import build_table
+from fiberscope.preimage.checker.scaling import RoundedError, Scaling
 from fiberscope.preimage.checker.shared_conditions import Verdicts, prove_verdicts
 from fiberscope.preimage.checker.statement import read_floats, read_system, read_verdict
 from fiberscope.preimage.checker.system import System
@@ -119,6 +127,21 @@ def _written_out(system: System) -> System:
     return replace(system, A=as_dense(system.A), domain=domain)
 
 
+def _scaled(
+    system: System, X: Float64[FloatArray, "N n"], certificates: list[PlainCertificate]
+) -> tuple[System, Float64[FloatArray, "N n"], list[PlainCertificate]]:
+    """The same questions in scaled rows and coordinates; certificates that share a part go on to share it.
+
+    Raises:
+        RoundedError: a number would change. One by one, other samples may still be scaled.
+    """
+    scaling = Scaling.of(system)
+    if scaling is None:
+        return system, X, certificates
+    parts: dict[int, PlainPart] = {}
+    return scaling.system(system), scaling.inputs(X), [scaling.certificate(given, parts) for given in certificates]
+
+
 def _prove_together(together: list[_Asked], executor: Executor) -> Bool[BoolArray, " N"]:
     """Which claims about one layer and one domain the shared proofs close for."""
     proved = np.zeros(len(together), dtype=np.bool_)
@@ -126,17 +149,21 @@ def _prove_together(together: list[_Asked], executor: Executor) -> Bool[BoolArra
         system = _written_out(read_system(ask_system(together[0].layer, together[0].domain)))
         fitting = [k for k, asked in enumerate(together) if asked.x.shape == (system.n,)]
         chosen = [together[k] for k in fitting]
+        system, X, certificates = _scaled(
+            system, np.stack([asked.x for asked in chosen]), [asked.certificate for asked in chosen]
+        )
         table = build_table(system)
-        patterns = patterns_of_samples(system, np.stack([asked.x for asked in chosen]), executor)
+        patterns = patterns_of_samples(system, X, executor)
         verdicts = Verdicts(
-            [asked.kind for asked in chosen],
-            np.array([asked.dimension for asked in chosen]),
-            [asked.certificate for asked in chosen],
+            [asked.kind for asked in chosen], np.array([asked.dimension for asked in chosen]), certificates
         )
         with np.errstate(all="ignore"):
             bounded = system.domain.is_box_bounded
             proved[fitting] = prove_verdicts(table, patterns, verdicts, bounded, executor)
-    except NotProvedError:  # a layer that no proof is about, or one that is too large to be read at once
+    except (
+        NotProvedError,
+        RoundedError,
+    ):  # a layer that no proof is about, or one that is too large to be read at once
         return proved
     except Exception:  # garbage in a certificate may fail anywhere; it must never look like a proof or a crash
         return np.zeros(len(together), dtype=np.bool_)

@@ -8,6 +8,13 @@ from pathlib import Path
 
 import psutil
 
+from fiberscope.errors import MemoryLimitError
+
+MATRIX_SHARE = 0.25
+"""Factorizations keep a few copies of a matrix."""
+ALWAYS_FITS = 2**23
+"""Numbers in a matrix of 64 MB, for which nobody has to look how much memory there is."""
+_UNLIMITED = 2**63
 _GROUPS, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
@@ -39,23 +46,32 @@ def room_in_groups(groups: Path, membership: Path) -> list[int]:
         groups: where the control groups are mounted.
         membership: the file that says to which groups this process belongs.
     """
-    unlimited = 2**63
+    return [max(0, limit - used) for limit, used in _limits(groups, membership)] + [_UNLIMITED]
+
+
+def limits_of_groups(groups: Path, membership: Path) -> list[int]:
+    """Bytes that each of them allows; the list ends with one that never limits anything."""
+    return [limit for limit, _ in _limits(groups, membership)] + [_UNLIMITED]
+
+
+def _limits(groups: Path, membership: Path) -> list[tuple[int, int]]:
+    """What each control group allows, and what of that is used and not given back when it is needed."""
     try:
         lines = membership.read_text(encoding="utf-8").splitlines()
     except OSError:  # not on Linux
-        return [unlimited]
-    rooms: list[int] = []
+        return []
+    found: list[tuple[int, int]] = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            rooms += _rooms(groups, path, _VERSION_2)
+            found += _group(groups, path, _VERSION_2)
         elif "memory" in controllers.split(","):
-            rooms += _rooms(groups / "memory", path, _VERSION_1)
-    return [*rooms, unlimited]
+            found += _group(groups / "memory", path, _VERSION_1)
+    return found
 
 
-def _rooms(mounted: Path, path: str, files: _Files) -> Iterator[int]:
-    """The room in a group and in all groups that it lies in. Within a container the mounted one may be its own."""
+def _group(mounted: Path, path: str, files: _Files) -> Iterator[tuple[int, int]]:
+    """A group and all groups that it lies in. Within a container the mounted one may be its own."""
     relative = Path(path.lstrip("/"))
     for group in (relative, *relative.parents):
         try:
@@ -66,7 +82,30 @@ def _rooms(mounted: Path, path: str, files: _Files) -> Iterator[int]:
             continue
         if limit != "max":
             cache = next((int(n) for name, n in map(str.split, statistics.splitlines()) if name == files.cache), 0)
-            yield max(0, int(limit) - used + cache)
+            yield int(limit), used - cache
+
+
+def memory_cap() -> int:
+    """Bytes that one matrix may take: a share of what the machine has, or a control group allows.
+
+    Not of what is free at the moment: whether a question is answered should not depend on what else is running.
+    """
+    return int(MATRIX_SHARE * min(psutil.virtual_memory().total, *limits_of_groups(_GROUPS, _MEMBERSHIP)))
+
+
+def check_matrix(what: str, rows: int, columns: int) -> None:
+    """Refuse a matrix before it is made.
+
+    Raises:
+        MemoryLimitError: it takes more than ``memory_cap``.
+    """
+    needed, cap = 8 * rows * columns, memory_cap() if rows * columns > ALWAYS_FITS else 0
+    if cap and needed > cap:
+        message = (
+            f"a matrix of {rows} x {columns} numbers takes {gigabytes(needed)}; expected at most {gigabytes(cap)}, "
+            f"{MATRIX_SHARE:.0%} of this machine's memory. Ask about a smaller layer"
+        )
+        raise MemoryLimitError(what, needed=needed, cap=cap, message=message)
 
 
 def gigabytes(size: int) -> str:
@@ -74,4 +113,4 @@ def gigabytes(size: int) -> str:
     return f"{size / 1e9:.2f} GB" if size >= 1e7 else f"{size / 1e6:.1f} MB"
 
 
-__all__ = ["available_memory", "gigabytes", "room_in_groups"]
+__all__ = ["available_memory", "check_matrix", "gigabytes", "memory_cap", "room_in_groups"]

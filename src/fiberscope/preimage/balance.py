@@ -1,0 +1,198 @@
+"""Rows and coordinates scaled by powers of two, so that sizes that mean nothing do not decide what float64 can settle.
+
+With ``x = C x'`` and ``y' = R y``, C and R diagonal and positive, ``y = ReLU(A x + b)`` says
+``y' = ReLU(R A C x' + R b)``. The two preimages map onto each other one to one, cones and faces with them, so that the
+kind, the dimension and the row numbers of every certificate stay as they are. Where C and R hold powers of two the
+scaled numbers are exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.network.domains import Polyhedron
+from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.rows import Rows, is_sparse, stacked
+from fiberscope.network.sparse_rows import SparseRows, row_numbers
+from fiberscope.preimage.certificate import Certificate, Direction, Multipliers, Rational, Vector
+from fiberscope.preimage.system import MixedSystem
+
+ROUNDS = 10
+"""Dense rows are balanced after two or three; where more are needed the last ones change little."""
+SETTLED = 0.5
+"""Binary orders of magnitude: smaller changes are lost in the rounding to powers of two."""
+SMALL_EXPONENT = 300
+"""Two such factors may be multiplied one after the other; with larger ones the number in between may not exist."""
+
+Exponents = Int64[IntArray, " _"]
+
+
+@dataclass(frozen=True, eq=False)
+class Balance:
+    """A layer and a domain in scaled rows and coordinates, and the exponents of the factors.
+
+    Attributes:
+        layer: with ``R A C`` and ``R b``.
+        domain: in the coordinates x'.
+        rows: (m,) of the layer's rows.
+        half_spaces: (g,) of the domain's half-spaces.
+        columns: (n,) of the coordinates: ``x_j = 2**e_j x'_j``.
+    """
+
+    layer: ReLULayer
+    domain: Polyhedron
+    rows: IntArray
+    half_spaces: IntArray
+    columns: IntArray
+
+    @classmethod
+    def of(cls, layer: ReLULayer, domain: Polyhedron) -> Balance:
+        """Factors that bring all rows, and all columns, near one length; 1 where a number would be rounded."""
+        m = layer.outputs
+        rows, columns, unread = _balancing(stacked(layer.weight, domain.G) if len(domain.h) else layer.weight)
+        columns[unread] = _sizes_of_bounds(domain)[unread]
+        rows, half_spaces = rows[:m], rows[m:]
+        low, high = (np.ldexp(bound, -columns) for bound in (domain.low, domain.high))
+        G, h = _scaled(domain.G, half_spaces, columns), np.ldexp(domain.h, half_spaces)
+        weight, bias = _scaled(layer.weight, rows, columns), np.ldexp(layer.bias, rows)
+        pairs = [(_entries(layer.weight), _entries(weight)), (layer.bias, bias), (_entries(domain.G), _entries(G))]
+        pairs += [(domain.h, h), (domain.low, low), (domain.high, high)]
+        if not all(_exact(old, new) for old, new in pairs):
+            return cls.nothing(layer, domain)
+        scaled = ReLULayer(weight, bias, layer.injective, layer.definitions)
+        scaled.device = layer.device
+        return cls(scaled, Polyhedron(low, high, G, h), rows, half_spaces, columns)
+
+    @classmethod
+    def nothing(cls, layer: ReLULayer, domain: Polyhedron) -> Balance:
+        """The factors 1."""
+        return cls(
+            layer, domain, *(np.zeros(size, dtype=np.int64) for size in (layer.outputs, len(domain.h), layer.inputs))
+        )
+
+    def system(self, system: MixedSystem) -> MixedSystem:
+        """The same question in the scaled rows and coordinates."""
+        y = None if system.y is None else np.ldexp(system.y, self.rows)
+        return replace(system, layer=self.layer, domain=self.domain, y=y)
+
+    def suits(self, y: Float64[FloatArray, " m"]) -> bool:
+        """Whether scaling rounds nothing of y."""
+        return _exact(y, np.ldexp(y, self.rows))
+
+    def undone(self, certificate: Certificate) -> Certificate:
+        """What a certificate about x' and y' says about x and y."""
+        point, infeasible, interior = certificate.point, certificate.infeasible, certificate.interior
+        implicit, recession = certificate.implicit, certificate.recession
+        return replace(
+            certificate,
+            point=None if point is None else _times(point, self.columns),
+            implicit=None if implicit is None else self.multipliers(implicit),
+            interior=None if interior is None else self.direction(interior),
+            recession=self.part(recession) if isinstance(recession, Multipliers | Direction) else recession,
+            infeasible=self.multipliers(infeasible) if isinstance(infeasible, Multipliers) else infeasible,
+        )
+
+    def part(self, part: Multipliers | Direction) -> Multipliers | Direction:
+        """What a part says about x and y."""
+        return self.direction(part) if isinstance(part, Direction) else self.multipliers(part)
+
+    def direction(self, part: Direction) -> Direction:
+        """``d = C d'``."""
+        return Direction(part.equalities, _times(part.values, self.columns))
+
+    def multipliers(self, part: Multipliers) -> Multipliers:
+        """Weights of the rows as they are; those that bound a coordinate have no factor of their own."""
+        by_row = np.concatenate([self.rows, -self.columns, -self.columns, self.half_spaces])
+        return Multipliers(part.rows, _times(part.values, by_row[part.rows]))
+
+
+def _times(vector: Vector, exponents: IntArray) -> Vector:
+    """Entries times ``2**e``."""
+    if not isinstance(vector, Rational):
+        return np.ldexp(vector, exponents)
+    lowest = min(0, int(exponents.min(initial=0)))
+    shifts = (exponents - lowest).tolist()
+    numerators = tuple(v << shift for v, shift in zip(vector.numerators, shifts, strict=True))
+    return Rational(numerators, vector.denominator << -lowest)
+
+
+def _exact(old: FloatArray, new: FloatArray) -> bool:
+    """Whether scaling by powers of two kept all bits: nothing overflowed, or came near where numbers lose bits."""
+    finite = np.isfinite(old)
+    small = (np.abs(new) < np.finfo(np.float64).tiny) & (old != 0)
+    return bool(((np.isfinite(new) == finite) & ~small).all())
+
+
+def _sizes_of_bounds(domain: Polyhedron) -> Exponents:
+    """The exponent of each coordinate's largest finite bound, 0 where there is none."""
+    bounds = [np.where(np.isfinite(bound), np.abs(bound), 0.0) for bound in (domain.low, domain.high)]
+    return np.frexp(np.maximum(*bounds))[1].astype(np.int64)
+
+
+def _balancing(rows: Rows) -> tuple[Exponents, Exponents, BoolArray]:
+    """Exponents of factors under which rows, and columns, have one length, about; and which columns are zero.
+
+    Largest entries come first, those of columns before those of rows: then no square overflows, or vanishes in a
+    column that has another. Matrices that differ by powers of two on the columns alone become one matrix here.
+    """
+    sizes = _with_entries(rows, np.abs(_entries(rows)))
+    largest = _maxima(sizes, by_column=True)
+    columns = -np.frexp(largest)[1].astype(np.int64)
+    by_row = np.zeros(rows.shape[0], dtype=np.int64)
+    sizes = _scaled(sizes, by_row, columns)
+    by_row = -np.frexp(_maxima(sizes, by_column=False))[1].astype(np.int64)
+    sizes = _scaled(sizes, by_row, np.zeros_like(columns))
+    r, c = _lengths(_with_entries(sizes, np.square(_entries(sizes))))
+    return by_row + r, columns + c, largest == 0
+
+
+def _lengths(squares: Rows) -> tuple[Exponents, Exponents]:
+    """Exponents of factors for lengths, given the squares of entries [Sinkhorn & Knopp, 1967]."""
+    r, c = np.zeros(squares.shape[0]), np.zeros(squares.shape[1])
+    for _ in range(ROUNDS):
+        r = _minus_half_logarithm(squares @ np.exp2(2.0 * c))
+        before, c = c, _minus_half_logarithm(cast(FloatArray, squares.T @ np.exp2(2.0 * r)))
+        if np.abs(c - before).max(initial=0.0) < SETTLED:
+            break
+    r = _minus_half_logarithm(squares @ np.exp2(2.0 * c))
+    return np.rint(r).astype(np.int64), np.rint(c).astype(np.int64)
+
+
+def _minus_half_logarithm(sums: FloatArray) -> FloatArray:
+    """``-log2(sqrt(sums))``; 0 for what has no entries."""
+    return np.where(sums > 0, -0.5 * np.log2(np.where(sums > 0, sums, 1.0)), 0.0)
+
+
+def _maxima(sizes: Rows, *, by_column: bool) -> FloatArray:
+    """The largest entry of each column, or row; 0 where there is none."""
+    if not is_sparse(sizes):
+        return cast(FloatArray, sizes).max(axis=0 if by_column else 1, initial=0.0)
+    out = np.zeros(sizes.shape[1 if by_column else 0])
+    np.maximum.at(out, sizes.indices if by_column else row_numbers(sizes), sizes.data)
+    return out
+
+
+def _scaled(rows: Rows, by_row: Exponents, columns: Exponents) -> Rows:
+    """``2**r_i a_ij 2**c_j``."""
+    if is_sparse(rows):
+        return _with_entries(rows, np.ldexp(rows.data, by_row[row_numbers(rows)] + columns[rows.indices]))
+    dense_rows = cast(FloatArray, rows)
+    if max(np.abs(by_row).max(initial=0), np.abs(columns).max(initial=0)) > SMALL_EXPONENT:
+        return np.ldexp(dense_rows, by_row[:, None] + columns)
+    return dense_rows * np.ldexp(1.0, by_row)[:, None] * np.ldexp(1.0, columns)
+
+
+def _entries(rows: Rows) -> FloatArray:
+    return rows.data if is_sparse(rows) else cast(FloatArray, rows)
+
+
+def _with_entries(rows: Rows, entries: FloatArray) -> Rows:
+    return SparseRows((entries, rows.indices, rows.indptr), shape=rows.shape) if is_sparse(rows) else entries
+
+
+__all__ = ["Balance"]
