@@ -142,6 +142,7 @@ def test_the_manifest_says_what_was_done(decomposed: Path) -> None:
     assert recorded == found
 
 
+@pytest.mark.fault
 def test_several_processes_write_the_same_bytes(decomposed: Path, decompose: list[str], tmp_path: Path) -> None:
     assert main([*decompose, "--out", str(tmp_path / "two"), "--spectra", "5", "--workers", "2"]) == 0
     assert spectra_files(tmp_path / "two") == spectra_files(decomposed / "out")
@@ -183,6 +184,7 @@ def test_cut_off_at_every_write(
     assert not list((tmp_path / "out").rglob(".*"))
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_killed_while_values_are_computed(workers: str, decomposed: Path, decompose: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out"

@@ -166,6 +166,7 @@ def test_progress_ends_at_all_samples_and_an_interruption_ends_the_work() -> Non
         fs.classify(layer, X, progress=interrupted, threads=2)
 
 
+@pytest.mark.external
 def test_the_trained_layer_at_real_images() -> None:
     """Sharing among a few hundred of the images, compared with each alone, and every proof closed in float64."""
     root = os.environ.get("FIBERSCOPE_EXTERNAL")

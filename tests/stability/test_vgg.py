@@ -48,6 +48,7 @@ def _net(module):
 X = np.random.default_rng(0).uniform(size=(3, 224, 224))
 
 
+@pytest.mark.exhaustive
 def test_ten_largest_values_and_the_density_of_the_last_convolution(net, module):
     J = fs.linearize(net, X, stage=-2)
     assert J.shape == (32 * 14 * 14, 3 * 224 * 224)
@@ -72,6 +73,7 @@ def test_ten_largest_values_and_the_density_of_the_last_convolution(net, module)
     assert 10 - 4 * error - 1 <= count <= 10 + 4 * error + 40
 
 
+@pytest.mark.exhaustive
 def test_all_values_in_a_window_of_the_first_seven_convolutions(net, module):
     numbers = [number for number, stage in enumerate(net.stages) if stage.maps][:7]
     parts = [place for place, part in enumerate(module) if isinstance(part, nn.Conv2d)][:7]
