@@ -86,11 +86,10 @@ def test_killed_at_random_moments(workers: str, seed: int, finished: Path, again
     arguments = [*again, "--out", str(out), "--resume", "--workers", workers]
     kept: set[str] = set()
     for _ in range(2):
-        process = start(arguments)
-        wait_for_work(process)
-        time.sleep(moments.uniform(0.0, 0.4))
-        process.kill()
-        process.wait()
+        with start(arguments) as process:
+            wait_for_work(process)
+            time.sleep(moments.uniform(0.0, 0.4))
+            process.kill()
         assert group_ended(process, 10), "workers must not outlive the run that started them"
         assert kept <= shards(out), "a finished chunk was lost"
         kept = shards(out)

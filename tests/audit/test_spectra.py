@@ -189,17 +189,16 @@ def test_cut_off_at_every_write(
 def test_killed_while_values_are_computed(workers: str, decomposed: Path, decompose: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = [*decompose, "--out", str(out), "--spectra", str(SPECTRA), "--resume", "--workers", workers]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "fiberscope", *arguments],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
-    )
-    assert process.stderr is not None
-    assert any(line.startswith("singular values, samples: 1 of 5") for line in process.stderr)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    ) as process:
+        assert process.stderr is not None
+        assert any(line.startswith("singular values, samples: 1 of 5") for line in process.stderr)
+        os.killpg(process.pid, signal.SIGKILL)
     kept = spectra_files(out)
     assert any(not name.startswith(".") for name in kept)
     assert main(arguments) == 0
