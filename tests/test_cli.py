@@ -6,7 +6,6 @@ import errno
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,19 +37,16 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
     return lines[0]
 
 
-def test_help_is_quick_and_loads_nothing_heavy() -> None:
+def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys; from fiberscope.cli import main; status = main(['--help']);"
         "heavy = {'torch', 'numpy', 'scipy', 'pyarrow', 'plotly', 'matplotlib', 'highspy', 'flint', 'jinja2'};"
         "print(status, sorted(heavy & sys.modules.keys()))"
     )
-    clock = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    seconds = time.perf_counter() - clock
     assert "audit" in done.stdout
     assert "verify" in done.stdout
     assert done.stdout.splitlines()[-1] == "0 []"
-    assert seconds < 2, "half a second on a quiet machine"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["audit", "--help"], ["verify", "--help"], ["report", "--help"], []])

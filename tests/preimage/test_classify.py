@@ -90,7 +90,7 @@ def test_verdicts_depend_on_nothing_but_the_sample(domain: fs.Domain | None) -> 
     order = np.random.default_rng(0).permutation(len(X))
     shuffled = fs.classify(layer, X[order], domain=domain)
     parts = [fs.classify(layer, X[start : start + 17], domain=domain) for start in range(0, len(X), 17)]
-    on_device = fs.classify(fs.ReLULayer(torch.from_numpy(layer.weight), layer.bias), X, domain=domain)
+    on_device = fs.classify(fs.ReLULayer(torch.tensor(layer.weight), layer.bias), X, domain=domain)
     for kind, dimension in (
         (three.kind, three.dimension),
         (shuffled.kind[np.argsort(order)], shuffled.dimension[np.argsort(order)]),
