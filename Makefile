@@ -7,8 +7,10 @@ AUDIT := build/audit
 REPRODUCTION := build/reproduction
 
 WORKERS ?= 2
+# Every feature once, in minutes. What the marks mean stands in pyproject.toml.
+QUICK := quick or not (fault or browser or external or exhaustive)
 
-.PHONY: audit reproduce test lint format format-check types doctest benchmark-smoke clean
+.PHONY: audit reproduce test test-all lint format format-check types doctest benchmark-smoke clean
 
 audit: .venv/demo.stamp
 	rm -rf $(AUDIT)
@@ -19,10 +21,16 @@ reproduce: .venv/demo.stamp
 	rm -rf $(REPRODUCTION)
 	OMP_NUM_THREADS=1 $(BIN)/fiberscope reproduce all --scale quick --out $(REPRODUCTION)
 
-# Test processes with one thread each are faster than the same number that fight for the cores.
-test: export OMP_NUM_THREADS ?= 1
+# Test processes with one thread each are faster than the same number that fight for the cores. Each begins with a share of
+# the files, so that few fixtures are built twice, and takes over from the other when it is done.
+test test-all: export OMP_NUM_THREADS ?= 1
 test: .venv/dev.stamp
-	$(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m '$(QUICK)'
+
+# All of them, while the shapes and types of all arguments are checked.
+test-all: export FIBERSCOPE_SHAPES = 1
+test-all: .venv/dev.stamp
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
@@ -42,6 +50,11 @@ doctest: .venv/dev.stamp
 benchmark-smoke: .venv/dev.stamp
 	set -e; for file in benchmarks/[!_]*.py; do \
 		[ -e "$$file" ] || continue; echo "$$file"; $(BIN)/python "$$file" --smoke; done
+
+# Any of these, and the seconds that it took.
+timed-%:
+	@began=$$(date +%s); $(MAKE) --no-print-directory $* || exit; \
+	echo "== make $*: $$(($$(date +%s) - began)) s"
 
 clean:
 	rm -rf .venv build

@@ -1,20 +1,34 @@
-"""What all tests share: shape checking of the package, deterministic properties, the folder of external models."""
+"""What all tests share: which of them are quick, shape checking, deterministic properties, the external models.
+
+``make test`` runs what is marked with none of ``fault``, ``browser``, ``external`` and ``exhaustive``, and what is
+marked ``quick``. With FIBERSCOPE_SHAPES in the environment, as ``make test-all`` sets it, the shapes and types of all
+arguments and results within the package are checked while tests run. A test takes two to six times as long then, so
+that of one with many cases the first few are checked, and some of the others.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
+from collections.abc import Generator
 from pathlib import Path
 
 import hypothesis
 import pytest
+from jaxtyping import config as shape_checking
 from jaxtyping import install_import_hook
 
 sys.path.insert(0, str(Path(__file__).parent))  # cases.py and oracles.py, for tests in all folders
 
-install_import_hook(
-    "fiberscope", "beartype.beartype"
-)  # before anything imports fiberscope: shapes are checked as it runs
+SHAPES = bool(os.environ.get("FIBERSCOPE_SHAPES"))
+ALWAYS_CHECKED, CHECKED_OF_THE_OTHERS = 3, 10
+"""Of the cases of a test, the first three and every tenth of the others are run with their shapes checked."""
+
+UNCHECKED = pytest.StashKey[bool]()
+
+if SHAPES:  # before anything imports fiberscope
+    install_import_hook("fiberscope", "beartype.beartype")
 
 hypothesis.settings.register_profile("fiberscope", derandomize=True, deadline=None, database=None, print_blob=False)
 hypothesis.settings.load_profile("fiberscope")
@@ -25,6 +39,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--every-moment", action="store_true", help="kill audits at every file and at 50 random moments, not at some"
     )
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Who asks for external models is ``external``, and the first case of every sweep is ``quick``."""
+    cases: Counter[str] = Counter()
+    for item in items:
+        test = item.nodeid.split("[")[0]
+        item.stash[UNCHECKED] = cases[test] >= ALWAYS_CHECKED and cases[test] % CHECKED_OF_THE_OTHERS != 0
+        if "external" in getattr(item, "fixturenames", ()):
+            item.add_marker("external")
+        elif item.get_closest_marker("exhaustive") is not None and not cases[test] and "[" in item.nodeid:
+            item.add_marker("quick")
+        cases[test] += 1
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
+    """Check shapes, or do not: the choice depends on nothing but the case, so that every run makes the same."""
+    shape_checking.update("jaxtyping_disable", item.stash[UNCHECKED])
+    return (yield)
 
 
 @pytest.fixture(scope="session")

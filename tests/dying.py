@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +23,8 @@ from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import assert_never
+
+from small_audits import write_model_and_data
 
 
 class Ends(StrEnum):
@@ -79,6 +83,7 @@ def main() -> None:
     import fiberscope.cli
     import fiberscope.report.html  # noqa: F401 - imported once, for all children
 
+    _import_what_an_audit_imports()
     for line in sys.stdin:
         wish = json.loads(line)
         reading, writing = os.pipe()
@@ -93,6 +98,39 @@ def main() -> None:
         files, said = told.count("file"), [each for each in told if each != "file"]
         answer = {"status": os.waitstatus_to_exitcode(status), "files": files, "said": said[-1] if said else ""}
         print(json.dumps(answer), flush=True)
+
+
+def _import_what_an_audit_imports() -> None:
+    """Import and compile once, for all children, what an audit needs as it goes; a first child finds out what that is.
+
+    This process runs none itself: threads that a solver may start are missing in a child.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            _audit_of_everything()
+            os.write(writing, " ".join(sys.modules).encode())
+        finally:  # a child must never return to the loop of its parent
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        names = pipe.read().split()
+    os.waitpid(child, 0)
+    for name in names:
+        with contextlib.suppress(ImportError):  # some put themselves there under a name of their own
+            importlib.import_module(name)
+    templates = sys.modules["fiberscope.report.templates"].environment()
+    for name in templates.list_templates(extensions=["html"]):
+        templates.get_template(name)
+
+
+def _audit_of_everything() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        files = write_model_and_data(Path(folder), 2)
+        asked = ["--domain", "0,1", "--spectra", "1", "--invariance", "1", "--workers", "1", "--out", f"{folder}/out"]
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            sys.modules["fiberscope.cli"].main(["audit", *files, *asked])
 
 
 def _live(ends: Ends, at: int, arguments: list[str], told: int) -> None:

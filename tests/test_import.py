@@ -79,6 +79,7 @@ PREIMAGE_IS_THE_FUNCTION = (
 )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "imports",
     [

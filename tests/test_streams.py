@@ -36,6 +36,7 @@ def in_shell(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
 COMMANDS = ["report out", "--help"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_reader_who_has_seen_enough_is_no_threshold_that_fails(command: str, audited: Path) -> None:
     done = in_shell(audited, f"$RUN {command} | true; echo ${{PIPESTATUS[0]}}")
@@ -43,6 +44,7 @@ def test_a_reader_who_has_seen_enough_is_no_threshold_that_fails(command: str, a
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("command", [*COMMANDS, "verify out"])
 def test_a_full_standard_output_is_one_line(command: str, audited: Path) -> None:
     if not Path("/dev/full").exists():
@@ -60,6 +62,7 @@ def test_a_closed_standard_output_is_no_error(audited: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_audit_needs_no_standard_error(workers: int, audited: Path) -> None:
     out = f"closed-{workers}"

@@ -17,6 +17,15 @@ def number_or_end(task: str) -> int:
     return int(words[0]) if words[0].isdigit() else 0
 
 
+def in_company(folder: Path) -> int:
+    """How many calls of this have begun; none returns before two have, unless no other comes for a minute."""
+    (folder / str(os.getpid())).touch()
+    deadline = time.monotonic() + 60
+    while (begun := len(list(folder.iterdir()))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return begun
+
+
 def under_way(folder: Path) -> int:
     """How many calls of this are under way in all processes."""
     own = folder / str(os.getpid())

@@ -22,6 +22,7 @@ pytest.importorskip("distributed", reason="dask's package distributed is not ins
 from fiberscope.audit.dask_workers import LOCAL, DaskWorkers, check_scheduler
 
 
+@pytest.mark.fault
 def test_tasks_come_back_and_one_that_workers_die_of_is_replaced() -> None:
     before = set(multiprocessing.active_children())
     tasks = ["0", "end", *map(str, range(1, 12))]

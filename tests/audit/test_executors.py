@@ -103,6 +103,7 @@ def test_the_workers_of_a_dask_cluster(scheduler: str, tmp_path: Path, alone: Pa
 # ---- workers that die
 
 
+@pytest.mark.fault
 def test_processes_that_are_killed_cost_nothing(alone: Path, tmp_path: Path) -> None:
     before = set(multiprocessing.active_children())
     seen = []

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -106,7 +107,6 @@ def test_inspect_shows_stages_layers_and_notes(files: Path, capsys: pytest.Captu
 
 
 def test_inspect_names_what_is_not_supported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    onnx = pytest.importorskip("onnx")
     value = onnx.helper.make_tensor_value_info
     nodes = [onnx.helper.make_node("Sin", ["x"], ["s"], "wave"), onnx.helper.make_node("Exp", ["s"], ["y"], "growth")]
     graph = onnx.helper.make_graph(nodes, "g", [value("x", 1, [1, 3])], [value("y", 1, [1, 3])])

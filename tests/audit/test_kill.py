@@ -16,6 +16,8 @@ import pytest
 from dying import Ends, Nursery
 from small_audits import finished_chunks, identities, tables, write_model_and_data
 
+pytestmark = pytest.mark.fault
+
 SAMPLES, FILES = 7, 32
 """Files that the audit below writes: who runs; model, data, manifest (twice); 3 x 2 x 3 of chunks; 2 + 2 of samples;
 3 examples; the complete manifest, and the report."""
@@ -66,10 +68,12 @@ def assert_same(out: Path, undisturbed: Path) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """At every third file, or at all of them where the command line asks for it."""
+    """At every third file, or at all of them where the command line asks for it; one of them is quick."""
     if "at" in metafunc.fixturenames:
         every = metafunc.config.getoption("--every-moment")
-        metafunc.parametrize("at", range(1, FILES + 1, 1 if every else 3))
+        files = range(1, FILES + 1, 1 if every else 3)
+        quick = pytest.param(files[len(files) // 2], marks=pytest.mark.quick)
+        metafunc.parametrize("at", [quick if at == quick.values[0] else at for at in files])
 
 
 def test_killed_at_every_file_and_then_again(

@@ -9,27 +9,23 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from fiberscope.cli import main
 from small_audits import finished_chunks, identities, tables, write_model_and_data
 
+pytestmark = pytest.mark.fault
+
 SAMPLES, PATIENCE = 12, 60.0
+LINES = 12
+"""Kills come within so many lines of progress, of about thirty that an undisturbed audit prints."""
+
 POOLS = {"processes": [], "dask": ["--scheduler", "local"]}
 
 if not Path("/proc/self/task").is_dir():
     pytest.skip("children are found in /proc, which only Linux has", allow_module_level=True)
-
-
-@dataclass(frozen=True)
-class Undisturbed:
-    """An audit that nobody disturbed: its arguments, results, and the seconds from its first chunk to its end."""
-
-    asked: list[str]
-    out: Path
-    seconds: float
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -38,18 +34,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("seed", range(25 if metafunc.config.getoption("--every-moment") else 1))
 
 
-@pytest.fixture(name="undisturbed", params=POOLS, scope="module")
-def _undisturbed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+@pytest.fixture(name="asked", scope="module")
+def _asked(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """An audit, without its workers and its folder."""
+    options = ["--domain", "0,1", "--block", "1", "--spectra", "6", "--invariance", "3"]
+    return ["audit", *write_model_and_data(tmp_path_factory.mktemp("model"), SAMPLES), *options]
+
+
+@pytest.fixture(name="undisturbed", scope="module")
+def _undisturbed(asked: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of that audit by one process that nobody disturbed."""
+    out = tmp_path_factory.mktemp("undisturbed") / "out"
+    assert main([*asked, "--workers", "1", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(name="pool", params=POOLS)
+def _pool(request: pytest.FixtureRequest) -> list[str]:
+    """The options by which an audit is given two workers."""
     if request.param == "dask" and importlib.util.find_spec("distributed") is None:
         pytest.skip("dask's package distributed is not installed")
-    folder = tmp_path_factory.mktemp(request.param)
-    options = ["--domain", "0,1", "--block", "1", "--spectra", "6", "--invariance", "3", "--workers", "2"]
-    asked = ["audit", *write_model_and_data(folder, SAMPLES), *options, *POOLS[request.param], "--resume", "--out"]
-    process = started([*asked, str(folder / "out")])
-    wait_for_work(process)
-    began = time.monotonic()
-    assert process.wait() == 0
-    return Undisturbed(asked, folder / "out", time.monotonic() - began)
+    return ["--workers", "2", *POOLS[request.param]]
 
 
 def started(arguments: list[str]) -> subprocess.Popen[str]:
@@ -60,10 +65,10 @@ def started(arguments: list[str]) -> subprocess.Popen[str]:
     )
 
 
-def wait_for_work(process: subprocess.Popen[str]) -> None:
-    """Until the first line of progress, or the end of a process that has little to do."""
+def wait_for_lines(process: subprocess.Popen[str], lines: int) -> str:
+    """What it says until so many lines of progress, or until the end of a process that has less to do."""
     assert process.stderr is not None
-    process.stderr.readline()
+    return "".join(process.stderr.readline() for _ in range(lines))
 
 
 def children(pid: int) -> list[int]:
@@ -102,19 +107,21 @@ def wait_until_the_group_ends(process: subprocess.Popen[str]) -> None:
     pytest.fail("a process outlives the audit that started it")
 
 
-def test_killed_at_random_moments(seed: int, undisturbed: Undisturbed, tmp_path: Path) -> None:
+def test_killed_at_random_moments(
+    seed: int, pool: list[str], asked: list[str], undisturbed: Path, tmp_path: Path
+) -> None:
     """Twice, the audit itself or one of its processes; the third run is left alone."""
     out, generator = tmp_path / "out", random.Random(seed)
-    arguments = [*undisturbed.asked, str(out)]
+    arguments = [*asked, *pool, "--resume", "--out", str(out)]
     whole: dict[str, tuple[int, int]] = {}
     for of_workers in (seed % 2 == 0, seed % 2 == 1):
         process = started(arguments)
-        wait_for_work(process)
-        time.sleep(generator.random() * undisturbed.seconds)
+        said = wait_for_lines(process, generator.randint(1, LINES))
+        time.sleep(generator.random() / 10)
         victims = sorted(filter(computes, children(process.pid))) if of_workers else [process.pid]
         if victims and process.poll() is None:
             os.kill(generator.choice(victims), signal.SIGKILL)
-        _, said = process.communicate(timeout=PATIENCE)
+        said += process.communicate(timeout=PATIENCE)[1]
         assert process.returncode in ({0, 2} if of_workers else {0, -9}), said
         assert "Traceback" not in said
         wait_until_the_group_ends(process)
@@ -126,5 +133,5 @@ def test_killed_at_random_moments(seed: int, undisturbed: Undisturbed, tmp_path:
     assert process.returncode == 0, said
     wait_until_the_group_ends(process)
     assert whole.items() <= identities(out).items()
-    assert tables(out) == tables(undisturbed.out)
+    assert tables(out) == tables(undisturbed)
     assert not [path for path in out.rglob(".*") if ".part" in path.suffixes]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 import fiberscope as fs
 from fiberscope.cli import main
@@ -113,6 +114,7 @@ def test_no_temporary_files_are_left(finished: Path) -> None:
     assert not [name for name in names if name.startswith(".")]
 
 
+@pytest.mark.fault
 def test_several_processes_write_the_same_bytes(finished: Path, again: list[str], tmp_path: Path) -> None:
     assert main([*again, "--out", str(tmp_path / "two"), "--workers", "2"]) == 0
     assert files(tmp_path / "two") == files(finished / "out")

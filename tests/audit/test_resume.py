@@ -79,17 +79,17 @@ def group_ended(process: subprocess.Popen[str], seconds: float) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("workers", "seed"), [("1", 1), ("2", 2)])
+@pytest.mark.fault
+@pytest.mark.parametrize(("workers", "seed"), [pytest.param("1", 1, marks=pytest.mark.quick), ("2", 2)])
 def test_killed_at_random_moments(workers: str, seed: int, finished: Path, again: list[str], tmp_path: Path) -> None:
     out, moments = tmp_path / "out", random.Random(seed)
     arguments = [*again, "--out", str(out), "--resume", "--workers", workers]
     kept: set[str] = set()
     for _ in range(2):
-        process = start(arguments)
-        wait_for_work(process)
-        time.sleep(moments.uniform(0.0, 0.4))
-        process.kill()
-        process.wait()
+        with start(arguments) as process:
+            wait_for_work(process)
+            time.sleep(moments.uniform(0.0, 0.4))
+            process.kill()
         assert group_ended(process, 10), "workers must not outlive the run that started them"
         assert kept <= shards(out), "a finished chunk was lost"
         kept = shards(out)
@@ -100,6 +100,7 @@ def test_killed_at_random_moments(workers: str, seed: int, finished: Path, again
     assert main(["verify", str(out)]) == 0
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("broken", range(1, 3 * LAYERS * BLOCKS + 4, 5))
 def test_cut_off_at_every_kind_of_write(
     broken: int,
@@ -270,7 +271,8 @@ def test_another_version_is_refused(out: Path, again: list[str], capsys: pytest.
     assert "version of fiberscope: '0.0.1' in the folder" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("workers", ["1", "2", "2 --scheduler local"])
+@pytest.mark.fault
+@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.quick), "2", "2 --scheduler local"])
 def test_ctrl_c_leaves_a_folder_that_can_be_continued(
     workers: str, finished: Path, again: list[str], tmp_path: Path
 ) -> None:

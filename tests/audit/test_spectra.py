@@ -142,6 +142,7 @@ def test_the_manifest_says_what_was_done(decomposed: Path) -> None:
     assert recorded == found
 
 
+@pytest.mark.fault
 def test_several_processes_write_the_same_bytes(decomposed: Path, decompose: list[str], tmp_path: Path) -> None:
     assert main([*decompose, "--out", str(tmp_path / "two"), "--spectra", "5", "--workers", "2"]) == 0
     assert spectra_files(tmp_path / "two") == spectra_files(decomposed / "out")
@@ -183,21 +184,21 @@ def test_cut_off_at_every_write(
     assert not list((tmp_path / "out").rglob(".*"))
 
 
+@pytest.mark.fault
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_killed_while_values_are_computed(workers: str, decomposed: Path, decompose: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out"
     arguments = [*decompose, "--out", str(out), "--spectra", str(SPECTRA), "--resume", "--workers", workers]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "fiberscope", *arguments],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
-    )
-    assert process.stderr is not None
-    assert any(line.startswith("singular values, samples: 1 of 5") for line in process.stderr)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    ) as process:
+        assert process.stderr is not None
+        assert any(line.startswith("singular values, samples: 1 of 5") for line in process.stderr)
+        os.killpg(process.pid, signal.SIGKILL)
     kept = spectra_files(out)
     assert any(not name.startswith(".") for name in kept)
     assert main(arguments) == 0

@@ -82,6 +82,7 @@ def test_the_manifest_names_every_file_of_both_tables(surveyed: Path) -> None:
         assert {name: parts[part] for name, parts in manifest["shards"].items() if part in parts} == found
 
 
+@pytest.mark.fault
 def test_several_processes_write_the_same_bytes(surveyed: Path, again: list[str], tmp_path: Path) -> None:
     assert main([*asked(again), "--out", str(tmp_path / "two"), "--workers", "2"]) == 0
     assert files(tmp_path / "two") == files(surveyed / "out")

@@ -34,6 +34,7 @@ def test_walks_never_exceed_the_best_of_all_regions_and_mostly_reach_it():
     assert further >= 2
 
 
+@pytest.mark.exhaustive
 def test_walks_reach_the_mixed_integer_optimum_of_deeper_networks():
     reached, gains = 0, []
     for _, net, x, c in cases(6, (8, 10, 10, 3, 2)):
@@ -88,6 +89,7 @@ def test_corners_lie_in_neighbouring_regions_and_each_region_is_no_worse_than_it
     assert crossings_made >= 4
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("activation", [nn.LeakyReLU(0.2), nn.Hardtanh(-0.5, 0.5), nn.ReLU6()])
 def test_other_activations_reach_their_mixed_integer_optima(activation):
     further = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import cache
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ def _system(case: Case) -> oracles.System:
     return oracles.mixed_system(case.weight, case.bias, x=case.x, y=case.y, domain=case.domain)
 
 
+@cache  # every case is decided once
 def _preimage(case: Case) -> fs.Preimage:
     return fs.preimage(fs.ReLULayer(case.weight, case.bias), **case.question)
 

@@ -90,7 +90,7 @@ def test_verdicts_depend_on_nothing_but_the_sample(domain: fs.Domain | None) -> 
     order = np.random.default_rng(0).permutation(len(X))
     shuffled = fs.classify(layer, X[order], domain=domain)
     parts = [fs.classify(layer, X[start : start + 17], domain=domain) for start in range(0, len(X), 17)]
-    on_device = fs.classify(fs.ReLULayer(torch.from_numpy(layer.weight), layer.bias), X, domain=domain)
+    on_device = fs.classify(fs.ReLULayer(torch.tensor(layer.weight), layer.bias), X, domain=domain)
     for kind, dimension in (
         (three.kind, three.dimension),
         (shuffled.kind[np.argsort(order)], shuffled.dimension[np.argsort(order)]),
@@ -166,6 +166,7 @@ def test_progress_ends_at_all_samples_and_an_interruption_ends_the_work() -> Non
         fs.classify(layer, X, progress=interrupted, threads=2)
 
 
+@pytest.mark.external
 def test_the_trained_layer_at_real_images() -> None:
     """Sharing among a few hundred of the images, compared with each alone, and every proof closed in float64."""
     root = os.environ.get("FIBERSCOPE_EXTERNAL")

@@ -488,6 +488,7 @@ def test_without_keras(saved: Path, monkeypatch: pytest.MonkeyPatch, name: str):
         fs.load(saved)
 
 
+@pytest.mark.exhaustive
 def test_the_backend_is_torch_unless_chosen(saved: Path):
     code = (
         "import fiberscope, os, sys; network = fiberscope.load(sys.argv[1]); import keras; "

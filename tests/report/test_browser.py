@@ -34,9 +34,12 @@ HOSTILE = "<script>document.title = 'taken over'</script><img src=x onerror=\"do
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
 
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="no Chromium with chromedriver here (Debian: chromium, chromium-driver)"
-)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        not (BROWSER and DRIVER), reason="no Chromium with chromedriver here (Debian: chromium, chromium-driver)"
+    ),
+]
 
 
 def write_pictures(folder: Path) -> list[str]:
@@ -132,6 +135,7 @@ def go_to(page: webdriver.Chrome, sample: int) -> None:
     await_sample(page, sample)
 
 
+@pytest.mark.quick
 def test_the_gallery_counts_and_shows_what_the_filters_let_through(page, audited):
     assert count(page) == f"{SAMPLES} of {SAMPLES} samples, the first {STEP} shown."
     choose(page, "group", "layer 1 dense1, x >= 0")

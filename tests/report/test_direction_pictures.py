@@ -42,6 +42,7 @@ def test_a_direction_that_is_zero_is_blank():
     assert (direction_pixels(np.zeros(4), PictureFormat(2, 2, 1, 0.0, 1.0)) == 255).all()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("shape", [(784,), (9, 7), (1, 6, 6), (3, 6, 8)])
 def test_pictures_are_written_for_grey_and_colour_images(shape, tmp_path):
     found = stability(shape)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.linalg
+import torch
 from safetensors.numpy import load_file
 from scipy.sparse import csr_array
 
@@ -140,7 +141,6 @@ def test_tolerance_and_rank_have_the_scale_of_the_matrix():
 
 
 def test_sparse_masks_and_tensors_are_taken():
-    torch = pytest.importorskip("torch")
     A = np.array([[1.0, 2, 0], [0, 0, 3], [4, 0, 0]])
     expected = interlacing_bound(A, [0, 2])
     for matrix in (csr_array(A), torch.tensor(A), A.tolist()):

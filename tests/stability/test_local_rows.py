@@ -123,6 +123,7 @@ def test_windows_of_the_input(case):
         agree(J.rows(), J @ np.eye(J.shape[1]))
 
 
+@pytest.mark.exhaustive
 def test_small_blocks_change_nothing(case, monkeypatch):
     net, x = case
     J = fs.linearize(net, x)

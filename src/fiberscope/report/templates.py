@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 
+@cache  # templates are compiled once, not for every page
 def environment() -> Environment:
     """Where templates come from, and how they are filled in."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
