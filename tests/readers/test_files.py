@@ -231,10 +231,11 @@ SUFFIXES = (".onnx", ".pt2", ".keras", ".h5", ".safetensors", ".pt", ".onnx.data
         (POINTER, "got a pointer of Git LFS in place of the file; fetch the file itself with: git lfs pull"),
         (b"\n<!DOCTYPE html>\n<html>", "got a page of the web; download the file itself"),
         (b"\xef\xbb\xbf<HTML>", "got a page of the web"),
-        (gzip.compress(b"model"), "got a file packed with gzip; unpack it"),
+        (gzip.compress(b"model", mtime=0), "got a file packed with gzip; unpack it"),
         (bz2.compress(b"model"), "got a file packed with bzip2; unpack it"),
         (lzma.compress(b"model"), "got a file packed with xz; unpack it"),
     ],
+    ids=["pointer", "page", "page with a mark", "gzip", "bzip2", "xz"],
 )
 def test_files_are_named_for_what_they_are(tmp_path: Path, suffix: str, data: bytes, message: str):
     (tmp_path / f"model{suffix}").write_bytes(data)
@@ -246,7 +247,7 @@ def test_files_are_named_for_what_they_are(tmp_path: Path, suffix: str, data: by
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("model.onnx.gz", gzip.compress(b"model"), "expected a model, got a file packed with gzip; unpack it"),
+        ("model.onnx.gz", gzip.compress(b"model", mtime=0), "expected a model, got a file packed with gzip; unpack it"),
         ("model.zip", b"PK\x03\x04" + bytes(30), "expected a model, got a zip archive; unpack it"),
         ("model.onnx", b"PK\x03\x04" + bytes(30), "expected an ONNX model, got a zip archive"),
         (
@@ -261,6 +262,7 @@ def test_files_are_named_for_what_they_are(tmp_path: Path, suffix: str, data: by
         ),
         ("model.onnx", b"\x80\x04cos\nsystem\n", "expected an ONNX model, got a pickle"),
     ],
+    ids=["gzip", "zip", "zip as .onnx", "zip as .h5", "HDF5 as .keras", "pickle as .onnx"],
 )
 def test_formats_under_the_suffix_of_others(tmp_path: Path, name: str, data: bytes, message: str):
     (tmp_path / name).write_bytes(data)
