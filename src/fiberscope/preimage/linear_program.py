@@ -198,6 +198,16 @@ class Solver:
         low, high = (float(np.ldexp(side, self.rows[row])) for side in (low, high))
         self._highs.changeRowBounds(row, low, high)
 
+    def magnify(self, exponent: int) -> None:
+        """Count in units smaller by 2^exponent, of the size of answers that are small; keeps the basis."""
+        model = self._highs.getLp()
+        self.columns, self.rows = self.columns - exponent, self.rows + exponent
+        self.cost_exponent -= exponent
+        lows, highs = (np.ldexp(np.array(ends), exponent) for ends in (model.col_lower_, model.col_upper_))
+        self._highs.changeColsBounds(len(lows), np.arange(len(lows), dtype=np.int32), lows, highs)
+        lows, highs = (np.ldexp(np.array(ends), exponent) for ends in (model.row_lower_, model.row_upper_))
+        self._highs.changeRowsBounds(len(lows), np.arange(len(lows), dtype=np.int32), lows, highs)
+
     def begin_at(self, point: FloatArray) -> None:
         """Tell HiGHS a feasible point."""
         known = highspy.HighsSolution()
