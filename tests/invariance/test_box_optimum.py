@@ -36,7 +36,7 @@ def written(given: RegionProgram) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
 def test_it_is_found_exactly_where_a_linear_program_attains_the_bound_of_the_box(size):
     found, not_there = 0, 0
     for seed in range(20):
-        given, x, c = program(*size, seed)
+        given, _, c = program(*size, seed)
         E, f, G, h = written(given)
         best = -linprog(-c, G, h, E, f, bounds=(0, 1)).fun
         box = BoxOptimum.of(given)

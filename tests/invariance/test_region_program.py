@@ -11,9 +11,9 @@ from scipy.optimize import linprog
 import fiberscope as fs
 import oracles
 from feature_networks import NAMES, inputs, network, one_layer, region_of, written
+from fiberscope.invariance.around import Around, pinned
 from fiberscope.invariance.independent_rows import independent_rows
 from fiberscope.invariance.interior import interior
-from fiberscope.invariance.around import Around, pinned
 from fiberscope.invariance.region_program import RegionProgram
 from fiberscope.network.rows import sparse
 from fiberscope.preimage.linear_program import Status

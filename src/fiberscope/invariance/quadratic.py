@@ -158,7 +158,7 @@ def _scaled(
     units = row_units(rows, np.full(len(goal), exponent))
     goal = np.ldexp(goal, -exponent)
     low, high = (np.ldexp(ends, -exponent) for ends in (around.low, around.high))
-    rows = cast(SparseRows, diagonal(np.ldexp(units, exponent)) @ rows)
+    rows = diagonal(np.ldexp(units, exponent)) @ rows
     # the goal is less than one unit away: a bound that is farther does not bind
     low, high = np.where(low < goal - 2.0, -np.inf, low), np.where(high > goal + 2.0, np.inf, high)
     return _Scaled(

@@ -145,7 +145,7 @@ class RegionProgram:
         # of the rows behind the equations and the extension: their numbers and coefficients
         self._numbers = np.arange(q, q + g)
         self._generated = around.half_spaces
-        self._solver = Solver(self._first_program(), OPTIONS)
+        self._solver = Solver(self._program(), OPTIONS)
         if 0 < q <= FEW * n:
             self._add(np.arange(q))
         # iterations of the last call that began afresh, and of the last one that began at the basis before
@@ -207,10 +207,11 @@ class RegionProgram:
 
     # ---- the program that HiGHS holds
 
-    def _first_program(self) -> LinearProgram:
+    def _program(self) -> LinearProgram:
+        """The program with the rows that were generated."""
         extension, around = self._extension, self.around
         n, more = self.polyhedron.dimension, len(extension.low)
-        matrix = below([_widened(around.equations, more), extension.matrix, _widened(around.half_spaces, more)])
+        matrix = below([_widened(around.equations, more), extension.matrix, _widened(self._generated, more)])
         nothing = np.full(len(self._numbers), -np.inf)
         return LinearProgram(
             np.zeros(n + more),
@@ -235,20 +236,16 @@ class RegionProgram:
 
     def _ray(self, cost: FloatArray) -> FloatArray | None:
         """A direction along which the objective grows for ever, of largest entry 1; from a program of its own."""
-        n, more = self.polyhedron.dimension, len(self._extension.low)
-        first = self._first_program()
-        rows = below([cast(SparseRows, first.matrix), _widened(self._generated, more)])
+        first = self._program()
         bounds = [(first.row_low, first.row_high), (first.low, first.high)]
         (row_low, row_high), (low, high) = [
             (np.where(np.isfinite(lower), 0.0, -np.inf), np.where(np.isfinite(upper), 0.0, np.inf))
             for lower, upper in bounds
         ]
-        row_low = np.concatenate([row_low, np.full(len(self._numbers), -np.inf)])
-        row_high = np.concatenate([row_high, np.zeros(len(self._numbers))])
         size = np.ldexp(1.0, self._solver.columns)
         unit = np.maximum(low, -size), np.minimum(high, size)
-        found = solve(LinearProgram(cost, cast(Any, rows), row_low, row_high, *unit))
-        return found.primal if found.optimal and found.primal[:n].any() else None
+        found = solve(LinearProgram(cost, first.matrix, row_low, row_high, *unit))
+        return found.primal if found.optimal and found.primal[: self.polyhedron.dimension].any() else None
 
     def _excess(self, step: FloatArray) -> FloatArray:
         """How far every inequality of the region is violated."""

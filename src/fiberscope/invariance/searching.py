@@ -28,7 +28,6 @@ from fiberscope.network.network import Network
 from fiberscope.network.original import Arithmetic
 from fiberscope.preimage.linear_program import Status
 
-
 OPTIMAL = 1e-6
 """The share of an objective's size by which a bound may exceed what is called optimal: what solvers leave of it."""
 

@@ -200,13 +200,15 @@ class Solver:
 
     def magnify(self, exponent: int) -> None:
         """Count in units smaller by 2^exponent, of the size of answers that are small; keeps the basis."""
-        model = self._highs.getLp()
+        model, highs = self._highs.getLp(), cast(Any, self._highs)  # its types lack changeRowsBounds
         self.columns, self.rows = self.columns - exponent, self.rows + exponent
         self.cost_exponent -= exponent
-        lows, highs = (np.ldexp(np.array(ends), exponent) for ends in (model.col_lower_, model.col_upper_))
-        self._highs.changeColsBounds(len(lows), np.arange(len(lows), dtype=np.int32), lows, highs)
-        lows, highs = (np.ldexp(np.array(ends), exponent) for ends in (model.row_lower_, model.row_upper_))
-        self._highs.changeRowsBounds(len(lows), np.arange(len(lows), dtype=np.int32), lows, highs)
+        for change, sides in (
+            (highs.changeColsBounds, (model.col_lower_, model.col_upper_)),
+            (highs.changeRowsBounds, (model.row_lower_, model.row_upper_)),
+        ):
+            low, high = (np.ldexp(np.array(ends), exponent) for ends in sides)
+            change(len(low), np.arange(len(low), dtype=np.int32), low, high)
 
     def begin_at(self, point: FloatArray) -> None:
         """Tell HiGHS a feasible point."""
