@@ -10,7 +10,7 @@ from typing import assert_never
 
 import numpy as np
 
-from fiberscope.invariance.nearest import Found
+from fiberscope.invariance.nearest import Found, size_of
 from fiberscope.invariance.objective import Norm
 from fiberscope.invariance.region_program import RegionProgram, RegionSolution
 from fiberscope.preimage.linear_program import Status
@@ -46,7 +46,7 @@ def _one_pixel(program: RegionProgram, max_programs: int) -> Found:
     """Pixel by pixel and sign by sign, those with the most room in the domain first."""
     n = len(program.low)
     reach = np.concatenate([program.high, -program.low])
-    best, found_most, bound, without, programs = np.zeros(n), 0.0, 0.0, 0.0, 0
+    best, found_most, bound, without, size, programs = np.zeros(n), 0.0, 0.0, 0.0, 0.0, 0
     for number in np.argsort(-reach, kind="stable").tolist():
         # of pixels that are not asked about, none can do better than what was found
         if reach[number] <= max(found_most, bound):
@@ -60,12 +60,13 @@ def _one_pixel(program: RegionProgram, max_programs: int) -> Found:
         programs += 1
         if not found.optimal:
             return _failed(found, programs)
+        size = max(size, size_of(found))
         bound = max(bound, min(found.bound, float(reach[number])))
         without = max(without, min(found.bound - found.loss, float(reach[number])))
         if Norm.LINF.of(found.step) > found_most:
             best, found_most = found.step, Norm.LINF.of(found.step)
     bound = max(bound, found_most)
-    return Found(Status.OPTIMAL, best, bound, max(0.0, bound - max(without, found_most)), bound, programs)
+    return Found(Status.OPTIMAL, best, bound, max(0.0, bound - max(without, found_most)), size, programs)
 
 
 def _ascents(program: RegionProgram, norm: Norm, starts: int, seed: int) -> Found:

@@ -6,7 +6,7 @@ size of their answers, and every column has two bounds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, assert_never
 
 import numpy as np
@@ -14,16 +14,19 @@ from jaxtyping import Float64
 
 from fiberscope.invariance.objective import Norm
 from fiberscope.invariance.quadratic import nearest_in_l2
-from fiberscope.invariance.region_program import Extension, RegionProgram
+from fiberscope.invariance.region_program import Extension, RegionProgram, RegionSolution
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.rows import diagonal
 from fiberscope.network.sparse_rows import SparseRows, below, side_by_side
 from fiberscope.preimage.linear_program import Status
 
 CLOSER = 16.0
-"""How many times shorter than expected a smallest change is that is looked for again, in units of its own size."""
+"""How many times nearer than expected an input is that is looked for again, in units of its own distance."""
 
 MAX_CLOSER = 4
+
+ROUNDED = 2.0**-20
+"""Of HiGHS's unit: a millionth of this share is a few thousand roundings."""
 
 REACHED = 1e-9
 """The share of the largest fraction by which a fraction may exceed it: the tolerance of linear programs."""
@@ -38,7 +41,7 @@ class Found:
         step: (n,) how x changes; of an unbounded program a direction.
         bound: no point of the region does better, by weak duality.
         loss: by how much the bound would be tighter for those that have the room.
-        unit: the size of the objective, to which the solver's tolerances are relative.
+        unit: the size of the objective, of which a solver may miss a small share.
         programs: how many programs were solved.
     """
 
@@ -48,6 +51,11 @@ class Found:
     loss: float
     unit: float
     programs: int
+
+
+def size_of(found: RegionSolution) -> float:
+    """The size of a linear objective: what it can grow by, and of HiGHS's own unit only what rounding may reach."""
+    return found.bound + found.unit * ROUNDED
 
 
 class Along(NamedTuple):
@@ -69,8 +77,22 @@ def nearest(
         radius: a distance that can be attained, in this norm.
         along: a further condition.
     """
-    if radius == 0.0:
-        return Found(Status.OPTIMAL, goal, 0.0, 0.0, 0.0, 0)
+    best = Found(Status.OPTIMAL, goal, 0.0, 0.0, 0.0, 0)
+    within = radius
+    for _ in range(MAX_CLOSER):
+        if within == 0.0:
+            break
+        found = _nearest(program, goal, norm, within, along)
+        if found.status is not Status.OPTIMAL:
+            return found if within == radius else best
+        best, closest = replace(found, unit=radius), norm.of(found.step - goal)
+        if closest * CLOSER >= within:
+            break
+        within = closest
+    return best
+
+
+def _nearest(program: RegionProgram, goal: FloatArray, norm: Norm, radius: float, along: Along | None) -> Found:
     within = goal - 2.0 * radius, goal + 2.0 * radius
     match norm:
         case Norm.L2:
@@ -107,18 +129,12 @@ def smallest_change(program: RegionProgram, direction: Float64[FloatArray, " n"]
             return Found(Status.INFEASIBLE, most.step, most.value / size, 0.0, 0.0, 1)
         least = min(least, most.value)
     elif most.status is not Status.UNBOUNDED:
-        return Found(most.status, most.step, 0.0, 0.0, 0.0, 1)
+        return Found(Status.FAILED, most.step, 0.0, 0.0, 0.0, 1)  # it has points: infeasible is a failure, too
     step = most.step * (least / float(direction @ most.step))
-    best = Found(Status.OPTIMAL, step, 0.0, 0.0, norm.of(step), 1)
-    for _ in range(MAX_CLOSER):
-        found = nearest(program, np.zeros(len(direction)), norm, norm.of(best.step), Along(direction, least))
-        if found.status is not Status.OPTIMAL:
-            return best
-        closer = norm.of(found.step) * CLOSER < norm.of(best.step)
-        best = found
-        if not closer:
-            break
-    return best
+    found = nearest(program, np.zeros(len(direction)), norm, norm.of(step), Along(direction, least))
+    if found.status is not Status.OPTIMAL:
+        return Found(Status.OPTIMAL, step, 0.0, 0.0, 0.0, 1)
+    return replace(found, unit=norm.of(found.step))
 
 
 def _absolute_values(goal: FloatArray, up: FloatArray, down: FloatArray) -> Extension:
@@ -157,4 +173,4 @@ def _with(extension: Extension, along: Along) -> Extension:
     )
 
 
-__all__ = ["Along", "Found", "nearest", "smallest_change"]
+__all__ = ["Along", "Found", "nearest", "size_of", "smallest_change"]

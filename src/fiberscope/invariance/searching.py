@@ -18,7 +18,7 @@ from fiberscope.invariance.farthest import farthest
 from fiberscope.invariance.feature_region import FeatureRegion, feature_region, features_at, pieces_at
 from fiberscope.invariance.float_room import wanted_room
 from fiberscope.invariance.interior import Interior, interior
-from fiberscope.invariance.nearest import Along, Found, nearest, smallest_change
+from fiberscope.invariance.nearest import Along, Found, nearest, size_of, smallest_change
 from fiberscope.invariance.objective import Goal, Objective
 from fiberscope.invariance.region_program import RegionProgram
 from fiberscope.invariance.settling import Held, held_rows, settle
@@ -203,7 +203,7 @@ def _linear(program: RegionProgram, box: BoxOptimum | None, cost: FloatArray) ->
         most = float(cost @ at_bounds)
         return Found(Status.OPTIMAL, at_bounds, most, 0.0, float(np.abs(cost) @ np.abs(at_bounds)), 0)
     found = program.maximize(cost)
-    return Found(found.status, found.step, found.bound, found.loss, found.unit, found.rounds + 1)
+    return Found(found.status, found.step, found.bound, found.loss, size_of(found), found.rounds + 1)
 
 
 def _gained(objective: Objective, step: FloatArray, towards: FloatArray | None, target: FloatArray | None) -> float:

@@ -147,7 +147,8 @@ class Solver:
     """
 
     def __init__(self, program: LinearProgram, options: Mapping[str, Option] | None = None) -> None:
-        matrix = cast(Any, csc_array(program.matrix))  # scipy's sparse types are not known
+        self._nothing = (program.low == 0) & (program.high == 0)
+        matrix = csc_array(self._without_nothing(csr_array(program.matrix)))
         entries, starts = Entries.of(matrix), cast(IntArray, matrix.indptr)
         sides = program.row_low, program.row_high
         self.columns = column_exponents(entries, *sides, program.low, program.high, program.integral)
@@ -171,6 +172,13 @@ class Solver:
             model.integrality_ = [kinds[int(integral)] for integral in program.integral.tolist()]
         self._highs.passModel(model)
 
+    def _without_nothing(self, matrix: Any) -> Any:
+        """Rows without the columns that are always 0: these have no size, and would be part of that of the rows."""
+        kept = matrix.copy()  # scipy's sparse types are not known
+        kept.data[self._nothing[kept.indices]] = 0.0
+        kept.eliminate_zeros()
+        return kept
+
     # ---- changes
 
     def maximize(self, objective: FloatArray) -> None:
@@ -179,6 +187,7 @@ class Solver:
         self._highs.changeColsCost(count, np.arange(count, dtype=np.int32), self._cost(objective))
 
     def _cost(self, objective: FloatArray) -> FloatArray:
+        objective = np.where(self._nothing, 0.0, objective)
         used = objective[objective != 0]
         places = np.flatnonzero(objective)
         self.cost_exponent = int((exponents(used) + self.columns[places]).max()) if len(used) else 0
@@ -186,6 +195,7 @@ class Solver:
 
     def add_rows(self, matrix: SparseRows, low: FloatArray, high: FloatArray) -> None:
         """Add the rows ``low <= matrix v <= high`` behind the others."""
+        matrix = self._without_nothing(matrix)
         r = Entries.of(matrix).row_exponents(self.columns)
         lengths = np.diff(matrix.indptr)
         values = np.ldexp(matrix.data, np.repeat(r, lengths) + self.columns[matrix.indices])
