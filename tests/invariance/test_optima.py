@@ -120,7 +120,7 @@ def measured(objective, x, c, vertices):
 
 def test_maxima_are_those_of_exact_vertices():
     better = 0
-    for W, b, x, c in small_layers(40):
+    for W, b, x, c in small_layers(20):
         vertices = list(Exact(W, b, x).vertices())
         for objective in ("inner_product", "towards", "farthest_l1", "farthest_l2", "farthest_linf"):
             e = fs.invariance_example(one_layer(W, b), x, c, 0, fs.Box(0, 1), objective=objective)
@@ -132,12 +132,12 @@ def test_maxima_are_those_of_exact_vertices():
                 assert e.objective >= float(best) - ROOM
             assert e.is_optimal or objective in ("farthest_l1", "farthest_l2")
             better += not e.is_trivial
-    assert better >= 60
+    assert better >= 30
 
 
 def test_the_nearest_is_that_of_exact_faces():
     moved = 0
-    for W, b, x, c in small_layers(30):
+    for W, b, x, c in small_layers(20):
         exact = Exact(W, b, x)
         for goal in (c, x):
             square = exact.squared_distance([Fraction(v) for v in goal.tolist()])
@@ -147,7 +147,7 @@ def test_the_nearest_is_that_of_exact_faces():
             assert e.objective <= float(square) ** 0.5 + ROOM
             assert e.is_optimal
             moved += not e.is_trivial
-    assert moved >= 10
+    assert moved >= 6
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
@@ -268,11 +268,11 @@ def test_pixels_in_other_units_have_the_same_optimum():
 
 @pytest.mark.parametrize("k", [-40, 40])
 def test_walks_mixed_integer_programs_and_surveys_scale_as_well(k):
-    for _, net, x, c in cases(2):
+    for _, net, x, c in cases(1):
         scaled = scaled_by(net, k)
         box, small = fs.Box(0, 1), fs.Box(0, 2.0**k)
-        one = fs.walk_regions(net, x, c, 1, box, max_regions=12)
-        other = fs.walk_regions(scaled, np.ldexp(x, k), np.ldexp(c, k), 1, small, max_regions=12)
+        one = fs.walk_regions(net, x, c, 1, box, max_regions=6)
+        other = fs.walk_regions(scaled, np.ldexp(x, k), np.ldexp(c, k), 1, small, max_regions=6)
         assert np.ldexp(other.x, -k).tolist() == one.x.tolist()
         assert [v.outcome for v in other.visits] == [v.outcome for v in one.visits]
         assert other.ended == one.ended
@@ -317,6 +317,26 @@ def test_a_region_much_smaller_than_the_domain_is_resolved():
     assert large.objective == pytest.approx(small.objective, rel=1e-4)
     assert large.bound == pytest.approx(small.bound, rel=1e-4)
     assert large.is_optimal
+
+
+def test_kept_pixels_and_open_domains_scale_as_well():
+    """Columns that are always 0, and columns without bounds, have no units of their own."""
+    rng = np.random.default_rng(1)
+    W, b, (x, c) = rng.standard_normal((4, 7)), rng.standard_normal(4) / 3, rng.random((2, 7))
+    for k in (-40, 40):
+        for objective in ("nearest_l1", "nearest_l2", "smallest_change_linf"):
+            answers = [
+                fs.invariance_example(
+                    one_layer(W, np.ldexp(b, e)), np.ldexp(x, e), np.ldexp(c, e), 0, domain, objective=objective,
+                    fraction=1 / 64, keep=[0, 3],
+                )
+                for e, domain in (
+                    (0, fs.Box([0] * 4 + [-np.inf] * 3, 1)), (k, fs.Box([0] * 4 + [-np.inf] * 3, 2.0**k))
+                )
+            ]  # fmt: skip
+            assert np.ldexp(answers[1].x, -k).tolist() == answers[0].x.tolist()
+            assert answers[1].is_optimal
+            assert answers[0].x[[0, 3]].tolist() == x[[0, 3]].tolist()
 
 
 # ---- where x itself is the best, and where nothing is known

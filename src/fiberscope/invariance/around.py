@@ -22,6 +22,9 @@ from fiberscope.preimage.program_scaling import Entries
 EPS = float(np.finfo(np.float64).eps)
 """Twice the unit roundoff of float64."""
 
+FEW_NUMBERS = 2**20
+"""Numbers in all inequalities up to which they are written out once."""
+
 ROWS_AT_ONCE = 1_000
 """Inequalities that are added to a program before it is solved again: those that are violated most."""
 
@@ -52,6 +55,7 @@ class Around:
         sides: (q + g,).
         low: (n,).
         high: (n,).
+        written: (q + g, n) all inequalities, where that is little; None where they are written when asked for.
     """
 
     region: FeatureRegion
@@ -65,6 +69,7 @@ class Around:
     sides: Float64[FloatArray, " q"]
     low: Float64[FloatArray, " n"]
     high: Float64[FloatArray, " n"]
+    written: SparseRows | None
 
     @staticmethod
     def of(region: FeatureRegion, polyhedron: Polyhedron, origin: FloatArray, rows: RegionRows | None = None) -> Around:
@@ -79,12 +84,14 @@ class Around:
         values = -region.residuals(origin[None])[0][held]
         sides = -np.concatenate([region.excess(origin[None])[0], half_spaces @ origin - polyhedron.h])
         values = np.where(np.abs(values) <= 2.0 * rounding_errors(equations, origin), 0.0, values)
+        few = len(sides) * len(origin) <= FEW_NUMBERS
+        written = Around._written(rows, half_spaces, np.arange(len(sides))) if few else None
         negative = np.flatnonzero(sides < 0)
         if len(negative):
-            missing = Around._written(rows, half_spaces, negative)
+            missing = Around._written(rows, half_spaces, negative) if written is None else written[negative]
             sides[negative] = np.where(-sides[negative] <= 2.0 * rounding_errors(missing, origin), 0.0, sides[negative])
         low, high = polyhedron.low - origin, polyhedron.high - origin
-        return Around(region, polyhedron, origin, rows, held, equations, values, half_spaces, sides, low, high)
+        return Around(region, polyhedron, origin, rows, held, equations, values, half_spaces, sides, low, high, written)
 
     @staticmethod
     def _written(rows: RegionRows, half_spaces: SparseRows, numbers: IntArray) -> SparseRows:
@@ -93,6 +100,8 @@ class Around:
 
     def inequalities(self, numbers: Int64[IntArray, " k"]) -> SparseRows:
         """The rows of the inequalities with these numbers, in ascending order."""
+        if self.written is not None:
+            return self.written[numbers]
         return Around._written(self.rows, self.half_spaces, numbers)
 
     def excess(self, x: Float64[FloatArray, " n"]) -> Float64[FloatArray, " q"]:

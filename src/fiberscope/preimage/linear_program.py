@@ -148,7 +148,7 @@ class Solver:
 
     def __init__(self, program: LinearProgram, options: Mapping[str, Option] | None = None) -> None:
         self._nothing = (program.low == 0) & (program.high == 0)
-        matrix = csc_array(self._without_nothing(csr_array(program.matrix)))
+        matrix = cast(Any, csc_array(self._without_nothing(csr_array(program.matrix))))  # has no types
         entries, starts = Entries.of(matrix), cast(IntArray, matrix.indptr)
         sides = program.row_low, program.row_high
         self.columns = column_exponents(entries, *sides, program.low, program.high, program.integral)
@@ -174,7 +174,7 @@ class Solver:
 
     def _without_nothing(self, matrix: Any) -> Any:
         """Rows without the columns that are always 0: these have no size, and would be part of that of the rows."""
-        kept = matrix.copy()  # scipy's sparse types are not known
+        kept = matrix.copy()
         kept.data[self._nothing[kept.indices]] = 0.0
         kept.eliminate_zeros()
         return kept
