@@ -1,12 +1,15 @@
 """From an optimum up to a solver's tolerance to an input that satisfies the equations up to rounding.
 
 Pixels next to a bound are put onto it; the others absorb what is missing in the equations, by the smallest correction.
-Where too few pixels are left for that, the input is moved a little towards the interior of the region first.
+Where too few pixels are left for that, the input is moved a little towards the interior of the region first, so that
+next to it lies one with exactly the same features. If that does not help, the equations that depend on others there
+must hold by themselves.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -26,6 +29,9 @@ AT_BOUND = 1e-8
 
 STEPS = (0.0, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
 """How far towards the interior an optimum is moved, one after the other, until its equations can be satisfied."""
+
+LITTLE = 1e-7
+"""How far an optimum is moved so that equations do not depend on each other, where they hold as well as that."""
 
 ILL_CONDITIONED = 1e-7
 """Smallest diagonal entry of the triangular factor of rows of size one below which they count as dependent."""
@@ -90,11 +96,17 @@ def settle(
     largest, inner = (float(np.abs(step).max(initial=0.0)) for step in (optimum, interior.step))
     inside = interior.step * (min(1.0, largest / inner) if inner else 0.0)  # as near as the optimum
     target = None if along is None else _Target(along.normal, max(along.least, float(along.normal @ optimum)))
+    second: Settled | None = None
     for step in STEPS:
+        if second is not None and step > LITTLE:
+            break
         found = _corrected(held.rows, program, optimum + step * (inside - optimum), target)
-        if found is not None and _has_room(program, interior, found):
-            return Settled(found, step)
-    return None
+        if found is None or not _has_room(program, interior, found.x):
+            continue
+        if found.certain:
+            return Settled(found.x, step)
+        second = second or Settled(found.x, step)
+    return second
 
 
 def _has_room(program: RegionProgram, interior: Interior, x: FloatArray) -> bool:
@@ -115,9 +127,22 @@ class _Target(NamedTuple):
     least: float
 
 
+class _Corrected(NamedTuple):
+    """A point of the equations up to rounding.
+
+    Attributes:
+        x: (n,).
+        certain: whether the equations do not depend on each other in the pixels off their bounds, so that a point of
+            them is next to it, or hold exactly.
+    """
+
+    x: FloatArray
+    certain: bool
+
+
 def _corrected(
     held: SparseRows, program: RegionProgram, start: FloatArray, target: _Target | None
-) -> FloatArray | None:
+) -> _Corrected | None:
     """The nearest point of the equations within the pixels that are off their bounds."""
     around = program.around
     low, high = around.low, around.high
@@ -140,7 +165,22 @@ def _corrected(
     x = around.point(step)
     missing = np.abs(sides - rows @ (x - around.origin))
     inside = bool((step >= low).all() and (step <= high).all())
-    return x if inside and bool((missing <= FURTHER * _roundings(rows, x, x - around.origin)).all()) else None
+    if not inside or (missing > FURTHER * _roundings(rows, x, x - around.origin)).any():
+        return None
+    return _Corrected(x, correction.complete or _holds_exactly(held, missing[: held.shape[0]], around.origin, x))
+
+
+def _holds_exactly(rows: SparseRows, missing: FloatArray, x: FloatArray, other: FloatArray) -> bool:
+    """Whether ``rows (x' - x) = 0`` in rational arithmetic, for rows in which floats miss nothing."""
+    if (missing != 0).any():
+        return False
+    change = {int(j): Fraction(float(other[j])) - Fraction(float(x[j])) for j in np.flatnonzero(x != other)}
+    for i in range(rows.shape[0]):
+        part = slice(int(rows.indptr[i]), int(rows.indptr[i + 1]))
+        terms = zip(rows.indices[part].tolist(), rows.data[part].tolist(), strict=True)
+        if sum((Fraction(value) * change[j] for j, value in terms if j in change), Fraction(0)) != 0:
+            return False
+    return True
 
 
 def _roundings(rows: SparseRows, x: FloatArray, step: FloatArray) -> FloatArray:
@@ -182,6 +222,11 @@ class _Correction:
         orthogonal, triangle, order = _linalg.qr(part.T, mode="economic", pivoting=True)
         rank = int((np.abs(np.diag(triangle)) >= ILL_CONDITIONED).sum())
         return _Correction(units, columns, moving[order[:rank]], orthogonal[:, :rank], triangle[:rank, :rank])
+
+    @property
+    def complete(self) -> bool:
+        """Whether no row that sees one of the pixels depends on others."""
+        return len(self.chosen) == int(np.count_nonzero(self.units))
 
     def of_missing(self, missing: FloatArray) -> FloatArray:
         """The change of the pixels that adds what is missing in the rows."""
