@@ -26,6 +26,7 @@ from threadpoolctl import threadpool_limits
 
 import fiberscope as fs
 from fiberscope.errors import InputError
+from fiberscope.invariance.around import Around
 from fiberscope.invariance.feature_region import FeatureRegion, feature_region, features_at, pieces_at
 from fiberscope.invariance.region_program import RegionProgram
 from fiberscope.paper.architectures import table1
@@ -67,9 +68,9 @@ def compare(name: str, network: fs.Network, layer: int, X: np.ndarray, source: i
     stage = network.placed_layers[layer].stage
     region = feature_region(network, features_at(network, x, stage), pieces_at(network, x, stage))
     began = time.perf_counter()
-    program = RegionProgram(region, fs.Box(0, 1).polyhedron(network.inputs))
+    program = RegionProgram(Around.of(region, fs.Box(0, 1).polyhedron(network.inputs), x))
     ours, theirs = time.perf_counter() - began, 0.0
-    matrices = written(region, program)
+    matrices = written(region, program.around)
     for c in targets:
         began = time.perf_counter()
         found = program.maximize(c)
@@ -77,26 +78,26 @@ def compare(name: str, network: fs.Network, layer: int, X: np.ndarray, source: i
         began = time.perf_counter()
         expected = linprog(-c, bounds=(0, 1), method="highs", **matrices)
         theirs += time.perf_counter() - began
-        assert abs(found.value + expected.fun) < AGREEMENT, (found.status, found.value, expected.message)
+        assert abs(found.value + c @ x + expected.fun) < AGREEMENT, (found.status, found.value, expected.message)
     whole: list[float] = []
     for threads in (1, cores()):
         began = time.perf_counter()
         fs.invariance_examples(network, x, targets, layer, fs.Box(0, 1), threads=threads)
         whole.append(time.perf_counter() - began)
     alone, together = whole
-    n = len(targets)
+    n, equations = len(targets), len(program.around.values)
     print(
-        f"{name:<16} {layer:>5} {len(program.values):>9} {n:>7} {theirs / n:>9.4f} {ours / n:>9.4f} {alone / n:>9.4f} "
+        f"{name:<16} {layer:>5} {equations:>9} {n:>7} {theirs / n:>9.4f} {ours / n:>9.4f} {alone / n:>9.4f} "
         f"{together / n:>9.4f}  {theirs / ours:.1f}x, whole examples {theirs / alone:.1f}x, on {cores()} cores "
         f"{theirs / together:.1f}x",
         flush=True,
     )
 
 
-def written(region: FeatureRegion, program: RegionProgram) -> dict[str, np.ndarray]:
+def written(region: FeatureRegion, around: Around) -> dict[str, np.ndarray]:
     """The program's constraints as arrays for scipy: independent equations, and all inequalities."""
-    G, h = program.rows.inequalities(np.arange(region.count))
-    return {"A_eq": program.equations.toarray(), "b_eq": program.values, "A_ub": G.toarray(), "b_ub": h}
+    G, h = around.rows.inequalities(np.arange(region.count))
+    return {"A_eq": around.equations.toarray(), "b_eq": around.rows.values[around.held], "A_ub": G.toarray(), "b_ub": h}
 
 
 def sources(network: fs.Network, layer: int, X: np.ndarray, count: int) -> list[int]:

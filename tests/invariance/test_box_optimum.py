@@ -9,6 +9,7 @@ from scipy.optimize import linprog, minimize
 from torch import nn
 
 import fiberscope as fs
+from fiberscope.invariance.around import Around
 from fiberscope.invariance.box_optimum import MAX_NUMBERS, PATIENCE, BoxOptimum
 from fiberscope.invariance.feature_region import feature_region, features_at, pieces_at
 from fiberscope.invariance.region_program import RegionProgram
@@ -22,27 +23,29 @@ def program(n: int, m: int, seed: int) -> tuple[RegionProgram, np.ndarray, np.nd
     x = np.clip(generator.uniform(-0.5, 1.5, size=n), 0, 1)
     c = generator.standard_normal(n) * (generator.uniform(size=n) < 0.3)
     region = feature_region(net, features_at(net, x, 1), pieces_at(net, x, 1))
-    return RegionProgram(region, fs.Box(0, 1).polyhedron(n)), x, c
+    return RegionProgram(Around.of(region, fs.Box(0, 1).polyhedron(n), x)), x, c
 
 
 def written(given: RegionProgram) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    G, h = given.rows.inequalities(np.arange(given.region.count))
-    return given.equations.toarray(), given.values, G.toarray(), h
+    around = given.around
+    rows, sides = around.rows.inequalities(np.arange(given.region.count))
+    return around.equations.toarray(), around.rows.values[around.held], rows.toarray(), sides
 
 
 @pytest.mark.parametrize("size", [(30, 8), (40, 20), (20, 30)])
 def test_it_is_found_exactly_where_a_linear_program_attains_the_bound_of_the_box(size):
     found, not_there = 0, 0
     for seed in range(20):
-        given, x, c = program(*size, seed)
+        given, _, c = program(*size, seed)
         E, f, G, h = written(given)
         best = -linprog(-c, G, h, E, f, bounds=(0, 1)).fun
         box = BoxOptimum.of(given)
         assert box is not None
-        x_best = box.attained(c, x)
-        if x_best is None:
+        step = box.attained(c)
+        if step is None:
             not_there += best < np.maximum(c, 0).sum() - 1e-7
             continue
+        x_best = given.around.point(step)
         found += 1
         assert c @ x_best == pytest.approx(np.maximum(c, 0).sum(), abs=1e-12)
         assert best == pytest.approx(c @ x_best, abs=1e-7)
@@ -60,9 +63,10 @@ def test_it_is_the_nearest_one():
         given, x, c = program(14, 5, seed)
         box = BoxOptimum.of(given)
         assert box is not None
-        found = box.attained(c, x)
-        if found is None:
+        step = box.attained(c)
+        if step is None:
             continue
+        found = x + step
         E, f, G, h = written(given)
         low, high = np.where(c > 0, 1.0, 0.0), np.where(c < 0, 0.0, 1.0)
         nearest = minimize(
@@ -83,20 +87,20 @@ def test_it_is_the_nearest_one():
 
 
 def test_it_is_not_tried_for_ever():
-    given, x, _ = program(20, 30, 0)
+    given, *_ = program(20, 30, 0)
     box = BoxOptimum.of(given)
     assert box is not None
     for _ in range(PATIENCE):
-        assert box.attained(np.ones(20), x) is None
+        assert box.attained(np.ones(20)) is None
     assert box.failures == PATIENCE
-    assert box.attained(np.zeros(20), x) is None, "x itself would do, but it is not asked any more"
+    assert box.attained(np.zeros(20)) is None, "x itself would do, but it is not asked any more"
 
 
 def test_many_rows_and_missing_bounds_are_left_to_linear_programs():
     given, x, c = program(20, 6, 0)
-    free = RegionProgram(given.region, fs.NonNegative().polyhedron(20))
+    free = RegionProgram(Around.of(given.region, fs.NonNegative().polyhedron(20), x))
     box = BoxOptimum.of(free)
     assert box is not None
-    assert box.attained(np.abs(c) + 1.0, x) is None
+    assert box.attained(np.abs(c) + 1.0) is None
     large, _, _ = program(2000, MAX_NUMBERS // 2000 + 1, 0)
     assert BoxOptimum.of(large) is None

@@ -55,20 +55,20 @@ def test_promises_tell_what_lies_behind_a_facet():
     promised, kept, idle = 0, 0, 0
     for _, net, x, c in cases(10, (8, 10, 4, 2)):
         asked = problem(net, x, c, 1, fs.Box(0, 1), objective="inner_product", arithmetic=None)
-        program = asked.program(asked.pieces())
+        program = asked.program(asked.pieces(), x)
         found = program.maximize(c)
         optimum = vertex(program, found, c)
         assert optimum is not None
         facets = crossings(program.region, optimum, 100)
         for facet in (*facets.here, *facets.elsewhere):
-            behind = asked.program(crossed(asked.pieces(), (facet.flip,))).maximize(c)
+            behind = asked.program(crossed(asked.pieces(), (facet.flip,)), x).maximize(c)
             if facet.promise <= 0:
                 assert not behind.optimal or behind.value <= found.value + 1e-7
                 idle += 1
         for facet in facets.here:
             if facet.promise > 1e-6:
                 promised += 1
-                kept += asked.program(crossed(asked.pieces(), (facet.flip,))).maximize(c).value > found.value + 1e-9
+                kept += asked.program(crossed(asked.pieces(), (facet.flip,)), x).maximize(c).value > found.value + 1e-9
     assert idle >= 40
     assert promised >= 5
     assert kept == promised  # the optima of random networks have one set of multipliers

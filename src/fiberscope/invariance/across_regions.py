@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.errors import InputError
+from fiberscope.invariance.around import Around
 from fiberscope.invariance.facet_program import FacetProgram
 from fiberscope.invariance.feature_region import Features, Pieces, feature_region, features_at, pieces_at
 from fiberscope.invariance.feature_stage import Layer, stage_of
@@ -19,6 +20,9 @@ from fiberscope.network.domains import Domain, Polyhedron, written_out
 from fiberscope.network.network import Network
 from fiberscope.network.original import Arithmetic, checked_arithmetic
 from fiberscope.preimage.system import check_inside
+
+GROWTH = 1e-9
+"""Growth of the objective, relative to the terms that it consists of, that counts: HiGHS's tolerance."""
 
 SHARE = 0.5
 """Of the room that x itself has, what an input with the same features keeps at least."""
@@ -48,12 +52,18 @@ class Problem:
         """The pieces of the units on the way at x."""
         return pieces_at(self.network, self.source, self.features.stage)
 
-    def program(self, pieces: Pieces) -> FacetProgram:
-        """The program of one region."""
+    def program(self, pieces: Pieces, x: Float64[FloatArray, " n"]) -> FacetProgram:
+        """The program of one region, around a point of it."""
         region = feature_region(self.network, self.features, pieces)
         of_units, of_domain = region.count - len(self.room), len(self.polyhedron.h)
         room = np.concatenate([np.zeros(of_units), self.room, np.zeros(of_domain)])
-        return FacetProgram(region, self.polyhedron, room=room)
+        return FacetProgram(Around.of(region, self.polyhedron, x), room=room)
+
+    def gain(self, x: Float64[FloatArray, " n"], before: Float64[FloatArray, " n"]) -> float:
+        """``<c, x - x_before>``, where that is more than tolerances explain; else 0."""
+        gain = float(self.objective @ (x - before))
+        size = np.abs(self.objective) @ (np.abs(x - self.source) + np.abs(before - self.source))
+        return gain if abs(gain) > GROWTH * size else 0.0
 
     def value(self, x: Float64[FloatArray, " n"]) -> float:
         """``<c, x>``."""

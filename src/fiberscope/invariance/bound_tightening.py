@@ -59,7 +59,7 @@ def _ends(choice: RegionChoice, bounds: Interval, first: int, units: list[int]) 
             solver.maximize(objective)
             if solver.run() is Status.OPTIMAL:
                 value = sign * solver.value
-                margin = WIDER * max(1.0, abs(value))
+                margin = WIDER * max(abs(value), float(np.ldexp(1.0, solver.columns[first + unit])))
                 outside = value - margin if ends is low else value + margin
                 ends[unit] = max(float(low[unit]), outside) if ends is low else min(float(high[unit]), outside)
         objective[first + unit] = 0.0

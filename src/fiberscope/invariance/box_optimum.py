@@ -2,11 +2,11 @@
 
 No input of a box has a larger ``<c, x'>`` than one with every pixel of ``c_j != 0`` at its better bound. With few
 equations and many pixels the others are mostly free to keep the features as they are. Among all such inputs the nearest
-to x is found, which changes no pixel without need:
+to x is found, which changes no pixel without need. For d = x' - x, pixels of another width counted in units of theirs:
 
-    minimize |x' - x|^2 / 2 subject to E x' = f, G x' <= h, low <= x' <= high, and x'_j at its bound where c_j != 0.
+    minimize |d|^2 / 2 subject to E d = f, G d <= h, low <= d <= high, and d_j at its bound where c_j != 0.
 
-Its dual is smooth, with one multiplier y per row: ``x'(y) = clip(x - A^T y)``, and is maximised by a semismooth Newton
+Its dual is smooth, with one multiplier y per row: ``d(y) = clip(-A^T y)``, and is maximised by a semismooth Newton
 method with line search [X. Li, D. Sun, K.-C. Toh, SIAM J. Optim. 30 (2020)]. Where it does not converge quickly, there
 may be no such input, and the linear program decides.
 """
@@ -20,8 +20,10 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Bool, Float64
 
+from fiberscope.invariance.around import row_units
 from fiberscope.invariance.region_program import RegionProgram
 from fiberscope.network.arrays import BoolArray, FloatArray
+from fiberscope.network.sparse_rows import below
 
 MAX_NUMBERS = 300_000
 """Numbers in all rows up to which it is tried: with more, fifty steps take longer than most linear programs."""
@@ -32,10 +34,10 @@ MAX_STEPS = 50
 MAX_HALVINGS = 10
 
 RESIDUAL = 1e-10
-"""How much may be missing in a row of unit length."""
+"""How much may be missing in a row of unit length, in a program of size one."""
 
 UNDAMPED = 1e-10
-"""Of the mean diagonal entry, added to the diagonal of the Newton matrix, against rounding."""
+"""Added to the diagonal of the Newton matrix, against rounding: its rows have at most unit length."""
 
 DAMPED = 2e-2
 """The same once a full step was far too long, which means that active rows depend on each other: times what is missing
@@ -51,11 +53,11 @@ _linalg: Any = cast(Any, scipy.linalg)
 
 
 class _Point(NamedTuple):
-    """Where the multipliers y lead: the dual objective, x before and after it is clipped, and ``A x - b``."""
+    """Where the multipliers y lead: the dual objective, d before and after it is clipped, and ``A d - b``."""
 
     objective: float
     raw: FloatArray
-    x: FloatArray
+    d: FloatArray
     residual: FloatArray
 
 
@@ -69,14 +71,16 @@ class BoxOptimum:
     """The rows of a region program, ready to be asked; it remembers how often asking was in vain.
 
     Attributes:
+        unit: (n,) what counts as size one, pixel by pixel: powers of two. All else is in these units.
         A: (r, n) rows of unit length, the equations first.
         b: (r,) what they must equal, or not exceed.
         equal: (r,) which are equations.
-        low: (n,) bounds of the pixels.
+        low: (n,) bounds of d.
         high: (n,).
         failures: how often it failed, less ``WORTH`` for every success.
     """
 
+    unit: Float64[FloatArray, " n"]
     A: Float64[FloatArray, "r n"]
     b: Float64[FloatArray, " r"]
     equal: Bool[BoolArray, " r"]
@@ -87,45 +91,52 @@ class BoxOptimum:
     @staticmethod
     def of(program: RegionProgram) -> BoxOptimum | None:
         """For a program with few rows; None if it has many."""
-        q, n = program.region.count, program.polyhedron.dimension
-        count = len(program.values) + q + len(program.polyhedron.h)
+        around, n = program.around, program.polyhedron.dimension
+        numbers = np.arange(len(program.room))
+        count = len(around.values) + len(numbers)
         if count * n > MAX_NUMBERS:
             return None
-        G, h = program.rows.inequalities(np.arange(q))
-        rows: FloatArray = np.concatenate([part.toarray() for part in (program.equations, G, program.half_spaces)])
-        sides = np.concatenate([program.values, np.concatenate([h, program.polyhedron.h]) - program.room])
+        unit = np.ldexp(1.0, program.columns)
+        written = below([around.equations, around.inequalities(numbers)])
+        scale = row_units(written, program.columns)
+        rows = written.toarray() * scale[:, None] * unit
+        sides = scale * np.concatenate([around.values, around.sides - program.room])
         norms: FloatArray = np.linalg.norm(rows, axis=1)
-        seen = norms > 0  # the others hold whatever x' is: they hold at x
-        equal = np.arange(count) < len(program.values)
-        scaled = rows[seen] / norms[seen, None]
+        seen = norms > 0  # the others hold whatever d is: they hold at x
+        equal = np.arange(count) < len(around.values)
         return BoxOptimum(
-            scaled, sides[seen] / norms[seen], equal[seen], program.polyhedron.low, program.polyhedron.high
+            unit,
+            rows[seen] / norms[seen, None],
+            sides[seen] / norms[seen],
+            equal[seen],
+            program.low / unit,
+            program.high / unit,
         )
 
-    def attained(self, c: Float64[FloatArray, " n"], x: Float64[FloatArray, " n"]) -> Float64[FloatArray, " n"] | None:
-        """The nearest input to x that is best in the whole box for c; None if none was found, or it was not tried."""
+    def attained(self, c: Float64[FloatArray, " n"]) -> Float64[FloatArray, " n"] | None:
+        """The smallest change d that is best in the whole box for c; None if none was found, or it was not tried."""
         if self.failures >= PATIENCE:
             return None
-        found = self._searched(c, x)
+        found = self._searched(c)
         self.failures += 1 if found is None else -WORTH
-        return found
+        return None if found is None else found * self.unit
 
-    def _searched(self, c: FloatArray, x: FloatArray) -> FloatArray | None:
+    def _searched(self, c: FloatArray) -> FloatArray | None:
         low = np.where(c > 0, self.high, self.low)
         high = np.where(c < 0, self.low, self.high)
         if not (np.isfinite(low[c != 0]).all() and np.isfinite(high[c != 0]).all()):
             return None
         free = low < high
         y = np.zeros(len(self.b))
-        here, dependent = self._at(y, x, low, high), False
+        here, dependent = self._at(y, low, high), False
         for _ in range(MAX_STEPS):
             if self._is_solved(y, here.residual):
-                return here.x
+                return here.d
             inside = free & (here.raw >= low) & (here.raw <= high)
             step = self._step(y, here, inside, dependent=dependent)
             for halvings in range(MAX_HALVINGS):
                 tried = np.where(self.equal, y + 0.5**halvings * step, np.maximum(y + 0.5**halvings * step, 0.0))
-                there = self._at(tried, x, low, high)
+                there = self._at(tried, low, high)
                 if there.objective >= here.objective + DESCENT * float(here.residual @ (tried - y)):
                     dependent |= halvings > TOO_LONG
                     y, here = tried, there
@@ -136,11 +147,12 @@ class BoxOptimum:
                 dependent = True
         return None
 
-    def _at(self, y: FloatArray, x: FloatArray, low: FloatArray, high: FloatArray) -> _Point:
-        raw = np.clip(x, low, high) - y @ self.A
+    def _at(self, y: FloatArray, low: FloatArray, high: FloatArray) -> _Point:
+        nearest = np.clip(0.0, low, high)
+        raw = nearest - y @ self.A
         clipped = np.clip(raw, low, high)
         residual = self.A @ clipped - self.b
-        moved = clipped - np.clip(x, low, high)
+        moved = clipped - nearest
         return _Point(0.5 * float(moved @ moved) + float(y @ residual), raw, clipped, residual)
 
     def _is_solved(self, y: FloatArray, residual: FloatArray) -> bool:
@@ -153,9 +165,8 @@ class BoxOptimum:
         active = self.equal | (y > 0) | (here.residual > 0)
         part = self.A[active][:, inside]
         matrix = part @ part.T
-        size = max(1.0, float(np.trace(matrix)) / max(1, len(matrix)))
         missing = min(1.0, float(np.linalg.norm(here.residual[active])))
-        matrix[np.diag_indices_from(matrix)] += size * (max(DAMPED * missing, UNDAMPED) if dependent else UNDAMPED)
+        matrix[np.diag_indices_from(matrix)] += max(DAMPED * missing, UNDAMPED) if dependent else UNDAMPED
         step = np.zeros(len(y))
         step[active] = _linalg.cho_solve(_linalg.cho_factor(matrix, check_finite=False), here.residual[active])
         return step

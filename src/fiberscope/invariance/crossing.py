@@ -29,6 +29,9 @@ from fiberscope.invariance.vertex import Vertex
 from fiberscope.network.arrays import IntArray
 from fiberscope.network.stage import INPUT
 
+PROMISED = 1e-9
+"""A promise below which there is none, in units of a program of size one: HiGHS's tolerance."""
+
 
 @dataclass(frozen=True)
 class Flip:
@@ -50,7 +53,8 @@ class Facet(NamedTuple):
 
     Attributes:
         number: of the inequality that it belongs to.
-        promise: how fast the objective grows behind it, by the multipliers at the point.
+        promise: how fast the objective grows behind it, by the multipliers at the point, in units of a program of size
+            one; 0 where that is within tolerances.
         flip: what crossing it does.
     """
 
@@ -80,7 +84,7 @@ def crossings(region: FeatureRegion, vertex: Vertex, most: int) -> Crossings:
     back = _sensitivities(region, vertex)
     parts = list(zip(_activations(region), region.owners(), strict=False))  # the last range is that of the features
     count = parts[-1][1][1] if parts else 0
-    units, pieces, stages = (np.zeros(count, dtype=np.int64) for _ in range(3))
+    outputs, pieces, stages = (np.zeros(count, dtype=np.int64) for _ in range(3))
     promise, reached = np.zeros(region.count), np.zeros(region.count, dtype=np.bool_)
     promise[vertex.tight], reached[vertex.tight] = vertex.multipliers, True
     promise, reached = promise[:count], reached[:count]
@@ -88,13 +92,16 @@ def crossings(region: FeatureRegion, vertex: Vertex, most: int) -> Crossings:
         activation = region.network.stages[stage].activation
         assert activation is not None, "these are the stages with activations"
         behind = beyond(activation, region.pieces[stage])
-        stages[first:end], units[first:end], pieces[first:end] = stage, behind.unit.numpy(), behind.piece.numpy()
+        stages[first:end], outputs[first:end], pieces[first:end] = stage, behind.unit.numpy(), behind.piece.numpy()
         promise[first:end] -= (behind.change * back[stage][behind.unit]).numpy()
+    units = vertex.units[:count] * vertex.size
+    promise = np.divide(promise, units, out=np.zeros(count), where=units > 0)
+    promise[np.abs(promise) <= PROMISED] = 0.0
     order = np.argsort(-promise, kind="stable")
 
     def chosen(numbers: IntArray) -> tuple[Facet, ...]:
         return tuple(
-            Facet(i, float(promise[i]), Flip(int(stages[i]), int(units[i]), int(pieces[i]))) for i in numbers.tolist()
+            Facet(i, float(promise[i]), Flip(int(stages[i]), int(outputs[i]), int(pieces[i]))) for i in numbers.tolist()
         )
 
     return Crossings(chosen(order[reached[order]][:most]), chosen(order[~reached[order]][:most]))

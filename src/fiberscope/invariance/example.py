@@ -21,7 +21,8 @@ class InvarianceExample(Connected):
         objective: what it reaches there.
         bound: what no input of the region of x reaches more of, by weak duality: the difference to ``objective`` is
             what was lost to the room that rounding needs, or what a local optimum may miss.
-        is_optimal: whether it is the best of its region up to that; False for a local optimum.
+        is_optimal: whether the bound proves that it is the best of its region, up to what the room costs and a
+            millionth of the objective's size. False for a local optimum.
         fraction: of the way to the target, for the smallest change.
         is_trivial: whether x' is x itself.
         reason: in words, what a person should know; may be empty.

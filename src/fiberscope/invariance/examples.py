@@ -152,14 +152,21 @@ def _example(
 ) -> InvarianceExample:
     network, source = search.region.network, search.source
     found = search.best(asked, target, fraction, effort)
-    _check_status(search, asked, target, fraction, found)
-    x, is_optimal, reason = found.x, found.is_optimal, ""
+    _check_status(asked, fraction, found)
+    x, is_optimal = found.x, found.is_optimal
     if found.status is not Status.OPTIMAL:
         x, is_optimal, reason = source, False, f"no example was found: {found.status}"
     elif (x == source).all():
-        reason = _why_trivial(search, asked, effort, is_optimal=is_optimal)
-    elif not is_optimal:
+        reason = _why_trivial(search, asked, effort, found)
+    elif is_optimal:
+        reason = ""
+    elif asked.goal is Goal.FARTHEST:
         reason = "a local optimum; the bound says how much better another input may be"
+    else:
+        reason = "it is not proved to be the best; the bound says how much better another input may be"
+    value = asked.at(x, source, target)
+    # an optimum that meets its bound may pass it by rounding
+    bound = max(found.bound, value) if asked.is_maximum else min(found.bound, value)
     shape = network.input_shape
     return InvarianceExample(
         network=network,
@@ -170,8 +177,8 @@ def _example(
         kept=kept,
         target=None if target is None else target.reshape(shape),
         asked=asked,
-        objective=asked.at(x, source, target),
-        bound=found.bound,
+        objective=value,
+        bound=bound,
         is_optimal=is_optimal,
         fraction=fraction if asked.goal is Goal.SMALLEST_CHANGE else None,
         is_trivial=bool((x == source).all()),
@@ -179,15 +186,17 @@ def _example(
     )
 
 
-def _why_trivial(search: Search, asked: Objective, effort: Effort, *, is_optimal: bool) -> str:
+def _why_trivial(search: Search, asked: Objective, effort: Effort, found: Answer) -> str:
     if search.is_only_source(effort.seed):
         return "x is the only input of its linear region with these features, up to the tolerance of linear programs"
-    if is_optimal:
+    if found.room_costs:
+        return f"no other input that keeps room for rounding is better at {str(asked)!r} than x itself"
+    if found.is_optimal:
         return f"no other input of the linear region is better at {str(asked)!r} than x itself"
-    return "no other input was found whose features could be made equal up to rounding"
+    return "no better input was found; the bound says how much better one may be"
 
 
-def _check_status(search: Search, asked: Objective, target: FloatArray | None, fraction: float, found: Answer) -> None:
+def _check_status(asked: Objective, fraction: float, found: Answer) -> None:
     if found.status is Status.UNBOUNDED:
         largest = int(np.abs(found.x).argmax())
         raise InputError(
@@ -197,14 +206,10 @@ def _check_status(search: Search, asked: Objective, target: FloatArray | None, f
             f"({found.x[largest]:+.3g}) the features stay the same for ever",
             hint="pass a domain such as Box(0, 1)",
         )
-    if found.status is Status.INFEASIBLE and asked.goal is Goal.SMALLEST_CHANGE and target is not None:
-        step = target - search.source
-        size = float(step @ step)
-        most = search.program.maximize(step)
-        reached = (most.value - float(step @ search.source)) / size if size else 0.0
+    if found.status is Status.INFEASIBLE and asked.goal is Goal.SMALLEST_CHANGE:
         raise InputError(
             "fraction",
-            expected=f"at most {reached:.6g}, which is how far inputs of this region go towards the target",
+            expected=f"at most {found.bound:.6g}, which is how far inputs of this region go towards the target",
             got=f"{fraction:g}",
         )
 

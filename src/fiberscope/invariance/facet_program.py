@@ -19,8 +19,8 @@ class FacetProgram(RegionProgram):
         if number not in self._numbers:
             self._add(np.array([number]))
         place = int(np.flatnonzero(self._numbers == number)[0])
-        row = len(self.values) + len(self._extension.row_low) + place
-        side = float(self._sides[place])
+        row = len(self.around.values) + len(self._extension.row_low) + place
+        side = float(self._sides(np.array([number]))[0])
         self._solver.bound_row(row, side, side)
         found = self.maximize(objective)
         self._solver.bound_row(row, -np.inf, side)

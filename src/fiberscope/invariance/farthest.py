@@ -9,12 +9,10 @@ from __future__ import annotations
 from typing import assert_never
 
 import numpy as np
-from jaxtyping import Float64
 
-from fiberscope.invariance.nearest import Found
+from fiberscope.invariance.nearest import Found, size_of
 from fiberscope.invariance.objective import Norm
 from fiberscope.invariance.region_program import RegionProgram, RegionSolution
-from fiberscope.network.arrays import FloatArray
 from fiberscope.preimage.linear_program import Status
 
 MAX_STEPS = 100
@@ -24,14 +22,11 @@ GROWTH = 1e-9
 """Relative growth below which an ascent has ended."""
 
 
-def farthest(
-    program: RegionProgram, x: Float64[FloatArray, " n"], norm: Norm, *, max_programs: int, starts: int, seed: int
-) -> Found:
-    """``max |x' - x|`` over the region, the domain and the room of a program.
+def farthest(program: RegionProgram, norm: Norm, *, max_programs: int, starts: int, seed: int) -> Found:
+    """``max |d|`` over the region, the domain and the room of a program.
 
     Args:
         program: the program.
-        x: the source.
         norm: the norm.
         max_programs: of L-infinity, how many linear programs are solved at most; what is not looked at stays in the
             bound.
@@ -40,61 +35,65 @@ def farthest(
     """
     match norm:
         case Norm.LINF:
-            return _one_pixel(program, x, max_programs)
+            return _one_pixel(program, max_programs)
         case Norm.L1 | Norm.L2:
-            return _ascents(program, x, norm, starts, seed)
+            return _ascents(program, norm, starts, seed)
         case _:
             assert_never(norm)
 
 
-def _one_pixel(program: RegionProgram, x: FloatArray, max_programs: int) -> Found:
+def _one_pixel(program: RegionProgram, max_programs: int) -> Found:
     """Pixel by pixel and sign by sign, those with the most room in the domain first."""
-    domain, n = program.polyhedron, len(x)
-    reach = np.concatenate([domain.high - x, x - domain.low])
-    best, bound, programs = x, 0.0, 0
+    n = len(program.low)
+    reach = np.concatenate([program.high, -program.low])
+    best, found_most, bound, without, size, programs = np.zeros(n), 0.0, 0.0, 0.0, 0.0, 0
     for number in np.argsort(-reach, kind="stable").tolist():
-        if reach[number] <= max(Norm.LINF.of(best - x), bound):
+        # of pixels that are not asked about, none can do better than what was found
+        if reach[number] <= max(found_most, bound):
             break
         if programs == max_programs:
-            return Found(Status.OPTIMAL, best, float(reach[number]), False, programs)
+            most = float(reach[number])
+            return Found(Status.OPTIMAL, best, max(bound, most), 0.0, most, programs)
         unit = np.zeros(n)
         unit[number % n] = 1.0 if number < n else -1.0
         found = program.maximize(unit)
         programs += 1
         if not found.optimal:
             return _failed(found, programs)
-        bound = max(bound, min(found.bound - float(unit @ x), float(reach[number])))
-        if Norm.LINF.of(found.x - x) > Norm.LINF.of(best - x):
-            best = found.x
-    # of pixels that were not asked about, none can do better than what was found
-    return Found(Status.OPTIMAL, best, max(bound, Norm.LINF.of(best - x)), True, programs)
+        size = max(size, size_of(found))
+        bound = max(bound, min(found.bound, float(reach[number])))
+        without = max(without, min(found.bound - found.loss, float(reach[number])))
+        if Norm.LINF.of(found.step) > found_most:
+            best, found_most = found.step, Norm.LINF.of(found.step)
+    bound = max(bound, found_most)
+    return Found(Status.OPTIMAL, best, bound, max(0.0, bound - max(without, found_most)), size, programs)
 
 
-def _ascents(program: RegionProgram, x: FloatArray, norm: Norm, starts: int, seed: int) -> Found:
+def _ascents(program: RegionProgram, norm: Norm, starts: int, seed: int) -> Found:
     """From random directions, and from where most room is, one linear program after the other along the gradient."""
-    domain = program.polyhedron
-    reach = np.maximum(domain.high - x, x - domain.low)
+    reach = np.maximum(program.high, -program.low)
     rng = np.random.default_rng(seed)
-    first = np.where(domain.high - x >= x - domain.low, 1.0, -1.0)
-    best, programs = x, 0
-    for direction in [first, *rng.standard_normal((max(0, starts - 1), len(x)))]:
-        there, size = x, 0.0
+    first = np.where(program.high >= -program.low, 1.0, -1.0)
+    n = len(first)
+    best, programs = np.zeros(n), 0
+    for direction in [first, *rng.standard_normal((max(0, starts - 1), n))]:
+        there, size = np.zeros(n), 0.0
         for _ in range(MAX_STEPS):
             found = program.maximize(direction)
             programs += 1
             if not found.optimal:
                 return _failed(found, programs)
-            farther = norm.of(found.x - x)
+            farther = norm.of(found.step)
             if farther <= size * (1.0 + GROWTH):
                 break
-            there, size = found.x, farther
-            direction = there - x if norm is Norm.L2 else np.sign(there - x)
-        best = there if size > norm.of(best - x) else best
-    return Found(Status.OPTIMAL, best, norm.of(reach), False, programs)
+            there, size = found.step, farther
+            direction = there if norm is Norm.L2 else np.sign(there)
+        best = there if size > norm.of(best) else best
+    return Found(Status.OPTIMAL, best, norm.of(reach), 0.0, norm.of(best), programs)
 
 
 def _failed(found: RegionSolution, programs: int) -> Found:
-    return Found(found.status, found.x, np.inf, False, programs)
+    return Found(found.status, found.step, np.inf, 0.0, 0.0, programs)
 
 
 __all__ = ["farthest"]

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from fiberscope.invariance.around import row_units
 from fiberscope.invariance.region_program import RegionProgram
-from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.network.arrays import BoolArray, FloatArray
 
 NO_ROOM = 1e-7
-"""A sum of slacks whose maximum is below this, as a multiple of the number of rows: HiGHS's tolerance with a margin."""
+"""A mean slack whose maximum is below this has none, in units of a program of size one: HiGHS's tolerance with a
+margin."""
 
 ENOUGH = 1e-3
 """The share of the wanted room below which more is looked for."""
@@ -19,8 +21,8 @@ ENOUGH = 1e-3
 MAX_PROGRAMS = 10
 """Programs that are solved to look for room."""
 
-MANY = 1e6
-"""In an unbounded program, how far along its direction a point is taken."""
+MANY = 2.0**20
+"""In an unbounded program, how far along its direction a point is taken, in units of a program of size one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,60 +30,52 @@ class Interior:
     """A point of the region and the domain.
 
     Attributes:
-        point: (n,) with as much room as was found.
+        step: (n,) from the program's origin to a point with as much room as was found.
         slack: (q + g,) the room of every inequality there.
         implied: (q + g,) which inequalities hold with equality on the whole region.
     """
 
-    point: Float64[FloatArray, " n"]
+    step: Float64[FloatArray, " n"]
     slack: Float64[FloatArray, " q"]
     implied: Bool[BoolArray, " q"]
 
 
-def interior(program: RegionProgram, x: Float64[FloatArray, " n"], wanted: Float64[FloatArray, " q"]) -> Interior:
-    """Look for a point that has the wanted room, beginning at x.
+def interior(program: RegionProgram, wanted: Float64[FloatArray, " q"]) -> Interior:
+    """Look for a point that has the wanted room, beginning at the program's origin.
 
-    The sum of the slacks of those inequalities that lack room is maximised; half-way to that optimum, some have room.
-    Where the maximum is 0, all of them hold with equality everywhere. x itself has enough room, most of the time.
+    The sum of the slacks of those inequalities that lack room is maximised, each as that of a row of size one; half-way
+    to that optimum, some have room. Where the maximum is 0, all of them hold with equality everywhere. The origin
+    itself has enough room, most of the time.
     """
-    point, slack = x, slacks(program, x)
+    around = program.around
+    step, slack = np.zeros(len(around.origin)), np.maximum(around.sides, 0.0)
     implied = np.zeros(len(slack), dtype=np.bool_)
     for _ in range(MAX_PROGRAMS):
-        lacking = np.flatnonzero(slack < ENOUGH * wanted)
-        if not len(lacking):
+        lacking = np.flatnonzero((slack < ENOUGH * wanted) & ~implied)
+        rows = around.inequalities(lacking)
+        units = row_units(rows, program.columns)
+        implied[lacking[units == 0]] = True  # rows of zeros
+        if not units.any():
             break
-        found = program.maximize(-_sum_of_rows(program, lacking))
+        found = program.maximize(-(rows.T @ units))
         if found.optimal:
-            there = found.x
-        elif found.x.any():
-            there = point + MANY * found.x
+            there = found.step
+        elif found.step.any():
+            there = step + MANY * found.step
         else:
             break
-        beyond = slacks(program, there)
-        if float(np.sum(beyond[lacking] - slack[lacking])) <= NO_ROOM * len(lacking):
+        beyond, units = slacks(program, there), row_units(rows, program.columns)
+        if float(np.sum(units * (beyond[lacking] - slack[lacking]))) <= NO_ROOM * np.count_nonzero(units):
             implied[lacking] = True
             break
-        point = (point + there) / 2
+        step = (step + there) / 2
         slack = np.maximum((slack + beyond) / 2, 0.0)
-    return Interior(point, slack, implied)
+    return Interior(step, slack, implied)
 
 
-def slacks(program: RegionProgram, x: Float64[FloatArray, " n"]) -> Float64[FloatArray, " q"]:
-    """The room of every inequality of the region and every half-space at x; not below 0."""
-    domain = program.polyhedron
-    excess = np.concatenate([program.region.excess(x[None])[0], domain.G @ x - domain.h])
-    return np.maximum(-excess, 0.0)
-
-
-def _sum_of_rows(program: RegionProgram, numbers: IntArray) -> FloatArray:
-    """The sum of the coefficients of some inequalities, each scaled to unit length."""
-    q = program.region.count
-    total = np.zeros(program.polyhedron.dimension)
-    for rows in (program.rows.inequalities(numbers[numbers < q])[0], program.half_spaces[numbers[numbers >= q] - q]):
-        dense = rows.toarray()
-        norms = np.linalg.norm(dense, axis=1)
-        total += (dense / np.where(norms > 0, norms, 1.0)[:, None]).sum(axis=0)
-    return total
+def slacks(program: RegionProgram, step: Float64[FloatArray, " n"]) -> Float64[FloatArray, " q"]:
+    """The room of every inequality of the region and every half-space after a step from the origin; not below 0."""
+    return np.maximum(-program.around.excess(program.around.point(step)), 0.0)
 
 
 __all__ = ["Interior", "interior", "slacks"]

@@ -40,12 +40,18 @@ MAX_NODES = 1_000_000
 """Nodes after which the solver gives up. A count, not a time, so that answers repeat."""
 
 
+MISSED = 1e-6
+"""The share of what the objective may change by in the domain that an optimum may miss of its bound: the solver's
+tolerance for binaries."""
+
+
 class Ended(StrEnum):
     """How the mixed-integer program ended."""
 
     OPTIMAL = "optimal"
     NODES = "the node limit was reached; the bound holds"
     TIME = "the time limit was reached; the bound holds"
+    UNSETTLED = "the solver's optimum could not be put onto the equations; the bound holds"
     FAILED = "HiGHS failed; the bound is that of the domain"
 
 
@@ -122,8 +128,11 @@ def optimal_over_regions(
         choice = region_choice(asked, tightened(asked, interval_bounds(asked, {INPUT: box})))
         answer = _solved(choice, choice.at(asked, asked.source), max_nodes, seconds)
         point = _landed(asked, choice, answer.values)
-    value = asked.value(point)
+    value, status = asked.value(point), answer.status
     bound = answer.bound if np.isfinite(answer.bound) else _largest(asked, box)
+    size = float(np.abs(asked.objective) @ (box.high - box.low))
+    if status is Ended.OPTIMAL and bound - value > MISSED * size:
+        status = Ended.UNSETTLED
     return Optimum(
         network=network,
         stage=asked.features.stage,
@@ -132,7 +141,7 @@ def optimal_over_regions(
         domain=domain,
         value=value,
         bound=max(bound, value),
-        status=answer.status,
+        status=status,
         nodes=answer.nodes,
         binaries=int(choice.integral.sum()),
         units=len(choice.choices),
@@ -172,7 +181,8 @@ def _solved(choice: RegionChoice, start: FloatArray, max_nodes: int, seconds: fl
 
 def _landed(asked: Problem, choice: RegionChoice, values: FloatArray) -> FloatArray:
     """The optimum of the region that was chosen; the source if the solver's region holds nothing better."""
-    program = asked.program(choice.pieces(values))
+    domain = asked.polyhedron
+    program = asked.program(choice.pieces(values), np.clip(values[: len(asked.source)], domain.low, domain.high))
     found = program.maximize(asked.objective)
     landed = vertex(program, found, asked.objective) if found.optimal else None
     if landed is None or asked.value(landed.x) < asked.value(asked.source):

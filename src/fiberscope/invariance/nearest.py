@@ -1,31 +1,35 @@
-"""The input of a region that is nearest to a point: linear programs for L1 and L-infinity, a quadratic one for L2."""
+"""The input of a region that is nearest to a point: linear programs for L1 and L-infinity, a quadratic one for L2.
+
+All in changes d of the source, and within twice the distance that is known to be enough: so that programs are of the
+size of their answers, and every column has two bounds.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, assert_never, cast
+from dataclasses import dataclass, replace
+from typing import NamedTuple, assert_never
 
-import clarabel as _clarabel
 import numpy as np
 from jaxtyping import Float64
-from scipy.sparse import csc_matrix
 
 from fiberscope.invariance.objective import Norm
-from fiberscope.invariance.region_program import FEASIBILITY, MAX_ROUNDS, Extension, RegionProgram
-from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.network.rows import diagonal, no_entries
+from fiberscope.invariance.quadratic import nearest_in_l2
+from fiberscope.invariance.region_program import Extension, RegionProgram, RegionSolution
+from fiberscope.network.arrays import FloatArray
+from fiberscope.network.rows import diagonal
 from fiberscope.network.sparse_rows import SparseRows, below, side_by_side
 from fiberscope.preimage.linear_program import Status
 
-clarabel: Any = cast(Any, _clarabel)  # it has no types
+CLOSER = 16.0
+"""How many times nearer than expected an input is that is looked for again, in units of its own distance."""
 
-QUADRATIC_TOLERANCE = 1e-10
-"""Clarabel's tolerance for gaps and feasibility."""
+MAX_CLOSER = 4
 
-QUADRATIC_TOLERANCE_REDUCED = 1e-7
-"""With what clarabel may end instead, where it does not get further; the bound says how far off it is."""
+ROUNDED = 2.0**-20
+"""Of HiGHS's unit: a millionth of this share is a few thousand roundings."""
 
-MAX_QUADRATIC_ITERATIONS = 200
+REACHED = 1e-9
+"""The share of the largest fraction by which a fraction may exceed it: the tolerance of linear programs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,51 +38,116 @@ class Found:
 
     Attributes:
         status: how it ended.
-        x: (n,).
+        step: (n,) how x changes; of an unbounded program a direction.
         bound: no point of the region does better, by weak duality.
-        is_optimal: whether it is an optimum, rather than a local one.
+        loss: by how much the bound would be tighter for those that have the room.
+        unit: the size of the objective, of which a solver may miss a small share.
         programs: how many programs were solved.
     """
 
     status: Status
-    x: Float64[FloatArray, " n"]
+    step: Float64[FloatArray, " n"]
     bound: float
-    is_optimal: bool
+    loss: float
+    unit: float
     programs: int
 
 
-def nearest(program: RegionProgram, point: Float64[FloatArray, " n"], norm: Norm) -> Found:
-    """``min |x' - point|`` over the region, the domain and the room of a program."""
+def size_of(found: RegionSolution) -> float:
+    """The size of a linear objective: what it can grow by, and of HiGHS's own unit only what rounding may reach."""
+    return found.bound + found.unit * ROUNDED
+
+
+class Along(NamedTuple):
+    """A further condition: ``<normal, d> >= least``."""
+
+    normal: Float64[FloatArray, " n"]
+    least: float
+
+
+def nearest(
+    program: RegionProgram, goal: Float64[FloatArray, " n"], norm: Norm, radius: float, along: Along | None = None
+) -> Found:
+    """``min |d - goal|`` over the region, the domain and the room of a program.
+
+    Args:
+        program: the program.
+        goal: (n,) where to be near to.
+        norm: the norm.
+        radius: a distance that can be attained, in this norm.
+        along: a further condition.
+    """
+    best = Found(Status.OPTIMAL, goal, 0.0, 0.0, 0.0, 0)
+    within = radius
+    for _ in range(MAX_CLOSER):
+        if within == 0.0:
+            break
+        found = _nearest(program, goal, norm, within, along)
+        if found.status is not Status.OPTIMAL:
+            return found if within == radius else best
+        best, closest = replace(found, unit=radius), norm.of(found.step - goal)
+        if closest * CLOSER >= within:
+            break
+        within = closest
+    return best
+
+
+def _nearest(program: RegionProgram, goal: FloatArray, norm: Norm, radius: float, along: Along | None) -> Found:
+    within = goal - 2.0 * radius, goal + 2.0 * radius
     match norm:
         case Norm.L2:
-            return _quadratic(program, point)
+            answer = nearest_in_l2(program, goal, radius, None if along is None else (along.normal, along.least))
+            return Found(answer.status, answer.step, answer.bound, answer.loss, radius, answer.programs)
         case Norm.L1 | Norm.LINF:
-            # finite bounds on all columns keep the bound by weak duality free of tolerances
-            up = np.maximum(program.polyhedron.high - point, 0.0)
-            down = np.maximum(point - program.polyhedron.low, 0.0)
-            extension = _absolute_values(point, up, down) if norm is Norm.L1 else _largest_value(point, up, down)
-            extended = RegionProgram(
-                program.region, program.polyhedron, room=program.room, rows=program.rows, extension=extension
-            )
-            cost = np.zeros(len(point) + len(extension.low))
-            cost[len(point) :] = -1.0
+            up = np.maximum(np.minimum(program.around.high, within[1]) - goal, 0.0)
+            down = np.maximum(goal - np.maximum(program.around.low, within[0]), 0.0)
+            extension = _absolute_values(goal, up, down) if norm is Norm.L1 else _largest_value(goal, up, down)
+            extension = extension if along is None else _with(extension, along)
+            extended = RegionProgram(program.around, room=program.room, extension=extension, within=within)
+            cost = np.zeros(len(goal) + len(extension.low))
+            cost[len(goal) :] = -1.0
             found = extended.maximize(cost)
-            return Found(found.status, found.x, max(0.0, -found.bound), True, found.rounds + 1)
+            return Found(found.status, found.step, max(0.0, -found.bound), found.loss, radius, found.rounds + 1)
         case _:
             assert_never(norm)
 
 
-def _absolute_values(point: FloatArray, up: FloatArray, down: FloatArray) -> Extension:
-    """``x' - u + v = point`` with 0 <= u <= up and 0 <= v <= down: the sum of all u and v is the distance."""
-    n = len(point)
+def smallest_change(program: RegionProgram, direction: Float64[FloatArray, " n"], norm: Norm, fraction: float) -> Found:
+    """``min |d|`` with ``<direction, d> >= fraction |direction|^2``.
+
+    The farthest along the direction is looked for first: a part of the way to it is far enough.
+
+    Returns:
+        What was found. INFEASIBLE if no point of the program goes so far; ``bound`` is the largest fraction then.
+    """
+    size = float(direction @ direction)
+    if size == 0.0:
+        return Found(Status.OPTIMAL, direction, 0.0, 0.0, 0.0, 0)
+    most, least = program.maximize(direction), fraction * size
+    if most.optimal:
+        if fraction > (1.0 + REACHED) * most.value / size:
+            return Found(Status.INFEASIBLE, most.step, most.value / size, 0.0, 0.0, 1)
+        least = min(least, most.value)
+    elif most.status is not Status.UNBOUNDED:
+        return Found(Status.FAILED, most.step, 0.0, 0.0, 0.0, 1)  # it has points: infeasible is a failure, too
+    step = most.step * (least / float(direction @ most.step))
+    found = nearest(program, np.zeros(len(direction)), norm, norm.of(step), Along(direction, least))
+    if found.status is not Status.OPTIMAL:
+        return Found(Status.OPTIMAL, step, 0.0, 0.0, 0.0, 1)
+    return replace(found, unit=norm.of(found.step))
+
+
+def _absolute_values(goal: FloatArray, up: FloatArray, down: FloatArray) -> Extension:
+    """``d - u + v = goal`` with 0 <= u <= up and 0 <= v <= down: the sum of all u and v is the distance."""
+    n = len(goal)
     ones = np.ones(n)
     matrix = side_by_side([diagonal(ones), diagonal(-ones), diagonal(ones)])
-    return Extension(np.zeros(2 * n), np.concatenate([up, down]), matrix, point, point)
+    return Extension(np.zeros(2 * n), np.concatenate([up, down]), matrix, goal, goal)
 
 
-def _largest_value(point: FloatArray, up: FloatArray, down: FloatArray) -> Extension:
-    """``-t <= x' - point <= t``: t is the distance."""
-    n = len(point)
+def _largest_value(goal: FloatArray, up: FloatArray, down: FloatArray) -> Extension:
+    """``-t <= d - goal <= t``: t is the distance."""
+    n = len(goal)
     ones = np.ones((n, 1))
     matrix = below(
         [
@@ -88,82 +157,20 @@ def _largest_value(point: FloatArray, up: FloatArray, down: FloatArray) -> Exten
     )
     nothing = np.full(n, np.inf)
     most = np.array([max(float(up.max()), float(down.max()))])
-    return Extension(np.zeros(1), most, matrix, np.concatenate([-nothing, point]), np.concatenate([point, nothing]))
+    return Extension(np.zeros(1), most, matrix, np.concatenate([-nothing, goal]), np.concatenate([goal, nothing]))
 
 
-# ---- the quadratic program
+def _with(extension: Extension, along: Along) -> Extension:
+    """The extension with a further row, in d alone."""
+    row = np.zeros((1, extension.matrix.shape[1]))
+    row[0, : len(along.normal)] = along.normal
+    return Extension(
+        extension.low,
+        extension.high,
+        below([extension.matrix, SparseRows(row)]),
+        np.append(extension.row_low, along.least),
+        np.append(extension.row_high, np.inf),
+    )
 
 
-def _quadratic(program: RegionProgram, point: FloatArray) -> Found:
-    """``min |x' - point|^2 / 2``, inequalities added as they are violated."""
-    region, domain = program.region, program.polyhedron
-    numbers = np.zeros(0, dtype=np.int64)
-    for rounds in range(1, MAX_ROUNDS):
-        rows, sides = program.rows.inequalities(numbers) if len(numbers) else (no_entries(0, len(point)), numbers * 0.0)
-        rows = below([rows, program.half_spaces])
-        sides = np.concatenate([sides - program.room[numbers], domain.h - program.room[region.count :]])
-        status, x, multipliers = _solved(program, point, rows, sides)
-        if status is not Status.OPTIMAL:
-            return Found(status, x, 0.0, False, rounds)
-        excess = region.excess(x[None])[0] + program.room[: region.count]
-        excess[numbers] = -np.inf
-        missing = np.flatnonzero(excess > 10 * FEASIBILITY)
-        if not len(missing):
-            sides = sides + program.room[np.concatenate([numbers, np.arange(region.count, len(program.room))])]
-            return Found(status, x, _bound(program, point, rows, sides, multipliers), True, rounds)
-        numbers = np.union1d(numbers, missing)
-    return Found(Status.FAILED, point, 0.0, False, MAX_ROUNDS)
-
-
-def _solved(
-    program: RegionProgram, point: FloatArray, rows: SparseRows, sides: FloatArray
-) -> tuple[Status, FloatArray, FloatArray]:
-    """Clarabel's optimum in the pixels that are not fixed, and the multipliers of equations and inequalities."""
-    domain = program.polyhedron
-    fixed = domain.low == domain.high
-    free = np.flatnonzero(~fixed)
-    start = np.where(fixed, domain.low, 0.0)
-    lower, upper = np.flatnonzero(np.isfinite(domain.low[free])), np.flatnonzero(np.isfinite(domain.high[free]))
-    blocks = [program.equations[:, free], rows[:, free], _units(lower, -1.0, len(free)), _units(upper, 1.0, len(free))]
-    equations, p = program.values - program.equations @ start, len(program.values)
-    right = np.concatenate([equations, sides - rows @ start, -domain.low[free][lower], domain.high[free][upper]])
-    cones: Any = [clarabel.ZeroConeT(p), clarabel.NonnegativeConeT(len(right) - p)]
-    square: Any = csc_matrix(cast(Any, diagonal(np.ones(len(free)))))
-    matrix: Any = csc_matrix(cast(Any, below(blocks)))
-    answer: Any = clarabel.DefaultSolver(square, -point[free], matrix, right, cones, _settings()).solve()
-    solved = str(answer.status) in ("Solved", "AlmostSolved")
-    x = start.copy()
-    x[free] = np.array(answer.x)
-    infeasible = str(answer.status) in ("PrimalInfeasible", "AlmostPrimalInfeasible")
-    status = Status.OPTIMAL if solved else Status.INFEASIBLE if infeasible else Status.FAILED
-    return status, np.clip(x, domain.low, domain.high), np.array(answer.z)[: p + len(sides)]
-
-
-def _settings() -> Any:
-    settings: Any = clarabel.DefaultSettings()
-    settings.verbose = False
-    settings.max_threads = 1
-    settings.max_iter = MAX_QUADRATIC_ITERATIONS
-    settings.tol_gap_abs = settings.tol_gap_rel = settings.tol_feas = QUADRATIC_TOLERANCE
-    settings.reduced_tol_gap_abs = settings.reduced_tol_gap_rel = QUADRATIC_TOLERANCE_REDUCED
-    settings.reduced_tol_feas = QUADRATIC_TOLERANCE_REDUCED
-    return settings
-
-
-def _units(places: IntArray, sign: float, n: int) -> SparseRows:
-    return SparseRows((np.full(len(places), sign), places, np.arange(len(places) + 1)), shape=(len(places), n))
-
-
-def _bound(
-    program: RegionProgram, point: FloatArray, rows: SparseRows, sides: FloatArray, multipliers: FloatArray
-) -> float:
-    """``min |x - point|^2 / 2 + y (E x - f) + l (G x - h)`` over the box, for any y and any l >= 0, as a distance."""
-    p, domain = len(program.values), program.polyhedron
-    y, positive = multipliers[:p], np.maximum(multipliers[p:], 0.0)
-    slope = program.equations.T @ y + rows.T @ positive
-    x = np.clip(point - slope, domain.low, domain.high)
-    value = 0.5 * float((x - point) @ (x - point)) + float(slope @ x) - float(y @ program.values + positive @ sides)
-    return float(np.sqrt(max(0.0, 2.0 * value)))
-
-
-__all__ = ["Found", "nearest"]
+__all__ = ["Along", "Found", "nearest", "size_of", "smallest_change"]

@@ -1,8 +1,13 @@
 """Linear programs over the inputs of one region that have given features; rows are generated as they are violated.
 
-``maximize <c, x'>`` subject to ``E x' = f``, ``G x' <= h`` and the domain. A convolutional network has far more
+    maximize <c, d> subject to E d = f, G d <= h and the domain, for the change d = x' - x of a point x of the region.
+
+Around x nothing cancels: an optimum next to x is as precise as one far away. A convolutional network has far more
 inequalities than ever bind: the program begins with the equations and the domain, adds the inequalities that its
 optimum violates, and goes on from the last basis. So does a further objective, where that pays.
+
+A program whose optimum is much smaller than its bounds is solved again in units of the optimum: HiGHS's tolerances are
+relative to what it finds.
 """
 
 from __future__ import annotations
@@ -13,22 +18,17 @@ from typing import Any, cast
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from fiberscope.invariance.feature_region import FeatureRegion, RegionRows
-from fiberscope.invariance.independent_rows import independent_rows
+from fiberscope.invariance.around import EPS, Around, absolute, rounding_errors, violated
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.network.domains import Polyhedron
-from fiberscope.network.rows import sparse
 from fiberscope.network.sparse_rows import SparseRows, below
 from fiberscope.preimage.linear_program import LinearProgram, Option, Solver, Status, solve
+from fiberscope.preimage.program_scaling import exponents
 
 FEASIBILITY = 1e-9
-"""HiGHS's tolerance for bounds and rows, and by how much an inequality is violated that is added."""
+"""HiGHS's tolerance for bounds and rows, and by how much an inequality is violated that is added; in its units."""
 
 OPTIMALITY = 1e-7
-"""HiGHS's tolerance for reduced costs. What it leaves of the objective is part of the bound."""
-
-ROWS_AT_ONCE = 1_000
-"""Inequalities that are added before the program is solved again: those that are violated most."""
+"""HiGHS's tolerance for reduced costs, in its units. What it leaves of the objective is part of the bound."""
 
 FEW = 0.1
 """Inequalities that are fewer than this share of the pixels are all there from the beginning."""
@@ -38,6 +38,14 @@ MAX_ROUNDS = 500
 
 MAX_ITERATIONS = 200_000
 """Simplex iterations after which a round gives up. A count, not a time, so that answers repeat."""
+
+SMALL = 8
+"""By how many powers of two an optimum may differ from HiGHS's unit before it is solved in its own."""
+
+NOTHING = 44
+"""By how many powers of two an optimum that counts is smaller at most: less is rounding of x."""
+
+MAX_MAGNIFICATIONS = 4
 
 OPTIONS: dict[str, Option] = {
     "primal_feasibility_tolerance": FEASIBILITY,
@@ -54,10 +62,14 @@ class RegionSolution:
 
     Attributes:
         status: how it ended.
-        x: (n,) the optimum; if the program is unbounded, a direction along which it is.
-        value: ``<c, x>``.
-        bound: no point of the region and the domain has a larger value, by weak duality; up to rounding alone where the
-            domain bounds every pixel, else up to HiGHS's tolerance. With ``room``, a bound without it.
+        step: (n,) the optimum d; if the program is unbounded, a direction along which it is.
+        x: (n,) the input there, pixels exactly on their bounds.
+        value: ``<c, d>``.
+        bound: no point of the region and the domain has a larger value, by weak duality; up to rounding alone, which
+            is part of it, where the domain bounds every pixel, else up to HiGHS's tolerance. With ``room``, a bound
+            without it.
+        loss: how much smaller the bound is with the room.
+        unit: the size of the objective that HiGHS's tolerances are relative to.
         tight: the numbers of the inequalities that bind, as numbered in ``RegionProgram``.
         iterations: of the simplex method, in this call.
         rounds: how often rows were added.
@@ -65,9 +77,12 @@ class RegionSolution:
     """
 
     status: Status
+    step: Float64[FloatArray, " n"]
     x: Float64[FloatArray, " n"]
     value: float
     bound: float
+    loss: float
+    unit: float
     tight: Int64[IntArray, " t"]
     iterations: int
     rounds: int
@@ -81,7 +96,7 @@ class RegionSolution:
 
 @dataclass(frozen=True, eq=False)
 class Extension:
-    """Further columns v behind the pixels, and rows on both: ``row_low <= matrix (x', v) <= row_high``.
+    """Further columns v behind the pixels, and rows on both: ``row_low <= matrix (d, v) <= row_high``.
 
     Attributes:
         low: (k,) lower bounds of v.
@@ -98,59 +113,51 @@ class Extension:
     row_high: FloatArray
 
 
-def pinned(polyhedron: Polyhedron, x: Float64[FloatArray, " n"], pixels: Int64[IntArray, " k"]) -> Polyhedron:
-    """The polyhedron with some pixels kept as they are at x."""
-    low, high = polyhedron.low.copy(), polyhedron.high.copy()
-    low[pixels] = high[pixels] = x[pixels]
-    return Polyhedron(low, high, polyhedron.G, polyhedron.h)
-
-
 class RegionProgram:
     """A linear program over a region and a domain, to be solved for one objective after the other.
 
-    Inequalities are numbered through: the q of the region as ``FeatureRegion`` numbers them, then the half-spaces of
-    the domain. The object keeps the rows that were generated, and HiGHS's basis as long as going on from it takes fewer
-    iterations than beginning afresh: which of several optima is found may depend on what was asked before. Equations
-    that depend on others, up to rounding, are left to these.
+    The object keeps the rows that were generated, and HiGHS's basis as long as going on from it takes fewer iterations
+    than beginning afresh: which of several optima is found may depend on what was asked before.
 
     Args:
-        region: the region.
-        polyhedron: the domain, written out; pixels whose bounds agree are fixed, see ``pinned``.
+        around: the region and the domain, from a point.
         room: (q + g,) by how much each inequality is to hold strictly; None for 0.
-        rows: ``region.rows()``, where they are known already.
         extension: columns and rows beside these.
+        within: (n,) lower and upper bounds of d beside those of the domain, which the optimum is known to satisfy.
     """
 
     def __init__(
         self,
-        region: FeatureRegion,
-        polyhedron: Polyhedron,
+        around: Around,
         *,
         room: FloatArray | None = None,
-        rows: RegionRows | None = None,
         extension: Extension | None = None,
+        within: tuple[FloatArray, FloatArray] | None = None,
     ) -> None:
-        n, g = polyhedron.dimension, len(polyhedron.h)
-        self.region, self.polyhedron = region, polyhedron
-        self.rows = region.rows() if rows is None else rows
-        self.room = np.zeros(region.count + g) if room is None else room
-        equations, values = self.rows.equations()
-        self.held = independent_rows(equations[:, np.flatnonzero(polyhedron.low < polyhedron.high)])
-        self.equations, self.values = equations[self.held], values[self.held]
+        n, g = around.polyhedron.dimension, len(around.polyhedron.h)
+        self.around, self.region, self.polyhedron = around, around.region, around.polyhedron
+        q = self.region.count
+        self.room = np.zeros(q + g) if room is None else room
+        none = np.full(n, np.inf)
+        low, high = (-none, none) if within is None else within
+        self.low, self.high = np.maximum(around.low, low), np.minimum(around.high, high)
         self._extension = extension or _nothing(n)
-        self.half_spaces = sparse(polyhedron.G)
         # of the rows behind the equations and the extension: their numbers and coefficients
-        self._numbers = np.arange(region.count, region.count + g)
-        self._generated = self.half_spaces
-        self._sides = polyhedron.h - self.room[region.count :]
-        self._solver = Solver(self._first_program(), OPTIONS)
-        if 0 < region.count <= FEW * n:
-            self._add(np.arange(region.count))
+        self._numbers = np.arange(q, q + g)
+        self._generated = around.half_spaces
+        self._solver = Solver(self._program(), OPTIONS)
+        if 0 < q <= FEW * n:
+            self._add(np.arange(q))
         # iterations of the last call that began afresh, and of the last one that began at the basis before
         self._afresh, self._continued = np.inf, 0.0
 
+    @property
+    def columns(self) -> Int64[IntArray, " n"]:
+        """The exponents of what counts as size one, pixel by pixel."""
+        return self._solver.columns[: self.polyhedron.dimension]
+
     def maximize(self, objective: Float64[FloatArray, " k"]) -> RegionSolution:
-        """Maximise ``<c, x'>``; c has n entries, and as many more as the extension has columns."""
+        """Maximise ``<c, d>``; c has n entries, and as many more as the extension has columns."""
         width = self.polyhedron.dimension + len(self._extension.low)
         cost = np.zeros(width)
         cost[: len(objective)] = objective
@@ -166,7 +173,7 @@ class RegionProgram:
         return found
 
     def _optimum(self, cost: FloatArray) -> RegionSolution:
-        width, iterations = len(cost), 0
+        width, iterations, magnified = len(cost), 0, 0
         for rounds in range(MAX_ROUNDS):
             status, more = self._run()
             iterations += more
@@ -175,29 +182,48 @@ class RegionProgram:
                 missing = self._violated(self._excess(point[: self.polyhedron.dimension]))
             elif status is Status.UNBOUNDED:
                 point = self._ray(cost)
+                if point is None:
+                    return self._solution(Status.FAILED, np.zeros(width), cost, iterations, rounds)
                 missing = self._violated(self._slopes(point[: self.polyhedron.dimension]))
             else:
                 return self._solution(status, np.zeros(width), cost, iterations, rounds)
-            if not len(missing):
+            if len(missing):
+                self._add(missing)
+                continue
+            exponent = self._smaller(point) if status is Status.OPTIMAL and magnified < MAX_MAGNIFICATIONS else 0
+            if not exponent:
                 return self._solution(status, point, cost, iterations, rounds)
-            self._add(missing)
+            self._solver.magnify(exponent)
+            magnified += 1
         return self._solution(Status.FAILED, np.zeros(width), cost, iterations, MAX_ROUNDS)
+
+    def _smaller(self, point: FloatArray) -> int:
+        """By how many powers of two an optimum is smaller than the unit; 0 if that does not matter."""
+        n = self.polyhedron.dimension
+        moving = self.low < self.high
+        size = float(np.abs(np.ldexp(point[:n], -self.columns))[moving].max(initial=0.0))
+        exponent = -int(exponents(np.array([size]))[0])
+        return exponent if size > 0 and SMALL < abs(exponent) <= NOTHING else 0
 
     # ---- the program that HiGHS holds
 
-    def _first_program(self) -> LinearProgram:
-        extension, domain = self._extension, self.polyhedron
-        more = len(extension.low)
-        matrix = below([_widened(self.equations, more), extension.matrix, _widened(self.half_spaces, more)])
-        nothing = np.full(len(domain.h), -np.inf)
+    def _program(self) -> LinearProgram:
+        """The program with the rows that were generated."""
+        extension, around = self._extension, self.around
+        n, more = self.polyhedron.dimension, len(extension.low)
+        matrix = below([_widened(around.equations, more), extension.matrix, _widened(self._generated, more)])
+        nothing = np.full(len(self._numbers), -np.inf)
         return LinearProgram(
-            np.zeros(domain.dimension + more),
+            np.zeros(n + more),
             cast(Any, matrix),
-            np.concatenate([self.values, extension.row_low, nothing]),
-            np.concatenate([self.values, extension.row_high, self._sides[: len(domain.h)]]),
-            np.concatenate([domain.low, extension.low]),
-            np.concatenate([domain.high, extension.high]),
+            np.concatenate([around.values, extension.row_low, nothing]),
+            np.concatenate([around.values, extension.row_high, self._sides(self._numbers)]),
+            np.concatenate([self.low, extension.low]),
+            np.concatenate([self.high, extension.high]),
         )
+
+    def _sides(self, numbers: IntArray) -> FloatArray:
+        return self.around.sides[numbers] - self.room[numbers]
 
     def _run(self) -> tuple[Status, int]:
         """Go on from the last basis, or afresh if that fails: how it ended, after how many iterations."""
@@ -208,44 +234,38 @@ class RegionProgram:
             iterations += self._solver.iterations
         return status, iterations
 
-    def _ray(self, cost: FloatArray) -> FloatArray:
+    def _ray(self, cost: FloatArray) -> FloatArray | None:
         """A direction along which the objective grows for ever, of largest entry 1; from a program of its own."""
-        first = self._first_program()
-        matrix = below([cast(SparseRows, first.matrix), _widened(self._generated, len(self._extension.low))])
+        first = self._program()
         bounds = [(first.row_low, first.row_high), (first.low, first.high)]
         (row_low, row_high), (low, high) = [
             (np.where(np.isfinite(lower), 0.0, -np.inf), np.where(np.isfinite(upper), 0.0, np.inf))
             for lower, upper in bounds
         ]
-        more = len(self._sides)
-        row_low = np.concatenate([row_low, np.full(more, -np.inf)])
-        row_high = np.concatenate([row_high, np.zeros(more)])
-        unit = np.maximum(low, -1.0), np.minimum(high, 1.0)
-        return solve(LinearProgram(cost, cast(Any, matrix), row_low, row_high, *unit)).primal
+        size = np.ldexp(1.0, self._solver.columns)
+        unit = np.maximum(low, -size), np.minimum(high, size)
+        found = solve(LinearProgram(cost, first.matrix, row_low, row_high, *unit))
+        return found.primal if found.optimal and found.primal[: self.polyhedron.dimension].any() else None
 
-    def _excess(self, x: FloatArray) -> FloatArray:
+    def _excess(self, step: FloatArray) -> FloatArray:
         """How far every inequality of the region is violated."""
-        return self.region.excess(x[None])[0] + self.room[: self.region.count]
+        return self.region.excess(self.around.point(step)[None])[0] + self.room[: self.region.count]
 
     def _slopes(self, direction: FloatArray) -> FloatArray:
         both = self.region.excess(np.stack([direction, np.zeros_like(direction)]))
         return both[0] - both[1]
 
     def _violated(self, excess: FloatArray) -> IntArray:
-        """The inequalities to be added, those violated most, in ascending order."""
+        """The inequalities to be added, of those violated most, in ascending order."""
         excess = excess.copy()
         excess[self._numbers[self._numbers < self.region.count]] = -np.inf  # HiGHS knows them
-        candidates = np.flatnonzero(excess > FEASIBILITY)
-        worst = np.argsort(-excess[candidates], kind="stable")[:ROWS_AT_ONCE]
-        return np.sort(candidates[worst])
+        return violated(self.around, excess, self.columns, FEASIBILITY)
 
     def _add(self, numbers: IntArray) -> None:
-        rows, sides = self.rows.inequalities(numbers)
-        sides = sides - self.room[numbers]
-        self._solver.add_rows(rows, np.full(len(numbers), -np.inf), sides)
+        rows = self.around.inequalities(numbers)
+        self._solver.add_rows(rows, np.full(len(numbers), -np.inf), self._sides(numbers))
         self._numbers = np.concatenate([self._numbers, numbers])
         self._generated = below([self._generated, rows])
-        self._sides = np.concatenate([self._sides, sides])
 
     # ---- the answer
 
@@ -253,28 +273,47 @@ class RegionProgram:
         self, status: Status, point: FloatArray, cost: FloatArray, iterations: int, rounds: int
     ) -> RegionSolution:
         n = self.polyhedron.dimension
-        bound, tight = np.inf, np.zeros(0, dtype=np.int64)
+        bound, loss, tight = np.inf, 0.0, np.zeros(0, dtype=np.int64)
+        value = float(cost @ point)
         if status is Status.OPTIMAL:
             duals = self._solver.row_dual
-            bound = max(float(cost @ point), self._bound(cost, duals))
+            bound, loss = self._bound(cost, duals)
+            bound = max(value, bound)
             tight = np.sort(self._numbers[duals[-len(self._numbers) :] > 0]) if len(self._numbers) else tight
-        value = float(cost @ point)
-        return RegionSolution(status, point[:n], value, bound, tight, iterations, rounds, point[n:])
+        x, unit = self.around.point(point[:n]), float(np.ldexp(1.0, self._solver.cost_exponent))
+        return RegionSolution(
+            status, point[:n], x, value, bound, loss, unit, tight, iterations, rounds, point[n:]
+        )  # fmt: skip
 
-    def _bound(self, cost: FloatArray, duals: FloatArray) -> float:
-        """``y . rhs + max over the box of (c - A^T y) . (x', v)``, for y with the signs that weak duality asks for."""
-        extension, domain = self._extension, self.polyhedron
-        p, r = len(self.values), len(extension.row_low)
-        held, more, rest = duals[:p], duals[p : p + r], np.maximum(duals[p + r :], 0.0)
-        reduced = cost - _widened_adjoint(self.equations, held, len(extension.low))
-        reduced = reduced - extension.matrix.T @ more
-        reduced = reduced - _widened_adjoint(self._generated, rest, len(extension.low))
-        low, high = np.concatenate([domain.low, extension.low]), np.concatenate([domain.high, extension.high])
-        sides = self._sides + self.room[self._numbers]
-        parts = [held @ self.values, rest @ sides, _largest(more, extension.row_low, extension.row_high)]
+    def _bound(self, cost: FloatArray, duals: FloatArray) -> tuple[float, float]:
+        """``y . rhs + max over the box of (c - A^T y) . (d, v)``, for y with the signs that weak duality asks for.
+
+        Rounding is added: of each sum, and of the right-hand sides, which are values at the origin.
+        """
+        extension, around = self._extension, self.around
+        more, columns = len(extension.low), self._solver.columns
+        p, r = len(around.values), len(extension.row_low)
+        held, between, rest = duals[:p], duals[p : p + r], np.maximum(duals[p + r :], 0.0)
+        parts = [(_widened(around.equations, more), held), (extension.matrix, between)]
+        parts.append((_widened(self._generated, more), rest))
+        reduced, sizes, terms = cost, np.abs(cost), 2
+        for matrix, y in parts:
+            reduced = reduced - matrix.T @ y
+            sizes = sizes + absolute(matrix).T @ np.abs(y)
+            terms += int(np.count_nonzero(y))
+        low, high = np.concatenate([self.low, extension.low]), np.concatenate([self.high, extension.high])
         bounded = np.isfinite(low) & np.isfinite(high)
-        reduced = np.where((np.abs(reduced) <= OPTIMALITY) & ~bounded, 0.0, reduced)
-        return float(sum(parts) + _largest(reduced, low, high))
+        small = np.abs(np.ldexp(reduced, columns - self._solver.cost_exponent)) <= OPTIMALITY
+        reduced = np.where(small & ~bounded, 0.0, reduced)
+        sides, loss = around.sides[self._numbers], float(rest @ self.room[self._numbers])
+        sums = [held @ around.values, rest @ sides, _largest(between, extension.row_low, extension.row_high)]
+        reach = np.where(bounded, np.maximum(np.abs(low), np.abs(high)), 0.0)
+        inexact = rest @ (2.0 * rounding_errors(self._generated, around.origin) + EPS * np.abs(sides))
+        inexact += np.abs(held) @ np.where(
+            around.values == 0, 0.0, 2.0 * rounding_errors(around.equations, around.origin)
+        )
+        margin = inexact + EPS * terms * (sizes @ reach + sum(abs(each) for each in sums))
+        return float(sum(sums) + _largest(reduced, low, high) + margin), loss
 
 
 def _largest(slopes: FloatArray, low: FloatArray, high: FloatArray) -> float:
@@ -293,8 +332,4 @@ def _widened(rows: SparseRows, columns: int) -> SparseRows:
     return SparseRows((rows.data, rows.indices, rows.indptr), shape=shape)
 
 
-def _widened_adjoint(rows: SparseRows, multipliers: FloatArray, columns: int) -> FloatArray:
-    return np.concatenate([rows.T @ multipliers, np.zeros(columns)])
-
-
-__all__ = ["Extension", "RegionProgram", "RegionSolution", "pinned"]
+__all__ = ["Extension", "RegionProgram", "RegionSolution"]

@@ -38,9 +38,6 @@ MAX_FACETS = 32
 PAIRED = 5
 """Facets at one optimum of which any two are crossed together."""
 
-GROWTH = 1e-9
-"""Growth of the objective, relative to its size, that counts as better: HiGHS's tolerance."""
-
 
 class Ending(StrEnum):
     """Why a search ended."""
@@ -153,7 +150,7 @@ class _Tier(IntEnum):
 def search(problem: Problem, budget: Budget) -> Search:
     """Go from the source to better and better inputs with the same features."""
     source = problem.source
-    regions = [_visited(problem, dict(problem.pieces()), -1, (), source, problem.value(source))]
+    regions = [_visited(problem, dict(problem.pieces()), -1, (), source, source)]
     seen = {regions[0].visit.pattern}
     waiting, facets = _Waiting(), _FacetPoints(problem)
     waiting.add(0, regions[0])
@@ -172,9 +169,9 @@ def search(problem: Problem, budget: Budget) -> Search:
         if entry is None:
             continue
         seen.add(name)
-        regions.append(_visited(problem, there, candidate.parent, candidate.flips, entry, parent.visit.value))
+        regions.append(_visited(problem, there, candidate.parent, candidate.flips, entry, parent.visit.x))
         waiting.add(len(regions) - 1, regions[-1])
-        if _is_better(regions[-1].visit.value, regions[best].visit.value):
+        if problem.gain(regions[-1].visit.x, regions[best].visit.x) > 0:
             best, tries = len(regions) - 1, 0
     unbounded = regions[-1].visit.outcome is Outcome.UNBOUNDED
     return _found(regions, best, Ending.UNBOUNDED if unbounded else Ending.NOTHING_LEFT)
@@ -212,16 +209,11 @@ class _FacetPoints:
     def best(self, region: _Region, number: int) -> FloatArray | None:
         """The best point of a facet; None if the facet has no points, or none that can be put onto the equations."""
         if self._last is None or self._last[0] != region.visit.pattern:
-            self._last = region.visit.pattern, self._problem.program(region.pieces)
+            self._last = region.visit.pattern, self._problem.program(region.pieces, region.visit.x)
         program = self._last[1]
         found = program.maximize_on_facet(self._problem.objective, number)
         landed = vertex(program, found, self._problem.objective) if found.optimal else None
         return None if landed is None or number not in landed.tight else landed.x
-
-
-def _is_better(value: float, other: float) -> bool:
-    """Whether one value of the objective is better than another by more than tolerances explain."""
-    return value > other + GROWTH * max(1.0, abs(other))
 
 
 def _found(regions: list[_Region], best: int, ended: Ending) -> Search:
@@ -231,15 +223,15 @@ def _found(regions: list[_Region], best: int, ended: Ending) -> Search:
 def _ways_on(found: Crossings) -> Iterator[tuple[_Tier, float, tuple[Flip, ...], int | None]]:
     """What can be crossed: with its tier, its promise, the flips, and the facet if it must be gone to first."""
     for facet in found.here:
-        tier = _Tier.PROMISING if facet.promise > GROWTH else _Tier.NOT_PROMISING
+        tier = _Tier.PROMISING if facet.promise > 0 else _Tier.NOT_PROMISING
         yield tier, facet.promise, (facet.flip,), None
-    promising = _one_each([facet for facet in found.here if facet.promise > GROWTH])
+    promising = _one_each([facet for facet in found.here if facet.promise > 0])
     if len(promising) > 2:
         yield _Tier.PROMISING, sum(facet.promise for facet in promising), tuple(f.flip for f in promising), None
     for pair in (_one_each(pair) for pair in combinations(found.here[:PAIRED], 2)):
         yield _Tier.SEVERAL, sum(facet.promise for facet in pair), tuple(facet.flip for facet in pair), None
     for facet in found.elsewhere:
-        if facet.promise <= GROWTH:
+        if facet.promise <= 0:
             break
         yield _Tier.ELSEWHERE, facet.promise, (facet.flip,), facet.number
 
@@ -253,22 +245,27 @@ def _one_each(facets: Sequence[Facet]) -> list[Facet]:
 
 
 def _visited(
-    problem: Problem, pieces: dict[int, Tensor], parent: int, flips: tuple[Flip, ...], entry: FloatArray, before: float
+    problem: Problem,
+    pieces: dict[int, Tensor],
+    parent: int,
+    flips: tuple[Flip, ...],
+    entry: FloatArray,
+    before: FloatArray,
 ) -> _Region:
-    """Solve the program of a region that contains a point, and compare with the objective in the region before."""
-    program = problem.program(pieces)
+    """Solve the program of a region that contains a point, and compare with the point of the region before."""
+    program = problem.program(pieces, entry)
     found = program.maximize(problem.objective)
     landed = vertex(program, found, problem.objective) if found.optimal else None
     settled = landed is not None
     if landed is None or problem.value(landed.x) < problem.value(entry):
-        landed = at_point(program, entry)
-    value = problem.value(landed.x)
+        landed = at_point(program, entry, found.unit)
+    value, gain = problem.value(landed.x), problem.gain(landed.x, before)
     if not settled:
         outcome = _UNSETTLED.get(found.status, Outcome.UNSOLVED)
-    elif _is_better(value, before):
+    elif gain > 0:
         outcome = Outcome.BETTER
     else:
-        outcome = Outcome.WORSE if _is_better(before, value) else Outcome.EQUAL
+        outcome = Outcome.WORSE if gain < 0 else Outcome.EQUAL
     visit = Visit(pattern(pieces), parent, flips, entry, landed.x, value, outcome)
     return _Region(visit, pieces, crossings(program.region, landed, MAX_FACETS))
 

@@ -16,10 +16,11 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.rows import dense
 from fiberscope.network.stage import INPUT
-from fiberscope.preimage.linear_program import LinearProgram, Status, solve
+from fiberscope.preimage.linear_program import LinearProgram, Solver, Status
 
 WIDER = 1e-7
-"""By how much bounds are widened, relative to their size: far more than rounding and the tolerance of HiGHS."""
+"""By how much bounds are widened, relative to the terms that they consist of, or to what HiGHS counts as size one: far
+more than rounding and the tolerance of HiGHS."""
 
 
 class Interval(NamedTuple):
@@ -51,16 +52,16 @@ def box_of(domain: Polyhedron) -> Interval:
         for pixel in np.flatnonzero(~np.isfinite(ends)).tolist():
             objective = np.zeros(len(low))
             objective[pixel] = sign
-            found = solve(LinearProgram(objective, dense(domain.G), none, domain.h, domain.low, domain.high))
-            if found.status is not Status.OPTIMAL:
+            solver = Solver(LinearProgram(objective, dense(domain.G), none, domain.h, domain.low, domain.high))
+            if solver.run() is not Status.OPTIMAL:
                 raise InputError(
                     "domain",
                     expected="a bounded one, as a mixed-integer program needs",
                     got=f"no {'lower' if sign < 0 else 'upper'} bound for input {pixel}",
                     hint="pass a domain such as Box(0, 1)",
                 )
-            ends[pixel] = found.primal[pixel]
-            ends[pixel] += sign * WIDER * max(1.0, abs(float(ends[pixel])))
+            end = float(solver.point[pixel])
+            ends[pixel] = end + sign * WIDER * max(float(np.ldexp(1.0, solver.columns[pixel])), abs(end))
     return Interval(low, high)
 
 
@@ -71,12 +72,13 @@ def interval_bounds(problem: Problem, known: Bounds) -> Bounds:
     for number in needed_stages(problem):
         stage, sources = network.stages[number], network.sources(number)
         if stage.activation is None:
-            low = high = np.zeros(stage.outputs)
+            low, high, size = np.zeros((3, stage.outputs))
             for affine, source in zip(stage.maps, sources, strict=True):
                 middle, reach = _middle(bounds[source])
                 centre, radius = affine.apply(middle)[0].numpy(), affine.absolute().linear(reach)[0].numpy()
                 low, high = low + centre - radius, high + centre + radius
-            found = _wider(Interval(low, high))
+                size = size + affine.absolute().apply(middle.abs() + reach)[0].numpy()
+            found = Interval(low - WIDER * size, high + WIDER * size)
         else:
             found = _activated(stage.activation, bounds[sources[0]])
         if number in known:
@@ -87,11 +89,6 @@ def interval_bounds(problem: Problem, known: Bounds) -> Bounds:
 
 def _middle(bounds: Interval) -> tuple[Tensor, Tensor]:
     return torch.tensor((bounds.low + bounds.high) / 2)[None], torch.tensor((bounds.high - bounds.low) / 2)[None]
-
-
-def _wider(bounds: Interval) -> Interval:
-    margin = WIDER * np.maximum(1.0, np.maximum(np.abs(bounds.low), np.abs(bounds.high)))
-    return Interval(bounds.low - margin, bounds.high + margin)
 
 
 def _activated(activation: Activation, bounds: Interval) -> Interval:

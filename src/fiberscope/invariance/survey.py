@@ -10,6 +10,7 @@ import pyarrow
 from jaxtyping import Float64, Int64
 
 from fiberscope.errors import ModelError
+from fiberscope.invariance.around import Around, row_units
 from fiberscope.invariance.feature_region import FeatureRegion, RegionRows, feature_region, features_at, pieces_at
 from fiberscope.invariance.independent_rows import independent_rows
 from fiberscope.invariance.interior import interior
@@ -28,7 +29,7 @@ from fiberscope.scalars import as_count, as_position, as_several
 pa: Any = pyarrow  # has no types
 
 ROOM = 1e-9
-"""The room that an inequality must have somewhere to count as no equation; far above rounding."""
+"""The room that a row of size one must have somewhere to count as no equation; far above rounding."""
 
 SCHEMA: Any = pa.schema(
     [
@@ -73,7 +74,7 @@ def invariance_survey(
         A table of pyarrow with a row per layer, sample x and target c: layer, name, sample, class, positives; the
         dimension of the set, as floating point sees it; target, target_class; ``reached``, the largest
         ``<c - x, x' - x> / |c - x|^2`` over all x' with the same features: 1 is as far as the target; ``width``, the
-        extent of the set along ``c - x``.
+        extent of the set along ``c - x``. NaN where no linear program answered.
 
     Raises:
         InputError: samples, classes, layers or domain do not fit.
@@ -124,12 +125,12 @@ def survey_rows(network: Network, layer: int, sample: SurveyedSample, domain: Po
         "positives": len(region.features.fixed),
         "dimension": local_dimension(region, domain, x, rows),
     }
-    program = RegionProgram(region, domain, rows=rows)
+    program = RegionProgram(Around.of(region, domain, x, rows))
     found: list[dict[str, Any]] = []
     for goal, target, label in zip(sample.goals, sample.targets, sample.target_labels, strict=True):
         direction = goal - x
         length = float(np.linalg.norm(direction))
-        ahead, behind = (_furthest(program, sign * direction, x) for sign in (1.0, -1.0))
+        ahead, behind = (_furthest(program, sign * direction) for sign in (1.0, -1.0))
         reached, width = (ahead / length**2, (ahead + behind) / length) if length else (0.0, 0.0)
         found.append(about | {"target": target, "target_class": label, "reached": reached, "width": width})
     return found
@@ -146,19 +147,21 @@ def local_dimension(region: FeatureRegion, domain: Polyhedron, x: Float64[FloatA
         below([sparse(-unit[low]), sparse(unit[high]), sparse(domain.G)]),
         np.concatenate([-domain.low[low], domain.high[high], domain.h]),
     )
-    program = RegionProgram(region, bounds, rows=rows)
-    inside = interior(program, x, np.full(region.count + len(bounds.h), ROOM))
-    return n - len(independent_rows(held_rows(program, inside).rows))
+    around = Around.of(region, bounds, x, rows)
+    program = RegionProgram(around)
+    units = row_units(around.inequalities(np.arange(len(around.sides))), program.columns)
+    inside = interior(program, ROOM / np.where(units > 0, units, np.inf))
+    return n - len(independent_rows(held_rows(around, inside).rows))
 
 
-def _furthest(program: RegionProgram, direction: FloatArray, x: FloatArray) -> float:
-    """The largest ``<c, x' - x>``; infinite where there is none."""
+def _furthest(program: RegionProgram, direction: FloatArray) -> float:
+    """The largest ``<c, x' - x>``; infinite where there is none, NaN where HiGHS failed."""
     found = program.maximize(direction)
     if found.status is Status.UNBOUNDED:
         return np.inf
     if not found.optimal:
         return np.nan
-    return max(0.0, found.value - float(direction @ x))
+    return max(0.0, found.value)
 
 
 __all__ = ["SCHEMA", "invariance_survey", "local_dimension", "survey_rows", "surveyed_sample"]

@@ -13,16 +13,23 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float64, Int64
 
+from fiberscope.invariance.around import EPS, absolute, row_units
 from fiberscope.invariance.region_program import RegionProgram, RegionSolution
-from fiberscope.invariance.settling import AT_BOUND, SETTLED, row_sums
+from fiberscope.invariance.settling import AT_BOUND
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.sparse_rows import SparseRows, below
 
 TIGHT = 1e-8
-"""Inequalities with less room count as reached: ten times what HiGHS leaves."""
+"""Inequalities with less room count as reached, in a program of size one: ten times what HiGHS leaves."""
+
+LANDED = 2.0**12 * EPS
+"""What may be missing in a row, relative to the size of its terms: some thousand roundings, those of a map through
+several layers included."""
 
 RANK = 1e-10
 """Singular directions of the reached facets, relative to the largest, that count as none."""
+
+ROWS_AT_ONCE = 4_000
 
 REFINEMENTS = 3
 
@@ -38,12 +45,16 @@ class Vertex:
         tight: (t,) the numbers of the region's inequalities that hold with equality there, ascending.
         multipliers: (t,) theirs, 0 for those that do not bind.
         prices: (p,) the multipliers of the features' coordinates.
+        units: (q,) by what the region's inequalities are multiplied to be of size one; 0 for rows of zeros.
+        size: of the objective in such a program: what counts as 1 of its multipliers.
     """
 
     x: Float64[FloatArray, " n"]
     tight: Int64[IntArray, " t"]
     multipliers: Float64[FloatArray, " t"]
     prices: Float64[FloatArray, " p"]
+    units: Float64[FloatArray, " q"]
+    size: float
 
 
 def vertex(program: RegionProgram, found: RegionSolution, objective: Float64[FloatArray, " n"]) -> Vertex | None:
@@ -51,64 +62,90 @@ def vertex(program: RegionProgram, found: RegionSolution, objective: Float64[Flo
 
     Facets that are reached without binding may contradict each other in the last digits: they are left out then.
     """
-    excess = _excess(program, found.x)
-    for tight in (np.flatnonzero(excess >= -TIGHT), found.tight):
-        x = _landed(program, found.x, tight)
+    units = _units(program)
+    excess = units * _excess(program, found.x)
+    for tight in (np.flatnonzero((excess >= -TIGHT) & (units > 0)), found.tight):
+        x = _landed(program, found.step, tight)
         if x is not None:
-            return _with_multipliers(program, x, found.tight, objective)
+            return _with_multipliers(program, x, found, objective, units)
     return None
 
 
-def at_point(program: RegionProgram, x: Float64[FloatArray, " n"]) -> Vertex:
+def at_point(program: RegionProgram, x: Float64[FloatArray, " n"], size: float) -> Vertex:
     """A point of the region that is no optimum, with the facets that it lies on; its multipliers are not known."""
-    tight = _reached(program, x)
-    return Vertex(x, tight, np.zeros(len(tight)), np.zeros(len(program.region.features.fixed)))
+    units = _units(program)
+    tight = _reached(program, x, units)
+    prices = np.zeros(len(program.region.features.fixed))
+    return Vertex(x, tight, np.zeros(len(tight)), prices, units[: program.region.count], size)
 
 
-def _reached(program: RegionProgram, x: FloatArray) -> IntArray:
-    return np.flatnonzero(_excess(program, x)[: program.region.count] >= -TIGHT)
+def _units(program: RegionProgram) -> FloatArray:
+    """Of all inequalities."""
+    starts = range(0, len(program.room), ROWS_AT_ONCE)
+    numbers = [np.arange(start, min(start + ROWS_AT_ONCE, len(program.room))) for start in starts]
+    parts = [row_units(program.around.inequalities(some), program.columns) for some in numbers]
+    return np.concatenate([np.zeros(0), *parts])
+
+
+def _reached(program: RegionProgram, x: FloatArray, units: FloatArray) -> IntArray:
+    excess = (units * _excess(program, x))[: program.region.count]
+    return np.flatnonzero((excess >= -TIGHT) & (units[: program.region.count] > 0))
 
 
 def _excess(program: RegionProgram, x: FloatArray) -> FloatArray:
     """By how much the inequalities of region and domain, with their room, are violated."""
-    domain = program.polyhedron
-    return np.concatenate([program.region.excess(x[None])[0], program.half_spaces @ x - domain.h]) + program.room
-
-
-def _rows(program: RegionProgram, numbers: IntArray) -> SparseRows:
-    """The equations, and some inequalities below them."""
-    q = program.region.count
-    parts = [program.equations, program.half_spaces[numbers[numbers >= q] - q]]
-    parts[1:1] = [program.rows.inequalities(numbers[numbers < q])[0]] if (numbers < q).any() else []
-    return below(parts)
+    return program.around.excess(x) + program.room
 
 
 def _landed(program: RegionProgram, start: FloatArray, tight: IntArray) -> FloatArray | None:
     """The point of the equations and the facets that is nearest in the pixels off their bounds."""
-    low, high = program.polyhedron.low, program.polyhedron.high
-    x = np.where(start - low <= AT_BOUND, low, np.where(high - start <= AT_BOUND, high, start))
-    free = np.flatnonzero((x > low) & (x < high))
-    rows = _rows(program, tight)
-    allowed = SETTLED * max(1.0, float(row_sums(rows).max(initial=0.0)) * max(1.0, float(np.abs(x).max())))
+    around, columns = program.around, program.columns
+    low, high = around.low, around.high
+    near = AT_BOUND * float(np.abs(np.ldexp(start, -columns)).max(initial=0.0)) * np.ldexp(1.0, columns)
+    step = np.where(start - low <= near, low, np.where(high - start <= near, high, start))
+    free = np.flatnonzero((step > low) & (step < high))
+    rows = below([around.equations, around.inequalities(tight)])
+    part, units, unit = _of_size_one(rows, free, columns)
     for _ in range(REFINEMENTS):
-        missing = -np.concatenate([program.region.residuals(x[None])[0][program.held], _excess(program, x)[tight]])
-        if len(free) and len(missing):
-            x[free] += _least_squares(rows[:, free].toarray(), missing)
-    left = np.concatenate([np.abs(program.region.residuals(x[None])[0]), _excess(program, x)])
-    inside = bool((x >= low).all() and (x <= high).all())
-    return x if inside and float(left.max(initial=0.0)) <= allowed else None
+        x = around.point(step)
+        missing = -np.concatenate([program.region.residuals(x[None])[0][around.held], _excess(program, x)[tight]])
+        if part.size:
+            step[free] += unit * _least_squares(part, units * missing)
+    x = around.point(step)
+    inside = bool((step >= low).all() and (step <= high).all())
+    return x if inside and _holds(program, x) else None
 
 
-def _with_multipliers(program: RegionProgram, x: FloatArray, binding: IntArray, objective: FloatArray) -> Vertex:
-    low, high = program.polyhedron.low, program.polyhedron.high
-    free = np.flatnonzero((x > low) & (x < high))
-    found = _least_squares(_rows(program, binding)[:, free].toarray().T, objective[free])
+def _holds(program: RegionProgram, x: FloatArray) -> bool:
+    """Whether the equations and the inequalities hold at x, up to rounding."""
+    around = program.around
+    numbers = np.flatnonzero(_excess(program, x) > 0)
+    equations, _ = around.rows.equations()
+    rows = below([equations, around.inequalities(numbers)])
+    left = np.concatenate([np.abs(program.region.residuals(x[None])[0]), _excess(program, x)[numbers]])
+    return bool((left <= LANDED * (absolute(rows) @ (np.abs(x) + np.abs(around.origin)))).all())
+
+
+def _with_multipliers(
+    program: RegionProgram, x: FloatArray, found: RegionSolution, objective: FloatArray, units: FloatArray
+) -> Vertex:
+    around, domain, binding = program.around, program.polyhedron, found.tight
+    free = np.flatnonzero((x > domain.low) & (x < domain.high))
+    rows = below([around.equations, around.inequalities(binding)])
+    part, scale, unit = _of_size_one(rows, free, program.columns)
+    multipliers = scale * _least_squares(part.T, unit * objective[free])
     prices = np.zeros(len(program.region.features.fixed))
-    prices[program.held] = found[: len(program.held)]
+    prices[around.held] = multipliers[: len(around.held)]
     of_rows = np.zeros(len(program.room))
-    of_rows[binding] = np.maximum(found[len(program.held) :], 0.0)
-    tight = _reached(program, x)
-    return Vertex(x, tight, of_rows[tight], prices)
+    of_rows[binding] = np.maximum(multipliers[len(around.held) :], 0.0)
+    tight = _reached(program, x, units)
+    return Vertex(x, tight, of_rows[tight], prices, units[: program.region.count], found.unit)
+
+
+def _of_size_one(rows: SparseRows, free: IntArray, columns: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The rows in some pixels, brought to size one, and by what the rows and the columns were multiplied for that."""
+    units, unit = row_units(rows[:, free], columns[free]), np.ldexp(1.0, columns[free])
+    return rows[:, free].toarray() * units[:, None] * unit, units, unit
 
 
 def _least_squares(matrix: FloatArray, right: FloatArray) -> FloatArray:

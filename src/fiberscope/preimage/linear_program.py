@@ -147,7 +147,8 @@ class Solver:
     """
 
     def __init__(self, program: LinearProgram, options: Mapping[str, Option] | None = None) -> None:
-        matrix = cast(Any, csc_array(program.matrix))  # scipy's sparse types are not known
+        self._nothing = (program.low == 0) & (program.high == 0)
+        matrix = cast(Any, csc_array(self._without_nothing(csr_array(program.matrix))))  # has no types
         entries, starts = Entries.of(matrix), cast(IntArray, matrix.indptr)
         sides = program.row_low, program.row_high
         self.columns = column_exponents(entries, *sides, program.low, program.high, program.integral)
@@ -171,6 +172,13 @@ class Solver:
             model.integrality_ = [kinds[int(integral)] for integral in program.integral.tolist()]
         self._highs.passModel(model)
 
+    def _without_nothing(self, matrix: Any) -> Any:
+        """Rows without the columns that are always 0: these have no size, and would be part of that of the rows."""
+        kept = matrix.copy()
+        kept.data[self._nothing[kept.indices]] = 0.0
+        kept.eliminate_zeros()
+        return kept
+
     # ---- changes
 
     def maximize(self, objective: FloatArray) -> None:
@@ -179,6 +187,7 @@ class Solver:
         self._highs.changeColsCost(count, np.arange(count, dtype=np.int32), self._cost(objective))
 
     def _cost(self, objective: FloatArray) -> FloatArray:
+        objective = np.where(self._nothing, 0.0, objective)
         used = objective[objective != 0]
         places = np.flatnonzero(objective)
         self.cost_exponent = int((exponents(used) + self.columns[places]).max()) if len(used) else 0
@@ -186,6 +195,7 @@ class Solver:
 
     def add_rows(self, matrix: SparseRows, low: FloatArray, high: FloatArray) -> None:
         """Add the rows ``low <= matrix v <= high`` behind the others."""
+        matrix = self._without_nothing(matrix)
         r = Entries.of(matrix).row_exponents(self.columns)
         lengths = np.diff(matrix.indptr)
         values = np.ldexp(matrix.data, np.repeat(r, lengths) + self.columns[matrix.indices])
@@ -197,6 +207,18 @@ class Solver:
         """Change the sides of one row."""
         low, high = (float(np.ldexp(side, self.rows[row])) for side in (low, high))
         self._highs.changeRowBounds(row, low, high)
+
+    def magnify(self, exponent: int) -> None:
+        """Count in units smaller by 2^exponent, of the size of answers that are small; keeps the basis."""
+        model, highs = self._highs.getLp(), cast(Any, self._highs)  # its types lack changeRowsBounds
+        self.columns, self.rows = self.columns - exponent, self.rows + exponent
+        self.cost_exponent -= exponent
+        for change, sides in (
+            (highs.changeColsBounds, (model.col_lower_, model.col_upper_)),
+            (highs.changeRowsBounds, (model.row_lower_, model.row_upper_)),
+        ):
+            low, high = (np.ldexp(np.array(ends), exponent) for ends in sides)
+            change(len(low), np.arange(len(low), dtype=np.int32), low, high)
 
     def begin_at(self, point: FloatArray) -> None:
         """Tell HiGHS a feasible point."""

@@ -99,6 +99,8 @@ def column_exponents(
         integral: (n,) which variables are integral.
     """
     q, known = _by_width(*_with_single_rows(entries, row_low, row_high, low, high))
+    if known.any():
+        q = np.where(known, q, q[known].max())  # in whatever units the inputs are
     if integral is not None:
         q, known = np.where(integral, 0, q), known | integral
     for _ in range(PASSES):
