@@ -7,6 +7,7 @@ that inputs in other units give the same numbers in these units.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -16,7 +17,7 @@ from fiberscope.errors import SolverError
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import dense
 from fiberscope.network.signs import row_norms
-from fiberscope.preimage.certificate import Direction
+from fiberscope.preimage.certificate import Direction, Rational
 from fiberscope.preimage.dense import pivoted_qr, thin_qr
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.linear_program import LinearProgram, Method, Solution, Solver, Status, solve
@@ -31,6 +32,9 @@ NOISE = 16.0
 Householder's factorization errs by a small multiple of n times the unit roundoff (Higham, Accuracy and stability of
 numerical algorithms, section 19.3).
 """
+
+RESOLVED = 2.0**10
+"""How many times its rounding error a slack is that is known to a part in a thousand, which is enough to start from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +72,7 @@ class Shape:
         others = np.setdiff1d(system.inequalities, held)
         origin = _origin(preimage)
         equalities, rows = (dense(system.rows(numbers)) for numbers in (held, others))
-        slack = _slack(system, others, rows, origin)
+        slack = _slack(system, others, rows, preimage)
         q = _column_exponents(equalities, rows, slack)
         units = np.ldexp(1.0, q)
         rows, slack = _unit_size(rows, slack, q)
@@ -174,12 +178,27 @@ def _origin(preimage: Preimage) -> FloatArray:
     return as_floats(preimage.certificate.point)
 
 
-def _slack(system: MixedSystem, numbers: IntArray, rows: FloatArray, origin: FloatArray) -> FloatArray:
-    """The slack of inequality rows at the origin; of those that are tight there, exactly 0."""
-    sides = np.array([nearest_float(side) for side in system.right_hand_sides(numbers)])
-    slack = np.maximum(sides - rows @ origin, 0.0)
-    slack[np.isin(numbers, system.tight)] = 0.0
-    return slack
+def _slack(system: MixedSystem, numbers: IntArray, rows: FloatArray, preimage: Preimage) -> FloatArray:
+    """The slack of inequality rows at the origin, to a part in a thousand at least; of those that are tight, exactly 0.
+
+    What rounding leaves of a small slack decides whether the origin lies inside. It is computed exactly then.
+    """
+    origin, sides = _origin(preimage), system.right_hand_sides(numbers)
+    rounded = np.array([nearest_float(side) for side in sides])
+    slack = rounded - rows @ origin
+    size = np.abs(rounded) + np.abs(rows) @ np.abs(origin)
+    tight = np.isin(numbers, system.tight)
+    point = preimage.certificate.point
+    exact = (
+        [Fraction(numerator, point.denominator) for numerator in point.numerators]
+        if preimage.x is None and isinstance(point, Rational)
+        else [Fraction(value) for value in origin.tolist()]
+    )
+    for i in np.flatnonzero(~tight & ~(slack > RESOLVED * NOISE * len(origin) * np.finfo(np.float64).eps * size)):
+        used = np.flatnonzero(rows[i])
+        terms = (Fraction(a) * exact[j] for a, j in zip(rows[i, used].tolist(), used.tolist(), strict=True))
+        slack[i] = nearest_float(sides[i] - sum(terms, Fraction(0)))
+    return np.where(tight, 0.0, np.maximum(slack, 0.0))
 
 
 def _column_exponents(equalities: FloatArray, rows: FloatArray, slack: FloatArray) -> Int64[IntArray, " n"]:
