@@ -156,8 +156,13 @@ def column_exponents(
     ):
         used = np.isfinite(values) & (values != 0)
         np.maximum.at(largest, places[used], exponents(values[used]) + shift[used])
-    largest[of_column[known]] = NOTHING
-    return np.clip(q + np.where(largest == NOTHING, 0, largest)[of_column], -EXTREME, EXTREME)
+    settled = largest != NOTHING
+    largest[of_column[known]] = 0
+    q = q + np.where(settled, largest, 0)[of_column]
+    sized = settled[of_column] | known
+    if sized.any():  # what no side measures is measured like the rest
+        q = np.where(sized, q, q + q[sized].max())
+    return np.clip(q, -EXTREME, EXTREME)
 
 
 def _with_single_rows(
