@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -266,8 +266,7 @@ def _stays_in_range(factors: tuple[AffineMap, ...]) -> bool:
 
 def _stored(factor: AffineMap) -> Iterator[Tensor]:
     """All numbers that a map stores."""
-    for part in fields(factor):
-        value = getattr(factor, part.name)
+    for value in vars(factor).values():
         if isinstance(value, AffineMap):
             yield from _stored(value)
         elif isinstance(value, Tensor) and value.is_floating_point():

@@ -7,12 +7,11 @@ Multiplying by powers of two rounds nothing, so that both say exactly the same.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse import coo_array, csgraph
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 
@@ -100,7 +99,7 @@ class Entries:
         """
         m, n = self.shape
         graph = coo_array((np.ones(len(self.row)), (self.row, m + self.column)), shape=(m + n, m + n))
-        count, part = connected_components(graph, directed=False)
+        count, part = cast(Any, csgraph).connected_components(graph, directed=False)
         return part.astype(np.int64), int(count)
 
 
