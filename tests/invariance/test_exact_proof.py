@@ -22,8 +22,10 @@ from fiberscope.invariance.proof import Statement, prove
 from fiberscope.invariance.proof_walk import Equation, Walk
 from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.affine import Dense
+from fiberscope.network.combination import composed
 from fiberscope.network.domains import written_out
 from fiberscope.network.stage import Stage, affine_stage, relu_stage
+from fiberscope.network.structured import Diagonal, Rearrangement
 from fiberscope.preimage.checker.asking import NotProvedError
 
 BOX = fs.Box(0, 1)
@@ -300,3 +302,21 @@ def test_a_half_space_needs_room_for_the_correction():
         holds = sum(Fraction(a) * Fraction(v) for a, v in zip(g[0].tolist(), there, strict=True)) <= 0
         given = statement(net, 1, [0.0, 0.0, 0.5], there, fs.HalfSpaces(g, np.zeros(1)))
         assert prove(given).proved == holds
+
+
+# ---- rows that are not those of the map once they are written out
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_repeated_pixels_and_vanishing_products_are_no_missing_dependence(last):
+    """The feature is 2^-60 x1, or 2^-1200 x1: nothing but x1 itself gives it, however little it weighs."""
+    repeated = composed(Rearrangement([0, 0, 0], 2), Dense([[1.0, 2.0**-60, -1.0]]))
+    vanishing = composed(Diagonal([2.0**-600, 1.0]), Dense([[2.0**-600, 0.0]]))
+    for affine in (repeated, vanishing):
+        stages = (affine_stage("a", affine), *([relu_stage("r", 1)] if last else []))
+        net = fs.Network(stages, (2,))
+        for segment in (False, True):
+            proof = prove(statement(net, -1 % len(stages), [1, 1], [1.5, 1.25], None, segment))
+            assert not proof.proved
+            assert "1 feature differs" in proof.reason
+            assert prove(statement(net, -1 % len(stages), [1, 1], [1, 1.25], None, segment)).proved

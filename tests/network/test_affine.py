@@ -190,6 +190,22 @@ def test_what_rounds_when_it_is_written_out():
     assert not is_exact(composed(weight, Dense(_numbers(2, 2))))
 
 
+def test_padding_that_repeats_numbers_adds_weights():
+    tiny = Dense([[1.0, 2.0**-60, -1.0]])
+    assert not is_exact(composed(Rearrangement([0, 0, 0], 1), tiny))
+    assert not is_exact(WeightedSums([[0, 0, 1]], [[1.0, 2.0**-60, 1.0]], 2))
+    assert is_exact(composed(Rearrangement([0, -1, 1], 2), tiny))
+    assert is_exact(composed(tiny, Rearrangement([0, 0], 1)))
+    assert is_exact(WeightedSums([[0, -1, 1], [1, 1, -1]], [[1.0, 3.0, 1.0], [1.0, 0.0, 0.0]], 2))
+
+
+def test_powers_of_two_that_leave_the_range_of_float64():
+    assert not is_exact(composed(Diagonal([2.0**-600, 1.0]), Dense([[2.0**-600, 1.0]])))
+    assert not is_exact(composed(Dense([[1.0]], [2.0**-600]), Diagonal([2.0**-600])))
+    assert not is_exact(composed(Diagonal([2.0**600]), Diagonal([2.0**600])))
+    assert is_exact(composed(Diagonal([2.0**-300, 1.0]), Dense([[2.0**-300, 1.0]])))
+
+
 def test_bad_numbers_are_refused():
     assert not Dense([[1.0], [2.0]]).bias.any()
     for make in (

@@ -278,6 +278,40 @@ def test_columns_of_any_scale() -> None:
     assert other.width(1 / units) == pytest.approx(plain.width(np.ones(4)), rel=1e-7)
 
 
+@pytest.mark.parametrize("units", [[0, 0, 0, 0], [30, -30, 10, -5], [-22, 4, 10, -3], [300, 300, 300, 300]])
+def test_nonnegative_inputs_in_mixed_units(units: list[int]) -> None:
+    """``x1 + x2 + 2 x3 = 2, x1 - x2 + x4 <= 1`` over x >= 0; a second row of other columns fixes nothing in x4."""
+    weight = np.ldexp([[1.0, 1, 2, 0], [1, -1, 0, 1]], -np.array(units))
+    x = np.ldexp([0.5, 0.5, 0.5, 0.25], units)
+    p = fs.preimage(fs.ReLULayer(weight, [0.0, -1]), x=x, domain=fs.NonNegative())
+    low, high = p.bounding_box()
+    assert np.allclose(np.ldexp(low, -np.array(units)), 0, atol=1e-9)
+    assert np.allclose(np.ldexp(high, -np.array(units)), [1.5, 2, 1, 3], rtol=1e-9)  # x4 <= 1 - x1 + x2
+    freed = fs.preimage(fs.ReLULayer(np.ldexp([[1.0, -1, 2, 0]], -np.array(units))), x=x, domain=fs.NonNegative())
+    assert freed.bounding_box()[1].tolist() == [np.inf, np.inf, np.inf, np.inf]
+    assert np.abs(p.sample(20, 0) @ weight[0] - 2).max() < 1e-13
+
+
+@pytest.mark.parametrize("far", [1e3, 1e9, 1e20, 1e300])
+def test_bounds_far_from_the_preimage_do_not_set_its_size(far: float) -> None:
+    triangle = fs.preimage(fs.ReLULayer(TRIANGLE, -np.ones(3)), x=[0, 0], domain=fs.Box(-far, far))
+    assert np.allclose(triangle.bounding_box(), [[-2, -2], [1, 1]], rtol=1e-9)
+    assert triangle.chebyshev_center()[1] == pytest.approx(3 / (2 + 2**0.5), rel=1e-9)
+    total = fs.ReLULayer([[1.0, 1, 1]])
+    flat = fs.preimage(total, x=[0.2, 0.2, 0.2], domain=fs.Box(0, [1, 1, far]))
+    assert np.allclose(flat.bounding_box(), [[0, 0, 0], [0.6, 0.6, 0.6]], atol=1e-9)
+    assert np.allclose(flat.sample(2000, 0).mean(axis=0), 0.2, rtol=0.1)
+
+
+def test_parts_without_common_rows_have_their_own_size() -> None:
+    """Two triangles, one of them 2^200 times as large as the other."""
+    weight, size = np.zeros((6, 4)), np.repeat([1.0, 2.0**200], 3)
+    weight[:3, :2] = weight[3:, 2:] = TRIANGLE
+    low, high = fs.preimage(fs.ReLULayer(weight, -size), x=np.zeros(4)).bounding_box()
+    assert np.allclose(low / size[[0, 0, 3, 3]], -2, rtol=1e-9)
+    assert np.allclose(high / size[[0, 0, 3, 3]], 1, rtol=1e-9)
+
+
 def test_coefficients_below_what_highs_keeps() -> None:
     p = fs.preimage(fs.ReLULayer([[1e-9, -1e-9]]), x=[0.2, 0.8], domain=fs.Box(0, 1))
     assert p.width([1, -1]) == pytest.approx(1, rel=1e-9)
@@ -343,3 +377,13 @@ def test_samples_on_a_face_of_the_domain_stay_inside() -> None:
     assert np.abs((samples - x) @ weight[~off].T).max() < 1e-14
     around = fs.preimage(fs.ReLULayer(weight[off], bias[off]), x=x, domain=fs.Box(0, 1))
     assert all(around.contains(sample) for sample in samples)
+
+
+def test_samples_from_a_point_that_rounding_takes_for_one_of_the_boundary() -> None:
+    """``0.1 x1 + 0.2 x2 <= b`` with a slack below one unit in the last place of its terms at x."""
+    x, row = np.array([1.0, 1.0]), np.array([0.1, 0.2])
+    bias = -(row @ x)
+    assert Fraction(0) > Fraction(0.1) + Fraction(0.2) + Fraction(bias)
+    assert row @ x + bias == 0
+    samples = fs.preimage(fs.ReLULayer([row], [bias]), x=x, domain=fs.Box(0, 3)).sample(2000, 0)
+    assert np.allclose(samples.mean(axis=0), [1, 0.5], rtol=0.1)  # of the triangle (0, 0), (3, 0), (0, 1.5)

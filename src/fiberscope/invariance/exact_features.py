@@ -32,10 +32,11 @@ class FeaturesDifferError(NotProvedError):
         difference: by how much, at least, feature by feature.
     """
 
-    def __init__(self, difference: Float64[FloatArray, " m"]) -> None:
-        largest, count = float(difference.max()), int((difference > 0).sum())
+    def __init__(self, difference: Float64[FloatArray, " m"], count: int) -> None:
+        largest = float(difference.max())
         differ = "feature differs" if count == 1 else "features differ"
-        super().__init__(f"in exact arithmetic {count} {differ}, by up to {largest:.2g}")
+        size = f"up to {largest:.2g}" if largest else "less than float64 can hold"
+        super().__init__(f"in exact arithmetic {count} {differ}, by {size}")
         self.difference = difference
 
 
@@ -104,7 +105,8 @@ def _check_same(features: Exact, denominator: int) -> None:
     difference = Exact(features.numbers[1:] - features.numbers[:1], features.exponent)
     if (difference.numbers != 0).any():
         sizes: FloatArray = np.abs(difference.fractions()[0] / denominator).astype(np.float64)
-        raise FeaturesDifferError(np.nextafter(sizes, 0.0))  # fractions are rounded to the nearest number
+        # fractions are rounded to the nearest number
+        raise FeaturesDifferError(np.nextafter(sizes, 0.0), int((difference.numbers != 0).sum()))
 
 
 def check_within_reach(statement: Statement, difference: Float64[FloatArray, " m"], near: float) -> None:

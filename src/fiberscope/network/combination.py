@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -13,7 +14,10 @@ from fiberscope.errors import InputError
 from fiberscope.network.affine import AffineMap, constant_part
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import Rows, added, product, split_column, with_column
-from fiberscope.network.structured import Diagonal, Rearrangement
+from fiberscope.network.structured import Diagonal, Rearrangement, WeightedSums
+
+LEAST_EXPONENT, MOST_EXPONENT = -1022, 1023
+"""Of powers of two that are normal numbers in float64."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -211,12 +215,21 @@ def written_out(affine: AffineMap) -> tuple[Rows, FloatArray]:
 
 
 def is_exact(affine: AffineMap) -> bool:
-    """Whether writing the map out rounds nothing: at most one factor does more than move numbers or scale by 2**k."""
+    """Whether writing the map out rounds nothing, so that its rows are those of the map.
+
+    At most one factor does more than move numbers or scale by 2**k, no two of its weights meet the same number, and no
+    product leaves the range of normal numbers.
+    """
     if isinstance(affine, Sum):
         return False
-    if not isinstance(affine, Composition):
-        return True
-    return sum(not _only_moves(factor) for factor in affine.factors) <= 1
+    factors = affine.factors if isinstance(affine, Composition) else (affine,)
+    others = [place for place, factor in enumerate(factors) if not _only_moves(factor)]
+    if len(others) > 1 or (others and isinstance(factors[others[0]], Sum)):
+        return False
+    before = factors[: others[0]] if others else ()
+    if any(isinstance(factor, Rearrangement) and _repeats(factor.index[None]) for factor in before):
+        return False
+    return not any(_adds_weights(factors[place]) for place in others) and _stays_in_range(factors)
 
 
 def _only_moves(factor: AffineMap) -> bool:
@@ -225,6 +238,39 @@ def _only_moves(factor: AffineMap) -> bool:
     if isinstance(factor, Diagonal):
         return bool((torch.frexp(factor.factor.abs()).mantissa == 0.5).all())
     return isinstance(factor, Rearrangement)
+
+
+def _adds_weights(factor: AffineMap) -> bool:
+    """Whether a row of the map is itself a sum of stored weights: a window that takes a number twice."""
+    return isinstance(factor, WeightedSums) and _repeats(torch.where(factor.weights != 0, factor.index, -1))
+
+
+def _repeats(index: Int64[Tensor, "k t"]) -> bool:
+    """Whether a row names the same number twice; -1 is none."""
+    ordered = index.sort(dim=1).values
+    return bool(((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any())
+
+
+def _stays_in_range(factors: tuple[AffineMap, ...]) -> bool:
+    """Whether no product of stored numbers of different factors is subnormal or infinite."""
+    if not any(isinstance(factor, Diagonal) for factor in factors) or len(factors) == 1:
+        return True
+    smallest, largest = 0, 0  # exponents of products of any of the factors
+    for factor in factors:
+        numbers = torch.cat([numbers.detach().double().abs().flatten() for numbers in _stored(factor)])
+        exponents = torch.frexp(numbers[numbers > 0]).exponent
+        if len(exponents):
+            smallest, largest = smallest + min(0, int(exponents.min()) - 1), largest + max(0, int(exponents.max()))
+    return smallest >= LEAST_EXPONENT and largest <= MOST_EXPONENT
+
+
+def _stored(factor: AffineMap) -> Iterator[Tensor]:
+    """All numbers that a map stores."""
+    for value in vars(factor).values():
+        if isinstance(value, AffineMap):
+            yield from _stored(value)
+        elif isinstance(value, Tensor) and value.is_floating_point():
+            yield value
 
 
 __all__ = ["Composition", "Sum", "composed", "is_exact", "written_out"]

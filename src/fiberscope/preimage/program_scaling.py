@@ -7,10 +7,11 @@ Multiplying by powers of two rounds nothing, so that both say exactly the same.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float64, Int64
+from scipy.sparse import coo_array, csgraph
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 
@@ -20,11 +21,17 @@ PASSES = 3
 Two suffice where a matrix was scaled by its rows and its columns, as inputs in other units do.
 """
 
+BALANCINGS = 20
+"""How often rows and columns are balanced in turn, at most: of a full matrix, once is enough."""
+
 FAR = 20
 """By how many powers of two a bound may exceed the width of its interval: beyond, float64 resolves little of it."""
 
 EXTREME = 1000
 """Exponents beyond would leave float64's range."""
+
+NOTHING = np.iinfo(np.int64).min
+"""The largest exponent of no numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +69,39 @@ class Entries:
         """The q for which the largest entries of the columns of ``2^r A 2^q`` lie in [1/2, 1), given r."""
         return np.clip(-_largest(self.exponent + rows[self.row], self.column, self.shape[1]), -EXTREME, EXTREME)
 
+    def balanced(self, columns: Int64[IntArray, " n"], known: BoolArray, part: IntArray) -> Int64[IntArray, " n"]:
+        """The q with which the exponents of all entries lie near 0 in the mean, by rows and columns in turn.
+
+        Largest entries of 1 do not suffice: a matrix has many scalings with these, and in most of them other entries of
+        its rows are tiny. What is asked for here is unique in every part of the matrix but for one number (Curtis &
+        Reid, 1972), which the known exponents of the part settle.
+        """
+        (m, n), q = self.shape, np.zeros(self.shape[1])
+        in_row, in_column = (np.maximum(np.bincount(p, minlength=k), 1) for p, k in ((self.row, m), (self.column, n)))
+        for _ in range(BALANCINGS):
+            r = -np.bincount(self.row, self.exponent + q[self.column], m) / in_row
+            before, q = q, -np.bincount(self.column, self.exponent + r[self.row], n) / in_column
+            if np.abs(q - before).max(initial=0.0) < 0.5:
+                break
+        beside, size = part[known], int(part.max(initial=0)) + 1
+        shift = np.bincount(beside, (columns - q)[known], size) / np.maximum(np.bincount(beside, minlength=size), 1)
+        return np.where(known, columns, np.rint(q + shift[part]).astype(np.int64))
+
+    def shared(self) -> Entries:
+        """Those in rows of several entries."""
+        kept = np.bincount(self.row, minlength=self.shape[0])[self.row] > 1
+        return Entries(self.row[kept], self.column[kept], self.value[kept], self.exponent[kept], self.shape)
+
+    def parts(self) -> tuple[IntArray, int]:
+        """The number of the part of the matrix that each row and each column, in this order, lies in; and how many.
+
+        Different parts share no entries.
+        """
+        m, n = self.shape
+        graph = coo_array((np.ones(len(self.row)), (self.row, m + self.column)), shape=(m + n, m + n))
+        count, part = cast(Any, csgraph).connected_components(graph, directed=False)
+        return part.astype(np.int64), int(count)
+
 
 def exponents(values: FloatArray) -> IntArray:
     """The e for which the values lie in [2^(e-1), 2^e); 0 for 0."""
@@ -70,10 +110,9 @@ def exponents(values: FloatArray) -> IntArray:
 
 def _largest(values: IntArray, places: IntArray, count: int) -> IntArray:
     """The largest value at every place, 0 where there is none."""
-    nothing = np.iinfo(np.int64).min
-    out = np.full(count, nothing)
+    out = np.full(count, NOTHING)
     np.maximum.at(out, places, values)
-    return np.where(out == nothing, 0, out)
+    return np.where(out == NOTHING, 0, out)
 
 
 def column_exponents(
@@ -87,8 +126,8 @@ def column_exponents(
     """The exponents q of a program's columns.
 
     A variable between two bounds, be they rows of one entry, gets the width of its interval; an integral one stays as
-    it is. The others get what brings the matrix to size one and, where no variable has two bounds, what brings the
-    largest side to size one.
+    it is. The others get what brings the rows of several entries to size one and, in every part of the program that
+    shares no row with the rest and has no variable with two bounds, what brings the largest side to size one.
 
     Args:
         entries: of the matrix.
@@ -103,12 +142,27 @@ def column_exponents(
         q = np.where(known, q, q[known].max())  # in whatever units the inputs are
     if integral is not None:
         q, known = np.where(integral, 0, q), known | integral
+    part, count = entries.parts()
+    of_row, of_column = np.split(part, [len(row_low)])
+    shared = entries.shared()  # a row of one entry is a bound: it has any unit
+    q = shared.balanced(q, known, of_column)
     for _ in range(PASSES):
-        q = np.where(known, q, entries.column_exponents(entries.row_exponents(q)))
-    if not known.any():
-        r = entries.row_exponents(q)
-        sizes = [_size(row_low, r), _size(row_high, r), _size(low, -q), _size(high, -q)]
-        q = q + max((size for size in sizes if size is not None), default=0)
+        q = np.where(known, q, shared.column_exponents(shared.row_exponents(q)))
+    r, largest = entries.row_exponents(q), np.full(count, NOTHING)
+    for values, shift, places in (
+        (row_low, r, of_row),
+        (row_high, r, of_row),
+        (low, -q, of_column),
+        (high, -q, of_column),
+    ):
+        used = np.isfinite(values) & (values != 0)
+        np.maximum.at(largest, places[used], exponents(values[used]) + shift[used])
+    settled = largest != NOTHING
+    largest[of_column[known]] = 0
+    q = q + np.where(settled, largest, 0)[of_column]
+    sized = settled[of_column] | known
+    if sized.any():  # what no side measures is measured like the rest
+        q = np.where(sized, q, q + q[sized].max())
     return np.clip(q, -EXTREME, EXTREME)
 
 
@@ -134,12 +188,6 @@ def _by_width(low: FloatArray, high: FloatArray) -> tuple[IntArray, BoolArray]:
         width = np.where(boxed & (low < high), np.minimum(high - low, np.finfo(np.float64).max), largest)
     q = np.maximum(exponents(width) - 1, exponents(largest) - 1 - FAR)
     return np.where(largest > 0, q, 0), boxed & (largest > 0)
-
-
-def _size(values: FloatArray, shift: IntArray) -> int | None:
-    """The exponent of the largest of the values times 2^shift; None where all are zero or infinite."""
-    used = np.isfinite(values) & (values != 0)
-    return int((exponents(values[used]) + shift[used]).max()) if used.any() else None
 
 
 __all__ = ["EXTREME", "Entries", "column_exponents", "exponents"]

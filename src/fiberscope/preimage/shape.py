@@ -7,16 +7,17 @@ that inputs in other units give the same numbers in these units.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Float64, Int64
 from scipy.sparse import csr_array
 
 from fiberscope.errors import SolverError
-from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.rows import dense
 from fiberscope.network.signs import row_norms
-from fiberscope.preimage.certificate import Direction
+from fiberscope.preimage.certificate import Direction, Rational
 from fiberscope.preimage.dense import pivoted_qr, thin_qr
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.linear_program import LinearProgram, Method, Solution, Solver, Status, solve
@@ -32,6 +33,12 @@ Householder's factorization errs by a small multiple of n times the unit roundof
 numerical algorithms, section 19.3).
 """
 
+TIGHTENINGS = 3
+"""How often bounds of coordinates are derived from each other."""
+
+RESOLVED = 2.0**10
+"""How many times its rounding error a slack is that is known to a part in a thousand, which is enough to start from."""
+
 
 @dataclass(frozen=True, eq=False)
 class Shape:
@@ -42,8 +49,8 @@ class Shape:
         origin: (n,) a point of the preimage.
         units: (n,) powers of two, the scale of every coordinate.
         basis: (n, k) orthonormal, of the directions of the affine hull in these units.
-        rows: (l, k) the inequality rows that are not constant on the hull, restricted to it, of unit size in these
-            units.
+        rows: (l, k) the inequality rows that are not constant on the hull, nor out of reach by far, restricted to it,
+            of unit size in these units.
         slack: (l,) their slack at the origin.
         numbers: (l,) their numbers.
         inward: (k,) a direction along which those rows have slack that have none at the origin.
@@ -68,8 +75,11 @@ class Shape:
         others = np.setdiff1d(system.inequalities, held)
         origin = _origin(preimage)
         equalities, rows = (dense(system.rows(numbers)) for numbers in (held, others))
-        slack = _slack(system, others, rows, origin)
-        q = _column_exponents(equalities, rows, slack)
+        slack = _slack(system, others, rows, preimage)
+        bounds = _implied_bounds(equalities, rows, slack)
+        near = ~_out_of_reach(rows, slack, *bounds)
+        others, rows, slack = others[near], rows[near], slack[near]
+        q = _column_exponents(equalities, rows, slack, *bounds)
         units = np.ldexp(1.0, q)
         rows, slack = _unit_size(rows, slack, q)
         basis = np.eye(len(q))
@@ -174,21 +184,74 @@ def _origin(preimage: Preimage) -> FloatArray:
     return as_floats(preimage.certificate.point)
 
 
-def _slack(system: MixedSystem, numbers: IntArray, rows: FloatArray, origin: FloatArray) -> FloatArray:
-    """The slack of inequality rows at the origin; of those that are tight there, exactly 0."""
-    sides = np.array([nearest_float(side) for side in system.right_hand_sides(numbers)])
-    slack = np.maximum(sides - rows @ origin, 0.0)
-    slack[np.isin(numbers, system.tight)] = 0.0
-    return slack
+def _slack(system: MixedSystem, numbers: IntArray, rows: FloatArray, preimage: Preimage) -> FloatArray:
+    """The slack of inequality rows at the origin, to a part in a thousand at least; of those that are tight, exactly 0.
+
+    What rounding leaves of a small slack decides whether the origin lies inside. It is computed exactly then.
+    """
+    origin, sides = _origin(preimage), system.right_hand_sides(numbers)
+    rounded = np.array([nearest_float(side) for side in sides])
+    slack = rounded - rows @ origin
+    size = np.abs(rounded) + np.abs(rows) @ np.abs(origin)
+    tight = np.isin(numbers, system.tight)
+    point = preimage.certificate.point
+    exact = (
+        [Fraction(numerator, point.denominator) for numerator in point.numerators]
+        if preimage.x is None and isinstance(point, Rational)
+        else [Fraction(value) for value in origin.tolist()]
+    )
+    for i in np.flatnonzero(~tight & ~(slack > RESOLVED * NOISE * len(origin) * np.finfo(np.float64).eps * size)):
+        used = np.flatnonzero(rows[i])
+        terms = (Fraction(a) * exact[j] for a, j in zip(rows[i, used].tolist(), used.tolist(), strict=True))
+        slack[i] = nearest_float(sides[i] - sum(terms, Fraction(0)))
+    return np.where(tight, 0.0, np.maximum(slack, 0.0))
 
 
-def _column_exponents(equalities: FloatArray, rows: FloatArray, slack: FloatArray) -> Int64[IntArray, " n"]:
+def _implied_bounds(
+    equalities: Float64[FloatArray, "p n"], rows: Float64[FloatArray, "l n"], slack: Float64[FloatArray, " l"]
+) -> tuple[FloatArray, FloatArray]:
+    """Bounds of coordinates, from the origin, that follow from a row and the bounds of its other coordinates."""
+    matrix, sides = np.concatenate([equalities, -equalities, rows]), np.append(np.zeros(2 * len(equalities)), slack)
+    low, high = np.full(matrix.shape[1], -np.inf), np.full(matrix.shape[1], np.inf)
+    for _ in range(TIGHTENINGS):
+        with np.errstate(all="ignore"):  # what is out of range is no bound
+            below = np.where(matrix != 0, np.abs(matrix) * np.where(matrix > 0, -low, high), 0.0)
+            limit = (sides[:, None] + _sum_of_others(below)) / np.abs(matrix)
+        limit = np.where((matrix != 0) & ~np.isnan(limit), limit, np.inf)
+        high = np.minimum(high, np.where(matrix > 0, limit, np.inf).min(axis=0, initial=np.inf))
+        low = np.maximum(low, -np.where(matrix < 0, limit, np.inf).min(axis=0, initial=np.inf))
+    return low, high
+
+
+def _sum_of_others(terms: Float64[FloatArray, "q n"]) -> Float64[FloatArray, "q n"]:
+    """For every entry, the sum of the others in its row, all of them at least 0, without cancellation."""
+    first = terms.argmax(axis=1)[:, None]
+    rest = terms.copy()
+    np.put_along_axis(rest, first, 0.0, axis=1)
+    total = rest.sum(axis=1, keepdims=True)
+    others = np.take_along_axis(terms, first, axis=1) + total - terms
+    np.put_along_axis(others, first, total, axis=1)
+    return others
+
+
+def _out_of_reach(rows: FloatArray, slack: FloatArray, low: FloatArray, high: FloatArray) -> BoolArray:
+    """Rows to which what follows from bounds leaves more than half of their slack.
+
+    All of them may be left out at once: on the way from the origin to a point without them that violates one, the first
+    that gets tight would have no slack at a point that satisfies all.
+    """
+    with np.errstate(all="ignore"):
+        above = np.where(rows != 0, np.abs(rows) * np.where(rows > 0, high, -low), 0.0).sum(axis=1)
+        return above < 0.5 * slack
+
+
+def _column_exponents(
+    equalities: FloatArray, rows: FloatArray, slack: FloatArray, low: FloatArray, high: FloatArray
+) -> Int64[IntArray, " n"]:
     p = len(equalities)
-    entries = Entries.of(csr_array(np.concatenate([equalities, rows])))
-    low, high = np.full(p + len(slack), -np.inf), np.zeros(p + len(slack))
-    low[:p], high[p:] = 0.0, slack
-    free = np.full(entries.shape[1], np.inf)
-    return column_exponents(entries, low, high, -free, free)
+    row_low, row_high = np.full(p + len(slack), -np.inf), np.zeros(p + len(slack))
+    row_low[:p], row_high[p:] = 0.0, slack
+    return column_exponents(Entries.of(csr_array(np.concatenate([equalities, rows]))), row_low, row_high, low, high)
 
 
 def _unit_size(rows: FloatArray, sides: FloatArray, q: IntArray) -> tuple[FloatArray, FloatArray]:
