@@ -247,6 +247,7 @@ def test_files_are_named_for_what_they_are(tmp_path: Path, suffix: str, data: by
     ("name", "data", "message"),
     [
         ("model.onnx.gz", gzip.compress(b"model"), "expected a model, got a file packed with gzip; unpack it"),
+        ("data.npz", b"PK\x03\x04" + bytes(30), "expected a model, got a file of arrays; the model is named first"),
         ("model.zip", b"PK\x03\x04" + bytes(30), "expected a model, got a zip archive; unpack it"),
         ("model.onnx", b"PK\x03\x04" + bytes(30), "expected an ONNX model, got a zip archive"),
         (
