@@ -127,7 +127,7 @@ def _filled(name: str, sizes: tuple[int | None, ...] | None, given: tuple[int, .
         shape = tuple(size for size in sizes if size is not None)
     else:
         if not (sizes is None or _fits(sizes, given)):
-            batch = len(given) > 1 and sizes is not None and _fits(sizes, given[1:])
+            batch = len(given) > 1 and _fits(sizes, given[1:])
             hint = f"; leave out the axis that counts samples: input_shape={given[1:]}" if batch else ""
             raise ModelError(f"input {name!r}: expected an input_shape that fits {_words(sizes)}, got {given}{hint}")
         shape = given
