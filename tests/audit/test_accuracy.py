@@ -16,6 +16,7 @@ from fiberscope.audit.accuracy import fit_of
 from fiberscope.audit.subject import Subject
 from fiberscope.cli import main
 from fiberscope.network.network import Network
+from fiberscope.paper.datasets import load_data
 
 CLASSES = 4
 
@@ -50,7 +51,7 @@ def test_the_count_is_that_of_the_largest_output() -> None:
 def test_nothing_is_said_of_what_cannot_be_compared() -> None:
     x, y = samples(20)
     several = fs.from_torch(nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU()).eval(), (1, 2, 2))
-    for network, labels in ((None, None), (None, y + 1), (None, y - 1), (several, y)):
+    for network, labels in ((None, None), (None, 2 * y), (None, y - 1), (several, y)):
         found = fit(x if network is None else x.reshape(20, 1, 2, 2), labels, network)
         assert (found.correct, found.warnings) == (None, ())
 
@@ -63,14 +64,40 @@ def test_chance_is_warned_about_where_there_are_enough_samples(count: int, warne
     assert any("hardly does better than chance" in warning for warning in found.warnings) == warned
 
 
-def test_one_class_for_all_is_warned_about_whatever_share_it_has() -> None:
-    x, _ = samples(20)
+def test_labels_that_begin_at_one_are_warned_about() -> None:
+    x, y = samples(20)
+    found = fit(x, y + 1)
+    assert found.correct is None
+    assert "the labels are from 1 to 4, and the network's outputs are numbered from 0 to 3" in found.warnings[0]
+
+
+@pytest.mark.parametrize(("wrong", "warned"), [(0, False), (1, False), (9, False), (10, True), (30, True)])
+def test_one_class_for_all_is_warned_about_where_others_are_many(wrong: int, warned: bool) -> None:
+    """A few samples of another class may be taken for the common one by the best of networks."""
+    x, _ = samples(60)
     x[:, 0] = 2.0
-    y = (np.arange(20) < 3).astype(np.int64)
-    found = fit(x, y)
-    assert found.correct == 17
-    assert "gives the same class for all samples" in found.warnings[0]
-    assert fit(x, np.zeros(20, dtype=np.int64)).warnings == (), "all of one class, and all are right"
+    found = fit(x, (np.arange(60) < wrong).astype(np.int64))
+    assert found.correct == 60 - wrong
+    assert any("gives the same class for all samples" in warning for warning in found.warnings) == warned
+
+
+@pytest.mark.parametrize(("right", "warned"), [(0, True), (1, True), (2, False), (12, False)])
+def test_far_above_chance_is_not_near_it_among_many_classes(right: int, warned: bool) -> None:
+    """Of 60 samples among 100 classes, chance gets 0.6 right."""
+    module = nn.Linear(100, 100, bias=False).eval()
+    module.weight.data.copy_(torch.eye(100))
+    x, y = np.eye(100, dtype=np.float32)[:60], np.arange(60)
+    found = fit(x, np.where(y < right, y, (y + 1) % 100), fs.from_torch(module))
+    assert found.correct == right
+    assert any("hardly does better than chance" in warning for warning in found.warnings) == warned
+
+
+def test_zeros_and_ones_that_were_taken_for_pixels_are_warned_about(tmp_path: Path) -> None:
+    x, y = samples(20)
+    for kind, warned in ((np.uint8, True), (np.int64, True), (np.float32, False)):
+        np.savez(tmp_path / "data.npz", x=(x > 0.5).astype(kind), y=y)
+        warnings = fit(load_data(tmp_path / "data.npz").x, None).warnings
+        assert any("divided by 255" in warning for warning in warnings) == warned
 
 
 @pytest.mark.parametrize(

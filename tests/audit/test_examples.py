@@ -156,6 +156,28 @@ def test_the_command_writes_examples_and_a_page(module, tmp_path: Path, capsys):
     assert page.count("data:image/png") == 4 + 2 + len(example.corners)
 
 
+def test_the_output_of_a_network_that_has_no_layer_to_judge(tmp_path: Path, capsys):
+    """An audit of it has nothing to judge, but inputs with the same output are found."""
+    clipped = nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 8), nn.ReLU6(), nn.Linear(8, 3)).eval()
+    _, data, _ = model_and_data(clipped, tmp_path)
+    fs.from_torch(clipped, (1, SIDE, SIDE)).save(tmp_path / "model.safetensors")
+    given = [str(tmp_path / "model.safetensors"), data, "--domain", "0,1"]
+    assert main(["audit", *given, "--out", str(tmp_path / "audit")]) == 2
+    assert "nothing to audit: the network has no layer to judge" in capsys.readouterr().err
+    pair = ["--source", "3", "--target", "4", "--out", str(tmp_path / "out")]
+    assert main(["invariance", *given, *pair]) == 2
+    assert "layer: expected 'output', as the network has no layer to judge, got 0" in capsys.readouterr().err
+    assert main(["invariance", *given, *pair, "--layer", "output"]) == 0
+    (example,) = ExampleStore(tmp_path / "out" / "examples").read()
+    assert example.facts.proved
+    assert example.facts.distance > 0.1
+    with torch.no_grad():
+        at_x, at_source = (
+            clipped(torch.tensor(each[None], dtype=torch.float32)) for each in (example.x, example.source)
+        )
+    np.testing.assert_allclose(at_x, at_source, atol=1e-5)
+
+
 def test_an_audit_of_the_same_network_shows_the_examples(module, tmp_path: Path):
     given, out = model_and_data(module, tmp_path), tmp_path / "out"
     assert main(["audit", *given, "--out", str(out), "--samples", "4"]) == 0

@@ -215,7 +215,7 @@ BAD_FILES: list[tuple[str, Callable[[Path], object], str]] = [
     ("a.npy", write_pickled_npy, "one array of numbers"),
     ("a.npy", lambda path: path.write_bytes(b"\x93NUMPY\x01\0"), "one array of numbers"),
     ("a.npy", lambda path: path.write_bytes(pickle.dumps(1)), "one array of numbers"),
-    ("a.npy", lambda path: np.save(path, np.array([["a"]])), "got type <U1"),
+    ("a.npy", lambda path: np.save(path, np.array([["a"]])), "got texts; convert it"),
     ("a.npy", lambda path: np.save(path, np.array([[1j]])), "got type complex128"),
     ("a.npy", lambda path: np.save(path, np.ones(3)), r"got shape \(3,\)"),
     ("a.npy", lambda path: np.save(path, np.ones((0, 3))), r"got shape \(0, 3\)"),
@@ -223,7 +223,13 @@ BAD_FILES: list[tuple[str, Callable[[Path], object], str]] = [
     ("a.npy", lambda path: np.save(path, np.array([[-1, 2]])), "integers from -1 to 2"),
     ("a.npy", lambda path: np.save(path, np.array([[np.nan]])), "finite"),
     ("a.npz", lambda path: np.savez(path, x=PIXELS, y=np.arange(3)), "2 whole numbers"),
-    ("a.npz", lambda path: np.savez(path, x=PIXELS, y=np.array([0.5, 1])), "2 whole numbers"),
+    ("a.npz", lambda path: np.savez(path, x=PIXELS, y=np.array([0.5, 1])), "2 whole numbers.*such as fractions"),
+    ("a.npz", lambda path: np.savez(path, x=PIXELS, y=np.array([np.inf, 1])), "infinity; leave y out"),
+    ("a.npz", lambda path: np.savez(path, x=PIXELS, y=np.full(2, 1e30)), "2 whole numbers"),
+    ("a.npz", lambda path: np.savez(path, x=PIXELS, y=np.full(2, 2**64 - 1, np.uint64)), "2 whole numbers"),
+    ("a.npz", lambda path: np.savez(path, x=PIXELS, y=np.eye(2)), r"got shape \(2, 2\); .*argmax\(axis=1\)"),
+    ("a.npz", lambda path: np.savez(path, x=PIXELS, y=["cat", "dog"]), "got texts; number the classes from 0"),
+    ("a.npz", lambda path: np.savez(path, x=PIXELS, y=np.array([None, 1])), "got Python objects in an array"),
     ("a-ubyte", lambda path: path.write_bytes(idx(PIXELS)[:-1]), "40 bytes, as its header says, got 39"),
     ("a-ubyte", lambda path: path.write_bytes(idx(PIXELS) + b"\0"), "40 bytes, as its header says, got 41"),
     ("a-ubyte", lambda path: path.write_bytes(b"\0\0\x08\x03\0\0"), "as its header says"),
@@ -235,6 +241,15 @@ BAD_FILES: list[tuple[str, Callable[[Path], object], str]] = [
     ("a-ubyte.gz", lambda path: path.write_bytes(gzip.compress(idx(PIXELS))[:-9]), "cannot be read"),
     ("a-ubyte.gz", lambda path: path.write_bytes(gzip.compress(idx(PIXELS))[:12] + b"\xff" * 30), "cannot be read"),
 ]
+
+
+@pytest.mark.parametrize("y", [np.array([[1], [0]]), np.array([1.0, 0.0]), np.array([True, False])])
+def test_labels_may_be_a_column_floats_or_truth_values(y: np.ndarray, tmp_path: Path):
+    np.savez(tmp_path / "a.npz", x=PIXELS, y=y)
+    labels = load_data(tmp_path / "a.npz").y
+    assert labels is not None
+    assert labels.dtype == np.int64
+    assert labels.tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(("name", "write", "message"), BAD_FILES)

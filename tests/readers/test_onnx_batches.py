@@ -61,8 +61,23 @@ def test_a_fixed_batch_may_be_one_sample(tmp_path: Path):
     path = written(model_of(nodes, (2, 4), {"A": numbers(4, 3)}), tmp_path / "m.onnx")
     assert fs.load(path).input_shape == (4,)
     assert fs.load(path, input_shape=(2, 4)).input_shape == (2, 4)
-    with pytest.raises(fs.ModelError, match=r"expected an input_shape that fits \(4\), got \(5,\)"):
+    with pytest.raises(fs.ModelError, match=r"expected an input_shape that fits \(4,\), got \(5,\)$"):
         fs.load(path, input_shape=5)
+    with pytest.raises(fs.ModelError, match=r"got \(1, 4\); leave out the axis .*: input_shape=\(4,\)$"):
+        fs.load(path, input_shape=(1, 4))
+
+
+def test_samples_may_change_places_at_the_very_end(tmp_path: Path):
+    """Behind the last stage, where a single sample would stay where it is."""
+    nodes = [
+        helper.make_node("Gemm", ["x", "A"], ["h"]), helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("Split", ["r"], ["p", "q"], axis=0), helper.make_node("Concat", ["q", "p"], ["y"], axis=0),
+    ]  # fmt: skip
+    model = model_of(nodes, (4, 3), {"A": numbers(3, 2)})
+    network = fs.load(written(model, tmp_path / "m.onnx"))
+    assert network.input_shape == (4, 3)
+    x = numbers(4, 3)
+    np.testing.assert_allclose(network(x[None])[0], run(model, x), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,29 @@ def test_what_is_no_function_of_one_tensor_is_refused(module: nn.Module, message
         fs.from_torch(module.eval(), 3)
 
 
+class ByName(nn.Module):
+    def forward(self, *, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (Function(lambda m, x: {"out": m.linear(x)}, linear=nn.Linear(3, 2)), r"returns dict \(its parts: \['out'\]\)"),
+        (Function(lambda m, x: Output(m.linear(x)), linear=nn.Linear(3, 2)), r"returns Output \(its parts: .logits"),
+        (
+            Function(lambda m, x: m.last(m.table(x).mean(1)), table=nn.Embedding(7, 2), last=nn.Linear(2, 2)),
+            "takes whole numbers.*behind the embedding",
+        ),
+        (nn.Sequential(nn.Linear(3, 2), nn.Linear(5, 2)), "does not run on flat samples.*pass input_shape="),
+        (ByName(), r"ByName.forward takes no input but by name \(x=\); expected one tensor"),
+    ],
+)
+def test_the_reason_is_the_same_without_an_input_shape(module: nn.Module, message: str):
+    with pytest.raises(fs.ModelError, match=message):
+        fs.from_torch(module.eval())
+
+
 def test_a_module_that_changes_its_buffers_is_refused():
     module = Function(counting)
     module.register_buffer("count", torch.zeros(1))

@@ -110,10 +110,7 @@ def build_subject(network: Any, x: Any, y: Any, options: Options, **words: Any) 
 
     Raises:
         InputError: the data does not fit.
-        ModelError: there is nothing to audit.
     """
-    if not network.relu_layers:
-        raise ModelError(f"nothing to audit: {network.nothing_to_judge()}")
     inputs, labels = first_samples(x, y, options.samples)
     return Subject(network=network, x=fitted(inputs, network.input_shape), y=labels, **words)
 
@@ -123,8 +120,11 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
 
     Raises:
         InputError: an option does not fit the network or the data.
+        ModelError: there is nothing to audit.
         ResultsError: the folder holds the audit of something else, or cannot be written.
     """
+    if nothing := subject.network.nothing_to_judge():
+        raise ModelError(f"nothing to audit: {nothing}")
     layers = chosen_layers(options.layers, len(subject.network.relu_layers))
     block = options.block or sensible_block(subject.network, layers)
     places = places_of(subject.network)

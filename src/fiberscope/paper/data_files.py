@@ -145,6 +145,9 @@ def _read_bytes(path: Path, what: str) -> bytes:
 
 
 def _unreadable(path: Path, what: str, error: Exception) -> InputError:
+    if "allow_pickle" in str(error):  # numpy's word for arrays that it would have to unpickle
+        hint = "store numbers: numpy.asarray(values, dtype=float) says which are none"
+        return InputError(str(path), expected=what, got="Python objects in an array", hint=hint)
     return InputError(
         str(path), expected=what, got=f"a file that cannot be read so: {error}", hint="get the file again"
     )

@@ -151,16 +151,34 @@ def _scaled(x: NDArray[Any], origin: str) -> tuple[NDArray[np.float32] | NDArray
             raise InputError(f"{origin}: x", expected="pixels from 0 to 255, or floats", got=got, hint=hint)
         return x.astype(np.float32) / np.float32(255), "pixels divided by 255"
     if x.dtype.kind != "f" or x.dtype.itemsize > 8:
-        raise InputError(f"{origin}: x", expected="integers, float16, float32 or float64", got=f"type {x.dtype}")
+        got, hint = "texts" if x.dtype.kind == "U" else f"type {x.dtype}", "convert it, such as by x.astype('float32')"
+        raise InputError(f"{origin}: x", expected="integers, float16, float32 or float64", got=got, hint=hint)
     if not np.isfinite(x).all():
         raise InputError(f"{origin}: x", expected="finite numbers", got="NaN or infinite entries", hint="remove them")
     return (x.astype(np.float64) if x.dtype.itemsize == 8 else x.astype(np.float32)), "as stored"
 
 
 def _labels(y: NDArray[Any], count: int, origin: str) -> NDArray[np.int64]:
-    if y.shape != (count,) or y.dtype.kind not in "iuf" or not np.array_equal(y, np.floor(y)):
-        raise InputError(f"{origin}: y", expected=f"{count} whole numbers", got=f"shape {y.shape} of type {y.dtype}")
-    return y.astype(np.int64)
+    """One whole number per sample; a column of them is taken as they are."""
+    labels = y.reshape(count) if y.shape == (count, 1) else y
+    numbers = labels.astype(np.float64) if labels.dtype.kind in "biuf" else np.full(1, np.nan)
+    if labels.shape != (count,) or not (np.equal(numbers, np.floor(numbers)) & (np.abs(numbers) < 2**53)).all():
+        got, hint = _wrong_labels(y, count)
+        raise InputError(f"{origin}: y", expected=f"{count:,} whole numbers, the classes of x", got=got, hint=hint)
+    return labels.astype(np.int64)
+
+
+def _wrong_labels(y: NDArray[Any], count: int) -> tuple[str, str]:
+    """What came in place of labels, and what to do."""
+    leave = "leave y out if it holds something else than classes"
+    if y.dtype.kind not in "biuf":
+        kind = "texts" if y.dtype.kind in "US" else f"type {y.dtype}"
+        return kind, "number the classes from 0, in the order of the network's outputs"
+    if y.ndim == 2 and len(y) == count:
+        return f"shape {y.shape}", f"take the class of each, such as y.argmax(axis=1), or {leave}"
+    if y.shape != (count,):
+        return f"shape {y.shape}", f"give one label per sample, or {leave}"
+    return "others among them, such as fractions, NaN or infinity", leave
 
 
 def _from_path(path: Path) -> DataSet:

@@ -11,6 +11,9 @@ from fiberscope.readers.archives import archive_of
 PICKLED = (".pt", ".pth", ".pkl", ".pickle", ".bin")
 """Suffixes of files that can run any code when they are loaded."""
 
+_DATA = (".npz", ".npy")
+"""Suffixes of files that hold samples."""
+
 _LONGEST = 512
 """Bytes that tell what a file is."""
 
@@ -89,6 +92,8 @@ def check_kind(path: Path, suffix: str) -> None:
     Raises:
         ModelError: says what it is, and what to do.
     """
+    if suffix in _DATA:
+        raise ModelError(f"{path}: expected a model, got a file of arrays; the model is named first, then the samples")
     found = kind_of(path)
     if found is None or found.begins in _RIGHT.get(suffix, ()):
         return

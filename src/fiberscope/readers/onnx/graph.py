@@ -70,7 +70,7 @@ class OnnxGraph:
 
 
 def graph_of(
-    model: ModelProto, folder: Path, input_shape: int | Sequence[int] | None, output: str | None = None
+    model: ModelProto, folder: Path, input_shape: tuple[int, ...] | None, output: str | None = None
 ) -> OnnxGraph:
     """Check a model's graph, and take out what its output needs.
 

@@ -8,7 +8,7 @@ from math import prod
 
 from onnx import TensorProto, ValueInfoProto
 
-from fiberscope.errors import InputError, ModelError
+from fiberscope.errors import ModelError
 from fiberscope.readers.onnx.file import NARROW, type_name
 
 _TYPES: dict[int, str] = {
@@ -45,7 +45,7 @@ class ModelInput:
 
 
 def inputs_of(
-    inputs: Sequence[ValueInfoProto], input_shape: int | Sequence[int] | None, *, counts_samples: bool
+    inputs: Sequence[ValueInfoProto], given: tuple[int, ...] | None, *, counts_samples: bool
 ) -> tuple[ModelInput, ...]:
     """The ways to read the one input, the likeliest first.
 
@@ -54,12 +54,11 @@ def inputs_of(
 
     Args:
         inputs: the inputs of the graph that are no initializers.
-        input_shape: the shape of one sample, where the file leaves it open.
+        given: the shape of one sample, where the file leaves it open.
         counts_samples: whether there are operators for which the first axis counts samples.
 
     Raises:
         ModelError: no input or several, one that is not of floating-point numbers, or open or unfitting sizes.
-        InputError: ``input_shape`` is no shape.
     """
     if len(inputs) != 1:
         names = ", ".join(repr(value.name) for value in inputs)
@@ -69,7 +68,6 @@ def inputs_of(
         )
     (value,) = inputs
     kind, sizes = _type(value), _sizes(value)
-    given = None if input_shape is None else _shape(input_shape)
     if sizes is None or (len(sizes) > 1 and sizes[0] in (None, 1)):
         shape = _filled(value.name, None if sizes is None else sizes[1:], given)
         return _small_enough([ModelInput(value.name, (1, *shape), True, kind, _TYPES[kind])])
@@ -120,13 +118,6 @@ def _sizes(value: ValueInfoProto) -> tuple[int | None, ...] | None:
     return tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None for dim in dims)
 
 
-def _shape(input_shape: int | Sequence[int]) -> tuple[int, ...]:
-    shape = (input_shape,) if isinstance(input_shape, int) else tuple(input_shape)
-    if not all(isinstance(size, int) and size > 0 for size in shape):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError("input_shape", expected="positive sizes, without the sample axis", got=str(input_shape))
-    return shape
-
-
 def _filled(name: str, sizes: tuple[int | None, ...] | None, given: tuple[int, ...] | None) -> tuple[int, ...]:
     if given is None:
         if sizes is None or None in sizes:
@@ -136,7 +127,9 @@ def _filled(name: str, sizes: tuple[int | None, ...] | None, given: tuple[int, .
         shape = tuple(size for size in sizes if size is not None)
     else:
         if not (sizes is None or _fits(sizes, given)):
-            raise ModelError(f"input {name!r}: expected an input_shape that fits {_words(sizes)}, got {given}")
+            batch = len(given) > 1 and _fits(sizes, given[1:])
+            hint = f"; leave out the axis that counts samples: input_shape={given[1:]}" if batch else ""
+            raise ModelError(f"input {name!r}: expected an input_shape that fits {_words(sizes)}, got {given}{hint}")
         shape = given
     if min(shape, default=1) < 1:
         raise ModelError(f"input {name!r}: expected positive sizes, got {shape}")
@@ -146,7 +139,8 @@ def _filled(name: str, sizes: tuple[int | None, ...] | None, given: tuple[int, .
 def _words(sizes: tuple[int | None, ...] | None) -> str:
     if sizes is None:
         return "no shape"
-    return "(" + ", ".join("?" if size is None else str(size) for size in sizes) + ")"
+    inner = ", ".join("?" if size is None else str(size) for size in sizes)
+    return f"({inner},)" if len(sizes) == 1 else f"({inner})"
 
 
 __all__ = ["ModelInput", "inputs_of"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from fiberscope.errors import ModelError
 from fiberscope.network.network import Network
 
 
-def load_onnx(path: Path, *, input_shape: int | Sequence[int] | None = None, output: str | None = None) -> Network:
+def load_onnx(path: Path, *, input_shape: tuple[int, ...] | None = None, output: str | None = None) -> Network:
     """Read a network from an ONNX file, and compare it with what onnxruntime computes.
 
     The first axis of the input counts the samples if its size is open or 1, or if the model agrees with that on whole
@@ -26,7 +25,6 @@ def load_onnx(path: Path, *, input_shape: int | Sequence[int] | None = None, out
     Raises:
         ModelError: a damaged file, several inputs or outputs, operators that are not supported (all of them named), or
             a converted network that differs from the original.
-        InputError: ``input_shape`` is no shape.
     """
     try:
         from fiberscope.readers.onnx.file import read_model

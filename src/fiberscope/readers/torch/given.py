@@ -66,6 +66,12 @@ def _check_forward(module: nn.Module) -> None:
         parameters = inspect.signature(module.forward).parameters.values()
     except (TypeError, ValueError):  # of a forward that is no function
         return
+    if not any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL) for p in parameters):
+        named = ", ".join(f"{p.name}=" for p in parameters)
+        raise ModelError(
+            f"{kind}.forward takes no input{f' but by name ({named})' if named else ''}; expected one tensor: wrap it "
+            "in a module whose forward takes one, and passes it on"
+        )
     needed = [
         p.name for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
     ]

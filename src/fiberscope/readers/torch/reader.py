@@ -86,12 +86,11 @@ def _inferred_shape(module: nn.Module) -> tuple[int, ...]:
         if isinstance(part, nn.Linear | nn.BatchNorm1d)
     ]
     for size in dict.fromkeys(sizes):
-        try:
-            _run_in_float64(module, torch.zeros(1, size, dtype=torch.float64))
-        except ModelError:
-            continue
-        return (size,)
+        if _failure_to_run(module, (size,)) is None:
+            return (size,)
     _check_norms(module)
+    for size in dict.fromkeys(sizes):
+        _check_whole_numbers(module, (size,))
     if not sizes:
         raise ModelError("the module has no Linear or BatchNorm1d to take the input shape from; pass input_shape=")
     raise ModelError(
@@ -144,7 +143,7 @@ def _check_tensors(module: nn.Module) -> None:
     if quantised:
         raise ModelError(
             f"the model contains quantised modules: {', '.join(quantised)}; their "
-            "arithmetic rounds to 8 bits; convert the floating-point model that they were made from",
+            "arithmetic rounds to few bits; convert the floating-point model that they were made from",
             unsupported=quantised,
         )
 
