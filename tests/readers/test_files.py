@@ -247,12 +247,8 @@ def test_files_are_named_for_what_they_are(tmp_path: Path, suffix: str, data: by
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-<<<<<<< HEAD
         ("model.onnx.gz", gzip.compress(b"model", mtime=0), "expected a model, got a file packed with gzip; unpack it"),
-=======
-        ("model.onnx.gz", gzip.compress(b"model"), "expected a model, got a file packed with gzip; unpack it"),
         ("data.npz", b"PK\x03\x04" + bytes(30), "expected a model, got a file of arrays; the model is named first"),
->>>>>>> review-readers
         ("model.zip", b"PK\x03\x04" + bytes(30), "expected a model, got a zip archive; unpack it"),
         ("model.onnx", b"PK\x03\x04" + bytes(30), "expected an ONNX model, got a zip archive"),
         (
@@ -267,7 +263,7 @@ def test_files_are_named_for_what_they_are(tmp_path: Path, suffix: str, data: by
         ),
         ("model.onnx", b"\x80\x04cos\nsystem\n", "expected an ONNX model, got a pickle"),
     ],
-    ids=["gzip", "zip", "zip as .onnx", "zip as .h5", "HDF5 as .keras", "pickle as .onnx"],
+    ids=["gzip", "arrays", "zip", "zip as .onnx", "zip as .h5", "HDF5 as .keras", "pickle as .onnx"],
 )
 def test_formats_under_the_suffix_of_others(tmp_path: Path, name: str, data: bytes, message: str):
     (tmp_path / name).write_bytes(data)
