@@ -26,6 +26,7 @@ ALLOWED = (
         "math",
         "fractions",
         "functools",
+        "inspect.getattr_static",
         "itertools",
     ),
     *(

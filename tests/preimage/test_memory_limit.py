@@ -21,7 +21,7 @@ def never() -> tuple[np.ndarray, np.ndarray]:
 
 def test_a_large_layer_is_refused_before_its_rows_are_written_out() -> None:
     size = (3, 100_000, 100_000)
-    layer = ReLULayer.of_map(never, size, 2 * 10**10, np.zeros(0, dtype=np.bool_))
+    layer = ReLULayer.of_map(never, size, (2 * 10**10,), np.zeros(0, dtype=np.bool_))
     for ask in (lambda: fs.preimage(layer, x=np.zeros(3)), lambda: fs.classify(layer, np.zeros((2, 3)))):
         with pytest.raises(fs.FiberscopeError, match="memory") as caught:
             ask()

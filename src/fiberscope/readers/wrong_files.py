@@ -37,7 +37,7 @@ _BEGINNINGS: tuple[tuple[bytes, str, str], ...] = (
     (b"Rar!\x1a\x07", "a RAR archive", _UNPACK),
     (_ZIP, "a zip archive", f"{_UNPACK}; if torch.export or Keras wrote it, name it .pt2 or .keras"),
     (_HDF5, "an HDF5 file", "if Keras wrote it, name it .h5"),
-    *((pickle, "a pickle", _LOAD) for pickle in _PICKLES),
+    *((pickle, "a pickle, which can run any code when it is loaded", _LOAD) for pickle in _PICKLES),
 )
 """How a file begins, what it is, and what to do."""
 
@@ -100,7 +100,10 @@ def check_kind(path: Path, suffix: str) -> None:
     if suffix == ".safetensors" and found.is_safetensors:  # its length, which comes first, may look like anything
         return
     got = archive_of(path) if found.begins == _ZIP else ""
-    raise ModelError(f"{path}: expected {_NAMES.get(suffix, 'a model')}, got {got or f'{found.what}; {found.hint}'}")
+    raise ModelError(
+        f"{path}: expected {_NAMES.get(suffix, 'a model')}, got {got or f'{found.what}; {found.hint}'}",
+        unsupported=(suffix,),
+    )
 
 
 def kind_of(path: Path) -> Kind | None:

@@ -137,7 +137,7 @@ def extreme_singular_values(
         problem, 1980).
     """
     end = _checked_which(which)
-    tolerance, memory = as_number(tolerance, "tolerance", above=0.0, below=1.0), as_number(memory, "memory", above=0.0)
+    tolerance, memory = as_number(tolerance, "tolerance", above=0.0, below=1.0), as_number(memory, "memory", least=0.0)
     block, seed = as_count(block, "block"), as_count(seed, "seed", 0)
     max_products = as_count(max_products, "max_products")
     A = checked_map(J)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
+from fiberscope.errors import InputError, shown
 from fiberscope.preimage.checker import exact_checker, float_checker
 from fiberscope.preimage.checker.asking import Claim, NotProvedError
 from fiberscope.preimage.checker.no_claim import check_claim
 from fiberscope.preimage.checker.rounding import flushes_subnormal_numbers
 from fiberscope.preimage.checker.scaling import scaled_statement
 from fiberscope.preimage.checker.statement import Question, question_of, statement_of
-from fiberscope.scalars import as_flag
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ def verify(claim: Claim, exact: bool = False) -> Verification:
     Raises:
         InputError: this is no claim at all: an object without these parts, or ``exact`` is neither True nor False.
     """
-    exact = as_flag(exact, "exact")
+    if not isinstance(exact, bool | np.bool_):  # a text such as "no" would count as yes
+        raise InputError("exact", expected="True or False", got=shown(exact))
     question = ask(claim)  # once for both attempts
     if isinstance(question, str):
         check_claim(claim)
