@@ -162,12 +162,12 @@ def test_the_gallery_is_sorted(page, audited):
         return [int(tile[0].removeprefix("sample ")) for tile in tiles(page)]
 
     assert shown("largest dimension first") == sorted(found, key=lambda i: (-found[i][5], i))[:STEP]
-    assert shown("smallest dimension first") == sorted(found, key=lambda i: (found[i][5], i))[:STEP]
-    assert shown("smallest margin first") == sorted(found, key=lambda i: (float(f"{found[i][6]:.3g}"), i))[:STEP]
     lines = [tile[4] for tile in tiles(page)]
     assert "1 positive" in lines, "otherwise there is no singular"
     assert {line.removesuffix("s") for line in lines if line.startswith("1 ")} == {"1 positive"}
     assert "1 positives" not in lines
+    assert shown("smallest dimension first") == sorted(found, key=lambda i: (found[i][5], i))[:STEP]
+    assert shown("smallest margin first") == sorted(found, key=lambda i: (float(f"{found[i][6]:.3g}"), i))[:STEP]
     rank = ("singleton", "bounded", "unbounded").index
     assert (
         shown("most invertible first")

@@ -99,7 +99,7 @@ def _example():
 
     from fiberscope.audit.example_store import ExampleFacts
 
-    empty = {"str": "", "int": 0, "float": 0.0, "bool": False}
+    empty = {"str": "", "int": 0, "float": 0.0, "bool": False, "tuple[str, ...]": ()}
 
     def make(number: int, source: np.ndarray, target: np.ndarray) -> StoredExample:
         values = {field.name: empty[str(field.type)] for field in fields(ExampleFacts)}

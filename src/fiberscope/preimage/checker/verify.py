@@ -51,7 +51,7 @@ def verify(claim: Claim, exact: bool = False) -> Verification:
     Raises:
         InputError: this is no claim at all: an object without these parts, or ``exact`` is neither True nor False.
     """
-    if not isinstance(exact, bool | np.bool_):  # a text such as "no" would count as yes
+    if type(exact) not in (bool, np.bool_):  # a text such as "no" would count as yes
         raise InputError("exact", expected="True or False", got=shown(exact))
     question = ask(claim)  # once for both attempts
     if isinstance(question, str):
