@@ -33,6 +33,7 @@ ALLOWED = (
         "scipy.sparse.vstack",
         "scipy.sparse.hstack",
         "scipy.sparse.csr_array",
+        "scipy.sparse.csgraph.maximum_bipartite_matching",
         "flint",
         "jaxtyping",
         "fiberscope.errors",
