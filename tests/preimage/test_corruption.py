@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
     not oracles.cdd_available(), reason="cddexec_gmp (Debian package libcdd-tools) is not installed"
 )
 
-PARTS = ("point", "implicit", "interior", "recession", "infeasible")
+PARTS = ("point", "implicit", "interior", "recession", "infeasible", "dependencies")
 KINDS = ("empty", "singleton", "bounded", "unbounded", "undecided")
 
 

@@ -33,7 +33,7 @@ ALLOWED = (
         "scipy.sparse.vstack",
         "scipy.sparse.hstack",
         "scipy.sparse.csr_array",
-        "scipy.sparse.csgraph.maximum_bipartite_matching",
+        "scipy.sparse.csgraph",
         "flint",
         "jaxtyping",
         "fiberscope.errors",

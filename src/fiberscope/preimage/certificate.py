@@ -161,6 +161,7 @@ class Certificate:
     def to_bytes(self) -> bytes:
         """Serialise into one block: the length of the JSON header, the header, the arrays."""
         metadata, arrays = self.to_arrays()
+        arrays = dict(sorted(arrays.items()))  # the header names them in this order
         layout = {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()}
         header = json.dumps({"certificate": metadata, "arrays": layout}, sort_keys=True).encode()
         return b"".join(

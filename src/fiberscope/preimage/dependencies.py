@@ -81,7 +81,7 @@ def _relation_around(A: SparseRows, rows: IntArray) -> tuple[IntArray, FloatArra
     part = A[rows]
     read = np.unique(part.indices)
     columns = np.ascontiguousarray(residues(cast(Any, part)[:, read].toarray()).T)
-    reduced, rank = nmod_mat(*columns.shape, columns.ravel().tolist(), PRIME).rref()
+    reduced, rank = nmod_mat(len(read), len(rows), columns.ravel().tolist(), PRIME).rref()
     first = 0
     while first < rank and int(reduced[first, first]) == 1 and first < len(rows):
         first += 1
@@ -99,10 +99,8 @@ def _coefficients(rows: SparseRows) -> FloatArray | None:
     part = cast(FloatArray, cast(Any, rows)[:, read].toarray())
     mantissa, exponent = np.frexp(part)
     lowest = int(exponent[part != 0].min()) - 53
-    integers = [
-        int(v) << int(e) if v else 0
-        for v, e in zip((mantissa * 2.0**53).T.ravel().tolist(), (exponent - 53 - lowest).T.ravel().tolist(), strict=True)
-    ]
+    whole_numbers, shifts = (mantissa * 2.0**53).T.ravel().tolist(), (exponent - 53 - lowest).T.ravel().tolist()
+    integers = [int(v) << int(e) if v else 0 for v, e in zip(whole_numbers, shifts, strict=True)]
     basis, nullity = fmpz_mat(len(read), rows.shape[0], integers).nullspace()
     if nullity != 1:
         return None
@@ -110,14 +108,15 @@ def _coefficients(rows: SparseRows) -> FloatArray | None:
     divisor = gcd(*whole)
     whole = [v // divisor for v in whole]
     values = np.array([float(v) if abs(v).bit_length() < 1000 else np.inf for v in whole])
-    exact = all(value and np.isfinite(value) and int(value) == v for value, v in zip(values.tolist(), whole, strict=True))
+    exact = bool(np.isfinite(values).all() and values.all())
+    exact = exact and all(int(value) == v for value, v in zip(values.tolist(), whole, strict=True))
     return values * 2.0 ** -np.frexp(np.abs(values).max())[1] if exact else None
 
 
 def _recurrences(residue: SparseRows, rows: IntArray, values: FloatArray) -> IntArray:
     """The shifts of all row numbers at which the same relation holds, modulo the prime."""
     m = residue.shape[0]
-    shifts = np.arange(-rows.min(), m - rows.max())
+    shifts: IntArray = np.arange(-int(rows.min()), m - int(rows.max()))
     coefficients = residues(values)
     total: Any = 0
     # residues in two halves, so that sums of products are whole numbers below 2**53
@@ -130,7 +129,7 @@ def _recurrences(residue: SparseRows, rows: IntArray, values: FloatArray) -> Int
             total = total + product.astype(np.int64)
     total.data %= PRIME
     total.eliminate_zeros()
-    return shifts[np.diff(total.indptr) == 0]
+    return shifts[np.diff(cast(IntArray, total.indptr)) == 0]
 
 
 def _written(found: list[tuple[IntArray, IntArray, FloatArray]], m: int, exponents: IntArray) -> Dependencies:

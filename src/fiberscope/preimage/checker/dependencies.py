@@ -120,13 +120,13 @@ class Relations:
         """The rank at most: by the relations whose rows all lie in the span."""
         outside = np.zeros(self.system.m, dtype=np.bool_)
         outside[named[live & ~spanned]] = True
-        D = self.coefficients
-        used = np.ones(D.shape[0], dtype=np.bool_)
-        used[row_numbers(D)[outside[D.indices]]] = False
+        given = self.coefficients
+        used = np.ones(given.shape[0], dtype=np.bool_)
+        used[row_numbers(given)[outside[given.indices]]] = False
         alive = np.zeros(self.system.m, dtype=np.bool_)
         alive[named[live]] = True
-        D = columns(D[np.flatnonzero(used)], np.flatnonzero(alive))
-        D = D[np.flatnonzero(row_maxima(D) > 0)]
+        seen = columns(given[np.flatnonzero(used)], np.flatnonzero(alive))
+        D = seen[np.flatnonzero(row_maxima(seen) > 0)]
         if not D.shape[0]:
             raise NotProvedError("no dependency lies in the span of the equality rows")
         united = np.union1d(numbers, np.flatnonzero(alive)[nonzero_columns(D)])

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from scipy.sparse.csgraph import maximum_bipartite_matching
+from scipy.sparse import csgraph
 
 from fiberscope.network.arrays import BoolArray, IntArray
 from fiberscope.network.sparse_rows import SparseRows
@@ -84,7 +84,7 @@ def _pattern(matrix: Matrix) -> Any:
 
 def _reached(pattern: Any, q: int, n: int) -> BoolArray:
     """The columns that alternating paths reach from those that a maximum matching leaves out."""
-    partner = cast(IntArray, maximum_bipartite_matching(pattern, perm_type="column"))
+    partner = cast(IntArray, cast(Any, csgraph).maximum_bipartite_matching(pattern, perm_type="column"))
     by_column = pattern.tocsc()
     reached = np.ones(n, dtype=np.bool_)
     reached[partner[partner >= 0]] = False
