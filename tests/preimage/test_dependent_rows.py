@@ -68,11 +68,13 @@ def test_two_channels_have_as_many_relations_as_the_exact_rank_leaves() -> None:
     assert len(found.starts) - 1 == len(rows) - exact_rank(rows)
 
 
-def test_factors_of_rows_change_nothing() -> None:
+@pytest.mark.parametrize("side", ["rows", "columns"])
+def test_powers_of_two_change_nothing(side: str) -> None:
     layer, x = convolution(2, 3), pixels(2)
-    factors = 2.0 ** np.random.default_rng(3).integers(-40, 40, layer.outputs)
-    scaled = fs.ReLULayer(csr_array(layer.weight.multiply(factors[:, None])))
-    first, second = fs.preimage(layer, x=x), fs.preimage(scaled, x=x)
+    count = layer.outputs if side == "rows" else layer.inputs
+    factors = 2.0 ** np.random.default_rng(3).integers(-40, 40, count)
+    scaled = fs.ReLULayer(csr_array(layer.weight.multiply(factors[:, None] if side == "rows" else factors[None])))
+    first, second = fs.preimage(layer, x=x), fs.preimage(scaled, x=x if side == "rows" else x / factors)
     assert (first.kind, first.dimension) == (second.kind, second.dimension)
     assert verify_in_float(second)
 

@@ -32,7 +32,15 @@ def find_dependencies(weight: Rows) -> Dependencies | None:
     m = weight.shape[0]
     if not is_sparse(weight) or m > MAX_ROWS:
         return None
-    A, exponents = _even_rows(weight)
+    # factors of columns change no relation, but the largest entries of rows, and factors of rows change relations
+    as_given, even = np.zeros(m, dtype=np.int64), _row_exponents(weight)
+    found = [_find(weight, exponents) for exponents in (as_given, even)]
+    return max((part for part in found if part is not None), key=lambda part: len(part.starts), default=None)
+
+
+def _find(weight: SparseRows, exponents: IntArray) -> Dependencies | None:
+    """The same between rows over ``2**e_i``, which alone need to recur."""
+    A, m = _even_rows(weight, exponents), weight.shape[0]
     residue = SparseRows((residues(A.data).astype(np.float64), A.indices, A.indptr), shape=A.shape)
     near = _overlaps(A)
     covered = np.diff(A.indptr) == 0
@@ -52,15 +60,17 @@ def find_dependencies(weight: Rows) -> Dependencies | None:
     return _written(found, m, exponents) if found else None
 
 
-def _even_rows(weight: SparseRows) -> tuple[SparseRows, IntArray]:
-    """Rows over powers of two that bring their largest entries near one, and these: factors of rows mean nothing."""
+def _row_exponents(weight: SparseRows) -> IntArray:
+    """Exponents of the largest entries."""
+    largest = np.zeros(weight.shape[0])
+    np.maximum.at(largest, row_numbers(weight), np.abs(weight.data))
+    return np.frexp(largest)[1].astype(np.int64)
+
+
+def _even_rows(weight: SparseRows, exponents: IntArray) -> SparseRows:
     live = weight.data != 0
     row, entries = row_numbers(weight)[live], weight.data[live]
-    largest = np.zeros(weight.shape[0])
-    np.maximum.at(largest, row, np.abs(entries))
-    exponents = np.frexp(largest)[1].astype(np.int64)
-    A = SparseRows((np.ldexp(entries, -exponents[row]), (row, weight.indices[live])), shape=weight.shape)
-    return A, exponents
+    return SparseRows((np.ldexp(entries, -exponents[row]), (row, weight.indices[live])), shape=weight.shape)
 
 
 def _overlaps(A: SparseRows) -> SparseRows:

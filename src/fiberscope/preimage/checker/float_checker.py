@@ -168,7 +168,9 @@ def _check_recession(statement: Statement, certificate: PlainCertificate, positi
         _check_ray_in_its_own_scale(statement, direction, others)
 
 
-def _check_ray(statement: Statement, direction: Direction, others: IntArray, relations: Relations | None) -> None:
+def _check_ray(
+    statement: Statement, direction: Direction, others: IntArray, relations: Relations | None = None
+) -> None:
     """Prove that a nonzero exact direction of the cone lies near this one.
 
     It is looked for among those that vanish where this one does: fewer rows are left to hold it, and rows that depend
