@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fiberscope.preimage.certificate import (
         BoundedDomain,
         Certificate,
+        Dependencies,
         Direction,
         Multipliers,
         NegativeOutput,
@@ -68,6 +69,7 @@ __all__ = [
     "Classification",
     "CorrelationBound",
     "CorrelationCounts",
+    "Dependencies",
     "Direction",
     "ExtremeValues",
     "FiberscopeError",
@@ -137,6 +139,7 @@ _MODULE_OF = {
     "Classification": "preimage.classify",
     "CorrelationBound": "stability.correlation",
     "CorrelationCounts": "stability.correlation",
+    "Dependencies": "preimage.certificate",
     "Direction": "preimage.certificate",
     "ExtremeValues": "stability.extreme",
     "FiberscopeError": "errors",

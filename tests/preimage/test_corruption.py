@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(
     not oracles.cdd_available(), reason="cddexec_gmp (Debian package libcdd-tools) is not installed"
 )
 
-PARTS = ("point", "implicit", "interior", "recession", "infeasible")
+PARTS = ("point", "implicit", "interior", "recession", "infeasible", "dependencies")
 KINDS = ("empty", "singleton", "bounded", "unbounded", "undecided")
 
 
@@ -146,7 +146,7 @@ def subjects() -> list[Subject]:
         _subject(fs.ReLULayer(q.weight, q.bias), str(q), **q.question)
         for q in random_layers(10, seed=31, inputs=3, outputs=6)
     ]
-    for part in PARTS:
+    for part in PARTS[:-1]:  # dependencies have tests of their own
         assert any(getattr(s.preimage.certificate, part) is not None for s in made), (
             f"no certificate has a part {part!r}"
         )

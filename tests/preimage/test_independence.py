@@ -34,6 +34,7 @@ ALLOWED = (
         "scipy.sparse.vstack",
         "scipy.sparse.hstack",
         "scipy.sparse.csr_array",
+        "scipy.sparse.csgraph",
         "flint",
         "jaxtyping",
         "fiberscope.errors",

@@ -65,6 +65,23 @@ class Direction:
     values: Vector
 
 
+@dataclass(frozen=True, eq=False)
+class Dependencies:
+    """Exact linear relations between rows of the layer, independent of each other: ``D A = 0``.
+
+    Relation k is ``sum_i values_i a_(rows_i) = 0`` over ``starts_k <= i < starts_(k+1)``. They bound ranks from above.
+
+    Attributes:
+        starts: (k + 1,) where each relation begins, and where the last one ends.
+        rows: (z,) row numbers below m.
+        values: (z,) the coefficients.
+    """
+
+    starts: IntArray
+    rows: IntArray
+    values: FloatArray
+
+
 @dataclass(frozen=True)
 class BoundedDomain:
     """The domain bounds every coordinate on both sides, so no preimage in it is unbounded."""
@@ -105,6 +122,7 @@ class Certificate:
             the recession cone.
         infeasible: for empty: Farkas multipliers whose right-hand sides sum to a negative number, rows of P that no x
             satisfies together, or a negative output.
+        dependencies: relations between rows of the layer, where ranks depend on them.
     """
 
     kind: Kind
@@ -114,6 +132,7 @@ class Certificate:
     interior: Direction | None = None
     recession: Multipliers | Direction | BoundedDomain | None = None
     infeasible: Multipliers | Inconsistent | NegativeOutput | None = None
+    dependencies: Dependencies | None = None
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Serialise into metadata that JSON can hold and arrays."""
@@ -142,6 +161,7 @@ class Certificate:
     def to_bytes(self) -> bytes:
         """Serialise into one block: the length of the JSON header, the header, the arrays."""
         metadata, arrays = self.to_arrays()
+        arrays = dict(sorted(arrays.items()))  # the header names them in this order
         layout = {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()}
         header = json.dumps({"certificate": metadata, "arrays": layout}, sort_keys=True).encode()
         return b"".join(
@@ -166,7 +186,7 @@ class Certificate:
         return cls.from_arrays(metadata, arrays)
 
 
-_PARTS = ("point", "implicit", "interior", "recession", "infeasible")
+_PARTS = ("point", "implicit", "interior", "recession", "infeasible", "dependencies")
 
 
 def _read_arrays(layout: dict[str, Any], data: bytes, start: int) -> dict[str, NDArray[Any]]:
@@ -197,6 +217,9 @@ def _pack(name: str, part: Any, arrays: dict[str, NDArray[Any]]) -> dict[str, An
         case Inconsistent():
             arrays[f"{name}.rows"] = part.rows
             return {"type": "inconsistent"}
+        case Dependencies():
+            arrays |= {f"{name}.starts": part.starts, f"{name}.rows": part.rows, f"{name}.values": part.values}
+            return {"type": "dependencies"}
         case NegativeOutput():
             return {"type": "negative-output", "index": part.index}
         case _:
@@ -221,6 +244,7 @@ def _unpack(name: str, part: dict[str, Any], arrays: dict[str, NDArray[Any]]) ->
         "direction": lambda: Direction(arrays[f"{name}.equalities"], vector()),
         "bounded-domain": BoundedDomain,
         "inconsistent": lambda: Inconsistent(arrays[f"{name}.rows"]),
+        "dependencies": lambda: Dependencies(*(arrays[f"{name}.{field}"] for field in ("starts", "rows", "values"))),
         "negative-output": lambda: NegativeOutput(int(part["index"])),
         "vector": vector,
     }
@@ -230,6 +254,7 @@ def _unpack(name: str, part: dict[str, Any], arrays: dict[str, NDArray[Any]]) ->
 __all__ = [
     "BoundedDomain",
     "Certificate",
+    "Dependencies",
     "Direction",
     "Inconsistent",
     "Multipliers",

@@ -22,6 +22,7 @@ from fiberscope.preimage.checker import verify
 from fiberscope.preimage.checker.verify import verify_in_float
 from fiberscope.preimage.decide_exactly import MAX_DIMENSION, certify_exactly, exact_proof_seconds
 from fiberscope.preimage.dense import numerical_rank
+from fiberscope.preimage.dependencies import find_dependencies
 from fiberscope.preimage.face import NO_ROWS, Face, find_face, find_recession
 from fiberscope.preimage.interior_point import find_point
 from fiberscope.preimage.kind import Kind
@@ -187,7 +188,12 @@ def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
 def _prove(system: MixedSystem, balance: Balance, question: Preimage, candidate: Certificate | str) -> Preimage:
     """Prove the candidate; where that fails, decide exactly; where that is too large, say so."""
     guess = None if isinstance(candidate, str) else _answer(system, balance, question, candidate)
-    if guess is not None and _is_proved(system, guess):
+    if guess is not None and verify_in_float(guess):
+        return guess
+    related = None if guess is None else _with_dependencies(guess)
+    if related is not None and verify_in_float(related):
+        return related
+    if guess is not None and _is_proved_exactly(system, guess):
         return guess
     try:
         rational = certify_exactly(system)
@@ -203,6 +209,12 @@ def _prove(system: MixedSystem, balance: Balance, question: Preimage, candidate:
     if check:
         return exact
     return replace(question, reason=f"the exact certificate was not proved: {check.reason}")
+
+
+def _with_dependencies(answer: Preimage) -> Preimage | None:
+    """The answer with relations between rows of the layer, where there are any that ranks may depend on."""
+    found = None if answer.certificate.kind == Kind.EMPTY else find_dependencies(answer.layer.weight)
+    return None if found is None else replace(answer, certificate=replace(answer.certificate, dependencies=found))
 
 
 def _near_dependence(system: MixedSystem) -> str:
@@ -222,8 +234,10 @@ def _near_dependence(system: MixedSystem) -> str:
 
 def _is_proved(system: MixedSystem, answer: Preimage) -> bool:
     """Whether an answer is proved, by rational numbers where that is in reach."""
-    if verify_in_float(answer):
-        return True
+    return bool(verify_in_float(answer)) or _is_proved_exactly(system, answer)
+
+
+def _is_proved_exactly(system: MixedSystem, answer: Preimage) -> bool:
     certificate = answer.certificate
     if isinstance(certificate.infeasible, Inconsistent):  # a rank modulo a prime
         return bool(verify(answer, exact=True))

@@ -24,6 +24,7 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.certificate import (
     BoundedDomain,
     Certificate,
+    Dependencies,
     Direction,
     Inconsistent,
     Multipliers,
@@ -104,16 +105,18 @@ class PlainPart:
 
     Attributes:
         sort: the class of the part; ``object`` where it is none of a certificate's own.
-        rows: the row numbers of multipliers, of a direction or of an inconsistent system: an array, or None for
-            anything else.
+        rows: the row numbers of multipliers, of a direction, of an inconsistent system or of dependencies: an array,
+            or None for anything else.
         values: their vector.
         index: of a negative output.
+        starts: of dependencies: an array, or None for anything else.
     """
 
     sort: type
     rows: Any = None
     values: PlainVector = None
     index: Any = None
+    starts: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +130,7 @@ class PlainCertificate:
     interior: PlainPart | None
     recession: PlainPart | None
     infeasible: PlainPart | None
+    dependencies: PlainPart | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +177,7 @@ class Asking:
         if known is None:
             if type(given) is not Certificate:  # nor a subclass, which could run code of its own
                 raise NotProvedError("expected a certificate, got something else")
-            parts = [given.implicit, given.interior, given.recession, given.infeasible]
+            parts = [given.implicit, given.interior, given.recession, given.infeasible, given.dependencies]
             kind, dimension, point = given.kind, given.dimension, given.point
             if dimension is not None and _whole_number(dimension) is None:
                 raise NotProvedError("the dimension that the certificate names is not a whole number")
@@ -199,6 +203,9 @@ def plain_part(part: Any) -> PlainPart:
         return PlainPart(Direction, _array_or_none(part.equalities), _vector(part.values))
     if type(part) is Inconsistent:
         return PlainPart(Inconsistent, _array_or_none(part.rows))
+    if type(part) is Dependencies:
+        starts = _array_or_none(part.starts)
+        return PlainPart(Dependencies, _array_or_none(part.rows), _vector(part.values), starts=starts)
     if type(part) is NegativeOutput:
         return PlainPart(NegativeOutput, index=_whole_number(part.index))
     return PlainPart(BoundedDomain if type(part) is BoundedDomain else object)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import fsum
 
 import numpy as np
@@ -10,6 +11,8 @@ from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.checker.asking import NotProvedError
+from fiberscope.preimage.checker.dependencies import Relations
+from fiberscope.preimage.checker.fixed_part import FixedPart
 from fiberscope.preimage.checker.independence import Grouping, group_rows, row_exponents, singular_values_exceed
 from fiberscope.preimage.checker.matrices import Matrix, columns, nonzero_columns, scaled_rows
 from fiberscope.preimage.checker.rounding import norm_above, product_error, row_norms_above
@@ -26,14 +29,25 @@ class Basis:
         rows: the rows, on all coordinates or on some.
         grouping: which of them are parallel.
         coordinates: the numbers of the coordinates that the columns stand for; None for all.
+        numbers: of the rows, in the statement; None where relations are of no use.
+        relations: between rows of the layer.
     """
 
     rows: Matrix
     columns: IntArray
     grouping: Grouping
     exponents: IntArray
+    numbers: IntArray | None
+    relations: Relations | None
 
-    def __init__(self, rows: Matrix, grouping: Grouping, coordinates: IntArray | None = None) -> None:
+    def __init__(
+        self,
+        rows: Matrix,
+        grouping: Grouping,
+        coordinates: IntArray | None = None,
+        numbers: IntArray | None = None,
+        relations: Relations | None = None,
+    ) -> None:
         chosen = rows[grouping.representative]
         exponents = row_exponents(chosen)
         live = nonzero_columns(chosen)
@@ -41,26 +55,70 @@ class Basis:
         object.__setattr__(self, "columns", live if coordinates is None else coordinates[live])
         object.__setattr__(self, "grouping", grouping)
         object.__setattr__(self, "exponents", exponents)
+        object.__setattr__(self, "numbers", None if numbers is None else numbers[grouping.representative])
+        object.__setattr__(self, "relations", relations)
 
     @classmethod
-    def of(cls, statement: Statement, numbers: IntArray) -> Basis:
-        """Of the rows with these numbers."""
+    def of(
+        cls,
+        statement: Statement,
+        numbers: IntArray,
+        relations: Relations | None = None,
+        coordinates: IntArray | None = None,
+    ) -> Basis:
+        """Of the rows with these numbers, on these coordinates; None for all."""
         rows = statement.rows(numbers)
-        return cls(rows, group_rows(rows))
+        rows = rows if coordinates is None else columns(rows, coordinates)
+        return cls(rows, group_rows(rows), coordinates, numbers, relations)
 
     @property
     def live(self) -> int:
         """The number of coordinates whose column is not zero."""
         return len(self.columns)
 
-    def proved_rank(self, s: float) -> int:
-        """The rank min(q, live coordinates), proved together with ``sigma_min > s`` on these coordinates."""
-        if self.rows.shape[0] and not singular_values_exceed(self.rows, s):
+    @cached_property
+    def part(self) -> FixedPart:
+        """What the rows fix at zero, as their zeros suggest.
+
+        Nothing is proved by it; but where rows depend on each other in other ways as well, it is of no use.
+        """
+        part = FixedPart.of(self.rows)
+        if self.relations is None or not len(part.fixed):
+            return part
+        return part if singular_values_exceed(part.fixing_rows(self.rows), 0.0) else FixedPart.nothing(self.rows)
+
+    def admitted(self, d: Float64[FloatArray, " n"]) -> Float64[FloatArray, " n"]:
+        """A vector without the entries that the rows fix at zero, as long as ``proved_rank`` holds."""
+        out = d.copy()
+        out[self.columns[self.part.fixed]] = 0.0
+        return out
+
+    def proved_rank(self, s: float, of_fixing: float = 0.0) -> int:
+        """The rank, proved together with singular values of its two blocks.
+
+        Args:
+            s: what those of the other rows, in free coordinates, exceed.
+            of_fixing: what those of the fixing rows, in fixed coordinates, exceed.
+        """
+        part = self.part
+        self._check_singular_values(part.fixing_rows(self.rows), len(part.fixed), of_fixing)
+        block, rank = part.other_rows(self.rows), len(part.others)
+        if self.relations is None or self.numbers is None:
+            self._check_singular_values(block, rank, s)
+        elif not _exceed(block, rank, s):
+            rank = self.relations.proved_rank(block, self.numbers[part.others], self.columns[part.free], s)
+        return len(part.fixed) + rank
+
+    def check_independent(self, s: float) -> None:
+        """Prove that the rows are independent, with singular values above s."""
+        self._check_singular_values(self.rows, self.rows.shape[0], s)
+
+    def _check_singular_values(self, block: Matrix, rank: int, s: float) -> None:
+        if not _exceed(block, rank, s):
             raise NotProvedError(
-                f"the {self.rows.shape[0]} equality rows are not proved to have rank {min(self.rows.shape)} "
+                f"{block.shape[0]} equality rows in {block.shape[1]} coordinates are not proved to have rank {rank} "
                 f"with smallest singular value above {s:.3g}"
             )
-        return min(self.rows.shape)
 
     def scaled_norm(self, values: Float64[FloatArray, " q"]) -> float:
         """An upper bound on the norm of row values, scaled as the rows are."""
@@ -91,3 +149,8 @@ class Basis:
                 raise NotProvedError("multipliers of parallel rows differ too much in size to be added exactly")
             net[g] = fsum(terms)
         return net
+
+
+def _exceed(block: Matrix, rank: int, s: float) -> bool:
+    """Whether a block is proved to have this full rank, with singular values above s."""
+    return not rank or (min(block.shape) == rank and singular_values_exceed(block, s))

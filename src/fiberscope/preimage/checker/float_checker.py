@@ -2,7 +2,9 @@
 
 The one argument behind it: let B have independent rows that span the equality rows, ``s < sigma_min(B)`` and ``r >=
 |B v|``. Then an exact solution of ``B v* = 0`` lies within ``rho = r / s`` of v, and whatever holds with more room
-than rho holds for v*. The same for multipliers, with B^T, where B has full column rank.
+than rho holds for v*. The same for multipliers, with B^T, where B has full column rank. Rows that depend on each other
+only where they fix coordinates at zero (``fixed_part``) need no more: a direction is looked for among those that vanish
+there, and multipliers are corrected on the rows that fix.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.certificate import BoundedDomain, Direction, Multipliers, NegativeOutput, Rational
 from fiberscope.preimage.checker.asking import NotProvedError, PlainCertificate, PlainVector
 from fiberscope.preimage.checker.basis import Basis
+from fiberscope.preimage.checker.dependencies import Relations
 from fiberscope.preimage.checker.independence import group_rows
 from fiberscope.preimage.checker.matrices import (
     MalformedMatrixError,
@@ -64,16 +67,16 @@ def check(statement: Statement, certificate: PlainCertificate) -> None:
 
 
 def _check_at_input(statement: Statement, certificate: PlainCertificate, positive: IntArray, tight: IntArray) -> None:
-    implicit = NO_ROWS
+    implicit, relations = NO_ROWS, _relations(statement, certificate)
     if certificate.implicit is not None:
         multipliers = read_multipliers(certificate.implicit, tight, positive)
         implicit = np.setdiff1d(multipliers.rows, positive)
-        rank = _check_relation(statement, positive, multipliers)
+        rank = _check_relation(statement, positive, multipliers, relations)
         if rank == statement.n:
             _check_dimension(statement, rank)
             return
     equalities = np.concatenate([positive, implicit])
-    basis = Basis.of(statement, equalities)
+    basis = Basis.of(statement, equalities, relations)
     others = statement.nonzero_rows(np.setdiff1d(tight, implicit))
     needed = 0.0
     if len(others) and statement.dimension > 0:
@@ -81,7 +84,7 @@ def _check_at_input(statement: Statement, certificate: PlainCertificate, positiv
         if len(direction.equalities) == len(equalities):
             needed = _needed_for_direction(statement, basis, direction, others, strict=True)
         else:  # further rows hold it, for the sake of other samples
-            holding = Basis.of(statement, direction.equalities)
+            holding = Basis.of(statement, direction.equalities, relations)
             apart = _needed_for_direction(statement, holding, direction, others, strict=True)
             if apart != 0.0:  # not `> 0`: NaN is no residual of 0
                 holding.proved_rank(apart)
@@ -115,10 +118,10 @@ def _check_at_point(statement: Statement, certificate: PlainCertificate) -> None
         if not room > 0:
             raise NotProvedError("the point is not strictly inside the inequality rows")
         needed = needed_singular_value(r, room)
-    rank = basis.proved_rank(needed)
-    if rank < len(kept):
+    if len(kept) > basis.live:
         raise NotProvedError("more positive rows than input coordinates: that they agree needs exact arithmetic")
-    _check_dimension(statement, rank)
+    basis.check_independent(needed)
+    _check_dimension(statement, len(kept))
     if statement.kind != Kind.SINGLETON:
         _check_recession(statement, certificate, positive)
 
@@ -131,6 +134,11 @@ def _check_zero_rows(statement: Statement, numbers: IntArray) -> None:
     first, second = statement.right_hand_sides(numbers)
     if not (first + second >= 0).all():
         raise NotProvedError("a zero row has a negative right-hand side, so the preimage is empty")
+
+
+def _relations(statement: Statement, certificate: PlainCertificate) -> Relations | None:
+    part = certificate.dependencies
+    return None if part is None else Relations.read(part, statement)
 
 
 def _check_dimension(statement: Statement, rank: int) -> None:
@@ -148,27 +156,28 @@ def _check_recession(statement: Statement, certificate: PlainCertificate, positi
                 raise NotProvedError("the domain does not bound every coordinate")
             return
         multipliers = read_multipliers(part, statement.inequalities(positive), positive)
-        if _check_relation(statement, positive, multipliers) < statement.n:
+        if _check_relation(statement, positive, multipliers, _relations(statement, certificate)) < statement.n:
             raise NotProvedError("the rows of the multipliers do not span the input space")
         return
     inequalities = statement.inequalities(positive)
     direction = read_direction(part, statement.n, inequalities, positive)
     others = np.setdiff1d(inequalities, direction.equalities)
     try:
-        _check_ray(statement, direction, others)
+        _check_ray(statement, direction, others, _relations(statement, certificate))
     except NotProvedError:
         _check_ray_in_its_own_scale(statement, direction, others)
 
 
-def _check_ray(statement: Statement, direction: Direction, others: IntArray) -> None:
+def _check_ray(
+    statement: Statement, direction: Direction, others: IntArray, relations: Relations | None = None
+) -> None:
     """Prove that a nonzero exact direction of the cone lies near this one.
 
     It is looked for among those that vanish where this one does: fewer rows are left to hold it, and rows that depend
     on each other only through entries that do not matter here cannot spoil the proof.
     """
     support = np.flatnonzero(_float_vector(direction.values, statement.n))
-    held = columns(statement.rows(direction.equalities), support)
-    basis = Basis(held, group_rows(held), support)
+    basis = Basis.of(statement, direction.equalities, relations, support)
     needed = _needed_for_direction(statement, basis, direction, others, strict=False)
     _check_room_for_direction(basis, needed, len(support))
 
@@ -189,6 +198,7 @@ def _check_ray_in_its_own_scale(statement: Statement, direction: Direction, othe
     except MalformedMatrixError as error:
         raise NotProvedError(f"in the direction's own scale a row {error}") from error
     basis = Basis(held, group_rows(held))
+    v = basis.admitted(v)
     with np.errstate(all="ignore"):
         norms = np.where(row_maxima(rows) > 0, row_norms_above(rows), 0.0)
         reach = rows @ v + product_error(norms, norm_above(v), len(support))
@@ -213,7 +223,7 @@ def _needed_for_direction(
 
     0 where it is exact as it stands.
     """
-    d = _float_vector(direction.values, statement.n)
+    d = basis.admitted(_float_vector(direction.values, statement.n))
     with np.errstate(all="ignore"):
         value, error, norms = _slopes(statement, others, d)
         room = np.min(((-value - error) / norms)[norms > 0], initial=np.inf)
@@ -242,7 +252,13 @@ def _affine(
     return value - first - second, product_error(size, norm_above(x) + 2.0, statement.n + 2), norms
 
 
-def _check_relation(statement: Statement, positive: IntArray, multipliers: Multipliers, room: float = np.inf) -> int:
+def _check_relation(
+    statement: Statement,
+    positive: IntArray,
+    multipliers: Multipliers,
+    relations: Relations | None,
+    room: float = np.inf,
+) -> int:
     """Prove that exact multipliers exist that are positive on the inequality rows.
 
     Their right-hand sides sum to less than ``room`` above those of the multipliers that are given. Return the proved
@@ -254,25 +270,27 @@ def _check_relation(statement: Statement, positive: IntArray, multipliers: Multi
     weights = np.zeros(len(numbers))
     where = {int(number): k for k, number in enumerate(numbers)}
     weights[[where[int(number)] for number in multipliers.rows]] = values
-    basis = Basis.of(statement, numbers)
+    basis = Basis.of(statement, numbers, relations)
     net = basis.net_weights(weights)
     if not net.any():  # the multipliers are exact; only a dimension needs the rank
         return basis.proved_rank(0.0) if room == np.inf else 0
-    if basis.rows.shape[0] < basis.live:
-        raise NotProvedError("the multipliers leave a residual, and their rows do not span the space that it lies in")
-    chosen = basis.grouping.representative
+    chosen, part = basis.grouping.representative, basis.part
     inequality = chosen >= len(positive)
+    # independent rows outside the fixing ones count nothing: those of P are taken away
+    dropped = part.others[net[part.others] != 0]
+    if inequality[dropped].any() or (room < np.inf and len(dropped)):
+        raise NotProvedError("the multipliers leave a residual, and their rows do not span the space that it lies in")
+    fixing = part.fixing_rows(basis.rows)
     with np.errstate(all="ignore"):
-        scaled_net = np.ldexp(net, basis.exponents)
-        r = norm_above(basis.rows.T @ scaled_net) + norm_above(basis.rows) * norm_above(scaled_net) * relative_error(
-            len(net)
-        )
-        smallest = np.min(np.ldexp(weights[chosen], basis.exponents)[inequality], initial=np.inf)
+        scaled_net = np.ldexp(net, basis.exponents)[part.fixing]
+        r = norm_above(fixing.T @ scaled_net) + norm_above(fixing) * norm_above(scaled_net) * relative_error(len(net))
+        own = part.fixing[inequality[part.fixing]]
+        smallest = np.min(np.ldexp(weights[chosen], basis.exponents)[own], initial=np.inf)
         if room < np.inf:  # a correction c of the scaled weights changes the sum by at most |c| |scaled sides|
-            sides = [basis.scaled_norm(np.abs(part)) for part in statement.right_hand_sides(numbers[chosen])]
+            sides = [basis.scaled_norm(np.abs(side)) for side in statement.right_hand_sides(numbers[chosen])]
             smallest = min(smallest, room / (sum(sides) * ROUNDING)) if sum(sides) > 0 else smallest
         needed = needed_singular_value(r, smallest)
-    return basis.proved_rank(needed)
+    return basis.proved_rank(0.0, of_fixing=needed)
 
 
 def _check_empty(statement: Statement, certificate: PlainCertificate) -> None:
@@ -312,7 +330,7 @@ def _check_empty_without_box(
         room = -_sides_above(values, first, second)
     if not room > 0:
         raise NotProvedError("the right-hand sides do not sum to a clearly negative number")
-    _check_relation(statement, positive, multipliers, room)
+    _check_relation(statement, positive, multipliers, None, room)
 
 
 def _sides_above(

@@ -16,7 +16,7 @@ from jaxtyping import Int64
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.sparse_rows import row_numbers
-from fiberscope.preimage.certificate import Direction, Multipliers
+from fiberscope.preimage.certificate import Dependencies, Direction, Multipliers
 from fiberscope.preimage.checker.asking import PlainCertificate, PlainPart, PlainVector
 from fiberscope.preimage.checker.matrices import (
     Matrix,
@@ -116,6 +116,7 @@ class Scaling:
             interior=scaled(given.interior),
             recession=scaled(given.recession),
             infeasible=scaled(given.infeasible),
+            dependencies=scaled(given.dependencies),
         )
 
     def _part(self, part: PlainPart) -> PlainPart:
@@ -123,7 +124,7 @@ class Scaling:
         if part.sort is Direction and _is_vector(part.values, len(self.columns)):
             return replace(part, values=_exact(part.values, -self.columns))
         rows = part.rows
-        if part.sort is not Multipliers or rows is None or not _is_vector(part.values, len(rows)):
+        if part.sort not in (Multipliers, Dependencies) or rows is None or not _is_vector(part.values, len(rows)):
             return part
         by_row = np.concatenate([-self.rows, self.columns, self.columns, -self.half_spaces])
         if _is_vector(rows, len(rows), kind="iu") and (rows >= 0).all() and (rows < len(by_row)).all():
