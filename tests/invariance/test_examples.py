@@ -301,7 +301,7 @@ def test_the_path_begins_at_the_source_and_ends_at_the_example():
     assert (path[0] == e.source).all()
     assert (path[-1] == e.x).all()
     assert e.distance_in("l1") >= e.distance_in("l2") >= e.distance_in("linf")
-    with pytest.raises(fs.InputError, match="steps: expected at least 2"):
+    with pytest.raises(fs.InputError, match="steps: expected a whole number, at least 2"):
         e.path(1)
     with pytest.raises(fs.InputError, match="norm: expected 'l1'"):
         e.distance_in("l3")
@@ -316,7 +316,7 @@ def test_many_targets_do_not_depend_on_the_threads():
         np.testing.assert_array_equal(first.x, second.x)
         np.testing.assert_array_equal(first.target, target)
         assert first.objective == pytest.approx(fs.invariance_example(net, x, target, 0, BOX).objective, abs=1e-6)
-    with pytest.raises(fs.InputError, match="threads: expected at least 1"):
+    with pytest.raises(fs.InputError, match="threads: expected a whole number, at least 1"):
         fs.invariance_examples(net, x, targets, 0, BOX, threads=0)
 
 

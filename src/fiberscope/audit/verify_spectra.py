@@ -221,8 +221,10 @@ def _unlikely(
     high = k * most.sum() + 2 * math.sqrt(k * DOUBT) * float(np.linalg.norm(most)) + 2 * DOUBT * float(most[0])
     if low * (1 - AGREEMENT) <= total <= high * (1 + AGREEMENT):
         return ""
-    seen, lowest, highest = (f"{np.ldexp(number / k, 2 * exponent):.6g}" for number in (total, low, high))
-    return f"|J v|^2 is {seen} on average over {k} random vectors, not {lowest} to {highest}"
+    seen, lowest, highest = (
+        f"{np.ldexp(math.sqrt(max(number, 0.0) / k), exponent):.6g}" for number in (total, low, high)
+    )
+    return f"the root mean square of |J v| over {k} random vectors is {seen}, not {lowest} to {highest}"
 
 
 def _singular_values(A: Float64[FloatArray, "k m"]) -> Float64[FloatArray, " r"]:
