@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-import scipy.sparse
 from jaxtyping import Float64
 from scipy.sparse import csr_array
 
 from fiberscope.errors import SolverError
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.network.sparse_rows import SparseRows, below, row_numbers
 from fiberscope.preimage.linear_program import LinearProgram, Method, Solver, Status, solve
 from fiberscope.preimage.time_limit import TimeLimit
 
@@ -48,18 +48,15 @@ class CenteredProgram:
         high: (n,) at least 0.
     """
 
-    equalities: csr_array
-    rows: csr_array
+    equalities: SparseRows
+    rows: SparseRows
     slack: FloatArray
     low: FloatArray
     high: FloatArray
 
     @classmethod
-    def of(
-        cls, equalities: Float64[FloatArray, "p n"], rows: Any, slack: Float64[FloatArray, " l"], fixed: BoolArray
-    ) -> CenteredProgram:
+    def of(cls, equalities: FloatArray, rows: SparseRows, slack: FloatArray, fixed: BoolArray) -> CenteredProgram:
         """Rows of one entry become bounds; so do variables (n,) that are fixed."""
-        rows = csr_array(rows)
         single = np.diff(rows.indptr) == 1
         column, value = rows[single].indices, rows[single].data
         limit, n = slack[single] / value, rows.shape[1]
@@ -67,31 +64,26 @@ class CenteredProgram:
         np.minimum.at(high, column[value > 0], limit[value > 0])
         np.maximum.at(low, column[value < 0], limit[value < 0])
         low[fixed] = high[fixed] = 0.0
-        return cls(csr_array(equalities), rows[~single], slack[~single], low, high)
+        return cls(SparseRows(equalities), rows[~single], slack[~single], low, high)
 
-    def bound(
-        self, c: Float64[FloatArray, " n"], of_equalities: Float64[FloatArray, " p"], of_rows: Float64[FloatArray, " l"]
-    ) -> float:
+    def bound(self, c: Float64[FloatArray, " n"], multipliers: Float64[FloatArray, " p+l"]) -> float:
         """What ``<c, v>`` does not exceed, by weak duality, up to rounding: inf where the multipliers bound nothing."""
-        y = np.where(of_rows > NOISE * np.abs(of_rows).max(initial=0.0), of_rows, 0.0)
-        reduced = c - of_equalities @ self.equalities - y @ self.rows
-        terms = np.abs(c) + np.abs(of_equalities) @ abs(self.equalities) + y @ abs(self.rows)
+        free, y = np.split(multipliers, [self.equalities.shape[0]])
+        y = np.where(y > NOISE * np.abs(y).max(initial=0.0), y, 0.0)
+        used = np.flatnonzero(y)
+        rows = self.rows[used]
+        reduced = c - cast(FloatArray, self.equalities.T @ free) - cast(FloatArray, rows.T @ y[used])
+        terms = np.abs(c) + cast(FloatArray, _sizes(self.equalities).T @ np.abs(free) + _sizes(rows).T @ y[used])
         reduced = np.where(np.abs(reduced) > NOISE * terms, reduced, 0.0)
-        used = np.flatnonzero(reduced)
+        moved = np.flatnonzero(reduced)
         ends = np.where(reduced > 0, self.high, self.low)
-        return float(y @ self.slack + reduced[used] @ ends[used])
+        return float(y @ self.slack + reduced[moved] @ ends[moved])
 
     def violation(self, v: Float64[FloatArray, " n"]) -> float:
         """By how much v violates a constraint, relative to the terms of that."""
-        size = np.abs(v)
-        rows = _share(self.rows @ v - self.slack, abs(self.rows) @ size)
-        equalities = _share(np.abs(self.equalities @ v), abs(self.equalities) @ size)
-        return float(
-            max(
-                part.max(initial=0.0)
-                for part in (rows, equalities, _share(np.maximum(v - self.high, self.low - v), size))
-            )
-        )
+        bounds = _share(np.maximum(v - self.high, self.low - v), np.abs(v))
+        equalities = _excess(self.equalities, np.zeros(self.equalities.shape[0]), v, both=True)
+        return float(max(part.max(initial=0.0) for part in (_excess(self.rows, self.slack, v), equalities, bounds)))
 
     def within(self, reach: float) -> CenteredProgram:
         """The constraints that some point within a distance of the origin violates, or nearly so."""
@@ -100,8 +92,10 @@ class CenteredProgram:
         return CenteredProgram(self.equalities, self.rows[near], self.slack[near], low, high)
 
     def distances(self) -> Float64[FloatArray, " l"]:
-        """How far the rows are from the origin, up to the number of their entries."""
-        return self.slack / abs(self.rows).max(axis=1).toarray().ravel() if len(self.slack) else self.slack
+        """How far the rows are from the origin, up to a power of the number of their entries."""
+        largest = np.zeros(len(self.slack))
+        np.maximum.at(largest, row_numbers(self.rows), np.abs(self.rows.data))
+        return self.slack / np.where(largest > 0, largest, 1.0)
 
     def reaches(self) -> list[float]:
         """Distances within which constraints are asked together, the last of all of them."""
@@ -114,23 +108,43 @@ class CenteredProgram:
 
     def linear_program(self, kept: BoolArray, c: Float64[FloatArray, " n"]) -> LinearProgram:
         """The program of the kept rows."""
-        p, high = self.equalities.shape[0], self.slack[kept]
-        matrix = csr_array(cast(Any, scipy.sparse).vstack([self.equalities, self.rows[kept]]))
-        low = np.append(np.zeros(p), np.full(len(high), -np.inf))
-        return LinearProgram(c, matrix, low, np.append(np.zeros(p), high), self.low, self.high)
+        matrix, zeros, high = (
+            below([self.equalities, self.rows[kept]]),
+            np.zeros(self.equalities.shape[0]),
+            self.slack[kept],
+        )
+        low = np.append(zeros, np.full(len(high), -np.inf))
+        return LinearProgram(c, cast(csr_array, matrix), low, np.append(zeros, high), self.low, self.high)
+
+
+def _sizes(rows: SparseRows) -> SparseRows:
+    return cast(SparseRows, abs(cast(Any, rows)))
 
 
 def _share(violation: FloatArray, terms: FloatArray) -> FloatArray:
     return np.maximum(violation, 0.0) / np.where(terms > 0, terms, 1.0)
 
 
+def _excess(rows: SparseRows, slack: FloatArray, v: FloatArray, both: bool = False) -> FloatArray:
+    """By how much rows exceed their slack at v, relative to their terms."""
+    excess = np.abs(rows @ v) if both else rows @ v - slack
+    out = np.zeros(len(slack))
+    over = np.flatnonzero(excess > 0)
+    out[over] = _share(excess[over], _sizes(rows[over]) @ np.abs(v))
+    return out
+
+
 @dataclass(frozen=True, eq=False)
 class Optimum:
-    """A point and multipliers that HiGHS calls optimal."""
+    """What HiGHS calls optimal.
+
+    Attributes:
+        point: (n,).
+        multipliers: (p + l,) of the equalities and of the rows.
+    """
 
     point: FloatArray
-    of_equalities: FloatArray
-    of_rows: FloatArray
+    multipliers: FloatArray
 
 
 class Maximizer:
@@ -159,7 +173,8 @@ class Maximizer:
                 self._near.append(_Near(self._program.within(reach)))
             near = self._near[i]
             status, found = near.maximize(c, self._limit)
-            if found is not None and (answer := self._confirmed(c, near.program, found)):
+            answer = None if found is None else self._confirmed(c, near.program, found)
+            if answer is not None:
                 return answer
         if status is Status.UNBOUNDED and self._may_be_unbounded:
             return np.inf, np.zeros(len(c))
@@ -167,8 +182,8 @@ class Maximizer:
         again = solve(self._program.linear_program(every, c), Method.INTERIOR_THEN_VERTEX, self._limit.left())
         self._limit.check(again.status is Status.TIME)
         if again.optimal:
-            found = Optimum(again.primal, *np.split(again.row_dual, [self._program.equalities.shape[0]]))
-            if answer := self._confirmed(c, self._program, found):
+            answer = self._confirmed(c, self._program, Optimum(again.primal, again.row_dual))
+            if answer is not None:
                 return answer
         got = "one that its dual does not confirm" if again.optimal else f"'{again.status!s}'"
         raise SolverError(
@@ -178,7 +193,7 @@ class Maximizer:
 
     def _confirmed(self, c: FloatArray, near: CenteredProgram, found: Optimum) -> tuple[float, FloatArray] | None:
         """The value and the point, where the dual bound of the near constraints agrees and all others hold."""
-        bound = near.bound(c, found.of_equalities, found.of_rows)
+        bound = near.bound(c, found.multipliers)
         if bound == 0:  # which the origin attains
             return 0.0, np.zeros(len(c))
         value, size = float(c @ found.point), float(np.abs(c) @ np.abs(found.point))
@@ -192,9 +207,7 @@ class _Near:
 
     def __init__(self, program: CenteredProgram) -> None:
         self.program = program
-        self._lengths = np.diff(program.rows.indptr)
-        self._size = abs(program.rows)
-        self._begin(np.flatnonzero(self._lengths <= SPARSE))
+        self._begin(np.flatnonzero(np.diff(program.rows.indptr) <= SPARSE))
 
     def _begin(self, asked: IntArray) -> None:
         kept = np.zeros(len(self.program.slack), dtype=bool)
@@ -223,16 +236,16 @@ class _Near:
 
     def _violated(self, point: FloatArray) -> IntArray:
         """The rows not asked so far that the point violates most."""
-        by = _share(self.program.rows @ point - self.program.slack, self._size @ np.abs(point))
+        by = _excess(self.program.rows, self.program.slack, point)
         by[self._kept] = 0.0
         violated = np.flatnonzero(by > NOISE)
         return violated[np.argsort(-by[violated], kind="stable")[:CUTS]]
 
     def _optimum(self, point: FloatArray) -> Optimum:
-        of_equalities, of_asked = np.split(self._solver.row_dual, [self.program.equalities.shape[0]])
-        of_rows = np.zeros(len(self._kept))
-        of_rows[self._asked] = of_asked
-        return Optimum(point, of_equalities, of_rows)
+        p = self.program.equalities.shape[0]
+        dual, multipliers = self._solver.row_dual, np.zeros(p + len(self._kept))
+        multipliers[:p], multipliers[p + self._asked] = dual[:p], dual[p:]
+        return Optimum(point, multipliers)
 
 
 __all__ = ["CenteredProgram", "Maximizer"]

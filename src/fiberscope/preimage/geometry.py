@@ -90,7 +90,7 @@ def point(preimage: Preimage) -> FloatArray:
 def width(preimage: Preimage, direction: Any, seconds: float | int | None) -> float:
     """The extent of the preimage along a direction."""
     _check_not_empty(preimage, "width")
-    limit = TimeLimit.of("width", PROGRAMS, seconds)
+    limit = TimeLimit.of("width", seconds)
     c = flat_input(preimage.layer, direction, "direction")
     if not c.any():
         raise InputError("direction", expected="a nonzero vector", got="zeros", hint="any length serves")
@@ -100,7 +100,7 @@ def width(preimage: Preimage, direction: Any, seconds: float | int | None) -> fl
 def bounding_box(preimage: Preimage, seconds: float | int | None) -> tuple[FloatArray, FloatArray]:
     """The smallest box around the preimage."""
     _check_not_empty(preimage, "bounding_box")
-    limit = TimeLimit.of("bounding_box", PROGRAMS, seconds)
+    limit = TimeLimit.of("bounding_box", seconds)
     shape = Shape.of(preimage, system_of(preimage))
     units = np.eye(preimage.layer.inputs)
     down, up = np.split(shape.reaches(np.concatenate([-units, units]), limit), 2)
@@ -110,7 +110,7 @@ def bounding_box(preimage: Preimage, seconds: float | int | None) -> tuple[Float
 def chebyshev_center(preimage: Preimage, seconds: float | int | None) -> tuple[FloatArray, float]:
     """The center and radius of a largest ball of the affine hull inside the preimage."""
     _check_not_empty(preimage, "chebyshev_center")
-    limit = TimeLimit.of("chebyshev_center", PROGRAMS, seconds)
+    limit = TimeLimit.of("chebyshev_center", seconds)
     return Shape.of(preimage, system_of(preimage)).largest_ball(limit)
 
 
@@ -122,7 +122,7 @@ def sample(preimage: Preimage, count: int, seed: int, seconds: float | int | Non
         raise InputError(
             "sample", expected="a bounded preimage", got="an unbounded one", hint="intersect it with a Box domain"
         )
-    limit, system = TimeLimit.of("sample", "rounds", seconds), system_of(preimage)
+    limit, system = TimeLimit.of("sample", seconds), system_of(preimage)
     return sample_uniformly(Shape.of(preimage, system), system, count, np.random.default_rng(seed), limit)
 
 
@@ -149,7 +149,6 @@ def recover(preimage: Preimage) -> Recovered:
     return Recovered(x, float(bound) if squares else 0.0)
 
 
-PROGRAMS = "linear programs"
 _NO_POINTS = "look at its kind and reason before asking for points"
 
 

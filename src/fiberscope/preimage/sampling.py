@@ -1,9 +1,9 @@
 """Uniform points of a bounded preimage, by hit-and-run in a body that was made round.
 
 Hit-and-run goes from a point to a uniform one on a chord through it, here along a random coordinate. In a body that is
-long and thin it hardly moves (Lovasz & Vempala, Hit-and-run from a corner, 2006). The body is therefore mapped so that its largest
-inscribed ellipsoid becomes the unit ball: then it lies in the ball of radius k around it (John, 1948). That ellipsoid
-depends on the body alone, neither on units nor on rows that repeat each other.
+long and thin it hardly moves (Lovasz & Vempala, Hit-and-run from a corner, 2006). The body is therefore mapped so that
+its largest inscribed ellipsoid becomes the unit ball: then it lies in the ball of radius k around it (John, 1948). That
+ellipsoid depends on the body alone, neither on units nor on rows that repeat each other.
 """
 
 from __future__ import annotations
@@ -172,8 +172,8 @@ def _hit_and_run(
     for step in range(limit.total):
         if step % REFRESH == 0:
             limit.check()
-            slack, order = body.slack - body.rows @ v, generator.integers(k, size=REFRESH)
-        j = order[step % REFRESH]
+            slack = body.slack - body.rows @ v
+        j = int(generator.integers(k))
         length = _on_chord(np.maximum(slack, 0.0), columns[j], generator)
         v[j] += length
         slack = slack - length * columns[j]

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, cast
 
 import numpy as np
-import scipy.sparse
 from jaxtyping import Float64, Int64
 from scipy.sparse import csr_array
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.rows import dense
 from fiberscope.network.signs import row_norms
+from fiberscope.network.sparse_rows import SparseRows
 from fiberscope.preimage.centered_program import CenteredProgram, Maximizer
 from fiberscope.preimage.certificate import Direction, Rational
 from fiberscope.preimage.dense import pivoted_qr, thin_qr
@@ -34,6 +33,8 @@ NOISE = 16.0
 Householder's factorization errs by a small multiple of n times the unit roundoff (Higham, Accuracy and stability of
 numerical algorithms, section 19.3).
 """
+
+PROGRAMS = "linear programs"
 
 TIGHTENINGS = 3
 """How often bounds of coordinates are derived from each other."""
@@ -117,6 +118,11 @@ class Shape:
         """The dimension k of the affine hull."""
         return self.basis.shape[1]
 
+    @property
+    def fixed(self) -> BoolArray:
+        """(n,) which coordinates are constant on the hull."""
+        return np.all(self.basis == 0, axis=1)
+
     def point(self, u: Float64[FloatArray, "... k"]) -> Float64[FloatArray, "... n"]:
         """The inputs with these coordinates."""
         return self.origin + self.units * (u @ self.basis.T)
@@ -127,13 +133,14 @@ class Shape:
         Raises:
             SolverError: HiGHS found no optimum, or none that its dual confirms, or the time is over.
         """
-        objectives, limit.total = directions * self.units, len(directions)
+        objectives = directions * self.units
         along = objectives @ self.basis
         noise = NOISE * directions.shape[1] * np.finfo(np.float64).eps
         moved = row_norms(along) > noise * row_norms(objectives)
-        program = CenteredProgram.of(self.equalities, self.sides, self.slack, ~self.basis.any(axis=1))
+        program = CenteredProgram.of(self.equalities, SparseRows(self.sides), self.slack, self.fixed)
         maximizer = Maximizer(program, self.kind == Kind.UNBOUNDED, limit)
         out = np.zeros(len(directions))
+        limit.begin(PROGRAMS, len(directions))
         for i, c in enumerate(objectives):
             limit.check()
             if moved[i]:
@@ -147,22 +154,21 @@ class Shape:
         Raises:
             SolverError: HiGHS found no optimum, or none that its dual confirms, or the time is over.
         """
-        limit.total = 1
+        limit.begin(PROGRAMS, 1)
         if self.dimension == 0:
             return self.origin.copy(), 0.0
         Q = thin_qr(self.units[:, None] * self.basis)  # orthonormal in the inputs' own units
         lengths = row_norms((self.sides / self.units) @ Q)
         unit = -int(np.frexp(lengths.max(initial=0.0))[1])  # of the radius
-        rows = csr_array(np.column_stack([self.sides, np.ldexp(lengths, unit)]))
-        positive = csr_array(([-1.0], ([0], [len(self.units)])), shape=(1, len(self.units) + 1))
+        rows = np.column_stack([self.sides, np.ldexp(lengths, unit)])
+        positive = np.append(np.zeros(len(self.units)), -1.0)
         program = CenteredProgram.of(
             np.column_stack([self.equalities, np.zeros(len(self.equalities))]),
-            cast(Any, scipy.sparse).vstack([rows, positive]),
+            SparseRows(np.concatenate([rows, positive[None]])),
             np.append(self.slack, 0.0),
-            np.append(~self.basis.any(axis=1), False),
+            np.append(self.fixed, np.zeros(1, dtype=bool)),
         )
-        objective = np.append(np.zeros(len(self.units)), 1.0)
-        value, point = Maximizer(program, self.kind == Kind.UNBOUNDED, limit).maximize(objective)
+        value, point = Maximizer(program, self.kind == Kind.UNBOUNDED, limit).maximize(-positive)
         if np.isinf(value):
             return self.origin.copy(), np.inf
         return self.point(point[:-1] @ self.basis), float(np.ldexp(value, unit))

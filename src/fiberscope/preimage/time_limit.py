@@ -18,28 +18,28 @@ class TimeLimit:
 
     Attributes:
         doing: what is asked, in words.
-        steps: the plural of what it takes.
         budget: when it ends.
-        begun: when it began, on the clock of ``perf_counter``.
+        begun: when these steps began, on the clock of ``perf_counter``.
+        steps: the plural of what it takes.
         total: steps that it takes.
         done: of these.
     """
 
     doing: str
-    steps: str
     budget: Budget
     begun: float
+    steps: str = ""
     total: int = 0
     done: int = 0
 
     @classmethod
-    def of(cls, doing: str, steps: str, seconds: float | int | None) -> TimeLimit:
+    def of(cls, doing: str, seconds: float | int | None) -> TimeLimit:
         """A limit that begins now.
 
         Raises:
             InputError: not a positive number of seconds.
         """
-        return cls(doing, steps, Budget.of(DEFAULT_SECONDS if seconds is None else seconds), perf_counter())
+        return cls(doing, Budget.of(DEFAULT_SECONDS if seconds is None else seconds), perf_counter())
 
     def begin(self, steps: str, total: int) -> None:
         """Begin another part of the work."""
