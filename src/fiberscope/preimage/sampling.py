@@ -22,9 +22,9 @@ from fiberscope.preimage.shape import Shape
 from fiberscope.preimage.system import MixedSystem
 from fiberscope.preimage.time_limit import TimeLimit
 
-BURN_IN = 20
+BURN_IN = 40
 """Hit-and-run steps per dimension before the first sample is kept."""
-THINNING = 2
+THINNING = 4
 """Hit-and-run steps per dimension between samples."""
 REFRESH = 100
 """Steps after which the slack is computed anew, against the rounding that adds up in it."""
