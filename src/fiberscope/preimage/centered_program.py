@@ -181,6 +181,8 @@ class Maximizer:
         every = np.ones(len(self._program.slack), dtype=bool)
         again = solve(self._program.linear_program(every, c), Method.INTERIOR_THEN_VERTEX, self._limit.left())
         self._limit.check(again.status is Status.TIME)
+        if again.status is Status.UNBOUNDED and self._may_be_unbounded:
+            return np.inf, np.zeros(len(c))
         if again.optimal:
             answer = self._confirmed(c, self._program, Optimum(again.primal, again.row_dual))
             if answer is not None:
