@@ -14,6 +14,9 @@ from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import Rows, scaled
 from fiberscope.network.signs import row_norms
 
+WELL_CONDITIONED = 2.0**-13
+"""The diagonal of a factor whose Gram matrix keeps half of the digits of float64: the square is 2^-26."""
+
 
 class Cholesky:
     """The Cholesky factorization of a symmetric positive definite matrix.
@@ -112,6 +115,24 @@ def triangular_factor(matrix: Float64[FloatArray, "l k"]) -> Float64[FloatArray,
     if R.shape[0] < R.shape[1] or not (np.isfinite(R).all() and np.diag(R).all()):
         raise LinAlgError("dependent columns")
     return R
+
+
+def triangular_factor_of_gram(matrix: Float64[FloatArray, "l k"]) -> Float64[FloatArray, "k k"]:
+    """The same R by Cholesky's method, several times as fast, where that resolves it; else by Householder's.
+
+    Forming the Gram matrix squares the condition: where the diagonal of R falls below ``WELL_CONDITIONED`` of its
+    largest entry, or the factorization breaks off, Householder's method decides.
+
+    Raises:
+        numpy.linalg.LinAlgError: the columns depend on each other in float64, or there are fewer rows than columns.
+    """
+    try:
+        R = cast(FloatArray, cast(Any, scipy.linalg).cholesky(gram(matrix), check_finite=False))
+    except LinAlgError:
+        return triangular_factor(matrix)
+    diagonal = np.diag(R)
+    safe = np.isfinite(diagonal).all() and diagonal.min(initial=1.0) > WELL_CONDITIONED * diagonal.max(initial=1.0)
+    return R if safe else triangular_factor(matrix)
 
 
 def solve_upper(

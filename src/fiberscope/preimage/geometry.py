@@ -21,6 +21,7 @@ from fiberscope.preimage.rounded import as_floats, nearest_float
 from fiberscope.preimage.sampling import sample_uniformly
 from fiberscope.preimage.shape import Shape
 from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output
+from fiberscope.preimage.time_limit import TimeLimit
 from fiberscope.scalars import as_count
 
 
@@ -86,31 +87,34 @@ def point(preimage: Preimage) -> FloatArray:
     return as_floats(preimage.certificate.point).copy()
 
 
-def width(preimage: Preimage, direction: Any) -> float:
+def width(preimage: Preimage, direction: Any, seconds: float | int | None) -> float:
     """The extent of the preimage along a direction."""
     _check_not_empty(preimage, "width")
+    limit = TimeLimit.of("width", seconds)
     c = flat_input(preimage.layer, direction, "direction")
     if not c.any():
         raise InputError("direction", expected="a nonzero vector", got="zeros", hint="any length serves")
-    return float(Shape.of(preimage, system_of(preimage)).reaches(np.stack([c, -c])).sum())
+    return float(Shape.of(preimage, system_of(preimage)).reaches(np.stack([c, -c]), limit).sum())
 
 
-def bounding_box(preimage: Preimage) -> tuple[FloatArray, FloatArray]:
+def bounding_box(preimage: Preimage, seconds: float | int | None) -> tuple[FloatArray, FloatArray]:
     """The smallest box around the preimage."""
     _check_not_empty(preimage, "bounding_box")
+    limit = TimeLimit.of("bounding_box", seconds)
     shape = Shape.of(preimage, system_of(preimage))
     units = np.eye(preimage.layer.inputs)
-    down, up = np.split(shape.reaches(np.concatenate([-units, units])), 2)
+    down, up = np.split(shape.reaches(np.concatenate([-units, units]), limit), 2)
     return shape.origin - down, shape.origin + up
 
 
-def chebyshev_center(preimage: Preimage) -> tuple[FloatArray, " float"]:
+def chebyshev_center(preimage: Preimage, seconds: float | int | None) -> tuple[FloatArray, float]:
     """The center and radius of a largest ball of the affine hull inside the preimage."""
     _check_not_empty(preimage, "chebyshev_center")
-    return Shape.of(preimage, system_of(preimage)).largest_ball()
+    limit = TimeLimit.of("chebyshev_center", seconds)
+    return Shape.of(preimage, system_of(preimage)).largest_ball(limit)
 
 
-def sample(preimage: Preimage, count: int, seed: int) -> FloatArray:
+def sample(preimage: Preimage, count: int, seed: int, seconds: float | int | None) -> FloatArray:
     """Hit-and-run samples."""
     _check_not_empty(preimage, "sample")
     count, seed = as_count(count, "count"), as_count(seed, "seed", 0)
@@ -118,8 +122,8 @@ def sample(preimage: Preimage, count: int, seed: int) -> FloatArray:
         raise InputError(
             "sample", expected="a bounded preimage", got="an unbounded one", hint="intersect it with a Box domain"
         )
-    system = system_of(preimage)
-    return sample_uniformly(Shape.of(preimage, system), system, count, np.random.default_rng(seed))
+    limit, system = TimeLimit.of("sample", seconds), system_of(preimage)
+    return sample_uniformly(Shape.of(preimage, system), system, count, np.random.default_rng(seed), limit)
 
 
 def recover(preimage: Preimage) -> Recovered:

@@ -8,8 +8,9 @@ relative to the program's own size. Only what HiGHS calls optimal is an optimum.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from time import perf_counter
 from typing import Any, TypeAlias, cast
 
 import highspy
@@ -22,6 +23,10 @@ from fiberscope.preimage.program_scaling import Entries, column_exponents, expon
 
 SMALLEST_ENTRY = 1e-12
 """Entries below it, beside 1 for the largest of their row, are dropped; the smallest that HiGHS allows."""
+
+RESOLVED = 2.0**40
+"""How many times as large as the smallest side of a scaled program others may be that are asked with it: float64 keeps
+53 bits, and vertices lose some of them."""
 
 Option: TypeAlias = bool | int | float | str
 
@@ -116,8 +121,47 @@ def solve(program: LinearProgram, method: Method = Method.SIMPLEX, seconds: floa
         options["simplex_iteration_limit"] = MAX_ITERATIONS[method]
     if method is not Method.SIMPLEX:
         options |= {"solver": "ipm", "run_crossover": "on" if method is Method.INTERIOR_THEN_VERTEX else "off"}
-    solver = Solver(program, options)
-    return solver.solution(solver.run(seconds))
+    solver, left, begun = Solver(program, options), seconds, perf_counter()
+    if (nearer := _nearer(program, solver)) is not None:
+        other = Solver(nearer, options)
+        found = other.solution(other.run(seconds))
+        if found.optimal and _keeps_bounds(program, nearer, found.primal):
+            return found
+        left = None if seconds is None else seconds - (perf_counter() - begun)
+    return solver.solution(solver.run(left))
+
+
+def _nearer(program: LinearProgram, solver: Solver) -> LinearProgram | None:
+    """The program without the sides that float64 does not resolve beside its smallest one; None where it has none.
+
+    An optimum without them that keeps them is one with them.
+    """
+    sides = program.row_low, program.row_high, program.low, program.high
+    shifts = solver.rows, solver.rows, -solver.columns, -solver.columns
+    sizes = [np.ldexp(np.abs(ends), shift) for ends, shift in zip(sides, shifts, strict=True)]
+    every = np.concatenate(sizes)
+    least = every[np.isfinite(every) & (every > 0)].min(initial=np.inf)
+    if program.integral is not None or not (every[np.isfinite(every)] > RESOLVED * least).any():
+        return None
+    no_side = -np.inf, np.inf, -np.inf, np.inf
+    near = [
+        np.where(size > RESOLVED * least, none, ends) for size, none, ends in zip(sizes, no_side, sides, strict=True)
+    ]
+    return replace(program, row_low=near[0], row_high=near[1], low=near[2], high=near[3])
+
+
+def _keeps_bounds(program: LinearProgram, nearer: LinearProgram, v: FloatArray) -> bool:
+    """Whether v keeps the sides that were left out."""
+    rows = cast(Any, csr_array(program.matrix)) @ v
+    return all(
+        ((ends == used) | (value >= ends if below else value <= ends)).all()
+        for value, ends, used, below in (
+            (rows, program.row_low, nearer.row_low, True),
+            (rows, program.row_high, nearer.row_high, False),
+            (v, program.low, nearer.low, True),
+            (v, program.high, nearer.high, False),
+        )
+    )
 
 
 _STATUS = {
@@ -153,6 +197,10 @@ class Solver:
         sides = program.row_low, program.row_high
         self.columns = column_exponents(entries, *sides, program.low, program.high, program.integral)
         self.rows = entries.row_exponents(self.columns)
+        self._vacant = np.diff(cast(Any, csr_array(matrix)).indptr) == 0  # HiGHS's tolerance hides small sides of these
+        self._excluded = self._vacant & ((program.row_low > 0) | (program.row_high < 0))
+        self._used = (np.diff(starts) > 0) | self._nothing
+        self._ends = program.low, program.high
         self._highs = _QuietHighs()
         settings: dict[str, Option] = {"output_flag": False, "threads": 1, "small_matrix_value": SMALLEST_ENTRY}
         for name, value in (settings | dict(options or {})).items():
@@ -190,6 +238,7 @@ class Solver:
         objective = np.where(self._nothing, 0.0, objective)
         used = objective[objective != 0]
         places = np.flatnonzero(objective)
+        self._objective_signs = np.sign(objective)
         self.cost_exponent = int((exponents(used) + self.columns[places]).max()) if len(used) else 0
         return np.ldexp(objective, self.columns - self.cost_exponent)
 
@@ -202,9 +251,13 @@ class Solver:
         starts, indices = matrix.indptr[:-1].astype(np.int32), matrix.indices.astype(np.int32)
         self._highs.addRows(len(low), np.ldexp(low, r), np.ldexp(high, r), matrix.nnz, starts, indices, values)
         self.rows = np.concatenate([self.rows, r])
+        self._used[matrix.indices] = True
+        self._vacant = np.append(self._vacant, lengths == 0)
+        self._excluded = np.append(self._excluded, (lengths == 0) & ((low > 0) | (high < 0)))
 
     def bound_row(self, row: int, low: float, high: float) -> None:
         """Change the sides of one row."""
+        self._excluded[row] = self._vacant[row] and (low > 0 or high < 0)
         low, high = (float(np.ldexp(side, self.rows[row])) for side in (low, high))
         self._highs.changeRowBounds(row, low, high)
 
@@ -238,13 +291,25 @@ class Solver:
         Args:
             seconds: after which HiGHS gives up; None for no limit.
         """
+        if self._excluded.any():
+            return Status.INFEASIBLE
+        if not len(self.columns):
+            return Status.OPTIMAL
         status = self._run(seconds)
         if status == highspy.HighsModelStatus.kUnboundedOrInfeasible:  # presolve's word; the simplex method tells
             presolve = self._highs.getOptionValue("presolve")[1]
             self._highs.setOptionValue("presolve", "off")
             status = self._run(seconds)
             self._highs.setOptionValue("presolve", presolve)
+        if status == highspy.HighsModelStatus.kOptimal and self._grows_alone():
+            return Status.UNBOUNDED
         return _STATUS.get(status, Status.FAILED)
+
+    def _grows_alone(self) -> bool:
+        """Whether a variable in no row has no end where the objective grows, be that slowly."""
+        low, high = self._ends
+        sign = np.where(self._used, 0.0, self._objective_signs)
+        return bool((((sign > 0) & (high == np.inf)) | ((sign < 0) & (low == -np.inf))).any())
 
     def _run(self, seconds: float | None) -> highspy.HighsModelStatus:
         """One run on a scheduler of its own.
@@ -275,7 +340,7 @@ class Solver:
             status,
             self.point,
             self._dual(found.row_dual),
-            self.value if len(found.col_value) else np.nan,
+            self.value if len(found.col_value) or not len(self.columns) else np.nan,
             np.flatnonzero(columns == basic),
             np.flatnonzero(rows == basic),
             np.flatnonzero(columns == upper),
@@ -294,6 +359,8 @@ class Solver:
 
     def _dual(self, found: Any) -> FloatArray:
         dual = np.array(found, dtype=np.float64)
+        if not len(self.columns):
+            return np.zeros(len(self.rows))
         return np.ldexp(dual, self.rows + self.cost_exponent) if len(dual) else dual
 
     @property

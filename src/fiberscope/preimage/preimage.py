@@ -79,48 +79,73 @@ class Preimage:
 
         return point(self)
 
-    def width(self, direction: Any) -> float:
+    def width(self, direction: Any, *, seconds: float | int | None = None) -> float:
         """``max <c, x> - min <c, x>`` over the preimage, by two linear programs; inf where it is unbounded.
 
         Args:
             direction: c, shape (n,), any length.
+            seconds: after which to give up; None for a minute.
 
         Raises:
-            InputError: c has another shape or is zero, or the preimage is empty or undecided.
+            InputError: c has another shape or is zero, the preimage is empty or undecided, or seconds is no positive
+                number.
+            SolverError: no optimum was found that its dual confirms, or the time is over.
         """
         from fiberscope.preimage.geometry import width
 
-        return width(self, direction)
+        return width(self, direction, seconds)
 
-    def bounding_box(self) -> tuple[Float64[FloatArray, " n"], Float64[FloatArray, " n"]]:
+    def bounding_box(
+        self, *, seconds: float | int | None = None
+    ) -> tuple[Float64[FloatArray, " n"], Float64[FloatArray, " n"]]:
         """The smallest box ``low <= x <= high`` that holds the preimage, by 2 n linear programs.
 
         Infinite where it is unbounded.
+
+        Args:
+            seconds: after which to give up; None for a minute.
+
+        Raises:
+            InputError: the preimage is empty or undecided, or seconds is no positive number.
+            SolverError: no optimum was found that its dual confirms, or the time is over.
         """
         from fiberscope.preimage.geometry import bounding_box
 
-        return bounding_box(self)
+        return bounding_box(self, seconds)
 
-    def chebyshev_center(self) -> tuple[Float64[FloatArray, " n"], float]:
+    def chebyshev_center(self, *, seconds: float | int | None = None) -> tuple[Float64[FloatArray, " n"], float]:
         """The center (n,) and the radius of a largest ball inside the preimage, within its affine hull.
 
         Radius inf where there is no largest.
+
+        Args:
+            seconds: after which to give up; None for a minute.
+
+        Raises:
+            InputError: the preimage is empty or undecided, or seconds is no positive number.
+            SolverError: no optimum was found that its dual confirms, or the time is over.
         """
         from fiberscope.preimage.geometry import chebyshev_center
 
-        return chebyshev_center(self)
+        return chebyshev_center(self, seconds)
 
-    def sample(self, count: int, seed: int) -> Float64[FloatArray, "count n"]:
+    def sample(self, count: int, seed: int, *, seconds: float | int | None = None) -> Float64[FloatArray, "count n"]:
         """``count`` points (count, n) of a bounded preimage by hit-and-run inside its affine hull.
 
         The same seed gives the same points; they satisfy the equalities up to rounding.
 
+        Args:
+            count: of points.
+            seed: of the random numbers.
+            seconds: after which to give up; None for a minute.
+
         Raises:
-            InputError: count < 1, or the preimage is empty, unbounded or undecided.
+            InputError: count < 1, the preimage is empty, unbounded or undecided, or seconds is no positive number.
+            SolverError: float64 does not resolve the preimage, or the time is over.
         """
         from fiberscope.preimage.geometry import sample
 
-        return sample(self, count, seed)
+        return sample(self, count, seed, seconds)
 
     def recover(self) -> Recovered:
         """The one input of a singleton preimage, and a bound on its Euclidean error.

@@ -1,9 +1,9 @@
 """Uniform points of a bounded preimage, by hit-and-run in a body that was made round.
 
-Hit-and-run goes from a point to a uniform one on a chord in a random direction. In a body that is long and thin it
-hardly moves (Lovasz & Vempala, Hit-and-run from a corner, 2006). The body is therefore mapped so that its largest
-inscribed ellipsoid becomes the unit ball: then it lies in the ball of radius k around it (John, 1948). That ellipsoid
-depends on the body alone, neither on units nor on rows that repeat each other.
+Hit-and-run goes from a point to a uniform one on a chord through it, here along a random coordinate. In a body that is
+long and thin it hardly moves (Lovasz & Vempala, Hit-and-run from a corner, 2006). The body is therefore mapped so that
+its largest inscribed ellipsoid becomes the unit ball: then it lies in the ball of radius k around it (John, 1948). That
+ellipsoid depends on the body alone, neither on units nor on rows that repeat each other.
 """
 
 from __future__ import annotations
@@ -17,19 +17,22 @@ from numpy.linalg import LinAlgError
 from fiberscope.errors import SolverError
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.signs import exact_signs_of_many
-from fiberscope.preimage.dense import solve_transposed, solve_upper, triangular_factor
+from fiberscope.preimage.dense import solve_transposed, solve_upper, triangular_factor_of_gram
 from fiberscope.preimage.shape import Shape
 from fiberscope.preimage.system import MixedSystem
+from fiberscope.preimage.time_limit import TimeLimit
 
-BURN_IN = 20
+BURN_IN = 40
 """Hit-and-run steps per dimension before the first sample is kept."""
-THINNING = 2
+THINNING = 4
 """Hit-and-run steps per dimension between samples."""
 REFRESH = 100
 """Steps after which the slack is computed anew, against the rounding that adds up in it."""
 
 WEIGHTINGS = 12
 """How often weights of the rows are brought nearer to those of the largest ellipsoid; how round it gets, no more."""
+ROUND = 4.0
+"""How many times the dimension k the ratio of the radii of a round body may be; k is John's bound."""
 CENTERINGS = 100
 """Newton steps to a center, at most."""
 DECREMENT = 0.1
@@ -39,17 +42,17 @@ SHORTENINGS = 50
 
 
 def sample_uniformly(
-    shape: Shape, system: MixedSystem, count: int, generator: np.random.Generator
+    shape: Shape, system: MixedSystem, count: int, generator: np.random.Generator, limit: TimeLimit
 ) -> Float64[FloatArray, "count n"]:
     """``count`` points (count, n) of the preimage, each of which satisfies every inequality exactly.
 
     Raises:
-        SolverError: float64 does not resolve the preimage.
+        SolverError: float64 does not resolve the preimage, or the time is over.
     """
     if shape.dimension == 0:
         return np.repeat(shape.origin[None], count, axis=0)
-    body = round_body(shape)
-    points = shape.point(_hit_and_run(body, count, generator))
+    body = round_body(shape, limit)
+    points = shape.point(_hit_and_run(body, count, generator, limit))
     return _inside(shape, system, points, shape.point(body.center))
 
 
@@ -82,7 +85,7 @@ class RoundBody:
         return RoundBody(self.center, transform, rows, self.slack)
 
 
-def round_body(shape: Shape) -> RoundBody:
+def round_body(shape: Shape, limit: TimeLimit) -> RoundBody:
     """The body in coordinates in which its largest inscribed ellipsoid is nearly the unit ball.
 
     For weights w let the center minimise ``-sum w_i log(s_i - r_i v)``, and let ``H = sum w_i r_i^T r_i / s_i^2``.
@@ -90,17 +93,28 @@ def round_body(shape: Shape) -> RoundBody:
     replaces the weights by the geometric means of both sides: by the right-hand sides alone, the center may swing from
     one end of the body to the other.
 
+    Where H is the unit matrix, let q be the largest ``|r_i| / s_i``. The ball of radius 1 / q lies in the body, and the
+    body in that of radius ``q sum w``: ``t_i = r_i v / s_i`` lies in [-q |v|, 1], so that the sum of
+    ``w_i (1 - t_i) (t_i + q |v|)`` is at least 0; that of ``w_i t_i`` is 0 at the center; and ``|v|^2`` is that of
+    ``w_i t_i^2``, hence at most ``q |v| sum w``. The rounds end once these radii are nearly as near to each other as
+    those of the largest ellipsoid, 1 and k.
+
     Raises:
-        SolverError: float64 does not resolve the body.
+        SolverError: float64 does not resolve the body, or the time is over.
     """
     weights = np.ones(len(shape.slack))
+    limit.begin("rounds of making it round", WEIGHTINGS)
     body = _strictly_inside(shape)
     try:
         for _ in range(WEIGHTINGS):
-            body = _centered(body, weights)
-            R = triangular_factor(np.sqrt(weights)[:, None] * body.rows / body.slack[:, None])
+            body = _centered(body, weights, limit)
+            R = triangular_factor_of_gram(np.sqrt(weights)[:, None] * body.rows / body.slack[:, None])
             body = body.mapped(R)
-            weights = weights * np.sqrt(np.square(body.rows / body.slack[:, None]).sum(axis=1))
+            shares = np.square(body.rows / body.slack[:, None]).sum(axis=1)
+            limit.done += 1
+            if shares.max(initial=0.0) * weights.sum() <= ROUND * len(body.center):
+                break
+            weights = weights * np.sqrt(shares)
     except LinAlgError as error:
         raise SolverError(
             "sample: float64 does not resolve the preimage, which is too thin beside its length; "
@@ -123,12 +137,13 @@ def _strictly_inside(shape: Shape) -> RoundBody:
     return body
 
 
-def _centered(body: RoundBody, weights: Float64[FloatArray, " l"]) -> RoundBody:
+def _centered(body: RoundBody, weights: Float64[FloatArray, " l"], limit: TimeLimit) -> RoundBody:
     """The body around its center for these weights, by Newton's method with shortened steps."""
     for _ in range(CENTERINGS):
+        limit.check()
         scaled = body.rows / body.slack[:, None]
         gradient = scaled.T @ weights
-        R = triangular_factor(np.sqrt(weights)[:, None] * scaled)
+        R = triangular_factor_of_gram(np.sqrt(weights)[:, None] * scaled)
         half = solve_transposed(R, gradient)
         step, decrement = -solve_upper(R, half), float(half @ half)
         if decrement <= DECREMENT**2:
@@ -146,19 +161,25 @@ def _centered(body: RoundBody, weights: Float64[FloatArray, " l"]) -> RoundBody:
 # ---- the walk
 
 
-def _hit_and_run(body: RoundBody, count: int, generator: np.random.Generator) -> Float64[FloatArray, "count k"]:
+def _hit_and_run(
+    body: RoundBody, count: int, generator: np.random.Generator, limit: TimeLimit
+) -> Float64[FloatArray, "count k"]:
+    """Along the coordinates of the round body, in random order: a step costs one column of its rows."""
     k = len(body.center)
     v, points, slack = np.zeros(k), np.empty((count, k)), body.slack
-    for step in range(BURN_IN * k + count * THINNING * k):
+    columns, burn_in, gap = np.ascontiguousarray(body.rows.T), BURN_IN * k, THINNING * k
+    limit.begin("steps of the walk", burn_in + count * gap)
+    for step in range(limit.total):
         if step % REFRESH == 0:
+            limit.check()
             slack = body.slack - body.rows @ v
-        direction = generator.standard_normal(k)
-        rates = body.rows @ direction
-        length = _on_chord(np.maximum(slack, 0.0), rates, generator)
-        v, slack = v + length * direction, slack - length * rates
-        kept = step - BURN_IN * k
-        if kept >= 0 and kept % (THINNING * k) == 0:
-            points[kept // (THINNING * k)] = v
+        j = int(generator.integers(k))
+        length = _on_chord(np.maximum(slack, 0.0), columns[j], generator)
+        v[j] += length
+        slack = slack - length * columns[j]
+        limit.done += 1
+        if step >= burn_in and (step - burn_in) % gap == 0:
+            points[(step - burn_in) // gap] = v
     return body.center + points @ body.transform.T
 
 

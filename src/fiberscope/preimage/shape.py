@@ -1,30 +1,31 @@
 """A preimage in coordinates of its own affine hull, and the linear programs over it.
 
-Float64, and HiGHS's tolerance of 1e-7 relative to the size of the preimage. Coordinates are scaled by powers of two, so
-that inputs in other units give the same numbers in these units.
+Float64; the dual confirms every optimum. Coordinates are scaled by powers of two, so that inputs in other units give
+the same numbers in these units.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 from jaxtyping import Float64, Int64
 from scipy.sparse import csr_array
 
-from fiberscope.errors import SolverError
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.rows import dense
 from fiberscope.network.signs import row_norms
+from fiberscope.network.sparse_rows import SparseRows
+from fiberscope.preimage.centered_program import CenteredProgram, Maximizer
 from fiberscope.preimage.certificate import Direction, Rational
 from fiberscope.preimage.dense import pivoted_qr, thin_qr
 from fiberscope.preimage.kind import Kind
-from fiberscope.preimage.linear_program import LinearProgram, Method, Solution, Solver, Status, solve
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.program_scaling import Entries, column_exponents
 from fiberscope.preimage.rounded import as_floats, nearest_float, unit_floats
 from fiberscope.preimage.system import MixedSystem
+from fiberscope.preimage.time_limit import TimeLimit
 
 NOISE = 16.0
 """Times n times the unit roundoff: what projection leaves of a unit row that is constant on the hull.
@@ -32,6 +33,8 @@ NOISE = 16.0
 Householder's factorization errs by a small multiple of n times the unit roundoff (Higham, Accuracy and stability of
 numerical algorithms, section 19.3).
 """
+
+PROGRAMS = "linear programs"
 
 TIGHTENINGS = 3
 """How often bounds of coordinates are derived from each other."""
@@ -49,8 +52,10 @@ class Shape:
         origin: (n,) a point of the preimage.
         units: (n,) powers of two, the scale of every coordinate.
         basis: (n, k) orthonormal, of the directions of the affine hull in these units.
-        rows: (l, k) the inequality rows that are not constant on the hull, nor out of reach by far, restricted to it,
-            of unit size in these units.
+        equalities: (p, n) rows that are 0 on the hull's directions, of unit size in these units.
+        sides: (l, n) the inequality rows that are not constant on the hull, nor out of reach by far, of unit size in
+            these units.
+        rows: (l, k) the same, restricted to the hull.
         slack: (l,) their slack at the origin.
         numbers: (l,) their numbers.
         inward: (k,) a direction along which those rows have slack that have none at the origin.
@@ -60,6 +65,8 @@ class Shape:
     origin: FloatArray
     units: FloatArray
     basis: FloatArray
+    equalities: FloatArray
+    sides: FloatArray
     rows: FloatArray
     slack: FloatArray
     numbers: IntArray
@@ -83,8 +90,8 @@ class Shape:
         units = np.ldexp(1.0, q)
         rows, slack = _unit_size(rows, slack, q)
         basis = np.eye(len(q))
+        equalities, _ = _unit_size(equalities, np.zeros(len(held)), q)
         if len(held):
-            equalities, _ = _unit_size(equalities, np.zeros(len(held)), q)
             basis = pivoted_qr(equalities.T)[0][:, len(q) - dimension :]
         noise = NOISE * len(q) * np.finfo(np.float64).eps
         basis = np.where(row_norms(basis)[:, None] <= noise, 0.0, basis)
@@ -98,6 +105,8 @@ class Shape:
             origin,
             units,
             np.ascontiguousarray(basis),
+            equalities,
+            rows[moved],
             np.ascontiguousarray(reduced[moved]),
             slack[moved],
             others[moved],
@@ -109,72 +118,60 @@ class Shape:
         """The dimension k of the affine hull."""
         return self.basis.shape[1]
 
+    @property
+    def fixed(self) -> BoolArray:
+        """(n,) which coordinates are constant on the hull."""
+        return np.all(self.basis == 0, axis=1)
+
     def point(self, u: Float64[FloatArray, "... k"]) -> Float64[FloatArray, "... n"]:
         """The inputs with these coordinates."""
         return self.origin + self.units * (u @ self.basis.T)
 
-    def reaches(self, directions: Float64[FloatArray, "d n"]) -> Float64[FloatArray, " d"]:
+    def reaches(self, directions: Float64[FloatArray, "d n"], limit: TimeLimit) -> Float64[FloatArray, " d"]:
         """``max <c, x - origin>`` over the preimage for several c; inf where it is unbounded.
 
         Raises:
-            SolverError: HiGHS found no optimum.
+            SolverError: HiGHS found no optimum, or none that its dual confirms, or the time is over.
         """
-        objectives = (directions * self.units) @ self.basis
-        if not objectives.any():
-            return np.zeros(len(directions))
-        program = self._program()
-        solver = Solver(program)
-        return np.array([self._reach(program, solver, c) if c.any() else 0.0 for c in objectives])
+        objectives = directions * self.units
+        along = objectives @ self.basis
+        noise = NOISE * directions.shape[1] * np.finfo(np.float64).eps
+        moved = row_norms(along) > noise * row_norms(objectives)
+        program = CenteredProgram.of(self.equalities, SparseRows(self.sides), self.slack, self.fixed)
+        maximizer = Maximizer(program, self.kind == Kind.UNBOUNDED, limit)
+        out = np.zeros(len(directions))
+        limit.begin(PROGRAMS, len(directions))
+        for i, c in enumerate(objectives):
+            limit.check()
+            if moved[i]:
+                out[i] = maximizer.maximize(c)[0]
+            limit.done += 1
+        return out
 
-    def _reach(self, program: LinearProgram, solver: Solver, objective: Float64[FloatArray, " k"]) -> float:
-        solver.maximize(objective)
-        if solver.run() is Status.OPTIMAL:
-            return max(0.0, solver.value)  # the origin attains 0
-        solution = self._settled(replace(program, objective=objective))
-        return max(0.0, solution.value) if solution.optimal else np.inf
-
-    def _program(self) -> LinearProgram:
-        k, count = self.dimension, len(self.slack)
-        free = np.full(k, np.inf)
-        return LinearProgram(np.zeros(k), csr_array(self.rows), np.full(count, -np.inf), self.slack, -free, free)
-
-    def _settled(self, program: LinearProgram) -> Solution:
-        """An optimum of a program that the origin satisfies, or the answer that an unbounded preimage has none.
-
-        A program of a preimage that is proved to be bounded has one, whatever HiGHS says.
-        """
-        for method in (Method.SIMPLEX, Method.INTERIOR_THEN_VERTEX):
-            solution = solve(program, method)
-            if solution.optimal or (solution.status is Status.UNBOUNDED and self.kind == Kind.UNBOUNDED):
-                return solution
-        raise SolverError(
-            f"a linear program over the preimage: expected an optimum, got '{solution.status!s}'; the verdict does not "
-            "depend on it. Bounds nearer to the preimage, such as a smaller Box, may help"
-        )
-
-    def largest_ball(self) -> tuple[Float64[FloatArray, " n"], float]:
+    def largest_ball(self, limit: TimeLimit) -> tuple[Float64[FloatArray, " n"], float]:
         """A center and the radius of a largest ball of the hull inside the preimage.
 
         Raises:
-            SolverError: HiGHS found no optimum.
+            SolverError: HiGHS found no optimum, or none that its dual confirms, or the time is over.
         """
-        k, count = self.dimension, len(self.slack)
-        if k == 0:
+        limit.begin(PROGRAMS, 1)
+        if self.dimension == 0:
             return self.origin.copy(), 0.0
         Q = thin_qr(self.units[:, None] * self.basis)  # orthonormal in the inputs' own units
-        lengths = row_norms(((self.rows @ self.basis.T) / self.units) @ Q)
-        program = LinearProgram(
-            objective=np.append(np.zeros(k), 1.0),
-            matrix=csr_array(np.column_stack([self.rows, lengths])),
-            row_low=np.full(count, -np.inf),
-            row_high=self.slack,
-            low=np.append(np.full(k, -np.inf), 0.0),
-            high=np.full(k + 1, np.inf),
+        lengths = row_norms((self.sides / self.units) @ Q)
+        unit = -int(np.frexp(lengths.max(initial=0.0))[1])  # of the radius
+        rows = np.column_stack([self.sides, np.ldexp(lengths, unit)])
+        positive = np.append(np.zeros(len(self.units)), -1.0)
+        program = CenteredProgram.of(
+            np.column_stack([self.equalities, np.zeros(len(self.equalities))]),
+            SparseRows(np.concatenate([rows, positive[None]])),
+            np.append(self.slack, 0.0),
+            np.append(self.fixed, np.zeros(1, dtype=bool)),
         )
-        solution = self._settled(program)
-        if not solution.optimal:
+        value, point = Maximizer(program, self.kind == Kind.UNBOUNDED, limit).maximize(-positive)
+        if np.isinf(value):
             return self.origin.copy(), np.inf
-        return self.point(solution.primal[:k]), float(solution.primal[-1])
+        return self.point(point[:-1] @ self.basis), float(np.ldexp(value, unit))
 
 
 def _origin(preimage: Preimage) -> FloatArray:
