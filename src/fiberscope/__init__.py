@@ -12,7 +12,15 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fiberscope.errors import FiberscopeError, InputError, ModelError, NotASingleton, ResultsError, SolverError
+    from fiberscope.errors import (
+        FiberscopeError,
+        InputError,
+        MemoryLimitError,
+        ModelError,
+        NotASingleton,
+        ResultsError,
+        SolverError,
+    )
     from fiberscope.invariance.example import InvarianceExample
     from fiberscope.invariance.examples import invariance_example, invariance_examples
     from fiberscope.invariance.mixed_integer import Optimum, optimal_over_regions
@@ -28,6 +36,7 @@ if TYPE_CHECKING:
         Certificate,
         Dependencies,
         Direction,
+        Inconsistent,
         Multipliers,
         NegativeOutput,
         Rational,
@@ -74,6 +83,7 @@ __all__ = [
     "ExtremeValues",
     "FiberscopeError",
     "HalfSpaces",
+    "Inconsistent",
     "InputDirections",
     "InputError",
     "InterlacingBound",
@@ -81,6 +91,7 @@ __all__ = [
     "InverseStability",
     "Kind",
     "Linearization",
+    "MemoryLimitError",
     "ModelError",
     "Multipliers",
     "NegativeOutput",
@@ -145,12 +156,14 @@ _MODULE_OF = {
     "FiberscopeError": "errors",
     "HalfSpaces": "network.domains",
     "InputDirections": "stability.directions",
+    "Inconsistent": "preimage.certificate",
     "InputError": "errors",
     "InterlacingBound": "stability.interlacing",
     "InvarianceExample": "invariance.example",
     "InverseStability": "stability.inverse_stability",
     "Kind": "preimage.kind",
     "Linearization": "stability.linearization",
+    "MemoryLimitError": "errors",
     "ModelError": "errors",
     "Multipliers": "preimage.certificate",
     "NegativeOutput": "preimage.certificate",
