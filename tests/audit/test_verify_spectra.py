@@ -185,7 +185,7 @@ def test_right_values_pass_whatever_the_random_vectors(wide) -> None:
 @pytest.mark.parametrize(
     ("change", "caught"),
     [
-        (lambda row: scaled(row, 1.5), "|J v|^2 is "),
+        (lambda row: scaled(row, 1.5), "the root mean square of |J v|"),
         (lambda row: scaled(row, 0.4), "what the values allow for J on a random subspace"),
     ],
 )
