@@ -266,6 +266,7 @@ def test_pixels_in_other_units_have_the_same_optimum():
         assert other.is_optimal
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("k", [-40, 40])
 def test_walks_mixed_integer_programs_and_surveys_scale_as_well(k):
     for _, net, x, c in cases(1):

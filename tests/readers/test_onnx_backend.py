@@ -193,6 +193,7 @@ def test_large_networks(name: str, joined: int):
     assert any("softmax at the end is left off" in note for note in network.notes)
 
 
+@pytest.mark.exhaustive
 def test_a_large_network_agrees(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("fiberscope.readers.comparison.LARGE", 0)  # fewer inputs
     network = fs.load(DATA / "light" / "light_inception_v2.onnx")
