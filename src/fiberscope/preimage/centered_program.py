@@ -66,7 +66,7 @@ class CenteredProgram:
         low[fixed] = high[fixed] = 0.0
         return cls(SparseRows(equalities), rows[~single], slack[~single], low, high)
 
-    def bound(self, c: Float64[FloatArray, " n"], multipliers: Float64[FloatArray, " p+l"]) -> float:
+    def bound(self, c: Float64[FloatArray, " n"], multipliers: Float64[FloatArray, " q"]) -> float:
         """What ``<c, v>`` does not exceed, by weak duality, up to rounding: inf where the multipliers bound nothing."""
         free, y = np.split(multipliers, [self.equalities.shape[0]])
         y = np.where(y > NOISE * np.abs(y).max(initial=0.0), y, 0.0)
