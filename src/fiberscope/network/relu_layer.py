@@ -1,4 +1,4 @@
-"""One layer y = ReLU(A x + b), with A dense or sparse."""
+"""One layer y = clip(A x + b), a ReLU unless said otherwise, with A dense or sparse."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fiberscope.network.rows import Rows, checked_rows
 
 
 class ReLULayer:
-    """The layer ``y = ReLU(A x + b)``.
+    """The layer ``y = clip(A x + b, low, high)``: a ReLU with low = 0 and high = inf, a ReLU6 with high = 6.
 
     Args:
         weight: A, shape (m, n), finite: an array, or a sparse matrix of scipy; every entry is taken as the exact number
@@ -24,13 +24,15 @@ class ReLULayer:
             tell all inputs apart, so that their rows are equalities whatever their sign; None for none.
         definitions: how many rows at the beginning are no neurons but define coordinates of the input by others (see
             ``fiberscope.network.region_layer``); these must be injective.
+        low: the smallest output, a number or (m,); -inf for none. Of injective units it says nothing.
+        high: the largest output, a number or (m,); inf for none.
 
     Attributes:
         device: where many samples are decided at once: the device of the tensor that A was given as, else the CPU. The
             numbers themselves are kept as arrays; proofs are always checked on the CPU.
 
     Raises:
-        InputError: wrong shapes, empty, NaN or infinite entries.
+        InputError: wrong shapes, empty, NaN or infinite entries, or low > high somewhere.
     """
 
     __slots__ = (
@@ -41,11 +43,22 @@ class ReLULayer:
         "_weight",
         "definitions",
         "device",
+        "high",
         "injective",
+        "low",
         "outputs",
     )
 
-    def __init__(self, weight: Any, bias: Any = None, injective: Any = None, definitions: int = 0) -> None:
+    def __init__(
+        self,
+        weight: Any,
+        bias: Any = None,
+        injective: Any = None,
+        definitions: int = 0,
+        *,
+        low: Any = 0.0,
+        high: Any = np.inf,
+    ) -> None:
         self._weight: Rows | None = checked_rows(weight, "weight")
         self.device: str = str(weight.device) if hasattr(weight, "detach") else "cpu"
         self.outputs: int = self._weight.shape[0]
@@ -54,6 +67,7 @@ class ReLULayer:
         self._output_shape: tuple[int, ...] = (self.outputs,)
         self._source: Callable[[], tuple[Rows, FloatArray]] | None = None
         self.injective: BoolArray = _checked_mask(injective, self.outputs)
+        self.low, self.high = _checked_clip(low, high, self.outputs)
         self.definitions: int = definitions
         if not 0 <= definitions <= self.outputs or not self.injective[:definitions].all():
             raise InputError("definitions", expected="a number of injective rows", got=str(definitions))
@@ -66,6 +80,9 @@ class ReLULayer:
         output_shape: tuple[int, ...],
         injective: BoolArray,
         device: str = "cpu",
+        *,
+        low: Any = 0.0,
+        high: Any = np.inf,
     ) -> ReLULayer:
         """A layer whose numbers are written out when they are first asked for, and then kept.
 
@@ -75,11 +92,14 @@ class ReLULayer:
             output_shape: the shape in which the model gives the layer's output; m is its product.
             injective: (m,) as above.
             device: as above.
+            low: as above.
+            high: as above.
         """
         layer = object.__new__(cls)
         layer._weight, layer.definitions, layer.device = None, 0, device
         layer._source, layer._input_shape, layer._output_shape = write_out, input_shape, output_shape
         layer.outputs, layer.injective = prod(output_shape), injective
+        layer.low, layer.high = _checked_clip(low, high, layer.outputs)
         return layer
 
     def _write_out(self) -> None:
@@ -130,11 +150,11 @@ class ReLULayer:
             )
         inputs = as_float64(X, "x")
         if inputs.shape in ((self.inputs,), self.input_shape):
-            return np.maximum(self.weight @ inputs.reshape(self.inputs) + self.bias, 0.0)
+            return np.clip(self.weight @ inputs.reshape(self.inputs) + self.bias, self.low, self.high)
         if inputs.shape[1:] not in ((self.inputs,), self.input_shape):
             raise InputError("x", expected=f"shape ({self.inputs},) or (N, {self.inputs})", got=f"shape {inputs.shape}")
         flat = inputs.reshape(inputs.shape[0], self.inputs)
-        return np.maximum((self.weight @ flat.T).T + self.bias, 0.0)
+        return np.clip((self.weight @ flat.T).T + self.bias, self.low, self.high)
 
     def __repr__(self) -> str:
         return f"ReLULayer({self.inputs} -> {self.outputs})"
@@ -146,6 +166,24 @@ def _checked_mask(injective: Any, outputs: int) -> BoolArray:
         raise InputError("injective", expected=f"{outputs} truth values", got=f"{mask.dtype} of shape {mask.shape}")
     mask.setflags(write=False)
     return mask
+
+
+def _checked_clip(low: Any, high: Any, outputs: int) -> tuple[FloatArray, FloatArray]:
+    bounds: list[FloatArray] = []
+    for name, bound in (("low", low), ("high", high)):
+        array = as_float64(bound, name, finite=False)
+        if array.shape not in ((), (outputs,)):
+            raise InputError(name, expected=f"a number, or {outputs} of them", got=f"shape {array.shape}")
+        bounds.append(np.broadcast_to(array, (outputs,)))
+    below, above = bounds
+    if not ((below <= above) & (below < np.inf) & (above > -np.inf)).all():
+        unit = int(np.argmin((below <= above) & (below < np.inf) & (above > -np.inf)))
+        raise InputError(
+            "low and high",
+            expected="low <= high in every unit, low below inf and high above -inf",
+            got=f"low = {below[unit]:g} and high = {above[unit]:g} at unit {unit}",
+        )
+    return below, above
 
 
 __all__ = ["ReLULayer"]

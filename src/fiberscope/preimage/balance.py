@@ -19,7 +19,7 @@ from fiberscope.network.domains import Polyhedron
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import Rows, is_sparse, stacked
 from fiberscope.network.sparse_rows import SparseRows, row_numbers
-from fiberscope.preimage.certificate import Certificate, Direction, Multipliers, Rational, Vector
+from fiberscope.preimage.candidate import Candidate, Direction, Multipliers, Rational, Vector
 from fiberscope.preimage.system import MixedSystem
 
 ROUNDS = 10
@@ -84,7 +84,7 @@ class Balance:
         """Whether scaling rounds nothing of y."""
         return _exact(y, np.ldexp(y, self.rows))
 
-    def undone(self, certificate: Certificate) -> Certificate:
+    def undone(self, certificate: Candidate) -> Candidate:
         """What a certificate about x' and y' says about x and y."""
         point, infeasible, interior = certificate.point, certificate.infeasible, certificate.interior
         implicit, recession = certificate.implicit, certificate.recession

@@ -1,24 +1,25 @@
 """Certificates: the data from which a verdict can be proved without trusting whoever found it.
 
-Rows of the mixed system are named by numbers that do not depend on the sample. For a layer with m neurons and n inputs
-and a domain ``low <= x <= high, G x <= h``:
+Every question is about rows with intervals, ``lo_i <= R_i x <= hi_i``. For a layer with m units and n inputs, and a
+domain ``low <= x <= high, G x <= h``, rows are numbered
 
-=================  ==========================================
-number             row
-=================  ==========================================
-i < m              ``a_i x + b_i`` (= y_i on P, <= 0 on N)
-m + j              ``-x_j <= -low_j``
-m + n + j          ``x_j <= high_j``
-m + 2 n + i        ``G_i x <= h_i``
-=================  ==========================================
+=========  ===========
+number     row
+=========  ===========
+i < m      ``a_i x``
+m + j      ``x_j``
+m + n + k  ``G_k x``
+=========  ===========
+
+and every verdict is about two cones ``{d : R_i d = 0 (equal), R_i d <= 0 (upper), R_i d >= 0 (lower)}``: the recession
+cone, and the tangent cone at the sample. What each kind needs, and how it is proved, stands in ``docs/certificates.md``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ from numpy.typing import NDArray
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.kind import Kind
+
+VERSION = 3
+"""Of the format; raised when what is written means something else than before."""
 
 
 @dataclass(frozen=True)
@@ -44,36 +48,56 @@ Vector = FloatArray | Rational
 
 @dataclass(frozen=True, eq=False)
 class Multipliers:
-    """Weights of rows whose combination vanishes: ``sum_i values_i row_i = 0``.
+    """Weights of rows whose combination vanishes: ``sum_i values_i R_rows_i = 0``, so that the signed ones are implicit.
 
-    Rows of P may have any sign; on inequality rows the weights are positive.
+    Attributes:
+        rows: (k,) row numbers. A coordinate row absorbs its column: its weight is what makes the column vanish.
+        values: (k,) positive on rows with an upper side only, negative with a lower one only, of any sign on equal
+            rows; None where equal rows contradict their sides, by a rank modulo a prime.
+        sigma: exceeded by the smallest singular value of the other rows, on the columns that no row absorbs, in the
+            units of the scaling. 0 where the combination vanishes exactly.
     """
 
     rows: IntArray
-    values: Vector
+    values: Vector | None
+    sigma: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
 class Direction:
-    """A direction d in the null space of the rows ``equalities``, which contain P.
+    """A direction that vanishes on the rows ``held``, and is strict on the others of its cone.
 
-    The other inequality rows i satisfy ``a_i d <= 0``; a direction into the relative interior satisfies ``a_i d < 0``.
-    A float d stands for the exact direction nearest to it in that null space.
+    Attributes:
+        held: (q,) row numbers; a held coordinate is not moved.
+        values: (n,) the direction; of a preimage given by its output, a point.
+        sigma: exceeded by the smallest singular value of the rows ``basis`` on the columns that are not held, in the
+            units of the scaling. 0 where the direction is exact.
+        basis: held rows that all other held ones depend on, by the relations; None for all of them.
     """
 
-    equalities: IntArray
+    held: IntArray
     values: Vector
+    sigma: float = 0.0
+    basis: IntArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Dependencies:
-    """Exact linear relations between rows of the layer, independent of each other: ``D A = 0``.
+class Face:
+    """The smallest face of a cone that holds it all: the rows that vanish on it, and a direction strict on the rest."""
 
-    Relation k is ``sum_i values_i a_(rows_i) = 0`` over ``starts_k <= i < starts_(k+1)``. They bound ranks from above.
+    multipliers: Multipliers | None = None
+    direction: Direction | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Relations:
+    """Exact relations ``sum_i values_i R_rows_i = 0`` over ``starts_k <= i < starts_(k+1)``.
+
+    The first row of each appears in no later one, so that they are independent.
 
     Attributes:
         starts: (k + 1,) where each relation begins, and where the last one ends.
-        rows: (z,) row numbers below m.
+        rows: (z,) numbers of rows of the layer and half-spaces.
         values: (z,) the coefficients.
     """
 
@@ -82,26 +106,17 @@ class Dependencies:
     values: FloatArray
 
 
-@dataclass(frozen=True)
-class BoundedDomain:
-    """The domain bounds every coordinate on both sides, so no preimage in it is unbounded."""
-
-
-@dataclass(frozen=True)
-class NegativeOutput:
-    """``y[index] < 0``: no ReLU gives that."""
-
-    index: int
-
-
 @dataclass(frozen=True, eq=False)
-class Inconsistent:
-    """Rows of P, more than the coordinates that they read, that are independent together with their right-hand sides.
+class Scaling:
+    """Exponents: proofs are in rows ``2**-rows_i R_i`` and coordinates ``2**-columns_j x_j``.
 
-    A solution x would make the right-hand sides a combination of those coordinates' columns.
+    Attributes:
+        rows: (m + q,) of the layer's rows and the half-spaces.
+        columns: (n,) of the coordinates.
     """
 
     rows: IntArray
+    columns: IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,45 +127,43 @@ class Certificate:
         kind: the kind that is proved.
         dimension: the dimension that is proved; -1 for empty, None for undecided. Also None where several samples of
             different dimensions share the certificate: what is proved is then the dimension of each one's verdict.
-        point: with ``y=``: a point of the preimage, strict on every inequality row outside ``implicit``.
-            A float point stands for the exact solution of the equalities nearest to it.
-        implicit: positive multipliers on the implicit equalities E (inequality rows that are tight on the whole
-            preimage) and multipliers on P: ``A_P^T mu + A_E^T lambda = 0``; None where E is empty.
-        interior: with ``x=``: a direction that is zero on P and E, and strictly negative on all other tight rows; rows
-            that are not tight may hold it, too.
-        recession: for bounded: multipliers with rank n, or the bounded domain; for unbounded: a nonzero direction of
-            the recession cone.
-        infeasible: for empty: Farkas multipliers whose right-hand sides sum to a negative number, rows of P that no x
-            satisfies together, or a negative output.
-        dependencies: relations between rows of the layer, where ranks depend on them.
+        tangent: of the cone of directions that stay in the preimage; of a preimage given by its output, of the
+            homogenised system.
+        recession: of the cone of directions that stay in it for ever.
+        basis: independent rows, among which are the sample's equal rows that no relation removes.
+        zero: coordinates that equal rows, supported on them, fix at zero.
+        counted: coordinates on which fewer rows than there are of them are not zero.
+        relations: between rows of the layer and half-spaces, where ranks depend on them.
+        scaling: the units that proofs are in.
     """
 
     kind: Kind
     dimension: int | None
-    point: Vector | None = None
-    implicit: Multipliers | None = None
-    interior: Direction | None = None
-    recession: Multipliers | Direction | BoundedDomain | None = None
-    infeasible: Multipliers | Inconsistent | NegativeOutput | None = None
-    dependencies: Dependencies | None = None
+    tangent: Face | None = None
+    recession: Face | None = None
+    basis: IntArray | None = None
+    zero: IntArray | None = None
+    counted: IntArray | None = None
+    relations: Relations | None = None
+    scaling: Scaling | None = None
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Serialise into metadata that JSON can hold and arrays."""
+        """Serialise into metadata that JSON can hold and arrays, named by their place: ``tangent.direction.values``."""
         arrays: dict[str, NDArray[Any]] = {}
-        parts = {name: _pack(name, getattr(self, name), arrays) for name in _PARTS}
-        metadata = {"kind": str(self.kind), "dimension": self.dimension}
-        return metadata | {name: part for name, part in parts.items() if part is not None}, arrays
+        metadata = _packed(self, "", arrays)
+        return metadata | {"version": VERSION, "kind": str(self.kind)}, arrays
 
     @classmethod
     def from_arrays(cls, metadata: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Certificate:
         """Rebuild a certificate from ``to_arrays``.
 
         Raises:
-            InputError: the data is not a certificate.
+            InputError: the data is not a certificate, or one of another version.
         """
         try:
-            parts = {name: _unpack(name, metadata[name], arrays) for name in _PARTS if name in metadata}
-            return cls(Kind(metadata["kind"]), metadata["dimension"], **parts)
+            if metadata["version"] != VERSION:
+                raise InputError("certificate", expected=f"version {VERSION}", got=f"version {metadata['version']}")
+            return cls(**_unpacked(cls, metadata, "", arrays) | {"kind": Kind(metadata["kind"])})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(
                 "certificate",
@@ -186,9 +199,6 @@ class Certificate:
         return cls.from_arrays(metadata, arrays)
 
 
-_PARTS = ("point", "implicit", "interior", "recession", "infeasible", "dependencies")
-
-
 def _read_arrays(layout: dict[str, Any], data: bytes, start: int) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
     for name, (dtype, shape) in layout.items():
@@ -202,63 +212,52 @@ def _read_arrays(layout: dict[str, Any], data: bytes, start: int) -> dict[str, N
     return arrays
 
 
-def _pack(name: str, part: Any, arrays: dict[str, NDArray[Any]]) -> dict[str, Any] | None:
-    if part is None:
-        return None
-    match part:
-        case Multipliers():
-            arrays[f"{name}.rows"] = part.rows
-            return {"type": "multipliers"} | _pack_vector(f"{name}.values", part.values, arrays)
-        case Direction():
-            arrays[f"{name}.equalities"] = part.equalities
-            return {"type": "direction"} | _pack_vector(f"{name}.values", part.values, arrays)
-        case BoundedDomain():
-            return {"type": "bounded-domain"}
-        case Inconsistent():
-            arrays[f"{name}.rows"] = part.rows
-            return {"type": "inconsistent"}
-        case Dependencies():
-            arrays |= {f"{name}.starts": part.starts, f"{name}.rows": part.rows, f"{name}.values": part.values}
-            return {"type": "dependencies"}
-        case NegativeOutput():
-            return {"type": "negative-output", "index": part.index}
-        case _:
-            return {"type": "vector"} | _pack_vector(f"{name}.values", part, arrays)
+def _packed(part: Any, prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """The fields of a part: arrays beside, everything else as JSON; None is left out."""
+    out: dict[str, Any] = {}
+    for field in fields(part):
+        name, value = prefix + field.name, getattr(part, field.name)
+        match value:
+            case None:
+                continue
+            case np.ndarray():
+                arrays[name] = value
+            case Rational():  # hexadecimal: decimal strings of this length are slow, and capped, in Python
+                out[field.name] = {
+                    "numerators": [hex(v) for v in value.numerators],
+                    "denominator": hex(value.denominator),
+                }
+            case int() | float() | str():
+                out[field.name] = value
+            case _:
+                out[field.name] = _packed(value, f"{name}.", arrays)
+    return out
 
 
-def _pack_vector(name: str, vector: Vector, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    if isinstance(vector, Rational):  # hexadecimal: decimal strings of this length are slow, and capped, in Python
-        return {"numerators": [hex(v) for v in vector.numerators], "denominator": hex(vector.denominator)}
-    arrays[name] = vector
-    return {}
-
-
-def _unpack(name: str, part: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Any:
-    def vector() -> Vector:
-        if "numerators" in part:
-            return Rational(tuple(int(v, 16) for v in part["numerators"]), int(part["denominator"], 16))
-        return arrays[f"{name}.values"]
-
-    builders: dict[str, Callable[[], Any]] = {
-        "multipliers": lambda: Multipliers(arrays[f"{name}.rows"], vector()),
-        "direction": lambda: Direction(arrays[f"{name}.equalities"], vector()),
-        "bounded-domain": BoundedDomain,
-        "inconsistent": lambda: Inconsistent(arrays[f"{name}.rows"]),
-        "dependencies": lambda: Dependencies(*(arrays[f"{name}.{field}"] for field in ("starts", "rows", "values"))),
-        "negative-output": lambda: NegativeOutput(int(part["index"])),
-        "vector": vector,
-    }
-    return builders[part["type"]]()
+def _unpacked(sort: type, data: dict[str, Any], prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, hint in get_type_hints(sort).items():
+        place, value = prefix + name, data.get(name)
+        parts = [part for part in get_args(hint) if part in (Multipliers, Direction, Face, Relations, Scaling)]
+        if place in arrays:
+            out[name] = arrays[place]
+        elif isinstance(value, dict) and parts:
+            out[name] = parts[0](**_unpacked(parts[0], value, f"{place}.", arrays))
+        elif isinstance(value, dict):
+            out[name] = Rational(tuple(int(v, 16) for v in value["numerators"]), int(value["denominator"], 16))
+        else:
+            out[name] = value
+    return out
 
 
 __all__ = [
-    "BoundedDomain",
+    "VERSION",
     "Certificate",
-    "Dependencies",
     "Direction",
-    "Inconsistent",
+    "Face",
     "Multipliers",
-    "NegativeOutput",
     "Rational",
+    "Relations",
+    "Scaling",
     "Vector",
 ]

@@ -17,7 +17,7 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import dense
 from fiberscope.preimage.balance import Balance
 from fiberscope.preimage.budget import NO_LIMIT, Budget, TooLargeError
-from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Inconsistent, NegativeOutput
+from fiberscope.preimage.candidate import BoundedDomain, Candidate, Direction, Inconsistent, NegativeOutput
 from fiberscope.preimage.checker import verify
 from fiberscope.preimage.checker.verify import verify_in_float
 from fiberscope.preimage.decide_exactly import MAX_DIMENSION, certify_exactly, exact_proof_seconds
@@ -35,7 +35,7 @@ from fiberscope.preimage.reduction import RESOLVED
 from fiberscope.preimage.rounded import rounded
 from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output, check_inside
 
-NOTHING_PROVED = Certificate(Kind.UNDECIDED, None)
+NOTHING_PROVED = Candidate(Kind.UNDECIDED, None)
 
 
 def decide(layer: Layer, x: Any, y: Any, domain: Domain | None, seconds: float | int | None = None) -> Preimage:
@@ -93,7 +93,7 @@ def _decide_at_output(
 ) -> Preimage:
     open_question = Preimage(layer, domain, None, y, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED)
     if (y < 0).any():
-        certificate = Certificate(Kind.EMPTY, -1, infeasible=NegativeOutput(int(np.argmin(y))))
+        certificate = Candidate(Kind.EMPTY, -1, infeasible=NegativeOutput(int(np.argmin(y))))
         return replace(
             open_question,
             kind=Kind.EMPTY,
@@ -129,7 +129,7 @@ def _empty(system: MixedSystem, balance: Balance, question: Preimage) -> Preimag
     return None
 
 
-def _candidate_at_output(system: MixedSystem) -> Certificate | str:
+def _candidate_at_output(system: MixedSystem) -> Candidate | str:
     try:
         point = find_point(system)
     except (TooLargeError, MemoryLimitError) as limit:
@@ -143,7 +143,7 @@ def _negative(y: FloatArray) -> str:
     return f"a ReLU gives no negative number, but y is {y[unit]} at unit {unit}{others}; y is what follows the ReLU"
 
 
-def _candidate(system: MixedSystem, point: FloatArray | None) -> Certificate | str:
+def _candidate(system: MixedSystem, point: FloatArray | None) -> Candidate | str:
     """The certificate that float64 suggests, or why there is none; nothing is proved yet."""
     try:
         system.budget.check("the question was read")
@@ -152,21 +152,21 @@ def _candidate(system: MixedSystem, point: FloatArray | None) -> Certificate | s
         return str(limit)
 
 
-def _suggestion(system: MixedSystem, point: FloatArray | None) -> Certificate:
+def _suggestion(system: MixedSystem, point: FloatArray | None) -> Candidate:
     bounded = system.domain.is_box_bounded
     cone = None if bounded else find_recession(system)
     tangent = _tangent_face(system, cone)
     n = system.layer.inputs
     if tangent.rank == n:
-        return Certificate(Kind.SINGLETON, 0, point, tangent.multipliers)
+        return Candidate(Kind.SINGLETON, 0, point, tangent.multipliers)
     interior = tangent.as_direction() if len(tangent.implicit) < len(system.tight) else None
     common = (n - tangent.rank, point, tangent.multipliers, interior)
     if cone is None:
-        return Certificate(Kind.BOUNDED, *common, recession=BoundedDomain())
+        return Candidate(Kind.BOUNDED, *common, recession=BoundedDomain())
     if cone.spans:
-        return Certificate(Kind.BOUNDED, *common, recession=cone.multipliers)
+        return Candidate(Kind.BOUNDED, *common, recession=cone.multipliers)
     assert cone.direction is not None
-    return Certificate(Kind.UNBOUNDED, *common, recession=Direction(cone.held, cone.direction))
+    return Candidate(Kind.UNBOUNDED, *common, recession=Direction(cone.held, cone.direction))
 
 
 def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
@@ -185,7 +185,7 @@ def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
     return find_face(system, system.positive, system.tight)
 
 
-def _prove(system: MixedSystem, balance: Balance, question: Preimage, candidate: Certificate | str) -> Preimage:
+def _prove(system: MixedSystem, balance: Balance, question: Preimage, candidate: Candidate | str) -> Preimage:
     """Prove the candidate; where that fails, decide exactly; where that is too large, say so."""
     guess = None if isinstance(candidate, str) else _answer(system, balance, question, candidate)
     if guess is not None and verify_in_float(guess):
@@ -250,7 +250,7 @@ def _is_proved_exactly(system: MixedSystem, answer: Preimage) -> bool:
     return bool(verify(answer, exact=True))
 
 
-def _answer(system: MixedSystem, balance: Balance, question: Preimage, certificate: Certificate) -> Preimage:
+def _answer(system: MixedSystem, balance: Balance, question: Preimage, certificate: Candidate) -> Preimage:
     """The verdict of a certificate about the scaled system."""
     return replace(
         question,

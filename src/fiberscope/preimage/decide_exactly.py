@@ -15,7 +15,7 @@ import numpy as np
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import dense
 from fiberscope.preimage.budget import TooLargeError, solve_seconds
-from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Multipliers, Rational
+from fiberscope.preimage.candidate import BoundedDomain, Candidate, Direction, Multipliers, Rational
 from fiberscope.preimage.exact_algebra import contradiction, exact_rank, null_vector
 from fiberscope.preimage.exact_face import ExactFace, as_fractions, entry_bits, exact_face, pivot_seconds
 from fiberscope.preimage.kind import Kind
@@ -28,7 +28,7 @@ MAX_ENTRIES = 20_000_000
 """Entries of a system beyond which writing it out in rational numbers takes gigabytes."""
 
 
-def certify_exactly(system: MixedSystem) -> Certificate:
+def certify_exactly(system: MixedSystem) -> Candidate:
     """Decide the system exactly, with rational witnesses.
 
     Raises:
@@ -41,17 +41,17 @@ def certify_exactly(system: MixedSystem) -> Certificate:
         return _with_recession(system, None, face, system.tight)
     weights = _contradiction(system)
     if weights is not None:
-        return Certificate(Kind.EMPTY, -1, infeasible=_multipliers(system.positive, weights))
+        return Candidate(Kind.EMPTY, -1, infeasible=_multipliers(system.positive, weights))
     face = _homogenized_face(system)
     if face.weights[-1] > 0:
         numbers = np.concatenate([system.positive, system.inequalities])
-        return Certificate(Kind.EMPTY, -1, infeasible=_multipliers(numbers, [*face.free, *face.weights[:-1]]))
+        return Candidate(Kind.EMPTY, -1, infeasible=_multipliers(numbers, [*face.free, *face.weights[:-1]]))
     *entries, t = face.direction
     point = _rational([entry / t for entry in entries], homogeneous=False)
     return _with_recession(system, point, ExactFace(face.free, face.weights[:-1], []), system.inequalities)
 
 
-def exact_proof_seconds(system: MixedSystem, certificate: Certificate) -> float:
+def exact_proof_seconds(system: MixedSystem, certificate: Candidate) -> float:
     """About how long the exact checker takes to move float vectors onto exact solutions: it solves normal equations."""
     implicit, interior, recession = certificate.implicit, certificate.interior, certificate.recession
     named = [
@@ -113,7 +113,7 @@ def _homogenized_face(system: MixedSystem) -> ExactFace:
     return exact_face(extended(system.positive), [*extended(system.inequalities), positivity], n + 1, system.budget)
 
 
-def _with_recession(system: MixedSystem, point: Rational | None, face: ExactFace, candidates: IntArray) -> Certificate:
+def _with_recession(system: MixedSystem, point: Rational | None, face: ExactFace, candidates: IntArray) -> Candidate:
     """Complete the certificate of a preimage that is not empty, from the face of its tight rows (or.
 
     Given a point, of all rows).
@@ -128,12 +128,12 @@ def _with_recession(system: MixedSystem, point: Rational | None, face: ExactFace
     )
     rank = exact_rank(_written_out(system, held), system.budget)
     if rank == n:
-        return Certificate(Kind.SINGLETON, 0, point, multipliers)
+        return Candidate(Kind.SINGLETON, 0, point, multipliers)
     interior = None
     if point is None and len(implicit) < len(candidates):
         interior = Direction(held, _rational(face.direction))
     if system.domain.is_box_bounded:
-        return Certificate(Kind.BOUNDED, n - rank, point, multipliers, interior, BoundedDomain())
+        return Candidate(Kind.BOUNDED, n - rank, point, multipliers, interior, BoundedDomain())
     recession = _face(system, system.inequalities)
     vanishing = (
         system.inequalities[[weight > 0 for weight in recession.weights]]
@@ -145,10 +145,10 @@ def _with_recession(system: MixedSystem, point: Rational | None, face: ExactFace
         spanning = _multipliers(
             np.concatenate([system.positive, system.inequalities]), [*recession.free, *recession.weights]
         )
-        return Certificate(Kind.BOUNDED, n - rank, point, multipliers, interior, spanning)
+        return Candidate(Kind.BOUNDED, n - rank, point, multipliers, interior, spanning)
     strict = len(vanishing) < len(system.inequalities)
     ray = recession.direction if strict else null_vector(_written_out(system, span))
-    return Certificate(Kind.UNBOUNDED, n - rank, point, multipliers, interior, Direction(span, _rational(ray)))
+    return Candidate(Kind.UNBOUNDED, n - rank, point, multipliers, interior, Direction(span, _rational(ray)))
 
 
 def _multipliers(numbers: IntArray, values: list[Fraction]) -> Multipliers:

@@ -19,7 +19,7 @@ from fiberscope.preimage import bitsets
 from fiberscope.preimage.balance import Balance
 from fiberscope.preimage.bitsets import Bitsets, Words
 from fiberscope.preimage.budget import Budget
-from fiberscope.preimage.certificate import BoundedDomain, Certificate, Direction, Multipliers
+from fiberscope.preimage.candidate import BoundedDomain, Candidate, Direction, Multipliers
 from fiberscope.preimage.grouping import Cones, intersections
 from fiberscope.preimage.hinge import smallest_singular_value
 from fiberscope.preimage.kind import Kind
@@ -111,7 +111,7 @@ class _Answers:
         self.margins = np.ones(len(held))
         self.routes = [Route.SINGLY] * len(held)
         self.seconds: dict[Route, float] = {}
-        self._known: dict[tuple[Kind, int, int], Certificate] = {}
+        self._known: dict[tuple[Kind, int, int], Candidate] = {}
 
     def by_rank(self, threads: int) -> None:
         """Samples with as many positive rows as inputs: their rank settles it, or nothing here."""
@@ -161,7 +161,7 @@ class _Answers:
             return False
         return not (self.tight.words[i] & proof.question.held).any()
 
-    def certificate(self, i: int) -> Certificate | None:
+    def certificate(self, i: int) -> Candidate | None:
         """The certificate of a sample, the same object for all samples with the same parts; sets margin and route."""
         if self.of_rank[i]:
             if not self.ranks_too:
@@ -188,14 +188,14 @@ class _Answers:
         self.margins[i] = min((proof.margin for proof in proofs), default=1.0)
         self.routes[i] = proofs[0].route if proofs else Route.RANK
 
-    def _shared(self, kind: Kind, tangent: Proof | None, recession: Proof | None) -> Certificate:
+    def _shared(self, kind: Kind, tangent: Proof | None, recession: Proof | None) -> Candidate:
         key = (kind, id(tangent), id(recession))
         if key not in self._known:
             part = None if tangent is None else tangent.part
             implicit = part if isinstance(part, Multipliers) else None
             interior = part if isinstance(part, Direction) else None
             away = BoundedDomain() if kind is Kind.BOUNDED and recession is None else None
-            self._known[key] = Certificate(
+            self._known[key] = Candidate(
                 kind,
                 None,
                 implicit=implicit,

@@ -17,7 +17,7 @@ from flint import fmpz_mat, nmod_mat
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import Rows, is_sparse
 from fiberscope.network.sparse_rows import SparseRows, row_numbers
-from fiberscope.preimage.certificate import Dependencies
+from fiberscope.preimage.candidate import Dependencies
 from fiberscope.preimage.modular import PRIME, pivots, residues
 
 MAX_ROWS, MAX_NEAR = 4_096, 400

@@ -18,7 +18,7 @@ from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import Rows, scaled, weighted_columns
 from fiberscope.network.signs import row_norms
 from fiberscope.preimage.budget import TooLargeError
-from fiberscope.preimage.certificate import Direction, Multipliers, Vector
+from fiberscope.preimage.candidate import Direction, Multipliers, Vector
 from fiberscope.preimage.dense import Cholesky, gram, is_positive_definite, numerical_rank
 from fiberscope.preimage.face_program import face_by_linear_program
 from fiberscope.preimage.lineality import find_line

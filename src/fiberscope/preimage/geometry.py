@@ -13,7 +13,7 @@ from fiberscope.network.domains import written_out
 from fiberscope.network.layer import Layer, around, flat_input
 from fiberscope.network.rows import beside, dense
 from fiberscope.network.signs import exact_signs
-from fiberscope.preimage.certificate import Rational
+from fiberscope.preimage.candidate import Rational
 from fiberscope.preimage.exact_algebra import solve_exactly
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage, Recovered

@@ -25,7 +25,7 @@ from numpy.linalg import LinAlgError
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import Rows, dense, scaled, stacked
 from fiberscope.network.signs import row_norms
-from fiberscope.preimage.certificate import Certificate, Direction, Inconsistent, Multipliers, NegativeOutput
+from fiberscope.preimage.candidate import Candidate, Direction, Inconsistent, Multipliers, NegativeOutput
 from fiberscope.preimage.dense import Cholesky, gram, least_squares, numerical_rank, smaller_gram
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.reduction import RESOLVED
@@ -38,7 +38,7 @@ ONLY_NULL_SPACE = 2.0**10
 """Its square is far above 1, and far below the inverse of float64's rounding."""
 
 
-def margin(system: MixedSystem, certificate: Certificate) -> float:
+def margin(system: MixedSystem, certificate: Candidate) -> float:
     """The margin of a certificate's verdict, in [0, 1]."""
     with np.errstate(all="ignore"):  # rows of extreme size overflow: their margin is then reported as 0
         value = _margin(system, certificate)
@@ -50,7 +50,7 @@ def within_bounds(value: float) -> float:
     return float(min(max(value, 0.0), 1.0)) if np.isfinite(value) else 0.0
 
 
-def _margin(system: MixedSystem, certificate: Certificate) -> float:
+def _margin(system: MixedSystem, certificate: Candidate) -> float:
     match certificate.kind:
         case Kind.EMPTY:
             return _farkas_share(system, certificate.infeasible)

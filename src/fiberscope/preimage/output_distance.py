@@ -9,7 +9,7 @@ from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.rows import dense
-from fiberscope.preimage.certificate import Certificate, Multipliers
+from fiberscope.preimage.candidate import Candidate, Multipliers
 from fiberscope.preimage.dense import least_squares
 from fiberscope.preimage.rounded import nearest_float, unit_floats
 from fiberscope.preimage.system import MixedSystem
@@ -20,7 +20,7 @@ ROUNDING = {"float64": 1e-10, "float32": 1e-6}
 """Relative to the output's size: below this a person should think of rounding, not of a wrong output."""
 
 
-def describe_empty(system: MixedSystem, proof: Certificate) -> str:
+def describe_empty(system: MixedSystem, proof: Candidate) -> str:
     """Say how far y is from the range of the positive rows, or from the outputs that the inequalities leave."""
     assert system.y is not None
     distance = _distance_to_range(system)
@@ -40,7 +40,7 @@ def describe_empty(system: MixedSystem, proof: Certificate) -> str:
     return text
 
 
-def _proved_distance(system: MixedSystem, proof: Certificate) -> float:
+def _proved_distance(system: MixedSystem, proof: Candidate) -> float:
     """What Farkas multipliers say of the distance of y from an output: their sum over the length of y's own.
 
     Any output y' of the domain satisfies ``weights . (y' - y) >= -sum``.

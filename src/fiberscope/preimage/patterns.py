@@ -21,7 +21,7 @@ BLOCK = 256
 
 @dataclass(frozen=True, eq=False)
 class Patterns:
-    """The rows of each of N samples, by the row numbers of ``fiberscope.preimage.certificate``.
+    """The rows of each of N samples, by the row numbers of ``fiberscope.preimage.candidate``.
 
     Attributes:
         positive: the rows P of each.

@@ -12,6 +12,7 @@ from fiberscope.network.domains import Domain
 from fiberscope.network.layer import Layer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.certificate import Certificate
+from fiberscope.preimage.interval import Interval
 from fiberscope.preimage.kind import Kind
 
 
@@ -35,23 +36,27 @@ class Preimage:
         layer: the layer.
         domain: the domain; None for all of R^n.
         x: (n,) the input whose output is meant, or None.
-        y: (m,) the output, or None.
+        y: (m,) the output, or the intervals in which it lies, or None.
         kind: empty, singleton, bounded, unbounded, or undecided.
         dimension: of the affine hull; -1 for empty, None for undecided.
         margin: how far from the opposite verdict, in [0, 1]; defined in ``fiberscope.preimage.margin``.
         certificate: what proves kind and dimension, of the same kind; an undecided one proves nothing.
         reason: in words, what a person should know about the verdict; may be empty.
+        within: by how much each output may differ from that at x, or from y; a number or (m,).
+        dimension_bounds: proved bounds on the dimension, where it is not known; None elsewhere.
     """
 
     layer: ReLULayer
     domain: Domain | None
     x: FloatArray | None
-    y: FloatArray | None
+    y: FloatArray | Interval | None
     kind: Kind
     dimension: int | None
     margin: float
     certificate: Certificate
     reason: str = ""
+    within: FloatArray | float = 0.0
+    dimension_bounds: tuple[int, int] | None = None
 
     @property
     def positives(self) -> int:

@@ -21,7 +21,7 @@ from numpy.linalg import LinAlgError
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.rows import Rows, dense
-from fiberscope.preimage.certificate import Certificate, Inconsistent, Multipliers
+from fiberscope.preimage.candidate import Candidate, Inconsistent, Multipliers
 from fiberscope.preimage.dense import Cholesky, gram
 from fiberscope.preimage.exact_algebra import inconsistent_rows
 from fiberscope.preimage.kind import Kind
@@ -66,7 +66,7 @@ class _Problem:
         return out
 
 
-def contradiction_by_projection(system: MixedSystem) -> Certificate | None:
+def contradiction_by_projection(system: MixedSystem) -> Candidate | None:
     """Farkas multipliers of a preimage given by y, a guess until they are proved; None where y is near an output."""
     layer_rows = system.inequalities[system.coordinates(system.inequalities)[0] < 0]
     numbers = np.concatenate([system.positive, layer_rows])
@@ -80,10 +80,10 @@ def contradiction_by_projection(system: MixedSystem) -> Certificate | None:
     size = np.linalg.norm(misses)
     if not size > CLEAR * np.linalg.norm(sides):
         return None
-    return Certificate(Kind.EMPTY, -1, infeasible=_multipliers(system, problem, numbers, x, misses / size))
+    return Candidate(Kind.EMPTY, -1, infeasible=_multipliers(system, problem, numbers, x, misses / size))
 
 
-def contradiction_by_rank(system: MixedSystem) -> Certificate | None:
+def contradiction_by_rank(system: MixedSystem) -> Candidate | None:
     """Rows of P that no x satisfies together, whatever the inequalities; None where they are not more than coordinates.
 
     An output computed in floating point from more rows than fix an input is usually the output of no exact input.
@@ -94,7 +94,7 @@ def contradiction_by_rank(system: MixedSystem) -> Certificate | None:
         return None
     system.budget.check("positive rows were compared with each other")
     rows = inconsistent_rows(dense(system.rows(P)), system.y[P], -system.layer.bias[P])
-    return None if rows is None else Certificate(Kind.EMPTY, -1, infeasible=Inconsistent(P[rows]))
+    return None if rows is None else Candidate(Kind.EMPTY, -1, infeasible=Inconsistent(P[rows]))
 
 
 def _minimum(problem: _Problem, system: MixedSystem) -> Float64[FloatArray, " n"]:

@@ -24,7 +24,7 @@ from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.rows import Rows, scaled, sparse, stacked
 from fiberscope.network.signs import row_norms
 from fiberscope.preimage.budget import Budget
-from fiberscope.preimage.certificate import Direction, Multipliers
+from fiberscope.preimage.candidate import Direction, Multipliers
 from fiberscope.preimage.dense import Cholesky, gram
 from fiberscope.preimage.linear_program import LinearProgram, Method, Solution, solve
 from fiberscope.preimage.polishing import polished

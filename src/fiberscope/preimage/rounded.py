@@ -7,10 +7,10 @@ from fractions import Fraction
 import numpy as np
 
 from fiberscope.network.arrays import FloatArray
-from fiberscope.preimage.certificate import Certificate, Direction, Multipliers, Rational, Vector
+from fiberscope.preimage.candidate import Candidate, Direction, Multipliers, Rational, Vector
 
 
-def rounded(certificate: Certificate) -> Certificate:
+def rounded(certificate: Candidate) -> Candidate:
     """The same certificate with float64 vectors of unit size: shorter, and where room is left it proves as much."""
 
     def multipliers(part: Multipliers) -> Multipliers:
@@ -20,7 +20,7 @@ def rounded(certificate: Certificate) -> Certificate:
         return Direction(part.equalities, unit_floats(part.values))
 
     recession = certificate.recession
-    return Certificate(
+    return Candidate(
         certificate.kind,
         certificate.dimension,
         None if certificate.point is None else as_floats(certificate.point),

@@ -28,7 +28,7 @@ class RowPool:
     """L rows in the order layer, lower bounds, upper bounds, half-spaces; a *place* is a position among them.
 
     Attributes:
-        numbers: (L,) the row numbers of ``fiberscope.preimage.certificate``, ascending.
+        numbers: (L,) the row numbers of ``fiberscope.preimage.candidate``, ascending.
         scales: (L,) what the rows were divided by to have unit length.
         zero: the numbers of the layer's zero rows.
         matrices: by precision, the unit rows of the layer (m', n) and of the half-spaces (g', n) below each other.

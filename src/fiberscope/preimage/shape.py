@@ -18,7 +18,7 @@ from fiberscope.network.rows import dense
 from fiberscope.network.signs import row_norms
 from fiberscope.network.sparse_rows import SparseRows
 from fiberscope.preimage.centered_program import CenteredProgram, Maximizer
-from fiberscope.preimage.certificate import Direction, Rational
+from fiberscope.preimage.candidate import Direction, Rational
 from fiberscope.preimage.dense import pivoted_qr, thin_qr
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage

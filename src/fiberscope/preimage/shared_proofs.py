@@ -20,7 +20,7 @@ from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.preimage import bitsets
 from fiberscope.preimage.bitsets import Bitsets, Words
 from fiberscope.preimage.budget import NO_LIMIT, Budget
-from fiberscope.preimage.certificate import Direction, Multipliers
+from fiberscope.preimage.candidate import Direction, Multipliers
 from fiberscope.preimage.grouping import Cones, Group, alone, intersection, intersections, union, unions
 from fiberscope.preimage.hinge import NOTHING, Cone, Outcome, search
 from fiberscope.preimage.route import Route

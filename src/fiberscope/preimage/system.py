@@ -21,7 +21,7 @@ from fiberscope.preimage.budget import NO_LIMIT, Budget
 class MixedSystem:
     """``A_P x + b_P = y_P, A_N x + b_N <= 0`` and the domain's rows.
 
-    Rows are numbered as in ``fiberscope.preimage.certificate``.
+    Rows are numbered as in ``fiberscope.preimage.candidate``.
 
     Attributes:
         layer: the layer.

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
-from fiberscope.preimage.checker.matrices import Matrix, entries_of, row_sums
+from old_checker.matrices import Matrix, entries_of, row_sums
 
 UNIT_ROUNDOFF = 2.0**-53
 SMALLEST_SUBNORMAL = 5e-324

@@ -13,7 +13,7 @@ from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.sparse_rows import SparseRows, row_numbers
-from fiberscope.preimage.checker.matrices import (
+from old_checker.matrices import (
     Matrix,
     as_dense,
     entries_of,
@@ -25,7 +25,7 @@ from fiberscope.preimage.checker.matrices import (
     scaled_rows,
     with_entries,
 )
-from fiberscope.preimage.checker.rounding import SMALLEST_NORMAL, UNIT_ROUNDOFF, norm_above, relative_error
+from old_checker.rounding import SMALLEST_NORMAL, UNIT_ROUNDOFF, norm_above, relative_error
 
 MAX_GRAM = 12_000
 """Columns of a Gram matrix that is factored: it takes about a gigabyte, and some minutes."""

@@ -10,15 +10,15 @@ from jaxtyping import Bool, Float64, Int64
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.sparse_rows import SparseRows
-from fiberscope.preimage.checker.matrices import Matrix, as_dense, row_maxima, stacked
-from fiberscope.preimage.checker.rounding import row_norms_above
+from old_checker.matrices import Matrix, as_dense, row_maxima, stacked
+from old_checker.rounding import row_norms_above
 
 
 @dataclass(frozen=True, eq=False)
 class System:
     """A layer and a domain, read strictly.
 
-    The rows of the mixed system are numbered as in ``fiberscope.preimage.certificate``.
+    The rows of the mixed system are numbered as in ``fiberscope.preimage.candidate``.
     """
 
     A: Matrix

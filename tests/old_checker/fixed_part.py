@@ -24,7 +24,7 @@ from scipy.sparse import csgraph
 
 from fiberscope.network.arrays import BoolArray, IntArray
 from fiberscope.network.sparse_rows import SparseRows
-from fiberscope.preimage.checker.matrices import Matrix, columns, entries_of
+from old_checker.matrices import Matrix, columns, entries_of
 
 
 @dataclass(frozen=True, eq=False)

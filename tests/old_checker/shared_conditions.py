@@ -16,13 +16,13 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from fiberscope.network.arrays import BoolArray, IntArray
-from fiberscope.preimage.certificate import BoundedDomain
-from fiberscope.preimage.checker.asking import NotProvedError, PlainCertificate, PlainPart
-from fiberscope.preimage.checker.pattern import BLOCK, PackedPatterns
-from fiberscope.preimage.checker.rounding import needed_singular_value
-from fiberscope.preimage.checker.row_table import RowTable
-from fiberscope.preimage.checker.shared_independence import PackedSets, packed, prove_independent, prove_spanning
-from fiberscope.preimage.checker.shared_parts import (
+from fiberscope.preimage.candidate import BoundedDomain
+from old_checker.asking import NotProvedError, PlainCertificate, PlainPart
+from old_checker.pattern import BLOCK, PackedPatterns
+from old_checker.rounding import needed_singular_value
+from old_checker.row_table import RowTable
+from old_checker.shared_independence import PackedSets, packed, prove_independent, prove_spanning
+from old_checker.shared_parts import (
     GroupedMultipliers,
     HeldDirection,
     Slopes,

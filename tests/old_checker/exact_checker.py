@@ -10,10 +10,10 @@ import numpy as np
 from flint import fmpz, fmpz_mat
 
 from fiberscope.network.arrays import IntArray
-from fiberscope.preimage.certificate import BoundedDomain, Direction, Inconsistent, Multipliers, NegativeOutput
-from fiberscope.preimage.checker.asking import NotProvedError, PlainCertificate
-from fiberscope.preimage.checker.exact_rows import ExactRows, ExactVector, nearest_solution
-from fiberscope.preimage.checker.statement import (
+from fiberscope.preimage.candidate import BoundedDomain, Direction, Inconsistent, Multipliers, NegativeOutput
+from old_checker.asking import NotProvedError, PlainCertificate
+from old_checker.exact_rows import ExactRows, ExactVector, nearest_solution
+from old_checker.statement import (
     Statement,
     check_negative_output,
     read_direction,

@@ -13,12 +13,12 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.preimage.certificate import BoundedDomain, Direction, Multipliers, NegativeOutput, Rational
-from fiberscope.preimage.checker.asking import NotProvedError, PlainCertificate, PlainVector
-from fiberscope.preimage.checker.basis import Basis
-from fiberscope.preimage.checker.dependencies import Relations
-from fiberscope.preimage.checker.independence import group_rows
-from fiberscope.preimage.checker.matrices import (
+from fiberscope.preimage.candidate import BoundedDomain, Direction, Multipliers, NegativeOutput, Rational
+from old_checker.asking import NotProvedError, PlainCertificate, PlainVector
+from old_checker.basis import Basis
+from old_checker.dependencies import Relations
+from old_checker.independence import group_rows
+from old_checker.matrices import (
     MalformedMatrixError,
     as_columns,
     columns,
@@ -28,8 +28,8 @@ from fiberscope.preimage.checker.matrices import (
     with_columns,
     with_entries,
 )
-from fiberscope.preimage.checker.pattern import positive_and_tight
-from fiberscope.preimage.checker.rounding import (
+from old_checker.pattern import positive_and_tight
+from old_checker.rounding import (
     ROUNDING,
     SMALLEST_NORMAL,
     needed_singular_value,
@@ -39,7 +39,7 @@ from fiberscope.preimage.checker.rounding import (
     relative_error,
     row_norms_above,
 )
-from fiberscope.preimage.checker.statement import (
+from old_checker.statement import (
     Statement,
     check_negative_output,
     read_direction,

@@ -21,9 +21,9 @@ import numpy as np
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain, written_out
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.preimage.certificate import (
+from fiberscope.preimage.candidate import (
     BoundedDomain,
-    Certificate,
+    Candidate,
     Dependencies,
     Direction,
     Inconsistent,
@@ -31,7 +31,7 @@ from fiberscope.preimage.certificate import (
     NegativeOutput,
     Rational,
 )
-from fiberscope.preimage.checker.matrices import (
+from old_checker.matrices import (
     MalformedMatrixError,
     PlainMatrix,
     is_array,
@@ -121,7 +121,7 @@ class PlainPart:
 
 @dataclass(frozen=True, eq=False)
 class PlainCertificate:
-    """A certificate of parts that run no code; its fields are those of ``Certificate``."""
+    """A certificate of parts that run no code; its fields are those of ``Candidate``."""
 
     kind: Kind | None
     dimension: int | None
@@ -175,7 +175,7 @@ class Asking:
     def _certificate(self, given: Any) -> PlainCertificate:
         known = self._certificates.get(id(given))
         if known is None:
-            if type(given) is not Certificate:  # nor a subclass, which could run code of its own
+            if type(given) is not Candidate:  # nor a subclass, which could run code of its own
                 raise NotProvedError("expected a certificate, got something else")
             parts = [given.implicit, given.interior, given.recession, given.infeasible, given.dependencies]
             kind, dimension, point = given.kind, given.dimension, given.point

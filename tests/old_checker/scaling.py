@@ -16,9 +16,9 @@ from jaxtyping import Int64
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.sparse_rows import row_numbers
-from fiberscope.preimage.certificate import Dependencies, Direction, Multipliers
-from fiberscope.preimage.checker.asking import PlainCertificate, PlainPart, PlainVector
-from fiberscope.preimage.checker.matrices import (
+from fiberscope.preimage.candidate import Dependencies, Direction, Multipliers
+from old_checker.asking import PlainCertificate, PlainPart, PlainVector
+from old_checker.matrices import (
     Matrix,
     column_maxima,
     entries_of,
@@ -27,9 +27,9 @@ from fiberscope.preimage.checker.matrices import (
     stacked,
     with_entries,
 )
-from fiberscope.preimage.checker.rounding import SMALLEST_NORMAL
-from fiberscope.preimage.checker.statement import Statement
-from fiberscope.preimage.checker.system import System
+from old_checker.rounding import SMALLEST_NORMAL
+from old_checker.statement import Statement
+from old_checker.system import System
 
 EVEN = 4
 """Columns whose sizes differ by fewer binary orders of magnitude are left alone: scaling them gains a digit at most."""

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float64
 
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Polyhedron
-from fiberscope.preimage.checker.asking import (
+from old_checker.asking import (
     Asking,
     Claim,
     NotProvedError,
@@ -21,15 +21,15 @@ from fiberscope.preimage.checker.asking import (
     PlainPart,
     ask_system,
 )
-from fiberscope.preimage.checker.matrices import as_dense
-from fiberscope.preimage.checker.pattern import patterns_of_samples
-from fiberscope.preimage.checker.rounding import flushes_subnormal_numbers
-from fiberscope.preimage.checker.row_table import build_table
-from fiberscope.preimage.checker.scaling import RoundedError, Scaling
-from fiberscope.preimage.checker.shared_conditions import Verdicts, prove_verdicts
-from fiberscope.preimage.checker.statement import read_floats, read_system, read_verdict
-from fiberscope.preimage.checker.system import System
-from fiberscope.preimage.checker.verify import ask, attempt
+from old_checker.matrices import as_dense
+from old_checker.pattern import patterns_of_samples
+from old_checker.rounding import flushes_subnormal_numbers
+from old_checker.row_table import build_table
+from old_checker.scaling import RoundedError, Scaling
+from old_checker.shared_conditions import Verdicts, prove_verdicts
+from old_checker.statement import read_floats, read_system, read_verdict
+from old_checker.system import System
+from old_checker.verify import ask, attempt
 from fiberscope.preimage.kind import Kind
 
 MAX_ENTRIES = 2**25

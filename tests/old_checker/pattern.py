@@ -10,11 +10,11 @@ from jaxtyping import Bool, Float64, Int64
 from numpy.typing import NDArray
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
-from fiberscope.preimage.checker.asking import NotProvedError
-from fiberscope.preimage.checker.matrices import Matrix, row_support
-from fiberscope.preimage.checker.rounding import flushes_subnormal_numbers, norm_above, product_error, row_norms_above
-from fiberscope.preimage.checker.statement import Statement
-from fiberscope.preimage.checker.system import System
+from old_checker.asking import NotProvedError
+from old_checker.matrices import Matrix, row_support
+from old_checker.rounding import flushes_subnormal_numbers, norm_above, product_error, row_norms_above
+from old_checker.statement import Statement
+from old_checker.system import System
 
 BLOCK = 1024
 """Samples that are multiplied with the layer at once."""

@@ -13,16 +13,16 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
-from fiberscope.preimage.certificate import Direction, Multipliers
-from fiberscope.preimage.checker.asking import NotProvedError, PlainPart
-from fiberscope.preimage.checker.rounding import (
+from fiberscope.preimage.candidate import Direction, Multipliers
+from old_checker.asking import NotProvedError, PlainPart
+from old_checker.rounding import (
     norm_above,
     norm_below,
     product_error,
     relative_error,
 )
-from fiberscope.preimage.checker.row_table import RowTable
-from fiberscope.preimage.checker.statement import expected, read_floats, read_numbers
+from old_checker.row_table import RowTable
+from old_checker.statement import expected, read_floats, read_numbers
 
 BLOCK = 256
 """Parts that are multiplied with the table at once."""

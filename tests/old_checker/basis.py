@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.preimage.checker.asking import NotProvedError
-from fiberscope.preimage.checker.dependencies import Relations
-from fiberscope.preimage.checker.fixed_part import FixedPart
-from fiberscope.preimage.checker.independence import Grouping, group_rows, row_exponents, singular_values_exceed
-from fiberscope.preimage.checker.matrices import Matrix, columns, nonzero_columns, scaled_rows
-from fiberscope.preimage.checker.rounding import norm_above, product_error, row_norms_above
-from fiberscope.preimage.checker.statement import Statement
+from old_checker.asking import NotProvedError
+from old_checker.dependencies import Relations
+from old_checker.fixed_part import FixedPart
+from old_checker.independence import Grouping, group_rows, row_exponents, singular_values_exceed
+from old_checker.matrices import Matrix, columns, nonzero_columns, scaled_rows
+from old_checker.rounding import norm_above, product_error, row_norms_above
+from old_checker.statement import Statement
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,9 +17,9 @@ from jaxtyping import Bool, Float64, Int64, UInt64
 from numpy.typing import NDArray
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
-from fiberscope.preimage.checker.independence import MAX_GRAM, gram_exceeds
-from fiberscope.preimage.checker.rounding import flushes_subnormal_numbers, norm_above
-from fiberscope.preimage.checker.row_table import RowTable
+from old_checker.independence import MAX_GRAM, gram_exceeds
+from old_checker.rounding import flushes_subnormal_numbers, norm_above
+from old_checker.row_table import RowTable
 
 MAX_TABLE = 6000
 """Rows of a table whose Gram matrix is kept: 300 megabytes."""

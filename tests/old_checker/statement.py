@@ -10,8 +10,8 @@ from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
-from fiberscope.preimage.certificate import Direction, Multipliers, Rational
-from fiberscope.preimage.checker.asking import (
+from fiberscope.preimage.candidate import Direction, Multipliers, Rational
+from old_checker.asking import (
     Asking,
     Claim,
     NotProvedError,
@@ -23,8 +23,8 @@ from fiberscope.preimage.checker.asking import (
     ask_system,
     is_whole_number,
 )
-from fiberscope.preimage.checker.matrices import MalformedMatrixError, Matrix, PlainMatrix, read_matrix
-from fiberscope.preimage.checker.system import System
+from old_checker.matrices import MalformedMatrixError, Matrix, PlainMatrix, read_matrix
+from old_checker.system import System
 from fiberscope.preimage.kind import Kind
 
 MAX_BITS = 2**21

@@ -19,10 +19,10 @@ import numpy as np
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.sparse_rows import SparseRows, row_numbers
-from fiberscope.preimage.certificate import Dependencies
-from fiberscope.preimage.checker.asking import NotProvedError, PlainPart
-from fiberscope.preimage.checker.independence import row_exponents, singular_values_exceed
-from fiberscope.preimage.checker.matrices import (
+from fiberscope.preimage.candidate import Dependencies
+from old_checker.asking import NotProvedError, PlainPart
+from old_checker.independence import row_exponents, singular_values_exceed
+from old_checker.matrices import (
     Matrix,
     as_columns,
     as_dense,
@@ -32,9 +32,9 @@ from fiberscope.preimage.checker.matrices import (
     row_maxima,
     scaled_rows,
 )
-from fiberscope.preimage.checker.rounding import row_norms_above
-from fiberscope.preimage.checker.statement import expected, read_floats, read_numbers
-from fiberscope.preimage.checker.system import System
+from old_checker.rounding import row_norms_above
+from old_checker.statement import expected, read_floats, read_numbers
+from old_checker.system import System
 
 MAX_COLUMNS = 2_000
 """Columns beyond which eigenvectors take minutes."""

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
-from fiberscope.preimage.checker.asking import NotProvedError
-from fiberscope.preimage.checker.independence import group_rows, row_exponents
-from fiberscope.preimage.checker.rounding import SMALLEST_NORMAL, row_norms_above
-from fiberscope.preimage.checker.system import System
+from old_checker.asking import NotProvedError
+from old_checker.independence import group_rows, row_exponents
+from old_checker.rounding import SMALLEST_NORMAL, row_norms_above
+from old_checker.system import System
 
 LARGEST = 2**27
 """Entries of a table: a gigabyte."""

@@ -9,10 +9,10 @@ import numpy as np
 from flint import fmpq_mat, fmpz, fmpz_mat, nmod_mat
 
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.preimage.certificate import Rational
-from fiberscope.preimage.checker.asking import NotProvedError
-from fiberscope.preimage.checker.matrices import as_dense, entries_of, row_maxima, row_support
-from fiberscope.preimage.checker.statement import Statement
+from fiberscope.preimage.candidate import Rational
+from old_checker.asking import NotProvedError
+from old_checker.matrices import as_dense, entries_of, row_maxima, row_support
+from old_checker.statement import Statement
 
 PRIME = 2**61 - 1
 MAX_ENTRIES = 20_000_000

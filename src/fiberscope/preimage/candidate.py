@@ -1,0 +1,129 @@
+"""Candidates: what deciding finds, before it is written down as a certificate and proved.
+
+Rows of the mixed system are named by numbers that do not depend on the sample. For a layer with m neurons and n inputs
+and a domain ``low <= x <= high, G x <= h``:
+
+=================  ==========================================
+number             row
+=================  ==========================================
+i < m              ``a_i x + b_i`` (= y_i on P, <= 0 on N)
+m + j              ``-x_j <= -low_j``
+m + n + j          ``x_j <= high_j``
+m + 2 n + i        ``G_i x <= h_i``
+m + 2 n + q + i    ``-a_i x <= -lo_i``, the lower side of a unit whose output is not known exactly
+=================  ==========================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.preimage.certificate import Rational, Vector
+from fiberscope.preimage.kind import Kind
+
+
+@dataclass(frozen=True, eq=False)
+class Multipliers:
+    """Weights of rows whose combination vanishes: ``sum_i values_i row_i = 0``.
+
+    Rows of P may have any sign; on inequality rows the weights are positive.
+    """
+
+    rows: IntArray
+    values: Vector
+
+
+@dataclass(frozen=True, eq=False)
+class Direction:
+    """A direction d in the null space of the rows ``equalities``, which contain P.
+
+    The other inequality rows i satisfy ``a_i d <= 0``; a direction into the relative interior satisfies ``a_i d < 0``.
+    A float d stands for the exact direction nearest to it in that null space.
+    """
+
+    equalities: IntArray
+    values: Vector
+
+
+@dataclass(frozen=True, eq=False)
+class Dependencies:
+    """Exact linear relations between rows of the layer, independent of each other: ``D A = 0``.
+
+    Relation k is ``sum_i values_i a_(rows_i) = 0`` over ``starts_k <= i < starts_(k+1)``. They bound ranks from above.
+
+    Attributes:
+        starts: (k + 1,) where each relation begins, and where the last one ends.
+        rows: (z,) row numbers below m.
+        values: (z,) the coefficients.
+    """
+
+    starts: IntArray
+    rows: IntArray
+    values: FloatArray
+
+
+@dataclass(frozen=True)
+class BoundedDomain:
+    """The domain bounds every coordinate on both sides, so no preimage in it is unbounded."""
+
+
+@dataclass(frozen=True)
+class NegativeOutput:
+    """``y[index] < 0``: no ReLU gives that."""
+
+    index: int
+
+
+@dataclass(frozen=True, eq=False)
+class Inconsistent:
+    """Rows of P, more than the coordinates that they read, that are independent together with their right-hand sides.
+
+    A solution x would make the right-hand sides a combination of those coordinates' columns.
+    """
+
+    rows: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """Why a verdict holds. Every part is optional; which are needed depends on the kind.
+
+    Attributes:
+        kind: the kind that is proved.
+        dimension: the dimension that is proved; -1 for empty, None for undecided. Also None where several samples of
+            different dimensions share the certificate: what is proved is then the dimension of each one's verdict.
+        point: with ``y=``: a point of the preimage, strict on every inequality row outside ``implicit``.
+            A float point stands for the exact solution of the equalities nearest to it.
+        implicit: positive multipliers on the implicit equalities E (inequality rows that are tight on the whole
+            preimage) and multipliers on P: ``A_P^T mu + A_E^T lambda = 0``; None where E is empty.
+        interior: with ``x=``: a direction that is zero on P and E, and strictly negative on all other tight rows; rows
+            that are not tight may hold it, too.
+        recession: for bounded: multipliers with rank n, or the bounded domain; for unbounded: a nonzero direction of
+            the recession cone.
+        infeasible: for empty: Farkas multipliers whose right-hand sides sum to a negative number, rows of P that no x
+            satisfies together, or a negative output.
+        dependencies: relations between rows of the layer, where ranks depend on them.
+    """
+
+    kind: Kind
+    dimension: int | None
+    point: Vector | None = None
+    implicit: Multipliers | None = None
+    interior: Direction | None = None
+    recession: Multipliers | Direction | BoundedDomain | None = None
+    infeasible: Multipliers | Inconsistent | NegativeOutput | None = None
+    dependencies: Dependencies | None = None
+
+
+__all__ = [
+    "BoundedDomain",
+    "Candidate",
+    "Dependencies",
+    "Direction",
+    "Inconsistent",
+    "Multipliers",
+    "NegativeOutput",
+    "Rational",
+    "Vector",
+]
