@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from fiberscope.checker import exact, matrices
 from fiberscope.checker.matrices import BoolArray, FloatArray, Matrix, NotProvedError
 
-Vector = Any
+Vector: TypeAlias = FloatArray | tuple[list[int], int]
 """(n,) float64 numbers, or the numerators and the denominator of rational ones."""
 
 
@@ -46,7 +46,9 @@ class Float(Arithmetic):
 
     def products(self, matrix: Matrix, vector: Vector, norms: FloatArray) -> tuple[Any, FloatArray]:
         """``A v`` as float64 gives it."""
-        return matrix @ vector, matrices.product_error(norms, matrices.norm_above(vector), len(vector))
+        assert not isinstance(vector, tuple), "rational vectors are refused before"
+        error = matrices.product_error(norms, matrices.norm_above(vector), len(vector))
+        return np.asarray(matrix @ vector), error
 
     def exceeds(self, B: Matrix, s: float) -> bool:
         """By a Cholesky factorization."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -110,8 +111,6 @@ class Reader:
             end = 8 + int.from_bytes(data[:8], "little")
             header = json.loads(data[8:end])
             said, arrays = header["certificate"], _arrays(header["arrays"], data, end)
-            if said["version"] != VERSION:
-                raise NotProvedError(f"the certificate is of version {said['version']}, this checker reads {VERSION}")
             return self._certificate(_Part(said, "", arrays))
         except NotProvedError:
             raise
@@ -119,6 +118,8 @@ class Reader:
             raise NotProvedError(f"the certificate is malformed: {type(error).__name__}: {error}") from error
 
     def _certificate(self, said: _Part) -> Certificate:
+        if said.value("version") != VERSION:
+            raise NotProvedError(f"the certificate is of version {said.value('version')}, this checker reads {VERSION}")
         coordinates = self._numbers(said, "zero", range(self.n))
         return Certificate(
             str(said.value("kind")),
@@ -163,7 +164,7 @@ class Reader:
         fits = len(starts) and starts[0] == 0 and starts[-1] == len(rows) and (np.diff(starts) > 0).all()
         if not fits or not set(rows.tolist()) <= set(self._stack()):
             raise NotProvedError("relations of rows that are not there")
-        spans = [slice(int(a), int(b)) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        spans = [slice(a, b) for a, b in pairwise(starts.tolist())]
         terms = tuple((rows[span], values[span]) for span in spans)
         seen: set[int] = set()
         for numbers, _ in reversed(terms):

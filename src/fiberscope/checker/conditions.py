@@ -78,8 +78,8 @@ class Conditions:
             raise NotProvedError("no point of the preimage is given")
         tangent, recession = sides.cones(self.rows.nonzero)
         implicit = self._vanishing(part, tangent)
-        if implicit is not None and self._most(implicit, sides) != 0:
-            raise NotProvedError("the sides of the multipliers do not sum to 0")
+        if implicit is not None and self._most(implicit, sides) > 0:
+            raise NotProvedError("the sides of the multipliers are not shown to sum to 0")
         lead = standing(self.rows, place, self.certificate.relations, sides)
         lowest, highest = self._dimensions(tangent, implicit, lead)
         return Proof(lowest, highest, self._ends(recession), self._runs(recession))
@@ -141,7 +141,12 @@ class Conditions:
 
     def _independent(self, members: BoolArray, columns: BoolArray, lead: Leading | None) -> IntArray:
         """(N,) how many independent rows each sample has among its members, as far as the certificate says."""
-        if self.certificate.basis is None and lead is not None and lead.basis is not None:
+        if (
+            self.certificate.basis is None
+            and lead is not None
+            and lead.basis is not None
+            and not (lead.moved & ~columns).any()
+        ):
             return members[:, lead.basis].sum(axis=1)  # on fewer columns than these
         if self.certificate.basis is None:
             return np.array([self._rank(np.flatnonzero(member), columns) for member in members], dtype=np.int64)
@@ -261,7 +266,7 @@ class Conditions:
 def _admitted(fact: Vanishing, cone: Cone) -> BoolArray:
     """(N,) for which samples the weights have the signs that their cone asks for."""
     allowed = cone.equal | (cone.upper & (fact.sign > 0)) | (cone.lower & (fact.sign < 0))
-    return ~(fact.named & ~allowed).any(axis=1)
+    return np.asarray(~(fact.named & ~allowed).any(axis=1))
 
 
 def _at_most(weight: Fraction, sides: Sides, row: int) -> Fraction | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from math import isqrt
 from typing import Any
 
@@ -51,9 +52,8 @@ def products(matrix: Matrix, vector: FloatArray | tuple[list[int], int]) -> Exac
         _check_size(matrix.nnz)
         stored, exponent = as_integers(matrix.data)
         bounds, places = matrix.indptr.tolist(), matrix.indices.tolist()
-        column = [
-            sum((stored[k] * numbers[places[k]] for k in range(start, stop)), 0)
-            for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+        column: list[Any] = [
+            sum((stored[k] * numbers[places[k]] for k in range(start, stop)), 0) for start, stop in pairwise(bounds)
         ]
     unit *= Fraction(2) ** exponent
     out = np.empty(len(column), dtype=object)
@@ -122,19 +122,19 @@ def singular_values_exceed(B: Matrix, s: float) -> bool:
     """
     if s == 0.0:
         return rank_at_least(B, min(B.shape))
-    T = B if is_dense(B) else B.toarray()
-    T = T if T.shape[0] >= T.shape[1] else np.ascontiguousarray(T.T)
+    tall = B if is_dense(B) else B.toarray()
+    tall = tall if tall.shape[0] >= tall.shape[1] else np.ascontiguousarray(tall.T)
     try:
-        X = np.linalg.pinv(T)
+        X = np.linalg.pinv(tall)
     except np.linalg.LinAlgError:
         return False
     if not np.isfinite(X).all():
         return False
-    (left, e), (right, f) = as_matrix(X), as_matrix(T)
+    (left, e), (right, f) = as_matrix(X), as_matrix(tall)
     unit = Fraction(2) ** (e + f)
     error = Fraction(0)
     for k, entry in enumerate((left * right).entries()):
-        row, column = divmod(k, T.shape[1])
+        row, column = divmod(k, tall.shape[1])
         off = int(entry) * unit - (row == column)
         error += off * off
     size = sum((int(entry) ** 2 for entry in left.entries()), 0) * Fraction(4) ** e

@@ -112,7 +112,8 @@ class Leading:
         below: (M,) rows with ``R_i d* < 0``, or x* strictly below the upper side.
         above: (M,) rows with ``R_i d* > 0``, or x* strictly above the lower side.
         nonzero: whether d* is not 0.
-        basis: rows of the stack that are proved to be independent, on some columns and so on more.
+        basis: rows of the stack that are proved to be independent on the columns that may move; None where none are.
+        moved: (n,) these columns.
     """
 
     null: BoolArray
@@ -120,6 +121,7 @@ class Leading:
     above: BoolArray
     nonzero: bool
     basis: IntArray | None
+    moved: BoolArray
 
 
 def leading(rows: Rows, part: Direction, relations: Relations) -> Leading:
@@ -134,8 +136,8 @@ def leading(rows: Rows, part: Direction, relations: Relations) -> Leading:
         sign = np.zeros(rows.count, dtype=np.int64)
         sign[rows.places] = _signs(value, error + rows.norms * radius * ROUNDING)
         sign[rows.coordinates] = np.where(moved, _signs(values_of(d), np.full(rows.n, radius)), 0)
-    below, above = sign < 0, sign > 0
-    reached = moved if radius > 0 else support(d)
+    below, above = np.asarray(sign < 0), np.asarray(sign > 0)
+    reached = support(d) if radius == 0 else moved  # NaN is no radius of 0
     open_rows = np.flatnonzero(sign[rows.places] == 0)
     untouched = row_sizes(block(rows.stack, open_rows, reached)) == 0
     null = held.copy()
@@ -144,7 +146,7 @@ def leading(rows: Rows, part: Direction, relations: Relations) -> Leading:
     if radius == 0 and value.dtype == object:  # what is 0 is exactly 0
         null[rows.places] |= sign[rows.places] == 0
     longest = bool(support(d).any()) if radius == 0 else not isinstance(d, tuple) and norm_below(d) > radius
-    return Leading(null, below & ~null, above & ~null, longest, basis)
+    return Leading(null, below & ~null, above & ~null, longest, basis, moved)
 
 
 def standing(rows: Rows, part: Direction, relations: Relations, sides: Sides) -> Leading:
@@ -153,7 +155,8 @@ def standing(rows: Rows, part: Direction, relations: Relations, sides: Sides) ->
     moved = ~held[rows.coordinates]
     radius, basis = _correction(rows, x, part, held, moved, relations, sides)
     value, error = rows.arithmetic.products(rows.stack, x, rows.norms)
-    null, beside = held & sides.equal, {}
+    null: BoolArray = held & sides.equal
+    beside: dict[bool, BoolArray] = {}
     for upper in (True, False):
         has = sides.has_high if upper else sides.has_low
         sign = np.zeros(rows.count, dtype=np.int64)
@@ -171,7 +174,7 @@ def standing(rows: Rows, part: Direction, relations: Relations, sides: Sides) ->
     pinned = sides.equal[rows.coordinates] & ~moved
     if (pinned & ~(objects(exactly) == 0)).any():
         raise NotProvedError("the point holds a coordinate off its bounds")
-    return Leading(null, beside[True], beside[False], True, basis)
+    return Leading(null, beside[True], beside[False], True, basis, moved)
 
 
 def _correction(
@@ -280,7 +283,8 @@ def _is_zero(across: Matrix, live: BoolArray, weights: Vector, sigma: float, sum
 
 def _chosen(vector: Vector, places: BoolArray) -> Vector:
     if isinstance(vector, tuple):
-        return [number for number, chosen in zip(vector[0], places, strict=True) if chosen], vector[1]
+        numerators, denominator = vector
+        return [numerators[k] for k in np.flatnonzero(places)], denominator
     return vector[places]
 
 

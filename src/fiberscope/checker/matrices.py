@@ -1,19 +1,19 @@
 """Matrices of rows, dense or sparse, and float64 arithmetic on them with rigorous error bounds.
 
-Every bound holds for any order of summation, with or without fused multiply-add: ``|fl(a . v) - a . v| <= gamma_n |a|
-. |v| + n eta`` with gamma_n = n u / (1 - n u) (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1), and
-``|a| . |v| <= |a|_2 |v|_2``. ``2 (n + c) u`` stands for gamma_n together with the rounding of the bound itself. Overflow
-gives inf or NaN; a bound counts only where a comparison with it is *true*, which NaN never makes it. Subnormal numbers
-must not be flushed to zero; where they are, nothing is proved.
+Every bound holds for any order of summation, with or without fused multiply-add: ``|fl(a . v) - a . v|`` is at most
+``gamma_n |a| . |v| + n eta`` with gamma_n = n u / (1 - n u) (Higham, Accuracy and Stability of Numerical Algorithms,
+section 3.1), and ``|a| . |v| <= |a|_2 |v|_2``. ``2 (n + c) u`` stands for gamma_n together with the rounding of the
+bound itself. Overflow gives inf or NaN; a bound counts only where a comparison with it is *true*, which NaN never makes
+it. Subnormal numbers must not be flushed to zero; where they are, nothing is proved.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, vstack
+from scipy import sparse
 
 if TYPE_CHECKING:
     FloatArray: TypeAlias = NDArray[np.float64]
@@ -62,7 +62,7 @@ def stacked(upper: Matrix, lower: Matrix) -> Matrix:
         return upper
     if is_dense(upper) and is_dense(lower):
         return np.concatenate([upper, lower])
-    return csr_array(vstack([upper, lower]))
+    return cast(Any, sparse).vstack([upper, lower], format="csr")
 
 
 def block(matrix: Matrix, rows: IntArray, columns: BoolArray) -> Matrix:
@@ -77,8 +77,10 @@ def scaled(matrix: Matrix, rows: IntArray, columns: IntArray) -> Matrix:
     """``2**-rows_i a_ij 2**columns_j``; NotProvedError where that would change a number."""
     if is_dense(matrix):
         return scaled_exactly(matrix, columns - rows[:, None])
-    exponents = columns[matrix.indices] - np.repeat(rows, np.diff(matrix.indptr))
-    return csr_array((scaled_exactly(matrix.data, exponents), matrix.indices, matrix.indptr), shape=matrix.shape)
+    exponents = columns[matrix.indices] - rows[row_numbers(matrix)]
+    return cast(Any, sparse).csr_array(
+        (scaled_exactly(matrix.data, exponents), matrix.indices, matrix.indptr), shape=matrix.shape
+    )
 
 
 def scaled_exactly(values: FloatArray, exponents: IntArray) -> FloatArray:
@@ -91,21 +93,17 @@ def scaled_exactly(values: FloatArray, exponents: IntArray) -> FloatArray:
     return out
 
 
+def row_numbers(matrix: Matrix) -> IntArray:
+    """The row of each stored number of a sparse matrix."""
+    return np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+
+
 def row_sizes(matrix: Matrix) -> FloatArray:
     """The largest absolute value in each row, 0 for empty rows."""
     if is_dense(matrix):
         return np.abs(matrix).max(axis=1, initial=0.0)
     out = np.zeros(matrix.shape[0])
-    np.maximum.at(out, np.repeat(np.arange(len(out)), np.diff(matrix.indptr)), np.abs(matrix.data))
-    return out
-
-
-def nonzero_columns(matrix: Matrix) -> BoolArray:
-    """Which columns are not zero."""
-    if is_dense(matrix):
-        return matrix.any(axis=0)
-    out = np.zeros(matrix.shape[1], dtype=np.bool_)
-    out[matrix.indices[matrix.data != 0]] = True
+    np.maximum.at(out, row_numbers(matrix), np.abs(matrix.data))
     return out
 
 
@@ -137,8 +135,7 @@ def row_norms_above(matrix: Matrix) -> FloatArray:
         if is_dense(matrix):
             squares = np.einsum("ij,ij->i", matrix, matrix)
         else:
-            rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-            squares = np.bincount(rows, weights=np.square(matrix.data), minlength=matrix.shape[0])
+            squares = np.bincount(row_numbers(matrix), weights=np.square(matrix.data), minlength=matrix.shape[0])
     n = matrix.shape[1]
     above = np.sqrt(squares) * (1.0 + relative_error(n)) + float(np.sqrt(n)) * 2.0**-510
     return np.where(row_sizes(matrix) > 0, above, 0.0)
@@ -151,7 +148,7 @@ def product_error(row_norms: FloatArray, v_norm: float | FloatArray, terms: int)
 
 
 def singular_values_exceed(B: Matrix, s: float) -> bool:
-    """Prove that B (q, n) has min(q, n) singular values above ``s >= 0``; False says only that the proof does not close.
+    """Prove that B (q, n) has min(q, n) singular values above ``s >= 0``; False says only that it does not close.
 
     A floating-point Cholesky factorization of fl(Gram) - c I that completes proves ``sigma_min^2 >= c - (rounding of
     Gram, shift and factorization)`` (S. M. Rump, Verification of positive definiteness, BIT 46 (2006) 433-452).
@@ -167,10 +164,8 @@ def _gram_exceeds(B: Matrix, s: float) -> bool:
     d, terms = min(B.shape), max(B.shape)
     if d > MAX_GRAM:
         return False
-    if is_dense(B):
-        square = B @ B.T if wide else B.T @ B
-    else:
-        square = (B @ B.T if wide else B.T @ B).toarray()
+    product = B @ B.T if wide else B.T @ B
+    square = product if is_dense(product) else product.toarray()
     size = norm_above(entries(B))
     size = size * size * (1.0 + 4.0 * UNIT_ROUNDOFF)  # ** would raise where this is inf
     # products: gamma_N |B|_F^2; shift: u |B|_F^2; factorization: gamma_(d+1) / (1 - gamma_(d+1)) trace
@@ -195,13 +190,13 @@ def _preconditioned_exceeds(B: Matrix, s: float) -> bool:
     N, d = max(B.shape), min(B.shape)
     if not np.isfinite(entries(B)).all() or N * d * d > MAX_PRECONDITIONING:
         return False
-    T = B if is_dense(B) else B.toarray()
-    T = np.ascontiguousarray(T.T) if T.shape[0] < T.shape[1] else T
+    tall = B if is_dense(B) else B.toarray()
+    tall = np.ascontiguousarray(tall.T) if tall.shape[0] < tall.shape[1] else tall
     try:
-        X = np.linalg.inv(np.linalg.qr(T, mode="r"))
+        X = np.linalg.inv(np.linalg.qr(tall, mode="r"))
     except np.linalg.LinAlgError:
         return False
-    product = T @ X
-    error = norm_above(T) * norm_above(X) * relative_error(N + d) + 4.0 * N * d * d * SMALLEST_NORMAL
+    product = tall @ X
+    error = norm_above(tall) * norm_above(X) * relative_error(N + d) + 4.0 * N * d * d * SMALLEST_NORMAL
     needed = (s * norm_above(X) + error) * (1.0 + 8.0 * UNIT_ROUNDOFF)
     return bool(needed < 1.0) and _gram_exceeds(product, needed)

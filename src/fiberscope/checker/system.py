@@ -107,7 +107,7 @@ def _is_well_formed(matrix: Any) -> bool:
         return False
     if (np.diff(indptr) < 0).any() or len(matrix.data) != len(indices):
         return False
-    if len(indices) and not (0 <= indices.min() and indices.max() < matrix.shape[1]):
+    if len(indices) and not (indices.min() >= 0 and indices.max() < matrix.shape[1]):
         return False
     rising = np.diff(indices.astype(np.int64)) > 0
     rising[indptr[1:-1][(indptr[1:-1] > 0) & (indptr[1:-1] < len(indices))] - 1] = True
@@ -181,7 +181,7 @@ class Rows:
             sign = np.sign(value).astype(np.int64)
             certain = np.abs(value) > product_error(size, (length + 1.0)[:, None], self.n + 2 + len(terms))
         certain &= not isinstance(self.arithmetic, Rational)
-        sign, certain = np.where(beyond, beyond, sign), certain | (beyond != 0)
+        sign, certain = np.where(beyond, beyond, sign), certain | (beyond != 0) | (size == 0)
         for j in np.flatnonzero(~certain.all(axis=1)):
             rows = np.flatnonzero(~certain[j])
             for i, product in zip(rows, exact.products(self.stack[rows], X[j]), strict=True):
@@ -196,7 +196,7 @@ class Rows:
             products = X @ self.stack.T if is_dense(self.stack) else (self.stack @ X.T).T
         lower, upper, at_low, at_high = self._sides_at(X, products, within)
         half = self.signs(X, products, [np.concatenate([np.zeros(self.m), -s.h])])[:, self.m :]
-        inside = ~((s.box_low > X).any(axis=1) | (s.box_high < X).any(axis=1) | (half > 0).any(axis=1))
+        inside = ~(np.less(X, s.box_low).any(axis=1) | np.greater(X, s.box_high).any(axis=1) | (half > 0).any(axis=1))
         below, above, pinned = np.isfinite(s.box_low), np.isfinite(s.box_high), s.box_low == s.box_high
         every, none = np.ones((N, self.q), dtype=np.bool_), np.zeros((N, self.q), dtype=np.bool_)
 
@@ -213,7 +213,7 @@ class Rows:
             rows(upper & ~lower, above & ~below, every),
             rows(lower & ~upper, below & ~above, none),
         )
-        return tangent, recession, inside
+        return tangent, recession, np.asarray(inside)
 
     def _sides_at(
         self, X: FloatArray, products: FloatArray, within: FloatArray
@@ -277,7 +277,7 @@ class Sides:
 
 def sides_of(rows: Rows, output_low: FloatArray, output_high: FloatArray, within: FloatArray) -> Sides:
     """The sides that ``output_low - within <= y <= output_high + within`` puts on all rows."""
-    s, m, n, q = rows.system, rows.m, rows.n, rows.q
+    s, n, q = rows.system, rows.n, rows.q
     if s.monotone.any():
         raise NotProvedError("outputs of activations other than clips are not rational numbers: x must be given")
     above_low, below_low, below_high, above_high = (

@@ -128,14 +128,15 @@ class _Proving:
         return self.rows[key], self.known[key]
 
     def _at_inputs(self, claims: list[Claim]) -> list[str]:
-        certificate, X = self._certificate(claims[0].certificate), np.stack([c.x for c in claims if c.x is not None])
+        certificate = self._certificate(claims[0].certificate)
         if certificate.kind == "empty":
             return ["a preimage given by an input holds it"] * len(claims)
         rows, known = self._rows(certificate)
-        within, scaling = claims[0].within, certificate.scaling
-        if scaling is not None:
-            X, within = scaled_exactly(X, -scaling[1]), scaled_exactly(within, -scaling[0][: rows.m])
-        tangent, recession, inside = rows.cones_at(X, within)
+        inputs, within = np.stack([c.x for c in claims if c.x is not None]), claims[0].within
+        if certificate.scaling is not None:
+            by_row, by_column = certificate.scaling
+            inputs, within = scaled_exactly(inputs, -by_column), scaled_exactly(within, -by_row[: rows.m])
+        tangent, recession, inside = rows.cones_at(inputs, within)
         proof = Conditions(rows, certificate.scaled(rows.m, rows.n), known).at_inputs(tangent, recession)
         return [
             proof.failure(i, claim.kind, *_bounds(claim)) if inside[i] else "x lies outside the domain"
@@ -146,7 +147,8 @@ class _Proving:
         certificate, within = self._certificate(claim.certificate), claim.within
         rows, known = self._rows(certificate)
         low, high = claim.output_low, claim.output_high
-        assert low is not None and high is not None
+        assert low is not None
+        assert high is not None
         if certificate.scaling is not None:
             low, high, within = (scaled_exactly(v, -certificate.scaling[0][: rows.m]) for v in (low, high, within))
         sides = sides_of(rows, low, high, within)
