@@ -118,7 +118,7 @@ class Elaboration:
     def __init__(self, question: Question, units: Units, candidate: Candidate) -> None:
         self.question, self.units, self.candidate = question, units, candidate
         self.rows = question.rows
-        self.known = _in_units(known_relations(candidate.dependencies), units)
+        self.known = _in_units(knownrelations_of(candidate.dependencies), units)
 
     def written(self) -> tuple[Certificate, bool]:
         """The certificate, and whether its proof in floats seems to close."""
@@ -140,7 +140,7 @@ class Elaboration:
             _face(ends, away),
             basis=rank.basis,
             zero=rank.zero,
-            relations=_relations(self.units, [rank.selection, *(h.selection for h in (inside, away) if h is not None)]),
+            relations=relations_of(self.units, [rank.selection, *(h.selection for h in (inside, away) if h is not None)]),
             scaling=self.units.scaling,
         )
         return certificate, all(parts) and rank.closes
@@ -211,24 +211,11 @@ class Elaboration:
             vanishing[implicit.part.rows] = True
         for holding in (inside, away):
             if holding is not None:
-                rank = self._rank_of(holding, vanishing)
+                rank = rank_of(self.units, holding, vanishing)
                 if rank is not None:
                     return rank
                 break  # the checker looks at the first of them only
         return find_rank(self.units, vanishing, self.known, explicit=inside is not None or away is not None)
-
-    def _rank_of(self, holding: Holding, vanishing: BoolArray) -> Rank | None:
-        """A rank by the rows that hold a direction, if they say it."""
-        selection = holding.selection
-        if selection is None or holding.part.sigma == 0.0:
-            return None
-        still = self.rows.m + np.flatnonzero(~selection.columns)
-        named = vanishing.copy()
-        named[self.rows.m + selection.fixed] = True
-        if not named[still].all():
-            return None
-        zero = selection.fixed[~vanishing[self.rows.m + selection.fixed]]
-        return Rank(selection, closes=holding.closes, zero=zero if len(zero) else None)
 
     # ---- contradictions
 
@@ -282,6 +269,19 @@ class Rank:
     zero: IntArray | None = None
 
 
+def rank_of(units: Units, holding: Holding, vanishing: BoolArray) -> Rank | None:
+    """The rank of the rows (M,) that vanish on a preimage, if the rows that hold a direction say it."""
+    selection, m = holding.selection, units.rows.m
+    if selection is None or holding.part.sigma == 0.0:
+        return None
+    named = vanishing.copy()
+    named[m + selection.fixed] = True
+    if not named[m + np.flatnonzero(~selection.columns)].all():
+        return None
+    zero = selection.fixed[~vanishing[m + selection.fixed]]
+    return Rank(selection, closes=holding.closes, zero=zero if len(zero) else None)
+
+
 def find_rank(units: Units, vanishing: BoolArray, known: tuple[Relation, ...], *, explicit: bool) -> Rank:
     """Independent rows among those that vanish on a preimage.
 
@@ -311,7 +311,7 @@ def _in_units(known: tuple[Relation, ...], units: Units) -> tuple[Relation, ...]
     return tuple((rows, tuple(np.ldexp(values, units.by_row[list(rows)]).tolist())) for rows, values in known)
 
 
-def _relations(units: Units, used: list[Selection | None]) -> Relations | None:
+def relations_of(units: Units, used: list[Selection | None]) -> Relations | None:
     """The relations of all selections; of two that name the same row first, the first one counts."""
     accepted: list[Relation] = []
     fronts: set[int] = set()
@@ -341,4 +341,4 @@ def _coordinates(rows: Numbering, among: BoolArray | None = None) -> BoolArray:
     return out if among is None else out & among
 
 
-__all__ = ["Elaboration", "Question", "Rank", "elaborate", "find_rank"]
+__all__ = ["Elaboration", "Question", "Rank", "elaborate", "find_rank", "rank_of", "relations_of"]
