@@ -118,7 +118,7 @@ class Elaboration:
     def __init__(self, question: Question, units: Units, candidate: Candidate) -> None:
         self.question, self.units, self.candidate = question, units, candidate
         self.rows = question.rows
-        self.known = _in_units(knownrelations_of(candidate.dependencies), units)
+        self.known = _in_units(known_relations(candidate.dependencies), units)
 
     def written(self) -> tuple[Certificate, bool]:
         """The certificate, and whether its proof in floats seems to close."""
