@@ -17,13 +17,13 @@ from fiberscope.preimage.blocks import chosen, exceeds, row_maxima
 from fiberscope.preimage.candidate import Candidate, Inconsistent
 from fiberscope.preimage.candidate import Direction as FoundDirection
 from fiberscope.preimage.candidate import Multipliers as FoundMultipliers
-from fiberscope.preimage.certificate import Certificate, Face, Multipliers, Rational, Relations, Vector
+from fiberscope.preimage.certificate import Certificate, Face, Multipliers, Rational, Relations
 from fiberscope.preimage.holding import Asked, Holding, hold, strict_rows
 from fiberscope.preimage.independent_rows import Relation, Selection, known_relations, selections
 from fiberscope.preimage.interval import Interval
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage
-from fiberscope.preimage.scalings import Units, even_units, own_units, units_as_given
+from fiberscope.preimage.scalings import Units, even_units, keeps, own_units, units_as_given
 from fiberscope.preimage.sided_rows import NO_ROWS, Cone, Numbering, Sides, sides_at_input, sides_at_output
 from fiberscope.preimage.weighing import Signed, Weighed, Weighing, signed, weigh
 
@@ -41,7 +41,7 @@ def elaborate(question: Preimage, candidate: Candidate) -> Certificate:
     """
     asked = Question.of(question)
     first: Certificate | None = None
-    for units in _units(asked.rows, candidate):
+    for units in _units(asked, question, candidate):
         certificate, closes = Elaboration(asked, units, candidate).written()
         if closes:
             return certificate
@@ -81,15 +81,35 @@ class Question:
         return self.sides.tangent if self.low is None else self.sides.homogeneous
 
 
-def _units(rows: Numbering, candidate: Candidate) -> Iterator[Units]:
+def _units(asked: Question, question: Preimage, candidate: Candidate) -> Iterator[Units]:
     """Units to try: even ones, those of a ray, and those of the numbers as given."""
-    even = even_units(rows)
-    yield even
-    ray = candidate.recession
-    if isinstance(ray, FoundDirection) and isinstance(ray.values, np.ndarray):
-        yield own_units(rows, ray.values)
-    if not even.is_given:
-        yield units_as_given(rows)
+    rows, given = asked.rows, units_as_given(asked.rows)
+    if not _is_rational(candidate):
+        even, ray = even_units(rows), candidate.recession
+        found = [even]
+        if isinstance(ray, FoundDirection) and isinstance(ray.values, np.ndarray):
+            found.append(own_units(rows, ray.values))
+        yield from (units for units in found if units.is_given or _scales_sample(units, question))
+        if even.is_given:
+            return
+    yield given
+
+
+def _is_rational(candidate: Candidate) -> bool:
+    """Whether its proof is one in rational numbers, for which no units are better than others."""
+    parts = (candidate.implicit, candidate.interior, candidate.recession, candidate.infeasible)
+    vectors = [candidate.point, *(getattr(part, "values", None) for part in parts)]
+    return any(isinstance(vector, Rational) for vector in vectors) or isinstance(candidate.infeasible, Inconsistent)
+
+
+def _scales_sample(units: Units, question: Preimage) -> bool:
+    """Whether no number of an input or an output changes in these units."""
+    of_rows = -units.by_row[: units.rows.m]
+    sides = (question.y.low, question.y.high) if isinstance(question.y, Interval) else (question.y,)
+    pairs = [(side, of_rows) for side in (*sides, question.within) if side is not None]
+    pairs += [] if question.x is None else [(question.x, -units.by_column)]
+    with np.errstate(all="ignore"):
+        return all(keeps(np.broadcast_to(v, e.shape), np.ldexp(v, e)) for v, e in pairs)
 
 
 class Elaboration:
@@ -120,7 +140,7 @@ class Elaboration:
             _face(ends, away),
             basis=rank.basis,
             zero=rank.zero,
-            relations=_relations(self.units, [rank.selection, *(h.selection for h in (inside, away) if h is not None)]),
+            relations=relations_of(self.units, [rank.selection, *(h.selection for h in (inside, away) if h is not None)]),
             scaling=self.units.scaling,
         )
         return certificate, all(parts) and rank.closes
@@ -191,24 +211,11 @@ class Elaboration:
             vanishing[implicit.part.rows] = True
         for holding in (inside, away):
             if holding is not None:
-                rank = self._rank_of(holding, vanishing)
+                rank = rank_of(self.units, holding, vanishing)
                 if rank is not None:
                     return rank
                 break  # the checker looks at the first of them only
         return find_rank(self.units, vanishing, self.known, explicit=inside is not None or away is not None)
-
-    def _rank_of(self, holding: Holding, vanishing: BoolArray) -> Rank | None:
-        """A rank by the rows that hold a direction, if they say it."""
-        selection = holding.selection
-        if selection is None or holding.part.sigma == 0.0:
-            return None
-        still = self.rows.m + np.flatnonzero(~selection.columns)
-        named = vanishing.copy()
-        named[self.rows.m + selection.fixed] = True
-        if not named[still].all():
-            return None
-        zero = selection.fixed[~vanishing[self.rows.m + selection.fixed]]
-        return Rank(selection, closes=holding.closes, zero=zero if len(zero) else None)
 
     # ---- contradictions
 
@@ -262,6 +269,19 @@ class Rank:
     zero: IntArray | None = None
 
 
+def rank_of(units: Units, holding: Holding, vanishing: BoolArray) -> Rank | None:
+    """The rank of the rows (M,) that vanish on a preimage, if the rows that hold a direction say it."""
+    selection, m = holding.selection, units.rows.m
+    if selection is None or holding.part.sigma == 0.0:
+        return None
+    named = vanishing.copy()
+    named[m + selection.fixed] = True
+    if not named[m + np.flatnonzero(~selection.columns)].all():
+        return None
+    zero = selection.fixed[~vanishing[m + selection.fixed]]
+    return Rank(selection, closes=holding.closes, zero=zero if len(zero) else None)
+
+
 def find_rank(units: Units, vanishing: BoolArray, known: tuple[Relation, ...], *, explicit: bool) -> Rank:
     """Independent rows among those that vanish on a preimage.
 
@@ -291,7 +311,7 @@ def _in_units(known: tuple[Relation, ...], units: Units) -> tuple[Relation, ...]
     return tuple((rows, tuple(np.ldexp(values, units.by_row[list(rows)]).tolist())) for rows, values in known)
 
 
-def _relations(units: Units, used: list[Selection | None]) -> Relations | None:
+def relations_of(units: Units, used: list[Selection | None]) -> Relations | None:
     """The relations of all selections; of two that name the same row first, the first one counts."""
     accepted: list[Relation] = []
     fronts: set[int] = set()
@@ -321,4 +341,4 @@ def _coordinates(rows: Numbering, among: BoolArray | None = None) -> BoolArray:
     return out if among is None else out & among
 
 
-__all__ = ["Elaboration", "Question", "Rank", "Vector", "Interval", "elaborate", "find_rank"]
+__all__ = ["Elaboration", "Question", "Rank", "elaborate", "find_rank", "rank_of", "relations_of"]

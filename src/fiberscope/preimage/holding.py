@@ -13,11 +13,13 @@ from fiberscope.network.rows import beside
 from fiberscope.preimage.blocks import chosen, exceeds, product_error, row_maxima, vanishes
 from fiberscope.preimage.certificate import Direction, Rational
 from fiberscope.preimage.independent_rows import Relation, Selection, selections
-from fiberscope.preimage.scalings import Units
+from fiberscope.preimage.scalings import Units, keeps
 from fiberscope.preimage.sided_rows import NO_ROWS, Cone
 
 ABOVE = 4.0
 """A certificate asks for singular values so many times larger than needed: the checker's rounding is not ours."""
+SMALLEST = 2.0**-500
+"""What is asked where any size would do: 0 would say that nothing has to be corrected."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,8 @@ def hold(units: Units, asked: Asked, values: FloatArray | Rational, known: tuple
     """Write a direction down, or a point, in the first way in which its proof closes; else in the first of all."""
     if isinstance(values, Rational):
         return Holding(Direction(asked.held, values), None, closes=False)
+    if asked.low is None:
+        values = of_unit_size(values, -units.by_column)
     first: Holding | None = None
     for held in _ways_to_hold(units, asked, values):
         places, coordinates = units.rows.split(held)
@@ -96,7 +100,7 @@ def _held(units: Units, asked: Asked, held: IntArray, values: FloatArray, select
     held = np.union1d(held, rows.m + selection.fixed)
     with np.errstate(all="ignore"):
         residual, room = _residual(units, asked, held, selection, v), _room(units, asked, held, v)
-        sigma = 0.0 if residual == 0.0 else ABOVE * residual / room
+        sigma = 0.0 if residual == 0.0 else max(ABOVE * residual / room, SMALLEST)
     if not (room > 0 and np.isfinite(sigma)):
         return Holding(Direction(held, v), selection, closes=False)
     if sigma == 0.0:
@@ -179,6 +183,15 @@ def _slack(
     return float(min(slacks.min(initial=np.inf), (sign * at).min(initial=np.inf)))
 
 
+def of_unit_size(values: FloatArray, exponents: IntArray) -> FloatArray:
+    """A vector whose length does not matter, so that it is of size one in other units; as given where float64 ends."""
+    largest = float(np.abs(np.ldexp(values, exponents)).max(initial=0.0))
+    if not 0.0 < largest < np.inf:
+        return values
+    scaled = np.ldexp(values, -np.frexp(largest)[1])
+    return scaled if keeps(values, scaled) else values
+
+
 def strict_rows(cone: Cone, held: Int64[IntArray, " k"]) -> Bool[BoolArray, " M"]:
     """The one-sided rows of a cone that hold nothing."""
     out = cone.one_sided.copy()
@@ -186,4 +199,4 @@ def strict_rows(cone: Cone, held: Int64[IntArray, " k"]) -> Bool[BoolArray, " M"
     return out
 
 
-__all__ = ["ABOVE", "NO_ROWS", "Asked", "Holding", "hold", "strict_rows"]
+__all__ = ["ABOVE", "NO_ROWS", "Asked", "Holding", "SMALLEST", "hold", "of_unit_size", "strict_rows"]

@@ -116,16 +116,16 @@ def verify(claim: Claim, exact: bool = False) -> Verification:
     """
     if type(exact) not in (bool, np.bool_):  # a text such as "no" would count as yes
         raise InputError("exact", expected="True or False", got=shown(exact))
-    asked = _asked(claim, {})  # once for both attempts
-    if isinstance(asked, str):
+    question = _question(claim)  # asked once for both attempts
+    if isinstance(question, str):
         check_claim(claim)
-    proof = Verification(False, "float") if exact else _attempt(asked, "float")
-    return proof if proof else _attempt(asked, "exact")
+    proof = Verification(False, "float") if exact else _attempt(question, "float")
+    return proof if proof else _attempt(question, "exact")
 
 
 def verify_in_float(claim: Claim) -> Verification:
     """Prove a verdict in float64 alone."""
-    return _attempt(_asked(claim, {}), "float")
+    return _attempt(_question(claim), "float")
 
 
 def verify_many(claims: Sequence[Claim], threads: int = 1) -> Bool[BoolArray, " N"]:
@@ -153,7 +153,7 @@ def verify_many(claims: Sequence[Claim], threads: int = 1) -> Bool[BoolArray, " 
 
     def prove(share: tuple[System, list[tuple[int, _Asked]]]) -> None:
         system, together = share
-        reasons = verdicts.prove(system, [asked.claim for _, asked in together], exact=False)
+        reasons = verdicts.prove(system, [asked.said.about(system) for _, asked in together], exact=False)
         proved[[index for index, _ in together]] = [reason == "" for reason in reasons]
 
     shares = [
@@ -168,10 +168,32 @@ def verify_many(claims: Sequence[Claim], threads: int = 1) -> Bool[BoolArray, " 
 
 
 @dataclass(frozen=True, eq=False)
-class _Asked:
-    """What a claim says in plain numbers, and its layer and domain, which are still anybody's objects."""
+class _Said:
+    """What a claim says in plain numbers."""
 
-    claim: PlainClaim
+    x: Any
+    output_low: Any
+    output_high: Any
+    within: Any
+    kind: str
+    dimension: int | None
+    dimension_bounds: tuple[int, int] | None
+    certificate: bytes
+
+    def about(self, system: System) -> PlainClaim:
+        """The same about a layer, whose every unit has a precision."""
+        within = np.full(system.bias.shape, self.within) if isinstance(self.within, float) else self.within
+        return PlainClaim(
+            self.x, self.output_low, self.output_high, within,
+            self.kind, self.dimension, self.dimension_bounds, self.certificate,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What a claim says, and its layer and domain, which are still anybody's objects."""
+
+    said: _Said
     layer: Any
     domain: Any
 
@@ -182,21 +204,28 @@ def _shares(together: list[tuple[int, _Asked]], threads: int) -> list[list[tuple
         return [together]
     by_certificate: dict[bytes, list[tuple[int, _Asked]]] = {}
     for indexed in together:
-        by_certificate.setdefault(indexed[1].claim.certificate, []).append(indexed)
+        by_certificate.setdefault(indexed[1].said.certificate, []).append(indexed)
     shares: list[list[tuple[int, _Asked]]] = [[] for _ in range(threads)]
     for k, group in enumerate(by_certificate.values()):
         shares[k % threads].extend(group)
     return [share for share in shares if share]
 
 
-def _attempt(asked: _Asked | str, method: Literal["float", "exact"]) -> Verification:
-    """Try to prove what a claim says; none of the claim's own code runs but what gives its layer's numbers."""
+def _question(claim: Any) -> tuple[System, PlainClaim] | str:
+    """Everything that a claim says; or, in words, why it says nothing."""
+    asked = _asked(claim, {})
     if isinstance(asked, str):
-        return Verification(False, method, asked)
+        return asked
     system = _system(asked)
-    if isinstance(system, str):
-        return Verification(False, method, system)
-    reason = verdicts.prove(system, [asked.claim], exact=method == "exact")[0]
+    return system if isinstance(system, str) else (system, asked.said.about(system))
+
+
+def _attempt(question: tuple[System, PlainClaim] | str, method: Literal["float", "exact"]) -> Verification:
+    """Try to prove what a claim says; none of the claim's own code runs."""
+    if isinstance(question, str):
+        return Verification(False, method, question)
+    system, claim = question
+    reason = verdicts.prove(system, [claim], exact=method == "exact")[0]
     return Verification(reason == "", method, reason)
 
 
@@ -217,17 +246,11 @@ def _asked(claim: Any, written: dict[int, tuple[Any, bytes]]) -> _Asked | str:
         if id(certificate) not in written:
             written[id(certificate)] = certificate, bytes(certificate.to_bytes())
         low, high = (y.low, y.high) if type(y) is Interval else (y, y)
-        plain = PlainClaim(
-            _copied(x, "x"),
-            _copied(low, "y"),
-            _copied(high, "y"),
-            _within(within),
-            _kind(kind),
-            _dimension(dimension),
-            _bounds(bounds),
-            written[id(certificate)][1],
-        )
-        return _Asked(plain, layer, domain)
+        said = _Said(
+            _copied(x, "x"), _copied(low, "y"), _copied(high, "y"), _within(within),
+            _kind(kind), _dimension(dimension), _bounds(bounds), written[id(certificate)][1],
+        )  # fmt: skip
+        return _Asked(said, layer, domain)
     except MalformedError as failure:
         return str(failure)
     except Exception as error:  # a claim may be anybody's class

@@ -22,7 +22,7 @@ from fiberscope.preimage.blocks import (
     vanishes,
 )
 from fiberscope.preimage.certificate import Multipliers, Rational
-from fiberscope.preimage.holding import ABOVE
+from fiberscope.preimage.holding import ABOVE, SMALLEST, of_unit_size
 from fiberscope.preimage.independent_rows import fixed_part
 from fiberscope.preimage.scalings import Units
 from fiberscope.preimage.sided_rows import NO_ROWS, Cone, Numbering
@@ -105,6 +105,12 @@ def weigh(units: Units, given: Signed, asked: Weighed) -> Weighing:
     """Write multipliers down so that their proof closes, if it does in one of few ways."""
     if isinstance(given.values, Rational):
         return Weighing(Multipliers(given.rows, given.values), closes=False)
+    places, coordinates = units.rows.split(given.rows)
+    exponents = np.zeros(units.rows.count, dtype=np.int64)
+    exponents[units.rows.numbered(places)], exponents[units.rows.m + coordinates] = (
+        units.by_row[places], -units.by_column[coordinates],
+    )  # fmt: skip
+    given = Signed(given.rows, of_unit_size(given.values, exponents[given.rows]))
     first: Weighing | None = None
     for _ in range(ATTEMPTS):
         weighing, weak = _attempt(units, given, asked)
@@ -182,7 +188,7 @@ def _judged(
         least = float(rooms.min(initial=np.inf))
         below = _below_zero(units, combined, values, asked)
         room = min(smallest, least, below)
-        sigma = 0.0 if residual == 0.0 else ABOVE * residual / room
+        sigma = 0.0 if residual == 0.0 else max(ABOVE * residual / room, SMALLEST)
     fits = bool(room > 0 and np.isfinite(sigma))
     part = _written(units, combined, values, float(sigma) if fits else 0.0)
     if not block.shape[1]:
