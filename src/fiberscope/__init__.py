@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         NegativeOutput,
         Rational,
     )
-    from fiberscope.preimage.checker import Verification, verify
+    from fiberscope.preimage.verify import Verification, verify
     from fiberscope.preimage.classify import Classification, classify
     from fiberscope.preimage.kind import Kind
     from fiberscope.preimage.omnidirectional import Omnidirectionality, UniqueSolution, omnidirectional, unique_solution
@@ -183,7 +183,7 @@ _MODULE_OF = {
     "SpectralDensity": "stability.density",
     "Spectrum": "stability.spectrum",
     "UniqueSolution": "preimage.omnidirectional",
-    "Verification": "preimage.checker",
+    "Verification": "preimage.verify",
     "VisitedPatterns": "stability.admissible",
     "Walk": "invariance.walk",
     "algorithm1": "preimage.algorithm1",
@@ -209,7 +209,7 @@ _MODULE_OF = {
     "spectra": "stability.spectra",
     "spectral_density": "stability.density",
     "unique_solution": "preimage.omnidirectional",
-    "verify": "preimage.checker",
+    "verify": "preimage.verify",
     "visited_patterns": "stability.admissible",
     "walk_regions": "invariance.walk",
 }
