@@ -7,7 +7,7 @@ All comparisons are exact.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any
 
@@ -41,6 +41,10 @@ class Sides:
     lower: BoolArray
     tight_upper: BoolArray
     tight_lower: BoolArray
+
+    def of(self, sample: int) -> Sides:
+        """Those of one of N samples."""
+        return Sides(*(getattr(self, part.name)[sample] for part in fields(self)))
 
     @property
     def positive(self) -> BoolArray:

@@ -177,19 +177,18 @@ def build_at_input(
     """
     half = check_inside(domain, x)
     precision = np.zeros(layer.outputs) if within is None else within
-    sides = sides_at_inputs(layer, x[None], precision)
+    sides = sides_at_inputs(layer, x[None], precision).of(0)
     m, n = layer.outputs, layer.inputs
     tight = np.concatenate(
         [
-            np.flatnonzero(sides.tight_upper[0]),
+            np.flatnonzero(sides.tight_upper),
             m + np.flatnonzero(x == domain.low),
             m + n + np.flatnonzero(x == domain.high),
             m + 2 * n + np.flatnonzero(half == 0),
-            m + 2 * n + len(half) + np.flatnonzero(sides.tight_lower[0]),
+            m + 2 * n + len(half) + np.flatnonzero(sides.tight_lower),
         ]
     )
-    parts = (sides.equal[0], sides.both[0], sides.upper[0], sides.lower[0])
-    return _built(layer, domain, None, Sides(*parts, sides.tight_upper[0], sides.tight_lower[0]), tight)
+    return _built(layer, domain, None, sides, tight)
 
 
 def build_at_output(layer: ReLULayer, domain: Polyhedron, outputs: Outputs) -> MixedSystem:
