@@ -282,7 +282,9 @@ def rank_of(units: Units, holding: Holding, vanishing: BoolArray) -> Rank | None
     return Rank(selection, closes=holding.closes, zero=zero if len(zero) else None)
 
 
-def find_rank(units: Units, vanishing: BoolArray, known: tuple[Relation, ...], *, explicit: bool) -> Rank:
+def find_rank(
+    units: Units, vanishing: BoolArray, known: tuple[Relation, ...], *, explicit: bool, trusted: bool = False
+) -> Rank:
     """Independent rows among those that vanish on a preimage.
 
     Args:
@@ -290,6 +292,7 @@ def find_rank(units: Units, vanishing: BoolArray, known: tuple[Relation, ...], *
         vanishing: (M,) the rows.
         known: relations that hold exactly.
         explicit: whether rows that are all of them have to be named as well.
+        trusted: whether rows are taken to have full rank.
     """
     places, coordinates = units.rows.split(np.flatnonzero(vanishing))
     columns = np.ones(units.rows.n, dtype=np.bool_)
@@ -297,7 +300,7 @@ def find_rank(units: Units, vanishing: BoolArray, known: tuple[Relation, ...], *
     live = int((row_maxima(chosen(units.body, places, columns)) > 0).sum())
     for selection in selections(units.body, places, columns, known):
         block = chosen(units.body, selection.rows, selection.columns)
-        if 0 not in block.shape and not exceeds(block, 0.0):
+        if 0 not in block.shape and not (trusted or exceeds(block, 0.0)):
             continue
         if block.shape[0] > block.shape[1]:  # more rows than columns, which they fix
             selection = replace(selection, relations=())

@@ -9,7 +9,7 @@ more are added.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -115,6 +115,8 @@ class _Together:
         even = even_units(self.rows)
         self.units = even if even.is_given or _keep(even, questions) else units_as_given(self.rows)
         self.known = _Known()
+        # where the first of a sort closes in the plain way, most of the others do: they are not tried one by one
+        self.plain: dict[object, bool] = {}
 
     def certificates(self) -> list[Certificate]:
         """One for each candidate."""
@@ -168,8 +170,10 @@ class _Together:
         cone = use.cone
         strict = cone.upper | cone.lower
         strict[held] = False
-        asked = Asked(held, cone, strict, for_ever=for_ever)
-        return hold(self.units, asked, part.values, ())
+        asked = Asked(held, cone, strict, for_ever=for_ever, trusted=self.plain.get(FoundDirection, False))
+        holding = hold(self.units, asked, part.values, ())
+        self.plain.setdefault(FoundDirection, holding.closes and holding.selection is not None and not len(holding.selection.fixed))
+        return holding
 
     def _weigh(self, part: FoundMultipliers, use: _Use) -> Weighing:
         m, n = self.rows.m, self.rows.n
@@ -178,7 +182,9 @@ class _Together:
         given = signed(self.rows, part.rows, part.values, pinned)
         nothing = np.zeros(self.rows.count, dtype=np.bool_)
         asked = Weighed(Cone(use.equal & ~(use.upper | use.lower), use.upper, use.lower), NO_ROWS, nothing, spanning=True)
-        return weigh(self.units, given, asked)
+        weighing = weigh(self.units, given, replace(asked, trusted=self.plain.get(FoundMultipliers, False)))
+        self.plain.setdefault(FoundMultipliers, weighing.closes)
+        return weighing
 
     # ---- ranks
 
@@ -212,7 +218,9 @@ class _Together:
             chosen = numbers[group.members]
             words = members.words[chosen]
             joined = intersection(words) if common else union(words)
-            rank = find_rank(self.units, mask(joined, members.size), (), explicit=len(chosen) > 1)
+            vanishing, trusted = mask(joined, members.size), self.plain.get(common, False)
+            rank = find_rank(self.units, vanishing, (), explicit=len(chosen) > 1, trusted=trusted)
+            self.plain.setdefault(common, rank.closes and rank.zero is None)
             for k in chosen.tolist():
                 alone = len(chosen) == 1 or rank.closes
                 ranks[k] = rank if alone else find_rank(self.units, mask(members.words[k], members.size), (), explicit=False)

@@ -33,6 +33,7 @@ class Asked:
         low: (M,) numbers that rows exceed; None for a direction.
         high: (M,) numbers that rows stay below; None for a direction.
         for_ever: whether it only has to be a direction of the cone that is not zero.
+        trusted: whether no more rows than columns are taken to be independent.
     """
 
     held: IntArray
@@ -41,6 +42,7 @@ class Asked:
     low: FloatArray | None = None
     high: FloatArray | None = None
     for_ever: bool = False
+    trusted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +108,7 @@ def _held(units: Units, asked: Asked, held: IntArray, values: FloatArray, select
     if sigma == 0.0:
         return Holding(Direction(held, v), selection, closes=True)
     block = chosen(units.body, selection.rows, selection.columns)
-    closes = block.shape[0] <= block.shape[1] and exceeds(block, sigma)
+    closes = block.shape[0] <= block.shape[1] and (asked.trusted or exceeds(block, sigma))
     basis = None if _is_all(units, held, selection) else rows.numbered(selection.rows)
     return Holding(Direction(held, v, float(sigma), basis), selection, closes)
 

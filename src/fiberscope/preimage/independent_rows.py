@@ -24,6 +24,9 @@ from fiberscope.network.sparse_rows import SparseRows, row_numbers
 from fiberscope.preimage.blocks import chosen, entries, exceeds, row_maxima, with_entries
 from fiberscope.preimage.candidate import Dependencies
 
+MARKED = 8
+"""Columns by which rows are told apart before all of them are compared."""
+
 Relation = tuple[tuple[int, ...], tuple[float, ...]]
 """Places of rows and coefficients; the first row is the one that follows from the others."""
 
@@ -77,18 +80,29 @@ def selections(
 
 def _distinct(block: Rows, rows: IntArray) -> tuple[IntArray, tuple[Relation, ...]]:
     """One row of each class of rows that are equal up to a signed power of two; relations for the others."""
-    normal, scale = _normalized(block)
+    alike = _candidates(block)
+    normal, scale = _normalized(block[alike])
     first: dict[bytes, int] = {}
-    kept: list[int] = []
+    left_out = np.zeros(len(rows), dtype=np.bool_)
     relations: list[Relation] = []
-    for i in range(len(scale)):
-        leader = first.setdefault(_key(normal, i), i)
-        if leader == i:
-            kept.append(i)
-        else:
-            factor = float(scale[i] / scale[leader])
-            relations.append(((int(rows[i]), int(rows[leader])), (1.0, -factor)))
-    return np.array(kept, dtype=np.int64), tuple(relations)
+    for k, i in enumerate(alike.tolist()):
+        leader = first.setdefault(_key(normal, k), k)
+        if leader != k:
+            left_out[i] = True
+            relations.append(((int(rows[i]), int(rows[alike[leader]])), (1.0, -float(scale[k] / scale[leader]))))
+    return np.flatnonzero(~left_out), tuple(relations)
+
+
+def _candidates(block: Rows) -> IntArray:
+    """The rows that share their mantissas in some columns with another one: few of those that real layers have."""
+    if isinstance(block, SparseRows):
+        mantissas = np.abs(np.frexp(block.data)[0]) * (1.0 + block.indices)
+        marks = np.bincount(row_numbers(block), weights=mantissas, minlength=block.shape[0])[:, None]
+    else:
+        marks = np.ascontiguousarray(np.abs(np.frexp(block[:, :MARKED])[0]))
+    lines = marks.view(np.dtype((np.void, marks.shape[1] * marks.itemsize))).reshape(-1) if marks.size else marks[:, :0]
+    _, place, count = np.unique(lines, return_inverse=True, return_counts=True, axis=0)
+    return np.flatnonzero(count[place.reshape(-1)] > 1)
 
 
 def _normalized(block: Rows) -> tuple[Rows, Float64[FloatArray, " q"]]:

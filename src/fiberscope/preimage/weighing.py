@@ -60,6 +60,7 @@ class Weighed:
         needed: (M,) rows whose weights have to be shown to be positive.
         spanning: whether the rows have to span all coordinates.
         sides: (M,) numbers whose combination has to be negative: upper sides, and lower ones; None elsewhere.
+        trusted: whether as many rows as columns are taken to be independent.
     """
 
     cone: Cone
@@ -67,6 +68,7 @@ class Weighed:
     needed: BoolArray
     spanning: bool
     sides: tuple[FloatArray, FloatArray] | None = None
+    trusted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,30 +155,29 @@ def _attempt(units: Units, given: Signed, asked: Weighed) -> tuple[Weighing, Int
     if asked.spanning and not live.all():
         return Weighing(_written(units, combined, given.values[is_coordinate], 0.0), closes=False), NO_ROWS
     block = block[:, np.flatnonzero(live)]
-    combined, block, whole = _with_full_columns(units, combined, block, cone)
-    return _judged(units, combined, block, asked, whole)
+    weighing, weak = _judged(units, combined, block, asked)
+    if weighing.closes or not block.shape[1]:
+        return weighing, weak
+    fixing = _fixing(units, combined, block, cone)
+    if fixing is None:
+        return weighing, weak
+    return _judged(units, *fixing, asked)
 
 
-def _with_full_columns(
-    units: Units, combined: _Combination, block: Rows, cone: Cone
-) -> tuple[_Combination, Rows, bool]:
-    """The rows that fix coordinates alone, where all of them do not reach every column; and whether that served."""
-    if not block.shape[1] or (block.shape[0] >= block.shape[1] and exceeds(block, 0.0)):
-        return combined, block, True
+def _fixing(units: Units, combined: _Combination, block: Rows, cone: Cone) -> tuple[_Combination, Rows] | None:
+    """The rows that fix coordinates alone, where only equal rows weigh elsewhere."""
     live = np.flatnonzero(row_maxima(block) > 0)
     part = fixed_part(block[live])
     others = live[part.others]
     numbers = units.rows.numbered(combined.places[others])
     if not part.any_fixed or (~cone.equal[numbers] & (combined.weights[others] != 0)).any():
-        return combined, block, False
+        return None
     kept = np.setdiff1d(np.arange(len(combined.places)), others)
     fewer = replace(combined, places=combined.places[kept], weights=combined.weights[kept])
-    return fewer, block[kept][:, part.fixed], True
+    return fewer, block[kept][:, part.fixed]
 
 
-def _judged(
-    units: Units, combined: _Combination, block: Rows, asked: Weighed, whole: bool
-) -> tuple[Weighing, IntArray]:
+def _judged(units: Units, combined: _Combination, block: Rows, asked: Weighed) -> tuple[Weighing, IntArray]:
     rows, cone = units.rows, asked.cone
     with np.errstate(all="ignore"):
         w = np.ldexp(combined.weights, units.by_row[combined.places])
@@ -196,7 +197,7 @@ def _judged(
     elif residual == 0.0 and not asked.spanning:
         closes = fits
     else:
-        closes = fits and whole and block.shape[0] >= block.shape[1] and exceeds(block, sigma)
+        closes = fits and block.shape[0] >= block.shape[1] and (asked.trusted or exceeds(block, sigma))
     failing = combined.absorbed[rooms <= WEAK * max(least, 0.0)]
     return Weighing(part, closes), failing if least <= min(smallest, below) else NO_ROWS
 
