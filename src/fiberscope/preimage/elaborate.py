@@ -140,7 +140,9 @@ class Elaboration:
             _face(ends, away),
             basis=rank.basis,
             zero=rank.zero,
-            relations=relations_of(self.units, [rank.selection, *(h.selection for h in (inside, away) if h is not None)]),
+            relations=relations_of(
+                self.units, [rank.selection, *(h.selection for h in (inside, away) if h is not None)]
+            ),
             scaling=self.units.scaling,
         )
         return certificate, all(parts) and rank.closes
@@ -227,19 +229,17 @@ class Elaboration:
         low, high = self.question.low, self.question.high
         if not isinstance(part, FoundMultipliers) or low is None or high is None or (low > high).any():
             return None, True  # one row contradicts itself
-        cone = replace(self.question.tangent, equal=self.question.tangent.equal & ~_coordinates(self.rows))
         given = self._signed(part, np.zeros(self.rows.count, dtype=np.bool_))
         if isinstance(given.values, Rational):
             return Multipliers(given.rows, given.values), False
-        boxed = np.flatnonzero(np.isfinite(low) & np.isfinite(high) & _coordinates(self.rows))
-        missing = np.setdiff1d(boxed, given.rows)
-        numbers = np.concatenate([given.rows, missing])
-        order = np.argsort(numbers, kind="stable")
-        given = Signed(numbers[order], np.concatenate([given.values, np.zeros(len(missing))])[order])
-        nothing = np.zeros(self.rows.count, dtype=np.bool_)
-        nothing[boxed] = True
-        asked = Weighed(cone, self._equal_places(cone), nothing, spanning=False, sides=(high, low))
-        weighing = weigh(self.units, given, asked)
+        # coordinates that are bounded on both sides absorb what is left in their columns, whichever its sign
+        boxed = np.isfinite(low) & np.isfinite(high) & _coordinates(self.rows)
+        weights = np.zeros(self.rows.count)
+        weights[given.rows] = given.values
+        named = np.union1d(given.rows, np.flatnonzero(boxed))
+        cone = replace(self.question.tangent, equal=self.question.tangent.equal & ~boxed)
+        asked = Weighed(cone, self._equal_places(cone), boxed, spanning=False, sides=(high, low))
+        weighing = weigh(self.units, Signed(named, weights[named]), asked)
         return weighing.part, weighing.closes
 
     # ---- parts

@@ -1,8 +1,8 @@
 """Many candidates about one layer become certificates that share what they have in common.
 
 A part that several samples name is written down once, so that it holds for all of them, and certificates of the same
-parts are one object: the checker measures each once. Where a rank is shown by rows alone, samples whose rows have a small
-union share one basis. Rows that are independent stay so when some are left out, and rows that span still do when
+parts are one object: the checker measures each once. Where a rank is shown by rows alone, samples whose rows have a
+small union share one basis. Rows that are independent stay so when some are left out, and rows that span still do when
 more are added.
 """
 
@@ -172,7 +172,9 @@ class _Together:
         strict[held] = False
         asked = Asked(held, cone, strict, for_ever=for_ever, trusted=self.plain.get(FoundDirection, False))
         holding = hold(self.units, asked, part.values, ())
-        self.plain.setdefault(FoundDirection, holding.closes and holding.selection is not None and not len(holding.selection.fixed))
+        self.plain.setdefault(
+            FoundDirection, holding.closes and holding.selection is not None and not len(holding.selection.fixed)
+        )
         return holding
 
     def _weigh(self, part: FoundMultipliers, use: _Use) -> Weighing:
@@ -181,7 +183,9 @@ class _Together:
         pinned[m : m + n] = use.equal[m : m + n]
         given = signed(self.rows, part.rows, part.values, pinned)
         nothing = np.zeros(self.rows.count, dtype=np.bool_)
-        asked = Weighed(Cone(use.equal & ~(use.upper | use.lower), use.upper, use.lower), NO_ROWS, nothing, spanning=True)
+        asked = Weighed(
+            Cone(use.equal & ~(use.upper | use.lower), use.upper, use.lower), NO_ROWS, nothing, spanning=True
+        )
         weighing = weigh(self.units, given, replace(asked, trusted=self.plain.get(FoundMultipliers, False)))
         self.plain.setdefault(FoundMultipliers, weighing.closes)
         return weighing
@@ -190,11 +194,15 @@ class _Together:
 
     def _ranks(self, members: Bitsets) -> list[Rank]:
         """What shows the rank of each sample's equal rows."""
-        ranks: list[Rank | None] = [self._rank_by_part(candidate, members, k) for k, candidate in enumerate(self.candidates)]
+        ranks: list[Rank | None] = [
+            self._rank_by_part(candidate, members, k) for k, candidate in enumerate(self.candidates)
+        ]
         left = np.flatnonzero([rank is None for rank in ranks])
         if len(left):
             counts = members.counts()
-            spanning = np.array([self.candidates[k].kind is Kind.SINGLETON for k in left]) & (counts[left] >= self.rows.n)
+            spanning = np.array([self.candidates[k].kind is Kind.SINGLETON for k in left.tolist()]) & (
+                counts[left] >= self.rows.n
+            )
             for numbers, common in ((left[~spanning], False), (left[spanning], True)):
                 self._by_clusters(ranks, members, numbers, common=common)
         return [Rank(None, closes=False) if rank is None else rank for rank in ranks]
@@ -205,7 +213,9 @@ class _Together:
             return Rank(None, closes=True)
         for part, for_ever in ((candidate.interior, False), (candidate.recession, True)):
             if isinstance(part, FoundDirection):
-                return rank_of(self.units, self.known.holdings[id(part), for_ever], mask(members.words[k], members.size))
+                return rank_of(
+                    self.units, self.known.holdings[id(part), for_ever], mask(members.words[k], members.size)
+                )
         return None
 
     def _by_clusters(self, ranks: list[Rank | None], members: Bitsets, numbers: IntArray, *, common: bool) -> None:
@@ -223,7 +233,9 @@ class _Together:
             self.plain.setdefault(common, rank.closes and rank.zero is None)
             for k in chosen.tolist():
                 alone = len(chosen) == 1 or rank.closes
-                ranks[k] = rank if alone else find_rank(self.units, mask(members.words[k], members.size), (), explicit=False)
+                ranks[k] = (
+                    rank if alone else find_rank(self.units, mask(members.words[k], members.size), (), explicit=False)
+                )
 
     # ---- certificates
 

@@ -141,7 +141,9 @@ def _stands(units: Units, places: IntArray, low: FloatArray, v: FloatArray) -> b
     """Whether rows of the body are exactly at their sides, where both are sums of few numbers."""
     rows = units.rows
     numbers = rows.numbered(places)
-    side = low[numbers] + np.where(places < rows.m, np.append(rows.layer.bias, np.zeros(len(rows.domain.h)))[places], 0.0)
+    side = low[numbers] + np.where(
+        places < rows.m, np.append(rows.layer.bias, np.zeros(len(rows.domain.h)))[places], 0.0
+    )
     parts = beside(rows.body[places], np.column_stack([-side, _offsets(units)[places]]))
     return vanishes(parts, np.concatenate([v, np.ones(2)]))
 
@@ -201,4 +203,4 @@ def strict_rows(cone: Cone, held: Int64[IntArray, " k"]) -> Bool[BoolArray, " M"
     return out
 
 
-__all__ = ["ABOVE", "NO_ROWS", "Asked", "Holding", "SMALLEST", "hold", "of_unit_size", "strict_rows"]
+__all__ = ["ABOVE", "NO_ROWS", "SMALLEST", "Asked", "Holding", "hold", "of_unit_size", "strict_rows"]

@@ -184,7 +184,9 @@ def known_relations(part: Dependencies | None) -> tuple[Relation, ...]:
     """The relations that deciding found, one by one."""
     if part is None:
         return ()
-    spans = [slice(start, stop) for start, stop in zip(part.starts[:-1].tolist(), part.starts[1:].tolist(), strict=True)]
+    spans = [
+        slice(start, stop) for start, stop in zip(part.starts[:-1].tolist(), part.starts[1:].tolist(), strict=True)
+    ]
     return tuple((tuple(part.rows[span].tolist()), tuple(part.values[span].tolist())) for span in spans)
 
 
@@ -206,12 +208,11 @@ class FixedPart:
 def fixed_part(matrix: Rows) -> FixedPart:
     """The rows that fix coordinates, as their zeros suggest, of a matrix without zero rows."""
     q, n = matrix.shape
-    live = np.asarray(abs(matrix).sum(axis=0) > 0).ravel()
     if np.count_nonzero(entries(matrix)) == q * n:  # no pattern: whichever side is longer
         return _in_blocks(np.full(q, q >= n), np.full(n, q >= n))
     pattern = cast(Any, SparseRows(matrix, dtype=np.bool_))
     pattern.eliminate_zeros()
-    reached = _reached(pattern, q, n) | ~live
+    reached = _reached(pattern, q, n)
     touched = np.zeros(q, dtype=np.bool_)
     row, column = pattern.nonzero()
     touched[row[reached[column]]] = True
