@@ -83,6 +83,13 @@ def values_of(vector: Vector) -> Any:
     return objects([Fraction(number, vector[1]) for number in vector[0]]) if isinstance(vector, tuple) else vector
 
 
+def floats_of(values: Any) -> tuple[FloatArray, FloatArray]:
+    """The floats next to numbers, or to a vector's, and bounds on what lies between."""
+    exactly = values_of(values)
+    nearest = np.array([float(value) for value in exactly])
+    return nearest, np.zeros(len(nearest)) if exactly.dtype != object else np.abs(nearest) * 2.0**-52 + 5e-324
+
+
 def objects(values: list[Any]) -> Any:
     """An array of rational numbers."""
     out = np.empty(len(values), dtype=object)

@@ -13,10 +13,20 @@ from typing import TypeVar
 import numpy as np
 
 from fiberscope.checker import exact
-from fiberscope.checker.arithmetic import Rational, values_of
+from fiberscope.checker.arithmetic import Rational, floats_of, values_of
 from fiberscope.checker.certificates import Certificate, Direction, Multipliers
 from fiberscope.checker.facts import Leading, Vanishing, independent, leading, rank_above, standing, vanishing
-from fiberscope.checker.matrices import BoolArray, IntArray, NotProvedError, block, row_sizes
+from fiberscope.checker.matrices import (
+    ROUNDING,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    NotProvedError,
+    block,
+    norm_above,
+    row_sizes,
+)
+from fiberscope.checker.radius import Gaps, radius
 from fiberscope.checker.system import Cone, Rows, Sides
 
 Found = TypeVar("Found")
@@ -197,6 +207,22 @@ class Conditions:
             return fewer
         misses = (cone.equal & ~away.null) | (cone.upper & ~away.below & ~away.null)
         return fewer | ~(misses | (cone.lower & ~away.above & ~away.null)).any(axis=1)
+
+    # ---- sizes
+
+    def distance(self, center: FloatArray, lengths: FloatArray, sides: Sides) -> float:
+        """How far the one point of a preimage that is given by its output is from a center."""
+        part = self.certificate.tangent.direction
+        assert part is not None, "it was proved by a point"
+        point, doubt = floats_of(part.values)
+        apart = np.abs(point - center) * (1.0 + 2.0**-50) + doubt
+        radius = standing(self.rows, part, self.certificate.relations, sides).radius
+        return (norm_above(apart * lengths) + radius * float(lengths.max())) * ROUNDING
+
+    def radius(self, gaps: Gaps, recession: Cone, lengths: FloatArray) -> float:
+        """How far the points of a preimage are from the center of these gaps."""
+        fact = self._vanishing(self.certificate.recession.multipliers, recession)
+        return radius(self.rows, fact, gaps, recession, lengths)
 
     # ---- sides
 

@@ -114,6 +114,7 @@ class Leading:
         nonzero: whether d* is not 0.
         basis: rows of the stack that are proved to be independent on the columns that may move; None where none are.
         moved: (n,) these columns.
+        radius: how far d* or x* may be from what is given.
     """
 
     null: BoolArray
@@ -122,6 +123,7 @@ class Leading:
     nonzero: bool
     basis: IntArray | None
     moved: BoolArray
+    radius: float
 
 
 def leading(rows: Rows, part: Direction, relations: Relations) -> Leading:
@@ -146,7 +148,7 @@ def leading(rows: Rows, part: Direction, relations: Relations) -> Leading:
     if radius == 0 and value.dtype == object:  # what is 0 is exactly 0
         null[rows.places] |= sign[rows.places] == 0
     longest = bool(support(d).any()) if radius == 0 else not isinstance(d, tuple) and norm_below(d) > radius
-    return Leading(null, below & ~null, above & ~null, longest, basis, moved)
+    return Leading(null, below & ~null, above & ~null, longest, basis, moved, radius)
 
 
 def standing(rows: Rows, part: Direction, relations: Relations, sides: Sides) -> Leading:
@@ -174,7 +176,7 @@ def standing(rows: Rows, part: Direction, relations: Relations, sides: Sides) ->
     pinned = sides.equal[rows.coordinates] & ~moved
     if (pinned & ~(objects(exactly) == 0)).any():
         raise NotProvedError("the point holds a coordinate off its bounds")
-    return Leading(null, beside[True], beside[False], True, basis, moved)
+    return Leading(null, beside[True], beside[False], True, basis, moved, radius)
 
 
 def _correction(
@@ -269,16 +271,13 @@ def _cancels(part: Matrix, factors: FloatArray) -> bool:
 
 
 def _is_zero(across: Matrix, live: BoolArray, weights: Vector, sigma: float, sums: Any) -> bool:
-    """Whether a combination vanishes exactly where it must; asked only where the certificate says so, or for free."""
-    if sums.dtype == object:
-        zero = all(value == 0 for value in sums[live])
-    elif sigma == 0:
-        zero = all(value == 0 for value in exact.products(across[np.flatnonzero(live)], weights))
-    else:
+    """Whether a combination vanishes exactly, as a certificate without a singular value says."""
+    if sigma > 0:
         return False
-    if not zero and sigma == 0:
+    exactly = sums[live] if sums.dtype == object else exact.products(across[np.flatnonzero(live)], weights)
+    if not all(value == 0 for value in exactly):
         raise NotProvedError("the combination does not vanish exactly, and no singular value is given")
-    return zero
+    return True
 
 
 def _chosen(vector: Vector, places: BoolArray) -> Vector:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,17 @@ import numpy as np
 from fiberscope.checker.arithmetic import Arithmetic, Float, Rational
 from fiberscope.checker.certificates import Certificate, Reader
 from fiberscope.checker.conditions import Conditions
-from fiberscope.checker.matrices import FloatArray, NotProvedError, flushes_subnormal_numbers, scaled_exactly
-from fiberscope.checker.system import Rows, System, sides_of
+from fiberscope.checker.matrices import (
+    ROUNDING,
+    FloatArray,
+    IntArray,
+    NotProvedError,
+    flushes_subnormal_numbers,
+    norm_above,
+    scaled_exactly,
+)
+from fiberscope.checker.radius import gaps
+from fiberscope.checker.system import Rows, Sides, System, sides_of
 
 BLOCK = 1024
 """Samples whose signs are settled at once."""
@@ -44,6 +53,25 @@ class Claim:
     dimension_bounds: tuple[int, int] | None
     certificate: bytes
 
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """What is claimed of the dimension."""
+        if self.dimension is not None:
+            return self.dimension, self.dimension
+        return DIMENSIONS[self.kind] if self.dimension_bounds is None else self.dimension_bounds
+
+    def scaled(self, scaling: tuple[IntArray, IntArray] | None) -> Claim:
+        """The same claim in scaled rows and coordinates."""
+        if scaling is None:
+            return self
+        by_unit, by_column = -scaling[0][: len(self.within)], -scaling[1]
+        low, high, within = (
+            None if side is None else scaled_exactly(side, by_unit)
+            for side in (self.output_low, self.output_high, self.within)
+        )
+        x = None if self.x is None else scaled_exactly(self.x, by_column)
+        return replace(self, x=x, output_low=low, output_high=high, within=within)
+
 
 def prove(system: System, claims: Sequence[Claim], *, exact: bool = False) -> list[str]:
     """Why each claim about a system is not proved; empty where it is.
@@ -60,6 +88,19 @@ def prove(system: System, claims: Sequence[Claim], *, exact: bool = False) -> li
     if whole != [""]:
         return whole * len(claims)
     return _Proving(system, arithmetic).reasons(claims)
+
+
+def radius(system: System, claim: Claim, center: FloatArray) -> float:
+    """A proved bound on the distance of every point of a preimage from a center (n,): x itself, or a point beside it.
+
+    inf where the claim is not proved, or its certificate gives no bound.
+    """
+    for arithmetic in (Float(), Rational()):
+        proving = _Proving(system, arithmetic)
+        if proving.reasons([claim]) == [""]:
+            found = _attempt(lambda proving=proving: [proving.radius(claim, center)])[0]
+            return found if isinstance(found, float) and found >= 0 else np.inf
+    return np.inf
 
 
 class _Proving:
@@ -110,7 +151,7 @@ class _Proving:
             return f"the certificate is about kind {certificate.kind}, the verdict says {claim.kind}"
         if certificate.dimension not in (None, claim.dimension):
             return f"the certificate is about dimension {certificate.dimension}, the verdict says {claim.dimension}"
-        least, most = _bounds(claim)
+        least, most = claim.bounds
         lowest, highest = DIMENSIONS[claim.kind]
         fits = least <= most and lowest <= least and (claim.dimension is None or most <= highest)
         return "" if fits else f"a preimage of kind {claim.kind} cannot have dimension {claim.dimension}"
@@ -120,50 +161,60 @@ class _Proving:
             self.certificates[data] = self.reader.read(data)
         return self.certificates[data]
 
-    def _rows(self, certificate: Certificate) -> tuple[Rows, dict[object, object]]:
+    def _conditions(self, certificate: Certificate) -> tuple[Rows, Conditions]:
         scaling = certificate.scaling
         key = b"" if scaling is None else b"".join(part.tobytes() for part in scaling)
         if key not in self.rows:
             self.rows[key], self.known[key] = Rows(self.system.scaled(scaling), self.arithmetic), {}
-        return self.rows[key], self.known[key]
+        rows = self.rows[key]
+        return rows, Conditions(rows, certificate.scaled(rows.m, rows.n), self.known[key])
 
     def _at_inputs(self, claims: list[Claim]) -> list[str]:
         certificate = self._certificate(claims[0].certificate)
         if certificate.kind == "empty":
             return ["a preimage given by an input holds it"] * len(claims)
-        rows, known = self._rows(certificate)
-        inputs, within = np.stack([c.x for c in claims if c.x is not None]), claims[0].within
-        if certificate.scaling is not None:
-            by_row, by_column = certificate.scaling
-            inputs, within = scaled_exactly(inputs, -by_column), scaled_exactly(within, -by_row[: rows.m])
-        tangent, recession, inside = rows.cones_at(inputs, within)
-        proof = Conditions(rows, certificate.scaled(rows.m, rows.n), known).at_inputs(tangent, recession)
+        rows, conditions = self._conditions(certificate)
+        scaled = [claim.scaled(certificate.scaling) for claim in claims]
+        tangent, recession, inside = rows.cones_at(np.stack([c.x for c in scaled if c.x is not None]), scaled[0].within)
+        proof = conditions.at_inputs(tangent, recession)
         return [
-            proof.failure(i, claim.kind, *_bounds(claim)) if inside[i] else "x lies outside the domain"
+            proof.failure(i, claim.kind, *claim.bounds) if inside[i] else "x lies outside the domain"
             for i, claim in enumerate(claims)
         ]
 
     def _at_output(self, claim: Claim) -> str:
-        certificate, within = self._certificate(claim.certificate), claim.within
-        rows, known = self._rows(certificate)
-        low, high = claim.output_low, claim.output_high
-        assert low is not None
-        assert high is not None
-        if certificate.scaling is not None:
-            low, high, within = (scaled_exactly(v, -certificate.scaling[0][: rows.m]) for v in (low, high, within))
-        sides = sides_of(rows, low, high, within)
-        conditions = Conditions(rows, certificate.scaled(rows.m, rows.n), known)
+        certificate = self._certificate(claim.certificate)
+        rows, conditions = self._conditions(certificate)
+        sides = _sides(rows, claim.scaled(certificate.scaling))
         if claim.kind == "empty":
             return conditions.contradiction(sides)
         if sides.contradiction:
             return "the output is that of no input"
-        return conditions.at_output(sides).failure(0, claim.kind, *_bounds(claim))
+        return conditions.at_output(sides).failure(0, claim.kind, *claim.bounds)
+
+    def radius(self, claim: Claim, center: FloatArray) -> float:
+        """A bound on the distance from a center, of a claim that is proved."""
+        certificate = self._certificate(claim.certificate)
+        rows, conditions = self._conditions(certificate)
+        asked = claim.scaled(certificate.scaling)
+        units = np.zeros(rows.n, dtype=np.int64) if certificate.scaling is None else certificate.scaling[1]
+        beside, lengths = scaled_exactly(center, -units), np.ldexp(1.0, units)
+        if asked.x is not None and claim.kind == "singleton":
+            return norm_above((beside - asked.x) * lengths) * ROUNDING
+        if asked.x is not None:
+            beside, recession, output = asked.x, rows.cones_at(asked.x[None], asked.within)[1], None
+        else:
+            sides = _sides(rows, asked)
+            recession, output = sides.cones(rows.nonzero)[1], (asked.output_low, asked.output_high)
+            if claim.kind == "singleton":
+                return conditions.distance(beside, lengths, sides)
+        return conditions.radius(gaps(rows, beside, output, asked.within, recession), recession, lengths)
 
 
-def _bounds(claim: Claim) -> tuple[int, int]:
-    if claim.dimension is not None:
-        return claim.dimension, claim.dimension
-    return DIMENSIONS[claim.kind] if claim.dimension_bounds is None else claim.dimension_bounds
+def _sides(rows: Rows, claim: Claim) -> Sides:
+    assert claim.output_low is not None, "a claim has an input or an output"
+    assert claim.output_high is not None, "both sides are given"
+    return sides_of(rows, claim.output_low, claim.output_high, claim.within)
 
 
 def _attempt(proof: Callable[[], Any]) -> list[str]:
