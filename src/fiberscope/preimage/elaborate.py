@@ -278,8 +278,19 @@ def rank_of(units: Units, holding: Holding, vanishing: BoolArray) -> Rank | None
     named[m + selection.fixed] = True
     if not named[m + np.flatnonzero(~selection.columns)].all():
         return None
+    if not _counts(units, selection, vanishing):
+        return None
     zero = selection.fixed[~vanishing[m + selection.fixed]]
     return Rank(selection, closes=holding.closes, zero=zero if len(zero) else None)
+
+
+def _counts(units: Units, selection: Selection, vanishing: BoolArray) -> bool:
+    """Whether rows that vanish and are not selected follow from others that vanish."""
+    places, _ = units.rows.split(np.flatnonzero(vanishing))
+    live = places[row_maxima(chosen(units.body, places, selection.columns)) > 0]
+    among = set(live.tolist())
+    following = {rows[0] for rows, _ in selection.relations if among.issuperset(rows)}
+    return among <= following | set(selection.rows.tolist())
 
 
 def find_rank(

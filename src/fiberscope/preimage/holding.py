@@ -69,6 +69,8 @@ def hold(units: Units, asked: Asked, values: FloatArray | Rational, known: tuple
     first: Holding | None = None
     for held in _ways_to_hold(units, asked, values):
         places, coordinates = units.rows.split(held)
+        # rows that hold every direction of the cone are kept: a dimension counts these
+        places = places[np.argsort(~asked.cone.equal[units.rows.numbered(places)], kind="stable")]
         columns = np.ones(units.rows.n, dtype=np.bool_)
         columns[coordinates] = False
         for selection in selections(units.body, places, columns, known):

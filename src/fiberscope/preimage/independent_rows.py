@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heappush
 from typing import Any, cast
 
 import numpy as np
+import scipy.linalg
 from jaxtyping import Bool, Float64, Int64
 from scipy.sparse import csgraph
 
@@ -26,6 +28,11 @@ from fiberscope.preimage.candidate import Dependencies
 
 MARKED = 8
 """Columns by which rows are told apart before all of them are compared."""
+
+NEAR_ZERO = 1e-7
+"""Unit rows with a smaller part outside the span of others are guessed to lie in it."""
+MAX_PIVOTING = 10_000_000_000
+"""Multiplications of a factorization that looks for independent rows: some seconds."""
 
 Relation = tuple[tuple[int, ...], tuple[float, ...]]
 """Places of rows and coefficients; the first row is the one that follows from the others."""
@@ -55,7 +62,7 @@ def selections(
 
     Args:
         body: (b, n) all rows, scaled.
-        rows: the places of those that are asked about.
+        rows: the places of those that are asked about, first those that are better kept than left out.
         columns: on which.
         known: relations that hold exactly.
     """
@@ -73,9 +80,8 @@ def selections(
             continue
         if selection is not plain:
             yield selection
-        related = _without_related(selection, known)
-        if related is not None:
-            yield related
+        if known:
+            yield from (way(body, selection, known) for way in (_without_related, _spanned))
 
 
 def _distinct(block: Rows, rows: IntArray) -> tuple[IntArray, tuple[Relation, ...]]:
@@ -143,28 +149,56 @@ def _without_fixed(block: Rows, plain: Selection) -> Selection | None:
     return replace(plain, rows=plain.rows[part.others], columns=free, fixed=columns[part.fixed])
 
 
-def _without_related(selection: Selection, known: tuple[Relation, ...]) -> Selection | None:
-    """The same without rows that follow from others by relations; None where no relation serves."""
-    held = set(selection.rows.tolist())
-    serving = [relation for relation in known if held.issuperset(relation[0])]
-    ordered = in_order(serving)
-    if not ordered:
-        return None
+def _without_related(_: Rows, selection: Selection, known: tuple[Relation, ...]) -> Selection:
+    """The same without rows that follow from others of them by relations."""
+    position = {row: k for k, row in enumerate(selection.rows.tolist())}
+    ordered = in_order([relation for relation in known if position.keys() >= set(relation[0])], position)
     left_out = {rows[0] for rows, _ in ordered}
     rows = np.array([row for row in selection.rows.tolist() if row not in left_out], dtype=np.int64)
     return replace(selection, rows=rows, relations=(*selection.relations, *ordered))
 
 
-def in_order(relations: list[Relation]) -> list[Relation]:
-    """Relations, each with a row in front that no later one names; those are left out for which there is none."""
+def _spanned(body: Rows, selection: Selection, known: tuple[Relation, ...]) -> Selection:
+    """As many rows as their rank seems to be, and the relations between rows of their span, of them or not.
+
+    Rows K together with others of their span have no larger rank than there are of them, less the relations.
+    """
+    block = _written_out(chosen(body, selection.rows, selection.columns))
+    if block.shape[0] * block.shape[1] * min(block.shape) > MAX_PIVOTING:
+        return selection
+    lengths = np.linalg.norm(block, axis=1)
+    basis, triangle, order = cast(Any, scipy.linalg).qr((block / lengths[:, None]).T, mode="economic", pivoting=True)
+    rank = int((np.abs(np.diagonal(triangle)) > NEAR_ZERO).sum())
+    named = np.array(sorted({row for rows, _ in known for row in rows}), dtype=np.int64)
+    others = _written_out(chosen(body, named, selection.columns))
+    sizes = np.linalg.norm(others, axis=1)
+    outside = np.linalg.norm(others - (others @ basis[:, :rank]) @ basis[:, :rank].T, axis=1)
+    inside = set(named[outside <= NEAR_ZERO * sizes].tolist())
+    ordered = in_order([relation for relation in known if inside.issuperset(relation[0])], {})
+    rows = selection.rows[np.sort(order[:rank])]
+    return replace(selection, rows=rows, relations=(*selection.relations, *ordered))
+
+
+def _written_out(block: Rows) -> FloatArray:
+    return block.toarray() if isinstance(block, SparseRows) else block
+
+
+def in_order(relations: list[Relation], position: dict[int, int]) -> list[Relation]:
+    """Relations, each with a row in front that no later one names; those are left out for which there is none.
+
+    Args:
+        relations: any.
+        position: of rows; those at the end come to the front first.
+    """
     uses: dict[int, set[int]] = {}
     for k, (rows, _) in enumerate(relations):
         for row in rows:
             uses.setdefault(row, set()).add(k)
-    ready = [row for row, users in uses.items() if len(users) == 1]
+    ready = [(-position.get(row, 0), row) for row, users in uses.items() if len(users) == 1]
+    heapify(ready)
     ordered: list[Relation] = []
     while ready:
-        row = ready.pop()
+        _, row = heappop(ready)
         if len(uses[row]) != 1:
             continue
         (k,) = uses[row]
@@ -176,7 +210,7 @@ def in_order(relations: list[Relation]) -> list[Relation]:
         for other in rows:
             uses[other].discard(k)
             if len(uses[other]) == 1:
-                ready.append(other)
+                heappush(ready, (-position.get(other, 0), other))
     return ordered
 
 
