@@ -288,9 +288,13 @@ def _counts(units: Units, selection: Selection, vanishing: BoolArray) -> bool:
     """Whether rows that vanish and are not selected follow from others that vanish."""
     places, _ = units.rows.split(np.flatnonzero(vanishing))
     live = places[row_maxima(chosen(units.body, places, selection.columns)) > 0]
-    among = set(live.tolist())
-    following = {rows[0] for rows, _ in selection.relations if among.issuperset(rows)}
-    return among <= following | set(selection.rows.tolist())
+    among, following = set(live.tolist()), 0
+    least, known = len(among), set(among)
+    for count, (rows, _) in enumerate(reversed(selection.relations), 1):
+        known.update(rows)
+        following += among.issuperset(rows)
+        least = min(least, len(known) - count)
+    return min(least, len(among) - following) <= int(np.isin(live, selection.rows).sum())
 
 
 def find_rank(
@@ -309,7 +313,8 @@ def find_rank(
     columns = np.ones(units.rows.n, dtype=np.bool_)
     columns[coordinates] = False
     live = int((row_maxima(chosen(units.body, places, columns)) > 0).sum())
-    for selection in selections(units.body, places, columns, known):
+    kept = np.ones(units.body.shape[0], dtype=np.bool_)
+    for selection in selections(units.body, places, columns, known, kept):
         block = chosen(units.body, selection.rows, selection.columns)
         if 0 not in block.shape and not (trusted or exceeds(block, 0.0)):
             continue

@@ -69,11 +69,11 @@ def hold(units: Units, asked: Asked, values: FloatArray | Rational, known: tuple
     first: Holding | None = None
     for held in _ways_to_hold(units, asked, values):
         places, coordinates = units.rows.split(held)
-        # rows that hold every direction of the cone are kept: a dimension counts these
-        places = places[np.argsort(~asked.cone.equal[units.rows.numbered(places)], kind="stable")]
         columns = np.ones(units.rows.n, dtype=np.bool_)
         columns[coordinates] = False
-        for selection in selections(units.body, places, columns, known):
+        # rows that hold every direction of the cone are kept: a dimension counts these
+        kept = asked.cone.equal[units.rows.numbered(np.arange(units.body.shape[0]))]
+        for selection in selections(units.body, places, columns, known, kept):
             if len(selection.fixed) and asked.low is not None:
                 continue  # what rows fix at other numbers than zero is known only up to rounding
             holding = _held(units, asked, held, values, selection)

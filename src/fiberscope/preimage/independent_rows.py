@@ -29,6 +29,7 @@ from fiberscope.preimage.candidate import Dependencies
 MARKED = 8
 """Columns by which rows are told apart before all of them are compared."""
 
+NO_ROWS = np.zeros(0, dtype=np.int64)
 NEAR_ZERO = 1e-7
 """Unit rows with a smaller part outside the span of others are guessed to lie in it."""
 MAX_PIVOTING = 10_000_000_000
@@ -56,16 +57,22 @@ class Selection:
 
 
 def selections(
-    body: Rows, rows: Int64[IntArray, " k"], columns: Bool[BoolArray, " n"], known: tuple[Relation, ...]
+    body: Rows,
+    rows: Int64[IntArray, " k"],
+    columns: Bool[BoolArray, " n"],
+    known: tuple[Relation, ...],
+    kept: Bool[BoolArray, " b"],
 ) -> Iterator[Selection]:
     """Ways to read rows as independent ones on some columns, simple ones first.
 
     Args:
         body: (b, n) all rows, scaled.
-        rows: the places of those that are asked about, first those that are better kept than left out.
+        rows: the places of those that are asked about.
         columns: on which.
         known: relations that hold exactly.
+        kept: (b,) rows that are better kept than left out.
     """
+    rows = rows[np.argsort(~kept[rows], kind="stable")]
     block = chosen(body, rows, columns)
     live = row_maxima(block) > 0
     rows, block = rows[live], block[np.flatnonzero(live)]
@@ -81,7 +88,8 @@ def selections(
         if selection is not plain:
             yield selection
         if known:
-            yield from (way(body, selection, known) for way in (_without_related, _spanned))
+            yield _spanned(body, selection, known, kept)
+            yield _without_related(selection, known)
 
 
 def _distinct(block: Rows, rows: IntArray) -> tuple[IntArray, tuple[Relation, ...]]:
@@ -149,56 +157,76 @@ def _without_fixed(block: Rows, plain: Selection) -> Selection | None:
     return replace(plain, rows=plain.rows[part.others], columns=free, fixed=columns[part.fixed])
 
 
-def _without_related(_: Rows, selection: Selection, known: tuple[Relation, ...]) -> Selection:
+def _without_related(selection: Selection, known: tuple[Relation, ...]) -> Selection:
     """The same without rows that follow from others of them by relations."""
     position = {row: k for k, row in enumerate(selection.rows.tolist())}
-    ordered = in_order([relation for relation in known if position.keys() >= set(relation[0])], position)
+    serving = [relation for relation in known if position.keys() >= set(relation[0])]
+    ordered = in_order(serving, position, [False] * len(serving))
     left_out = {rows[0] for rows, _ in ordered}
     rows = np.array([row for row in selection.rows.tolist() if row not in left_out], dtype=np.int64)
     return replace(selection, rows=rows, relations=(*selection.relations, *ordered))
 
 
-def _spanned(body: Rows, selection: Selection, known: tuple[Relation, ...]) -> Selection:
+def _spanned(body: Rows, selection: Selection, known: tuple[Relation, ...], kept: BoolArray) -> Selection:
     """As many rows as their rank seems to be, and the relations between rows of their span, of them or not.
 
-    Rows K together with others of their span have no larger rank than there are of them, less the relations.
+    Rows K together with others of their span have no larger rank than there are of them, less the relations. This is
+    so for the rows that are better kept, too, and the relations of their own span come last.
     """
-    block = _written_out(chosen(body, selection.rows, selection.columns))
+    block = _unit_rows(chosen(body, selection.rows, selection.columns))
     if block.shape[0] * block.shape[1] * min(block.shape) > MAX_PIVOTING:
         return selection
-    lengths = np.linalg.norm(block, axis=1)
-    basis, triangle, order = cast(Any, scipy.linalg).qr((block / lengths[:, None]).T, mode="economic", pivoting=True)
-    rank = int((np.abs(np.diagonal(triangle)) > NEAR_ZERO).sum())
     named = np.array(sorted({row for rows, _ in known for row in rows}), dtype=np.int64)
-    others = _written_out(chosen(body, named, selection.columns))
-    sizes = np.linalg.norm(others, axis=1)
-    outside = np.linalg.norm(others - (others @ basis[:, :rank]) @ basis[:, :rank].T, axis=1)
-    inside = set(named[outside <= NEAR_ZERO * sizes].tolist())
-    ordered = in_order([relation for relation in known if inside.issuperset(relation[0])], {})
-    rows = selection.rows[np.sort(order[:rank])]
-    return replace(selection, rows=rows, relations=(*selection.relations, *ordered))
+    left, rows, inside = _unit_rows(chosen(body, named, selection.columns)), NO_ROWS, [NO_ROWS, NO_ROWS]
+    for stage, members in enumerate((kept[selection.rows], ~kept[selection.rows])):
+        basis, pivots = _pivoted(block[members])
+        rows = np.concatenate([rows, selection.rows[members][pivots]])
+        block, left = (part - (part @ basis) @ basis.T for part in (block, left))
+        inside[stage] = named[np.linalg.norm(left, axis=1) <= NEAR_ZERO]
+    near, whole = (set(places.tolist()) for places in inside)
+    last = {id(relation) for relation in known if near.issuperset(relation[0])}
+    serving = [relation for relation in known if whole.issuperset(relation[0])]
+    ordered = in_order(serving, {}, [id(relation) in last for relation in serving])
+    return replace(selection, rows=np.sort(rows), relations=(*selection.relations, *ordered))
 
 
-def _written_out(block: Rows) -> FloatArray:
-    return block.toarray() if isinstance(block, SparseRows) else block
+def _pivoted(rows: FloatArray) -> tuple[FloatArray, IntArray]:
+    """An orthonormal basis (n, r) of what rows span, and r of them that do."""
+    if 0 in rows.shape:
+        return np.zeros((rows.shape[1], 0)), NO_ROWS
+    basis, triangle, order = cast(Any, scipy.linalg).qr(rows.T, mode="economic", pivoting=True)
+    rank = int((np.abs(np.diagonal(triangle)) > NEAR_ZERO).sum())
+    return basis[:, :rank], order[:rank]
 
 
-def in_order(relations: list[Relation], position: dict[int, int]) -> list[Relation]:
+def _unit_rows(block: Rows) -> FloatArray:
+    """Rows over their norms; zero ones as they are."""
+    written = block.toarray() if isinstance(block, SparseRows) else block
+    lengths = np.linalg.norm(written, axis=1)
+    return written / np.where(lengths > 0, lengths, 1.0)[:, None]
+
+
+def in_order(relations: list[Relation], position: dict[int, int], last: list[bool]) -> list[Relation]:
     """Relations, each with a row in front that no later one names; those are left out for which there is none.
 
     Args:
         relations: any.
         position: of rows; those at the end come to the front first.
+        last: which relations come after the others where that is possible.
     """
     uses: dict[int, set[int]] = {}
     for k, (rows, _) in enumerate(relations):
         for row in rows:
             uses.setdefault(row, set()).add(k)
-    ready = [(-position.get(row, 0), row) for row, users in uses.items() if len(users) == 1]
+
+    def rank(row: int) -> tuple[bool, int, int]:
+        return last[min(uses[row])], -position.get(row, 0), row
+
+    ready = [rank(row) for row, users in uses.items() if len(users) == 1]
     heapify(ready)
     ordered: list[Relation] = []
     while ready:
-        _, row = heappop(ready)
+        _, _, row = heappop(ready)
         if len(uses[row]) != 1:
             continue
         (k,) = uses[row]
@@ -210,7 +238,7 @@ def in_order(relations: list[Relation], position: dict[int, int]) -> list[Relati
         for other in rows:
             uses[other].discard(k)
             if len(uses[other]) == 1:
-                heappush(ready, (-position.get(other, 0), other))
+                heappush(ready, rank(other))
     return ordered
 
 
