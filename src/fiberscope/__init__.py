@@ -180,6 +180,7 @@ _MODULE_OF = {
     "Scaling": "preimage.certificate",
     "SolverError": "errors",
     "Saturation": "stability.saturation",
+    "Scaling": "preimage.certificate",
     "SpectralDensity": "stability.density",
     "Spectrum": "stability.spectrum",
     "UniqueSolution": "preimage.omnidirectional",

@@ -18,11 +18,11 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.network.layer import Layer, around
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.signs import exact_signs, exact_signs_of_many
 from fiberscope.preimage.certificate import Certificate
-from fiberscope.preimage.checker import verify, verify_many
-from fiberscope.preimage.checker.pattern import exact_signs, exact_signs_of_samples
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage
+from fiberscope.preimage.verify import verify, verify_many
 from fiberscope.threads import one_thread
 
 INPUT_AGREEMENT = 1e-9
@@ -152,7 +152,7 @@ def _positives(layer: Layer, inputs: FloatArray) -> list[int] | None:
     """The exact number of positive outputs at each input, of a dense layer; None of another."""
     if not isinstance(layer, ReLULayer) or not isinstance(layer.weight, np.ndarray):
         return None
-    signs = exact_signs_of_samples(layer.weight, inputs, layer.bias)
+    signs = exact_signs_of_many(layer.weight, inputs, layer.bias)
     return ((signs > 0) | layer.injective).sum(axis=1).tolist()
 
 
