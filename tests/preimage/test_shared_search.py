@@ -13,7 +13,7 @@ import fiberscope as fs
 from fiberscope.network.domains import written_out
 from fiberscope.preimage import bitsets
 from fiberscope.preimage.bitsets import Bitsets
-from fiberscope.preimage.certificate import Direction, Multipliers
+from fiberscope.preimage.candidate import Direction, Multipliers
 from fiberscope.preimage.grouping import Cones, intersections, unions
 from fiberscope.preimage.hinge import Cone, search
 from fiberscope.preimage.null_space import DependentRowsError, NullSpace

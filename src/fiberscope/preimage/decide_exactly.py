@@ -140,7 +140,8 @@ def _with_recession(system: MixedSystem, point: Rational | None, face: ExactFace
     span = np.concatenate([far.positive, vanishing])
     if exact_rank(_written_out(far, span), system.budget) == n:
         numbers = np.concatenate([far.positive, far.inequalities])
-        spanning = _multipliers(numbers, [*recession.free, *recession.weights]) if len(vanishing) else None
+        weights = [*recession.free, *recession.weights]
+        spanning = _multipliers(numbers, weights) if len(vanishing) else Multipliers.zero(far.positive)
         return Candidate(Kind.BOUNDED, n - rank, point, multipliers, interior, spanning)
     strict = len(vanishing) < len(far.inequalities)
     ray = recession.direction if strict else null_vector(_written_out(far, span))

@@ -13,7 +13,7 @@ from fiberscope.network.arrays import FloatArray, IntArray, as_float64
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import Rows, checked_rows
 from fiberscope.network.signs import exact_signs, row_entries
-from fiberscope.preimage.candidate import Candidate
+from fiberscope.preimage.certificate import Certificate
 from fiberscope.preimage.decide import decide_at_input
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage
@@ -32,7 +32,7 @@ class Omnidirectionality:
     """
 
     holds: bool | None
-    certificate: Candidate
+    certificate: Certificate
     margin: float
     reason: str
     cone: Preimage
@@ -56,7 +56,7 @@ class UniqueSolution:
 
     holds: bool | None
     active_rows: IntArray
-    certificate: Candidate
+    certificate: Certificate
     margin: float
     reason: str
     solutions: Preimage
