@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import oracles
 import pytest
-from random_layers import DOMAINS, _domain_and_point
 
-
+import oracles
 from fiberscope.network.domains import Domain, written_out
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.balance import Balance
@@ -21,6 +19,7 @@ from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.sides import Outputs, impossible_units
 from fiberscope.preimage.suggestion import candidate_at_input, candidate_at_output
 from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output
+from random_layers import DOMAINS, _domain_and_point
 
 needs_cdd = pytest.mark.skipif(not oracles.cdd_available(), reason="cddlib is not installed")
 
@@ -36,14 +35,25 @@ class Case:
     within: Any
 
     def __str__(self) -> str:
-        parts = [self.layer.weight.tolist(), self.layer.bias.tolist(), self.layer.low.tolist(), self.layer.high.tolist()]
+        parts = [
+            self.layer.weight.tolist(),
+            self.layer.bias.tolist(),
+            self.layer.low.tolist(),
+            self.layer.high.tolist(),
+        ]
         return f"{parts} {self.domain} x={self.x} y={self.y} within={self.within}"
 
     def right(self) -> oracles.System:
         layer = self.layer
         return oracles.interval_system(
-            layer.weight, layer.bias, low=layer.low, high=layer.high,
-            x=self.x, y=self.y, within=self.within, domain=self.domain,
+            layer.weight,
+            layer.bias,
+            low=layer.low,
+            high=layer.high,
+            x=self.x,
+            y=self.y,
+            within=self.within,
+            domain=self.domain,
         )
 
     def system(self) -> MixedSystem | None:
@@ -65,7 +75,9 @@ def cases(count: int, seed: int) -> Iterator[Case]:
         weight = generator.integers(-2, 3, (m, n)).astype(np.float64)
         bias = -weight @ x + generator.integers(-2, 5, m)
         low = generator.choice([0.0, 0.0, -1.0, -np.inf], m)
-        high = np.where(np.isfinite(low), low, 0.0) + generator.choice([0.0, 2.0, 3.0, np.inf], m, p=[0.1, 0.4, 0.3, 0.2])
+        high = np.where(np.isfinite(low), low, 0.0) + generator.choice(
+            [0.0, 2.0, 3.0, np.inf], m, p=[0.1, 0.4, 0.3, 0.2]
+        )
         layer = ReLULayer(weight, bias, low=low, high=high)
         within = generator.choice([0.0, 0.0, 0.5, 1.0, 3.0], m) if k % 3 else np.zeros(m)
         if k % 2:
@@ -108,6 +120,8 @@ def test_kinds_and_dimensions_of_small_layers() -> None:
         if isinstance(quick, Candidate):
             suggested += 1
             wrong += (str(quick.kind), quick.dimension) != (answer.kind, answer.dimension)
-    assert min(seen.get(str(kind), 0) for kind in (Kind.EMPTY, Kind.SINGLETON, Kind.BOUNDED, Kind.UNBOUNDED)) >= 20, seen
+    assert min(seen.get(str(kind), 0) for kind in (Kind.EMPTY, Kind.SINGLETON, Kind.BOUNDED, Kind.UNBOUNDED)) >= 20, (
+        seen
+    )
     assert suggested >= 240
     assert wrong <= suggested // 50

@@ -114,8 +114,7 @@ class Classification:
         return shared
 
     def to_table(self) -> pyarrow.Table:  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
-        """A table with the columns sample, positives, saturated, kind, dimension (null where unknown), margin, reason.
-        """
+        """A table with the columns sample, positives, saturated, kind, dimension (null where unknown), margin, reason."""
         import pyarrow as pa
 
         return pa.table(  # pyright: ignore[reportUnknownVariableType]

@@ -21,7 +21,7 @@ from fiberscope.preimage.bitsets import Bitsets
 from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.candidate import BoundedDomain, Candidate, Direction, Multipliers
 from fiberscope.preimage.certificate import Certificate
-from fiberscope.preimage.elaborate import elaborate
+from fiberscope.preimage.elaborate_many import elaborate_many
 from fiberscope.preimage.grouping import Cones, Group, alone, intersections
 from fiberscope.preimage.hinge import smallest_singular_value
 from fiberscope.preimage.kind import Kind
@@ -76,38 +76,20 @@ def decide_many(
         answers.by_rank(threads)
         answers.by_recession(threads, progress)
         answers.by_tangent(threads, progress)
-        elaborated = _Elaborated()
+        candidates = {i: found for i in range(len(X)) if (found := answers.candidate(i)) is not None}
         known = within if within.any() else 0.0
-        preimages: list[Preimage | None] = []
-        for i, x in enumerate(X):
-            candidate = answers.candidate(i)
-            if candidate is None:
-                preimages.append(None)
-                continue
-            singleton = candidate.kind is Kind.SINGLETON
-            dimension = 0 if singleton else layer.inputs - int(answers.ranks[i])
-            margin = within_bounds(float(answers.margins[i]))
-            question = Preimage(
-                layer, domain, x, None, candidate.kind, dimension, margin, UNPROVED[candidate.kind], within=known
+        questions: list[Preimage] = []
+        for i, candidate in candidates.items():
+            dimension = 0 if candidate.kind is Kind.SINGLETON else layer.inputs - int(answers.ranks[i])
+            margin, unproved = within_bounds(float(answers.margins[i])), Certificate(candidate.kind, None)
+            questions.append(
+                Preimage(layer, domain, X[i], None, candidate.kind, dimension, margin, unproved, within=known)
             )
-            preimages.append(replace(question, certificate=elaborated.of(question, candidate)))
+        certificates = elaborate_many(questions, list(candidates.values()))
+    preimages: list[Preimage | None] = [None] * len(X)
+    for i, question, certificate in zip(candidates, questions, certificates, strict=True):
+        preimages[i] = replace(question, certificate=certificate)
     return Candidates(preimages, answers.routes, answers.seconds)
-
-
-UNPROVED = {kind: Certificate(kind, None) for kind in Kind}
-
-
-class _Elaborated:
-    """Certificates of candidates; each is made once, for all samples that share it."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, Certificate] = {}
-
-    def of(self, question: Preimage, candidate: Candidate) -> Certificate:
-        """The certificate of a candidate, given one of the preimages that it is about."""
-        if id(candidate) not in self._known:
-            self._known[id(candidate)] = elaborate(question, candidate)
-        return self._known[id(candidate)]
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,6 @@ from fiberscope.network.signs import exact_signs, exact_signs_of_many
 from fiberscope.preimage.budget import NO_LIMIT, Budget
 from fiberscope.preimage.sides import Outputs, Sides, sides_at_inputs, sides_of_outputs
 
-
 NO_ROWS = np.zeros(0, dtype=np.int64)
 
 
@@ -145,9 +144,7 @@ class MixedSystem:
 
         return [side(int(i)) for i in numbers]
 
-    def violated(
-        self, numbers: Int64[IntArray, " q"], X: Float64[FloatArray, "N n"]
-    ) -> Bool[BoolArray, " N"]:
+    def violated(self, numbers: Int64[IntArray, " q"], X: Float64[FloatArray, "N n"]) -> Bool[BoolArray, " N"]:
         """Which of the points X violate one of these inequality rows, or one of the equalities among them, exactly."""
         assert self.outputs is not None, "sides are known of an output"
         upper, half, lower = self._blocks(numbers)
@@ -196,9 +193,7 @@ def build_at_output(layer: ReLULayer, domain: Polyhedron, outputs: Outputs) -> M
     return _built(layer, domain, outputs, sides_of_outputs(layer, outputs), NO_ROWS)
 
 
-def _built(
-    layer: ReLULayer, domain: Polyhedron, outputs: Outputs | None, sides: Sides, tight: IntArray
-) -> MixedSystem:
+def _built(layer: ReLULayer, domain: Polyhedron, outputs: Outputs | None, sides: Sides, tight: IntArray) -> MixedSystem:
     m, n, q = layer.outputs, layer.inputs, len(domain.h)
     inequalities = np.concatenate(
         [
