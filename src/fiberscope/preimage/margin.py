@@ -10,7 +10,8 @@ So a margin has no dimension; it lies in [0, 1]. It is an estimate for people, n
   row is tight).
 - singleton: ``min lambda * sigma_min(A_S on null(A_P))``, or ``sigma_min(A_P)`` where the rank alone shows it.
 - empty: minus the Farkas sum over the sum of the absolute values of its terms; of rows that are inconsistent, the
-  distance of their right-hand sides from those that have a solution, over their length; 1 for an output that a unit never gives.
+  distance of their right-hand sides from those that have a solution, over their length; 1 for an output that a unit
+  never gives.
 - undecided: the margin of the candidate that could not be proved; 0 where there was none.
 """
 
