@@ -17,7 +17,7 @@ from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import Rows, dense, is_sparse, scaled, sparse, sparse_rows, stacked
-from fiberscope.network.signs import exact_signs, exact_signs_of_many
+from fiberscope.network.signs import exact_signs, exact_signs_of_many, row_norms
 from fiberscope.preimage.budget import NO_LIMIT, Budget
 from fiberscope.preimage.sides import Outputs, Sides, sides_at_inputs, sides_of_outputs
 
@@ -124,6 +124,10 @@ class MixedSystem:
         )
         order = np.concatenate([layer, bound, half, lower])
         return parts[np.argsort(order)]
+
+    def live(self, numbers: Int64[IntArray, " q"]) -> Int64[IntArray, " _"]:
+        """Those of the rows that are not zero: what is left of a dead neuron says nothing about directions."""
+        return numbers[row_norms(self.rows(numbers)) > 0]
 
     def right_hand_sides(self, numbers: Int64[IntArray, " q"]) -> list[Fraction]:
         """The exact right-hand sides of these rows."""
