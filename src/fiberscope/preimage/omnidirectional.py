@@ -25,7 +25,8 @@ class Omnidirectionality:
 
     Attributes:
         holds: True, False, or None where it is not settled.
-        certificate: proves the kind of ``{x : A x <= 0}`` at 0: a singleton iff A is omnidirectional.
+        certificate: proves the kind of ``{x : A x <= 0}`` at 0: a singleton iff A is omnidirectional. Its tangent face
+            then has the positive multipliers of Stiemke's theorem; otherwise its recession face has a direction.
         margin: how far from the opposite answer, in [0, 1]; see ``fiberscope.preimage.margin``.
         reason: in words, where it does not hold or is not settled.
         cone: the preimage that the certificate is about; ``fiberscope.verify(cone)`` re-checks it.
