@@ -177,7 +177,6 @@ _MODULE_OF = {
     "RegionBoundary": "stability.region",
     "Relations": "preimage.certificate",
     "ResultsError": "errors",
-    "Scaling": "preimage.certificate",
     "SolverError": "errors",
     "Saturation": "stability.saturation",
     "Scaling": "preimage.certificate",
