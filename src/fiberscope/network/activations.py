@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from math import inf, isfinite
 from typing import Any, assert_never
 
@@ -202,7 +203,7 @@ class Pointwise(Activation):
         its upper bound the next. Where neither side is constant, or both are, it is the piece before.
         """
         number, lines = torch.zeros_like(z, dtype=torch.int64), self.lines()
-        for kink, (before, _), (behind, _) in zip(self.kinks() or (), lines, lines[1:], strict=True):
+        for kink, ((before, _), (behind, _)) in zip(self.kinks() or (), pairwise(lines), strict=True):
             begins = ((before != 0) & (behind == 0)).to(z.device)
             number = number + torch.where(begins, z >= kink, z > kink).to(torch.int64)
         return number
