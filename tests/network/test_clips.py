@@ -190,11 +190,11 @@ def lifted(definitions: Array, values: Array, x: Array) -> Array:
 
 
 def on_one_piece(before: float, z: float, low: float, high: float) -> bool:
-    """Whether z lies on the closed piece of the clip that holds the sample; a constant has one piece in two halves."""
-    if before >= high and not before <= low:
-        return z >= high
-    if before <= low:
-        return z <= low
+    """Whether z lies on the closed piece of the clip that holds the sample; a constant has one piece."""
+    if low == high:
+        return True
+    if before <= low or before >= high:
+        return z <= low if before <= low else z >= high
     return low <= z <= high
 
 

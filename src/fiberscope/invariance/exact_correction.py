@@ -164,7 +164,8 @@ class _Linear:
         if last:
             self._ask_of_last(kinks, activation, before, piece, pinned)
             return before
-        nearest = np.argmin(np.abs(np.stack([(here - kink).floats()[0] for kink in onto])), axis=0)
+        distances = [np.abs((here - kink).floats()[0]) for kink in onto]
+        nearest = np.argmin(distances, axis=0) if distances else np.zeros(len(piece), dtype=np.int64)
         for number, kink in enumerate(onto):
             chosen = pinned & (nearest == number)
             self._ask(along, kink - here, chosen)
@@ -205,8 +206,10 @@ class _Linear:
         """The piece that every unit is on, and which are so near to a kink that they are put onto it."""
         above = [(here - kink) for kink in self._constants(kinks)]
         piece = sum(((part.numbers[0] > 0).astype(np.int64) for part in above), np.zeros(here.numbers.shape[1], int))
-        near = np.any([np.abs(part.floats()[0]) <= self._reach(along) for part in above], axis=0)
-        return piece, np.asarray(near & self.pinning, dtype=np.bool_)
+        near = np.zeros(len(piece), dtype=np.bool_)
+        for part in above:
+            near |= np.abs(part.floats()[0]) <= self._reach(along)
+        return piece, near & self.pinning
 
     def _constants(self, kinks: tuple[float, ...]) -> list[Exact]:
         return [self.arithmetic.constant(kink) for kink in kinks]

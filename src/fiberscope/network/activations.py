@@ -168,13 +168,13 @@ class Pointwise(Activation):
     def kinks(self) -> tuple[float, ...] | None:
         """Where the slope changes, if the activation is linear in between; None for a smooth activation.
 
-        A clip with equal bounds, which is constant, is cut in two there.
+        A clip with equal bounds is constant, and has no kink.
         """
         match self.function:
             case PointwiseKind.RELU | PointwiseKind.LEAKY_RELU:
                 return (0.0,)
             case PointwiseKind.CLIP:
-                return tuple(sorted(bound for bound in {self.alpha, self.beta} if isfinite(bound)))
+                return tuple(bound for bound in self.cut if isfinite(bound)) if self.alpha < self.beta else ()
             case PointwiseKind.ELU | PointwiseKind.SOFTPLUS | PointwiseKind.TANH | PointwiseKind.SIGMOID:
                 return None
             case _:
@@ -189,8 +189,10 @@ class Pointwise(Activation):
             case PointwiseKind.LEAKY_RELU:
                 return (self.slope.cpu(), 0.0), (steep, 0.0)
             case PointwiseKind.CLIP:
-                below, above = ([(flat, bound)] if isfinite(bound) else [] for bound in (self.alpha, self.beta))
-                return (*below, *([(steep, 0.0)] if self.alpha < self.beta else []), *above)
+                if self.alpha == self.beta:
+                    return ((flat, self.alpha),)
+                below, above = ([(flat, bound)] if isfinite(bound) else [] for bound in self.cut)
+                return (*below, (steep, 0.0), *above)
             case PointwiseKind.ELU | PointwiseKind.SOFTPLUS | PointwiseKind.TANH | PointwiseKind.SIGMOID:
                 return ()
             case _:

@@ -75,9 +75,9 @@ def _gaps(local: LocalNetwork, number: int) -> Tensor | None:
     kinks = activation.kinks()
     if kinks is None:
         return None
-    gap = torch.stack([(z - kink).abs() for kink in kinks], dim=1)
+    gap = (z[:, None] - torch.tensor(kinks).to(z)).abs()
     slopes = torch.stack([slope for slope, _ in activation.lines()], dim=1).to(z)
-    return torch.where(slopes[:, 1:] != slopes[:, :-1], gap, torch.inf)  # a slope of 1, or a constant, has no kink
+    return torch.where(slopes[:, 1:] != slopes[:, :-1], gap, torch.inf)  # a slope of 1 has no kink
 
 
 def _windows(local: LocalNetwork, number: int, activation: Maximum) -> tuple[Tensor, Tensor]:
