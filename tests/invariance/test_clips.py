@@ -100,7 +100,7 @@ def test_across_regions_a_clip_is_as_good_as_its_two_relus(low: float, high: flo
         assert walked.verify(), walked.verify().reason
         x = rng.uniform(-1, 1, 5)  # on no kink, where a clip and its ReLUs are on different sides
         inside = [fs.invariance_example(net, x, c, -1, fs.Box(-1, 1)) for net in (clip, relus)]
-        assert inside[0].objective == pytest.approx(inside[1].objective, abs=1e-7)
+        assert inside[0].objective == pytest.approx(inside[1].objective, rel=1e-5)  # both keep room
 
 
 @pytest.mark.parametrize(("low", "high"), BOUNDS)
