@@ -45,15 +45,16 @@ def nearest_boundary(local: LocalNetwork, stage: int) -> RegionBoundary | None:
     ``(z_w - z_i) / |J_w - J_i|``. Neurons that no input moves, ``J_i = 0``, bound nothing.
     """
     bends = [number for number in local.network.needed_for(stage) if number in local.before]
-    if not bends:
-        return None
     gaps: dict[int, Tensor] = {}
     for number in bends:
         gap = _gaps(local, number)
         if gap is None:
             return RegionBoundary(0.0, number, local.network.stages[number].name, 0)
-        gaps[number] = gap
-    norms = _row_norms(local, bends)
+        if gap.numel():  # a constant clip has no kink
+            gaps[number] = gap
+    if not gaps:
+        return None
+    norms = _row_norms(local, list(gaps))
     found: list[RegionBoundary] = []
     for number, gap in gaps.items():
         name = local.network.stages[number].name
