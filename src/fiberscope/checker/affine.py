@@ -171,7 +171,8 @@ def _convolution(affine: Map) -> Matrix:
     weight, grid = affine.arrays["weight"], affine.grid
     channels, width, *kernel = weight.shape
     sizes: tuple[int, ...] = grid["input_shape"][1:]
-    place: Array = np.indices(grid["output_grid"]).reshape(len(sizes), -1, 1)
+    out: tuple[int, ...] = grid["output_grid"]
+    place: Array = np.indices(out).reshape(len(sizes), -1, 1)
     tap: Array = np.indices(kernel).reshape(len(sizes), 1, -1)
     position: Array = np.zeros((place.shape[1], tap.shape[2]), dtype=np.int64)
     inside = position == 0

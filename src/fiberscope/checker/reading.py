@@ -118,9 +118,9 @@ class StoredLayer:
         if not finite:
             raise ModelError("composing the affine maps of the layer leaves the range of float64")
         before = np.zeros(definitions)
-        bounds = (np.concatenate([before + np.copysign(np.inf, s), b]) for s, b in ((-1, self.low), (1, self.high)))
+        low, high = np.concatenate([before - np.inf, self.low]), np.concatenate([before + np.inf, self.high])
         monotone = np.concatenate([np.ones(definitions, dtype=np.bool_), self.monotone])
-        return Rows(matrix, np.concatenate([before, bias]), *bounds, monotone, definitions)
+        return Rows(matrix, np.concatenate([before, bias]), low, high, monotone, definitions)
 
 
 @dataclass(frozen=True, eq=False)

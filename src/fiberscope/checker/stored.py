@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -120,8 +119,8 @@ def _require(holds: bool, otherwise: str) -> None:
 
 def _tensors(data: bytes) -> tuple[Any, dict[str, Array]]:
     """The description of the network, and all numbers, in float64 or int64."""
-    (length,) = struct.unpack("<Q", data[:8])
-    _require(len(data) == 8 or length <= len(data) - 8, "the header is longer than the file")
+    length = int.from_bytes(data[:8], "little")
+    _require(length <= len(data) - 8, "the header is longer than the file")
     header, body = json.loads(data[8 : 8 + length]), memoryview(data)[8 + length :]
     tensors: dict[str, Array] = {}
     for name, entry in header.items():
