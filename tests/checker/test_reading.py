@@ -173,7 +173,7 @@ class Randomly:
 
     def activation(self) -> None:
         source, n = len(self.stages) - 1, self.sizes[-1]
-        kind = self.rng.integers(0, 10)
+        kind = self.rng.integers(0, 12)
         function = {1: PointwiseKind.TANH, 2: PointwiseKind.ELU}.get(int(kind), PointwiseKind.RELU)
         activation = Pointwise(function, n)
         if kind in (3, 4):
@@ -183,6 +183,9 @@ class Randomly:
             index = self.rng.integers(-1, n, size=(int(self.rng.integers(2, 6)), 3))
             index[:, 0] = self.rng.integers(0, n, size=len(index))
             activation = Maximum(index, n)
+        elif kind in (7, 8):
+            bounds = [(0.0, 6.0), (-0.5, 0.5), (-0.5, np.inf), (-np.inf, 0.25), (0.5, 0.5), (0.0, 0.0)]
+            activation = Pointwise(PointwiseKind.CLIP, n, *bounds[self.rng.integers(0, len(bounds))])
         self.add(Stage(f"s{len(self.stages)}", activation=activation, sources=(source,)))
 
     def add(self, stage: Stage) -> None:
@@ -200,22 +203,15 @@ class Randomly:
 def test_any_stages_are_read_as_they_were_written(seed: int, tmp_path: Path):
     for each in range(10):
         draw = Randomly(100 * seed + each)
-        try:
-            network = draw.network()
-        except fs.FiberscopeError:  # a kernel that is larger than its grid
-            continue
+        network = draw.network()
         X = draw.rng.normal(size=(2, 6)) * draw.rng.choice([1.0, 0.0], size=(2, 1))
         assert_same_reading(saved(network, tmp_path), network, X)
 
 
-def test_the_random_stages_hold_every_kind_of_map_and_regions(tmp_path: Path):
+def test_the_random_stages_hold_every_kind_of_map_and_regions():
     kinds, regions = set[str](), 0
     for seed in range(60):
-        draw = Randomly(seed)
-        try:
-            network = draw.network()
-        except fs.FiberscopeError:
-            continue
+        network = Randomly(seed).network()
         kinds |= {affine.kind for stage in network.stages for affine in stage.maps}
         regions += any(not isinstance(layer, ReLULayer) for layer in network.relu_layers)
     assert kinds == {

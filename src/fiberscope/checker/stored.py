@@ -63,7 +63,7 @@ class Activation:
         kind: one of POINTWISE, or ``maximum``.
         inputs: the number of coordinates that it takes.
         outputs: the number that it gives.
-        alpha: a parameter of ELU and clip.
+        alpha: a parameter of ELU and clip; -inf and inf are null in the file.
         beta: another.
         slope: (inputs,) the slopes of a leaky ReLU for negative numbers.
         index: (outputs, t) the positions that a maximum is taken over, -1 for none.
@@ -170,8 +170,11 @@ def _activation(data: Any, prefix: str, tensors: Mapping[str, Array]) -> Activat
         index = _index(tensors[f"{prefix}index"], inputs, 2)
         _require(bool((index >= 0).any(axis=1).all()), "a maximum over nothing")
         return Activation(kind, inputs, len(index), index=index)
-    alpha, beta = float(data["alpha"]), float(data["beta"])
     _require(kind in POINTWISE, f"no activation is called {kind!r}")
+    alpha, beta = data["alpha"], data["beta"]
+    if kind == "clip":  # JSON has no infinity
+        alpha, beta = -np.inf if alpha is None else alpha, np.inf if beta is None else beta
+    alpha, beta = float(alpha), float(beta)
     _require(alpha == alpha and beta == beta, "parameters of an activation that are no numbers")
     _require(beta > 0 or kind not in ("elu", "softplus"), "an activation without width")
     in_order = alpha <= beta and alpha < np.inf and beta > -np.inf
