@@ -64,7 +64,7 @@ def gathered(row: Array, column: Array, value: FloatArray, shape: tuple[int, int
     place: Array = row * np.int64(shape[1]) + column
     if not bool((place[1:] > place[:-1]).all()):
         place, number = np.unique(place, return_inverse=True)
-        value = np.asarray(np.bincount(number.ravel(), weights=value), dtype=np.float64)  # one after the other
+        value = np.asarray(np.bincount(number.ravel(), weights=value), dtype=np.float64)  # adds one after the other
     kept = value != 0
     row, column = np.divmod(place[kept], np.int64(shape[1]))
     starts = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=shape[0]))])
@@ -79,41 +79,32 @@ def unit(values: FloatArray) -> Matrix:
 
 def product(outer: Matrix, inner: Matrix) -> Matrix:
     """``outer inner``, rounded as said above; sparse if both are."""
-    (m, middle), n = outer.shape, inner.shape[1]
-    if is_sparse(inner):
-        blocks = list(_products(outer, inner))
-        return cast(Any, scipy.sparse).vstack(blocks, format="csr") if is_sparse(outer) else np.concatenate(blocks)
-    total = np.zeros((m, n))
-    if not is_sparse(outer):
-        for k in range(middle):
-            total += outer[:, k, None] * inner[k]
-        return total
-    lengths = np.diff(outer.indptr)
-    for k in range(int(lengths.max(initial=0))):
-        longer = np.flatnonzero(lengths > k)
-        place = outer.indptr[longer] + k
-        total[longer] += outer.data[place, None] * inner[outer.indices[place]]
+    if is_sparse(outer) or is_sparse(inner):
+        blocks = list(_products(outer, sparse(inner), is_sparse(outer) and is_sparse(inner)))
+        return cast(Any, scipy.sparse).vstack(blocks, format="csr") if is_sparse(blocks[0]) else np.concatenate(blocks)
+    total = np.zeros((outer.shape[0], inner.shape[1]))
+    for k in range(len(inner)):
+        total += outer[:, k, None] * inner[k]
     return total
 
 
-def _products(outer: Matrix, inner: Matrix) -> Iterator[Matrix]:
+def _products(outer: Matrix, inner: Matrix, stays_sparse: bool) -> Iterator[Matrix]:
     """The product with a sparse matrix, some rows at a time."""
     n, lengths = inner.shape[1], np.diff(inner.indptr).astype(np.int64)
     row, middle, _ = entries(outer)
-    work = np.bincount(row, weights=lengths[middle], minlength=outer.shape[0]) + (0 if is_sparse(outer) else n)
+    work = np.bincount(row, weights=lengths[middle], minlength=outer.shape[0]) + (0 if stays_sparse else n)
     block = (np.cumsum(work) // AT_ONCE).astype(np.int64)
     for number in np.unique(block):
         rows = np.flatnonzero(block == number)
-        part = outer[rows[0] : rows[-1] + 1]
-        row, middle, factor = entries(part)
+        row, middle, factor = entries(outer[rows[0] : rows[-1] + 1])
         count = lengths[middle]
         first = np.repeat(inner.indptr[middle] - np.cumsum(count) + count, count)
         place = np.arange(int(count.sum())) + first
         value, row = np.repeat(factor, count) * inner.data[place], np.repeat(row, count)
         column, shape = inner.indices[place].astype(np.int64), (len(rows), n)
-        if is_sparse(outer):
+        if stays_sparse:
             yield gathered(row, column, value, shape)
-        else:
+        else:  # bincount adds one after the other
             yield np.bincount(row * n + column, weights=value, minlength=len(rows) * n).reshape(shape)
 
 
