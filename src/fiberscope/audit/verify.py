@@ -13,6 +13,7 @@ from fiberscope.audit.effort import sensible_workers
 from fiberscope.audit.findings import Finding, certificate_id
 from fiberscope.audit.plan import Chunk, NamedDomain
 from fiberscope.audit.store import INPUTS, ChunkData, Results
+from fiberscope.audit.unit_counts import counts_at, unit_counts
 from fiberscope.errors import FiberscopeError, ResultsError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.layer import Layer, around
@@ -20,7 +21,6 @@ from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.certificate import Certificate
 from fiberscope.preimage.checker import verify, verify_many
-from fiberscope.preimage.checker.pattern import exact_signs, exact_signs_of_samples
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.threads import one_thread
@@ -105,7 +105,7 @@ def _why_not_proved(
     claims = [_claim(finding, layer, data, domains[finding.domain], read[finding.certificate]) for finding in decided]
     together = [claim for claim in claims if isinstance(claim, Preimage)]
     proved = [False] * len(together) if exact else verify_many(together).tolist()
-    positives = _positives(layer, data.inputs)
+    counts = _counts(layer, data.inputs)
     closed = {id(claim) for claim, proof in zip(together, proved, strict=True) if proof}
 
     def reason(finding: Finding, claim: Preimage | str) -> str:
@@ -116,8 +116,7 @@ def _why_not_proved(
             if not verification.proved:
                 return verification.reason or "the certificate does not prove it"
         row = finding.sample - data.chunk.start
-        have = _positive_count(claim) if positives is None else positives[row]
-        return "" if have == finding.positives else f"{finding.positives} positive outputs are stored, there are {have}"
+        return _miscounted(finding, unit_counts(layer, data.inputs[row]) if counts is None else counts[row])
 
     return [reason(finding, claim) for finding, claim in zip(decided, claims, strict=True)]
 
@@ -148,20 +147,20 @@ def _claim(
     return Preimage(local, domain, point, None, finding.kind, finding.dimension, finding.margin, certificate)
 
 
-def _positives(layer: Layer, inputs: FloatArray) -> list[int] | None:
-    """The exact number of positive outputs at each input, of a dense layer; None of another."""
+def _counts(layer: Layer, inputs: FloatArray) -> list[tuple[int, int]] | None:
+    """The numbers of positive and saturated outputs at each input, of a dense layer; None of another."""
     if not isinstance(layer, ReLULayer) or not isinstance(layer.weight, np.ndarray):
         return None
-    signs = exact_signs_of_samples(layer.weight, inputs, layer.bias)
-    return ((signs > 0) | layer.injective).sum(axis=1).tolist()
+    positives, saturated = counts_at(layer, inputs)
+    return list(zip(positives.tolist(), saturated.tolist(), strict=True))
 
 
-def _positive_count(claim: Preimage) -> int:
-    """The same of one claim."""
-    layer, x = claim.layer, claim.x
-    assert x is not None, "findings are about inputs"
-    positive = (exact_signs(layer.weight, x, layer.bias) > 0) | layer.injective
-    return int(positive[layer.definitions :].sum())
+def _miscounted(finding: Finding, counts: tuple[int, int]) -> str:
+    """Which number of outputs is not what is stored; empty if both are."""
+    for name, stored, have in zip(("positive", "saturated"), (finding.positives, finding.saturated), counts, strict=True):
+        if stored != have:
+            return f"{stored} {name} outputs are stored, there are {have}"
+    return ""
 
 
 def _check_inputs(network: Network, check: Check[Chunk], data: ChunkData) -> None:

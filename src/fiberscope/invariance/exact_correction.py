@@ -19,7 +19,6 @@ import torch
 from flint import fmpz, fmpz_mat
 
 from fiberscope.invariance.exact_values import Effort, Exact, ExactArithmetic
-from fiberscope.invariance.pieces import linear_pieces
 from fiberscope.invariance.proof_statement import Statement
 from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
@@ -155,7 +154,7 @@ class _Linear:
     def _pointwise(self, activation: Pointwise, before: _Around, last: bool) -> _Around:
         source, here, along = before
         kinks = activation.kinks()
-        if kinks is None or not np.isfinite(kinks).all():
+        if kinks is None:
             if not last:
                 raise NotProvedError(f"{activation.kind} is smooth, and linear on no piece")
             self._ask(along, source - here)
@@ -170,7 +169,7 @@ class _Linear:
             chosen = pinned & (nearest == number)
             self._ask(along, kink - here, chosen)
             here = _replaced(here, kink, chosen)
-        slopes = torch.stack([slope for slope, _ in linear_pieces(activation)]).numpy()
+        slopes = torch.stack([slope for slope, _ in activation.lines()]).numpy()
         slope = np.where(pinned, 0.0, slopes[piece, np.arange(len(piece))])
         scale = Exact.of(slope[None])
         exactly = self.arithmetic
@@ -185,7 +184,7 @@ class _Linear:
     ) -> None:
         """The features: any input of a flat piece will do, on other pieces it must be that of x."""
         source, here, along = before
-        slopes = torch.stack([slope for slope, _ in linear_pieces(activation)]).numpy()
+        slopes = torch.stack([slope for slope, _ in activation.lines()]).numpy()
         open_units = np.ones(len(piece), dtype=np.bool_)
         ends = (None, *self._constants(kinks), None)
         for number, own in enumerate(slopes):

@@ -9,7 +9,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from fiberscope.errors import InputError
-from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
+from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.stage import INPUT
 from fiberscope.network.structured import Rearrangement
 from fiberscope.stability.carrying import differences
@@ -76,9 +76,8 @@ def _gaps(local: LocalNetwork, number: int) -> Tensor | None:
     if kinks is None:
         return None
     gap = torch.stack([(z - kink).abs() for kink in kinks], dim=1)
-    if activation.function is PointwiseKind.LEAKY_RELU:
-        gap[activation.slope.to(z) == 1.0] = torch.inf
-    return gap
+    slopes = torch.stack([slope for slope, _ in activation.lines()], dim=1).to(z)
+    return torch.where(slopes[:, 1:] != slopes[:, :-1], gap, torch.inf)  # a slope of 1, or a constant, has no kink
 
 
 def _windows(local: LocalNetwork, number: int, activation: Maximum) -> tuple[Tensor, Tensor]:
