@@ -22,7 +22,7 @@ from torch import nn
 import feature_networks
 import fiberscope as fs
 from fiberscope.checker import affine, reading, regions, stored
-from fiberscope.checker.reading import Rows, read_network
+from fiberscope.checker.reading import LayerRows, read_network
 from fiberscope.errors import ModelError
 from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
 from fiberscope.network.affine import AffineMap, Dense
@@ -64,7 +64,7 @@ def assert_same_matrix(ours: Any, theirs: Any) -> None:
         np.testing.assert_array_equal(own, other)
 
 
-def assert_same_rows(ours: Rows, theirs: ReLULayer) -> None:
+def assert_same_rows(ours: LayerRows, theirs: ReLULayer) -> None:
     assert_same_matrix(ours.weight, theirs.weight)
     np.testing.assert_array_equal(ours.bias, theirs.bias)
     np.testing.assert_array_equal(ours.monotone, theirs.injective)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fiberscope.checker.affine import Matrix, added, composed, is_sparse, suited, written_out
 from fiberscope.checker.regions import Region
 from fiberscope.checker.stored import INPUT, NOTHING, FloatArray, Map, Stage, read_stages
+from fiberscope.checker.system import System
 from fiberscope.errors import ModelError
 
 BoolArray = NDArray[np.bool_]
@@ -24,11 +25,14 @@ BoolArray = NDArray[np.bool_]
 MAX_PATHS = 1_000
 """Affine paths that are composed into one layer."""
 
+REGION = "linear region"
+"""What the names of domains say of layers in which branches meet."""
+
 LINEAR_PIECES = ("relu", "leaky_relu", "clip", "maximum")
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class LayerRows:
     """The numbers of a layer ``y_i = clip(a_i x + b_i, low_i, high_i)``.
 
     Attributes:
@@ -47,6 +51,13 @@ class Rows:
     monotone: BoolArray
     definitions: int = 0
 
+    def on(self, low: FloatArray, high: FloatArray) -> System:
+        """The layer on the box ``low <= x <= high``, (n,) each."""
+        n = self.weight.shape[1]
+        return System(
+            self.weight, self.bias, self.low, self.high, self.monotone, low, high, np.zeros((0, n)), np.zeros(0)
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class LocalRows:
@@ -60,11 +71,17 @@ class LocalRows:
         half_spaces: the rows G of ``G x <= 0``.
     """
 
-    rows: Rows
+    rows: LayerRows
     x: FloatArray
     low: FloatArray
     high: FloatArray
     half_spaces: Matrix
+
+    def on(self, low: FloatArray, high: FloatArray) -> System:
+        """The layer on the part of its region in the box ``low <= x <= high``, (n,) each."""
+        n, zeros = len(low), np.zeros(self.half_spaces.shape[0])
+        system = self.rows.on(np.append(low, self.low[n:]), np.append(high, self.high[n:]))
+        return replace(system, G=self.half_spaces, h=zeros)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +94,9 @@ class StoredLayer:
         source: the stage, or -1 for the input, whose output it is a function of.
         inputs: the number n of coordinates that the source gives.
         inner: the stages between the two where branches meet; empty where it is one affine map.
-        low: (m,) as in ``Rows``.
+        low: (m,) as in ``LayerRows``.
         high: as there.
-        monotone: (m,) as in ``Rows``.
+        monotone: (m,) as in ``LayerRows``.
     """
 
     stages: tuple[Stage, ...]
@@ -91,7 +108,7 @@ class StoredLayer:
     high: FloatArray
     monotone: BoolArray
 
-    def system_rows(self) -> Rows:
+    def system_rows(self) -> LayerRows:
         """The rows of a layer that is one affine map; ModelError of another, or if a number leaves float64's range."""
         if self.inner:
             raise ModelError("the layer has rows around a sample alone: branches meet in it")
@@ -112,7 +129,22 @@ class StoredLayer:
         rows = self._rows(matrix, bias, len(point) - len(x))
         return LocalRows(rows, point, low, high, region.half_spaces())
 
-    def _rows(self, matrix: Matrix, bias: FloatArray, definitions: int) -> Rows:
+    def domain(self, name: str) -> tuple[FloatArray, FloatArray]:
+        """The bounds, (n,) each, of the domain that a result calls by this name; ModelError of another name.
+
+        They are ``R^n``, ``x >= 0`` and ``box [low,high]``; where branches meet, verdicts are about a linear region,
+        and the name says so.
+        """
+        box, *region = name.split(", ")
+        if box.startswith("box [") and box.endswith("]"):
+            low, high = map(_number, box[5:-1].split(",", 1))
+        else:
+            low, high = {"R^n": (-np.inf, np.inf), "x >= 0": (0.0, np.inf)}.get(box, (np.nan, np.nan))
+        if not (low <= high and low < np.inf and high > -np.inf) or region != [REGION] * bool(self.inner):
+            raise ModelError(f"no domain of this layer is called {name!r}")
+        return np.full(self.inputs, low), np.full(self.inputs, high)
+
+    def _rows(self, matrix: Matrix, bias: FloatArray, definitions: int) -> LayerRows:
         """With rows in front that define coordinates: equations, as of strictly monotone units."""
         finite = np.isfinite(matrix.data if is_sparse(matrix) else matrix).all() and np.isfinite(bias).all()
         if not finite:
@@ -120,7 +152,7 @@ class StoredLayer:
         before = np.zeros(definitions)
         low, high = np.concatenate([before - np.inf, self.low]), np.concatenate([before + np.inf, self.high])
         monotone = np.concatenate([np.ones(definitions, dtype=np.bool_), self.monotone])
-        return Rows(matrix, np.concatenate([before, bias]), low, high, monotone, definitions)
+        return LayerRows(matrix, np.concatenate([before, bias]), low, high, monotone, definitions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +179,14 @@ def read_network(source: bytes | str | os.PathLike[str]) -> StoredNetwork:
     inputs, stages = read_stages(source)
     found = [_layer(stages, number, inputs) for number in range(len(stages))]
     return StoredNetwork(inputs, stages, tuple(layer for layer in found if layer is not None))
+
+
+def _number(text: str) -> float:
+    """A bound; NaN where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan
 
 
 def _layer(stages: tuple[Stage, ...], number: int, inputs: int) -> StoredLayer | None:
@@ -296,4 +336,4 @@ def _changes_nothing(move: Map) -> bool:
     return np.array_equal(move.arrays["index"], np.arange(move.inputs)) and not move.bias.any()
 
 
-__all__ = ["LocalRows", "Rows", "StoredLayer", "StoredNetwork", "read_network"]
+__all__ = ["LayerRows", "LocalRows", "StoredLayer", "StoredNetwork", "read_network"]
