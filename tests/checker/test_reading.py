@@ -287,6 +287,32 @@ def test_too_many_paths_are_no_layer_and_infinite_numbers_are_refused(tmp_path: 
         read_network(data).layers[0].system_rows()
 
 
+def test_domains_are_what_their_names_say(tmp_path: Path):
+    network = feature_networks.network("residual")
+    first, _, last = read_network(saved(network, tmp_path)).layers
+    inf = np.inf
+    for name, low, high in (
+        ("R^n", -inf, inf), ("x >= 0", 0, inf), ("box [0,1]", 0, 1), ("box [-0.1,1e-05]", -0.1, 1e-5),
+        ("box [-inf,0.25]", -inf, 0.25),
+    ):  # fmt: skip
+        system = first.system_rows().on(*first.domain(name))
+        system.check()
+        np.testing.assert_array_equal(system.box_low, np.full(12, low))
+        np.testing.assert_array_equal(system.box_high, np.full(12, high))
+        assert system.G.shape == (0, 12)
+        x = np.linspace(0.0, 1.0, 8)
+        local, bounds = last.at(x), last.domain(f"{name}, linear region")
+        region = local.on(*bounds)
+        region.check()
+        np.testing.assert_array_equal(region.box_low, [*bounds[0], *local.low[8:]])
+        np.testing.assert_array_equal(region.box_high, [*bounds[1], *local.high[8:]])
+    for name in ("", "R^m", "box [1,0]", "box [nan,1]", "box [0]", "box [inf,inf]", "box [0,1", "R^n, linear region"):
+        with pytest.raises(ModelError, match="no domain of this layer"):
+            first.domain(name)
+    with pytest.raises(ModelError, match="no domain of this layer"):
+        last.domain("R^n")
+
+
 # ---- damaged files
 
 

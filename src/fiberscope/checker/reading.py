@@ -8,6 +8,7 @@ it is the affine map of what that gives, written out. Where several meet it is o
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -136,10 +137,9 @@ class StoredLayer:
         and the name says so.
         """
         box, *region = name.split(", ")
-        if box.startswith("box [") and box.endswith("]"):
-            low, high = map(_number, box[5:-1].split(",", 1))
-        else:
-            low, high = {"R^n": (-np.inf, np.inf), "x >= 0": (0.0, np.inf)}.get(box, (np.nan, np.nan))
+        low, high = {"R^n": (-np.inf, np.inf), "x >= 0": (0.0, np.inf)}.get(box, (np.nan, np.nan))
+        if written := re.fullmatch(r"box \[([^,]+),([^,]+)\]", box):
+            low, high = map(_number, written.groups())
         if not (low <= high and low < np.inf and high > -np.inf) or region != [REGION] * bool(self.inner):
             raise ModelError(f"no domain of this layer is called {name!r}")
         return np.full(self.inputs, low), np.full(self.inputs, high)
