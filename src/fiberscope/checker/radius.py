@@ -44,7 +44,11 @@ class Gaps:
 
 
 def gaps(
-    rows: Rows, center: FloatArray, output: tuple[FloatArray | None, FloatArray | None] | None, within: FloatArray, recession: Cone
+    rows: Rows,
+    center: FloatArray,
+    output: tuple[FloatArray | None, FloatArray | None] | None,
+    within: FloatArray,
+    recession: Cone,
 ) -> Gaps:
     """The gaps beside a center; outputs are those there, or given, and the recession cone says which sides exist."""
     s, m = rows.system, rows.m
