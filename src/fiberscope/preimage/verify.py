@@ -273,7 +273,11 @@ def _system(asked: _Asked) -> System | str:
     try:
         layer: Any = asked.layer
         weight = _matrix(layer.weight)
-        bias, low, high, injective = (_plain(part) for part in (layer.bias, layer.low, layer.high, layer.injective))
+        bias, injective = _plain(layer.bias), _plain(layer.injective)
+        # what has no clip is a layer of ReLUs
+        low, high = (
+            _plain(getattr(layer, name, np.full(bias.shape, usual))) for name, usual in (("low", 0.0), ("high", np.inf))
+        )
         box = written_out(asked.domain, weight.shape[1])
         return System(
             weight, bias, low, high, injective, _plain(box.low), _plain(box.high), _matrix(box.G), _plain(box.h)
