@@ -166,9 +166,8 @@ def _counts(rows: LayerRows, X: FloatArray) -> list[tuple[int, int]]:
 
 def _miscounted(finding: Finding, counts: tuple[int, int]) -> str:
     """Which number of outputs is not what is stored; empty if both are."""
-    for name, stored, have in zip(
-        ("positive", "saturated"), (finding.positives, finding.saturated), counts, strict=True
-    ):
+    stored_counts = (finding.positives, finding.saturated)
+    for name, stored, have in zip(("positive", "saturated"), stored_counts, counts, strict=True):
         if stored != have:
             return f"{stored} {name} outputs are stored, there are {have}"
     return ""
