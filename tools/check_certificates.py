@@ -1,0 +1,473 @@
+"""Prove the verdicts of a results folder in integer arithmetic, from the stored numbers and certificates alone.
+
+    python check_certificates.py DIR
+
+What the folder holds, what certificates claim, and why verdicts follow stands in docs/certificates.md. Nothing of
+fiberscope is imported. The last line is "proved N of M"; the exit status is 0 only if N = M. Floats guess an inverse,
+which is then judged in integers, and compare the stored inputs of layers with what the network gives; nothing else.
+"""
+
+import hashlib
+import json
+import math
+import sys
+from io import BytesIO
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from pyarrow import parquet
+
+FORMAT, NETWORK, CERTIFICATE = "fiberscope results 5", 2, 3  # versions that this script reads
+LARGEST = 6_000_000  # entries of a matrix written out, and a thousand times as many products
+ELIMINATED = 250  # rows or columns up to which ranks are found by elimination over the integers
+PRIME, LIMB = 2**31 - 1, 18  # 2**16 products of limbs of 18 bits add up exactly in float64
+AGREEMENT = 1e-9  # of stored inputs with computed ones, relative to the largest
+ARRAYS = ("weight", "factor", "index", "weights", "bias", "slope")  # in the order in which digests take them
+
+
+def require(condition, reason="numbers or matrices of this size are beyond the reach of this script"):
+    if not condition:
+        raise ValueError(reason)
+
+
+def whole(values, exponents=0):
+    """Integers proportional to ``values * 2**exponents``: a positive factor of all numbers changes no sign."""
+    mantissa, exponent = np.frexp(values)
+    require(np.isfinite(mantissa).all(), "numbers that are not finite")
+    odd, exponent = (mantissa * 2.0**53).astype(np.int64), exponent + exponents
+    used = exponent[odd != 0]
+    least, most = (int(used.min()), int(used.max())) if used.size else (0, 0)
+    require(most - least < 12_000)
+    numbers = odd.astype(object) << np.where(odd == 0, 0, exponent - least).astype(object)
+    common = np.gcd.reduce(numbers, axis=None) if used.size else 1
+    return numbers // (common & -common)
+
+
+def times(A, B):
+    """The product of two matrices of integers, by floats, without rounding."""
+    require(A.shape[1] <= 2**16)
+    total, (left, right) = np.zeros((A.shape[0], B.shape[1]), dtype=object), ([], [])
+    for limbs, numbers in ((left, A), (right, B)):
+        sign, size = np.where(numbers < 0, -1.0, 1.0), abs(numbers)
+        while size.size and size.max():
+            limbs.append(sign * (size & (2**LIMB - 1)).astype(np.float64))
+            size = size >> LIMB
+    for i, a in enumerate(left):
+        for j, b in enumerate(right):
+            total += (a @ b).astype(np.int64).astype(object) << LIMB * (i + j)
+    return total
+
+
+def norm_above(numbers):
+    return math.isqrt(square - 1) + 1 if (square := int((numbers**2).sum())) else 0
+
+
+def rank_of(M, prime=PRIME):
+    """The rank modulo a prime, which is never larger than the rank; for prime 0 the rank (Bareiss)."""
+    M, rank, before = M if M.shape[0] <= M.shape[1] else M.T, 0, 1
+    M = (M % prime).astype(np.int64) if prime else M.copy()
+    for column in range(M.shape[1] if len(M) else 0):
+        found = rank + np.flatnonzero(M[rank:, column])
+        if found.size:
+            M[[rank, found[0]]] = M[[found[0], rank]]
+            pivot, below = int(M[rank, column]), M[rank + 1 :]
+            if prime:
+                factor = below[:, column, None] * pow(pivot, -1, prime) % prime
+                below[:, column:] = (below[:, column:] - factor * M[rank, column:] % prime) % prime
+            else:
+                below[:] = (pivot * below - below[:, column, None] * M[rank]) // before
+            rank, before = rank + 1, pivot
+        if rank == len(M):
+            break
+    return rank
+
+
+def least_singular_value(B):
+    """A lower bound, for independent columns: ``(1 - |X B - I|) / |X|`` for any X, here a rounded pseudoinverse."""
+    shift = max(0, int(abs(B).max()).bit_length() - 900)
+    X = np.linalg.pinv((B >> shift).astype(np.float64))
+    require(np.isfinite(X).all() and X.any(), "rows without an inverse")
+    bits = 53 - int(np.frexp(np.abs(X).max())[1])
+    X, one = np.rint(np.ldexp(X, bits)).astype(np.int64).astype(object), 2 ** max(0, bits + shift)
+    error = norm_above(times(X, B) - one * np.eye(B.shape[1], dtype=np.int64).astype(object))
+    require(error < one, "rows are not proved to be independent")
+    return Fraction(one - error, norm_above(X))
+
+
+def read_certificate(data):
+    """Nested dictionaries of numbers, arrays, and rational vectors."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    out = header["certificate"]
+    require(out["version"] == CERTIFICATE, "its certificate is of another version")
+    for name, (dtype, (length,)) in header["arrays"].items():
+        require(dtype in ("<f8", "<i8"), "arrays of other types")
+        *path, last = name.split(".")
+        place = out
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = np.frombuffer(data, dtype, length, end)
+        end += 8 * length
+    require(end == len(data), "its bytes are not as many as its header says")
+    return out
+
+
+def vector(values, exponents):
+    """Integers proportional to a vector of floats, or a rational one, times powers of two."""
+    if isinstance(values, dict):
+        require(int(values["denominator"], 16) > 0, "a denominator that is not positive")
+        numbers = np.array([0, *(int(v, 16) for v in values["numerators"])], dtype=object)[1:]
+        require(numbers.shape == exponents.shape, "a vector of another length")
+        return numbers << (exponents - exponents.min(initial=0)).astype(object)
+    require(values.shape == exponents.shape and values.dtype == np.float64, "a vector of another length or type")
+    return whole(values, exponents)
+
+
+class System:
+    """The rows R of a layer (m, n) as integers, in the units of a scaling; row m + j is coordinate j."""
+
+    def __init__(self, A, scaling):
+        self.m, self.n = A.shape
+        none = {"rows": np.zeros(self.m, dtype=np.int64), "columns": np.zeros(self.n, dtype=np.int64)}
+        self.rows, self.columns = ((scaling or none)[name].astype(np.int64) for name in ("rows", "columns"))
+        require(A.shape == (*self.rows.shape, *self.columns.shape), "a scaling of another shape")
+        require(max(abs(self.rows).max(), abs(self.columns).max()) < 5_000, "a scaling out of range")
+        self.R, self.nonzero = whole(A, self.columns - self.rows[:, None]), A != 0
+        self.modular, squares = (self.R % PRIME).astype(np.int64), self.R**2
+        self.norms = [np.array([math.isqrt(v) + 1 for v in squares.sum(axis=k)], dtype=object) for k in (1, 0)]
+
+    def split(self, numbers):
+        """Row numbers as rows of the layer and coordinates."""
+        require(numbers.dtype == np.int64 and len(np.unique(numbers)) == len(numbers), "a row named twice")
+        require(((numbers >= 0) & (numbers < self.m + self.n)).all(), "a row that is not there")
+        return numbers[numbers < self.m], numbers[numbers >= self.m] - self.m
+
+    def relations(self, given):
+        """Independent relations: the rows of each, and the columns on which it fails."""
+        out, firsts = [], set()
+        for start, stop in pairwise(given["starts"].tolist()):
+            rows, values = given["rows"][start:stop], given["values"][start:stop]
+            require(not self.split(rows)[1].size and values[0] != 0, "a relation of other rows")
+            require(not firsts & set(rows.tolist()), "the first row of a relation appears in a later one")
+            firsts.add(int(rows[0]))
+            out.append((rows, vector(values, self.rows[rows]) @ self.R[rows] != 0))
+        return out
+
+    def rank(self, rows, free, relations=()):
+        """Bounds on the rank of rows, a mask, on some columns; each independent relation takes one off."""
+        live, low = self.nonzero[:, free].any(axis=1), rank_of(self.modular[rows][:, free])
+        own, more, inside = rows & live, rows & live, 0
+        holding = [part for part, fails in relations if live[part[0]] and not fails[free].any()]
+        for part in holding:
+            inside += own[part[live[part]]].all()
+            more[part] = live[part] | more[part]
+        high = min(int(own.sum() - inside), int(more.sum()) - len(holding), int(free.sum()))
+        return (rank_of(self.R[rows][:, free], 0),) * 2 if low < high <= ELIMINATED else (low, high)
+
+    def multipliers(self, given, fixed):
+        """Signs of exact weights near the given ones (0 where unknown), the rows that have any, whether they span."""
+        rows, absorbed = self.split(given["rows"])
+        w = vector(given["values"], np.append(self.rows, 0 * self.columns)[given["rows"]])[given["rows"] < self.m]
+        c = w @ self.R[rows] if len(rows) else np.zeros(self.n, dtype=object)
+        used, free = self.nonzero[rows].any(axis=0), ~fixed
+        absorbed = absorbed[used[absorbed] & free[absorbed]]  # others have weight 0, or need none
+        free[absorbed] = False
+        distance, B = Fraction(0), self.R[rows][:, free & used]
+        if np.any(c[free] != 0):
+            require(B.shape[0] >= B.shape[1], "multipliers of too few rows leave a residual")
+            distance = norm_above(c[free]) / least_singular_value(B)
+        sign, named = np.zeros(self.m + self.n, dtype=np.int8), np.zeros(self.m + self.n, dtype=bool)
+        sign[rows], named[rows], named[self.m + absorbed] = np.sign(w) * (abs(w) > distance), True, True
+        sign[self.m + absorbed] = -np.sign(c[absorbed]) * (abs(c[absorbed]) > distance * self.norms[1][absorbed])
+        return sign, named, bool(used[free].all()) and (distance > 0 or rank_of(B) == free.sum())
+
+    def direction(self, given, relations):
+        """Signs of the exact direction near the given one on all rows; 2 where they are unknown."""
+        held, fixed = self.split(given["held"])
+        d, free, mask = vector(given["values"], -self.columns), np.ones(self.n, dtype=bool), np.zeros(self.m, bool)
+        require(not np.any(d[fixed] != 0), "a direction that moves a coordinate that it holds")
+        free[fixed], mask[held] = False, True
+        live = self.nonzero[:, free].any(axis=1)
+        value, distance = times(self.R, d[:, None])[:, 0], Fraction(0)
+        if np.any(value[mask & live] != 0):
+            basis = np.flatnonzero(mask & live) if given.get("basis") is None else self.split(given["basis"])[0]
+            depend = (mask & live)[basis].all() and self.rank(mask, free, relations)[1] == len(basis)
+            require(depend, "held rows are not shown to depend on the basis")
+            distance = norm_above(value[basis]) / least_singular_value(self.R[basis][:, free].T)
+        null = mask | ~live | ((value == 0) & (not distance))
+        sign = np.where(null, 0, np.where(abs(value) > distance * self.norms[0], np.sign(value), 2))
+        moved = np.where((d == 0) & (~free | (not distance)), 0, np.where(abs(d) > distance, np.sign(d), 2))
+        return np.append(sign, moved).astype(np.int8)
+
+
+def contains(cone, d):
+    """Whether a direction lies in a cone: three masks over all rows, of those that are 0, at most 0, at least 0."""
+    equal, upper, lower = cone
+    return (d[equal] == 0).all() and np.isin(d[upper], (0, -1)).all() and np.isin(d[lower], (0, 1)).all()
+
+
+class Proof:
+    """A certificate for one layer: what it says of rows, once, and the verdicts that follow."""
+
+    def __init__(self, data, A, systems, fixed):
+        given, none = read_certificate(data), np.zeros(0, dtype=np.int64)
+        scaling, faces = given.get("scaling"), [given.get(name) or {} for name in ("tangent", "recession")]
+        key = b"".join(scaling[name].tobytes() for name in ("rows", "columns")) if scaling else b""
+        system = systems[key] = systems.get(key) or System(A, scaling)
+        self.relations = system.relations(given["relations"]) if given.get("relations") else []
+        self.given, self.system = given, system
+        self.zero, self.counted = (system.split(given.get(n, none) + system.m)[1] for n in ("zero", "counted"))
+        weights = [face.get("multipliers") for face in faces]
+        self.weights = [w and system.multipliers(w, f.copy()) for w, f in zip(weights, fixed, strict=True)]
+        ways = [face.get("direction") for face in faces]
+        self.ways = [system.direction(d, self.relations) for d in ways if d]
+        self.ray = self.ways[-1:] if ways[1] else []
+
+    def vanishing(self, cone, weights):
+        """Rows that vanish on a cone: equal ones, and those with multipliers of the right sign; whether these span."""
+        equal, upper, lower = cone
+        if not weights:
+            return equal, False
+        sign, named, spans = weights
+        right = (equal | (upper & (sign > 0)) | (lower & (sign < 0)))[named].all()
+        return (equal | named, spans) if right else (equal, False)
+
+    def count(self, cone):
+        """The dimension of a subspace of the cone: how many more of the counted coordinates there are than conditions."""
+        some, m = cone.any(axis=0), self.system.m
+        reached = some[:m] & self.system.nonzero[:, self.counted].any(axis=1)
+        return max(0, len(self.counted) - int(reached.sum()) - int(some[m:][self.counted].sum()))
+
+    def dimension(self, cone):
+        """Bounds on the dimension of a tangent cone."""
+        system, m, zero = self.system, self.system.m, self.zero
+        vanishing, spans = self.vanishing(cone, self.weights[0])
+        rows, free = vanishing[:m], ~vanishing[m:]
+        if spans:
+            return 0, 0
+        outside = free.copy()
+        outside[zero] = False
+        if zero.size and free[zero].all():
+            supported = rows & ~system.nonzero[:, outside].any(axis=1)
+            require(rank_of(system.modular[supported][:, zero]) == len(zero), "coordinates are not shown to be zero")
+            free = outside
+        low, high = (r + int((~free).sum()) for r in system.rank(rows, free, self.relations))
+        closed = rows | ~system.nonzero[:, free].any(axis=1)
+        for part, fails in reversed(self.relations):
+            closed[part[0]] |= closed[part[1:]].all() and not fails[free].any()
+        _, upper, lower = cone & ~np.append(closed, ~free)
+        ways = [d for d in self.ways if contains(cone, d)]
+        strict = not (upper | lower).any() or any((d[upper] == -1).all() and (d[lower] == 1).all() for d in ways)
+        moves = any((abs(d) == 1).any() for d in ways)
+        return max(self.count(cone), system.n - high if strict else 0, int(moves)), system.n - low
+
+    def check(self, tangent, recession, finding):
+        """Raise ValueError unless what is found follows."""
+        kind, stored = finding["kind"], finding["dimension"]
+        require(self.given["kind"] == kind, f"its certificate is of the kind {self.given['kind']}")
+        require(self.given.get("dimension") in (None, stored), "its certificate is of another dimension")
+        low, high = self.dimension(tangent)
+        least, most = (finding.get(f"dimension_{side}", stored) for side in ("low", "high"))
+        least, most = (0 if least is None else least), (high if most is None else most)
+        fits = least <= low and high <= most and stored in (None, low)
+        require(fits, f"a dimension of {low} to {high} is proved, not {stored} or {least} to {most}")
+        require(high == 0 if kind == "singleton" else low > 0, "whether there is another point is not proved")
+        if kind == "unbounded":
+            ray = any(contains(recession, d) and (abs(d) == 1).any() for d in self.ray)
+            require(ray or self.count(recession), "no ray is proved")
+        elif kind == "bounded":
+            rows, spans = self.vanishing(recession, self.weights[1])
+            free = ~rows[self.system.m :]
+            spans = spans or self.system.rank(rows[: self.system.m], free)[0] == free.sum()
+            require(spans, "rays are not excluded")
+        require(kind in ("singleton", "bounded", "unbounded"), f"no output of a layer has a preimage that is {kind}")
+
+
+class Network:
+    """What model.safetensors describes, evaluated at the samples x."""
+
+    def __init__(self, data, x):
+        start = 8 + int.from_bytes(data[:8], "little")
+        header = json.loads(data[8:start])
+        said = json.loads(header.pop("__metadata__")["fiberscope.network"])
+        require(said.pop("version") == NETWORK, "the network is of another version")
+        self.stages, self.arrays, self.known = said["stages"], {}, {-1: x.reshape(len(x), -1).astype(np.float64)}
+        for name, entry in header.items():
+            (low, high), size = entry["data_offsets"], entry["dtype"]
+            stored = np.frombuffer(data[start + low : start + high], f"<{size[0].lower()}{int(size[1:]) // 8}")
+            self.arrays[name] = stored.reshape(entry["shape"]).astype(float if size[0] == "F" else np.int64)
+        text = json.dumps({key: said[key] for key in ("input_shape", "stages")}, sort_keys=True).encode()
+        names = [n for k, stage in enumerate(self.stages) for n in self.names(stage["parts"], str(k))]
+        self.digest = hashlib.sha256(b"".join([text, *(self.arrays[name].tobytes() for name in names)])).hexdigest()
+
+    def names(self, part, name):
+        """The names of the arrays of a map or an activation."""
+        inner = [(p, f"{name}.{i}") for i, p in enumerate(part.get("maps", ()))]
+        inner += [(part["forward"], f"{name}.forward")] if "forward" in part else []
+        own = [f"{name}.{key}" for key in ARRAYS if f"{name}.{key}" in self.arrays]
+        return [n for p in inner for n in self.names(*p)] + own
+
+    def matrix(self, part, name):
+        """A and b of one affine map."""
+        weight, factor, index, weights, bias, _ = (self.arrays.get(f"{name}.{key}") for key in ARRAYS)
+        if part["kind"] == "dense":
+            return weight, bias
+        if part["kind"] == "transposed":
+            return self.matrix(part["forward"], f"{name}.forward")[0].T, bias
+        require(bias is not None, f"{part['kind']}s of maps are beyond the reach of this script")
+        m, n = len(bias), math.prod(part.get("input_shape", [part.get("inputs", len(bias))]))
+        require(m * n <= LARGEST)
+        if part["kind"] == "diagonal":
+            index, weights = np.arange(n), factor
+        if part["kind"] == "convolution":
+            (channels, width, *kernel), gaps = weight.shape, part["dilation"]
+            grid = np.pad(np.arange(n).reshape(part["input_shape"]), [(0, 0), *part["padding"]], constant_values=-1)
+            reach = [gap * (taps - 1) + 1 for gap, taps in zip(gaps, kernel, strict=True)]
+            seen = np.lib.stride_tricks.sliding_window_view(grid, reach, tuple(range(1, grid.ndim)))
+            seen = seen[(slice(None), *(slice(None, None, step) for step in (*part["stride"], *gaps)))]
+            seen = seen.reshape(part["groups"], width, m // channels, -1).swapaxes(1, 2)
+            index = np.repeat(seen, channels // part["groups"], axis=0)
+            weights = np.broadcast_to(weight.reshape(channels, 1, width, -1), index.shape)
+        A, index = np.zeros((m, n)), index.reshape(m, -1)
+        weights = np.ones(index.shape) if weights is None else weights.reshape(m, -1)
+        row, column = np.nonzero(index >= 0)
+        np.add.at(A, (row, index[row, column]), weights[row, column])
+        return A, bias
+
+    def layer(self, number):
+        """A, b, the bounds of outputs, which units are strictly monotone, and the stage whose output is received."""
+        activation, (before,) = self.stages[number]["parts"]["activation"], self.stages[number]["sources"]
+        factors, value = [], None
+        while before >= 0 and "maps" in self.stages[before]["parts"]:
+            (part,), name = self.stages[before]["parts"]["maps"], f"{before}.0"
+            inner = part["maps"] if part["kind"] == "composition" else [part]
+            factors[:0] = [(p, name if p is part else f"{name}.{i}") for i, p in enumerate(inner)]
+            (before,) = self.stages[before]["sources"]
+        for A, b in (self.matrix(*factor) for factor in factors):
+            if value is not None:  # products are rounded one after the other, in ascending order of columns
+                inner, total = np.column_stack(value), np.zeros((len(A), value[0].shape[1] + 1))
+                require(A.size * inner.shape[1] <= 1_000 * LARGEST)
+                for k in range(len(inner)):
+                    total += A[:, k, None] * inner[k]
+                A, b = total[:, :-1], total[:, -1] + b
+            value = A, b
+        require(A.size <= LARGEST)
+        bounds = (activation["alpha"], activation["beta"]) if activation["kind"] == "clip" else (0.0, np.inf)
+        rises = {"relu": 0, "clip": 0, "elu": activation["alpha"], "leaky_relu": self.arrays.get(f"{number}.slope")}
+        rise = np.broadcast_to(rises.get(activation["kind"], 1), len(b))
+        require((rise >= 0).all(), "an activation that falls and rises")
+        return *value, *bounds, rise > 0, before
+
+    def value(self, number):
+        """What a stage gives at the samples, in floats; NaN behind activations other than ReLUs and clips."""
+        if number not in self.known:
+            A, b, low, high, monotone, before = self.layer(number)
+            self.known[number] = np.where(monotone, np.nan, np.clip(self.value(before) @ A.T + b, low, high))
+        return self.known[number]
+
+
+def cones(layer, X, low, high):
+    """Tangent and recession cones at every sample, and how many units are positive and saturated."""
+    A, b, p, q, monotone, _ = layer
+    inputs = whole(np.column_stack([X, np.ones((len(X), 2))])).T
+
+    def sign_beyond(bound, otherwise):
+        if not np.isfinite(bound):
+            return np.full((len(X), len(b)), otherwise)
+        return np.sign(times(whole(np.column_stack([A, b, np.full(len(b), -bound)])), inputs)).T.astype(int)
+
+    above, below = sign_beyond(p, 1), sign_beyond(q, -1)
+    known, finite_low, finite_high = monotone & (p <= q), np.isfinite(low), np.isfinite(high)
+    lower = np.hstack([((above > 0) & (p < q)) | known, np.full(X.shape, finite_low)])
+    upper = np.hstack([((below < 0) & (p < q)) | known, np.full(X.shape, finite_high)])
+    equal = np.hstack([(lower & upper)[:, : len(b)], np.full(X.shape, low == high)])
+    at_upper, at_lower = np.hstack([above == 0, high == X]), np.hstack([below == 0, low == X])
+    tangent = np.stack([equal, upper & at_upper & ~equal, lower & at_lower & ~equal], axis=1)
+    recession = np.stack([lower & upper, upper & ~lower, lower & ~upper], axis=1)
+    return tangent, recession, ((above > 0) | monotone).sum(axis=1), ((below >= 0) & ~monotone).sum(axis=1)
+
+
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def is_sealed(data):
+    start = data.rfind(b"sealed by SHA-256 ") + 18
+    return data[start : start + 64] == sha256(data[:start] + b"0" * 64 + data[start + 64 :]).encode()
+
+
+def check_chunk(folder, shards, network, number, stem, samples):
+    """Every finding of a chunk with the reason why it is not proved; None where it is or claims nothing."""
+    parts = {"inputs": "npy", "certificates": "parquet", "preimages": "parquet"}
+    data = {part: (folder / part / f"{stem}.{end}").read_bytes() for part, end in parts.items()}
+    changed = [part for part in parts if sha256(data[part]) != shards.get(stem, {}).get(part)]
+    require(not changed and is_sealed(data["preimages"]), f"files of {stem} are not as they were written: {changed}")
+    X, findings = np.load(BytesIO(data["inputs"])), parquet.read_table(BytesIO(data["preimages"])).to_pylist()
+    stored = {row["id"]: row["data"] for row in parquet.read_table(BytesIO(data["certificates"])).to_pylist()}
+    layer, proofs, systems, out = network.layer(number), {}, {}, []
+    given = network.value(layer[-1])[samples.start : samples.stop]
+    off = np.abs(X - given) > AGREEMENT * np.abs(given[np.isfinite(given)]).max(initial=0.0) * (layer[-1] >= 0)
+    require(X.shape == given.shape and not off.any(), "its inputs are not what the network gives")
+    for name in dict.fromkeys(finding["domain"] for finding in findings):
+        low, high = {"R^n": "-inf,inf", "x >= 0": "0,inf"}.get(name, name[5:-1]).split(",")
+        low, high, rows = float(low), float(high), [finding for finding in findings if finding["domain"] == name]
+        require([row["sample"] for row in rows] == list(samples), "its rows are not the samples of its chunk")
+        finite = np.where(np.isfinite(X), X, 0.0)
+        for row, x, *facts in zip(rows, X, *cones(layer, finite, low, high), strict=True):
+            out.append((row, None))
+            if row["kind"] == "undecided":
+                continue
+            try:
+                tangent, recession, positives, saturated = facts
+                require(np.isfinite(x).all() and ((low <= x) & (x <= high)).all(), f"its input is not in {name}")
+                counts = (positives, row.get("saturated", saturated)) == (row["positives"], saturated)
+                require(counts, f"{positives} outputs are positive and {saturated} saturated")
+                identity = row["certificate"]
+                require(sha256(stored[identity])[:32] == identity, "its certificate is not the one of this id")
+                if (identity, name) not in proofs:
+                    fixed = [cone[0][len(layer[1]) :] for cone in (tangent, recession)]
+                    proofs[identity, name] = Proof(stored[identity], layer[0], systems, fixed)
+                proofs[identity, name].check(tangent, recession, row)
+            except Exception as error:
+                out[-1] = row, f"{type(error).__name__}: {error}"
+    return out
+
+
+def main(folder):
+    text = (folder / "manifest.json").read_bytes()
+    manifest = json.loads(text)
+    require(is_sealed(text) and manifest["format"] == FORMAT, f"manifest.json is changed, or not of {FORMAT!r}")
+    with np.load(folder / "data.npz") as archive:
+        arrays = [archive[name] for name in ("x", "y") if name in archive.files]
+    network = Network((folder / "model.safetensors").read_bytes(), arrays[0])
+    digest = sha256(b"".join(f"{a.dtype.str} {a.shape} ".encode() + a.tobytes() for a in arrays))
+    same = (network.digest, digest) == (manifest["model_digest"], manifest["data_digest"])
+    require(same, "the network or the data are not those of the manifest")
+    layers, proved, claimed, silent = network.layers(), 0, 0, 0
+    require(len(layers) == len(manifest["network_layers"]), "layers that are not judged are beyond this script")
+    for number in manifest["layers"]:
+        reads = manifest["network_layers"][number]["reads"]
+        count = 1 + (reads in ("nonnegative", "clipped") or (reads == "input" and manifest["domain"] is not None))
+        for block, start in enumerate(range(0, manifest["samples"], manifest["block"])):
+            samples = range(start, min(start + manifest["block"], manifest["samples"]))
+            stem = f"layer-{number:02d}-block-{block:04d}"
+            try:
+                rows = check_chunk(folder, manifest["shards"], network, layers[number], stem, samples)
+                require(len(rows) == count * len(samples), "findings are missing")
+            except Exception as error:
+                rows = [({"kind": "", "sample": s, "domain": ""}, str(error)) for s in samples] * count
+            undecided = sum(row["kind"] == "undecided" for row, _ in rows)
+            failed = [f"{stem}, sample {row['sample']}, {row['domain']}: {why}" for row, why in rows if why]
+            proved, claimed = proved + len(rows) - undecided - len(failed), claimed + len(rows) - undecided
+            silent += undecided
+            print(*failed[:20], sep="\n", end="\n" if failed else "")
+            print(f"{stem}: proved {proved} of {claimed} so far", file=sys.stderr, flush=True)
+    print(f"{silent} are undecided and claim nothing")
+    print(f"proved {proved} of {claimed}")
+    return int(proved < claimed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
