@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     from fiberscope.network.relu_layer import ReLULayer
     from fiberscope.preimage.algorithm1 import algorithm1
     from fiberscope.preimage.certificate import (
-        BoundedDomain,
         Certificate,
-        Dependencies,
         Direction,
-        Inconsistent,
+        Face,
         Multipliers,
-        NegativeOutput,
         Rational,
+        Relations,
+        Scaling,
     )
-    from fiberscope.preimage.checker import Verification, verify
     from fiberscope.preimage.classify import Classification, classify
+    from fiberscope.preimage.interval import Interval
     from fiberscope.preimage.kind import Kind
     from fiberscope.preimage.omnidirectional import Omnidirectionality, UniqueSolution, omnidirectional, unique_solution
     from fiberscope.preimage.preimage import Preimage, preimage
+    from fiberscope.preimage.verify import Verification, verify
     from fiberscope.readers.files import load
     from fiberscope.readers.keras import from_keras
     from fiberscope.readers.torch import from_torch
@@ -72,21 +72,20 @@ __version__ = "0.1.0.dev0"
 
 __all__ = [
     "Admissibility",
-    "BoundedDomain",
     "Box",
     "Certificate",
     "Classification",
     "CorrelationBound",
     "CorrelationCounts",
-    "Dependencies",
     "Direction",
     "ExtremeValues",
+    "Face",
     "FiberscopeError",
     "HalfSpaces",
-    "Inconsistent",
     "InputDirections",
     "InputError",
     "InterlacingBound",
+    "Interval",
     "InvarianceExample",
     "InverseStability",
     "Kind",
@@ -94,7 +93,6 @@ __all__ = [
     "MemoryLimitError",
     "ModelError",
     "Multipliers",
-    "NegativeOutput",
     "Network",
     "NonNegative",
     "NotASingleton",
@@ -105,8 +103,10 @@ __all__ = [
     "Rational",
     "ReLULayer",
     "RegionBoundary",
+    "Relations",
     "ResultsError",
     "Saturation",
+    "Scaling",
     "SolverError",
     "SpectralDensity",
     "Spectrum",
@@ -144,21 +144,20 @@ __all__ = [
 
 _MODULE_OF = {
     "Admissibility": "stability.admissible",
-    "BoundedDomain": "preimage.certificate",
     "Box": "network.domains",
     "Certificate": "preimage.certificate",
     "Classification": "preimage.classify",
     "CorrelationBound": "stability.correlation",
     "CorrelationCounts": "stability.correlation",
-    "Dependencies": "preimage.certificate",
     "Direction": "preimage.certificate",
     "ExtremeValues": "stability.extreme",
+    "Face": "preimage.certificate",
     "FiberscopeError": "errors",
     "HalfSpaces": "network.domains",
     "InputDirections": "stability.directions",
-    "Inconsistent": "preimage.certificate",
     "InputError": "errors",
     "InterlacingBound": "stability.interlacing",
+    "Interval": "preimage.interval",
     "InvarianceExample": "invariance.example",
     "InverseStability": "stability.inverse_stability",
     "Kind": "preimage.kind",
@@ -166,7 +165,6 @@ _MODULE_OF = {
     "MemoryLimitError": "errors",
     "ModelError": "errors",
     "Multipliers": "preimage.certificate",
-    "NegativeOutput": "preimage.certificate",
     "Network": "network.network",
     "NonNegative": "network.domains",
     "NotASingleton": "errors",
@@ -177,13 +175,15 @@ _MODULE_OF = {
     "Rational": "preimage.certificate",
     "ReLULayer": "network.relu_layer",
     "RegionBoundary": "stability.region",
+    "Relations": "preimage.certificate",
     "ResultsError": "errors",
+    "Scaling": "preimage.certificate",
     "SolverError": "errors",
     "Saturation": "stability.saturation",
     "SpectralDensity": "stability.density",
     "Spectrum": "stability.spectrum",
     "UniqueSolution": "preimage.omnidirectional",
-    "Verification": "preimage.checker",
+    "Verification": "preimage.verify",
     "VisitedPatterns": "stability.admissible",
     "Walk": "invariance.walk",
     "algorithm1": "preimage.algorithm1",
@@ -209,7 +209,7 @@ _MODULE_OF = {
     "spectra": "stability.spectra",
     "spectral_density": "stability.density",
     "unique_solution": "preimage.omnidirectional",
-    "verify": "preimage.checker",
+    "verify": "preimage.verify",
     "visited_patterns": "stability.admissible",
     "walk_regions": "invariance.walk",
 }

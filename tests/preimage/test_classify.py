@@ -36,7 +36,7 @@ def test_what_is_undecided_has_no_dimension() -> None:
     certificate = fs.Certificate(fs.Kind.UNDECIDED, None)
     blank = fs.preimage(LAYER, x=[0, 0])
     open_question = replace(blank, kind=fs.Kind.UNDECIDED, dimension=None, certificate=certificate, reason="too large")
-    judged = fs.Classification((open_question,), np.array([0]))
+    judged = fs.Classification((open_question,), np.array([0]), np.array([0]))
     assert judged.dimension.tolist() == [-2]
     row = judged.to_table().to_pylist()[0]
     assert (row["kind"], row["dimension"], row["reason"]) == ("undecided", None, "too large")

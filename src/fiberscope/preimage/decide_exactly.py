@@ -19,7 +19,7 @@ from fiberscope.preimage.candidate import BoundedDomain, Candidate, Direction, M
 from fiberscope.preimage.exact_algebra import contradiction, exact_rank, null_vector
 from fiberscope.preimage.exact_face import ExactFace, as_fractions, entry_bits, exact_face, pivot_seconds
 from fiberscope.preimage.kind import Kind
-from fiberscope.preimage.system import MixedSystem
+from fiberscope.preimage.system import NO_ROWS, MixedSystem
 
 MAX_DIMENSION = 1_000
 """Coordinates beyond which one pivot of the exact method takes minutes."""
@@ -36,7 +36,7 @@ def certify_exactly(system: MixedSystem) -> Candidate:
     """
     if system.layer.inputs > MAX_DIMENSION:
         raise TooLargeError(f"{system.layer.inputs} coordinates are too many for rational numbers")
-    if system.y is None:
+    if system.outputs is None:
         face = _face(system, system.tight)
         return _with_recession(system, None, face, system.tight)
     weights = _contradiction(system)
@@ -59,7 +59,7 @@ def exact_proof_seconds(system: MixedSystem, certificate: Candidate) -> float:
         for part in (implicit, interior, recession, certificate.infeasible)
         if isinstance(part, Direction | Multipliers)
     ]
-    numbers = max([system.positive, *named], key=len)
+    numbers = max([system.at_infinity.positive, *named], key=len)
     n = system.layer.inputs
     if len(numbers) * n > MAX_ENTRIES:
         return inf
@@ -134,20 +134,16 @@ def _with_recession(system: MixedSystem, point: Rational | None, face: ExactFace
         interior = Direction(held, _rational(face.direction))
     if system.domain.is_box_bounded:
         return Candidate(Kind.BOUNDED, n - rank, point, multipliers, interior, BoundedDomain())
-    recession = _face(system, system.inequalities)
-    vanishing = (
-        system.inequalities[[weight > 0 for weight in recession.weights]]
-        if len(system.inequalities)
-        else system.inequalities
-    )
-    span = np.concatenate([system.positive, vanishing])
-    if exact_rank(_written_out(system, span), system.budget) == n:
-        spanning = _multipliers(
-            np.concatenate([system.positive, system.inequalities]), [*recession.free, *recession.weights]
-        )
+    far = system.at_infinity
+    recession = _face(far, far.inequalities)
+    vanishing = far.inequalities[[weight > 0 for weight in recession.weights]] if len(far.inequalities) else NO_ROWS
+    span = np.concatenate([far.positive, vanishing])
+    if exact_rank(_written_out(far, span), system.budget) == n:
+        numbers = np.concatenate([far.positive, far.inequalities])
+        spanning = _multipliers(numbers, [*recession.free, *recession.weights]) if len(vanishing) else None
         return Candidate(Kind.BOUNDED, n - rank, point, multipliers, interior, spanning)
-    strict = len(vanishing) < len(system.inequalities)
-    ray = recession.direction if strict else null_vector(_written_out(system, span))
+    strict = len(vanishing) < len(far.inequalities)
+    ray = recession.direction if strict else null_vector(_written_out(far, span))
     return Candidate(Kind.UNBOUNDED, n - rank, point, multipliers, interior, Direction(span, _rational(ray)))
 
 

@@ -20,6 +20,8 @@ from fiberscope.preimage.balance import Balance
 from fiberscope.preimage.bitsets import Bitsets, Words
 from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.candidate import BoundedDomain, Candidate, Direction, Multipliers
+from fiberscope.preimage.certificate import Certificate
+from fiberscope.preimage.elaborate import elaborate
 from fiberscope.preimage.grouping import Cones, intersections
 from fiberscope.preimage.hinge import smallest_singular_value
 from fiberscope.preimage.kind import Kind
@@ -57,6 +59,7 @@ def decide_many(
     layer: ReLULayer,
     domain: Domain | None,
     X: FloatArray,
+    within: FloatArray,
     patterns: Patterns,
     threads: int,
     progress: Callable[[int], None],
@@ -67,66 +70,112 @@ def decide_many(
     with np.errstate(all="ignore"):
         balance = Balance.of(layer, polyhedron)
         pool = RowPool.of(balance.layer, balance.domain)
-    held, tight = patterns.positive.columns(pool.numbers), patterns.tight.columns(pool.numbers)
     sparse = is_sparse(layer.weight) or is_sparse(polyhedron.G)
-    answers = _Answers(pool, balance, held, tight, polyhedron.is_box_bounded, sparse, budget)
+    answers = _Answers(pool, balance, _Rows.of(patterns, pool), polyhedron.is_box_bounded, sparse, budget)
     with np.errstate(all="ignore"):  # rows of extreme size overflow; what is found is checked or dropped
         answers.by_rank(threads)
         answers.by_recession(threads, progress)
         answers.by_tangent(threads, progress)
-    preimages: list[Preimage | None] = []
-    for i, x in enumerate(X):
-        certificate = answers.certificate(i)
-        if certificate is None:
-            preimages.append(None)
-            continue
-        singleton = certificate.kind is Kind.SINGLETON
-        dimension = 0 if singleton else layer.inputs - int(answers.ranks[i])
-        margin = within_bounds(float(answers.margins[i]))
-        preimages.append(Preimage(layer, domain, x, None, certificate.kind, dimension, margin, certificate))
+        elaborated = _Elaborated()
+        known = within if within.any() else 0.0
+        preimages: list[Preimage | None] = []
+        for i, x in enumerate(X):
+            candidate = answers.candidate(i)
+            if candidate is None:
+                preimages.append(None)
+                continue
+            singleton = candidate.kind is Kind.SINGLETON
+            dimension = 0 if singleton else layer.inputs - int(answers.ranks[i])
+            margin = within_bounds(float(answers.margins[i]))
+            question = Preimage(
+                layer, domain, x, None, candidate.kind, dimension, margin, UNPROVED[candidate.kind], within=known
+            )
+            preimages.append(replace(question, certificate=elaborated.of(question, candidate)))
     return Candidates(preimages, answers.routes, answers.seconds)
+
+
+UNPROVED = {kind: Certificate(kind, None) for kind in Kind}
+
+
+class _Elaborated:
+    """Certificates of candidates; each is made once, for all samples that share it."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, Certificate] = {}
+
+    def of(self, question: Preimage, candidate: Candidate) -> Certificate:
+        """The certificate of a candidate, given one of the preimages that it is about."""
+        if id(candidate) not in self._known:
+            self._known[id(candidate)] = elaborate(question, candidate)
+        return self._known[id(candidate)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The rows of N samples as ``Patterns`` has them, by places in a pool."""
+
+    held: Bitsets
+    far: Bitsets
+    upper: Bitsets | None
+    lower: Bitsets | None
+    tight: Bitsets
+    tight_lower: Bitsets | None
+
+    @classmethod
+    def of(cls, patterns: Patterns, pool: RowPool) -> _Rows:
+        def placed(part: Bitsets | None) -> Bitsets | None:
+            return None if part is None else part.columns(pool.numbers)
+
+        held, tight = patterns.positive.columns(pool.numbers), patterns.tight.columns(pool.numbers)
+        same = patterns.at_infinity is patterns.positive
+        far = held if same else patterns.at_infinity.columns(pool.numbers)
+        return cls(held, far, placed(patterns.upper), placed(patterns.lower), tight, placed(patterns.tight_lower))
+
+    def touching(self) -> Bitsets:
+        """The rows that are tight at the samples, on whichever side."""
+        if self.tight_lower is None:
+            return self.tight
+        return Bitsets(self.tight.words | self.tight_lower.words, self.tight.size)
 
 
 class _Answers:
     """What is known about the cones of every sample: C, where preimages run to infinity, and T at the sample itself."""
 
     def __init__(
-        self,
-        pool: RowPool,
-        balance: Balance,
-        held: Bitsets,
-        tight: Bitsets,
-        bounded: bool,
-        sparse: bool,
-        budget: Budget,
+        self, pool: RowPool, balance: Balance, rows: _Rows, bounded: bool, sparse: bool, budget: Budget
     ) -> None:
         self.budget = budget
-        self.pool, self.balance, self.held, self.tight, self.bounded = pool, balance, held, tight, bounded
+        self.pool, self.balance, self.rows, self.bounded = pool, balance, rows, bounded
         # alone, the method for sparse rows is faster for many inputs, and for ranks
         self.groups_only, self.ranks_too = sparse and pool.inputs > MAX_SEARCHED, not sparse
-        self.ranks, self.touches = held.counts(), tight.counts() > 0
-        self.recession: list[Proof | None] = [None] * len(held)
-        self.tangent: list[Proof | None] = [None] * len(held)
+        self.touching = rows.touching()
+        self.ranks, self.touches = rows.held.counts(), self.touching.counts() > 0
+        count = len(rows.held)
+        self.recession: list[Proof | None] = [None] * count
+        self.tangent: list[Proof | None] = [None] * count
         self.of_rank = self.ranks >= pool.inputs
-        self.margins = np.ones(len(held))
-        self.routes = [Route.SINGLY] * len(held)
+        self.far_of_rank = ~self.of_rank & (rows.far.counts() >= pool.inputs)
+        self.margins = np.ones(count)
+        self.routes = [Route.SINGLY] * count
         self.seconds: dict[Route, float] = {}
         self._known: dict[tuple[Kind, int, int], Candidate] = {}
 
     def by_rank(self, threads: int) -> None:
-        """Samples with as many positive rows as inputs: their rank settles it, or nothing here."""
-        samples = np.flatnonzero(self.of_rank)
-        if len(samples) and self.ranks_too:
-            self.margins[samples] = _rank_margins(self.pool, self.held.chosen(samples), threads)
+        """Where as many rows as inputs are equalities, of the preimage or of C: their rank settles it, or nothing."""
+        for samples, rows in ((self.of_rank, self.rows.held), (self.far_of_rank & (not self.bounded), self.rows.far)):
+            members = np.flatnonzero(samples)
+            if len(members) and self.ranks_too:
+                self.margins[members] = _rank_margins(self.pool, rows.chosen(members), threads)
 
     def by_recession(self, threads: int, progress: Callable[[int], None]) -> None:
         """Where the domain does not bound everything: is C = {0}?"""
-        samples = np.flatnonzero(~self.of_rank)
+        samples = np.flatnonzero(~self.of_rank & ~self.far_of_rank)
         if self.bounded or not len(samples):
             return
         # a sample that is not settled by this alone is counted when it is
         count = progress if not self.touches.any() else _silent
-        cones = Cones(self.held.chosen(samples))
+        rows = self.rows
+        cones = Cones(rows.far, rows.upper, rows.lower, strict=False).chosen(samples)
         self._note(
             self.recession,
             samples,
@@ -135,11 +184,12 @@ class _Answers:
 
     def by_tangent(self, threads: int, progress: Callable[[int], None]) -> None:
         """Where rows are tight at the sample and no direction of C is strict on them: is T = {0}?"""
-        served = np.array([self._is_strict(i) for i in range(len(self.held))], dtype=np.bool_)
+        served = np.array([self._is_strict(i) for i in range(len(self.ranks))], dtype=np.bool_)
         samples = np.flatnonzero(~self.of_rank & self.touches & ~served)
         if len(samples):
-            tight = self.tight.chosen(samples)
-            cones = Cones(self.held.chosen(samples), tight, _opposite(self.pool, tight))
+            rows = self.rows
+            cones = Cones(rows.held, rows.tight, rows.tight_lower).chosen(samples)
+            cones = replace(cones, opposite=_opposite(self.pool, rows.tight.chosen(samples)))
             self._note(
                 self.tangent,
                 samples,
@@ -159,13 +209,14 @@ class _Answers:
         proof = self.recession[i]
         if proof is None or not isinstance(proof.part, Direction):
             return False
-        return not (self.tight.words[i] & proof.question.held).any()
+        return not (self.touching.words[i] & proof.question.held).any()
 
-    def certificate(self, i: int) -> Candidate | None:
-        """The certificate of a sample, the same object for all samples with the same parts; sets margin and route."""
+    def candidate(self, i: int) -> Candidate | None:
+        """The candidate of a sample, the same object for all samples with the same parts; sets margin and route."""
+        by_rank = bool(self.of_rank[i] or (self.far_of_rank[i] and not self.bounded))
+        if by_rank and not self.ranks_too:
+            return None
         if self.of_rank[i]:
-            if not self.ranks_too:
-                return None
             self.routes[i] = Route.RANK
             return self._shared(Kind.SINGLETON, None, None)
         tangent, recession = self.tangent[i], self.recession[i]
@@ -173,10 +224,12 @@ class _Answers:
             self._settled_by(i, tangent)
             return self._shared(Kind.SINGLETON, tangent, None)
         interior = recession if self._is_strict(i) and self.touches[i] else tangent
-        if (interior is None and self.touches[i]) or (recession is None and not self.bounded):
+        if (interior is None and self.touches[i]) or (recession is None and not self.bounded and not by_rank):
             return None
         if recession is None:
+            rank_margin = float(self.margins[i]) if by_rank else 1.0
             self._settled_by(i, *([] if interior is None else [interior]))
+            self.margins[i] = min(self.margins[i], rank_margin)
             return self._shared(Kind.BOUNDED, interior, None)
         if isinstance(recession.part, Direction):
             self._settled_by(i, recession)
@@ -194,7 +247,7 @@ class _Answers:
             part = None if tangent is None else tangent.part
             implicit = part if isinstance(part, Multipliers) else None
             interior = part if isinstance(part, Direction) else None
-            away = BoundedDomain() if kind is Kind.BOUNDED and recession is None else None
+            away = BoundedDomain() if kind is Kind.BOUNDED and recession is None and self.bounded else None
             self._known[key] = Candidate(
                 kind,
                 None,

@@ -25,7 +25,7 @@ from fiberscope.preimage.lineality import find_line
 from fiberscope.preimage.potential import STRICTNESS, descend
 from fiberscope.preimage.ray_program import build_ray_system, ray_or_multipliers
 from fiberscope.preimage.reduction import DEPENDENT, RESOLVED, Reduction
-from fiberscope.preimage.system import MixedSystem
+from fiberscope.preimage.system import NO_ROWS, MixedSystem
 
 KEPT_MULTIPLIERS = (1e-3, 1e-6, 1e-9)
 """Rows with a multiplier above this share of the largest are kept.
@@ -38,7 +38,6 @@ LOOSENESS = (0.0, 0.01, 1.0)
 """How easily the entries that coordinate rows fix give way to the equalities, in turn; other entries have 1."""
 RANK_SHIFT = 1e-13
 """Per row: well above the rounding of a Gram matrix of unit rows; what lies below it is left to the pivoted QR."""
-NO_ROWS = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +80,7 @@ def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray)
 
 
 def find_recession(system: MixedSystem) -> Face:
-    """Find out whether the recession cone is {0}.
+    """Find out whether the recession cone is {0}, given its own system.
 
     Of a sparse system, one ray or line is the answer, with the rows that hold it: the smallest face is not looked for
     then, and there are no multipliers.

@@ -1,0 +1,157 @@
+"""Rational arithmetic on stored numbers: every float64 is an integer times a power of two."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from math import isqrt
+from typing import Any
+
+import numpy as np
+from flint import fmpz_mat, nmod_mat
+
+from fiberscope.checker.matrices import FloatArray, Matrix, NotProvedError, is_dense
+
+PRIME = 2**61 - 1
+MAX_ENTRIES = 20_000_000
+"""Entries of an integer matrix beyond which working with it takes many minutes and gigabytes."""
+MAX_ELIMINATION = 1_000
+"""Rows and columns beyond which elimination over the integers does not end in any useful time."""
+
+Exact = Any
+"""An array of rational numbers, as objects; or of floats, which stand for themselves."""
+
+
+def as_integers(values: FloatArray) -> tuple[list[int], int]:
+    """Integers and an exponent e, with ``values = integers * 2**e``."""
+    flat = np.ravel(values)
+    mantissa, exponent = np.frexp(flat)
+    whole = (mantissa * 2.0**53).astype(np.int64)
+    _, trailing = np.frexp((whole & -whole).astype(np.float64))
+    nonzero = whole != 0
+    lowest = int((exponent + trailing - 54)[nonzero].min(initial=0 if not nonzero.any() else 2**20))
+    shift = np.where(nonzero, exponent - 53 - lowest, 0).tolist()
+    return [w << s if s >= 0 else w >> -s for w, s in zip(whole.tolist(), shift, strict=True)], lowest
+
+
+def as_fractions(vector: FloatArray | tuple[list[int], int]) -> tuple[list[int], Fraction]:
+    """Integers and a unit, with ``vector = integers * unit``; a rational vector comes as numerators and denominator."""
+    if isinstance(vector, tuple):
+        return vector[0], Fraction(1, vector[1])
+    integers, exponent = as_integers(vector)
+    return integers, Fraction(2) ** exponent
+
+
+def products(matrix: Matrix, vector: FloatArray | tuple[list[int], int]) -> Exact:
+    """``A v`` exactly, (q,) rational numbers."""
+    numbers, unit = as_fractions(vector)
+    if is_dense(matrix):
+        whole, exponent = as_matrix(matrix)
+        column = (whole * fmpz_mat(len(numbers), 1, numbers)).entries() if numbers else [0] * matrix.shape[0]
+    else:
+        _check_size(matrix.nnz)
+        stored, exponent = as_integers(matrix.data)
+        bounds, places = matrix.indptr.tolist(), matrix.indices.tolist()
+        column: list[Any] = [
+            sum((stored[k] * numbers[places[k]] for k in range(start, stop)), 0) for start, stop in pairwise(bounds)
+        ]
+    unit *= Fraction(2) ** exponent
+    out = np.empty(len(column), dtype=object)
+    out[:] = [int(entry) * unit for entry in column]
+    return out
+
+
+def as_matrix(matrix: Matrix) -> tuple[fmpz_mat, int]:
+    """An integer matrix and an exponent e, with ``A = integers * 2**e``."""
+    rows, columns = matrix.shape
+    _check_size(rows * columns)
+    integers, exponent = as_integers(matrix if is_dense(matrix) else matrix.toarray())
+    return fmpz_mat(rows, columns, integers), exponent
+
+
+def total(terms: list[float | Fraction]) -> Fraction:
+    """The exact sum."""
+    return sum((Fraction(term) for term in terms), Fraction(0))
+
+
+def norm_above(values: Exact) -> float:
+    """An upper bound on the Euclidean norm of rational numbers; 0 only where all are 0."""
+    square = sum((value * value for value in values), Fraction(0))
+    if not square:
+        return 0.0
+    try:
+        root = float(square) ** 0.5
+    except OverflowError:
+        return np.inf
+    return max(root * (1.0 + 2.0**-50), 2.0**-530)
+
+
+def rank(matrix: Matrix) -> int:
+    """The rank: modulo a prime it is never larger, so where it is full there, it is full; else by elimination."""
+    rows, columns = matrix.shape
+    integers, _ = as_matrix(matrix)
+    modular = nmod_mat(integers, PRIME).rank()
+    if modular == min(rows, columns):
+        return modular
+    if min(rows, columns) > MAX_ELIMINATION:
+        raise NotProvedError(f"{rows} dependent rows in {columns} coordinates are too many for elimination")
+    return integers.rank()
+
+
+def rank_at_least(matrix: Matrix, count: int) -> bool:
+    """Whether the rank modulo a prime, which is never larger than the rank, reaches a number."""
+    return nmod_mat(as_matrix(matrix)[0], PRIME).rank() >= count
+
+
+def ranks_beyond(matrix: Matrix, sides: list[Fraction]) -> bool:
+    """Whether rows with their sides have a higher rank modulo a prime, and so exactly, than they read columns.
+
+    Columns may be scaled: powers of two are units.
+    """
+    read = matrix[:, matrix.any(axis=0)] if is_dense(matrix) else matrix.toarray()
+    read = read[:, read.any(axis=0)]
+    common = max((side.denominator for side in sides), default=1)  # powers of two
+    columns = [*as_matrix(read)[0].transpose().tolist(), [int(side * common) for side in sides]]
+    return nmod_mat(fmpz_mat(columns), PRIME).rank() > read.shape[1]
+
+
+def singular_values_exceed(B: Matrix, s: float) -> bool:
+    """Prove that B (q, n) has min(q, n) singular values above s, in integers; False says only that it does not close.
+
+    For any X, ``sigma_min(T) >= (1 - |X T - I|) / |X|`` for tall T. X is a rounded pseudoinverse: it may be any matrix.
+    """
+    if s == 0.0:
+        return rank_at_least(B, min(B.shape))
+    tall = B if is_dense(B) else B.toarray()
+    tall = tall if tall.shape[0] >= tall.shape[1] else np.ascontiguousarray(tall.T)
+    try:
+        X = np.linalg.pinv(tall)
+    except np.linalg.LinAlgError:
+        return False
+    if not np.isfinite(X).all():
+        return False
+    (left, e), (right, f) = as_matrix(X), as_matrix(tall)
+    unit = Fraction(2) ** (e + f)
+    error = Fraction(0)
+    for k, entry in enumerate((left * right).entries()):
+        row, column = divmod(k, tall.shape[1])
+        off = int(entry) * unit - (row == column)
+        error += off * off
+    size = sum((int(entry) ** 2 for entry in left.entries()), 0) * Fraction(4) ** e
+    return root_above(error) + Fraction(s) * root_above(size) < 1
+
+
+def root_above(square: Fraction) -> Fraction:
+    """A rational upper bound on a square root."""
+    if not square:
+        return Fraction(0)
+    shift = max(0, 128 - (square.numerator.bit_length() - square.denominator.bit_length()))
+    shift += shift % 2
+    return Fraction(isqrt((square.numerator << shift) // square.denominator) + 1, 1 << (shift // 2))
+
+
+def _check_size(count: int) -> None:
+    if count > MAX_ENTRIES:
+        raise NotProvedError(
+            f"{count} numbers are too many for exact arithmetic; the float proof is the one for layers of this size"
+        )

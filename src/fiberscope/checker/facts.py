@@ -1,0 +1,299 @@
+"""What a part of a certificate proves about the rows alone, whatever sample it is for.
+
+One rule carries all of it. Where ``r >= |B v|`` and ``s < sigma_min(B)``, an exact v* with ``B v* = 0`` lies within
+``rho = r / s`` of v, and what holds of v with more room than rho holds of v*. Where ``B v`` is exactly 0, v is v*.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fiberscope.checker import exact
+from fiberscope.checker.arithmetic import Rational, Vector, objects, support, values_of
+from fiberscope.checker.certificates import Direction, Multipliers, Relations
+from fiberscope.checker.matrices import (
+    ROUNDING,
+    SMALLEST_NORMAL,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Matrix,
+    NotProvedError,
+    block,
+    is_dense,
+    norm_above,
+    norm_below,
+    relative_error,
+    row_norms_above,
+    row_sizes,
+)
+from fiberscope.checker.system import Rows, Sides
+
+
+@dataclass(frozen=True, eq=False)
+class Vanishing:
+    """Exact weights w* exist with ``sum_i w*_i R_i = 0``.
+
+    Attributes:
+        rows: the system's.
+        named: (M,) the rows whose weight may differ from 0.
+        sign: (M,) the sign of w*, where it is certain.
+        joined: the stack's rows among them.
+        weights: of the joined rows, from which those of w* differ by ``radius`` at most, as vectors.
+        radius: see there.
+        absorbing: (n,) the weights of the coordinates, which make their columns vanish, up to ``bounds``.
+        bounds: (n,) see there.
+        columns: (n,) the columns that no coordinate absorbs.
+        sigma: what is proved of the singular values of the joined rows there; None where nothing was needed.
+    """
+
+    rows: Rows
+    named: BoolArray
+    sign: IntArray
+    joined: IntArray
+    weights: Vector
+    radius: float
+    absorbing: Any
+    bounds: FloatArray
+    columns: BoolArray
+    sigma: float | None
+
+    @cached_property
+    def spans(self) -> bool:
+        """Whether only d = 0 vanishes on all named rows and on the fixed coordinates."""
+        free = int(self.columns.sum())
+        if free == 0 or self.sigma is not None:
+            return True
+        B = block(self.rows.stack, self.joined, self.columns)
+        return free <= len(self.joined) and self.rows.arithmetic.exceeds(B, 0.0)
+
+
+def vanishing(rows: Rows, part: Multipliers, fixed: BoolArray) -> Vanishing:
+    """What multipliers prove, where the coordinates ``fixed`` (n,) absorb their columns, too."""
+    assert part.values is not None
+    named = rows.mask(part.rows)
+    in_box = (part.rows >= rows.m) & (part.rows < rows.m + rows.n)
+    joined, weights = rows.in_stack(part.rows[~in_box]), _chosen(rows.arithmetic.vector(part.values), ~in_box)
+    chosen = rows.stack[joined]
+    across = chosen.T if is_dense(chosen) else chosen.T.tocsr()
+    sizes = row_norms_above(across)
+    sums, error = rows.arithmetic.products(across, weights, sizes)
+    absorbed = (named[rows.coordinates] | fixed) & (sizes > 0)  # where the column is 0 the weight is, too
+    columns = ~(absorbed | fixed)
+    live = columns & (sizes > 0)
+    radius, sigma = 0.0, None
+    if live.any() and not _is_zero(across, live, weights, part.sigma, sums):
+        if live.sum() > len(joined) or not rows.arithmetic.exceeds(block(rows.stack, joined, live), part.sigma):
+            raise NotProvedError(
+                "the multipliers leave a residual, and their rows are not proved to span where it lies"
+            )
+        radius = _length(sums[live], error[live]) / part.sigma * ROUNDING
+        sigma = part.sigma if (live == columns).all() else None
+    with np.errstate(all="ignore"):
+        bounds = error + sizes * radius * ROUNDING
+        sign = np.zeros(rows.count, dtype=np.int64)
+        sign[rows.places[joined]] = _signs(values_of(weights), np.full(len(joined), radius))
+        sign[rows.coordinates] = np.where(absorbed, -_signs(sums, bounds), 0)
+    named[rows.coordinates] = absorbed
+    return Vanishing(rows, named, sign, joined, weights, radius, -sums, bounds, columns, sigma)
+
+
+@dataclass(frozen=True, eq=False)
+class Leading:
+    """An exact direction d* exists, or a point x*.
+
+    Attributes:
+        null: (M,) rows that it is held by: ``R_i d* = 0``, or on their one side.
+        below: (M,) rows with ``R_i d* < 0``, or x* strictly below the upper side.
+        above: (M,) rows with ``R_i d* > 0``, or x* strictly above the lower side.
+        nonzero: whether d* is not 0.
+        basis: rows of the stack that are proved to be independent on the columns that may move; None where none are.
+        moved: (n,) these columns.
+        radius: how far d* or x* may be from what is given.
+    """
+
+    null: BoolArray
+    below: BoolArray
+    above: BoolArray
+    nonzero: bool
+    basis: IntArray | None
+    moved: BoolArray
+    radius: float
+
+
+def leading(rows: Rows, part: Direction, relations: Relations) -> Leading:
+    """What a direction proves."""
+    d, held = rows.arithmetic.vector(part.values), rows.mask(part.held)
+    moved = ~held[rows.coordinates]
+    if support(d)[~moved].any():
+        raise NotProvedError("the direction moves a coordinate that it holds")
+    radius, basis = _correction(rows, d, part, held, moved, relations, None)
+    value, error = rows.arithmetic.products(rows.stack, d, rows.norms)
+    with np.errstate(all="ignore"):
+        sign = np.zeros(rows.count, dtype=np.int64)
+        sign[rows.places] = _signs(value, error + rows.norms * radius * ROUNDING)
+        sign[rows.coordinates] = np.where(moved, _signs(values_of(d), np.full(rows.n, radius)), 0)
+    below, above = np.asarray(sign < 0), np.asarray(sign > 0)
+    reached = support(d) if radius == 0 else moved  # NaN is no radius of 0
+    open_rows = np.flatnonzero(sign[rows.places] == 0)
+    untouched = row_sizes(block(rows.stack, open_rows, reached)) == 0
+    null = held.copy()
+    null[rows.places[open_rows[untouched]]] = True
+    null[rows.coordinates] |= ~reached
+    if radius == 0 and value.dtype == object:  # what is 0 is exactly 0
+        null[rows.places] |= sign[rows.places] == 0
+    longest = bool(support(d).any()) if radius == 0 else not isinstance(d, tuple) and norm_below(d) > radius
+    return Leading(null, below & ~null, above & ~null, longest, basis, moved, radius)
+
+
+def standing(rows: Rows, part: Direction, relations: Relations, sides: Sides) -> Leading:
+    """What a point proves: rows are on their side exactly, or strictly beside it."""
+    x, held = rows.arithmetic.vector(part.values), rows.mask(part.held)
+    moved = ~held[rows.coordinates]
+    radius, basis = _correction(rows, x, part, held, moved, relations, sides)
+    value, error = rows.arithmetic.products(rows.stack, x, rows.norms)
+    null: BoolArray = held & sides.equal
+    beside: dict[bool, BoolArray] = {}
+    for upper in (True, False):
+        has = sides.has_high if upper else sides.has_low
+        sign = np.zeros(rows.count, dtype=np.int64)
+        gap, bound = _beside(value, error, sides, rows.places, upper)
+        with np.errstate(all="ignore"):
+            sign[rows.places] = _signs(gap, bound + rows.norms * radius * ROUNDING)
+        numbers = np.arange(rows.m, rows.m + rows.n)
+        exactly = [Fraction(v) - sides.exactly(int(i), upper) for v, i in zip(values_of(x), numbers, strict=True)]
+        sign[rows.coordinates] = _signs(objects(exactly), np.where(moved, radius, 0.0))
+        known = np.zeros(rows.count, dtype=np.bool_)
+        known[rows.coordinates] = ~moved
+        known |= radius == 0 and value.dtype == object
+        null |= has & known & (sign == 0)
+        beside[upper] = has & ((sign < 0) if upper else (sign > 0))
+    pinned = sides.equal[rows.coordinates] & ~moved
+    if (pinned & ~(objects(exactly) == 0)).any():
+        raise NotProvedError("the point holds a coordinate off its bounds")
+    return Leading(null, beside[True], beside[False], True, basis, moved, radius)
+
+
+def _correction(
+    rows: Rows, v: Vector, part: Direction, held: BoolArray, moved: BoolArray, relations: Relations, sides: Sides | None
+) -> tuple[float, IntArray | None]:
+    """How far the exact solution of the held rows is, and independent rows among them."""
+    numbers = np.flatnonzero(held[rows.places])
+    live = row_sizes(block(rows.stack, numbers, moved)) > 0
+    if (part.sigma == 0 or isinstance(rows.arithmetic, Rational)) and _is_met(rows, v, numbers, sides):
+        return 0.0, None
+    if part.sigma == 0:
+        raise NotProvedError("a held row is not met exactly, and no singular value is given")
+    if sides is not None and not (live & sides.equal[rows.places[numbers]]).all():
+        raise NotProvedError("a point that is held by other rows than equations needs exact arithmetic")
+    basis = numbers[live] if part.basis is None else rows.in_stack(part.basis)
+    if not np.isin(basis, numbers[live]).all():
+        raise NotProvedError("a row of the basis is not held")
+    if len(basis) > moved.sum() or rank_above(rows, numbers[live], moved, relations) > len(basis):
+        raise NotProvedError("held rows outside the basis are not shown to depend on it")
+    if sides is not None and len(basis) < len(numbers):
+        raise NotProvedError("that dependent rows agree needs exact arithmetic")
+    if not rows.arithmetic.exceeds(block(rows.stack, basis, moved), part.sigma):
+        raise NotProvedError("the held rows are not proved to be as independent as the certificate says")
+    value, error = rows.arithmetic.products(rows.stack[basis], v, rows.norms[basis])
+    if sides is not None:
+        value, error = _beside(value, error, sides, rows.places[basis], upper=True)
+    return _length(value, error) / part.sigma * ROUNDING, basis
+
+
+def _is_met(rows: Rows, v: Vector, numbers: IntArray, sides: Sides | None) -> bool:
+    """Whether held rows of the stack vanish exactly; or, of a point, are on one of their sides."""
+    values = exact.products(rows.stack[numbers], v)
+    if sides is None:
+        return all(value == 0 for value in values)
+    return all(
+        any(
+            has[row] and value == sides.exactly(int(row), up)
+            for has, up in ((sides.has_low, False), (sides.has_high, True))
+        )
+        for value, row in zip(values, rows.places[numbers], strict=True)
+    )
+
+
+def _beside(value: Any, error: FloatArray, sides: Sides, numbers: IntArray, upper: bool) -> tuple[Any, FloatArray]:
+    """``R_i x`` minus a side, and its error; rational where the products are."""
+    if value.dtype == object:
+        return objects([v - sides.exactly(int(i), upper) for v, i in zip(value, numbers, strict=True)]), error
+    terms = [term[numbers] for term in (sides.high if upper else sides.low)]
+    size = np.abs(value) + sum(np.abs(term) for term in terms)
+    with np.errstate(all="ignore"):
+        rounding = size * relative_error(len(terms)) + 4.0 * SMALLEST_NORMAL
+        return value - sum(terms), (error + rounding) * ROUNDING
+
+
+def independent(rows: Rows, numbers: IntArray, columns: BoolArray) -> bool:
+    """Whether these rows of the stack are proved to have full rank, by rows or by columns, on these columns."""
+    return rows.arithmetic.exceeds(block(rows.stack, numbers, columns), 0.0)
+
+
+def rank_above(rows: Rows, numbers: IntArray, columns: BoolArray, relations: Relations) -> int:
+    """An upper bound on the rank of rows of the stack, none of them zero, on some columns.
+
+    Independent relations between nonzero rows T, k of them, say ``rank(T) <= |T| - k``; and K has no larger rank than
+    K together with T.
+    """
+    count = min(len(numbers), int(columns.sum()))
+    own, known, pivots = set(numbers.tolist()), set(numbers.tolist()), 0
+    inside = 0
+    for named, factors in relations.terms:
+        places = rows.in_stack(named)
+        part = block(rows.stack, places, columns)
+        live = row_sizes(part) > 0
+        if not live[0] or not _cancels(part, factors):
+            continue
+        members = set(places[live].tolist())
+        known, pivots = known | members, pivots + 1
+        inside += members <= own
+    return min(count, len(known) - pivots, len(own) - inside)
+
+
+def _cancels(part: Matrix, factors: FloatArray) -> bool:
+    """Whether ``sum_i factors_i row_i = 0``, exactly."""
+    dense = part if is_dense(part) else part.toarray()
+    if len(factors) == 2 and (np.abs(np.frexp(factors)[0]) == 0.5).all():
+        with np.errstate(over="ignore"):
+            left, right = factors[0] * dense[0], factors[1] * dense[1]
+        normal = (np.abs(left) >= SMALLEST_NORMAL) & np.isfinite(left) | (left == 0)
+        if normal.all() and (left == -right).all() and ((dense[0] == 0) == (dense[1] == 0)).all():
+            return True
+    dense = dense[:, dense.any(axis=0)]
+    return all(value == 0 for value in exact.products(np.ascontiguousarray(dense.T), factors))
+
+
+def _is_zero(across: Matrix, live: BoolArray, weights: Vector, sigma: float, sums: Any) -> bool:
+    """Whether a combination vanishes exactly, as a certificate without a singular value says."""
+    if sigma > 0:
+        return False
+    exactly = sums[live] if sums.dtype == object else exact.products(across[np.flatnonzero(live)], weights)
+    if not all(value == 0 for value in exactly):
+        raise NotProvedError("the combination does not vanish exactly, and no singular value is given")
+    return True
+
+
+def _chosen(vector: Vector, places: BoolArray) -> Vector:
+    if isinstance(vector, tuple):
+        numerators, denominator = vector
+        return [numerators[k] for k in np.flatnonzero(places)], denominator
+    return vector[places]
+
+
+def _signs(values: Any, bounds: FloatArray) -> IntArray:
+    """The signs that are certain of numbers known up to bounds; a bound of NaN makes nothing certain."""
+    return np.asarray(values > bounds, dtype=np.int64) - np.asarray(values < -bounds, dtype=np.int64)
+
+
+def _length(values: Any, errors: FloatArray) -> float:
+    """An upper bound on the length of a vector known up to errors; 0 only where it is 0."""
+    if values.dtype == object:
+        return exact.norm_above(values)
+    return norm_above(np.abs(values) + errors)

@@ -1,0 +1,202 @@
+"""Matrices of rows, dense or sparse, and float64 arithmetic on them with rigorous error bounds.
+
+Every bound holds for any order of summation, with or without fused multiply-add: ``|fl(a . v) - a . v|`` is at most
+``gamma_n |a| . |v| + n eta`` with gamma_n = n u / (1 - n u) (Higham, Accuracy and Stability of Numerical Algorithms,
+section 3.1), and ``|a| . |v| <= |a|_2 |v|_2``. ``2 (n + c) u`` stands for gamma_n together with the rounding of the
+bound itself. Overflow gives inf or NaN; a bound counts only where a comparison with it is *true*, which NaN never makes
+it. Subnormal numbers must not be flushed to zero; where they are, nothing is proved.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+if TYPE_CHECKING:
+    FloatArray: TypeAlias = NDArray[np.float64]
+    IntArray: TypeAlias = NDArray[np.int64]
+    BoolArray: TypeAlias = NDArray[np.bool_]
+else:
+    FloatArray = IntArray = BoolArray = np.ndarray
+
+Matrix: TypeAlias = Any
+"""A float64 array, or scipy's compressed sparse rows."""
+
+UNIT_ROUNDOFF = 2.0**-53
+SMALLEST_NORMAL = 2.0**-1022
+ROUNDING = 1.0 + 2.0**-45
+"""Covers the few roundings of a scalar bound that is computed from bounds."""
+LONGEST = 2**40
+"""Sums of more terms are refused: 2 (n + c) u would no longer dominate gamma_n."""
+MAX_GRAM = 12_000
+"""Columns of a Gram matrix that is factored: it takes about a gigabyte, and some minutes."""
+MAX_PRECONDITIONING = 100_000_000_000
+"""Multiplications that the second attempt at a proof may cost: some ten seconds."""
+
+
+class NotProvedError(Exception):
+    """Raised where a proof does not close; the message says where."""
+
+
+def flushes_subnormal_numbers() -> bool:
+    """Whether this thread replaces subnormal numbers by zero, so that no error bound holds; each has its own mode."""
+    return bool(np.float64(5e-324) * np.float64(1.0) == 0.0)
+
+
+def is_dense(matrix: Matrix) -> TypeGuard[FloatArray]:
+    """Whether the rows are an array."""
+    return isinstance(matrix, np.ndarray)
+
+
+def entries(matrix: Matrix) -> FloatArray:
+    """The stored numbers, in the order of the matrix."""
+    return matrix if is_dense(matrix) else matrix.data
+
+
+def stacked(upper: Matrix, lower: Matrix) -> Matrix:
+    """One matrix below the other, sparse if one of them is."""
+    if not lower.shape[0]:
+        return upper
+    if is_dense(upper) and is_dense(lower):
+        return np.concatenate([upper, lower])
+    return cast(Any, sparse).vstack([upper, lower], format="csr")
+
+
+def block(matrix: Matrix, rows: IntArray, columns: BoolArray) -> Matrix:
+    """Some rows, on some columns."""
+    chosen = matrix[rows]
+    if columns.all():
+        return chosen
+    return np.ascontiguousarray(chosen[:, columns]) if is_dense(chosen) else chosen[:, np.flatnonzero(columns)]
+
+
+def scaled(matrix: Matrix, rows: IntArray, columns: IntArray) -> Matrix:
+    """``2**-rows_i a_ij 2**columns_j``; NotProvedError where that would change a number."""
+    if is_dense(matrix):
+        return scaled_exactly(matrix, columns - rows[:, None])
+    exponents = columns[matrix.indices] - rows[row_numbers(matrix)]
+    return cast(Any, sparse).csr_array(
+        (scaled_exactly(matrix.data, exponents), matrix.indices, matrix.indptr), shape=matrix.shape
+    )
+
+
+def scaled_exactly(values: FloatArray, exponents: IntArray) -> FloatArray:
+    """``2**e v``: exact if it is a normal number again; zeros and infinite bounds stay. NotProvedError elsewhere."""
+    with np.errstate(over="ignore"):
+        out = np.ldexp(values, exponents)
+    normal = (np.abs(out) >= SMALLEST_NORMAL) & np.isfinite(out)
+    if not (normal | (((values == 0) | np.isinf(values)) & (out == values))).all():
+        raise NotProvedError("the scaling of the certificate would change a number")
+    return out
+
+
+def row_numbers(matrix: Matrix) -> IntArray:
+    """The row of each stored number of a sparse matrix."""
+    return np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
+
+
+def row_sizes(matrix: Matrix) -> FloatArray:
+    """The largest absolute value in each row, 0 for empty rows."""
+    if is_dense(matrix):
+        return np.abs(matrix).max(axis=1, initial=0.0)
+    out = np.zeros(matrix.shape[0])
+    np.maximum.at(out, row_numbers(matrix), np.abs(matrix.data))
+    return out
+
+
+def relative_error(terms: int) -> float:
+    """A bound on the relative error of a sum of ``terms`` products, relative to the sum of their absolute values."""
+    return np.inf if terms > LONGEST else 2.0 * (terms + 8) * UNIT_ROUNDOFF
+
+
+def norm_above(v: FloatArray) -> float:
+    """An upper bound on the Euclidean (of all entries of a matrix: Frobenius) norm."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        computed = float(np.sqrt(np.sum(np.square(v))))
+    # squares below the smallest normal number may vanish: each hides at most 2**-511 of an entry
+    return computed * (1.0 + relative_error(v.size)) + float(np.sqrt(v.size)) * 2.0**-510
+
+
+def norm_below(v: FloatArray) -> float:
+    """A lower bound on the Euclidean norm."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        computed = float(np.sqrt(np.sum(np.square(v))))
+    if not np.isfinite(computed):
+        return 0.0
+    return max(computed * (1.0 - relative_error(v.size)) - float(np.sqrt(v.size)) * 2.0**-510, 0.0)
+
+
+def row_norms_above(matrix: Matrix) -> FloatArray:
+    """Upper bounds on the Euclidean norms of the rows; exactly 0 for zero rows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if is_dense(matrix):
+            squares = np.einsum("ij,ij->i", matrix, matrix)
+        else:
+            squares = np.bincount(row_numbers(matrix), weights=np.square(matrix.data), minlength=matrix.shape[0])
+    n = matrix.shape[1]
+    above = np.sqrt(squares) * (1.0 + relative_error(n)) + float(np.sqrt(n)) * 2.0**-510
+    return np.where(row_sizes(matrix) > 0, above, 0.0)
+
+
+def product_error(row_norms: FloatArray, v_norm: float | FloatArray, terms: int) -> FloatArray:
+    """Bounds on ``|fl(a_i . v) - a_i . v|`` for rows with these norms; exactly 0 for zero rows."""
+    bound = row_norms * (v_norm * relative_error(terms)) + 4.0 * (terms + 1) * SMALLEST_NORMAL
+    return np.where(row_norms > 0, bound, 0.0)
+
+
+def singular_values_exceed(B: Matrix, s: float) -> bool:
+    """Prove that B (q, n) has min(q, n) singular values above ``s >= 0``; False says only that it does not close.
+
+    A floating-point Cholesky factorization of fl(Gram) - c I that completes proves ``sigma_min^2 >= c - (rounding of
+    Gram, shift and factorization)`` (S. M. Rump, Verification of positive definiteness, BIT 46 (2006) 433-452).
+    """
+    if 0 in B.shape or not 0.0 <= s < np.inf:
+        return 0 in B.shape and s == 0.0
+    with np.errstate(all="ignore"):
+        return _gram_exceeds(B, s) or _preconditioned_exceeds(B, s)
+
+
+def _gram_exceeds(B: Matrix, s: float) -> bool:
+    wide = B.shape[0] < B.shape[1]
+    d, terms = min(B.shape), max(B.shape)
+    if d > MAX_GRAM:
+        return False
+    product = B @ B.T if wide else B.T @ B
+    square = product if is_dense(product) else product.toarray()
+    size = norm_above(entries(B))
+    size = size * size * (1.0 + 4.0 * UNIT_ROUNDOFF)  # ** would raise where this is inf
+    # products: gamma_N |B|_F^2; shift: u |B|_F^2; factorization: gamma_(d+1) / (1 - gamma_(d+1)) trace
+    rounding = size * (relative_error(terms) + relative_error(d + 4))
+    rounding += 16.0 * d * (terms + d + 4) * (1.0 + size) * SMALLEST_NORMAL
+    shift = (s * s + rounding) * (1.0 + 8.0 * UNIT_ROUNDOFF) + SMALLEST_NORMAL
+    if not np.isfinite(shift):
+        return False
+    square[np.diag_indices(d)] -= shift
+    try:
+        factor = np.linalg.cholesky(square)
+    except np.linalg.LinAlgError:
+        return False
+    return bool(np.isfinite(factor).all())  # it is not where the matrix is not
+
+
+def _preconditioned_exceeds(B: Matrix, s: float) -> bool:
+    """``sigma_min(T) >= sigma_min(T X) / |X|`` with X near the inverse of T's triangular factor, T tall.
+
+    Reaches condition numbers near 1/u.
+    """
+    N, d = max(B.shape), min(B.shape)
+    if not np.isfinite(entries(B)).all() or N * d * d > MAX_PRECONDITIONING:
+        return False
+    tall = B if is_dense(B) else B.toarray()
+    tall = np.ascontiguousarray(tall.T) if tall.shape[0] < tall.shape[1] else tall
+    try:
+        X = np.linalg.inv(np.linalg.qr(tall, mode="r"))
+    except np.linalg.LinAlgError:
+        return False
+    product = tall @ X
+    error = norm_above(tall) * norm_above(X) * relative_error(N + d) + 4.0 * N * d * d * SMALLEST_NORMAL
+    needed = (s * norm_above(X) + error) * (1.0 + 8.0 * UNIT_ROUNDOFF)
+    return bool(needed < 1.0) and _gram_exceeds(product, needed)

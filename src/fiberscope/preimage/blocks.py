@@ -1,0 +1,184 @@
+"""Blocks of a matrix of rows: scaling them by powers of two, sizes, and whether their rows look independent.
+
+Nothing here is rigorous: it is how a certificate is written down, not how it is proved.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float64, Int64
+
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.network.rows import Rows
+from fiberscope.network.sparse_rows import SparseRows, row_numbers
+
+ROUNDING = 2.0**-52
+"""Of a product, twice the unit roundoff."""
+MAX_PRODUCTS = 1_000_000
+"""Products that are added exactly: about a second."""
+MAX_GRAM = 12_000
+"""Rows or columns of a Gram matrix beyond which nothing is factored."""
+
+
+def entries(matrix: Rows) -> FloatArray:
+    """The stored numbers."""
+    return matrix.data if isinstance(matrix, SparseRows) else matrix
+
+
+def with_entries(matrix: Rows, values: FloatArray) -> Rows:
+    """The matrix with other numbers at the same places."""
+    if isinstance(matrix, SparseRows):
+        return SparseRows((values, matrix.indices, matrix.indptr), shape=matrix.shape)
+    return values
+
+
+def scaled(matrix: Rows, rows: Int64[IntArray, " q"], columns: Int64[IntArray, " n"]) -> Rows:
+    """``2**-rows_i a_ij 2**columns_j``."""
+    if not rows.any() and not columns.any():
+        return matrix
+    if isinstance(matrix, SparseRows):
+        exponents = columns[matrix.indices] - rows[row_numbers(matrix)]
+    else:
+        exponents = columns - rows[:, None]
+    return with_entries(matrix, np.ldexp(entries(matrix), exponents))
+
+
+def chosen(matrix: Rows, rows: Int64[IntArray, " k"], columns: IntArray | BoolArray) -> Rows:
+    """Some rows on some columns."""
+    part = matrix[rows]
+    columns = np.flatnonzero(columns) if columns.dtype == np.bool_ else columns
+    return part if len(columns) == matrix.shape[1] else part[:, columns]
+
+
+def row_maxima(matrix: Rows) -> Float64[FloatArray, " q"]:
+    """The largest absolute value of each row; 0 for empty rows."""
+    if not isinstance(matrix, SparseRows):
+        return np.abs(matrix).max(axis=1, initial=0.0)
+    out = np.zeros(matrix.shape[0])
+    np.maximum.at(out, row_numbers(matrix), np.abs(matrix.data))
+    return out
+
+
+def column_maxima(matrix: Rows) -> Float64[FloatArray, " n"]:
+    """The largest absolute value of each column; 0 for empty columns."""
+    if not isinstance(matrix, SparseRows):
+        return np.abs(matrix).max(axis=0, initial=0.0)
+    out = np.zeros(matrix.shape[1])
+    np.maximum.at(out, matrix.indices, np.abs(matrix.data))
+    return out
+
+
+def row_lengths(matrix: Rows) -> Float64[FloatArray, " q"]:
+    """The Euclidean norms of the rows."""
+    if isinstance(matrix, SparseRows):
+        return np.sqrt(np.bincount(row_numbers(matrix), weights=np.square(matrix.data), minlength=matrix.shape[0]))
+    return np.sqrt(np.einsum("ij,ij->i", matrix, matrix))
+
+
+def column_lengths(matrix: Rows) -> Float64[FloatArray, " n"]:
+    """The Euclidean norms of the columns."""
+    if isinstance(matrix, SparseRows):
+        return np.sqrt(np.bincount(matrix.indices, weights=np.square(matrix.data), minlength=matrix.shape[1]))
+    return np.sqrt(np.einsum("ij,ij->j", matrix, matrix))
+
+
+def product_error(lengths: FloatArray, size: float, terms: int) -> FloatArray:
+    """About how far products of rows with these norms and a vector of this norm may be off."""
+    return np.where(lengths > 0, lengths * size * ((terms + 8) * ROUNDING) + terms * 2.0**-1018, 0.0)
+
+
+def vanishes(matrix: Rows, v: FloatArray) -> bool:
+    """Whether ``A v = 0`` exactly, as far as that is found out in a second; asked where floats say so."""
+    if (matrix @ v).any():
+        return False
+    seen = np.flatnonzero(v)
+    part = chosen(matrix, np.arange(matrix.shape[0]), seen)
+    if np.count_nonzero(entries(part)) > MAX_PRODUCTS:
+        return False
+    whole = [_integer(number) for number in v[seen].tolist()]
+    listed = SparseRows(part)
+    for start, stop in zip(listed.indptr[:-1].tolist(), listed.indptr[1:].tolist(), strict=True):
+        places = listed.indices[start:stop].tolist()
+        terms = [(_integer(a), whole[j]) for a, j in zip(listed.data[start:stop].tolist(), places, strict=True)]
+        lowest = min((e + f for (_, e), (_, f) in terms), default=0)
+        if sum((a * b) << (e + f - lowest) for (a, e), (b, f) in terms):
+            return False
+    return True
+
+
+def _integer(number: float) -> tuple[int, int]:
+    """A whole number and an exponent of 2."""
+    numerator, denominator = number.as_integer_ratio()
+    return numerator, 1 - denominator.bit_length()
+
+
+def exponents_of(sizes: FloatArray) -> Int64[IntArray, " _"]:
+    """Exponents e with ``2**(e-1) <= size < 2**e``; 0 for zeros."""
+    return np.frexp(sizes)[1].astype(np.int64)
+
+
+def exceeds(B: Rows, s: float) -> bool:
+    """Whether B (q, n) seems to have min(q, n) singular values above s, so clearly that a proof of it would close."""
+    if 0 in B.shape:
+        return s == 0.0
+    if min(B.shape) > MAX_GRAM or not s < np.inf:
+        return False
+    square = gram(B)
+    size = float(np.square(entries(B)).sum())
+    shift = s * s + size * 2.0 * (max(B.shape) + min(B.shape) + 16) * ROUNDING
+    if is_definite(square, shift):
+        return True
+    return _exceeds_by_triangle(B, s) if min(B.shape) ** 2 * max(B.shape) < 10**11 else False
+
+
+def gram(B: Rows) -> FloatArray:
+    """The smaller of ``B B^T`` and ``B^T B``, as an array."""
+    square = B @ B.T if B.shape[0] < B.shape[1] else B.T @ B
+    return square.toarray() if isinstance(square, SparseRows) else square
+
+
+def is_definite(square: FloatArray, shift: float) -> bool:
+    """Whether ``square - shift I``, which is written over, has a Cholesky factorization."""
+    if not np.isfinite(shift):
+        return False
+    square[np.diag_indices(len(square))] -= shift
+    try:
+        factor = np.linalg.cholesky(square)
+    except np.linalg.LinAlgError:
+        return False
+    return bool(np.isfinite(factor).all())
+
+
+def _exceeds_by_triangle(B: Rows, s: float) -> bool:
+    """``sigma_min(T) >= 1 / |R^-1|`` for the triangular factor of T: where squares lose half of the digits."""
+    T = B.toarray() if isinstance(B, SparseRows) else B
+    T = T if T.shape[0] >= T.shape[1] else T.T
+    if not np.isfinite(T).all():
+        return False
+    try:
+        inverse = np.linalg.inv(np.linalg.qr(T, mode="r"))
+    except np.linalg.LinAlgError:
+        return False
+    size, width = float(np.linalg.norm(T)), float(np.linalg.norm(inverse))
+    # the error of T R^-1, and what the proof takes off: less than 1 of its smallest singular value
+    return (s + size * 4.0 * sum(T.shape) * ROUNDING) * width < 0.5
+
+
+__all__ = [
+    "MAX_GRAM",
+    "ROUNDING",
+    "chosen",
+    "column_lengths",
+    "column_maxima",
+    "entries",
+    "exceeds",
+    "exponents_of",
+    "gram",
+    "is_definite",
+    "product_error",
+    "row_lengths",
+    "row_maxima",
+    "scaled",
+    "vanishes",
+    "with_entries",
+]
