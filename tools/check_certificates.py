@@ -1,6 +1,4 @@
-"""Prove the verdicts of a results folder in integer arithmetic, from the stored numbers and certificates alone.
-
-    python check_certificates.py DIR
+"""Prove the verdicts of a results folder in integer arithmetic: python check_certificates.py DIR.
 
 What the folder holds, what certificates claim, and why verdicts follow stands in docs/certificates.md. Nothing of
 fiberscope is imported. The last line is "proved N of M"; the exit status is 0 only if N = M. Floats guess an inverse,
@@ -11,8 +9,8 @@ import hashlib
 import json
 import math
 import sys
-from io import BytesIO
 from fractions import Fraction
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,6 +22,7 @@ LARGEST = 6_000_000  # entries of a matrix written out, and a thousand times as 
 ELIMINATED = 250  # rows or columns up to which ranks are found by elimination over the integers
 PRIME, LIMB = 2**31 - 1, 18  # 2**16 products of limbs of 18 bits add up exactly in float64
 AGREEMENT = 1e-9  # of stored inputs with computed ones, relative to the largest
+PARTS = {"inputs": "npy", "certificates": "parquet", "preimages": "parquet"}
 ARRAYS = ("weight", "factor", "index", "weights", "bias", "slope")  # in the order in which digests take them
 
 
@@ -32,30 +31,31 @@ def require(condition, reason="numbers or matrices of this size are beyond the r
         raise ValueError(reason)
 
 
+def sha256(data):
+    return hashlib.sha256(data).hexdigest()
+
+
 def whole(values, exponents=0):
     """Integers proportional to ``values * 2**exponents``: a positive factor of all numbers changes no sign."""
     mantissa, exponent = np.frexp(values)
     require(np.isfinite(mantissa).all(), "numbers that are not finite")
     odd, exponent = (mantissa * 2.0**53).astype(np.int64), exponent + exponents
-    used = exponent[odd != 0]
-    least, most = (int(used.min()), int(used.max())) if used.size else (0, 0)
-    require(most - least < 12_000)
-    numbers = odd.astype(object) << np.where(odd == 0, 0, exponent - least).astype(object)
-    common = np.gcd.reduce(numbers, axis=None) if used.size else 1
+    used = exponent[odd != 0] if odd.any() else np.zeros(1, dtype=np.int64)
+    require(used.max() - used.min() < 12_000)
+    numbers = odd.astype(object) << np.where(odd == 0, 0, exponent - used.min()).astype(object)
+    common = np.gcd.reduce(numbers, axis=None) if odd.any() else 1
     return numbers // (common & -common)
 
 
 def times(A, B):
     """The product of two matrices of integers, by floats, without rounding."""
     require(A.shape[1] <= 2**16)
-    total, (left, right) = np.zeros((A.shape[0], B.shape[1]), dtype=object), ([], [])
-    for limbs, numbers in ((left, A), (right, B)):
-        sign, size = np.where(numbers < 0, -1.0, 1.0), abs(numbers)
-        while size.size and size.max():
-            limbs.append(sign * (size & (2**LIMB - 1)).astype(np.float64))
-            size = size >> LIMB
-    for i, a in enumerate(left):
-        for j, b in enumerate(right):
+    total, limbs = np.zeros((A.shape[0], B.shape[1]), dtype=object), []
+    for M in (A, B):
+        bits, sign = int(abs(M).max(initial=0)).bit_length(), np.where(M < 0, -1.0, 1.0)
+        limbs.append([sign * ((abs(M) >> k) & (2**LIMB - 1)).astype(float) for k in range(0, bits, LIMB)])
+    for i, a in enumerate(limbs[0]):
+        for j, b in enumerate(limbs[1]):
             total += (a @ b).astype(np.int64).astype(object) << LIMB * (i + j)
     return total
 
@@ -68,26 +68,24 @@ def rank_of(M, prime=PRIME):
     """The rank modulo a prime, which is never larger than the rank; for prime 0 the rank (Bareiss)."""
     M, rank, before = M if M.shape[0] <= M.shape[1] else M.T, 0, 1
     M = (M % prime).astype(np.int64) if prime else M.copy()
-    for column in range(M.shape[1] if len(M) else 0):
+    for column in range(M.shape[1]):
         found = rank + np.flatnonzero(M[rank:, column])
         if found.size:
             M[[rank, found[0]]] = M[[found[0], rank]]
-            pivot, below = int(M[rank, column]), M[rank + 1 :]
+            pivot, below = int(M[rank, column]), M[rank + 1 :, column:]
             if prime:
-                factor = below[:, column, None] * pow(pivot, -1, prime) % prime
-                below[:, column:] = (below[:, column:] - factor * M[rank, column:] % prime) % prime
+                below -= below[:, :1] * pow(pivot, -1, prime) % prime * M[rank, column:] % prime
+                below %= prime
             else:
-                below[:] = (pivot * below - below[:, column, None] * M[rank]) // before
+                below[:] = (pivot * below - below[:, :1] * M[rank, column:]) // before
             rank, before = rank + 1, pivot
-        if rank == len(M):
-            break
     return rank
 
 
 def least_singular_value(B):
     """A lower bound, for independent columns: ``(1 - |X B - I|) / |X|`` for any X, here a rounded pseudoinverse."""
     shift = max(0, int(abs(B).max()).bit_length() - 900)
-    X = np.linalg.pinv((B >> shift).astype(np.float64))
+    X = np.linalg.pinv((B >> shift).astype(float))
     require(np.isfinite(X).all() and X.any(), "rows without an inverse")
     bits = 53 - int(np.frexp(np.abs(X).max())[1])
     X, one = np.rint(np.ldexp(X, bits)).astype(np.int64).astype(object), 2 ** max(0, bits + shift)
@@ -116,13 +114,12 @@ def read_certificate(data):
 
 def vector(values, exponents):
     """Integers proportional to a vector of floats, or a rational one, times powers of two."""
-    if isinstance(values, dict):
+    if rational := isinstance(values, dict):
         require(int(values["denominator"], 16) > 0, "a denominator that is not positive")
-        numbers = np.array([0, *(int(v, 16) for v in values["numerators"])], dtype=object)[1:]
-        require(numbers.shape == exponents.shape, "a vector of another length")
-        return numbers << (exponents - exponents.min(initial=0)).astype(object)
-    require(values.shape == exponents.shape and values.dtype == np.float64, "a vector of another length or type")
-    return whole(values, exponents)
+        values = np.array([0, *(int(v, 16) for v in values["numerators"])], dtype=object)[1:]
+    fits = values.shape == exponents.shape and values.dtype == (object if rational else float)
+    require(fits, "a vector of another length or type")
+    return values << (exponents - exponents.min(initial=0)).astype(object) if rational else whole(values, exponents)
 
 
 class System:
@@ -159,10 +156,10 @@ class System:
         """Bounds on the rank of rows, a mask, on some columns; each independent relation takes one off."""
         live, low = self.nonzero[:, free].any(axis=1), rank_of(self.modular[rows][:, free])
         own, more, inside = rows & live, rows & live, 0
-        holding = [part for part, fails in relations if live[part[0]] and not fails[free].any()]
+        holding = [part[live[part]] for part, fails in relations if live[part[0]] and not fails[free].any()]
         for part in holding:
-            inside += own[part[live[part]]].all()
-            more[part] = live[part] | more[part]
+            inside += own[part].all()
+            more[part] = True
         high = min(int(own.sum() - inside), int(more.sum()) - len(holding), int(free.sum()))
         return (rank_of(self.R[rows][:, free], 0),) * 2 if low < high <= ELIMINATED else (low, high)
 
@@ -202,66 +199,61 @@ class System:
         return np.append(sign, moved).astype(np.int8)
 
 
-def contains(cone, d):
-    """Whether a direction lies in a cone: three masks over all rows, of those that are 0, at most 0, at least 0."""
-    equal, upper, lower = cone
-    return (d[equal] == 0).all() and np.isin(d[upper], (0, -1)).all() and np.isin(d[lower], (0, 1)).all()
-
-
 class Proof:
-    """A certificate for one layer: what it says of rows, once, and the verdicts that follow."""
+    """A certificate for one layer: what it says of rows, once, and the verdicts that follow.
+
+    A cone is three masks over all rows: of those that are 0, at most 0, and at least 0 on it.
+    """
 
     def __init__(self, data, A, systems, fixed):
         given, none = read_certificate(data), np.zeros(0, dtype=np.int64)
         scaling, faces = given.get("scaling"), [given.get(name) or {} for name in ("tangent", "recession")]
         key = b"".join(scaling[name].tobytes() for name in ("rows", "columns")) if scaling else b""
-        system = systems[key] = systems.get(key) or System(A, scaling)
+        self.given, self.system = given, systems.get(key) or System(A, scaling)
+        system = systems[key] = self.system
         self.relations = system.relations(given["relations"]) if given.get("relations") else []
-        self.given, self.system = given, system
         self.zero, self.counted = (system.split(given.get(n, none) + system.m)[1] for n in ("zero", "counted"))
-        weights = [face.get("multipliers") for face in faces]
-        self.weights = [w and system.multipliers(w, f.copy()) for w, f in zip(weights, fixed, strict=True)]
+        pairs = zip([face.get("multipliers") for face in faces], fixed, strict=True)
+        self.weights = [w and system.multipliers(w, coordinates) for w, coordinates in pairs]
         ways = [face.get("direction") for face in faces]
         self.ways = [system.direction(d, self.relations) for d in ways if d]
         self.ray = self.ways[-1:] if ways[1] else []
 
     def vanishing(self, cone, weights):
         """Rows that vanish on a cone: equal ones, and those with multipliers of the right sign; whether these span."""
-        equal, upper, lower = cone
-        if not weights:
-            return equal, False
-        sign, named, spans = weights
-        right = (equal | (upper & (sign > 0)) | (lower & (sign < 0)))[named].all()
-        return (equal | named, spans) if right else (equal, False)
+        sign, named, spans = weights or (None, None, False)
+        fits = weights and (cone[0] | (cone[1] & (sign > 0)) | (cone[2] & (sign < 0)))[named].all()
+        return (cone[0] | named, spans) if fits else (cone[0], False)
 
     def count(self, cone):
-        """The dimension of a subspace of the cone: how many more of the counted coordinates there are than conditions."""
+        """By how many the counted coordinates outnumber the conditions on them: a subspace of this dimension."""
         some, m = cone.any(axis=0), self.system.m
         reached = some[:m] & self.system.nonzero[:, self.counted].any(axis=1)
         return max(0, len(self.counted) - int(reached.sum()) - int(some[m:][self.counted].sum()))
+
+    def moving(self, cone, ways):
+        """Directions that lie in a cone and are not 0."""
+        fits = [(d[cone[0]] == 0).all() and (d[cone[1]] % 3 != 1).all() and (d[cone[2]] >= 0).all() for d in ways]
+        return [d for d, fit in zip(ways, fits, strict=True) if fit and (abs(d) == 1).any()]
 
     def dimension(self, cone):
         """Bounds on the dimension of a tangent cone."""
         system, m, zero = self.system, self.system.m, self.zero
         vanishing, spans = self.vanishing(cone, self.weights[0])
         rows, free = vanishing[:m], ~vanishing[m:]
-        if spans:
-            return 0, 0
-        outside = free.copy()
-        outside[zero] = False
         if zero.size and free[zero].all():
-            supported = rows & ~system.nonzero[:, outside].any(axis=1)
+            free[zero] = False
+            supported = rows & ~system.nonzero[:, free].any(axis=1)
             require(rank_of(system.modular[supported][:, zero]) == len(zero), "coordinates are not shown to be zero")
-            free = outside
         low, high = (r + int((~free).sum()) for r in system.rank(rows, free, self.relations))
         closed = rows | ~system.nonzero[:, free].any(axis=1)
         for part, fails in reversed(self.relations):
             closed[part[0]] |= closed[part[1:]].all() and not fails[free].any()
         _, upper, lower = cone & ~np.append(closed, ~free)
-        ways = [d for d in self.ways if contains(cone, d)]
+        ways = self.moving(cone, self.ways)
         strict = not (upper | lower).any() or any((d[upper] == -1).all() and (d[lower] == 1).all() for d in ways)
-        moves = any((abs(d) == 1).any() for d in ways)
-        return max(self.count(cone), system.n - high if strict else 0, int(moves)), system.n - low
+        least = max(self.count(cone), system.n - high if strict else 0, int(len(ways) > 0))
+        return (0, 0) if spans else (least, system.n - low)
 
     def check(self, tangent, recession, finding):
         """Raise ValueError unless what is found follows."""
@@ -275,8 +267,7 @@ class Proof:
         require(fits, f"a dimension of {low} to {high} is proved, not {stored} or {least} to {most}")
         require(high == 0 if kind == "singleton" else low > 0, "whether there is another point is not proved")
         if kind == "unbounded":
-            ray = any(contains(recession, d) and (abs(d) == 1).any() for d in self.ray)
-            require(ray or self.count(recession), "no ray is proved")
+            require(self.moving(recession, self.ray) or self.count(recession), "no ray is proved")
         elif kind == "bounded":
             rows, spans = self.vanishing(recession, self.weights[1])
             free = ~rows[self.system.m :]
@@ -292,15 +283,23 @@ class Network:
         start = 8 + int.from_bytes(data[:8], "little")
         header = json.loads(data[8:start])
         said = json.loads(header.pop("__metadata__")["fiberscope.network"])
-        require(said.pop("version") == NETWORK, "the network is of another version")
-        self.stages, self.arrays, self.known = said["stages"], {}, {-1: x.reshape(len(x), -1).astype(np.float64)}
+        require(said["version"] == NETWORK, "the network is of another version")
+        self.stages, self.arrays, self.known = said["stages"], {}, {-1: x.reshape(len(x), -1).astype(float)}
         for name, entry in header.items():
             (low, high), size = entry["data_offsets"], entry["dtype"]
             stored = np.frombuffer(data[start + low : start + high], f"<{size[0].lower()}{int(size[1:]) // 8}")
             self.arrays[name] = stored.reshape(entry["shape"]).astype(float if size[0] == "F" else np.int64)
         text = json.dumps({key: said[key] for key in ("input_shape", "stages")}, sort_keys=True).encode()
         names = [n for k, stage in enumerate(self.stages) for n in self.names(stage["parts"], str(k))]
-        self.digest = hashlib.sha256(b"".join([text, *(self.arrays[name].tobytes() for name in names)])).hexdigest()
+        self.digest = sha256(b"".join([text, *(self.arrays[name].tobytes() for name in names)]))
+        pointwise = [k for k in range(len(self.stages)) if self.parts(k).get("activation", {}).get("kind") != "maximum"]
+        self.layers = [k for k in pointwise if not self.maps(k) and self.maps(self.stages[k]["sources"][0])]
+
+    def parts(self, number):
+        return self.stages[number]["parts"] if number >= 0 else {}
+
+    def maps(self, number):
+        return self.parts(number).get("maps")
 
     def names(self, part, name):
         """The names of the arrays of a map or an activation."""
@@ -338,13 +337,13 @@ class Network:
 
     def layer(self, number):
         """A, b, the bounds of outputs, which units are strictly monotone, and the stage whose output is received."""
-        activation, (before,) = self.stages[number]["parts"]["activation"], self.stages[number]["sources"]
+        activation, (before,) = self.parts(number)["activation"], self.stages[number]["sources"]
         factors, value = [], None
-        while before >= 0 and "maps" in self.stages[before]["parts"]:
-            (part,), name = self.stages[before]["parts"]["maps"], f"{before}.0"
+        while self.maps(before):
+            ((part,), (source,)), name = (self.maps(before), self.stages[before]["sources"]), f"{before}.0"
             inner = part["maps"] if part["kind"] == "composition" else [part]
             factors[:0] = [(p, name if p is part else f"{name}.{i}") for i, p in enumerate(inner)]
-            (before,) = self.stages[before]["sources"]
+            before = source
         for A, b in (self.matrix(*factor) for factor in factors):
             if value is not None:  # products are rounded one after the other, in ascending order of columns
                 inner, total = np.column_stack(value), np.zeros((len(A), value[0].shape[1] + 1))
@@ -367,69 +366,54 @@ class Network:
             self.known[number] = np.where(monotone, np.nan, np.clip(self.value(before) @ A.T + b, low, high))
         return self.known[number]
 
-
-def cones(layer, X, low, high):
-    """Tangent and recession cones at every sample, and how many units are positive and saturated."""
-    A, b, p, q, monotone, _ = layer
-    inputs = whole(np.column_stack([X, np.ones((len(X), 2))])).T
-
-    def sign_beyond(bound, otherwise):
-        if not np.isfinite(bound):
-            return np.full((len(X), len(b)), otherwise)
-        return np.sign(times(whole(np.column_stack([A, b, np.full(len(b), -bound)])), inputs)).T.astype(int)
-
-    above, below = sign_beyond(p, 1), sign_beyond(q, -1)
-    known, finite_low, finite_high = monotone & (p <= q), np.isfinite(low), np.isfinite(high)
-    lower = np.hstack([((above > 0) & (p < q)) | known, np.full(X.shape, finite_low)])
-    upper = np.hstack([((below < 0) & (p < q)) | known, np.full(X.shape, finite_high)])
-    equal = np.hstack([(lower & upper)[:, : len(b)], np.full(X.shape, low == high)])
-    at_upper, at_lower = np.hstack([above == 0, high == X]), np.hstack([below == 0, low == X])
-    tangent = np.stack([equal, upper & at_upper & ~equal, lower & at_lower & ~equal], axis=1)
-    recession = np.stack([lower & upper, upper & ~lower, lower & ~upper], axis=1)
-    return tangent, recession, ((above > 0) | monotone).sum(axis=1), ((below >= 0) & ~monotone).sum(axis=1)
-
-
-def sha256(data):
-    return hashlib.sha256(data).hexdigest()
-
-
-def is_sealed(data):
-    start = data.rfind(b"sealed by SHA-256 ") + 18
-    return data[start : start + 64] == sha256(data[:start] + b"0" * 64 + data[start + 64 :]).encode()
+    def cones(self, layer, X, low, high):
+        """Tangent and recession cones at every sample, and how many units are positive and saturated."""
+        (A, b, p, q, monotone, _), signs = layer, []
+        inputs = whole(np.column_stack([X, np.ones((len(X), 2))])).T
+        for bound in (p, q):
+            shifted = whole(np.column_stack([A, b, np.full(len(b), -bound if np.isfinite(bound) else 0.0)]))
+            sign = np.sign(times(shifted, inputs)).T.astype(int)
+            signs.append(sign if np.isfinite(bound) else np.full(sign.shape, -np.sign(bound)))
+        above, below = signs
+        lower = np.hstack([((above > 0) & (p < q)) | monotone, np.full(X.shape, np.isfinite(low))])
+        upper = np.hstack([((below < 0) & (p < q)) | monotone, np.full(X.shape, np.isfinite(high))])
+        equal = np.hstack([(lower & upper)[:, : len(b)], np.full(X.shape, low == high)])
+        at_upper, at_lower = np.hstack([above == 0, high == X]), np.hstack([below == 0, low == X])
+        tangent = np.stack([equal, upper & at_upper & ~equal, lower & at_lower & ~equal], axis=1)
+        recession = np.stack([lower & upper, upper & ~lower, lower & ~upper], axis=1)
+        return tangent, recession, ((above > 0) | monotone).sum(axis=1), ((below >= 0) & ~monotone).sum(axis=1)
 
 
 def check_chunk(folder, shards, network, number, stem, samples):
     """Every finding of a chunk with the reason why it is not proved; None where it is or claims nothing."""
-    parts = {"inputs": "npy", "certificates": "parquet", "preimages": "parquet"}
-    data = {part: (folder / part / f"{stem}.{end}").read_bytes() for part, end in parts.items()}
-    changed = [part for part in parts if sha256(data[part]) != shards.get(stem, {}).get(part)]
-    require(not changed and is_sealed(data["preimages"]), f"files of {stem} are not as they were written: {changed}")
+    data = {part: (folder / part / f"{stem}.{end}").read_bytes() for part, end in PARTS.items()}
+    digests = {part: sha256(file) for part, file in data.items()}
+    require(shards.get(stem) == digests, f"files of {stem} are not as they were written, or the audit is not complete")
     X, findings = np.load(BytesIO(data["inputs"])), parquet.read_table(BytesIO(data["preimages"])).to_pylist()
     stored = {row["id"]: row["data"] for row in parquet.read_table(BytesIO(data["certificates"])).to_pylist()}
     layer, proofs, systems, out = network.layer(number), {}, {}, []
     given = network.value(layer[-1])[samples.start : samples.stop]
-    off = np.abs(X - given) > AGREEMENT * np.abs(given[np.isfinite(given)]).max(initial=0.0) * (layer[-1] >= 0)
-    require(X.shape == given.shape and not off.any(), "its inputs are not what the network gives")
+    allowed = AGREEMENT * np.abs(given[np.isfinite(given)]).max(initial=0.0) * (layer[-1] >= 0)
+    require(X.shape == given.shape and not (np.abs(X - given) > allowed).any(), "inputs are not what the network gives")
     for name in dict.fromkeys(finding["domain"] for finding in findings):
-        low, high = {"R^n": "-inf,inf", "x >= 0": "0,inf"}.get(name, name[5:-1]).split(",")
-        low, high, rows = float(low), float(high), [finding for finding in findings if finding["domain"] == name]
-        require([row["sample"] for row in rows] == list(samples), "its rows are not the samples of its chunk")
-        finite = np.where(np.isfinite(X), X, 0.0)
-        for row, x, *facts in zip(rows, X, *cones(layer, finite, low, high), strict=True):
+        low, high = map(float, {"R^n": "-inf,inf", "x >= 0": "0,inf"}.get(name, name[5:-1]).split(","))
+        rows = [finding for finding in findings if finding["domain"] == name]
+        require([row["sample"] for row in rows] == list(samples), "findings are not those of the chunk's samples")
+        cones = network.cones(layer, np.where(np.isfinite(X), X, 0.0), low, high)
+        for row, x, tangent, recession, positives, saturated in zip(rows, X, *cones, strict=True):
             out.append((row, None))
-            if row["kind"] == "undecided":
-                continue
             try:
-                tangent, recession, positives, saturated = facts
-                require(np.isfinite(x).all() and ((low <= x) & (x <= high)).all(), f"its input is not in {name}")
-                counts = (positives, row.get("saturated", saturated)) == (row["positives"], saturated)
-                require(counts, f"{positives} outputs are positive and {saturated} saturated")
-                identity = row["certificate"]
-                require(sha256(stored[identity])[:32] == identity, "its certificate is not the one of this id")
-                if (identity, name) not in proofs:
-                    fixed = [cone[0][len(layer[1]) :] for cone in (tangent, recession)]
-                    proofs[identity, name] = Proof(stored[identity], layer[0], systems, fixed)
-                proofs[identity, name].check(tangent, recession, row)
+                if row["kind"] != "undecided":
+                    require(((low <= x) & (x <= high) & np.isfinite(x)).all(), f"its input is not in {name}")
+                    counts = row["positives"], row.get("saturated", saturated)
+                    require(counts == (positives, saturated), f"{positives} positive, {saturated} saturated outputs")
+                    require(
+                        sha256(stored[row["certificate"]])[:32] == row["certificate"], "a certificate of another id"
+                    )
+                    if (key := (row["certificate"], name)) not in proofs:
+                        fixed = [cone[0][len(layer[1]) :] for cone in (tangent, recession)]
+                        proofs[key] = Proof(stored[row["certificate"]], layer[0], systems, fixed)
+                    proofs[key].check(tangent, recession, row)
             except Exception as error:
                 out[-1] = row, f"{type(error).__name__}: {error}"
     return out
@@ -437,16 +421,19 @@ def check_chunk(folder, shards, network, number, stem, samples):
 
 def main(folder):
     text = (folder / "manifest.json").read_bytes()
-    manifest = json.loads(text)
-    require(is_sealed(text) and manifest["format"] == FORMAT, f"manifest.json is changed, or not of {FORMAT!r}")
+    manifest, start = json.loads(text), text.rfind(b"sealed by SHA-256 ") + 18
+    seal = sha256(text[:start] + b"0" * 64 + text[start + 64 :]).encode()
+    require(manifest["format"] == FORMAT, f"manifest.json is of {manifest['format']}, this script reads {FORMAT}")
     with np.load(folder / "data.npz") as archive:
         arrays = [archive[name] for name in ("x", "y") if name in archive.files]
     network = Network((folder / "model.safetensors").read_bytes(), arrays[0])
     digest = sha256(b"".join(f"{a.dtype.str} {a.shape} ".encode() + a.tobytes() for a in arrays))
-    same = (network.digest, digest) == (manifest["model_digest"], manifest["data_digest"])
-    require(same, "the network or the data are not those of the manifest")
-    layers, proved, claimed, silent = network.layers(), 0, 0, 0
-    require(len(layers) == len(manifest["network_layers"]), "layers that are not judged are beyond this script")
+    same = (network.digest, digest, seal) == (
+        manifest["model_digest"],
+        manifest["data_digest"],
+        text[start : start + 64],
+    )
+    totals = {"proved": 0, "claimed": 0, "undecided": 0}
     for number in manifest["layers"]:
         reads = manifest["network_layers"][number]["reads"]
         count = 1 + (reads in ("nonnegative", "clipped") or (reads == "input" and manifest["domain"] is not None))
@@ -454,19 +441,23 @@ def main(folder):
             samples = range(start, min(start + manifest["block"], manifest["samples"]))
             stem = f"layer-{number:02d}-block-{block:04d}"
             try:
-                rows = check_chunk(folder, manifest["shards"], network, layers[number], stem, samples)
+                require(same, "the manifest, the network or the data are not as they were written")
+                judged = len(network.layers) == len(manifest["network_layers"])
+                require(judged, "networks with layers that are not judged are beyond the reach of this script")
+                rows = check_chunk(folder, manifest["shards"], network, network.layers[number], stem, samples)
                 require(len(rows) == count * len(samples), "findings are missing")
             except Exception as error:
-                rows = [({"kind": "", "sample": s, "domain": ""}, str(error)) for s in samples] * count
+                rows = [({"kind": "", "sample": k, "domain": ""}, str(error)) for k in samples] * count
             undecided = sum(row["kind"] == "undecided" for row, _ in rows)
             failed = [f"{stem}, sample {row['sample']}, {row['domain']}: {why}" for row, why in rows if why]
-            proved, claimed = proved + len(rows) - undecided - len(failed), claimed + len(rows) - undecided
-            silent += undecided
+            totals["undecided"] += undecided
+            totals["claimed"] += len(rows) - undecided
+            totals["proved"] += len(rows) - undecided - len(failed)
             print(*failed[:20], sep="\n", end="\n" if failed else "")
-            print(f"{stem}: proved {proved} of {claimed} so far", file=sys.stderr, flush=True)
-    print(f"{silent} are undecided and claim nothing")
-    print(f"proved {proved} of {claimed}")
-    return int(proved < claimed)
+            print(f"{stem}: proved {totals['proved']} of {totals['claimed']} so far", file=sys.stderr, flush=True)
+    print(f"{totals['undecided']} verdicts are undecided and claim nothing")
+    print(f"proved {totals['proved']} of {totals['claimed']}")
+    return int(totals["proved"] < totals["claimed"])
 
 
 if __name__ == "__main__":
