@@ -52,8 +52,10 @@ def times(A, B):
     require(A.shape[1] <= 2**16)
     total, limbs = np.zeros((A.shape[0], B.shape[1]), dtype=object), []
     for M in (A, B):
-        bits, sign = int(abs(M).max(initial=0)).bit_length(), np.where(M < 0, -1.0, 1.0)
-        limbs.append([sign * ((abs(M) >> k) & (2**LIMB - 1)).astype(float) for k in range(0, bits, LIMB)])
+        size, sign = abs(M), np.where(M < 0, -1.0, 1.0)
+        bits = int(size.max(initial=0)).bit_length()
+        size = size.astype(np.int64) if bits < 63 else size
+        limbs.append([sign * ((size >> k) & (2**LIMB - 1)).astype(float) for k in range(0, bits, LIMB)])
     for i, a in enumerate(limbs[0]):
         for j, b in enumerate(limbs[1]):
             total += (a @ b).astype(np.int64).astype(object) << LIMB * (i + j)
@@ -79,6 +81,8 @@ def rank_of(M, prime=PRIME):
             else:
                 below[:] = (pivot * below - below[:, :1] * M[rank, column:]) // before
             rank, before = rank + 1, pivot
+        if rank == len(M):
+            break
     return rank
 
 
@@ -133,6 +137,7 @@ class System:
         require(max(abs(self.rows).max(), abs(self.columns).max()) < 5_000, "a scaling out of range")
         self.R, self.nonzero = whole(A, self.columns - self.rows[:, None]), A != 0
         self.modular, squares = (self.R % PRIME).astype(np.int64), self.R**2
+        self.independent = []  # rows that are proved to be, and on which columns
         self.norms = [np.array([math.isqrt(v) + 1 for v in squares.sum(axis=k)], dtype=object) for k in (1, 0)]
 
     def split(self, numbers):
@@ -154,13 +159,16 @@ class System:
 
     def rank(self, rows, free, relations=()):
         """Bounds on the rank of rows, a mask, on some columns; each independent relation takes one off."""
-        live, low = self.nonzero[:, free].any(axis=1), rank_of(self.modular[rows][:, free])
+        live = self.nonzero[:, free].any(axis=1)
         own, more, inside = rows & live, rows & live, 0
         holding = [part[live[part]] for part, fails in relations if live[part[0]] and not fails[free].any()]
         for part in holding:
             inside += own[part].all()
             more[part] = True
         high = min(int(own.sum() - inside), int(more.sum()) - len(holding), int(free.sum()))
+        if any(rows[basis].sum() == high and not (columns & ~free).any() for basis, columns in self.independent):
+            return high, high
+        low = rank_of(self.modular[rows][:, free])
         return (rank_of(self.R[rows][:, free], 0),) * 2 if low < high <= ELIMINATED else (low, high)
 
     def multipliers(self, given, fixed):
@@ -190,9 +198,10 @@ class System:
         value, distance = times(self.R, d[:, None])[:, 0], Fraction(0)
         if np.any(value[mask & live] != 0):
             basis = np.flatnonzero(mask & live) if given.get("basis") is None else self.split(given["basis"])[0]
+            distance = norm_above(value[basis]) / least_singular_value(self.R[basis][:, free].T)
+            self.independent.append((basis, free))
             depend = (mask & live)[basis].all() and self.rank(mask, free, relations)[1] == len(basis)
             require(depend, "held rows are not shown to depend on the basis")
-            distance = norm_above(value[basis]) / least_singular_value(self.R[basis][:, free].T)
         null = mask | ~live | ((value == 0) & (not distance))
         sign = np.where(null, 0, np.where(abs(value) > distance * self.norms[0], np.sign(value), 2))
         moved = np.where((d == 0) & (~free | (not distance)), 0, np.where(abs(d) > distance, np.sign(d), 2))
