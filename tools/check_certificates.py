@@ -1,7 +1,6 @@
-"""Prove the verdicts of a results folder, as docs/certificates.md specifies them: python check_certificates.py DIR.
+"""Prove the verdicts of a results folder from stored numbers and certificates alone, in integers, without fiberscope.
 
-Stored numbers and certificates alone, in integers; nothing of fiberscope is imported. Floats guess an inverse, which
-integers judge, and compare stored inputs with what the network gives. The last line is "proved N of M"; status 0: N = M.
+python check_certificates.py DIR, as docs/certificates.md specifies. Last line: "proved N of M"; exit status 0 if N = M.
 """
 
 import json
@@ -19,9 +18,8 @@ import numpy as np
 from pyarrow import parquet
 
 FORMAT, NETWORK, CERTIFICATE = "fiberscope results 5", 2, 3  # versions that this script reads
-LARGEST = 6_000_000  # entries of a matrix written out
-ELIMINATED = 250  # rows or columns up to which ranks are found by elimination over the integers
-PRIME, LIMB = 2**31 - 1, 18  # 2**16 products of limbs of 18 bits add up exactly in float64
+LARGEST, ELIMINATED = 6_000_000, 250  # entries of a matrix; rows or columns whose rank is found by elimination
+PRIME, LIMB = 2**31 - 1, 15  # 2**23 products of limbs of 15 bits add up exactly in float64
 AGREEMENT = 1e-9  # of stored inputs with computed ones, relative to the largest
 ARRAYS = ("weight", "factor", "index", "weights", "bias", "slope")  # in the order in which digests take them
 
@@ -44,7 +42,6 @@ def whole(values, exponents=0):  # integers proportional to values * 2**exponent
 
 
 def times(A, B):  # the product of two matrices of integers, by floats, without rounding
-    require(A.shape[1] <= 2**16)
     total, limbs = np.zeros((A.shape[0], B.shape[1]), dtype=object), []
     for size, sign in ((abs(M), np.where(M < 0, -1.0, 1.0)) for M in (A, B)):
         bits = int(size.max(initial=0)).bit_length()
@@ -86,8 +83,7 @@ def least_singular_value(B):  # from below: (1 - |X B - I|) / |X| for any X, her
 
 def read_certificate(data):
     end = 8 + int.from_bytes(data[:8], "little")
-    header = json.loads(data[8:end])
-    out = header["certificate"]
+    out = (header := json.loads(data[8:end]))["certificate"]
     require(out["version"] == CERTIFICATE, "its certificate is of another version")
     for name, (dtype, (length,)) in header["arrays"].items():
         *path, last = name.split(".")
@@ -102,8 +98,7 @@ def vector(values, exponents):  # integers proportional to a float or rational v
     if rational := isinstance(values, dict):
         require(int(values["denominator"], 16) > 0, "a denominator that is not positive")
         values = np.array([0, *(int(v, 16) for v in values["numerators"])], dtype=object)[1:]
-    fits = values.shape == exponents.shape and values.dtype == (object if rational else float)
-    require(fits, "a vector of another length or type")
+    require(values.shape == exponents.shape and values.dtype == (object if rational else float), "another vector")
     return values << (exponents - exponents.min(initial=0)).astype(object) if rational else whole(values, exponents)
 
 
@@ -112,16 +107,19 @@ class System:  # the rows R of a layer (m, n) as integers, in the units of a sca
         self.m, self.n = A.shape
         none = {"rows": np.zeros(self.m, dtype=np.int64), "columns": np.zeros(self.n, dtype=np.int64)}
         self.rows, self.columns = ((scaling or none)[name].astype(np.int64) for name in ("rows", "columns"))
-        require(A.shape == (*self.rows.shape, *self.columns.shape), "a scaling of another shape")
-        require(max(abs(self.rows).max(), abs(self.columns).max()) < 5_000, "a scaling out of range")
+        fits = A.shape == (*self.rows.shape, *self.columns.shape)
+        require(
+            fits and max(abs(self.rows).max(), abs(self.columns).max()) < 5_000, "a scaling of another shape or size"
+        )
         self.R, self.nonzero = whole(A, self.columns - self.rows[:, None]), A != 0
-        self.modular, squares = (self.R % PRIME).astype(np.int64), self.R**2
-        self.independent = []  # rows that are proved to be, and on which columns
-        self.norms = [np.array([math.isqrt(v) + 1 for v in squares.sum(axis=k)], dtype=object) for k in (1, 0)]
+        self.modular, self.independent = (self.R % PRIME).astype(np.int64), []  # rows that are, and on which columns
+        self.norms = [np.array([math.isqrt(v) + 1 for v in (self.R**2).sum(axis=k)], dtype=object) for k in (1, 0)]
 
     def split(self, numbers):
-        require(numbers.dtype == np.int64 and len(np.unique(numbers)) == len(numbers), "a row named twice")
-        require(((numbers >= 0) & (numbers < self.m + self.n)).all(), "a row that is not there")
+        fits = numbers.dtype == np.int64 and len(np.unique(numbers)) == len(numbers)
+        require(
+            fits and ((numbers >= 0) & (numbers < self.m + self.n)).all(), "rows that are not there, or named twice"
+        )
         return numbers[numbers < self.m], numbers[numbers >= self.m] - self.m
 
     def relations(self, given):  # the rows of each relation, and the columns on which it fails
@@ -150,9 +148,8 @@ class System:  # the rows R of a layer (m, n) as integers, in the units of a sca
         used, free = self.nonzero[rows].any(axis=0), ~fixed
         absorbed = absorbed[used[absorbed] & free[absorbed]]  # others have weight 0, or need none
         free[absorbed] = False
-        distance, B = Fraction(0), self.R[rows][:, free & used]
-        if np.any(c[free] != 0):
-            distance = norm_above(c[free]) / least_singular_value(B)
+        B = self.R[rows][:, free & used]
+        distance = norm_above(c[free]) / least_singular_value(B) if np.any(c[free] != 0) else Fraction(0)
         sign, named = np.zeros(self.m + self.n, dtype=np.int8), np.zeros(self.m + self.n, dtype=bool)
         sign[rows], named[rows], named[self.m + absorbed] = np.sign(w) * (abs(w) > distance), True, True
         sign[self.m + absorbed] = -np.sign(c[absorbed]) * (abs(c[absorbed]) > distance * self.norms[1][absorbed])
@@ -213,8 +210,7 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
             supported = rows & ~system.nonzero[:, free].any(axis=1)
             require(rank_of(system.modular[supported][:, zero]) == len(zero), "coordinates are not shown to be zero")
         low, high = (r + int((~free).sum()) for r in system.rank(rows, free, self.relations))
-        closed = rows | ~system.nonzero[:, free].any(axis=1)
-        _, upper, lower = cone & ~np.append(closed, ~free)
+        _, upper, lower = cone & ~np.append(rows | ~system.nonzero[:, free].any(axis=1), ~free)
         ways = self.moving(cone, self.ways)
         strict = not (upper | lower).any() or any((d[upper] == -1).all() and (d[lower] == 1).all() for d in ways)
         least = max(self.count(cone), system.n - high if strict else 0, int(len(ways) > 0))
@@ -222,8 +218,7 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
 
     def check(self, tangent, recession, finding):  # ValueError unless what is found follows
         kind, stored, (low, high) = finding["kind"], finding["dimension"], self.dimension(tangent)
-        same = self.given["kind"] == kind and self.given.get("dimension") in (None, stored)
-        require(same, "its certificate is of another kind or dimension")
+        require((self.given["kind"], self.given.get("dimension", stored)) == (kind, stored), "another certificate")
         least, most = finding.get("dimension_low") or 0, finding.get("dimension_high")
         fits = least <= low and (most is None or high <= most) and (stored is None or low == high == stored)
         require(fits, f"a dimension of {low} to {high} is proved, not {stored} or {least} to {most}")
@@ -239,8 +234,7 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
 class Network:  # what model.safetensors describes, evaluated at the samples x
     def __init__(self, data, x):
         start = 8 + int.from_bytes(data[:8], "little")
-        header = json.loads(data[8:start])
-        said = json.loads(header.pop("__metadata__")["fiberscope.network"])
+        said = json.loads((header := json.loads(data[8:start])).pop("__metadata__")["fiberscope.network"])
         require(said["version"] == NETWORK, "the network is of another version")
         self.stages, self.arrays, self.known = said["stages"], {}, {-1: x.reshape(len(x), -1).astype(float)}
         for name, entry in header.items():
@@ -332,8 +326,8 @@ class Network:  # what model.safetensors describes, evaluated at the samples x
 
 
 def check_chunk(folder, shards, network, number, stem, samples):  # why each verdict is not proved; empty if it is
-    ends = {"inputs": "npy", "certificates": "parquet", "preimages": "parquet"}
-    paths = {part: folder / part / f"{stem}.{end}" for part, end in ends.items()}
+    names = {"inputs": f"{stem}.npy", "certificates": f"{stem}.parquet", "preimages": f"{stem}.parquet"}
+    paths = {part: folder / part / name for part, name in names.items()}
     digests = {part: sha256(path.read_bytes()).hexdigest() for part, path in paths.items()}
     require(shards.get(stem) == digests, "its files are not as they were written, or the audit is not complete")
     tables = [parquet.read_table(paths[part]).to_pylist() for part in ("preimages", "certificates")]
@@ -352,7 +346,7 @@ def check_chunk(folder, shards, network, number, stem, samples):  # why each ver
                 if row["kind"] != "undecided":
                     require(((low <= x) & (x <= high) & np.isfinite(x)).all(), f"its input is not in {name}")
                     told = [row["positives"], row.get("saturated", counts[1])]
-                    require(told == counts, f"{counts[0]} outputs are positive, {counts[1]} saturated")
+                    require(told == counts, f"of its outputs {counts[0]} are positive and {counts[1]} saturated")
                     data = stored[row["certificate"]]
                     require(sha256(data).hexdigest()[:32] == row["certificate"], "a certificate of another id")
                     if (key := (data, name)) not in proofs:
@@ -373,11 +367,8 @@ def main(folder):
         arrays = [archive[name] for name in ("x", "y") if name in archive.files]
     network = Network((folder / "model.safetensors").read_bytes(), arrays[0])
     digest = sha256(b"".join(f"{a.dtype.str} {a.shape} ".encode() + a.tobytes() for a in arrays)).hexdigest()
-    same = [manifest["model_digest"], manifest["data_digest"], seal] == [
-        network.digest,
-        digest,
-        text[start : start + 64],
-    ]
+    told = [manifest["model_digest"], manifest["data_digest"], seal]
+    same = told == [network.digest, digest, text[start : start + 64]]
     judged = manifest["network_layers"]
     for number in manifest["layers"]:
         reads = judged[number]["reads"]
