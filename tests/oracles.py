@@ -145,7 +145,7 @@ def interval_system(
         else:
             assert y is not None
             ends = float(np.asarray(y[0])[i]), float(np.asarray(y[1])[i])
-            least, most = (v if math.isinf(v) else Fraction(v) + s * Fraction(loose[i]) for v, s in zip(ends, (-1, 1)))
+            least, most = (v if math.isinf(v) else Fraction(v) + s * Fraction(loose[i]) for v, s in zip(ends, (-1, 1), strict=True))
         contradiction |= bool(most < bottom[i] or least > top[i])
         bounded_below, bounded_above = least > bottom[i], most < top[i]
         if bounded_below and bounded_above and least == most:

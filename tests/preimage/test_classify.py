@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 import fiberscope as fs
 from fiberscope.paper.datasets import load_data
-from fiberscope.preimage.checker import verify_many
+from fiberscope.preimage.verify import verify_many
 from fiberscope.preimage.route import Route
 
 LAYER = fs.ReLULayer([[1, 0], [0, 1], [-1, -1]], [-1, -1, -1])

@@ -149,10 +149,9 @@ def _on_one_piece(part: Stage, Z: Exact, arithmetic: ExactArithmetic) -> bool:
     if kinks is None:
         return bool((first == second).all())
     for kink in kinks:
-        if np.isfinite(kink):
-            low, high = (Z - arithmetic.constant(kink)).numbers
-            if ((np.minimum(low, high) < 0) & (np.maximum(low, high) > 0)).any():
-                return False
+        low, high = (Z - arithmetic.constant(kink)).numbers
+        if ((np.minimum(low, high) < 0) & (np.maximum(low, high) > 0)).any():
+            return False
     return True
 
 

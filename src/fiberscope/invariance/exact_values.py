@@ -198,10 +198,9 @@ class ExactArithmetic:
             slopes = Exact.of(activation.slope.cpu().numpy()[None])
             below = Exact(np.minimum(Z.numbers, 0) * slopes.numbers, Z.exponent + slopes.exponent)
             return (Exact(np.maximum(Z.numbers, 0), Z.exponent) + below).shortened()
-        kinks = activation.kinks()
-        if kinks is None:
+        if activation.kinks() is None:
             raise NotProvedError(f"{activation.kind} is smooth: its values are no rational numbers")
-        values, (low, high) = Z, (kinks[0], np.inf) if len(kinks) == 1 else kinks
+        values, (low, high) = Z, activation.cut
         for bound, cut in ((low, np.maximum), (high, np.minimum)):
             if np.isfinite(bound):
                 numbers, limit, exponent = _aligned(values, self.constant(bound))

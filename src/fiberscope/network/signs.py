@@ -17,9 +17,7 @@ SQUARES_UNDERFLOW = 1e-140
 """Below it, squares of entries lose digits: those under 1e-154 are subnormal."""
 
 
-def exact_signs(
-    rows: Rows, x: Float64[FloatArray, " n"], *offsets: Float64[FloatArray, " q"]
-) -> Int64[IntArray, " q"]:
+def exact_signs(rows: Rows, x: Float64[FloatArray, " n"], *offsets: Float64[FloatArray, " q"]) -> Int64[IntArray, " q"]:
     """The exact signs of ``a_i x + c_i``, c the exact sum of the offsets (q,).
 
     By float64 where its rounding cannot matter, in rational arithmetic elsewhere.
@@ -69,9 +67,7 @@ def _rounding(reach: FloatArray | float, terms: int) -> FloatArray | float:
     return 4.0 * (terms + 4) * (np.finfo(np.float64).eps * reach + np.finfo(np.float64).tiny)
 
 
-def _sign(
-    entries: Float64[FloatArray, " e"], x: Float64[FloatArray, " e"], offsets: Float64[FloatArray, " c"]
-) -> int:
+def _sign(entries: Float64[FloatArray, " e"], x: Float64[FloatArray, " e"], offsets: Float64[FloatArray, " c"]) -> int:
     """The exact sign of ``entries . x`` plus the offsets.
 
     Entry by entry the bound is smaller, and the same however the coordinates are scaled.

@@ -95,13 +95,16 @@ def vanishes(matrix: Rows, v: FloatArray) -> bool:
     part = chosen(matrix, np.arange(matrix.shape[0]), seen)
     if np.count_nonzero(entries(part)) > MAX_PRODUCTS:
         return False
-    whole = [_integer(number) for number in v[seen].tolist()]
+    entered: list[float] = v[seen].tolist()
+    whole = [_integer(number) for number in entered]
     listed = SparseRows(part)
     for start, stop in zip(listed.indptr[:-1].tolist(), listed.indptr[1:].tolist(), strict=True):
-        places = listed.indices[start:stop].tolist()
-        terms = [(_integer(a), whole[j]) for a, j in zip(listed.data[start:stop].tolist(), places, strict=True)]
-        lowest = min((e + f for (_, e), (_, f) in terms), default=0)
-        if sum((a * b) << (e + f - lowest) for (a, e), (b, f) in terms):
+        numbers: list[float] = listed.data[start:stop].tolist()
+        places: list[int] = listed.indices[start:stop].tolist()
+        left = [_integer(number) for number in numbers]
+        terms = [(a * whole[j][0], e + whole[j][1]) for (a, e), j in zip(left, places, strict=True)]
+        lowest = min((exponent for _, exponent in terms), default=0)
+        if sum(term << (exponent - lowest) for term, exponent in terms):
             return False
     return True
 
@@ -133,8 +136,10 @@ def exceeds(B: Rows, s: float) -> bool:
 
 def gram(B: Rows) -> FloatArray:
     """The smaller of ``B B^T`` and ``B^T B``, as an array."""
-    square = B @ B.T if B.shape[0] < B.shape[1] else B.T @ B
-    return square.toarray() if isinstance(square, SparseRows) else square
+    if isinstance(B, SparseRows):
+        across = SparseRows(B.T)
+        return (B @ across if B.shape[0] < B.shape[1] else across @ B).toarray()
+    return B @ B.T if B.shape[0] < B.shape[1] else B.T @ B
 
 
 def is_definite(square: FloatArray, shift: float) -> bool:
@@ -151,17 +156,17 @@ def is_definite(square: FloatArray, shift: float) -> bool:
 
 def _exceeds_by_triangle(B: Rows, s: float) -> bool:
     """``sigma_min(T) >= 1 / |R^-1|`` for the triangular factor of T: where squares lose half of the digits."""
-    T = B.toarray() if isinstance(B, SparseRows) else B
-    T = T if T.shape[0] >= T.shape[1] else T.T
-    if not np.isfinite(T).all():
+    written = B.toarray() if isinstance(B, SparseRows) else B
+    if not np.isfinite(written).all():
         return False
     try:
-        inverse = np.linalg.inv(np.linalg.qr(T, mode="r"))
+        tall = written if written.shape[0] >= written.shape[1] else written.T
+        inverse = np.linalg.inv(np.linalg.qr(tall, mode="r"))
     except np.linalg.LinAlgError:
         return False
-    size, width = float(np.linalg.norm(T)), float(np.linalg.norm(inverse))
+    size, width = float(np.linalg.norm(written)), float(np.linalg.norm(inverse))
     # the error of T R^-1, and what the proof takes off: less than 1 of its smallest singular value
-    return (s + size * 4.0 * sum(T.shape) * ROUNDING) * width < 0.5
+    return (s + size * 4.0 * sum(B.shape) * ROUNDING) * width < 0.5
 
 
 __all__ = [

@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.certificate import Rational, Vector
 from fiberscope.preimage.kind import Kind
@@ -30,11 +32,16 @@ from fiberscope.preimage.kind import Kind
 class Multipliers:
     """Weights of rows whose combination vanishes: ``sum_i values_i row_i = 0``.
 
-    Rows of P may have any sign; on inequality rows the weights are positive.
+    Rows of P may have any sign, or be zero; on inequality rows the weights are positive.
     """
 
     rows: IntArray
     values: Vector
+
+    @classmethod
+    def zero(cls, rows: IntArray) -> Multipliers:
+        """Of rows of P that matter for their rank alone."""
+        return cls(rows, np.zeros(len(rows)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +109,8 @@ class Candidate:
             preimage) and multipliers on P: ``A_P^T mu + A_E^T lambda = 0``; None where E is empty.
         interior: with ``x=``: a direction that is zero on P and E, and strictly negative on all other tight rows; rows
             that are not tight may hold it, too.
-        recession: for bounded: multipliers with rank n, the bounded domain, or None where the equalities of the
-            recession cone alone have rank n; for unbounded: a nonzero direction of that cone.
+        recession: for bounded: multipliers with rank n, which are zeros where the equalities of the recession cone have
+            that rank alone, or the bounded domain; for unbounded: a nonzero direction of that cone.
         infeasible: for empty: Farkas multipliers whose right-hand sides sum to a negative number, rows of P that no x
             satisfies together, or an output that a unit never gives.
         dependencies: relations between rows of the layer, where ranks depend on them.

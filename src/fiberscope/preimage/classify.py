@@ -71,7 +71,7 @@ class Classification:
 
     @property
     def dimension(self) -> Int64[IntArray, " N"]:
-        """(N,) the dimensions; -2 where undecided, -3 where the kind stands and only ``dimension_bounds`` are proved."""
+        """(N,) the dimensions; -2 where undecided, -3 where the kind is proved and ``dimension_bounds`` are."""
         return np.array([_dimension(p) for p in self.preimages], dtype=np.int64)
 
     @property
@@ -114,8 +114,7 @@ class Classification:
         return shared
 
     def to_table(self) -> pyarrow.Table:  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
-        """A table with the columns sample, positives, saturated, kind, dimension (null where unknown), margin, reason.
-        """
+        """A table: sample, positives, saturated, kind, dimension (null where unknown), margin, reason."""
         import pyarrow as pa
 
         return pa.table(  # pyright: ignore[reportUnknownVariableType]

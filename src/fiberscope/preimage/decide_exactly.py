@@ -37,8 +37,8 @@ def certify_exactly(system: MixedSystem) -> Candidate:
     if system.layer.inputs > MAX_DIMENSION:
         raise TooLargeError(f"{system.layer.inputs} coordinates are too many for rational numbers")
     if system.outputs is None:
-        face = _face(system, system.tight)
-        return _with_recession(system, None, face, system.tight)
+        tight = system.live(system.tight)
+        return _with_recession(system, None, _face(system, tight), tight)
     weights = _contradiction(system)
     if weights is not None:
         return Candidate(Kind.EMPTY, -1, infeasible=_multipliers(system.positive, weights))
@@ -48,7 +48,9 @@ def certify_exactly(system: MixedSystem) -> Candidate:
         return Candidate(Kind.EMPTY, -1, infeasible=_multipliers(numbers, [*face.free, *face.weights[:-1]]))
     *entries, t = face.direction
     point = _rational([entry / t for entry in entries], homogeneous=False)
-    return _with_recession(system, point, ExactFace(face.free, face.weights[:-1], []), system.inequalities)
+    live = np.isin(system.inequalities, system.live(system.inequalities))
+    weights = [weight for weight, kept in zip(face.weights[:-1], live, strict=True) if kept]
+    return _with_recession(system, point, ExactFace(face.free, weights, []), system.inequalities[live])
 
 
 def exact_proof_seconds(system: MixedSystem, certificate: Candidate) -> float:
@@ -114,9 +116,9 @@ def _homogenized_face(system: MixedSystem) -> ExactFace:
 
 
 def _with_recession(system: MixedSystem, point: Rational | None, face: ExactFace, candidates: IntArray) -> Candidate:
-    """Complete the certificate of a preimage that is not empty, from the face of its tight rows (or.
+    """Complete the certificate of a preimage that is not empty, from the face of its tight rows.
 
-    Given a point, of all rows).
+    Given a point, of all rows. None of them is zero.
     """
     n = system.layer.inputs
     implicit = candidates[[weight > 0 for weight in face.weights]] if len(candidates) else candidates
@@ -135,14 +137,16 @@ def _with_recession(system: MixedSystem, point: Rational | None, face: ExactFace
     if system.domain.is_box_bounded:
         return Candidate(Kind.BOUNDED, n - rank, point, multipliers, interior, BoundedDomain())
     far = system.at_infinity
-    recession = _face(far, far.inequalities)
-    vanishing = far.inequalities[[weight > 0 for weight in recession.weights]] if len(far.inequalities) else NO_ROWS
+    inequalities = far.live(far.inequalities)
+    recession = _face(far, inequalities)
+    vanishing = inequalities[[weight > 0 for weight in recession.weights]] if len(inequalities) else NO_ROWS
     span = np.concatenate([far.positive, vanishing])
     if exact_rank(_written_out(far, span), system.budget) == n:
-        numbers = np.concatenate([far.positive, far.inequalities])
-        spanning = _multipliers(numbers, [*recession.free, *recession.weights]) if len(vanishing) else None
+        numbers = np.concatenate([far.positive, inequalities])
+        weights = [*recession.free, *recession.weights]
+        spanning = _multipliers(numbers, weights) if len(vanishing) else Multipliers.zero(far.positive)
         return Candidate(Kind.BOUNDED, n - rank, point, multipliers, interior, spanning)
-    strict = len(vanishing) < len(far.inequalities)
+    strict = len(vanishing) < len(inequalities)
     ray = recession.direction if strict else null_vector(_written_out(far, span))
     return Candidate(Kind.UNBOUNDED, n - rank, point, multipliers, interior, Direction(span, _rational(ray)))
 

@@ -17,12 +17,12 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import is_sparse
 from fiberscope.preimage import bitsets
 from fiberscope.preimage.balance import Balance
-from fiberscope.preimage.bitsets import Bitsets, Words
+from fiberscope.preimage.bitsets import Bitsets
 from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.candidate import BoundedDomain, Candidate, Direction, Multipliers
 from fiberscope.preimage.certificate import Certificate
-from fiberscope.preimage.elaborate import elaborate
-from fiberscope.preimage.grouping import Cones, intersections
+from fiberscope.preimage.elaborate_many import elaborate_many
+from fiberscope.preimage.grouping import Cones, Group, alone, intersections
 from fiberscope.preimage.hinge import smallest_singular_value
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.margin import within_bounds
@@ -76,38 +76,20 @@ def decide_many(
         answers.by_rank(threads)
         answers.by_recession(threads, progress)
         answers.by_tangent(threads, progress)
-        elaborated = _Elaborated()
+        candidates = {i: found for i in range(len(X)) if (found := answers.candidate(i)) is not None}
         known = within if within.any() else 0.0
-        preimages: list[Preimage | None] = []
-        for i, x in enumerate(X):
-            candidate = answers.candidate(i)
-            if candidate is None:
-                preimages.append(None)
-                continue
-            singleton = candidate.kind is Kind.SINGLETON
-            dimension = 0 if singleton else layer.inputs - int(answers.ranks[i])
-            margin = within_bounds(float(answers.margins[i]))
-            question = Preimage(
-                layer, domain, x, None, candidate.kind, dimension, margin, UNPROVED[candidate.kind], within=known
+        questions: list[Preimage] = []
+        for i, candidate in candidates.items():
+            dimension = 0 if candidate.kind is Kind.SINGLETON else layer.inputs - int(answers.ranks[i])
+            margin, unproved = within_bounds(float(answers.margins[i])), Certificate(candidate.kind, None)
+            questions.append(
+                Preimage(layer, domain, X[i], None, candidate.kind, dimension, margin, unproved, within=known)
             )
-            preimages.append(replace(question, certificate=elaborated.of(question, candidate)))
+        certificates = elaborate_many(questions, list(candidates.values()))
+    preimages: list[Preimage | None] = [None] * len(X)
+    for i, question, certificate in zip(candidates, questions, certificates, strict=True):
+        preimages[i] = replace(question, certificate=certificate)
     return Candidates(preimages, answers.routes, answers.seconds)
-
-
-UNPROVED = {kind: Certificate(kind, None) for kind in Kind}
-
-
-class _Elaborated:
-    """Certificates of candidates; each is made once, for all samples that share it."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, Certificate] = {}
-
-    def of(self, question: Preimage, candidate: Candidate) -> Certificate:
-        """The certificate of a candidate, given one of the preimages that it is about."""
-        if id(candidate) not in self._known:
-            self._known[id(candidate)] = elaborate(question, candidate)
-        return self._known[id(candidate)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,14 +140,21 @@ class _Answers:
         self.margins = np.ones(count)
         self.routes = [Route.SINGLY] * count
         self.seconds: dict[Route, float] = {}
+        self.spanning: list[Multipliers | None] = [None] * count
         self._known: dict[tuple[Kind, int, int], Candidate] = {}
 
     def by_rank(self, threads: int) -> None:
         """Where as many rows as inputs are equalities, of the preimage or of C: their rank settles it, or nothing."""
-        for samples, rows in ((self.of_rank, self.rows.held), (self.far_of_rank & (not self.bounded), self.rows.far)):
-            members = np.flatnonzero(samples)
-            if len(members) and self.ranks_too:
-                self.margins[members] = _rank_margins(self.pool, rows.chosen(members), threads)
+        samples = np.flatnonzero(self.of_rank)
+        if len(samples) and self.ranks_too:
+            self.margins[samples], _ = _rank_margins(self.pool, self.rows.held.chosen(samples), threads)
+        samples = np.flatnonzero(self.far_of_rank & (not self.bounded))
+        if len(samples) and self.ranks_too:
+            self.margins[samples], shared = _rank_margins(self.pool, self.rows.far.chosen(samples), threads)
+            for group in shared:
+                part = Multipliers.zero(self.pool.numbers[bitsets.members(group.held, len(self.pool))])
+                for member in samples[group.members].tolist():
+                    self.spanning[member] = part
 
     def by_recession(self, threads: int, progress: Callable[[int], None]) -> None:
         """Where the domain does not bound everything: is C = {0}?"""
@@ -230,30 +219,30 @@ class _Answers:
             rank_margin = float(self.margins[i]) if by_rank else 1.0
             self._settled_by(i, *([] if interior is None else [interior]))
             self.margins[i] = min(self.margins[i], rank_margin)
-            return self._shared(Kind.BOUNDED, interior, None)
+            return self._shared(Kind.BOUNDED, interior, self.spanning[i])
         if isinstance(recession.part, Direction):
             self._settled_by(i, recession)
-            return self._shared(Kind.UNBOUNDED, interior, recession)
+            return self._shared(Kind.UNBOUNDED, interior, recession.part)
         self._settled_by(i, recession, *([] if interior is None else [interior]))
-        return self._shared(Kind.BOUNDED, interior, recession)
+        return self._shared(Kind.BOUNDED, interior, recession.part)
 
     def _settled_by(self, i: int, *proofs: Proof) -> None:
         self.margins[i] = min((proof.margin for proof in proofs), default=1.0)
         self.routes[i] = proofs[0].route if proofs else Route.RANK
 
-    def _shared(self, kind: Kind, tangent: Proof | None, recession: Proof | None) -> Candidate:
+    def _shared(self, kind: Kind, tangent: Proof | None, recession: Multipliers | Direction | None) -> Candidate:
         key = (kind, id(tangent), id(recession))
         if key not in self._known:
             part = None if tangent is None else tangent.part
             implicit = part if isinstance(part, Multipliers) else None
             interior = part if isinstance(part, Direction) else None
-            away = BoundedDomain() if kind is Kind.BOUNDED and recession is None and self.bounded else None
+            away = BoundedDomain() if kind is Kind.BOUNDED and recession is None else None
             self._known[key] = Candidate(
                 kind,
                 None,
                 implicit=implicit,
                 interior=interior,
-                recession=away if recession is None else recession.part,
+                recession=away if recession is None else recession,
             )
         return self._known[key]
 
@@ -275,24 +264,28 @@ def _opposite(pool: RowPool, tight: Bitsets) -> Bitsets | None:
     return Bitsets.of(out)
 
 
-def _rank_margins(pool: RowPool, held: Bitsets, threads: int) -> FloatArray:
-    """(N,) estimates of the smallest singular value of each sample's positive unit rows, or of some of them.
+def _rank_margins(pool: RowPool, held: Bitsets, threads: int) -> tuple[FloatArray, list[Group]]:
+    """(N,) estimates of the smallest singular value of each sample's equal unit rows, or of some of them; which ones.
 
     More rows have a larger one, so that those which several samples share speak for all of them.
     """
     margins, floor = np.zeros(len(held)), SHARED_RANKS * pool.inputs
 
-    def smallest(chosen: Words) -> float:
-        places = torch.from_numpy(bitsets.members(chosen, len(pool))).to(pool.device)
+    def smallest(group: Group) -> float:
+        places = torch.from_numpy(bitsets.members(group.held, len(pool))).to(pool.device)
         return smallest_singular_value(pool.rows(places, torch.float64))
 
+    cones = Cones(held)
     shared = np.flatnonzero(held.counts() >= floor)
-    groups = intersections(Cones(held.chosen(shared)), floor)
-    for group, value in zip(groups, in_threads(smallest, [group.held for group in groups], threads), strict=True):
-        margins[shared[group.members]] = value
-    alone = np.flatnonzero(margins == 0.0)
-    margins[alone] = list(in_threads(smallest, list(held.words[alone]), threads))
-    return margins
+    groups = [replace(group, members=shared[group.members]) for group in intersections(cones.chosen(shared), floor)]
+    values = list(in_threads(smallest, groups, threads))
+    groups = [group for group, value in zip(groups, values, strict=True) if value > 0.0]
+    for group, value in zip(groups, [value for value in values if value > 0.0], strict=True):
+        margins[group.members] = value
+    single = [alone(cones, int(i)) for i in np.flatnonzero(margins == 0.0)]
+    for group, value in zip(single, in_threads(smallest, single, threads), strict=True):
+        margins[group.members] = value
+    return margins, [*groups, *single]
 
 
 __all__ = ["Candidates", "decide_many"]

@@ -140,7 +140,9 @@ class Elaboration:
             _face(ends, away),
             basis=rank.basis,
             zero=rank.zero,
-            relations=relations_of(self.units, [rank.selection, *(h.selection for h in (inside, away) if h is not None)]),
+            relations=relations_of(
+                self.units, [rank.selection, *(h.selection for h in (inside, away) if h is not None)]
+            ),
             scaling=self.units.scaling,
         )
         return certificate, all(parts) and rank.closes
@@ -227,19 +229,17 @@ class Elaboration:
         low, high = self.question.low, self.question.high
         if not isinstance(part, FoundMultipliers) or low is None or high is None or (low > high).any():
             return None, True  # one row contradicts itself
-        cone = replace(self.question.tangent, equal=self.question.tangent.equal & ~_coordinates(self.rows))
         given = self._signed(part, np.zeros(self.rows.count, dtype=np.bool_))
         if isinstance(given.values, Rational):
             return Multipliers(given.rows, given.values), False
-        boxed = np.flatnonzero(np.isfinite(low) & np.isfinite(high) & _coordinates(self.rows))
-        missing = np.setdiff1d(boxed, given.rows)
-        numbers = np.concatenate([given.rows, missing])
-        order = np.argsort(numbers, kind="stable")
-        given = Signed(numbers[order], np.concatenate([given.values, np.zeros(len(missing))])[order])
-        nothing = np.zeros(self.rows.count, dtype=np.bool_)
-        nothing[boxed] = True
-        asked = Weighed(cone, self._equal_places(cone), nothing, spanning=False, sides=(high, low))
-        weighing = weigh(self.units, given, asked)
+        # coordinates that are bounded on both sides absorb what is left in their columns, whichever its sign
+        boxed = np.isfinite(low) & np.isfinite(high) & _coordinates(self.rows)
+        weights = np.zeros(self.rows.count)
+        weights[given.rows] = given.values
+        named = np.union1d(given.rows, np.flatnonzero(boxed))
+        cone = replace(self.question.tangent, equal=self.question.tangent.equal & ~boxed)
+        asked = Weighed(cone, self._equal_places(cone), boxed, spanning=False, sides=(high, low))
+        weighing = weigh(self.units, Signed(named, weights[named]), asked)
         return weighing.part, weighing.closes
 
     # ---- parts
@@ -278,11 +278,28 @@ def rank_of(units: Units, holding: Holding, vanishing: BoolArray) -> Rank | None
     named[m + selection.fixed] = True
     if not named[m + np.flatnonzero(~selection.columns)].all():
         return None
+    if not _counts(units, selection, vanishing):
+        return None
     zero = selection.fixed[~vanishing[m + selection.fixed]]
     return Rank(selection, closes=holding.closes, zero=zero if len(zero) else None)
 
 
-def find_rank(units: Units, vanishing: BoolArray, known: tuple[Relation, ...], *, explicit: bool) -> Rank:
+def _counts(units: Units, selection: Selection, vanishing: BoolArray) -> bool:
+    """Whether rows that vanish and are not selected follow from others that vanish."""
+    places, _ = units.rows.split(np.flatnonzero(vanishing))
+    live = places[row_maxima(chosen(units.body, places, selection.columns)) > 0]
+    among, following = set(live.tolist()), 0
+    least, known = len(among), set(among)
+    for count, (rows, _) in enumerate(reversed(selection.relations), 1):
+        known.update(rows)
+        following += among.issuperset(rows)
+        least = min(least, len(known) - count)
+    return min(least, len(among) - following) <= int(np.isin(live, selection.rows).sum())
+
+
+def find_rank(
+    units: Units, vanishing: BoolArray, known: tuple[Relation, ...], *, explicit: bool, trusted: bool = False
+) -> Rank:
     """Independent rows among those that vanish on a preimage.
 
     Args:
@@ -290,14 +307,16 @@ def find_rank(units: Units, vanishing: BoolArray, known: tuple[Relation, ...], *
         vanishing: (M,) the rows.
         known: relations that hold exactly.
         explicit: whether rows that are all of them have to be named as well.
+        trusted: whether rows are taken to have full rank.
     """
     places, coordinates = units.rows.split(np.flatnonzero(vanishing))
     columns = np.ones(units.rows.n, dtype=np.bool_)
     columns[coordinates] = False
     live = int((row_maxima(chosen(units.body, places, columns)) > 0).sum())
-    for selection in selections(units.body, places, columns, known):
+    kept = np.ones(units.body.shape[0], dtype=np.bool_)
+    for selection in selections(units.body, places, columns, known, kept):
         block = chosen(units.body, selection.rows, selection.columns)
-        if 0 not in block.shape and not exceeds(block, 0.0):
+        if 0 not in block.shape and not (trusted or exceeds(block, 0.0)):
             continue
         if block.shape[0] > block.shape[1]:  # more rows than columns, which they fix
             selection = replace(selection, relations=())

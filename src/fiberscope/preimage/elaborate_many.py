@@ -1,15 +1,15 @@
 """Many candidates about one layer become certificates that share what they have in common.
 
 A part that several samples name is written down once, so that it holds for all of them, and certificates of the same
-parts are one object: the checker measures each once. Where a rank is shown by rows alone, samples whose rows have a small
-union share one basis. Rows that are independent stay so when some are left out, and rows that span still do when
+parts are one object: the checker measures each once. Where a rank is shown by rows alone, samples whose rows have a
+small union share one basis. Rows that are independent stay so when some are left out, and rows that span still do when
 more are added.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -115,6 +115,8 @@ class _Together:
         even = even_units(self.rows)
         self.units = even if even.is_given or _keep(even, questions) else units_as_given(self.rows)
         self.known = _Known()
+        # where the first of a sort closes in the plain way, most of the others do: they are not tried one by one
+        self.plain: dict[object, bool] = {}
 
     def certificates(self) -> list[Certificate]:
         """One for each candidate."""
@@ -168,8 +170,12 @@ class _Together:
         cone = use.cone
         strict = cone.upper | cone.lower
         strict[held] = False
-        asked = Asked(held, cone, strict, for_ever=for_ever)
-        return hold(self.units, asked, part.values, ())
+        asked = Asked(held, cone, strict, for_ever=for_ever, trusted=self.plain.get(FoundDirection, False))
+        holding = hold(self.units, asked, part.values, ())
+        self.plain.setdefault(
+            FoundDirection, holding.closes and holding.selection is not None and not len(holding.selection.fixed)
+        )
+        return holding
 
     def _weigh(self, part: FoundMultipliers, use: _Use) -> Weighing:
         m, n = self.rows.m, self.rows.n
@@ -177,18 +183,26 @@ class _Together:
         pinned[m : m + n] = use.equal[m : m + n]
         given = signed(self.rows, part.rows, part.values, pinned)
         nothing = np.zeros(self.rows.count, dtype=np.bool_)
-        asked = Weighed(Cone(use.equal & ~(use.upper | use.lower), use.upper, use.lower), NO_ROWS, nothing, spanning=True)
-        return weigh(self.units, given, asked)
+        asked = Weighed(
+            Cone(use.equal & ~(use.upper | use.lower), use.upper, use.lower), NO_ROWS, nothing, spanning=True
+        )
+        weighing = weigh(self.units, given, replace(asked, trusted=self.plain.get(FoundMultipliers, False)))
+        self.plain.setdefault(FoundMultipliers, weighing.closes)
+        return weighing
 
     # ---- ranks
 
     def _ranks(self, members: Bitsets) -> list[Rank]:
         """What shows the rank of each sample's equal rows."""
-        ranks: list[Rank | None] = [self._rank_by_part(candidate, members, k) for k, candidate in enumerate(self.candidates)]
+        ranks: list[Rank | None] = [
+            self._rank_by_part(candidate, members, k) for k, candidate in enumerate(self.candidates)
+        ]
         left = np.flatnonzero([rank is None for rank in ranks])
         if len(left):
             counts = members.counts()
-            spanning = np.array([self.candidates[k].kind is Kind.SINGLETON for k in left]) & (counts[left] >= self.rows.n)
+            spanning = np.array([self.candidates[k].kind is Kind.SINGLETON for k in left.tolist()]) & (
+                counts[left] >= self.rows.n
+            )
             for numbers, common in ((left[~spanning], False), (left[spanning], True)):
                 self._by_clusters(ranks, members, numbers, common=common)
         return [Rank(None, closes=False) if rank is None else rank for rank in ranks]
@@ -199,7 +213,9 @@ class _Together:
             return Rank(None, closes=True)
         for part, for_ever in ((candidate.interior, False), (candidate.recession, True)):
             if isinstance(part, FoundDirection):
-                return rank_of(self.units, self.known.holdings[id(part), for_ever], mask(members.words[k], members.size))
+                return rank_of(
+                    self.units, self.known.holdings[id(part), for_ever], mask(members.words[k], members.size)
+                )
         return None
 
     def _by_clusters(self, ranks: list[Rank | None], members: Bitsets, numbers: IntArray, *, common: bool) -> None:
@@ -212,10 +228,14 @@ class _Together:
             chosen = numbers[group.members]
             words = members.words[chosen]
             joined = intersection(words) if common else union(words)
-            rank = find_rank(self.units, mask(joined, members.size), (), explicit=len(chosen) > 1)
+            vanishing, trusted = mask(joined, members.size), self.plain.get(common, False)
+            rank = find_rank(self.units, vanishing, (), explicit=len(chosen) > 1, trusted=trusted)
+            self.plain.setdefault(common, rank.closes and rank.zero is None)
             for k in chosen.tolist():
                 alone = len(chosen) == 1 or rank.closes
-                ranks[k] = rank if alone else find_rank(self.units, mask(members.words[k], members.size), (), explicit=False)
+                ranks[k] = (
+                    rank if alone else find_rank(self.units, mask(members.words[k], members.size), (), explicit=False)
+                )
 
     # ---- certificates
 

@@ -74,7 +74,7 @@ class Face:
 
 def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
     """Find the face: a linear solve where that is enough, else Newton on the potential, else a linear program."""
-    inequalities = _without_zero_rows(system, inequalities)
+    inequalities = system.live(inequalities)
     quick = _quick_face(system, equalities, inequalities)
     return _searched_face(system, equalities, inequalities) if quick is None else quick
 
@@ -85,7 +85,7 @@ def find_recession(system: MixedSystem) -> Face:
     Of a sparse system, one ray or line is the answer, with the rows that hold it: the smallest face is not looked for
     then, and there are no multipliers.
     """
-    equalities, inequalities = system.positive, _without_zero_rows(system, system.inequalities)
+    equalities, inequalities = system.positive, system.live(system.inequalities)
     quick = _quick_face(system, equalities, inequalities)
     if quick is not None:
         return quick
@@ -102,7 +102,7 @@ def _line_or_rays(system: MixedSystem, numbers: IntArray) -> Direction | Multipl
     """A line or a ray with the rows that hold it, or multipliers that show that there is none."""
     rays = build_ray_system(system)
     if len(rays.free):
-        line = find_line(system.rows(_without_zero_rows(system, numbers)))
+        line = find_line(system.rows(system.live(numbers)))
         if line is not None:
             return Direction(numbers, line)
     return ray_or_multipliers(rays, system.budget)
@@ -117,11 +117,6 @@ def _face_of_rays(system: MixedSystem, found: Direction | Multipliers) -> Face:
         return Face(equalities, implicit, found, None, rank, n, spans=True)
     implicit = np.setdiff1d(found.equalities, equalities)
     return Face(equalities, implicit, None, found.values, rank, rank, spans=False)
-
-
-def _without_zero_rows(system: MixedSystem, numbers: IntArray) -> IntArray:
-    """What is left of a dead neuron says nothing about directions."""
-    return numbers[row_norms(system.rows(numbers)) > 0]
 
 
 def _quick_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:

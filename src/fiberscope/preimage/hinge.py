@@ -97,9 +97,7 @@ NOTHING = Outcome()
 
 def search(pool: RowPool, cones: Sequence[Cone], precision: torch.dtype) -> list[Outcome]:
     """Search all cones in step. In float32 only directions are found: multipliers need float64."""
-    layer_too = any(
-        c.inequalities is None or len(c.lower) or (c.inequalities < pool.layer_rows).any() for c in cones
-    )
+    layer_too = any(c.inequalities is None or len(c.lower) or (c.inequalities < pool.layer_rows).any() for c in cones)
     paths = [_Path.of(pool, cone, precision) for cone in cones]
     walking = [(path, path.start()) for path in paths if path is not None]
     for _ in range(MAX_STEPS[precision]):

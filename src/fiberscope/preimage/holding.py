@@ -33,6 +33,7 @@ class Asked:
         low: (M,) numbers that rows exceed; None for a direction.
         high: (M,) numbers that rows stay below; None for a direction.
         for_ever: whether it only has to be a direction of the cone that is not zero.
+        trusted: whether no more rows than columns are taken to be independent.
     """
 
     held: IntArray
@@ -41,6 +42,7 @@ class Asked:
     low: FloatArray | None = None
     high: FloatArray | None = None
     for_ever: bool = False
+    trusted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +71,9 @@ def hold(units: Units, asked: Asked, values: FloatArray | Rational, known: tuple
         places, coordinates = units.rows.split(held)
         columns = np.ones(units.rows.n, dtype=np.bool_)
         columns[coordinates] = False
-        for selection in selections(units.body, places, columns, known):
+        # rows that hold every direction of the cone are kept: a dimension counts these
+        kept = asked.cone.equal[units.rows.numbered(np.arange(units.body.shape[0]))]
+        for selection in selections(units.body, places, columns, known, kept):
             if len(selection.fixed) and asked.low is not None:
                 continue  # what rows fix at other numbers than zero is known only up to rounding
             holding = _held(units, asked, held, values, selection)
@@ -106,7 +110,7 @@ def _held(units: Units, asked: Asked, held: IntArray, values: FloatArray, select
     if sigma == 0.0:
         return Holding(Direction(held, v), selection, closes=True)
     block = chosen(units.body, selection.rows, selection.columns)
-    closes = block.shape[0] <= block.shape[1] and exceeds(block, sigma)
+    closes = block.shape[0] <= block.shape[1] and (asked.trusted or exceeds(block, sigma))
     basis = None if _is_all(units, held, selection) else rows.numbered(selection.rows)
     return Holding(Direction(held, v, float(sigma), basis), selection, closes)
 
@@ -139,7 +143,9 @@ def _stands(units: Units, places: IntArray, low: FloatArray, v: FloatArray) -> b
     """Whether rows of the body are exactly at their sides, where both are sums of few numbers."""
     rows = units.rows
     numbers = rows.numbered(places)
-    side = low[numbers] + np.where(places < rows.m, np.append(rows.layer.bias, np.zeros(len(rows.domain.h)))[places], 0.0)
+    side = low[numbers] + np.where(
+        places < rows.m, np.append(rows.layer.bias, np.zeros(len(rows.domain.h)))[places], 0.0
+    )
     parts = beside(rows.body[places], np.column_stack([-side, _offsets(units)[places]]))
     return vanishes(parts, np.concatenate([v, np.ones(2)]))
 
@@ -199,4 +205,4 @@ def strict_rows(cone: Cone, held: Int64[IntArray, " k"]) -> Bool[BoolArray, " M"
     return out
 
 
-__all__ = ["ABOVE", "NO_ROWS", "Asked", "Holding", "SMALLEST", "hold", "of_unit_size", "strict_rows"]
+__all__ = ["ABOVE", "NO_ROWS", "SMALLEST", "Asked", "Holding", "hold", "of_unit_size", "strict_rows"]

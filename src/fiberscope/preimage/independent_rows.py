@@ -12,9 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heappush
 from typing import Any, cast
 
 import numpy as np
+import scipy.linalg
 from jaxtyping import Bool, Float64, Int64
 from scipy.sparse import csgraph
 
@@ -23,6 +25,15 @@ from fiberscope.network.rows import Rows
 from fiberscope.network.sparse_rows import SparseRows, row_numbers
 from fiberscope.preimage.blocks import chosen, entries, exceeds, row_maxima, with_entries
 from fiberscope.preimage.candidate import Dependencies
+
+MARKED = 8
+"""Columns by which rows are told apart before all of them are compared."""
+
+NO_ROWS = np.zeros(0, dtype=np.int64)
+NEAR_ZERO = 1e-7
+"""Unit rows with a smaller part outside the span of others are guessed to lie in it."""
+MAX_PIVOTING = 10_000_000_000
+"""Multiplications of a factorization that looks for independent rows: some seconds."""
 
 Relation = tuple[tuple[int, ...], tuple[float, ...]]
 """Places of rows and coefficients; the first row is the one that follows from the others."""
@@ -46,7 +57,11 @@ class Selection:
 
 
 def selections(
-    body: Rows, rows: Int64[IntArray, " k"], columns: Bool[BoolArray, " n"], known: tuple[Relation, ...]
+    body: Rows,
+    rows: Int64[IntArray, " k"],
+    columns: Bool[BoolArray, " n"],
+    known: tuple[Relation, ...],
+    kept: Bool[BoolArray, " b"],
 ) -> Iterator[Selection]:
     """Ways to read rows as independent ones on some columns, simple ones first.
 
@@ -55,7 +70,9 @@ def selections(
         rows: the places of those that are asked about.
         columns: on which.
         known: relations that hold exactly.
+        kept: (b,) rows that are better kept than left out.
     """
+    rows = rows[np.argsort(~kept[rows], kind="stable")]
     block = chosen(body, rows, columns)
     live = row_maxima(block) > 0
     rows, block = rows[live], block[np.flatnonzero(live)]
@@ -70,25 +87,36 @@ def selections(
             continue
         if selection is not plain:
             yield selection
-        related = _without_related(selection, known)
-        if related is not None:
-            yield related
+        if known:
+            yield _spanned(body, selection, known, kept)
+            yield _without_related(selection, known)
 
 
 def _distinct(block: Rows, rows: IntArray) -> tuple[IntArray, tuple[Relation, ...]]:
     """One row of each class of rows that are equal up to a signed power of two; relations for the others."""
-    normal, scale = _normalized(block)
+    alike = _candidates(block)
+    normal, scale = _normalized(block[alike])
     first: dict[bytes, int] = {}
-    kept: list[int] = []
+    left_out = np.zeros(len(rows), dtype=np.bool_)
     relations: list[Relation] = []
-    for i in range(len(scale)):
-        leader = first.setdefault(_key(normal, i), i)
-        if leader == i:
-            kept.append(i)
-        else:
-            factor = float(scale[i] / scale[leader])
-            relations.append(((int(rows[i]), int(rows[leader])), (1.0, -factor)))
-    return np.array(kept, dtype=np.int64), tuple(relations)
+    for k, i in enumerate(alike.tolist()):
+        leader = first.setdefault(_key(normal, k), k)
+        if leader != k:
+            left_out[i] = True
+            relations.append(((int(rows[i]), int(rows[alike[leader]])), (1.0, -float(scale[k] / scale[leader]))))
+    return np.flatnonzero(~left_out), tuple(relations)
+
+
+def _candidates(block: Rows) -> IntArray:
+    """The rows that share their mantissas in some columns with another one: few of those that real layers have."""
+    if isinstance(block, SparseRows):
+        mantissas = np.abs(np.frexp(block.data)[0]) * (1.0 + block.indices)
+        marks = np.bincount(row_numbers(block), weights=mantissas, minlength=block.shape[0])[:, None]
+    else:
+        marks = np.ascontiguousarray(np.abs(np.frexp(block[:, :MARKED])[0]))
+    lines = marks.view(np.dtype((np.void, marks.shape[1] * marks.itemsize))).reshape(-1) if marks.size else marks[:, :0]
+    _, place, count = np.unique(lines, return_inverse=True, return_counts=True, axis=0)
+    return np.flatnonzero(count[place.reshape(-1)] > 1)
 
 
 def _normalized(block: Rows) -> tuple[Rows, Float64[FloatArray, " q"]]:
@@ -129,28 +157,76 @@ def _without_fixed(block: Rows, plain: Selection) -> Selection | None:
     return replace(plain, rows=plain.rows[part.others], columns=free, fixed=columns[part.fixed])
 
 
-def _without_related(selection: Selection, known: tuple[Relation, ...]) -> Selection | None:
-    """The same without rows that follow from others by relations; None where no relation serves."""
-    held = set(selection.rows.tolist())
-    serving = [relation for relation in known if held.issuperset(relation[0])]
-    ordered = in_order(serving)
-    if not ordered:
-        return None
+def _without_related(selection: Selection, known: tuple[Relation, ...]) -> Selection:
+    """The same without rows that follow from others of them by relations."""
+    position = {row: k for k, row in enumerate(selection.rows.tolist())}
+    serving = [relation for relation in known if position.keys() >= set(relation[0])]
+    ordered = in_order(serving, position, [False] * len(serving))
     left_out = {rows[0] for rows, _ in ordered}
     rows = np.array([row for row in selection.rows.tolist() if row not in left_out], dtype=np.int64)
     return replace(selection, rows=rows, relations=(*selection.relations, *ordered))
 
 
-def in_order(relations: list[Relation]) -> list[Relation]:
-    """Relations, each with a row in front that no later one names; those are left out for which there is none."""
+def _spanned(body: Rows, selection: Selection, known: tuple[Relation, ...], kept: BoolArray) -> Selection:
+    """As many rows as their rank seems to be, and the relations between rows of their span, of them or not.
+
+    Rows K together with others of their span have no larger rank than there are of them, less the relations. This is
+    so for the rows that are better kept, too, and the relations of their own span come last.
+    """
+    block = _unit_rows(chosen(body, selection.rows, selection.columns))
+    if block.shape[0] * block.shape[1] * min(block.shape) > MAX_PIVOTING:
+        return selection
+    named = np.array(sorted({row for rows, _ in known for row in rows}), dtype=np.int64)
+    left, rows, inside = _unit_rows(chosen(body, named, selection.columns)), NO_ROWS, [NO_ROWS, NO_ROWS]
+    for stage, members in enumerate((kept[selection.rows], ~kept[selection.rows])):
+        basis, pivots = _pivoted(block[members])
+        rows = np.concatenate([rows, selection.rows[members][pivots]])
+        block, left = (part - (part @ basis) @ basis.T for part in (block, left))
+        inside[stage] = named[np.linalg.norm(left, axis=1) <= NEAR_ZERO]
+    near, whole = (set(places.tolist()) for places in inside)
+    last = {id(relation) for relation in known if near.issuperset(relation[0])}
+    serving = [relation for relation in known if whole.issuperset(relation[0])]
+    ordered = in_order(serving, {}, [id(relation) in last for relation in serving])
+    return replace(selection, rows=np.sort(rows), relations=(*selection.relations, *ordered))
+
+
+def _pivoted(rows: FloatArray) -> tuple[FloatArray, IntArray]:
+    """An orthonormal basis (n, r) of what rows span, and r of them that do."""
+    if 0 in rows.shape:
+        return np.zeros((rows.shape[1], 0)), NO_ROWS
+    basis, triangle, order = cast(Any, scipy.linalg).qr(rows.T, mode="economic", pivoting=True)
+    rank = int((np.abs(np.diagonal(triangle)) > NEAR_ZERO).sum())
+    return basis[:, :rank], order[:rank]
+
+
+def _unit_rows(block: Rows) -> FloatArray:
+    """Rows over their norms; zero ones as they are."""
+    written = block.toarray() if isinstance(block, SparseRows) else block
+    lengths = np.linalg.norm(written, axis=1)
+    return written / np.where(lengths > 0, lengths, 1.0)[:, None]
+
+
+def in_order(relations: list[Relation], position: dict[int, int], last: list[bool]) -> list[Relation]:
+    """Relations, each with a row in front that no later one names; those are left out for which there is none.
+
+    Args:
+        relations: any.
+        position: of rows; those at the end come to the front first.
+        last: which relations come after the others where that is possible.
+    """
     uses: dict[int, set[int]] = {}
     for k, (rows, _) in enumerate(relations):
         for row in rows:
             uses.setdefault(row, set()).add(k)
-    ready = [row for row, users in uses.items() if len(users) == 1]
+
+    def rank(row: int) -> tuple[bool, int, int]:
+        return last[min(uses[row])], -position.get(row, 0), row
+
+    ready = [rank(row) for row, users in uses.items() if len(users) == 1]
+    heapify(ready)
     ordered: list[Relation] = []
     while ready:
-        row = ready.pop()
+        _, _, row = heappop(ready)
         if len(uses[row]) != 1:
             continue
         (k,) = uses[row]
@@ -162,7 +238,7 @@ def in_order(relations: list[Relation]) -> list[Relation]:
         for other in rows:
             uses[other].discard(k)
             if len(uses[other]) == 1:
-                ready.append(other)
+                heappush(ready, rank(other))
     return ordered
 
 
@@ -170,7 +246,9 @@ def known_relations(part: Dependencies | None) -> tuple[Relation, ...]:
     """The relations that deciding found, one by one."""
     if part is None:
         return ()
-    spans = [slice(start, stop) for start, stop in zip(part.starts[:-1].tolist(), part.starts[1:].tolist(), strict=True)]
+    spans = [
+        slice(start, stop) for start, stop in zip(part.starts[:-1].tolist(), part.starts[1:].tolist(), strict=True)
+    ]
     return tuple((tuple(part.rows[span].tolist()), tuple(part.values[span].tolist())) for span in spans)
 
 
@@ -192,12 +270,11 @@ class FixedPart:
 def fixed_part(matrix: Rows) -> FixedPart:
     """The rows that fix coordinates, as their zeros suggest, of a matrix without zero rows."""
     q, n = matrix.shape
-    live = np.asarray(abs(matrix).sum(axis=0) > 0).ravel()
     if np.count_nonzero(entries(matrix)) == q * n:  # no pattern: whichever side is longer
         return _in_blocks(np.full(q, q >= n), np.full(n, q >= n))
     pattern = cast(Any, SparseRows(matrix, dtype=np.bool_))
     pattern.eliminate_zeros()
-    reached = _reached(pattern, q, n) | ~live
+    reached = _reached(pattern, q, n)
     touched = np.zeros(q, dtype=np.bool_)
     row, column = pattern.nonzero()
     touched[row[reached[column]]] = True

@@ -10,7 +10,8 @@ So a margin has no dimension; it lies in [0, 1]. It is an estimate for people, n
   row is tight).
 - singleton: ``min lambda * sigma_min(A_S on null(A_P))``, or ``sigma_min(A_P)`` where the rank alone shows it.
 - empty: minus the Farkas sum over the sum of the absolute values of its terms; of rows that are inconsistent, the
-  distance of their right-hand sides from those that have a solution, over their length; 1 for an output that a unit never gives.
+  distance of their right-hand sides from those that have a solution, over their length; 1 for an output that a unit
+  never gives.
 - undecided: the margin of the candidate that could not be proved; 0 where there was none.
 """
 
@@ -25,12 +26,12 @@ from numpy.linalg import LinAlgError
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import Rows, dense, scaled, stacked
 from fiberscope.network.signs import row_norms
-from fiberscope.preimage.candidate import BoundedDomain, Candidate, Direction, Inconsistent, Multipliers, NegativeOutput
+from fiberscope.preimage.candidate import Candidate, Direction, Inconsistent, Multipliers, NegativeOutput
 from fiberscope.preimage.dense import Cholesky, gram, least_squares, numerical_rank, smaller_gram
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.reduction import RESOLVED
 from fiberscope.preimage.rounded import nearest_float, unit_floats
-from fiberscope.preimage.system import MixedSystem
+from fiberscope.preimage.system import NO_ROWS, MixedSystem
 
 INVERSE_ITERATIONS = 6
 
@@ -58,9 +59,7 @@ def _margin(system: MixedSystem, certificate: Candidate) -> float:
             return _spanning_margin(system, certificate.implicit)
         case Kind.BOUNDED:
             recession, interior = certificate.recession, certificate.interior
-            in_domain = isinstance(recession, BoundedDomain)
-            assert not isinstance(recession, Direction), "a direction of the recession cone shows another kind"
-            spanning = 1.0 if in_domain else _spanning_margin(system.at_infinity, recession)
+            spanning = _spanning_margin(system.at_infinity, recession) if isinstance(recession, Multipliers) else 1.0
             return spanning if interior is None else min(spanning, _slack(system, interior, system.tight))
         case Kind.UNBOUNDED:
             assert isinstance(certificate.recession, Direction)
@@ -90,9 +89,10 @@ def _depend(rows: Rows) -> bool:
 
 
 def _spanning_margin(system: MixedSystem, multipliers: Multipliers | None) -> float:
-    if multipliers is None:
+    named = NO_ROWS if multipliers is None else multipliers.rows
+    inequality = ~np.isin(named, system.positive)
+    if multipliers is None or not inequality.any():
         return _smallest_singular_value(system.rows(system.positive))
-    inequality = ~np.isin(multipliers.rows, system.positive)
     rows = system.rows(multipliers.rows)
     sizes = (unit_floats(multipliers.values) * row_norms(rows))[inequality]
     sizes = sizes[sizes > 0]

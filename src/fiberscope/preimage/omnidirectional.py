@@ -13,7 +13,7 @@ from fiberscope.network.arrays import FloatArray, IntArray, as_float64
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import Rows, checked_rows
 from fiberscope.network.signs import exact_signs, row_entries
-from fiberscope.preimage.candidate import Candidate
+from fiberscope.preimage.certificate import Certificate
 from fiberscope.preimage.decide import decide_at_input
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage
@@ -25,14 +25,15 @@ class Omnidirectionality:
 
     Attributes:
         holds: True, False, or None where it is not settled.
-        certificate: proves the kind of ``{x : A x <= 0}`` at 0: a singleton iff A is omnidirectional.
+        certificate: proves the kind of ``{x : A x <= 0}`` at 0: a singleton iff A is omnidirectional. Its tangent face
+            then has the positive multipliers of Stiemke's theorem; otherwise its recession face has a direction.
         margin: how far from the opposite answer, in [0, 1]; see ``fiberscope.preimage.margin``.
         reason: in words, where it does not hold or is not settled.
         cone: the preimage that the certificate is about; ``fiberscope.verify(cone)`` re-checks it.
     """
 
     holds: bool | None
-    certificate: Candidate
+    certificate: Certificate
     margin: float
     reason: str
     cone: Preimage
@@ -56,7 +57,7 @@ class UniqueSolution:
 
     holds: bool | None
     active_rows: IntArray
-    certificate: Candidate
+    certificate: Certificate
     margin: float
     reason: str
     solutions: Preimage

@@ -30,7 +30,9 @@ def describe_impossible(layer: ReLULayer, outputs: Outputs, units: Int64[IntArra
     unit = int(units[np.argmax(np.maximum(above, below))])
     p, q = float(layer.low[unit]), float(layer.high[unit])
     under = outputs.high[unit] + outputs.within[unit] <= p
-    others = f", and {len(units) - 1} more {'below 0' if p == 0 and q == np.inf else 'likewise'}" if len(units) > 1 else ""
+    others = (
+        f", and {len(units) - 1} more {'below 0' if p == 0 and q == np.inf else 'likewise'}" if len(units) > 1 else ""
+    )
     if outputs.is_exact() and p == 0 and q == np.inf:
         text = f"a ReLU gives no negative number, but y is {outputs.low[unit]} at unit {unit}{others}"
         return unit, f"{text}; y is what follows the ReLU"
@@ -47,7 +49,9 @@ def describe_empty(system: MixedSystem, proof: Candidate) -> str:
     assert system.outputs is not None
     if not system.outputs.is_exact():
         distance = _proved_distance(system, proof)
-        more = f": what is known of y is at least {distance:.1g} away from an output (Euclidean)" if distance > 0 else ""
+        more = (
+            f": what is known of y is at least {distance:.1g} away from an output (Euclidean)" if distance > 0 else ""
+        )
         return NO_INPUT_IN_INTERVALS + more
     distance = _distance_to_range(system, system.outputs)
     if distance == 0.0:

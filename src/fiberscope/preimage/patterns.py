@@ -66,7 +66,8 @@ def settle_patterns(
         return Bitsets.stacked([getattr(block, name) for block in blocks]) if needed else None
 
     positive, tight = joined("positive"), joined("tight")
-    assert positive is not None and tight is not None
+    assert positive is not None
+    assert tight is not None
     far = joined("at_infinity", needed=any(block.has_both for block in blocks))
     one_sided = any(block.is_one_sided for block in blocks)
     return Patterns(

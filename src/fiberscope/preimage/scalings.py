@@ -92,7 +92,7 @@ def even_units(rows: Numbering) -> Units:
 
 
 def own_units(rows: Numbering, d: Float64[FloatArray, " n"]) -> Units:
-    """Units in which all entries of a direction have one size, so that its smallest leaves as much room as its largest."""
+    """Units in which all entries of a direction have one size: its smallest leaves as much room as its largest."""
     by_column = np.where(d != 0, exponents_of(d), 0)
     with np.errstate(all="ignore"):
         by_row = exponents_of(row_maxima(scaled(rows.body, np.zeros(rows.body.shape[0], dtype=np.int64), by_column)))

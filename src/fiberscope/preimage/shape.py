@@ -182,7 +182,8 @@ def _origin(preimage: Preimage) -> FloatArray:
 def certified_point(preimage: Preimage) -> Vector:
     """The point of a preimage given by its output that its certificate proves to be one."""
     face = preimage.certificate.tangent
-    assert face is not None and face.direction is not None, "the homogenised cone of what is not empty has a direction"
+    assert face is not None, "the certificate of what is not empty has a point"
+    assert face.direction is not None, "the certificate of what is not empty has a point"
     return face.direction.values
 
 

@@ -75,7 +75,7 @@ class Numbering:
 
 @dataclass(frozen=True, eq=False)
 class Cone:
-    """Directions d with ``R_i d = 0`` on equal rows, ``R_i d <= 0`` on upper ones, ``R_i d >= 0`` on lower ones; (M,)."""
+    """Directions d with ``R_i d = 0`` on equal rows, ``<= 0`` on upper ones, ``>= 0`` on lower ones; (M,) each."""
 
     equal: BoolArray
     upper: BoolArray

@@ -19,7 +19,7 @@ from fiberscope.network.arrays import BoolArray, FloatArray, as_float64
 from fiberscope.network.layer import Layer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import beside
-from fiberscope.network.signs import exact_signs, exact_signs_of_many, row_entries, signs_against
+from fiberscope.network.signs import exact_signs_of_many, row_entries, signs_against
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fiberscope.errors import MemoryLimitError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.preimage.budget import TooLargeError
-from fiberscope.preimage.candidate import BoundedDomain, Candidate, Direction
+from fiberscope.preimage.candidate import BoundedDomain, Candidate, Direction, Multipliers
 from fiberscope.preimage.dense import numerical_rank
 from fiberscope.preimage.face import Face, find_face, find_recession
 from fiberscope.preimage.interior_point import find_point
@@ -47,7 +47,7 @@ def _suggestion(system: MixedSystem, point: FloatArray | None) -> Candidate:
     if cone is None:
         return Candidate(Kind.BOUNDED, *common, recession=BoundedDomain())
     if cone.spans:
-        return Candidate(Kind.BOUNDED, *common, recession=cone.multipliers)
+        return Candidate(Kind.BOUNDED, *common, recession=cone.multipliers or Multipliers.zero(cone.equalities))
     assert cone.direction is not None
     return Candidate(Kind.UNBOUNDED, *common, recession=Direction(cone.held, cone.direction))
 

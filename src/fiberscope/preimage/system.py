@@ -17,10 +17,9 @@ from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import Rows, dense, is_sparse, scaled, sparse, sparse_rows, stacked
-from fiberscope.network.signs import exact_signs, exact_signs_of_many
+from fiberscope.network.signs import exact_signs, exact_signs_of_many, row_norms
 from fiberscope.preimage.budget import NO_LIMIT, Budget
 from fiberscope.preimage.sides import Outputs, Sides, sides_at_inputs, sides_of_outputs
-
 
 NO_ROWS = np.zeros(0, dtype=np.int64)
 
@@ -126,6 +125,10 @@ class MixedSystem:
         order = np.concatenate([layer, bound, half, lower])
         return parts[np.argsort(order)]
 
+    def live(self, numbers: Int64[IntArray, " q"]) -> Int64[IntArray, " _"]:
+        """Those of the rows that are not zero: what is left of a dead neuron says nothing about directions."""
+        return numbers[row_norms(self.rows(numbers)) > 0]
+
     def right_hand_sides(self, numbers: Int64[IntArray, " q"]) -> list[Fraction]:
         """The exact right-hand sides of these rows."""
         m, n = self.layer.outputs, self.layer.inputs
@@ -145,9 +148,7 @@ class MixedSystem:
 
         return [side(int(i)) for i in numbers]
 
-    def violated(
-        self, numbers: Int64[IntArray, " q"], X: Float64[FloatArray, "N n"]
-    ) -> Bool[BoolArray, " N"]:
+    def violated(self, numbers: Int64[IntArray, " q"], X: Float64[FloatArray, "N n"]) -> Bool[BoolArray, " N"]:
         """Which of the points X violate one of these inequality rows, or one of the equalities among them, exactly."""
         assert self.outputs is not None, "sides are known of an output"
         upper, half, lower = self._blocks(numbers)
@@ -196,9 +197,7 @@ def build_at_output(layer: ReLULayer, domain: Polyhedron, outputs: Outputs) -> M
     return _built(layer, domain, outputs, sides_of_outputs(layer, outputs), NO_ROWS)
 
 
-def _built(
-    layer: ReLULayer, domain: Polyhedron, outputs: Outputs | None, sides: Sides, tight: IntArray
-) -> MixedSystem:
+def _built(layer: ReLULayer, domain: Polyhedron, outputs: Outputs | None, sides: Sides, tight: IntArray) -> MixedSystem:
     m, n, q = layer.outputs, layer.inputs, len(domain.h)
     inequalities = np.concatenate(
         [

@@ -60,6 +60,7 @@ class Weighed:
         needed: (M,) rows whose weights have to be shown to be positive.
         spanning: whether the rows have to span all coordinates.
         sides: (M,) numbers whose combination has to be negative: upper sides, and lower ones; None elsewhere.
+        trusted: whether as many rows as columns are taken to be independent.
     """
 
     cone: Cone
@@ -67,6 +68,7 @@ class Weighed:
     needed: BoolArray
     spanning: bool
     sides: tuple[FloatArray, FloatArray] | None = None
+    trusted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,78 +107,76 @@ def weigh(units: Units, given: Signed, asked: Weighed) -> Weighing:
     """Write multipliers down so that their proof closes, if it does in one of few ways."""
     if isinstance(given.values, Rational):
         return Weighing(Multipliers(given.rows, given.values), closes=False)
-    places, coordinates = units.rows.split(given.rows)
-    exponents = np.zeros(units.rows.count, dtype=np.int64)
-    exponents[units.rows.numbered(places)], exponents[units.rows.m + coordinates] = (
-        units.by_row[places], -units.by_column[coordinates],
-    )  # fmt: skip
-    given = Signed(given.rows, of_unit_size(given.values, exponents[given.rows]))
+    numbers, weights = given.rows, of_unit_size(given.values, _exponents(units)[given.rows])
     first: Weighing | None = None
     for _ in range(ATTEMPTS):
-        weighing, weak = _attempt(units, given, asked)
+        weighing, weak = _attempt(units, numbers, weights, asked)
         if weighing.closes:
             return weighing
         first = first or weighing
-        weak = weak[~asked.needed[units.rows.m + weak]]
+        weak = units.rows.m + weak
+        weak = weak[~asked.needed[weak]]
         if not len(weak):
             break
-        kept = ~np.isin(given.rows, units.rows.m + weak)
-        given = Signed(given.rows[kept], given.values[kept])
+        kept = ~np.isin(numbers, weak)
+        numbers, weights = numbers[kept], weights[kept]
     assert first is not None
     return first
 
 
+def _exponents(units: Units) -> Int64[IntArray, " M"]:
+    """By how much the weights of rows are larger in these units than as given."""
+    out = np.zeros(units.rows.count, dtype=np.int64)
+    out[units.rows.numbered(np.arange(len(units.by_row)))] = units.by_row
+    out[units.rows.m : units.rows.m + units.rows.n] = -units.by_column
+    return out
+
+
 @dataclass(frozen=True, eq=False)
 class _Combination:
-    """Rows of the body, their weights, and the columns that coordinates absorb."""
+    """Rows of the body, their weights, and the coordinates that absorb their columns."""
 
     places: IntArray
     weights: FloatArray
     absorbed: IntArray
-    wanted: FloatArray
 
 
-def _attempt(units: Units, given: Signed, asked: Weighed) -> tuple[Weighing, IntArray]:
-    """The multipliers as given, and the coordinates that a proof fails on, or leaves the least room."""
-    rows, cone = units.rows, asked.cone
-    assert isinstance(given.values, np.ndarray)
-    is_coordinate = (given.rows >= rows.m) & (given.rows < rows.m + rows.n)
-    places, coordinates = rows.split(given.rows)
+def _attempt(
+    units: Units, numbers: Int64[IntArray, " k"], weights: Float64[FloatArray, " k"], asked: Weighed
+) -> tuple[Weighing, IntArray]:
+    """The multipliers as given, and the coordinates that a proof fails on, or that leave the least room."""
+    rows, pinned = units.rows, asked.cone.equal[units.rows.m : units.rows.m + units.rows.n]
+    places, coordinates = rows.split(numbers)
     spare = np.setdiff1d(asked.spare, places)
-    weights = np.concatenate([given.values[~is_coordinate], np.zeros(len(spare))])
-    combined = _Combination(np.concatenate([places, spare]), weights, coordinates, given.values[is_coordinate])
-    pinned = cone.equal[rows.m : rows.m + rows.n]
+    own = weights[(numbers < rows.m) | (numbers >= rows.m + rows.n)]
+    combined = _Combination(np.concatenate([places, spare]), np.concatenate([own, np.zeros(len(spare))]), coordinates)
     free = ~pinned
     free[coordinates] = False
     block = chosen(units.body, combined.places, free)
     live = column_maxima(block) > 0
+    weighing, weak = _judged(units, combined, block[:, np.flatnonzero(live)], asked)
     if asked.spanning and not live.all():
-        return Weighing(_written(units, combined, given.values[is_coordinate], 0.0), closes=False), NO_ROWS
-    block = block[:, np.flatnonzero(live)]
-    combined, block, whole = _with_full_columns(units, combined, block, cone)
-    return _judged(units, combined, block, asked, whole)
+        return replace(weighing, closes=False), NO_ROWS
+    if weighing.closes or not live.any():
+        return weighing, weak
+    fixing = _fixing(units, combined, block[:, np.flatnonzero(live)], asked.cone)
+    return (weighing, weak) if fixing is None else _judged(units, *fixing, asked)
 
 
-def _with_full_columns(
-    units: Units, combined: _Combination, block: Rows, cone: Cone
-) -> tuple[_Combination, Rows, bool]:
-    """The rows that fix coordinates alone, where all of them do not reach every column; and whether that served."""
-    if not block.shape[1] or (block.shape[0] >= block.shape[1] and exceeds(block, 0.0)):
-        return combined, block, True
+def _fixing(units: Units, combined: _Combination, block: Rows, cone: Cone) -> tuple[_Combination, Rows] | None:
+    """The rows that fix coordinates alone, where only equal rows weigh elsewhere."""
     live = np.flatnonzero(row_maxima(block) > 0)
     part = fixed_part(block[live])
     others = live[part.others]
     numbers = units.rows.numbered(combined.places[others])
     if not part.any_fixed or (~cone.equal[numbers] & (combined.weights[others] != 0)).any():
-        return combined, block, False
+        return None
     kept = np.setdiff1d(np.arange(len(combined.places)), others)
     fewer = replace(combined, places=combined.places[kept], weights=combined.weights[kept])
-    return fewer, block[kept][:, part.fixed], True
+    return fewer, block[kept][:, part.fixed]
 
 
-def _judged(
-    units: Units, combined: _Combination, block: Rows, asked: Weighed, whole: bool
-) -> tuple[Weighing, IntArray]:
+def _judged(units: Units, combined: _Combination, block: Rows, asked: Weighed) -> tuple[Weighing, IntArray]:
     rows, cone = units.rows, asked.cone
     with np.errstate(all="ignore"):
         w = np.ldexp(combined.weights, units.by_row[combined.places])
@@ -191,12 +191,9 @@ def _judged(
         sigma = 0.0 if residual == 0.0 else max(ABOVE * residual / room, SMALLEST)
     fits = bool(room > 0 and np.isfinite(sigma))
     part = _written(units, combined, values, float(sigma) if fits else 0.0)
-    if not block.shape[1]:
-        closes = fits
-    elif residual == 0.0 and not asked.spanning:
-        closes = fits
-    else:
-        closes = fits and whole and block.shape[0] >= block.shape[1] and exceeds(block, sigma)
+    closes = fits
+    if block.shape[1] and (residual > 0.0 or asked.spanning):
+        closes = fits and block.shape[0] >= block.shape[1] and (asked.trusted or exceeds(block, sigma))
     failing = combined.absorbed[rooms <= WEAK * max(least, 0.0)]
     return Weighing(part, closes), failing if least <= min(smallest, below) else NO_ROWS
 
@@ -213,7 +210,7 @@ def _residual(block: Rows, w: Float64[FloatArray, " k"]) -> float:
 def _absorbing(
     units: Units, combined: _Combination, w: FloatArray, cone: Cone
 ) -> tuple[Float64[FloatArray, " a"], Float64[FloatArray, " a"]]:
-    """What absorbed coordinates weigh, in the numbers as given, and how far the rows' weights may move before a sign does.
+    """What absorbed coordinates weigh, as given, and how far the rows' weights may move before their signs do.
 
     Inf where the sign does not matter.
     """
@@ -232,22 +229,23 @@ def _absorbing(
 
 
 def _below_zero(units: Units, combined: _Combination, values: FloatArray, asked: Weighed) -> float:
-    """How far weights may move before their combination of sides is not negative any more; inf where that is not asked."""
+    """How far weights may move before their sides sum to no negative number; inf where that is not asked."""
     if asked.sides is None:
         return np.inf
-    high, low = asked.sides
-    numbers = units.rows.numbered(combined.places)
-    by_row, by_coordinate = (
-        np.where(weights > 0, high[named], low[named])
-        for weights, named in ((combined.weights, numbers), (values, units.rows.m + combined.absorbed))
-    )
-    terms = np.concatenate([(combined.weights * by_row)[combined.weights != 0], (values * by_coordinate)[values != 0]])
+    weigh, high, low = combined.weights != 0, *asked.sides
+    places, weights, m = combined.places[weigh], combined.weights[weigh], units.rows.m
+    numbers, absorbed = units.rows.numbered(places), m + combined.absorbed
+    of_rows = np.where(weights > 0, high[numbers], low[numbers])
+    of_coordinates = np.where(values > 0, high[absorbed], low[absorbed])
+    terms = np.concatenate([weights * of_rows, (values * of_coordinates)[values != 0]])
+    if not np.isfinite(terms).all():
+        return 0.0
     total, size = fsum(terms.tolist()), float(np.abs(terms).sum())
-    reach = np.linalg.norm(np.ldexp(by_row[combined.weights != 0], -units.by_row[combined.places][combined.weights != 0]))
-    lengths = column_lengths(chosen(units.body, combined.places, combined.absorbed))
-    sides = np.where(np.isfinite(by_coordinate), by_coordinate, 0.0)
-    reach += float(np.abs(np.ldexp(sides, -units.by_column[combined.absorbed])) @ lengths)
     room = -total - size * 2.0 * (len(terms) + units.rows.n) * ROUNDING
+    lengths = column_lengths(chosen(units.body, combined.places, combined.absorbed))
+    moving = np.where(np.isfinite(of_coordinates), np.abs(of_coordinates), 0.0)
+    reach = float(np.linalg.norm(np.ldexp(of_rows, -units.by_row[places])))
+    reach += float(np.ldexp(moving, -units.by_column[combined.absorbed]) @ lengths)
     return room / reach if reach > 0 else (np.inf if room > 0 else 0.0)
 
 

@@ -148,12 +148,14 @@ def is_admissible(layer: Layer, inactive: Any) -> Admissibility:
     cone = decide_at_input(cone_layer, None, np.zeros(cone_layer.inputs))
     if cone.kind == Kind.UNDECIDED:
         return Admissibility(None, None, None, cone.margin, cone.reason, cone)
-    implicit = np.zeros(0, dtype=np.int64) if cone.certificate.implicit is None else cone.certificate.implicit.rows
+    tangent = cone.certificate.tangent
+    multipliers, interior = (None, None) if tangent is None else (tangent.multipliers, tangent.direction)
+    implicit = np.zeros(0, dtype=np.int64) if multipliers is None else multipliers.rows
     excluded = implicit[np.append(~mask, True)[implicit]]
     if cone.kind == Kind.SINGLETON or len(excluded):
         return Admissibility(False, None, None, cone.margin, _contradiction(layer, excluded), cone)
-    assert cone.certificate.interior is not None, "a cone with a row that is not tight everywhere has one"
-    return _admissible(layer, mask, cone, cone.certificate.interior)
+    assert interior is not None, "a cone with a row that is not tight everywhere has one"
+    return _admissible(layer, mask, cone, interior)
 
 
 def build_cone(layer: ReLULayer, inactive: Bool[BoolArray, " m"]) -> ReLULayer:
@@ -227,7 +229,7 @@ def _contradiction(layer: ReLULayer, rows: Int64[IntArray, " e"]) -> str:
 
 def _admissible(layer: ReLULayer, mask: Bool[BoolArray, " m"], cone: Preimage, interior: Direction) -> Admissibility:
     d = unit_floats(interior.values)
-    tight = interior.equalities
+    tight = interior.held[interior.held < cone.layer.outputs]  # not the coordinates that it leaves at zero
     with np.errstate(all="ignore"):
         point = d[: layer.inputs] / (d[-1] if layer.bias.any() else 1.0)
     margin = _margin(layer, point, tight)

@@ -14,9 +14,8 @@ from fiberscope.paper.reproduction.context import Context
 from fiberscope.paper.reproduction.drawing import BLUE, GREY, RED, panels
 from fiberscope.paper.reproduction.outcome import Claim, Outcome
 from fiberscope.preimage.algorithm1 import algorithm1
-from fiberscope.preimage.certificate import Direction
-from fiberscope.preimage.checker import verify
 from fiberscope.preimage.omnidirectional import Omnidirectionality, omnidirectional
+from fiberscope.preimage.verify import verify
 
 SIDE = 2.2
 """The panels show p in the middle of a square of twice this side."""
@@ -68,8 +67,9 @@ class Verdict:
     @property
     def vector_free(self) -> Float64[FloatArray, " 2"] | None:
         """Where there is one, d with ``A d <= 0``: the open half-space ``<v, d> > 0`` holds no row."""
-        found = self.rows.certificate.recession
-        if not isinstance(found, Direction) or not isinstance(found.values, np.ndarray):
+        recession = self.rows.certificate.recession
+        found = None if recession is None else recession.direction
+        if found is None or not isinstance(found.values, np.ndarray):
             return None  # none, or one in rational numbers
         values = np.asarray(found.values, np.float64)
         return values / float(np.linalg.norm(values))
