@@ -17,6 +17,7 @@ from fiberscope.checker import exact
 from fiberscope.checker.arithmetic import Rational, Vector, objects, support, values_of
 from fiberscope.checker.certificates import Direction, Multipliers, Relations
 from fiberscope.checker.matrices import (
+    ROUNDING,
     SMALLEST_NORMAL,
     BoolArray,
     FloatArray,
