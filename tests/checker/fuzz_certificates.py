@@ -166,9 +166,7 @@ class Writer:
 
     def _face(self) -> Face:
         chance = self.rng.random()
-        return Face(
-            None if chance < 0.25 else self._multipliers(), None if 0.25 <= chance < 0.4 else self._direction()
-        )
+        return Face(None if chance < 0.25 else self._multipliers(), None if 0.25 <= chance < 0.4 else self._direction())
 
     def _multipliers(self) -> Multipliers:
         rows = self._some(np.arange(self.count))
@@ -248,7 +246,10 @@ class Writer:
     def _vector(self, values: Array) -> Any:
         rng = self.rng
         if rng.random() < 0.3 and (values == np.round(values)).all() and np.abs(values).max(initial=0) < 2**60:
-            return Rational(tuple(int(v) for v in values), int(rng.choice([1, 3, 2**200])) * 2 ** int(rng.choice([0, 5000], p=[0.9, 0.1])))
+            return Rational(
+                tuple(int(v) for v in values),
+                int(rng.choice([1, 3, 2**200])) * 2 ** int(rng.choice([0, 5000], p=[0.9, 0.1])),
+            )
         if rng.random() < 0.2:
             return values + rng.standard_normal(len(values)) * rng.choice([1e-17, 1e-12, 1e-6, 0.1]) * (values != 0)
         return values * 1.0

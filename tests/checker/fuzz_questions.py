@@ -107,8 +107,7 @@ class _Sampled:
             if np.isfinite(self.box_high[j]):
                 rows.append((oracles.exact_vector(unit), Fraction(float(self.box_high[j])), True))
         rows += [
-            (oracles.exact_vector(row), Fraction(float(value)), True)
-            for row, value in zip(self.G, self.h, strict=True)
+            (oracles.exact_vector(row), Fraction(float(value)), True) for row, value in zip(self.G, self.h, strict=True)
         ]
         equalities = tuple((row, value) for row, value, one_sided in rows if not one_sided)
         inequalities = tuple((row, value) for row, value, one_sided in rows if one_sided)
@@ -140,9 +139,7 @@ class _Sampled:
                 for vertex in answer.vertices
             ]
             ends = None if y is None else (of_units(y[0]), of_units(y[1]))
-            questions.append(
-                Question(None if x is None else places(x), ends, of_units(within), answer, vertices)
-            )
+            questions.append(Question(None if x is None else places(x), ends, of_units(within), answer, vertices))
         return Group(system, layer, domain & fs.HalfSpaces(G, h) if q else domain, questions)
 
 
@@ -171,5 +168,3 @@ def _box(rng: np.random.Generator, n: int, points: list[Array]) -> tuple[Array, 
     below = rng.choice([0.0, 1.0, np.inf], n, p=[0.3, 0.2, 0.5]) if rng.random() < 0.6 else np.full(n, np.inf)
     above = rng.choice([0.0, 1.0, np.inf], n, p=[0.2, 0.2, 0.6]) if rng.random() < 0.6 else np.full(n, np.inf)
     return least - below, most + above
-
-
