@@ -314,6 +314,28 @@ def of_residuals() -> Iterator[False_]:
     yield one("more rows than columns", many, "bounded", 1, tangent=(None, full), basis=[0], x=[0.0, 0.0])
 
 
+def of_reading() -> Iterator[False_]:
+    """Numbers that name a row twice, or another than they seem to; sizes that are none."""
+    ray = system([[1.0]])
+    twice = multipliers([0, 0], [-1.0, 1.0])
+    yield one("a row that is named twice", ray, "singleton", 0, tangent=(twice, None), x=[0.0])
+    behind = multipliers([0, -3, 2], [-1.0, 1.0, 0.0])
+    corner = system([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    yield one("a row that is counted from the end", corner, "singleton", 0, tangent=(behind, None), x=[0.0, 1.0])
+    two = system([[1.0, 0.0, 0.0], [2.0, 0.0, 0.0], [0.0, 1.0, 0.0]], [1.0, -1.0, 1.0])
+    line = direction([0, 2], [0.0, 0.0, 1.0], 0.1, [0])
+    alias = relations(([3, 0], [1.0, -1.0]))
+    said = {"tangent": (None, line), "recession": (None, line), "relations": alias, "x": [0.0, 0.0, 0.0]}
+    yield one("a relation of a coordinate", two, "unbounded", 2, **said)
+    held = system([[0.0, 1.0], [1.0, 1.0], [-1.0, 1.0]], [1.0, 0.0, 0.0], box=(-9.0, 9.0))
+    for number in (-1.0, np.nan):
+        off = direction([0], [0.0, -(2.0**-30)], number)
+        yield one(f"a size of {number}", held, "bounded", 1, tangent=(None, off), x=[0.0, 0.0])
+    moved = direction([3], [0.0, -1.0], 0.0)
+    pinned = system([[1.0, 1.0], [-1.0, 1.0]], box=([-9.0, 0.0], [9.0, 0.0]))
+    yield one("a pinned coordinate that moves", pinned, "bounded", 1, tangent=(None, moved), x=[0.0, 0.0])
+
+
 def of_outputs() -> Iterator[False_]:
     """Outputs that are said to have no preimage, or a point that is none."""
     zero = multipliers([0, 1], [1.0, 1.0])
@@ -527,7 +549,19 @@ def of_statements() -> Iterator[False_]:
 
 def all_of_them() -> list[False_]:
     """The table."""
-    families = (*(of_dimensions, of_ranks, of_counting, of_cones, of_residuals, of_outputs, of_batches, of_statements),)
+    families = (
+        *(
+            of_dimensions,
+            of_ranks,
+            of_counting,
+            of_cones,
+            of_residuals,
+            of_reading,
+            of_outputs,
+            of_batches,
+            of_statements,
+        ),
+    )
     return [each for family in families for each in family()]
 
 
