@@ -191,7 +191,7 @@ def _judged(units: Units, combined: _Combination, block: Rows, asked: Weighed) -
         least = float(rooms.min(initial=np.inf))
         below = _below_zero(units, combined, values, asked)
         room = min(smallest, least, below)
-        sigma = 0.0 if residual == 0.0 else max(ABOVE * residual / room, SMALLEST)
+        sigma = 0.0 if residual == 0.0 else max(ABOVE * residual / room, SMALLEST) if room > 0 else np.inf
         fits = bool(room > 0 and np.isfinite(sigma))
         if asked.spanning and fits and block.shape[0] >= block.shape[1] > 0:
             found = CLAIMED * smallest_root(gram(block))
