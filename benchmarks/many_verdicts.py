@@ -28,8 +28,8 @@ import numpy as np
 from verdict_time import baseline, large_layer
 
 import fiberscope as fs
-from fiberscope.preimage.certificate import Direction
-from fiberscope.preimage.checker import verify_many
+from fiberscope.preimage.candidate import Direction
+from fiberscope.preimage.verify import verify_many
 from fiberscope.threads import cores, one_thread
 
 PARTS = ("layer", "curve", "box", "same", "demo", "conv")

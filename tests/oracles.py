@@ -114,6 +114,50 @@ def mixed_system(weight: Any, bias: Any, *, x: Any = None, y: Any = None, domain
     return System(n, equalities, (*inequalities, *domain_rows(domain, n)), any(v < 0 for v in output))
 
 
+def interval_system(
+    weight: Any,
+    bias: Any,
+    *,
+    low: Any = 0.0,
+    high: Any = math.inf,
+    x: Any = None,
+    y: tuple[Any, Any] | None = None,
+    within: Any = 0.0,
+    domain: Any = None,
+) -> System:
+    """``{x' : |clip(A x' + b) - y| <= within}`` for the output y at x, or for outputs y between two vectors.
+
+    Unit by unit from the definition: ``clip(z) <= v`` says ``z <= v`` unless v >= high, and nothing then.
+    """
+    matrix = np.asarray(weight, dtype=np.float64)
+    m, n = matrix.shape
+    rows, offsets = [exact_vector(row) for row in matrix], exact_vector(bias)
+    bottom, top, loose = (np.broadcast_to(np.asarray(v, dtype=np.float64), (m,)).tolist() for v in (low, high, within))
+    equalities: list[tuple[Row, Fraction]] = []
+    inequalities: list[tuple[Row, Fraction]] = []
+    contradiction = False
+    for i, (row, b) in enumerate(zip(rows, offsets, strict=True)):
+        if x is not None:
+            z = dot(row, exact_vector(x)) + b
+            value: Any = z if z > bottom[i] else Fraction(bottom[i])
+            value = value if value < top[i] else Fraction(top[i])
+            least, most = value - Fraction(loose[i]), value + Fraction(loose[i])
+        else:
+            assert y is not None
+            ends = float(np.asarray(y[0])[i]), float(np.asarray(y[1])[i])
+            least, most = (v if math.isinf(v) else Fraction(v) + s * Fraction(loose[i]) for v, s in zip(ends, (-1, 1), strict=True))
+        contradiction |= bool(most < bottom[i] or least > top[i])
+        bounded_below, bounded_above = least > bottom[i], most < top[i]
+        if bounded_below and bounded_above and least == most:
+            equalities.append((row, least - b))
+            continue
+        if bounded_above:
+            inequalities.append((row, most - b))
+        if bounded_below:
+            inequalities.append((tuple(-v for v in row), b - least))
+    return System(n, tuple(equalities), (*inequalities, *domain_rows(domain, n)), contradiction)
+
+
 # ------------------------------------------------------------------------------------------------ cddlib
 
 

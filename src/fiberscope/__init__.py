@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Scaling,
     )
     from fiberscope.preimage.classify import Classification, classify
+    from fiberscope.preimage.interval import Interval
     from fiberscope.preimage.kind import Kind
     from fiberscope.preimage.omnidirectional import Omnidirectionality, UniqueSolution, omnidirectional, unique_solution
     from fiberscope.preimage.preimage import Preimage, preimage
@@ -84,6 +85,7 @@ __all__ = [
     "InputDirections",
     "InputError",
     "InterlacingBound",
+    "Interval",
     "InvarianceExample",
     "InverseStability",
     "Kind",
@@ -155,6 +157,7 @@ _MODULE_OF = {
     "InputDirections": "stability.directions",
     "InputError": "errors",
     "InterlacingBound": "stability.interlacing",
+    "Interval": "preimage.interval",
     "InvarianceExample": "invariance.example",
     "InverseStability": "stability.inverse_stability",
     "Kind": "preimage.kind",

@@ -42,6 +42,7 @@ def table(verdicts: list[tuple[str, int]], margins: list[float] | None = None) -
         layer=np.zeros(n, dtype=np.int64),
         domain=np.array(["R^n"] * n, dtype=object),
         positives=np.zeros(n, dtype=np.int64),
+        saturated=np.zeros(n, dtype=np.int64),
         kind=np.array([kind for kind, _ in verdicts], dtype=object),
         dimension=np.array([dimension for _, dimension in verdicts]),
         margin=np.array(margins or [1.0] * n),

@@ -248,6 +248,7 @@ def handmade() -> tuple[FindingsTable, Any]:
         layer=np.zeros(n, dtype=np.int64),
         domain=np.array(["R^n"] * n, dtype=object),
         positives=np.arange(n),
+        saturated=np.zeros(n, dtype=np.int64),
         kind=np.array(KINDS, dtype=object),
         dimension=np.array([0, 3, 5, UNDECIDED_DIMENSION, -1, 4]),
         margin=np.array([0.5, 0.25, 1.0, np.nan, 2.0, 0.125]),

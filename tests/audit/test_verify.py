@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from fiberscope.cli import main
+from fiberscope.network.affine import Dense
 from small_audits import LAYERS, change_manifest, small_network
 
 VERDICTS = 2 * LAYERS * 13
@@ -44,6 +45,24 @@ def test_exact_arithmetic_proves_it_too(again: list[str], tmp_path: Path, capsys
     assert main([*again, "--out", str(tmp_path / "out"), "--samples", "3"]) == 0
     status, said, _ = verified(tmp_path / "out", capsys, "--exact")
     assert (status, said) == (0, f"{2 * LAYERS * 3} verdicts proved, 0 not proved, 0 undecided\n")
+
+
+def test_a_mistake_in_the_layers_that_were_decided_is_seen(
+    again: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = Dense.rows
+
+    def wrong(affine: Dense, indices: Any = None) -> Any:
+        rows = right(affine, indices).copy()
+        rows[:, 0] = rows[:, 1]
+        return rows
+
+    monkeypatch.setattr(Dense, "rows", wrong)  # also while it is verified
+    options = ["--samples", "3", "--layers", "0", "--workers", "1"]
+    assert main([*again, "--out", str(tmp_path / "out"), *options]) == 0
+    status, said, _ = verified(tmp_path / "out", capsys)
+    assert status == 1
+    assert said.splitlines()[-1].startswith("0 verdicts proved, ")
 
 
 @pytest.mark.parametrize(

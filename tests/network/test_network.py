@@ -52,7 +52,8 @@ def test_layers_join_affine_maps_and_know_their_inputs(network: Network):
     X = np.array([[2.0, 1.0], [0.0, 0.0], [-1.0, 0.5]])
     assert network.layer_names == ("first", "second + third")
     assert [(layer.inputs, layer.outputs) for layer in network.relu_layers] == [(2, 3), (3, 2)]
-    assert [(placed.source, placed.nonnegative) for placed in network.placed_layers] == [(INPUT, False), (1, True)]
+    assert [placed.source for placed in network.placed_layers] == [INPUT, 1]
+    assert [placed.received for placed in network.placed_layers] == [(-np.inf, np.inf), (0.0, np.inf)]
     np.testing.assert_array_equal(network.layer_input(0, X), X)
     np.testing.assert_array_equal(network.layer_input(1, X), network.relu_layers[0](X))
     np.testing.assert_array_equal(network.layer_input(-1, X), network.layer_input(1, X))
@@ -160,7 +161,7 @@ def test_which_activations_tell_inputs_apart():
     assert injective(PointwiseKind.ELU, alpha=-1.0) is None
     for function in (PointwiseKind.TANH, PointwiseKind.SIGMOID, PointwiseKind.SOFTPLUS, PointwiseKind.ELU):
         assert injective(function) == [True, True]
-    assert injective(PointwiseKind.CLIP) is None
+    assert injective(PointwiseKind.CLIP) == [False, False]
 
 
 def test_a_window_needs_an_input():
@@ -295,27 +296,19 @@ def test_activations_that_are_neither_are_not_judged_and_said_so():
     bent = builder.pointwise("prelu", z, PointwiseKind.LEAKY_RELU, slope=-0.5)
     network = builder.build(builder.relu("relu", builder.dense("out", bent, np.eye(2))))
     assert network.layer_names == ("out",)
-    assert network.placed_layers[0].nonnegative  # it is |x| or a part of it on either side
+    assert network.placed_layers[0].received == (0.0, np.inf)  # it is |x| or a part of it on either side
     assert any("'fc' is not judged" in note for note in network.all_notes)
 
 
-def test_layers_that_end_in_a_clip_are_counted_and_named_with_what_can_be_asked_instead():
-    """What has the same output behind a clip is a polyhedron; nothing says the contrary."""
+def test_layers_without_a_verdict_are_counted_and_named_with_what_can_be_asked_instead():
     builder = NetworkBuilder((1, 2))
     z = builder.input
     for name in ("first", "second", "third"):
-        z = builder.pointwise(
-            f"{name} clip", builder.dense(name, z, np.eye(2)), PointwiseKind.CLIP, alpha=-1.0, beta=1.0
-        )
-    bent = builder.pointwise("bent", builder.dense("fc", z, np.eye(2)), PointwiseKind.LEAKY_RELU, slope=-1.0)
-    network = builder.build(bent)
-    assert [(layer.name, layer.activation) for layer in network.unjudged_layers] == [
-        ("first", "clip"), ("second", "clip"), ("third", "clip"), ("fc", "leaky_relu"),
-    ]  # fmt: skip
-    clips, others = network.all_notes
-    assert clips.startswith("3 layers ('first', 'second', 'third') are not judged: clips such as ReLU6")
-    assert "is a polyhedron" in clips
-    assert others.startswith("layer 'fc' is not judged: a leaky_relu that falls")
+        z = builder.pointwise(f"{name} bent", builder.dense(name, z, np.eye(2)), PointwiseKind.LEAKY_RELU, slope=-1.0)
+    network = builder.build(builder.clip("cut", z, -9.0, 9.0))  # behind no affine map: no layer
+    assert [layer.name for layer in network.unjudged_layers] == ["first", "second", "third"]
+    (note,) = network.all_notes
+    assert note.startswith("3 layers ('first', 'second', 'third') are not judged: a leaky_relu that falls")
     for text in (network.nothing_to_judge(most=2), network.nothing_to_judge(most=None)):
         assert "no layer to judge" in text
         assert "fs.singular_values" in text
@@ -327,7 +320,7 @@ def test_layers_that_end_in_a_clip_are_counted_and_named_with_what_can_be_asked_
     with pytest.raises(InputError, match="'output', as the network has no layer to judge, got 0"):
         fs.invariance_example(network, np.zeros(2), np.ones(2))
     assert fs.singular_values(fs.linearize(network, np.array([0.5, 0.25]))).values.tolist() == [1.0, 1.0]
-    assert fs.invariance_example(network, np.full(2, 3.0), np.full(2, 9.0), "output", fs.Box(0, 9)).is_optimal
+    assert fs.invariance_example(network, np.full(2, 10.0), np.full(2, 19.0), "output", fs.Box(0, 19)).is_optimal
 
 
 def test_invariance_is_not_offered_where_it_cannot_be_found():

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 import fiberscope as fs
 from fiberscope.paper.datasets import load_data
-from fiberscope.preimage.checker import verify_many
+from fiberscope.preimage.verify import verify_many
 from fiberscope.preimage.route import Route
 
 LAYER = fs.ReLULayer([[1, 0], [0, 1], [-1, -1]], [-1, -1, -1])
@@ -36,7 +36,7 @@ def test_what_is_undecided_has_no_dimension() -> None:
     certificate = fs.Certificate(fs.Kind.UNDECIDED, None)
     blank = fs.preimage(LAYER, x=[0, 0])
     open_question = replace(blank, kind=fs.Kind.UNDECIDED, dimension=None, certificate=certificate, reason="too large")
-    judged = fs.Classification((open_question,), np.array([0]))
+    judged = fs.Classification((open_question,), np.array([0]), np.array([0]))
     assert judged.dimension.tolist() == [-2]
     row = judged.to_table().to_pylist()[0]
     assert (row["kind"], row["dimension"], row["reason"]) == ("undecided", None, "too large")

@@ -13,7 +13,7 @@ import fiberscope as fs
 from fiberscope.network.domains import written_out
 from fiberscope.preimage import bitsets
 from fiberscope.preimage.bitsets import Bitsets
-from fiberscope.preimage.certificate import Direction, Multipliers
+from fiberscope.preimage.candidate import Direction, Multipliers
 from fiberscope.preimage.grouping import Cones, intersections, unions
 from fiberscope.preimage.hinge import Cone, search
 from fiberscope.preimage.null_space import DependentRowsError, NullSpace
@@ -47,7 +47,7 @@ def test_patterns_are_those_of_one_sample_at_a_time(domain: fs.Box | None, threa
     layer = fs.ReLULayer(generator.integers(-1, 2, (9, 3)), generator.integers(-1, 2, 9))
     X = generator.integers(0, 3, (700, 3)).astype(np.float64)
     polyhedron = written_out(domain, 3)
-    found = settle_patterns(layer, polyhedron, X, threads)
+    found = settle_patterns(layer, polyhedron, X, np.zeros(9), threads)
     for i in range(0, 700, 7):
         system = build_at_input(layer, polyhedron, X[i])
         assert np.array_equal(np.flatnonzero(found.positive.matrix()[i]), system.positive)

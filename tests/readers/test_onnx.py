@@ -439,16 +439,19 @@ def test_operators(
     np.testing.assert_allclose(network(X).reshape(values.shape), values, rtol=1e-12, atol=1e-12)
 
 
-def test_a_bound_alone_is_a_relu_that_can_be_judged(tmp_path: Path):
+@pytest.mark.parametrize(("name", "low", "high"), [("low", 0.5, np.inf), ("high", -np.inf, 0.5)])
+def test_a_bound_alone_is_a_clip_that_can_be_judged(name: str, low: float, high: float, tmp_path: Path):
+    inputs = ["h", "bound"] if name == "low" else ["h", "", "bound"]
     nodes = [
         helper.make_node("Gemm", ["x", "A", "a"], ["h"], "first", transB=1),
-        helper.make_node("Clip", ["h", "low"], ["y"], "bound"),
+        helper.make_node("Clip", inputs, ["y"], "clip"),
     ]
-    constants = {"A": WEIGHTS["A"], "a": WEIGHTS["a"], "low": np.array(0.5, dtype=np.float32)}
+    constants = {"A": WEIGHTS["A"], "a": WEIGHTS["a"], "bound": np.array(0.5, dtype=np.float32)}
     network = fs.load(written(model_of(nodes, (1, 4), constants), tmp_path / "m.onnx"))
     (layer,) = network.relu_layers
     np.testing.assert_array_equal(layer.weight, WEIGHTS["A"].astype(np.float64))  # type: ignore[union-attr]
-    np.testing.assert_allclose(layer.bias, WEIGHTS["a"].astype(np.float64) - 0.5)  # type: ignore[union-attr]
+    np.testing.assert_array_equal(layer.bias, WEIGHTS["a"].astype(np.float64))  # type: ignore[union-attr]
+    assert (set(layer.low), set(layer.high)) == ({low}, {high})  # type: ignore[union-attr]
 
 
 # ---- precision

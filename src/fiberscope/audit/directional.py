@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from fiberscope.network.activations import Activation, Maximum, Pointwise
+from fiberscope.network.activations import Activation, Maximum, Pointwise, PointwiseKind
 from fiberscope.network.network import Network
 
 EPS = torch.finfo(torch.float64).eps
@@ -73,8 +73,8 @@ def _first_largest(index: Tensor, z: Float64[Tensor, " n"]) -> Tensor:
 
 def _beside_kinks(activation: Pointwise, z: Float64[Tensor, " n"]) -> Float64[Tensor, " n"]:
     """The same point, moved off a kink that it lies on exactly, to the constant side of a ReLU or a clip."""
-    kinks = activation.kinks() or ()
-    for kink, side in zip(kinks, (-1.0, 1.0), strict=False):
+    for kink in activation.kinks() or ():
+        side = 1.0 if activation.function is PointwiseKind.CLIP and kink == activation.beta else -1.0
         z = torch.where(z == kink, kink + side * EPS * max(1.0, abs(kink)), z)
     return z
 

@@ -27,7 +27,8 @@ class Finding:
         sample: the position of the sample in the data.
         layer: the position of the layer among the ReLU layers.
         domain: the name of the domain, as the plan gives it.
-        positives: the number of positive outputs of the layer.
+        positives: the number of positive outputs of the layer: of clips, of those above the lower bound.
+        saturated: how many outputs are at the upper bound of a clip.
         kind: what the preimage is.
         dimension: its dimension; None where undecided.
         margin: how far the verdict is from the opposite one, dimensionless.
@@ -39,6 +40,7 @@ class Finding:
     layer: int
     domain: str
     positives: int
+    saturated: int
     kind: Kind
     dimension: int | None
     margin: float
@@ -60,6 +62,7 @@ class FindingsTable:
         layer: (F,) positions of the layers.
         domain: (F,) names of the domains.
         positives: (F,) numbers of positive outputs.
+        saturated: (F,) numbers of outputs at the upper bound of a clip.
         kind: (F,) kinds.
         dimension: (F,) dimensions, ``UNDECIDED_DIMENSION`` where not known.
         margin: (F,) margins.
@@ -71,6 +74,7 @@ class FindingsTable:
     layer: IntArray
     domain: NDArray[np.object_]
     positives: IntArray
+    saturated: IntArray
     kind: NDArray[np.object_]
     dimension: IntArray
     margin: FloatArray
@@ -96,9 +100,9 @@ class FindingsTable:
     def rows(self) -> Iterator[Finding]:
         """The findings one by one."""
         columns: list[list[Any]] = [getattr(self, name).tolist() for name in self.__dataclass_fields__]
-        for sample, layer, domain, positives, kind, dimension, *rest in zip(*columns, strict=True):
+        for sample, layer, domain, positives, saturated, kind, dimension, *rest in zip(*columns, strict=True):
             known = None if dimension == UNDECIDED_DIMENSION else dimension
-            yield Finding(sample, layer, domain, positives, Kind(kind), known, *rest)
+            yield Finding(sample, layer, domain, positives, saturated, Kind(kind), known, *rest)
 
 
 __all__ = ["UNDECIDED_DIMENSION", "Finding", "FindingsTable", "certificate_id"]

@@ -6,6 +6,7 @@ import json
 import platform
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
+from math import inf, isfinite
 from textwrap import shorten
 from typing import Any
 
@@ -16,7 +17,7 @@ from fiberscope.audit.subject import Subject
 from fiberscope.errors import ResultsError
 from fiberscope.seals import BLANK, is_sealed, seal
 
-FORMAT = "fiberscope results 4"
+FORMAT = "fiberscope results 5"
 """Names the layout of the folder; a reader refuses any other."""
 
 _PACKAGES = ("numpy", "scipy", "highspy", "python-flint", "pyarrow", "safetensors", "torch")
@@ -24,13 +25,22 @@ _PACKAGES = ("numpy", "scipy", "highspy", "python-flint", "pyarrow", "safetensor
 
 @dataclass(frozen=True)
 class Layer:
-    """A ReLU layer by name, size, and where it lies."""
+    """A ReLU layer by name, size, and where it lies; of the bounds of its inputs, None is an infinite one."""
 
     name: str
     inputs: int
     outputs: int
     reads: Reads
     region: bool
+    bounds: tuple[float | None, float | None] | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where it lies."""
+        if self.bounds is None:
+            return Place(self.reads, self.region)
+        low, high = self.bounds
+        return Place(self.reads, self.region, (-inf if low is None else low, inf if high is None else high))
 
 
 @dataclass(frozen=True)
@@ -131,7 +141,7 @@ class Manifest:
     @property
     def plan(self) -> Plan:
         """The plan that the audit follows."""
-        places = tuple(Place(layer.reads, layer.region) for layer in self.network_layers)
+        places = tuple(layer.place for layer in self.network_layers)
         return Plan(self.layers, self.samples, self.domain, self.block, places, self.spectra, self.invariance)
 
     @property
@@ -156,9 +166,7 @@ class Manifest:
             if data.pop("format") != FORMAT:
                 raise ValueError("another format")  # noqa: TRY301 - one way out for everything that is not a manifest
             data.pop("seal")
-            data["network_layers"] = tuple(
-                Layer(**(layer | {"reads": Reads(layer["reads"])})) for layer in data["network_layers"]
-            )
+            data["network_layers"] = tuple(_layer(**layer) for layer in data["network_layers"])
             data["runs"] = tuple(Run(**run) for run in data["runs"])
             for name in _TUPLES:
                 data[name] = tuple(data[name])
@@ -264,7 +272,8 @@ def new_manifest(subject: Subject, plan: Plan, samples_requested: int | None) ->
         model_digest=network.digest(),
         input_shape=tuple(network.input_shape),
         network_layers=tuple(
-            Layer(name, layer.inputs, layer.outputs, place.reads, place.region) for name, layer, place in layers
+            Layer(name, layer.inputs, layer.outputs, place.reads, place.region, _finite(place.bounds))
+            for name, layer, place in layers
         ),
         notes=network.all_notes,
         agreement="" if network.agreement is None else str(network.agreement),
@@ -285,6 +294,22 @@ def new_manifest(subject: Subject, plan: Plan, samples_requested: int | None) ->
         correct=fit.correct,
         warnings=fit.warnings,
     )
+
+
+def _layer(reads: str, bounds: list[float | None] | None, **others: Any) -> Layer:
+    """A layer as JSON has it."""
+    if bounds is None:
+        return Layer(reads=Reads(reads), **others)
+    low, high = (None if bound is None else float(bound) for bound in bounds)
+    return Layer(reads=Reads(reads), bounds=(low, high), **others)
+
+
+def _finite(bounds: tuple[float, float] | None) -> tuple[float | None, float | None] | None:
+    """The same bounds for JSON, which has no infinity."""
+    if bounds is None:
+        return None
+    low, high = (bound if isfinite(bound) else None for bound in bounds)
+    return low, high
 
 
 def _versions() -> dict[str, str]:

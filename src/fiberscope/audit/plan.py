@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from typing import assert_never
 
 from fiberscope.errors import InputError
@@ -25,6 +26,8 @@ class Reads(StrEnum):
     """The network's input."""
     NONNEGATIVE = "nonnegative"
     """What is never negative: the output of a ReLU, say."""
+    CLIPPED = "clipped"
+    """What lies in a box: the output of a ReLU6, say."""
     ANYTHING = "anything"
     """Numbers of which nothing is known beforehand."""
 
@@ -36,10 +39,12 @@ class Place:
     Attributes:
         reads: what it receives.
         region: whether it is judged within the linear region of each sample.
+        bounds: the bounds of what it receives, where that lies in a box; infinite on one side at most.
     """
 
     reads: Reads
     region: bool = False
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -126,8 +131,8 @@ class Plan:
         """The domains that a layer is judged on.
 
         Always all of R^n. A layer that receives the network's input is also judged on the box where one is given; one
-        that receives what a ReLU let through, also on the nonnegative orthant. Where branches meet, all of them are
-        narrowed to the linear region of each sample.
+        that receives what a ReLU let through, also on the nonnegative orthant; one behind a clip, also on the box of
+        the clip's bounds. Where branches meet, all of them are narrowed to the linear region of each sample.
         """
         place = self.place(layer)
         domains = [NamedDomain("R^n", None)]
@@ -135,9 +140,10 @@ class Plan:
             case Reads.NONNEGATIVE:
                 domains.append(NamedDomain("x >= 0", NonNegative()))
             case Reads.INPUT if self.box is not None:
-                low, high = self.box
-                domains.append(NamedDomain(f"box [{_short(low)},{_short(high)}]", Box(low, high)))
-            case Reads.INPUT | Reads.ANYTHING:
+                domains.append(_box(*self.box))
+            case Reads.CLIPPED if place.bounds is not None:
+                domains.append(_box(*place.bounds))
+            case Reads.INPUT | Reads.ANYTHING | Reads.CLIPPED:
                 pass
             case _:
                 assert_never(place.reads)
@@ -177,13 +183,17 @@ class Plan:
 
 def places_of(network: Network) -> tuple[Place, ...]:
     """Where each layer of a network lies."""
+    return tuple(_place_of(placed) for placed in network.placed_layers)
 
-    def reads(placed: PlacedLayer) -> Reads:
-        if placed.source == INPUT:
-            return Reads.INPUT
-        return Reads.NONNEGATIVE if placed.nonnegative else Reads.ANYTHING
 
-    return tuple(Place(reads(placed), isinstance(placed.layer, RegionLayer)) for placed in network.placed_layers)
+def _place_of(placed: PlacedLayer) -> Place:
+    region = isinstance(placed.layer, RegionLayer)
+    if placed.source == INPUT:
+        return Place(Reads.INPUT, region)
+    low, high = placed.received
+    if high == inf and low in (0.0, -inf):
+        return Place(Reads.ANYTHING if low else Reads.NONNEGATIVE, region)
+    return Place(Reads.CLIPPED, region, placed.received)
 
 
 def chosen_layers(requested: tuple[int, ...] | None, available: int) -> tuple[int, ...]:
@@ -201,6 +211,10 @@ def chosen_layers(requested: tuple[int, ...] | None, available: int) -> tuple[in
     if not requested or len(set(requested)) < len(requested):
         raise InputError("layers", expected="at least one layer, each once", got=str(list(requested)), hint=have)
     return tuple(sorted(requested))
+
+
+def _box(low: float, high: float) -> NamedDomain:
+    return NamedDomain(f"box [{_short(low)},{_short(high)}]", Box(low, high))
 
 
 def _short(bound: float) -> str:

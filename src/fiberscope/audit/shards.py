@@ -29,6 +29,7 @@ FINDINGS_SCHEMA: Any = pa.schema(
         pa.field("layer", pa.int32(), nullable=False),
         pa.field("domain", pa.string(), nullable=False),
         pa.field("positives", pa.int32(), nullable=False),
+        pa.field("saturated", pa.int32(), nullable=False),
         pa.field("kind", pa.string(), nullable=False),
         pa.field("dimension", pa.int32()),  # null where undecided
         pa.field("margin", pa.float64(), nullable=False),
@@ -104,11 +105,10 @@ def findings_from_bytes(data: bytes, path: str) -> tuple[FindingsTable, dict[str
     metadata: dict[bytes, bytes] = table.schema.metadata or {}
     siblings = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in metadata.items()}
     dimension = table["dimension"].fill_null(UNDECIDED_DIMENSION)
-    numbers = {name: table[name].to_numpy() for name in ("sample", "layer", "positives", "margin")}
-    names = ("domain", "kind", "certificate", "reason")
-    texts = {name: _shared(table[name]) for name in names}
-    integers = {name: numbers[name].astype(np.int64) for name in ("sample", "layer", "positives")}
-    columns: dict[str, Any] = {**integers, "margin": numbers["margin"], **texts}
+    texts = {name: _shared(table[name]) for name in ("domain", "kind", "certificate", "reason")}
+    whole = ("sample", "layer", "positives", "saturated")
+    integers = {name: table[name].to_numpy().astype(np.int64) for name in whole}
+    columns: dict[str, Any] = {**integers, "margin": table["margin"].to_numpy(), **texts}
     return FindingsTable(**columns, dimension=dimension.to_numpy().astype(np.int64)), siblings
 
 

@@ -14,13 +14,13 @@ from fiberscope.audit.plan import Chunk, NamedDomain, Plan
 from fiberscope.audit.store import CERTIFICATES, INPUTS, PREIMAGES
 from fiberscope.audit.subject import Subject
 from fiberscope.audit.task import ChunkResult, Task
+from fiberscope.audit.unit_counts import unit_counts
 from fiberscope.errors import MemoryLimitError
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Domain, written_out
 from fiberscope.network.layer import Layer
 from fiberscope.network.network import Network
 from fiberscope.preimage.classify import Classification, classify
-from fiberscope.preimage.geometry import positive_neurons
 from fiberscope.preimage.kind import Kind
 from fiberscope.threads import one_thread
 
@@ -104,6 +104,7 @@ def _judge_on(
                 layer=task.chunk.layer,
                 domain=named.name,
                 positives=int(judged.positives[i]),
+                saturated=int(judged.saturated[i]),
                 kind=p.kind,
                 dimension=p.dimension,
                 margin=float(p.margin),
@@ -127,8 +128,8 @@ def _stored(judged: Classification, certificates: dict[str, bytes]) -> list[str]
 
 
 def _undecided(layer: Layer, x: FloatArray, sample: int, position: int, named: NamedDomain, reason: str) -> Finding:
-    positives = positive_neurons(layer, x)
-    return Finding(sample, position, named.name, positives, Kind.UNDECIDED, None, float("nan"), "", reason)
+    counts = unit_counts(layer, x)
+    return Finding(sample, position, named.name, *counts, Kind.UNDECIDED, None, float("nan"), "", reason)
 
 
 def _failed(layer: Layer, x: FloatArray, sample: int, position: int, named: NamedDomain, reason: str) -> Finding:
@@ -141,7 +142,7 @@ def _failed(layer: Layer, x: FloatArray, sample: int, position: int, named: Name
 
 def _uncounted(sample: int, position: int, named: NamedDomain, reason: str) -> Finding:
     reason += "; nor could the positive outputs be counted, and 0 stands for their number"
-    return Finding(sample, position, named.name, 0, Kind.UNDECIDED, None, float("nan"), "", reason)
+    return Finding(sample, position, named.name, 0, 0, Kind.UNDECIDED, None, float("nan"), "", reason)
 
 
 def _inside(inputs: FloatArray, domain: Domain | None) -> BoolArray:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 
 from fiberscope.audit.checks import Check, checked
+from fiberscope.audit.compute import ModelFile
 from fiberscope.audit.effort import sensible_workers
 from fiberscope.audit.findings import Finding, certificate_id
-from fiberscope.audit.plan import Chunk, NamedDomain
+from fiberscope.audit.plan import Chunk
 from fiberscope.audit.store import INPUTS, ChunkData, Results
-from fiberscope.errors import FiberscopeError, ResultsError
+from fiberscope.audit.unit_counts import counts_at
+from fiberscope.checker.reading import LayerRows, LocalRows, StoredLayer, read_network
+from fiberscope.checker.system import System
+from fiberscope.checker.verdicts import Claim, prove
+from fiberscope.errors import FiberscopeError, ModelError, ResultsError
 from fiberscope.network.arrays import FloatArray
-from fiberscope.network.layer import Layer, around
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.network.signs import exact_signs, exact_signs_of_many
-from fiberscope.preimage.certificate import Certificate
 from fiberscope.preimage.kind import Kind
-from fiberscope.preimage.preimage import Preimage
-from fiberscope.preimage.verify import verify, verify_many
 from fiberscope.threads import one_thread
 
 INPUT_AGREEMENT = 1e-9
@@ -82,86 +82,107 @@ def verify_results(results: Results, *, exact: bool = False, workers: int | None
 
 
 def _verified(network: Network, check: Check[Chunk], *, exact: bool) -> ChunkVerification:
-    """Check the certificates of one chunk."""
+    """Check the certificates of one chunk.
+
+    The network that decided says what the layer receives; the rows and domains that verdicts are about are the
+    checker's own reading of the files.
+    """
     chunk, data = check.chunk, check.results.read_chunk(check.manifest, check.chunk)
     with one_thread():
         _check_inputs(network, check, data)
-        layer = network.relu_layers[chunk.layer]
-        domains = {named.name: named for named in check.manifest.plan.domains(chunk.layer)}
         decided = [finding for finding in data.findings.rows() if finding.kind is not Kind.UNDECIDED]
-        reasons = _why_not_proved(decided, layer, data, domains, exact=exact)
+        model = ModelFile(check.results.model_path, check.manifest.model_digest)
+        reasons = _why_not_proved(decided, model, data, exact=exact)
     failures = tuple(Failure(finding, reason) for finding, reason in zip(decided, reasons, strict=True) if reason)
     undecided = len(data.findings) - len(decided)
     return ChunkVerification(chunk, len(decided) - len(failures), undecided, failures, data.changed)
 
 
-def _why_not_proved(
-    decided: list[Finding], layer: Layer, data: ChunkData, domains: dict[str, NamedDomain], *, exact: bool
-) -> list[str]:
+@lru_cache(maxsize=1)
+def _read_layer(model: ModelFile, number: int) -> tuple[StoredLayer, LayerRows | None]:
+    """A layer in the checker's own reading, with its rows where they do not depend on the sample.
+
+    Chunks of a layer follow each other, and writing out a large convolution takes seconds.
+    """
+    layers = read_network(model.path).layers
+    if number >= len(layers):
+        raise ModelError(f"it has {len(layers)} layers that can be judged")
+    layer = layers[number]
+    return layer, None if layer.inner else layer.system_rows()
+
+
+def _why_not_proved(decided: list[Finding], model: ModelFile, data: ChunkData, *, exact: bool) -> list[str]:
     """Why each verdict is not proved; empty if it is."""
     if not decided:
         return []
-    read = {identity: _certificate(identity, data) for identity in {finding.certificate for finding in decided}}
-    claims = [_claim(finding, layer, data, domains[finding.domain], read[finding.certificate]) for finding in decided]
-    together = [claim for claim in claims if isinstance(claim, Preimage)]
-    proved = [False] * len(together) if exact else verify_many(together).tolist()
-    positives = _positives(layer, data.inputs)
-    closed = {id(claim) for claim, proof in zip(together, proved, strict=True) if proof}
-
-    def reason(finding: Finding, claim: Preimage | str) -> str:
-        if isinstance(claim, str):
-            return claim
-        if id(claim) not in closed:
-            verification = verify(claim, exact=True)  # in float64 it was tried already
-            if not verification.proved:
-                return verification.reason or "the certificate does not prove it"
-        row = finding.sample - data.chunk.start
-        have = _positive_count(claim) if positives is None else positives[row]
-        return "" if have == finding.positives else f"{finding.positives} positive outputs are stored, there are {have}"
-
-    return [reason(finding, claim) for finding, claim in zip(decided, claims, strict=True)]
+    try:
+        layer, rows = _read_layer(model, data.chunk.layer)
+        if rows is not None:
+            return _reasons(decided, layer, rows, data, exact=exact)
+        reasons: dict[int, list[str]] = {}
+        for sample in {finding.sample: None for finding in decided}:
+            some = [finding for finding in decided if finding.sample == sample]
+            local = layer.at(data.inputs[sample - data.chunk.start])
+            reasons[sample] = _reasons(some, layer, local, data, exact=exact)
+        return [reasons[finding.sample].pop(0) for finding in decided]
+    except FiberscopeError as error:
+        return [f"the stored network cannot be read for a proof: {error}"] * len(decided)
 
 
-def _certificate(identity: str, chunk_data: ChunkData) -> Certificate | str:
-    """A stored certificate, or why there is none."""
-    data = chunk_data.certificates.get(identity)
-    if data is None:
+def _reasons(
+    findings: list[Finding], layer: StoredLayer, numbers: LayerRows | LocalRows, data: ChunkData, *, exact: bool
+) -> list[str]:
+    """Why each verdict about a layer with these numbers is not proved; those of one domain are proved together."""
+    samples = list({finding.sample: None for finding in findings})
+    points = data.inputs[[sample - data.chunk.start for sample in samples]]
+    rows = numbers if isinstance(numbers, LayerRows) else numbers.rows
+    points = points if isinstance(numbers, LayerRows) else numbers.x[None]
+    counts = dict(zip(samples, _counts(rows, points), strict=True))
+    inputs = dict(zip(samples, points, strict=True))
+    reasons: dict[int, str] = {}
+    for domain in {finding.domain: None for finding in findings}:
+        members = [k for k, finding in enumerate(findings) if finding.domain == domain]
+        claims = [_claim(findings[k], inputs[findings[k].sample], len(rows.bias), data) for k in members]
+        proofs = _proofs(numbers.on(*layer.domain(domain)), claims, exact=exact)
+        reasons |= dict(zip(members, proofs, strict=True))
+    return [reasons[k] or _miscounted(finding, counts[finding.sample]) for k, finding in enumerate(findings)]
+
+
+def _claim(finding: Finding, x: FloatArray, m: int, data: ChunkData) -> Claim | str:
+    """What the finding says of x, or why it says nothing."""
+    certificate = data.certificates.get(finding.certificate)
+    if certificate is None:
         return "its certificate is missing"
-    if certificate_id(data) != identity:
+    if certificate_id(certificate) != finding.certificate:
         return "its certificate is not the one that was stored under this id"
-    try:
-        return Certificate.from_bytes(data)
-    except FiberscopeError as error:
-        return str(error)
+    return Claim(x, None, None, np.zeros(m), str(finding.kind), finding.dimension, None, certificate)
 
 
-def _claim(
-    finding: Finding, layer: Layer, data: ChunkData, named: NamedDomain, certificate: Certificate | str
-) -> Preimage | str:
-    """What the finding says, or why it says nothing."""
-    if isinstance(certificate, str):
-        return certificate
-    try:
-        local, domain, point = around(layer, named.domain, data.inputs[finding.sample - data.chunk.start])
-    except FiberscopeError as error:
-        return str(error)
-    return Preimage(local, domain, point, None, finding.kind, finding.dimension, finding.margin, certificate)
+def _proofs(system: System, claims: list[Claim | str], *, exact: bool) -> list[str]:
+    """Why each claim is not proved; rational arithmetic is tried where float64 is not enough, or alone."""
+    reasons = [claim if isinstance(claim, str) else "it was not tried" for claim in claims]
+    for rational in (True,) if exact else (False, True):
+        left = {k: claim for k, claim in enumerate(claims) if reasons[k] and isinstance(claim, Claim)}
+        for k, reason in zip(left, prove(system, list(left.values()), exact=rational), strict=True):
+            reasons[k] = reason
+    return reasons
 
 
-def _positives(layer: Layer, inputs: FloatArray) -> list[int] | None:
-    """The exact number of positive outputs at each input, of a dense layer; None of another."""
-    if not isinstance(layer, ReLULayer) or not isinstance(layer.weight, np.ndarray):
-        return None
-    signs = exact_signs_of_many(layer.weight, inputs, layer.bias)
-    return ((signs > 0) | layer.injective).sum(axis=1).tolist()
+def _counts(rows: LayerRows, X: FloatArray) -> list[tuple[int, int]]:
+    """The numbers of positive and saturated outputs at each input; sparse layers are large, and their inputs few."""
+    layer = ReLULayer(rows.weight, rows.bias, rows.monotone, rows.definitions, low=rows.low, high=rows.high)
+    batches = [X] if isinstance(layer.weight, np.ndarray) else [x[None] for x in X]
+    counted = (zip(*counts_at(layer, batch), strict=True) for batch in batches)
+    return [(int(positive) - rows.definitions, int(saturated)) for batch in counted for positive, saturated in batch]
 
 
-def _positive_count(claim: Preimage) -> int:
-    """The same of one claim."""
-    layer, x = claim.layer, claim.x
-    assert x is not None, "findings are about inputs"
-    positive = (exact_signs(layer.weight, x, layer.bias) > 0) | layer.injective
-    return int(positive[layer.definitions :].sum())
+def _miscounted(finding: Finding, counts: tuple[int, int]) -> str:
+    """Which number of outputs is not what is stored; empty if both are."""
+    stored_counts = (finding.positives, finding.saturated)
+    for name, stored, have in zip(("positive", "saturated"), stored_counts, counts, strict=True):
+        if stored != have:
+            return f"{stored} {name} outputs are stored, there are {have}"
+    return ""
 
 
 def _check_inputs(network: Network, check: Check[Chunk], data: ChunkData) -> None:

@@ -92,6 +92,7 @@ class Conditions:
             raise NotProvedError("the sides of the multipliers are not shown to sum to 0")
         lead = standing(self.rows, place, self.certificate.relations, sides)
         lowest, highest = self._dimensions(tangent, implicit, lead)
+        lowest = np.maximum(lowest, np.where(_respects(lead, tangent), 0, -1))
         return Proof(lowest, highest, self._ends(recession), self._runs(recession))
 
     def contradiction(self, sides: Sides) -> str:
@@ -205,8 +206,7 @@ class Conditions:
         fewer, away = self._left(cone.equal | cone.one_sided) > 0, self._leading(self.certificate.recession.direction)
         if away is None or not away.nonzero:
             return fewer
-        misses = (cone.equal & ~away.null) | (cone.upper & ~away.below & ~away.null)
-        return fewer | ~(misses | (cone.lower & ~away.above & ~away.null)).any(axis=1)
+        return fewer | _respects(away, cone)
 
     # ---- sizes
 
@@ -293,6 +293,14 @@ def _admitted(fact: Vanishing, cone: Cone) -> BoolArray:
     """(N,) for which samples the weights have the signs that their cone asks for."""
     allowed = cone.equal | (cone.upper & (fact.sign > 0)) | (cone.lower & (fact.sign < 0))
     return np.asarray(~(fact.named & ~allowed).any(axis=1))
+
+
+def _respects(lead: Leading, cone: Cone) -> BoolArray:
+    """(N,) for which samples a direction lies in the cone, or a point in the set."""
+    misses = (
+        (cone.equal & ~lead.null) | (cone.upper & ~lead.below & ~lead.null) | (cone.lower & ~lead.above & ~lead.null)
+    )
+    return np.asarray(~misses.any(axis=1))
 
 
 def _at_most(weight: Fraction, sides: Sides, row: int) -> Fraction | None:

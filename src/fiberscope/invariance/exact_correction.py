@@ -18,13 +18,12 @@ import numpy as np
 import torch
 from flint import fmpz, fmpz_mat
 
+from fiberscope.checker.matrices import NotProvedError
+from fiberscope.invariance.exact_solving import ExactVector, nearest_solution
 from fiberscope.invariance.exact_values import Effort, Exact, ExactArithmetic
-from fiberscope.invariance.pieces import linear_pieces
 from fiberscope.invariance.proof_statement import Statement
 from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
-from fiberscope.preimage.checker.asking import NotProvedError
-from fiberscope.preimage.checker.exact_rows import ExactVector, nearest_solution
 
 MOST_EQUATIONS = 400
 """Equations that are solved in rational numbers at most: some ten seconds."""
@@ -155,7 +154,7 @@ class _Linear:
     def _pointwise(self, activation: Pointwise, before: _Around, last: bool) -> _Around:
         source, here, along = before
         kinks = activation.kinks()
-        if kinks is None or not np.isfinite(kinks).all():
+        if kinks is None:
             if not last:
                 raise NotProvedError(f"{activation.kind} is smooth, and linear on no piece")
             self._ask(along, source - here)
@@ -165,12 +164,13 @@ class _Linear:
         if last:
             self._ask_of_last(kinks, activation, before, piece, pinned)
             return before
-        nearest = np.argmin(np.abs(np.stack([(here - kink).floats()[0] for kink in onto])), axis=0)
+        distances = [np.abs((here - kink).floats()[0]) for kink in onto]
+        nearest = np.argmin(distances, axis=0) if distances else np.zeros(len(piece), dtype=np.int64)
         for number, kink in enumerate(onto):
             chosen = pinned & (nearest == number)
             self._ask(along, kink - here, chosen)
             here = _replaced(here, kink, chosen)
-        slopes = torch.stack([slope for slope, _ in linear_pieces(activation)]).numpy()
+        slopes = torch.stack([slope for slope, _ in activation.lines()]).numpy()
         slope = np.where(pinned, 0.0, slopes[piece, np.arange(len(piece))])
         scale = Exact.of(slope[None])
         exactly = self.arithmetic
@@ -185,7 +185,7 @@ class _Linear:
     ) -> None:
         """The features: any input of a flat piece will do, on other pieces it must be that of x."""
         source, here, along = before
-        slopes = torch.stack([slope for slope, _ in linear_pieces(activation)]).numpy()
+        slopes = torch.stack([slope for slope, _ in activation.lines()]).numpy()
         open_units = np.ones(len(piece), dtype=np.bool_)
         ends = (None, *self._constants(kinks), None)
         for number, own in enumerate(slopes):
@@ -206,8 +206,10 @@ class _Linear:
         """The piece that every unit is on, and which are so near to a kink that they are put onto it."""
         above = [(here - kink) for kink in self._constants(kinks)]
         piece = sum(((part.numbers[0] > 0).astype(np.int64) for part in above), np.zeros(here.numbers.shape[1], int))
-        near = np.any([np.abs(part.floats()[0]) <= self._reach(along) for part in above], axis=0)
-        return piece, np.asarray(near & self.pinning, dtype=np.bool_)
+        near = np.zeros(len(piece), dtype=np.bool_)
+        for part in above:
+            near |= np.abs(part.floats()[0]) <= self._reach(along)
+        return piece, near & self.pinning
 
     def _constants(self, kinks: tuple[float, ...]) -> list[Exact]:
         return [self.arithmetic.constant(kink) for kink in kinks]

@@ -37,16 +37,17 @@ def exact_order(
     x: Float64[FloatArray, " n"],
     first: Int64[Tensor, " k"],
     second: Int64[Tensor, " k"],
+    constant: float = 0.0,
 ) -> Int64[Tensor, " k"]:
     """The signs of ``z[first] - z[second]`` of what a stage gives at x; 2 where they are not settled.
 
-    The index -1 stands for 0.
+    The index -1 stands for the constant.
     """
     unknown = torch.full((len(first),), UNKNOWN)
     if not len(first):
         return unknown
     if stage == INPUT:
-        padded = np.append(x, 0.0)
+        padded = np.append(x, constant)
         left, right = padded[first.numpy()], padded[second.numpy()]
         return torch.tensor(np.where(left > right, 1, np.where(left < right, -1, 0)).astype(np.int64))
     affine = exact_map(network, stage)
@@ -58,7 +59,8 @@ def exact_order(
     if _terms(rows, x) > MOST_TERMS:
         return unknown
     bias = affine.bias.numpy()
-    exact = {int(unit): _value(rows, i, x, float(bias[unit])) for i, unit in enumerate(units)} | {-1: Fraction(0)}
+    exact = {int(unit): _value(rows, i, x, float(bias[unit])) for i, unit in enumerate(units)}
+    exact[-1] = Fraction(constant)
     left, right = ([exact[int(unit)] for unit in units.numpy()] for units in (first, second))
     return torch.tensor([(a > b) - (a < b) for a, b in zip(left, right, strict=True)])
 

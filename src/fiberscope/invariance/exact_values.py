@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fiberscope.checker.matrices import NotProvedError
 from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.affine import AffineMap, Dense
 from fiberscope.network.arrays import FloatArray
@@ -28,7 +29,6 @@ from fiberscope.network.combination import Composition, Sum
 from fiberscope.network.convolution import Convolution, Transposed
 from fiberscope.network.network import Network
 from fiberscope.network.structured import Diagonal, Rearrangement, WeightedSums
-from fiberscope.preimage.checker.asking import NotProvedError
 
 WholeNumbers: TypeAlias = NDArray[np.object_]
 """Whole numbers of any length."""
@@ -198,10 +198,9 @@ class ExactArithmetic:
             slopes = Exact.of(activation.slope.cpu().numpy()[None])
             below = Exact(np.minimum(Z.numbers, 0) * slopes.numbers, Z.exponent + slopes.exponent)
             return (Exact(np.maximum(Z.numbers, 0), Z.exponent) + below).shortened()
-        kinks = activation.kinks()
-        if kinks is None:
+        if activation.kinks() is None:
             raise NotProvedError(f"{activation.kind} is smooth: its values are no rational numbers")
-        values, (low, high) = Z, (kinks[0], np.inf) if len(kinks) == 1 else kinks
+        values, (low, high) = Z, activation.cut
         for bound, cut in ((low, np.maximum), (high, np.minimum)):
             if np.isfinite(bound):
                 numbers, limit, exponent = _aligned(values, self.constant(bound))

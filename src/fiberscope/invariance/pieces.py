@@ -7,7 +7,6 @@ inactive and piece 1 active. Of a maximum, the piece is the position of the winn
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from jaxtyping import Float64, Int64
@@ -43,26 +42,26 @@ class Conditions:
 
 
 def piece_at(activation: Activation, z: Float64[Tensor, " n"]) -> Int64[Tensor, " m"]:
-    """The piece that every unit is on at z; of equal numbers, the first.
-
-    On a kink it is the constant one: of a ReLU or the lower end of a clip the one before, of its upper end the next.
+    """The piece that every unit is on at z; of equal numbers the first, on a kink the constant one.
 
     Raises:
         ModelError: the activation is smooth, and linear nowhere.
     """
     if isinstance(activation, Maximum):
         return activation.derivative(z).index
-    lower, *upper = _kinks(activation)
-    return (z > lower).to(torch.int64) + sum((z >= kink).to(torch.int64) for kink in upper)
+    _kinks(activation)  # refuses what is smooth
+    return _pointwise(activation).piece(z)
 
 
 def on_piece(activation: Activation, piece: Int64[Tensor, " m"]) -> AffineMap:
     """What the activation computes on these pieces, continued affinely beyond them."""
     if isinstance(activation, Maximum):
         return Rearrangement(piece, activation.size)
-    points = torch.tensor(_inner_points(_kinks(activation)), dtype=torch.float64, device=piece.device)[piece]
-    slope = _pointwise(activation).derivative(points).factor
-    return Diagonal(slope, activation.apply(points[None])[0] - slope * points)
+    _kinks(activation)  # refuses what is smooth
+    lines = _pointwise(activation).lines()
+    slopes = torch.stack([slope for slope, _ in lines]).to(piece.device)
+    constants = torch.tensor([constant for _, constant in lines], dtype=torch.float64, device=piece.device)
+    return Diagonal(slopes.gather(0, piece[None])[0], constants[piece])
 
 
 def conditions(activation: Activation, piece: Int64[Tensor, " m"]) -> Conditions:
@@ -110,15 +109,8 @@ def beyond(activation: Activation, piece: Int64[Tensor, " m"]) -> Beyond:
     sign = torch.where(part.first >= 0, 1, -1)
     unit = torch.maximum(part.first, part.second)
     there = piece[unit] + sign
-    slopes = torch.stack([slope for slope, _ in linear_pieces(_pointwise(activation))])
+    slopes = torch.stack([slope for slope, _ in _pointwise(activation).lines()])
     return Beyond(unit, there, (slopes[there, unit] - slopes[piece[unit], unit]) * sign)
-
-
-def linear_pieces(activation: Pointwise) -> list[tuple[Float64[Tensor, " m"], Float64[Tensor, " m"]]]:
-    """Slope and constant of every unit on every piece, piece by piece."""
-    number = torch.zeros(activation.inputs, dtype=torch.int64)
-    maps = [on_piece(activation, number + piece) for piece in range(len(_kinks(activation)) + 1)]
-    return [(affine.linear(torch.ones_like(number)[None].to(torch.float64))[0], affine.bias) for affine in maps]
 
 
 def _other_places(activation: Maximum, piece: Int64[Tensor, " m"]) -> tuple[Tensor, Tensor]:
@@ -143,10 +135,4 @@ def _kinks(activation: Activation) -> tuple[float, ...]:
     return kinks
 
 
-def _inner_points(kinks: tuple[float, ...]) -> list[float]:
-    """A point inside every piece."""
-    middle = [(low + high) / 2 for low, high in pairwise(kinks)]
-    return [kinks[0] - 1.0, *middle, kinks[-1] + 1.0]
-
-
-__all__ = ["Beyond", "Conditions", "between_kinks", "beyond", "conditions", "linear_pieces", "on_piece", "piece_at"]
+__all__ = ["Beyond", "Conditions", "between_kinks", "beyond", "conditions", "on_piece", "piece_at"]

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from fiberscope.checker.matrices import UNIT_ROUNDOFF, NotProvedError, row_norms_above
 from fiberscope.invariance.enclosures import (
     Enclosure,
     applied,
@@ -32,8 +33,6 @@ from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.network import Network
 from fiberscope.network.rows import dense
 from fiberscope.network.stage import INPUT
-from fiberscope.preimage.checker.asking import NotProvedError
-from fiberscope.preimage.checker.rounding import UNIT_ROUNDOFF, row_norms_above
 
 ROW_NUMBERS = 2**24
 """Numbers of rows that go back through the network at a time."""
@@ -172,7 +171,7 @@ class Walk:
         if kinks is None:
             return [Equation(source, units, nothing)]
         low, high, after_low, after_high = _ends(value, change, room)
-        low, high = _settled(self.network, source, x, low, high)
+        low, high = _settled(self.network, source, x, low, high, kinks)
         slope, certain = torch.zeros_like(low), torch.zeros_like(low, dtype=torch.bool)
         pieces = _pieces(activation, kinks)
         for lower, upper, own in pieces:
@@ -326,7 +325,7 @@ def _wanted(
     if kinks is None:
         return [Equation(source, units, nothing, missing)]
     _, _, after_low, after_high = _ends(here, change, room)
-    low, high = _settled(network, source, goal.x, goal.value.low()[0], goal.value.high()[0])
+    low, high = _settled(network, source, goal.x, goal.value.low()[0], goal.value.high()[0], kinks)
     certain = torch.zeros_like(low, dtype=torch.bool)
     for lower, upper, own in _pieces(activation, kinks):
         flat = (own == 0) & (low >= lower) & (high <= upper)
@@ -336,15 +335,16 @@ def _wanted(
     return [Equation(source, units[wanted], nothing[wanted], missing[wanted])]
 
 
-def _settled(network: Network, source: int, x: FloatArray, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """Signs that rounding leaves open, in exact arithmetic where that is possible."""
-    unclear = torch.nonzero((low < 0) & (high > 0))[:, 0]
-    if not len(unclear):
-        return low, high
-    order = exact_order(network, source, x, unclear, torch.full_like(unclear, -1))
+def _settled(
+    network: Network, source: int, x: FloatArray, low: Tensor, high: Tensor, kinks: tuple[float, ...]
+) -> tuple[Tensor, Tensor]:
+    """Sides of kinks that rounding leaves open, in exact arithmetic where that is possible."""
     low, high = low.clone(), high.clone()
-    high[unclear[order <= 0]] = 0.0
-    low[unclear[(order >= 0) & (order < 2)]] = 0.0
+    for kink in kinks:
+        unclear = torch.nonzero((low < kink) & (high > kink))[:, 0]
+        order = exact_order(network, source, x, unclear, torch.full_like(unclear, -1), kink)
+        high[unclear[order <= 0]] = kink
+        low[unclear[(order >= 0) & (order < 2)]] = kink
     return low, high
 
 
@@ -362,12 +362,8 @@ def _ends(value: Enclosure, change: Enclosure, room: Tensor) -> tuple[Tensor, Te
 
 def _pieces(activation: Pointwise, kinks: tuple[float, ...]) -> list[tuple[float, float, Tensor]]:
     """The ends of every linear piece, and the slopes of all units on it."""
-    pieces: list[tuple[float, float, Tensor]] = []
-    for lower, upper in pairwise((-np.inf, *kinks, np.inf)):
-        inner = upper - 1.0 if lower == -np.inf else lower + 1.0 if upper == np.inf else (lower + upper) / 2
-        points = torch.full((activation.inputs,), inner, dtype=torch.float64)
-        pieces.append((lower, upper, activation.derivative(points).factor))
-    return pieces
+    ends = pairwise((-np.inf, *kinks, np.inf))
+    return [(lower, upper, slope) for (lower, upper), (slope, _) in zip(ends, activation.lines(), strict=True)]
 
 
 def _outside(value: Enclosure, lower: float, upper: float) -> Tensor:

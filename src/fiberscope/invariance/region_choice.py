@@ -20,7 +20,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from fiberscope.invariance.across_regions import Problem
-from fiberscope.invariance.pieces import linear_pieces, piece_at
+from fiberscope.invariance.pieces import piece_at
 from fiberscope.invariance.stage_bounds import Bounds, needed_stages
 from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.arrays import BoolArray, FloatArray
@@ -194,12 +194,12 @@ def _pointwise(
     kinks = activation.kinks()
     assert kinks is not None, "bounds refuse what is smooth"
     ends = (-np.inf, *kinks, np.inf)
-    lines = [(_real(slope), _real(constant)) for slope, constant in linear_pieces(activation)]
+    lines = [(_real(slope), constant) for slope, constant in activation.lines()]
     places = [_whole(piece_at(activation, torch.tensor(bound))) for bound in bounds]  # of both bounds: the pieces
     choices: list[Choice] = []
     for unit, (low, high) in enumerate(zip(*(cast("list[float]", bound.tolist()) for bound in bounds), strict=True)):
         z, a = columns[0] + unit, columns[1] + unit
-        own = [_Line(slope[unit], constant[unit], *ends[j : j + 2]) for j, (slope, constant) in enumerate(lines)]
+        own = [_Line(slope[unit], constant, *ends[j : j + 2]) for j, (slope, constant) in enumerate(lines)]
         possible = tuple(range(places[0][unit], places[1][unit] + 1))
         binaries = tuple(builder.binary() for _ in possible) if len(possible) > 1 else ()
         choices.append(Choice(-1, unit, possible, binaries))

@@ -67,11 +67,9 @@ def _through_activation(stage: Stage, values: Tensor, before: tuple[Tensor, Tens
         case Maximum():
             return activation.apply(wrong)  # a maximum moves by no more than its arguments
         case Pointwise():
-            negative = activation.negative_slopes()
-            if negative is not None:
-                steep = torch.clamp(negative.abs(), min=1.0).to(wrong)
-                return wrong * steep + roundoff * values.abs()
             kinks = activation.kinks()
+            if activation.slope is not None:
+                return wrong * activation.slope.abs().clamp(min=1.0).to(wrong) + roundoff * values.abs()
             own = 0.0 if kinks is not None else SMOOTH_UNITS * roundoff * (values.abs() + value.abs() + 1.0)
             steepest = max(1.0, abs(activation.alpha) / activation.beta if kinks is None and activation.beta else 1.0)
             return wrong * steepest + own

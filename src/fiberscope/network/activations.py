@@ -1,7 +1,8 @@
 """Activations: what happens between affine maps, and what each means for the preimage of its output.
 
-A ReLU tells an input apart from others only where it is positive. A strictly monotone activation tells all of them
-apart: every row of the mixed system is an equality. Maximum pooling is piecewise linear and mixes coordinates.
+A ReLU tells an input apart from others only where it is positive, a clip only between its bounds. A strictly monotone
+activation tells all of them apart: every row of the mixed system is an equality. Maximum pooling is piecewise linear
+and mixes coordinates.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
+from math import inf, isfinite
 from typing import Any, assert_never
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from fiberscope.errors import InputError
@@ -37,7 +40,7 @@ class PointwiseKind(StrEnum):
     SIGMOID = "sigmoid"
     """``1 / (1 + exp(-x))``."""
     CLIP = "clip"
-    """``min(max(x, alpha), beta)``; ReLU6 is of this form."""
+    """``min(max(x, alpha), beta)``, one of them may be infinite; ReLU6 is of this form."""
 
 
 class Activation(ABC):
@@ -78,8 +81,9 @@ class Pointwise(Activation):
     Args:
         function: which one.
         size: the number of coordinates.
-        alpha: the scale of the negative part of an ELU; the lower bound of a clip.
-        beta: the width of the negative part of an ELU, the sharpness of a softplus; the upper bound of a clip.
+        alpha: the scale of the negative part of an ELU; the lower bound of a clip, -inf for none.
+        beta: the width of the negative part of an ELU, the sharpness of a softplus; the upper bound of a clip, inf for
+            none.
         slope: (size,) slopes for negative inputs, for LEAKY_RELU.
 
     Raises:
@@ -97,11 +101,11 @@ class Pointwise(Activation):
             raise InputError("slope", expected="slopes for a leaky ReLU, and only there", got=str(self.function))
         if self.slope is not None:
             object.__setattr__(self, "slope", as_tensor(self.slope, "slope", shape=(self.size,)))
-        scaled = self.function in (PointwiseKind.ELU, PointwiseKind.SOFTPLUS)
-        if (scaled and not self.beta > 0) or (self.function is PointwiseKind.CLIP and not self.alpha <= self.beta):
-            raise InputError(
-                str(self.function), expected="beta > 0, or bounds in order", got=f"{self.alpha, self.beta}"
-            )
+        if self.function in (PointwiseKind.ELU, PointwiseKind.SOFTPLUS) and not self.beta > 0:
+            raise InputError(str(self.function), expected="beta > 0", got=f"{self.beta:g}")
+        if self.function is PointwiseKind.CLIP and not _bounds_something(self.alpha, self.beta):
+            expected = "bounds in order, at least one of them finite"
+            raise InputError("clip", expected=expected, got=f"{self.alpha:g} and {self.beta:g}")
 
     @property
     def kind(self) -> str:
@@ -162,24 +166,57 @@ class Pointwise(Activation):
                 assert_never(self.function)
 
     def kinks(self) -> tuple[float, ...] | None:
-        """Where the slope changes, if the activation is linear in between; None for a smooth activation."""
+        """Where the slope changes, if the activation is linear in between; None for a smooth activation.
+
+        A clip with equal bounds is constant, and has no kink.
+        """
         match self.function:
             case PointwiseKind.RELU | PointwiseKind.LEAKY_RELU:
                 return (0.0,)
             case PointwiseKind.CLIP:
-                return (self.alpha, self.beta)
+                return tuple(bound for bound in self.cut if isfinite(bound)) if self.alpha < self.beta else ()
             case PointwiseKind.ELU | PointwiseKind.SOFTPLUS | PointwiseKind.TANH | PointwiseKind.SIGMOID:
                 return None
             case _:
                 assert_never(self.function)
 
-    def injective(self) -> Bool[Tensor, " n"] | None:
-        """Where equal outputs mean equal inputs, coordinate by coordinate; elsewhere it is a ReLU.
-
-        None where neither holds: a negative slope gives one output to two inputs, and a clip cuts off on both sides.
-        """
+    def lines(self) -> tuple[tuple[Float[Tensor, " n"], float], ...]:
+        """Slope and constant on every piece between the kinks, from left to right; none of a smooth activation."""
+        flat, steep = (torch.full((self.size,), slope, dtype=torch.float64) for slope in (0.0, 1.0))
         match self.function:
             case PointwiseKind.RELU:
+                return (flat, 0.0), (steep, 0.0)
+            case PointwiseKind.LEAKY_RELU:
+                return (self.slope.cpu(), 0.0), (steep, 0.0)
+            case PointwiseKind.CLIP:
+                if self.alpha == self.beta:
+                    return ((flat, self.alpha),)
+                below, above = ([(flat, bound)] if isfinite(bound) else [] for bound in self.cut)
+                return (*below, (steep, 0.0), *above)
+            case PointwiseKind.ELU | PointwiseKind.SOFTPLUS | PointwiseKind.TANH | PointwiseKind.SIGMOID:
+                return ()
+            case _:
+                assert_never(self.function)
+
+    def piece(self, z: Float[Tensor, " n"]) -> Int64[Tensor, " n"]:
+        """The number of the piece that every coordinate is on at z, from 0 on the left; not of a smooth activation.
+
+        On a kink it is the constant one, as in the paper: of a ReLU or the lower bound of a clip the piece before, of
+        its upper bound the next. Where neither side is constant, or both are, it is the piece before.
+        """
+        number, lines = torch.zeros_like(z, dtype=torch.int64), self.lines()
+        for kink, ((before, _), (behind, _)) in zip(self.kinks() or (), pairwise(lines), strict=True):
+            begins = ((before != 0) & (behind == 0)).to(z.device)
+            number = number + torch.where(begins, z >= kink, z > kink).to(torch.int64)
+        return number
+
+    def injective(self) -> Bool[Tensor, " n"] | None:
+        """Where equal outputs mean equal inputs, coordinate by coordinate; elsewhere it is a clip to ``cut``.
+
+        None where neither holds: a negative slope gives one output to two inputs.
+        """
+        match self.function:
+            case PointwiseKind.RELU | PointwiseKind.CLIP:
                 return torch.zeros(self.size, dtype=torch.bool)
             case PointwiseKind.LEAKY_RELU:
                 return None if bool((self.slope < 0).any()) else self.slope > 0
@@ -187,33 +224,31 @@ class Pointwise(Activation):
                 return None if self.alpha < 0 else torch.full((self.size,), self.alpha > 0)
             case PointwiseKind.SOFTPLUS | PointwiseKind.TANH | PointwiseKind.SIGMOID:
                 return torch.ones(self.size, dtype=torch.bool)
-            case PointwiseKind.CLIP:
-                return None
             case _:
                 assert_never(self.function)
-
-    def negative_slopes(self) -> Float[Tensor, " n"] | None:
-        """The slopes for negative inputs where the activation is linear there, and x for positive ones; else None."""
-        if self.function is PointwiseKind.RELU:
-            return torch.zeros(self.size, dtype=torch.float64)
-        return self.slope.cpu() if self.function is PointwiseKind.LEAKY_RELU else None
 
     @property
-    def is_nonnegative(self) -> bool:
-        """Whether no output is negative."""
+    def cut(self) -> tuple[float, float]:
+        """The bounds that the coordinates which are not injective are clipped to: those of a ReLU are 0 and inf."""
+        return (self.alpha, self.beta) if self.function is PointwiseKind.CLIP else (0.0, inf)
+
+    @property
+    def output_bounds(self) -> tuple[float, float]:
+        """Bounds of all outputs: those of a clip, otherwise 0 and inf where no output is negative."""
         match self.function:
-            case PointwiseKind.RELU | PointwiseKind.SOFTPLUS | PointwiseKind.SIGMOID:
-                return True
-            case PointwiseKind.LEAKY_RELU:
-                return bool((self.slope <= 0).all())
-            case PointwiseKind.ELU:
-                return self.alpha <= 0
-            case PointwiseKind.TANH:
-                return False
             case PointwiseKind.CLIP:
-                return self.alpha >= 0
+                return self.cut
+            case PointwiseKind.RELU | PointwiseKind.SOFTPLUS | PointwiseKind.SIGMOID:
+                nonnegative = True
+            case PointwiseKind.LEAKY_RELU:
+                nonnegative = bool((self.slope <= 0).all())
+            case PointwiseKind.ELU:
+                nonnegative = self.alpha <= 0
+            case PointwiseKind.TANH:
+                nonnegative = False
             case _:
                 assert_never(self.function)
+        return (0.0 if nonnegative else -inf), inf
 
 
 @dataclass(frozen=True, eq=False)
@@ -264,6 +299,11 @@ class Maximum(Activation):
         index = self.index.to(x.device)
         values = torch.where(index >= 0, x[index.clamp(min=0)], -torch.inf)
         return Rearrangement(index.gather(1, values.argmax(dim=1, keepdim=True))[:, 0], self.size)
+
+
+def _bounds_something(low: float, high: float) -> bool:
+    """Whether these are the bounds of a clip: in order, finite on one side at least, with a number between them."""
+    return low <= high and (isfinite(low) or isfinite(high)) and low < inf and high > -inf
 
 
 def relu(size: int) -> Pointwise:

@@ -171,6 +171,12 @@ class NetworkBuilder:
         """``max(x, 0)``."""
         return self.pointwise(name, value, PointwiseKind.RELU)
 
+    def clip(self, name: str, value: Value, low: float, high: float) -> Value:
+        """``min(max(x, low), high)``; a ReLU from 0 upwards, and nothing where both bounds are infinite."""
+        if high == np.inf and low in (0.0, -np.inf):
+            return value if low else self.relu(name, value)
+        return self.pointwise(name, value, PointwiseKind.CLIP, alpha=low, beta=high)
+
     def pointwise(
         self, name: str, value: Value, function: PointwiseKind, *, alpha: float = 1.0, beta: float = 1.0,
         slope: Array | float | None = None,

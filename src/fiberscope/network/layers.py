@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import numpy as np
+import torch
 
-from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
+from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.affine import AffineMap
 from fiberscope.network.combination import Sum, composed, is_exact, written_out
 from fiberscope.network.layer import Layer
@@ -30,7 +32,8 @@ class PlacedLayer:
         name: the names of its affine maps.
         source: the number of the stage whose output it receives; -1 for the network's input.
         stage: the number of its activation.
-        nonnegative: whether what it receives is never negative.
+        received: bounds of every number that it receives, as far as the activations before it tell: 0 and inf behind a
+            ReLU, the bounds of a clip behind that; -inf and inf where they tell nothing.
         note: what a reader of verdicts about it must know; may be empty.
     """
 
@@ -38,7 +41,7 @@ class PlacedLayer:
     name: str
     source: int
     stage: int
-    nonnegative: bool
+    received: tuple[float, float]
     note: str
 
 
@@ -140,23 +143,38 @@ class Graph:
         met = self._behind(number, lambda stage: stage > ancestor)
         return tuple(sorted(stage for stage in met if stage > ancestor))
 
-    def is_nonnegative(self, number: int) -> bool:
-        """Whether what a stage gives is never negative, as far as its activations tell."""
-        if number == INPUT:
-            return False
+    def bounds(self, number: int) -> tuple[float, float]:
+        """Bounds of every number that a stage gives, as far as activations tell; -inf and inf where they do not."""
+        known = {INPUT: (-inf, inf)}
+        for stage in sorted(self._behind(number, self._hands_on) | {number}):
+            if stage != INPUT:
+                known[stage] = self._bounds_from(stage, known)
+        return known[number]
+
+    def _hands_on(self, number: int) -> bool:
+        """Whether bounds of what a stage takes say anything about what it gives."""
+        return number != INPUT and not isinstance(self.stages[number].activation, Pointwise)
+
+    def _bounds_from(self, number: int, known: dict[int, tuple[float, float]]) -> tuple[float, float]:
         activation = self.stages[number].activation
         if isinstance(activation, Pointwise):
-            return activation.is_nonnegative
-        if isinstance(activation, Maximum):
-            return self._moves_nonnegative(self.sources[number][0])
-        return False
+            return activation.output_bounds
+        before = [known[source] for source in self.sources[number]]
+        return before[0] if isinstance(activation, Maximum) else _moved(self.stages[number].maps, before)
 
-    def _moves_nonnegative(self, number: int) -> bool:
-        """Whether an activation's source gives nothing negative: it is such an activation, or only moves its values."""
-        if not self.is_affine(number):
-            return self.is_nonnegative(number)
-        moves = all(isinstance(a, Rearrangement) and not bool((a.bias < 0).any()) for a in self.stages[number].maps)
-        return moves and all(self._moves_nonnegative(source) for source in self.sources[number])
+
+def _moved(maps: Sequence[AffineMap], before: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Bounds of ``sum_i A_i x_i + b_i`` where every A_i only moves numbers; where numbers are added, of their sign."""
+    low = high = terms = torch.zeros(maps[0].outputs, dtype=torch.float64)
+    for affine, (least, most) in zip(maps, before, strict=True):
+        if not isinstance(affine, Rearrangement):
+            return -inf, inf
+        moves, constant = (affine.index >= 0).cpu(), affine.bias.cpu()
+        low = low + torch.where(moves, least, 0.0) + constant
+        high = high + torch.where(moves, most, 0.0) + constant
+        terms = terms + moves.double() + (constant != 0).double()
+    low = torch.where((terms > 1) & (low < 0), -inf, torch.where(terms > 1, 0.0, low))  # sums are rounded
+    return float(low.min()), float(torch.where(terms > 1, inf, high).max())
 
 
 def _in_all(sets: list[set[int]]) -> set[int]:
@@ -205,13 +223,16 @@ def _layer(graph: Graph, number: int, name: str, activation: Pointwise) -> Place
     source = next(iter(ends)) if len(ends) == 1 else graph.common_ancestor(ends)
     injective = activation.injective()
     if injective is None:
-        return _why_not_judged(activation)
+        return (
+            f"a {activation.kind} that falls for negative numbers and rises for positive ones gives one output to two "
+            "inputs, so that what has the same output need not be one polyhedron"
+        )
     if graph.affine_paths(number) > MAX_PATHS:
         return f"more than {MAX_PATHS} affine paths lead to it"
     mask = injective.cpu().numpy()
     mask.setflags(write=False)
     if len(ends) > 1:
-        return _region_layer(graph, number, source, name, mask)
+        return _region_layer(graph, number, source, name, mask, activation.cut)
     affine = graph.affine_between(number, source)
     assert affine is not None, "the stage before the activation is affine"
 
@@ -220,21 +241,11 @@ def _layer(graph: Graph, number: int, name: str, activation: Pointwise) -> Place
         return suited(rows), bias
 
     shapes = graph.shape(source), graph.shape(number)
-    layer = ReLULayer.of_map(write_out, *shapes, mask, str(injective.device))  # type: ignore[arg-type]
+    low, high = activation.cut
+    device = str(injective.device)
+    layer = ReLULayer.of_map(write_out, *shapes, mask, device, low=low, high=high)  # type: ignore[arg-type]
     note = "" if is_exact(affine) else _rounds(name)
-    return PlacedLayer(layer, name, source, number, graph.is_nonnegative(source), note)
-
-
-def _why_not_judged(activation: Pointwise) -> str:
-    if activation.function is PointwiseKind.CLIP:
-        return (
-            "clips such as ReLU6 are not decided yet; what has the same output behind one is a polyhedron, "
-            "with z <= low, z = v or z >= high for each unit"
-        )
-    return (
-        f"a {activation.kind} that falls for negative numbers and rises for positive ones gives one output to two "
-        "inputs, so that what has the same output need not be one polyhedron"
-    )
+    return PlacedLayer(layer, name, source, number, graph.bounds(source), note)
 
 
 def _rounds(name: str) -> str:
@@ -244,21 +255,23 @@ def _rounds(name: str) -> str:
     )
 
 
-def _region_layer(graph: Graph, number: int, source: int, name: str, injective: np.ndarray) -> PlacedLayer | str:
+def _region_layer(
+    graph: Graph, number: int, source: int, name: str, injective: np.ndarray, cut: tuple[float, float]
+) -> PlacedLayer | str:
     inner = graph.between(source, number)
-    activations = [graph.stages[i].activation for i in inner]
-    for activation in activations:
-        if isinstance(activation, Pointwise) and activation.negative_slopes() is None:
-            smooth = activation.kinks() is None
-            why = "which is not linear around a sample" if smooth else "whose linear pieces are not followed yet"
-            return f"branches meet in it, and between them and their common ancestor there is {activation.kind}, {why}"
-    layer = RegionLayer(graph.stages, graph.sources, inner, source, number, graph.shape(source), injective)
+    for activation in (graph.stages[i].activation for i in inner):
+        if isinstance(activation, Pointwise) and activation.kinks() is None:
+            return (
+                "branches meet in it, and between them and their common ancestor there is "
+                f"{activation.kind}, which is not linear around a sample"
+            )
+    layer = RegionLayer(graph.stages, graph.sources, inner, source, number, graph.shape(source), injective, *cut)
     note = (
         f"layer {name!r} is fed by several branches; it is judged as a map of {graph_name(graph, source)}, their "
         "nearest common ancestor, within the linear region of the sample: inputs outside that region may have the same "
         "output as well"
     )
-    return PlacedLayer(layer, name, source, number, graph.is_nonnegative(source), note)
+    return PlacedLayer(layer, name, source, number, graph.bounds(source), note)
 
 
 def graph_name(graph: Graph, number: int) -> str:

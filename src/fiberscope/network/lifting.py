@@ -23,12 +23,14 @@ from fiberscope.network.rows import (
     product,
     scaled,
     sparse,
+    sparse_rows,
     stacked,
     suited,
 )
 from fiberscope.network.sparse_rows import SparseRows
 
 if TYPE_CHECKING:
+    from fiberscope.network.activations import Pointwise
     from fiberscope.network.affine import AffineMap
 
 _Expression = dict[int, Rows]
@@ -103,7 +105,7 @@ class Lifting:
         elif isinstance(stage.activation, Maximum):
             self._known[number] = self._selected(stage.activation.index.cpu().numpy(), *values)
         else:
-            self._known[number] = self._bent(stage.activation.negative_slopes().numpy(), *values)
+            self._known[number] = self._bent(stage.activation, *values)
 
     def _lifted(self, value: _Affine) -> tuple[_Expression, FloatArray]:
         """New coordinates that are equal to a value: themselves as a function of all, and their numbers at the sample.
@@ -119,12 +121,22 @@ class Lifting:
         self._high.append(np.full(len(z), np.inf))
         return {number: diagonal(np.ones(len(z)))}, z
 
-    def _bent(self, slopes: FloatArray, value: _Affine) -> _Affine:
-        """What a ReLU or a leaky one gives: new coordinates that keep their sign."""
+    def _bent(self, activation: Pointwise, value: _Affine) -> _Affine:
+        """What an activation with kinks gives: new coordinates that stay on their pieces.
+
+        Where a piece is constant and not 0, its value is a coordinate, too: other numbers could not be added to it, or
+        multiplied with it, without rounding.
+        """
         expression, z = self._lifted(value)
         ((number, _),) = expression.items()
-        self._low[-1], self._high[-1] = np.where(z > 0, 0.0, -np.inf), np.where(z > 0, np.inf, 0.0)
-        return {number: diagonal(np.where(z > 0, 1.0, slopes))}, np.zeros(len(z))
+        slope, constant, self._low[-1], self._high[-1] = _piece_around(activation, z)
+        bent: _Expression = {number: diagonal(slope)}
+        held = np.flatnonzero(constant)
+        if len(held):
+            fixed, _ = self._lifted(({}, constant[held]))
+            ((place, _),) = fixed.items()
+            bent[place] = sparse_rows(np.ones(len(held)), held, np.arange(len(held)), (len(z), len(held)))
+        return bent, np.zeros(len(z))
 
     def _mapped(self, affine: AffineMap, value: _Affine) -> _Affine:
         """What an affine map makes of a value, without a rounded number."""
@@ -191,6 +203,17 @@ class Lifting:
             more = sparse(side_by_side(comparison, self.blocks))
             rows = stacked(rows, more[np.diff(more.indptr) > 0])  # a row without entries says 0 <= 0
         return LiftedDomain(domain, low, high, suited(rows))
+
+
+def _piece_around(activation: Pointwise, z: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Slope and constant of the piece that each unit is on at z, and where it begins and ends."""
+    import torch  # no checker needs it
+
+    piece = activation.piece(torch.tensor(z)).numpy()
+    slopes = np.stack([slope.numpy() for slope, _ in activation.lines()])
+    ends = np.array([-np.inf, *(activation.kinks() or ()), np.inf])
+    constants = np.array([constant for _, constant in activation.lines()])
+    return slopes[piece, np.arange(len(z))], constants[piece], ends[piece], ends[piece + 1]
 
 
 def _is_selection(expression: _Expression, bias: FloatArray) -> bool:

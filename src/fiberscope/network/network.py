@@ -105,8 +105,8 @@ class Network:
     def relu_layers(self) -> tuple[Layer, ...]:
         """The layers ``ReLU(A x + b)`` in order; affine maps that follow each other directly are composed into one.
 
-        Strictly monotone activations count as well. Where branches with ReLUs of their own meet, the layer is one
-        around each sample; see ``fiberscope.network.region_layer``.
+        Clips such as ReLU6 and strictly monotone activations count as well. Where branches with ReLUs of their own
+        meet, the layer is one around each sample; see ``fiberscope.network.region_layer``.
         """
         return tuple(placed.layer for placed in self._layers)
 
@@ -140,7 +140,7 @@ class Network:
         if self._layers:
             return ""
         why = "; ".join(unjudged_notes(self._unjudged, most)) or (
-            "a layer is an affine map with a ReLU or a strictly monotone activation behind it"
+            "a layer is an affine map with a ReLU, a clip or a strictly monotone activation behind it"
         )
         smooth = [isinstance(s.activation, Pointwise) and s.activation.kinks() is None for s in self.stages]
         others = ", and other inputs with the same output by fs.invariance_example with layer='output'"

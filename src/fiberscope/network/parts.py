@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf, isfinite
 from typing import Any, cast
 
 import numpy as np
@@ -73,7 +74,8 @@ def _activation_parts(activation: Activation, arrays: Arrays) -> dict[str, Any]:
         case Pointwise():
             if isinstance(activation.slope, Tensor):
                 arrays["slope"] = activation.slope.cpu().numpy()
-            parameters = {"alpha": activation.alpha, "beta": activation.beta}
+            bounds = {"alpha": activation.alpha, "beta": activation.beta}
+            parameters = {name: bound if isfinite(bound) else None for name, bound in bounds.items()}
             return {"kind": activation.kind, "inputs": activation.inputs, **parameters}
         case _:
             raise TypeError(f"{type(activation).__name__} has no form in files")
@@ -94,10 +96,9 @@ def stage_from(name: str, sources: tuple[int, ...], shape: tuple[int, ...], data
 def _activation(data: Any, arrays: Arrays) -> Activation:
     if data["kind"] == "maximum":
         return Maximum(arrays["index"], int(data["inputs"]))
-    function = PointwiseKind(data["kind"])
-    return Pointwise(
-        function, int(data["inputs"]), float(data["alpha"]), float(data["beta"]), slope=arrays.get("slope")
-    )
+    alpha, beta = data["alpha"], data["beta"]  # of clips, an infinite bound is None: JSON has no infinity
+    alpha, beta = -inf if alpha is None else float(alpha), inf if beta is None else float(beta)
+    return Pointwise(PointwiseKind(data["kind"]), int(data["inputs"]), alpha, beta, slope=arrays.get("slope"))
 
 
 def _map(data: Any, name: str, arrays: Arrays, depth: int = 0) -> AffineMap:

@@ -11,6 +11,10 @@ and all numbers are those that the model stores. The set of all (x, z) is the se
 follows from x, so both have the same kind and dimension. What else would be rounded if it were multiplied out or added
 up (an affine map behind another, two maps of the same numbers) becomes coordinates in the same way.
 
+A clip has three pieces: z lies below its bounds, between them or above. Where it does not lie between, what the clip
+gives is a coordinate of its own that is equal to the bound, unless that is 0. On a kink the constant piece counts: of a
+ReLU at 0, of a clip at either bound.
+
 Inside a branch, max pooling of numbers v is the selection of the largest number of every window as long as that stays
 the largest: the region has the half-spaces ``v_j - v_w <= 0`` for all others of the window. Of several that are equally
 large at the sample the first one is selected, as everywhere. Where v is no selection of coordinates itself, it becomes
@@ -53,7 +57,8 @@ class LocalLayer:
 class RegionLayer:
     """A ReLU of a sum whose branches contain ReLUs of their own; it is an affine map and a ReLU around each sample.
 
-    Within the linear region of x0, where the inner activations keep their sign, the branches are affine. A verdict is
+    Any of them may be a clip. Within the linear region of x0, where the inner activations stay on their pieces, the
+    branches are affine. A verdict is
     about that region, closed, alone.
 
     Attributes:
@@ -64,6 +69,8 @@ class RegionLayer:
         number: the number of the layer's activation.
         input_shape: the shape of what the ancestor gives.
         injective: (m,) neurons whose activation is strictly monotone.
+        low: the smallest output of the others.
+        high: the largest one; inf for none.
     """
 
     stages: Sequence[Any] = field(repr=False)
@@ -73,6 +80,8 @@ class RegionLayer:
     number: int
     input_shape: tuple[int, ...]
     injective: BoolArray = field(repr=False)
+    low: float = 0.0
+    high: float = np.inf
 
     @property
     def inputs(self) -> int:
@@ -104,6 +113,8 @@ class RegionLayer:
             np.concatenate([np.zeros(len(inner)), bias]),
             injective=np.concatenate([hidden, self.injective]),
             definitions=len(inner),
+            low=self.low,
+            high=self.high,
         )
         return LocalLayer(layer, np.concatenate([x, inner]), lifting.region(domain))
 

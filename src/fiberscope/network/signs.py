@@ -17,29 +17,45 @@ SQUARES_UNDERFLOW = 1e-140
 """Below it, squares of entries lose digits: those under 1e-154 are subnormal."""
 
 
-def exact_signs(rows: Rows, x: Float64[FloatArray, " n"], offsets: Float64[FloatArray, " q"]) -> Int64[IntArray, " q"]:
-    """The exact signs of ``a_i x + c_i``: float64 where its rounding cannot matter, rational arithmetic elsewhere."""
-    return exact_signs_of_many(rows, x[None], offsets)[0].astype(np.int64)
+def exact_signs(rows: Rows, x: Float64[FloatArray, " n"], *offsets: Float64[FloatArray, " q"]) -> Int64[IntArray, " q"]:
+    """The exact signs of ``a_i x + c_i``, c the exact sum of the offsets (q,).
+
+    By float64 where its rounding cannot matter, in rational arithmetic elsewhere.
+    """
+    return exact_signs_of_many(rows, x[None], *offsets)[0].astype(np.int64)
 
 
 def exact_signs_of_many(
-    rows: Rows, X: Float64[FloatArray, "N n"], offsets: Float64[FloatArray, " q"]
+    rows: Rows, X: Float64[FloatArray, "N n"], *offsets: Float64[FloatArray, " q"]
 ) -> Int8[NDArray[np.int8], "N q"]:
     """The exact signs of ``a_i x_j + c_i``, (N, q), as ``exact_signs`` settles them; in one byte each."""
     with np.errstate(all="ignore"):
-        value = _products(rows, X) + offsets
+        value = _products(rows, X) + sum(offsets)
         # Cauchy-Schwarz on the standard bound gamma_n |a| |x|
-        reach = row_norms(rows) * row_norms(X)[:, None] + np.abs(offsets)
-        certain = np.abs(value) > _rounding(reach, X.shape[1])
+        reach = row_norms(rows) * row_norms(X)[:, None] + sum(np.abs(offset) for offset in offsets)
+        certain = np.abs(value) > _rounding(reach, X.shape[1] + len(offsets) - 1)
     sign = (value > 0).astype(np.int8) - (value < 0).astype(np.int8)
     uncertain = np.flatnonzero(~certain.all(axis=0))
     for i in uncertain:
         columns, entries = row_entries(rows, int(i))
         support = entries != 0
         columns, entries = columns[support], entries[support]
-        for j in np.flatnonzero(~certain[:, i]) if len(entries) else ():  # of a zero row, the sign is the offset's
-            sign[j, i] = _sign(entries, X[j, columns], float(offsets[i]))
+        added = np.array([offset[i] for offset in offsets])
+        # of a zero row, the sign is that of its only offset
+        for j in np.flatnonzero(~certain[:, i]) if len(entries) or len(added) > 1 else ():
+            sign[j, i] = _sign(entries, X[j, columns], added)
     return sign
+
+
+def signs_against(
+    values: Float64[FloatArray, " m"], shift: Float64[FloatArray, " m"], limits: Float64[FloatArray, " m"]
+) -> Int64[IntArray, " m"]:
+    """The exact signs of ``values + shift - limits``; values and limits may be infinite, then the order of these."""
+    finite = np.isfinite(values) & np.isfinite(limits)
+    out = (values > limits).astype(np.int64) - (values < limits)
+    parts = values[finite], shift[finite], -limits[finite]
+    out[finite] = exact_signs(np.zeros((int(finite.sum()), 1)), np.zeros(1), *parts)
+    return out
 
 
 def _rounding(reach: FloatArray | float, terms: int) -> FloatArray | float:
@@ -51,17 +67,17 @@ def _rounding(reach: FloatArray | float, terms: int) -> FloatArray | float:
     return 4.0 * (terms + 4) * (np.finfo(np.float64).eps * reach + np.finfo(np.float64).tiny)
 
 
-def _sign(entries: Float64[FloatArray, " e"], x: Float64[FloatArray, " e"], offset: float) -> int:
-    """The exact sign of ``entries . x + offset``.
+def _sign(entries: Float64[FloatArray, " e"], x: Float64[FloatArray, " e"], offsets: Float64[FloatArray, " c"]) -> int:
+    """The exact sign of ``entries . x`` plus the offsets.
 
     Entry by entry the bound is smaller, and the same however the coordinates are scaled.
     """
     with np.errstate(all="ignore"):
-        terms = np.append(entries * x, offset)
+        terms = np.append(entries * x, offsets)
         value, reach = float(terms.sum()), float(np.abs(terms).sum())
         if abs(value) > _rounding(reach, len(terms)):
             return 1 if value > 0 else -1
-    return _rational_sign(entries, x, offset)
+    return _rational_sign(entries, x, offsets)
 
 
 def _products(rows: Rows, X: Float64[FloatArray, "N n"]) -> Float64[FloatArray, "N q"]:
@@ -70,10 +86,12 @@ def _products(rows: Rows, X: Float64[FloatArray, "N n"]) -> Float64[FloatArray, 
     return X @ rows.T if isinstance(rows, np.ndarray) else (rows @ X.T).T
 
 
-def _rational_sign(entries: Float64[FloatArray, " e"], x: Float64[FloatArray, " e"], offset: float) -> int:
+def _rational_sign(
+    entries: Float64[FloatArray, " e"], x: Float64[FloatArray, " e"], offsets: Float64[FloatArray, " c"]
+) -> int:
     support = x != 0
     terms = zip(entries[support].tolist(), x[support].tolist(), strict=True)
-    exact = sum((Fraction(a) * Fraction(v) for a, v in terms), Fraction(offset))
+    exact = sum((Fraction(a) * Fraction(v) for a, v in terms), sum(map(Fraction, offsets.tolist()), Fraction(0)))
     return (exact > 0) - (exact < 0)
 
 
@@ -110,4 +128,4 @@ def row_entries(rows: Rows, i: int) -> tuple[IntArray, FloatArray]:
     return np.arange(rows.shape[1], dtype=np.int64), cast(FloatArray, rows[i])
 
 
-__all__ = ["exact_signs", "exact_signs_of_many", "row_entries", "row_norms"]
+__all__ = ["exact_signs", "exact_signs_of_many", "row_entries", "row_norms", "signs_against"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind, relu
+from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
 from fiberscope.network.affine import AffineMap, Dense
 from fiberscope.network.combination import Composition, composed
 from fiberscope.network.convolution import Convolution, Transposed
@@ -27,8 +27,8 @@ def simplified(
         shape: the shape of the output for one sample.
     """
     work = _Simplification(stages, output)
-    work.join_concatenated_relus()
-    work.pull_relus_before_maxima()
+    work.join_concatenated_clips()
+    work.pull_clips_before_maxima()
     work.drop_identities()
     work.join_backward()
     work.join_forward()
@@ -73,12 +73,17 @@ class _Simplification:
 
     # ---- activations
 
-    def join_concatenated_relus(self) -> None:
-        """``concat(ReLU(a), ReLU(b))`` is ``ReLU(concat(a, b))``: a concatenated ReLU [cReLU] is one layer."""
+    def join_concatenated_clips(self) -> None:
+        """``concat(ReLU(a), ReLU(b))`` is ``ReLU(concat(a, b))``: a concatenated ReLU [cReLU] is one layer.
+
+        The same holds of a clip, if all have the same bounds.
+        """
         for number, stage in list(self.stages.items()):
             sources = self.sources(number)
-            relus = [self._is_relu(source) and self.users(source) == [number] for source in sources]
-            if len(sources) < 2 or not all(relus) or not _is_concatenation(stage):
+            clips = [self._clip(source) if self.users(source) == [number] else None for source in sources]
+            if len(sources) < 2 or clips[0] is None or not _is_concatenation(stage):
+                continue
+            if any(clip is None or not _same_clip(clip, clips[0]) for clip in clips):
                 continue
             before = tuple(self.sources(source)[0] for source in sources)
             last = sources[-1]
@@ -86,15 +91,18 @@ class _Simplification:
                 del self.stages[source]
             # the number of the last ReLU lies behind all that it takes and before the concatenation
             self.stages[last] = replace(stage, sources=before, origin="")
-            activation = relu(stage.outputs)
+            activation = replace(clips[0], size=stage.outputs)
             self.stages[number] = replace(stage, maps=(), activation=activation, sources=(last,))
             self.stages = dict(sorted(self.stages.items()))
 
-    def pull_relus_before_maxima(self) -> None:
-        """``ReLU(max(a, b))`` is ``max(ReLU(a), ReLU(b))``: the ReLU then belongs to the affine map before."""
+    def pull_clips_before_maxima(self) -> None:
+        """``ReLU(max(a, b))`` is ``max(ReLU(a), ReLU(b))``: the ReLU then belongs to the affine map before.
+
+        The same holds of a clip.
+        """
         for number in list(self.stages):
-            stage, source = self.stages[number], self.sources(number)[0]
-            if not self._is_relu(number) or source == INPUT or self.users(source) != [number]:
+            stage, source, clip = self.stages[number], self.sources(number)[0], self._clip(number)
+            if clip is None or source == INPUT or self.users(source) != [number]:
                 continue
             before = self.stages[source]
             if not isinstance(before.activation, Maximum):
@@ -102,14 +110,16 @@ class _Simplification:
             inner = self.sources(source)[0]
             size = before.activation.inputs
             inner_shape = self.stages[inner].shape if inner != INPUT else (size,)
-            self.stages[source] = replace(stage, activation=relu(size), sources=(inner,), shape=inner_shape, origin="")
+            activation = replace(clip, size=size)
+            self.stages[source] = replace(stage, activation=activation, sources=(inner,), shape=inner_shape, origin="")
             self.stages[number] = replace(before, sources=(source,), origin=stage.origin)
 
-    def _is_relu(self, number: int) -> bool:
-        if number == INPUT:
-            return False
-        activation = self.stages[number].activation
-        return isinstance(activation, Pointwise) and activation.function is PointwiseKind.RELU
+    def _clip(self, number: int) -> Pointwise | None:
+        """The activation of a stage that is a ReLU or a clip; None of another stage."""
+        activation = None if number == INPUT else self.stages[number].activation
+        if isinstance(activation, Pointwise) and activation.function in (PointwiseKind.RELU, PointwiseKind.CLIP):
+            return activation
+        return None
 
     # ---- affine maps
 
@@ -188,6 +198,10 @@ class _Simplification:
         ]
         out[-1] = replace(out[-1], shape=shape)
         return tuple(out)
+
+
+def _same_clip(left: Pointwise, right: Pointwise) -> bool:
+    return left.function is right.function and left.cut == right.cut
 
 
 def _is_identity(stage: Stage) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Int64
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
@@ -20,6 +20,7 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import Rows, is_sparse, stacked
 from fiberscope.network.sparse_rows import SparseRows, row_numbers
 from fiberscope.preimage.candidate import Candidate, Direction, Multipliers, Rational, Vector
+from fiberscope.preimage.sides import Outputs
 from fiberscope.preimage.system import MixedSystem
 
 ROUNDS = 10
@@ -62,9 +63,11 @@ class Balance:
         weight, bias = _scaled(layer.weight, rows, columns), np.ldexp(layer.bias, rows)
         pairs = [(_entries(layer.weight), _entries(weight)), (layer.bias, bias), (_entries(domain.G), _entries(G))]
         pairs += [(domain.h, h), (domain.low, low), (domain.high, high)]
+        clip = tuple(np.ldexp(bound, rows) for bound in (layer.low, layer.high))
+        pairs += [(layer.low, clip[0]), (layer.high, clip[1])]
         if not all(_exact(old, new) for old, new in pairs):
             return cls.nothing(layer, domain)
-        scaled = ReLULayer(weight, bias, layer.injective, layer.definitions)
+        scaled = ReLULayer(weight, bias, layer.injective, layer.definitions, low=clip[0], high=clip[1])
         scaled.device = layer.device
         return cls(scaled, Polyhedron(low, high, G, h), rows, half_spaces, columns)
 
@@ -77,12 +80,13 @@ class Balance:
 
     def system(self, system: MixedSystem) -> MixedSystem:
         """The same question in the scaled rows and coordinates."""
-        y = None if system.y is None else np.ldexp(system.y, self.rows)
-        return replace(system, layer=self.layer, domain=self.domain, y=y)
+        known = system.outputs
+        outputs = None if known is None else Outputs(*(np.ldexp(part, self.rows) for part in _parts(known)))
+        return replace(system, layer=self.layer, domain=self.domain, outputs=outputs)
 
-    def suits(self, y: Float64[FloatArray, " m"]) -> bool:
-        """Whether scaling rounds nothing of y."""
-        return _exact(y, np.ldexp(y, self.rows))
+    def suits(self, outputs: Outputs) -> bool:
+        """Whether scaling rounds nothing of what is known of an output."""
+        return all(_exact(part, np.ldexp(part, self.rows)) for part in _parts(outputs))
 
     def undone(self, certificate: Candidate) -> Candidate:
         """What a certificate about x' and y' says about x and y."""
@@ -107,8 +111,12 @@ class Balance:
 
     def multipliers(self, part: Multipliers) -> Multipliers:
         """Weights of the rows as they are; those that bound a coordinate have no factor of their own."""
-        by_row = np.concatenate([self.rows, -self.columns, -self.columns, self.half_spaces])
+        by_row = np.concatenate([self.rows, -self.columns, -self.columns, self.half_spaces, self.rows])
         return Multipliers(part.rows, _times(part.values, by_row[part.rows]))
+
+
+def _parts(outputs: Outputs) -> tuple[FloatArray, FloatArray, FloatArray]:
+    return outputs.low, outputs.high, outputs.within
 
 
 def _times(vector: Vector, exponents: IntArray) -> Vector:

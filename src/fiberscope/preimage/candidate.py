@@ -6,17 +6,22 @@ and a domain ``low <= x <= high, G x <= h``:
 =================  ==========================================
 number             row
 =================  ==========================================
-i < m              ``a_i x + b_i`` (= y_i on P, <= 0 on N)
+i < m              ``a_i x <= hi_i``, or ``= hi_i`` on P
 m + j              ``-x_j <= -low_j``
 m + n + j          ``x_j <= high_j``
 m + 2 n + i        ``G_i x <= h_i``
-m + 2 n + q + i    ``-a_i x <= -lo_i``, the lower side of a unit whose output is not known exactly
+m + 2 n + q + i    ``-a_i x <= -lo_i``, the lower side of a row that is no equality
 =================  ==========================================
+
+P are the rows whose two sides agree. Rows of the layer with two sides that do not agree bound the preimage on both, and
+are equalities of its recession cone: there they count to P, under the number i.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+import numpy as np
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.certificate import Rational, Vector
@@ -27,11 +32,16 @@ from fiberscope.preimage.kind import Kind
 class Multipliers:
     """Weights of rows whose combination vanishes: ``sum_i values_i row_i = 0``.
 
-    Rows of P may have any sign; on inequality rows the weights are positive.
+    Rows of P may have any sign, or be zero; on inequality rows the weights are positive.
     """
 
     rows: IntArray
     values: Vector
+
+    @classmethod
+    def zero(cls, rows: IntArray) -> Multipliers:
+        """Of rows of P that matter for their rank alone."""
+        return cls(rows, np.zeros(len(rows)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +80,7 @@ class BoundedDomain:
 
 @dataclass(frozen=True)
 class NegativeOutput:
-    """``y[index] < 0``: no ReLU gives that."""
+    """Unit ``index`` gives none of the outputs that are possible there, whatever the input."""
 
     index: int
 
@@ -99,10 +109,10 @@ class Candidate:
             preimage) and multipliers on P: ``A_P^T mu + A_E^T lambda = 0``; None where E is empty.
         interior: with ``x=``: a direction that is zero on P and E, and strictly negative on all other tight rows; rows
             that are not tight may hold it, too.
-        recession: for bounded: multipliers with rank n, or the bounded domain; for unbounded: a nonzero direction of
-            the recession cone.
+        recession: for bounded: multipliers with rank n, which are zeros where the equalities of the recession cone have
+            that rank alone, or the bounded domain; for unbounded: a nonzero direction of that cone.
         infeasible: for empty: Farkas multipliers whose right-hand sides sum to a negative number, rows of P that no x
-            satisfies together, or a negative output.
+            satisfies together, or an output that a unit never gives.
         dependencies: relations between rows of the layer, where ranks depend on them.
     """
 

@@ -19,17 +19,20 @@ from fiberscope.network.layer import Layer, check_layer, flat_inputs
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import is_sparse
 from fiberscope.preimage.budget import Budget
-from fiberscope.preimage.checker import verify, verify_many
 from fiberscope.preimage.decide import check_memory, decide_at_input
 from fiberscope.preimage.patterns import settle_patterns
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.route import Route, Statistics
+from fiberscope.preimage.sides import checked_within
+from fiberscope.preimage.verify import verify, verify_many
 from fiberscope.threads import checked_threads, in_threads, one_thread
 
 if TYPE_CHECKING:
     import pyarrow
 
 UNDECIDED_DIMENSION = -2
+UNKNOWN_DIMENSION = -3
+"""Where the kind stands, and only bounds on the dimension are proved."""
 
 MAX_INPUTS = 4_096
 """Inputs beyond which the dense factorization that a shared search needs takes seconds."""
@@ -51,12 +54,14 @@ class Classification:
 
     Attributes:
         preimages: one per sample; samples that share a proof hold the same certificate object.
-        positives: (N,) the number of positive outputs.
+        positives: (N,) the number of outputs above their smallest value, for certain.
+        saturated: (N,) the number of outputs that are, or may be, at the upper end of a clip.
         statistics: how samples were settled, and what that took.
     """
 
     preimages: tuple[Preimage, ...]
     positives: IntArray
+    saturated: IntArray
     statistics: Statistics = NO_STATISTICS
 
     @property
@@ -66,10 +71,13 @@ class Classification:
 
     @property
     def dimension(self) -> Int64[IntArray, " N"]:
-        """(N,) the dimensions; -2 where undecided."""
-        return np.array(
-            [UNDECIDED_DIMENSION if p.dimension is None else p.dimension for p in self.preimages], dtype=np.int64
-        )
+        """(N,) the dimensions; -2 where undecided, -3 where the kind is proved and ``dimension_bounds`` are."""
+        return np.array([_dimension(p) for p in self.preimages], dtype=np.int64)
+
+    @property
+    def dimension_bounds(self) -> Int64[IntArray, "N 2"]:
+        """(N, 2) proved bounds on the dimensions, equal where they are known; -1 and n where undecided."""
+        return np.array([_dimension_bounds(p) for p in self.preimages], dtype=np.int64).reshape(len(self), 2)
 
     @property
     def margin(self) -> Float64[FloatArray, " N"]:
@@ -106,13 +114,14 @@ class Classification:
         return shared
 
     def to_table(self) -> pyarrow.Table:  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
-        """A table with the columns sample, positives, kind, dimension (null where undecided), margin, reason."""
+        """A table: sample, positives, saturated, kind, dimension (null where unknown), margin, reason."""
         import pyarrow as pa
 
         return pa.table(  # pyright: ignore[reportUnknownVariableType]
             {
                 "sample": pa.array(range(len(self)), pa.int64()),
                 "positives": pa.array(self.positives, pa.int32()),
+                "saturated": pa.array(self.saturated, pa.int32()),
                 "kind": pa.array([str(p.kind) for p in self.preimages], pa.string()),
                 "dimension": pa.array([p.dimension for p in self.preimages], pa.int32()),
                 "margin": pa.array(self.margin, pa.float64()),
@@ -121,11 +130,24 @@ class Classification:
         )
 
 
+def _dimension(preimage: Preimage) -> int:
+    if preimage.dimension is not None:
+        return preimage.dimension
+    return UNDECIDED_DIMENSION if preimage.dimension_bounds is None else UNKNOWN_DIMENSION
+
+
+def _dimension_bounds(preimage: Preimage) -> tuple[int, int]:
+    if preimage.dimension is not None:
+        return preimage.dimension, preimage.dimension
+    return (-1, preimage.layer.inputs) if preimage.dimension_bounds is None else preimage.dimension_bounds
+
+
 def classify(
     layer: Layer,
     X: Any,
     domain: Domain | None = None,
     *,
+    within: Any = 0.0,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     seconds: float | int | None = None,
@@ -141,6 +163,7 @@ def classify(
         layer: the layer, m neurons and n inputs; searches run on its device.
         X: (N, n) samples, or (N, *layer.input_shape); one sample alone is a batch of one.
         domain: where inputs lie; None for all of R^n.
+        within: by how much every output may differ from that at the sample, as in ``preimage``: a number or (m,).
         threads: how many searches and proofs run at a time; None for one per core.
         progress: called with the number of samples settled so far and N, from the calling thread. The number may fall
             when what seemed to be settled turns out not to be proved; it ends at N.
@@ -152,8 +175,8 @@ def classify(
         certificate of its own would have.
 
     Raises:
-        InputError: wrong shape, no samples, NaN or infinite numbers, a sample outside the domain, no thread,
-            or a budget that is no positive number.
+        InputError: wrong shape, no samples, NaN or infinite numbers, a sample outside the domain, a negative
+            precision, no thread, or a budget that is no positive number.
         MemoryLimitError: the layer is too large for the memory of this machine; nothing was computed.
     """
     check_layer(layer)
@@ -162,7 +185,7 @@ def classify(
     if progress is not None and not callable(progress):
         hint = "it is called with the number of samples settled so far and N"
         raise InputError("progress", expected="a function, or None", got=shown(progress), hint=hint)
-    samples = flat_inputs(layer, X, "X")
+    samples, precision = flat_inputs(layer, X, "X"), checked_within(layer, within)
     polyhedron = written_out(domain, layer.inputs)
     report, budget = _Progress(len(samples), progress), Budget.of(seconds)
     shared = len(samples) > 1 and _may_share(layer, polyhedron)
@@ -171,11 +194,13 @@ def classify(
     with one_thread():
         if shared:
             assert isinstance(layer, ReLULayer)
-            return _together(layer, domain, polyhedron, samples, threads, report, budget)
-        preimages = [_decided(layer, domain, samples, i, report, budget) for i in range(len(samples))]
-        positives = np.array([p.positives for p in preimages], dtype=np.int64)
+            return _together(layer, domain, polyhedron, samples, precision, threads, report, budget)
+        preimages = [_decided(layer, domain, samples, i, precision, report, budget) for i in range(len(samples))]
+        positives, saturated = (
+            np.array([getattr(p, name) for p in preimages], dtype=np.int64) for name in ("positives", "saturated")
+        )
         statistics = Statistics({Route.SINGLY: len(preimages)}, {}, singly=report.seconds())
-        return Classification(tuple(preimages), positives, statistics)
+        return Classification(tuple(preimages), positives, saturated, statistics)
 
 
 def _may_share(layer: Layer, domain: Polyhedron) -> bool:
@@ -215,15 +240,16 @@ def _together(
     domain: Domain | None,
     polyhedron: Polyhedron,
     samples: FloatArray,
+    within: FloatArray,
     threads: int,
     report: _Progress,
     budget: Budget,
 ) -> Classification:
     from fiberscope.preimage.decide_many import decide_many
 
-    patterns = settle_patterns(layer, polyhedron, samples, threads)
+    patterns = settle_patterns(layer, polyhedron, samples, within, threads)
     settling = report.seconds()
-    found = decide_many(layer, domain, samples, patterns, threads, report, budget)
+    found = decide_many(layer, domain, samples, within, patterns, threads, report, budget)
     searching = report.seconds()
     candidates = {i: p for i, p in enumerate(found.preimages) if p is not None}
     proofs = verify_many(list(candidates.values()), threads)
@@ -231,18 +257,25 @@ def _together(
     checking = report.seconds()
     report.correct(len(proved))
     preimages = tuple(
-        proved[i] if i in proved else _decided(layer, domain, samples, i, report, budget) for i in range(len(samples))
+        proved[i] if i in proved else _decided(layer, domain, samples, i, within, report, budget)
+        for i in range(len(samples))
     )
     routes = Counter(route if i in proved else Route.SINGLY for i, route in enumerate(found.routes))
     statistics = Statistics(dict(routes), found.seconds, settling, searching, checking, report.seconds())
-    return Classification(preimages, patterns.positives, statistics)
+    return Classification(preimages, patterns.positives, patterns.saturated, statistics)
 
 
 def _decided(
-    layer: Layer, domain: Domain | None, samples: FloatArray, i: int, report: _Progress, budget: Budget
+    layer: Layer,
+    domain: Domain | None,
+    samples: FloatArray,
+    i: int,
+    within: FloatArray,
+    report: _Progress,
+    budget: Budget,
 ) -> Preimage:
     try:
-        preimage = decide_at_input(layer, domain, samples[i], budget)
+        preimage = decide_at_input(layer, domain, samples[i], budget, within)
     except InputError as error:
         raise InputError(f"X[{i}]", expected=error.expected, got=error.got, hint=error.hint) from error
     report(1)

@@ -2,43 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from fiberscope.errors import InputError, MemoryLimitError
 from fiberscope.memory import check_matrix
-from fiberscope.network.arrays import FloatArray
-from fiberscope.network.domains import Domain, Polyhedron, written_out
+from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.domains import Domain, written_out
 from fiberscope.network.layer import Layer, around, check_layer, flat_input, flat_output
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import dense
 from fiberscope.preimage.balance import Balance
 from fiberscope.preimage.budget import NO_LIMIT, Budget, TooLargeError
-from fiberscope.preimage.candidate import BoundedDomain, Candidate, Direction, Inconsistent, NegativeOutput
-from fiberscope.preimage.checker import verify
-from fiberscope.preimage.checker.verify import verify_in_float
+from fiberscope.preimage.candidate import Candidate, Inconsistent, NegativeOutput
+from fiberscope.preimage.certificate import Certificate
+from fiberscope.preimage.counting import undetermined
 from fiberscope.preimage.decide_exactly import MAX_DIMENSION, certify_exactly, exact_proof_seconds
 from fiberscope.preimage.dense import numerical_rank
 from fiberscope.preimage.dependencies import find_dependencies
-from fiberscope.preimage.face import NO_ROWS, Face, find_face, find_recession
-from fiberscope.preimage.interior_point import find_point
+from fiberscope.preimage.elaborate import elaborate
+from fiberscope.preimage.interval import Interval
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.margin import margin
 from fiberscope.preimage.modular import modular_rank
-from fiberscope.preimage.output_distance import describe_empty
+from fiberscope.preimage.output_distance import describe_empty, describe_impossible
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.projection import MAX_ENTRIES, contradiction_by_projection, contradiction_by_rank
 from fiberscope.preimage.reduction import RESOLVED
 from fiberscope.preimage.rounded import rounded
-from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output, check_inside
+from fiberscope.preimage.sides import Outputs, checked_within, impossible_units
+from fiberscope.preimage.suggestion import candidate_at_input, candidate_at_output
+from fiberscope.preimage.system import NO_ROWS, MixedSystem, build_at_input, build_at_output, check_inside
+from fiberscope.preimage.verify import verify, verify_in_float
 
-NOTHING_PROVED = Candidate(Kind.UNDECIDED, None)
+NOTHING_PROVED = Certificate(Kind.UNDECIDED, None)
 
 
-def decide(layer: Layer, x: Any, y: Any, domain: Domain | None, seconds: float | int | None = None) -> Preimage:
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """What is asked, and the system in which it is decided.
+
+    Attributes:
+        open: the preimage, undecided.
+        system: in scaled rows and coordinates.
+        balance: what scaled them.
+        as_given: the system as it was asked.
+    """
+
+    open: Preimage
+    system: MixedSystem
+    balance: Balance
+    as_given: MixedSystem
+
+
+def decide(
+    layer: Layer, x: Any, y: Any, domain: Domain | None, within: Any = 0.0, seconds: float | int | None = None
+) -> Preimage:
     """Validate the arguments, then decide; see ``preimage``."""
     check_layer(layer)
     if (x is None) == (y is None):
@@ -46,8 +69,9 @@ def decide(layer: Layer, x: Any, y: Any, domain: Domain | None, seconds: float |
         hint = "x is an input whose output is meant, y an output; write x=... or y=..."
         raise InputError("preimage", expected="exactly one of x and y", got=got, hint=hint)
     check_memory(layer)
+    precision = checked_within(layer, within)
     if x is not None:
-        return decide_at_input(layer, domain, flat_input(layer, x), Budget.of(seconds))
+        return decide_at_input(layer, domain, flat_input(layer, x), Budget.of(seconds), precision)
     if isinstance(layer, RegionLayer) or layer.injective.any():
         raise InputError(
             "y",
@@ -55,8 +79,7 @@ def decide(layer: Layer, x: Any, y: Any, domain: Domain | None, seconds: float |
             got="a layer that is one only around a sample, or has other activations",
             hint="give x instead",
         )
-    polyhedron = written_out(domain, layer.inputs)
-    return _decide_at_output(layer, domain, polyhedron, flat_output(layer, y, "y"), Budget.of(seconds))
+    return _decide_at_output(layer, domain, _checked_output(layer, y, precision), precision, Budget.of(seconds))
 
 
 def check_memory(layer: Layer) -> None:
@@ -69,152 +92,168 @@ def check_memory(layer: Layer) -> None:
     check_matrix(f"preimages of a layer of {layer.inputs} inputs and {layer.outputs} outputs", size, size)
 
 
-def decide_at_input(layer: Layer, domain: Domain | None, x: FloatArray, budget: Budget = NO_LIMIT) -> Preimage:
-    """Decide the preimage of the output at x; the arguments are valid already.
+def _checked_output(layer: ReLULayer, y: Any, within: FloatArray) -> FloatArray | Interval:
+    """The output, or the intervals in which it lies, as vectors (m,)."""
+    if not isinstance(y, Interval):
+        return flat_output(layer, y, "y")
+    if within.any():
+        hint = "widen the intervals by it, or give the output itself as y"
+        raise InputError("within", expected="0 beside y=Interval(...)", got="another number", hint=hint)
+    shape = y.low.shape
+    if shape not in ((), (layer.outputs,), layer.output_shape):
+        expected = f"intervals of shape {' or '.join(map(str, dict.fromkeys([(layer.outputs,), layer.output_shape])))}"
+        raise InputError("y", expected=expected, got=f"shape {shape}", hint="one interval per unit, or one for all")
+    return Interval(*(np.broadcast_to(side.ravel() if shape else side, (layer.outputs,)) for side in (y.low, y.high)))
+
+
+def decide_at_input(
+    layer: Layer, domain: Domain | None, x: FloatArray, budget: Budget = NO_LIMIT, within: FloatArray | None = None
+) -> Preimage:
+    """Decide the preimage of the output at x, known up to ``within`` (m,); the arguments are valid already.
 
     Around x, a layer in which branches meet is one affine map on the linear region of x: the answer is about that.
     """
     layer, domain, x = around(layer, domain, x)
     polyhedron = written_out(domain, layer.inputs)
-    open_question = Preimage(layer, domain, x, None, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED)
+    precision = np.zeros(layer.outputs)
+    if within is not None:  # coordinates that are defined by others are known exactly
+        precision[layer.definitions :] = within
+    known = precision if precision.any() else 0.0
+    question = Preimage(layer, domain, x, None, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED, within=known)
     if budget.is_over:
         check_inside(polyhedron, x)
-        return replace(open_question, reason=f"the budget of {budget.seconds:g} seconds was spent on other samples")
-    system = replace(build_at_input(layer, polyhedron, x), budget=budget)
+        return replace(question, reason=f"the budget of {budget.seconds:g} seconds was spent on other samples")
+    as_given = replace(build_at_input(layer, polyhedron, x, precision), budget=budget)
     # numbers near the ends of float64 overflow here; what is found is proved or dropped
     with np.errstate(all="ignore"):
         balance = Balance.of(layer, polyhedron)
-        system = balance.system(system)
-        return _prove(system, balance, open_question, _candidate(system, point=None))
+        asked = _Question(question, balance.system(as_given), balance, as_given)
+        return _prove(asked, candidate_at_input(asked.system))
 
 
 def _decide_at_output(
-    layer: ReLULayer, domain: Domain | None, polyhedron: Polyhedron, y: FloatArray, budget: Budget
+    layer: ReLULayer, domain: Domain | None, y: FloatArray | Interval, within: FloatArray, budget: Budget
 ) -> Preimage:
-    open_question = Preimage(layer, domain, None, y, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED)
-    if (y < 0).any():
-        certificate = Candidate(Kind.EMPTY, -1, infeasible=NegativeOutput(int(np.argmin(y))))
-        return replace(
-            open_question,
-            kind=Kind.EMPTY,
-            dimension=-1,
-            margin=1.0,
-            certificate=certificate,
-            reason=_negative(y),
-        )
+    polyhedron = written_out(domain, layer.inputs)
+    low, high = (y.low, y.high) if isinstance(y, Interval) else (y, y)
+    outputs, known = Outputs(low, high, within), within if within.any() else 0.0
+    question = Preimage(layer, domain, None, y, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED, within=known)
+    impossible = np.flatnonzero(impossible_units(layer, outputs))
+    if len(impossible):
+        unit, reason = describe_impossible(layer, outputs, impossible)
+        empty = replace(question, kind=Kind.EMPTY, dimension=-1, margin=1.0, reason=reason)
+        return replace(empty, certificate=elaborate(empty, Candidate(Kind.EMPTY, -1, infeasible=NegativeOutput(unit))))
     with np.errstate(all="ignore"):
-        as_given = replace(build_at_output(layer, polyhedron, y), budget=budget)
+        as_given = replace(build_at_output(layer, polyhedron, outputs), budget=budget)
         balance = Balance.of(layer, polyhedron)
-        balance = balance if balance.suits(y) else Balance.nothing(layer, polyhedron)
-        system = balance.system(as_given)
-        answer = _empty(system, balance, open_question)
-        if answer is None:
-            answer = _prove(system, balance, open_question, _candidate_at_output(system))
-        if answer.kind == Kind.EMPTY:
-            return replace(answer, reason=describe_empty(as_given, answer.certificate))
-        return answer
+        balance = balance if balance.suits(outputs) else Balance.nothing(layer, polyhedron)
+        asked = _Question(question, balance.system(as_given), balance, as_given)
+        answer = _empty(asked)
+        return _prove(asked, candidate_at_output(asked.system)) if answer is None else answer
 
 
-def _empty(system: MixedSystem, balance: Balance, question: Preimage) -> Preimage | None:
+def _empty(asked: _Question) -> Preimage | None:
     """The proof that y is no output, where rows of P contradict each other or the nearest output is clearly another."""
     for find in (contradiction_by_rank, contradiction_by_projection):
         try:
-            certificate = find(system)
+            candidate = find(asked.system)
         except (TooLargeError, MemoryLimitError):
             return None
-        if certificate is not None:
-            answer = _answer(system, balance, question, certificate)
-            if _is_proved(system, answer):
+        if candidate is not None:
+            answer = _answer(asked, candidate)
+            if verify_in_float(answer) or _is_proved_exactly(asked.system, answer, candidate):
                 return answer
     return None
 
 
-def _candidate_at_output(system: MixedSystem) -> Candidate | str:
-    try:
-        point = find_point(system)
-    except (TooLargeError, MemoryLimitError) as limit:
-        return str(limit)
-    return "no point was found" if point is None else _candidate(system, point)
-
-
-def _negative(y: FloatArray) -> str:
-    unit, count = int(np.argmin(y)), int((y < 0).sum())
-    others = f", and {count - 1} more below 0" if count > 1 else ""
-    return f"a ReLU gives no negative number, but y is {y[unit]} at unit {unit}{others}; y is what follows the ReLU"
-
-
-def _candidate(system: MixedSystem, point: FloatArray | None) -> Candidate | str:
-    """The certificate that float64 suggests, or why there is none; nothing is proved yet."""
-    try:
-        system.budget.check("the question was read")
-        return _suggestion(system, point)
-    except (TooLargeError, MemoryLimitError) as limit:
-        return str(limit)
-
-
-def _suggestion(system: MixedSystem, point: FloatArray | None) -> Candidate:
-    bounded = system.domain.is_box_bounded
-    cone = None if bounded else find_recession(system)
-    tangent = _tangent_face(system, cone)
-    n = system.layer.inputs
-    if tangent.rank == n:
-        return Candidate(Kind.SINGLETON, 0, point, tangent.multipliers)
-    interior = tangent.as_direction() if len(tangent.implicit) < len(system.tight) else None
-    common = (n - tangent.rank, point, tangent.multipliers, interior)
-    if cone is None:
-        return Candidate(Kind.BOUNDED, *common, recession=BoundedDomain())
-    if cone.spans:
-        return Candidate(Kind.BOUNDED, *common, recession=cone.multipliers)
-    assert cone.direction is not None
-    return Candidate(Kind.UNBOUNDED, *common, recession=Direction(cone.held, cone.direction))
-
-
-def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
-    """The face of the feasible-direction cone T.
-
-    Where the recession cone C has a strict direction or no row is tight, C's answer serves.
-    """
-    if cone is not None and not len(cone.implicit) and not cone.spans:
-        return cone
-    n = system.layer.inputs
-    rank = None if cone is None else cone.equality_rank
-    if rank is None and not len(system.tight) and system.is_sparse:
-        rank = numerical_rank(system.rows(system.positive), RESOLVED)
-    if rank is not None and (not len(system.tight) or rank == n):
-        return Face(system.positive, NO_ROWS, None, None, rank, rank, spans=rank == n)
-    return find_face(system, system.positive, system.tight)
-
-
-def _prove(system: MixedSystem, balance: Balance, question: Preimage, candidate: Candidate | str) -> Preimage:
+def _prove(asked: _Question, candidate: Candidate | str) -> Preimage:
     """Prove the candidate; where that fails, decide exactly; where that is too large, say so."""
-    guess = None if isinstance(candidate, str) else _answer(system, balance, question, candidate)
+    system = asked.system
+    guess = None if isinstance(candidate, str) else _answer(asked, candidate)
     if guess is not None and verify_in_float(guess):
         return guess
-    related = None if guess is None else _with_dependencies(guess)
+    related = None if isinstance(candidate, str) else _with_dependencies(asked, candidate)
     if related is not None and verify_in_float(related):
         return related
-    if guess is not None and _is_proved_exactly(system, guess):
+    if guess is not None and not isinstance(candidate, str) and _is_proved_exactly(system, guess, candidate):
         return guess
     try:
         rational = certify_exactly(system)
     except (TooLargeError, MemoryLimitError) as limit:
         found = candidate if isinstance(candidate, str) else "the float proof did not close"
         reason = f"{found}; and the exact method stopped: {limit}{_near_dependence(system)}"
-        return replace(question, margin=0.0 if guess is None else guess.margin, reason=reason)
-    exact = _answer(system, balance, question, rational)
-    light = replace(exact, certificate=balance.undone(rounded(rational)))
+        return _kind_alone(asked, guess) or replace(
+            asked.open, margin=0.0 if guess is None else guess.margin, reason=reason
+        )
+    exact = _answer(asked, rational)
+    light = replace(exact, certificate=elaborate(exact, asked.balance.undone(rounded(rational))))
     if verify_in_float(light):
         return light
     check = verify(exact, exact=True)
     if check:
         return exact
-    return replace(question, reason=f"the exact certificate was not proved: {check.reason}")
+    return replace(asked.open, reason=f"the exact certificate was not proved: {check.reason}")
 
 
-def _with_dependencies(answer: Preimage) -> Preimage | None:
+def _kind_alone(asked: _Question, guess: Preimage | None) -> Preimage | None:
+    """The kind and bounds on the dimension, where these can be proved although the dimension cannot."""
+    if asked.system.budget.is_over:
+        return None
+    claims = [] if guess is None or guess.kind in (Kind.EMPTY, Kind.SINGLETON) else [_without_dimension(asked, guess)]
+    claims += [] if asked.open.x is None else _counted(asked)
+    for claim in claims:
+        if verify_in_float(claim):
+            return claim
+    return None
+
+
+def _without_dimension(asked: _Question, guess: Preimage) -> Preimage:
+    """The guess, of whose dimension only what the number of rows says is claimed."""
+    face = guess.certificate.tangent
+    implicit = NO_ROWS if face is None or face.multipliers is None else face.multipliers.rows
+    equal = asked.system.live(asked.system.positive)
+    coordinates = _fixed_coordinates(asked.as_given)
+    rows = np.union1d(np.concatenate([equal, asked.open.layer.outputs + coordinates]), implicit)
+    n = asked.system.layer.inputs
+    return _bounded_by(guess, guess.certificate, max(1, n - len(rows)), n - len(coordinates))
+
+
+def _counted(asked: _Question) -> Iterator[Preimage]:
+    """What follows from fewer rows than the coordinates that they read: more than one point, or a line."""
+    system, n = asked.system, asked.system.layer.inputs
+    most = n - len(_fixed_coordinates(asked.as_given))
+    far = system.at_infinity
+    cones = [(Kind.UNBOUNDED, np.concatenate([far.positive, far.inequalities]))]
+    if system.domain.is_box_bounded:
+        cones = [(Kind.BOUNDED, np.concatenate([system.positive, system.tight]))]
+    for kind, numbers in cones:
+        coordinate, _ = system.coordinates(numbers)
+        free = np.setdiff1d(np.arange(n), coordinate)
+        inside, least = undetermined(system.rows(numbers[coordinate < 0]), free)
+        if least:
+            answer = replace(asked.open, kind=kind, margin=0.0)
+            yield _bounded_by(answer, Certificate(kind, None, counted=inside), least, most)
+
+
+def _fixed_coordinates(system: MixedSystem) -> IntArray:
+    return np.flatnonzero(system.domain.low == system.domain.high)
+
+
+def _bounded_by(answer: Preimage, certificate: Certificate, least: int, most: int) -> Preimage:
+    reason = f"the dimension is too large a rank to prove: it lies in {least} to {most}"
+    return replace(
+        answer,
+        dimension=None,
+        dimension_bounds=(least, most),
+        certificate=replace(certificate, dimension=None),
+        reason=reason,
+    )
+
+
+def _with_dependencies(asked: _Question, candidate: Candidate) -> Preimage | None:
     """The answer with relations between rows of the layer, where there are any that ranks may depend on."""
-    found = None if answer.certificate.kind == Kind.EMPTY else find_dependencies(answer.layer.weight)
-    return None if found is None else replace(answer, certificate=replace(answer.certificate, dependencies=found))
+    found = None if candidate.kind is Kind.EMPTY else find_dependencies(asked.open.layer.weight)
+    return None if found is None else _answer(asked, replace(candidate, dependencies=found))
 
 
 def _near_dependence(system: MixedSystem) -> str:
@@ -232,30 +271,30 @@ def _near_dependence(system: MixedSystem) -> str:
     )
 
 
-def _is_proved(system: MixedSystem, answer: Preimage) -> bool:
-    """Whether an answer is proved, by rational numbers where that is in reach."""
-    return bool(verify_in_float(answer)) or _is_proved_exactly(system, answer)
-
-
-def _is_proved_exactly(system: MixedSystem, answer: Preimage) -> bool:
-    certificate = answer.certificate
-    if isinstance(certificate.infeasible, Inconsistent):  # a rank modulo a prime
+def _is_proved_exactly(system: MixedSystem, answer: Preimage, candidate: Candidate) -> bool:
+    """Whether an answer is proved by rational numbers, where that is in reach."""
+    if isinstance(candidate.infeasible, Inconsistent):  # a rank modulo a prime
         return bool(verify(answer, exact=True))
     if system.layer.inputs > MAX_DIMENSION:
         return False
     try:
-        system.budget.check_exact(exact_proof_seconds(system, certificate), "an exact proof")
+        system.budget.check_exact(exact_proof_seconds(system, candidate), "an exact proof")
     except TooLargeError:
         return False
     return bool(verify(answer, exact=True))
 
 
-def _answer(system: MixedSystem, balance: Balance, question: Preimage, certificate: Candidate) -> Preimage:
-    """The verdict of a certificate about the scaled system."""
-    return replace(
-        question,
-        kind=certificate.kind,
-        dimension=certificate.dimension,
-        margin=margin(system, certificate),
-        certificate=balance.undone(certificate),
+def _answer(asked: _Question, candidate: Candidate) -> Preimage:
+    """The verdict of a candidate about the scaled system."""
+    as_asked = asked.balance.undone(candidate)
+    answer = replace(
+        asked.open,
+        kind=candidate.kind,
+        dimension=candidate.dimension,
+        margin=margin(asked.system, candidate),
+        reason=describe_empty(asked.as_given, as_asked) if candidate.kind is Kind.EMPTY else "",
     )
+    return replace(answer, certificate=elaborate(answer, as_asked))
+
+
+__all__ = ["check_memory", "decide", "decide_at_input"]

@@ -19,7 +19,7 @@ from fiberscope.preimage.candidate import BoundedDomain, Candidate, Direction, M
 from fiberscope.preimage.exact_algebra import contradiction, exact_rank, null_vector
 from fiberscope.preimage.exact_face import ExactFace, as_fractions, entry_bits, exact_face, pivot_seconds
 from fiberscope.preimage.kind import Kind
-from fiberscope.preimage.system import MixedSystem
+from fiberscope.preimage.system import NO_ROWS, MixedSystem
 
 MAX_DIMENSION = 1_000
 """Coordinates beyond which one pivot of the exact method takes minutes."""
@@ -36,9 +36,9 @@ def certify_exactly(system: MixedSystem) -> Candidate:
     """
     if system.layer.inputs > MAX_DIMENSION:
         raise TooLargeError(f"{system.layer.inputs} coordinates are too many for rational numbers")
-    if system.y is None:
-        face = _face(system, system.tight)
-        return _with_recession(system, None, face, system.tight)
+    if system.outputs is None:
+        tight = system.live(system.tight)
+        return _with_recession(system, None, _face(system, tight), tight)
     weights = _contradiction(system)
     if weights is not None:
         return Candidate(Kind.EMPTY, -1, infeasible=_multipliers(system.positive, weights))
@@ -48,7 +48,9 @@ def certify_exactly(system: MixedSystem) -> Candidate:
         return Candidate(Kind.EMPTY, -1, infeasible=_multipliers(numbers, [*face.free, *face.weights[:-1]]))
     *entries, t = face.direction
     point = _rational([entry / t for entry in entries], homogeneous=False)
-    return _with_recession(system, point, ExactFace(face.free, face.weights[:-1], []), system.inequalities)
+    live = np.isin(system.inequalities, system.live(system.inequalities))
+    weights = [weight for weight, kept in zip(face.weights[:-1], live, strict=True) if kept]
+    return _with_recession(system, point, ExactFace(face.free, weights, []), system.inequalities[live])
 
 
 def exact_proof_seconds(system: MixedSystem, certificate: Candidate) -> float:
@@ -59,7 +61,7 @@ def exact_proof_seconds(system: MixedSystem, certificate: Candidate) -> float:
         for part in (implicit, interior, recession, certificate.infeasible)
         if isinstance(part, Direction | Multipliers)
     ]
-    numbers = max([system.positive, *named], key=len)
+    numbers = max([system.at_infinity.positive, *named], key=len)
     n = system.layer.inputs
     if len(numbers) * n > MAX_ENTRIES:
         return inf
@@ -114,9 +116,9 @@ def _homogenized_face(system: MixedSystem) -> ExactFace:
 
 
 def _with_recession(system: MixedSystem, point: Rational | None, face: ExactFace, candidates: IntArray) -> Candidate:
-    """Complete the certificate of a preimage that is not empty, from the face of its tight rows (or.
+    """Complete the certificate of a preimage that is not empty, from the face of its tight rows.
 
-    Given a point, of all rows).
+    Given a point, of all rows. None of them is zero.
     """
     n = system.layer.inputs
     implicit = candidates[[weight > 0 for weight in face.weights]] if len(candidates) else candidates
@@ -134,20 +136,18 @@ def _with_recession(system: MixedSystem, point: Rational | None, face: ExactFace
         interior = Direction(held, _rational(face.direction))
     if system.domain.is_box_bounded:
         return Candidate(Kind.BOUNDED, n - rank, point, multipliers, interior, BoundedDomain())
-    recession = _face(system, system.inequalities)
-    vanishing = (
-        system.inequalities[[weight > 0 for weight in recession.weights]]
-        if len(system.inequalities)
-        else system.inequalities
-    )
-    span = np.concatenate([system.positive, vanishing])
-    if exact_rank(_written_out(system, span), system.budget) == n:
-        spanning = _multipliers(
-            np.concatenate([system.positive, system.inequalities]), [*recession.free, *recession.weights]
-        )
+    far = system.at_infinity
+    inequalities = far.live(far.inequalities)
+    recession = _face(far, inequalities)
+    vanishing = inequalities[[weight > 0 for weight in recession.weights]] if len(inequalities) else NO_ROWS
+    span = np.concatenate([far.positive, vanishing])
+    if exact_rank(_written_out(far, span), system.budget) == n:
+        numbers = np.concatenate([far.positive, inequalities])
+        weights = [*recession.free, *recession.weights]
+        spanning = _multipliers(numbers, weights) if len(vanishing) else Multipliers.zero(far.positive)
         return Candidate(Kind.BOUNDED, n - rank, point, multipliers, interior, spanning)
-    strict = len(vanishing) < len(system.inequalities)
-    ray = recession.direction if strict else null_vector(_written_out(system, span))
+    strict = len(vanishing) < len(inequalities)
+    ray = recession.direction if strict else null_vector(_written_out(far, span))
     return Candidate(Kind.UNBOUNDED, n - rank, point, multipliers, interior, Direction(span, _rational(ray)))
 
 

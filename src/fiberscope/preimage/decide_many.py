@@ -17,10 +17,12 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import is_sparse
 from fiberscope.preimage import bitsets
 from fiberscope.preimage.balance import Balance
-from fiberscope.preimage.bitsets import Bitsets, Words
+from fiberscope.preimage.bitsets import Bitsets
 from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.candidate import BoundedDomain, Candidate, Direction, Multipliers
-from fiberscope.preimage.grouping import Cones, intersections
+from fiberscope.preimage.certificate import Certificate
+from fiberscope.preimage.elaborate_many import elaborate_many
+from fiberscope.preimage.grouping import Cones, Group, alone, intersections
 from fiberscope.preimage.hinge import smallest_singular_value
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.margin import within_bounds
@@ -57,6 +59,7 @@ def decide_many(
     layer: ReLULayer,
     domain: Domain | None,
     X: FloatArray,
+    within: FloatArray,
     patterns: Patterns,
     threads: int,
     progress: Callable[[int], None],
@@ -67,66 +70,101 @@ def decide_many(
     with np.errstate(all="ignore"):
         balance = Balance.of(layer, polyhedron)
         pool = RowPool.of(balance.layer, balance.domain)
-    held, tight = patterns.positive.columns(pool.numbers), patterns.tight.columns(pool.numbers)
     sparse = is_sparse(layer.weight) or is_sparse(polyhedron.G)
-    answers = _Answers(pool, balance, held, tight, polyhedron.is_box_bounded, sparse, budget)
+    answers = _Answers(pool, balance, _Rows.of(patterns, pool), polyhedron.is_box_bounded, sparse, budget)
     with np.errstate(all="ignore"):  # rows of extreme size overflow; what is found is checked or dropped
         answers.by_rank(threads)
         answers.by_recession(threads, progress)
         answers.by_tangent(threads, progress)
-    preimages: list[Preimage | None] = []
-    for i, x in enumerate(X):
-        certificate = answers.certificate(i)
-        if certificate is None:
-            preimages.append(None)
-            continue
-        singleton = certificate.kind is Kind.SINGLETON
-        dimension = 0 if singleton else layer.inputs - int(answers.ranks[i])
-        margin = within_bounds(float(answers.margins[i]))
-        preimages.append(Preimage(layer, domain, x, None, certificate.kind, dimension, margin, certificate))
+        candidates = {i: found for i in range(len(X)) if (found := answers.candidate(i)) is not None}
+        known = within if within.any() else 0.0
+        questions: list[Preimage] = []
+        for i, candidate in candidates.items():
+            dimension = 0 if candidate.kind is Kind.SINGLETON else layer.inputs - int(answers.ranks[i])
+            margin, unproved = within_bounds(float(answers.margins[i])), Certificate(candidate.kind, None)
+            questions.append(
+                Preimage(layer, domain, X[i], None, candidate.kind, dimension, margin, unproved, within=known)
+            )
+        certificates = elaborate_many(questions, list(candidates.values()))
+    preimages: list[Preimage | None] = [None] * len(X)
+    for i, question, certificate in zip(candidates, questions, certificates, strict=True):
+        preimages[i] = replace(question, certificate=certificate)
     return Candidates(preimages, answers.routes, answers.seconds)
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """The rows of N samples as ``Patterns`` has them, by places in a pool."""
+
+    held: Bitsets
+    far: Bitsets
+    upper: Bitsets | None
+    lower: Bitsets | None
+    tight: Bitsets
+    tight_lower: Bitsets | None
+
+    @classmethod
+    def of(cls, patterns: Patterns, pool: RowPool) -> _Rows:
+        def placed(part: Bitsets | None) -> Bitsets | None:
+            return None if part is None else part.columns(pool.numbers)
+
+        held, tight = patterns.positive.columns(pool.numbers), patterns.tight.columns(pool.numbers)
+        same = patterns.at_infinity is patterns.positive
+        far = held if same else patterns.at_infinity.columns(pool.numbers)
+        return cls(held, far, placed(patterns.upper), placed(patterns.lower), tight, placed(patterns.tight_lower))
+
+    def touching(self) -> Bitsets:
+        """The rows that are tight at the samples, on whichever side."""
+        if self.tight_lower is None:
+            return self.tight
+        return Bitsets(self.tight.words | self.tight_lower.words, self.tight.size)
 
 
 class _Answers:
     """What is known about the cones of every sample: C, where preimages run to infinity, and T at the sample itself."""
 
     def __init__(
-        self,
-        pool: RowPool,
-        balance: Balance,
-        held: Bitsets,
-        tight: Bitsets,
-        bounded: bool,
-        sparse: bool,
-        budget: Budget,
+        self, pool: RowPool, balance: Balance, rows: _Rows, bounded: bool, sparse: bool, budget: Budget
     ) -> None:
         self.budget = budget
-        self.pool, self.balance, self.held, self.tight, self.bounded = pool, balance, held, tight, bounded
+        self.pool, self.balance, self.rows, self.bounded = pool, balance, rows, bounded
         # alone, the method for sparse rows is faster for many inputs, and for ranks
         self.groups_only, self.ranks_too = sparse and pool.inputs > MAX_SEARCHED, not sparse
-        self.ranks, self.touches = held.counts(), tight.counts() > 0
-        self.recession: list[Proof | None] = [None] * len(held)
-        self.tangent: list[Proof | None] = [None] * len(held)
+        self.touching = rows.touching()
+        self.ranks, self.touches = rows.held.counts(), self.touching.counts() > 0
+        count = len(rows.held)
+        self.recession: list[Proof | None] = [None] * count
+        self.tangent: list[Proof | None] = [None] * count
         self.of_rank = self.ranks >= pool.inputs
-        self.margins = np.ones(len(held))
-        self.routes = [Route.SINGLY] * len(held)
+        self.far_of_rank = ~self.of_rank & (rows.far.counts() >= pool.inputs)
+        self.margins = np.ones(count)
+        self.routes = [Route.SINGLY] * count
         self.seconds: dict[Route, float] = {}
+        self.spanning: list[Multipliers | None] = [None] * count
         self._known: dict[tuple[Kind, int, int], Candidate] = {}
 
     def by_rank(self, threads: int) -> None:
-        """Samples with as many positive rows as inputs: their rank settles it, or nothing here."""
+        """Where as many rows as inputs are equalities, of the preimage or of C: their rank settles it, or nothing."""
         samples = np.flatnonzero(self.of_rank)
         if len(samples) and self.ranks_too:
-            self.margins[samples] = _rank_margins(self.pool, self.held.chosen(samples), threads)
+            self.margins[samples], _ = _rank_margins(self.pool, self.rows.held.chosen(samples), threads)
+        samples = np.flatnonzero(self.far_of_rank & (not self.bounded))
+        if len(samples) and self.ranks_too:
+            self.margins[samples], shared = _rank_margins(self.pool, self.rows.far.chosen(samples), threads)
+            for group in shared:
+                part = Multipliers.zero(self.pool.numbers[bitsets.members(group.held, len(self.pool))])
+                for member in samples[group.members].tolist():
+                    self.spanning[member] = part
 
     def by_recession(self, threads: int, progress: Callable[[int], None]) -> None:
         """Where the domain does not bound everything: is C = {0}?"""
-        samples = np.flatnonzero(~self.of_rank)
+        samples = np.flatnonzero(~self.of_rank & ~self.far_of_rank)
         if self.bounded or not len(samples):
             return
         # a sample that is not settled by this alone is counted when it is
         count = progress if not self.touches.any() else _silent
-        cones = Cones(self.held.chosen(samples))
+        rows = self.rows
+        cones = Cones(rows.far, rows.upper, rows.lower, strict=False).chosen(samples)
         self._note(
             self.recession,
             samples,
@@ -135,11 +173,12 @@ class _Answers:
 
     def by_tangent(self, threads: int, progress: Callable[[int], None]) -> None:
         """Where rows are tight at the sample and no direction of C is strict on them: is T = {0}?"""
-        served = np.array([self._is_strict(i) for i in range(len(self.held))], dtype=np.bool_)
+        served = np.array([self._is_strict(i) for i in range(len(self.ranks))], dtype=np.bool_)
         samples = np.flatnonzero(~self.of_rank & self.touches & ~served)
         if len(samples):
-            tight = self.tight.chosen(samples)
-            cones = Cones(self.held.chosen(samples), tight, _opposite(self.pool, tight))
+            rows = self.rows
+            cones = Cones(rows.held, rows.tight, rows.tight_lower).chosen(samples)
+            cones = replace(cones, opposite=_opposite(self.pool, rows.tight.chosen(samples)))
             self._note(
                 self.tangent,
                 samples,
@@ -159,13 +198,14 @@ class _Answers:
         proof = self.recession[i]
         if proof is None or not isinstance(proof.part, Direction):
             return False
-        return not (self.tight.words[i] & proof.question.held).any()
+        return not (self.touching.words[i] & proof.question.held).any()
 
-    def certificate(self, i: int) -> Candidate | None:
-        """The certificate of a sample, the same object for all samples with the same parts; sets margin and route."""
+    def candidate(self, i: int) -> Candidate | None:
+        """The candidate of a sample, the same object for all samples with the same parts; sets margin and route."""
+        by_rank = bool(self.of_rank[i] or (self.far_of_rank[i] and not self.bounded))
+        if by_rank and not self.ranks_too:
+            return None
         if self.of_rank[i]:
-            if not self.ranks_too:
-                return None
             self.routes[i] = Route.RANK
             return self._shared(Kind.SINGLETON, None, None)
         tangent, recession = self.tangent[i], self.recession[i]
@@ -173,22 +213,24 @@ class _Answers:
             self._settled_by(i, tangent)
             return self._shared(Kind.SINGLETON, tangent, None)
         interior = recession if self._is_strict(i) and self.touches[i] else tangent
-        if (interior is None and self.touches[i]) or (recession is None and not self.bounded):
+        if (interior is None and self.touches[i]) or (recession is None and not self.bounded and not by_rank):
             return None
         if recession is None:
+            rank_margin = float(self.margins[i]) if by_rank else 1.0
             self._settled_by(i, *([] if interior is None else [interior]))
-            return self._shared(Kind.BOUNDED, interior, None)
+            self.margins[i] = min(self.margins[i], rank_margin)
+            return self._shared(Kind.BOUNDED, interior, self.spanning[i])
         if isinstance(recession.part, Direction):
             self._settled_by(i, recession)
-            return self._shared(Kind.UNBOUNDED, interior, recession)
+            return self._shared(Kind.UNBOUNDED, interior, recession.part)
         self._settled_by(i, recession, *([] if interior is None else [interior]))
-        return self._shared(Kind.BOUNDED, interior, recession)
+        return self._shared(Kind.BOUNDED, interior, recession.part)
 
     def _settled_by(self, i: int, *proofs: Proof) -> None:
         self.margins[i] = min((proof.margin for proof in proofs), default=1.0)
         self.routes[i] = proofs[0].route if proofs else Route.RANK
 
-    def _shared(self, kind: Kind, tangent: Proof | None, recession: Proof | None) -> Candidate:
+    def _shared(self, kind: Kind, tangent: Proof | None, recession: Multipliers | Direction | None) -> Candidate:
         key = (kind, id(tangent), id(recession))
         if key not in self._known:
             part = None if tangent is None else tangent.part
@@ -200,7 +242,7 @@ class _Answers:
                 None,
                 implicit=implicit,
                 interior=interior,
-                recession=away if recession is None else recession.part,
+                recession=away if recession is None else recession,
             )
         return self._known[key]
 
@@ -222,24 +264,28 @@ def _opposite(pool: RowPool, tight: Bitsets) -> Bitsets | None:
     return Bitsets.of(out)
 
 
-def _rank_margins(pool: RowPool, held: Bitsets, threads: int) -> FloatArray:
-    """(N,) estimates of the smallest singular value of each sample's positive unit rows, or of some of them.
+def _rank_margins(pool: RowPool, held: Bitsets, threads: int) -> tuple[FloatArray, list[Group]]:
+    """(N,) estimates of the smallest singular value of each sample's equal unit rows, or of some of them; which ones.
 
     More rows have a larger one, so that those which several samples share speak for all of them.
     """
     margins, floor = np.zeros(len(held)), SHARED_RANKS * pool.inputs
 
-    def smallest(chosen: Words) -> float:
-        places = torch.from_numpy(bitsets.members(chosen, len(pool))).to(pool.device)
+    def smallest(group: Group) -> float:
+        places = torch.from_numpy(bitsets.members(group.held, len(pool))).to(pool.device)
         return smallest_singular_value(pool.rows(places, torch.float64))
 
+    cones = Cones(held)
     shared = np.flatnonzero(held.counts() >= floor)
-    groups = intersections(Cones(held.chosen(shared)), floor)
-    for group, value in zip(groups, in_threads(smallest, [group.held for group in groups], threads), strict=True):
-        margins[shared[group.members]] = value
-    alone = np.flatnonzero(margins == 0.0)
-    margins[alone] = list(in_threads(smallest, list(held.words[alone]), threads))
-    return margins
+    groups = [replace(group, members=shared[group.members]) for group in intersections(cones.chosen(shared), floor)]
+    values = list(in_threads(smallest, groups, threads))
+    groups = [group for group, value in zip(groups, values, strict=True) if value > 0.0]
+    for group, value in zip(groups, [value for value in values if value > 0.0], strict=True):
+        margins[group.members] = value
+    single = [alone(cones, int(i)) for i in np.flatnonzero(margins == 0.0)]
+    for group, value in zip(single, in_threads(smallest, single, threads), strict=True):
+        margins[group.members] = value
+    return margins, [*groups, *single]
 
 
 __all__ = ["Candidates", "decide_many"]

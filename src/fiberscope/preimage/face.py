@@ -25,7 +25,7 @@ from fiberscope.preimage.lineality import find_line
 from fiberscope.preimage.potential import STRICTNESS, descend
 from fiberscope.preimage.ray_program import build_ray_system, ray_or_multipliers
 from fiberscope.preimage.reduction import DEPENDENT, RESOLVED, Reduction
-from fiberscope.preimage.system import MixedSystem
+from fiberscope.preimage.system import NO_ROWS, MixedSystem
 
 KEPT_MULTIPLIERS = (1e-3, 1e-6, 1e-9)
 """Rows with a multiplier above this share of the largest are kept.
@@ -38,7 +38,6 @@ LOOSENESS = (0.0, 0.01, 1.0)
 """How easily the entries that coordinate rows fix give way to the equalities, in turn; other entries have 1."""
 RANK_SHIFT = 1e-13
 """Per row: well above the rounding of a Gram matrix of unit rows; what lies below it is left to the pivoted QR."""
-NO_ROWS = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,18 +74,18 @@ class Face:
 
 def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
     """Find the face: a linear solve where that is enough, else Newton on the potential, else a linear program."""
-    inequalities = _without_zero_rows(system, inequalities)
+    inequalities = system.live(inequalities)
     quick = _quick_face(system, equalities, inequalities)
     return _searched_face(system, equalities, inequalities) if quick is None else quick
 
 
 def find_recession(system: MixedSystem) -> Face:
-    """Find out whether the recession cone is {0}.
+    """Find out whether the recession cone is {0}, given its own system.
 
     Of a sparse system, one ray or line is the answer, with the rows that hold it: the smallest face is not looked for
     then, and there are no multipliers.
     """
-    equalities, inequalities = system.positive, _without_zero_rows(system, system.inequalities)
+    equalities, inequalities = system.positive, system.live(system.inequalities)
     quick = _quick_face(system, equalities, inequalities)
     if quick is not None:
         return quick
@@ -103,7 +102,7 @@ def _line_or_rays(system: MixedSystem, numbers: IntArray) -> Direction | Multipl
     """A line or a ray with the rows that hold it, or multipliers that show that there is none."""
     rays = build_ray_system(system)
     if len(rays.free):
-        line = find_line(system.rows(_without_zero_rows(system, numbers)))
+        line = find_line(system.rows(system.live(numbers)))
         if line is not None:
             return Direction(numbers, line)
     return ray_or_multipliers(rays, system.budget)
@@ -118,11 +117,6 @@ def _face_of_rays(system: MixedSystem, found: Direction | Multipliers) -> Face:
         return Face(equalities, implicit, found, None, rank, n, spans=True)
     implicit = np.setdiff1d(found.equalities, equalities)
     return Face(equalities, implicit, None, found.values, rank, rank, spans=False)
-
-
-def _without_zero_rows(system: MixedSystem, numbers: IntArray) -> IntArray:
-    """What is left of a dead neuron says nothing about directions."""
-    return numbers[row_norms(system.rows(numbers)) > 0]
 
 
 def _quick_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:

@@ -2,80 +2,88 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from fiberscope.errors import InputError, NotASingleton
-from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import written_out
 from fiberscope.network.layer import Layer, around, flat_input
-from fiberscope.network.rows import beside, dense
-from fiberscope.network.signs import exact_signs
-from fiberscope.preimage.candidate import Rational
+from fiberscope.network.rows import dense
+from fiberscope.preimage.certificate import Rational
 from fiberscope.preimage.exact_algebra import solve_exactly
+from fiberscope.preimage.interval import Interval
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage, Recovered
 from fiberscope.preimage.rounded import as_floats, nearest_float
 from fiberscope.preimage.sampling import sample_uniformly
-from fiberscope.preimage.shape import Shape
+from fiberscope.preimage.shape import Shape, certified_point
+from fiberscope.preimage.sides import (
+    Outputs,
+    Sides,
+    impossible_units,
+    outputs_at_input,
+    sides_at_inputs,
+    sides_of_outputs,
+)
 from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output
 from fiberscope.preimage.time_limit import TimeLimit
 from fiberscope.scalars import as_count
 
 
 def system_of(preimage: Preimage) -> MixedSystem:
-    """The mixed system of the preimage."""
-    polyhedron = written_out(preimage.domain, preimage.layer.inputs)
-    if preimage.x is not None:
-        return build_at_input(preimage.layer, polyhedron, preimage.x)
-    assert preimage.y is not None
-    return build_at_output(preimage.layer, polyhedron, preimage.y)
+    """The mixed system of the preimage, with the sides of its rows."""
+    layer, outputs = preimage.layer, outputs_of(preimage)
+    polyhedron = written_out(preimage.domain, layer.inputs)
+    if preimage.x is None:
+        return build_at_output(layer, polyhedron, outputs)
+    return replace(build_at_input(layer, polyhedron, preimage.x, outputs.within), outputs=outputs)
 
 
-def positive_rows(preimage: Preimage) -> IntArray:
-    """The rows P."""
+def outputs_of(preimage: Preimage) -> Outputs:
+    """What is known of the output."""
+    within = np.array(np.broadcast_to(preimage.within, (preimage.layer.outputs,)), dtype=np.float64)
     if preimage.x is not None:
-        layer = preimage.layer
-        return np.flatnonzero((exact_signs(layer.weight, preimage.x, layer.bias) > 0) | layer.injective)
+        return outputs_at_input(preimage.layer, preimage.x, within)
     assert preimage.y is not None
-    return np.flatnonzero(preimage.y > 0)
+    y = preimage.y
+    return Outputs(y.low, y.high, within) if isinstance(y, Interval) else Outputs(y, y, within)
+
+
+def sides_of(preimage: Preimage) -> Sides:
+    """Which sides the rows of the layer have."""
+    if preimage.x is None:
+        return sides_of_outputs(preimage.layer, outputs_of(preimage))
+    within = np.array(np.broadcast_to(preimage.within, (preimage.layer.outputs,)), dtype=np.float64)
+    return sides_at_inputs(preimage.layer, preimage.x[None], within).of(0)
 
 
 def positive_neurons(layer: Layer, x: FloatArray) -> int:
-    """The number of neurons with a positive output at x, or with an injective activation; exact."""
+    """The number of neurons above their smallest value at x, or with an injective activation; exact."""
+    return _sides_at(layer, x)[0]
+
+
+def saturated_neurons(layer: Layer, x: FloatArray) -> int:
+    """The number of neurons at the upper end of a clip at x; exact."""
+    return _sides_at(layer, x)[1]
+
+
+def _sides_at(layer: Layer, x: FloatArray) -> tuple[int, int]:
     local, _, point = around(layer, None, x)
-    equality = (exact_signs(local.weight, point, local.bias) > 0) | local.injective
-    return int(equality.sum()) - local.definitions
+    sides = sides_at_inputs(local, point[None], np.zeros(local.outputs)).of(0)
+    return int(sides.positive.sum()) - local.definitions, int(sides.saturated(local).sum())
 
 
 def contains(preimage: Preimage, x: Any) -> bool:
     """Whether x is in the preimage, exactly."""
-    system = system_of(preimage)
     point = flat_input(preimage.layer, x)
-    if preimage.y is not None and (preimage.y < 0).any():
+    if preimage.x is None and impossible_units(preimage.layer, outputs_of(preimage)).any():
         return False
-    if _violates(system, point):
-        return False
-    rows, bias = system.layer.weight[system.positive], system.layer.bias[system.positive]
-    if preimage.x is not None:  # A_P (x - x0) = 0, as one exact product with (x, -x0)
-        twice = beside(rows, rows)
-        return not exact_signs(twice, np.concatenate([point, -preimage.x]), np.zeros(len(bias))).any()
-    assert preimage.y is not None
-    extended = beside(rows, bias[:, None])
-    return not exact_signs(extended, np.append(point, 1.0), -preimage.y[system.positive]).any()
-
-
-def _violates(system: MixedSystem, x: FloatArray) -> bool:
-    domain, layer = system.domain, system.layer
-    inactive = np.setdiff1d(np.arange(layer.outputs), system.positive)
-    if (x < domain.low).any() or (x > domain.high).any():
-        return True
-    return bool(
-        (exact_signs(layer.weight[inactive], x, layer.bias[inactive]) > 0).any()
-        or (exact_signs(domain.G, x, -domain.h) > 0).any()
-    )
+    system = system_of(preimage)
+    return not system.violated(np.union1d(system.positive, system.inequalities), point[None])[0]
 
 
 def point(preimage: Preimage) -> FloatArray:
@@ -83,8 +91,7 @@ def point(preimage: Preimage) -> FloatArray:
     _check_not_empty(preimage, "point")
     if preimage.x is not None:
         return preimage.x.copy()
-    assert preimage.certificate.point is not None
-    return as_floats(preimage.certificate.point).copy()
+    return as_floats(certified_point(preimage)).copy()
 
 
 def width(preimage: Preimage, direction: Any, seconds: float | int | None) -> float:
@@ -132,7 +139,7 @@ def recover(preimage: Preimage) -> Recovered:
         raise NotASingleton(str(preimage.kind), preimage.dimension)
     if preimage.x is not None:
         return Recovered(preimage.x.copy(), 0.0)
-    exact = preimage.certificate.point
+    exact = certified_point(preimage)
     if isinstance(exact, Rational):
         solution = [Fraction(numerator, exact.denominator) for numerator in exact.numerators]
     else:  # a float point of a singleton stands for the solution of n independent positive rows

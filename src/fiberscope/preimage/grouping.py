@@ -31,32 +31,48 @@ class Cones:
     Attributes:
         held: the equality rows H of each.
         inequalities: the rows W of each; None where these are all other rows.
+        lower: the rows of which minus the row belongs to W of each; None where there are none.
         opposite: for each, the rows that are minus a row of W as bounds are; None where that does not matter.
+        strict: whether a direction has to be strict on every row of W, or may vanish on some.
     """
 
     held: Bitsets
     inequalities: Bitsets | None = None
+    lower: Bitsets | None = None
     opposite: Bitsets | None = None
+    strict: bool = True
 
     def __len__(self) -> int:
         return len(self.held)
 
     def chosen(self, index: IntArray) -> Cones:
         """Some of the cones."""
-        parts = (None if part is None else part.chosen(index) for part in (self.inequalities, self.opposite))
-        return Cones(self.held.chosen(index), *parts)
+        others = (self.inequalities, self.lower, self.opposite)
+        parts = (None if part is None else part.chosen(index) for part in others)
+        return Cones(self.held.chosen(index), *parts, strict=self.strict)
 
     def loads(self) -> FloatArray:
         """(N,) how much the rows leave of the space: each equality takes a dimension, each inequality half of one.
 
-        Inequalities that are all other rows are left out: they are as many for every sample, up to the equalities.
+        Those of recession cones are left out: nearly all rows are one or the other, as many for every sample.
         """
-        bounds = 0 if self.inequalities is None else self.inequalities.counts()
+        counted = [part for part in (self.inequalities, self.lower) if part is not None and self.strict]
+        bounds = sum((part.counts() for part in counted), np.zeros(len(self), dtype=np.int64))
         return (self.held.counts() + 0.5 * bounds).astype(np.float64)
 
     def key(self) -> Words:
         """(N, w) words that are equal where the cones are."""
-        return self.held.words if self.inequalities is None else np.hstack([self.held.words, self.inequalities.words])
+        return np.hstack([part.words for part in (self.held, self.inequalities, self.lower) if part is not None])
+
+    def upper_words(self, chosen: IntArray | int) -> Words:
+        """The rows of W of some cones; none where these are all others."""
+        held = self.held.words[chosen]
+        return np.zeros_like(held) if self.inequalities is None else self.inequalities.words[chosen]
+
+    def lower_words(self, chosen: IntArray | int) -> Words:
+        """The rows of some cones that belong to W with the other sign."""
+        held = self.held.words[chosen]
+        return np.zeros_like(held) if self.lower is None else self.lower.words[chosen]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,33 +83,37 @@ class Group:
         members: their numbers.
         held: the rows that are equalities in the common question.
         inequalities: those that are inequalities in it; None where these are all others.
+        lower: those that are inequalities in it with the other sign.
     """
 
     members: IntArray
     held: Words
     inequalities: Words | None
+    lower: Words
 
 
 def alone(cones: Cones, number: int) -> Group:
     """A group of one."""
     W = cones.inequalities
-    return Group(np.array([number]), cones.held.words[number], None if W is None else W.words[number])
+    upper, lower = None if W is None else W.words[number], cones.lower_words(number)
+    return Group(np.array([number]), cones.held.words[number], upper, lower)
 
 
 def union(cones: Cones, members: IntArray) -> Group:
-    """The question whose directions serve all of these samples."""
-    W = cones.inequalities
-    held = bitsets.union(cones.held.words[members])
-    return Group(members, held, None if W is None else bitsets.union(W.words[members]) & ~held)
+    """The question whose directions serve all of these samples; rows that bound them on both sides are held."""
+    upper, lower = bitsets.union(cones.upper_words(members)), bitsets.union(cones.lower_words(members))
+    held = bitsets.union(cones.held.words[members]) | (upper & lower)
+    return Group(members, held, None if cones.inequalities is None else upper & ~held, lower & ~held)
 
 
 def intersection(cones: Cones, members: IntArray) -> Group:
     """The question whose multipliers serve all of these samples."""
-    W = cones.inequalities
-    held = bitsets.intersection(cones.held.words[members])
-    if W is None:
-        return Group(members, held, None)
-    return Group(members, held, bitsets.intersection(cones.held.words[members] | W.words[members]) & ~held)
+    rows = cones.held.words[members]
+    held = bitsets.intersection(rows)
+    upper, lower = (
+        bitsets.intersection(rows | part(members)) & ~held for part in (cones.upper_words, cones.lower_words)
+    )
+    return Group(members, held, None if cones.inequalities is None else upper, lower)
 
 
 @runtime_checkable
@@ -116,25 +136,31 @@ class _Union:
 
     def __init__(self, cones: Cones, seed: int) -> None:
         self.cones, self.members = cones, [seed]
-        nothing = np.zeros_like(cones.held.words[seed])
         self.held = cones.held.words[seed]
-        self.bounded = nothing if cones.inequalities is None else cones.inequalities.words[seed]
-        self.against = nothing if cones.opposite is None else cones.opposite.words[seed]
+        self.upper, self.lower = cones.upper_words(seed), cones.lower_words(seed)
+        self.against = np.zeros_like(self.held) if cones.opposite is None else cones.opposite.words[seed]
 
     def costs(self, among: IntArray) -> FloatArray:
         rows = self.cones.held.words[among]
-        load = bitsets.sizes(rows | self.held).astype(np.float64)
         if self.cones.inequalities is None:
-            return load
-        other = self.cones.inequalities.words[among]
-        clash = bitsets.sizes((other & (self.held | self.against)) | (rows & self.bounded))
-        return np.where(clash > 0, np.inf, load + 0.5 * bitsets.sizes(other | self.bounded))
+            return bitsets.sizes(rows | self.held).astype(np.float64)
+        upper, lower = self.cones.upper_words(among), self.cones.lower_words(among)
+        if not self.cones.strict:
+            both = (upper | self.upper) & (lower | self.lower)
+            return bitsets.sizes(rows | self.held | both).astype(np.float64)
+        clash = bitsets.sizes(
+            (upper & (self.held | self.against | self.lower))
+            | (lower & (self.held | self.upper))
+            | (rows & (self.upper | self.lower))
+        )
+        bounds = bitsets.sizes(upper | self.upper) + bitsets.sizes(lower | self.lower)
+        return np.where(clash > 0, np.inf, bitsets.sizes(rows | self.held) + 0.5 * bounds)
 
     def join(self, number: int) -> None:
         self.members.append(number)
-        self.held = self.held | self.cones.held.words[number]
-        if self.cones.inequalities is not None:
-            self.bounded = self.bounded | self.cones.inequalities.words[number]
+        self.upper = self.upper | self.cones.upper_words(number)
+        self.lower = self.lower | self.cones.lower_words(number)
+        self.held = self.held | self.cones.held.words[number] | (self.upper & self.lower)
         if self.cones.opposite is not None:
             self.against = self.against | self.cones.opposite.words[number]
 
@@ -144,22 +170,22 @@ class _Intersection:
 
     def __init__(self, cones: Cones, seed: int) -> None:
         self.cones, self.members = cones, [seed]
-        self.held = cones.held.words[seed]
-        self.either = self.held if cones.inequalities is None else self.held | cones.inequalities.words[seed]
+        self.held, self.upper, self.lower = self._rows(seed)
 
-    def _rows(self, chosen: IntArray | int) -> Words:
-        W = self.cones.inequalities
+    def _rows(self, chosen: IntArray | int) -> tuple[Words, Words, Words]:
         held = self.cones.held.words[chosen]
-        return held if W is None else held | W.words[chosen]
+        return held, held | self.cones.upper_words(chosen), held | self.cones.lower_words(chosen)
 
     def costs(self, among: IntArray) -> FloatArray:
-        common = bitsets.sizes(self.cones.held.words[among] & self.held)
-        return (-0.5 * (common + bitsets.sizes(self._rows(among) & self.either))).astype(np.float64)
+        if self.cones.inequalities is None or not self.cones.strict:
+            return -bitsets.sizes(self.cones.held.words[among] & self.held).astype(np.float64)
+        _, upper, lower = self._rows(among)  # both count the rows that are held
+        return -0.5 * (bitsets.sizes(upper & self.upper) + bitsets.sizes(lower & self.lower)).astype(np.float64)
 
     def join(self, number: int) -> None:
         self.members.append(number)
-        self.held = self.held & self.cones.held.words[number]
-        self.either = self.either & self._rows(number)
+        held, upper, lower = self._rows(number)
+        self.held, self.upper, self.lower = self.held & held, self.upper & upper, self.lower & lower
 
 
 def unions(cones: Cones, ceiling: float) -> list[Group]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -66,10 +66,12 @@ class Cone:
     Attributes:
         held: the places of H.
         inequalities: the places of W; None for all that are not held.
+        lower: the places of the rows that belong to W with the other sign.
     """
 
     held: IntArray
     inequalities: IntArray | None = None
+    lower: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +81,7 @@ class Outcome:
     Attributes:
         direction: (n,) with ``H d = 0`` up to rounding and ``W d < 0``, or None.
         places: the places of the rows that have multipliers, H first.
-        multipliers: of the unit rows, positive on W; empty where there are none.
+        multipliers: of the unit rows, with their signs in W, positive there; empty where there are none.
         margin: the smallest slack of the direction per unit length, or the smallest multiplier on W relative to the
             largest, times the smallest singular value of these rows on null(H).
     """
@@ -95,7 +97,7 @@ NOTHING = Outcome()
 
 def search(pool: RowPool, cones: Sequence[Cone], precision: torch.dtype) -> list[Outcome]:
     """Search all cones in step. In float32 only directions are found: multipliers need float64."""
-    layer_too = any(c.inequalities is None or (c.inequalities < pool.layer_rows).any() for c in cones)
+    layer_too = any(c.inequalities is None or len(c.lower) or (c.inequalities < pool.layer_rows).any() for c in cones)
     paths = [_Path.of(pool, cone, precision) for cone in cones]
     walking = [(path, path.start()) for path in paths if path is not None]
     for _ in range(MAX_STEPS[precision]):
@@ -141,6 +143,10 @@ class _Path:
             self.ignored[self.held] = True
         else:
             self.ignored[torch.from_numpy(cone.inequalities).to(device)] = False
+        self.lower = torch.from_numpy(cone.lower).to(device)
+        self.ignored[self.lower] = False
+        self.signs = torch.ones(len(pool), dtype=precision, device=device)
+        self.signs[self.lower] = -1.0
         self.u = torch.zeros(space.basis.shape[1], dtype=precision, device=device)
         self.slopes: Tensor | None = None
         self.move = self.u
@@ -171,7 +177,7 @@ class _Path:
             self.u[0] = 1.0
             self.done, self.found = True, "direction"
             return product(self.space.basis, self.u)
-        total = self.pool.total(~self.ignored, self.precision)
+        total = self.pool.total(torch.where(self.ignored, 0.0, self.signs))
         factor = cholesky(self.space.metric())
         if factor is None:  # numbers that overflow
             self.done = True
@@ -181,6 +187,7 @@ class _Path:
 
     def go(self, change: Float[Tensor, " L"]) -> None:
         """Take the step, whose change of all slopes is known now, and see whether that is the end."""
+        change = self._signed(change)
         if self.slopes is None:
             self._begin(change)
         else:
@@ -196,6 +203,10 @@ class _Path:
         assert self.slopes is not None
         if float(self.slopes.max()) < -STRICT_ENOUGH:
             self.done, self.found = True, "direction"
+
+    def _signed(self, slopes: Float[Tensor, " L"]) -> Float[Tensor, " L"]:
+        """The slopes of W's rows, given those of the pool's."""
+        return slopes * self.signs.to(slopes.dtype) if len(self.lower) else slopes
 
     def _begin(self, slopes: Float[Tensor, " L"]) -> None:
         slopes = torch.where(self.ignored, -torch.inf, slopes)
@@ -228,7 +239,8 @@ class _Path:
         new = places[self.place[places] < 0]
         if len(new):
             self.place[new] = torch.arange(len(self.rows), len(self.rows) + len(new), device=new.device)
-            self.rows = torch.cat([self.rows, self.pool.reduced(new, self.space.basis)])
+            rows = self.pool.reduced(new, self.space.basis)
+            self.rows = torch.cat([self.rows, self.signs[new, None] * rows if len(self.lower) else rows])
         return self.rows[self.place[places]]
 
     def _length(self, change: Float[Tensor, " L"]) -> float:
@@ -254,7 +266,7 @@ class _Path:
 
     def direction(self, d: Float[Tensor, " n"], slopes: Float[Tensor, " L"]) -> Outcome:
         """What a direction is worth, given all its slopes."""
-        slopes = slopes[~self.ignored]
+        slopes = self._signed(slopes)[~self.ignored]
         slack = -float(slopes.max()) / norm(d) if len(slopes) else 1.0
         return Outcome(d.cpu().numpy(), margin=min(slack, 1.0)) if slack > STRICTNESS else NOTHING
 
@@ -266,7 +278,7 @@ class _Path:
             weights = _corrected(self._reduced(places), weights)
             if weights is not None and float(weights.min()) > 0.0:
                 H = self.pool.rows(self.held, torch.float64)
-                mu = self.space.multipliers(H, self.pool.combination(places, weights))
+                mu = self.space.multipliers(H, self.pool.combination(places, weights * self.signs[places]))
                 both = torch.cat([self.held, places])
                 smallest = float(weights.min() / weights.max())
                 margin = smallest * _smallest_stretch(self._reduced(places), self.space.metric())

@@ -28,7 +28,8 @@ class Interval:
 
     def __post_init__(self) -> None:
         sides = [
-            as_float64(side, f"Interval {name}", finite=False) for name, side in (("low", self.low), ("high", self.high))
+            as_float64(side, f"Interval {name}", finite=False)
+            for name, side in (("low", self.low), ("high", self.high))
         ]
         try:
             low, high = np.broadcast_arrays(*sides)

@@ -10,7 +10,8 @@ So a margin has no dimension; it lies in [0, 1]. It is an estimate for people, n
   row is tight).
 - singleton: ``min lambda * sigma_min(A_S on null(A_P))``, or ``sigma_min(A_P)`` where the rank alone shows it.
 - empty: minus the Farkas sum over the sum of the absolute values of its terms; of rows that are inconsistent, the
-  distance of their right-hand sides from those that have a solution, over their length; 1 for a negative output.
+  distance of their right-hand sides from those that have a solution, over their length; 1 for an output that a unit
+  never gives.
 - undecided: the margin of the candidate that could not be proved; 0 where there was none.
 """
 
@@ -19,20 +20,16 @@ from __future__ import annotations
 from math import fsum
 
 import numpy as np
-from jaxtyping import Float64
-from numpy.linalg import LinAlgError
 
-from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.arrays import IntArray
 from fiberscope.network.rows import Rows, dense, scaled, stacked
 from fiberscope.network.signs import row_norms
 from fiberscope.preimage.candidate import Candidate, Direction, Inconsistent, Multipliers, NegativeOutput
-from fiberscope.preimage.dense import Cholesky, gram, least_squares, numerical_rank, smaller_gram
+from fiberscope.preimage.dense import gram, least_squares, numerical_rank, smaller_gram, smallest_root
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.reduction import RESOLVED
 from fiberscope.preimage.rounded import nearest_float, unit_floats
-from fiberscope.preimage.system import MixedSystem
-
-INVERSE_ITERATIONS = 6
+from fiberscope.preimage.system import NO_ROWS, MixedSystem
 
 ONLY_NULL_SPACE = 2.0**10
 """Its square is far above 1, and far below the inverse of float64's rounding."""
@@ -58,11 +55,12 @@ def _margin(system: MixedSystem, certificate: Candidate) -> float:
             return _spanning_margin(system, certificate.implicit)
         case Kind.BOUNDED:
             recession, interior = certificate.recession, certificate.interior
-            spanning = _spanning_margin(system, recession) if isinstance(recession, Multipliers) else 1.0
+            spanning = _spanning_margin(system.at_infinity, recession) if isinstance(recession, Multipliers) else 1.0
             return spanning if interior is None else min(spanning, _slack(system, interior, system.tight))
         case Kind.UNBOUNDED:
             assert isinstance(certificate.recession, Direction)
-            return _slack(system, certificate.recession, system.inequalities)
+            at_infinity = system.at_infinity
+            return _slack(at_infinity, certificate.recession, at_infinity.inequalities)
         case Kind.UNDECIDED:
             return 0.0
 
@@ -87,9 +85,10 @@ def _depend(rows: Rows) -> bool:
 
 
 def _spanning_margin(system: MixedSystem, multipliers: Multipliers | None) -> float:
-    if multipliers is None:
+    named = NO_ROWS if multipliers is None else multipliers.rows
+    inequality = ~np.isin(named, system.positive)
+    if multipliers is None or not inequality.any():
         return _smallest_singular_value(system.rows(system.positive))
-    inequality = ~np.isin(multipliers.rows, system.positive)
     rows = system.rows(multipliers.rows)
     sizes = (unit_floats(multipliers.values) * row_norms(rows))[inequality]
     sizes = sizes[sizes > 0]
@@ -104,7 +103,7 @@ def _smallest_stretch(system: MixedSystem, rows: Rows) -> float:
     """
     held = _unit(system.rows(system.positive))
     both = stacked(scaled(held, np.full(held.shape[0], ONLY_NULL_SPACE)), _unit(rows))
-    return _inverse_iteration(gram(both)) if both.shape[0] >= both.shape[1] else 0.0
+    return smallest_root(gram(both)) if both.shape[0] >= both.shape[1] else 0.0
 
 
 def _unit(rows: Rows) -> Rows:
@@ -115,22 +114,7 @@ def _unit(rows: Rows) -> Rows:
 def _smallest_singular_value(rows: Rows) -> float:
     """An estimate of the smallest singular value of the rows scaled to unit length."""
     square = smaller_gram(rows)
-    return 1.0 if square is None else _inverse_iteration(square)
-
-
-def _inverse_iteration(square: Float64[FloatArray, "k k"]) -> float:
-    """The root of the smallest eigenvalue of a semidefinite matrix, about; 0 where float64 sees none."""
-    try:
-        factor = Cholesky(square)
-    except LinAlgError:
-        return 0.0
-    v = np.ones(len(square)) / np.sqrt(len(square))
-    size = 1.0
-    for _ in range(INVERSE_ITERATIONS):
-        v = factor.solve(v)
-        size = float(np.linalg.norm(v))
-        v /= size
-    return float(1.0 / np.sqrt(size))
+    return 1.0 if square is None else smallest_root(square)
 
 
 def _farkas_share(system: MixedSystem, part: Multipliers | Inconsistent | NegativeOutput | None) -> float:

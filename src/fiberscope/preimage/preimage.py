@@ -30,7 +30,9 @@ class Recovered(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Preimage:
-    """``{x in domain : ReLU(A x + b) = y}`` [Theorem 4], given by x or by y, with a proved verdict.
+    """``{x in domain : clip(A x + b) = y}`` [Theorem 4], given by x or by y, with a proved verdict.
+
+    Where y is known up to ``within``, or to intervals, all x whose output agrees with that.
 
     Attributes:
         layer: the layer.
@@ -60,13 +62,34 @@ class Preimage:
 
     @property
     def positives(self) -> int:
-        """The number of positive outputs; exact. Of a strictly monotone activation, the number of all outputs."""
-        from fiberscope.preimage.geometry import positive_rows
+        """The number of outputs above their smallest value, for certain; exact.
 
-        return len(positive_rows(self)) - self.layer.definitions
+        Of a strictly monotone activation, the number of all outputs.
+        """
+        from fiberscope.preimage.geometry import sides_of
+
+        return int(sides_of(self).positive.sum()) - self.layer.definitions
+
+    @property
+    def saturated(self) -> int:
+        """The number of outputs that are, or may be, at the upper end of a clip; exact."""
+        from fiberscope.preimage.geometry import sides_of
+
+        return int(sides_of(self).saturated(self.layer).sum())
+
+    @property
+    def radius(self) -> float:
+        """Every point of the preimage lies within this Euclidean distance of ``point()``; inf where none is proved.
+
+        Proved by the certificate alone: 0 for a singleton given by x, finite for a bounded preimage (see
+        ``fiberscope.checker.radius``), inf for an unbounded one.
+        """
+        from fiberscope.preimage.verify import radius
+
+        return radius(self, self.point()) if self.kind in (Kind.SINGLETON, Kind.BOUNDED) else float("inf")
 
     def contains(self, x: Any) -> bool:
-        """Whether ``ReLU(A x + b)`` equals the output exactly and x lies in the domain.
+        """Whether ``clip(A x + b)`` agrees with what is known of the output, and x lies in the domain.
 
         Exact for any float input (n,).
         """
@@ -164,17 +187,27 @@ class Preimage:
 
 
 def preimage(
-    layer: Layer, x: Any = None, y: Any = None, domain: Domain | None = None, *, seconds: float | int | None = None
+    layer: Layer,
+    x: Any = None,
+    y: Any = None,
+    domain: Domain | None = None,
+    *,
+    within: Any = 0.0,
+    seconds: float | int | None = None,
 ) -> Preimage:
     """Decide and prove what the preimage of a layer's output is [Theorem 4, Theorem 12].
 
-    ``preimage(y) = {x : A_P x + b_P = y_P, A_N x + b_N <= 0}`` with ``P = {y > 0}``, intersected with the domain.
+    ``preimage(y) = {x : A_P x + b_P = y_P, A_N x + b_N <= 0}`` with ``P = {y > 0}``, intersected with the domain. Of a
+    clip, saturated units turn their inequality round. An output that is known to lie in [u, v] bounds its row on both
+    sides.
 
     Args:
         layer: the layer, m neurons and n inputs.
         x: (n,) or layer.input_shape, an input; the preimage of its exact output is meant.
-        y: (m,) or layer.output_shape, an output. Exactly one of x and y is given.
+        y: (m,) or layer.output_shape, an output, or the ``Interval`` in which it lies. Exactly one of x and y is given.
         domain: where inputs lie; None for all of R^n.
+        within: by how much every output may differ from y, or from that at x: a number or (m,), in the outputs' units;
+            0 for exactly that output. For units that are ReLUs or clips.
         seconds: a budget; past it the verdict is undecided, with the reason. None for no limit but the default one on
             exact arithmetic, which counts work and looks at no clock.
 
@@ -182,13 +215,13 @@ def preimage(
         The preimage; its certificate has been checked.
 
     Raises:
-        InputError: wrong shape, NaN or infinite numbers, x outside the domain, not exactly one of x and y, or
-            a budget that is no positive number.
+        InputError: wrong shape, NaN or infinite numbers, x outside the domain, not exactly one of x and y, a negative
+            precision, one beside intervals or of other activations, or a budget that is no positive number.
         MemoryLimitError: the layer is too large for the memory of this machine; nothing was computed.
     """
     from fiberscope.preimage.decide import decide
 
-    return decide(layer, x, y, domain, seconds)
+    return decide(layer, x, y, domain, within, seconds)
 
 
 __all__ = ["Preimage", "preimage"]

@@ -88,12 +88,13 @@ def contradiction_by_rank(system: MixedSystem) -> Candidate | None:
 
     An output computed in floating point from more rows than fix an input is usually the output of no exact input.
     """
-    assert system.y is not None
+    outputs = system.outputs
+    assert outputs is not None
     P, n = system.positive, system.layer.inputs
     if len(P) * n > MAX_ENTRIES:
         return None
     system.budget.check("positive rows were compared with each other")
-    rows = inconsistent_rows(dense(system.rows(P)), system.y[P], -system.layer.bias[P])
+    rows = inconsistent_rows(dense(system.rows(P)), outputs.high[P], -system.layer.bias[P])
     return None if rows is None else Candidate(Kind.EMPTY, -1, infeasible=Inconsistent(P[rows]))
 
 

@@ -29,6 +29,7 @@ class RowPool:
 
     Attributes:
         numbers: (L,) the row numbers of ``fiberscope.preimage.candidate``, ascending.
+        lower_numbers: (L,) the numbers of the lower sides of the layer's rows, -1 elsewhere.
         scales: (L,) what the rows were divided by to have unit length.
         zero: the numbers of the layer's zero rows.
         matrices: by precision, the unit rows of the layer (m', n) and of the half-spaces (g', n) below each other.
@@ -39,6 +40,7 @@ class RowPool:
     """
 
     numbers: IntArray
+    lower_numbers: IntArray
     scales: FloatArray
     zero: IntArray
     matrices: dict[torch.dtype, Tensor]
@@ -59,8 +61,10 @@ class RowPool:
         unit = np.concatenate([A[alive], G[half_alive]]) / scales[:, None]
         double = torch.from_numpy(unit).to(layer.device)
         bounds = np.ones(len(low) + len(high))
+        others = len(bounds) + len(half_alive)
         return cls(
             np.concatenate([alive, m + low, m + n + high, m + 2 * n + half_alive]),
+            np.concatenate([m + 2 * n + len(G) + alive, np.full(others, -1)]),
             np.concatenate([norms[alive], bounds, half_norms[half_alive]]),
             np.flatnonzero(norms == 0),
             {precision: double.to(precision) for precision in PRECISIONS},
@@ -116,11 +120,11 @@ class RowPool:
         total = product(self.matrices[weights.dtype][matrix[~bound]].T, weights[~bound])
         return total.index_add_(0, coordinate[bound], sign[bound].to(weights.dtype) * weights[bound])
 
-    def total(self, chosen: Tensor, precision: torch.dtype) -> Float[Tensor, " n"]:
-        """The sum of the unit rows that are chosen (L,)."""
+    def total(self, weights: Float[Tensor, " L"]) -> Float[Tensor, " n"]:
+        """The sum of all unit rows times weights."""
         m, low, high = self.layer_rows, len(self.low), len(self.high)
-        layer, lower, upper, half = torch.split(chosen.to(precision), [m, low, high, len(self) - m - low - high])
-        total = product(self.matrices[precision].T, torch.cat([layer, half]))
+        layer, lower, upper, half = torch.split(weights, [m, low, high, len(self) - m - low - high])
+        total = product(self.matrices[weights.dtype].T, torch.cat([layer, half]))
         return total.index_add_(0, self.low, -lower).index_add_(0, self.high, upper)
 
     def _parts(self, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:

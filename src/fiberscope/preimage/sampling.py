@@ -16,7 +16,6 @@ from numpy.linalg import LinAlgError
 
 from fiberscope.errors import SolverError
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.network.signs import exact_signs_of_many
 from fiberscope.preimage.dense import solve_transposed, solve_upper, triangular_factor_of_gram
 from fiberscope.preimage.shape import Shape
 from fiberscope.preimage.system import MixedSystem
@@ -209,14 +208,7 @@ def _inside(
 
 def _outside(shape: Shape, system: MixedSystem, points: Float64[FloatArray, "N n"]) -> IntArray:
     """Which points violate an inequality that is not constant on the hull, exactly."""
-    layer, domain = system.layer, system.domain
-    m, n = layer.outputs, layer.inputs
-    rows = shape.numbers[shape.numbers < m]
-    half = shape.numbers[shape.numbers >= m + 2 * n] - m - 2 * n
-    violated = (points < domain.low).any(axis=1) | (points > domain.high).any(axis=1)
-    violated |= (exact_signs_of_many(layer.weight[rows], points, layer.bias[rows]) > 0).any(axis=1)
-    violated |= (exact_signs_of_many(domain.G[half], points, -domain.h[half]) > 0).any(axis=1)
-    return np.flatnonzero(violated)
+    return np.flatnonzero(system.violated(shape.numbers, points))
 
 
 __all__ = ["sample_uniformly"]

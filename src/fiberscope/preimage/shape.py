@@ -13,18 +13,19 @@ import numpy as np
 from jaxtyping import Float64, Int64
 from scipy.sparse import csr_array
 
+from fiberscope.errors import InputError
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.rows import dense
 from fiberscope.network.signs import row_norms
 from fiberscope.network.sparse_rows import SparseRows
 from fiberscope.preimage.centered_program import CenteredProgram, Maximizer
-from fiberscope.preimage.candidate import Direction, Rational
+from fiberscope.preimage.certificate import Rational, Vector
 from fiberscope.preimage.dense import pivoted_qr, thin_qr
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.program_scaling import Entries, column_exponents
 from fiberscope.preimage.rounded import as_floats, nearest_float, unit_floats
-from fiberscope.preimage.system import MixedSystem
+from fiberscope.preimage.system import NO_ROWS, MixedSystem
 from fiberscope.preimage.time_limit import TimeLimit
 
 NOISE = 16.0
@@ -75,11 +76,8 @@ class Shape:
     @classmethod
     def of(cls, preimage: Preimage, system: MixedSystem) -> Shape:
         """Restrict the system to the affine hull that the preimage's certificate proves."""
-        certificate, dimension = preimage.certificate, preimage.dimension
-        assert dimension is not None
-        implicit = np.zeros(0, dtype=np.int64) if certificate.implicit is None else certificate.implicit.rows
-        held = np.union1d(system.positive, implicit)
-        others = np.setdiff1d(system.inequalities, held)
+        dimension = _dimension(preimage)
+        held, others = _constant_rows(preimage, system)
         origin = _origin(preimage)
         equalities, rows = (dense(system.rows(numbers)) for numbers in (held, others))
         slack = _slack(system, others, rows, preimage)
@@ -98,8 +96,9 @@ class Shape:
         reduced = rows @ basis
         moved = row_norms(reduced) > noise * row_norms(rows)
         inward = np.zeros(len(q))
-        if isinstance(certificate.interior, Direction):
-            inward = np.ldexp(unit_floats(certificate.interior.values), -q)
+        tangent = preimage.certificate.tangent
+        if preimage.x is not None and tangent is not None and tangent.direction is not None:
+            inward = np.ldexp(unit_floats(tangent.direction.values), -q)
         return cls(
             preimage.kind,
             origin,
@@ -177,8 +176,47 @@ class Shape:
 def _origin(preimage: Preimage) -> FloatArray:
     if preimage.x is not None:
         return preimage.x
-    assert preimage.certificate.point is not None
-    return as_floats(preimage.certificate.point)
+    return as_floats(certified_point(preimage))
+
+
+def certified_point(preimage: Preimage) -> Vector:
+    """The point of a preimage given by its output that its certificate proves to be one."""
+    face = preimage.certificate.tangent
+    assert face is not None, "the certificate of what is not empty has a point"
+    assert face.direction is not None, "the certificate of what is not empty has a point"
+    return face.direction.values
+
+
+def _dimension(preimage: Preimage) -> int:
+    """The dimension of the affine hull.
+
+    Raises:
+        InputError: only bounds on it are known.
+    """
+    if preimage.dimension is None:
+        raise InputError(
+            "preimage",
+            expected="one whose dimension is known",
+            got=f"proved bounds on it alone, {preimage.dimension_bounds}",
+            hint="its kind stands, and point() and contains() work",
+        )
+    return preimage.dimension
+
+
+def _constant_rows(preimage: Preimage, system: MixedSystem) -> tuple[IntArray, IntArray]:
+    """The rows that are constant on the preimage, one number for each, and the inequality rows that are not.
+
+    Constant are the equalities, and the rows that the certificate's multipliers name; there a coordinate, or a row with
+    two sides, has one number.
+    """
+    m, n = system.layer.outputs, system.layer.inputs
+    face = preimage.certificate.tangent
+    implicit = NO_ROWS if face is None or face.multipliers is None else face.multipliers.rows
+    numbers = np.where(implicit < m + n, implicit, implicit + n)
+    upper_bounds = implicit[(implicit >= m) & (implicit < m + n)] + n
+    constant = np.union1d(system.positive, numbers)
+    sides = np.concatenate([constant, upper_bounds, system.lower_side(implicit[implicit < m])])
+    return constant, np.setdiff1d(system.inequalities, sides)
 
 
 def _slack(system: MixedSystem, numbers: IntArray, rows: FloatArray, preimage: Preimage) -> FloatArray:
@@ -191,10 +229,10 @@ def _slack(system: MixedSystem, numbers: IntArray, rows: FloatArray, preimage: P
     slack = rounded - rows @ origin
     size = np.abs(rounded) + np.abs(rows) @ np.abs(origin)
     tight = np.isin(numbers, system.tight)
-    point = preimage.certificate.point
+    point = certified_point(preimage) if preimage.x is None else None
     exact = (
         [Fraction(numerator, point.denominator) for numerator in point.numerators]
-        if preimage.x is None and isinstance(point, Rational)
+        if isinstance(point, Rational)
         else [Fraction(value) for value in origin.tolist()]
     )
     for i in np.flatnonzero(~tight & ~(slack > RESOLVED * NOISE * len(origin) * np.finfo(np.float64).eps * size)):

@@ -10,7 +10,7 @@ checked later, sample by sample.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import numpy as np
@@ -224,8 +224,8 @@ class _Settling:
 
     def _cone(self, group: Group) -> Cone:
         size = len(self.pool)
-        W = group.inequalities
-        return Cone(bitsets.members(group.held, size), None if W is None else bitsets.members(W, size))
+        W, held = group.inequalities, bitsets.members(group.held, size)
+        return Cone(held, None if W is None else bitsets.members(W, size), bitsets.members(group.lower, size))
 
     def _proof(self, group: Group, outcome: Outcome) -> tuple[Proof | None, IntArray]:
         """An answer in the certificate's terms, and the members that it serves."""
@@ -235,39 +235,46 @@ class _Settling:
             held = pool.numbers[bitsets.members(group.held, len(pool))]
             part = Direction(np.union1d(held, pool.zero), outcome.direction)
             proof = Proof(part, outcome.margin, group, Route.ALONE if single else Route.UNION)
-            return proof, members[self._are_served(members, group.held)]
+            return proof, members[self._are_served(group)]
         if outcome.multipliers is not None:
             assert outcome.places is not None
             places: IntArray = outcome.places
             values: FloatArray = outcome.multipliers / pool.scales[places]
-            part = Multipliers(pool.numbers[places], values)
+            is_lower = bitsets.mask(group.lower, len(pool))[places]
+            part = Multipliers(np.where(is_lower, pool.lower_numbers[places], pool.numbers[places]), values)
             proof = Proof(part, outcome.margin, group, Route.ALONE if single else Route.INTERSECTION)
-            return proof, members[self._have(members, group.held, places)]
+            return proof, members[self._have(members, group.held, places, is_lower)]
         return None, members[:0]
 
-    def _are_served(self, members: IntArray, held: Words) -> BoolArray:
-        """Whose equalities a direction respects that these rows hold, and which inequalities it does not hold."""
-        cones = self.cones
+    def _are_served(self, group: Group) -> BoolArray:
+        """Which members a direction serves: it respects their equalities, and their inequalities were asked about."""
+        cones, members, held = self.cones, group.members, group.held
         respected = ~(cones.held.words[members] & ~held).any(axis=1)
-        if cones.inequalities is None:
+        if group.inequalities is None:
             return np.asarray(respected)
-        return np.asarray(respected & ~(cones.inequalities.words[members] & held).any(axis=1))
+        upper, lower = cones.upper_words(members), cones.lower_words(members)
+        vanishes = (upper | lower) & held if cones.strict else np.zeros_like(upper)
+        missing = (upper & ~(group.inequalities | held)) | (lower & ~(group.lower | held)) | vanishes
+        return np.asarray(respected & ~missing.any(axis=1))
 
-    def _have(self, members: IntArray, held: Words, places: IntArray) -> BoolArray:
+    def _have(self, members: IntArray, held: Words, places: IntArray, is_lower: BoolArray) -> BoolArray:
         """Which have all rows of multipliers, and as equalities those that may have any sign."""
         cones = self.cones
         equalities = cones.held.words[members]
         common = ~(held & ~equalities).any(axis=1)
         if cones.inequalities is None:
             return np.asarray(common)
-        named = np.zeros((1, len(self.pool)), dtype=np.bool_)
-        named[0, places] = True
-        missing = Bitsets.of(named).words & ~(equalities | cones.inequalities.words[members])
+        named = np.zeros((2, len(self.pool)), dtype=np.bool_)
+        named[is_lower.astype(np.int64), places] = True
+        upper, lower = Bitsets.of(named).words
+        missing = (upper & ~(equalities | cones.upper_words(members))) | (
+            lower & ~(equalities | cones.lower_words(members))
+        )
         return np.asarray(common & ~missing.any(axis=1))
 
 
 def _renumbered(group: Group, numbers: IntArray) -> Group:
-    return Group(numbers[group.members], group.held, group.inequalities)
+    return replace(group, members=numbers[group.members])
 
 
 __all__ = ["Proof", "Settled", "settle"]

@@ -167,6 +167,17 @@ def verify_many(claims: Sequence[Claim], threads: int = 1) -> Bool[BoolArray, " 
     return proved
 
 
+def radius(claim: Claim, center: FloatArray) -> float:
+    """A proved bound on the Euclidean distance of every point of a preimage from a point; inf where there is none.
+
+    Args:
+        claim: as for ``verify``.
+        center: (n,) x itself where the claim is about an input, else any point.
+    """
+    question = _question(claim)
+    return np.inf if isinstance(question, str) else verdicts.radius(*question, np.array(center, dtype=np.float64))
+
+
 @dataclass(frozen=True, eq=False)
 class _Said:
     """What a claim says in plain numbers."""

@@ -32,15 +32,20 @@ _FAR = 3
 
 
 def kinds_by_positives(findings: FindingsTable, summary: LayerSummary) -> Figure:
-    """The paper's figure 3: how many samples of each kind there are over the number of positive outputs."""
-    edges = _edges(findings.positives)
-    data = _histograms(findings, summary, findings.positives.astype(np.float64), edges, "positive outputs %{x}")
+    """The paper's figure 3: how many samples of each kind there are over the number of positive outputs.
+
+    Of clips, saturated outputs are left out: they are no equations.
+    """
+    equations = findings.positives - findings.saturated
+    counted = "positive, unsaturated outputs" if findings.saturated.any() else "positive outputs"
+    edges = _edges(equations)
+    data = _histograms(findings, summary, equations.astype(np.float64), edges, f"{counted} %{{x}}")
     far = summary.inputs > edges[-1] + _FAR * (edges[-1] - edges[0])
     beyond = f"<br>(n = {summary.inputs} inputs: far to the right)" if far else ""
     layout = {
         "barmode": "stack",
         "bargap": 0,
-        "xaxis": {"title": {"text": f"number of positive outputs{beyond}"}},
+        "xaxis": {"title": {"text": f"number of {counted}{beyond}"}},
         "yaxis": {"title": {"text": "samples"}, "rangemode": "tozero"},
         **({} if far else _marked_at(summary.inputs, f"n = {summary.inputs} inputs", edges)),
     }

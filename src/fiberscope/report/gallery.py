@@ -68,6 +68,7 @@ def _group(summary: LayerSummary, found: FindingsTable, samples: int, reasons: d
         "kinds": "".join(kinds.tolist()),
         "dimension": _column(found, found.dimension, samples, UNDECIDED_DIMENSION),
         "positives": _column(found, found.positives, samples, 0),
+        **({"saturated": _column(found, found.saturated, samples, 0)} if found.saturated.any() else {}),
         "margin": [_short(value) for value in _column(found, found.margin, samples, np.nan)],
         "reason": {
             str(sample): reasons.setdefault(reason, len(reasons))

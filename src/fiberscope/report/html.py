@@ -13,10 +13,10 @@ from fiberscope.audit.accuracy import accuracy_line
 from fiberscope.audit.example_store import StoredExample
 from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.manifest import Manifest
+from fiberscope.audit.plan import Reads
 from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject
 from fiberscope.files import atomic_path
-from fiberscope.network.domains import Box
 from fiberscope.preimage.kind import Kind
 from fiberscope.report import figures, spectra_figures
 from fiberscope.report.chosen import choose_samples
@@ -117,7 +117,8 @@ def render(content: Content) -> str:
             counted=counted,
             planned=content.manifest.samples * len(domains),
             judged=len(content.findings),
-            boxed=any(isinstance(domain, Box) for domain in domains),
+            boxed=plan.box is not None and any(plan.place(layer).reads is Reads.INPUT for layer in plan.layers),
+            saturates=any(summary.median_saturated is not None for summary in summaries),
             undecided=reasons,
             proved=sum(s.proved * s.samples for s in summaries) / len(content.findings),
             stages=stages,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import isinf
+from typing import assert_never
+
 from rich.markup import escape
 from rich.table import Table
 
@@ -56,10 +59,25 @@ def closing_lines(network: Network) -> list[str]:
 
 
 def _receives(network: Network, placed: PlacedLayer, place: Place) -> str:
-    if place.reads is Reads.INPUT:
-        return "the input"
-    sign = ", never negative" if place.reads is Reads.NONNEGATIVE else ""
-    return escape(f"{network.stages[placed.source].name}{sign}")
+    match place.reads:
+        case Reads.INPUT:
+            return "the input"
+        case Reads.NONNEGATIVE:
+            known = ", never negative"
+        case Reads.CLIPPED:
+            assert place.bounds is not None, "what is clipped has bounds"
+            known = f", {_interval(*place.bounds)}"
+        case Reads.ANYTHING:
+            known = ""
+        case _:
+            assert_never(place.reads)
+    return escape(f"{network.stages[placed.source].name}{known}")
+
+
+def _interval(low: float, high: float) -> str:
+    if isinf(high):
+        return f"at least {low:g}"
+    return f"at most {high:g}" if isinf(low) else f"{low:g} to {high:g}"
 
 
 def _shape(shape: tuple[int, ...]) -> str:

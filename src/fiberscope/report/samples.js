@@ -58,9 +58,11 @@
   // ---- the gallery
   const RANK = new Map(["singleton", "bounded", "unbounded"].map((kind, rank) => [kind, rank]));
   const LAST = Number.MAX_VALUE;
+  const saturated = (group, sample) => group.saturated?.[sample] ?? 0;
+  const equations = (group, sample) => group.positives[sample] - saturated(group, sample);
   const openness = (group, a, b) =>
     RANK.get(kinds[group.kinds[a]]) - RANK.get(kinds[group.kinds[b]])
-    || group.dimension[a] - group.dimension[b] || group.positives[b] - group.positives[a] || a - b;
+    || group.dimension[a] - group.dimension[b] || equations(group, b) - equations(group, a) || a - b;
   const known = (group, sample) => group.dimension[sample] === UNDECIDED ? null : group.dimension[sample];
   const ascending = value => (group, a, b) => (value(group, a) ?? LAST) - (value(group, b) ?? LAST) || a - b;
   const descending = value => (group, a, b) => (value(group, b) ?? -LAST) - (value(group, a) ?? -LAST) || a - b;
@@ -104,6 +106,7 @@
     if (labels) lines.push(make("span", { textContent: `class ${className(sample)}` }));
     lines.push(kindOf(group, sample), make("span", { textContent: `dimension ${dimension(group.dimension[sample])}` }),
       make("span", { textContent: counted(group.positives[sample], "positive") }));
+    if (saturated(group, sample)) lines.push(make("span", { textContent: `${numbers.format(saturated(group, sample))} saturated` }));
     if (condition(group, sample) !== undefined)
       lines.push(make("span", { textContent: `condition ${short(condition(group, sample))}` }));
     link.append(...[picture(sample, 84)].filter(Boolean), ...lines);
@@ -114,11 +117,13 @@
   const go = document.getElementById("go"), steps = [...go.querySelectorAll("[data-step]")];
   const heading = document.getElementById("sample-heading");
   let current = 0;
-  const HEADINGS = ["layer", "domain", "kind", "dimension", "positives", "margin", "condition number"];
+  const saturates = groups.some(group => group.saturated);
+  const HEADINGS = ["layer", "domain", "kind", "dimension", "positives", ...(saturates ? ["saturated"] : []), "margin", "condition number"];
   function row(group, sample) {
     const reason = columns.reasons[group.reason[sample]];
     const kind = make("td", {}, kindOf(group, sample), ...(reason ? [make("br"), make("span", { className: "soft", textContent: reason })] : []));
-    const counted = [dimension(group.dimension[sample]), numbers.format(group.positives[sample]), short(group.margin[sample]),
+    const counted = [dimension(group.dimension[sample]), numbers.format(group.positives[sample]),
+      ...(saturates ? [numbers.format(saturated(group, sample))] : []), short(group.margin[sample]),
       short(condition(group, sample))];
     return make("tr", {}, make("td", { textContent: group.name }), make("td", { className: "name", textContent: group.domain }), kind,
       ...counted.map(text => make("td", { className: "number", textContent: text })));

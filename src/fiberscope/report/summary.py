@@ -36,6 +36,7 @@ class LayerSummary:
         samples: the number of samples.
         counts: the number of samples of each kind.
         median_positives: the median number of positive outputs.
+        median_saturated: the median number of saturated outputs; None if no sample has any.
         median_dimension: the median dimension of the decided preimages; None if there are none.
         proved: the share of samples whose verdict carries a certificate.
     """
@@ -48,6 +49,7 @@ class LayerSummary:
     samples: int
     counts: dict[Kind, int]
     median_positives: float
+    median_saturated: float | None
     median_dimension: float | None
     proved: float
 
@@ -85,6 +87,7 @@ def _summary(manifest: Manifest, group: FindingsTable, layer: int, domain: str) 
         samples=len(group),
         counts={kind: int((group.kind == kind).sum()) for kind in SHOWN_KINDS},
         median_positives=float(np.median(group.positives)),
+        median_saturated=float(np.median(group.saturated)) if group.saturated.any() else None,
         median_dimension=float(np.median(group.dimension[has_point])) if has_point.any() else None,
         proved=float(((group.certificate != "") & decided).mean()),
     )
@@ -99,21 +102,24 @@ def summary_table(summaries: Sequence[LayerSummary]) -> Table:
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("layer", overflow="fold", min_width=_LAYER_WIDTH)
     table.add_column("domain", no_wrap=True)
-    headings = [_HEADINGS.get(kind, str(kind)) for kind in kinds]
-    for heading in (*headings, "median\nposi-\ntives", "median\ndimen-\nsion", "proved"):
+    saturates = any(summary.median_saturated is not None for summary in summaries)
+    headings = [*(_HEADINGS.get(kind, str(kind)) for kind in kinds), "median\nposi-\ntives"]
+    headings += ["median\nsatu-\nrated"] if saturates else []
+    for heading in (*headings, "median\ndimen-\nsion", "proved"):
         table.add_column(heading, justify="right", no_wrap=True)
     for layer in dict.fromkeys(summary.layer for summary in summaries):
-        lines = [_line(summary, kinds) for summary in summaries if summary.layer == layer]
+        lines = [_line(summary, kinds, saturates=saturates) for summary in summaries if summary.layer == layer]
         first = next(summary for summary in summaries if summary.layer == layer)
         heading = f"{escape(first.label)}\n{first.inputs} to {first.outputs}"
         table.add_row(heading, *("\n".join(cells) for cells in zip(*lines, strict=True)))
     return table
 
 
-def _line(summary: LayerSummary, kinds: Sequence[Kind]) -> list[str]:
+def _line(summary: LayerSummary, kinds: Sequence[Kind], *, saturates: bool) -> list[str]:
     dimension = "-" if summary.median_dimension is None else f"{summary.median_dimension:g}"
-    counts = [str(summary.counts[kind]) for kind in kinds]
-    return [escape(summary.domain), *counts, f"{summary.median_positives:g}", dimension, share(summary.proved)]
+    counts = [*(str(summary.counts[kind]) for kind in kinds), f"{summary.median_positives:g}"]
+    saturated = [f"{summary.median_saturated or 0:g}"] if saturates else []
+    return [escape(summary.domain), *counts, *saturated, dimension, share(summary.proved)]
 
 
 def closing_lines(summaries: Sequence[LayerSummary], *, complete: bool) -> list[str]:

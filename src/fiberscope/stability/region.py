@@ -9,7 +9,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from fiberscope.errors import InputError
-from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
+from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.stage import INPUT
 from fiberscope.network.structured import Rearrangement
 from fiberscope.stability.carrying import differences
@@ -45,15 +45,16 @@ def nearest_boundary(local: LocalNetwork, stage: int) -> RegionBoundary | None:
     ``(z_w - z_i) / |J_w - J_i|``. Neurons that no input moves, ``J_i = 0``, bound nothing.
     """
     bends = [number for number in local.network.needed_for(stage) if number in local.before]
-    if not bends:
-        return None
     gaps: dict[int, Tensor] = {}
     for number in bends:
         gap = _gaps(local, number)
         if gap is None:
             return RegionBoundary(0.0, number, local.network.stages[number].name, 0)
-        gaps[number] = gap
-    norms = _row_norms(local, bends)
+        if gap.numel():  # a constant clip has no kink
+            gaps[number] = gap
+    if not gaps:
+        return None
+    norms = _row_norms(local, list(gaps))
     found: list[RegionBoundary] = []
     for number, gap in gaps.items():
         name = local.network.stages[number].name
@@ -75,10 +76,9 @@ def _gaps(local: LocalNetwork, number: int) -> Tensor | None:
     kinks = activation.kinks()
     if kinks is None:
         return None
-    gap = torch.stack([(z - kink).abs() for kink in kinks], dim=1)
-    if activation.function is PointwiseKind.LEAKY_RELU:
-        gap[activation.slope.to(z) == 1.0] = torch.inf
-    return gap
+    gap = (z[:, None] - torch.tensor(kinks).to(z)).abs()
+    slopes = torch.stack([slope for slope, _ in activation.lines()], dim=1).to(z)
+    return torch.where(slopes[:, 1:] != slopes[:, :-1], gap, torch.inf)  # a slope of 1 has no kink
 
 
 def _windows(local: LocalNetwork, number: int, activation: Maximum) -> tuple[Tensor, Tensor]:

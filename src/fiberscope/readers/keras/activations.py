@@ -69,13 +69,18 @@ def _relu_layer(layer: Any) -> Nonlinearity | None:
     if layer.threshold:
         return None
     if layer.max_value is not None:
-        return None if layer.negative_slope else Nonlinearity(PointwiseKind.CLIP, 0.0, float(layer.max_value))
+        return None if layer.negative_slope else clip(0.0, float(layer.max_value))
     return leaky(layer.negative_slope) if layer.negative_slope else RELU
 
 
 def leaky(slope: Any) -> Nonlinearity:
     """A leaky ReLU."""
     return Nonlinearity(PointwiseKind.LEAKY_RELU, slope=slope)
+
+
+def clip(low: float, high: float) -> Nonlinearity:
+    """``min(max(x, low), high)``."""
+    return Nonlinearity(PointwiseKind.CLIP, low, high)
 
 
 ACTIVATION_LAYERS: dict[str, Callable[[Any], Nonlinearity | None]] = {
@@ -126,7 +131,10 @@ def applied(builder: NetworkBuilder, name: str, tensor: Tensor, what: Nonlineari
     if (what.inner, what.shift) != (1.0, 0.0):
         value = builder.scaled(name, value, what.inner, what.shift)
     slope = None if what.slope is None else tensor.held(np.asarray(what.slope))
-    value = builder.pointwise(name, value, what.function, alpha=what.alpha, beta=what.beta, slope=slope)
+    if what.function is PointwiseKind.CLIP:
+        value = builder.clip(name, value, what.alpha, what.beta)
+    else:
+        value = builder.pointwise(name, value, what.function, alpha=what.alpha, beta=what.beta, slope=slope)
     if what.outer != 1.0:
         value = builder.scaled(name, value, what.outer)
     return Tensor(value, tensor.index)
@@ -153,6 +161,7 @@ __all__ = [
     "Nonlinearity",
     "activation",
     "applied",
+    "clip",
     "is_head",
     "leaky",
     "name_of",

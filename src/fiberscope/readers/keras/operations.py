@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import inf, prod
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -13,7 +13,7 @@ from fiberscope.network.activations import PointwiseKind
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.building import NetworkBuilder
 from fiberscope.readers.keras import merging as merging
-from fiberscope.readers.keras.activations import FUNCTIONS, Nonlinearity, applied, leaky
+from fiberscope.readers.keras.activations import FUNCTIONS, Nonlinearity, applied, clip, leaky
 from fiberscope.readers.keras.graph import Call
 from fiberscope.readers.keras.library import keras_library
 from fiberscope.readers.keras.moving import taken
@@ -95,12 +95,38 @@ def _negative(builder: NetworkBuilder, call: Call, tensors: Sequence[Tensor]) ->
 
 def _maximum(builder: NetworkBuilder, call: Call, tensors: Sequence[Tensor]) -> Tensor:
     if len(tensors) == 1:
-        return applied(builder, call.name, tensors[0], FUNCTIONS["relu"])
+        return applied(builder, call.name, tensors[0], clip(float(_constant(call)), inf))
     return merging.maximum(builder, call, tensors)
 
 
 def _minimum(builder: NetworkBuilder, call: Call, tensors: Sequence[Tensor]) -> Tensor:
+    if len(tensors) == 1:
+        return applied(builder, call.name, tensors[0], clip(-inf, float(_constant(call))))
     return merging.minimum(builder, call, tensors)
+
+
+def _constant(call: Call) -> FloatArray:
+    """The operand that is no tensor, as Keras rounds it."""
+    is_tensor = keras_library().utils.is_keras_tensor
+    (operand,) = (argument for argument in call.node.arguments.args if not is_tensor(argument))
+    return call.constant("constant", operand)
+
+
+def _clip(builder: NetworkBuilder, call: Call, tensors: Sequence[Tensor]) -> Tensor:
+    return applied(builder, call.name, tensors[0], clip(*_bounds(call)))
+
+
+def _bounds(call: Call) -> tuple[float, float]:
+    bounds = (call.operation.x_min, call.operation.x_max)
+    low, high = (float(bound if np.isinf(bound) else call.constant("bound", bound)) for bound in bounds)
+    return low, high
+
+
+def _clips_to_numbers(call: Call) -> str:
+    if any(bound is None or np.shape(bound) for bound in (call.operation.x_min, call.operation.x_max)):
+        return "its bounds are not one number each"
+    low, high = _bounds(call)
+    return "" if low <= high else f"its bounds {low:g} and {high:g} are not in order"
 
 
 def _shapes_fit(call: Call) -> str:
@@ -128,11 +154,9 @@ def _constant_divisor(call: Call) -> str:
     return _shapes_fit(call)
 
 
-def _tensors_or_zero(call: Call) -> str:
-    is_tensor = keras_library().utils.is_keras_tensor
-    constants = [argument for argument in call.node.arguments.args if not is_tensor(argument)]
-    if constants and (call.class_name == "Minimum" or np.shape(constants[0]) or constants[0] != 0):
-        return "one operand is a constant"
+def _tensors_or_number(call: Call) -> str:
+    if len(call.sources) == 1 and np.shape(_constant(call)):
+        return "one operand is a constant tensor"
     return _shapes_fit(call)
 
 
@@ -234,8 +258,9 @@ OPERATIONS: dict[tuple[str, str], Supported] = {
     (NUMPY, "Divide"): Supported(_divide, _constant_divisor),
     (NUMPY, "TrueDivide"): Supported(_divide, _constant_divisor),
     (NUMPY, "Negative"): Supported(_negative),
-    (NUMPY, "Maximum"): Supported(_maximum, _tensors_or_zero),
-    (NUMPY, "Minimum"): Supported(_minimum, _tensors_or_zero),
+    (NUMPY, "Maximum"): Supported(_maximum, _tensors_or_number),
+    (NUMPY, "Minimum"): Supported(_minimum, _tensors_or_number),
+    (NUMPY, "Clip"): Supported(_clip, _clips_to_numbers),
     (NUMPY, "Concatenate"): Supported(merging.concatenate, _other_axes),
     (NUMPY, "Reshape"): Supported(_reshape, _keeps_samples),
     (NUMPY, "Transpose"): Supported(_transpose, _samples_first),

@@ -62,7 +62,7 @@ def _sigmoid(op: Operation) -> Result:
 
 def _hard_sigmoid(op: Operation) -> Result:
     line = op.builder.scaled(op.part("line"), op.value(), op.number("alpha", 0.2), op.number("beta", 0.5))
-    return op.builder.pointwise(op.name, line, PointwiseKind.CLIP, alpha=0.0, beta=1.0)
+    return op.builder.clip(op.name, line, 0.0, 1.0)
 
 
 def _clip(op: Operation) -> Result:
@@ -70,27 +70,27 @@ def _clip(op: Operation) -> Result:
     low, high = op.number_at(1, "min", -LARGEST_FLOAT), op.number_at(2, "max", LARGEST_FLOAT)
     if not low <= high:
         raise Unsupported(f"its bounds {low} and {high} are not in order")
-    has_low, has_high = low > -LARGEST_FLOAT, high < LARGEST_FLOAT
-    if has_low and has_high:
-        return op.builder.pointwise(op.name, value, PointwiseKind.CLIP, alpha=low, beta=high)
-    if has_low:
-        return _at_least(op, value, np.array(low))
-    return _at_most(op, value, np.array(high)) if has_high else value
+    return op.builder.clip(
+        op.name, value, low if low > -LARGEST_FLOAT else -np.inf, high if high < LARGEST_FLOAT else np.inf
+    )
 
 
 def _at_least(op: Operation, value: Value, bound: NDArray[np.float64]) -> Value:
-    """``max(x, c) = ReLU(x - c) + c``: a ReLU, which the layer before it can be judged with."""
-    if not bound.any() and bound.size == 1:
-        return op.builder.relu(op.name, value)
+    """``max(x, c)``; with bounds that differ, ``ReLU(x - c) + c``, which the layer before it can be judged with."""
     shape = np.broadcast_shapes(value.shape, bound.shape)
     check_size(shape)
+    if (bound == bound.flat[0]).all() and shape == value.shape:
+        return op.builder.clip(op.name, value, float(bound.flat[0]), np.inf)
     excess = op.builder.scaled(op.part("minus bound"), value, 1.0, -bound)
     return op.builder.scaled(op.part("plus bound"), op.builder.relu(op.name, excess), 1.0, bound)
 
 
 def _at_most(op: Operation, value: Value, bound: NDArray[np.float64]) -> Value:
-    """``min(x, c) = c - ReLU(c - x)``."""
-    check_size(np.broadcast_shapes(value.shape, bound.shape))
+    """``min(x, c)``; with bounds that differ, ``c - ReLU(c - x)``."""
+    shape = np.broadcast_shapes(value.shape, bound.shape)
+    check_size(shape)
+    if (bound == bound.flat[0]).all() and shape == value.shape:
+        return op.builder.clip(op.name, value, -np.inf, float(bound.flat[0]))
     shortfall = op.builder.scaled(op.part("below bound"), value, -1.0, bound)
     return op.builder.scaled(op.part("from bound"), op.builder.relu(op.name, shortfall), -1.0, bound)
 

@@ -16,35 +16,39 @@ from fiberscope.readers.torch.call import Call, Operator, Result, numbers, taken
 from fiberscope.readers.torch.float64 import SOFTPLUS_ERROR, SOFTPLUS_THRESHOLD
 from fiberscope.readers.torch.pooling import extremum, maximum
 
+_BELOW, _ABOVE = np.array(-np.inf), np.array(np.inf)
+
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
 
 
 def _above(call: Call, value: Value, low: FloatArray) -> Value:
-    """``max(x, low)``: a ReLU between two shifts."""
-    if not low.any():
-        repeated = np.broadcast_to(value.positions, np.broadcast_shapes(value.shape, low.shape))
-        return call.builder.relu(call.name, taken(call.builder, f"{call.name} (repeated)", value, repeated))
+    """``max(x, low)`` with bounds that differ: a ReLU between two shifts."""
     shifted = call.builder.scaled(f"{call.name} (shifted)", value, 1.0, -low)
     return call.builder.scaled(f"{call.name} (shifted back)", call.builder.relu(call.name, shifted), 1.0, low)
 
 
 def _below(call: Call, value: Value, high: FloatArray) -> Value:
-    """``min(x, high)``: ``high - ReLU(high - x)``."""
+    """``min(x, high)`` with bounds that differ: ``high - ReLU(high - x)``."""
     shifted = call.builder.scaled(f"{call.name} (mirrored)", value, -1.0, high)
     return call.builder.scaled(f"{call.name} (mirrored back)", call.builder.relu(call.name, shifted), -1.0, high)
 
 
 def _clamped(call: Call, low: Any, high: Any) -> Result:
-    if low is None or high is None:
-        value = call.value
-        if low is not None:
-            value = _above(call, value, numbers(low))
-        return value if high is None else _below(call, value, numbers(high))
-    bounds = [np.unique(numbers(bound)) for bound in (low, high)]
-    if all(len(bound) == 1 for bound in bounds) and bounds[0][0] <= bounds[1][0]:
-        (alpha,), (beta,) = bounds
-        return call.builder.pointwise(call.name, call.value, PointwiseKind.CLIP, alpha=float(alpha), beta=float(beta))
-    return _below(replace(call, name=f"{call.name} (high)"), _above(call, call.value, numbers(low)), numbers(high))
+    """``min(max(x, low), high)``, each bound a number, an array or None."""
+    bounds = [unbounded if bound is None else numbers(bound) for bound, unbounded in ((low, _BELOW), (high, _ABOVE))]
+    ends = [np.unique(bound) for bound in bounds]
+    if all(len(end) == 1 for end in ends) and ends[0][0] <= ends[1][0]:
+        return _clipped(call, float(ends[0][0]), float(ends[1][0]), np.broadcast_shapes(*(b.shape for b in bounds)))
+    value = call.value if low is None else _above(call, call.value, bounds[0])
+    return value if high is None else _below(replace(call, name=f"{call.name} (high)"), value, bounds[1])
+
+
+def _clipped(call: Call, low: float, high: float, shape: tuple[int, ...]) -> Result:
+    """A clip with the same bounds everywhere, broadcast to a shape."""
+    value = call.value
+    repeated = np.broadcast_to(value.positions, np.broadcast_shapes(value.shape, shape))
+    value = taken(call.builder, f"{call.name} (repeated)", value, repeated)
+    return call.builder.clip(call.name, value, low, high)
 
 
 def _extremum(call: Call, sign: float) -> Result:
@@ -60,7 +64,7 @@ def _extremum(call: Call, sign: float) -> Result:
         index = np.stack([np.broadcast_to(place, shape) for place in places], axis=-1)
         return maximum(call, index, value=joined, sign=sign)
     constant = numbers(right if isinstance(left, Value) else left)
-    return _above(call, call.value, constant) if sign > 0 else _below(call, call.value, constant)
+    return _clamped(call, constant, None) if sign > 0 else _clamped(call, None, constant)
 
 
 def _absolute(call: Call) -> Result:
@@ -113,7 +117,7 @@ def _log_sigmoid(call: Call) -> Value:
 
 def _hard_sigmoid(call: Call) -> Result:
     ramp = call.builder.scaled(f"{call.name} (ramp)", call.value, 1.0 / 6.0, 0.5)
-    return call.builder.pointwise(call.name, ramp, PointwiseKind.CLIP, alpha=0.0, beta=1.0)
+    return call.builder.clip(call.name, ramp, 0.0, 1.0)
 
 
 def _pointwise(function: PointwiseKind) -> Operator:

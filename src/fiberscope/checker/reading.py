@@ -1,0 +1,339 @@
+"""The layers of a stored network: which there are, in which order, and which numbers a verdict about each is about.
+
+A layer is a pointwise activation behind an affine stage, if it is a ReLU, a clip, or strictly monotone in each unit
+(which units may mix with ReLUs). Where every way back through affine stages ends at one activation, or at the input,
+it is the affine map of what that gives, written out. Where several meet it is one around each sample (``regions``).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fiberscope.checker.affine import Matrix, added, composed, is_sparse, suited, written_out
+from fiberscope.checker.regions import Region
+from fiberscope.checker.stored import INPUT, NOTHING, FloatArray, Map, Stage, read_stages
+from fiberscope.checker.system import System
+from fiberscope.errors import ModelError
+
+BoolArray = NDArray[np.bool_]
+
+MAX_PATHS = 1_000
+"""Affine paths that are composed into one layer."""
+
+REGION = "linear region"
+"""What the names of domains say of layers in which branches meet."""
+
+LINEAR_PIECES = ("relu", "leaky_relu", "clip", "maximum")
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRows:
+    """The numbers of a layer ``y_i = clip(a_i x + b_i, low_i, high_i)``.
+
+    Attributes:
+        weight: (m, n) the rows a_i, an array or compressed sparse rows.
+        bias: (m,) b.
+        low: (m,) the smallest output; -inf of units that are strictly monotone.
+        high: (m,) the largest; inf of those.
+        monotone: (m,) units whose activation is strictly monotone.
+        definitions: how many rows at the beginning define coordinates and are no units.
+    """
+
+    weight: Matrix
+    bias: FloatArray
+    low: FloatArray
+    high: FloatArray
+    monotone: BoolArray
+    definitions: int = 0
+
+    def on(self, low: FloatArray, high: FloatArray) -> System:
+        """The layer on the box ``low <= x <= high``, (n,) each."""
+        n = self.weight.shape[1]
+        return System(
+            self.weight, self.bias, self.low, self.high, self.monotone, low, high, np.zeros((0, n)), np.zeros(0)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class LocalRows:
+    """What a layer in which branches meet is around a sample.
+
+    Attributes:
+        rows: its rows in the coordinates of ``regions``.
+        x: the sample in these coordinates.
+        low: lower bounds of the region, of all coordinates; -inf for the layer's own inputs.
+        high: upper bounds.
+        half_spaces: the rows G of ``G x <= 0``.
+    """
+
+    rows: LayerRows
+    x: FloatArray
+    low: FloatArray
+    high: FloatArray
+    half_spaces: Matrix
+
+    def on(self, low: FloatArray, high: FloatArray) -> System:
+        """The layer on the part of its region in the box ``low <= x <= high``, (n,) each."""
+        n, zeros = len(low), np.zeros(self.half_spaces.shape[0])
+        system = self.rows.on(np.append(low, self.low[n:]), np.append(high, self.high[n:]))
+        return replace(system, G=self.half_spaces, h=zeros)
+
+
+@dataclass(frozen=True, eq=False)
+class StoredLayer:
+    """One judged layer.
+
+    Attributes:
+        stages: all stages of the network.
+        number: that of its activation.
+        source: the stage, or -1 for the input, whose output it is a function of.
+        inputs: the number n of coordinates that the source gives.
+        inner: the stages between the two where branches meet; empty where it is one affine map.
+        low: (m,) as in ``LayerRows``.
+        high: as there.
+        monotone: (m,) as in ``LayerRows``.
+    """
+
+    stages: tuple[Stage, ...]
+    number: int
+    source: int
+    inputs: int
+    inner: tuple[int, ...]
+    low: FloatArray
+    high: FloatArray
+    monotone: BoolArray
+
+    def system_rows(self) -> LayerRows:
+        """The rows of a layer that is one affine map; ModelError of another, or if a number leaves float64's range."""
+        if self.inner:
+            raise ModelError("the layer has rows around a sample alone: branches meet in it")
+        with np.errstate(over="ignore", invalid="ignore"):
+            matrix, bias = _affine(self.stages, self.stages[self.number].sources[0], self.source)
+        return self._rows(suited(matrix), bias, 0)
+
+    def at(self, x: FloatArray) -> LocalRows:
+        """The rows around x, (n,), of a layer in which branches meet; ModelError of another, or of another x."""
+        if not self.inner or x.shape != (self.inputs,) or not np.isfinite(x).all():
+            raise ModelError(f"expected {self.inputs} finite numbers and a layer in which branches meet")
+        region = Region(self.stages, self.source, x)
+        for number in self.inner:
+            region.add(number)
+        matrix, bias = region.written_out(self.stages[self.number].sources[0])
+        low, high = region.bounds()
+        point = np.concatenate(region.blocks)
+        rows = self._rows(matrix, bias, len(point) - len(x))
+        return LocalRows(rows, point, low, high, region.half_spaces())
+
+    def domain(self, name: str) -> tuple[FloatArray, FloatArray]:
+        """The bounds, (n,) each, of the domain that a result calls by this name; ModelError of another name.
+
+        They are ``R^n``, ``x >= 0`` and ``box [low,high]``; where branches meet, verdicts are about a linear region,
+        and the name says so.
+        """
+        box, *region = name.split(", ")
+        low, high = {"R^n": (-np.inf, np.inf), "x >= 0": (0.0, np.inf)}.get(box, (np.nan, np.nan))
+        if written := re.fullmatch(r"box \[([^,]+),([^,]+)\]", box):
+            low, high = map(_number, written.groups())
+        if not (low <= high and low < np.inf and high > -np.inf) or region != [REGION] * bool(self.inner):
+            raise ModelError(f"no domain of this layer is called {name!r}")
+        return np.full(self.inputs, low), np.full(self.inputs, high)
+
+    def _rows(self, matrix: Matrix, bias: FloatArray, definitions: int) -> LayerRows:
+        """With rows in front that define coordinates: equations, as of strictly monotone units."""
+        finite = np.isfinite(matrix.data if is_sparse(matrix) else matrix).all() and np.isfinite(bias).all()
+        if not finite:
+            raise ModelError("composing the affine maps of the layer leaves the range of float64")
+        before = np.zeros(definitions)
+        low, high = np.concatenate([before - np.inf, self.low]), np.concatenate([before + np.inf, self.high])
+        monotone = np.concatenate([np.ones(definitions, dtype=np.bool_), self.monotone])
+        return LayerRows(matrix, np.concatenate([before, bias]), low, high, monotone, definitions)
+
+
+@dataclass(frozen=True, eq=False)
+class StoredNetwork:
+    """A network as it is stored.
+
+    Attributes:
+        inputs: the number of input coordinates.
+        stages: its stages, each after its sources.
+        layers: the judged layers, in order: their positions are the numbers that results call them by.
+    """
+
+    inputs: int
+    stages: tuple[Stage, ...]
+    layers: tuple[StoredLayer, ...]
+
+
+def read_network(source: bytes | str | os.PathLike[str]) -> StoredNetwork:
+    """Read what ``Network.save`` wrote, given as bytes or by the name of a file.
+
+    Raises:
+        ModelError: the file is missing, damaged, or of another version.
+    """
+    inputs, stages = read_stages(source)
+    found = [_layer(stages, number, inputs) for number in range(len(stages))]
+    return StoredNetwork(inputs, stages, tuple(layer for layer in found if layer is not None))
+
+
+def _number(text: str) -> float:
+    """A bound; NaN where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan
+
+
+def _layer(stages: tuple[Stage, ...], number: int, inputs: int) -> StoredLayer | None:
+    """The layer whose activation this stage is; None if it is none, or is not judged."""
+    judged = _judged(stages[number])
+    before = stages[number].sources[0]
+    if judged is None or not _is_affine(stages, before) or _paths(stages, before) > MAX_PATHS:
+        return None
+    ends = {stage for stage in _behind(stages, {before}, _is_affine) if not _is_affine(stages, stage)}
+    source, inner = next(iter(ends)), ()
+    if len(ends) > 1:
+        source = _common(stages, ends)
+        met = _behind(stages, {before}, lambda _, stage: stage > source)
+        inner = tuple(sorted(stage for stage in met if stage > source))
+        activations = [stages[stage].activation for stage in inner]
+        if any(a is not None and a.kind not in LINEAR_PIECES for a in activations):
+            return None
+    size = inputs if source == INPUT else stages[source].outputs
+    return StoredLayer(stages, number, source, size, inner, *judged)
+
+
+def _judged(stage: Stage) -> tuple[FloatArray, FloatArray, BoolArray] | None:
+    """(m,) the smallest and largest output of units that are cut off, and which are strictly monotone instead.
+
+    None where one output belongs to numbers that are no interval: a slope below zero.
+    """
+    activation = stage.activation
+    if activation is None or activation.kind == "maximum":
+        return None
+    m, low, high = activation.outputs, 0.0, np.inf
+    monotone = np.zeros(m, dtype=np.bool_)
+    match activation.kind:
+        case "relu":
+            pass
+        case "clip":
+            low, high = activation.alpha, activation.beta
+        case "leaky_relu":
+            assert activation.slope is not None, "a leaky ReLU is read with its slopes"
+            if (activation.slope < 0).any():
+                return None
+            monotone = activation.slope > 0
+        case "elu":
+            if activation.alpha < 0:
+                return None
+            monotone = np.full(m, activation.alpha > 0)
+        case _:
+            monotone = ~monotone
+    return np.where(monotone, -np.inf, low), np.where(monotone, np.inf, high), monotone
+
+
+def _is_affine(stages: tuple[Stage, ...], number: int) -> bool:
+    return number != INPUT and stages[number].activation is None
+
+
+def _behind(
+    stages: tuple[Stage, ...], numbers: set[int], goes_on: Callable[[tuple[Stage, ...], int], bool]
+) -> set[int]:
+    """These stages and all that ways back from them meet, -1 for the input; a way ends where it does not go on."""
+    met: set[int] = set()
+    waiting = list(numbers)
+    while waiting:
+        number = waiting.pop()
+        if number not in met:
+            met.add(number)
+            waiting.extend(stages[number].sources if number != INPUT and goes_on(stages, number) else ())
+    return met
+
+
+def _paths(stages: tuple[Stage, ...], number: int) -> int:
+    """The number of ways back from a stage through affine stages."""
+    counts: dict[int, int] = {INPUT: 1}
+    for each, stage in enumerate(stages[: number + 1]):
+        counts[each] = sum(counts[source] for source in stage.sources) if _is_affine(stages, each) else 1
+    return counts[number]
+
+
+def _common(stages: tuple[Stage, ...], ends: set[int]) -> int:
+    """The last activation, or the input, that every way from the input to each of these passes."""
+    met = sorted(_behind(stages, ends, lambda _, number: number != INPUT), reverse=True)
+    for candidate in (number for number in met if number != INPUT and not _is_affine(stages, number)):
+        around = _behind(stages, ends - {candidate}, lambda _, number, stop=candidate: number != stop)
+        if INPUT not in around:
+            return candidate
+    return INPUT
+
+
+def _affine(stages: tuple[Stage, ...], number: int, source: int) -> tuple[Matrix, FloatArray]:
+    """A stage as an affine map of ``source``, where every way back from it ends."""
+    (first, *others) = [
+        composed([written_out(factor) for factor in factors]) for factors in _branches(stages, number, source)
+    ]
+    matrix, bias = first
+    for more, constant in others:
+        matrix, bias = added(matrix, more), bias + constant
+    return matrix, bias
+
+
+def _branches(stages: tuple[Stage, ...], number: int, source: int) -> list[list[Map]]:
+    """What an affine stage adds up: of each of its maps, the maps that are applied one after the other."""
+    found: list[list[Map]] = []
+    for affine, before in zip(stages[number].maps, stages[number].sources, strict=True):
+        if before == source:
+            found.append([affine])
+            continue
+        branches = _branches(stages, before, source)
+        earlier = branches[0] if len(branches) == 1 else [_joined(branches)]
+        earlier = earlier if len(earlier) > 1 else _factors(earlier[0])
+        found.append(_merged([*earlier, *_factors(affine)]))
+    return found
+
+
+def _joined(branches: list[list[Map]]) -> Map:
+    """Branches that are added up, as one map."""
+    parts = [
+        factors[0] if len(factors) == 1
+        else Map("composition", factors[0].inputs, factors[-1].outputs, parts=tuple(factors))
+        for factors in branches
+    ]  # fmt: skip
+    return Map("sum", parts[0].inputs, parts[0].outputs, parts=tuple(parts))
+
+
+def _factors(affine: Map) -> list[Map]:
+    return list(affine.parts) if affine.kind == "composition" else [affine]
+
+
+def _merged(factors: list[Map]) -> list[Map]:
+    """Moves of numbers that follow each other are one move: their constants are added up first.
+
+    A move that changes nothing stands for no map; it would change no number, but part two others.
+    """
+    kept: list[Map] = []
+    for factor in factors:
+        if factor.kind == "rearrangement" and _changes_nothing(factor):
+            continue
+        if kept and factor.kind == kept[-1].kind == "rearrangement":
+            first, index = kept[-1], factor.arrays["index"]
+            through, inside = first.arrays["index"][index], index != NOTHING
+            bias = np.where(inside, first.bias[index], 0.0) + factor.bias
+            arrays = {**factor.arrays, "index": np.where(inside, through, NOTHING)}
+            kept[-1] = replace(factor, inputs=first.inputs, bias=bias, arrays=arrays)
+        else:
+            kept.append(factor)
+    return kept or factors[:1]
+
+
+def _changes_nothing(move: Map) -> bool:
+    return np.array_equal(move.arrays["index"], np.arange(move.inputs)) and not move.bias.any()
+
+
+__all__ = ["LayerRows", "LocalRows", "StoredLayer", "StoredNetwork", "read_network"]

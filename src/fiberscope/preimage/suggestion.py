@@ -1,0 +1,73 @@
+"""What float64 suggests about one preimage: a candidate, of which nothing is proved yet."""
+
+from __future__ import annotations
+
+from fiberscope.errors import MemoryLimitError
+from fiberscope.network.arrays import FloatArray
+from fiberscope.preimage.budget import TooLargeError
+from fiberscope.preimage.candidate import BoundedDomain, Candidate, Direction, Multipliers
+from fiberscope.preimage.dense import numerical_rank
+from fiberscope.preimage.face import Face, find_face, find_recession
+from fiberscope.preimage.interior_point import find_point
+from fiberscope.preimage.kind import Kind
+from fiberscope.preimage.reduction import RESOLVED
+from fiberscope.preimage.system import NO_ROWS, MixedSystem
+
+
+def candidate_at_input(system: MixedSystem) -> Candidate | str:
+    """The candidate for the preimage of the output at an input, or why there is none."""
+    return _candidate(system, None)
+
+
+def candidate_at_output(system: MixedSystem) -> Candidate | str:
+    """The candidate for the preimage of an output that seems to have one, or why there is none."""
+    try:
+        point = find_point(system)
+    except (TooLargeError, MemoryLimitError) as limit:
+        return str(limit)
+    return "no point was found" if point is None else _candidate(system, point)
+
+
+def _candidate(system: MixedSystem, point: FloatArray | None) -> Candidate | str:
+    try:
+        system.budget.check("the question was read")
+        return _suggestion(system, point)
+    except (TooLargeError, MemoryLimitError) as limit:
+        return str(limit)
+
+
+def _suggestion(system: MixedSystem, point: FloatArray | None) -> Candidate:
+    cone = None if system.domain.is_box_bounded else find_recession(system.at_infinity)
+    tangent = _tangent_face(system, cone)
+    n = system.layer.inputs
+    if tangent.rank == n:
+        return Candidate(Kind.SINGLETON, 0, point, tangent.multipliers)
+    interior = tangent.as_direction() if len(tangent.implicit) < len(system.tight) else None
+    common = (n - tangent.rank, point, tangent.multipliers, interior)
+    if cone is None:
+        return Candidate(Kind.BOUNDED, *common, recession=BoundedDomain())
+    if cone.spans:
+        return Candidate(Kind.BOUNDED, *common, recession=cone.multipliers or Multipliers.zero(cone.equalities))
+    assert cone.direction is not None
+    return Candidate(Kind.UNBOUNDED, *common, recession=Direction(cone.held, cone.direction))
+
+
+def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
+    """The face of the feasible-direction cone T.
+
+    Where both cones have the same equalities, and the recession cone C has a strict direction or no row is tight, C's
+    answer serves.
+    """
+    related = None if len(system.two_sided) else cone
+    if related is not None and not len(related.implicit) and not related.spans:
+        return related
+    n = system.layer.inputs
+    rank = None if related is None else related.equality_rank
+    if rank is None and not len(system.tight) and (system.is_sparse or not len(system.positive)):
+        rank = numerical_rank(system.rows(system.positive), RESOLVED) if len(system.positive) else 0
+    if rank is not None and (not len(system.tight) or rank == n):
+        return Face(system.positive, NO_ROWS, None, None, rank, rank, spans=rank == n)
+    return find_face(system, system.positive, system.tight)
+
+
+__all__ = ["candidate_at_input", "candidate_at_output"]
