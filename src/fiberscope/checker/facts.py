@@ -95,7 +95,7 @@ def vanishing(rows: Rows, part: Multipliers, fixed: BoolArray) -> Vanishing:
         radius = _length(sums[live], error[live]) / part.sigma * ROUNDING
         sigma = part.sigma if (live == columns).all() else None
     with np.errstate(all="ignore"):
-        bounds = error + sizes * radius * ROUNDING
+        bounds = error + sizes * radius * ROUNDING if radius > 0 else error  # sizes may overflow
         sign = np.zeros(rows.count, dtype=np.int64)
         sign[rows.places[joined]] = _signs(values_of(weights), np.full(len(joined), radius))
         sign[rows.coordinates] = np.where(absorbed, -_signs(sums, bounds), 0)

@@ -330,6 +330,9 @@ def _matrix(value: Any) -> Any:
     data, indices, starts = (_plain(part) for part in (value.data, value.indices, value.indptr))
     if data.ndim != 1 or indices.dtype.kind != "i" or starts.dtype.kind != "i":
         raise MalformedError("is no sparse matrix")
+    # what scipy would cut to fit is no matrix
+    if indices.shape != data.shape or starts.shape != (shape[0] + 1,) or starts[-1] != len(data):
+        raise MalformedError("has rows that do not follow each other")
     return SparseRows((data, indices, starts), shape=(shape[0], shape[1]))
 
 
