@@ -134,7 +134,8 @@ class FindingsTable:
             if said["dimension"] == UNDECIDED_DIMENSION:
                 said["dimension"] = None
                 said["dimension_bounds"] = None if low == UNDECIDED_DIMENSION else (low, high)
-            yield Finding(**said | {"kind": Kind(said["kind"])})
+            said["kind"] = Kind(said["kind"])
+            yield Finding(**said)
 
 
 __all__ = ["UNDECIDED_DIMENSION", "Finding", "FindingsTable", "certificate_id"]

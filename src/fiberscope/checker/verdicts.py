@@ -130,7 +130,9 @@ class _Proving:
             for start in range(0, len(members), BLOCK):
                 some = members[start : start + BLOCK]
                 found = _attempt(lambda some=some: self._at_inputs([claims[k] for k in some]))
-                for k, reason in zip(some, found if len(found) == len(some) else found * len(some), strict=True):
+                if len(found) < len(some):  # what fails for one sample says nothing of the others
+                    found = [_attempt(lambda k=k: self._at_inputs([claims[k]]))[0] for k in some]
+                for k, reason in zip(some, found, strict=True):
                     out[k] = reason
         return out
 
@@ -156,7 +158,8 @@ class _Proving:
             return f"the certificate is about dimension {certificate.dimension}, the verdict says {claim.dimension}"
         least, most = claim.bounds
         lowest, highest = DIMENSIONS[claim.kind]
-        fits = least <= most and lowest <= least and (claim.dimension is None or most <= highest)
+        open_above = claim.dimension is None and claim.kind != "empty"
+        fits = lowest <= least <= most and (open_above or most <= highest)
         return "" if fits else f"a preimage of kind {claim.kind} cannot have dimension {claim.dimension}"
 
     def _certificate(self, data: bytes) -> Certificate:
@@ -202,11 +205,15 @@ class _Proving:
         asked = claim.scaled(certificate.scaling)
         units = np.zeros(rows.n, dtype=np.int64) if certificate.scaling is None else certificate.scaling[1]
         beside, lengths = scaled_exactly(center, -units), np.ldexp(1.0, units)
-        if asked.x is not None and claim.kind == "singleton":
-            return norm_above((beside - asked.x) * lengths) * ROUNDING
+        if not ((lengths > 0) & (lengths < np.inf)).all():
+            return np.inf
         if asked.x is not None:
+            apart = norm_above((beside - asked.x) * lengths) * ROUNDING
+            if claim.kind == "singleton":
+                return apart
             recession = rows.cones_at(asked.x[None], asked.within)[1]
-            return conditions.radius(gaps(rows, asked.x, None, asked.within, recession), recession, lengths)
+            around = conditions.radius(gaps(rows, asked.x, None, asked.within, recession), recession, lengths)
+            return (apart + around) * ROUNDING
         sides = _sides(rows, asked)
         if claim.kind == "singleton":
             return conditions.distance(beside, lengths, sides)
