@@ -10,7 +10,6 @@ import pytest
 
 import fiberscope as fs
 from fiberscope.preimage import budget
-from fiberscope.preimage.certificate import Inconsistent, Multipliers
 
 Array = np.ndarray[Any, Any]
 
@@ -32,6 +31,19 @@ def in_float32(one: fs.ReLULayer, x: Array) -> Array:
     return one(x).astype(np.float32).astype(np.float64)
 
 
+def empty_by(rows: Any, values: Any = None) -> fs.Certificate:
+    """A certificate that these rows contradict each other; by their ranks, where no weights are given."""
+    part = fs.Multipliers(np.array(rows, dtype=np.int64), None if values is None else np.array(values))
+    return fs.Certificate(fs.Kind.EMPTY, -1, fs.Face(part))
+
+
+def weights_of(p: fs.Preimage) -> Any:
+    """By which rows contradict each other; None where it is by their ranks."""
+    assert p.certificate.tangent is not None
+    assert p.certificate.tangent.multipliers is not None
+    return p.certificate.tangent.multipliers.values
+
+
 @pytest.mark.parametrize("domain", [fs.Box(0, 1), fs.NonNegative()], ids=["box", "nonnegative"])
 @pytest.mark.parametrize("scale", [1.0, 2.0**-70, 2.0**70])
 def test_a_rounded_output_on_a_domain_is_proved_empty_in_floats(domain: fs.Domain, scale: float) -> None:
@@ -40,7 +52,7 @@ def test_a_rounded_output_on_a_domain_is_proved_empty_in_floats(domain: fs.Domai
     assert (y > 0).sum() < 60  # on all of R^60 it has inputs
     p = fs.preimage(fs.ReLULayer(scale * np.asarray(one.weight), scale * one.bias), y=scale * y, domain=domain)
     assert (p.kind, p.dimension) == (fs.Kind.EMPTY, -1)
-    assert isinstance(p.certificate.infeasible, Multipliers)
+    assert weights_of(p) is not None
     proof = fs.verify(p)
     assert (proof.proved, proof.method) == (True, "float")
     assert "float32" in p.reason
@@ -53,7 +65,7 @@ def test_more_rows_than_coordinates_contradict_each_other(domain: fs.Domain | No
     one, x = layer(80, 12)
     p = fs.preimage(one, y=one(x), domain=domain)  # float64: 1e-16 away from an output
     assert p.kind == fs.Kind.EMPTY
-    assert isinstance(p.certificate.infeasible, Inconsistent)
+    assert weights_of(p) is None
     assert fs.verify(p, exact=True)
     assert "float64" in p.reason
     again = fs.Certificate.from_bytes(p.certificate.to_bytes())
@@ -71,15 +83,15 @@ def test_rows_that_agree_are_not_inconsistent() -> None:
     assert wrong.kind == fs.Kind.EMPTY
     P = np.flatnonzero(y > 0)
     for rows in (P[:5], P, P[:4], np.array([0, 0]), np.array([99]), np.zeros(0, dtype=np.int64)):
-        certificate = replace(wrong.certificate, infeasible=Inconsistent(rows))
-        assert not fs.verify(replace(p, kind=fs.Kind.EMPTY, dimension=-1, certificate=certificate))
+        assert not fs.verify(replace(p, kind=fs.Kind.EMPTY, dimension=-1, certificate=empty_by(rows)))
     # rows that read fewer coordinates than they are, but agree on these
     narrow = fs.ReLULayer([[1.0, 0.0], [2.0, 0.0], [1.0, 1.0]])
     claim = replace(fs.preimage(narrow, y=[1, 2, 5]), kind=fs.Kind.EMPTY, dimension=-1)
     for rows in ([0, 1], [0, 1, 2]):
-        certificate = fs.Certificate(fs.Kind.EMPTY, -1, infeasible=Inconsistent(np.array(rows)))
-        assert not fs.verify(replace(claim, certificate=certificate))
-    assert fs.preimage(narrow, y=[1, 3, 5]).kind == fs.Kind.EMPTY
+        assert not fs.verify(replace(claim, certificate=empty_by(rows)))
+    truth = fs.preimage(narrow, y=[1, 3, 5])
+    assert truth.kind == fs.Kind.EMPTY
+    assert fs.verify(replace(truth, certificate=empty_by([0, 1])))
 
 
 def test_multipliers_without_a_box_prove_no_empty_set_that_has_points() -> None:
@@ -87,12 +99,13 @@ def test_multipliers_without_a_box_prove_no_empty_set_that_has_points() -> None:
     y = np.array([3.0, 1.0, 2.0])  # of (2, 1)
     claim = replace(fs.preimage(one, y=y), kind=fs.Kind.EMPTY, dimension=-1)
     for values in ([1.0, 1.0, -2.0], [1.0, 1.0, -2.0 - 1e-9], [-1.0, -1.0, 2.0], [1.0, 1.0, -2.5], [0.0, 0.0, -1.0]):
-        part = Multipliers(np.arange(3), np.array(values))
-        certificate = fs.Certificate(fs.Kind.EMPTY, -1, infeasible=part)
-        assert not fs.verify(replace(claim, certificate=certificate))
+        for sigma in (0.0, 0.1):
+            part = fs.Multipliers(np.arange(3), np.array(values), sigma)
+            certificate = fs.Certificate(fs.Kind.EMPTY, -1, fs.Face(part))
+            assert not fs.verify(replace(claim, certificate=certificate))
     away = replace(claim, y=np.array([3.0, 1.0, 2.25]))
-    part = Multipliers(np.arange(3), np.array([1.0, 1.0, -2.0 + 1e-12]))
-    certificate = fs.Certificate(fs.Kind.EMPTY, -1, infeasible=part)
+    part = fs.Multipliers(np.arange(3), np.array([1.0, 1.0, -2.0 + 1e-12]), 0.1)
+    certificate = fs.Certificate(fs.Kind.EMPTY, -1, fs.Face(part))
     proof = fs.verify(replace(away, certificate=certificate))
     assert (proof.proved, proof.method) == (True, "float")
 
