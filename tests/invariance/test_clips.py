@@ -1,4 +1,4 @@
-"""Same features behind clips: what is saturated may grow, as what is off may shrink; against scipy and against ReLUs."""
+"""Same features behind clips: what is saturated may grow, what is off may shrink; against scipy and against ReLUs."""
 
 from __future__ import annotations
 

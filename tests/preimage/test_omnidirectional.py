@@ -61,13 +61,17 @@ def _check_certificate(A: np.ndarray[Any, Any], answer: fs.Omnidirectionality) -
     assert fs.verify(answer.cone)
     assert fs.verify(answer.cone, exact=True)
     if answer.holds:
+        assert answer.certificate.tangent is not None
         multipliers = answer.certificate.tangent.multipliers
+        assert multipliers is not None
         rows = A[np.asarray(multipliers.rows)]
         values = _dense(multipliers.values)
         assert (values > 0).all()
         assert np.abs(values @ rows).max() <= 1e-12 * np.abs(values[:, None] * rows).max()
         assert oracles.rank([oracles.exact_vector(row) for row in rows]) == A.shape[1]
     else:
+        assert answer.certificate.recession is not None
+        assert answer.certificate.recession.direction is not None
         values = _dense(answer.certificate.recession.direction.values)
         assert np.abs(values).max() > 0
         assert ((A @ values) <= 1e-12 * np.abs(A).max(axis=1) * np.abs(values).max()).all()

@@ -13,7 +13,6 @@ import pytest
 import torch
 from onnx import helper
 from torch import nn
-from torch.nn import functional as F
 
 import fiberscope as fs
 from fiberscope.network.network import Network
@@ -49,10 +48,10 @@ class Called(nn.Module):
 
 
 TORCH: dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], Bounds]] = {
-    "relu6": (F.relu6, (0.0, 6.0)),
+    "relu6": (nn.functional.relu6, (0.0, 6.0)),
     "ReLU6": (nn.ReLU6(), (0.0, 6.0)),
     "Hardtanh": (nn.Hardtanh(), (-1.0, 1.0)),
-    "hardtanh": (lambda x: F.hardtanh(x, 0.25, 0.5), (0.25, 0.5)),
+    "hardtanh": (lambda x: nn.functional.hardtanh(x, 0.25, 0.5), (0.25, 0.5)),
     "Hardsigmoid": (nn.Hardsigmoid(), (0.0, 1.0)),
     "clamp": (lambda x: torch.clamp(x, -2, 0.5), (-2.0, 0.5)),
     "clip": (lambda x: x.clip(-0.25, 0.5), (-0.25, 0.5)),
@@ -61,7 +60,7 @@ TORCH: dict[str, tuple[Callable[[torch.Tensor], torch.Tensor], Bounds]] = {
     "from 0": (lambda x: torch.clamp(x, min=0), (0.0, inf)),
     "maximum": (lambda x: torch.maximum(x, torch.tensor(-0.25)), (-0.25, inf)),
     "minimum": (lambda x: torch.minimum(x, torch.full((4,), 0.25)), (-inf, 0.25)),
-    "threshold": (lambda x: F.threshold(x, 0.25, 0.25), (0.25, inf)),
+    "threshold": (lambda x: nn.functional.threshold(x, 0.25, 0.25), (0.25, inf)),
     "tensor bounds that are one number": (lambda x: torch.clamp(x, torch.zeros(4), torch.ones(4)), (0.0, 1.0)),
     "one point": (lambda x: torch.clamp(x, 0.5, 0.5), (0.5, 0.5)),
 }

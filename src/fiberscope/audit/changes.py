@@ -62,6 +62,7 @@ class LayerChange:
         by_kind: how many of both did by their kind, and not by the dimension alone.
         dimension: the median dimensions before and after, at the samples where both are known; None if none is, or if
             the layer has not as many inputs as before.
+        saturated: the median numbers of saturated outputs before and after; None if neither audit has any.
         margin_ratio: the median of the margin after over that before, at the samples of the same kind; None if none is.
     """
 
@@ -76,6 +77,7 @@ class LayerChange:
     openness: Signs
     by_kind: tuple[int, int]
     dimension: tuple[float, float] | None
+    saturated: tuple[float, float] | None
     margin_ratio: float | None
 
     @property
@@ -182,6 +184,7 @@ def change(
     step = np.where(both, np.sign(ranks[1] - ranks[0]), 0)
     finer = np.where(comparable & (step == 0), np.sign(after.dimension - before.dimension), 0)
     direction = step + finer
+    saturates = bool(before.saturated.any() or after.saturated.any())
     kinds = list(zip(map(Kind, before.kind), map(Kind, after.kind), strict=True))
     return LayerChange(
         place=place,
@@ -195,6 +198,7 @@ def change(
         openness=signs(np.zeros_like(direction), direction),
         by_kind=(int((step < 0).sum()), int((step > 0).sum())),
         dimension=_medians(before.dimension[comparable], after.dimension[comparable]),
+        saturated=_medians(before.saturated, after.saturated) if saturates else None,
         margin_ratio=_margin_ratio(before, after, both),
     )
 

@@ -100,9 +100,9 @@ class FindingsTable:
     def rows(self) -> Iterator[Finding]:
         """The findings one by one."""
         columns: list[list[Any]] = [getattr(self, name).tolist() for name in self.__dataclass_fields__]
-        for *place, kind, dimension, margin, certificate, reason in zip(*columns, strict=True):
+        for sample, layer, domain, positives, saturated, kind, dimension, *rest in zip(*columns, strict=True):
             known = None if dimension == UNDECIDED_DIMENSION else dimension
-            yield Finding(*place, Kind(kind), known, margin, certificate, reason)
+            yield Finding(sample, layer, domain, positives, saturated, Kind(kind), known, *rest)
 
 
 __all__ = ["UNDECIDED_DIMENSION", "Finding", "FindingsTable", "certificate_id"]

@@ -30,9 +30,7 @@ def unit_counts(layer: Layer, x: Float64[FloatArray, " n"]) -> tuple[int, int]:
     return int(positive) - local.definitions, int(saturated)
 
 
-def counts_at(
-    layer: ReLULayer, X: Float64[FloatArray, "N n"]
-) -> tuple[Int64[IntArray, " N"], Int64[IntArray, " N"]]:
+def counts_at(layer: ReLULayer, X: Float64[FloatArray, "N n"]) -> tuple[Int64[IntArray, " N"], Int64[IntArray, " N"]]:
     """The numbers of positive and of saturated outputs, (N,) each; rows that define coordinates count as positive."""
     cut = ~layer.injective
     positive = (_sides(layer, X, layer.low) > 0) | layer.injective

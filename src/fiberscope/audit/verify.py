@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 
 from fiberscope.audit.checks import Check, checked
+from fiberscope.audit.compute import ModelFile
 from fiberscope.audit.effort import sensible_workers
 from fiberscope.audit.findings import Finding, certificate_id
 from fiberscope.audit.plan import Chunk
@@ -90,23 +91,34 @@ def _verified(network: Network, check: Check[Chunk], *, exact: bool) -> ChunkVer
     with one_thread():
         _check_inputs(network, check, data)
         decided = [finding for finding in data.findings.rows() if finding.kind is not Kind.UNDECIDED]
-        reasons = _why_not_proved(decided, check.results, data, exact=exact)
+        model = ModelFile(check.results.model_path, check.manifest.model_digest)
+        reasons = _why_not_proved(decided, model, data, exact=exact)
     failures = tuple(Failure(finding, reason) for finding, reason in zip(decided, reasons, strict=True) if reason)
     undecided = len(data.findings) - len(decided)
     return ChunkVerification(chunk, len(decided) - len(failures), undecided, failures, data.changed)
 
 
-def _why_not_proved(decided: list[Finding], results: Results, data: ChunkData, *, exact: bool) -> list[str]:
+@lru_cache(maxsize=1)
+def _read_layer(model: ModelFile, number: int) -> tuple[StoredLayer, LayerRows | None]:
+    """A layer in the checker's own reading, with its rows where they do not depend on the sample.
+
+    Chunks of a layer follow each other, and writing out a large convolution takes seconds.
+    """
+    layers = read_network(model.path).layers
+    if number >= len(layers):
+        raise ModelError(f"it has {len(layers)} layers that can be judged")
+    layer = layers[number]
+    return layer, None if layer.inner else layer.system_rows()
+
+
+def _why_not_proved(decided: list[Finding], model: ModelFile, data: ChunkData, *, exact: bool) -> list[str]:
     """Why each verdict is not proved; empty if it is."""
     if not decided:
         return []
     try:
-        layers = read_network(results.model_path).layers
-        if data.chunk.layer >= len(layers):
-            raise ModelError(f"there are {len(layers)} layers that can be judged")
-        layer = layers[data.chunk.layer]
-        if not layer.inner:
-            return _reasons(decided, layer, layer.system_rows(), data, exact=exact)
+        layer, rows = _read_layer(model, data.chunk.layer)
+        if rows is not None:
+            return _reasons(decided, layer, rows, data, exact=exact)
         reasons: dict[int, list[str]] = {}
         for sample in {finding.sample: None for finding in decided}:
             some = [finding for finding in decided if finding.sample == sample]
@@ -166,9 +178,8 @@ def _counts(rows: LayerRows, X: FloatArray) -> list[tuple[int, int]]:
 
 def _miscounted(finding: Finding, counts: tuple[int, int]) -> str:
     """Which number of outputs is not what is stored; empty if both are."""
-    for name, stored, have in zip(
-        ("positive", "saturated"), (finding.positives, finding.saturated), counts, strict=True
-    ):
+    stored_counts = (finding.positives, finding.saturated)
+    for name, stored, have in zip(("positive", "saturated"), stored_counts, counts, strict=True):
         if stored != have:
             return f"{stored} {name} outputs are stored, there are {have}"
     return ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 
@@ -48,7 +48,8 @@ class Float(Arithmetic):
         """``A v`` as float64 gives it."""
         assert not isinstance(vector, tuple), "rational vectors are refused before"
         error = matrices.product_error(norms, matrices.norm_above(vector), len(vector))
-        return np.asarray(matrix @ vector), error
+        value = cast(FloatArray, matrix @ vector)
+        return value, error
 
     def exceeds(self, B: Matrix, s: float) -> bool:
         """By a Cholesky factorization."""

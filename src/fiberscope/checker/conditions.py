@@ -118,7 +118,7 @@ class Conditions:
             equalities = equalities | (admitted[:, None] & implicit.named & (implicit.sign != 0))
             if self.certificate.kind == "singleton":
                 spanned = admitted & implicit.spans
-        least, most = self._ranks(equalities, lead, spanned)
+        least, most = self._ranks(equalities, lead or self._leading(self.certificate.recession.direction), spanned)
         upper, lower = cone.upper & ~equalities, cone.lower & ~equalities
         if lead is None:
             strict = ~(upper | lower).any(axis=1)

@@ -52,9 +52,8 @@ def products(matrix: Matrix, vector: FloatArray | tuple[list[int], int]) -> Exac
         _check_size(matrix.nnz)
         stored, exponent = as_integers(matrix.data)
         bounds, places = matrix.indptr.tolist(), matrix.indices.tolist()
-        column: list[Any] = [
-            sum((stored[k] * numbers[places[k]] for k in range(start, stop)), 0) for start, stop in pairwise(bounds)
-        ]
+        terms = [factor * numbers[place] for factor, place in zip(stored, places, strict=True)]
+        column = [sum(terms[start:stop]) for start, stop in pairwise(bounds)]
     unit *= Fraction(2) ** exponent
     out = np.empty(len(column), dtype=object)
     out[:] = [int(entry) * unit for entry in column]

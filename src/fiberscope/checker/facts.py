@@ -240,12 +240,12 @@ def rank_above(rows: Rows, numbers: IntArray, columns: BoolArray, relations: Rel
     """An upper bound on the rank of rows of the stack, none of them zero, on some columns.
 
     Independent relations between nonzero rows T, k of them, say ``rank(T) <= |T| - k``; and K has no larger rank than
-    K together with T.
+    K together with T. So it is for the last ones of the relations, however many.
     """
     count = min(len(numbers), int(columns.sum()))
     own, known, pivots = set(numbers.tolist()), set(numbers.tolist()), 0
     inside = 0
-    for named, factors in relations.terms:
+    for named, factors in reversed(relations.terms):
         places = rows.in_stack(named)
         part = block(rows.stack, places, columns)
         live = row_sizes(part) > 0
@@ -253,8 +253,9 @@ def rank_above(rows: Rows, numbers: IntArray, columns: BoolArray, relations: Rel
             continue
         members = set(places[live].tolist())
         known, pivots = known | members, pivots + 1
+        count = min(count, len(known) - pivots)
         inside += members <= own
-    return min(count, len(known) - pivots, len(own) - inside)
+    return min(count, len(own) - inside)
 
 
 def _cancels(part: Matrix, factors: FloatArray) -> bool:

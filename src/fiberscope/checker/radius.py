@@ -1,9 +1,9 @@
 """How far the points of a preimage can be from one of them: what the certificate that it is bounded proves as well.
 
-Exact weights w* with ``sum_i w*_i R_i = 0`` bound every row that they name. Let d lead from the center to a point of the
-preimage, so that ``R_i d <= t_i`` on rows with an upper side only, ``>= -t_i`` with a lower one only, and ``|R_i d| <=
-beta_i`` with both. Then, with ``M = sum |w*_i| beta_i + sum |w*_i| t_i``, each one-sided row satisfies ``t_i - M / |w*_i|
-<= +-R_i d <= t_i``. So all named rows are bounded, and with them d, which they span.
+Exact weights w* with ``sum_i w*_i R_i = 0`` bound every row that they name. Let d lead from the center to a point of
+the preimage, so that ``R_i d <= t_i`` on rows with an upper side only, ``R_i d >= -t_i`` with a lower one only, and
+``|R_i d| <= beta_i`` with both. With ``M = sum |w*_i| beta_i + sum |w*_i| t_i``, each one-sided row then satisfies
+``t_i - M / |w*_i| <= +-R_i d <= t_i``. So all named rows are bounded, and with them d, which they span.
 """
 
 from __future__ import annotations
@@ -44,9 +44,13 @@ class Gaps:
 
 
 def gaps(
-    rows: Rows, center: FloatArray, output: tuple[FloatArray, FloatArray] | None, within: FloatArray, recession: Cone
+    rows: Rows,
+    center: FloatArray,
+    output: tuple[FloatArray | None, FloatArray | None] | None,
+    within: FloatArray,
+    recession: Cone,
 ) -> Gaps:
-    """The gaps beside a center, where outputs are those at the center, or given; the recession cone says which exist."""
+    """The gaps beside a center; outputs are those there, or given, and the recession cone says which sides exist."""
     s, m = rows.system, rows.m
     z = np.asarray(rows.stack @ center) + np.concatenate([s.bias, -s.h])
     error = product_error(rows.norms + np.abs(np.concatenate([s.bias, s.h])), norm_above(center) + 1.0, rows.n + 1)

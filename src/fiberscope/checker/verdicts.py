@@ -99,7 +99,7 @@ def radius(system: System, claim: Claim, center: FloatArray) -> float:
         proving = _Proving(system, arithmetic)
         if proving.reasons([claim]) == [""]:
             found = _attempt(lambda proving=proving: [proving.radius(claim, center)])[0]
-            return found if isinstance(found, float) and found >= 0 else np.inf
+            return found if isinstance(found, float) and found >= 0.0 else np.inf
     return np.inf
 
 
@@ -202,12 +202,12 @@ class _Proving:
         if asked.x is not None and claim.kind == "singleton":
             return norm_above((beside - asked.x) * lengths) * ROUNDING
         if asked.x is not None:
-            beside, recession, output = asked.x, rows.cones_at(asked.x[None], asked.within)[1], None
-        else:
-            sides = _sides(rows, asked)
-            recession, output = sides.cones(rows.nonzero)[1], (asked.output_low, asked.output_high)
-            if claim.kind == "singleton":
-                return conditions.distance(beside, lengths, sides)
+            recession = rows.cones_at(asked.x[None], asked.within)[1]
+            return conditions.radius(gaps(rows, asked.x, None, asked.within, recession), recession, lengths)
+        sides = _sides(rows, asked)
+        if claim.kind == "singleton":
+            return conditions.distance(beside, lengths, sides)
+        recession, output = sides.cones(rows.nonzero)[1], (asked.output_low, asked.output_high)
         return conditions.radius(gaps(rows, beside, output, asked.within, recession), recession, lengths)
 
 

@@ -1,6 +1,6 @@
 """Bounds on what affine maps of exact real arithmetic give, computed in float64: the arithmetic of the proofs.
 
-The error bounds of ``fiberscope.preimage.checker.rounding`` hold for sums in any order, which is how the maps of a
+The error bounds of ``fiberscope.checker.matrices`` hold for sums in any order, which is how the maps of a
 network evaluate their products on the CPU in float64.
 """
 
@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fiberscope.checker.matrices import SMALLEST_NORMAL, UNIT_ROUNDOFF, relative_error
 from fiberscope.network.affine import AffineMap
 from fiberscope.network.combination import Composition, Sum, is_exact
 from fiberscope.network.sparse_rows import SparseRows, row_numbers
 from fiberscope.network.structured import Rearrangement
-from fiberscope.preimage.checker.rounding import SMALLEST_NORMAL, UNIT_ROUNDOFF, relative_error
 
 EXTENDED = 2.0**10
 """By how much the unit roundoff of extended precision is smaller, at least: 2^-64 instead of 2^-53."""

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from flint import fmpz, fmpz_mat
 
+from fiberscope.checker.matrices import NotProvedError
+from fiberscope.invariance.exact_solving import ExactVector, nearest_solution
 from fiberscope.invariance.exact_values import Effort, Exact, ExactArithmetic
 from fiberscope.invariance.proof_statement import Statement
 from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
-from fiberscope.preimage.checker.asking import NotProvedError
-from fiberscope.preimage.checker.exact_rows import ExactVector, nearest_solution
 
 MOST_EQUATIONS = 400
 """Equations that are solved in rational numbers at most: some ten seconds."""

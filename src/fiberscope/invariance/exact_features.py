@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from fiberscope.checker.matrices import NotProvedError, relative_error
 from fiberscope.invariance.enclosures import next_up, reach, touched
 from fiberscope.invariance.exact_values import Effort, Exact, ExactArithmetic
 from fiberscope.invariance.proof_statement import Statement
@@ -21,8 +22,6 @@ from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.network import Network
 from fiberscope.network.rows import dense
 from fiberscope.network.stage import Stage
-from fiberscope.preimage.checker.asking import NotProvedError
-from fiberscope.preimage.checker.rounding import relative_error
 
 
 class FeaturesDifferError(NotProvedError):

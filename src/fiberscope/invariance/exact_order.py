@@ -59,7 +59,8 @@ def exact_order(
     if _terms(rows, x) > MOST_TERMS:
         return unknown
     bias = affine.bias.numpy()
-    exact = {int(unit): _value(rows, i, x, float(bias[unit])) for i, unit in enumerate(units)} | {-1: Fraction(constant)}
+    exact = {int(unit): _value(rows, i, x, float(bias[unit])) for i, unit in enumerate(units)}
+    exact[-1] = Fraction(constant)
     left, right = ([exact[int(unit)] for unit in units.numpy()] for units in (first, second))
     return torch.tensor([(a > b) - (a < b) for a, b in zip(left, right, strict=True)])
 

@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fiberscope.checker.matrices import NotProvedError
 from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.affine import AffineMap, Dense
 from fiberscope.network.arrays import FloatArray
@@ -28,7 +29,6 @@ from fiberscope.network.combination import Composition, Sum
 from fiberscope.network.convolution import Convolution, Transposed
 from fiberscope.network.network import Network
 from fiberscope.network.structured import Diagonal, Rearrangement, WeightedSums
-from fiberscope.preimage.checker.asking import NotProvedError
 
 WholeNumbers: TypeAlias = NDArray[np.object_]
 """Whole numbers of any length."""

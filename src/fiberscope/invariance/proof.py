@@ -29,6 +29,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fiberscope.checker.matrices import (
+    ROUNDING,
+    SMALLEST_NORMAL,
+    UNIT_ROUNDOFF,
+    NotProvedError,
+    flushes_subnormal_numbers,
+    norm_above,
+    product_error,
+    row_norms_above,
+    row_sizes,
+    singular_values_exceed,
+)
 from fiberscope.invariance.enclosures import Enclosure
 from fiberscope.invariance.exact_correction import corrections
 from fiberscope.invariance.exact_features import FeaturesDifferError, check_exactly, check_within_reach
@@ -36,23 +48,11 @@ from fiberscope.invariance.exact_order import exactly_equal
 from fiberscope.invariance.exact_values import Effort, Exact
 from fiberscope.invariance.proof_statement import Statement
 from fiberscope.invariance.proof_walk import Equation, Goal, Walk, received
-from fiberscope.network.arrays import BoolArray, IntArray
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.network import Network
 from fiberscope.network.rows import dense
 from fiberscope.network.signs import exact_signs
 from fiberscope.network.stage import INPUT
-from fiberscope.preimage.checker.asking import NotProvedError
-from fiberscope.preimage.checker.independence import group_rows, row_exponents, singular_values_exceed
-from fiberscope.preimage.checker.rounding import (
-    ROUNDING,
-    SMALLEST_NORMAL,
-    UNIT_ROUNDOFF,
-    flushes_subnormal_numbers,
-    needed_singular_value,
-    norm_above,
-    product_error,
-    row_norms_above,
-)
 
 NEAR = (1e-9, 1e-8, 1e-11, 1e-7)
 """The distances within which an exact input is looked for, one after the other, relative to the largest change of a
@@ -233,7 +233,7 @@ def _check_equations(
     if not bool((residual != 0).any()):
         return  # nothing need be corrected, whether they depend on each other or not
     part, error = rows.value.numpy()[:, free], rows.error.numpy()[:, free]
-    exponents = row_exponents(part)
+    exponents = _exponents(part)
     part, error = np.ldexp(part, -exponents[:, None]), np.ldexp(error, -exponents[:, None])
     size = norm_above(np.ldexp(residual.numpy(), -exponents))
     if part.shape[0] > part.shape[1]:
@@ -241,7 +241,7 @@ def _check_equations(
             f"the {part.shape[0]} equations for {part.shape[1]} pixels that may move depend on each other, which "
             "bounds on rounding cannot settle"
         )
-    needed = needed_singular_value(size, rho)  # NaN where numbers overflowed, which nothing exceeds
+    needed = size / rho * ROUNDING  # NaN where numbers overflowed, which nothing exceeds
     # rows that are off by E in the Frobenius norm have singular values that are off by no more
     if not singular_values_exceed(part, (needed + norm_above(error)) * ROUNDING):
         raise NotProvedError(
@@ -283,10 +283,25 @@ def _without_copies(rows: Enclosure, residual: Tensor, unchanged: Tensor) -> tup
     if not bool(exact.any()):
         return rows, residual
     places = torch.nonzero(exact)[:, 0]
-    kept = places[torch.tensor(group_rows(rows.value[places].numpy()).representative)]
+    kept = places[torch.tensor(_first_of_a_kind(rows.value[places].numpy()))]
     chosen: IntArray = torch.cat([kept, torch.nonzero(~exact)[:, 0]]).numpy()
     index = torch.tensor(chosen)
     return rows[index], residual[index]
+
+
+def _first_of_a_kind(rows: FloatArray) -> IntArray:
+    """One of every group of rows that are equal or opposite, and not zero."""
+    live = np.flatnonzero(rows.any(axis=1))
+    first = rows[live, np.argmax(rows[live] != 0, axis=1)]
+    return live[np.unique(rows[live] * np.sign(first)[:, None] + 0.0, axis=0, return_index=True)[1]]
+
+
+def _exponents(rows: FloatArray) -> IntArray:
+    """Exponents e for which the rows ``2**-e row_i`` have sizes near one and are exact; 0 where that would round."""
+    exponent = np.frexp(row_sizes(rows))[1]
+    exponent = np.where(np.abs(exponent) <= 1000, exponent, 0)
+    back = np.ldexp(np.ldexp(rows, -exponent[:, None]), exponent[:, None])
+    return np.where((back == rows).all(axis=1), exponent, 0).astype(np.int64)
 
 
 __all__ = ["Proof", "Statement", "prove"]

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from fiberscope.checker.matrices import UNIT_ROUNDOFF, NotProvedError, row_norms_above
 from fiberscope.invariance.enclosures import (
     Enclosure,
     applied,
@@ -32,8 +33,6 @@ from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.network import Network
 from fiberscope.network.rows import dense
 from fiberscope.network.stage import INPUT
-from fiberscope.preimage.checker.asking import NotProvedError
-from fiberscope.preimage.checker.rounding import UNIT_ROUNDOFF, row_norms_above
 
 ROW_NUMBERS = 2**24
 """Numbers of rows that go back through the network at a time."""

@@ -105,8 +105,8 @@ class Network:
     def relu_layers(self) -> tuple[Layer, ...]:
         """The layers ``ReLU(A x + b)`` in order; affine maps that follow each other directly are composed into one.
 
-        Clips such as ReLU6 and strictly monotone activations count as well. Where branches with ReLUs of their own meet, the layer is one
-        around each sample; see ``fiberscope.network.region_layer``.
+        Clips such as ReLU6 and strictly monotone activations count as well. Where branches with ReLUs of their own
+        meet, the layer is one around each sample; see ``fiberscope.network.region_layer``.
         """
         return tuple(placed.layer for placed in self._layers)
 

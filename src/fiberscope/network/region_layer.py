@@ -8,10 +8,12 @@ own,
     z - W1 x = const,   s_i z_i >= 0 (the linear region),   ReLU(S x + W2 D z + b),
 
 and all numbers are those that the model stores. The set of all (x, z) is the set of all x, seen from another side: z
-follows from x, so both have the same kind and dimension. A clip has three pieces: z lies below its bounds, between them
-or above, and where it does not lie between, what the clip gives is a coordinate of its own that is equal to the bound
-(unless that is 0). On a kink the constant piece counts: of a ReLU at 0, of a clip at either bound. What else would be rounded if it were multiplied out or added
+follows from x, so both have the same kind and dimension. What else would be rounded if it were multiplied out or added
 up (an affine map behind another, two maps of the same numbers) becomes coordinates in the same way.
+
+A clip has three pieces: z lies below its bounds, between them or above. Where it does not lie between, what the clip
+gives is a coordinate of its own that is equal to the bound, unless that is 0. On a kink the constant piece counts: of a
+ReLU at 0, of a clip at either bound.
 
 Inside a branch, max pooling of numbers v is the selection of the largest number of every window as long as that stays
 the largest: the region has the half-spaces ``v_j - v_w <= 0`` for all others of the window. Of several that are equally

@@ -138,15 +138,20 @@ class ReLULayer:
         """The shape in which the model gives the layer's output, without the sample axis; (m,) for a layer alone."""
         return self._output_shape
 
+    @property
+    def is_relu(self) -> bool:
+        """Whether every unit is a ReLU: neither another clip nor strictly monotone."""
+        return not self.injective.any() and not self.low.any() and bool(np.isposinf(self.high).all())
+
     def __call__(self, X: Any) -> FloatArray:
         """Evaluate in float64: X (n,) or (N, n) -> (m,) or (N, m).
 
         Raises:
-            InputError: another shape, or a layer whose activation is not a ReLU everywhere.
+            InputError: another shape, or a layer whose activation is not a clip everywhere.
         """
         if self.injective.any():
             raise InputError(
-                "layer", expected="a layer of ReLUs", got="other activations", hint="evaluate the network instead"
+                "layer", expected="a layer of ReLUs or clips", got="others", hint="evaluate the network instead"
             )
         inputs = as_float64(X, "x")
         if inputs.shape in ((self.inputs,), self.input_shape):

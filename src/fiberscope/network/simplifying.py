@@ -117,8 +117,9 @@ class _Simplification:
     def _clip(self, number: int) -> Pointwise | None:
         """The activation of a stage that is a ReLU or a clip; None of another stage."""
         activation = None if number == INPUT else self.stages[number].activation
-        is_clip = isinstance(activation, Pointwise) and activation.function in (PointwiseKind.RELU, PointwiseKind.CLIP)
-        return activation if is_clip else None
+        if isinstance(activation, Pointwise) and activation.function in (PointwiseKind.RELU, PointwiseKind.CLIP):
+            return activation
+        return None
 
     # ---- affine maps
 

@@ -12,7 +12,8 @@ m + n + k  ``G_k x``
 =========  ===========
 
 and every verdict is about two cones ``{d : R_i d = 0 (equal), R_i d <= 0 (upper), R_i d >= 0 (lower)}``: the recession
-cone, and the tangent cone at the sample. What each kind needs, and how it is proved, stands in ``docs/certificates.md``.
+cone, and the tangent cone at the sample. What each kind needs, and how it is proved, is said in
+``docs/certificates.md``.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ Vector = FloatArray | Rational
 
 @dataclass(frozen=True, eq=False)
 class Multipliers:
-    """Weights of rows whose combination vanishes: ``sum_i values_i R_rows_i = 0``, so that the signed ones are implicit.
+    """Weights of rows whose combination vanishes, ``sum_i values_i R_rows_i = 0``: the signed rows are implicit.
 
     Attributes:
         rows: (k,) row numbers. A coordinate row absorbs its column: its weight is what makes the column vanish.
@@ -163,7 +164,8 @@ class Certificate:
         try:
             if metadata["version"] != VERSION:
                 raise InputError("certificate", expected=f"version {VERSION}", got=f"version {metadata['version']}")
-            return cls(**_unpacked(cls, metadata, "", arrays) | {"kind": Kind(metadata["kind"])})
+            parts: Any = _unpacked(cls, metadata, "", arrays)
+            return cls(**parts | {"kind": Kind(metadata["kind"])})
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(
                 "certificate",
@@ -237,13 +239,14 @@ def _packed(part: Any, prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str
 def _unpacked(sort: type, data: dict[str, Any], prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name, hint in get_type_hints(sort).items():
-        place, value = prefix + name, data.get(name)
+        place = prefix + name
+        value: Any = data.get(name)
         parts = [part for part in get_args(hint) if part in (Multipliers, Direction, Face, Relations, Scaling)]
         if place in arrays:
             out[name] = arrays[place]
-        elif isinstance(value, dict) and parts:
+        elif parts and value is not None:
             out[name] = parts[0](**_unpacked(parts[0], value, f"{place}.", arrays))
-        elif isinstance(value, dict):
+        elif Rational in get_args(hint) and value is not None:
             out[name] = Rational(tuple(int(v, 16) for v in value["numerators"]), int(value["denominator"], 16))
         else:
             out[name] = value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from fiberscope.errors import InputError, MemoryLimitError
 from fiberscope.memory import check_matrix
-from fiberscope.network.arrays import FloatArray
+from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Domain, written_out
 from fiberscope.network.layer import Layer, around, check_layer, flat_input, flat_output
 from fiberscope.network.region_layer import RegionLayer
@@ -19,6 +20,7 @@ from fiberscope.preimage.balance import Balance
 from fiberscope.preimage.budget import NO_LIMIT, Budget, TooLargeError
 from fiberscope.preimage.candidate import Candidate, Inconsistent, NegativeOutput
 from fiberscope.preimage.certificate import Certificate
+from fiberscope.preimage.counting import undetermined
 from fiberscope.preimage.decide_exactly import MAX_DIMENSION, certify_exactly, exact_proof_seconds
 from fiberscope.preimage.dense import numerical_rank
 from fiberscope.preimage.dependencies import find_dependencies
@@ -34,7 +36,7 @@ from fiberscope.preimage.reduction import RESOLVED
 from fiberscope.preimage.rounded import rounded
 from fiberscope.preimage.sides import Outputs, checked_within, impossible_units
 from fiberscope.preimage.suggestion import candidate_at_input, candidate_at_output
-from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output, check_inside
+from fiberscope.preimage.system import NO_ROWS, MixedSystem, build_at_input, build_at_output, check_inside
 from fiberscope.preimage.verify import verify, verify_in_float
 
 NOTHING_PROVED = Certificate(Kind.UNDECIDED, None)
@@ -180,7 +182,9 @@ def _prove(asked: _Question, candidate: Candidate | str) -> Preimage:
     except (TooLargeError, MemoryLimitError) as limit:
         found = candidate if isinstance(candidate, str) else "the float proof did not close"
         reason = f"{found}; and the exact method stopped: {limit}{_near_dependence(system)}"
-        return replace(asked.open, margin=0.0 if guess is None else guess.margin, reason=reason)
+        return _kind_alone(asked, guess) or replace(
+            asked.open, margin=0.0 if guess is None else guess.margin, reason=reason
+        )
     exact = _answer(asked, rational)
     light = replace(exact, certificate=elaborate(exact, asked.balance.undone(rounded(rational))))
     if verify_in_float(light):
@@ -189,6 +193,61 @@ def _prove(asked: _Question, candidate: Candidate | str) -> Preimage:
     if check:
         return exact
     return replace(asked.open, reason=f"the exact certificate was not proved: {check.reason}")
+
+
+def _kind_alone(asked: _Question, guess: Preimage | None) -> Preimage | None:
+    """The kind and bounds on the dimension, where these can be proved although the dimension cannot."""
+    if asked.system.budget.is_over:
+        return None
+    claims = [] if guess is None or guess.kind in (Kind.EMPTY, Kind.SINGLETON) else [_without_dimension(asked, guess)]
+    claims += [] if asked.open.x is None else _counted(asked)
+    for claim in claims:
+        if verify_in_float(claim):
+            return claim
+    return None
+
+
+def _without_dimension(asked: _Question, guess: Preimage) -> Preimage:
+    """The guess, of whose dimension only what the number of rows says is claimed."""
+    face = guess.certificate.tangent
+    implicit = NO_ROWS if face is None or face.multipliers is None else face.multipliers.rows
+    equal = asked.system.live(asked.system.positive)
+    coordinates = _fixed_coordinates(asked.as_given)
+    rows = np.union1d(np.concatenate([equal, asked.open.layer.outputs + coordinates]), implicit)
+    n = asked.system.layer.inputs
+    return _bounded_by(guess, guess.certificate, max(1, n - len(rows)), n - len(coordinates))
+
+
+def _counted(asked: _Question) -> Iterator[Preimage]:
+    """What follows from fewer rows than the coordinates that they read: more than one point, or a line."""
+    system, n = asked.system, asked.system.layer.inputs
+    most = n - len(_fixed_coordinates(asked.as_given))
+    far = system.at_infinity
+    cones = [(Kind.UNBOUNDED, np.concatenate([far.positive, far.inequalities]))]
+    if system.domain.is_box_bounded:
+        cones = [(Kind.BOUNDED, np.concatenate([system.positive, system.tight]))]
+    for kind, numbers in cones:
+        coordinate, _ = system.coordinates(numbers)
+        free = np.setdiff1d(np.arange(n), coordinate)
+        inside, least = undetermined(system.rows(numbers[coordinate < 0]), free)
+        if least:
+            answer = replace(asked.open, kind=kind, margin=0.0)
+            yield _bounded_by(answer, Certificate(kind, None, counted=inside), least, most)
+
+
+def _fixed_coordinates(system: MixedSystem) -> IntArray:
+    return np.flatnonzero(system.domain.low == system.domain.high)
+
+
+def _bounded_by(answer: Preimage, certificate: Certificate, least: int, most: int) -> Preimage:
+    reason = f"the dimension is too large a rank to prove: it lies in {least} to {most}"
+    return replace(
+        answer,
+        dimension=None,
+        dimension_bounds=(least, most),
+        certificate=replace(certificate, dimension=None),
+        reason=reason,
+    )
 
 
 def _with_dependencies(asked: _Question, candidate: Candidate) -> Preimage | None:

@@ -18,6 +18,10 @@ WELL_CONDITIONED = 2.0**-13
 """The diagonal of a factor whose Gram matrix keeps half of the digits of float64: the square is 2^-26."""
 
 
+INVERSE_ITERATIONS = 6
+"""Steps that an estimate of a smallest eigenvalue takes."""
+
+
 class Cholesky:
     """The Cholesky factorization of a symmetric positive definite matrix.
 
@@ -154,3 +158,18 @@ def least_squares(
 ) -> Float64[FloatArray, " n"]:
     """The least-squares solution of smallest norm."""
     return cast(FloatArray, cast(Any, scipy.linalg).lstsq(matrix, right_hand_side, check_finite=False)[0])
+
+
+def smallest_root(square: Float64[FloatArray, "k k"]) -> float:
+    """The root of the smallest eigenvalue of a semidefinite matrix, about; 0 where float64 sees none."""
+    try:
+        factor = Cholesky(square)
+    except LinAlgError:
+        return 0.0
+    v = np.ones(len(square)) / np.sqrt(len(square))
+    size = 1.0
+    for _ in range(INVERSE_ITERATIONS):
+        v = factor.solve(v)
+        size = float(np.linalg.norm(v))
+        v /= size
+    return float(1.0 / np.sqrt(size))

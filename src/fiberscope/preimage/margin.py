@@ -20,20 +20,16 @@ from __future__ import annotations
 from math import fsum
 
 import numpy as np
-from jaxtyping import Float64
-from numpy.linalg import LinAlgError
 
-from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.arrays import IntArray
 from fiberscope.network.rows import Rows, dense, scaled, stacked
 from fiberscope.network.signs import row_norms
 from fiberscope.preimage.candidate import Candidate, Direction, Inconsistent, Multipliers, NegativeOutput
-from fiberscope.preimage.dense import Cholesky, gram, least_squares, numerical_rank, smaller_gram
+from fiberscope.preimage.dense import gram, least_squares, numerical_rank, smaller_gram, smallest_root
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.reduction import RESOLVED
 from fiberscope.preimage.rounded import nearest_float, unit_floats
 from fiberscope.preimage.system import NO_ROWS, MixedSystem
-
-INVERSE_ITERATIONS = 6
 
 ONLY_NULL_SPACE = 2.0**10
 """Its square is far above 1, and far below the inverse of float64's rounding."""
@@ -107,7 +103,7 @@ def _smallest_stretch(system: MixedSystem, rows: Rows) -> float:
     """
     held = _unit(system.rows(system.positive))
     both = stacked(scaled(held, np.full(held.shape[0], ONLY_NULL_SPACE)), _unit(rows))
-    return _inverse_iteration(gram(both)) if both.shape[0] >= both.shape[1] else 0.0
+    return smallest_root(gram(both)) if both.shape[0] >= both.shape[1] else 0.0
 
 
 def _unit(rows: Rows) -> Rows:
@@ -118,22 +114,7 @@ def _unit(rows: Rows) -> Rows:
 def _smallest_singular_value(rows: Rows) -> float:
     """An estimate of the smallest singular value of the rows scaled to unit length."""
     square = smaller_gram(rows)
-    return 1.0 if square is None else _inverse_iteration(square)
-
-
-def _inverse_iteration(square: Float64[FloatArray, "k k"]) -> float:
-    """The root of the smallest eigenvalue of a semidefinite matrix, about; 0 where float64 sees none."""
-    try:
-        factor = Cholesky(square)
-    except LinAlgError:
-        return 0.0
-    v = np.ones(len(square)) / np.sqrt(len(square))
-    size = 1.0
-    for _ in range(INVERSE_ITERATIONS):
-        v = factor.solve(v)
-        size = float(np.linalg.norm(v))
-        v /= size
-    return float(1.0 / np.sqrt(size))
+    return 1.0 if square is None else smallest_root(square)
 
 
 def _farkas_share(system: MixedSystem, part: Multipliers | Inconsistent | NegativeOutput | None) -> float:

@@ -77,6 +77,17 @@ class Preimage:
 
         return int(sides_of(self).saturated(self.layer).sum())
 
+    @property
+    def radius(self) -> float:
+        """Every point of the preimage lies within this Euclidean distance of ``point()``; inf where none is proved.
+
+        Proved by the certificate alone: 0 for a singleton given by x, finite for a bounded preimage (see
+        ``fiberscope.checker.radius``), inf for an unbounded one.
+        """
+        from fiberscope.preimage.verify import radius
+
+        return radius(self, self.point()) if self.kind in (Kind.SINGLETON, Kind.BOUNDED) else float("inf")
+
     def contains(self, x: Any) -> bool:
         """Whether ``clip(A x + b)`` agrees with what is known of the output, and x lies in the domain.
 

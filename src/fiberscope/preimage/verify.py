@@ -167,6 +167,17 @@ def verify_many(claims: Sequence[Claim], threads: int = 1) -> Bool[BoolArray, " 
     return proved
 
 
+def radius(claim: Claim, center: FloatArray) -> float:
+    """A proved bound on the Euclidean distance of every point of a preimage from a point; inf where there is none.
+
+    Args:
+        claim: as for ``verify``.
+        center: (n,) x itself where the claim is about an input, else any point.
+    """
+    question = _question(claim)
+    return np.inf if isinstance(question, str) else verdicts.radius(*question, np.array(center, dtype=np.float64))
+
+
 @dataclass(frozen=True, eq=False)
 class _Said:
     """What a claim says in plain numbers."""
@@ -262,7 +273,11 @@ def _system(asked: _Asked) -> System | str:
     try:
         layer: Any = asked.layer
         weight = _matrix(layer.weight)
-        bias, low, high, injective = (_plain(part) for part in (layer.bias, layer.low, layer.high, layer.injective))
+        bias, injective = _plain(layer.bias), _plain(layer.injective)
+        # what has no clip is a layer of ReLUs
+        low, high = (
+            _plain(getattr(layer, name, np.full(bias.shape, usual))) for name, usual in (("low", 0.0), ("high", np.inf))
+        )
         box = written_out(asked.domain, weight.shape[1])
         return System(
             weight, bias, low, high, injective, _plain(box.low), _plain(box.high), _matrix(box.G), _plain(box.h)

@@ -92,6 +92,8 @@ def layer_sentences(layer: LayerChange) -> list[str]:
     if not layer.same_inputs:
         sizes = f"{layer.sizes[0][0]} before, {layer.sizes[1][0]} now"
         lines.append(f"  the number of its inputs differs ({sizes}), so only kinds are compared, not dimensions")
+    if layer.saturated is not None:
+        lines.append(f"  saturated outputs: {_both(layer.saturated)} (median)")
     if layer.margin_ratio is not None:
         lines.append(f"  margins where the kind is the same: {number(layer.margin_ratio)} times as large (median)")
     return lines
@@ -175,6 +177,7 @@ def _layer_data(layer: LayerChange) -> dict[str, Any]:
         "by_kind": {"more": layer.by_kind[0], "less": layer.by_kind[1]},
         "sign_test_p": layer.openness.p,
         "median_dimension": None if layer.dimension is None else list(layer.dimension),
+        "median_saturated": None if layer.saturated is None else list(layer.saturated),
         "median_margin_ratio": layer.margin_ratio,
     }
 

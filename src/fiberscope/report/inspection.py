@@ -59,14 +59,15 @@ def closing_lines(network: Network) -> list[str]:
 
 
 def _receives(network: Network, placed: PlacedLayer, place: Place) -> str:
-    if place.reads is Reads.INPUT:
-        return "the input"
     match place.reads:
+        case Reads.INPUT:
+            return "the input"
         case Reads.NONNEGATIVE:
             known = ", never negative"
-        case Reads.CLIPPED if place.bounds is not None:
+        case Reads.CLIPPED:
+            assert place.bounds is not None, "what is clipped has bounds"
             known = f", {_interval(*place.bounds)}"
-        case Reads.INPUT | Reads.ANYTHING | Reads.CLIPPED:
+        case Reads.ANYTHING:
             known = ""
         case _:
             assert_never(place.reads)

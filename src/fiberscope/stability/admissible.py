@@ -204,7 +204,7 @@ def visited_patterns(layer: Layer, X: Any, max_decisions: int = MAX_DECISIONS) -
 
 def _checked_relus(layer: Layer) -> ReLULayer:
     check_layer(layer)
-    if not isinstance(layer, ReLULayer) or layer.injective.any():
+    if not isinstance(layer, ReLULayer) or not layer.is_relu:
         raise InputError(
             "layer",
             expected="ReLUs of one affine map",

@@ -20,7 +20,7 @@ from fiberscope.network.layer import Layer
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import is_sparse
-from fiberscope.network.stage import affine_stage, relu_stage
+from fiberscope.network.stage import Stage, affine_stage
 from fiberscope.paper.reproduction.context import ProgressReport
 from fiberscope.preimage.algorithm1 import algorithm1
 from fiberscope.preimage.classify import classify
@@ -129,15 +129,17 @@ def fresh_layer(network: Network, seed: int) -> Layer | None:
         return None
     weight = torch.empty(maps[0].weight.shape)
     nn.init.xavier_uniform_(weight, generator=torch.Generator().manual_seed(seed))
+    cut = {"low": placed.layer.low, "high": placed.layer.high}
     if isinstance(maps[0], Dense):
-        return ReLULayer(weight.numpy())
-    stages = affine_stage("fresh", replace(maps[0], weight=weight, bias=None)), relu_stage("relu", maps[0].outputs)
+        return ReLULayer(weight.numpy(), **cut)
+    activation = Stage("fresh activation", activation=network.stages[placed.stage].activation)
+    stages = affine_stage("fresh", replace(maps[0], weight=weight, bias=None)), activation
     return Network(stages, maps[0].input_shape).relu_layers[0]
 
 
 def may_be_printed(layer: Layer) -> bool:
     """Whether the printed algorithm, which takes a dense matrix, can be asked about a layer."""
-    return isinstance(layer, ReLULayer) and not is_sparse(layer.weight) and not layer.injective.any()
+    return isinstance(layer, ReLULayer) and not is_sparse(layer.weight) and layer.is_relu
 
 
 def spread(verdicts: Verdicts, inputs: int, count: int) -> Int64[IntArray, " k"]:

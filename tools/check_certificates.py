@@ -1,0 +1,400 @@
+"""Prove the verdicts of a results folder from stored numbers and certificates alone, in integers, without fiberscope.
+
+python check_certificates.py DIR, as docs/certificates.md specifies. Last line: "proved N of M"; exit status 0 if N = M.
+"""
+
+import json
+import math
+import sys
+from collections import Counter
+from contextlib import suppress
+from fractions import Fraction
+from functools import reduce
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from pyarrow import parquet
+
+FORMAT, NETWORK, CERTIFICATE = "fiberscope results 5", 2, 3  # versions that this script reads
+LARGEST, ELIMINATED = 6_000_000, 250  # entries of a matrix; rows or columns whose rank is found by elimination
+PRIME, LIMB = 2**31 - 1, 15  # 2**23 products of limbs of 15 bits add up exactly in float64
+AGREEMENT = 1e-9  # of stored inputs with computed ones, relative to the largest
+ARRAYS = ("weight", "factor", "index", "weights", "bias", "slope")  # in the order in which digests take them
+
+
+def require(condition, reason="numbers or matrices of this size are beyond the reach of this script"):
+    if not condition:
+        raise ValueError(reason)
+
+
+def whole(values, exponents=0):  # integers proportional to values * 2**exponents: a positive factor changes no sign
+    require(np.size(values) <= LARGEST)
+    mantissa, exponent = np.frexp(values)
+    require(np.isfinite(mantissa).all(), "numbers that are not finite")
+    odd, exponent = (mantissa * 2.0**53).astype(np.int64), exponent + exponents
+    used = exponent[odd != 0] if odd.any() else np.zeros(1, dtype=np.int64)
+    require(used.max() - used.min() < 12_000)
+    numbers = odd.astype(object) << np.where(odd == 0, 0, exponent - used.min()).astype(object)
+    common = np.gcd.reduce(numbers, axis=None) if odd.any() else 1
+    return numbers // (common & -common)
+
+
+def times(A, B):  # the product of two matrices of integers, by floats, without rounding
+    total, limbs = np.zeros((A.shape[0], B.shape[1]), dtype=object), []
+    for size, sign in ((abs(M), np.where(M < 0, -1.0, 1.0)) for M in (A, B)):
+        bits = int(size.max(initial=0)).bit_length()
+        size = size.astype(np.int64) if bits < 63 else size
+        limbs.append([sign * ((size >> k) & (2**LIMB - 1)).astype(float) for k in range(0, bits, LIMB)])
+    for i, a in enumerate(limbs[0]):
+        for j, b in enumerate(limbs[1]):
+            total += (a @ b).astype(np.int64).astype(object) << LIMB * (i + j)
+    return total
+
+
+def norm_above(numbers):
+    return math.isqrt(square - 1) + 1 if (square := int((numbers**2).sum())) else 0
+
+
+def rank_of(M, prime=PRIME):  # the rank modulo a prime, never larger than the rank; for prime 0 the rank (Bareiss)
+    M, rank, before = M if M.shape[0] <= M.shape[1] else M.T, 0, 1
+    M = (M % prime).astype(np.int64) if prime else M.copy()
+    for column in range(M.shape[1]):
+        found = rank + np.flatnonzero(M[rank:, column])
+        if found.size:
+            M[[rank, found[0]]] = M[[found[0], rank]]
+            pivot, below = M[rank, column], M[rank + 1 :, column:]
+            step = pivot * below - below[:, :1] * M[rank, column:]
+            below[:] = step % prime if prime else step // before
+            rank, before = rank + 1, pivot
+    return rank
+
+
+def least_singular_value(B):  # from below: (1 - |X B - I|) / |X| for any X, here a rounded pseudoinverse
+    shift = max(0, int(abs(B).max()).bit_length() - 900)
+    X = np.linalg.pinv((B >> shift).astype(float))
+    bits = 53 - int(np.frexp(np.abs(X).max())[1])
+    X, one = np.rint(np.ldexp(X, bits)).astype(np.int64).astype(object), 2 ** max(0, bits + shift)
+    error = norm_above(times(X, B) - one * np.eye(B.shape[1], dtype=np.int64).astype(object))
+    require(error < one, "rows are not proved to be independent")
+    return Fraction(one - error, norm_above(X))
+
+
+def read_certificate(data):
+    end = 8 + int.from_bytes(data[:8], "little")
+    out = (header := json.loads(data[8:end]))["certificate"]
+    require(out["version"] == CERTIFICATE, "its certificate is of another version")
+    for name, (dtype, (length,)) in header["arrays"].items():
+        *path, last = name.split(".")
+        place = reduce(lambda place, part: place.setdefault(part, {}), path, out)
+        place[last] = np.frombuffer(data, dtype, length, end)
+        end += 8 * length
+    require(end == len(data), "its bytes are not as many as its header says")
+    return out
+
+
+def vector(values, exponents):  # integers proportional to a float or rational vector times powers of two
+    if rational := isinstance(values, dict):
+        require(int(values["denominator"], 16) > 0, "a denominator that is not positive")
+        values = np.array([0, *(int(v, 16) for v in values["numerators"])], dtype=object)[1:]
+    require(values.shape == exponents.shape and values.dtype == (object if rational else float), "another vector")
+    return values << (exponents - exponents.min(initial=0)).astype(object) if rational else whole(values, exponents)
+
+
+class System:  # the rows R of a layer (m, n) as integers, in the units of a scaling; row m + j is coordinate j
+    def __init__(self, A, scaling):
+        self.m, self.n = A.shape
+        none = {"rows": np.zeros(self.m, dtype=np.int64), "columns": np.zeros(self.n, dtype=np.int64)}
+        self.rows, self.columns = ((scaling or none)[name].astype(np.int64) for name in ("rows", "columns"))
+        fits = A.shape == (*self.rows.shape, *self.columns.shape)
+        require(
+            fits and max(abs(self.rows).max(), abs(self.columns).max()) < 5_000, "a scaling of another shape or size"
+        )
+        self.R, self.nonzero = whole(A, self.columns - self.rows[:, None]), A != 0
+        self.modular, self.independent = (self.R % PRIME).astype(np.int64), []  # rows that are, and on which columns
+        self.norms = [np.array([math.isqrt(v) + 1 for v in (self.R**2).sum(axis=k)], dtype=object) for k in (1, 0)]
+
+    def split(self, numbers):
+        fits = numbers.dtype == np.int64 and len(np.unique(numbers)) == len(numbers)
+        require(
+            fits and ((numbers >= 0) & (numbers < self.m + self.n)).all(), "rows that are not there, or named twice"
+        )
+        return numbers[numbers < self.m], numbers[numbers >= self.m] - self.m
+
+    def relations(self, given):  # the rows of each relation, and the columns on which it fails
+        terms = [(given["rows"][i:j], given["values"][i:j]) for i, j in pairwise(given["starts"].tolist())]
+        for k, (rows, values) in enumerate(terms):
+            later = any(rows[0] in more for more, _ in terms[k + 1 :])
+            require(not self.split(rows)[1].size and values[0] != 0 and not later, "relations that are not independent")
+        return [(rows, vector(values, self.rows[rows]) @ self.R[rows] != 0) for rows, values in terms]
+
+    def rank(self, rows, free, relations=()):  # bounds on the rank of rows, a mask, on columns; relations take off
+        live = self.nonzero[:, free].any(axis=1)
+        own, more = rows & live, rows & live
+        holding = [part[live[part]] for part, fails in relations if live[part[0]] and not fails[free].any()]
+        inside = sum(own[part].all() for part in holding)
+        more[np.concatenate([*holding, np.zeros(0, dtype=np.int64)])] = True
+        high = min(int(own.sum() - inside), int(more.sum()) - len(holding), int(free.sum()))
+        if any(rows[basis].sum() == high and not (columns & ~free).any() for basis, columns in self.independent):
+            return high, high
+        low = rank_of(self.modular[rows][:, free])
+        return (rank_of(self.R[rows][:, free], 0),) * 2 if low < high <= ELIMINATED else (low, high)
+
+    def multipliers(self, given, fixed):  # signs of exact weights (0: unknown), rows that have any, if they span
+        rows, absorbed = self.split(given["rows"])
+        w = vector(given["values"], np.append(self.rows, 0 * self.columns)[given["rows"]])[given["rows"] < self.m]
+        c = w @ self.R[rows] if len(rows) else np.zeros(self.n, dtype=object)
+        used, free = self.nonzero[rows].any(axis=0), ~fixed
+        absorbed = absorbed[used[absorbed] & free[absorbed]]  # others have weight 0, or need none
+        free[absorbed] = False
+        B = self.R[rows][:, free & used]
+        distance = norm_above(c[free]) / least_singular_value(B) if np.any(c[free] != 0) else Fraction(0)
+        sign, named = np.zeros(self.m + self.n, dtype=np.int8), np.zeros(self.m + self.n, dtype=bool)
+        sign[rows], named[rows], named[self.m + absorbed] = np.sign(w) * (abs(w) > distance), True, True
+        sign[self.m + absorbed] = -np.sign(c[absorbed]) * (abs(c[absorbed]) > distance * self.norms[1][absorbed])
+        return sign, named, bool(used[free].all()) and (distance > 0 or rank_of(B) == free.sum())
+
+    def direction(self, given, relations):  # signs of the exact direction on all rows; 2 where they are unknown
+        held, fixed = self.split(given["held"])
+        d, free, mask = vector(given["values"], -self.columns), np.ones(self.n, dtype=bool), np.zeros(self.m, bool)
+        require(not np.any(d[fixed] != 0), "a direction that moves a coordinate that it holds")
+        free[fixed], mask[held] = False, True
+        live = self.nonzero[:, free].any(axis=1)
+        value, distance = times(self.R, d[:, None])[:, 0], Fraction(0)
+        if np.any(value[mask & live] != 0):
+            basis = np.flatnonzero(mask & live) if given.get("basis") is None else self.split(given["basis"])[0]
+            distance = norm_above(value[basis]) / least_singular_value(self.R[basis][:, free].T)
+            self.independent.append((basis, free))
+            depend = (mask & live)[basis].all() and self.rank(mask, free, relations)[1] == len(basis)
+            require(depend, "held rows are not shown to depend on the basis")
+        null = mask | ~live | ((value == 0) & (not distance))
+        sign = np.where(null, 0, np.where(abs(value) > distance * self.norms[0], np.sign(value), 2))
+        moved = np.where((d == 0) & (~free | (not distance)), 0, np.where(abs(d) > distance, np.sign(d), 2))
+        return np.append(sign, moved).astype(np.int8)
+
+
+class Proof:  # a certificate for one layer; a cone is three masks over all rows: 0 on it, at most 0, at least 0
+    def __init__(self, data, A, systems, fixed):
+        self.given, none = read_certificate(data), np.zeros(0, dtype=np.int64)
+        scaling, faces = self.given.get("scaling"), [self.given.get(name) or {} for name in ("tangent", "recession")]
+        key = b"".join(scaling[name].tobytes() for name in ("rows", "columns")) if scaling else b""
+        self.system = system = systems[key] = systems.get(key) or System(A, scaling)
+        self.relations = system.relations(self.given["relations"]) if self.given.get("relations") else []
+        self.zero, self.counted = (system.split(self.given.get(n, none) + system.m)[1] for n in ("zero", "counted"))
+        weights, ways = ([face.get(part) for face in faces] for part in ("multipliers", "direction"))
+        self.weights = [w and system.multipliers(w, equal) for w, equal in zip(weights, fixed, strict=True)]
+        self.ways = [system.direction(d, self.relations) for d in ways if d]
+        self.ray = self.ways[-1:] if ways[1] else []
+
+    def vanishing(self, cone, weights):  # rows that vanish on a cone, with those that multipliers name; if they span
+        sign, named, spans = weights or (None, None, False)
+        fits = weights and (cone[0] | (cone[1] & (sign > 0)) | (cone[2] & (sign < 0)))[named].all()
+        return (cone[0] | named, spans) if fits else (cone[0], False)
+
+    def count(self, cone):  # how many more counted coordinates there are than conditions on them
+        some, m = cone.any(axis=0), self.system.m
+        reading = (some[:m] & self.system.nonzero[:, self.counted].any(axis=1)).sum() + some[m:][self.counted].sum()
+        return max(0, len(self.counted) - int(reading))
+
+    def moving(self, cone, ways):  # those directions that are not 0, and lie in a cone
+        in_cone = [(d[cone[0]] == 0).all() and (d[cone[1]] <= 0).all() and (d[cone[2]] // 2 == 0).all() for d in ways]
+        return [d for d, fits in zip(ways, in_cone, strict=True) if fits and (abs(d) == 1).any()]
+
+    def dimension(self, cone):  # bounds on the dimension of a tangent cone
+        system, m, zero = self.system, self.system.m, self.zero
+        vanishing, spans = self.vanishing(cone, self.weights[0])
+        rows, free = vanishing[:m], ~vanishing[m:]
+        if zero.size and free[zero].all():
+            free[zero] = False
+            supported = rows & ~system.nonzero[:, free].any(axis=1)
+            require(rank_of(system.modular[supported][:, zero]) == len(zero), "coordinates are not shown to be zero")
+        low, high = (r + int((~free).sum()) for r in system.rank(rows, free, self.relations))
+        _, upper, lower = cone & ~np.append(rows | ~system.nonzero[:, free].any(axis=1), ~free)
+        ways = self.moving(cone, self.ways)
+        strict = not (upper | lower).any() or any((d[upper] == -1).all() and (d[lower] == 1).all() for d in ways)
+        least = max(self.count(cone), system.n - high if strict else 0, int(len(ways) > 0))
+        return (0, 0) if spans else (least, system.n - low)
+
+    def check(self, tangent, recession, finding):  # ValueError unless what is found follows
+        kind, stored, (low, high) = finding["kind"], finding["dimension"], self.dimension(tangent)
+        require((self.given["kind"], self.given.get("dimension", stored)) == (kind, stored), "another certificate")
+        least, most = finding.get("dimension_low") or 0, finding.get("dimension_high")
+        fits = least <= low and (most is None or high <= most) and (stored is None or low == high == stored)
+        require(fits, f"a dimension of {low} to {high} is proved, not {stored} or {least} to {most}")
+        rows, spans = self.vanishing(recession, self.weights[1])
+        if kind == "bounded" and not spans:
+            free = ~rows[self.system.m :]
+            spans = self.system.rank(rows[: self.system.m], free)[0] == free.sum()
+        runs = self.moving(recession, self.ray) or self.count(recession)
+        shown = {"singleton": high == 0, "bounded": low > 0 and spans, "unbounded": low > 0 and runs}
+        require(shown.get(kind), f"it is not proved that it is {kind}")
+
+
+class Network:  # what model.safetensors describes, evaluated at the samples x
+    def __init__(self, data, x):
+        start = 8 + int.from_bytes(data[:8], "little")
+        said = json.loads((header := json.loads(data[8:start])).pop("__metadata__")["fiberscope.network"])
+        require(said["version"] == NETWORK, "the network is of another version")
+        self.stages, self.arrays, self.known = said["stages"], {}, {-1: x.reshape(len(x), -1).astype(float)}
+        for name, entry in header.items():
+            (low, high), size = entry["data_offsets"], entry["dtype"]
+            stored = np.frombuffer(data[start + low : start + high], f"<{size[0].lower()}{int(size[1:]) // 8}")
+            self.arrays[name] = stored.reshape(entry["shape"]).astype(float if size[0] == "F" else np.int64)
+        text = json.dumps({key: said[key] for key in ("input_shape", "stages")}, sort_keys=True).encode()
+        place = {name: (2, k) for k, name in enumerate(ARRAYS)} | {"forward": (1, 0)}
+        names = sorted(self.arrays, key=lambda name: [place.get(p) or (0, int(p)) for p in name.split(".")])
+        self.digest = sha256(b"".join([text, *(self.arrays[name].tobytes() for name in names)])).hexdigest()
+        self.maps = {-1: None} | {k: stage["parts"].get("maps") for k, stage in enumerate(self.stages)}
+        behind = [k for k, stage in enumerate(self.stages) if not self.maps[k] and self.maps[stage["sources"][0]]]
+        self.layers = [k for k in behind if self.stages[k]["parts"]["activation"]["kind"] != "maximum"]
+
+    def matrix(self, part, name):
+        weight, factor, index, weights, bias, _ = (self.arrays.get(f"{name}.{key}") for key in ARRAYS)
+        if part["kind"] == "dense":
+            return weight, bias
+        if part["kind"] == "transposed":
+            return self.matrix(part["forward"], f"{name}.forward")[0].T, bias
+        require(bias is not None, f"{part['kind']}s of maps are beyond the reach of this script")
+        m, n = len(bias), math.prod(part.get("input_shape", [part.get("inputs", len(bias))]))
+        require(m * n <= LARGEST)
+        if part["kind"] == "diagonal":
+            index, weights = np.arange(n), factor
+        if part["kind"] == "convolution":
+            (channels, width, *kernel), gaps = weight.shape, part["dilation"]
+            grid = np.pad(np.arange(n).reshape(part["input_shape"]), [(0, 0), *part["padding"]], constant_values=-1)
+            reach = [gap * (taps - 1) + 1 for gap, taps in zip(gaps, kernel, strict=True)]
+            seen = np.lib.stride_tricks.sliding_window_view(grid, reach, tuple(range(1, grid.ndim)))
+            seen = seen[(slice(None), *(slice(None, None, step) for step in (*part["stride"], *gaps)))]
+            seen = seen.reshape(part["groups"], width, m // channels, -1).swapaxes(1, 2)
+            index = np.repeat(seen, channels // part["groups"], axis=0)
+            weights = np.broadcast_to(weight.reshape(channels, 1, width, -1), index.shape)
+        A, index = np.zeros((m, n)), index.reshape(m, -1)
+        weights = np.ones(index.shape) if weights is None else weights.reshape(m, -1)
+        row, column = np.nonzero(index >= 0)
+        np.add.at(A, (row, index[row, column]), weights[row, column])
+        return A, bias
+
+    def layer(self, number):  # A, b, bounds of outputs, which units are monotone, and the stage that it reads
+        activation, (before,) = self.stages[number]["parts"]["activation"], self.stages[number]["sources"]
+        factors, value = [], None
+        while self.maps[before]:
+            (part,), name = self.maps[before], f"{before}.0"
+            inner = part["maps"] if part["kind"] == "composition" else [part]
+            factors[:0] = [(p, name if p is part else f"{name}.{i}") for i, p in enumerate(inner)]
+            (before,) = self.stages[before]["sources"]
+        for A, b in (self.matrix(*factor) for factor in factors):
+            if value is not None:  # products are rounded one after the other, in ascending order of columns
+                inner, total = np.column_stack(value), np.zeros((len(A), value[0].shape[1] + 1))
+                for k in range(len(inner)):
+                    total += A[:, k, None] * inner[k]
+                A, b = total[:, :-1], total[:, -1] + b
+            value = A, b
+        bounds = (activation["alpha"], activation["beta"]) if activation["kind"] == "clip" else (0.0, np.inf)
+        rises = {"relu": 0, "clip": 0, "elu": activation["alpha"], "leaky_relu": self.arrays.get(f"{number}.slope")}
+        rise = np.broadcast_to(rises.get(activation["kind"], 1), len(b))
+        require((rise >= 0).all(), "an activation that falls and rises")
+        return *value, *bounds, rise > 0, before
+
+    def value(self, number):  # what a stage gives in floats; NaN where this script does not say
+        if number not in self.known:
+            (source, *_), index = self.stages[number]["sources"], self.arrays.get(f"{number}.index")
+            self.known[number] = np.full((len(self.known[-1]), 1), np.nan)
+            with suppress(ValueError):  # behind branches
+                if number in self.layers:
+                    A, b, low, high, monotone, before = self.layer(number)
+                    self.known[number] = np.where(monotone, np.nan, np.clip(self.value(before) @ A.T + b, low, high))
+                elif index is not None and not self.maps[source]:
+                    self.known[number] = np.where(index >= 0, self.value(source)[:, index], -np.inf).max(axis=2)
+        return self.known[number]
+
+    def cones(self, layer, X, low, high):  # of every sample, and how many units are positive and saturated
+        (A, b, p, q, monotone, _), signs = layer, []
+        inputs = whole(np.column_stack([X, np.ones((len(X), 2))])).T
+        for bound in (p, q):
+            shifted = whole(np.column_stack([A, b, np.full(len(b), -bound if np.isfinite(bound) else 0.0)]))
+            sign = np.sign(times(shifted, inputs)).T.astype(int)
+            signs.append(sign if np.isfinite(bound) else np.full(sign.shape, -np.sign(bound)))
+        above, below = signs
+        lower = np.hstack([((above > 0) & (p < q)) | monotone, np.full(X.shape, np.isfinite(low))])
+        upper = np.hstack([((below < 0) & (p < q)) | monotone, np.full(X.shape, np.isfinite(high))])
+        equal = np.hstack([(lower & upper)[:, : len(b)], np.full(X.shape, low == high)])
+        at_upper, at_lower = np.hstack([above == 0, high == X]), np.hstack([below == 0, low == X])
+        tangent = np.stack([equal, upper & at_upper & ~equal, lower & at_lower & ~equal], axis=1)
+        recession = np.stack([lower & upper, upper & ~lower, lower & ~upper], axis=1)
+        return tangent, recession, ((above > 0) | monotone).sum(axis=1), ((below >= 0) & ~monotone).sum(axis=1)
+
+
+def check_chunk(folder, shards, network, number, stem, samples):  # why each verdict is not proved; empty if it is
+    names = {"inputs": f"{stem}.npy", "certificates": f"{stem}.parquet", "preimages": f"{stem}.parquet"}
+    paths = {part: folder / part / name for part, name in names.items()}
+    digests = {part: sha256(path.read_bytes()).hexdigest() for part, path in paths.items()}
+    require(shards.get(stem) == digests, "its files are not as they were written, or the audit is not complete")
+    tables = [parquet.read_table(paths[part]).to_pylist() for part in ("preimages", "certificates")]
+    X, findings, stored = np.load(paths["inputs"]), tables[0], {row["id"]: row["data"] for row in tables[1]}
+    layer, proofs, systems, out = network.layer(number), {}, {}, []
+    given = network.value(layer[-1])[samples.start : samples.stop]
+    allowed = AGREEMENT * np.abs(given[np.isfinite(given)]).max(initial=0.0) * (layer[-1] >= 0)
+    require(len(X) == len(given) and not (abs(X - given) > allowed).any(), "inputs are not what the network gives")
+    for name in dict.fromkeys(finding["domain"] for finding in findings):
+        low, high = map(float, {"R^n": "-inf,inf", "x >= 0": "0,inf"}.get(name, name[5:-1]).split(","))
+        rows = [finding for finding in findings if finding["domain"] == name]
+        require([row["sample"] for row in rows] == list(samples), "findings are not those of the chunk's samples")
+        cones = network.cones(layer, np.where(np.isfinite(X), X, 0.0), low, high)
+        for row, x, tangent, recession, *counts in zip(rows, X, *cones, strict=True):
+            try:
+                if row["kind"] != "undecided":
+                    require(((low <= x) & (x <= high) & np.isfinite(x)).all(), f"its input is not in {name}")
+                    told = [row["positives"], row.get("saturated", counts[1])]
+                    require(told == counts, f"of its outputs {counts[0]} are positive and {counts[1]} saturated")
+                    data = stored[row["certificate"]]
+                    require(sha256(data).hexdigest()[:32] == row["certificate"], "a certificate of another id")
+                    if (key := (data, name)) not in proofs:
+                        proofs[key] = Proof(data, layer[0], systems, (tangent[0, -len(x) :], recession[0, -len(x) :]))
+                    proofs[key].check(tangent, recession, row)
+                out.append(row["kind"] if row["kind"] == "undecided" else "")
+            except Exception as error:
+                out.append(f"sample {row['sample']}, {name}: {type(error).__name__}: {error}")
+    return out
+
+
+def main(folder):
+    text = (folder / "manifest.json").read_bytes()
+    manifest, start, totals = json.loads(text), text.rfind(b"sealed by SHA-256 ") + 18, Counter()
+    seal = sha256(text[:start] + b"0" * 64 + text[start + 64 :]).hexdigest().encode()
+    require(manifest["format"] == FORMAT, f"manifest.json is of {manifest['format']}, this script reads {FORMAT}")
+    with np.load(folder / "data.npz") as archive:
+        arrays = [archive[name] for name in ("x", "y") if name in archive.files]
+    network = Network((folder / "model.safetensors").read_bytes(), arrays[0])
+    digest = sha256(b"".join(f"{a.dtype.str} {a.shape} ".encode() + a.tobytes() for a in arrays)).hexdigest()
+    told = [manifest["model_digest"], manifest["data_digest"], seal]
+    same = told == [network.digest, digest, text[start : start + 64]]
+    judged = manifest["network_layers"]
+    for number in manifest["layers"]:
+        reads = judged[number]["reads"]
+        count = 1 + (reads in ("nonnegative", "clipped") or (reads == "input" and manifest["domain"] is not None))
+        for block, start in enumerate(range(0, manifest["samples"], manifest["block"])):
+            samples = range(start, min(start + manifest["block"], manifest["samples"]))
+            stem = f"layer-{number:02d}-block-{block:04d}"
+            try:
+                require(same, "the manifest, the network or the data are not as they were written")
+                require(len(network.layers) == len(judged), "unjudged layers are beyond the reach of this script")
+                reasons = check_chunk(folder, manifest["shards"], network, network.layers[number], stem, samples)
+                require(len(reasons) == count * len(samples), "findings are missing")
+            except Exception as error:
+                reasons = [f"{type(error).__name__}: {error}"] * count * len(samples)
+            failed = [f"{stem}: {why}" for why in reasons if why not in ("", "undecided")]
+            totals.update(proved=reasons.count(""), undecided=reasons.count("undecided"), failed=len(failed))
+            print(*failed[:20], sep="\n", end="\n" * bool(failed))
+            print(f"{stem}: {reasons.count('')} proved, {len(failed)} not", file=sys.stderr, flush=True)
+    print(f"{totals['undecided']} verdicts are undecided and claim nothing")
+    print(f"proved {totals['proved']} of {totals['proved'] + totals['failed']}")
+    return int(totals["failed"] > 0)
+
+
+if __name__ == "__main__":
+    try:
+        status = main(Path(sys.argv[1]))
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        status = print(f"{type(error).__name__}: {error}", "proved 0 of 0", sep="\n") or 1
+    sys.exit(status)
