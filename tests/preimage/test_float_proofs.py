@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -44,6 +46,11 @@ def test_a_dead_neuron_and_a_copied_one_given_the_output() -> None:
     assert p.kind == fs.Kind.UNBOUNDED
     assert p.dimension == 40 - (np.count_nonzero(y) - 2)
     assert verify_in_float(p)
+    for copy in active[1:3]:  # a copy that says something else contradicts the row
+        other = y.copy()
+        other[copy] = np.nextafter(y[copy], np.inf)
+        assert not fs.verify(replace(p, y=other))
+        assert fs.preimage(layer, y=other).kind == fs.Kind.EMPTY
 
 
 def test_rows_whose_squares_overflow() -> None:
