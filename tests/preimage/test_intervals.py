@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fiberscope as fs
 import oracles
 from fiberscope.network.domains import Domain, written_out
 from fiberscope.network.relu_layer import ReLULayer
@@ -20,8 +21,6 @@ from fiberscope.preimage.sides import Outputs, impossible_units
 from fiberscope.preimage.suggestion import candidate_at_input, candidate_at_output
 from fiberscope.preimage.system import MixedSystem, build_at_input, build_at_output
 from random_layers import DOMAINS, _domain_and_point
-
-import fiberscope as fs
 
 needs_cdd = pytest.mark.skipif(not oracles.cdd_available(), reason="cddlib is not installed")
 

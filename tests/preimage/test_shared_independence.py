@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-import fiberscope as fs
 from fiberscope.preimage.checker import verify_many
 from fiberscope.preimage.checker.asking import ask_system, plain_part
 from fiberscope.preimage.checker.row_table import RowTable, build_table
@@ -21,6 +19,8 @@ from fiberscope.preimage.checker.shared_parts import (
     read_shared_multipliers,
 )
 from fiberscope.preimage.checker.statement import read_system
+
+import fiberscope as fs
 
 Array = np.ndarray[Any, Any]
 LEVEL = 2.0**-13

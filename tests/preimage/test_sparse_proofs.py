@@ -237,7 +237,9 @@ def test_stored_zeros_and_wide_indices_are_no_other_matrix() -> None:
 # ---- rays
 
 
-def _claim_of_ray(layer: ReLULayer, x: list[float], dimension: int, held: list[int], d: Any, sigma: float) -> fs.Preimage:
+def _claim_of_ray(
+    layer: ReLULayer, x: list[float], dimension: int, held: list[int], d: Any, sigma: float
+) -> fs.Preimage:
     away = fs.Direction(np.array(held, dtype=np.int64), np.asarray(d, dtype=np.float64), sigma)
     certificate = fs.Certificate(fs.Kind.UNBOUNDED, dimension, recession=fs.Face(direction=away))
     return fs.Preimage(layer, None, np.array(x), None, fs.Kind.UNBOUNDED, dimension, 0.0, certificate)
@@ -284,7 +286,9 @@ def test_a_direction_that_is_nearly_a_ray_is_none(form: Any, size: float, equali
                 claim = _claim_of_ray(layer, [0.0, 0.0], 2, equalities, np.array(d) * scale, sigma)
                 assert not verify_in_float(claim)
                 assert not fs.verify(claim, exact=True)
-            found = Candidate(fs.Kind.UNBOUNDED, 2, recession=Found(np.array(equalities, np.int64), np.array(d) * scale))
+            found = Candidate(
+                fs.Kind.UNBOUNDED, 2, recession=Found(np.array(equalities, np.int64), np.array(d) * scale)
+            )
             assert not fs.verify(replace(claim, certificate=elaborate(claim, found)))
 
 
