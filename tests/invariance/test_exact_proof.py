@@ -26,7 +26,7 @@ from fiberscope.network.combination import composed
 from fiberscope.network.domains import written_out
 from fiberscope.network.stage import Stage, affine_stage, relu_stage
 from fiberscope.network.structured import Diagonal, Rearrangement
-from fiberscope.preimage.checker.asking import NotProvedError
+from fiberscope.checker.matrices import NotProvedError
 
 BOX = fs.Box(0, 1)
 

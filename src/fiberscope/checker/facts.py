@@ -198,14 +198,25 @@ def _correction(
         raise NotProvedError("a row of the basis is not held")
     if len(basis) > moved.sum() or rank_above(rows, numbers[live], moved, relations) > len(basis):
         raise NotProvedError("held rows outside the basis are not shown to depend on it")
-    if sides is not None and len(basis) < len(numbers):
-        raise NotProvedError("that dependent rows agree needs exact arithmetic")
+    if sides is not None and len(numbers) - _repeated(rows, numbers, relations, sides) > len(basis):
+        raise NotProvedError("that dependent rows agree with their sides is not shown")
     if not rows.arithmetic.exceeds(block(rows.stack, basis, moved), part.sigma):
         raise NotProvedError("the held rows are not proved to be as independent as the certificate says")
     value, error = rows.arithmetic.products(rows.stack[basis], v, rows.norms[basis])
     if sides is not None:
         value, error = _beside(value, error, sides, rows.places[basis], upper=True)
     return distance_above(_length(value, error), part.sigma), basis
+
+
+def _repeated(rows: Rows, equations: IntArray, relations: Relations, sides: Sides) -> int:
+    """How many of these equations of the stack follow from the others: relations that hold for their sides as well."""
+    members = set(equations.tolist())
+    return sum(
+        members.issuperset(rows.in_stack(named).tolist())
+        and not sum(Fraction(f) * sides.exactly(int(i), upper=True) for f, i in zip(factors, named, strict=True))
+        and _cancels(rows.stack[rows.in_stack(named)], factors)
+        for named, factors in relations.terms
+    )
 
 
 def _is_met(rows: Rows, v: Vector, numbers: IntArray, sides: Sides | None) -> bool:

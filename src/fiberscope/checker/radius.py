@@ -56,7 +56,7 @@ def gaps(
     z = np.asarray(rows.stack @ center) + np.concatenate([s.bias, -s.h])
     error = product_error(rows.norms + np.abs(np.concatenate([s.bias, s.h])), norm_above(center) + 1.0, rows.n + 1)
     at = np.clip(z[:m], s.low, s.high)
-    low, high = (at, at) if output is None else output
+    low, high = (at if side is None else side for side in (output or (None, None)))
     slack = np.concatenate(
         [3.0 * error[:m] + 2.0**-50 * (np.abs(z[:m]) + np.abs(at) + within), np.zeros(rows.n), error[m:]]
     )

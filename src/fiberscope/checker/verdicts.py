@@ -90,17 +90,20 @@ def prove(system: System, claims: Sequence[Claim], *, exact: bool = False) -> li
     return _Proving(system, arithmetic).reasons(claims)
 
 
-def radius(system: System, claim: Claim, center: FloatArray) -> float:
-    """A proved bound on the distance of every point of a preimage from a center (n,): x itself, or a point beside it.
+def radii(system: System, claims: Sequence[Claim], centers: Sequence[FloatArray]) -> list[float]:
+    """Proved bounds on the distance of every point of a preimage from a point (n,): x itself, or one beside an output.
 
-    inf where the claim is not proved, or its certificate gives no bound.
+    inf where a claim is not proved, or its certificate gives no bound.
     """
+    out, left = [np.inf] * len(claims), list(range(len(claims)))
     for arithmetic in (Float(), Rational()):
         proving = _Proving(system, arithmetic)
-        if proving.reasons([claim]) == [""]:
-            found = _attempt(lambda proving=proving: [proving.radius(claim, center)])[0]
-            return found if isinstance(found, float) and found >= 0.0 else np.inf
-    return np.inf
+        reasons = dict(zip(left, proving.reasons([claims[k] for k in left]), strict=True))
+        for k in [k for k in left if not reasons[k]]:
+            found = _attempt(lambda k=k, proving=proving: [proving.radius(claims[k], centers[k])])[0]
+            out[k] = found if isinstance(found, float) and found >= 0.0 else np.inf
+        left = [k for k in left if reasons[k]]
+    return out
 
 
 class _Proving:
