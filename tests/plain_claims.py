@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from fiberscope.checker.verdicts import Claim, System, prove
+from fiberscope.checker.verdicts import Claim, System, prove, radii
 from fiberscope.preimage.certificate import (
     Certificate,
     Direction,
@@ -20,6 +20,11 @@ from fiberscope.preimage.certificate import (
 from fiberscope.preimage.kind import Kind
 
 Array = np.ndarray[Any, Any]
+
+
+def radius(about: System, said: Claim, center: Array) -> float:
+    """The proved size of one preimage."""
+    return radii(about, [said], [center])[0]
 
 
 def floats(values: Any) -> Array:

@@ -21,9 +21,11 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-from fiberscope.checker.verdicts import Claim, prove, radius
 from fuzz_certificates import KINDS, Writer
 from fuzz_questions import Group, Question, group
+
+from fiberscope.checker.verdicts import Claim, prove
+from plain_claims import radius
 
 CERTIFICATES = 40
 """For each group of questions, about every one of which each certificate claims something."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from flint import fmpz_mat
+from fuzz_questions import Array, Group, Question
 
 import fiberscope as fs
 from fiberscope.errors import FiberscopeError
@@ -19,7 +20,6 @@ from fiberscope.preimage.certificate import (
     Relations,
     Scaling,
 )
-from fuzz_questions import Array, Group, Question
 
 KINDS = ("empty", "singleton", "bounded", "unbounded")
 

@@ -312,9 +312,10 @@ def lives(mutant: Mutant) -> str:
 
 def _attack(expected: Path) -> str:
     """The first false claim that is proved."""
-    import fiberscope
     import false_claims
     import test_underflow
+
+    import fiberscope
 
     assert Path(fiberscope.__file__).parent == expected, "the copy is not what is tested"
     for lie in false_claims.all_of_them():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from false_claims import False_, all_of_them, short_radii
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import plain_claims as plain
-from fiberscope.checker.verdicts import prove, radius
-from plain_claims import certificate, claim, direction, multipliers, proved, relations, scaling, system
+from fiberscope.checker.verdicts import prove
+from plain_claims import certificate, claim, direction, multipliers, proved, radius, relations, scaling, system
 
 REFUSED = (False, False)
 ONES = np.ones(2)

@@ -18,9 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from small_audits import change_manifest, small_data, small_network
 from torch import nn
-from torch_modules import Function, randomised
 
 import fiberscope as fs
 from fiberscope.audit import shards
@@ -33,6 +31,8 @@ from fiberscope.audit.verify import verify_results
 from fiberscope.network.affine import Dense
 from fiberscope.network.network import Network
 from fiberscope.network.stage import affine_stage, relu_stage
+from small_audits import change_manifest, small_data, small_network
+from torch_modules import Function, randomised
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "check_certificates.py"
 PARTS = {"inputs": ".npy", "certificates": ".parquet", "preimages": ".parquet"}
