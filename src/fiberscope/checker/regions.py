@@ -91,7 +91,8 @@ class Region:
         low, high = (activation.alpha, activation.beta) if clip else (0.0, np.inf)
         below = z <= low
         above = ~below & (z >= high)
-        self._bounds[-1] = _three(below, -np.inf, above, high, low), _three(below, low, above, np.inf, high)
+        if low < high:  # a constant has no kink
+            self._bounds[-1] = _three(below, -np.inf, above, high, low), _three(below, low, above, np.inf, high)
         slope = np.zeros(len(z)) if activation.slope is None else activation.slope
         bent = {k: unit(np.where(below, slope, np.where(above, 0.0, 1.0))) for k in terms}
         held = _three(below, low, above, high, 0.0)
