@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from fiberscope.checker.verdicts import Claim, System, prove
+from fiberscope.checker.verdicts import Claim, System, prove, radii
 from fiberscope.preimage.certificate import (
     Certificate,
     Direction,
@@ -112,6 +112,11 @@ def proved(about: System, said: Claim) -> tuple[bool, bool]:
     return prove(about, [said]) == [""], prove(about, [said], exact=True) == [""]
 
 
+def radius(about: System, said: Claim, center: Any) -> float:
+    """How far a claim proves that its preimage reaches at most from a center."""
+    return radii(about, [said], [floats(center)])[0]
+
+
 def _vector(values: Any) -> Any:
     """Floats; a pair of a list and a denominator is rational; None is none."""
     if values is None:
@@ -128,6 +133,7 @@ __all__ = [
     "multipliers",
     "numbers",
     "proved",
+    "radius",
     "relations",
     "scaling",
     "system",

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from fiberscope.checker.verdicts import Claim, System, prove, radius
-from plain_claims import certificate, claim, direction, floats, multipliers, relations, system
+from fiberscope.checker.verdicts import Claim, System, prove
+from plain_claims import certificate, claim, direction, floats, multipliers, radius, relations, system
 
 UP_DOWN = [[1.0], [-1.0]]
 

@@ -21,7 +21,7 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-from fiberscope.checker.verdicts import Claim, prove, radius
+from fiberscope.checker.verdicts import Claim, prove, radii
 from fuzz_certificates import KINDS, Writer
 from fuzz_questions import Group, Question, group
 
@@ -109,7 +109,7 @@ def _check_radius(about: Group, question: Question, claim: Claim, tally: Counter
         center = question.x
     elif rng.random() < 0.3:
         center = center + rng.choice([0.0, 1.0, -3.0], len(center))
-    bound = radius(about.system, claim, center)
+    (bound,) = radii(about.system, [claim], [center])
     assert bound >= 0, (where, claim)
     if bound == np.inf:
         return
