@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # as a script
 
-from fiberscope.checker.verdicts import Claim, prove, radii
-from fuzz_certificates import KINDS, Writer
-from fuzz_questions import Group, Question, group
+from fuzz_certificates import KINDS, Writer  # noqa: E402
+from fuzz_questions import Group, Question, group  # noqa: E402
+
+from fiberscope.checker.verdicts import Claim, prove, radii  # noqa: E402
 
 CERTIFICATES = 40
 """For each group of questions, about every one of which each certificate claims something."""
