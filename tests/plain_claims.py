@@ -117,6 +117,11 @@ def proved(about: System, said: Claim) -> tuple[bool, bool]:
     return prove(about, [said]) == [""], prove(about, [said], exact=True) == [""]
 
 
+def radius(about: System, said: Claim, center: Any) -> float:
+    """How far a claim proves that its preimage reaches at most from a center."""
+    return radii(about, [said], [floats(center)])[0]
+
+
 def _vector(values: Any) -> Any:
     """Floats; a pair of a list and a denominator is rational; None is none."""
     if values is None:
@@ -133,6 +138,7 @@ __all__ = [
     "multipliers",
     "numbers",
     "proved",
+    "radius",
     "relations",
     "scaling",
     "system",

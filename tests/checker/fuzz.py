@@ -19,13 +19,12 @@ from typing import Any
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # as a script
 
-from fuzz_certificates import KINDS, Writer
-from fuzz_questions import Group, Question, group
+from fuzz_certificates import KINDS, Writer  # noqa: E402
+from fuzz_questions import Group, Question, group  # noqa: E402
 
-from fiberscope.checker.verdicts import Claim, prove
-from plain_claims import radius
+from fiberscope.checker.verdicts import Claim, prove, radii  # noqa: E402
 
 CERTIFICATES = 40
 """For each group of questions, about every one of which each certificate claims something."""
@@ -111,7 +110,7 @@ def _check_radius(about: Group, question: Question, claim: Claim, tally: Counter
         center = question.x
     elif rng.random() < 0.3:
         center = center + rng.choice([0.0, 1.0, -3.0], len(center))
-    bound = radius(about.system, claim, center)
+    (bound,) = radii(about.system, [claim], [center])
     assert bound >= 0, (where, claim)
     if bound == np.inf:
         return

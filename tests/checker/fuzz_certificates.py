@@ -1,4 +1,4 @@
-"""Certificates that nobody made for what they claim: mixed, changed, and random ones that are likely to prove something."""
+"""Certificates that nobody made for what they claim: mixed, changed, and random ones that may prove something."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Writer:
             present = [field.name for field in fields(part) if getattr(part, field.name) is not None]
             name = self._one(present)
             kept = replace(part, **{name: self._disturbed(getattr(part, name))})  # type: ignore[type-var]
-            return self._fitting(kept, part)
+            return self._fitting(kept)
         if isinstance(part, float):
             return float(self._one([0.0, part * 2, part * 1.01, part * 1e6, part / 2, 1.0, 0.5, 1e-9]))
         array = np.array(part)
@@ -131,17 +131,19 @@ class Writer:
             case _:
                 return rng.permutation(array)
 
-    def _fitting(self, changed: Any, before: Any) -> Any:
+    def _fitting(self, changed: Any) -> Any:
         """Mostly, as many values as rows."""
-        if isinstance(changed, Multipliers) and changed.values is not None and self.rng.random() < 0.9:
-            if len(changed.rows) != len(changed.values) and not isinstance(changed.values, Rational):
-                return replace(changed, values=np.resize(changed.values, len(changed.rows)) * 1.0)
-        if isinstance(changed, Direction) and len(changed.values) == self.n and self.rng.random() < 0.5:
-            if not isinstance(changed.values, Rational) and isinstance(before, Direction):
-                held = changed.held[(changed.held >= self.m) & (changed.held < self.m + self.n)] - self.m
-                values = np.array(changed.values)
-                values[held] = 0.0
-                return replace(changed, values=values)
+        rng = self.rng
+        if not isinstance(changed, Multipliers | Direction) or not isinstance(changed.values, np.ndarray):
+            return changed
+        if isinstance(changed, Multipliers):
+            fits = len(changed.rows) == len(changed.values) or rng.random() < 0.1
+            return changed if fits else replace(changed, values=np.resize(changed.values, len(changed.rows)) * 1.0)
+        if len(changed.values) == self.n and rng.random() < 0.5:
+            held = changed.held[(changed.held >= self.m) & (changed.held < self.m + self.n)] - self.m
+            values = np.array(changed.values)
+            values[held] = 0.0
+            return replace(changed, values=values)
         return changed
 
     # ---- random ones

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from false_claims import False_, all_of_them, short_radii
+from false_claims import Lie, all_of_them, short_radii
 
 
 @pytest.mark.parametrize("lie", all_of_them(), ids=lambda lie: lie.name)
-def test_a_false_claim_is_refused(lie: False_) -> None:
+def test_a_false_claim_is_refused(lie: Lie) -> None:
     assert not lie.proved()
 
 

@@ -1,4 +1,4 @@
-"""Certificates made by someone who knows the checkers: none of these may prove anything false, hang, or raise."""
+"""Certificates made by someone who knows the checker: none of these may prove anything false, hang, or raise."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fiberscope.preimage.checker import verify_many
-from fiberscope.preimage.checker.rounding import norm_above, norm_below
-from fiberscope.preimage.checker.verify import verify_in_float
 from scipy.sparse import csr_array
 
 import fiberscope as fs
+from fiberscope.checker.matrices import norm_above, norm_below
 from fiberscope.network.domains import Polyhedron
+from fiberscope.preimage.certificate import Certificate, Direction, Face, Multipliers, Rational
+from fiberscope.preimage.verify import verify_in_float, verify_many
 
 Kind = fs.Kind
 CONTRADICTION = fs.ReLULayer([[1.0], [1.0]])  # y = (1, 0) asks for x = 1 and x <= 0
@@ -27,6 +27,17 @@ def claim(layer: object, certificate: object, *, x: object = None, y: object = N
     x, y = (None if v is None else np.asarray(v, dtype=np.float64) for v in (x, y))
     said = {"kind": Kind.SINGLETON, "dimension": 0, "domain": None} | more
     return SimpleNamespace(layer=layer, certificate=certificate, x=x, y=y, **said)
+
+
+def away(held: Any, values: Any, sigma: float = 0.0) -> dict[str, Face]:
+    """The parts of a certificate that a direction fills."""
+    face = Face(None, Direction(np.asarray(held), values, sigma))
+    return {"tangent": face, "recession": face}
+
+
+def at(point: Any) -> Face:
+    """A point that nothing holds."""
+    return Face(None, Direction(np.zeros(0, dtype=np.int64), point))
 
 
 def assert_refused(preimage: object) -> None:
@@ -46,9 +57,10 @@ def test_norm_bounds_hold_where_squares_are_subnormal(exponent: int) -> None:
 @pytest.mark.parametrize("exponent", [500, 505, 510])
 def test_a_direction_too_small_to_be_measured(exponent: int) -> None:
     layer = fs.ReLULayer([[2.0**exponent], [-(2.0**exponent)]], [-1.0, -1.0])
-    direction = fs.Direction(np.array([0, 1]), np.array([np.sqrt(0.51) * 2.0**-537]))
-    certificate = fs.Certificate(Kind.UNBOUNDED, 1, recession=direction)
-    assert_refused(claim(layer, certificate, x=[0.0], kind=Kind.UNBOUNDED, dimension=1))
+    for sigma in (0.0, 2.0 ** (exponent - 1)):
+        parts = away([0, 1], np.array([np.sqrt(0.51) * 2.0**-537]), sigma)
+        certificate = Certificate(Kind.UNBOUNDED, 1, **parts)
+        assert_refused(claim(layer, certificate, x=[0.0], kind=Kind.UNBOUNDED, dimension=1))
 
 
 @pytest.mark.parametrize("form", [np.array, csr_array])
@@ -58,9 +70,9 @@ def test_a_residual_that_overflows_is_not_a_residual_of_zero(form: Any, size: fl
     rows = 2.0**1010 * np.array([[1.0, -2.0], [-2.0, 1.0], [2.0, -1.0], [-1.0, 2.0]])
     layer = fs.ReLULayer(form(rows), [-1.0] * 4)
     assert fs.preimage(layer, x=[0.0, 0.0]).kind == Kind.BOUNDED
-    direction = fs.Direction(np.arange(4), np.array([size, size]))
-    certificate = fs.Certificate(Kind.UNBOUNDED, 2, recession=direction)
-    assert_refused(claim(layer, certificate, x=[0.0, 0.0], kind=Kind.UNBOUNDED, dimension=2))
+    for sigma in (0.0, 1.0, 2.0**1000):
+        certificate = Certificate(Kind.UNBOUNDED, 2, **away(np.arange(4), np.array([size, size]), sigma))
+        assert_refused(claim(layer, certificate, x=[0.0, 0.0], kind=Kind.UNBOUNDED, dimension=2))
 
 
 class _Converts(int):
@@ -91,7 +103,7 @@ class _PassesAsInt(int, metaclass=_EqualsEveryClass):
         return -1
 
 
-class _Changes(fs.Rational):
+class _Changes(Rational):
     """Gives another denominator at each look."""
 
     looks = 0
@@ -110,32 +122,37 @@ class _Changes(fs.Rational):
 
 
 ODD_RATIONALS = [
-    *(fs.Rational((-1,), _Converts(1)), fs.Rational((_Converts(1),), 1), _Changes()),
-    *(fs.Rational((-1,), _PassesAsInt(1)), fs.Rational((_PassesAsInt(1),), 1)),
+    *(Rational((-1,), _Converts(1)), Rational((_Converts(1),), 1), _Changes()),
+    *(Rational((-1,), _PassesAsInt(1)), Rational((_PassesAsInt(1),), 1)),
 ]
 
 
 @pytest.mark.parametrize("point", ODD_RATIONALS)
-def test_rational_numbers_that_are_not_what_they_seem(point: fs.Rational) -> None:
+def test_rational_numbers_that_are_not_what_they_seem(point: Rational) -> None:
     assert fs.preimage(CONTRADICTION, y=[1.0, 0.0]).kind == Kind.EMPTY
-    assert_refused(claim(CONTRADICTION, fs.Certificate(Kind.SINGLETON, 0, point=point), y=[1.0, 0.0]))
+    assert_refused(claim(CONTRADICTION, Certificate(Kind.SINGLETON, 0, tangent=at(point)), y=[1.0, 0.0]))
 
 
 def test_a_rational_number_too_long_to_multiply() -> None:
-    point = fs.Rational((1 << 100_000_000,), 1)
-    assert_refused(claim(CONTRADICTION, fs.Certificate(Kind.SINGLETON, 0, point=point), y=[1.0, 0.0]))
+    point = Rational((1 << 100_000_000,), 1)
+    assert_refused(claim(CONTRADICTION, Certificate(Kind.SINGLETON, 0, tangent=at(point)), y=[1.0, 0.0]))
 
 
 def test_a_certificate_that_changes_the_question() -> None:
     y = np.array([1.0, 0.0])
 
     class Evil:
-        kind, dimension, implicit, interior, recession, infeasible = Kind.SINGLETON, 0, None, None, None, None
+        kind, dimension, recession = Kind.SINGLETON, 0, None
+        basis = zero = counted = relations = scaling = None
 
         @property
-        def point(self) -> np.ndarray:
+        def tangent(self) -> Face:
             y[:] = 0
-            return np.array([0.0])
+            return at(np.array([0.0]))
+
+        def to_bytes(self) -> bytes:
+            y[:] = 0
+            return Certificate(Kind.SINGLETON, 0, tangent=at(np.array([0.0]))).to_bytes()
 
     assert_refused(claim(CONTRADICTION, Evil(), y=y))
 
@@ -167,7 +184,7 @@ def test_an_error_that_cannot_be_printed() -> None:
         def weight(self) -> np.ndarray:
             raise Unprintable
 
-    assert_refused(claim(Layer(), fs.Certificate(Kind.SINGLETON, 0), x=[1.0]))
+    assert_refused(claim(Layer(), Certificate(Kind.SINGLETON, 0), x=[1.0]))
 
 
 @pytest.mark.parametrize(
@@ -179,18 +196,19 @@ def test_a_domain_that_is_ill_formed(low: tuple[float, ...], high: tuple[float, 
             return Polyhedron(np.array(low), np.array(high), np.zeros((0, n)), np.zeros(0))
 
     layer = fs.ReLULayer([[0.0, 0.0]], [-1.0])
-    certificate = fs.Certificate(Kind.BOUNDED, 2, recession=fs.BoundedDomain())
+    certificate = Certificate(Kind.BOUNDED, 2, tangent=at(np.zeros(2)))
     assert_refused(claim(layer, certificate, x=[0.5, 0.5], kind=Kind.BOUNDED, dimension=2, domain=Odd()))
 
 
 SQUARE = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
 HALF_STRIP = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
-DOWNWARDS = fs.Certificate(Kind.UNBOUNDED, 2, recession=fs.Direction(np.array([0, 1]), np.array([0.0, -1.0])))
+DOWNWARDS = Certificate(Kind.UNBOUNDED, 2, **away([0, 1], np.array([0.0, -1.0])))
 
 
 def layer_with(weight: Any) -> SimpleNamespace:
     """A square around 0, or what somebody says that it is; only the half strip is unbounded downwards."""
-    return SimpleNamespace(weight=weight, bias=np.full(4, -1.0), injective=np.zeros(4, np.bool_))
+    units = {"low": np.zeros(4), "high": np.full(4, np.inf), "injective": np.zeros(4, np.bool_)}
+    return SimpleNamespace(weight=weight, bias=np.full(4, -1.0), **units)
 
 
 def assert_refused_of_the_square(weight: Any, domain: Any = None) -> None:
@@ -253,35 +271,38 @@ def test_a_domain_that_is_another_at_each_look() -> None:
             return np.full(2, np.inf if Odd.looks % 2 else 1.0)
 
     layer = fs.ReLULayer([[1.0, 0.0]], [-1.0])
-    certificate = fs.Certificate(Kind.BOUNDED, 2, recession=fs.BoundedDomain())
+    certificate = Certificate(Kind.BOUNDED, 2, tangent=at(np.zeros(2)))
     domain = SimpleNamespace(polyhedron=lambda n: Odd())
     assert_refused(claim(layer, certificate, x=[0.0, 0.0], kind=Kind.BOUNDED, dimension=2, domain=domain))
 
 
 def test_a_certificate_whose_parts_change_the_layer() -> None:
-    weight = SQUARE.copy()
-
-    class Evil(fs.Direction):
-        def __init__(self) -> None:
-            pass
-
-        @property
-        def equalities(self) -> np.ndarray:  # type: ignore[override]
-            weight[3] = 0
-            return np.array([0, 1])
-
-        values = np.array([0.0, -1.0])  # type: ignore[assignment]
+    """All of a claim is fetched before anything is proved, and what is proved is true of the layer as it is then."""
 
     class Rows:
         def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray:
             weight[3] = 0
             return np.array([0, 1])
 
-    direction = fs.Direction(np.array([0, 1]), np.array([0.0, -1.0]))
-    object.__setattr__(direction, "equalities", Rows())
+    class Evil(Direction):
+        def __init__(self) -> None:
+            pass
+
+        @property
+        def held(self) -> np.ndarray:  # type: ignore[override]
+            weight[3] = 0
+            return np.array([0, 1])
+
+        values, sigma, basis = np.array([0.0, -1.0]), 0.0, None  # type: ignore[assignment]
+
+    direction = Direction(np.array([0, 1]), np.array([0.0, -1.0]))
+    object.__setattr__(direction, "held", Rows())
     for part in (Evil(), direction):
-        certificate = fs.Certificate(Kind.UNBOUNDED, 2, recession=part)
-        assert_refused(claim(layer_with(weight), certificate, x=[0.0, 0.0], kind=Kind.UNBOUNDED, dimension=2))
+        weight = SQUARE.copy()
+        certificate = Certificate(Kind.UNBOUNDED, 2, recession=Face(None, part))
+        said = claim(layer_with(weight), certificate, x=[0.0, 0.0], kind=Kind.UNBOUNDED, dimension=2)
+        for proved in (verify_many([said])[0], verify_in_float(said), fs.verify(said), fs.verify(said, exact=True)):
+            assert not proved or np.array_equal(weight, HALF_STRIP)
 
 
 class _SaysThatItIsAnArray:
@@ -332,27 +353,29 @@ def test_rows_that_change_the_layer_when_they_are_read(spoofed: bool, monkeypatc
         layer.weight.flags.writeable = True
         layer.weight[:] = np.eye(3)
 
-    multipliers = fs.Multipliers(np.array([0]), np.array([1.0]))
+    multipliers = Multipliers(np.array([0]), np.array([1.0]))
     object.__setattr__(multipliers, "rows", acting_rows(spoofed, np.array([0]), act))
-    assert_refused(claim(layer, fs.Certificate(Kind.SINGLETON, 0, implicit=multipliers), x=np.ones(3)))
-    assert not acts, "nothing of a certificate is asked to act"
+    said = claim(layer, Certificate(Kind.SINGLETON, 0, tangent=Face(multipliers)), x=np.ones(3))
+    for proved in (verify_many([said])[0], verify_in_float(said), fs.verify(said), fs.verify(said, exact=True)):
+        assert not proved or (acts and np.array_equal(layer.weight, np.eye(3))), "true of the layer as it is"
 
 
 @pytest.mark.parametrize("spoofed", [True, False])
 def test_rows_that_change_another_certificate_when_they_are_read(
     spoofed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Multipliers that prove nothing vanish after they were believed to show a rank."""
+    """A certificate that proves nothing becomes another one after it was read."""
     monkeypatch.setattr(_ActsWhenViewed, "act", staticmethod(lambda: None))
     layer = fs.ReLULayer(np.eye(3)[:2])
-    lie = fs.Certificate(Kind.SINGLETON, 0, implicit=fs.Multipliers(np.array([0]), np.array([1.0])))
-    direction = fs.Direction(np.array([0, 1]), np.array([0.0, 0.0, 1.0]))
-    act = functools.partial(object.__setattr__, lie, "implicit", None)
-    object.__setattr__(direction, "equalities", acting_rows(spoofed, np.array([0, 1]), act))
-    acting = fs.Certificate(Kind.UNBOUNDED, 1, recession=direction)
+    lie = Certificate(Kind.SINGLETON, 0, tangent=Face(Multipliers(np.array([0]), np.array([1.0]))))
+    direction = Direction(np.array([0, 1]), np.array([0.0, 0.0, 1.0]))
+    act = functools.partial(object.__setattr__, lie, "tangent", None)
+    object.__setattr__(direction, "held", acting_rows(spoofed, np.array([0, 1]), act))
+    acting = Certificate(Kind.UNBOUNDED, 1, Face(None, direction), Face(None, direction))
     claims = [
         claim(layer, lie, x=[1.0, 1.0, 0.0]),
         claim(layer, acting, x=[1.0, 1.0, 0.0], kind=Kind.UNBOUNDED, dimension=1),
     ]
-    assert verify_many(claims).tolist() == [False, not spoofed]
-    assert verify_many(claims[::-1]).tolist() == [not spoofed, False]
+    for order in (claims, claims[::-1]):
+        proved = dict(zip([id(c) for c in order], verify_many(order).tolist(), strict=True))
+        assert not proved[id(claims[0])], "its preimage is a line"

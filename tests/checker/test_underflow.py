@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import plain_claims as plain
 from fiberscope.checker.verdicts import prove
-from plain_claims import certificate, claim, direction, multipliers, proved, radius, relations, scaling, system
+from plain_claims import certificate, claim, direction, floats, multipliers, proved, radius, relations, scaling, system
 
 REFUSED = (False, False)
 ONES = np.ones(2)
@@ -49,7 +48,7 @@ def test_a_radius_of_weights_whose_products_vanish() -> None:
     tiny = multipliers([0, 1], [5e-324, 5e-324], 1.41)
     said = claim("bounded", 1, certificate("bounded", 1, recession=(tiny, None)), x=[0.0], m=2)
     assert proved(layer, said) == (False, True)
-    assert radius(layer, said, plain.floats([0.0])) >= 0.45
+    assert radius(layer, said, floats([0.0])) >= 0.45
 
 
 @pytest.mark.parametrize("by_output", [True, False])
@@ -63,7 +62,7 @@ def test_a_radius_in_units_that_are_none_in_float64(by_output: bool) -> None:
     asked = {"y": [2.0**101, 2.0**101]} if by_output else {"x": [0.0], "m": 2}
     bounded = claim("bounded", 1, said, within=2.0**100, **asked)
     assert any(proved(layer, bounded))
-    assert radius(layer, bounded, plain.floats([0.0])) >= 2.0**-100
+    assert radius(layer, bounded, floats([0.0])) >= 2.0**-100
 
 
 def test_a_distance_in_units_that_are_none_in_float64() -> None:
@@ -71,7 +70,7 @@ def test_a_distance_in_units_that_are_none_in_float64() -> None:
     said = certificate("singleton", 0, scaling=scaling([0], [-1100]))
     point = claim("singleton", 0, said, x=[0.0], m=1)
     assert any(proved(layer, point))
-    assert radius(layer, point, plain.floats([2.0**-100])) >= 2.0**-100
+    assert radius(layer, point, floats([2.0**-100])) >= 2.0**-100
 
 
 def test_a_radius_around_another_center_than_the_input() -> None:
@@ -79,8 +78,8 @@ def test_a_radius_around_another_center_than_the_input() -> None:
     said = claim(
         "bounded", 1, certificate("bounded", 1, recession=(multipliers([0, 1], [1.0, 1.0], 1.0), None)), x=[0.0], m=2
     )
-    assert 1 <= radius(layer, said, plain.floats([0.0])) < 1.5
-    assert radius(layer, said, plain.floats([9.0])) >= 10
+    assert 1 <= radius(layer, said, floats([0.0])) < 1.5
+    assert radius(layer, said, floats([9.0])) >= 10
 
 
 @pytest.mark.parametrize("bounds", [(0, 0), (3, 5), (-1, 5), (-1, 0)])

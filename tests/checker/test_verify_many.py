@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy
-import sys
 import threading
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import fuzz_certificates
+import fuzz_questions
 import numpy as np
 import pytest
 import scipy.linalg
-from fiberscope.preimage.checker import verify_many
-from fiberscope.preimage.checker.verify import Verification, verify_in_float
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
@@ -21,17 +20,13 @@ from scipy.sparse import csr_array
 
 import fiberscope as fs
 from cases import CASES, Case
+from fiberscope.checker import system, verdicts
+from fiberscope.preimage.certificate import Certificate, Direction, Face, Multipliers, Relations
+from fiberscope.preimage.verify import verify_in_float, verify_many
 
 Array = np.ndarray[Any, Any]
 Kind = fs.Kind
 UNIT_BOX = fs.Box(0, 1)
-
-
-@pytest.fixture
-def only_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is not proved together stays unproved."""
-    module = sys.modules["fiberscope.preimage.checker.verify_many"]
-    monkeypatch.setattr(module, "attempt", lambda question, method: Verification(False, method, "not together"))
 
 
 def one_by_one(claims: list[Any]) -> list[bool]:
@@ -78,13 +73,18 @@ def multipliers_for(free: Array, positive: Array) -> Array | None:
     return found.x - np.linalg.pinv(rows.T) @ (rows.T @ found.x)
 
 
+def along(layer: fs.ReLULayer, active: Array, d: Array) -> Direction:
+    """A direction, with what is to be proved of the rows that hold it."""
+    return Direction(np.flatnonzero(active), d, 0.01 * np.linalg.svd(layer.weight[active], compute_uv=False).min())
+
+
 def unbounded(seed: int) -> list[Any]:
     """Samples of different dimensions that share one direction of the recession cone."""
     layer, X = nearby(seed, 24, 20, 4)
     active = (layer(X) > 0).any(axis=0)
     d = direction_for(layer.weight[active], layer.weight[~active])
     assert d is not None
-    certificate = fs.Certificate(Kind.UNBOUNDED, None, recession=fs.Direction(np.flatnonzero(active), d))
+    certificate = Certificate(Kind.UNBOUNDED, None, recession=Face(None, along(layer, active, d)))
     return [claim(layer, x, Kind.UNBOUNDED, certificate) for x in X]
 
 
@@ -95,14 +95,15 @@ def bounded(seed: int) -> list[Any]:
     order = np.concatenate([np.flatnonzero(always), np.flatnonzero(~always)])
     values = multipliers_for(layer.weight[always], layer.weight[~always])
     assert values is not None
-    certificate = fs.Certificate(Kind.BOUNDED, None, recession=fs.Multipliers(order, values))
+    sigma = 0.01 * np.linalg.svd(layer.weight, compute_uv=False).min()
+    certificate = Certificate(Kind.BOUNDED, None, recession=Face(Multipliers(order, values, sigma)))
     claims = [claim(layer, x, Kind.BOUNDED, certificate) for x in X]
     return [c for c in claims if c.dimension > 0]
 
 
 def singletons_by_rank(seed: int) -> list[Any]:
     layer, X = nearby(seed, 60, 12, 25)
-    certificate = fs.Certificate(Kind.SINGLETON, None)
+    certificate = Certificate(Kind.SINGLETON, None)
     return [c for c in (claim(layer, x, Kind.SINGLETON, certificate) for x in X) if c.dimension == 0]
 
 
@@ -116,8 +117,7 @@ def in_a_box(seed: int) -> list[Any]:
     active, zero = (layer(X) > 0).any(axis=0), (X == 0).any(axis=0)
     d = direction_for(weight[active], -np.eye(n)[zero])
     assert d is not None
-    interior = fs.Direction(np.flatnonzero(active), d)
-    certificate = fs.Certificate(Kind.BOUNDED, None, interior=interior, recession=fs.BoundedDomain())
+    certificate = Certificate(Kind.BOUNDED, None, tangent=Face(None, along(layer, active, d)))
     return [claim(layer, x, Kind.BOUNDED, certificate, UNIT_BOX) for x in X]
 
 
@@ -130,29 +130,34 @@ def singletons_in_a_box(seed: int) -> list[Any]:
     layer = fs.ReLULayer(weight, np.append(np.full(8, 9.0), 0.5))
     values = multipliers_for(weight, -np.eye(n)[:zeros])
     assert values is not None
-    implicit = fs.Multipliers(np.concatenate([np.arange(9), 9 + np.arange(zeros)]), values)
-    certificate = fs.Certificate(Kind.SINGLETON, None, implicit=implicit)
+    rows = np.concatenate([np.arange(9), 9 + np.arange(zeros)])
+    sigma = 0.01 * np.linalg.svd(weight[:, zeros:], compute_uv=False).min()
+    certificate = Certificate(Kind.SINGLETON, None, tangent=Face(Multipliers(rows, values, sigma)))
     return [claim(layer, x, Kind.SINGLETON, certificate, UNIT_BOX, dimension=0) for x in X]
 
 
 FAMILIES = (unbounded, bounded, singletons_by_rank, in_a_box, singletons_in_a_box)
 
 
-@pytest.mark.usefixtures("only_together")
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("seed", range(3))
-def test_shared_certificates_are_proved_together(family: Any, seed: int) -> None:
+def test_shared_certificates_are_proved_together(family: Any, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     claims = family(seed)
     assert len(claims) > 1
     assert all(one_by_one(claims)), "the certificate proves each alone"
     assert all(fs.verify(c, exact=True) for c in claims[:2])
+    looks: list[int] = []
+    cones_at = system.Rows.cones_at
+    monkeypatch.setattr(
+        system.Rows, "cones_at", lambda rows, X, *more: (looks.append(len(X)), cones_at(rows, X, *more))[1]
+    )
     assert verify_many(claims).all()
+    assert looks == [len(claims)], "all of them at once"
 
 
-@pytest.mark.usefixtures("only_together")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_users_of_one_part_are_looked_at_in_blocks(family: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["fiberscope.preimage.checker.shared_conditions"], "BLOCK", 2)
+    monkeypatch.setattr(verdicts, "BLOCK", 2)
     claims = family(0)
     lies = [SimpleNamespace(**vars(c) | {"x": -3 * c.x}) for c in claims if c.kind == Kind.UNBOUNDED]
     assert verify_many([*claims, *lies]).tolist() == [True] * len(claims) + [False] * len(lies)
@@ -162,19 +167,8 @@ def test_users_of_one_part_are_looked_at_in_blocks(family: Any, monkeypatch: pyt
 def test_a_thread_that_flushes_subnormal_numbers_proves_nothing(family: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each thread of the pool has its own mode, which the one that starts it does not see."""
     claims, main = family(0), threading.get_ident()
-    for name in ("pattern", "shared_independence", "verify"):
-        module = sys.modules[f"fiberscope.preimage.checker.{name}"]
-        with monkeypatch.context() as patched:
-            patched.setattr(module, "flushes_subnormal_numbers", lambda: threading.get_ident() != main)
-            if name == "verify":
-                patched.setattr(sys.modules["fiberscope.preimage.checker.verify_many"], "_prove_together", _nothing)
-            else:
-                patched.setattr(sys.modules["fiberscope.preimage.checker.verify_many"], "_prove_alone", _nothing)
-            assert not verify_many(claims, threads=2).any(), name
-
-
-def _nothing(claims: list[Any], executor: Any) -> list[bool]:
-    return [False] * len(claims)
+    monkeypatch.setattr(verdicts, "flushes_subnormal_numbers", lambda: threading.get_ident() != main)
+    assert not verify_many(claims, threads=2).any()
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -183,8 +177,7 @@ def test_agrees_with_one_proof_alone(case: Case) -> None:
     assert verify_many([p, p]).tolist() == one_by_one([p, p])
 
 
-def test_neither_threads_nor_order_matter(only_together: None) -> None:
-    del only_together
+def test_neither_threads_nor_order_matter() -> None:
     claims = [c for family in FAMILIES for seed in range(2) for c in family(seed)]
     broken = [SimpleNamespace(**vars(c) | {"dimension": c.dimension + 1}) for c in claims[::5]]
     claims += [c for c in broken if c.kind != Kind.SINGLETON]
@@ -195,20 +188,23 @@ def test_neither_threads_nor_order_matter(only_together: None) -> None:
     assert verify_many([claims[k] for k in order], threads=2).tolist() == proved[order].tolist()
 
 
-def test_zero_rows_and_parallel_rows_are_proved_together(only_together: None) -> None:
-    del only_together
+def test_zero_rows_and_parallel_rows_are_proved_together() -> None:
     claims = unbounded(0)
-    layer, certificate = claims[0].layer, claims[0].certificate
-    held = certificate.recession.equalities
+    layer, part = claims[0].layer, claims[0].certificate.recession.direction
+    held, m = part.held, layer.outputs
     weight = np.concatenate([layer.weight, 4 * layer.weight, -0.5 * layer.weight[held], np.zeros((2, layer.inputs))])
     bias = np.concatenate([layer.bias, 4 * layer.bias, np.full(len(held), -20.0), [1.0, -1.0]])
     wider = fs.ReLULayer(weight, bias)
-    m = layer.outputs
-    equalities = np.concatenate([held, m + held, 2 * m + np.arange(len(held) + 1)])
-    wide = fs.Certificate(Kind.UNBOUNDED, None, recession=fs.Direction(equalities, certificate.recession.values))
-    copies = [claim(wider, c.x, c.kind, wide, dimension=c.dimension) for c in claims]
+    wide = Direction(np.concatenate([held, m + held, 2 * m + np.arange(len(held) + 1)]), part.values, part.sigma, held)
+    pairs = [*zip(m + held, held, strict=True), *zip(2 * m + np.arange(len(held)), held, strict=True)]
+    factors = np.concatenate([np.tile([1.0, -4.0], len(held)), np.tile([1.0, 0.5], len(held))])
+    parallel = Relations(np.arange(0, 2 * len(pairs) + 1, 2), np.array(pairs).ravel(), factors)
+    certificate = Certificate(Kind.UNBOUNDED, None, recession=Face(None, wide), relations=parallel)
+    copies = [claim(wider, c.x, c.kind, certificate, dimension=c.dimension) for c in claims]
     assert all(one_by_one(copies))
     assert verify_many(copies).all()
+    alone = replace(certificate, relations=None)
+    assert not verify_many([SimpleNamespace(**vars(c) | {"certificate": alone}) for c in copies]).any()
 
 
 # What lies is refused
@@ -216,25 +212,29 @@ def test_zero_rows_and_parallel_rows_are_proved_together(only_together: None) ->
 
 def with_part(c: Any, **changes: Any) -> Any:
     """The claim with another direction, or other multipliers, in its certificate."""
-    name = "implicit" if c.certificate.implicit is not None else "recession"
-    name = "interior" if c.certificate.interior is not None else name
-    part = copy.copy(getattr(c.certificate, name))
+    name = "tangent" if c.certificate.tangent is not None else "recession"
+    face = copy.copy(getattr(c.certificate, name))
+    sort = "multipliers" if face.multipliers is not None else "direction"
+    part = copy.copy(getattr(face, sort))
     for field, value in changes.items():  # past the shape checking of the tests: the reader must refuse it
         object.__setattr__(part, field, value)
-    return SimpleNamespace(**vars(c) | {"certificate": replace(c.certificate, **{name: part})})
+    object.__setattr__(face, sort, part)
+    return SimpleNamespace(**vars(c) | {"certificate": replace(c.certificate, **{name: face})})
 
 
 def corrupted(c: Any, name: str) -> Any:
     certificate = c.certificate
-    part = certificate.implicit or certificate.interior or certificate.recession
-    rows, values = part.rows if isinstance(part, fs.Multipliers) else part.equalities, part.values
-    field = "rows" if isinstance(part, fs.Multipliers) else "equalities"
+    face = certificate.tangent or certificate.recession
+    part = face.multipliers or face.direction
+    field = "rows" if isinstance(part, Multipliers) else "held"
+    rows, values = getattr(part, field), part.values
     positive = int(np.flatnonzero(c.layer(c.x) > 0)[0])
-    negative = np.where(np.isin(rows, np.flatnonzero(c.layer(c.x) > 0)), values, -values) if field == "rows" else None
     return {
         "a positive row is missing": lambda: with_part(c, **{field: rows[rows != positive]}),
         "another vector": lambda: with_part(c, values=np.roll(values, 1)),
-        "reversed": lambda: with_part(c, values=-values if negative is None else negative),
+        "reversed": lambda: with_part(c, values=-values),
+        "a large singular value": lambda: with_part(c, sigma=1e6 * part.sigma),
+        "a singular value of 0": lambda: with_part(c, sigma=0.0),
         "NaN": lambda: with_part(c, values=np.where(np.arange(len(values)) == 1, np.nan, values)),
         "zero": lambda: with_part(c, values=0 * values),
         "float32": lambda: with_part(c, values=values.astype(np.float32)),
@@ -247,7 +247,7 @@ def corrupted(c: Any, name: str) -> Any:
         "a negative row number": lambda: with_part(c, **{field: np.append(rows[:-1], -1)}),
         "no certificate": lambda: SimpleNamespace(**vars(c) | {"certificate": None}),
         "another kind": lambda: SimpleNamespace(**vars(c) | {"kind": Kind.EMPTY}),
-        "no part": lambda: SimpleNamespace(**vars(c) | {"certificate": fs.Certificate(c.kind, None)}),
+        "no part": lambda: SimpleNamespace(**vars(c) | {"certificate": Certificate(c.kind, None)}),
         "another dimension": lambda: SimpleNamespace(**vars(c) | {"dimension": c.dimension + 1}),
         "a dimension of another type": lambda: SimpleNamespace(**vars(c) | {"dimension": float(c.dimension)}),
         "another dimension named": lambda: SimpleNamespace(
@@ -260,6 +260,7 @@ def corrupted(c: Any, name: str) -> Any:
 
 
 CORRUPTIONS = (
+    *("a large singular value", "a singular value of 0"),
     *("another vector", "reversed", "NaN", "zero", "float32", "too short", "too long", "a list", "rows named twice"),
     *("rows of floats", "a row that does not exist", "a negative row number", "no certificate", "another kind"),
     *("no part", "another dimension", "a dimension of another type", "another dimension named", "x outside"),
@@ -276,16 +277,6 @@ def test_what_is_corrupted_is_refused(family: Any, name: str) -> None:
     assert proved.tolist() == one_by_one([*claims, *honest])
     assert proved[len(claims) :].all(), "what lies does not spoil what does not"
     assert not proved[: len(claims)].any()
-
-
-@pytest.mark.usefixtures("only_together")
-@pytest.mark.parametrize("name", CORRUPTIONS)
-@pytest.mark.parametrize("family", [unbounded, bounded, in_a_box, singletons_in_a_box])
-def test_what_is_corrupted_leaves_the_others_to_the_shared_proof(family: Any, name: str) -> None:
-    """An error that the shared proof only survives by proving nothing would show here."""
-    honest = family(0)
-    claims = [corrupted(c, name) for c in honest]
-    assert verify_many([*claims, *honest]).tolist() == [False] * len(claims) + [True] * len(honest)
 
 
 def test_certificates_of_other_samples() -> None:
@@ -323,13 +314,13 @@ def test_claims_of_different_sorts_side_by_side() -> None:
 
 def test_a_certificate_that_is_another_at_each_look() -> None:
     claims = unbounded(0)
-    genuine, empty = claims[0].certificate, fs.Certificate(Kind.SINGLETON, 0)
+    genuine, empty = claims[0].certificate, Certificate(Kind.SINGLETON, 0)
 
     class Changing(SimpleNamespace):
         looks = 0
 
         @property
-        def certificate(self) -> fs.Certificate:
+        def certificate(self) -> Certificate:
             Changing.looks += 1
             return genuine if Changing.looks % 2 else empty
 
@@ -339,63 +330,31 @@ def test_a_certificate_that_is_another_at_each_look() -> None:
         assert not verify_many(lying).any()
 
 
-def one_of(sort: type, parts: list[Any], generator: np.random.Generator) -> Any:
-    fitting = [part for part in parts if isinstance(part, sort)]
-    return fitting[int(generator.integers(len(fitting)))]
-
-
-ENTRIES = (-2.0, -1.0, -1.0, 0.0, 0.0, 1.0, 1.0, 2.0, 0.1, 0.3, -0.9, 0.5)
-
-
 def random_claims(seed: int) -> list[Any]:
     """Points of a small layer, with true and untrue verdicts, with certificates put together from several."""
-    generator = generator_of(seed)
-    n, m = int(generator.integers(1, 4)), int(generator.integers(1, 8))
-    weight, X = generator.choice(ENTRIES, (m, n)), generator.choice([-1.0, 0.0, 0.0, 1.0, 0.5], (4, n))
-    X = np.abs(X) if seed % 4 == 2 else X
-    G = generator.integers(-2, 3, (2, n)).astype(np.float64)
-    domain = (None, fs.Box(-1, 1), fs.NonNegative(), fs.HalfSpaces(G, (G @ X.T).max(axis=1)))[seed % 4]
-    layer = fs.ReLULayer(weight, generator.choice([0.0, 1.0, -1.0], m) - weight @ X[0] * (generator.random() < 0.5))
-    found = [fs.preimage(layer, x=x, domain=domain) for x in X]
-    parts = [part for p in found for part in (p.certificate.recession, p.certificate.interior, p.certificate.implicit)]
-    active = np.flatnonzero((layer(X) > 0).any(axis=0))
-    parts += [fs.Direction(active, generator.choice(ENTRIES, n)), fs.BoundedDomain(), None]
-    parts += [fs.Multipliers(np.arange(m), generator.choice(ENTRIES, m))]
+    group = fuzz_questions.group(seed)
+    rng = generator_of(seed)
+    writer = fuzz_certificates.Writer(group, rng)
+    asked = [question for question in group.questions if question.x is not None]
     claims: list[Any] = []
-    for _ in range(3):
-        recession = parts[int(generator.integers(len(parts)))]
-        interior = one_of(fs.Direction, parts, generator)
-        implicit = one_of(fs.Multipliers, parts, generator) if generator.random() < 0.3 else None
-        base = found[int(generator.integers(len(found)))]
-        if generator.random() < 0.7:
-            recession = base.certificate.recession
-        if generator.random() < 0.5:
-            interior, implicit = base.certificate.interior, base.certificate.implicit
-        kind = base.kind if generator.random() < 0.7 else Kind(str(generator.choice(["singleton", "bounded"])))
-        shared = fs.Certificate(kind, None, None, implicit, interior, recession)
-        for p in found:
-            dimension = p.dimension if generator.random() < 0.8 else int(generator.integers(n + 1))
-            said = {"kind": kind, "dimension": dimension, "certificate": shared, "domain": domain}
-            claims.append(SimpleNamespace(layer=layer, x=p.x, y=None, **said))
+    for _ in range(6):
+        shared = writer.certificate()
+        for question in asked:
+            kind, dimension = question.truth if rng.random() < 0.5 else (str(shared.kind), shared.dimension)
+            said = {"kind": Kind(kind), "dimension": dimension, "domain": group.domain, "within": question.within}
+            claims.append(
+                SimpleNamespace(
+                    layer=group.layer, x=question.x, y=None, truth=question.truth, certificate=shared, **said
+                )
+            )
     return claims
 
 
-@settings(max_examples=80)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6))
-def test_what_is_proved_together_is_proved_exactly(seed: int) -> None:
+def test_what_is_proved_together_is_proved_alone_and_true(seed: int) -> None:
     claims = random_claims(seed)
     proved = verify_many(claims)
+    assert proved.tolist() == one_by_one(claims)
     for c, closes in zip(claims, proved, strict=True):
-        if closes:
-            assert fs.verify(c, exact=True), (seed, c)
-
-
-def test_random_claims_are_proved_and_refused(only_together: None) -> None:
-    del only_together
-    claims = [c for seed in range(60) for c in random_claims(seed)]
-    proved = verify_many(claims)
-    assert proved.sum() > 50
-    assert (~proved).sum() > 50
-    for c in (c for c, closes in zip(claims, proved, strict=True) if closes):
-        truth = fs.preimage(c.layer, x=c.x, domain=c.domain)
-        assert (c.kind, c.dimension) == (truth.kind, truth.dimension)
+        assert not closes or (c.kind == c.truth[0] and c.dimension in (None, c.truth[1]))

@@ -1,0 +1,26 @@
+"""Hostile claims at random: nothing false is proved, nothing fails, and together and alone is the same."""
+
+from __future__ import annotations
+
+import pytest
+from fuzz import fuzz
+
+import oracles
+
+pytestmark = pytest.mark.skipif(
+    not oracles.cdd_available(), reason="cddexec_gmp (Debian package libcdd-tools) is not installed"
+)
+
+
+def test_some_hostile_claims() -> None:
+    tally = fuzz(5000, 700)
+    assert tally["claims"] >= 700
+    for what in ("proved in floats", "proved exactly", "singleton", "bounded", "unbounded", "radii"):
+        assert tally[what] >= 1, "claims that cannot be proved test nothing"
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("seed", range(100, 112))
+def test_many_hostile_claims(seed: int) -> None:
+    tally = fuzz(seed, 2_000)
+    assert tally["proved in floats"] >= 20
