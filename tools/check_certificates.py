@@ -1,7 +1,6 @@
-"""Prove the verdicts of a results folder from stored numbers and certificates alone, in integers, without fiberscope.
+"""Prove the verdicts of a results folder in integers, as docs/certificates.md specifies: check_certificates.py DIR.
 
-python check_certificates.py DIR, as docs/certificates.md specifies. Last line: "proved N of M"; exit status 0 if N = M.
-"""
+The last line is "proved N of M", the exit status 0 only if N = M. Imports numpy and pyarrow, nothing of fiberscope."""
 
 import json
 import math
@@ -30,9 +29,8 @@ def require(condition, reason="numbers or matrices of this size are beyond the r
 
 
 def whole(values, exponents=0):  # integers proportional to values * 2**exponents: a positive factor changes no sign
-    require(np.size(values) <= LARGEST)
+    require(np.size(values) <= LARGEST and np.isfinite(values).all(), "numbers that are too many, or not finite")
     mantissa, exponent = np.frexp(values)
-    require(np.isfinite(mantissa).all(), "numbers that are not finite")
     odd, exponent = (mantissa * 2.0**53).astype(np.int64), exponent + exponents
     used = exponent[odd != 0] if odd.any() else np.zeros(1, dtype=np.int64)
     require(used.max() - used.min() < 12_000)
@@ -72,10 +70,9 @@ def rank_of(M, prime=PRIME):  # the rank modulo a prime, never larger than the r
 
 
 def least_singular_value(B):  # from below: (1 - |X B - I|) / |X| for any X, here a rounded pseudoinverse
-    shift = max(0, int(abs(B).max()).bit_length() - 900)
-    X = np.linalg.pinv((B >> shift).astype(float))
+    X = np.linalg.pinv(B.astype(float))
     bits = 53 - int(np.frexp(np.abs(X).max())[1])
-    X, one = np.rint(np.ldexp(X, bits)).astype(np.int64).astype(object), 2 ** max(0, bits + shift)
+    X, one = np.rint(np.ldexp(X, bits)).astype(np.int64).astype(object), 2 ** max(0, bits)
     error = norm_above(times(X, B) - one * np.eye(B.shape[1], dtype=np.int64).astype(object))
     require(error < one, "rows are not proved to be independent")
     return Fraction(one - error, norm_above(X))
@@ -85,11 +82,10 @@ def read_certificate(data):
     end = 8 + int.from_bytes(data[:8], "little")
     out = (header := json.loads(data[8:end]))["certificate"]
     require(out["version"] == CERTIFICATE, "its certificate is of another version")
-    for name, (dtype, (length,)) in header["arrays"].items():
+    for name, (dtype, (size,)) in header["arrays"].items():
         *path, last = name.split(".")
-        place = reduce(lambda place, part: place.setdefault(part, {}), path, out)
-        place[last] = np.frombuffer(data, dtype, length, end)
-        end += 8 * length
+        reduce(lambda part, key: part.setdefault(key, {}), path, out)[last] = np.frombuffer(data, dtype, size, end)
+        end += 8 * size
     require(end == len(data), "its bytes are not as many as its header says")
     return out
 
@@ -223,9 +219,8 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
         fits = least <= low and (most is None or high <= most) and (stored is None or low == high == stored)
         require(fits, f"a dimension of {low} to {high} is proved, not {stored} or {least} to {most}")
         rows, spans = self.vanishing(recession, self.weights[1])
-        if kind == "bounded" and not spans:
-            free = ~rows[self.system.m :]
-            spans = self.system.rank(rows[: self.system.m], free)[0] == free.sum()
+        free = ~rows[self.system.m :]
+        spans |= kind == "bounded" and self.system.rank(rows[: self.system.m], free)[0] == free.sum()
         runs = self.moving(recession, self.ray) or self.count(recession)
         shown = {"singleton": high == 0, "bounded": low > 0 and spans, "unbounded": low > 0 and runs}
         require(shown.get(kind), f"it is not proved that it is {kind}")
@@ -279,6 +274,7 @@ class Network:  # what model.safetensors describes, evaluated at the samples x
         activation, (before,) = self.stages[number]["parts"]["activation"], self.stages[number]["sources"]
         factors, value = [], None
         while self.maps[before]:
+            require(len(self.maps[before]) == 1, "layers where branches meet are beyond the reach of this script")
             (part,), name = self.maps[before], f"{before}.0"
             inner = part["maps"] if part["kind"] == "composition" else [part]
             factors[:0] = [(p, name if p is part else f"{name}.{i}") for i, p in enumerate(inner)]
@@ -325,21 +321,23 @@ class Network:  # what model.safetensors describes, evaluated at the samples x
         return tangent, recession, ((above > 0) | monotone).sum(axis=1), ((below >= 0) & ~monotone).sum(axis=1)
 
 
-def check_chunk(folder, shards, network, number, stem, samples):  # why each verdict is not proved; empty if it is
+def check_chunk(
+    folder, shards, network, number, domains, stem, samples
+):  # why each verdict is not proved; empty if it is
     names = {"inputs": f"{stem}.npy", "certificates": f"{stem}.parquet", "preimages": f"{stem}.parquet"}
     paths = {part: folder / part / name for part, name in names.items()}
     digests = {part: sha256(path.read_bytes()).hexdigest() for part, path in paths.items()}
     require(shards.get(stem) == digests, "its files are not as they were written, or the audit is not complete")
     tables = [parquet.read_table(paths[part]).to_pylist() for part in ("preimages", "certificates")]
     X, findings, stored = np.load(paths["inputs"]), tables[0], {row["id"]: row["data"] for row in tables[1]}
-    layer, proofs, systems, out = network.layer(number), {}, {}, []
+    layer, proofs, systems, out = network.layer(network.layers[number]), {}, {}, []
     given = network.value(layer[-1])[samples.start : samples.stop]
     allowed = AGREEMENT * np.abs(given[np.isfinite(given)]).max(initial=0.0) * (layer[-1] >= 0)
     require(len(X) == len(given) and not (abs(X - given) > allowed).any(), "inputs are not what the network gives")
-    for name in dict.fromkeys(finding["domain"] for finding in findings):
-        low, high = map(float, {"R^n": "-inf,inf", "x >= 0": "0,inf"}.get(name, name[5:-1]).split(","))
-        rows = [finding for finding in findings if finding["domain"] == name]
-        require([row["sample"] for row in rows] == list(samples), "findings are not those of the chunk's samples")
+    require(len(findings) == len(samples) * len(domains), "findings are missing")
+    for name, (low, high) in domains.items():
+        rows = [finding for finding in findings if (finding["domain"], finding["layer"]) == (name, number)]
+        require([row["sample"] for row in rows] == list(samples), f"findings are not those of the samples in {name}")
         cones = network.cones(layer, np.where(np.isfinite(X), X, 0.0), low, high)
         for row, x, tangent, recession, *counts in zip(rows, X, *cones, strict=True):
             try:
@@ -371,24 +369,26 @@ def main(folder):
     same = told == [network.digest, digest, text[start : start + 64]]
     judged = manifest["network_layers"]
     for number in manifest["layers"]:
-        reads = judged[number]["reads"]
-        count = 1 + (reads in ("nonnegative", "clipped") or (reads == "input" and manifest["domain"] is not None))
+        reads, domains = judged[number]["reads"], {"R^n": (-np.inf, np.inf)}
+        bounds = {"nonnegative": (0, None), "input": manifest["domain"], "clipped": judged[number].get("bounds")}
+        if box := bounds.get(reads):
+            low, high = (float(end if v is None else v) for v, end in zip(box, (-np.inf, np.inf), strict=True))
+            short = ",".join(str(int(v)) if v.is_integer() else repr(v) for v in (low, high))
+            domains["x >= 0" if reads == "nonnegative" else f"box [{short}]"] = low, high
         for block, start in enumerate(range(0, manifest["samples"], manifest["block"])):
             samples = range(start, min(start + manifest["block"], manifest["samples"]))
             stem = f"layer-{number:02d}-block-{block:04d}"
             try:
                 require(same, "the manifest, the network or the data are not as they were written")
                 require(len(network.layers) == len(judged), "unjudged layers are beyond the reach of this script")
-                reasons = check_chunk(folder, manifest["shards"], network, network.layers[number], stem, samples)
-                require(len(reasons) == count * len(samples), "findings are missing")
+                reasons = check_chunk(folder, manifest["shards"], network, number, domains, stem, samples)
             except Exception as error:
-                reasons = [f"{type(error).__name__}: {error}"] * count * len(samples)
+                reasons = [f"{type(error).__name__}: {error}"] * len(domains) * len(samples)
             failed = [f"{stem}: {why}" for why in reasons if why not in ("", "undecided")]
             totals.update(proved=reasons.count(""), undecided=reasons.count("undecided"), failed=len(failed))
             print(*failed[:20], sep="\n", end="\n" * bool(failed))
             print(f"{stem}: {reasons.count('')} proved, {len(failed)} not", file=sys.stderr, flush=True)
-    print(f"{totals['undecided']} verdicts are undecided and claim nothing")
-    print(f"proved {totals['proved']} of {totals['proved'] + totals['failed']}")
+    print(f"{totals['undecided']} undecided\nproved {totals['proved']} of {totals['proved'] + totals['failed']}")
     return int(totals["failed"] > 0)
 
 
