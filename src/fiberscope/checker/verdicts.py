@@ -227,7 +227,8 @@ class _Proving:
         if not ((lengths > 0) & (lengths < np.inf)).all():
             return np.inf
         if asked.x is not None:
-            apart = norm_above((beside - asked.x) * lengths) * ROUNDING
+            between = (beside - asked.x) * lengths
+            apart = norm_above(between) * ROUNDING if between.any() else 0.0
             if claim.kind == "singleton":
                 return apart
             recession = rows.cones_at(asked.x[None], asked.within)[1]
