@@ -158,9 +158,9 @@ def test_the_command_writes_examples_and_a_page(module, tmp_path: Path, capsys):
 
 def test_the_output_of_a_network_that_has_no_layer_to_judge(tmp_path: Path, capsys):
     """An audit of it has nothing to judge, but inputs with the same output are found."""
-    clipped = nn.Sequential(nn.Flatten(), nn.Linear(SIDE**2, 8), nn.ReLU6(), nn.Linear(8, 3)).eval()
-    _, data, _ = model_and_data(clipped, tmp_path)
-    fs.from_torch(clipped, (1, SIDE, SIDE)).save(tmp_path / "model.safetensors")
+    pooled = nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear((SIDE // 2) ** 2, 3)).eval()
+    _, data, _ = model_and_data(pooled, tmp_path)
+    fs.from_torch(pooled, (1, SIDE, SIDE)).save(tmp_path / "model.safetensors")
     given = [str(tmp_path / "model.safetensors"), data, "--domain", "0,1"]
     assert main(["audit", *given, "--out", str(tmp_path / "audit")]) == 2
     assert "nothing to audit: the network has no layer to judge" in capsys.readouterr().err
@@ -173,7 +173,7 @@ def test_the_output_of_a_network_that_has_no_layer_to_judge(tmp_path: Path, caps
     assert example.facts.distance > 0.1
     with torch.no_grad():
         at_x, at_source = (
-            clipped(torch.tensor(each[None], dtype=torch.float32)) for each in (example.x, example.source)
+            pooled(torch.tensor(each[None], dtype=torch.float32)) for each in (example.x, example.source)
         )
     np.testing.assert_allclose(at_x, at_source, atol=1e-5)
 

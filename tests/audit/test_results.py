@@ -13,7 +13,7 @@ import pytest
 
 import fiberscope as fs
 from fiberscope.cli import main
-from small_audits import COLUMNS, LAYERS, SIZES, files, rows, small_data
+from small_audits import LAYERS, SIZES, files, rows, small_data
 
 SAMPLES = 13
 BLOCKS = 3
@@ -27,19 +27,23 @@ def test_there_is_one_row_per_sample_layer_and_domain(finished: Path) -> None:
 
 def test_the_columns_have_the_promised_names_and_types(finished: Path) -> None:
     schema = pq.read_schema(finished / "out/preimages/layer-00-block-0000.parquet")
-    types = [
-        pa.int64(),
-        pa.int32(),
-        pa.string(),
-        pa.int32(),
-        pa.string(),
-        pa.int32(),
-        pa.float64(),
-        pa.string(),
-        pa.string(),
-    ]
-    assert schema.names == COLUMNS
-    assert schema.types == types
+    columns = {
+        "sample": pa.int64(),
+        "layer": pa.int32(),
+        "domain": pa.string(),
+        "positives": pa.int32(),
+        "saturated": pa.int32(),
+        "kind": pa.string(),
+        "dimension": pa.int32(),
+        "margin": pa.float64(),
+        "certificate": pa.string(),
+        "reason": pa.string(),
+        "radius": pa.float64(),
+        "dimension_low": pa.int32(),
+        "dimension_high": pa.int32(),
+    }
+    assert schema.names == list(columns)
+    assert schema.types == list(columns.values())
 
 
 def test_the_findings_hold_more_than_one_kind(finished: Path) -> None:

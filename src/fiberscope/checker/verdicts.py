@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,9 @@ BLOCK = 1024
 """Samples whose signs are settled at once."""
 DIMENSIONS = {"empty": (-1, -1), "singleton": (0, 0), "bounded": (1, 2**62), "unbounded": (1, 2**62)}
 """What each kind says of the dimension."""
+
+
+Asked = TypeVar("Asked")
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,20 +122,19 @@ class _Proving:
     def reasons(self, claims: Sequence[Claim]) -> list[str]:
         """Why each claim is not proved."""
         out = [""] * len(claims)
-        together: dict[tuple[bytes, bytes], list[int]] = {}
+        together: dict[tuple[bytes, bytes], dict[bytes, list[int]]] = {}
         for k, claim in enumerate(claims):
             out[k] = _attempt(lambda claim=claim: [self._misread(claim)])[0]
             if not out[k] and claim.x is not None:
-                together.setdefault((claim.certificate, claim.within.tobytes()), []).append(k)
+                alike = together.setdefault((self._units(claim), claim.within.tobytes()), {})
+                alike.setdefault(claim.certificate, []).append(k)
             elif not out[k]:
                 out[k] = _attempt(lambda claim=claim: [self._at_output(claim)])[0]
-        for members in together.values():
+        for by_certificate in together.values():
+            members = [k for some in by_certificate.values() for k in some]
             for start in range(0, len(members), BLOCK):
                 some = members[start : start + BLOCK]
-                found = _attempt(lambda some=some: self._at_inputs([claims[k] for k in some]))
-                if len(found) < len(some):  # what fails for one sample says nothing of the others
-                    found = [_attempt(lambda k=k: self._at_inputs([claims[k]]))[0] for k in some]
-                for k, reason in zip(some, found, strict=True):
+                for k, reason in zip(some, _each(self._at_inputs, [claims[k] for k in some]), strict=True):
                     out[k] = reason
         return out
 
@@ -167,31 +169,48 @@ class _Proving:
             self.certificates[data] = self.reader.read(data)
         return self.certificates[data]
 
-    def _conditions(self, certificate: Certificate) -> tuple[Rows, Conditions]:
-        scaling = certificate.scaling
-        key = b"" if scaling is None else b"".join(part.tobytes() for part in scaling)
-        if key not in self.rows:
-            self.rows[key], self.known[key] = Rows(self.system.scaled(scaling), self.arithmetic), {}
-        rows = self.rows[key]
-        return rows, Conditions(rows, certificate.scaled(rows.m, rows.n), self.known[key])
+    def _units(self, claim: Claim) -> bytes:
+        scaling = self._certificate(claim.certificate).scaling
+        return b"" if scaling is None else b"".join(part.tobytes() for part in scaling)
 
-    def _at_inputs(self, claims: list[Claim]) -> list[str]:
-        certificate = self._certificate(claims[0].certificate)
-        if certificate.kind == "empty":
-            return ["a preimage given by an input holds it"] * len(claims)
-        rows, conditions = self._conditions(certificate)
-        scaled = [claim.scaled(certificate.scaling) for claim in claims]
-        tangent, recession, inside = rows.cones_at(np.stack([c.x for c in scaled if c.x is not None]), scaled[0].within)
-        proof = conditions.at_inputs(tangent, recession)
-        return [
-            proof.failure(i, claim.kind, *claim.bounds) if inside[i] else "x lies outside the domain"
-            for i, claim in enumerate(claims)
-        ]
+    def _rows(self, claim: Claim) -> Rows:
+        key = self._units(claim)
+        if key not in self.rows:
+            scaling = self._certificate(claim.certificate).scaling
+            self.rows[key], self.known[key] = Rows(self.system.scaled(scaling), self.arithmetic), {}
+        return self.rows[key]
+
+    def _conditions(self, claim: Claim) -> Conditions:
+        rows, certificate = self._rows(claim), self._certificate(claim.certificate)
+        return Conditions(rows, certificate.scaled(rows.m, rows.n), self.known[self._units(claim)])
+
+    def _at_inputs(self, claims: Sequence[Claim]) -> list[str]:
+        """About inputs in one scaling, with outputs known to one precision: their cones are found together."""
+        scaling = self._certificate(claims[0].certificate).scaling
+        scaled = [claim.scaled(scaling) for claim in claims]
+        X = np.stack([c.x for c in scaled if c.x is not None])
+        tangent, recession, inside = self._rows(claims[0]).cones_at(X, scaled[0].within)
+
+        def proved(places: Sequence[int]) -> list[str]:
+            if claims[places[0]].kind == "empty":
+                return ["a preimage given by an input holds it"] * len(places)
+            proof = self._conditions(claims[places[0]]).at_inputs(tangent[places], recession[places])
+            return [
+                proof.failure(i, claims[k].kind, *claims[k].bounds) if inside[k] else "x lies outside the domain"
+                for i, k in enumerate(places)
+            ]
+
+        alike: dict[bytes, list[int]] = {}
+        for k, claim in enumerate(claims):
+            alike.setdefault(claim.certificate, []).append(k)
+        found = {
+            k: reason for places in alike.values() for k, reason in zip(places, _each(proved, places), strict=True)
+        }
+        return [found[k] for k in range(len(claims))]
 
     def _at_output(self, claim: Claim) -> str:
-        certificate = self._certificate(claim.certificate)
-        rows, conditions = self._conditions(certificate)
-        sides = _sides(rows, claim.scaled(certificate.scaling))
+        rows, conditions = self._rows(claim), self._conditions(claim)
+        sides = _sides(rows, claim.scaled(self._certificate(claim.certificate).scaling))
         if claim.kind == "empty":
             return conditions.contradiction(sides)
         if sides.contradiction:
@@ -201,7 +220,7 @@ class _Proving:
     def radius(self, claim: Claim, center: FloatArray) -> float:
         """A bound on the distance from a center, of a claim that is proved."""
         certificate = self._certificate(claim.certificate)
-        rows, conditions = self._conditions(certificate)
+        rows, conditions = self._rows(claim), self._conditions(claim)
         asked = claim.scaled(certificate.scaling)
         units = np.zeros(rows.n, dtype=np.int64) if certificate.scaling is None else certificate.scaling[1]
         beside, lengths = scaled_exactly(center, -units), np.ldexp(1.0, units)
@@ -226,6 +245,12 @@ def _sides(rows: Rows, claim: Claim) -> Sides:
     assert claim.output_low is not None, "a claim has an input or an output"
     assert claim.output_high is not None, "both sides are given"
     return sides_of(rows, claim.output_low, claim.output_high, claim.within)
+
+
+def _each(prove: Callable[[Sequence[Asked]], list[str]], asked: Sequence[Asked]) -> list[str]:
+    """What proofs say about many that are tried together; what fails for one of them says nothing of the others."""
+    found = _attempt(lambda: prove(asked))
+    return found if len(found) == len(asked) else [_attempt(lambda one=one: prove([one]))[0] for one in asked]
 
 
 def _attempt(proof: Callable[[], Any]) -> list[str]:

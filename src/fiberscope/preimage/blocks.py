@@ -17,6 +17,8 @@ from fiberscope.network.sparse_rows import SparseRows, row_numbers
 
 ROUNDING = 2.0**-52
 """Of a product, twice the unit roundoff."""
+NORMAL = 1000
+"""Powers of two with smaller exponents are normal numbers."""
 MAX_PRODUCTS = 1_000_000
 """Products that are added exactly: about a second."""
 MAX_GRAM = 12_000
@@ -41,8 +43,10 @@ def scaled(matrix: Rows, rows: Int64[IntArray, " q"], columns: Int64[IntArray, "
         return matrix
     if isinstance(matrix, SparseRows):
         exponents = columns[matrix.indices] - rows[row_numbers(matrix)]
-    else:
+    elif columns.any() or np.abs(rows).max() > NORMAL:
         exponents = columns - rows[:, None]
+    else:  # one factor rounds as ldexp does, and is much faster
+        return matrix * np.ldexp(1.0, -rows)[:, None]
     return with_entries(matrix, np.ldexp(entries(matrix), exponents))
 
 

@@ -87,10 +87,12 @@ def _units(asked: Question, question: Preimage, candidate: Candidate) -> Iterato
     rows, given = asked.rows, units_as_given(asked.rows)
     if not _is_rational(candidate):
         even, ray = even_units(rows), candidate.recession
-        found = [even]
+        if even.is_given or _scales_sample(even, question):
+            yield even
         if isinstance(ray, FoundDirection) and isinstance(ray.values, np.ndarray):
-            found.append(own_units(rows, ray.values))
-        yield from (units for units in found if units.is_given or _scales_sample(units, question))
+            own = own_units(rows, ray.values)
+            if own.is_given or _scales_sample(own, question):
+                yield own
         if even.is_given:
             return
     yield given
