@@ -28,7 +28,6 @@ import numpy as np
 from verdict_time import baseline, large_layer
 
 import fiberscope as fs
-from fiberscope.preimage.candidate import Direction
 from fiberscope.preimage.verify import verify_many
 from fiberscope.threads import cores, one_thread
 
@@ -129,7 +128,7 @@ def disagreements(layer: fs.ReLULayer, judged: fs.Classification) -> str:
     strict = bounded = 0
     for p in judged:
         recession = p.certificate.recession
-        if p.kind == fs.Kind.UNBOUNDED and isinstance(recession, Direction):
+        if p.kind == fs.Kind.UNBOUNDED and recession is not None and recession.direction is not None:
             strict += p.margin > 0 and bool(np.abs(layer.weight).max(axis=1).all())
         else:
             bounded += p.kind in (fs.Kind.BOUNDED, fs.Kind.SINGLETON)

@@ -114,6 +114,11 @@ def mixed_system(weight: Any, bias: Any, *, x: Any = None, y: Any = None, domain
     return System(n, equalities, (*inequalities, *domain_rows(domain, n)), any(v < 0 for v in output))
 
 
+def _moved(value: Any, by: Fraction) -> Any:
+    """The exact sum; of an infinite number, that number."""
+    return float(value) if math.isinf(value) else Fraction(float(value)) + by
+
+
 def interval_system(
     weight: Any,
     bias: Any,
@@ -144,8 +149,7 @@ def interval_system(
             least, most = value - Fraction(loose[i]), value + Fraction(loose[i])
         else:
             assert y is not None
-            ends = float(np.asarray(y[0])[i]), float(np.asarray(y[1])[i])
-            least, most = (v if math.isinf(v) else Fraction(v) + s * Fraction(loose[i]) for v, s in zip(ends, (-1, 1), strict=True))
+            least, most = (_moved(np.asarray(y[k])[i], (-1, 1)[k] * Fraction(loose[i])) for k in (0, 1))
         contradiction |= bool(most < bottom[i] or least > top[i])
         bounded_below, bounded_above = least > bottom[i], most < top[i]
         if bounded_below and bounded_above and least == most:

@@ -13,6 +13,7 @@ from torch import nn
 
 import fiberscope as fs
 from feature_networks import NAMES, inputs, network, one_layer
+from fiberscope.checker.matrices import NotProvedError
 from fiberscope.invariance import exact_values
 from fiberscope.invariance.enclosures import Enclosure, gathered
 from fiberscope.invariance.exact_correction import corrections
@@ -26,7 +27,6 @@ from fiberscope.network.combination import composed
 from fiberscope.network.domains import written_out
 from fiberscope.network.stage import Stage, affine_stage, relu_stage
 from fiberscope.network.structured import Diagonal, Rearrangement
-from fiberscope.preimage.checker.asking import NotProvedError
 
 BOX = fs.Box(0, 1)
 

@@ -31,6 +31,7 @@ from fiberscope.preimage.candidate import (
     NegativeOutput,
     Rational,
 )
+from fiberscope.preimage.kind import Kind
 from old_checker.matrices import (
     MalformedMatrixError,
     PlainMatrix,
@@ -38,7 +39,6 @@ from old_checker.matrices import (
     plain_array,
     plain_matrix,
 )
-from fiberscope.preimage.kind import Kind
 
 WHOLE_NUMBERS = (int, *(np.dtype(code).type for code in "bBhHiIlLqQ"))
 

@@ -11,6 +11,7 @@ from flint import fmpz, fmpz_mat
 
 from fiberscope.network.arrays import IntArray
 from fiberscope.preimage.candidate import BoundedDomain, Direction, Inconsistent, Multipliers, NegativeOutput
+from fiberscope.preimage.kind import Kind
 from old_checker.asking import NotProvedError, PlainCertificate
 from old_checker.exact_rows import ExactRows, ExactVector, nearest_solution
 from old_checker.statement import (
@@ -21,7 +22,6 @@ from old_checker.statement import (
     read_rows,
     read_vector,
 )
-from fiberscope.preimage.kind import Kind
 
 NO_ROWS = np.zeros(0, dtype=np.int64)
 

@@ -14,6 +14,7 @@ from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.candidate import BoundedDomain, Direction, Multipliers, NegativeOutput, Rational
+from fiberscope.preimage.kind import Kind
 from old_checker.asking import NotProvedError, PlainCertificate, PlainVector
 from old_checker.basis import Basis
 from old_checker.dependencies import Relations
@@ -46,7 +47,6 @@ from old_checker.statement import (
     read_multipliers,
     read_vector,
 )
-from fiberscope.preimage.kind import Kind
 
 NO_ROWS = np.zeros(0, dtype=np.int64)
 

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Int64
 
 from fiberscope.network.arrays import BoolArray, IntArray
 from fiberscope.preimage.candidate import BoundedDomain
+from fiberscope.preimage.kind import Kind
 from old_checker.asking import NotProvedError, PlainCertificate, PlainPart
 from old_checker.pattern import BLOCK, PackedPatterns
 from old_checker.rounding import needed_singular_value
@@ -31,7 +32,6 @@ from old_checker.shared_parts import (
     read_shared_direction,
     read_shared_multipliers,
 )
-from fiberscope.preimage.kind import Kind
 
 INDEPENDENT = 2.0**-15
 """Level for at most n rows of norms near one: the Gram matrix of some hundred shows little less, and directions with a

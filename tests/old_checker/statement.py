@@ -11,6 +11,7 @@ from jaxtyping import Float64, Int64
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.preimage.candidate import Direction, Multipliers, Rational
+from fiberscope.preimage.kind import Kind
 from old_checker.asking import (
     Asking,
     Claim,
@@ -25,7 +26,6 @@ from old_checker.asking import (
 )
 from old_checker.matrices import MalformedMatrixError, Matrix, PlainMatrix, read_matrix
 from old_checker.system import System
-from fiberscope.preimage.kind import Kind
 
 MAX_BITS = 2**21
 """Longer rational numbers are refused, not multiplied: Cramer's rule in a thousand dimensions stays well below this."""

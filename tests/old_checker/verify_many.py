@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float64
 
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Polyhedron
+from fiberscope.preimage.kind import Kind
 from old_checker.asking import (
     Asking,
     Claim,
@@ -30,7 +31,6 @@ from old_checker.shared_conditions import Verdicts, prove_verdicts
 from old_checker.statement import read_floats, read_system, read_verdict
 from old_checker.system import System
 from old_checker.verify import ask, attempt
-from fiberscope.preimage.kind import Kind
 
 MAX_ENTRIES = 2**25
 """Entries of sparse rows beyond which they are not written out: 300 megabytes."""

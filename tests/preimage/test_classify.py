@@ -13,8 +13,8 @@ from safetensors.numpy import load_file
 
 import fiberscope as fs
 from fiberscope.paper.datasets import load_data
-from fiberscope.preimage.verify import verify_many
 from fiberscope.preimage.route import Route
+from fiberscope.preimage.verify import verify_many
 
 LAYER = fs.ReLULayer([[1, 0], [0, 1], [-1, -1]], [-1, -1, -1])
 SAMPLES = [[2, 2], [0, 0], [2, 0]]

@@ -12,8 +12,7 @@ import pytest
 import fiberscope as fs
 import oracles
 from fiberscope.audit.plan import Plan, places_of
-from fiberscope.network.building import NetworkBuilder, Value
-from fiberscope.network.network import Network
+from fiberscope.network.building import NetworkBuilder
 from fiberscope.network.region_layer import RegionLayer
 
 Array = np.ndarray[Any, Any]

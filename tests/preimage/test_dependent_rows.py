@@ -10,15 +10,10 @@ from flint import fmpz_mat
 from scipy.sparse import csr_array
 
 import fiberscope as fs
-from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.arrays import FloatArray
 from fiberscope.network.convolution import Convolution
-from fiberscope.preimage.checker.asking import NotProvedError, ask_system, plain_part
-from fiberscope.preimage.checker.basis import Basis
-from fiberscope.preimage.checker.dependencies import Relations
-from fiberscope.preimage.checker.independence import group_rows
-from fiberscope.preimage.checker.statement import read_system
-from fiberscope.preimage.checker.verify import verify_in_float
 from fiberscope.preimage.dependencies import find_dependencies
+from fiberscope.preimage.verify import verify_in_float
 
 SIDE = 9
 DOMAINS = [None, fs.NonNegative(), fs.Box(0, 1)]
@@ -81,99 +76,38 @@ def test_powers_of_two_change_nothing(side: str) -> None:
 
 def test_the_relations_survive_bytes() -> None:
     p = fs.preimage(convolution(2, 3), x=pixels(1))
-    assert p.certificate.dependencies is not None
+    assert p.certificate.relations is not None
     again = fs.Certificate.from_bytes(p.certificate.to_bytes())
     assert verify_in_float(replace(p, certificate=again))
-    assert not verify_in_float(replace(p, certificate=replace(again, dependencies=None)))
+    assert not verify_in_float(replace(p, certificate=replace(again, relations=None)))
 
 
-def damaged(part: fs.Dependencies) -> dict[str, fs.Dependencies]:
-    values, values_before, rows, starts = part.values.copy(), part.values, part.rows.copy(), part.starts
+def damaged(part: fs.Relations) -> dict[str, fs.Relations]:
+    """Relations that say something else; none of them holds, or says enough."""
+    values, rows, starts = part.values.copy(), part.rows, part.starts
     values[0] = np.nextafter(values[0], np.inf)
     first = slice(starts[0], starts[1])
-    more = [np.append(numbers, numbers[first]) for numbers in (rows, values_before)]
-    twice = fs.Dependencies(np.append(starts, starts[-1] + starts[1]), *more)
+    twice = [np.append(numbers, numbers[first]) for numbers in (rows, part.values)]
     named_twice = rows.copy()
     named_twice[1] = named_twice[0]
     return {
-        "an ulp away": fs.Dependencies(starts, rows, values),
-        "one named twice": twice,
-        "a row named twice": fs.Dependencies(starts, named_twice, part.values),
-        "another row": fs.Dependencies(starts, (rows + 1) % rows.max(), part.values),
-        "outside": fs.Dependencies(starts, rows + 10**6, part.values),
-        "negative": fs.Dependencies(starts, rows - 10**6, part.values),
-        "empty ones": fs.Dependencies(np.append(starts, starts[-1]), rows, part.values),
-        "no starts": fs.Dependencies(starts[:0], rows, part.values),
-        "not a number": fs.Dependencies(starts, rows, part.values * np.nan),
-        "nothing": fs.Dependencies(starts, rows, part.values * 0.0),
+        "an ulp away": fs.Relations(starts, rows, values),
+        "one named twice": fs.Relations(np.append(starts, starts[-1] + starts[1]), *twice),
+        "a row named twice": fs.Relations(starts, named_twice, part.values),
+        "another row": fs.Relations(starts, (rows + 1) % rows.max(), part.values),
+        "outside": fs.Relations(starts, rows + 10**6, part.values),
+        "negative": fs.Relations(starts, rows - 10**6, part.values),
+        "empty ones": fs.Relations(np.append(starts, starts[-1]), rows, part.values),
+        "no starts": fs.Relations(starts[:0], rows, part.values),
+        "not a number": fs.Relations(starts, rows, part.values * np.nan),
+        "nothing": fs.Relations(starts, rows, part.values * 0.0),
     }
 
 
 def test_damaged_relations_prove_nothing() -> None:
     p = fs.preimage(convolution(2, 3), x=pixels(1))
-    assert p.certificate.dependencies is not None
-    for what, part in damaged(p.certificate.dependencies).items():
-        answer = verify_in_float(replace(p, certificate=replace(p.certificate, dependencies=part)))
+    assert p.certificate.relations is not None
+    for what, part in damaged(p.certificate.relations).items():
+        answer = verify_in_float(replace(p, certificate=replace(p.certificate, relations=part)))
         assert not answer, what
         assert "malformed" not in answer.reason, (what, answer.reason)
-
-
-def test_a_rank_that_is_an_ulp_too_large() -> None:
-    # the last row is the sum of the first two, but for one bit: nearly singular, and yet of rank 3
-    rows = np.array([[1.0, 2.0, 0.0, 1.0], [0.5, -1.0, 1.0, 0.0], [1.5, 1.0, 1.0, 1.0]])
-    relation = fs.Dependencies(np.array([0, 3]), np.arange(3), np.array([1.0, 1.0, -1.0]))
-    for bit, rank in ((0.0, 2), (2.0**-52, 3)):
-        rows[2, 3] = 1.0 + bit
-        layer = fs.ReLULayer(rows)
-        p = fs.preimage(layer, x=[1.0, 0.0, 1.0, 1.0])
-        assert p.dimension == 4 - rank
-        direction = fs.Direction(np.arange(3), np.linalg.svd(rows)[2][3])
-        certificate = fs.Certificate(fs.Kind.UNBOUNDED, 2, recession=direction, dependencies=relation)
-        false = replace(p, kind=fs.Kind.UNBOUNDED, dimension=2, certificate=certificate)
-        assert bool(verify_in_float(false)) == (rank == 2)
-
-
-def left_null_space(rows: FloatArray) -> list[list[int]]:
-    basis, nullity = fmpz_mat([[int(v) for v in row] for row in rows.T.tolist()]).nullspace()
-    return [[int(basis[i, k]) for i in range(len(rows))] for k in range(nullity)]
-
-
-def proved_rank(rows: FloatArray, numbers: IntArray, relations: list[list[int]]) -> int | None:
-    system = read_system(ask_system(fs.ReLULayer(rows), None))
-    entries = [(k, i, v) for k, relation in enumerate(relations) for i, v in enumerate(relation) if v]
-    starts = np.searchsorted([k for k, _, _ in entries], np.arange(len(relations) + 1))
-    part = fs.Dependencies(starts, np.array([i for _, i, _ in entries]), np.array([float(v) for _, _, v in entries]))
-    try:
-        read = Relations.read(plain_part(part), system) if relations else None
-        chosen = rows[numbers]
-        return Basis(chosen, group_rows(chosen), None, numbers, read).proved_rank(0.0)
-    except NotProvedError:
-        return None
-
-
-def test_what_is_proved_of_small_integer_matrices_is_their_rank() -> None:
-    generator = np.random.default_rng(5)
-    proved = 0
-    for _ in range(400):
-        q, n = generator.integers(2, 9, 2)
-        rows = generator.integers(-2, 3, (q, n)) * (generator.uniform(size=(q, n)) < generator.choice([0.4, 0.7, 1.0]))
-        rows = rows.astype(np.float64)
-        if not rows.any(axis=1).all():
-            continue
-        relations = left_null_space(rows)
-        if relations and generator.uniform() < 0.3:  # fewer than there are, or one twice
-            relations = relations[1:] if generator.uniform() < 0.5 else [*relations, relations[0]]
-        numbers = np.sort(generator.permutation(q)[: generator.integers(1, q + 1)])
-        rank = proved_rank(rows, numbers, relations)
-        if rank is not None:
-            proved += 1
-            assert rank == fmpz_mat([[int(v) for v in row] for row in rows[numbers].tolist()]).rank()
-    assert proved > 250
-
-
-def test_bytes_keep_every_float_part_apart() -> None:
-    parts = {"point": np.array([1.0, 2.0]), "implicit": fs.Multipliers(np.array([3]), np.array([4.0]))}
-    again = fs.Certificate.from_bytes(fs.Certificate(fs.Kind.SINGLETON, 0, **parts).to_bytes())
-    assert again.point is not None
-    assert again.implicit is not None
-    assert (list(again.point), list(again.implicit.rows), list(again.implicit.values)) == ([1.0, 2.0], [3], [4.0])

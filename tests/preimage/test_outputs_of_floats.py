@@ -10,22 +10,8 @@ import pytest
 
 import fiberscope as fs
 from fiberscope.preimage import budget
-from fiberscope.preimage.certificate import Face, Multipliers
 
 Array = np.ndarray[Any, Any]
-
-
-def contradiction(rows: Any, values: Any) -> fs.Certificate:
-    """A certificate that multipliers, or without values a rank, show that there is no input."""
-    part = Multipliers(np.array(rows, dtype=np.int64), None if values is None else np.array(values, dtype=np.float64))
-    return fs.Certificate(fs.Kind.EMPTY, -1, Face(part))
-
-
-def weights_of(p: fs.Preimage) -> Any:
-    """What the certificate of an empty preimage gives its rows; None where their rank shows it."""
-    assert p.certificate.tangent is not None
-    assert p.certificate.tangent.multipliers is not None
-    return p.certificate.tangent.multipliers.values
 
 
 def layer(m: int, n: int, seed: int = 0) -> tuple[fs.ReLULayer, Array]:
@@ -43,6 +29,19 @@ def narrow_product(m: int, n: int) -> tuple[fs.ReLULayer, Array]:
 
 def in_float32(one: fs.ReLULayer, x: Array) -> Array:
     return one(x).astype(np.float32).astype(np.float64)
+
+
+def empty_by(rows: Any, values: Any = None) -> fs.Certificate:
+    """A certificate that these rows contradict each other; by their ranks, where no weights are given."""
+    part = fs.Multipliers(np.array(rows, dtype=np.int64), None if values is None else np.array(values))
+    return fs.Certificate(fs.Kind.EMPTY, -1, fs.Face(part))
+
+
+def weights_of(p: fs.Preimage) -> Any:
+    """By which rows contradict each other; None where it is by their ranks."""
+    assert p.certificate.tangent is not None
+    assert p.certificate.tangent.multipliers is not None
+    return p.certificate.tangent.multipliers.values
 
 
 @pytest.mark.parametrize("domain", [fs.Box(0, 1), fs.NonNegative()], ids=["box", "nonnegative"])
@@ -84,15 +83,15 @@ def test_rows_that_agree_are_not_inconsistent() -> None:
     assert wrong.kind == fs.Kind.EMPTY
     P = np.flatnonzero(y > 0)
     for rows in (P[:5], P, P[:4], np.array([0, 0]), np.array([99]), np.zeros(0, dtype=np.int64)):
-        certificate = contradiction(rows, None)
-        assert not fs.verify(replace(p, kind=fs.Kind.EMPTY, dimension=-1, certificate=certificate))
+        assert not fs.verify(replace(p, kind=fs.Kind.EMPTY, dimension=-1, certificate=empty_by(rows)))
     # rows that read fewer coordinates than they are, but agree on these
     narrow = fs.ReLULayer([[1.0, 0.0], [2.0, 0.0], [1.0, 1.0]])
     claim = replace(fs.preimage(narrow, y=[1, 2, 5]), kind=fs.Kind.EMPTY, dimension=-1)
     for rows in ([0, 1], [0, 1, 2]):
-        certificate = contradiction(rows, None)
-        assert not fs.verify(replace(claim, certificate=certificate))
-    assert fs.preimage(narrow, y=[1, 3, 5]).kind == fs.Kind.EMPTY
+        assert not fs.verify(replace(claim, certificate=empty_by(rows)))
+    truth = fs.preimage(narrow, y=[1, 3, 5])
+    assert truth.kind == fs.Kind.EMPTY
+    assert fs.verify(replace(truth, certificate=empty_by([0, 1])))
 
 
 def test_multipliers_without_a_box_prove_no_empty_set_that_has_points() -> None:
@@ -100,10 +99,13 @@ def test_multipliers_without_a_box_prove_no_empty_set_that_has_points() -> None:
     y = np.array([3.0, 1.0, 2.0])  # of (2, 1)
     claim = replace(fs.preimage(one, y=y), kind=fs.Kind.EMPTY, dimension=-1)
     for values in ([1.0, 1.0, -2.0], [1.0, 1.0, -2.0 - 1e-9], [-1.0, -1.0, 2.0], [1.0, 1.0, -2.5], [0.0, 0.0, -1.0]):
-        certificate = contradiction(range(3), values)
-        assert not fs.verify(replace(claim, certificate=certificate))
+        for sigma in (0.0, 0.1):
+            part = fs.Multipliers(np.arange(3), np.array(values), sigma)
+            certificate = fs.Certificate(fs.Kind.EMPTY, -1, fs.Face(part))
+            assert not fs.verify(replace(claim, certificate=certificate))
     away = replace(claim, y=np.array([3.0, 1.0, 2.25]))
-    certificate = contradiction(range(3), [1.0, 1.0, -2.0])
+    part = fs.Multipliers(np.arange(3), np.array([1.0, 1.0, -2.0 + 1e-12]), 0.1)
+    certificate = fs.Certificate(fs.Kind.EMPTY, -1, fs.Face(part))
     proof = fs.verify(replace(away, certificate=certificate))
     assert (proof.proved, proof.method) == (True, "float")
 

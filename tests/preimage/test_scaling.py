@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 import fiberscope as fs
 from fiberscope.preimage.balance import Balance
-from fiberscope.preimage.checker import verify_many
-from fiberscope.preimage.checker.verify import verify_in_float
+from fiberscope.preimage.verify import verify_in_float, verify_many
 
 Array = np.ndarray[Any, Any]
 

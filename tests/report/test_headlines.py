@@ -20,7 +20,7 @@ from small_audits import rows, spectra_rows
 def layer(position: int, domain: str, dimension: float | None = 3.0, **counts: int) -> LayerSummary:
     known = {kind: counts.get(str(kind), 0) for kind in Kind}
     samples = sum(known.values())
-    return LayerSummary(position, f"dense{position}", 6, 9, domain, samples, known, 4.0, dimension, 1.0)
+    return LayerSummary(position, f"dense{position}", 6, 9, domain, samples, known, 4.0, None, dimension, 1.0)
 
 
 def stage(position: int, condition: float, samples: int = 4) -> StageMedians:

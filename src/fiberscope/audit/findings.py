@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,8 @@ class Finding:
         margin: how far the verdict is from the opposite one, dimensionless.
         certificate: the id of the certificate; empty where undecided.
         reason: why it is undecided, or how it was proved; may be empty.
+        radius: every point of the preimage is proved to lie within this distance of the input; inf where none is.
+        dimension_bounds: proved bounds on a dimension that is not known; None elsewhere.
     """
 
     sample: int
@@ -46,6 +49,24 @@ class Finding:
     margin: float
     certificate: str
     reason: str
+    radius: float = math.inf
+    dimension_bounds: tuple[int, int] | None = None
+
+    @property
+    def dimension_low(self) -> int:
+        """A lower bound on the dimension; ``UNDECIDED_DIMENSION`` where nothing is known."""
+        return self._bounds[0]
+
+    @property
+    def dimension_high(self) -> int:
+        """An upper bound on the dimension; ``UNDECIDED_DIMENSION`` where nothing is known."""
+        return self._bounds[1]
+
+    @property
+    def _bounds(self) -> tuple[int, int]:
+        if self.dimension is not None:
+            return self.dimension, self.dimension
+        return self.dimension_bounds or (UNDECIDED_DIMENSION, UNDECIDED_DIMENSION)
 
 
 def certificate_id(data: bytes) -> str:
@@ -68,6 +89,9 @@ class FindingsTable:
         margin: (F,) margins.
         certificate: (F,) ids of the certificates, empty where there is none.
         reason: (F,) reasons.
+        radius: (F,) bounds on distances from the input.
+        dimension_low: (F,) lower bounds on dimensions, ``UNDECIDED_DIMENSION`` where not known.
+        dimension_high: (F,) upper bounds.
     """
 
     sample: IntArray
@@ -80,6 +104,9 @@ class FindingsTable:
     margin: FloatArray
     certificate: NDArray[np.object_]
     reason: NDArray[np.object_]
+    radius: FloatArray
+    dimension_low: IntArray
+    dimension_high: IntArray
 
     def __len__(self) -> int:
         return self.sample.shape[0]
@@ -100,9 +127,15 @@ class FindingsTable:
     def rows(self) -> Iterator[Finding]:
         """The findings one by one."""
         columns: list[list[Any]] = [getattr(self, name).tolist() for name in self.__dataclass_fields__]
-        for sample, layer, domain, positives, saturated, kind, dimension, *rest in zip(*columns, strict=True):
-            known = None if dimension == UNDECIDED_DIMENSION else dimension
-            yield Finding(sample, layer, domain, positives, saturated, Kind(kind), known, *rest)
+        names = list(self.__dataclass_fields__)
+        for values in zip(*columns, strict=True):
+            said: dict[str, Any] = dict(zip(names, values, strict=True))
+            low, high = said.pop("dimension_low"), said.pop("dimension_high")
+            if said["dimension"] == UNDECIDED_DIMENSION:
+                said["dimension"] = None
+                said["dimension_bounds"] = None if low == UNDECIDED_DIMENSION else (low, high)
+            said["kind"] = Kind(said["kind"])
+            yield Finding(**said)
 
 
 __all__ = ["UNDECIDED_DIMENSION", "Finding", "FindingsTable", "certificate_id"]

@@ -31,10 +31,13 @@ FINDINGS_SCHEMA: Any = pa.schema(
         pa.field("positives", pa.int32(), nullable=False),
         pa.field("saturated", pa.int32(), nullable=False),
         pa.field("kind", pa.string(), nullable=False),
-        pa.field("dimension", pa.int32()),  # null where undecided
+        pa.field("dimension", pa.int32()),  # null where undecided, or known to bounds
         pa.field("margin", pa.float64(), nullable=False),
         pa.field("certificate", pa.string(), nullable=False),
         pa.field("reason", pa.string(), nullable=False),
+        pa.field("radius", pa.float64(), nullable=False),  # inf where none is proved
+        pa.field("dimension_low", pa.int32(), nullable=False),
+        pa.field("dimension_high", pa.int32(), nullable=False),
     ]
 )
 
@@ -106,9 +109,10 @@ def findings_from_bytes(data: bytes, path: str) -> tuple[FindingsTable, dict[str
     siblings = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in metadata.items()}
     dimension = table["dimension"].fill_null(UNDECIDED_DIMENSION)
     texts = {name: _shared(table[name]) for name in ("domain", "kind", "certificate", "reason")}
-    whole = ("sample", "layer", "positives", "saturated")
+    whole = ("sample", "layer", "positives", "saturated", "dimension_low", "dimension_high")
     integers = {name: table[name].to_numpy().astype(np.int64) for name in whole}
-    columns: dict[str, Any] = {**integers, "margin": table["margin"].to_numpy(), **texts}
+    floats = {name: table[name].to_numpy() for name in ("margin", "radius")}
+    columns: dict[str, Any] = {**integers, **floats, **texts}
     return FindingsTable(**columns, dimension=dimension.to_numpy().astype(np.int64)), siblings
 
 

@@ -94,6 +94,7 @@ def _judge_on(
         yield from (_uncounted(sample, task.chunk.layer, named, str(limit)) for sample in task.chunk.samples)
         return
     identities = [] if judged is None else _stored(judged, certificates)
+    sizes = np.zeros(0) if judged is None else judged.radius
     position = np.cumsum(inside) - 1
     for row, sample in enumerate(task.chunk.samples):
         if judged is not None and inside[row]:
@@ -110,6 +111,8 @@ def _judge_on(
                 margin=float(p.margin),
                 certificate=identities[i],
                 reason=p.reason,
+                radius=float(sizes[i]),
+                dimension_bounds=p.dimension_bounds,
             )
         else:
             reason = f"the layer's input does not lie in {named.name}: what comes before the layer lets others through"

@@ -155,7 +155,8 @@ def _claim(finding: Finding, x: FloatArray, m: int, data: ChunkData) -> Claim | 
         return "its certificate is missing"
     if certificate_id(certificate) != finding.certificate:
         return "its certificate is not the one that was stored under this id"
-    return Claim(x, None, None, np.zeros(m), str(finding.kind), finding.dimension, None, certificate)
+    kind, dimension, bounds = str(finding.kind), finding.dimension, finding.dimension_bounds
+    return Claim(x, None, None, np.zeros(m), kind, dimension, bounds, certificate)
 
 
 def _proofs(system: System, claims: list[Claim | str], *, exact: bool) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from fractions import Fraction
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class Float(Arithmetic):
         """``A v`` as float64 gives it."""
         assert not isinstance(vector, tuple), "rational vectors are refused before"
         error = matrices.product_error(norms, matrices.norm_above(vector), len(vector))
-        value = cast(FloatArray, matrix @ vector)
+        value: FloatArray = np.asarray(matrix @ vector, dtype=np.float64)
         return value, error
 
     def exceeds(self, B: Matrix, s: float) -> bool:

@@ -181,7 +181,8 @@ class Reader:
         rows, columns = (_present(said.integers(name), name) for name in ("rows", "columns"))
         if rows.shape != (self.m + self.q,) or columns.shape != (self.n,):
             raise NotProvedError("the scaling has another shape than the system")
-        if np.abs(np.concatenate([rows, columns])).max(initial=0) > 4200:  # more than float64 has, twice
+        exponents = np.concatenate([rows, columns])
+        if ((exponents < -4200) | (exponents > 4200)).any():  # more than float64 has, twice
             raise NotProvedError("the scaling is out of float64's range")
         return rows, columns
 
@@ -284,6 +285,8 @@ def _arrays(layout: dict[str, Any], data: bytes, start: int) -> dict[str, Any]:
         if dtype not in ("<f8", "<i8"):
             raise NotProvedError(f"the certificate has an array of type {dtype!r}")
         count = int(np.prod(shape, dtype=np.int64))
+        if count < 0:
+            raise NotProvedError(f"the certificate has an array of shape {shape!r}")
         out[name] = np.frombuffer(data, dtype=dtype, count=count, offset=start).reshape(shape)
         start += 8 * count
     if start != len(data):

@@ -285,7 +285,12 @@ class Conditions:
 
     def _once(self, key: object, find: Callable[[], Found]) -> Found:
         if key not in self.known:
-            self.known[key] = find()
+            try:
+                self.known[key] = find()
+            except NotProvedError as failure:
+                self.known[key] = failure
+        if isinstance(failure := self.known[key], NotProvedError):
+            raise NotProvedError(str(failure))
         return self.known[key]  # pyright: ignore[reportReturnType] - a key is asked for by one function
 
 

@@ -51,8 +51,9 @@ def products(matrix: Matrix, vector: FloatArray | tuple[list[int], int]) -> Exac
     else:
         _check_size(matrix.nnz)
         stored, exponent = as_integers(matrix.data)
-        bounds, places = matrix.indptr.tolist(), matrix.indices.tolist()
-        terms = [factor * numbers[place] for factor, place in zip(stored, places, strict=True)]
+        bounds: list[int] = matrix.indptr.tolist()
+        places: list[int] = matrix.indices.tolist()
+        terms: list[int] = [factor * numbers[place] for factor, place in zip(stored, places, strict=True)]
         column = [sum(terms[start:stop]) for start, stop in pairwise(bounds)]
     unit *= Fraction(2) ** exponent
     out = np.empty(len(column), dtype=object)

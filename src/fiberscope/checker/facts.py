@@ -25,12 +25,14 @@ from fiberscope.checker.matrices import (
     Matrix,
     NotProvedError,
     block,
+    distance_above,
     is_dense,
     norm_above,
     norm_below,
     relative_error,
     row_norms_above,
     row_sizes,
+    shift_above,
 )
 from fiberscope.checker.system import Rows, Sides
 
@@ -92,10 +94,10 @@ def vanishing(rows: Rows, part: Multipliers, fixed: BoolArray) -> Vanishing:
             raise NotProvedError(
                 "the multipliers leave a residual, and their rows are not proved to span where it lies"
             )
-        radius = _length(sums[live], error[live]) / part.sigma * ROUNDING
+        radius = distance_above(_length(sums[live], error[live]), part.sigma)
         sigma = part.sigma if (live == columns).all() else None
     with np.errstate(all="ignore"):
-        bounds = error + sizes * radius * ROUNDING
+        bounds = error + shift_above(sizes, radius)
         sign = np.zeros(rows.count, dtype=np.int64)
         sign[rows.places[joined]] = _signs(values_of(weights), np.full(len(joined), radius))
         sign[rows.coordinates] = np.where(absorbed, -_signs(sums, bounds), 0)
@@ -136,7 +138,7 @@ def leading(rows: Rows, part: Direction, relations: Relations) -> Leading:
     value, error = rows.arithmetic.products(rows.stack, d, rows.norms)
     with np.errstate(all="ignore"):
         sign = np.zeros(rows.count, dtype=np.int64)
-        sign[rows.places] = _signs(value, error + rows.norms * radius * ROUNDING)
+        sign[rows.places] = _signs(value, error + shift_above(rows.norms, radius))
         sign[rows.coordinates] = np.where(moved, _signs(values_of(d), np.full(rows.n, radius)), 0)
     below, above = np.asarray(sign < 0), np.asarray(sign > 0)
     reached = support(d) if radius == 0 else moved  # NaN is no radius of 0
@@ -164,7 +166,7 @@ def standing(rows: Rows, part: Direction, relations: Relations, sides: Sides) ->
         sign = np.zeros(rows.count, dtype=np.int64)
         gap, bound = _beside(value, error, sides, rows.places, upper)
         with np.errstate(all="ignore"):
-            sign[rows.places] = _signs(gap, bound + rows.norms * radius * ROUNDING)
+            sign[rows.places] = _signs(gap, bound + shift_above(rows.norms, radius))
         numbers = np.arange(rows.m, rows.m + rows.n)
         exactly = [Fraction(v) - sides.exactly(int(i), upper) for v, i in zip(values_of(x), numbers, strict=True)]
         sign[rows.coordinates] = _signs(objects(exactly), np.where(moved, radius, 0.0))
@@ -196,14 +198,25 @@ def _correction(
         raise NotProvedError("a row of the basis is not held")
     if len(basis) > moved.sum() or rank_above(rows, numbers[live], moved, relations) > len(basis):
         raise NotProvedError("held rows outside the basis are not shown to depend on it")
-    if sides is not None and len(basis) < len(numbers):
-        raise NotProvedError("that dependent rows agree needs exact arithmetic")
+    if sides is not None and len(numbers) - _repeated(rows, numbers, relations, sides) > len(basis):
+        raise NotProvedError("that dependent rows agree with their sides is not shown")
     if not rows.arithmetic.exceeds(block(rows.stack, basis, moved), part.sigma):
         raise NotProvedError("the held rows are not proved to be as independent as the certificate says")
     value, error = rows.arithmetic.products(rows.stack[basis], v, rows.norms[basis])
     if sides is not None:
         value, error = _beside(value, error, sides, rows.places[basis], upper=True)
-    return _length(value, error) / part.sigma * ROUNDING, basis
+    return distance_above(_length(value, error), part.sigma), basis
+
+
+def _repeated(rows: Rows, equations: IntArray, relations: Relations, sides: Sides) -> int:
+    """How many of these equations of the stack follow from the others: relations that hold for their sides as well."""
+    members = set(equations.tolist())
+    return sum(
+        members.issuperset(rows.in_stack(named).tolist())
+        and not sum(Fraction(f) * sides.exactly(int(i), upper=True) for f, i in zip(factors, named, strict=True))
+        and _cancels(rows.stack[rows.in_stack(named)], factors)
+        for named, factors in relations.terms
+    )
 
 
 def _is_met(rows: Rows, v: Vector, numbers: IntArray, sides: Sides | None) -> bool:
@@ -264,8 +277,8 @@ def _cancels(part: Matrix, factors: FloatArray) -> bool:
     if len(factors) == 2 and (np.abs(np.frexp(factors)[0]) == 0.5).all():
         with np.errstate(over="ignore"):
             left, right = factors[0] * dense[0], factors[1] * dense[1]
-        normal = (np.abs(left) >= SMALLEST_NORMAL) & np.isfinite(left) | (left == 0)
-        if normal.all() and (left == -right).all() and ((dense[0] == 0) == (dense[1] == 0)).all():
+        exactly = (np.abs(left) >= SMALLEST_NORMAL) & np.isfinite(left) | ((dense[0] == 0) & (dense[1] == 0))
+        if exactly.all() and (left == -right).all():
             return True
     dense = dense[:, dense.any(axis=0)]
     return all(value == 0 for value in exact.products(np.ascontiguousarray(dense.T), factors))

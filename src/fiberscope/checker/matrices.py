@@ -147,6 +147,17 @@ def product_error(row_norms: FloatArray, v_norm: float | FloatArray, terms: int)
     return np.where(row_norms > 0, bound, 0.0)
 
 
+def distance_above(residual: float, s: float) -> float:
+    """An upper bound on ``residual / s``, which is 0 only where the residual is, however large s is."""
+    return 0.0 if residual == 0 else max(residual / s * ROUNDING, SMALLEST_NORMAL)
+
+
+def shift_above(row_norms: FloatArray, distance: float) -> FloatArray:
+    """Upper bounds on ``|a_i . (v* - v)|`` where v* is as near as that; 0 only for zero rows, or where v* is v."""
+    above = row_norms * distance * ROUNDING + SMALLEST_NORMAL
+    return np.where((row_norms > 0) & (distance != 0), above, 0.0)
+
+
 def singular_values_exceed(B: Matrix, s: float) -> bool:
     """Prove that B (q, n) has min(q, n) singular values above ``s >= 0``; False says only that it does not close.
 

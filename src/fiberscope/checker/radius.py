@@ -16,6 +16,7 @@ from fiberscope.checker.arithmetic import floats_of
 from fiberscope.checker.facts import Vanishing
 from fiberscope.checker.matrices import (
     ROUNDING,
+    SMALLEST_NORMAL,
     FloatArray,
     entries,
     norm_above,
@@ -55,7 +56,7 @@ def gaps(
     z = np.asarray(rows.stack @ center) + np.concatenate([s.bias, -s.h])
     error = product_error(rows.norms + np.abs(np.concatenate([s.bias, s.h])), norm_above(center) + 1.0, rows.n + 1)
     at = np.clip(z[:m], s.low, s.high)
-    low, high = (at, at) if output is None else output
+    low, high = (at if side is None else side for side in (output or (None, None)))
     slack = np.concatenate(
         [3.0 * error[:m] + 2.0**-50 * (np.abs(z[:m]) + np.abs(at) + within), np.zeros(rows.n), error[m:]]
     )
@@ -97,6 +98,7 @@ def radius(rows: Rows, fact: Vanishing | None, gaps: Gaps, recession: Cone, colu
     given = np.where(signed, np.where(slack >= 0, most, least) * slack, np.where(used, most * reach, 0.0))
     given = np.where(used, given, 0.0)
     total = float(given.sum()) + float(np.abs(given).sum()) * relative_error(len(given))
+    total += 4.0 * len(given) * SMALLEST_NORMAL  # of products that vanish
     with np.errstate(all="ignore"):
         away = np.where(signed, np.maximum(np.abs(slack), np.abs(total / least * ROUNDING - slack)) * ROUNDING, reach)
     held = ~fact.columns

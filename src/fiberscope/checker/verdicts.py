@@ -90,17 +90,20 @@ def prove(system: System, claims: Sequence[Claim], *, exact: bool = False) -> li
     return _Proving(system, arithmetic).reasons(claims)
 
 
-def radius(system: System, claim: Claim, center: FloatArray) -> float:
-    """A proved bound on the distance of every point of a preimage from a center (n,): x itself, or a point beside it.
+def radii(system: System, claims: Sequence[Claim], centers: Sequence[FloatArray]) -> list[float]:
+    """Proved bounds on the distance of every point of a preimage from a point (n,): x itself, or one beside an output.
 
-    inf where the claim is not proved, or its certificate gives no bound.
+    inf where a claim is not proved, or its certificate gives no bound.
     """
+    out, left = [np.inf] * len(claims), list(range(len(claims)))
     for arithmetic in (Float(), Rational()):
         proving = _Proving(system, arithmetic)
-        if proving.reasons([claim]) == [""]:
-            found = _attempt(lambda proving=proving: [proving.radius(claim, center)])[0]
-            return found if isinstance(found, float) and found >= 0.0 else np.inf
-    return np.inf
+        reasons = dict(zip(left, proving.reasons([claims[k] for k in left]), strict=True))
+        for k in [k for k in left if not reasons[k]]:
+            found = _attempt(lambda k=k, proving=proving: [proving.radius(claims[k], centers[k])])[0]
+            out[k] = found if isinstance(found, float) and found >= 0.0 else np.inf
+        left = [k for k in left if reasons[k]]
+    return out
 
 
 class _Proving:
@@ -127,7 +130,9 @@ class _Proving:
             for start in range(0, len(members), BLOCK):
                 some = members[start : start + BLOCK]
                 found = _attempt(lambda some=some: self._at_inputs([claims[k] for k in some]))
-                for k, reason in zip(some, found if len(found) == len(some) else found * len(some), strict=True):
+                if len(found) < len(some):  # what fails for one sample says nothing of the others
+                    found = [_attempt(lambda k=k: self._at_inputs([claims[k]]))[0] for k in some]
+                for k, reason in zip(some, found, strict=True):
                     out[k] = reason
         return out
 
@@ -153,7 +158,8 @@ class _Proving:
             return f"the certificate is about dimension {certificate.dimension}, the verdict says {claim.dimension}"
         least, most = claim.bounds
         lowest, highest = DIMENSIONS[claim.kind]
-        fits = least <= most and lowest <= least and (claim.dimension is None or most <= highest)
+        open_above = claim.dimension is None and claim.kind != "empty"
+        fits = lowest <= least <= most and (open_above or most <= highest)
         return "" if fits else f"a preimage of kind {claim.kind} cannot have dimension {claim.dimension}"
 
     def _certificate(self, data: bytes) -> Certificate:
@@ -199,11 +205,15 @@ class _Proving:
         asked = claim.scaled(certificate.scaling)
         units = np.zeros(rows.n, dtype=np.int64) if certificate.scaling is None else certificate.scaling[1]
         beside, lengths = scaled_exactly(center, -units), np.ldexp(1.0, units)
-        if asked.x is not None and claim.kind == "singleton":
-            return norm_above((beside - asked.x) * lengths) * ROUNDING
+        if not ((lengths > 0) & (lengths < np.inf)).all():
+            return np.inf
         if asked.x is not None:
+            apart = norm_above((beside - asked.x) * lengths) * ROUNDING
+            if claim.kind == "singleton":
+                return apart
             recession = rows.cones_at(asked.x[None], asked.within)[1]
-            return conditions.radius(gaps(rows, asked.x, None, asked.within, recession), recession, lengths)
+            around = conditions.radius(gaps(rows, asked.x, None, asked.within, recession), recession, lengths)
+            return (apart + around) * ROUNDING
         sides = _sides(rows, asked)
         if claim.kind == "singleton":
             return conditions.distance(beside, lengths, sides)

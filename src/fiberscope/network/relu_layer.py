@@ -174,15 +174,16 @@ def _checked_mask(injective: Any, outputs: int) -> BoolArray:
 
 
 def _checked_clip(low: Any, high: Any, outputs: int) -> tuple[FloatArray, FloatArray]:
-    bounds: list[FloatArray] = []
+    given: list[FloatArray] = []
     for name, bound in (("low", low), ("high", high)):
         array = as_float64(bound, name, finite=False)
         if array.shape not in ((), (outputs,)):
             raise InputError(name, expected=f"a number, or {outputs} of them", got=f"shape {array.shape}")
-        bounds.append(np.broadcast_to(array, (outputs,)))
-    below, above = bounds
-    if not ((below <= above) & (below < np.inf) & (above > -np.inf)).all():
-        unit = int(np.argmin((below <= above) & (below < np.inf) & (above > -np.inf)))
+        given.append(array)
+    wrong = ~((given[0] <= given[1]) & (given[0] < np.inf) & (given[1] > -np.inf))  # before m numbers are made of one
+    below, above = (np.broadcast_to(array, (outputs,)) for array in given)
+    if wrong.any():
+        unit = int(np.argmax(wrong))
         raise InputError(
             "low and high",
             expected="low <= high in every unit, low below inf and high above -inf",

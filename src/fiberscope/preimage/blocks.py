@@ -5,7 +5,10 @@ Nothing here is rigorous: it is how a certificate is written down, not how it is
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
+import scipy.linalg
 from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
@@ -127,11 +130,14 @@ def exceeds(B: Rows, s: float) -> bool:
     if min(B.shape) > MAX_GRAM or not s < np.inf:
         return False
     square = gram(B)
-    size = float(np.square(entries(B)).sum())
-    shift = s * s + size * 2.0 * (max(B.shape) + min(B.shape) + 16) * ROUNDING
-    if is_definite(square, shift):
+    if is_definite(square, s * s + noise(B)):
         return True
     return _exceeds_by_triangle(B, s) if min(B.shape) ** 2 * max(B.shape) < 10**11 else False
+
+
+def noise(B: Rows) -> float:
+    """What rounding takes off the smallest eigenvalue of a Gram matrix, about, in a proof by factorization."""
+    return float(np.square(entries(B)).sum()) * 2.0 * (sum(B.shape) + 16) * ROUNDING
 
 
 def gram(B: Rows) -> FloatArray:
@@ -140,6 +146,22 @@ def gram(B: Rows) -> FloatArray:
         across = SparseRows(B.T)
         return (B @ across if B.shape[0] < B.shape[1] else across @ B).toarray()
     return B @ B.T if B.shape[0] < B.shape[1] else B.T @ B
+
+
+def root_by_inverse(square: FloatArray) -> float:
+    """``1 / |B^+|_F``, which is below the smallest singular value of B, from ``B^T B``; 0 where it is not definite.
+
+    It is what rational arithmetic proves by a left inverse.
+    """
+    if len(square) > MAX_GRAM or not np.isfinite(square).all():
+        return 0.0
+    try:
+        factor = np.linalg.cholesky(square)
+    except np.linalg.LinAlgError:
+        return 0.0
+    inverse, failed = cast(Any, scipy.linalg).lapack.dtrtri(factor, lower=1)
+    size = float(np.linalg.norm(inverse))
+    return 1.0 / size if not failed and 0.0 < size < np.inf else 0.0
 
 
 def is_definite(square: FloatArray, shift: float) -> bool:
@@ -180,7 +202,9 @@ __all__ = [
     "exponents_of",
     "gram",
     "is_definite",
+    "noise",
     "product_error",
+    "root_by_inverse",
     "row_lengths",
     "row_maxima",
     "scaled",

@@ -20,11 +20,12 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import is_sparse
 from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.decide import check_memory, decide_at_input
+from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.patterns import settle_patterns
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.route import Route, Statistics
 from fiberscope.preimage.sides import checked_within
-from fiberscope.preimage.verify import verify, verify_many
+from fiberscope.preimage.verify import radii, verify, verify_many
 from fiberscope.threads import checked_threads, in_threads, one_thread
 
 if TYPE_CHECKING:
@@ -78,6 +79,14 @@ class Classification:
     def dimension_bounds(self) -> Int64[IntArray, "N 2"]:
         """(N, 2) proved bounds on the dimensions, equal where they are known; -1 and n where undecided."""
         return np.array([_dimension_bounds(p) for p in self.preimages], dtype=np.int64).reshape(len(self), 2)
+
+    @property
+    def radius(self) -> Float64[FloatArray, " N"]:
+        """(N,) proved bounds on how far the points of each preimage are from the sample; inf where there is none."""
+        out = np.full(len(self), np.inf)
+        bounded = [i for i, p in enumerate(self.preimages) if p.kind in (Kind.SINGLETON, Kind.BOUNDED)]
+        out[bounded] = radii([self.preimages[i] for i in bounded], [self.preimages[i].point() for i in bounded])
+        return out
 
     @property
     def margin(self) -> Float64[FloatArray, " N"]:

@@ -39,13 +39,14 @@ def elaborate(question: Preimage, candidate: Candidate) -> Certificate:
         A certificate of the candidate's kind and dimension: one whose proof seems to close in floats, where one of few
         ways to write it down is such; it may still be proved in rational arithmetic.
     """
-    asked = Question.of(question)
     first: Certificate | None = None
-    for units in _units(asked, question, candidate):
-        certificate, closes = Elaboration(asked, units, candidate).written()
-        if closes:
-            return certificate
-        first = first or certificate
+    with np.errstate(all="ignore"):  # numbers near the ends of float64 overflow here
+        asked = Question.of(question)
+        for units in _units(asked, question, candidate):
+            certificate, closes = Elaboration(asked, units, candidate).written()
+            if closes:
+                return certificate
+            first = first or certificate
     assert first is not None, "the units of the numbers as given are always some"
     return first
 

@@ -51,8 +51,9 @@ def elaborate_many(questions: Sequence[Preimage], candidates: Sequence[Candidate
     for numbers in alike.values():
         shared = [k for k in numbers if _is_shared(questions[k], candidates[k])]
         if len(shared) > 1:
-            together = _Together([questions[k] for k in shared], [candidates[k] for k in shared])
-            for k, certificate in zip(shared, together.certificates(), strict=True):
+            with np.errstate(all="ignore"):  # as alone
+                together = _Together([questions[k] for k in shared], [candidates[k] for k in shared]).certificates()
+            for k, certificate in zip(shared, together, strict=True):
                 out[k] = certificate
     return [
         elaborate(question, candidate) if certificate is None else certificate

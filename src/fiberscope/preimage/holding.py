@@ -104,7 +104,7 @@ def _held(units: Units, asked: Asked, held: IntArray, values: FloatArray, select
     held = np.union1d(held, rows.m + selection.fixed)
     with np.errstate(all="ignore"):
         residual, room = _residual(units, asked, held, selection, v), _room(units, asked, held, v)
-        sigma = 0.0 if residual == 0.0 else max(ABOVE * residual / room, SMALLEST)
+        sigma = 0.0 if residual == 0.0 else max(ABOVE * residual / room, SMALLEST) if room > 0 else np.inf
     if not (room > 0 and np.isfinite(sigma)):
         return Holding(Direction(held, v), selection, closes=False)
     if sigma == 0.0:

@@ -84,9 +84,11 @@ class Preimage:
         Proved by the certificate alone: 0 for a singleton given by x, finite for a bounded preimage (see
         ``fiberscope.checker.radius``), inf for an unbounded one.
         """
-        from fiberscope.preimage.verify import radius
+        from fiberscope.preimage.verify import radii
 
-        return radius(self, self.point()) if self.kind in (Kind.SINGLETON, Kind.BOUNDED) else float("inf")
+        if self.kind not in (Kind.SINGLETON, Kind.BOUNDED):
+            return float("inf")
+        return float(radii([self], [self.point()])[0])
 
     def contains(self, x: Any) -> bool:
         """Whether ``clip(A x + b)`` agrees with what is known of the output, and x lies in the domain.

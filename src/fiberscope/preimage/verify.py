@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float64
 from numpy.typing import NDArray
 
 from fiberscope.checker import verdicts
@@ -142,12 +142,7 @@ def verify_many(claims: Sequence[Claim], threads: int = 1) -> Bool[BoolArray, " 
         (N,) whether each is proved. What is not may still be proved by rational arithmetic. As with ``verify``, bad
         certificate data is never an exception.
     """
-    written: dict[int, tuple[Any, bytes]] = {}
-    alike: dict[tuple[int, int], list[tuple[int, _Asked]]] = {}
-    for index, claim in enumerate(claims):  # all of them before any proof
-        asked = _asked(claim, written)
-        if isinstance(asked, _Asked):
-            alike.setdefault((id(asked.layer), id(asked.domain)), []).append((index, asked))
+    alike = _alike(claims)  # all of them before any proof
     systems = {key: _system(together[0][1]) for key, together in alike.items()}
     proved = np.zeros(len(claims), dtype=np.bool_)
 
@@ -167,15 +162,21 @@ def verify_many(claims: Sequence[Claim], threads: int = 1) -> Bool[BoolArray, " 
     return proved
 
 
-def radius(claim: Claim, center: FloatArray) -> float:
-    """A proved bound on the Euclidean distance of every point of a preimage from a point; inf where there is none.
+def radii(claims: Sequence[Claim], centers: Sequence[FloatArray]) -> Float64[FloatArray, " N"]:
+    """Proved bounds on the Euclidean distances of all points of preimages from a point; inf where there is none.
 
     Args:
-        claim: as for ``verify``.
-        center: (n,) x itself where the claim is about an input, else any point.
+        claims: N of them, as for ``verify``.
+        centers: (n,) each: x itself where the claim is about an input, else any point.
     """
-    question = _question(claim)
-    return np.inf if isinstance(question, str) else verdicts.radius(*question, np.array(center, dtype=np.float64))
+    out, alike = np.full(len(claims), np.inf), _alike(claims)
+    for together in alike.values():
+        system = _system(together[0][1])
+        if isinstance(system, System):
+            plain = [asked.said.about(system) for _, asked in together]
+            places = [index for index, _ in together]
+            out[places] = verdicts.radii(system, plain, [np.array(centers[k], dtype=np.float64) for k in places])
+    return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +208,17 @@ class _Asked:
     said: _Said
     layer: Any
     domain: Any
+
+
+def _alike(claims: Sequence[Claim]) -> dict[tuple[int, int], list[tuple[int, _Asked]]]:
+    """What claims say, with their places, by layer and domain."""
+    written: dict[int, tuple[Any, bytes]] = {}
+    alike: dict[tuple[int, int], list[tuple[int, _Asked]]] = {}
+    for index, claim in enumerate(claims):
+        asked = _asked(claim, written)
+        if isinstance(asked, _Asked):
+            alike.setdefault((id(asked.layer), id(asked.domain)), []).append((index, asked))
+    return alike
 
 
 def _shares(together: list[tuple[int, _Asked]], threads: int) -> list[list[tuple[int, _Asked]]]:
@@ -318,6 +330,9 @@ def _matrix(value: Any) -> Any:
     data, indices, starts = (_plain(part) for part in (value.data, value.indices, value.indptr))
     if data.ndim != 1 or indices.dtype.kind != "i" or starts.dtype.kind != "i":
         raise MalformedError("is no sparse matrix")
+    # what scipy would cut to fit is no matrix
+    if indices.shape != data.shape or starts.shape != (shape[0] + 1,) or starts[-1] != len(data):
+        raise MalformedError("has rows that do not follow each other")
     return SparseRows((data, indices, starts), shape=(shape[0], shape[1]))
 
 

@@ -17,12 +17,14 @@ from fiberscope.preimage.blocks import (
     column_lengths,
     column_maxima,
     exceeds,
+    gram,
+    noise,
     product_error,
+    root_by_inverse,
     row_maxima,
     vanishes,
 )
 from fiberscope.preimage.certificate import Multipliers, Rational
-from fiberscope.preimage.dense import gram, smallest_root
 from fiberscope.preimage.holding import ABOVE, SMALLEST, of_unit_size
 from fiberscope.preimage.independent_rows import fixed_part
 from fiberscope.preimage.scalings import Units
@@ -33,8 +35,8 @@ Values = FloatArray | Rational
 WEAK = 100.0
 """Coordinates with at most so many times the least room are the first whose weights are not asked for any more."""
 ATTEMPTS = 4
-CLAIMED = 0.25
-"""The share of an estimated smallest singular value that is claimed: the size of a preimage is bounded by it."""
+CLAIMED = 0.5
+"""The share of what a left inverse shows of the smallest singular value: the size of a preimage is bounded by it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,11 +193,11 @@ def _judged(units: Units, combined: _Combination, block: Rows, asked: Weighed) -
         least = float(rooms.min(initial=np.inf))
         below = _below_zero(units, combined, values, asked)
         room = min(smallest, least, below)
-        sigma = 0.0 if residual == 0.0 else max(ABOVE * residual / room, SMALLEST)
+        sigma = 0.0 if residual == 0.0 else max(ABOVE * residual / room, SMALLEST) if room > 0 else np.inf
         fits = bool(room > 0 and np.isfinite(sigma))
         if asked.spanning and fits and block.shape[0] >= block.shape[1] > 0:
-            found = CLAIMED * smallest_root(gram(block))
-            if found > sigma:
+            found = CLAIMED * root_by_inverse(gram(block))
+            if found > max(sigma, float(np.sqrt(noise(block)))):
                 return Weighing(_written(units, combined, values, found), closes=True), NO_ROWS
     part = _written(units, combined, values, float(sigma) if fits else 0.0)
     closes = fits

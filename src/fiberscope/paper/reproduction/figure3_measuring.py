@@ -129,9 +129,8 @@ def fresh_layer(network: Network, seed: int) -> Layer | None:
         return None
     weight = torch.empty(maps[0].weight.shape)
     nn.init.xavier_uniform_(weight, generator=torch.Generator().manual_seed(seed))
-    cut = {"low": placed.layer.low, "high": placed.layer.high}
     if isinstance(maps[0], Dense):
-        return ReLULayer(weight.numpy(), **cut)
+        return ReLULayer(weight.numpy(), low=placed.layer.low, high=placed.layer.high)
     activation = Stage("fresh activation", activation=network.stages[placed.stage].activation)
     stages = affine_stage("fresh", replace(maps[0], weight=weight, bias=None)), activation
     return Network(stages, maps[0].input_shape).relu_layers[0]

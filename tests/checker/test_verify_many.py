@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.linalg
+from fiberscope.preimage.checker import verify_many
+from fiberscope.preimage.checker.verify import Verification, verify_in_float
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
@@ -19,8 +21,6 @@ from scipy.sparse import csr_array
 
 import fiberscope as fs
 from cases import CASES, Case
-from fiberscope.preimage.checker import verify_many
-from fiberscope.preimage.checker.verify import Verification, verify_in_float
 
 Array = np.ndarray[Any, Any]
 Kind = fs.Kind

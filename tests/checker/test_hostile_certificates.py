@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fiberscope.preimage.checker import verify_many
+from fiberscope.preimage.checker.rounding import norm_above, norm_below
+from fiberscope.preimage.checker.verify import verify_in_float
 from scipy.sparse import csr_array
 
 import fiberscope as fs
 from fiberscope.network.domains import Polyhedron
-from fiberscope.preimage.checker import verify_many
-from fiberscope.preimage.checker.rounding import norm_above, norm_below
-from fiberscope.preimage.checker.verify import verify_in_float
 
 Kind = fs.Kind
 CONTRADICTION = fs.ReLULayer([[1.0], [1.0]])  # y = (1, 0) asks for x = 1 and x <= 0

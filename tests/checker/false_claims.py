@@ -1,0 +1,576 @@
+"""One false claim for each condition of the checker: what only that condition refuses.
+
+Each is a system and claims about it, of which one at least is false and none of the false ones may be proved. Names say
+what the certificate lies about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fiberscope.checker.verdicts import Claim, System, prove
+from plain_claims import certificate, claim, direction, floats, multipliers, radius, relations, system
+
+UP_DOWN = [[1.0], [-1.0]]
+
+
+@dataclass(frozen=True, eq=False)
+class False_:
+    """Claims that are proved together, and which of them are false."""
+
+    name: str
+    system: System
+    claims: tuple[Claim, ...]
+    lies: tuple[int, ...] = (0,)
+
+    def proved(self) -> bool:
+        """Whether a lie is proved, in floats or in rational numbers."""
+        return any(prove(self.system, self.claims, exact=exact)[k] == "" for exact in (False, True) for k in self.lies)
+
+
+def one(name: str, about: System, kind: str, dimension: int | None, *, bounds: Any = None, **said: Any) -> False_:
+    """A false claim with a certificate of the same kind and dimension."""
+    asked = {key: said.pop(key) for key in ("x", "y", "within") if key in said}
+    written = certificate(kind, dimension, **said)
+    return False_(name, about, (claim(kind, dimension, written, m=len(about.bias), bounds=bounds, **asked),))
+
+
+def of_dimensions() -> Iterator[False_]:
+    """Kinds and dimensions that are not shown."""
+    line, plane = system([[1.0, 0.0]]), system([[0.0, 0.0]], [-1.0])
+    along = direction([0], [0.0, 1.0])
+    yield one("more than is shown", line, "unbounded", 2, tangent=(None, along), recession=(None, along), x=[1.0, 0.0])
+    yield one("less than is shown", plane, "unbounded", 1, counted=[0, 1], x=[0.0, 0.0])
+    between, within_box = system(UP_DOWN, [-1.0, -1.0]), system(UP_DOWN, [-1.0, -1.0], box=(-9.0, 9.0))
+    both = multipliers([0, 1], [1.0, 1.0])
+    ends = multipliers([0, 1], [1.0, 1.0], 1.0)
+    yield one("a point of bounds", between, "singleton", None, bounds=(0, 5), x=[0.0])
+    yield one("no end", system([[1.0]], [-1.0]), "bounded", 1, x=[0.0])
+    yield one("no ray", between, "unbounded", 1, x=[0.0])
+    yield one("rows that are not tight", between, "singleton", 0, tangent=(ends, None), x=[0.0])
+    yield one("rows that are not tight, no sigma", between, "singleton", 0, tangent=(both, None), x=[0.0])
+    yield one("an output of room", between, "singleton", 0, tangent=(both, direction([], [0.0])), y=[0.0, 0.0])
+    yield one(
+        "a point beside a row",
+        system([[1.0], [1.0]]),
+        "singleton",
+        0,
+        tangent=(None, direction([0], [1.0])),
+        y=[1.0, 0.0],
+    )
+    yield one(
+        "a point beside an equation",
+        system([[1.0], [1.0]]),
+        "singleton",
+        0,
+        tangent=(None, direction([0], [1.0])),
+        y=[1.0, 2.0],
+    )
+    yield one(
+        "a point below",
+        system([[1.0]], high=1.0, box=(-9.0, 9.0)),
+        "bounded",
+        1,
+        tangent=(None, direction([], [0.0])),
+        y=[2.0],
+    )
+    clipped = system([[1.0], [-1.0]], [0.0, 3.0], high=1.0, box=(-9.0, 0.5))
+    yield one("a point on the wrong side", clipped, "bounded", 1, tangent=(None, direction([], [0.0])), y=[1.0, 1.0])
+    yield one("no point", system([[1.0]]), "singleton", 0, y=[1.0])
+    yield one("outside the domain", within_box, "bounded", 1, x=[10.0])
+    flat = system([[1.0, 0.0], [-1.0, 0.0]])
+    yield one("rows that do not span", flat, "singleton", 0, tangent=(both, None), x=[0.0, 0.0])
+    yield one("rows that do not span, of sigma", flat, "singleton", 0, tangent=(ends, None), x=[0.0, 0.0])
+    corner = system([[0.0, 1.0], [1.0, 1.0], [-1.0, 1.0]], [1.0, 0.0, 0.0], box=(-9.0, 9.0))
+    down = direction([], [0.0, -1.0])
+    yield one("off an equation", corner, "bounded", 1, tangent=(None, down), x=[0.0, 0.0])
+    tight, pinched = system(UP_DOWN, box=(-9.0, 9.0)), system([[1.0]], box=(0.0, 9.0))
+    saturated = system(UP_DOWN, [1.0, 1.0], high=1.0, box=(-9.0, 9.0))
+    yield one("above an upper row", tight, "bounded", 1, tangent=(None, direction([], [1.0])), x=[0.0])
+    yield one("below a lower row", pinched, "bounded", 1, tangent=(None, direction([], [-1.0])), x=[0.0])
+    yield one("below a saturated row", saturated, "bounded", 1, tangent=(None, direction([], [1.0])), x=[0.0])
+    yield one("nothing strict", tight, "bounded", 1, x=[0.0])
+    yield one("nothing strict, saturated", saturated, "bounded", 1, x=[0.0])
+    yield one("zero is not strict", tight, "bounded", 1, tangent=(None, direction([0, 1], [0.0])), x=[0.0])
+
+
+def of_ranks() -> Iterator[False_]:
+    """Rows that are said to be independent, or to depend on others."""
+    parallel = system([[1.0, 0.0], [2.0, 0.0]])
+    apart = system(np.eye(2))
+    three = system([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    yield one("parallel rows", parallel, "singleton", 0, x=[1.0, 0.0])
+    yield one("a basis of parallel rows", parallel, "singleton", 0, basis=[0, 1], x=[1.0, 0.0])
+    yield one("a basis of others' rows", apart, "singleton", 0, basis=[0, 1], x=[1.0, -1.0])
+    yield one("a basis of too many rows", three, "singleton", 0, basis=[0, 1, 2], x=[1.0, -9.0])
+    pinned = system([[1.0, 1.0, 0.0], [2.0, 1.0, 0.0]], box=([0.0, -np.inf, -np.inf], [0.0, np.inf, np.inf]))
+    moving = direction([0, 1], [0.0, 0.0, 1.0], 0.1)
+    at = [0.0, 1.0, 0.0]
+    yield one("a basis on other columns", pinned, "singleton", 0, tangent=(None, moving), x=at)
+    yield one("zeros that are held", pinned, "singleton", 0, zero=[0, 1], x=at)
+    yield one("zeros that are not held", system([[0.0]]), "singleton", 0, zero=[0], x=[0.0])
+    yield one("zeros of rows that read more", system([[1.0, 1.0]]), "singleton", 0, zero=[0], x=[1.0, 0.0])
+    yield one("zeros of parallel rows", parallel, "singleton", 0, zero=[0, 1], x=[1.0, 0.0])
+    # rows that depend on others, by relations that are none: a line is a plane, where it is held by one of two rows
+    two = system([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]], [1.0, 1.0])
+    line = direction([0, 1], [0.0, 0.0, 1.0], 0.1, [0])
+    plane = {"tangent": (None, line), "recession": (None, line), "x": [0.0, 0.0, 0.0]}
+    yield one("no relation", two, "unbounded", 2, **plane)
+    yield one("a relation that does not hold", two, "unbounded", 2, relations=relations(([1, 0], [1.0, -1.0])), **plane)
+    yield one(
+        "a long relation that does not hold", two, "unbounded", 2, relations=relations(([1, 0], [3.0, -1.0])), **plane
+    )
+    doubled = system([[1.0, 0.0, 0.0], [2.0, 0.0, 0.0], [0.0, 1.0, 0.0]], [1.0, 1.0, 1.0])
+    line = direction([0, 1, 2], [0.0, 0.0, 1.0], 0.1, [0])
+    plane = {"tangent": (None, line), "recession": (None, line), "x": [0.0, 0.0, 0.0]}
+    twice = relations(([1, 0], [1.0, -2.0]), ([0, 1], [-2.0, 1.0]))
+    yield one("a relation that is named twice", doubled, "unbounded", 2, relations=twice, **plane)
+    nothing = relations(([2, 1, 0], [0.0, 1.0, -2.0]), ([1, 0], [1.0, -2.0]))
+    yield one("a relation in which its first row counts nothing", doubled, "unbounded", 2, relations=nothing, **plane)
+    void = relations(([2, 0, 1], [0.0, 2.0, -1.0]))
+    one_row = direction([0, 2], [0.0, 0.0, 1.0], 0.1, [0])
+    twins = system([[1.0, 0.0, 0.0], [2.0, 0.0, 0.0], [0.0, 1.0, 0.0]], [1.0, -1.0, 1.0])
+    yield one(
+        "a relation of other rows",
+        twins,
+        "unbounded",
+        2,
+        tangent=(None, one_row),
+        recession=(None, one_row),
+        relations=void,
+        x=[0.0, 0.0, 0.0],
+    )
+    self_ = relations(([2, 2], [1.0, -1.0]))
+    yield one(
+        "a relation of one row",
+        twins,
+        "unbounded",
+        2,
+        tangent=(None, one_row),
+        recession=(None, one_row),
+        relations=self_,
+        x=[0.0, 0.0, 0.0],
+    )
+    dead = system([[1.0, 0.0], [0.0, 0.0]], [1.0, -1.0])
+    gone = relations(([1, 1], [1.0, 1.0]), ([1], [1.0]))
+    along = direction([0], [1.0, 0.0], 0.1, [])
+    yield one(
+        "relations of zero rows",
+        dead,
+        "unbounded",
+        2,
+        tangent=(None, along),
+        recession=(None, along),
+        relations=gone,
+        x=[0.0, 0.0],
+    )
+
+
+def of_counting() -> Iterator[False_]:
+    """Counted coordinates that rows hold."""
+    boxed = {"box": (-9.0, 9.0)}
+    yield one("an equation is not counted", system([[1.0]], **boxed), "bounded", 1, counted=[0], basis=[], x=[0.5])
+    yield one("tight rows are not counted", system(UP_DOWN, **boxed), "bounded", 1, counted=[0], x=[0.0])
+    yield one("bounds are not counted", system([[1.0]], box=(0.0, 9.0)), "bounded", 1, counted=[0], x=[0.0])
+    between = system(UP_DOWN, [-1.0, -1.0])
+    yield one("rows with room are not counted", between, "unbounded", 1, counted=[0], x=[0.0])
+    yield one("two sides are not counted", system([[1.0]]), "unbounded", 1, counted=[0], x=[5.0], within=1.0)
+    yield one("far bounds are not counted", system([[0.0]], **boxed), "unbounded", 1, counted=[0], x=[0.0])
+    two = system([[1.0, 0.0]], [-1.0], **boxed)
+    yield one(
+        "half-spaces are not counted", system([[0.0]], G=UP_DOWN, h=[1.0, 1.0]), "unbounded", 1, counted=[0], x=[0.0]
+    )
+    yield one(
+        "a coordinate is counted twice", system([[1.0], [0.0]]), "unbounded", 1, counted=[0, 0], basis=[], x=[1.0]
+    )
+    yield one("coordinates beyond the last", two, "unbounded", 2, counted=[0, 1, 2], x=[0.0, 0.0])
+
+
+def of_cones() -> Iterator[False_]:
+    """Directions that leave the recession cone, and weights that do not close it."""
+    between = system(UP_DOWN, [-1.0, -1.0])
+    ends = multipliers([0, 1], [1.0, 1.0], 1.0)
+    held = direction([0, 1], [0.0])
+    yield one("no direction", between, "unbounded", 1, recession=(None, held), x=[0.0])
+    yield one(
+        "a direction of rounding", between, "unbounded", 1, recession=(None, direction([0, 1], [1e-300], 0.5)), x=[0.0]
+    )
+    yield one(
+        "away from two sides",
+        system([[1.0]]),
+        "unbounded",
+        1,
+        recession=(None, direction([], [1.0])),
+        x=[5.0],
+        within=1.0,
+    )
+    yield one("above a row", between, "unbounded", 1, recession=(None, direction([], [1.0])), x=[0.0])
+    yield one(
+        "below a bound",
+        system([[1.0]], [-1.0], box=(0.0, np.inf)),
+        "unbounded",
+        1,
+        recession=(None, direction([], [-1.0])),
+        x=[0.5],
+    )
+    yield one(
+        "through a half-space",
+        system([[-1.0]], [-1.0], G=[[1.0]], h=[1.0]),
+        "unbounded",
+        1,
+        recession=(None, direction([], [1.0])),
+        x=[0.0],
+    )
+    strip = system([[1.0, 0.0], [-1.0, 0.0]], [-1.0, -1.0])
+    yield one("a strip", strip, "bounded", 2, recession=(ends, None), x=[0.0, 0.0])
+    yield one("a strip, exactly", strip, "bounded", 2, recession=(multipliers([0, 1], [1.0, 1.0]), None), x=[0.0, 0.0])
+    same = system([[1.0], [2.0]], [-1.0, -1.0])
+    yield one("a negative weight", same, "bounded", 1, recession=(multipliers([0, 1], [2.0, -1.0]), None), x=[0.0])
+    yield one(
+        "a positive weight of a lower row",
+        system([[-1.0]], [-1.0], box=(0.0, np.inf)),
+        "bounded",
+        1,
+        recession=(multipliers([0, 1], [1.0, 0.0]), None),
+        x=[0.5],
+    )
+    yield one(
+        "a weight of a row without sides",
+        system([[1.0], [-1.0]], [-1.0, 5.0], high=[np.inf, 5.0], low=[0.0, 5.0]),
+        "bounded",
+        1,
+        recession=(ends, None),
+        x=[0.0],
+    )
+    yield one(
+        "one coordinate of two", system([[0.0, 0.0]], box=([0.0, -np.inf], [1.0, np.inf])), "bounded", 2, x=[0.5, 0.0]
+    )
+    yield one("bounds on one side", system([[0.0]], box=(0.0, np.inf)), "bounded", 1, x=[0.5])
+    yield one(
+        "held off the direction",
+        system([[1.0]], [1.0]),
+        "unbounded",
+        1,
+        tangent=(None, direction([0], [1.0])),
+        recession=(None, direction([0], [1.0])),
+        x=[1.0],
+    )
+    pinned = system([[0.0]], box=(1.0, 1.0))
+    yield one(
+        "a held coordinate that moves",
+        pinned,
+        "unbounded",
+        1,
+        tangent=(None, direction([1], [1.0])),
+        recession=(None, direction([1], [1.0])),
+        x=[1.0],
+    )
+
+
+def of_residuals() -> Iterator[False_]:
+    """What float64 leaves: more than a certificate says, or singular values that are smaller."""
+    wide = system([[1.0, 1.0]])
+    yield one(
+        "more columns than rows", wide, "singleton", 0, tangent=(multipliers([0], [1.0], 0.5), None), x=[1.0, 1.0]
+    )
+    nearly = system([[1.0, 0.0], [-1.0, 2.0**-10]])
+    for sigma in (0.0, 1.0):
+        weights = multipliers([0, 1], [1.0, 1.0], sigma)
+        yield one(f"nearly parallel rows, {sigma}", nearly, "singleton", 0, tangent=(weights, None), x=[0.0, 0.0])
+    small = multipliers([0, 1], [1e-3, 1e-3], 1.4)
+    yield one("weights within their residual", system([[1.0], [1.0]]), "singleton", 0, tangent=(small, None), x=[0.0])
+    # x_2 = 0 up to a residual, and two rows that only that residual leaves open
+    corner = system([[0.0, 1.0], [1.0, 1.0], [-1.0, 1.0]], [1.0, 0.0, 0.0], box=(-9.0, 9.0))
+    for sigma in (0.0, 0.5, 100.0):
+        off = direction([0], [0.0, -(2.0**-30)], sigma)
+        yield one(f"off an equation, {sigma}", corner, "bounded", 1, tangent=(None, off), x=[0.0, 0.0])
+        yield one(
+            f"off an equation exactly, {sigma}",
+            corner,
+            "bounded",
+            1,
+            tangent=(None, direction([0], ([0, -1], 2**30), sigma)),
+            x=[0.0, 0.0],
+        )
+    basis = direction([0], [0.0, -1.0], 0.5, [])
+    yield one("no basis", corner, "bounded", 1, tangent=(None, basis), x=[0.0, 0.0])
+    other = direction([0], [0.0, -1.0], 0.5, [1])
+    yield one(
+        "a basis that is not held",
+        system([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [-1.0, 1.0]], [1.0, -9.0, 0.0, 0.0], box=(-9.0, 9.0)),
+        "bounded",
+        1,
+        tangent=(None, other),
+        x=[0.0, 0.0],
+    )
+    many = system(
+        [[0.0, 1.0], [0.0, 1.0], [1.0, 1.0], [-1.0, 1.0], [1.0, 0.0]], [1.0, 1.0, 0.0, 0.0, 1.0], box=(-9.0, 9.0)
+    )
+    full = direction([0, 1, 4], [-(2.0**-40), -(2.0**-30)], 0.5)
+    yield one("more rows than columns", many, "bounded", 1, tangent=(None, full), basis=[0], x=[0.0, 0.0])
+
+
+def of_reading() -> Iterator[False_]:
+    """Numbers that name a row twice, or another than they seem to; sizes that are none."""
+    ray = system([[1.0]])
+    twice = multipliers([0, 0], [-1.0, 1.0])
+    yield one("a row that is named twice", ray, "singleton", 0, tangent=(twice, None), x=[0.0])
+    behind = multipliers([0, -3, 2], [-1.0, 1.0, 0.0])
+    corner = system([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    yield one("a row that is counted from the end", corner, "singleton", 0, tangent=(behind, None), x=[0.0, 1.0])
+    two = system([[1.0, 0.0, 0.0], [2.0, 0.0, 0.0], [0.0, 1.0, 0.0]], [1.0, -1.0, 1.0])
+    line = direction([0, 2], [0.0, 0.0, 1.0], 0.1, [0])
+    alias = relations(([3, 0], [1.0, -1.0]))
+    said = {"tangent": (None, line), "recession": (None, line), "relations": alias, "x": [0.0, 0.0, 0.0]}
+    yield one("a relation of a coordinate", two, "unbounded", 2, **said)
+    held = system([[0.0, 1.0], [1.0, 1.0], [-1.0, 1.0]], [1.0, 0.0, 0.0], box=(-9.0, 9.0))
+    for number in (-1.0, np.nan):
+        off = direction([0], [0.0, -(2.0**-30)], number)
+        yield one(f"a size of {number}", held, "bounded", 1, tangent=(None, off), x=[0.0, 0.0])
+    moved = direction([3], [0.0, -1.0], 0.0)
+    pinned = system([[1.0, 1.0], [-1.0, 1.0]], box=([-9.0, 0.0], [9.0, 0.0]))
+    yield one("a pinned coordinate that moves", pinned, "bounded", 1, tangent=(None, moved), x=[0.0, 0.0])
+
+
+def of_outputs() -> Iterator[False_]:
+    """Outputs that are said to have no preimage, or a point that is none."""
+    zero = multipliers([0, 1], [1.0, 1.0])
+    yield one("sides that sum to 0", system(UP_DOWN), "empty", None, tangent=(zero, None), y=[0.0, 0.0])
+    yield one("nothing that contradicts", system(UP_DOWN), "empty", None, y=[0.0, 0.0])
+    yield one("an input", system(UP_DOWN), "empty", None, tangent=(zero, None), x=[0.0])
+    tops = system([[1.0], [1.0]], [2.0, 0.0], high=1.0)
+    apart = multipliers([0, 1], [1.0, -1.0])
+    yield one("an upper side that is missing", tops, "empty", None, tangent=(apart, None), y=[1.0, 1.0])
+    yield one(
+        "a lower side that is missing",
+        system([[1.0], [1.0]], [2.0, 0.0]),
+        "empty",
+        None,
+        tangent=(apart, None),
+        y=[0.0, 0.0],
+    )
+    far = multipliers([0, 1], [-1.0, 1e-3], 5e-11)
+    yield one(
+        "a sign that is not certain",
+        system([[1.0], [1000.0]], [0.0, -5000.0]),
+        "empty",
+        None,
+        tangent=(far, None),
+        y=[1.0, 0.0],
+    )
+    close = 1.0 + 2.0**-20
+    yield one(
+        "a residual of equations",
+        system([[1.0], [close]]),
+        "empty",
+        None,
+        tangent=(multipliers([0, 1], [1.0, -1.0], 1.0), None),
+        y=[1.0, close],
+    )
+    absorbed = multipliers([0, 1], [1.0, 0.0])
+    yield one("a bound that is missing", system([[1.0]], [1.0]), "empty", None, tangent=(absorbed, None), y=[0.0])
+    yield one(
+        "a bound that is on the other side",
+        system([[1.0]], [1.0], box=(-np.inf, 0.0)),
+        "empty",
+        None,
+        tangent=(absorbed, None),
+        y=[0.0],
+    )
+    v, place = floats([[0.1], [0.2], [-0.3]]), 2.0**50
+    tenths = system(v, -v[:, 0] * place, box=(place, place))
+    yield one(
+        "weights that rounding makes",
+        tenths,
+        "empty",
+        None,
+        tangent=(multipliers([0, 1, 2, 3], [1.0, 1.0, 1.0, 0.0]), None),
+        y=[0.0, 0.0, 0.0],
+    )
+    ranks = multipliers([0, 1], None)
+    yield one(
+        "rows that are no equations",
+        system([[1.0], [1.0]], [0.0, -1.0]),
+        "empty",
+        None,
+        tangent=(ranks, None),
+        y=[0.0, 0.0],
+    )
+    yield one(
+        "a coordinate among equations", system([[2.0]], box=(1.0, 1.0)), "empty", None, tangent=(ranks, None), y=[2.0]
+    )
+    yield one("equations that agree", system([[1.0], [2.0]]), "empty", None, tangent=(ranks, None), y=[1.0, 2.0])
+    yield one(
+        "dependent equations that agree",
+        system([[1.0, 0.0], [2.0, 0.0]]),
+        "empty",
+        None,
+        tangent=(ranks, None),
+        y=[1.0, 2.0],
+    )
+    # points of outputs
+    eps = 2.0**-30
+    equation = system([[1.0], [1.0]], [0.0, -1.0 + eps / 2], box=(-9.0, 9.0))
+    yield one(
+        "a point within its residual",
+        equation,
+        "singleton",
+        0,
+        tangent=(None, direction([0], [1.0 - eps], 0.9)),
+        y=[1.0, 0.0],
+    )
+    clashing = system([[1.0], [1.0]])
+    yield one(
+        "equations that disagree",
+        clashing,
+        "singleton",
+        0,
+        tangent=(None, direction([0, 1], [1.0], 0.5, [0])),
+        relations=relations(([1, 0], [1.0, -1.0])),
+        y=[1.0, 2.0],
+    )
+    yield one(
+        "equations that disagree, of no sigma",
+        clashing,
+        "singleton",
+        0,
+        tangent=(None, direction([0, 1], [1.0])),
+        y=[1.0, 2.0],
+    )
+    yield one(
+        "inequalities that hold a point",
+        system([[1.0], [-1.0]], [1.0, 0.0]),
+        "singleton",
+        0,
+        tangent=(multipliers([0, 1], [1.0, 1.0]), direction([0, 1], [0.0], 0.5, [0])),
+        relations=relations(([1, 0], [1.0, 1.0])),
+        y=[0.0, 0.0],
+    )
+    zeros = system([[0.0], [1.0]])
+    yield one(
+        "a zero row off its side", zeros, "singleton", 0, tangent=(None, direction([0, 1], [1.0], 0.5)), y=[1.0, 1.0]
+    )
+    yield one(
+        "a zero row above its side",
+        system([[0.0], [1.0]], [1.0, 0.0]),
+        "singleton",
+        0,
+        tangent=(None, direction([1], [1.0], 0.5)),
+        y=[0.0, 1.0],
+    )
+    yield one(
+        "a coordinate held off its bounds",
+        system([[0.0]], box=(1.0, 1.0)),
+        "singleton",
+        0,
+        tangent=(None, direction([1], [0.0])),
+        y=[0.0],
+    )
+    yield one(
+        "a coordinate beyond its bound",
+        system([[1.0]], box=(-np.inf, 0.0)),
+        "singleton",
+        0,
+        tangent=(None, direction([0, 1], [1.0])),
+        y=[1.0],
+    )
+    yield one(
+        "a coordinate below its bound",
+        system([[-1.0]], box=(0.0, np.inf)),
+        "singleton",
+        0,
+        tangent=(None, direction([0, 1], [-1.0])),
+        y=[1.0],
+    )
+    monotone = system([[1.0], [1.0]], monotone=[True, False])
+    yield one(
+        "outputs that are no rational numbers",
+        monotone,
+        "bounded",
+        1,
+        tangent=(None, direction([], [-1.0])),
+        y=[0.0, 0.0],
+    )
+    impossible = system([[1.0]])
+    yield one(
+        "an output of no input",
+        impossible,
+        "unbounded",
+        1,
+        tangent=(None, direction([], [-2.0])),
+        recession=(None, direction([], [-1.0])),
+        y=[-1.0],
+    )
+
+
+def of_batches() -> Iterator[False_]:
+    """Two samples that share a certificate, and hold different coordinates."""
+    layer = system([[1.0, 1.0, 0.0]], box=(0.0, np.inf))
+    ray, weights = direction([0, 1, 2], [0.0, 0.0, 1.0]), multipliers([0, 1, 2], [1.0, 0.0, 0.0])
+    said = certificate("unbounded", None, tangent=(weights, ray), recession=(None, ray))
+    claims = tuple(claim("unbounded", 1, said, x=x, m=1) for x in ([0.0, 0.0, 1.0], [1.0, 1.0, 1.0]))
+    yield False_("other coordinates in a batch", layer, claims, (1,))
+
+
+def of_statements() -> Iterator[False_]:
+    """Claims that contradict themselves, their certificate, or what a claim is."""
+    between, point = system(UP_DOWN, [-1.0, -1.0], box=(-9.0, 9.0)), system([[1.0]])
+    honest = certificate("bounded", 1)
+    for name, kind, dimension, bounds in (
+        *(("another kind", "singleton", 0, None), ("another dimension", "bounded", 2, None)),
+        *(("no kind", "full", 1, None), ("bounds upside down", "bounded", None, (2, 1))),
+        *(("too low", "bounded", None, (-5, 0)), ("a point of a dimension", "singleton", 1, None)),
+    ):
+        yield False_(name, between, (claim(kind, dimension, honest, x=[0.0], m=2, bounds=bounds),))
+    yield False_("of two dimensions", between, (claim("bounded", 1, certificate("bounded", 2), x=[0.0], m=2),))
+    yield False_("empty of a dimension", point, (claim("empty", None, certificate("empty"), y=[-1.0], bounds=(1, 1)),))
+    yield False_("empty of dimension 0", point, (claim("empty", 0, certificate("empty"), y=[-1.0]),))
+    single = certificate("singleton", 0)
+    for name, asked in (
+        *(("x and y", {"x": [1.0], "y": [2.0]}), ("neither", {"m": 1}), ("no number", {"x": [np.nan], "m": 1})),
+        *(("infinite", {"x": [np.inf], "m": 1}), ("negative", {"x": [1.0], "m": 1, "within": -1.0})),
+        *(("long", {"x": [1.0, 2.0], "m": 1}), ("NaN within", {"x": [1.0], "m": 1, "within": np.nan})),
+        *(("endless", {"x": [1.0], "m": 1, "within": np.inf}), ("a matrix", {"x": [[1.0]], "m": 1})),
+    ):
+        yield False_(f"an input: {name}", point, (claim("singleton", 0, single, **asked),))
+    place = certificate("singleton", 0, tangent=(None, direction([0], [1.0])))
+    for low, high in (([2.0], [1.0]), ([np.inf], [np.inf]), ([np.nan], [1.0]), ([1.0, 1.0], [1.0, 1.0])):
+        said = claim("singleton", 0, place, y=(low, high), m=1)
+        yield False_(f"an output: {low} {high}", point, (said,))
+    nothing = certificate("empty")
+    yield False_("an interval upside down", point, (claim("empty", None, nothing, y=([2.0], [-1.0])),))
+    yield False_("minus infinity", point, (claim("empty", None, nothing, y=([-np.inf], [-np.inf])),))
+    yield False_("a negative precision", point, (claim("empty", None, nothing, y=[0.0], within=-1.0),))
+
+
+def all_of_them() -> list[False_]:
+    """The table."""
+    families = (
+        *(
+            of_dimensions,
+            of_ranks,
+            of_counting,
+            of_cones,
+            of_residuals,
+            of_reading,
+            of_outputs,
+            of_batches,
+            of_statements,
+        ),
+    )
+    return [each for family in families for each in family()]
+
+
+def short_radii() -> list[str]:
+    """Bounds on sizes that are too small."""
+    out: list[str] = []
+    between = system(UP_DOWN, [-0.1, -0.45])
+    for sigma in (0.0, 0.5, 1.41):
+        said = certificate("bounded", 1, recession=(multipliers([0, 1], [1.0, 1.0], sigma), None))
+        if not radius(between, claim("bounded", 1, said, x=[0.0], m=2), floats([0.0])) >= 0.45:
+            out.append(f"a segment of sigma {sigma}")
+    return out
