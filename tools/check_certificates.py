@@ -220,7 +220,7 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
         require(fits, f"a dimension of {low} to {high} is proved, not {stored} or {least} to {most}")
         rows, spans = self.vanishing(recession, self.weights[1])
         free = ~rows[self.system.m :]
-        spans |= kind == "bounded" and self.system.rank(rows[: self.system.m], free)[0] == free.sum()
+        spans = spans or (kind == "bounded" and self.system.rank(rows[: self.system.m], free)[0] == free.sum())
         runs = self.moving(recession, self.ray) or self.count(recession)
         shown = {"singleton": high == 0, "bounded": low > 0 and spans, "unbounded": low > 0 and runs}
         require(shown.get(kind), f"it is not proved that it is {kind}")

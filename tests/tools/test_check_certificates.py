@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import hashlib
 import importlib.util
+import itertools
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ from torch_modules import Function, randomised
 SCRIPT = Path(__file__).parents[2] / "tools" / "check_certificates.py"
 PARTS = {"inputs": ".npy", "certificates": ".parquet", "preimages": ".parquet"}
 SAMPLES, BLOCK = 6, 4
+KINDS = ("singleton", "bounded", "unbounded")
 FIRST = "layer-00-block-0000"
 Rows = list[dict[str, Any]]
 
@@ -136,7 +139,7 @@ def test_nothing_of_fiberscope_is_imported_and_the_file_is_short():
 def integers(seed: int, *sizes: int, exponent: int = 0) -> fs.Network:
     """Layers with many dependent, equal and zero rows, each row times a power of two."""
     rng, stages = np.random.default_rng(seed), []
-    for k, (n, m) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for k, (n, m) in enumerate(itertools.pairwise(sizes)):
         scale = 2.0 ** rng.integers(-exponent, exponent + 1, size=m)
         weight, bias = rng.integers(-2, 3, size=(m, n)), rng.integers(-1, 2, size=m)
         weight[-1] = 0 if k else -weight[0]
@@ -147,9 +150,10 @@ def integers(seed: int, *sizes: int, exponent: int = 0) -> fs.Network:
 MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "convolution": (
         nn.Sequential(
-            nn.Conv2d(2, 4, 3, padding=1, stride=2), nn.ReLU(), nn.Conv2d(4, 4, 2, dilation=2, groups=2), nn.ReLU6()
+            nn.Conv2d(2, 2, 3, padding=1, stride=2), nn.ReLU(),
+            nn.Conv2d(2, 4, 2, padding=1, dilation=2, groups=2), nn.ReLU6(),
         ),
-        (2, 6, 6),
+        (2, 3, 4),
     ),
     "convolution 1d": (nn.Sequential(nn.Conv1d(2, 3, 3, padding=2, bias=False), nn.ReLU()), (2, 5)),
     "transposed": (nn.Sequential(nn.ConvTranspose2d(2, 2, 2, stride=2), nn.ReLU()), (2, 2, 2)),
@@ -165,10 +169,12 @@ MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
         (1, 6, 6),
     ),
     "composed": (
-        nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 6), nn.LeakyReLU(0.1), nn.Linear(6, 6), nn.BatchNorm1d(6), nn.ELU()),
+        nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 6), nn.LeakyReLU(), nn.Linear(6, 6), nn.BatchNorm1d(6), nn.ELU()),
         (4,),
     ),
-    "clips": (nn.Sequential(nn.Linear(4, 9), nn.ReLU6(), nn.Linear(9, 6), nn.Hardtanh(), nn.Linear(6, 9), nn.ReLU()), (4,)),
+    "clips": (
+        nn.Sequential(nn.Linear(4, 9), nn.ReLU6(), nn.Linear(9, 6), nn.Hardtanh(), nn.Linear(6, 9), nn.ReLU()), (4,)
+    ),
 }  # fmt: skip
 
 
@@ -248,7 +254,7 @@ FIELDS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "dimension up": lambda row: {"dimension": row["dimension"] + 1},
     "dimension down": lambda row: {"dimension": row["dimension"] - 1},
     "certificate": lambda row: {"certificate": "0" * 32},
-    **{f"kind {kind}": (lambda row, kind=kind: {"kind": kind}) for kind in ("empty", "singleton", "bounded", "unbounded")},
+    **{f"kind {kind}": (lambda row, kind=kind: {"kind": kind}) for kind in ("empty", *KINDS)},
 }  # fmt: skip
 
 
@@ -288,6 +294,40 @@ def test_a_certificate_under_an_id_of_another_is_found(changed: Path, capsys: py
     rewrite(changed, "certificates", swap)
     good, total = proved(changed, capsys)
     assert total - good >= 2
+
+
+def test_another_id_is_found(changed: Path, capsys: pytest.CaptureFixture[str]):
+    identity = findings(changed)[0]["certificate"]
+
+    def rename(rows: Rows) -> None:
+        for row in rows:
+            row.update({name: "ab" * 16 for name, value in row.items() if value == identity})
+
+    rewrite(changed, "certificates", rename)
+    rewrite(changed, "preimages", rename)
+    good, total = proved(changed, capsys)
+    assert total - good == sum(row["certificate"] == "ab" * 16 for row in findings(changed)) > 0
+
+
+def test_one_finding_too_many_is_found(changed: Path, capsys: pytest.CaptureFixture[str]):
+    rewrite(changed, "preimages", lambda rows: rows.append(rows[-1] | {"domain": "box [0,9]"}))
+    good, total = proved(changed, capsys)
+    assert good < total
+
+
+def test_files_that_say_the_same_are_not_those_that_were_written(changed: Path, capsys: pytest.CaptureFixture[str]):
+    path = changed / "preimages" / f"{FIRST}.parquet"
+    pq.write_table(pq.read_table(path), path)
+    good, total = proved(changed, capsys)
+    assert total - good == len(findings(changed))
+
+
+def test_an_input_outside_the_domain_has_no_verdict_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    network = Network((affine_stage("d", Dense([[1.0, 0.0]], [-9.0])), relu_stage("r", 1)), (2,))
+    folder = write_audit(tmp_path / "results", network, np.array([[0.5, 0.5], [2.0, 0.5]])).folder
+    assert proved(folder, capsys) == (3, 3)
+    rewrite(folder, "preimages", lambda rows: rows[3].update(rows[2] | {"sample": 1}))
+    assert proved(folder, capsys) == (3, 4)
 
 
 def test_inputs_that_the_network_does_not_give_are_found(changed: Path, capsys: pytest.CaptureFixture[str]):
@@ -457,6 +497,11 @@ def test_a_certificate_written_by_hand_proves_its_verdict_and_no_other(name: str
         for d in range(3):
             claim = {"kind": other, "dimension": d}
             assert proves(proof, tangent[0], recession[0], claim) == ((other, d) == (kind, dimension))
+    for said in ({"kind": "empty"}, {"kind": kind, "dimension": dimension + 1}):
+        proof.given |= said  # a certificate of something else
+        assert not proves(proof, tangent[0], recession[0], {"kind": kind, "dimension": dimension})
+    with pytest.raises(ValueError, match="bytes"):
+        check_certificates.read_certificate(written(parts) + b"12345678")
 
 
 @pytest.mark.parametrize(
@@ -467,7 +512,10 @@ def test_a_certificate_written_by_hand_proves_its_verdict_and_no_other(name: str
         ([[1, 0], [0, 1]], [1, -1], ray([0.0, 1.0], [0])),
         ([[1, 0], [0, -1]], [1, -1], ray([0.0, 0.0], [0])),
         # it is held by rows that are not shown to depend on each other
-        ([[1, 2], [1, 2.5]], [1, 1], ray([2.0, -1.0], [0, 1], relations={"starts": [0, 2], "rows": [0, 1], "values": [1.0, -1.0]})),
+        (
+            [[1, 2], [1, 2.5]], [1, 1],
+            ray([2.0, -1.0], [0, 1], relations={"starts": [0, 2], "rows": [0, 1], "values": [1.0, -1.0]}),
+        ),
         # weights of a wrong sign, rows that leave a line, a combination that does not vanish
         ([[1, 0], [0, 1], [-1, -1]], [-1, -1, -1], weights("bounded", "recession", [0, 1, 2], [-1.0, -1.0, -1.0])),
         ([[1, 0], [-1, 0]], [-1, -1], weights("bounded", "recession", [0, 1], [1.0, 1.0])),
@@ -490,13 +538,117 @@ def test_a_wrong_certificate_proves_nothing(rows: Any, bias: Any, parts: dict[st
         assert not proves(proof, tangent[0], recession[0], {"kind": parts["kind"], "dimension": dimension})
 
 
+def facts(rows: Any) -> Any:
+    return check_certificates.System(np.array(rows, dtype=float), None)
+
+
+def numbers(**parts: Any) -> dict[str, Any]:
+    return {name: np.array(part, dtype=float if name == "values" else np.int64) for name, part in parts.items()}
+
+
+NO_COLUMN = np.zeros(2, dtype=bool)
+
+
+def test_signs_of_weights_are_known_only_with_room():
+    third = 1 / 3 + 1e-10  # 1e-10 from the exact weight, of which the second column then has the other sign
+    system = facts([[3, 1], [-1, -third + 1e-11]])
+    sign, _, _ = system.multipliers(numbers(rows=[0, 1, 3], values=[third, 1, 0]), NO_COLUMN)
+    assert sign.tolist() == [1, 1, 0, 0]
+    sign, _, _ = system.multipliers(numbers(rows=[0, 1, 3], values=[1 / 3, 1, 0]), NO_COLUMN)
+    assert sign.tolist() == [1, 1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "values"), [([[3, 0], [-1, 0]], [1 / 3, 1]), ([[1, 1], [-1, -1]], [1, 1]), ([[1, 0], [-1, 0]], [1, 1])]
+)
+def test_weights_of_rows_that_leave_a_line_do_not_span(rows: Any, values: Any):
+    assert not facts(rows).multipliers(numbers(rows=[0, 1], values=values), NO_COLUMN)[2]
+
+
+def test_signs_on_a_direction_are_known_only_with_room():
+    system = facts([[3, 1, 1], [3, 1, 1], [1, 0, 0]])
+    sign = system.direction(numbers(held=[0], values=[1 / 3, -1, 1e-30]), [])
+    assert sign.tolist() == [0, 2, 1, 1, -1, 2]
+
+
+def test_a_direction_of_unknown_sign_is_in_no_cone():
+    proof = check_certificates.Proof(written({"kind": "unbounded"}), np.eye(2), {}, [NO_COLUMN, NO_COLUMN])
+    for place in range(3):
+        cone = np.zeros((3, 4), dtype=bool)
+        cone[place, 0] = True
+        for value in (-1, 0, 1, 2):
+            found = proof.moving(cone, [np.array([value, 1, 0, 0], dtype=np.int8)])
+            assert bool(found) == (value in ((0,), (-1, 0), (0, 1))[place])
+
+
+@pytest.mark.parametrize("place", [1, 2])
+def test_a_direction_along_a_face_says_nothing_of_what_is_beside_it(place: int):
+    side = 3.0 - 2 * place if place == 2 else -1.0
+    parts = {"kind": "bounded", "tangent": {"direction": {"held": [], "values": [0.0, side]}}}
+    proof = check_certificates.Proof(written(parts), np.eye(2), {}, [NO_COLUMN, NO_COLUMN])
+    for row, dimension in ((0, (1, 2)), (1, (2, 2) if place == 1 else (0, 2))):
+        cone = np.zeros((3, 4), dtype=bool)
+        cone[place, row] = True
+        assert proof.dimension(cone) == dimension
+
+
+def test_weights_must_have_the_sign_of_the_side_that_there_is():
+    parts = weights("bounded", "recession", [0, 1], [1.0, 1.0])
+    proof = check_certificates.Proof(written(parts), np.array([[1.0, 0.0], [-1.0, 0.0]]), {}, [NO_COLUMN, NO_COLUMN])
+    for place, named in ((0, True), (1, True), (2, False)):
+        cone = np.zeros((3, 4), dtype=bool)
+        cone[place, :2] = True
+        assert bool(proof.vanishing(cone, proof.weights[1])[0][:2].all()) == named
+
+
+def test_ranks_by_relations_that_hold_and_are_independent():
+    system, both = facts([[1, 1, 0], [1, 1, 1]]), np.ones(2, dtype=bool)
+    relation = {"rows": np.array([0, 1]), "values": np.array([1.0, -1.0])}
+    once = system.relations(relation | {"starts": np.array([0, 2])})
+    assert system.rank(both, np.array([True, True, True]), once) == (2, 2)  # it fails in the last column
+    assert system.rank(both, np.array([True, True, False]), once) == (1, 1)
+    system.direction(
+        numbers(held=[0, 1], values=[1, -1 + 2**-50, 2**-60]), []
+    )  # the rows are independent on all columns
+    assert system.rank(both, np.array([True, True, True])) == (2, 2)
+    assert system.rank(both, np.array([True, True, False])) == (1, 1)
+    twice = {name: np.concatenate([array, array]) for name, array in relation.items()}
+    with pytest.raises(ValueError, match="independent"):
+        system.relations(twice | {"starts": np.array([0, 2, 4])})
+    with pytest.raises(ValueError, match="independent"):
+        system.relations(relation | {"values": np.array([0.0, 1.0]), "starts": np.array([0, 2])})
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        (numbers(held=[2], values=[1, 1]), "moves"),
+        (numbers(held=[0, 1], values=[2 + 1e-9, -1], basis=[0]), "depend"),
+        (numbers(held=[0, 0], values=[2, -1]), "twice"),
+        (numbers(held=[7], values=[2, -1]), "not there"),
+        (numbers(held=[0], values=[2, -1, 0]), "vector"),
+        (numbers(held=[0], values=[np.nan, -1]), "finite"),
+        (numbers(held=[0]) | {"values": {"numerators": ["0x2", "-0x1"], "denominator": "-0x1"}}, "denominator"),
+    ],
+)
+def test_a_direction_that_is_none_is_refused(parts: dict[str, Any], words: str):
+    with pytest.raises(ValueError, match=words):
+        facts([[1, 2], [1, 2.5]]).direction(parts, [])
+
+
+def test_dependent_columns_have_no_singular_value():
+    with pytest.raises(ValueError, match="independent"):
+        check_certificates.least_singular_value(np.array([[1, 2], [2, 4], [3, 6]], dtype=object))
+
+
 def test_products_and_ranks_are_exact():
     rng = np.random.default_rng(0)
     A, B = (rng.integers(-(2**62), 2**62, size=size).astype(object) ** 3 for size in ((5, 7), (7, 4)))
     assert (check_certificates.times(A, B) == A @ B).all()
     values = rng.standard_normal((4, 6)) * 2.0 ** rng.integers(-80, 80, size=(4, 6))
     integers = check_certificates.whole(values)
-    assert all(float(v) / float(integers[0, 0]) == pytest.approx(w / values[0, 0]) for v, w in zip(integers.flat, values.flat, strict=True))  # fmt: skip
+    unit = Fraction(values[0, 0]) / integers[0, 0]
+    assert all(v * unit == Fraction(w) for v, w in zip(integers.flat, values.flat.copy().tolist(), strict=True))
     low = rng.integers(-3, 4, size=(9, 3)).astype(object) @ rng.integers(-3, 4, size=(3, 8)).astype(object)
     for prime in (check_certificates.PRIME, 0):
         assert check_certificates.rank_of(low, prime) == np.linalg.matrix_rank(low.astype(float)) == 3
