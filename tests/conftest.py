@@ -12,9 +12,12 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import hypothesis
+import jaxtyping
 import pytest
 from jaxtyping import config as shape_checking
 from jaxtyping import install_import_hook
@@ -27,7 +30,19 @@ ALWAYS_CHECKED, CHECKED_OF_THE_OTHERS = 3, 10
 
 UNCHECKED = pytest.StashKey[bool]()
 
+_with_shapes = jaxtyping.jaxtyped
+
+
+def _unless_within_another(checked: Any = None, *, typechecker: Any) -> Any:
+    """What the import hook decorates functions with; those within others would be compiled anew at every call."""
+    if checked is None:
+        return partial(_unless_within_another, typechecker=typechecker)
+    inside = "<locals>" in getattr(checked, "__qualname__", "")
+    return checked if inside else _with_shapes(checked, typechecker=typechecker)
+
+
 if SHAPES:  # before anything imports fiberscope
+    jaxtyping.jaxtyped = _unless_within_another
     install_import_hook("fiberscope", "beartype.beartype")
 
 hypothesis.settings.register_profile("fiberscope", derandomize=True, deadline=None, database=None, print_blob=False)
