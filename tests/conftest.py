@@ -2,8 +2,8 @@
 
 ``make test`` runs what is marked with none of ``fault``, ``browser``, ``external`` and ``exhaustive``, and what is
 marked ``quick``. With FIBERSCOPE_SHAPES in the environment, as ``make test-all`` sets it, the shapes and types of all
-arguments and results within the package are checked while tests run. A test takes two to six times as long then, so
-that of one with many cases the first few are checked, and some of the others.
+arguments and results within the package are checked while tests run (``shape_checks.py``). A test takes half as long
+again then, so that of one with many cases the first few are checked, and some of the others.
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Generator
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import hypothesis
-import jaxtyping
 import pytest
 from jaxtyping import config as shape_checking
-from jaxtyping import install_import_hook
 
 sys.path.insert(0, str(Path(__file__).parent))  # cases.py and oracles.py, for tests in all folders
+
+import shape_checks
 
 SHAPES = bool(os.environ.get("FIBERSCOPE_SHAPES"))
 ALWAYS_CHECKED, CHECKED_OF_THE_OTHERS = 3, 10
@@ -30,20 +28,8 @@ ALWAYS_CHECKED, CHECKED_OF_THE_OTHERS = 3, 10
 
 UNCHECKED = pytest.StashKey[bool]()
 
-_with_shapes = jaxtyping.jaxtyped
-
-
-def _unless_within_another(checked: Any = None, *, typechecker: Any) -> Any:
-    """What the import hook decorates functions with; those within others would be compiled anew at every call."""
-    if checked is None:
-        return partial(_unless_within_another, typechecker=typechecker)
-    inside = "<locals>" in getattr(checked, "__qualname__", "")
-    return checked if inside else _with_shapes(checked, typechecker=typechecker)
-
-
 if SHAPES:  # before anything imports fiberscope
-    jaxtyping.jaxtyped = _unless_within_another
-    install_import_hook("fiberscope", "beartype.beartype")
+    shape_checks.install("fiberscope")
 
 hypothesis.settings.register_profile("fiberscope", derandomize=True, deadline=None, database=None, print_blob=False)
 hypothesis.settings.load_profile("fiberscope")
