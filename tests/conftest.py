@@ -63,6 +63,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
     return (yield)
 
 
+@pytest.fixture
+def unchecked() -> None:
+    """Check nothing in this test, for what is to be refused by the functions themselves."""
+    shape_checking.update("jaxtyping_disable", True)
+
+
 @pytest.fixture(scope="session")
 def external() -> Path:
     """The folder of models and data that are not part of the project; skips where there is none."""

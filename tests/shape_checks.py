@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any, get_args
 
 import jaxtyping
@@ -41,7 +41,17 @@ def decorated(checked: Any = None, *, typechecker: Callable[[Any], Any]) -> Any:
     if any(map(_has_shape, annotations.values())):
         return with_shapes(checked, typechecker=typechecker)
     checked.__annotations__ = annotations
-    return beartype(checked)
+    return _switched(checked, beartype(checked))
+
+
+def _switched(function: Callable[..., Any], typed: Callable[..., Any]) -> Callable[..., Any]:
+    """A function whose types are checked unless the checking of shapes is switched off."""
+
+    @wraps(function)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        return (function if jaxtyping.config.jaxtyping_disable else typed)(*args, **kwargs)
+
+    return function if typed is function else called
 
 
 def _resolved(annotation: Any, function: Any) -> Any:

@@ -111,6 +111,14 @@ def test_what_is_wrong_is_found(checked: ModuleType, function: str, arguments: t
         getattr(checked, function)(*arguments)
 
 
+@pytest.mark.parametrize(("function", "arguments"), [("trace", (np.ones((2, 3)),)), ("count", (0,))])
+def test_nothing_is_checked_where_it_is_switched_off(
+    checked: ModuleType, function: str, arguments: tuple[object, ...]
+) -> None:
+    jaxtyping.config.update("jaxtyping_disable", True)
+    assert getattr(checked, function)(*arguments) == {"trace": 2.0, "count": None}[function]
+
+
 def test_methods_and_properties_are_checked(checked: ModuleType) -> None:
     with pytest.raises(Exception, match=r"Type-check error|violates type hint"):
         _ = checked.Pair.of(2).rows
