@@ -44,9 +44,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=2)
     parser.add_argument("--exact", action="store_true", help="prove in rational numbers as well: ten seconds a verdict")
-    parser.add_argument("--smoke", action="store_true", help="20 x 20 pixels and one sample, and --exact")
+    parser.add_argument("--smoke", action="store_true", help="14 x 14 pixels and one sample, and --exact")
     options = parser.parse_args()
-    side, kernel, samples, exact = (20, 4, 1, True) if options.smoke else (28, 4, options.samples, options.exact)
+    side, kernel, samples, exact = (14, 4, 1, True) if options.smoke else (28, 4, options.samples, options.exact)
     dependent, generic = layers(side, kernel)
     images = np.random.default_rng(1).uniform(size=(samples, side * side)).astype(np.float32).astype(np.float64)
     ratios: list[float] = []

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _demo import untrained
 from scipy.optimize import linprog
 from threadpoolctl import threadpool_limits
 
@@ -29,7 +30,6 @@ from fiberscope.errors import InputError
 from fiberscope.invariance.around import Around
 from fiberscope.invariance.feature_region import FeatureRegion, feature_region, features_at, pieces_at
 from fiberscope.invariance.region_program import RegionProgram
-from fiberscope.paper.architectures import table1
 from fiberscope.paper.datasets import load_data
 from fiberscope.paper.demo import train
 from fiberscope.threads import cores
@@ -114,12 +114,6 @@ def digits() -> np.ndarray:
         return np.asarray(load_data("mnist-5k").x, dtype=np.float64).reshape(-1, 784)[::5]
     except InputError:
         return np.random.default_rng(0).uniform(size=(200, 784))
-
-
-def untrained() -> fs.Network:
-    """The demo's network with its initial weights."""
-    torch.manual_seed(0)
-    return fs.from_torch(table1().eval())
 
 
 def trained() -> list[tuple[str, fs.Network]]:

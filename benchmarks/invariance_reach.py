@@ -15,16 +15,17 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from _demo import demo
 
 import fiberscope as fs
 from fiberscope.audit.examples import in_the_original, reached
 from fiberscope.invariance.examples import invariance_examples
 from fiberscope.invariance.pairs import targets_of
 from fiberscope.paper.datasets import load_data
-from fiberscope.paper.demo import train
 
 Subject = tuple[fs.Network, np.ndarray, np.ndarray, fs.Box]
 
@@ -35,9 +36,9 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=sorted(SUBJECTS), default=["demo", "mnist", "cifar"])
     parser.add_argument("--pairs", type=int, default=100)
     parser.add_argument("--layers", type=int, default=3, help="the first so many ReLU layers")
-    parser.add_argument("--smoke", action="store_true", help="the demo's first two layers, 3 pairs")
+    parser.add_argument("--smoke", action="store_true", help="the untrained demo's first two layers, 3 pairs")
     options = parser.parse_args()
-    names, pairs, layers = (["demo"], 3, 2) if options.smoke else (options.networks, options.pairs, options.layers)
+    names, pairs, layers = (["untrained"], 3, 2) if options.smoke else (options.networks, options.pairs, options.layers)
     for name in names:
         subject = SUBJECTS[name]()
         if subject is None:
@@ -46,11 +47,11 @@ def main() -> None:
         measure(name, subject, pairs, layers)
 
 
-def demo() -> Subject:
-    """The network of table 1, trained here."""
-    run = train()
-    assert run.test.y is not None, "digits have labels"
-    return run.network, run.test.x, run.test.y, fs.Box(0, 1)
+def digits(*, trained: bool) -> Subject:
+    """The network of table 1."""
+    network, test = demo(trained=trained)
+    assert test.y is not None, "digits have labels"
+    return network, test.x, test.y, fs.Box(0, 1)
 
 
 def mnist() -> Subject | None:
@@ -80,7 +81,8 @@ def cifar() -> Subject | None:
     return network, normalised(data["x"] / 255.0), data["y"], fs.Box(black, white)
 
 
-SUBJECTS = {"demo": demo, "mnist": mnist, "cifar": cifar}
+SUBJECTS = {"demo": partial(digits, trained=True), "untrained": partial(digits, trained=False)}
+SUBJECTS |= {"mnist": mnist, "cifar": cifar}
 
 
 def measure(name: str, subject: Subject, pairs: int, layers: int) -> None:

@@ -50,19 +50,21 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--windows", type=int, default=7, help="convolutions whose windowed spectrum is computed")
     parser.add_argument("--side", type=int, default=32, help="side of the window")
-    parser.add_argument("--smoke", action="store_true", help="a sixteenth of the channels, 32 x 32, fewer steps")
+    parser.add_argument(
+        "--smoke", action="store_true", help="1/16 of the channels, 32 x 32, one stage, fewer steps"
+    )
     options = parser.parse_args()
     size, thinner = (32, 16) if options.smoke else (options.size, 1)
     count, probes, steps = (3, 2, 5) if options.smoke else (options.count, options.probes, options.steps)
-    stages = [2, 13] if options.smoke else options.stages
-    side = 12 if options.smoke else options.side
+    stages = [2] if options.smoke else options.stages
+    windows, side = (3, 12) if options.smoke else (options.windows, options.side)
     print(f"VGG-16 at 3 x {size} x {size}" + (f", 1/{thinner} of the channels" if thinner > 1 else ""))
     for number in stages:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             print(pool.submit(measure, number, size, thinner, count, probes, steps).result(), flush=True)
-    if options.windows:
+    if windows:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            pool.submit(windowed, options.windows, size, thinner, side).result()
+            pool.submit(windowed, windows, size, thinner, side).result()
 
 
 def windowed(convolutions: int, size: int, thinner: int, side: int) -> None:

@@ -1,6 +1,6 @@
 """How large a report is, and how soon it can be read, for 1,000 and for 10,000 samples of the same audit.
 
-    python benchmarks/report.py [--samples 1000 10000] [--layers 5] [--opened 5] [--smoke]
+    python benchmarks/report.py [--samples 1000 10000] [--layers 5] [--opened 5] [--spectra 10] [--smoke]
 
 The network is that of table 1 with fresh weights, the samples are the Fashion-MNIST test images where they are
 installed, else noise; with five layers on two domains each, 10,000 samples are 100,000 findings. Pages are opened from
@@ -16,7 +16,7 @@ import io
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -64,12 +64,14 @@ def main() -> None:
     parser.add_argument("--samples", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--layers", type=int, default=5)
     parser.add_argument("--opened", type=int, default=5, help="openings of each page")
-    parser.add_argument("--smoke", action="store_true", help="20 and 60 samples of two layers, each opened once")
+    parser.add_argument("--spectra", type=int, default=10, help="samples with singular values")
+    parser.add_argument("--smoke", action="store_true", help="5 and 15 samples of a layer, each opened once")
     options = parser.parse_args()
     if options.smoke:
-        options.samples, options.layers, options.opened = [20, 60], 2, 1
+        options.samples, options.layers, options.opened, options.spectra = [5, 15], 1, 1, 1
     with browser() as driver:
-        reports = [measured(samples, options.layers, options.opened, driver) for samples in options.samples]
+        asked = [f"--layers={','.join(map(str, range(options.layers)))}", f"--spectra={options.spectra}"]
+        reports = [measured(samples, asked, options.opened, driver) for samples in options.samples]
     ratios = [last / first for first, last in zip(astuple(reports[0]), astuple(reports[-1]), strict=True)]
     print("ratio: size {:.2f}, writing {:.2f}, first paint {:.2f}, load {:.2f}, sorting {:.2f}".format(*ratios))
 
@@ -96,10 +98,10 @@ def browser() -> Iterator[Any]:
     opened.quit()
 
 
-def measured(samples: int, layers: int, openings: int, driver: Any) -> Report:
+def measured(samples: int, asked: Sequence[str], openings: int, driver: Any) -> Report:
     """Audit, write the report again, open it, and print what it took."""
     with tempfile.TemporaryDirectory() as folder:
-        results = audited(Path(folder), samples, layers)
+        results = audited(Path(folder), samples, asked)
         findings = len(results.findings(results.manifest()))
         began = time.perf_counter()
         write_report(results)
@@ -115,7 +117,7 @@ def measured(samples: int, layers: int, openings: int, driver: Any) -> Report:
     return report
 
 
-def audited(folder: Path, samples: int, layers: int) -> Results:
+def audited(folder: Path, samples: int, asked: Sequence[str]) -> Results:
     """An audit of the first layers of the network of table 1."""
     module = table1().double().eval()
     glorot(module, torch.Generator().manual_seed(0))
@@ -126,10 +128,10 @@ def audited(folder: Path, samples: int, layers: int) -> Results:
     except InputError:
         x, y = np.random.default_rng(0).random((samples, PIXELS)), np.arange(samples) % CLASSES
     np.savez(folder / "data.npz", x=x.reshape(samples, PIXELS), y=y)
-    out, chosen = folder / "out", ",".join(map(str, range(layers)))
-    command = ["audit", str(folder / "model.safetensors"), str(folder / "data.npz"), "--out", str(out)]
+    out = folder / "out"
+    command = ["audit", str(folder / "model.safetensors"), str(folder / "data.npz"), "--out", str(out), *asked]
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        assert fiberscope([*command, "--domain", "0,1", "--layers", chosen, "--spectra", "10"]) == 0
+        assert fiberscope([*command, "--domain", "0,1"]) == 0
     return Results(out)
 
 

@@ -171,21 +171,22 @@ def spectra(*, smoke: bool) -> dict[str, Any]:
 
 
 def resnet(*, smoke: bool) -> dict[str, Any]:
-    """Every layer of resnet_2b, chunk by chunk, and its singular values."""
+    """Every layer of resnet_2b, chunk by chunk, and its singular values; or the last of a smaller network."""
     folder = os.environ.get("FIBERSCOPE_EXTERNAL")
     if not folder:
         print("resnet: FIBERSCOPE_EXTERNAL is not set: left out")
         return {}
-    network = fs.load(Path(folder) / "models/resnet_2b.onnx")
+    name = "cifar_base_kw" if smoke else "resnet_2b"
+    network = fs.load(Path(folder) / f"models/{name}.onnx")
     with np.load(Path(folder) / "data/cifar10_test_83.npz") as data:
         pixels = data["x"].astype(np.float64) / 255
     x = (pixels - np.reshape(CIFAR_MEAN, (1, 3, 1, 1))) / np.reshape(CIFAR_DEVIATION, (1, 3, 1, 1))
     samples, block = (2, 2) if smoke else (3 * BLOCK, BLOCK)
-    layers = (5,) if smoke else tuple(range(len(network.relu_layers)))
-    subject = Subject(network, x[:samples], None, "resnet_2b", "cifar10", "")
+    layers = tuple(range(len(network.relu_layers)))[-1 if smoke else 0 :]
+    subject = Subject(network, x[:samples], None, name, "cifar10", "")
     plan = Plan(layers, samples, None, block, places_of(network))
-    with tempfile.TemporaryDirectory() as name:
-        results = Results(Path(name))
+    with tempfile.TemporaryDirectory() as directory:
+        results = Results(Path(directory))
         results.begin(subject, new_manifest(subject, plan, samples))
         chunks = [one_chunk(results, subject, plan, chunk) for chunk in plan.chunks()]
         table = [one_spectrum(results, subject, sample) for sample in range(1 if smoke else 5)]

@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=1, help="samples at which both ways are compared")
     parser.add_argument("--stages", type=int, nargs="+", default=list(range(12)))
     parser.add_argument("--medians", type=int, default=0, help="samples for figure 4, without the plain way")
-    parser.add_argument("--smoke", action="store_true", help="a 12 x 12 corner of one image, an eighth of the channels")
+    parser.add_argument("--smoke", action="store_true", help="an 8 x 8 corner of one image")
     options = parser.parse_args()
     module, images, data = subject(options.table, options.smoke)
     net = fs.from_torch(module, input_shape=images.shape[1:])
@@ -60,7 +60,7 @@ def subject(table: int, smoke: bool) -> tuple[nn.Sequential, np.ndarray, str]:
         data = f"{len(images)} real CIFAR-10 test images"
     else:
         images, data = np.random.default_rng(0).uniform(size=(50, 3, 32, 32)), "uniform noise, no real images"
-    return module, images[:1, :, :12, :12] if smoke else images, data
+    return module, images[:1, :, :8, :8] if smoke else images, data
 
 
 def compare(module: nn.Sequential, net: fs.Network, images: np.ndarray, stages: list[int]) -> None:

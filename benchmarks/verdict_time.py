@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from _demo import demo
 from scipy.linalg import qr
 from threadpoolctl import threadpool_limits
 
@@ -34,10 +35,10 @@ def main() -> None:
     """Print one line per sample and the ratios per layer."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=12)
-    parser.add_argument("--smoke", action="store_true", help="the small layer and three samples only")
+    parser.add_argument("--smoke", action="store_true", help="the small layer, untrained, and three samples only")
     options = parser.parse_args()
     threadpool_limits(1)
-    compare(*small_layer(), 3 if options.smoke else options.samples)
+    compare(*small_layer(trained=not options.smoke), 3 if options.smoke else options.samples)
     if not options.smoke:
         compare(*large_layer(), options.samples)
 
@@ -78,13 +79,11 @@ def baseline(layer: fs.ReLULayer, x: np.ndarray) -> str:
     return "bounded" if answer.status == Status.OPTIMAL else "unbounded"
 
 
-def small_layer() -> tuple[str, fs.ReLULayer, np.ndarray]:
+def small_layer(*, trained: bool) -> tuple[str, fs.ReLULayer, np.ndarray]:
     """The first layer of the demo network, on its held-out digits."""
-    from fiberscope.paper.demo import train
-
-    run = train(seed=0)
-    layer = run.network.relu_layers[0]
-    return "(100, 784), trained, MNIST digits", layer, run.network.layer_input(0, run.test.x)
+    network, test = demo(trained=trained)
+    name = f"(100, 784), {'' if trained else 'un'}trained, MNIST digits"
+    return name, network.relu_layers[0], network.layer_input(0, test.x)
 
 
 def large_layer(samples: int = 2000) -> tuple[str, fs.ReLULayer, np.ndarray]:

@@ -2,8 +2,8 @@
 
 ``make test`` runs what is marked with none of ``fault``, ``browser``, ``external`` and ``exhaustive``, and what is
 marked ``quick``. With FIBERSCOPE_SHAPES in the environment, as ``make test-all`` sets it, the shapes and types of all
-arguments and results within the package are checked while tests run. A test takes two to six times as long then, so
-that of one with many cases the first few are checked, and some of the others.
+arguments and results within the package are checked while tests run (``shape_checks.py``). A test takes half as long
+again then, so that of one with many cases the first few are checked, and some of the others.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 from jaxtyping import config as shape_checking
-from jaxtyping import install_import_hook
 
 sys.path.insert(0, str(Path(__file__).parent))  # cases.py and oracles.py, for tests in all folders
+
+import shape_checks
 
 SHAPES = bool(os.environ.get("FIBERSCOPE_SHAPES"))
 ALWAYS_CHECKED, CHECKED_OF_THE_OTHERS = 3, 10
@@ -28,7 +29,7 @@ ALWAYS_CHECKED, CHECKED_OF_THE_OTHERS = 3, 10
 UNCHECKED = pytest.StashKey[bool]()
 
 if SHAPES:  # before anything imports fiberscope
-    install_import_hook("fiberscope", "beartype.beartype")
+    shape_checks.install("fiberscope")
 
 hypothesis.settings.register_profile("fiberscope", derandomize=True, deadline=None, database=None, print_blob=False)
 hypothesis.settings.load_profile("fiberscope")
@@ -60,6 +61,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
     """Check shapes, or do not: the choice depends on nothing but the case, so that every run makes the same."""
     shape_checking.update("jaxtyping_disable", item.stash[UNCHECKED])
     return (yield)
+
+
+@pytest.fixture
+def unchecked() -> None:
+    """Check nothing in this test, for what is to be refused by the functions themselves."""
+    shape_checking.update("jaxtyping_disable", True)
 
 
 @pytest.fixture(scope="session")

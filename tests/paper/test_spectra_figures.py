@@ -254,3 +254,22 @@ def test_grey_pictures_are_padded_to_the_size_of_cifar() -> None:
     assert "black border" in padded.description
     with torch.no_grad():
         assert table3()(torch.tensor(padded.x, dtype=torch.float32)).shape == (2, 10)
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (3072,), (28, 28)])
+def test_pictures_are_halved_at_quick_scale(shape: tuple[int, ...]) -> None:
+    x = np.random.default_rng(0).uniform(size=(2, *shape))
+    data = DataSet("pictures", x, None, "Pictures.")
+    halved = spectra_subjects._fitted(data, spectra_subjects.HALVED)
+    whole = spectra_subjects._padded(data).x.reshape(2, 3, 32, 32)
+    for channel, row, column in [(0, 0, 0), (1, 3, 8), (2, 15, 15)]:
+        block = whole[1, channel, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+        assert halved.x[1, channel, row, column] == pytest.approx(block.sum() / 4)
+    assert halved.description.endswith("averaged over two by two pixels: 3 x 16 x 16")
+    with torch.no_grad():
+        assert table3(spectra_subjects.HALVED)(torch.tensor(halved.x, dtype=torch.float32)).shape == (2, 10)
+
+
+def test_pictures_of_other_sizes_are_left_to_the_check_of_sizes() -> None:
+    data = DataSet("numbers", np.ones((2, 7)), None, "Numbers.")
+    assert spectra_subjects._fitted(data, spectra_subjects.HALVED) is data

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 import fiberscope as fs
+from small_audits import small_network
 from torch_modules import Function, assert_same, in_float64, randomised
 
 
@@ -199,37 +199,29 @@ def test_a_module_of_one_sample_at_a_time():
 
 
 GIVEN = {
-    "'model.pt'": "got 'model.pt'; read the file first, with fiberscope.load",
-    "Path('model.pt')": "got 'model.pt'; read the file first, with fiberscope.load",
-    "nn.ReLU": "got the class ReLU; pass an instance",
-    "nn.Linear(2, 2).state_dict()": "got an OrderedDict; weights alone.*load_state_dict",
-    "{'model': 1, 'epoch': 3}": "got a dict; weights alone",
-    "torch.relu": "write it as the forward of a module",
-    "[nn.ReLU()]": "put modules into an nn.Sequential",
-    "np.eye(2)": r"use fiberscope.ReLULayer\(weight, bias\)",
-    "torch.eye(2)": r"use fiberscope.ReLULayer\(weight, bias\)",
-    "fs.from_torch(nn.Linear(2, 2).eval())": "got a Network; a network is what fiberscope.load gives",
-    "None": "got None$",
-    "3": "got 3$",
+    "a path": ("model.pt", "got 'model.pt'; read the file first, with fiberscope.load"),
+    "another path": (Path("model.pt"), "got 'model.pt'; read the file first, with fiberscope.load"),
+    "a class": (nn.ReLU, "got the class ReLU; pass an instance"),
+    "weights": (nn.Linear(2, 2).state_dict(), "got an OrderedDict; weights alone.*load_state_dict"),
+    "a checkpoint": ({"model": 1, "epoch": 3}, "got a dict; weights alone"),
+    "a function": (torch.relu, "write it as the forward of a module"),
+    "a list": ([nn.ReLU()], "put modules into an nn.Sequential"),
+    "an array": (np.eye(2), r"use fiberscope.ReLULayer\(weight, bias\)"),
+    "a tensor": (torch.eye(2), r"use fiberscope.ReLULayer\(weight, bias\)"),
+    "a network": (small_network(), "got a Network; a network is what fiberscope.load gives"),
+    "nothing": (None, "got None$"),
+    "a number": (3, "got 3$"),
 }
 
 
-def test_what_is_no_module_is_refused_with_what_to_do():
-    # in a fresh interpreter, because the tests check the types of all arguments before the function does
-    code = f"""
-import numpy as np, torch, fiberscope as fs
-from pathlib import Path
-from torch import nn
-for given in ({", ".join(GIVEN)}):
-    try: fs.from_torch(given)
-    except fs.InputError as error: print(error)
-"""
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    lines = printed.splitlines()
-    assert len(lines) == len(GIVEN)
-    for line, message in zip(lines, GIVEN.values(), strict=True):
-        assert line.startswith("module: expected a torch.nn.Module or a program of torch.export, got ")
-        assert re.search(message, line), line
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(("given", "message"), GIVEN.values(), ids=GIVEN)
+def test_what_is_no_module_is_refused_with_what_to_do(given: Any, message: str):
+    with pytest.raises(fs.InputError) as caught:
+        fs.from_torch(given)
+    said = str(caught.value)
+    assert said.startswith("module: expected a torch.nn.Module or a program of torch.export, got ")
+    assert re.search(message, said)
 
 
 @pytest.mark.parametrize(

@@ -33,14 +33,19 @@ def table2() -> nn.Sequential:
     return _mlp(PIXELS, [3500, 784], CLASSES)
 
 
-def table3() -> nn.Sequential:
-    """WideCIFAR, table 3: six 3 x 3 convolutions with 32, 64, 64, 32, 32 and 64 feature maps, and two dense layers."""
-    return _cnn([32, 64, 64, 32, 32, 64])
+def table3(shape: tuple[int, int, int] = CIFAR) -> nn.Sequential:
+    """WideCIFAR, table 3: six 3 x 3 convolutions with 32, 64, 64, 32, 32 and 64 feature maps, and two dense layers.
+
+    Args:
+        shape: of the pictures, square with a side that 4 divides; the first dense layer has as many inputs as they
+            leave.
+    """
+    return _cnn([32, 64, 64, 32, 32, 64], shape)
 
 
-def table4() -> nn.Sequential:
+def table4(shape: tuple[int, int, int] = CIFAR) -> nn.Sequential:
     """ThinCIFAR, table 4: the same with 32, 32, 16, 16, 16 and 32 feature maps."""
-    return _cnn([32, 32, 16, 16, 16, 32])
+    return _cnn([32, 32, 16, 16, 16, 32], shape)
 
 
 def glorot(module: nn.Module, generator: torch.Generator) -> None:
@@ -52,9 +57,9 @@ def glorot(module: nn.Module, generator: torch.Generator) -> None:
                 nn.init.zeros_(part.bias)
 
 
-def _cnn(maps: Sequence[int]) -> nn.Sequential:
+def _cnn(maps: Sequence[int], shape: tuple[int, int, int]) -> nn.Sequential:
     parts: OrderedDict[str, nn.Module] = OrderedDict()
-    channels, side, _ = CIFAR
+    channels, side, _ = shape
     for number, (count, stride) in enumerate(zip(maps, STRIDES, strict=True), start=1):
         # Keras pads as little as it can: of an even side with stride 2, only behind
         parts[f"pad{number}"] = nn.ZeroPad2d((0, 1, 0, 1) if stride == 2 else 1)

@@ -17,7 +17,8 @@ class Scale(StrEnum):
     """How much is computed."""
 
     QUICK = "quick"
-    """Each experiment in less than two minutes on one core, with fewer samples and shorter training."""
+    """Each experiment in less than a minute on one core: fewer samples, shorter training, and for the convolutional
+    networks pictures of half the height and width."""
     PAPER = "paper"
     """As the paper has it, as far as that can be run."""
 

@@ -33,7 +33,7 @@ from fiberscope.paper.reproduction.sources import UsedData, used_data
 from fiberscope.paper.reproduction.table2_training import table2_training
 from fiberscope.preimage.kind import Kind
 
-QUICK_SAMPLES, QUICK_PRINTED, PAPER_PRINTED = 300, 3, 40
+QUICK_SAMPLES, QUICK_PRINTED, PAPER_PRINTED = 200, 2, 40
 """Samples at quick scale, and how many of them the printed algorithm is asked about, at some seconds each."""
 
 

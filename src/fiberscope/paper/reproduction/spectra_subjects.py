@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float64
@@ -26,7 +27,11 @@ PAPER_SAMPLES = 50
 QUICK_CNN_SAMPLES, QUICK_CNN_TRAINING = 1, 3_000
 """At quick scale, for the convolutional networks: samples, and training samples for a single epoch."""
 
-QUICK_MLP_SAMPLES = 20
+HALVED = (3, 16, 16)
+"""The shape of the pictures at quick scale: a quarter of the inputs and outputs, and singular values in a 64th of the
+time."""
+
+QUICK_MLP_SAMPLES = 5
 """Samples at quick scale for the MLP."""
 
 CONVOLUTIONAL_STAGES = 12
@@ -67,7 +72,8 @@ class Subject:
         """For claims that do not hold: how this differs from the paper's experiment."""
         if self.is_given:
             return f"{self.data.why_other}the network is {self.label}"
-        return f"{self.data.why_other}the weights are others than the paper's"
+        halved = "the pictures are halved; " if self.used.network.input_shape == HALVED else ""
+        return f"{self.data.why_other}{halved}the weights are others than the paper's"
 
     @property
     def caption(self) -> str:
@@ -96,19 +102,27 @@ def mlp(context: Context) -> Subject:
 
 
 def _convolutional(
-    context: Context, label: str, name: str, architecture: Callable[[], nn.Sequential], *, with_medians: bool
+    context: Context,
+    label: str,
+    name: str,
+    architecture: Callable[[tuple[int, int, int]], nn.Sequential],
+    *,
+    with_medians: bool,
 ) -> Subject:
     data = used_data(context, paper="cifar10", stand_ins=("fashion-mnist", "mnist-5k"))
-    recipe = PAPER_CIFAR
-    if context.model is None:
-        data = replace(
-            data, test=_padded(data.test), training=None if data.training is None else _padded(data.training)
-        )
-    if context.scale is Scale.QUICK:
-        data = data.first_for_training(QUICK_CNN_TRAINING)
-        recipe = replace(recipe, epochs=1, threads=1)
+    recipe, shape = PAPER_CIFAR, CIFAR
     title = f"{label} ({name.replace('table', 'table ')} of the paper: six convolutions, two dense layers)"
-    training = Training(name, title, architecture, recipe, PAPER_CIFAR, CIFAR)
+    if context.model is None:
+        if context.scale is Scale.QUICK:
+            data = data.first_for_training(QUICK_CNN_TRAINING)
+            recipe, shape = replace(recipe, epochs=1, threads=1), HALVED
+            title += ", for pictures of 16 x 16 instead of 32 x 32 pixels"
+        data = replace(
+            data,
+            test=_fitted(data.test, shape),
+            training=None if data.training is None else _fitted(data.training, shape),
+        )
+    training = Training(name, title, partial(architecture, shape), recipe, PAPER_CIFAR, shape)
     return _subject(context, label, training, data, QUICK_CNN_SAMPLES, CONVOLUTIONAL_STAGES, with_medians)
 
 
@@ -139,6 +153,21 @@ def _last_linear(used: UsedNetwork) -> int:
     activations = [number for number, stage in enumerate(used.network.stages) if stage.activation is not None]
     pointwise = [n for n in activations if used.network.stages[n].outputs > used.network.outputs]
     return pointwise[-1] if pointwise else len(used.network.stages) - 1
+
+
+def _fitted(data: DataSet, shape: tuple[int, int, int]) -> DataSet:
+    """Pictures as a convolutional network takes them: padded to the size of those of CIFAR-10, or halved after that."""
+    return _padded(data) if shape == CIFAR else _halved(_padded(data))
+
+
+def _halved(data: DataSet) -> DataSet:
+    """Pictures of the size of those of CIFAR-10 at half their height and width: the means of two by two pixels."""
+    if data.x[0].size != np.prod(CIFAR):
+        return data
+    channels, height, width = HALVED
+    x = data.x.reshape(len(data), channels, height, 2, width, 2).mean(axis=(3, 5))
+    description = f"{data.description}, averaged over two by two pixels: 3 x 16 x 16"
+    return replace(data, x=x, name=f"{data.name} halved", description=description)
 
 
 def _padded(data: DataSet) -> DataSet:

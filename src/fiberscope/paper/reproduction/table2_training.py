@@ -10,14 +10,17 @@ from fiberscope.paper.reproduction.networks import Training
 from fiberscope.paper.reproduction.sources import UsedData
 from fiberscope.paper.training import PAPER
 
-QUICK_TRAINING = 10_000
+QUICK_TRAINING = 5_000
 """Training samples at quick scale, at most."""
+
+FEW = 10_000
+"""Training samples below which batches as large as the paper's would be too few."""
 
 
 def table2_training(context: Context, data: UsedData) -> tuple[Training, UsedData]:
     """How the network is trained, and on which part of the data."""
     title = "The paper's table 2 network (784 inputs, ReLU layers of 3500 and 784, 10 classes)"
-    few = data.training is not None and len(data.training) < QUICK_TRAINING
+    few = data.training is not None and len(data.training) < FEW
     recipe = replace(PAPER, batch_size=100 if few else PAPER.batch_size, threads=1)
     if context.scale is Scale.QUICK and data.training is not None:
         recipe, data = replace(recipe, epochs=3, batch_size=100), data.first_for_training(QUICK_TRAINING)
