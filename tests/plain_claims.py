@@ -22,11 +22,6 @@ from fiberscope.preimage.kind import Kind
 Array = np.ndarray[Any, Any]
 
 
-def radius(about: System, said: Claim, center: Array) -> float:
-    """The proved size of one preimage."""
-    return radii(about, [said], [center])[0]
-
-
 def floats(values: Any) -> Array:
     return np.array(values, dtype=np.float64)
 

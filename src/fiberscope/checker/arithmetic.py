@@ -48,8 +48,7 @@ class Float(Arithmetic):
         """``A v`` as float64 gives it."""
         assert not isinstance(vector, tuple), "rational vectors are refused before"
         error = matrices.product_error(norms, matrices.norm_above(vector), len(vector))
-        value: FloatArray = np.asarray(matrix @ vector, dtype=np.float64)
-        return value, error
+        return np.asarray(matrix @ vector), error
 
     def exceeds(self, B: Matrix, s: float) -> bool:
         """By a Cholesky factorization."""
@@ -65,7 +64,7 @@ class Rational(Arithmetic):
 
     def products(self, matrix: Matrix, vector: Vector, norms: FloatArray) -> tuple[Any, FloatArray]:
         """``A v`` without errors."""
-        return exact.products(matrix, vector), np.zeros(matrix.shape[0])
+        return exact.products(matrix, vector), np.zeros(len(norms))
 
     def exceeds(self, B: Matrix, s: float) -> bool:
         """By a left inverse, or the rank modulo a prime."""
