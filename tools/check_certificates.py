@@ -215,8 +215,8 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
     def check(self, tangent, recession, finding):  # ValueError unless what is found follows
         kind, stored, (low, high) = finding["kind"], finding["dimension"], self.dimension(tangent)
         require((self.given["kind"], self.given.get("dimension", stored)) == (kind, stored), "another certificate")
-        least, most = finding.get("dimension_low") or 0, finding.get("dimension_high")
-        fits = least <= low and (most is None or high <= most) and (stored is None or low == high == stored)
+        least, most = finding.get("dimension_low", low), finding.get("dimension_high", high)
+        fits = least <= low <= high <= most and (stored is None or least == low == stored == high == most)
         require(fits, f"a dimension of {low} to {high} is proved, not {stored} or {least} to {most}")
         rows, spans = self.vanishing(recession, self.weights[1])
         free = ~rows[self.system.m :]

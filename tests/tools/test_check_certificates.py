@@ -253,6 +253,11 @@ FIELDS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "saturated": lambda row: {"saturated": 1},
     "dimension up": lambda row: {"dimension": row["dimension"] + 1},
     "dimension down": lambda row: {"dimension": row["dimension"] - 1},
+    **{
+        f"dimension_{side} by {step}": (lambda row, side=f"dimension_{side}", step=step: {side: row[side] + step})
+        for side in ("low", "high")
+        for step in (-1, 1)
+    },
     "certificate": lambda row: {"certificate": "0" * 32},
     **{f"kind {kind}": (lambda row, kind=kind: {"kind": kind}) for kind in ("empty", *KINDS)},
 }  # fmt: skip
