@@ -3,7 +3,8 @@
     python tests/checker/fuzz.py 300000 --processes 2
 
 What is true is known from lists of vertices and rays in exact arithmetic. A claim counts once, however often it is
-tried: in floats and in rational numbers, alone and with others; whatever bounds a proved preimage holds its vertices.
+tried: in floats and in rational numbers, with others, and alone if it is proved, or one of three. Whatever bounds a
+proved preimage holds its vertices.
 """
 
 from __future__ import annotations
@@ -76,9 +77,10 @@ def _try(about: Group, claims: list[tuple[Question, Claim]], tally: Counter[str]
     said = [claim for _, claim in claims]
     for exact in (False, True):
         together = prove(about.system, said, exact=exact)
-        alone = [prove(about.system, [claim], exact=exact)[0] for claim in said]
-        for (question, claim), reason, other in zip(claims, together, alone, strict=True):
-            assert (reason == "") == (other == ""), (where, exact, claim, reason, other)
+        for k, ((question, claim), reason) in enumerate(zip(claims, together, strict=True)):
+            if not reason or k % 3 == 0:
+                alone = prove(about.system, [claim], exact=exact)[0]
+                assert (reason == "") == (alone == ""), (where, exact, claim, reason, alone)
             if reason:
                 assert not _is_odd(reason), (where, exact, claim, reason)
                 continue

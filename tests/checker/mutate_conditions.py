@@ -235,7 +235,7 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
 FAILS = "what follows fails, which proves nothing"
 EQUIVALENT: dict[str, str] = {
     "facts: if part.sigma == 0": "a division by 0 proves nothing",
-    "facts: if sides is not None and (not (live": "a point on upper sides of rows that are no equations is a point, too",
+    "facts: if sides is not None and (not (live": "a point on the upper sides of other rows is one, too",
     "certificates: if len(text) > MAX_BITS // 4": "it takes longer",
     "certificates: if value is None": "all rows are held, or " + FAILS,
     "certificates: if start != len(data)": "what is not named is not read",
