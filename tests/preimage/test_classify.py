@@ -61,6 +61,7 @@ DOMAINS = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("domain", DOMAINS.values(), ids=DOMAINS.keys())
 @pytest.mark.parametrize("outputs", [60, 110])
 def test_many_samples_get_the_verdicts_of_each_alone(domain: fs.Domain | None, outputs: int) -> None:
