@@ -242,6 +242,11 @@ EQUIVALENT: dict[str, str] = {
     "certificates: if said.value('version') != VERSION": "what is read is proved, whatever its name",
     "certificates: if not fits or not set(rows.tolist()) <= set(self._stack()): not not fits": FAILS,
     "certificates: if not isinstance(said, dict)": FAILS,
+    "certificates: if array is not None and (array.dtype != np.int64": FAILS,
+    "certificates: if array is None or array.dtype": "NaN is above no bound, integers become floats, or " + FAILS,
+    "certificates: if len(numerators) != length": "signs turn above and below, or " + FAILS,
+    "certificates: if dtype not in": "each reader asks for its own type",
+    "certificates: if count < 0": "some bytes are read twice",
     "certificates: if value is not None and type(value) is not int": "a dimension is only compared",
 }
 """Mutants that prove nothing more, and why. The beginning of a mutant's name."""
@@ -376,6 +381,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:  # as it is now, whatever happens to it meanwhile
         package = Path(folder, "fiberscope")
         shutil.copytree(SOURCE, package, ignore=shutil.ignore_patterns("__pycache__"))
+        assert not lives(Mutant("verdicts", "", (package / "checker" / "verdicts.py").read_text()), package, 0)
         for mutant in mutants(package):
             if options.only in mutant.name:
                 print(mutant.name if options.list else _judged(mutant, package, counts), flush=True)

@@ -73,6 +73,17 @@ def test_a_distance_in_units_that_are_none_in_float64() -> None:
     assert radius(layer, point, floats([2.0**-100])) >= 2.0**-100
 
 
+def test_a_distance_that_vanishes() -> None:
+    """In units of 2**-600, the center is 2**-590 beside the input."""
+    layer = system([[2.0**700]], [1.0])
+    said = certificate("singleton", 0, scaling=scaling([0], [-600]))
+    point = claim("singleton", 0, said, x=[0.0], m=1)
+    assert any(proved(layer, point))
+    assert radius(layer, point, floats([0.0])) == 0
+    assert radius(layer, point, floats([2.0**-1000])) >= 2.0**-1000
+    assert radius(layer, point, floats([2.0**-1022 * 2.0**-40])) > 0
+
+
 def test_a_radius_around_another_center_than_the_input() -> None:
     layer = system([[1.0], [-1.0]], [-1.0, -1.0])
     said = claim(

@@ -227,8 +227,8 @@ class _Proving:
         if not ((lengths > 0) & (lengths < np.inf)).all():
             return np.inf
         if asked.x is not None:
-            between = (beside - asked.x) * lengths
-            apart = norm_above(between) * ROUNDING if between.any() else 0.0
+            elsewhere = bool((beside != asked.x).any())  # products may vanish, and are not 0
+            apart = norm_above((beside - asked.x) * lengths) * ROUNDING if elsewhere else 0.0
             if claim.kind == "singleton":
                 return apart
             recession = rows.cones_at(asked.x[None], asked.within)[1]
@@ -253,8 +253,8 @@ def _each(prove: Callable[[Sequence[Asked]], list[str]], asked: Sequence[Asked])
     return found if len(found) == len(asked) else [_attempt(lambda one=one: prove([one]))[0] for one in asked]
 
 
-def _attempt(proof: Callable[[], Any]) -> list[str]:
-    """What a proof says; garbage in a certificate may fail anywhere, and must never look like a proof or a crash."""
+def _attempt(proof: Callable[[], Any]) -> list[Any]:
+    """What a proof finds, or why it fails; garbage may fail anywhere, and must never look like a proof or a crash."""
     try:
         with np.errstate(all="ignore"):
             return proof()
