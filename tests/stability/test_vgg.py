@@ -1,4 +1,4 @@
-"""The local linear map of a VGG, seen through a window: rows by products, and singular values by their Gram matrix."""
+"""VGG-16 on images of ImageNet's size, with a thirty-second of its channels: too large a matrix, and yet its values.
 
 The full network takes minutes and is measured in ``benchmarks/matrix_free.py``. Torch's automatic differentiation is
 the oracle for products and for small windows.
