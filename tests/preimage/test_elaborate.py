@@ -24,6 +24,8 @@ from fiberscope.preimage.verify import verify, verify_in_float, verify_many
 Kind = fs.Kind
 SIMPLEX = np.array([[1.0, 0.25], [-0.5, 1.0], [-0.5, -1.0]])
 
+pytestmark = pytest.mark.usefixtures("unchecked")  # parts of claims are missing on purpose
+
 
 def claim(layer: fs.ReLULayer, candidate: Candidate, dimension: int, domain: Any = None, **given: Any) -> Preimage:
     """The verdict that a candidate stands for, with the certificate that says it."""

@@ -54,7 +54,8 @@ def entries(matrix: Matrix) -> tuple[Array, Array, FloatArray]:
     """Row, column and value of every entry that is not zero, row by row."""
     if is_sparse(matrix):
         counts: Array = np.diff(matrix.indptr)
-        return np.repeat(np.arange(len(counts)), counts), matrix.indices.astype(np.int64), matrix.data
+        values = np.asarray(matrix.data, dtype=np.float64)  # scipy makes integers of none
+        return np.repeat(np.arange(len(counts)), counts), matrix.indices.astype(np.int64), values
     row, column = np.nonzero(matrix)
     return row, column, matrix[row, column]
 

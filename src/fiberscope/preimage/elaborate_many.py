@@ -224,7 +224,7 @@ class _Together:
         n = self.rows.n
         cones = Cones(members.chosen(numbers))
         # some rows fewer or more than n: close to a square matrix the smallest singular value falls quickly
-        groups = intersections(cones, n + n // 32) if common else unions(cones, n - n // 64)
+        groups = intersections(cones, float(n + n // 32)) if common else unions(cones, float(n - n // 64))
         for group in groups:
             chosen = numbers[group.members]
             words = members.words[chosen]
