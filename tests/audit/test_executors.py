@@ -92,6 +92,7 @@ def test_chunks_that_finish_in_another_order(alone: Path, tmp_path: Path) -> Non
     assert files(tmp_path) == files(alone)
 
 
+@pytest.mark.fault
 def test_the_workers_of_a_dask_cluster(scheduler: str, tmp_path: Path, alone: Path) -> None:
     arguments = ["audit", *write_model_and_data(tmp_path, SAMPLES), "--block", "4", "--domain", "0,1"]
     arguments += ["--spectra", "3", "--invariance", "2", "--scheduler", scheduler, "--out", str(tmp_path / "out")]

@@ -31,7 +31,7 @@ def test_undecided_says_why() -> None:
 @pytest.mark.usefixtures("no_budget")
 def test_undecided_proves_nothing_and_has_no_shape() -> None:
     p = fs.preimage(DEGENERATE, y=[0, 0, 0], domain=fs.HalfSpaces([[1, 2]], [-1]))
-    assert "none that can be proved" in fs.verify(p).reason
+    assert "undecided: nothing is claimed" in fs.verify(p).reason
     assert not fs.verify(p, exact=True)
     for ask in (p.point, p.bounding_box, p.chebyshev_center, lambda: p.width([1, 0]), lambda: p.sample(1, 0)):
         with pytest.raises(fs.InputError, match="undecided"):

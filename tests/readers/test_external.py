@@ -50,4 +50,4 @@ def test_positive_outputs_are_those_that_were_counted_when_it_was_trained(networ
     positives = (network.relu_layers[0](network.layer_input(0, data.x)) > 0).sum(axis=1)
     assert (positives.min(), positives.max()) == (129, 938)
     assert np.median(positives) == pytest.approx(356, abs=0.5)
-    assert np.mean(network(data.x).argmax(axis=1) == data.y) == pytest.approx(0.90, abs=0.005)
+    assert np.mean(network(data.x[:2000]).argmax(axis=1) == data.y[:2000]) == pytest.approx(0.90, abs=0.02)

@@ -213,7 +213,7 @@ def models(draw: st.DrawFn) -> tuple[ModelProto, Shape]:
     return model_of(graph.nodes, ("batch", *shape[1:]), graph.constants, opset=17, output=output), shape
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(models())
 def test_random_graphs_compute_what_onnxruntime_computes(case: tuple[ModelProto, Shape]):
     model, shape = case

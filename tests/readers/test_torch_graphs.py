@@ -45,7 +45,7 @@ def chains(draw: st.DrawFn) -> tuple[nn.Module, int]:
     return randomised(nn.Sequential(nn.Linear(inputs, inputs), *parts), draw(st.integers(0, 2**31))), inputs
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(chains())
 def test_a_random_chain_equals_its_module(case: tuple[nn.Module, int]):
     module, inputs = case
@@ -159,7 +159,7 @@ def graphs(draw: st.DrawFn) -> tuple[nn.Module, tuple[int, ...]]:
     return randomised(nn.Sequential(*parts), draw(st.integers(0, 2**31))), shape
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(graphs())
 def test_a_random_graph_equals_its_module(case: tuple[nn.Module, tuple[int, ...]]):
     module, shape = case

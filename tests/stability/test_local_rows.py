@@ -128,8 +128,8 @@ def test_small_blocks_change_nothing(case, monkeypatch):
     net, x = case
     J = fs.linearize(net, x)
     whole = J.rows()
-    monkeypatch.setattr(carrying, "BLOCK_NUMBERS", 1)
-    monkeypatch.setattr(local_rows, "TILE_NUMBERS", 1)
+    monkeypatch.setattr(carrying, "BLOCK_NUMBERS", 2_000)
+    monkeypatch.setattr(local_rows, "TILE_NUMBERS", 100)
     blocks = J.rows()
     np.testing.assert_allclose(written_out(blocks), written_out(whole), atol=1e-14 * float(whole.values.abs().max()))
     agree(blocks, J @ np.eye(net.inputs))

@@ -17,7 +17,7 @@ from fiberscope.audit.store import INPUTS, ChunkData, Results
 from fiberscope.audit.unit_counts import counts_at
 from fiberscope.checker.reading import LayerRows, LocalRows, StoredLayer, read_network
 from fiberscope.checker.system import System
-from fiberscope.checker.verdicts import Claim, prove
+from fiberscope.checker.verdicts import Claim, prove, radii
 from fiberscope.errors import FiberscopeError, ModelError, ResultsError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
@@ -28,6 +28,9 @@ from fiberscope.threads import one_thread
 INPUT_AGREEMENT = 1e-9
 """How far the stored inputs of a layer may be from recomputed ones, relative to the largest: some thousand roundings.
 Matrix products round differently from machine to machine, so they cannot be asked to be equal."""
+
+RADIUS_AGREEMENT = 1e-9
+"""By how much, relatively, a radius that is computed again may be larger than the stored one, for the same reason."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,8 @@ def _reasons(
     for domain in {finding.domain: None for finding in findings}:
         members = [k for k, finding in enumerate(findings) if finding.domain == domain]
         claims = [_claim(findings[k], inputs[findings[k].sample], len(rows.bias), data) for k in members]
-        proofs = _proofs(numbers.on(*layer.domain(domain)), claims, exact=exact)
+        stored = [findings[k].radius for k in members]
+        proofs = _proofs(numbers.on(*layer.domain(domain)), claims, stored, exact=exact)
         reasons |= dict(zip(members, proofs, strict=True))
     return [reasons[k] or _miscounted(finding, counts[finding.sample]) for k, finding in enumerate(findings)]
 
@@ -159,14 +163,26 @@ def _claim(finding: Finding, x: FloatArray, m: int, data: ChunkData) -> Claim | 
     return Claim(x, None, None, np.zeros(m), kind, dimension, bounds, certificate)
 
 
-def _proofs(system: System, claims: list[Claim | str], *, exact: bool) -> list[str]:
-    """Why each claim is not proved; rational arithmetic is tried where float64 is not enough, or alone."""
+def _proofs(system: System, claims: list[Claim | str], stored: list[float], *, exact: bool) -> list[str]:
+    """Why each claim, or how large its preimage is said to be at most, is not proved.
+
+    Rational arithmetic is tried where float64 is not enough, or alone. A radius proves its verdict as well.
+    """
     reasons = [claim if isinstance(claim, str) else "it was not tried" for claim in claims]
+    sized = {k: claim for k, claim in enumerate(claims) if isinstance(claim, Claim) and stored[k] < np.inf}
+    centers = [claim.x for claim in sized.values() if claim.x is not None]
+    found = dict(zip(sized, radii(system, list(sized.values()), centers), strict=True))
+    too_small = {k for k in sized if not found[k] <= stored[k] * (1.0 + RADIUS_AGREEMENT)}
+    if not exact:
+        reasons = ["" if k in found and k not in too_small else reason for k, reason in enumerate(reasons)]
     for rational in (True,) if exact else (False, True):
         left = {k: claim for k, claim in enumerate(claims) if reasons[k] and isinstance(claim, Claim)}
         for k, reason in zip(left, prove(system, list(left.values()), exact=rational), strict=True):
             reasons[k] = reason
-    return reasons
+    return [
+        reason or (f"a radius of {stored[k]:.6g} is stored, {found[k]:.6g} is proved" if k in too_small else "")
+        for k, reason in enumerate(reasons)
+    ]
 
 
 def _counts(rows: LayerRows, X: FloatArray) -> list[tuple[int, int]]:

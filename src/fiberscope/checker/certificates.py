@@ -103,7 +103,7 @@ class Reader:
     """Reads certificates about systems of one shape: m + q rows of numbers, and n coordinates between them."""
 
     def __init__(self, m: int, n: int, q: int) -> None:
-        self.m, self.n, self.q = m, n, q
+        self.m, self.n, self.q, self.count = m, n, q, m + n + q
 
     def read(self, data: bytes) -> Certificate:
         """Read a block as ``docs/certificates.md`` specifies it; NotProvedError where it is none."""
@@ -120,15 +120,15 @@ class Reader:
     def _certificate(self, said: _Part) -> Certificate:
         if said.value("version") != VERSION:
             raise NotProvedError(f"the certificate is of version {said.value('version')}, this checker reads {VERSION}")
-        coordinates = self._numbers(said, "zero", range(self.n))
+        coordinates = self._numbers(said, "zero", self.n)
         return Certificate(
             str(said.value("kind")),
             said.whole("dimension"),
             self._face(said.part("tangent")),
             self._face(said.part("recession")),
-            self._numbers(said, "basis", self._stack()),
+            self._numbers(said, "basis", self.count, stack=True),
             np.zeros(0, dtype=np.int64) if coordinates is None else coordinates,
-            self._numbers(said, "counted", range(self.n)),
+            self._numbers(said, "counted", self.n),
             self._relations(said.part("relations")),
             self._scaling(said.part("scaling")),
         )
@@ -137,22 +137,21 @@ class Reader:
         if said is None:
             return Face()
         multipliers, direction = said.part("multipliers"), said.part("direction")
-        rows = range(self.m + self.n + self.q)
         return Face(
             None
             if multipliers is None
             else Multipliers(
-                numbers := self._required(multipliers, "rows", rows),
+                numbers := self._required(multipliers, "rows", self.count),
                 multipliers.vector("values", len(numbers)),
                 multipliers.size("sigma"),
             ),
             None
             if direction is None
             else Direction(
-                self._required(direction, "held", rows),
+                self._required(direction, "held", self.count),
                 _present(direction.vector("values", self.n), "values"),
                 direction.size("sigma"),
-                self._numbers(direction, "basis", self._stack()),
+                self._numbers(direction, "basis", self.count, stack=True),
             ),
         )
 
@@ -162,7 +161,7 @@ class Reader:
         starts, rows = (_present(said.integers(name), name) for name in ("starts", "rows"))
         values = said.floats("values", len(rows))
         fits = len(starts) and starts[0] == 0 and starts[-1] == len(rows) and (np.diff(starts) > 0).all()
-        if not fits or not set(rows.tolist()) <= set(self._stack()):
+        if not fits or ((rows < 0) | (rows >= self.count) | ((rows >= self.m) & (rows < self.m + self.n))).any():
             raise NotProvedError("relations of rows that are not there")
         spans = [slice(a, b) for a, b in pairwise(starts.tolist())]
         terms = tuple((rows[span], values[span]) for span in spans)
@@ -186,20 +185,18 @@ class Reader:
             raise NotProvedError("the scaling is out of float64's range")
         return rows, columns
 
-    def _stack(self) -> list[int]:
-        return [*range(self.m), *range(self.m + self.n, self.m + self.n + self.q)]
+    def _required(self, said: _Part, name: str, most: int) -> IntArray:
+        return _present(self._numbers(said, name, most), name)
 
-    def _required(self, said: _Part, name: str, allowed: Any) -> IntArray:
-        return _present(self._numbers(said, name, allowed), name)
-
-    def _numbers(self, said: _Part, name: str, allowed: Any) -> IntArray | None:
+    def _numbers(self, said: _Part, name: str, most: int, *, stack: bool = False) -> IntArray | None:
+        """Distinct numbers below a limit; of the stack, which has no rows of coordinates, where that is asked."""
         numbers = said.integers(name)
-        if numbers is None:
-            return None
-        if len(np.unique(numbers)) != len(numbers):
-            raise NotProvedError(f"a number is named twice in {name}")
-        if not np.isin(numbers, np.asarray(allowed)).all():
-            raise NotProvedError(f"a number in {name} names no row of its sort")
+        if numbers is None or not len(numbers):
+            return numbers
+        if numbers.min() < 0 or numbers.max() >= most or (np.bincount(numbers) > 1).any():
+            raise NotProvedError(f"a number in {name} names nothing, or is named twice")
+        if stack and ((numbers >= self.m) & (numbers < self.m + self.n)).any():
+            raise NotProvedError(f"a number in {name} names a coordinate")
         return numbers
 
 

@@ -152,7 +152,7 @@ class _Proving:
         if low is not None and high is not None and not ((low <= high) & (low < np.inf) & (high > -np.inf)).all():
             return "the output lies in no interval"
         if claim.kind not in DIMENSIONS:
-            return "the kind is none that can be proved"
+            return f"the kind is {claim.kind[:20]}: nothing is claimed that can be proved"
         certificate = self._certificate(claim.certificate)
         if certificate.kind != claim.kind:
             return f"the certificate is about kind {certificate.kind}, the verdict says {claim.kind}"
