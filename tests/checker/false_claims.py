@@ -7,10 +7,11 @@ what the certificate lies about.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from fiberscope.checker.verdicts import Claim, System, prove
 from plain_claims import certificate, claim, direction, floats, multipliers, radius, relations, scaling, system
@@ -473,8 +474,9 @@ def of_outputs() -> Iterator[Lie]:
     yield one(
         "outputs that are no rational numbers",
         monotone,
-        "bounded",
+        "unbounded",
         1,
+        recession=(None, direction([], [-1.0])),
         tangent=(None, direction([], [-1.0])),
         y=[0.0, 0.0],
     )
@@ -530,6 +532,55 @@ def of_statements() -> Iterator[Lie]:
     yield Lie("a negative precision", point, (claim("empty", None, nothing, y=[0.0], within=-1.0),))
 
 
+def of_numbers() -> Iterator[Lie]:
+    """Arrays that are not made of finite float64 numbers, and sparse rows that store a place more than once."""
+    left, right = _both_ways()
+    down, up = (certificate("unbounded", 1, recession=(None, part), tangent=(None, part)) for part in (left, right))
+    ray = system([[1.0]], [-(2.0**53)])
+    said = replace(claim("unbounded", 1, down, x=[0.0], m=1), x=np.array([2**53 + 1]))
+    yield Lie("an input of integers that float64 rounds", ray, (said,))
+    whole = replace(ray, weight=np.array([[2**53 + 1]]))
+    yield Lie("a weight of integers that float64 rounds", whole, (claim("unbounded", 1, down, x=[1.0], m=1),))
+    yield Lie("an input at infinity", system([[1.0]]), (claim("unbounded", 1, down, x=[np.inf], m=1),))
+    for name, written in (("down", down), ("up", up)):
+        endless = system([[np.inf]], [-1.0])
+        yield Lie(f"a weight of infinity, {name}", endless, (claim("unbounded", 1, written, x=[0.0], m=1),))
+    neither = replace(system([[1.0]]), monotone=np.array([2]))
+    yield one("units that are not yes or no", neither, "singleton", 0, x=[1.0])
+    ends = multipliers([0, 1], [1.0, 1.0], 1.0)
+    between = {"recession": (ends, None), "x": [0.0]}
+    yield one("one bias for two units", replace(system(UP_DOWN), bias=floats([-1.0])), "bounded", 1, **between)
+    endless = replace(system([[1.0]]), bias=floats([-np.inf]))
+    yield Lie("an infinite bias", endless, (claim("unbounded", 1, down, x=[0.0], m=1),))
+    beside = replace(system(UP_DOWN), bias=np.array([-(2**53) - 1, 2**53]))
+    yield one("a bias of integers that float64 rounds", beside, "singleton", 0, tangent=(ends, None), x=[2.0**53])
+    # nine times the same place: the row is 9 there, and as long as 3
+    data, places = np.ones(21), [1, 0, *[1] * 9, 0, *[1] * 9]
+    data[11] = -1.0
+    stored = csr_array((data, np.array(places), np.array([0, 1, 11, 21])), shape=(3, 2))
+    corner = replace(system([[0.0, 1.0]] * 3, [1.0, 0.0, 0.0], box=(-9.0, 9.0)), weight=stored, G=csr_array((0, 2)))
+    off = direction([0], [0.0, -(2.0**-30)], 0.9)
+    yield one("a place that is stored nine times", corner, "bounded", 1, tangent=(None, off), x=[0.0, 0.0])
+    free = system([[0.0]], [-1.0])
+    yield Lie(
+        "a bound that is no number",
+        replace(free, box_high=floats([np.nan])),
+        (claim("unbounded", 1, up, x=[0.0], m=1),),
+    )
+    pinned = replace(free, box_low=np.array([2**53 + 1]), box_high=np.array([2**53 + 1]))
+    yield one("bounds of integers that float64 rounds", pinned, "singleton", 0, x=[2.0**53])
+    short = replace(system([[0.0, 0.0]], [-1.0]), box_high=floats([1.0]))
+    diagonal = direction([], [-1.0, -1.0])
+    yield one("one bound for two coordinates", short, "unbounded", 2, recession=(None, diagonal), x=[0.0, 0.0])
+    yield one("outputs that no number is", system([[1.0]], low=np.inf), "unbounded", 1, recession=(None, left), x=[0.0])
+    known = {"recession": (multipliers([0], [1.0], 0.5), None), "x": [0.0], "within": 1.0}
+    yield one("a precision of a monotone unit", system([[1.0]], monotone=True), "bounded", 1, **known)
+
+
+def _both_ways() -> tuple[Any, Any]:
+    return direction([], [-1.0]), direction([], [1.0])
+
+
 def all_of_them() -> list[Lie]:
     """The table."""
     families = (
@@ -543,6 +594,7 @@ def all_of_them() -> list[Lie]:
             of_outputs,
             of_batches,
             of_statements,
+            of_numbers,
         ),
     )
     return [each for family in families for each in family()]

@@ -212,7 +212,7 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
         "    return True",
     ),
     ("facts", "return norm_above(np.abs(values) + errors)", "return norm_above(np.abs(values))"),
-    ("verdicts", 'if inside[i] else "x lies outside the domain"', 'if True else "x lies outside the domain"'),
+    ("verdicts", 'if inside[k] else "x lies outside the domain"', 'if True else "x lies outside the domain"'),
     (
         "matrices",
         "return 0.0 if residual == 0 else max(residual / s * ROUNDING, SMALLEST_NORMAL)",
@@ -232,6 +232,9 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
 )
 """A file, what it says, and something weaker."""
 
+GIVEN = "(x is None) != (low is not None) or (low is None) != (high is None) or (claim.within < 0).any()"
+MONOTONE = "self.monotone.dtype != np.bool_ or self.monotone.shape != (m,) or (not (self.low <= self.high).all())"
+UNITS = "what such a unit gives is not said anywhere, or "
 FAILS = "what follows fails, which proves nothing"
 EQUIVALENT: dict[str, str] = {
     "facts: if part.sigma == 0": "a division by 0 proves nothing",
@@ -245,6 +248,15 @@ EQUIVALENT: dict[str, str] = {
     "certificates: if array is not None and (array.dtype != np.int64": FAILS,
     "certificates: if array is None or array.dtype": "NaN is above no bound, integers become floats, or " + FAILS,
     "certificates: if len(numerators) != length": "signs turn above and below, or " + FAILS,
+    f"verdicts: if {GIVEN}: not (low is None)": FAILS,
+    "verdicts: if claim.kind not in DIMENSIONS": FAILS,
+    "verdicts: if certificate.kind != claim.kind": "what is proved is the claim, whatever its certificate calls it",
+    **{
+        f"system: if {MONOTONE}: not {part}": UNITS + FAILS
+        for part in ("self.monotone.shape", "not (self.low <= self.high)")
+    },
+    "exact: if min(rows, columns) > MAX_ELIMINATION": "it takes longer",
+    "exact: if count > MAX_ENTRIES": "it takes longer",
     "certificates: if dtype not in": "each reader asks for its own type",
     "certificates: if count < 0": "some bytes are read twice",
     "certificates: if value is not None and type(value) is not int": "a dimension is only compared",
