@@ -44,9 +44,7 @@ def main() -> None:
     parser.add_argument("--printed", type=int, default=40, help="samples for Algorithm 1: some ten seconds each")
     parser.add_argument("--compared", type=int, default=200, help="samples that are asked alone as well")
     parser.add_argument("--parts", default="all", help=f"some of {', '.join(PARTS)}")
-    parser.add_argument(
-        "--smoke", action="store_true", help="100 samples, a program, and the untrained demo"
-    )
+    parser.add_argument("--smoke", action="store_true", help="100 samples, a program, and the untrained demo")
     options = parser.parse_args()
     if options.smoke:
         options.samples, options.stratified, options.printed, options.parts = 100, 1, 0, "layer,demo"

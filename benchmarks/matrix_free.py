@@ -50,9 +50,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--windows", type=int, default=7, help="convolutions whose windowed spectrum is computed")
     parser.add_argument("--side", type=int, default=32, help="side of the window")
-    parser.add_argument(
-        "--smoke", action="store_true", help="1/16 of the channels, 32 x 32, one stage, fewer steps"
-    )
+    parser.add_argument("--smoke", action="store_true", help="1/16 of the channels, 32 x 32, one stage, fewer steps")
     options = parser.parse_args()
     size, thinner = (32, 16) if options.smoke else (options.size, 1)
     count, probes, steps = (3, 2, 5) if options.smoke else (options.count, options.probes, options.steps)
