@@ -46,8 +46,8 @@ def reproduce(
     Args:
         what: figure1 to figure11, table1 to table4; all; or page, which writes DIR/reproduction.md from what is in DIR.
         out: the folder for the results.
-        scale: quick: less than a minute each, with fewer samples and smaller pictures; paper: as printed, as far as that
-            can be run.
+        scale: quick: less than a minute each, with fewer samples and smaller pictures; paper: as printed, as far as
+            that can be run.
         model: a network to use instead of the one that is trained, for figures that take one.
         data: the samples: a file, a folder of images, or a name: mnist, mnist-5k, fashion-mnist, cifar10.
         samples: use the first so many test samples; by default what the scale says.
