@@ -33,7 +33,7 @@ def in_shell(folder: Path, line: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-COMMANDS = ["report out", "--help"]
+COMMANDS = ["--help", "report out"]
 
 
 @pytest.mark.exhaustive

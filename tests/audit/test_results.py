@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
 import fiberscope as fs
 from fiberscope.cli import main
@@ -116,12 +115,6 @@ def test_the_manifest_holds_the_hash_of_every_file(finished: Path) -> None:
 def test_no_temporary_files_are_left(finished: Path) -> None:
     names = {path.name for path in (finished / "out").rglob("*")}
     assert not [name for name in names if name.startswith(".")]
-
-
-@pytest.mark.fault
-def test_several_processes_write_the_same_bytes(finished: Path, again: list[str], tmp_path: Path) -> None:
-    assert main([*again, "--out", str(tmp_path / "two"), "--workers", "2"]) == 0
-    assert files(tmp_path / "two") == files(finished / "out")
 
 
 def test_layers_and_samples_can_be_chosen(finished: Path, again: list[str], tmp_path: Path) -> None:

@@ -82,12 +82,6 @@ def test_the_manifest_names_every_file_of_both_tables(surveyed: Path) -> None:
         assert {name: parts[part] for name, parts in manifest["shards"].items() if part in parts} == found
 
 
-@pytest.mark.fault
-def test_several_processes_write_the_same_bytes(surveyed: Path, again: list[str], tmp_path: Path) -> None:
-    assert main([*asked(again), "--out", str(tmp_path / "two"), "--workers", "2"]) == 0
-    assert files(tmp_path / "two") == files(surveyed / "out")
-
-
 @pytest.mark.parametrize("broken", [1, 3])
 def test_cut_off_at_a_write(broken: int, surveyed: Path, again: list[str], tmp_path: Path, monkeypatch) -> None:
     writes, rename = 0, Path.replace

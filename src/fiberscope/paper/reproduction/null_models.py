@@ -11,7 +11,7 @@ from jaxtyping import Float64
 from fiberscope.network.arrays import FloatArray
 
 
-def wendel(m: Any, k: Any) -> Float64[FloatArray, ...]:
+def wendel(m: Any, k: Any) -> Float64[FloatArray, "*shape"]:
     """The probability that m random symmetric directions in general position in R^k are omnidirectional.
 
         1 - 2^(1-m) sum_{i=0}^{k-1} C(m-1, i)
@@ -29,7 +29,7 @@ def wendel(m: Any, k: Any) -> Float64[FloatArray, ...]:
     return np.where(dimensions == 0, 1.0, probability).astype(np.float64)
 
 
-def donoho_tanner(tight: Any, positives: Any, inputs: int) -> Float64[FloatArray, ...]:
+def donoho_tanner(tight: Any, positives: Any, inputs: int) -> Float64[FloatArray, "*shape"]:
     """The probability that a sample is the only one with its output, in a box, for random rows.
 
     With t tight coordinates and p positive outputs it is Wendel's for t directions in dimension n - p.
