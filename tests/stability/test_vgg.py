@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""VGG-16 on images of ImageNet's size, with a thirty-second of its channels: too large a matrix, and yet its values.
-=======
 """VGG-16 on images of ImageNet's size, with a thirty-second of its channels: far too large a matrix, and its values.
->>>>>>> citime
 
 The full network takes minutes and is measured in ``benchmarks/matrix_free.py``. Torch's automatic differentiation is
 the oracle for products and for small windows.
