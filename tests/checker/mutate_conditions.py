@@ -257,6 +257,14 @@ EQUIVALENT: dict[str, str] = {
     },
     "exact: if min(rows, columns) > MAX_ELIMINATION": "it takes longer",
     "exact: if count > MAX_ENTRIES": "it takes longer",
+    "system: if bound.dtype != np.float64 or bound.shape != (length,) or np.isnan(bound).any(): not np.isnan": (
+        "the next condition refuses NaN"
+    ),
+    "conditions: if sign == 0 and weight == 0 and fact.radius == 0: -> if sign == 0 and fact.radius == 0:": (
+        "an exact weight without a sign is 0"
+    ),
+    "facts: (part.sigma == 0 or isinstance(rows.arithmetic, Rational)) and": "what is met exactly is met",
+    "facts: has[row] and value ==": "only equations are held, and they have both sides",
     "certificates: if dtype not in": "each reader asks for its own type",
     "certificates: if count < 0": "some bytes are read twice",
     "certificates: if value is not None and type(value) is not int": "a dimension is only compared",
@@ -407,7 +415,7 @@ def _judged(mutant: Mutant, package: Path, counts: Counter[str]) -> str:
     assert not killer.startswith(BROKEN), (mutant.name, killer)
     counts["killed" if killer else "equivalent" if reason else "LIVES"] += 1
     said = f"killed by {killer!r}" if killer else f"equivalent, {reason}" if reason else "LIVES"
-    return f"{said:44} | {mutant.name}"
+    return f"{said:44} | {' '.join(mutant.name.split())}"
 
 
 if __name__ == "__main__":
