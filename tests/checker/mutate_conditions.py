@@ -243,7 +243,10 @@ EQUIVALENT: dict[str, str] = {
     "certificates: if value is None": "all rows are held, or " + FAILS,
     "certificates: if start != len(data)": "what is not named is not read",
     "certificates: if said.value('version') != VERSION": "what is read is proved, whatever its name",
-    "certificates: if not fits or not set(rows.tolist()) <= set(self._stack()): not not fits": FAILS,
+    "certificates: if not fits or ((rows < 0) | (rows >= self.count) | (rows >= self.m) & (rows < self.m + self.n)).any()"
+    ": not not fits": FAILS,
+    **{f"certificates: if {NAMED}: not {part}": FAILS for part in ("numbers.min() < 0", "numbers.max() >= most")},
+    "certificates: if stack and (": "another row is named, of which the same is asked",
     "certificates: if not isinstance(said, dict)": FAILS,
     "certificates: if array is not None and (array.dtype != np.int64": FAILS,
     "certificates: if array is None or array.dtype": "NaN is above no bound, integers become floats, or " + FAILS,
