@@ -233,6 +233,8 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
 """A file, what it says, and something weaker."""
 
 GIVEN = "(x is None) != (low is not None) or (low is None) != (high is None) or (claim.within < 0).any()"
+NAMED = "numbers.min() < 0 or numbers.max() >= most or (np.bincount(numbers) > 1).any()"
+RELATED = "not fits or ((rows < 0) | (rows >= self.count) | (rows >= self.m) & (rows < self.m + self.n)).any()"
 MONOTONE = "self.monotone.dtype != np.bool_ or self.monotone.shape != (m,) or (not (self.low <= self.high).all())"
 UNITS = "what such a unit gives is not said anywhere, or "
 FAILS = "what follows fails, which proves nothing"
@@ -243,8 +245,7 @@ EQUIVALENT: dict[str, str] = {
     "certificates: if value is None": "all rows are held, or " + FAILS,
     "certificates: if start != len(data)": "what is not named is not read",
     "certificates: if said.value('version') != VERSION": "what is read is proved, whatever its name",
-    "certificates: if not fits or ((rows < 0) | (rows >= self.count) | (rows >= self.m) & (rows < self.m + self.n)).any()"
-    ": not not fits": FAILS,
+    f"certificates: if {RELATED}: not not fits": FAILS,
     **{f"certificates: if {NAMED}: not {part}": FAILS for part in ("numbers.min() < 0", "numbers.max() >= most")},
     "certificates: if stack and (": "another row is named, of which the same is asked",
     "certificates: if not isinstance(said, dict)": FAILS,
