@@ -37,7 +37,7 @@ def one(name: str, about: System, kind: str, dimension: int | None, *, bounds: A
     """A false claim with a certificate of the same kind and dimension."""
     asked = {key: said.pop(key) for key in ("x", "y", "within") if key in said}
     written = certificate(kind, dimension, **said)
-    return Lie(name, about, (claim(kind, dimension, written, m=len(about.bias), bounds=bounds, **asked),))
+    return Lie(name, about, (claim(kind, dimension, written, m=about.weight.shape[0], bounds=bounds, **asked),))
 
 
 def of_dimensions() -> Iterator[Lie]:
@@ -46,7 +46,7 @@ def of_dimensions() -> Iterator[Lie]:
     along = direction([0], [0.0, 1.0])
     yield one("more than is shown", line, "unbounded", 2, tangent=(None, along), recession=(None, along), x=[1.0, 0.0])
     yield one("less than is shown", plane, "unbounded", 1, counted=[0, 1], x=[0.0, 0.0])
-    between, within_box = system(UP_DOWN, [-1.0, -1.0]), system(UP_DOWN, [-1.0, -1.0], box=(-9.0, 9.0))
+    between = system(UP_DOWN, [-1.0, -1.0])
     both = multipliers([0, 1], [1.0, 1.0])
     ends = multipliers([0, 1], [1.0, 1.0], 1.0)
     yield one("a point of bounds", between, "singleton", None, bounds=(0, 5), x=[0.0])
@@ -82,7 +82,7 @@ def of_dimensions() -> Iterator[Lie]:
     clipped = system([[1.0], [-1.0]], [0.0, 3.0], high=1.0, box=(-9.0, 0.5))
     yield one("a point on the wrong side", clipped, "bounded", 1, tangent=(None, direction([], [0.0])), y=[1.0, 1.0])
     yield one("no point", system([[1.0]]), "singleton", 0, y=[1.0])
-    yield one("outside the domain", within_box, "bounded", 1, x=[10.0])
+    yield one("outside the domain", system([[0.0]], [-1.0], box=(-9.0, 9.0)), "bounded", 1, x=[10.0])
     flat = system([[1.0, 0.0], [-1.0, 0.0]])
     yield one("rows that do not span", flat, "singleton", 0, tangent=(both, None), x=[0.0, 0.0])
     yield one("rows that do not span, of sigma", flat, "singleton", 0, tangent=(ends, None), x=[0.0, 0.0])
@@ -116,6 +116,16 @@ def of_ranks() -> Iterator[Lie]:
     yield one("zeros that are not held", system([[0.0]]), "singleton", 0, zero=[0], x=[0.0])
     yield one("zeros of rows that read more", system([[1.0, 1.0]]), "singleton", 0, zero=[0], x=[1.0, 0.0])
     yield one("zeros of parallel rows", parallel, "singleton", 0, zero=[0, 1], x=[1.0, 0.0])
+    # with a tight row that nothing is strict on, so that nothing bounds the dimension from below
+    leaning = system([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [0.0, 0.0, -9.0])
+    yield one("a basis of too many rows, of which one is equal", leaning, "singleton", 0, basis=[0, 1, 2], x=[1.0, 0.0])
+    doubling = system([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
+    yield one("a basis of too many rows, of which two are", doubling, "singleton", 0, basis=[0, 1, 2], x=[1.0, 0.0])
+    slanted = system([[1.0, 1.0], [0.0, 1.0]])
+    yield one("zeros of rows that read more, and a tight one", slanted, "singleton", 0, zero=[0], x=[1.0, 0.0])
+    yield one("zeros of rows that are not equal", system([[1.0]]), "singleton", 0, zero=[0], x=[0.0])
+    nothing = multipliers([0], [0.0])
+    yield one("one row of two columns", slanted, "singleton", 0, tangent=(nothing, None), x=[1.0, 0.0])
     # rows that depend on others, by relations that are none: a line is a plane, where it is held by one of two rows
     two = system([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]], [1.0, 1.0])
     line = direction([0, 1], [0.0, 0.0, 1.0], 0.1, [0])
@@ -138,7 +148,7 @@ def of_ranks() -> Iterator[Lie]:
     for name, alike in (("one row", [1, 1]), ("a coordinate", [3, 0])):
         yield one(f"a relation of {name}", apart, "unbounded", 2, relations=relations((alike, [1.0, -1.0])), **plane)
     dead = system([[1.0, 0.0], [0.0, 0.0]], [1.0, -1.0])
-    gone = relations(([1, 1], [1.0, 1.0]), ([1], [1.0]))
+    gone = relations(([1], [1.0]))
     along = direction([0], [1.0, 0.0], 0.1, [])
     yield one(
         "relations of zero rows",
@@ -150,6 +160,14 @@ def of_ranks() -> Iterator[Lie]:
         relations=gone,
         x=[0.0, 0.0],
     )
+
+
+def of_other_relations() -> Iterator[Lie]:
+    """Relations of rows that are not held."""
+    beside = system([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [0.0, 0.0, -2.0]], [1.0, 1.0, -1.0, -1.0])
+    line = direction([0, 1], [0.0, 0.0, 1.0], 0.1, [0])
+    said = {"relations": relations(([2, 3], [2.0, -1.0])), "x": [0.0, 0.0, 0.0], "recession": (None, line)}
+    yield one("a relation of rows that are not held", beside, "unbounded", 2, tangent=(None, line), **said)
 
 
 def of_counting() -> Iterator[Lie]:
@@ -263,6 +281,10 @@ def of_residuals() -> Iterator[Lie]:
     for sigma in (0.0, 1.0):
         weights = multipliers([0, 1], [1.0, 1.0], sigma)
         yield one(f"nearly parallel rows, {sigma}", nearly, "singleton", 0, tangent=(weights, None), x=[0.0, 0.0])
+    small_step = 2.0**-10
+    turning = system([[1.0, 1.0], [small_step / 2 - 1.0, small_step - 1.0]], box=([0.0, -np.inf], np.inf))
+    absorbing = multipliers([0, 1, 2], [1.0, 1.0, 0.0], 1.0)
+    yield one("a weight that a correction turns", turning, "singleton", 0, tangent=(absorbing, None), x=[0.0, 0.0])
     small = multipliers([0, 1], [1e-3, 1e-3], 1.4)
     yield one("weights within their residual", system([[1.0], [1.0]]), "singleton", 0, tangent=(small, None), x=[0.0])
     # x_2 = 0 up to a residual, and two rows that only that residual leaves open
@@ -294,6 +316,41 @@ def of_residuals() -> Iterator[Lie]:
     )
     full = direction([0, 1, 4], [-(2.0**-40), -(2.0**-30)], 0.5)
     yield one("more rows than columns", many, "bounded", 1, tangent=(None, full), basis=[0], x=[0.0, 0.0])
+
+
+def of_corrections() -> Iterator[Lie]:
+    """Directions that are exact only after a correction, which undoes what they seem to show."""
+    e = 2.0**-30
+    equal = system([[1.0, -1.0]], [1.0], box=([0.0, -9.0], [9.0, 0.0]))
+    apart = direction([0], [e, -e], 1.4)
+    yield one("coordinates within a correction", equal, "bounded", 1, tangent=(None, apart), x=[0.0, 0.0])
+    leaning = system([[1.0, 2.0**-10], [-1.0, 0.0], [0.0, -1.0]], [1.0, -1.0, -1.0])
+    yield one(
+        "a row on what a correction moves",
+        leaning,
+        "unbounded",
+        1,
+        recession=(None, direction([0], [0.0, 1.0], 0.9)),
+        x=[0.0, 0.0],
+    )
+    pinched = system([[1.0]])
+    tiny = direction([0], [1e-300], 0.5)
+    yield one("a direction within its correction", pinched, "unbounded", 1, recession=(None, tiny), x=[5.0], within=1.0)
+    tenths = system([[1.0, -1.0, 0.0], [0.0, 1.0, -1.0], [0.1, 0.2, -0.3], [0.0, 0.0, -1.0]], [1.0, 1.0, -1.0, -1.0])
+    ones = direction([0, 1], [1.0, 1.0, 1.0])
+    yield one("a row that rounding hides", tenths, "unbounded", 1, recession=(None, ones), x=[0.0, 0.0, 0.0])
+    chain, last = np.eye(5)[:4] - np.eye(5, k=1)[:4], -np.eye(5)[4:]
+    big = 1e16  # in one of these orders of terms, 1 vanishes beside it
+    for row in ([big, 1.0, -big, 0.0, -0.5], [big, -big, 1.0, 0.0, -0.5], [0.0, 1.0, -big, big, -0.5]):
+        steep = system([*chain, *last, row], [1.0, 1.0, 1.0, 1.0, 0.0, 0.0], box=(-9.0, 9.0))
+        part = direction([0, 1, 2, 3], np.ones(5))
+        yield one(f"a row that rounding turns, {row}", steep, "bounded", 1, tangent=(None, part), x=np.zeros(5))
+    e = 1e-20
+    hidden = system(
+        [[1.0, -1.0, 1.0, -1.0], [0.0, 0.0, 1.0, -1.0]], [1.0, 1.0], box=([0.0, -9.0, -9.0, -9.0], [9.0, 0.0, 9.0, 9.0])
+    )
+    part = direction([0, 1], [e, -e, 1.0, 1.0], 0.5)
+    yield one("a residual that rounding hides", hidden, "bounded", 2, tangent=(None, part), x=np.zeros(4))
 
 
 def of_reading() -> Iterator[Lie]:
@@ -353,6 +410,9 @@ def of_outputs() -> Iterator[Lie]:
         tangent=(multipliers([0, 1], [1.0, -1.0], 1.0), None),
         y=[1.0, close],
     )
+    third = system([[1.0], [close], [1.0]], [0.0, 0.0, -5.0])
+    unsigned = multipliers([0, 1, 2], [1.0, -1.0, 0.0], 1.7)
+    yield one("a weight of 0 up to a residual", third, "empty", None, tangent=(unsigned, None), y=[1.0, close, 0.0])
     absorbed = multipliers([0, 1], [1.0, 0.0])
     yield one("a bound that is missing", system([[1.0]], [1.0]), "empty", None, tangent=(absorbed, None), y=[0.0])
     yield one(
@@ -373,6 +433,9 @@ def of_outputs() -> Iterator[Lie]:
         tangent=(multipliers([0, 1, 2, 3], [1.0, 1.0, 1.0, 0.0]), None),
         y=[0.0, 0.0, 0.0],
     )
+    mirrored = system(-v, -v[:, 0] * place, box=(-place, -place))
+    weights = multipliers([0, 1, 2, 3], [1.0, 1.0, 1.0, 0.0])
+    yield one("weights that rounding makes, mirrored", mirrored, "empty", None, tangent=(weights, None), y=[0.0] * 3)
     ranks = multipliers([0, 1], None)
     yield one(
         "rows that are no equations",
@@ -395,6 +458,9 @@ def of_outputs() -> Iterator[Lie]:
         y=[1.0, 2.0],
     )
     # points of outputs
+    beyond = system([[1.0]], box=(-9.0, 1.0 - 2.0**-31))
+    near = direction([0], [1.0 - 2.0**-30], 0.9)
+    yield one("a bound within a correction", beyond, "singleton", 0, tangent=(None, near), y=[1.0])
     eps = 2.0**-30
     equation = system([[1.0], [1.0]], [0.0, -1.0 + eps / 2], box=(-9.0, 9.0))
     yield one(
@@ -548,7 +614,7 @@ def of_numbers() -> Iterator[Lie]:
     neither = replace(system([[1.0]]), monotone=np.array([2]))
     yield one("units that are not yes or no", neither, "singleton", 0, x=[1.0])
     ends = multipliers([0, 1], [1.0, 1.0], 1.0)
-    between = {"recession": (ends, None), "x": [0.0]}
+    between = {"recession": (ends, None), "x": [-5.0]}
     yield one("one bias for two units", replace(system(UP_DOWN), bias=floats([-1.0])), "bounded", 1, **between)
     endless = replace(system([[1.0]]), bias=floats([-np.inf]))
     yield Lie("an infinite bias", endless, (claim("unbounded", 1, down, x=[0.0], m=1),))
@@ -587,9 +653,11 @@ def all_of_them() -> list[Lie]:
         *(
             of_dimensions,
             of_ranks,
+            of_other_relations,
             of_counting,
             of_cones,
             of_residuals,
+            of_corrections,
             of_reading,
             of_outputs,
             of_batches,

@@ -31,7 +31,7 @@ CERTIFICATES = 40
 """For each group of questions, about every one of which each certificate claims something."""
 
 
-def fuzz(seed: int, count: int) -> Counter[str]:
+def fuzz(seed: int, count: int, certificates: int = CERTIFICATES) -> Counter[str]:
     """Try claims, ``count`` or a few more of them; AssertionError where one goes wrong.
 
     Returns:
@@ -42,7 +42,7 @@ def fuzz(seed: int, count: int) -> Counter[str]:
         about = group(seed)
         rng = np.random.default_rng([seed, 1])
         writer = Writer(about, rng)
-        for _ in range(CERTIFICATES):
+        for _ in range(certificates):
             written = writer.certificate()
             try:
                 data = written.to_bytes()
