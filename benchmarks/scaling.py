@@ -305,7 +305,7 @@ def made_up(task: Task, certificate: int, rng: np.random.Generator) -> ChunkResu
     data = [rng.bytes(certificate) for _ in task.chunk.samples]
     ids = [certificate_id(each) for each in data]
     findings = tuple(
-        Finding(sample, 0, named.name, 1, fs.Kind.UNBOUNDED, 1, 0.5, identity, "")
+        Finding(sample, 0, named.name, 1, 0, fs.Kind.UNBOUNDED, 1, 0.5, identity, "")
         for named in task.domains
         for sample, identity in zip(task.chunk.samples, ids, strict=True)
     )
