@@ -46,6 +46,9 @@ def table(verdicts: list[tuple[str, int]], margins: list[float] | None = None) -
         kind=np.array([kind for kind, _ in verdicts], dtype=object),
         dimension=np.array([dimension for _, dimension in verdicts]),
         margin=np.array(margins or [1.0] * n),
+        radius=np.full(n, np.inf),
+        dimension_low=np.array([dimension for _, dimension in verdicts]),
+        dimension_high=np.array([dimension for _, dimension in verdicts]),
         **texts,
     )
 

@@ -254,6 +254,9 @@ def handmade() -> tuple[FindingsTable, Any]:
         margin=np.array([0.5, 0.25, 1.0, np.nan, 2.0, 0.125]),
         certificate=np.array(["a", "b", "c", "", "d", ""], dtype=object),
         reason=np.array([""] * n, dtype=object),
+        radius=np.full(n, np.inf),
+        dimension_low=np.array([0, 3, 5, UNDECIDED_DIMENSION, -1, 4]),
+        dimension_high=np.array([0, 3, 5, UNDECIDED_DIMENSION, -1, 4]),
     )
     numbers = [(0, 8.0, ""), (1, None, "too large"), (2, float("nan"), ""), (3, 2.0, "")]
     records = [

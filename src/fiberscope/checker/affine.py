@@ -51,13 +51,13 @@ def suited(matrix: Matrix) -> Matrix:
 
 
 def entries(matrix: Matrix) -> tuple[Array, Array, FloatArray]:
-    """Row, column and value of every entry that is not zero, row by row."""
+    """Row, column and value of every entry that is not zero, row by row; scipy makes integers of none."""
     if is_sparse(matrix):
         counts: Array = np.diff(matrix.indptr)
-        values = np.asarray(matrix.data, dtype=np.float64)  # scipy makes integers of none
+        values = np.asarray(matrix.data, dtype=np.float64)
         return np.repeat(np.arange(len(counts)), counts), matrix.indices.astype(np.int64), values
     row, column = np.nonzero(matrix)
-    return row, column, matrix[row, column]
+    return row, column, np.asarray(matrix[row, column], dtype=np.float64)
 
 
 def gathered(row: Array, column: Array, value: FloatArray, shape: tuple[int, int]) -> Matrix:
