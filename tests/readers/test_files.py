@@ -142,6 +142,7 @@ def test_the_changed_metadata_would_be_read_if_it_were_right(network: Network, t
     assert fs.load(tmp_path / "net.safetensors").digest() == network.digest()
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     "damaged",
     [

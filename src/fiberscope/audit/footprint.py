@@ -29,6 +29,9 @@ _ROWS, _SQUARES, _PER_SAMPLE = 9, 9, 8
 """Of a shared search and its proofs: copies of the rows, square matrices in the number of inputs, and what is kept of a
 sample: numbers per row and bound."""
 
+_ROWS_IF_SPARSE, _SQUARES_IF_SPARSE = 5, 6
+"""The same of sparse rows: proofs do not write them out."""
+
 _SQUARES_ALONE = 3
 """Square matrices in the number of inputs that a proof of one sample holds."""
 
@@ -51,7 +54,8 @@ def judging_bytes(network: Network, placed: PlacedLayer, samples: int) -> int:
     if isinstance(layer, ReLULayer) and n <= MAX_INPUTS:
         sparse = is_sparse(layer.weight)
         if m * n <= (MAX_ENTRIES if sparse else MAX_DENSE_ENTRIES):
-            return of_samples + _BYTES * n * (_ROWS * m + _SQUARES * n)
+            rows, squares = (_ROWS_IF_SPARSE, _SQUARES_IF_SPARSE) if sparse else (_ROWS, _SQUARES)
+            return of_samples + _BYTES * n * (rows * m + squares * n)
     first = placed.source + 1
     maps = [affine for stage in network.stages[first : placed.stage] for affine in stage.maps]
     entries = max((_entries(affine) for affine in maps), default=0)
