@@ -19,7 +19,7 @@ import multiprocessing
 import resource
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -58,11 +58,18 @@ def main() -> None:
     windows, side = (3, 12) if options.smoke else (options.windows, options.side)
     print(f"VGG-16 at 3 x {size} x {size}" + (f", 1/{thinner} of the channels" if thinner > 1 else ""))
     for number in stages:
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with one_process(smoke=options.smoke) as pool:
             print(pool.submit(measure, number, size, thinner, count, probes, steps).result(), flush=True)
     if windows:
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        with one_process(smoke=options.smoke) as pool:
             pool.submit(windowed, windows, size, thinner, side).result()
+
+
+def one_process(*, smoke: bool) -> Executor:
+    """A process for one piece of work; a thread of this one where its peak memory does not matter."""
+    if smoke:
+        return ThreadPoolExecutor(1)
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
 
 def windowed(convolutions: int, size: int, thinner: int, side: int) -> None:
