@@ -1,9 +1,8 @@
-"""The checkers.
+"""The checker of certificates of the form before: it reads what deciding finds, one claim at a time.
 
-They prove a verdict from its certificate and the original weights, and share no code with the deciding part.
+It proves a verdict from its certificate and the original weights, and shares no code with the deciding part.
 """
 
 from old_checker.verify import Verification, verify
-from old_checker.verify_many import verify_many
 
-__all__ = ["Verification", "verify", "verify_many"]
+__all__ = ["Verification", "verify"]
