@@ -17,8 +17,8 @@ from jaxtyping import Int64
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.network.rows import Rows, is_sparse, stacked
-from fiberscope.network.sparse_rows import SparseRows, row_numbers
+from fiberscope.network.rows import Rows, stacked
+from fiberscope.preimage.blocks import column_maxima, entries, keeps, row_maxima, scaled, with_entries
 from fiberscope.preimage.candidate import Candidate, Direction, Multipliers, Rational, Vector
 from fiberscope.preimage.sides import Outputs
 from fiberscope.preimage.system import MixedSystem
@@ -27,8 +27,6 @@ ROUNDS = 10
 """Dense rows are balanced after two or three; where more are needed the last ones change little."""
 SETTLED = 0.5
 """Binary orders of magnitude: smaller changes are lost in the rounding to powers of two."""
-SMALL_EXPONENT = 300
-"""Two such factors may be multiplied one after the other; with larger ones the number in between may not exist."""
 
 Exponents = Int64[IntArray, " _"]
 
@@ -59,17 +57,17 @@ class Balance:
         columns[unread] = _sizes_of_bounds(domain)[unread]
         rows, half_spaces = rows[:m], rows[m:]
         low, high = (np.ldexp(bound, -columns) for bound in (domain.low, domain.high))
-        G, h = _scaled(domain.G, half_spaces, columns), np.ldexp(domain.h, half_spaces)
-        weight, bias = _scaled(layer.weight, rows, columns), np.ldexp(layer.bias, rows)
-        pairs = [(_entries(layer.weight), _entries(weight)), (layer.bias, bias), (_entries(domain.G), _entries(G))]
+        G, h = scaled(domain.G, -half_spaces, columns), np.ldexp(domain.h, half_spaces)
+        weight, bias = scaled(layer.weight, -rows, columns), np.ldexp(layer.bias, rows)
+        pairs = [(entries(layer.weight), entries(weight)), (layer.bias, bias), (entries(domain.G), entries(G))]
         pairs += [(domain.h, h), (domain.low, low), (domain.high, high)]
         clip = tuple(np.ldexp(bound, rows) for bound in (layer.low, layer.high))
         pairs += [(layer.low, clip[0]), (layer.high, clip[1])]
-        if not all(_exact(old, new) for old, new in pairs):
+        if not all(keeps(old, new) for old, new in pairs):
             return cls.nothing(layer, domain)
-        scaled = ReLULayer(weight, bias, layer.injective, layer.definitions, low=clip[0], high=clip[1])
-        scaled.device = layer.device
-        return cls(scaled, Polyhedron(low, high, G, h), rows, half_spaces, columns)
+        balanced = ReLULayer(weight, bias, layer.injective, layer.definitions, low=clip[0], high=clip[1])
+        balanced.device = layer.device
+        return cls(balanced, Polyhedron(low, high, G, h), rows, half_spaces, columns)
 
     @classmethod
     def nothing(cls, layer: ReLULayer, domain: Polyhedron) -> Balance:
@@ -86,7 +84,7 @@ class Balance:
 
     def suits(self, outputs: Outputs) -> bool:
         """Whether scaling rounds nothing of what is known of an output."""
-        return all(_exact(part, np.ldexp(part, self.rows)) for part in _parts(outputs))
+        return all(keeps(part, np.ldexp(part, self.rows)) for part in _parts(outputs))
 
     def undone(self, certificate: Candidate) -> Candidate:
         """What a certificate about x' and y' says about x and y."""
@@ -129,13 +127,6 @@ def _times(vector: Vector, exponents: IntArray) -> Vector:
     return Rational(numerators, vector.denominator << -lowest)
 
 
-def _exact(old: FloatArray, new: FloatArray) -> bool:
-    """Whether scaling by powers of two kept all bits: nothing overflowed, or came near where numbers lose bits."""
-    finite = np.isfinite(old)
-    small = (np.abs(new) < np.finfo(np.float64).tiny) & (old != 0)
-    return bool(((np.isfinite(new) == finite) & ~small).all())
-
-
 def _sizes_of_bounds(domain: Polyhedron) -> Exponents:
     """The exponent of each coordinate's largest finite bound, 0 where there is none."""
     bounds = [np.where(np.isfinite(bound), np.abs(bound), 0.0) for bound in (domain.low, domain.high)]
@@ -148,14 +139,14 @@ def _balancing(rows: Rows) -> tuple[Exponents, Exponents, BoolArray]:
     Largest entries come first, those of columns before those of rows: then no square overflows, or vanishes in a
     column that has another. Matrices that differ by powers of two on the columns alone become one matrix here.
     """
-    sizes = _with_entries(rows, np.abs(_entries(rows)))
-    largest = _maxima(sizes, by_column=True)
+    sizes = with_entries(rows, np.abs(entries(rows)))
+    largest = column_maxima(sizes)
     columns = -np.frexp(largest)[1].astype(np.int64)
     by_row = np.zeros(rows.shape[0], dtype=np.int64)
-    sizes = _scaled(sizes, by_row, columns)
-    by_row = -np.frexp(_maxima(sizes, by_column=False))[1].astype(np.int64)
-    sizes = _scaled(sizes, by_row, np.zeros_like(columns))
-    r, c = _lengths(_with_entries(sizes, np.square(_entries(sizes))))
+    sizes = scaled(sizes, -by_row, columns)
+    by_row = -np.frexp(row_maxima(sizes))[1].astype(np.int64)
+    sizes = scaled(sizes, -by_row, np.zeros_like(columns))
+    r, c = _lengths(with_entries(sizes, np.square(entries(sizes))))
     return by_row + r, columns + c, largest == 0
 
 
@@ -174,33 +165,6 @@ def _lengths(squares: Rows) -> tuple[Exponents, Exponents]:
 def _minus_half_logarithm(sums: FloatArray) -> FloatArray:
     """``-log2(sqrt(sums))``; 0 for what has no entries."""
     return np.where(sums > 0, -0.5 * np.log2(np.where(sums > 0, sums, 1.0)), 0.0)
-
-
-def _maxima(sizes: Rows, *, by_column: bool) -> FloatArray:
-    """The largest entry of each column, or row; 0 where there is none."""
-    if not is_sparse(sizes):
-        return cast(FloatArray, sizes).max(axis=0 if by_column else 1, initial=0.0)
-    out = np.zeros(sizes.shape[1 if by_column else 0])
-    np.maximum.at(out, sizes.indices if by_column else row_numbers(sizes), sizes.data)
-    return out
-
-
-def _scaled(rows: Rows, by_row: Exponents, columns: Exponents) -> Rows:
-    """``2**r_i a_ij 2**c_j``."""
-    if is_sparse(rows):
-        return _with_entries(rows, np.ldexp(rows.data, by_row[row_numbers(rows)] + columns[rows.indices]))
-    dense_rows = cast(FloatArray, rows)
-    if max(np.abs(by_row).max(initial=0), np.abs(columns).max(initial=0)) > SMALL_EXPONENT:
-        return np.ldexp(dense_rows, by_row[:, None] + columns)
-    return dense_rows * np.ldexp(1.0, by_row)[:, None] * np.ldexp(1.0, columns)
-
-
-def _entries(rows: Rows) -> FloatArray:
-    return rows.data if is_sparse(rows) else cast(FloatArray, rows)
-
-
-def _with_entries(rows: Rows, entries: FloatArray) -> Rows:
-    return SparseRows((entries, rows.indices, rows.indptr), shape=rows.shape) if is_sparse(rows) else entries
 
 
 __all__ = ["Balance"]

@@ -19,6 +19,9 @@ ROUNDING = 2.0**-52
 """Of a product, twice the unit roundoff."""
 NORMAL = 1000
 """Powers of two with smaller exponents are normal numbers."""
+SMALL_EXPONENT = 300
+"""Two such factors may be multiplied one after the other; with larger ones the number in between may not exist."""
+SMALLEST_NORMAL = 2.0**-1022
 MAX_PRODUCTS = 1_000_000
 """Products that are added exactly: about a second."""
 MAX_GRAM = 12_000
@@ -43,11 +46,20 @@ def scaled(matrix: Rows, rows: Int64[IntArray, " q"], columns: Int64[IntArray, "
         return matrix
     if isinstance(matrix, SparseRows):
         exponents = columns[matrix.indices] - rows[row_numbers(matrix)]
-    elif columns.any() or np.abs(rows).max() > NORMAL:
-        exponents = columns - rows[:, None]
-    else:  # one factor rounds as ldexp does, and is much faster
+    elif not columns.any() and np.abs(rows).max() <= NORMAL:  # factors are much faster than ldexp
         return matrix * np.ldexp(1.0, -rows)[:, None]
+    elif max(np.abs(rows).max(initial=0), np.abs(columns).max(initial=0)) <= SMALL_EXPONENT:
+        return matrix * np.ldexp(1.0, -rows)[:, None] * np.ldexp(1.0, columns)
+    else:
+        exponents = columns - rows[:, None]
     return with_entries(matrix, np.ldexp(entries(matrix), exponents))
+
+
+def keeps(values: FloatArray, changed: FloatArray) -> bool:
+    """Whether numbers times powers of two are exact: normal numbers again, or zeros or infinite bounds as before."""
+    normal = (np.abs(changed) >= SMALLEST_NORMAL) & np.isfinite(changed)
+    same = (values == 0) | np.isinf(values)
+    return bool((normal | (same & (changed == values))).all())
 
 
 def chosen(matrix: Rows, rows: Int64[IntArray, " k"], columns: IntArray | BoolArray) -> Rows:
@@ -206,6 +218,7 @@ __all__ = [
     "exponents_of",
     "gram",
     "is_definite",
+    "keeps",
     "noise",
     "product_error",
     "root_by_inverse",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
-from fiberscope.preimage.blocks import chosen, exceeds, row_maxima
+from fiberscope.preimage.blocks import chosen, exceeds, keeps, row_maxima
 from fiberscope.preimage.candidate import Candidate, Inconsistent
 from fiberscope.preimage.candidate import Direction as FoundDirection
 from fiberscope.preimage.candidate import Multipliers as FoundMultipliers
@@ -23,7 +23,7 @@ from fiberscope.preimage.independent_rows import Relation, Selection, known_rela
 from fiberscope.preimage.interval import Interval
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage
-from fiberscope.preimage.scalings import Units, even_units, keeps, own_units, units_as_given
+from fiberscope.preimage.scalings import Units, even_units, own_units, units_as_given
 from fiberscope.preimage.sided_rows import NO_ROWS, Cone, Numbering, Sides, sides_at_input, sides_at_output
 from fiberscope.preimage.weighing import Signed, Weighed, Weighing, signed, weigh
 

@@ -11,7 +11,7 @@ import numpy as np
 from fiberscope.errors import InputError, NotASingleton
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import written_out
-from fiberscope.network.layer import Layer, around, flat_input
+from fiberscope.network.layer import flat_input
 from fiberscope.network.rows import dense
 from fiberscope.preimage.certificate import Rational
 from fiberscope.preimage.exact_algebra import solve_exactly
@@ -59,22 +59,6 @@ def sides_of(preimage: Preimage) -> Sides:
         return sides_of_outputs(preimage.layer, outputs_of(preimage))
     within = np.array(np.broadcast_to(preimage.within, (preimage.layer.outputs,)), dtype=np.float64)
     return sides_at_inputs(preimage.layer, preimage.x[None], within).of(0)
-
-
-def positive_neurons(layer: Layer, x: FloatArray) -> int:
-    """The number of neurons above their smallest value at x, or with an injective activation; exact."""
-    return _sides_at(layer, x)[0]
-
-
-def saturated_neurons(layer: Layer, x: FloatArray) -> int:
-    """The number of neurons at the upper end of a clip at x; exact."""
-    return _sides_at(layer, x)[1]
-
-
-def _sides_at(layer: Layer, x: FloatArray) -> tuple[int, int]:
-    local, _, point = around(layer, None, x)
-    sides = sides_at_inputs(local, point[None], np.zeros(local.outputs)).of(0)
-    return int(sides.positive.sum()) - local.definitions, int(sides.saturated(local).sum())
 
 
 def contains(preimage: Preimage, x: Any) -> bool:

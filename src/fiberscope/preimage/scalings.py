@@ -14,7 +14,7 @@ from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.rows import Rows
-from fiberscope.preimage.blocks import column_maxima, entries, exponents_of, row_lengths, row_maxima, scaled
+from fiberscope.preimage.blocks import column_maxima, entries, exponents_of, keeps, row_lengths, row_maxima, scaled
 from fiberscope.preimage.certificate import Scaling
 from fiberscope.preimage.sided_rows import Numbering
 
@@ -22,7 +22,6 @@ EVEN = 4
 """Sizes that differ by fewer binary orders of magnitude are left alone: scaling them gains a digit at most."""
 SAFE = 400
 """Rows of larger or smaller sizes are scaled for the sake of their squares, which may overflow or vanish."""
-SMALLEST_NORMAL = 2.0**-1022
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,11 +116,4 @@ def _scales_exactly(rows: Numbering, by_row: IntArray, by_column: IntArray) -> b
     return all(keeps(values, changed) for values, changed in pairs)
 
 
-def keeps(values: FloatArray, changed: FloatArray) -> bool:
-    """Whether numbers times powers of two are exact: normal numbers again, or zeros or infinite bounds as before."""
-    normal = (np.abs(changed) >= SMALLEST_NORMAL) & np.isfinite(changed)
-    same = (values == 0) | np.isinf(values)
-    return bool((normal | (same & (changed == values))).all())
-
-
-__all__ = ["Units", "even_units", "keeps", "own_units", "units_as_given"]
+__all__ = ["Units", "even_units", "own_units", "units_as_given"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -11,8 +10,9 @@ from jaxtyping import Bool, Float64, Int64
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Domain, Polyhedron, written_out
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.network.rows import Rows, stacked, with_column
-from fiberscope.network.signs import exact_signs, exact_signs_of_many
+from fiberscope.network.rows import Rows, stacked
+from fiberscope.network.signs import exact_signs_of_many
+from fiberscope.preimage import sides
 from fiberscope.preimage.interval import Interval
 
 NO_ROWS = np.zeros(0, dtype=np.int64)
@@ -122,81 +122,51 @@ class Sides:
         return Cone(self.equal, self.high & ~self.equal, self.low & ~self.equal)
 
 
-def sides_at_input(rows: Numbering, x: Float64[FloatArray, " n"], within: FloatArray | float) -> Sides:
+def sides_at_input(rows: Numbering, x: Float64[FloatArray, " n"], within: FloatArray | float = 0.0) -> Sides:
     """The sides of all rows where the output at x is meant; tight rows are settled exactly."""
-    layer, domain = rows.layer, rows.domain
-    p, q, eps = layer.low, layer.high, np.broadcast_to(np.asarray(within, dtype=np.float64), (layer.outputs,))
-    if eps.any():
-        z = layer.weight @ x + layer.bias
-        signs = np.sign(np.minimum(z, q) - eps - p), np.sign(np.maximum(z, p) + eps - q)
-    else:
-        signs = _signs(layer, x, p), _signs(layer, x, q)
-    half = exact_signs(domain.G, x, -domain.h)
-    return _joined(layer, domain, eps == 0, (signs[0][None], signs[1][None]), x[None], half[None])[0]
+    return sides_at_inputs(rows, x[None], within)[0]
 
 
-def sides_at_inputs(rows: Numbering, X: Float64[FloatArray, "N n"]) -> list[Sides]:
-    """The same at many samples, of outputs that are known exactly."""
+def sides_at_inputs(rows: Numbering, X: Float64[FloatArray, "N n"], within: FloatArray | float = 0.0) -> list[Sides]:
+    """The same at many samples."""
     layer, domain = rows.layer, rows.domain
-    signs = _signs_of_many(layer, X, layer.low), _signs_of_many(layer, X, layer.high)
-    exact = np.ones(layer.outputs, dtype=np.bool_)
-    return _joined(layer, domain, exact, signs, X, exact_signs_of_many(domain.G, X, -domain.h))
+    units = sides.sides_at_inputs(layer, X, _by_unit(layer, within))
+    half = exact_signs_of_many(domain.G, X, -domain.h)
+    at = [(x == domain.low, x == domain.high, half[k] == 0) for k, x in enumerate(X)]
+    return [_joined(domain, units.of(k), *tight) for k, tight in enumerate(at)]
 
 
 def sides_at_output(
     rows: Numbering, y: FloatArray | Interval, within: FloatArray | float
 ) -> tuple[Sides, FloatArray, FloatArray]:
     """The sides of all rows where the output is given; and the numbers lo and hi, rounded."""
-    layer, domain = rows.layer, rows.domain
+    layer, domain, slack = rows.layer, rows.domain, _by_unit(rows.layer, within)
     given = (y.low, y.high) if isinstance(y, Interval) else (y, y)
-    u, v = (np.broadcast_to(side, (layer.outputs,)) for side in (given[0] - within, given[1] + within))
+    u, v = (np.array(np.broadcast_to(side, (layer.outputs,))) for side in given)
+    units = sides.sides_of_outputs(layer, sides.Outputs(u, v, slack))
+    nowhere = np.zeros(rows.n, dtype=np.bool_)
+    joined = _joined(domain, units, nowhere, nowhere, np.zeros(len(domain.h), dtype=np.bool_))
+    low, high = joined.low[: rows.m], joined.high[: rows.m]
     none = np.full(len(domain.h), -np.inf)
-    lo = np.concatenate([np.where(u > layer.low, u - layer.bias, -np.inf), domain.low, none])
-    hi = np.concatenate([np.where(v < layer.high, v - layer.bias, np.inf), domain.high, domain.h])
-    low, high = lo > -np.inf, hi < np.inf
-    equal = low & high & (np.concatenate([u, domain.low, none]) == np.concatenate([v, domain.high, domain.h]))
-    nowhere = np.zeros(rows.count, dtype=np.bool_)
-    return Sides(low, high, equal, nowhere, nowhere), lo, hi
+    lo = np.concatenate([np.where(low, u - slack - layer.bias, -np.inf), domain.low, none])
+    hi = np.concatenate([np.where(high, v + slack - layer.bias, np.inf), domain.high, domain.h])
+    return joined, lo, hi
 
 
-def _signs(layer: ReLULayer, x: FloatArray, bound: FloatArray) -> IntArray:
-    return _signs_of_many(layer, x[None], bound)[0].astype(np.int64)
+def _by_unit(layer: ReLULayer, within: FloatArray | float) -> Float64[FloatArray, " m"]:
+    return np.array(np.broadcast_to(np.asarray(within, dtype=np.float64), (layer.outputs,)))
 
 
-def _signs_of_many(layer: ReLULayer, X: FloatArray, bound: FloatArray) -> Any:
-    """The exact signs of ``A x + b - bound``, (N, m)."""
-    if not bound.any():
-        return exact_signs_of_many(layer.weight, X, layer.bias)
-    if np.isinf(bound).all():
-        return np.broadcast_to(np.where(bound > 0, -1, 1).astype(np.int8), (len(X), len(bound)))
-    finite = np.isfinite(bound)
-    extended = with_column(layer.weight, layer.bias)
-    ones = np.ones((len(X), 1))
-    signs = exact_signs_of_many(extended, np.concatenate([X, ones], axis=1), -np.where(finite, bound, 0.0))
-    return np.where(finite, signs, -np.sign(bound).astype(np.int8))
-
-
-def _joined(
-    layer: ReLULayer, domain: Polyhedron, exact: BoolArray, signs: tuple[Any, Any], X: FloatArray, half: Any
-) -> list[Sides]:
-    """The sides of the layer's rows, by the signs of ``z - low`` and ``z - high``, and those of the domain."""
-    moves = layer.low < layer.high
-    low, high = (signs[0] > 0) & moves, (signs[1] < 0) & moves
-    at_low, at_high = low & ~high & (signs[1] == 0) & exact, high & ~low & (signs[0] == 0) & exact
-    low, high = low | layer.injective, high | layer.injective
-    tied = low & high & (exact | layer.injective)
-    pinned, none = domain.low == domain.high, np.zeros(len(domain.h), dtype=np.bool_)
-    floors, tops = np.isfinite(domain.low), np.isfinite(domain.high)
-    return [
-        Sides(
-            np.concatenate([low[k], floors, none]),
-            np.concatenate([high[k], tops, ~none]),
-            np.concatenate([tied[k], pinned, none]),
-            np.concatenate([at_low[k] & ~layer.injective, x == domain.low, none]),
-            np.concatenate([at_high[k] & ~layer.injective, x == domain.high, half[k] == 0]),
-        )
-        for k, x in enumerate(X)
-    ]
+def _joined(domain: Polyhedron, units: sides.Sides, at_low: BoolArray, at_high: BoolArray, half: BoolArray) -> Sides:
+    """The sides of the layer's rows, and those of the domain."""
+    none = np.zeros(len(domain.h), dtype=np.bool_)
+    return Sides(
+        np.concatenate([units.equal | units.both | units.lower, np.isfinite(domain.low), none]),
+        np.concatenate([units.equal | units.both | units.upper, np.isfinite(domain.high), ~none]),
+        np.concatenate([units.equal, domain.low == domain.high, none]),
+        np.concatenate([units.tight_lower, at_low, none]),
+        np.concatenate([units.tight_upper, at_high, half]),
+    )
 
 
 __all__ = ["NO_ROWS", "Cone", "Numbering", "Sides", "sides_at_input", "sides_at_inputs", "sides_at_output"]
