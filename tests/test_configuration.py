@@ -61,6 +61,7 @@ def test_values_for_every_option_are_known() -> None:
         ("samples = ", "expected a TOML file"),
         ("samples = 'many'", 'samples: expected a whole number, got "many"'),
         ("samples = 2.0", "samples: expected a whole number, got 2.0"),
+        ("seconds = 'long'", 'seconds: expected a number, got "long"'),
         ("samples = true", "samples: expected a whole number, got true"),
         ("workers = 2026-01-01", 'workers: expected a whole number, got "2026-01-01"'),
         ("resume = 'yes'", 'resume: expected true or false, got "yes"'),

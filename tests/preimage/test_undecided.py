@@ -44,3 +44,18 @@ def test_the_same_question_is_settled_with_the_budget() -> None:
     p = fs.preimage(DEGENERATE, y=[0, 0, 0], domain=fs.HalfSpaces([[1, 2]], [-1]))
     assert (p.kind, p.dimension) == (fs.Kind.UNBOUNDED, 1)
     assert fs.verify(p, exact=True)
+
+
+def test_progress_tells_what_is_done_and_changes_nothing() -> None:
+    told: list[str] = []
+    question = {"layer": DEGENERATE, "y": [0, 0, 0], "domain": fs.HalfSpaces([[1, 2]], [-1])}
+    p = fs.preimage(**question, progress=told.append)
+    assert p.kind == fs.preimage(**question).kind
+    assert any("exact pivot" in doing for doing in told)
+    assert all(told), "every step has a name"
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_progress_is_a_function() -> None:
+    with pytest.raises(fs.InputError, match=r"progress: expected a function, or None, got 'bar'"):
+        fs.preimage(DEGENERATE, x=[0, 0], progress="bar")

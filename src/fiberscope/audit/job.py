@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ class Options:
         fail_on: thresholds that the findings will be held against.
         scheduler: the address of a dask scheduler, or "local" for a cluster of ``workers`` processes that is started;
             empty to do without.
+        seconds: how long deciding may take, per sample, layer and domain, on average over a chunk; None for no limit.
     """
 
     layers: tuple[int, ...] | None = None
@@ -54,6 +56,7 @@ class Options:
     invariance: int = 0
     fail_on: tuple[Threshold, ...] = ()
     scheduler: str = ""
+    seconds: float | None = None
 
 
 @contextmanager
@@ -91,6 +94,8 @@ def check_options(options: Options) -> None:
     for name, value in (("spectra", options.spectra), ("invariance", options.invariance)):
         if value < 0:
             raise InputError(f"--{name}", expected="a number of at least 0", got=str(value))
+    if options.seconds is not None and not 0 < options.seconds < inf:
+        raise InputError("--seconds", expected="a positive number of seconds", got=f"{options.seconds:g}")
     if options.invariance and options.domain is None:
         raise InputError("--domain", expected="LOW,HIGH, within which inputs with the same features lie", got="none")
     check_spectra(options.fail_on, computed=options.spectra > 0)
@@ -128,7 +133,8 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
     layers = chosen_layers(options.layers, len(subject.network.relu_layers))
     block = options.block or sensible_block(subject.network, layers)
     places = places_of(subject.network)
-    plan = Plan(layers, subject.samples, options.domain, block, places, options.spectra, options.invariance)
+    counts = (options.spectra, options.invariance)
+    plan = Plan(layers, subject.samples, options.domain, block, places, *counts, options.seconds)
     for name, value in (("spectra", options.spectra), ("invariance", options.invariance)):
         if value > subject.samples:
             expected = f"at most {subject.samples}, as many samples as are audited"
@@ -193,9 +199,8 @@ def _matching(results: Results, asked: Manifest) -> Manifest:
             + "; ask for the same again, or choose another folder",
             path=str(results.folder),
         )
-    return replace(
-        manifest, spectra=asked.spectra, invariance=asked.invariance
-    )  # more than the folder was begun with, or as many
+    # more than the folder was begun with, or as many; another budget is for what is left
+    return replace(manifest, spectra=asked.spectra, invariance=asked.invariance, seconds=asked.seconds)
 
 
 __all__ = ["Options", "build_job", "build_subject", "check_options", "open_folder"]

@@ -105,6 +105,7 @@ class Manifest:
         output: the name of the model's output that is audited, where the model has several; otherwise empty.
         correct: the number of samples that the network classifies correctly; None where that is not known.
         warnings: why the data may be others than the network was made for.
+        seconds: how long deciding was allowed to take, per sample, layer and domain; None for no limit.
     """
 
     fiberscope: str
@@ -137,12 +138,15 @@ class Manifest:
     output: str = ""
     correct: int | None = None
     warnings: tuple[str, ...] = ()
+    seconds: float | None = None
 
     @property
     def plan(self) -> Plan:
         """The plan that the audit follows."""
         places = tuple(layer.place for layer in self.network_layers)
-        return Plan(self.layers, self.samples, self.domain, self.block, places, self.spectra, self.invariance)
+        return Plan(
+            self.layers, self.samples, self.domain, self.block, places, self.spectra, self.invariance, self.seconds
+        )
 
     @property
     def complete(self) -> bool:
@@ -171,6 +175,7 @@ class Manifest:
             for name in _TUPLES:
                 data[name] = tuple(data[name])
             data["domain"] = None if data["domain"] is None else tuple(float(bound) for bound in data["domain"])
+            data["seconds"] = None if data["seconds"] is None else float(data["seconds"])
             data["correct"] = None if data["correct"] is None else int(data["correct"])
             manifest = cls(**data)
             manifest._check()
@@ -200,6 +205,8 @@ class Manifest:
             raise ValueError(f"a survey of invariance at {self.invariance} of {self.samples} samples")
         if self.domain is not None and len(self.domain) != 2:
             raise ValueError(f"domain {self.domain}")
+        if self.seconds is not None and not 0 < self.seconds < inf:
+            raise ValueError(f"a budget of {self.seconds} seconds")
         if self.correct is not None and not 0 <= self.correct <= self.samples:
             raise ValueError(f"{self.correct} of {self.samples} samples classified correctly")
         "".join((*self.classes, *self.examples, *self.warnings, self.output))  # a TypeError for anything but texts
@@ -289,6 +296,7 @@ def new_manifest(subject: Subject, plan: Plan, samples_requested: int | None) ->
         block=plan.block,
         spectra=plan.spectra,
         invariance=plan.invariance,
+        seconds=plan.seconds,
         classes=subject.classes,
         output=network.output,
         correct=fit.correct,

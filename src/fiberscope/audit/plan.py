@@ -117,6 +117,7 @@ class Plan:
             input, the others what a ReLU let through.
         spectra: the number of samples, the first ones, at which singular values are computed.
         invariance: the number of samples, the first ones, at which it is computed how far invariance reaches.
+        seconds: how long deciding may take, per sample, layer and domain, on average over a chunk; None for no limit.
     """
 
     layers: tuple[int, ...]
@@ -126,6 +127,7 @@ class Plan:
     places: tuple[Place, ...] = ()
     spectra: int = 0
     invariance: int = 0
+    seconds: float | None = None
 
     def domains(self, layer: int) -> tuple[NamedDomain, ...]:
         """The domains that a layer is judged on.

@@ -21,11 +21,13 @@ class Task:
         chunk: which layer and samples.
         inputs: (chunk's samples, n) what the layer receives; the verdicts are about exactly these numbers.
         domains: the domains to judge on.
+        seconds: how long deciding may take, per sample and domain, on average; None for no limit.
     """
 
     chunk: Chunk
     inputs: FloatArray
     domains: tuple[NamedDomain, ...]
+    seconds: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

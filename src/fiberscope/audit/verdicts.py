@@ -43,7 +43,7 @@ class Verdicts:
         for chunk in chunks:
             with one_thread():
                 inputs = subject.network.layer_input(chunk.layer, subject.x[chunk.start : chunk.stop])
-            yield Task(chunk, np.ascontiguousarray(inputs, dtype=np.float64), plan.domains(chunk.layer))
+            yield Task(chunk, np.ascontiguousarray(inputs, dtype=np.float64), plan.domains(chunk.layer), plan.seconds)
 
     def compute(self, network: Network, task: Task, threads: int) -> ChunkResult:
         """Judge, several samples at a time."""
@@ -88,8 +88,13 @@ def _judge_on(
     layer: Layer, task: Task, named: NamedDomain, certificates: dict[str, bytes], threads: int
 ) -> Iterator[Finding]:
     inside = _inside(task.inputs, named.domain)
+    budget = None if task.seconds is None else task.seconds * int(inside.sum())
     try:
-        judged = classify(layer, task.inputs[inside], domain=named.domain, threads=threads) if inside.any() else None
+        judged = (
+            classify(layer, task.inputs[inside], domain=named.domain, threads=threads, seconds=budget)
+            if inside.any()
+            else None
+        )
     except MemoryLimitError as limit:
         yield from (_uncounted(sample, task.chunk.layer, named, str(limit)) for sample in task.chunk.samples)
         return

@@ -46,6 +46,7 @@ def audit(
     block: int | None = None,
     spectra: int | None = None,
     invariance: int | None = None,
+    seconds: float | None = None,
     fail_on: Annotated[list[str] | None, Parameter(negative="")] = None,
     config: Path | None = None,
 ) -> int:
@@ -76,6 +77,9 @@ def audit(
         invariance: also compute, from the first so many samples, how far inputs with the same features reach towards
             other samples, with an example for every layer; needs --domain; by default from none, and from 2 in the
             demo.
+        seconds: how long deciding a sample may take on each domain of a layer, on average over a chunk; past it the
+            rest of the chunk is undecided, with the reason. What is decided then depends on the machine. No limit by
+            default but one on exact arithmetic, which looks at no clock.
         fail_on: a threshold; may be repeated. The audit is finished all the same, and ends with exit status 1 if one
             fails. QUANTITY>NUMBER[@layerK][@DOMAIN], with >, >=, < or <=. A number behind singleton, bounded,
             unbounded, undecided or unproved is a share of the samples, 0.1 or 10%; a count says so: '3 samples'.
@@ -106,6 +110,7 @@ def audit(
         invariance=(_DEMO_INVARIANCE if demo else 0) if invariance is None else invariance,
         fail_on=parse_thresholds(fail_on or ()),
         scheduler=scheduler or "",
+        seconds=seconds,
     )
     check_options(options)
     with open_folder(out, resume=resume) as (results, continued), progress_on_stderr() as progress:

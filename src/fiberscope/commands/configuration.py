@@ -131,6 +131,11 @@ def _listed(value: Any) -> list[Any]:
 _TYPES: dict[Any, tuple[str, Callable[[Any], bool], Callable[[Any], object]]] = {
     bool: ("true or false", lambda value: isinstance(value, bool), lambda value: value),
     int: ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool), lambda value: value),
+    float: (
+        "a number",
+        lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+        lambda value: value,
+    ),
     Path: ("a path in quotes", lambda value: isinstance(value, str), lambda value: value),
     str: (
         "a text, or numbers in a list such as [0, 1]",

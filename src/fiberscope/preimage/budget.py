@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from time import perf_counter
 
 import numpy as np
 
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, shown
 
 DEFAULT_EXACT_SECONDS = 30.0
 """Where no budget is given, an exact step that is estimated to take longer is not begun. The estimate counts operations
@@ -30,22 +31,29 @@ class Budget:
     Attributes:
         seconds: what was given; None for no limit but the counts of work.
         until: the end, on the clock of ``perf_counter``.
+        listener: told what is done, in words, as often as the clock is looked at; or None.
     """
 
     seconds: float | None = None
     until: float = inf
+    listener: Callable[[str], None] | None = None
 
     @classmethod
-    def of(cls, seconds: float | int | None) -> Budget:
+    def of(cls, seconds: float | int | None, listener: Callable[[str], None] | None = None) -> Budget:
         """A budget that begins now.
 
         Raises:
-            InputError: not a positive number of seconds.
+            InputError: not a positive number of seconds, or no function.
         """
         known = isinstance(seconds, int | float | np.integer | np.floating) and not isinstance(seconds, bool)
         if seconds is not None and not (known and seconds > 0):
             raise InputError("seconds", expected="a positive number, or None", got=repr(seconds))
-        return cls() if seconds is None else cls(float(seconds), perf_counter() + float(seconds))
+        if listener is not None and not callable(listener):
+            hint = "it is called with what is being done, in words"
+            raise InputError("progress", expected="a function, or None", got=shown(listener), hint=hint)
+        if seconds is None:
+            return cls(listener=listener)
+        return cls(float(seconds), perf_counter() + float(seconds), listener)
 
     def left(self) -> float | None:
         """Seconds left, at least 0; None for no limit."""
@@ -57,7 +65,8 @@ class Budget:
         return self.seconds is not None and perf_counter() > self.until
 
     def check(self, doing: str) -> None:
-        """Raise TooLargeError if the time is over."""
+        """Tell what is done; raise TooLargeError if the time is over."""
+        self._tell(doing)
         if self.is_over:
             raise TooLargeError(f"the budget of {self.seconds:g} seconds ended while {doing}")
 
@@ -66,6 +75,7 @@ class Budget:
 
         Exact steps cannot be interrupted, so that they are not begun.
         """
+        self._tell(doing)
         left = self.left()
         if left is None and estimate > DEFAULT_EXACT_SECONDS:
             raise TooLargeError(
@@ -76,6 +86,10 @@ class Budget:
             raise TooLargeError(
                 f"{doing} would take about {estimate:.0f} seconds, more than is left of the {self.seconds:g} given"
             )
+
+    def _tell(self, doing: str) -> None:
+        if self.listener is not None:
+            self.listener(doing)
 
 
 NO_LIMIT = Budget()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,7 +60,13 @@ class _Question:
 
 
 def decide(
-    layer: Layer, x: Any, y: Any, domain: Domain | None, within: Any = 0.0, seconds: float | int | None = None
+    layer: Layer,
+    x: Any,
+    y: Any,
+    domain: Domain | None,
+    within: Any = 0.0,
+    seconds: float | int | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Preimage:
     """Validate the arguments, then decide; see ``preimage``."""
     check_layer(layer)
@@ -69,9 +75,9 @@ def decide(
         hint = "x is an input whose output is meant, y an output; write x=... or y=..."
         raise InputError("preimage", expected="exactly one of x and y", got=got, hint=hint)
     check_memory(layer)
-    precision = checked_within(layer, within)
+    precision, budget = checked_within(layer, within), Budget.of(seconds, progress)
     if x is not None:
-        return decide_at_input(layer, domain, flat_input(layer, x), Budget.of(seconds), precision)
+        return decide_at_input(layer, domain, flat_input(layer, x), budget, precision)
     if isinstance(layer, RegionLayer) or layer.injective.any():
         raise InputError(
             "y",
@@ -79,7 +85,7 @@ def decide(
             got="a layer that is one only around a sample, or has other activations",
             hint="give x instead",
         )
-    return _decide_at_output(layer, domain, _checked_output(layer, y, precision), precision, Budget.of(seconds))
+    return _decide_at_output(layer, domain, _checked_output(layer, y, precision), precision, budget)
 
 
 def check_memory(layer: Layer) -> None:

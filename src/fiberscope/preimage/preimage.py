@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -196,6 +197,7 @@ def preimage(
     *,
     within: Any = 0.0,
     seconds: float | int | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Preimage:
     """Decide and prove what the preimage of a layer's output is [Theorem 4, Theorem 12].
 
@@ -212,6 +214,7 @@ def preimage(
             0 for exactly that output. For units that are ReLUs or clips.
         seconds: a budget; past it the verdict is undecided, with the reason. None for no limit but the default one on
             exact arithmetic, which counts work and looks at no clock.
+        progress: called with what is being done, in words, step by step, from the calling thread.
 
     Returns:
         The preimage; its certificate has been checked.
@@ -223,7 +226,7 @@ def preimage(
     """
     from fiberscope.preimage.decide import decide
 
-    return decide(layer, x, y, domain, within, seconds)
+    return decide(layer, x, y, domain, within, seconds, progress)
 
 
 __all__ = ["Preimage", "preimage"]
