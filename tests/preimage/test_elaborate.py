@@ -258,7 +258,8 @@ def many(family: Any, seed: int) -> list[Preimage]:
         for x, dimension in zip(X, dimensions, strict=True)
     ]
     systems = [system_of(question) for question in questions]
-    rows, sides = Numbering.of(layer, systems[0].domain), [Sides.of(system) for system in systems]
+    rows = Numbering.of(layer, systems[0].domain)
+    sides = [Sides.of(system, rows) for system in systems]
     certificates = elaborate_many(questions, [candidate] * len(questions), rows, sides)
     return [replace(q, certificate=certificate) for q, certificate in zip(questions, certificates, strict=True)]
 

@@ -65,8 +65,11 @@ class Balance:
         pairs += [(layer.low, clip[0]), (layer.high, clip[1])]
         if not all(keeps(old, new) for old, new in pairs):
             return cls.nothing(layer, domain)
-        balanced = ReLULayer(weight, bias, layer.injective, layer.definitions, low=clip[0], high=clip[1])
-        balanced.device = layer.device
+        shapes = (layer.inputs,), (m,)
+        balanced = ReLULayer.of_map(
+            lambda: (weight, bias), *shapes, layer.injective, layer.device, low=clip[0], high=clip[1]
+        )
+        balanced.definitions = layer.definitions
         return cls(balanced, Polyhedron(low, high, G, h), rows, half_spaces, columns)
 
     @classmethod

@@ -52,7 +52,8 @@ def elaborate(question: Preimage, candidate: Candidate, system: MixedSystem) -> 
         A certificate of the candidate's kind and dimension: one whose proof seems to close in floats, where one of few
         ways to write it down is such; it may still be proved in rational arithmetic.
     """
-    rows, sides = Numbering.of(system.layer, system.domain), Sides.of(system)
+    rows = Numbering.of(system.layer, system.domain)
+    sides = Sides.of(system, rows)
     known = None if question.x is not None else system.outputs
     ends = None if known is None else Ends.of(rows, sides, known)
     first: Certificate | None = None

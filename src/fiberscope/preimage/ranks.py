@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fiberscope.network.arrays import BoolArray, IntArray
-from fiberscope.preimage.blocks import chosen, exceeds, row_maxima
+from fiberscope.preimage.blocks import chosen, exceeds
 from fiberscope.preimage.certificate import Relations
 from fiberscope.preimage.holding import Holding
 from fiberscope.preimage.independent_rows import Relation, Selection, selections
@@ -49,7 +49,7 @@ def rank_of(units: Units, holding: Holding, vanishing: BoolArray) -> Rank | None
 def _counts(units: Units, selection: Selection, vanishing: BoolArray) -> bool:
     """Whether rows that vanish and are not selected follow from others that vanish."""
     places, _ = units.rows.split(np.flatnonzero(vanishing))
-    live = places[row_maxima(chosen(units.body, places, selection.columns)) > 0]
+    live = places[units.live(places, selection.columns)]
     among, following = set(live.tolist()), 0
     least, known = len(among), set(among)
     for count, (rows, _) in enumerate(reversed(selection.relations), 1):
@@ -74,9 +74,9 @@ def find_rank(
     places, coordinates = units.rows.split(np.flatnonzero(vanishing))
     columns = np.ones(units.rows.n, dtype=np.bool_)
     columns[coordinates] = False
-    live = int((row_maxima(chosen(units.body, places, columns)) > 0).sum())
+    live = int(units.live(places, columns).sum())
     kept = np.ones(units.body.shape[0], dtype=np.bool_)
-    for selection in selections(units.body, places, columns, known, kept):
+    for selection in selections(units, places, columns, known, kept):
         block = chosen(units.body, selection.rows, selection.columns)
         if 0 not in block.shape and not (trusted or exceeds(block, 0.0)):
             continue

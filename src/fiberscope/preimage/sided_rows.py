@@ -107,21 +107,17 @@ class Sides:
     at_high: BoolArray
 
     @classmethod
-    def of(cls, system: MixedSystem) -> Sides:
+    def of(cls, system: MixedSystem, rows: Numbering) -> Sides:
         """Those of a question."""
-        m, n, q = system.layer.outputs, system.layer.inputs, len(system.domain.h)
-
-        def marked(numbers: IntArray) -> list[BoolArray]:
-            """Upper sides of units, lower and upper bounds, half-spaces, lower sides of units."""
-            flags = np.zeros(2 * (m + n) + q, dtype=np.bool_)
-            flags[numbers] = True
-            return np.split(flags, np.cumsum([m, n, n, q]))
-
-        equal, _, _, _, _ = marked(system.positive)
-        upper, _, _, _, lower = marked(system.inequalities)
-        at_upper, at_low, at_high, half, at_lower = marked(system.tight)
-        units = equal | lower, equal | upper, equal
-        return _joined(system.domain, units, (at_lower, at_low), (at_upper, at_high, half))
+        sides = np.zeros((5, rows.count), dtype=np.bool_)
+        low, high, equal, at_low, at_high = sides
+        for numbers, below, above in ((system.inequalities, low, high), (system.tight, at_low, at_high)):
+            places, side = rows.renumbered(numbers)
+            below[places[side < 0]] = True
+            above[places[side > 0]] = True
+        sides[:3, system.positive] = True
+        equal[rows.m : rows.m + rows.n] = rows.domain.low == rows.domain.high
+        return cls(*sides)
 
     @classmethod
     def of_many(cls, patterns: Patterns, rows: Numbering, samples: Int64[IntArray, " N"]) -> Iterator[Sides]:
