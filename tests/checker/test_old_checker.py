@@ -16,6 +16,7 @@ import old_checker
 from cases import CASES, Case
 from fiberscope.preimage import decide
 from fiberscope.preimage.candidate import Candidate
+from fiberscope.preimage.system import MixedSystem
 from random_layers import random_layers
 
 
@@ -25,8 +26,8 @@ def candidates(monkeypatch: pytest.MonkeyPatch) -> dict[int, tuple[Any, Candidat
     found: dict[int, tuple[Any, Candidate]] = {}
     elaborate = decide.elaborate
 
-    def recorded(question: fs.Preimage, candidate: Candidate) -> Any:
-        certificate = elaborate(question, candidate)
+    def recorded(question: fs.Preimage, candidate: Candidate, system: MixedSystem) -> Any:
+        certificate = elaborate(question, candidate, system)
         found[id(certificate)] = certificate, candidate
         return certificate
 

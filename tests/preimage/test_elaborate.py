@@ -15,10 +15,11 @@ import fiberscope as fs
 from fiberscope.network.arrays import FloatArray
 from fiberscope.preimage import candidate as found
 from fiberscope.preimage.candidate import Candidate
-from fiberscope.preimage.elaborate import elaborate
-from fiberscope.preimage.elaborate_many import elaborate_many
+from fiberscope.preimage.elaborate import elaborate, elaborate_many
+from fiberscope.preimage.geometry import system_of
 from fiberscope.preimage.independent_rows import in_order
 from fiberscope.preimage.preimage import Preimage
+from fiberscope.preimage.sided_rows import Numbering, Sides
 from fiberscope.preimage.verify import verify, verify_in_float, verify_many
 
 Kind = fs.Kind
@@ -32,7 +33,7 @@ def claim(layer: fs.ReLULayer, candidate: Candidate, dimension: int, domain: Any
     asked = {name: None if value is None else np.asarray(value, dtype=np.float64) for name, value in given.items()}
     asked = {"x": None, "y": None} | asked
     question = Preimage(layer, domain, **asked, kind=candidate.kind, dimension=dimension, margin=0.0, certificate=None)
-    return replace(question, certificate=elaborate(question, candidate))
+    return replace(question, certificate=elaborate(question, candidate, system_of(question)))
 
 
 def direction_for(rows: FloatArray, strict: FloatArray) -> FloatArray:
@@ -256,7 +257,10 @@ def many(family: Any, seed: int) -> list[Preimage]:
         Preimage(layer, domain, x, None, candidate.kind, dimension, 0.0, fs.Certificate(candidate.kind, None))
         for x, dimension in zip(X, dimensions, strict=True)
     ]
-    certificates = elaborate_many(questions, [candidate] * len(questions))
+    systems = [system_of(question) for question in questions]
+    rows = Numbering.of(layer, systems[0].domain)
+    sides = [Sides.of(system, rows) for system in systems]
+    certificates = elaborate_many(questions, [candidate] * len(questions), rows, sides)
     return [replace(q, certificate=certificate) for q, certificate in zip(questions, certificates, strict=True)]
 
 

@@ -24,6 +24,7 @@ from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage import candidate as found
 from fiberscope.preimage.elaborate import elaborate
+from fiberscope.preimage.geometry import system_of
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.verify import verify_in_float
 
@@ -240,7 +241,7 @@ def _claim_of_ray(layer: ReLULayer, x: list[float], dimension: int, equalities: 
     candidate = found.Candidate(fs.Kind.UNBOUNDED, dimension, recession=ray)
     nothing = fs.Certificate(fs.Kind.UNBOUNDED, dimension)
     question = Preimage(layer, None, np.array(x), None, fs.Kind.UNBOUNDED, dimension, 0.0, nothing)
-    return replace(question, certificate=elaborate(question, candidate))
+    return replace(question, certificate=elaborate(question, candidate, system_of(question)))
 
 
 @pytest.mark.parametrize("form", [np.array, csr_array])

@@ -14,6 +14,7 @@ import fiberscope as fs
 from fiberscope.preimage import candidate as found
 from fiberscope.preimage.candidate import Candidate
 from fiberscope.preimage.elaborate import elaborate
+from fiberscope.preimage.geometry import system_of
 from fiberscope.preimage.interval import Interval
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.verify import verify, verify_in_float, verify_many
@@ -31,7 +32,9 @@ def singleton(form: Any = np.array) -> Preimage:
     )
     weights = np.linalg.svd(ROWS.T)[2][2]
     implicit = found.Multipliers(np.arange(3), weights * np.sign(weights[0]))
-    return replace(question, certificate=elaborate(question, Candidate(Kind.SINGLETON, 0, implicit=implicit)))
+    return replace(
+        question, certificate=elaborate(question, Candidate(Kind.SINGLETON, 0, implicit=implicit), system_of(question))
+    )
 
 
 @pytest.mark.parametrize("form", [np.array, csr_array])

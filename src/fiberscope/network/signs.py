@@ -29,6 +29,8 @@ def exact_signs_of_many(
     rows: Rows, X: Float64[FloatArray, "N n"], *offsets: Float64[FloatArray, " q"]
 ) -> Int8[NDArray[np.int8], "N q"]:
     """The exact signs of ``a_i x_j + c_i``, (N, q), as ``exact_signs`` settles them; in one byte each."""
+    if not rows.shape[0]:
+        return np.zeros((len(X), 0), dtype=np.int8)
     with np.errstate(all="ignore"):
         value = _products(rows, X) + sum(offsets)
         # Cauchy-Schwarz on the standard bound gamma_n |a| |x|

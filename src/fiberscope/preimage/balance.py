@@ -65,8 +65,11 @@ class Balance:
         pairs += [(layer.low, clip[0]), (layer.high, clip[1])]
         if not all(keeps(old, new) for old, new in pairs):
             return cls.nothing(layer, domain)
-        balanced = ReLULayer(weight, bias, layer.injective, layer.definitions, low=clip[0], high=clip[1])
-        balanced.device = layer.device
+        shapes = (layer.inputs,), (m,)
+        balanced = ReLULayer.of_map(
+            lambda: (weight, bias), *shapes, layer.injective, layer.device, low=clip[0], high=clip[1]
+        )
+        balanced.definitions = layer.definitions
         return cls(balanced, Polyhedron(low, high, G, h), rows, half_spaces, columns)
 
     @classmethod
@@ -88,29 +91,15 @@ class Balance:
 
     def undone(self, certificate: Candidate) -> Candidate:
         """What a certificate about x' and y' says about x and y."""
-        point, infeasible, interior = certificate.point, certificate.infeasible, certificate.interior
-        implicit, recession = certificate.implicit, certificate.recession
-        return replace(
-            certificate,
-            point=None if point is None else _times(point, self.columns),
-            implicit=None if implicit is None else self.multipliers(implicit),
-            interior=None if interior is None else self.direction(interior),
-            recession=self.part(recession) if isinstance(recession, Multipliers | Direction) else recession,
-            infeasible=self.multipliers(infeasible) if isinstance(infeasible, Multipliers) else infeasible,
-        )
+        return certificate.mapped(self.part, lambda point: _times(point, self.columns))
 
     def part(self, part: Multipliers | Direction) -> Multipliers | Direction:
         """What a part says about x and y."""
-        return self.direction(part) if isinstance(part, Direction) else self.multipliers(part)
-
-    def direction(self, part: Direction) -> Direction:
-        """``d = C d'``."""
-        return Direction(part.equalities, _times(part.values, self.columns))
-
-    def multipliers(self, part: Multipliers) -> Multipliers:
-        """Weights of the rows as they are; those that bound a coordinate have no factor of their own."""
+        if isinstance(part, Direction):  # d = C d'
+            return replace(part, values=_times(part.values, self.columns))
+        # rows that bound a coordinate have no factor of their own
         by_row = np.concatenate([self.rows, -self.columns, -self.columns, self.half_spaces, self.rows])
-        return Multipliers(part.rows, _times(part.values, by_row[part.rows]))
+        return replace(part, values=_times(part.values, by_row[part.rows]))
 
 
 def _parts(outputs: Outputs) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -19,7 +19,9 @@ are equalities of its recession cone: there they count to P, under the number i.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -124,6 +126,24 @@ class Candidate:
     recession: Multipliers | Direction | BoundedDomain | None = None
     infeasible: Multipliers | Inconsistent | NegativeOutput | None = None
     dependencies: Dependencies | None = None
+
+    def mapped(
+        self,
+        part: Callable[[Multipliers | Direction], Multipliers | Direction],
+        point: Callable[[Vector], Vector],
+    ) -> Candidate:
+        """The same with other vectors; parts that are one object stay one."""
+        done: dict[int, object] = {}
+
+        def once(old: Any) -> Any:
+            if not isinstance(old, Multipliers | Direction):
+                return old
+            if id(old) not in done:
+                done[id(old)] = part(old)
+            return done[id(old)]
+
+        parts = {name: once(getattr(self, name)) for name in ("implicit", "interior", "recession", "infeasible")}
+        return replace(self, point=None if self.point is None else point(self.point), **parts)
 
 
 __all__ = [

@@ -144,13 +144,14 @@ def _decide_at_output(
     low, high = (y.low, y.high) if isinstance(y, Interval) else (y, y)
     outputs, known = Outputs(low, high, within), within if within.any() else 0.0
     question = Preimage(layer, domain, None, y, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED, within=known)
+    as_given = replace(build_at_output(layer, polyhedron, outputs), budget=budget)
     impossible = np.flatnonzero(impossible_units(layer, outputs))
     if len(impossible):
         unit, reason = describe_impossible(layer, outputs, impossible)
         empty = replace(question, kind=Kind.EMPTY, dimension=-1, margin=1.0, reason=reason)
-        return replace(empty, certificate=elaborate(empty, Candidate(Kind.EMPTY, -1, infeasible=NegativeOutput(unit))))
+        candidate = Candidate(Kind.EMPTY, -1, infeasible=NegativeOutput(unit))
+        return replace(empty, certificate=elaborate(empty, candidate, as_given))
     with np.errstate(all="ignore"):
-        as_given = replace(build_at_output(layer, polyhedron, outputs), budget=budget)
         balance = Balance.of(layer, polyhedron)
         balance = balance if balance.suits(outputs) else Balance.nothing(layer, polyhedron)
         asked = _Question(question, balance.system(as_given), balance, as_given)
@@ -192,7 +193,7 @@ def _prove(asked: _Question, candidate: Candidate | str) -> Preimage:
             asked.open, margin=0.0 if guess is None else guess.margin, reason=reason
         )
     exact = _answer(asked, rational)
-    light = replace(exact, certificate=elaborate(exact, asked.balance.undone(rounded(rational))))
+    light = replace(exact, certificate=elaborate(exact, asked.balance.undone(rounded(rational)), asked.as_given))
     if verify_in_float(light):
         return light
     check = verify(exact, exact=True)
@@ -300,7 +301,7 @@ def _answer(asked: _Question, candidate: Candidate) -> Preimage:
         margin=margin(asked.system, candidate),
         reason=describe_empty(asked.as_given, as_asked) if candidate.kind is Kind.EMPTY else "",
     )
-    return replace(answer, certificate=elaborate(answer, as_asked))
+    return replace(answer, certificate=elaborate(answer, as_asked, asked.as_given))
 
 
 __all__ = ["check_memory", "decide", "decide_at_input"]

@@ -21,7 +21,7 @@ from fiberscope.preimage.bitsets import Bitsets
 from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.candidate import BoundedDomain, Candidate, Direction, Multipliers
 from fiberscope.preimage.certificate import Certificate
-from fiberscope.preimage.elaborate_many import elaborate_many
+from fiberscope.preimage.elaborate import elaborate_many
 from fiberscope.preimage.grouping import Cones, Group, alone, intersections
 from fiberscope.preimage.hinge import smallest_singular_value
 from fiberscope.preimage.kind import Kind
@@ -31,6 +31,7 @@ from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.route import Route
 from fiberscope.preimage.row_pool import RowPool
 from fiberscope.preimage.shared_proofs import Proof, Settled, settle
+from fiberscope.preimage.sided_rows import Numbering, Sides
 from fiberscope.threads import in_threads
 
 SHARED_RANKS = 1.25
@@ -85,7 +86,9 @@ def decide_many(
             questions.append(
                 Preimage(layer, domain, X[i], None, candidate.kind, dimension, margin, unproved, within=known)
             )
-        certificates = elaborate_many(questions, list(candidates.values()))
+        rows = Numbering.of(layer, polyhedron)
+        sides = Sides.of_many(patterns, rows, np.array(list(candidates), dtype=np.int64))
+        certificates = elaborate_many(questions, list(candidates.values()), rows, sides)
     preimages: list[Preimage | None] = [None] * len(X)
     for i, question, certificate in zip(candidates, questions, certificates, strict=True):
         preimages[i] = replace(question, certificate=certificate)

@@ -14,6 +14,8 @@ from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import Rows, scaled
 from fiberscope.network.signs import row_norms
 
+_lapack = cast(Any, scipy.linalg).lapack
+
 WELL_CONDITIONED = 2.0**-13
 """The diagonal of a factor whose Gram matrix keeps half of the digits of float64: the square is 2^-26."""
 
@@ -32,11 +34,15 @@ class Cholesky:
     __slots__ = ("_factor",)
 
     def __init__(self, matrix: Float64[FloatArray, "k k"]) -> None:
-        self._factor = cast(Any, scipy.linalg).cho_factor(matrix, check_finite=False)
+        self._factor, failed = _lapack.dpotrf(matrix, clean=0) if len(matrix) else (matrix, 0)
+        if failed:
+            raise LinAlgError("not positive definite")
 
     def solve(self, right_hand_side: Float64[FloatArray, " k"]) -> Float64[FloatArray, " k"]:
         """Solve for one right-hand side."""
-        return cast(FloatArray, cast(Any, scipy.linalg).cho_solve(self._factor, right_hand_side, check_finite=False))
+        if not len(right_hand_side):
+            return right_hand_side
+        return cast(FloatArray, _lapack.dpotrs(self._factor, right_hand_side)[0])
 
 
 def gram(matrix: Any) -> Float64[FloatArray, "n n"]:

@@ -3,47 +3,66 @@
 Deciding finds vectors. A certificate says as well which rows are independent, how all others follow from them, in which
 units, and how large singular values have to be: whatever a proof would have to search for. Nothing here is trusted; a
 certificate that is wrong is not proved.
+
+One candidate is many of one. A part that several samples name is written down once, so that it holds for all of them,
+and certificates of the same parts are one object: the checker measures each once. Where a rank is shown by rows alone,
+samples whose rows have a small union share one basis. Rows that are independent stay so when some are left out, and
+rows that span still do when more are added.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
-from fiberscope.preimage.blocks import chosen, exceeds, keeps, row_maxima
-from fiberscope.preimage.candidate import Candidate, Inconsistent
-from fiberscope.preimage.candidate import Direction as FoundDirection
-from fiberscope.preimage.candidate import Multipliers as FoundMultipliers
-from fiberscope.preimage.certificate import Certificate, Face, Multipliers, Rational, Relations
-from fiberscope.preimage.holding import Asked, Holding, hold, strict_rows
-from fiberscope.preimage.independent_rows import Relation, Selection, known_relations, selections
+from fiberscope.network.arrays import BoolArray, IntArray
+from fiberscope.preimage.bitsets import Bitsets, intersection, mask, union
+from fiberscope.preimage.blocks import keeps
+from fiberscope.preimage.candidate import Candidate, Direction, Inconsistent, Multipliers
+from fiberscope.preimage.certificate import Certificate, Face, Rational
+from fiberscope.preimage.contradictions import written_contradiction
+from fiberscope.preimage.grouping import Cones, intersections, unions
+from fiberscope.preimage.holding import Asked, Holding, hold
+from fiberscope.preimage.independent_rows import Relation, known_relations
 from fiberscope.preimage.interval import Interval
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage
+from fiberscope.preimage.ranks import Rank, find_rank, rank_of, relations_of
 from fiberscope.preimage.scalings import Units, even_units, own_units, units_as_given
-from fiberscope.preimage.sided_rows import NO_ROWS, Cone, Numbering, Sides, sides_at_input, sides_at_output
-from fiberscope.preimage.weighing import Signed, Weighed, Weighing, signed, weigh
+from fiberscope.preimage.sided_rows import NO_ROWS, Cone, Ends, Numbering, Sides
+from fiberscope.preimage.system import MixedSystem
+from fiberscope.preimage.weighing import Weighed, Weighing, signed, weigh
+
+Found = Direction | Multipliers
+Key = tuple[int, int, bool]
+"""Of what was found, of the multipliers that go with it or 0, and whether it is about the recession cone."""
 
 
-def elaborate(question: Preimage, candidate: Candidate) -> Certificate:
+def elaborate(question: Preimage, candidate: Candidate, system: MixedSystem) -> Certificate:
     """Write down what a candidate says about a question so that it can be proved without any search.
 
     Args:
-        question: the layer, the domain, and x or y; nothing else of it is read.
+        question: what is asked; its verdict is not read.
         candidate: what deciding found about it.
+        system: the question's rows, as they are asked.
 
     Returns:
         A certificate of the candidate's kind and dimension: one whose proof seems to close in floats, where one of few
         ways to write it down is such; it may still be proved in rational arithmetic.
     """
+    rows = Numbering.of(system.layer, system.domain)
+    sides = Sides.of(system, rows)
+    known = None if question.x is not None else system.outputs
+    ends = None if known is None else Ends.of(rows, sides, known)
     first: Certificate | None = None
     with np.errstate(all="ignore"):  # numbers near the ends of float64 overflow here
-        asked = Question.of(question)
-        for units in _units(asked, question, candidate):
-            certificate, closes = Elaboration(asked, units, candidate).written()
+        for units in _units(rows, question, candidate):
+            if candidate.kind in (Kind.EMPTY, Kind.UNDECIDED):
+                certificate, closes = written_contradiction(units, sides, ends, candidate)
+            else:
+                ((certificate, closes),) = _Elaboration(units, [candidate], ends).written([sides])
             if closes:
                 return certificate
             first = first or certificate
@@ -51,51 +70,43 @@ def elaborate(question: Preimage, candidate: Candidate) -> Certificate:
     return first
 
 
-@dataclass(frozen=True, eq=False)
-class Question:
-    """What is asked: rows, and their sides at a sample.
+def elaborate_many(
+    questions: Sequence[Preimage], candidates: Sequence[Candidate], rows: Numbering, sides: Iterable[Sides]
+) -> list[Certificate]:
+    """Write candidates down as ``elaborate`` does, together.
 
-    Attributes:
+    Args:
+        questions: N questions about inputs, one layer, and one domain.
+        candidates: N candidates of vectors of floats; those that share a part, or are one object, share it in their
+            certificates.
         rows: of the layer and the domain.
-        sides: which rows have.
-        low: (M,) lower sides, where an output is given; None for an input.
-        high: (M,) upper sides.
+        sides: N times the sides of these rows.
+
+    Returns:
+        N certificates; candidates with the same parts have the same one, where the same rows show their dimension.
     """
-
-    rows: Numbering
-    sides: Sides
-    low: FloatArray | None = None
-    high: FloatArray | None = None
-
-    @classmethod
-    def of(cls, question: Preimage) -> Question:
-        """Read a question."""
-        rows = Numbering.of(question.layer, question.domain)
-        if question.x is not None:
-            return cls(rows, sides_at_input(rows, question.x, question.within))
-        assert question.y is not None
-        return cls(rows, *sides_at_output(rows, question.y, question.within))
-
-    @property
-    def tangent(self) -> Cone:
-        """The cone that the first face is about."""
-        return self.sides.tangent if self.low is None else self.sides.homogeneous
+    if not len(candidates):
+        return []
+    with np.errstate(all="ignore"):  # as alone
+        even = even_units(rows)
+        fitting = even.is_given or all(_scales_sample(even, question) for question in questions)
+        units = even if fitting else units_as_given(rows)
+        return [certificate for certificate, _ in _Elaboration(units, candidates, None).written(sides)]
 
 
-def _units(asked: Question, question: Preimage, candidate: Candidate) -> Iterator[Units]:
+def _units(rows: Numbering, question: Preimage, candidate: Candidate) -> Iterator[Units]:
     """Units to try: even ones, those of a ray, and those of the numbers as given."""
-    rows, given = asked.rows, units_as_given(asked.rows)
     if not _is_rational(candidate):
         even, ray = even_units(rows), candidate.recession
         if even.is_given or _scales_sample(even, question):
             yield even
-        if isinstance(ray, FoundDirection) and isinstance(ray.values, np.ndarray):
+        if isinstance(ray, Direction) and isinstance(ray.values, np.ndarray):
             own = own_units(rows, ray.values)
             if own.is_given or _scales_sample(own, question):
                 yield own
         if even.is_given:
             return
-    yield given
+    yield units_as_given(rows)
 
 
 def _is_rational(candidate: Candidate) -> bool:
@@ -111,243 +122,241 @@ def _scales_sample(units: Units, question: Preimage) -> bool:
     sides = (question.y.low, question.y.high) if isinstance(question.y, Interval) else (question.y,)
     pairs = [(side, of_rows) for side in (*sides, question.within) if side is not None]
     pairs += [] if question.x is None else [(question.x, -units.by_column)]
-    with np.errstate(all="ignore"):
-        return all(keeps(np.broadcast_to(v, e.shape), np.ldexp(v, e)) for v, e in pairs)
-
-
-class Elaboration:
-    """A candidate about a question, written down in some units."""
-
-    def __init__(self, question: Question, units: Units, candidate: Candidate) -> None:
-        self.question, self.units, self.candidate = question, units, candidate
-        self.rows = question.rows
-        self.known = _in_units(known_relations(candidate.dependencies), units)
-
-    def written(self) -> tuple[Certificate, bool]:
-        """The certificate, and whether its proof in floats seems to close."""
-        candidate = self.candidate
-        if candidate.kind in (Kind.EMPTY, Kind.UNDECIDED):
-            part, closes = self._contradiction()
-            tangent = None if part is None else Face(part)
-            return Certificate(candidate.kind, candidate.dimension, tangent, scaling=self.units.scaling), closes
-        implicit = self._implicit()
-        inside = self._inside(NO_ROWS if implicit is None else implicit.part.rows)
-        away = self._away()
-        ends = self._ends()
-        rank = self._rank(implicit, inside, away)
-        parts = [part.closes for part in (implicit, inside, away, ends) if part is not None]
-        certificate = Certificate(
-            candidate.kind,
-            candidate.dimension,
-            _face(implicit, inside),
-            _face(ends, away),
-            basis=rank.basis,
-            zero=rank.zero,
-            relations=relations_of(
-                self.units, [rank.selection, *(h.selection for h in (inside, away) if h is not None)]
-            ),
-            scaling=self.units.scaling,
-        )
-        return certificate, all(parts) and rank.closes
-
-    # ---- the tangent cone
-
-    def _implicit(self) -> Weighing | None:
-        """The rows that are tight on the whole preimage."""
-        part, cone = self.candidate.implicit, self.question.tangent
-        if part is None:
-            return None
-        given = self._signed(part, _coordinates(self.rows, cone.equal))
-        if not len(given):
-            return None
-        singleton = self.candidate.kind is Kind.SINGLETON
-        needed = np.zeros(self.rows.count, dtype=np.bool_)
-        if not singleton:
-            needed[given.rows] = True
-        return weigh(self.units, given, Weighed(cone, self._equal_places(cone), needed, spanning=singleton))
-
-    def _inside(self, implicit: IntArray) -> Holding | None:
-        """The direction, or the point, that is strict on all other rows."""
-        cone, candidate = self.question.tangent, self.candidate
-        values = candidate.point if self.question.low is not None else None
-        held: IntArray = NO_ROWS
-        if self.question.low is None:
-            if candidate.interior is None or candidate.kind is Kind.SINGLETON:
-                return None
-            values, held = candidate.interior.values, self.rows.renumbered(candidate.interior.equalities)[0]
-        if values is None:
-            return None
-        equal = np.flatnonzero(cone.equal & self.units.nonzero)
-        held = np.unique(np.concatenate([held, implicit[~cone.equal[implicit]], equal]))
-        strict = strict_rows(cone, np.concatenate([implicit, equal]))
-        asked = Asked(held, cone, strict, self.question.low, self.question.high)
-        return hold(self.units, asked, values, self.known)
-
-    # ---- the recession cone
-
-    def _away(self) -> Holding | None:
-        """A direction in which the preimage is unbounded."""
-        part, cone = self.candidate.recession, self.question.sides.recession
-        if not isinstance(part, FoundDirection):
-            return None
-        held = self.rows.renumbered(part.equalities)[0]
-        held = np.union1d(held, np.flatnonzero(cone.equal & self.units.nonzero))
-        asked = Asked(held, cone, strict_rows(cone, held), for_ever=True)
-        return hold(self.units, asked, part.values, self.known)
-
-    def _ends(self) -> Weighing | None:
-        """Rows that leave no direction in which the preimage would be unbounded."""
-        part, cone = self.candidate.recession, self.question.sides.recession
-        if not isinstance(part, FoundMultipliers):
-            return None
-        given = self._signed(part, _coordinates(self.rows, cone.equal))
-        nothing = np.zeros(self.rows.count, dtype=np.bool_)
-        return weigh(self.units, given, Weighed(cone, self._equal_places(cone), nothing, spanning=True))
-
-    # ---- ranks
-
-    def _rank(self, implicit: Weighing | None, inside: Holding | None, away: Holding | None) -> Rank:
-        """What shows how many rows that vanish on the preimage are independent."""
-        candidate, cone = self.candidate, self.question.tangent
-        if candidate.kind is Kind.SINGLETON and implicit is not None:
-            return Rank(None, closes=True)
-        vanishing = cone.equal & self.units.nonzero
-        if implicit is not None:
-            vanishing[implicit.part.rows] = True
-        for holding in (inside, away):
-            if holding is not None:
-                rank = rank_of(self.units, holding, vanishing)
-                if rank is not None:
-                    return rank
-                break  # the checker looks at the first of them only
-        return find_rank(self.units, vanishing, self.known, explicit=inside is not None or away is not None)
-
-    # ---- contradictions
-
-    def _contradiction(self) -> tuple[Multipliers | None, bool]:
-        """Why an output has no preimage."""
-        part = self.candidate.infeasible
-        if isinstance(part, Inconsistent):
-            return Multipliers(self.rows.renumbered(part.rows)[0], None), False
-        low, high = self.question.low, self.question.high
-        if not isinstance(part, FoundMultipliers) or low is None or high is None or (low > high).any():
-            return None, True  # one row contradicts itself
-        given = self._signed(part, np.zeros(self.rows.count, dtype=np.bool_))
-        if isinstance(given.values, Rational):
-            return Multipliers(given.rows, given.values), False
-        # coordinates that are bounded on both sides absorb what is left in their columns, whichever its sign
-        boxed = np.isfinite(low) & np.isfinite(high) & _coordinates(self.rows)
-        weights = np.zeros(self.rows.count)
-        weights[given.rows] = given.values
-        named = np.union1d(given.rows, np.flatnonzero(boxed))
-        cone = replace(self.question.tangent, equal=self.question.tangent.equal & ~boxed)
-        asked = Weighed(cone, self._equal_places(cone), boxed, spanning=False, sides=(high, low))
-        weighing = weigh(self.units, Signed(named, weights[named]), asked)
-        return weighing.part, weighing.closes
-
-    # ---- parts
-
-    def _signed(self, part: FoundMultipliers, ignored: BoolArray) -> Signed:
-        return signed(self.rows, part.rows, part.values, ignored)
-
-    def _equal_places(self, cone: Cone) -> IntArray:
-        """The rows of the body that count with any sign."""
-        return self.rows.split(np.flatnonzero(cone.equal & self.units.nonzero))[0]
+    return all(keeps(np.broadcast_to(v, e.shape), np.ldexp(v, e)) for v, e in pairs)
 
 
 @dataclass(frozen=True, eq=False)
-class Rank:
-    """What a certificate says about ranks, beside its directions.
+class _Parts:
+    """The vectors of a candidate: what is strict inside the preimage, what is implicit, and what is at infinity."""
+
+    inside: Direction | None
+    implicit: Multipliers | None
+    recession: Found | None
+
+    @classmethod
+    def of(cls, candidate: Candidate, *, of_output: bool) -> _Parts:
+        """A point of an output's preimage is a direction of the homogenised system."""
+        inside = None if candidate.kind is Kind.SINGLETON else candidate.interior
+        if of_output:
+            inside = None if candidate.point is None else Direction(NO_ROWS, candidate.point)
+        recession = candidate.recession if isinstance(candidate.recession, Direction | Multipliers) else None
+        return cls(inside, candidate.implicit, recession)
+
+    @property
+    def keys(self) -> tuple[Key, Key, Key]:
+        """Those of ``inside``, ``implicit``, ``recession``."""
+        implicit = 0 if self.implicit is None else id(self.implicit)
+        return (id(self.inside), implicit, False), (implicit, implicit, False), (id(self.recession), 0, True)
+
+
+@dataclass(frozen=True, eq=False)
+class _Use:
+    """What the samples that name a part ask of it, all of them together.
 
     Attributes:
-        selection: the independent rows; None where nothing is said.
-        closes: whether the proof in floats seems to close.
-        basis: the numbers of these rows, if they must be named.
-        zero: coordinates that rows fix at zero.
+        part: what was found.
+        spanning: of multipliers, whether their rows have to span all coordinates.
+        equal: (M,) rows that are equal in the cones of all of them.
+        upper: (M,) rows with an upper side alone, in one of them.
+        lower: (M,) rows with a lower side alone, in one of them.
     """
 
-    selection: Selection | None
-    closes: bool
-    basis: IntArray | None = None
-    zero: IntArray | None = None
+    part: Found
+    spanning: bool
+    equal: BoolArray
+    upper: BoolArray
+    lower: BoolArray
+
+    def include(self, cone: Cone) -> None:
+        """One more sample."""
+        np.logical_and(self.equal, cone.equal, out=self.equal)
+        np.logical_or(self.upper, cone.upper, out=self.upper)
+        np.logical_or(self.lower, cone.lower, out=self.lower)
+
+    @property
+    def cone(self) -> Cone:
+        """All conditions of theirs."""
+        return Cone(self.equal, self.upper, self.lower)
 
 
-def rank_of(units: Units, holding: Holding, vanishing: BoolArray) -> Rank | None:
-    """The rank of the rows (M,) that vanish on a preimage, if the rows that hold a direction say it."""
-    selection, m = holding.selection, units.rows.m
-    if selection is None or holding.part.sigma == 0.0:
-        return None
-    named = vanishing.copy()
-    named[m + selection.fixed] = True
-    if not named[m + np.flatnonzero(~selection.columns)].all():
-        return None
-    if not _counts(units, selection, vanishing):
-        return None
-    zero = selection.fixed[~vanishing[m + selection.fixed]]
-    return Rank(selection, closes=holding.closes, zero=zero if len(zero) else None)
+class _Elaboration:
+    """Candidates about one layer and one domain, written down in some units."""
+
+    def __init__(self, units: Units, candidates: Sequence[Candidate], ends: Ends | None) -> None:
+        self.units, self.rows, self.candidates, self.ends = units, units.rows, candidates, ends
+        self.parts = {id(c): _Parts.of(c, of_output=ends is not None) for c in candidates}
+        self.known = tuple(_in_units(relation, units) for relation in known_relations(candidates[0].dependencies))
+        self.holdings: dict[Key, Holding] = {}
+        self.weighings: dict[Key, Weighing | None] = {}
+        self.certificates: dict[tuple[int, int], tuple[Certificate, bool]] = {}
+        # where the first of a sort closes in the plain way, most of the others do: they are not tried one by one
+        self.plain: dict[object, bool] = {}
+
+    def written(self, sides: Iterable[Sides]) -> list[tuple[Certificate, bool]]:
+        """For each candidate its certificate, and whether its proof in floats seems to close."""
+        uses: dict[Key, _Use] = {}
+        equal: list[Bitsets] = []
+        for candidate, side in zip(self.candidates, sides, strict=True):
+            self._note(uses, candidate, side)
+            equal.append(Bitsets.of((side.equal & self.units.nonzero)[None]))
+        for key, use in uses.items():
+            if isinstance(use.part, Multipliers):
+                self.weighings[key] = self._weigh(use)
+        for key, use in uses.items():
+            if isinstance(use.part, Direction):
+                self._hold(uses, key)
+        ranks = self._ranks(Bitsets.stacked(equal))
+        return [self._certificate(candidate, rank) for candidate, rank in zip(self.candidates, ranks, strict=True)]
+
+    def _trusted(self, sort: object) -> bool:
+        return len(self.candidates) > 1 and self.plain.get(sort, False)
+
+    # ---- parts
+
+    def _note(self, uses: dict[Key, _Use], candidate: Candidate, sides: Sides) -> None:
+        """Note what a sample asks of its parts."""
+        parts = self.parts[id(candidate)]
+        tangent, recession = sides.tangent if self.ends is None else sides.homogeneous, sides.recession
+        for part, key in zip((parts.inside, parts.implicit, parts.recession), parts.keys, strict=True):
+            if part is not None:
+                cone, spanning = recession if key[2] else tangent, key[2] or candidate.kind is Kind.SINGLETON
+                if key not in uses:
+                    uses[key] = _Use(part, spanning, cone.equal.copy(), cone.upper.copy(), cone.lower.copy())
+                uses[key].include(cone)
+
+    def _hold(self, uses: dict[Key, _Use], key: Key) -> Holding:
+        """Write a direction down, or a point."""
+        if key not in self.holdings:
+            (identity, implicit, for_ever), use = key, uses[key]
+            alike = identity, 0, True
+            if (
+                not implicit and alike != key and alike in uses
+            ):  # a direction of the recession cone that is strict on tight rows
+                self.holdings[key] = self._hold(uses, alike)
+            else:
+                self.holdings[key] = self._held(use, self._implicit_rows(implicit), for_ever=for_ever)
+        return self.holdings[key]
+
+    def _held(self, use: _Use, implicit: IntArray, *, for_ever: bool) -> Holding:
+        assert isinstance(use.part, Direction)
+        cone, named = use.cone, self.rows.renumbered(use.part.equalities)[0]
+        equal = np.flatnonzero(cone.equal & self.units.nonzero)
+        held = np.unique(np.concatenate([named, implicit[~cone.equal[implicit]], equal]))
+        strict = cone.upper | cone.lower
+        strict[held] = False
+        low, high = (None, None) if self.ends is None or for_ever else (self.ends.low, self.ends.high)
+        asked = Asked(held, cone, strict, low, high, for_ever=for_ever, trusted=self._trusted(Direction))
+        holding = hold(self.units, asked, use.part.values, self.known)
+        fixes = holding.selection is None or len(holding.selection.fixed) > 0
+        self.plain.setdefault(Direction, holding.closes and not fixes)
+        return holding
+
+    def _weigh(self, use: _Use) -> Weighing | None:
+        """Write multipliers down; None where those of a tangent cone weigh nothing."""
+        assert isinstance(use.part, Multipliers)
+        m, n, cone = self.rows.m, self.rows.n, use.cone
+        pinned, needed = np.zeros((2, self.rows.count), dtype=np.bool_)
+        pinned[m : m + n] = cone.equal[m : m + n]
+        given = signed(self.rows, use.part.rows, use.part.values, pinned)
+        if not use.spanning:
+            needed[given.rows] = True
+        apart = Cone(cone.equal & ~(cone.upper | cone.lower), cone.upper, cone.lower)
+        spare = self.rows.split(np.flatnonzero(apart.equal & self.units.nonzero))[0]
+        asked = Weighed(apart, spare, needed, spanning=use.spanning, trusted=self._trusted(Multipliers))
+        weighing = weigh(self.units, given, asked)
+        self.plain.setdefault(Multipliers, weighing.closes)
+        return weighing
+
+    def _implicit_rows(self, implicit: int) -> IntArray:
+        """The rows that multipliers show to vanish on the preimage, by the identity of these."""
+        weighing = self.weighings.get((implicit, implicit, False))
+        return NO_ROWS if weighing is None else weighing.part.rows
+
+    # ---- ranks
+
+    def _ranks(self, equal: Bitsets) -> list[Rank]:
+        """What shows how many rows that vanish on each preimage are independent."""
+        ranks = [self._rank_by_part(candidate, equal, k) for k, candidate in enumerate(self.candidates)]
+        left = np.flatnonzero([rank is None for rank in ranks])
+        if len(left) == 1 or self.ends is not None:
+            for k in left.tolist():
+                ranks[k] = self._rank(self._vanishing(equal, k), named=self._has_direction(k))
+        elif len(left):
+            counts = equal.counts()
+            spanning = np.array([self.candidates[k].kind is Kind.SINGLETON for k in left.tolist()]) & (
+                counts[left] >= self.rows.n
+            )
+            for numbers, common in ((left[~spanning], False), (left[spanning], True)):
+                self._by_clusters(ranks, equal, numbers, common=common)
+        return [Rank(None, closes=False) if rank is None else rank for rank in ranks]
+
+    def _vanishing(self, equal: Bitsets, k: int) -> BoolArray:
+        """(M,) the rows that vanish on a preimage."""
+        out = mask(equal.words[k], equal.size)
+        out[self._implicit_rows(self.parts[id(self.candidates[k])].keys[1][0])] = True
+        return out
+
+    def _has_direction(self, k: int) -> bool:
+        parts = self.parts[id(self.candidates[k])]
+        return parts.inside is not None or isinstance(parts.recession, Direction)
+
+    def _rank(self, vanishing: BoolArray, *, named: bool, trusted: bool = False) -> Rank:
+        return find_rank(self.units, vanishing, self.known, explicit=named, trusted=trusted)
+
+    def _rank_by_part(self, candidate: Candidate, equal: Bitsets, k: int) -> Rank | None:
+        """The rank that a sample's multipliers or directions say already."""
+        inside, implicit, recession = self.parts[id(candidate)].keys
+        if candidate.kind is Kind.SINGLETON and self.weighings.get(implicit) is not None:
+            return Rank(None, closes=True)
+        holding = self.holdings.get(inside, self.holdings.get(recession))  # the checker looks at the first one only
+        return None if holding is None else rank_of(self.units, holding, self._vanishing(equal, k))
+
+    def _by_clusters(self, ranks: list[Rank | None], equal: Bitsets, numbers: IntArray, *, common: bool) -> None:
+        """One basis for many samples: of what is in any of their sets of rows, or of what is in all of them."""
+        n = self.rows.n
+        cones = Cones(equal.chosen(numbers))
+        # some rows fewer or more than n: close to a square matrix the smallest singular value falls quickly
+        groups = intersections(cones, float(n + n // 32)) if common else unions(cones, float(n - n // 64))
+        for group in groups:
+            chosen = numbers[group.members]
+            words = equal.words[chosen]
+            joined = mask(intersection(words) if common else union(words), equal.size)
+            rank = self._rank(joined, named=len(chosen) > 1, trusted=self._trusted(common))
+            self.plain.setdefault(common, rank.closes and rank.zero is None)
+            for k in chosen.tolist():
+                alone = len(chosen) == 1 or rank.closes
+                ranks[k] = rank if alone else self._rank(self._vanishing(equal, k), named=self._has_direction(k))
+
+    # ---- certificates
+
+    def _certificate(self, candidate: Candidate, rank: Rank) -> tuple[Certificate, bool]:
+        key = id(candidate), id(rank.selection)
+        if key not in self.certificates:
+            self.certificates[key] = self._written(candidate, rank)
+        return self.certificates[key]
+
+    def _written(self, candidate: Candidate, rank: Rank) -> tuple[Certificate, bool]:
+        inside, implicit, recession = self.parts[id(candidate)].keys
+        weighings = [self.weighings.get(key) for key in (implicit, recession)]
+        holdings = [self.holdings.get(key) for key in (inside, recession)]
+        faces = [_face(*parts) for parts in zip(weighings, holdings, strict=True)]
+        used = [rank.selection, *(holding.selection for holding in holdings if holding is not None)]
+        certificate = Certificate(
+            candidate.kind,
+            candidate.dimension,
+            *faces,
+            basis=rank.basis,
+            zero=rank.zero,
+            relations=relations_of(self.units, used),
+            scaling=self.units.scaling,
+        )
+        parts = [part for part in (*weighings, *holdings) if part is not None]
+        return certificate, rank.closes and all(part.closes for part in parts)
 
 
-def _counts(units: Units, selection: Selection, vanishing: BoolArray) -> bool:
-    """Whether rows that vanish and are not selected follow from others that vanish."""
-    places, _ = units.rows.split(np.flatnonzero(vanishing))
-    live = places[row_maxima(chosen(units.body, places, selection.columns)) > 0]
-    among, following = set(live.tolist()), 0
-    least, known = len(among), set(among)
-    for count, (rows, _) in enumerate(reversed(selection.relations), 1):
-        known.update(rows)
-        following += among.issuperset(rows)
-        least = min(least, len(known) - count)
-    return min(least, len(among) - following) <= int(np.isin(live, selection.rows).sum())
-
-
-def find_rank(
-    units: Units, vanishing: BoolArray, known: tuple[Relation, ...], *, explicit: bool, trusted: bool = False
-) -> Rank:
-    """Independent rows among those that vanish on a preimage.
-
-    Args:
-        units: of the rows.
-        vanishing: (M,) the rows.
-        known: relations that hold exactly.
-        explicit: whether rows that are all of them have to be named as well.
-        trusted: whether rows are taken to have full rank.
-    """
-    places, coordinates = units.rows.split(np.flatnonzero(vanishing))
-    columns = np.ones(units.rows.n, dtype=np.bool_)
-    columns[coordinates] = False
-    live = int((row_maxima(chosen(units.body, places, columns)) > 0).sum())
-    kept = np.ones(units.body.shape[0], dtype=np.bool_)
-    for selection in selections(units.body, places, columns, known, kept):
-        block = chosen(units.body, selection.rows, selection.columns)
-        if 0 not in block.shape and not (trusted or exceeds(block, 0.0)):
-            continue
-        if block.shape[0] > block.shape[1]:  # more rows than columns, which they fix
-            selection = replace(selection, relations=())
-        is_all = len(selection.rows) == live and not len(selection.fixed)
-        basis = None if is_all and not explicit else units.rows.numbered(selection.rows)
-        return Rank(selection, True, basis, selection.fixed if len(selection.fixed) else None)
-    return Rank(None, closes=False)
-
-
-def _in_units(known: tuple[Relation, ...], units: Units) -> tuple[Relation, ...]:
-    return tuple((rows, tuple(np.ldexp(values, units.by_row[list(rows)]).tolist())) for rows, values in known)
-
-
-def relations_of(units: Units, used: list[Selection | None]) -> Relations | None:
-    """The relations of all selections; of two that name the same row first, the first one counts."""
-    accepted: list[Relation] = []
-    fronts: set[int] = set()
-    for relation in (relation for selection in used if selection is not None for relation in selection.relations):
-        rows, values = relation
-        if fronts.isdisjoint(rows):
-            exact = np.ldexp(values, -units.by_row[list(rows)])
-            accepted.append((rows, tuple((exact * 2.0 ** -np.frexp(exact[0])[1]).tolist())))
-            fronts.add(rows[0])
-    if not accepted:
-        return None
-    starts = np.cumsum([0, *(len(rows) for rows, _ in accepted)]).astype(np.int64)
-    places = np.array([row for rows, _ in accepted for row in rows], dtype=np.int64)
-    return Relations(starts, units.rows.numbered(places), np.array([v for _, values in accepted for v in values]))
+def _in_units(relation: Relation, units: Units) -> Relation:
+    rows, values = relation
+    return rows, tuple(np.ldexp(values, units.by_row[list(rows)]).tolist())
 
 
 def _face(multipliers: Weighing | None, direction: Holding | None) -> Face | None:
@@ -356,11 +365,4 @@ def _face(multipliers: Weighing | None, direction: Holding | None) -> Face | Non
     return Face(None if multipliers is None else multipliers.part, None if direction is None else direction.part)
 
 
-def _coordinates(rows: Numbering, among: BoolArray | None = None) -> BoolArray:
-    """(M,) the rows of coordinates, or those of them that are marked."""
-    out = np.zeros(rows.count, dtype=np.bool_)
-    out[rows.m : rows.m + rows.n] = True
-    return out if among is None else out & among
-
-
-__all__ = ["Elaboration", "Question", "Rank", "elaborate", "find_rank", "rank_of", "relations_of"]
+__all__ = ["elaborate", "elaborate_many"]

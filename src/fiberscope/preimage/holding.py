@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Int64
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.rows import beside
-from fiberscope.preimage.blocks import chosen, exceeds, product_error, row_maxima, vanishes
+from fiberscope.preimage.blocks import chosen, exceeds, product_error, vanishes
 from fiberscope.preimage.certificate import Direction, Rational
 from fiberscope.preimage.independent_rows import Relation, Selection, selections
 from fiberscope.preimage.scalings import Units, keeps
@@ -73,7 +73,7 @@ def hold(units: Units, asked: Asked, values: FloatArray | Rational, known: tuple
         columns[coordinates] = False
         # rows that hold every direction of the cone are kept: a dimension counts these
         kept = asked.cone.equal[units.rows.numbered(np.arange(units.body.shape[0]))]
-        for selection in selections(units.body, places, columns, known, kept):
+        for selection in selections(units, places, columns, known, kept):
             if len(selection.fixed) and asked.low is not None:
                 continue  # what rows fix at other numbers than zero is known only up to rounding
             holding = _held(units, asked, held, values, selection)
@@ -103,7 +103,8 @@ def _held(units: Units, asked: Asked, held: IntArray, values: FloatArray, select
         v[fixed] = asked.low[rows.m + fixed]
     held = np.union1d(held, rows.m + selection.fixed)
     with np.errstate(all="ignore"):
-        residual, room = _residual(units, asked, held, selection, v), _room(units, asked, held, v)
+        moved = _Moved(v, units.inputs(v), units.body @ units.inputs(v))
+        residual, room = _residual(units, asked, held, selection, moved), _room(units, asked, held, moved)
         sigma = 0.0 if residual == 0.0 else max(ABOVE * residual / room, SMALLEST) if room > 0 else np.inf
     if not (room > 0 and np.isfinite(sigma)):
         return Holding(Direction(held, v), selection, closes=False)
@@ -118,24 +119,33 @@ def _held(units: Units, asked: Asked, held: IntArray, values: FloatArray, select
 def _is_all(units: Units, held: IntArray, selection: Selection) -> bool:
     """Whether the selection is of all rows that the direction is held by and that do not vanish on what it moves."""
     places, _ = units.rows.split(held)
-    live = row_maxima(chosen(units.body, places, selection.columns)) > 0
+    live = units.live(places, selection.columns)
     return bool(np.array_equal(np.sort(places[live]), np.sort(selection.rows)))
 
 
-def _residual(units: Units, asked: Asked, held: IntArray, selection: Selection, v: FloatArray) -> float:
+@dataclass(frozen=True, eq=False)
+class _Moved:
+    """A vector as given, in units, and the products of all rows of the body with it."""
+
+    given: FloatArray
+    scaled: FloatArray
+    products: FloatArray
+
+
+def _residual(units: Units, asked: Asked, held: IntArray, selection: Selection, v: _Moved) -> float:
     """How far the held rows are from what they should be, by the selected ones; 0 only where they are there exactly."""
     places, _ = units.rows.split(held)
     if asked.low is None:
-        if vanishes(units.rows.body[places], v):
+        if not v.products[places].any() and vanishes(units.rows.body[places], v.given):
             return 0.0
-    elif _stands(units, places, asked.low, v):
+    elif _stands(units, places, asked.low, v.given):
         return 0.0
-    scaled, chosen_rows = units.inputs(v), selection.rows
-    value, size = units.body[chosen_rows] @ scaled, units.lengths[chosen_rows]
+    chosen_rows = selection.rows
+    value, size = v.products[chosen_rows], units.lengths[chosen_rows]
     if asked.low is not None:
         side, offset = _side(units, asked.low, chosen_rows)
         value, size = value - side, size + np.abs(side) + offset
-    error = product_error(size, float(np.linalg.norm(scaled)) + (0.0 if asked.low is None else 2.0), units.rows.n + 2)
+    error = product_error(size, float(np.linalg.norm(v.scaled)) + (0.0 if asked.low is None else 2.0), units.rows.n + 2)
     return float(np.linalg.norm(value) + np.linalg.norm(error))
 
 
@@ -161,30 +171,27 @@ def _offsets(units: Units) -> FloatArray:
     return np.concatenate([units.rows.layer.bias, np.zeros(units.body.shape[0] - units.rows.m)])
 
 
-def _room(units: Units, asked: Asked, held: IntArray, v: FloatArray) -> float:
+def _room(units: Units, asked: Asked, held: IntArray, v: _Moved) -> float:
     """How far a vector may move before it is not strict, or not a direction, any more."""
     strict = asked.strict & units.nonzero
     strict[held] = False
-    length = np.inf if asked.low is not None else float(np.linalg.norm(units.inputs(v)))
+    length = np.inf if asked.low is not None else float(np.linalg.norm(v.scaled))
     above = _slack(units, asked.low, v, np.flatnonzero(strict & asked.cone.lower), 1.0)
     below = _slack(units, asked.high, v, np.flatnonzero(strict & asked.cone.upper), -1.0)
     return min(length, above, below)
 
 
-def _slack(
-    units: Units, sides: FloatArray | None, v: Float64[FloatArray, " n"], numbers: Int64[IntArray, " k"], sign: float
-) -> float:
+def _slack(units: Units, sides: FloatArray | None, v: _Moved, numbers: Int64[IntArray, " k"], sign: float) -> float:
     """The smallest of ``sign (R_i v - side_i) / |R_i|``, less its rounding."""
     if not len(numbers):
         return np.inf
-    scaled = units.inputs(v)
     places, coordinates = units.rows.split(numbers)
-    value, lengths = units.body[places] @ scaled, units.lengths[places]
-    at, size, reach = scaled[coordinates], lengths, float(np.linalg.norm(scaled))
+    value, lengths = v.products[places], units.lengths[places]
+    at, size, reach = v.scaled[coordinates], lengths, float(np.linalg.norm(v.scaled))
     if sides is not None:
         side, offset = _side(units, sides, places)
         value, size, reach = value - side, lengths + np.abs(side) + offset, reach + 2.0
-        at = np.ldexp(v[coordinates] - sides[units.rows.m + coordinates], -units.by_column[coordinates])
+        at = np.ldexp(v.given[coordinates] - sides[units.rows.m + coordinates], -units.by_column[coordinates])
     slacks = (sign * value - product_error(size, reach, units.rows.n + 2)) / lengths
     return float(min(slacks.min(initial=np.inf), (sign * at).min(initial=np.inf)))
 

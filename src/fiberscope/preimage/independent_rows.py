@@ -25,6 +25,7 @@ from fiberscope.network.rows import Rows
 from fiberscope.network.sparse_rows import SparseRows, row_numbers
 from fiberscope.preimage.blocks import chosen, entries, exceeds, row_maxima, with_entries
 from fiberscope.preimage.candidate import Dependencies
+from fiberscope.preimage.scalings import Units
 
 MARKED = 8
 """Columns by which rows are told apart before all of them are compared."""
@@ -57,7 +58,7 @@ class Selection:
 
 
 def selections(
-    body: Rows,
+    units: Units,
     rows: Int64[IntArray, " k"],
     columns: Bool[BoolArray, " n"],
     known: tuple[Relation, ...],
@@ -66,23 +67,21 @@ def selections(
     """Ways to read rows as independent ones on some columns, simple ones first.
 
     Args:
-        body: (b, n) all rows, scaled.
+        units: of all rows (b, n).
         rows: the places of those that are asked about.
         columns: on which.
         known: relations that hold exactly.
         kept: (b,) rows that are better kept than left out.
     """
     rows = rows[np.argsort(~kept[rows], kind="stable")]
-    block = chosen(body, rows, columns)
-    live = row_maxima(block) > 0
-    rows, block = rows[live], block[np.flatnonzero(live)]
-    first, relations = _distinct(block, rows)
-    rows, block = rows[first], block[first]
+    rows, body = rows[units.live(rows, columns)], units.body
+    first, relations = _distinct(body, rows, columns)
+    rows = rows[first]
     plain = Selection(rows, columns, np.zeros(0, dtype=np.int64), relations)
     yield plain
-    if not len(rows) or 0 in block.shape:
+    if not len(rows) or not columns.any():
         return
-    for selection in (_without_fixed(block, plain), plain):
+    for selection in (_without_fixed(chosen(body, rows, columns), plain), plain):
         if selection is None:
             continue
         if selection is not plain:
@@ -92,10 +91,12 @@ def selections(
             yield _without_related(selection, known)
 
 
-def _distinct(block: Rows, rows: IntArray) -> tuple[IntArray, tuple[Relation, ...]]:
+def _distinct(body: Rows, rows: IntArray, columns: BoolArray) -> tuple[IntArray, tuple[Relation, ...]]:
     """One row of each class of rows that are equal up to a signed power of two; relations for the others."""
-    alike = _candidates(block)
-    normal, scale = _normalized(block[alike])
+    alike = _candidates(body, rows, columns)
+    if not len(alike):
+        return np.arange(len(rows)), ()
+    normal, scale = _normalized(chosen(body, rows[alike], columns))
     first: dict[bytes, int] = {}
     left_out = np.zeros(len(rows), dtype=np.bool_)
     relations: list[Relation] = []
@@ -107,16 +108,19 @@ def _distinct(block: Rows, rows: IntArray) -> tuple[IntArray, tuple[Relation, ..
     return np.flatnonzero(~left_out), tuple(relations)
 
 
-def _candidates(block: Rows) -> IntArray:
+def _candidates(body: Rows, rows: IntArray, columns: BoolArray) -> IntArray:
     """The rows that share their mantissas in some columns with another one: few of those that real layers have."""
-    if isinstance(block, SparseRows):
+    if isinstance(body, SparseRows):
+        block = chosen(body, rows, columns)
         mantissas = np.abs(np.frexp(block.data)[0]) * (1.0 + block.indices)
         marks = np.bincount(row_numbers(block), weights=mantissas, minlength=block.shape[0])[:, None]
     else:
-        marks = np.ascontiguousarray(np.abs(np.frexp(block[:, :MARKED])[0]))
-    lines = marks.view(np.dtype((np.void, marks.shape[1] * marks.itemsize))).reshape(-1) if marks.size else marks[:, :0]
-    _, place, count = np.unique(lines, return_inverse=True, return_counts=True, axis=0)
-    return np.flatnonzero(count[place.reshape(-1)] > 1)
+        marks = np.abs(np.frexp(body[rows[:, None], np.flatnonzero(columns)[:MARKED]])[0])
+    if not marks.size:
+        return NO_ROWS
+    lines = np.ascontiguousarray(marks).view(np.dtype((np.void, marks.shape[1] * marks.itemsize))).reshape(-1)
+    _, place, count = np.unique(lines, return_inverse=True, return_counts=True)
+    return np.flatnonzero(count[place] > 1)
 
 
 def _normalized(block: Rows) -> tuple[Rows, Float64[FloatArray, " q"]]:

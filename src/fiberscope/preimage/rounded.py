@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 
 from fiberscope.network.arrays import FloatArray
-from fiberscope.preimage.candidate import Candidate, Direction, Multipliers, Rational, Vector
+from fiberscope.preimage.candidate import Candidate, Rational, Vector
 
 
 def rounded(certificate: Candidate) -> Candidate:
     """The same certificate with float64 vectors of unit size: shorter, and where room is left it proves as much."""
-
-    def multipliers(part: Multipliers) -> Multipliers:
-        return Multipliers(part.rows, unit_floats(part.values))
-
-    def direction(part: Direction) -> Direction:
-        return Direction(part.equalities, unit_floats(part.values))
-
-    recession = certificate.recession
-    return Candidate(
-        certificate.kind,
-        certificate.dimension,
-        None if certificate.point is None else as_floats(certificate.point),
-        None if certificate.implicit is None else multipliers(certificate.implicit),
-        None if certificate.interior is None else direction(certificate.interior),
-        multipliers(recession)
-        if isinstance(recession, Multipliers)
-        else direction(recession)
-        if isinstance(recession, Direction)
-        else recession,
-        multipliers(certificate.infeasible)
-        if isinstance(certificate.infeasible, Multipliers)
-        else certificate.infeasible,
-    )
+    return certificate.mapped(lambda part: replace(part, values=unit_floats(part.values)), as_floats)
 
 
 def as_floats(vector: Vector) -> FloatArray:

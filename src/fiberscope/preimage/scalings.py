@@ -10,11 +10,20 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.rows import Rows
-from fiberscope.preimage.blocks import column_maxima, entries, exponents_of, keeps, row_lengths, row_maxima, scaled
+from fiberscope.preimage.blocks import (
+    chosen,
+    column_maxima,
+    entries,
+    exponents_of,
+    keeps,
+    row_lengths,
+    row_maxima,
+    scaled,
+)
 from fiberscope.preimage.certificate import Scaling
 from fiberscope.preimage.sided_rows import Numbering
 
@@ -54,8 +63,18 @@ class Units:
     def nonzero(self) -> BoolArray:
         """(M,) the rows that are not zero."""
         out = np.ones(self.rows.count, dtype=np.bool_)
-        out[self.rows.numbered(np.arange(self.body.shape[0]))] = row_maxima(self.body) > 0
+        out[self.rows.numbered(np.arange(self.body.shape[0]))] = self._maxima > 0
         return out
+
+    @cached_property
+    def _maxima(self) -> FloatArray:
+        return row_maxima(self.body)
+
+    def live(self, places: Int64[IntArray, " k"], columns: Bool[BoolArray, " n"]) -> Bool[BoolArray, " k"]:
+        """Which rows of the body are not zero on some columns."""
+        if columns.all():
+            return self._maxima[places] > 0
+        return row_maxima(chosen(self.body, places, columns)) > 0
 
     @property
     def scaling(self) -> Scaling | None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Int64
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
-from fiberscope.network.domains import Domain, Polyhedron, written_out
+from fiberscope.network.domains import Polyhedron
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import Rows, stacked
-from fiberscope.network.signs import exact_signs_of_many
-from fiberscope.preimage import sides
-from fiberscope.preimage.interval import Interval
+from fiberscope.preimage.bitsets import Bitsets
+from fiberscope.preimage.patterns import Patterns
+from fiberscope.preimage.sides import Outputs
+from fiberscope.preimage.system import NO_ROWS, MixedSystem
 
-NO_ROWS = np.zeros(0, dtype=np.int64)
+BLOCK = 256
+"""Samples whose sides are written out at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +36,9 @@ class Numbering:
     domain: Polyhedron
 
     @classmethod
-    def of(cls, layer: ReLULayer, domain: Domain | None) -> Numbering:
+    def of(cls, layer: ReLULayer, domain: Polyhedron) -> Numbering:
         """The rows of a layer and of a domain."""
-        polyhedron = written_out(domain, layer.inputs)
-        body = stacked(layer.weight, polyhedron.G) if len(polyhedron.h) else layer.weight
-        return cls(body, layer, polyhedron)
+        return cls(stacked(layer.weight, domain.G) if len(domain.h) else layer.weight, layer, domain)
 
     @property
     def m(self) -> int:
@@ -105,6 +106,38 @@ class Sides:
     at_low: BoolArray
     at_high: BoolArray
 
+    @classmethod
+    def of(cls, system: MixedSystem, rows: Numbering) -> Sides:
+        """Those of a question."""
+        sides = np.zeros((5, rows.count), dtype=np.bool_)
+        low, high, equal, at_low, at_high = sides
+        for numbers, below, above in ((system.inequalities, low, high), (system.tight, at_low, at_high)):
+            places, side = rows.renumbered(numbers)
+            below[places[side < 0]] = True
+            above[places[side > 0]] = True
+        sides[:3, system.positive] = True
+        equal[rows.m : rows.m + rows.n] = rows.domain.low == rows.domain.high
+        return cls(*sides)
+
+    @classmethod
+    def of_many(cls, patterns: Patterns, rows: Numbering, samples: Int64[IntArray, " N"]) -> Iterator[Sides]:
+        """Those of some samples, one after the other."""
+        m, n = rows.m, rows.n
+        for start in range(0, len(samples), BLOCK):
+            some = samples[start : start + BLOCK]
+
+            def written(part: Bitsets | None, some: IntArray = some) -> BoolArray:
+                return np.zeros((len(some), 1), dtype=np.bool_) if part is None else part.chosen(some).matrix()
+
+            equal, far = written(patterns.positive)[:, :m], written(patterns.at_infinity)[:, :m]
+            upper = ~far if patterns.upper is None else written(patterns.upper)[:, :m]
+            at_upper, at_low, at_high, half = np.split(written(patterns.tight), [m, m + n, m + 2 * n], axis=1)
+            units = far | written(patterns.lower)[:, :m], far | upper, equal
+            at_lower = np.broadcast_to(written(patterns.tight_lower)[:, :m], equal.shape)
+            block = _joined(rows.domain, units, (at_lower, at_low), (at_upper, at_high, half))
+            for k in range(len(some)):
+                yield cls(*(getattr(block, part.name)[k] for part in fields(cls)))
+
     @property
     def tangent(self) -> Cone:
         """The directions that stay in the preimage."""
@@ -122,51 +155,41 @@ class Sides:
         return Cone(self.equal, self.high & ~self.equal, self.low & ~self.equal)
 
 
-def sides_at_input(rows: Numbering, x: Float64[FloatArray, " n"], within: FloatArray | float = 0.0) -> Sides:
-    """The sides of all rows where the output at x is meant; tight rows are settled exactly."""
-    return sides_at_inputs(rows, x[None], within)[0]
-
-
-def sides_at_inputs(rows: Numbering, X: Float64[FloatArray, "N n"], within: FloatArray | float = 0.0) -> list[Sides]:
-    """The same at many samples."""
-    layer, domain = rows.layer, rows.domain
-    units = sides.sides_at_inputs(layer, X, _by_unit(layer, within))
-    half = exact_signs_of_many(domain.G, X, -domain.h)
-    at = [(x == domain.low, x == domain.high, half[k] == 0) for k, x in enumerate(X)]
-    return [_joined(domain, units.of(k), *tight) for k, tight in enumerate(at)]
-
-
-def sides_at_output(
-    rows: Numbering, y: FloatArray | Interval, within: FloatArray | float
-) -> tuple[Sides, FloatArray, FloatArray]:
-    """The sides of all rows where the output is given; and the numbers lo and hi, rounded."""
-    layer, domain, slack = rows.layer, rows.domain, _by_unit(rows.layer, within)
-    given = (y.low, y.high) if isinstance(y, Interval) else (y, y)
-    u, v = (np.array(np.broadcast_to(side, (layer.outputs,))) for side in given)
-    units = sides.sides_of_outputs(layer, sides.Outputs(u, v, slack))
-    nowhere = np.zeros(rows.n, dtype=np.bool_)
-    joined = _joined(domain, units, nowhere, nowhere, np.zeros(len(domain.h), dtype=np.bool_))
-    low, high = joined.low[: rows.m], joined.high[: rows.m]
-    none = np.full(len(domain.h), -np.inf)
-    lo = np.concatenate([np.where(low, u - slack - layer.bias, -np.inf), domain.low, none])
-    hi = np.concatenate([np.where(high, v + slack - layer.bias, np.inf), domain.high, domain.h])
-    return joined, lo, hi
-
-
-def _by_unit(layer: ReLULayer, within: FloatArray | float) -> Float64[FloatArray, " m"]:
-    return np.array(np.broadcast_to(np.asarray(within, dtype=np.float64), (layer.outputs,)))
-
-
-def _joined(domain: Polyhedron, units: sides.Sides, at_low: BoolArray, at_high: BoolArray, half: BoolArray) -> Sides:
-    """The sides of the layer's rows, and those of the domain."""
+def _joined(
+    domain: Polyhedron,
+    units: tuple[BoolArray, BoolArray, BoolArray],
+    at_low: tuple[BoolArray, BoolArray],
+    at_high: tuple[BoolArray, BoolArray, BoolArray],
+) -> Sides:
+    """The sides of units (low, high, equal) and of the domain, and which hold with equality; of many along axis 0."""
     none = np.zeros(len(domain.h), dtype=np.bool_)
-    return Sides(
-        np.concatenate([units.equal | units.both | units.lower, np.isfinite(domain.low), none]),
-        np.concatenate([units.equal | units.both | units.upper, np.isfinite(domain.high), ~none]),
-        np.concatenate([units.equal, domain.low == domain.high, none]),
-        np.concatenate([units.tight_lower, at_low, none]),
-        np.concatenate([units.tight_upper, at_high, half]),
+    low, high, equal = (
+        np.concatenate([part, *(np.broadcast_to(more, (*part.shape[:-1], len(more))) for more in beside)], axis=-1)
+        for part, *beside in (
+            (units[0], np.isfinite(domain.low), none),
+            (units[1], np.isfinite(domain.high), ~none),
+            (units[2], domain.low == domain.high, none),
+        )
     )
+    nowhere = np.zeros_like(at_high[2])
+    return Sides(low, high, equal, np.concatenate([*at_low, nowhere], axis=-1), np.concatenate(at_high, axis=-1))
 
 
-__all__ = ["NO_ROWS", "Cone", "Numbering", "Sides", "sides_at_input", "sides_at_inputs", "sides_at_output"]
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """The numbers ``lo`` and ``hi`` of all rows where an output is given, rounded; infinite where a side is missing."""
+
+    low: FloatArray
+    high: FloatArray
+
+    @classmethod
+    def of(cls, rows: Numbering, sides: Sides, outputs: Outputs) -> Ends:
+        """Those of what is known of an output."""
+        domain, bias, m = rows.domain, rows.layer.bias, rows.m
+        low = np.where(sides.low[:m], outputs.low - outputs.within - bias, -np.inf)
+        high = np.where(sides.high[:m], outputs.high + outputs.within - bias, np.inf)
+        nothing = np.full(len(domain.h), -np.inf)
+        return cls(np.concatenate([low, domain.low, nothing]), np.concatenate([high, domain.high, domain.h]))
+
+
+__all__ = ["NO_ROWS", "Cone", "Ends", "Numbering", "Sides"]

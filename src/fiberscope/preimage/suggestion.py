@@ -5,7 +5,7 @@ from __future__ import annotations
 from fiberscope.errors import MemoryLimitError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.preimage.budget import TooLargeError
-from fiberscope.preimage.candidate import BoundedDomain, Candidate, Direction, Multipliers
+from fiberscope.preimage.candidate import BoundedDomain, Candidate, Multipliers
 from fiberscope.preimage.dense import numerical_rank
 from fiberscope.preimage.face import Face, find_face, find_recession
 from fiberscope.preimage.interior_point import find_point
@@ -42,14 +42,15 @@ def _suggestion(system: MixedSystem, point: FloatArray | None) -> Candidate:
     n = system.layer.inputs
     if tangent.rank == n:
         return Candidate(Kind.SINGLETON, 0, point, tangent.multipliers)
-    interior = tangent.as_direction() if len(tangent.implicit) < len(system.tight) else None
+    away = None if cone is None else cone.as_direction()
+    inside = away if tangent is cone else tangent.as_direction()  # one object where it is one direction
+    interior = inside if len(tangent.implicit) < len(system.tight) else None
     common = (n - tangent.rank, point, tangent.multipliers, interior)
     if cone is None:
         return Candidate(Kind.BOUNDED, *common, recession=BoundedDomain())
     if cone.spans:
         return Candidate(Kind.BOUNDED, *common, recession=cone.multipliers or Multipliers.zero(cone.equalities))
-    assert cone.direction is not None
-    return Candidate(Kind.UNBOUNDED, *common, recession=Direction(cone.held, cone.direction))
+    return Candidate(Kind.UNBOUNDED, *common, recession=away)
 
 
 def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:

@@ -193,7 +193,7 @@ def build_at_input(
 
 
 def build_at_output(layer: ReLULayer, domain: Polyhedron, outputs: Outputs) -> MixedSystem:
-    """Build the system of an output, or of what is known of it, which must be possible in each unit."""
+    """Build the system of an output, or of what is known of it, which should be possible in each unit."""
     return _built(layer, domain, outputs, sides_of_outputs(layer, outputs), NO_ROWS)
 
 

@@ -159,12 +159,13 @@ def _attempt(
     free[coordinates] = False
     block = chosen(units.body, combined.places, free)
     live = column_maxima(block) > 0
-    weighing, weak = _judged(units, combined, block[:, np.flatnonzero(live)], asked)
+    block = block if live.all() else block[:, np.flatnonzero(live)]
+    weighing, weak = _judged(units, combined, block, asked)
     if asked.spanning and not live.all():
         return replace(weighing, closes=False), NO_ROWS
     if weighing.closes or not live.any():
         return weighing, weak
-    fixing = _fixing(units, combined, block[:, np.flatnonzero(live)], asked.cone)
+    fixing = _fixing(units, combined, block, asked.cone)
     return (weighing, weak) if fixing is None else _judged(units, *fixing, asked)
 
 
