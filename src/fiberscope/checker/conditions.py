@@ -13,19 +13,10 @@ from typing import TypeVar
 import numpy as np
 
 from fiberscope.checker import exact
-from fiberscope.checker.arithmetic import Rational, floats_of, values_of
-from fiberscope.checker.certificates import Certificate, Direction, Multipliers
-from fiberscope.checker.facts import Leading, Vanishing, independent, leading, rank_above, standing, vanishing
-from fiberscope.checker.matrices import (
-    ROUNDING,
-    BoolArray,
-    FloatArray,
-    IntArray,
-    NotProvedError,
-    block,
-    norm_above,
-    row_sizes,
-)
+from fiberscope.checker.arithmetic import floats_of, values_of
+from fiberscope.checker.certificates import Certificate, Direction, Multipliers, key_of
+from fiberscope.checker.facts import Leading, Vanishing, leading, rank_above, standing, vanishing
+from fiberscope.checker.matrices import ROUNDING, BoolArray, FloatArray, IntArray, NotProvedError, norm_above
 from fiberscope.checker.radius import Gaps, radius
 from fiberscope.checker.system import Cone, Rows, Sides
 
@@ -145,21 +136,16 @@ class Conditions:
             members = members & self._live(columns)
             most[left] = np.minimum(most[left], held + members.sum(axis=1))
         least[left] = held + self._independent(members, columns, lead)
-        for k, member in zip(left, members, strict=True) if isinstance(rows.arithmetic, Rational) else ():
+        for k, member in zip(left, members, strict=True) if rows.rational else ():
             if least[k] < most[k]:
-                least[k] = most[k] = held + exact.rank(block(rows.stack, np.flatnonzero(member), columns))
+                least[k] = most[k] = held + exact.rank(rows.block(np.flatnonzero(member), columns))
         return least, most
 
     def _independent(self, members: BoolArray, columns: BoolArray, lead: Leading | None) -> IntArray:
         """(N,) how many independent rows each sample has among its members, as far as the certificate says."""
-        if (
-            self.certificate.basis is None
-            and lead is not None
-            and lead.basis is not None
-            and not (lead.moved & ~columns).any()
-        ):
-            return members[:, lead.basis].sum(axis=1)  # on fewer columns than these
         if self.certificate.basis is None:
+            if lead is not None and lead.basis is not None and not (lead.moved & ~columns).any():
+                return members[:, lead.basis].sum(axis=1)  # on fewer columns than these
             return np.array([self._rank(np.flatnonzero(member), columns) for member in members], dtype=np.int64)
         chosen = self.rows.in_stack(self.certificate.basis)
         if len(chosen) <= columns.sum():
@@ -169,7 +155,7 @@ class Conditions:
     def _rank(self, numbers: IntArray, columns: BoolArray) -> int:
         """The rank of rows that are proved to have full rank on some columns; 0 for others."""
         key = ("independent", numbers.tobytes(), columns.tobytes())
-        proved = self._once(key, lambda: independent(self.rows, numbers, columns))
+        proved = self._once(key, lambda: self.rows.exceed(numbers, columns, 0.0))
         return min(len(numbers), int(columns.sum())) if proved else 0
 
     def _without(self, columns: BoolArray, members: BoolArray, zero: IntArray) -> BoolArray:
@@ -188,18 +174,19 @@ class Conditions:
             return np.zeros(len(conditions), dtype=np.int64)
         inside = np.zeros(self.rows.n, dtype=np.bool_)
         inside[self.certificate.counted] = True
-        reads = np.zeros(self.rows.count, dtype=np.bool_)
-        reads[self.rows.places], reads[self.rows.coordinates] = self._live(inside), inside
+        live = self._live(inside)
+        reads = self.rows.whole(live[: self.rows.m], inside, live[self.rows.m :])
         return np.maximum(inside.sum() - (conditions & reads).sum(axis=1), 0)
 
     # ---- the recession cone
 
     def _ends(self, cone: Cone) -> BoolArray:
         """(N,) whether the recession cone is {0}: all coordinates are bounded, or rows that vanish on it span."""
-        if cone.equal[:, self.rows.coordinates].all():
-            return np.ones(len(cone.equal), dtype=np.bool_)
+        boxed = cone.equal[:, self.rows.coordinates].all(axis=1)
+        if boxed.all():
+            return boxed
         fact = self._vanishing(self.certificate.recession.multipliers, cone)
-        return np.zeros(len(cone.equal), dtype=np.bool_) if fact is None else _admitted(fact, cone) & fact.spans
+        return np.zeros_like(boxed) if fact is None else _admitted(fact, cone) & fact.spans
 
     def _runs(self, cone: Cone) -> BoolArray:
         """(N,) whether the recession cone holds a direction, or so few rows that they leave a line."""
@@ -266,22 +253,19 @@ class Conditions:
         if part is None or part.values is None:
             return None
         fixed = cone.equal[0, self.rows.coordinates]
-        return self._once(("vanishing", part.key, fixed.tobytes()), lambda: vanishing(self.rows, part, fixed))
+        return self._once(("vanishing", key_of(part), fixed.tobytes()), lambda: vanishing(self.rows, part, fixed))
 
     def _leading(self, part: Direction | None) -> Leading | None:
         if part is None:
             return None
-        return self._once(
-            ("leading", part.key, self.certificate.relations.key),
-            lambda: leading(self.rows, part, self.certificate.relations),
-        )
+        relations = self.certificate.relations
+        key = "leading", key_of(part), key_of(relations)
+        return self._once(key, lambda: leading(self.rows, part, relations))
 
     def _live(self, columns: BoolArray) -> BoolArray:
         """(m + q,) the rows of the stack that are not zero on these columns."""
-        if columns.all():
-            return self.rows.norms > 0
         every = np.arange(len(self.rows.places))
-        return self._once(("live", columns.tobytes()), lambda: row_sizes(block(self.rows.stack, every, columns)) > 0)
+        return self._once(("live", columns.tobytes()), lambda: self.rows.live(every, columns))
 
     def _once(self, key: object, find: Callable[[], Found]) -> Found:
         if key not in self.known:

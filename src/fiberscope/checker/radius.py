@@ -47,24 +47,22 @@ class Gaps:
 def gaps(
     rows: Rows,
     center: FloatArray,
-    output: tuple[FloatArray | None, FloatArray | None] | None,
+    products: FloatArray,
+    output: tuple[FloatArray, FloatArray] | None,
     within: FloatArray,
     recession: Cone,
 ) -> Gaps:
     """The gaps beside a center; outputs are those there, or given, and the recession cone says which sides exist."""
-    s, m = rows.system, rows.m
-    z = np.asarray(rows.stack @ center) + np.concatenate([s.bias, -s.h])
-    error = product_error(rows.norms + np.abs(np.concatenate([s.bias, s.h])), norm_above(center) + 1.0, rows.n + 1)
+    s, m, added = rows.system, rows.m, np.concatenate([rows.system.bias, -rows.system.h])
+    z = products + added
+    error = product_error(rows.norms + np.abs(added), norm_above(center) + 1.0, rows.n + 1)
     at = np.clip(z[:m], s.low, s.high)
-    low, high = (at if side is None else side for side in (output or (None, None)))
-    slack = np.concatenate(
-        [3.0 * error[:m] + 2.0**-50 * (np.abs(z[:m]) + np.abs(at) + within), np.zeros(rows.n), error[m:]]
-    )
-    below = np.concatenate([low - within - z[:m], s.box_low - center, np.full(rows.q, -np.inf)])
-    above = np.concatenate([high + within - z[:m], s.box_high - center, -z[m:]])
+    low, high = (at, at) if output is None else output
+    slack = rows.whole(3.0 * error[:m] + 2.0**-50 * (np.abs(z[:m]) + np.abs(at) + within), 0.0, error[m:]) * ROUNDING
+    below = rows.whole(low - within - z[:m], s.box_low - center, -np.inf)
+    above = rows.whole(high + within - z[:m], s.box_high - center, -z[m:])
     below, above = (np.where(np.isnan(side), 0.0, side) for side in (below, above))
-    slack = slack * ROUNDING + 2.0**-50 * np.where(np.isfinite(below), np.abs(below), 0.0)
-    slack += 2.0**-50 * np.where(np.isfinite(above), np.abs(above), 0.0)
+    slack += 2.0**-50 * sum(np.where(np.isfinite(side), np.abs(side), 0.0) for side in (below, above))
     has_low, has_high = (recession.equal | side for side in (recession.lower, recession.upper))
     return Gaps(np.where(has_low[0], below - slack, -np.inf), np.where(has_high[0], above + slack, np.inf))
 
