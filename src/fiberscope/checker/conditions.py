@@ -13,11 +13,10 @@ from typing import TypeVar
 import numpy as np
 
 from fiberscope.checker import exact
-from fiberscope.checker.arithmetic import floats_of, values_of
+from fiberscope.checker.arithmetic import values_of
 from fiberscope.checker.certificates import Certificate, Direction, Multipliers, key_of
 from fiberscope.checker.facts import Leading, Vanishing, leading, rank_above, standing, vanishing
-from fiberscope.checker.matrices import ROUNDING, BoolArray, FloatArray, IntArray, NotProvedError, norm_above
-from fiberscope.checker.radius import Gaps, radius
+from fiberscope.checker.matrices import BoolArray, IntArray, NotProvedError
 from fiberscope.checker.system import Cone, Rows, Sides
 
 Found = TypeVar("Found")
@@ -66,9 +65,7 @@ class Conditions:
     def at_inputs(self, tangent: Cone, recession: Cone) -> Proof:
         """What is proved at N inputs with these cones, which hold the same coordinates."""
         lead = self._leading(self.certificate.tangent.direction)
-        lowest, highest = self._dimensions(
-            tangent, self._vanishing(self.certificate.tangent.multipliers, tangent), lead
-        )
+        lowest, highest = self._dimensions(tangent, self.vanishing(self.certificate.tangent.multipliers, tangent), lead)
         lowest = np.maximum(np.maximum(lowest, 0), self._left(tangent.equal | tangent.one_sided))
         return Proof(lowest, highest, self._ends(recession), self._runs(recession))
 
@@ -78,7 +75,7 @@ class Conditions:
         if place is None:
             raise NotProvedError("no point of the preimage is given")
         tangent, recession = sides.cones(self.rows.nonzero)
-        implicit = self._vanishing(part, tangent)
+        implicit = self.vanishing(part, tangent)
         if implicit is not None and self._most(implicit, sides) > 0:
             raise NotProvedError("the sides of the multipliers are not shown to sum to 0")
         lead = standing(self.rows, place, self.certificate.relations, sides)
@@ -185,7 +182,7 @@ class Conditions:
         boxed = cone.equal[:, self.rows.coordinates].all(axis=1)
         if boxed.all():
             return boxed
-        fact = self._vanishing(self.certificate.recession.multipliers, cone)
+        fact = self.vanishing(self.certificate.recession.multipliers, cone)
         return np.zeros_like(boxed) if fact is None else _admitted(fact, cone) & fact.spans
 
     def _runs(self, cone: Cone) -> BoolArray:
@@ -194,22 +191,6 @@ class Conditions:
         if away is None or not away.nonzero:
             return fewer
         return fewer | _respects(away, cone)
-
-    # ---- sizes
-
-    def distance(self, center: FloatArray, lengths: FloatArray, sides: Sides) -> float:
-        """How far the one point of a preimage that is given by its output is from a center."""
-        part = self.certificate.tangent.direction
-        assert part is not None, "it was proved by a point"
-        point, doubt = floats_of(part.values)
-        apart = np.abs(point - center) * (1.0 + 2.0**-50) + doubt
-        radius = standing(self.rows, part, self.certificate.relations, sides).radius
-        return (norm_above(apart * lengths) + radius * float(lengths.max())) * ROUNDING
-
-    def radius(self, gaps: Gaps, recession: Cone, lengths: FloatArray) -> float:
-        """How far the points of a preimage are from the center of these gaps."""
-        fact = self._vanishing(self.certificate.recession.multipliers, recession)
-        return radius(self.rows, fact, gaps, recession, lengths)
 
     # ---- sides
 
@@ -249,7 +230,8 @@ class Conditions:
 
     # ---- what is proved already
 
-    def _vanishing(self, part: Multipliers | None, cone: Cone) -> Vanishing | None:
+    def vanishing(self, part: Multipliers | None, cone: Cone) -> Vanishing | None:
+        """What multipliers prove of a cone."""
         if part is None or part.values is None:
             return None
         fixed = cone.equal[0, self.rows.coordinates]

@@ -48,6 +48,12 @@ def flushes_subnormal_numbers() -> bool:
     return bool(np.float64(5e-324) * np.float64(1.0) == 0.0)
 
 
+def is_vector(values: Any, length: int, *, finite: bool) -> bool:
+    """Whether these are so many float64 numbers, none of them NaN; infinite ones only where they may be."""
+    well = values.dtype == np.float64 and values.shape == (length,)
+    return bool(well and (np.isfinite(values) if finite else ~np.isnan(values)).all())
+
+
 def is_dense(matrix: Matrix) -> TypeGuard[FloatArray]:
     """Whether the rows are an array."""
     return isinstance(matrix, np.ndarray)
@@ -198,8 +204,9 @@ class Gram:
 
 def shared_gram(rows: Matrix, sets: list[IntArray]) -> Gram | None:
     """The Gram matrix of all rows of some sets, where their own ones have more entries together than it has."""
-    used = np.unique(np.concatenate(sets)) if is_dense(rows) and sets else np.zeros(0, dtype=np.int64)
-    asked = sum(len(numbers) ** 2 for numbers in sets)
+    if not is_dense(rows) or not sets:
+        return None
+    used, asked = np.unique(np.concatenate(sets)), sum(len(numbers) ** 2 for numbers in sets)
     return Gram(rows, used) if len(used) ** 2 < asked and len(used) <= MAX_SHARED_GRAM else None
 
 

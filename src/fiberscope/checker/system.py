@@ -14,8 +14,16 @@ import numpy as np
 
 from fiberscope.checker import arithmetic, exact, matrices
 from fiberscope.checker.arithmetic import Vector
-from fiberscope.checker.certificates import Scaling
-from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray, Matrix, NotProvedError, scaled_exactly
+from fiberscope.checker.certificates import Certificate, Scaling
+from fiberscope.checker.matrices import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Matrix,
+    NotProvedError,
+    is_vector,
+    scaled_exactly,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,15 +65,13 @@ class System:
             well = matrix.shape == shape and stored.dtype == np.float64 and n > 0 and np.isfinite(stored).all()
             if not well or not (matrices.is_dense(matrix) or _is_well_formed(matrix)):
                 raise NotProvedError("a matrix is not made of finite float64 numbers, or has another shape")
-        for values, length in ((self.bias, m), (self.h, q)):
-            if values.dtype != np.float64 or values.shape != (length,) or not np.isfinite(values).all():
-                raise NotProvedError("the bias or the half-spaces are not made of finite float64 numbers")
-        for low, high, length in ((self.low, self.high, m), (self.box_low, self.box_high, n)):
-            for bound in (low, high):
-                if bound.dtype != np.float64 or bound.shape != (length,) or np.isnan(bound).any():
-                    raise NotProvedError("bounds are not made of float64 numbers")
-            if not ((low < np.inf) & (high > -np.inf)).all():
-                raise NotProvedError("there is a bound that no number meets")
+        sides = (self.low, self.high, self.box_low, self.box_high)
+        lengths = (m, m, n, n)
+        well = all(is_vector(side, length, finite=False) for side, length in zip(sides, lengths, strict=True))
+        if not (well and is_vector(self.bias, m, finite=True) and is_vector(self.h, q, finite=True)):
+            raise NotProvedError("the bias, the half-spaces or bounds are not made of float64 numbers")
+        if not all(((low < np.inf) & (high > -np.inf)).all() for low, high in (sides[:2], sides[2:])):
+            raise NotProvedError("there is a bound that no number meets")
         if self.monotone.dtype != np.bool_ or self.monotone.shape != (m,) or not (self.low <= self.high).all():
             raise NotProvedError("the units' activations are not given")
 
@@ -176,10 +182,13 @@ class Rows:
         """Where these rows, none of which is a coordinate's, stand in the stack."""
         return np.where(numbers < self.m, numbers, numbers - self.n)
 
-    def share(self, sets: list[IntArray]) -> None:
-        """Proofs are to come about each of these sets of rows; if no coordinate is among them, on all columns."""
-        plain = [self.in_stack(numbers) for numbers in sets if not self.is_coordinate(numbers).any()]
-        self.gram = None if self.rational else matrices.shared_gram(self.stack, plain)
+    def share(self, certificates: list[Certificate]) -> None:
+        """Proofs are to come with these certificates: their directions may ask for the same products of rows."""
+        parts = [face.direction for c in certificates for face in (c.tangent, c.recession) if face.direction]
+        plain = [part for part in parts if part.sigma > 0 and not self.is_coordinate(part.held).any()]
+        bases = [part.held if part.basis is None else part.basis for part in plain]
+        sets = {numbers.tobytes(): self.in_stack(numbers) for numbers in bases}  # each once
+        self.gram = None if self.rational else matrices.shared_gram(self.stack, list(sets.values()))
 
     def live(self, numbers: IntArray, columns: BoolArray) -> BoolArray:
         """Which of these rows of the stack are not zero on some columns."""

@@ -4,29 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
-from fiberscope.checker.certificates import Certificate, Reader, Scaling
+from fiberscope.checker.certificates import Reader, Scaling
 from fiberscope.checker.conditions import Conditions
-from fiberscope.checker.matrices import (
-    ROUNDING,
-    FloatArray,
-    IntArray,
-    NotProvedError,
-    flushes_subnormal_numbers,
-    norm_above,
-    scaled_exactly,
-)
-from fiberscope.checker.radius import gaps
+from fiberscope.checker.matrices import FloatArray, NotProvedError, flushes_subnormal_numbers, is_vector, scaled_exactly
 from fiberscope.checker.system import AtInputs, Rows, Sides, System, sides_of
 
 BLOCK = 1024
 """Samples whose signs are settled at once."""
 DIMENSIONS = {"empty": (-1, -1), "singleton": (0, 0), "bounded": (1, 2**62), "unbounded": (1, 2**62)}
 """What each kind says of the dimension."""
-
 
 Asked = TypeVar("Asked")
 
@@ -75,80 +65,51 @@ class Claim:
         return replace(self, x=x, output_low=low, output_high=high, within=within)
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What is proved of a claim.
-
-    Attributes:
-        reason: why it is not proved; empty where it is.
-        radius: if it is, a bound on the distance of every point of the preimage from a center that was given; inf where
-            there is none.
-    """
-
-    reason: str
-    radius: float = np.inf
+Also: TypeAlias = Callable[[int, Conditions, Claim, Callable[[], AtInputs | Sides]], None]
+"""Takes the place of a claim that is proved, its conditions, itself in scaled numbers, and what is known of it."""
 
 
-def prove(system: System, claims: Sequence[Claim], *, exact: bool = False) -> list[str]:
-    """Why each claim about a system is not proved; empty where it is. See ``measure``."""
-    return [found.reason for found in measure(system, claims, [None] * len(claims), exact=exact)]
-
-
-def measure(
-    system: System, claims: Sequence[Claim], centers: Sequence[FloatArray | None], *, exact: bool = False
-) -> list[Finding]:
-    """Prove claims about a system, and how large their preimages are at most.
+def prove(system: System, claims: Sequence[Claim], *, exact: bool = False, also: Also | None = None) -> list[str]:
+    """Why each claim about a system is not proved; empty where it is.
 
     Args:
         system: the layer and its domain.
         claims: any number of them; those that share a certificate, or parts of one, are proved together.
-        centers: (n,) each: x itself where a claim is about an input, else any point; None where no size is asked for.
         exact: use rational arithmetic only; else float64 with rigorous error bounds only.
+        also: is told of every claim that is proved.
     """
     if flushes_subnormal_numbers():
-        return [Finding("this thread flushes subnormal numbers to zero, so no error bound holds")] * len(claims)
+        return ["this thread flushes subnormal numbers to zero, so no error bound holds"] * len(claims)
     if failures := _attempt(lambda: system.check() or []):
         return failures * len(claims)
-    return _Proving(system, exact).findings(claims, centers)
-
-
-def radii(system: System, claims: Sequence[Claim], centers: Sequence[FloatArray]) -> list[float]:
-    """Proved bounds on the distance of every point of a preimage from a point, by floats or else by rational numbers.
-
-    inf where a claim is not proved, or its certificate gives no bound.
-    """
-    found = measure(system, claims, centers)
-    left = [k for k, finding in enumerate(found) if finding.reason]
-    again = measure(system, [claims[k] for k in left], [centers[k] for k in left], exact=True) if left else []
-    return [finding.radius for finding in ({**dict(enumerate(found)), **dict(zip(left, again, strict=True))}).values()]
+    return _Proving(system, exact, also or (lambda *_: None)).reasons(claims)
 
 
 class _Proving:
     """Claims about one system."""
 
-    def __init__(self, system: System, rational: bool) -> None:
-        self.system, self.rational, self.reader = system, rational, Reader(*system.shape)
+    def __init__(self, system: System, rational: bool, also: Also) -> None:
+        self.system, self.rational, self.also, self.reader = system, rational, also, Reader(*system.shape)
         self.conditions: dict[bytes, Conditions] = {}
-        self.scaled: dict[bytes, tuple[Rows, dict[object, object]]] = {}
+        self.scaled: dict[bytes, tuple[Rows, dict[object, Any]]] = {}
 
-    def findings(self, claims: Sequence[Claim], centers: Sequence[FloatArray | None]) -> list[Finding]:
-        """What is proved of each."""
-        out = [_attempt(lambda claim=claim: [Finding(self._misread(claim))])[0] for claim in claims]
+    def reasons(self, claims: Sequence[Claim]) -> list[str]:
+        """Why each claim is not proved."""
+        out = [_attempt(lambda claim=claim: [self._misread(claim)])[0] for claim in claims]
         together: dict[Rows, dict[bytes, list[int]]] = {}
-        for k, (claim, center) in enumerate(zip(claims, centers, strict=True)):
-            if not out[k].reason and claim.x is not None:
+        for k, claim in enumerate(claims):
+            if not out[k] and claim.x is not None:
                 rows = self.conditions[claim.certificate].rows
                 together.setdefault(rows, {}).setdefault(claim.certificate, []).append(k)
-            elif not out[k].reason:
-                out[k] = _attempt(lambda claim=claim, center=center: [self._at_output(claim, center)])[0]
-        for rows, by_certificate in together.items():
-            rows.share(_independent([self.conditions[data].certificate for data in by_certificate]))
-            members = [k for some in by_certificate.values() for k in some]
+            elif not out[k]:
+                out[k] = _attempt(lambda k=k, claim=claim: [self._at_output(k, claim)])[0]
+        for rows, alike in together.items():
+            _attempt(lambda rows=rows, alike=alike: rows.share([self.conditions[data].certificate for data in alike]))
+            members = [k for some in alike.values() for k in some]
             for start in range(0, len(members), BLOCK):
                 some = members[start : start + BLOCK]
-                found = _each(self._at_inputs, [(claims[k], centers[k]) for k in some])
-                for k, finding in zip(some, found, strict=True):
-                    out[k] = finding
+                for k, reason in zip(some, _each(self._at_inputs, [(k, claims[k]) for k in some]), strict=True):
+                    out[k] = reason
         return out
 
     def _misread(self, claim: Claim) -> str:
@@ -156,10 +117,8 @@ class _Proving:
         m, n, _ = self.system.shape
         x, low, high = claim.x, claim.output_low, claim.output_high
         for values, length, finite in ((x, n, True), (low, m, False), (high, m, False), (claim.within, m, True)):
-            if values is not None and (values.dtype != np.float64 or values.shape != (length,)):
-                return f"an input, an output or a precision is not made of {length} float64 numbers"
-            if values is not None and not (np.isfinite(values) if finite else ~np.isnan(values)).all():
-                return "an input, an output or a precision holds NaN or infinite numbers"
+            if values is not None and not is_vector(values, length, finite=finite):
+                return f"an input, an output or a precision is not made of {length} float64 numbers, or of NaN"
         if (x is None) != (low is not None) or (low is None) != (high is None) or (claim.within < 0).any():
             return "exactly one of an input and an output must be given, and a precision that is not negative"
         if low is not None and high is not None and not ((low <= high) & (low < np.inf) & (high > -np.inf)).all():
@@ -189,97 +148,61 @@ class _Proving:
             self.conditions[data] = Conditions(rows, certificate, known)
         return self.conditions[data]
 
-    def _at_inputs(self, asked: Sequence[tuple[Claim, FloatArray | None]]) -> list[Finding]:
+    def _at_inputs(self, asked: Sequence[tuple[int, Claim]]) -> list[str]:
         """About inputs in one scaling: their cones are found together."""
-        scaling = self._conditions(asked[0][0].certificate).certificate.scaling
-        claims = [claim.scaled(scaling) for claim, _ in asked]
+        first = self._conditions(asked[0][1].certificate)
+        claims = [claim.scaled(first.certificate.scaling) for _, claim in asked]
         X, within = np.stack([c.x for c in claims if c.x is not None]), np.stack([c.within for c in claims])
-        here = self._conditions(claims[0].certificate).rows.cones_at(X, within)
-        out: dict[int, Finding] = {}
+        here, out = first.rows.cones_at(X, within), [""] * len(claims)
 
-        def proved(places: Sequence[int]) -> list[Finding]:
+        def proved(places: Sequence[int]) -> list[str]:
             conditions, there = self._conditions(claims[places[0]].certificate), here[places]
             proof = conditions.at_inputs(there.tangent, there.recession)
-            reasons = [proof.failure(i, claims[k].kind, *claims[k].bounds) for i, k in enumerate(places)]
-            return [
-                _sized(reason, conditions, claims[k], asked[k][1], lambda i=i: there[[i]])
-                if there.inside[i]
-                else Finding("x lies outside the domain")
-                for (i, k), reason in zip(enumerate(places), reasons, strict=True)
+            reasons = [
+                proof.failure(i, claims[k].kind, *claims[k].bounds) if there.inside[i] else "x lies outside the domain"
+                for i, k in enumerate(places)
             ]
+            for i, k in enumerate(places):
+                if not reasons[i]:
+                    self.also(asked[k][0], conditions, claims[k], lambda i=i: there[[i]])
+            return reasons
 
         alike: dict[bytes, list[int]] = {}
         for k, claim in enumerate(claims):
             alike.setdefault(claim.certificate, []).append(k)
         for places in alike.values():
-            out |= dict(zip(places, _each(proved, places), strict=True))
-        return [out[k] for k in range(len(claims))]
+            for k, reason in zip(places, _each(proved, places), strict=True):
+                out[k] = reason
+        return out
 
-    def _at_output(self, claim: Claim, center: FloatArray | None) -> Finding:
+    def _at_output(self, k: int, claim: Claim) -> str:
         conditions = self._conditions(claim.certificate)
         claim = claim.scaled(conditions.certificate.scaling)
         assert claim.output_low is not None, "a claim has an input or an output"
         assert claim.output_high is not None, "both sides are given"
         sides = sides_of(conditions.rows, claim.output_low, claim.output_high, claim.within)
         if claim.kind == "empty":
-            return Finding(conditions.contradiction(sides))
+            return conditions.contradiction(sides)
         if sides.contradiction:
-            return Finding("the output is that of no input")
+            return "the output is that of no input"
         reason = conditions.at_output(sides).failure(0, claim.kind, *claim.bounds)
-        return _sized(reason, conditions, claim, center, lambda: sides)
+        if not reason:
+            self.also(k, conditions, claim, lambda: sides)
+        return reason
 
 
-def _independent(certificates: Sequence[Certificate]) -> list[IntArray]:
-    """Rows that directions are said to be held by independently, on all columns; each such set once."""
-    directions = [face.direction for c in certificates for face in (c.tangent, c.recession) if face.direction]
-    sets = [part.held if part.basis is None else part.basis for part in directions if part.sigma > 0]
-    return list({numbers.tobytes(): numbers for numbers in sets}.values())
-
-
-def _sized(
-    reason: str, conditions: Conditions, claim: Claim, center: FloatArray | None, known: Callable[[], AtInputs | Sides]
-) -> Finding:
-    """The finding about a claim, in scaled numbers; if it is proved, and a center given, with a radius."""
-    if reason or center is None or claim.kind not in ("singleton", "bounded"):
-        return Finding(reason)
-    found = _attempt(lambda: [Finding("", _radius(conditions, claim, known(), center))])[0]
-    return found if not found.reason and found.radius >= 0.0 else Finding("")
-
-
-def _radius(conditions: Conditions, claim: Claim, known: AtInputs | Sides, center: FloatArray) -> float:
-    """A bound on the distance from a center, of a claim that is proved."""
-    rows, units = conditions.rows, conditions.certificate.scaling.columns
-    beside, lengths = scaled_exactly(center, -units), np.ldexp(1.0, units)
-    if not ((lengths > 0) & (lengths < np.inf)).all():
-        return np.inf
-    apart, output = 0.0, None
-    if isinstance(known, Sides):
-        if claim.kind == "singleton":
-            return conditions.distance(beside, lengths, known)
-        x, products, recession = beside, rows.stack @ beside, known.cones(rows.nonzero)[1]
-        output = claim.output_low, claim.output_high
-    else:
-        x, products, recession = claim.x, known.products[0], known.recession
-        if (beside != x).any():  # products may vanish, and are not 0
-            apart = norm_above((beside - x) * lengths) * ROUNDING
-        if claim.kind == "singleton":
-            return apart
-    around = conditions.radius(gaps(rows, x, products, output, claim.within, recession), recession, lengths)
-    return (apart + around) * ROUNDING
-
-
-def _each(prove: Callable[[Sequence[Asked]], list[Finding]], asked: Sequence[Asked]) -> list[Finding]:
+def _each(prove: Callable[[Sequence[Asked]], list[str]], asked: Sequence[Asked]) -> list[str]:
     """What proofs say about many that are tried together; what fails for one of them says nothing of the others."""
     found = _attempt(lambda: prove(asked))
     return found if len(found) == len(asked) else [_attempt(lambda one=one: prove([one]))[0] for one in asked]
 
 
-def _attempt(proof: Callable[[], list[Finding]]) -> list[Finding]:
+def _attempt(proof: Callable[[], Any]) -> list[Any]:
     """What a proof finds, or why it fails; garbage may fail anywhere, and must never look like a proof or a crash."""
     try:
         with np.errstate(all="ignore"):
             return proof()
     except NotProvedError as failure:
-        return [Finding(str(failure))]
+        return [str(failure)]
     except Exception as error:
-        return [Finding(f"the certificate is malformed: {type(error).__name__}: {error}")]
+        return [f"the certificate is malformed: {type(error).__name__}: {error}"]
