@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from fiberscope.checker.verdicts import Claim, System, prove, radii
+from fiberscope.checker.radius import measure
+from fiberscope.checker.verdicts import Claim, System, prove
 from fiberscope.preimage.certificate import (
     Certificate,
     Direction,
@@ -114,7 +115,8 @@ def proved(about: System, said: Claim) -> tuple[bool, bool]:
 
 def radius(about: System, said: Claim, center: Any) -> float:
     """How far a claim proves that its preimage reaches at most from a center."""
-    return radii(about, [said], [floats(center)])[0]
+    attempts = [measure(about, [said], [floats(center)], exact=exact)[0] for exact in (False, True)]
+    return next((size for reason, size in attempts if not reason), np.inf)
 
 
 def _vector(values: Any) -> Any:

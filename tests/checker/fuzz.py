@@ -25,7 +25,8 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # a
 from fuzz_certificates import KINDS, Writer  # noqa: E402
 from fuzz_questions import Group, Question, group  # noqa: E402
 
-from fiberscope.checker.verdicts import Claim, prove, radii  # noqa: E402
+from fiberscope.checker.radius import measure  # noqa: E402
+from fiberscope.checker.verdicts import Claim, prove  # noqa: E402
 
 CERTIFICATES = 40
 """For each group of questions, about every one of which each certificate claims something."""
@@ -112,7 +113,7 @@ def _check_radius(about: Group, question: Question, claim: Claim, tally: Counter
         center = question.x
     elif rng.random() < 0.3:
         center = center + rng.choice([0.0, 1.0, -3.0], len(center))
-    (bound,) = radii(about.system, [claim], [center])
+    bound = min(measure(about.system, [claim], [center], exact=exact)[0][1] for exact in (False, True))
     assert bound >= 0, (where, claim)
     if bound == np.inf:
         return

@@ -15,9 +15,10 @@ from fiberscope.audit.findings import Finding, certificate_id
 from fiberscope.audit.plan import Chunk
 from fiberscope.audit.store import INPUTS, ChunkData, Results
 from fiberscope.audit.unit_counts import counts_at
+from fiberscope.checker.radius import measure
 from fiberscope.checker.reading import LayerRows, LocalRows, StoredLayer, read_network
 from fiberscope.checker.system import System
-from fiberscope.checker.verdicts import Claim, prove, radii
+from fiberscope.checker.verdicts import Claim
 from fiberscope.errors import FiberscopeError, ModelError, ResultsError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
@@ -166,23 +167,17 @@ def _claim(finding: Finding, x: FloatArray, m: int, data: ChunkData) -> Claim | 
 def _proofs(system: System, claims: list[Claim | str], stored: list[float], *, exact: bool) -> list[str]:
     """Why each claim, or how large its preimage is said to be at most, is not proved.
 
-    Rational arithmetic is tried where float64 is not enough, or alone. A radius proves its verdict as well.
+    Rational arithmetic is tried where float64 is not enough, or alone.
     """
     reasons = [claim if isinstance(claim, str) else "it was not tried" for claim in claims]
-    sized = {k: claim for k, claim in enumerate(claims) if isinstance(claim, Claim) and stored[k] < np.inf}
-    centers = [claim.x for claim in sized.values() if claim.x is not None]
-    found = dict(zip(sized, radii(system, list(sized.values()), centers), strict=True))
-    too_small = {k for k in sized if not found[k] <= stored[k] * (1.0 + RADIUS_AGREEMENT)}
-    if not exact:
-        reasons = ["" if k in found and k not in too_small else reason for k, reason in enumerate(reasons)]
     for rational in (True,) if exact else (False, True):
         left = {k: claim for k, claim in enumerate(claims) if reasons[k] and isinstance(claim, Claim)}
-        for k, reason in zip(left, prove(system, list(left.values()), exact=rational), strict=True):
-            reasons[k] = reason
-    return [
-        reason or (f"a radius of {stored[k]:.6g} is stored, {found[k]:.6g} is proved" if k in too_small else "")
-        for k, reason in enumerate(reasons)
-    ]
+        centers = [claim.x for claim in left.values() if claim.x is not None]
+        for k, (reason, size) in zip(left, measure(system, list(left.values()), centers, exact=rational), strict=True):
+            large = not size <= stored[k] * (1.0 + RADIUS_AGREEMENT)
+            said = f"a radius of {stored[k]:.6g} is stored, {size:.6g} is proved" if large else ""
+            reasons[k] = reason or said
+    return reasons
 
 
 def _counts(rows: LayerRows, X: FloatArray) -> list[tuple[int, int]]:

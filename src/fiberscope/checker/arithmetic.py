@@ -6,69 +6,24 @@ compared exactly: Python compares a rational number with a float by their exact 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from fractions import Fraction
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from fiberscope.checker import exact, matrices
-from fiberscope.checker.matrices import BoolArray, FloatArray, Matrix, NotProvedError
+from fiberscope.checker import exact
+from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray, Matrix, norm_above, product_error
 
 Vector: TypeAlias = FloatArray | tuple[list[int], int]
 """(n,) float64 numbers, or the numerators and the denominator of rational ones."""
 
 
-class Arithmetic(ABC):
-    """How products are formed, and how singular values are bounded from below."""
-
-    @abstractmethod
-    def vector(self, vector: Vector) -> Vector:
-        """A vector that products can be formed with; NotProvedError where this arithmetic cannot."""
-
-    @abstractmethod
-    def products(self, matrix: Matrix, vector: Vector, norms: FloatArray) -> tuple[Any, FloatArray]:
-        """``A v`` and bounds on its errors, for rows with these norms."""
-
-    @abstractmethod
-    def exceeds(self, B: Matrix, s: float) -> bool:
-        """Whether B is proved to have min(q, n) singular values above s."""
-
-
-class Float(Arithmetic):
-    """float64 with rigorous error bounds."""
-
-    def vector(self, vector: Vector) -> Vector:
-        """Floats as they are."""
-        if isinstance(vector, tuple):
-            raise NotProvedError("the certificate is rational: it needs exact arithmetic")
-        return vector
-
-    def products(self, matrix: Matrix, vector: Vector, norms: FloatArray) -> tuple[Any, FloatArray]:
-        """``A v`` as float64 gives it."""
-        assert not isinstance(vector, tuple), "rational vectors are refused before"
-        error = matrices.product_error(norms, matrices.norm_above(vector), len(vector))
-        return np.asarray(matrix @ vector), error
-
-    def exceeds(self, B: Matrix, s: float) -> bool:
-        """By a Cholesky factorization."""
-        return matrices.singular_values_exceed(B, s)
-
-
-class Rational(Arithmetic):
-    """Rational numbers only."""
-
-    def vector(self, vector: Vector) -> Vector:
-        """Anything."""
-        return vector
-
-    def products(self, matrix: Matrix, vector: Vector, norms: FloatArray) -> tuple[Any, FloatArray]:
-        """``A v`` without errors."""
+def products(matrix: Matrix, vector: Vector, norms: FloatArray, *, rational: bool) -> tuple[Any, FloatArray]:
+    """``A v`` and bounds on its errors, for rows with these norms."""
+    if rational:
         return exact.products(matrix, vector), np.zeros(len(norms))
-
-    def exceeds(self, B: Matrix, s: float) -> bool:
-        """By a left inverse, or the rank modulo a prime."""
-        return 0 in B.shape or exact.singular_values_exceed(B, s)
+    assert not isinstance(vector, tuple), "rational vectors are refused before"
+    return np.asarray(matrix @ vector), product_error(norms, norm_above(vector), len(vector))
 
 
 def support(vector: Vector) -> BoolArray:
@@ -84,10 +39,11 @@ def values_of(vector: Vector) -> Any:
 
 
 def floats_of(values: Any) -> tuple[FloatArray, FloatArray]:
-    """The floats next to numbers, or to a vector's, and bounds on what lies between."""
-    exactly = values_of(values)
-    nearest = np.array([float(value) for value in exactly])
-    return nearest, np.zeros(len(nearest)) if exactly.dtype != object else np.abs(nearest) * 2.0**-52 + 5e-324
+    """The floats next to numbers, and bounds on what lies between."""
+    if values.dtype != object:
+        return values, np.zeros(len(values))
+    nearest = np.array([float(value) for value in values])
+    return nearest, np.abs(nearest) * 2.0**-52 + 5e-324
 
 
 def objects(values: list[Any]) -> Any:
@@ -95,3 +51,13 @@ def objects(values: list[Any]) -> Any:
     out = np.empty(len(values), dtype=object)
     out[:] = values
     return out
+
+
+def signs(values: Any, bounds: FloatArray) -> IntArray:
+    """The signs that are certain of numbers known up to bounds; a bound of NaN makes nothing certain."""
+    return np.asarray(values > bounds, dtype=np.int64) - np.asarray(values < -bounds, dtype=np.int64)
+
+
+def length_above(values: Any, errors: FloatArray) -> float:
+    """An upper bound on the length of a vector known up to errors; 0 only where it is 0."""
+    return exact.norm_above(values) if values.dtype == object else norm_above(np.abs(values) + errors)

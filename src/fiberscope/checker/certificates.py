@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from fiberscope.checker.arithmetic import Vector
-from fiberscope.checker.matrices import FloatArray, IntArray, NotProvedError, scaled_exactly
+from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray, NotProvedError, scaled_exactly
 
 VERSION = 3
 MAX_BITS = 2**21
 """Longer rational numbers are refused, not multiplied: Cramer's rule in a thousand dimensions stays well below this."""
+
+Part = TypeVar("Part")
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """Exponents: proofs are in rows ``2**-rows_i R_i`` and coordinates ``2**-columns_j x_j``; zeros where none are.
+
+    Attributes:
+        rows: (M,) of all rows; 0 of coordinates' rows, which are their own units.
+        columns: (n,) of the coordinates.
+    """
+
+    rows: IntArray
+    columns: IntArray
+
+    @classmethod
+    def read(cls, said: Fields) -> Scaling:
+        """Of the layer's rows and then the half-spaces, and of coordinates."""
+        out = cls(np.zeros(len(said.stack), dtype=np.int64), required(said.integers("columns"), "columns"))
+        rows = required(said.integers("rows"), "rows")
+        if rows.shape != (said.stack.sum(),) or out.columns.shape != said.scaling.columns.shape:
+            raise NotProvedError("the scaling has another shape than the system")
+        out.rows[said.stack] = rows
+        if any(((exponents < -4200) | (exponents > 4200)).any() for exponents in (rows, out.columns)):
+            raise NotProvedError("the scaling is out of float64's range")  # by more than that, twice
+        return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,10 +53,10 @@ class Multipliers:
     values: Vector | None
     sigma: float
 
-    @property
-    def key(self) -> object:
-        """What two parts share iff they say the same."""
-        return _key(self.rows, self.values, self.sigma)
+    @classmethod
+    def read(cls, said: Fields) -> Multipliers:
+        rows = required(said.numbers("rows", np.ones_like(said.stack)), "rows")
+        return cls(rows, said.vector("values", said.scaling.rows[rows]), said.size("sigma"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,10 +68,11 @@ class Direction:
     sigma: float
     basis: IntArray | None
 
-    @property
-    def key(self) -> object:
-        """What two parts share iff they say the same."""
-        return _key(self.held, self.values, self.sigma, self.basis)
+    @classmethod
+    def read(cls, said: Fields) -> Direction:
+        held = required(said.numbers("held", np.ones_like(said.stack)), "held")
+        values = required(said.vector("values", -said.scaling.columns), "values")
+        return cls(held, values, said.size("sigma"), said.numbers("basis", said.stack))
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +82,10 @@ class Face:
     multipliers: Multipliers | None = None
     direction: Direction | None = None
 
+    @classmethod
+    def read(cls, said: Fields) -> Face:
+        return cls(said.part("multipliers", Multipliers.read), said.part("direction", Direction.read))
+
 
 @dataclass(frozen=True, eq=False)
 class Relations:
@@ -60,15 +93,32 @@ class Relations:
 
     terms: tuple[tuple[IntArray, FloatArray], ...] = ()
 
-    @property
-    def key(self) -> object:
-        """What two parts share iff they say the same."""
-        return tuple(_key(*term) for term in self.terms)
+    @classmethod
+    def read(cls, said: Fields) -> Relations:
+        """Relations that are independent: the first row of each appears in no later one."""
+        starts, rows = (required(said.integers(name), name) for name in ("starts", "rows"))
+        values = said.floats("values", len(rows))
+        fits = len(starts) and starts[0] == 0 and starts[-1] == len(rows) and (np.diff(starts) > 0).all()
+        if not fits or not named(rows, said.stack):
+            raise NotProvedError("relations of rows that are not there")
+        values = scaled_exactly(values, said.scaling.rows[rows])
+        terms = tuple((rows[start:stop], values[start:stop]) for start, stop in pairwise(starts.tolist()))
+        seen: set[int] = set()
+        for numbers, factors in reversed(terms):
+            if int(numbers[0]) in seen or len(set(numbers.tolist())) != len(numbers):
+                raise NotProvedError("the first row of a relation appears in a later one, or a row twice")
+            if factors[0] == 0:
+                raise NotProvedError("the first row of a relation counts nothing in it")
+            seen.update(numbers.tolist())
+        return cls(terms)
 
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """A certificate about M rows in n coordinates, of which ``bytes`` is all that was read."""
+    """A certificate about M rows in n coordinates, of which bytes are all that was read; in the units of its scaling.
+
+    Where that would change a number there is no proof.
+    """
 
     kind: str
     dimension: int | None
@@ -78,142 +128,65 @@ class Certificate:
     zero: IntArray
     counted: IntArray | None
     relations: Relations
-    scaling: tuple[IntArray, IntArray] | None
+    scaling: Scaling
 
-    def scaled(self, m: int, n: int) -> Certificate:
-        """The same parts in scaled rows and coordinates; parts stay the objects they are where nothing is scaled."""
-        if self.scaling is None:
-            return self
-        rows, columns = self.scaling
-        by_row = np.concatenate([rows[:m], np.zeros(n, dtype=np.int64), rows[m:]])
-
-        def face(face: Face) -> Face:
-            part, lead = face.multipliers, face.direction
-            if part is not None and part.values is not None:
-                part = replace(part, values=_shifted(part.values, by_row[part.rows]))
-            return Face(part, None if lead is None else replace(lead, values=_shifted(lead.values, -columns)))
-
-        terms = tuple((numbers, scaled_exactly(factors, by_row[numbers])) for numbers, factors in self.relations.terms)
-        return replace(
-            self, tangent=face(self.tangent), recession=face(self.recession), relations=Relations(terms), scaling=None
+    @classmethod
+    def read(cls, said: Fields) -> Certificate:
+        if said.said.get("version") != VERSION:
+            version = said.said.get("version")
+            raise NotProvedError(f"the certificate is of version {version}, this checker reads {VERSION}")
+        said.scaling = said.part("scaling", Scaling.read) or said.scaling
+        coordinates = np.ones(len(said.scaling.columns), dtype=np.bool_)
+        zero = said.numbers("zero", coordinates)
+        return cls(
+            kind=str(said.said.get("kind")),
+            dimension=said.whole("dimension"),
+            tangent=said.part("tangent", Face.read) or Face(),
+            recession=said.part("recession", Face.read) or Face(),
+            basis=said.numbers("basis", said.stack),
+            zero=np.zeros(0, dtype=np.int64) if zero is None else zero,
+            counted=said.numbers("counted", coordinates),
+            relations=said.part("relations", Relations.read) or Relations(),
+            scaling=said.scaling,
         )
 
 
 class Reader:
-    """Reads certificates about systems of one shape: m + q rows of numbers, and n coordinates between them."""
+    """Reads certificates about systems of one shape: m rows, n coordinates, and q more rows."""
 
     def __init__(self, m: int, n: int, q: int) -> None:
-        self.m, self.n, self.q, self.count = m, n, q, m + n + q
+        self.stack = np.repeat([True, False, True], [m, n, q])
+        self.as_given = Scaling(np.zeros(m + n + q, dtype=np.int64), np.zeros(n, dtype=np.int64))
 
     def read(self, data: bytes) -> Certificate:
         """Read a block as ``docs/certificates.md`` specifies it; NotProvedError where it is none."""
         try:
             end = 8 + int.from_bytes(data[:8], "little")
             header = json.loads(data[8:end])
-            said, arrays = header["certificate"], _arrays(header["arrays"], data, end)
-            return self._certificate(_Part(said, "", arrays))
+            arrays = _arrays(header["arrays"], data, end)
+            return Certificate.read(Fields(header["certificate"], "", arrays, self.stack, self.as_given))
         except NotProvedError:
             raise
         except Exception as error:  # garbage may fail anywhere
             raise NotProvedError(f"the certificate is malformed: {type(error).__name__}: {error}") from error
 
-    def _certificate(self, said: _Part) -> Certificate:
-        if said.value("version") != VERSION:
-            raise NotProvedError(f"the certificate is of version {said.value('version')}, this checker reads {VERSION}")
-        coordinates = self._numbers(said, "zero", self.n)
-        return Certificate(
-            str(said.value("kind")),
-            said.whole("dimension"),
-            self._face(said.part("tangent")),
-            self._face(said.part("recession")),
-            self._numbers(said, "basis", self.count, stack=True),
-            np.zeros(0, dtype=np.int64) if coordinates is None else coordinates,
-            self._numbers(said, "counted", self.n),
-            self._relations(said.part("relations")),
-            self._scaling(said.part("scaling")),
-        )
 
-    def _face(self, said: _Part | None) -> Face:
-        if said is None:
-            return Face()
-        multipliers, direction = said.part("multipliers"), said.part("direction")
-        return Face(
-            None
-            if multipliers is None
-            else Multipliers(
-                numbers := self._required(multipliers, "rows", self.count),
-                multipliers.vector("values", len(numbers)),
-                multipliers.size("sigma"),
-            ),
-            None
-            if direction is None
-            else Direction(
-                self._required(direction, "held", self.count),
-                _present(direction.vector("values", self.n), "values"),
-                direction.size("sigma"),
-                self._numbers(direction, "basis", self.count, stack=True),
-            ),
-        )
+class Fields:
+    """The fields of one part: what JSON says, and the arrays under its name.
 
-    def _relations(self, said: _Part | None) -> Relations:
-        if said is None:
-            return Relations()
-        starts, rows = (_present(said.integers(name), name) for name in ("starts", "rows"))
-        values = said.floats("values", len(rows))
-        fits = len(starts) and starts[0] == 0 and starts[-1] == len(rows) and (np.diff(starts) > 0).all()
-        if not fits or ((rows < 0) | (rows >= self.count) | ((rows >= self.m) & (rows < self.m + self.n))).any():
-            raise NotProvedError("relations of rows that are not there")
-        spans = [slice(a, b) for a, b in pairwise(starts.tolist())]
-        terms = tuple((rows[span], values[span]) for span in spans)
-        seen: set[int] = set()
-        for numbers, _ in reversed(terms):
-            if int(numbers[0]) in seen or len(set(numbers.tolist())) != len(numbers):
-                raise NotProvedError("the first row of a relation appears in a later one, or a row twice")
-            seen.update(numbers.tolist())
-        if any(factors[0] == 0 for _, factors in terms):
-            raise NotProvedError("the first row of a relation counts nothing in it")
-        return Relations(terms)
+    Attributes:
+        stack: (M,) the rows that are no coordinates.
+        scaling: the certificate's.
+    """
 
-    def _scaling(self, said: _Part | None) -> tuple[IntArray, IntArray] | None:
-        if said is None:
-            return None
-        rows, columns = (_present(said.integers(name), name) for name in ("rows", "columns"))
-        if rows.shape != (self.m + self.q,) or columns.shape != (self.n,):
-            raise NotProvedError("the scaling has another shape than the system")
-        exponents = np.concatenate([rows, columns])
-        if ((exponents < -4200) | (exponents > 4200)).any():  # more than float64 has, twice
-            raise NotProvedError("the scaling is out of float64's range")
-        return rows, columns
+    def __init__(self, said: Any, prefix: str, arrays: dict[str, Any], stack: BoolArray, scaling: Scaling) -> None:
+        self.said, self.prefix, self.arrays, self.stack, self.scaling = said, prefix, arrays, stack, scaling
 
-    def _required(self, said: _Part, name: str, most: int) -> IntArray:
-        return _present(self._numbers(said, name, most), name)
-
-    def _numbers(self, said: _Part, name: str, most: int, *, stack: bool = False) -> IntArray | None:
-        """Distinct numbers below a limit; of the stack, which has no rows of coordinates, where that is asked."""
-        numbers = said.integers(name)
-        if numbers is None or not len(numbers):
-            return numbers
-        if numbers.min() < 0 or numbers.max() >= most or (np.bincount(numbers) > 1).any():
-            raise NotProvedError(f"a number in {name} names nothing, or is named twice")
-        if stack and ((numbers >= self.m) & (numbers < self.m + self.n)).any():
-            raise NotProvedError(f"a number in {name} names a coordinate")
-        return numbers
-
-
-class _Part:
-    """The fields of one part: what JSON says, and the arrays under its name."""
-
-    def __init__(self, said: dict[str, Any], prefix: str, arrays: dict[str, Any]) -> None:
-        if not isinstance(said, dict):  # pyright: ignore[reportUnnecessaryIsInstance] - it comes from JSON
-            raise NotProvedError("a part of the certificate is none")
-        self.said, self.prefix, self.arrays = said, prefix, arrays
-
-    def part(self, name: str) -> _Part | None:
+    def part(self, name: str, read: Callable[[Fields], Part]) -> Part | None:
         value = self.said.get(name)
-        return None if value is None else _Part(value, f"{self.prefix}{name}.", self.arrays)
-
-    def value(self, name: str) -> Any:
-        return self.said.get(name)
+        if value is None:
+            return None
+        return read(Fields(value, f"{self.prefix}{name}.", self.arrays, self.stack, self.scaling))
 
     def whole(self, name: str) -> int | None:
         value = self.said.get(name)
@@ -229,9 +202,16 @@ class _Part:
 
     def integers(self, name: str) -> IntArray | None:
         array = self.arrays.get(self.prefix + name)
-        if array is not None and (array.dtype != np.int64 or array.ndim != 1):
+        if array is not None and array.dtype != np.int64:
             raise NotProvedError(f"{name} is not a vector of integers")
         return array
+
+    def numbers(self, name: str, among: BoolArray) -> IntArray | None:
+        """Distinct numbers of those that may be named."""
+        numbers = self.integers(name)
+        if numbers is not None and not (named(numbers, among) and (np.bincount(numbers) <= 1).all()):
+            raise NotProvedError(f"a number in {name} names nothing, or what it must not, or is named twice")
+        return numbers
 
     def floats(self, name: str, length: int) -> FloatArray:
         array = self.arrays.get(self.prefix + name)
@@ -239,27 +219,39 @@ class _Part:
             raise NotProvedError(f"{name} is not made of {length} finite float64 numbers")
         return array
 
-    def vector(self, name: str, length: int) -> Vector | None:
-        said = self.said.get(name)
+    def vector(self, name: str, exponents: IntArray) -> Vector | None:
+        """``2**e v``, exactly; None where there is none."""
+        said, length = self.said.get(name), len(exponents)
         if said is None:
-            return self.floats(name, length) if self.prefix + name in self.arrays else None
+            there = self.prefix + name in self.arrays
+            return scaled_exactly(self.floats(name, length), exponents) if there else None
         numerators, denominator = [_integer(v) for v in said["numerators"]], _integer(said["denominator"])
         if len(numerators) != length or not denominator > 0:
             raise NotProvedError(f"{name} is not made of {length} numerators and a positive denominator")
-        return numerators, denominator
+        lowest = min(int(exponents.min(initial=0)), 0)
+        return [v << int(e) - lowest for v, e in zip(numerators, exponents, strict=True)], denominator << -lowest
 
 
-def _key(*values: Any) -> object:
-    return tuple(value.tobytes() if isinstance(value, np.ndarray) else repr(value) for value in values)
+def key_of(part: Any) -> object:
+    """What two parts share iff they say the same."""
+    if isinstance(part, np.ndarray):
+        return part.tobytes()
+    if isinstance(part, tuple):
+        return tuple(key_of(each) for each in part)
+    return tuple(key_of(getattr(part, field.name)) for field in fields(part)) if is_dataclass(part) else repr(part)
 
 
-def _shifted(vector: Vector, exponents: IntArray) -> Vector:
-    """``2**e v``, exactly."""
-    if not isinstance(vector, tuple):
-        return scaled_exactly(vector, exponents)
-    numerators, denominator = vector
-    lowest = min(int(exponents.min(initial=0)), 0)
-    return [v << int(e) - lowest for v, e in zip(numerators, exponents, strict=True)], denominator << -lowest
+def named(numbers: IntArray, among: BoolArray) -> bool:
+    """Whether these are numbers of those that may be named."""
+    inside = not len(numbers) or (numbers.min() >= 0 and numbers.max() < len(among))
+    return bool(inside and among[numbers].all())
+
+
+def required(value: Any, name: str) -> Any:
+    """What must be there."""
+    if value is None:
+        raise NotProvedError(f"{name} is missing")
+    return value
 
 
 def _integer(text: str) -> int:
@@ -270,21 +262,12 @@ def _integer(text: str) -> int:
     return int(text, 16)
 
 
-def _present(value: Any, name: str) -> Any:
-    if value is None:
-        raise NotProvedError(f"{name} is missing")
-    return value
-
-
 def _arrays(layout: dict[str, Any], data: bytes, start: int) -> dict[str, Any]:
     out: dict[str, Any] = {}
-    for name, (dtype, shape) in layout.items():
-        if dtype not in ("<f8", "<i8"):
-            raise NotProvedError(f"the certificate has an array of type {dtype!r}")
-        count = int(np.prod(shape, dtype=np.int64))
-        if count < 0:
-            raise NotProvedError(f"the certificate has an array of shape {shape!r}")
-        out[name] = np.frombuffer(data, dtype=dtype, count=count, offset=start).reshape(shape)
+    for name, (dtype, (count,)) in layout.items():
+        if dtype not in ("<f8", "<i8") or count < 0:
+            raise NotProvedError(f"the certificate has an array of type {dtype!r} and length {count!r}")
+        out[name] = np.frombuffer(data, dtype=dtype, count=count, offset=start)
         start += 8 * count
     if start != len(data):
         raise NotProvedError("the certificate has another length than its header says")

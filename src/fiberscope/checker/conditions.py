@@ -13,20 +13,10 @@ from typing import TypeVar
 import numpy as np
 
 from fiberscope.checker import exact
-from fiberscope.checker.arithmetic import Rational, floats_of, values_of
-from fiberscope.checker.certificates import Certificate, Direction, Multipliers
-from fiberscope.checker.facts import Leading, Vanishing, independent, leading, rank_above, standing, vanishing
-from fiberscope.checker.matrices import (
-    ROUNDING,
-    BoolArray,
-    FloatArray,
-    IntArray,
-    NotProvedError,
-    block,
-    norm_above,
-    row_sizes,
-)
-from fiberscope.checker.radius import Gaps, radius
+from fiberscope.checker.arithmetic import values_of
+from fiberscope.checker.certificates import Certificate, Direction, Multipliers, key_of
+from fiberscope.checker.facts import Leading, Vanishing, leading, rank_above, standing, vanishing
+from fiberscope.checker.matrices import BoolArray, IntArray, NotProvedError
 from fiberscope.checker.system import Cone, Rows, Sides
 
 Found = TypeVar("Found")
@@ -75,9 +65,7 @@ class Conditions:
     def at_inputs(self, tangent: Cone, recession: Cone) -> Proof:
         """What is proved at N inputs with these cones, which hold the same coordinates."""
         lead = self._leading(self.certificate.tangent.direction)
-        lowest, highest = self._dimensions(
-            tangent, self._vanishing(self.certificate.tangent.multipliers, tangent), lead
-        )
+        lowest, highest = self._dimensions(tangent, self.vanishing(self.certificate.tangent.multipliers, tangent), lead)
         lowest = np.maximum(np.maximum(lowest, 0), self._left(tangent.equal | tangent.one_sided))
         return Proof(lowest, highest, self._ends(recession), self._runs(recession))
 
@@ -87,7 +75,7 @@ class Conditions:
         if place is None:
             raise NotProvedError("no point of the preimage is given")
         tangent, recession = sides.cones(self.rows.nonzero)
-        implicit = self._vanishing(part, tangent)
+        implicit = self.vanishing(part, tangent)
         if implicit is not None and self._most(implicit, sides) > 0:
             raise NotProvedError("the sides of the multipliers are not shown to sum to 0")
         lead = standing(self.rows, place, self.certificate.relations, sides)
@@ -145,21 +133,16 @@ class Conditions:
             members = members & self._live(columns)
             most[left] = np.minimum(most[left], held + members.sum(axis=1))
         least[left] = held + self._independent(members, columns, lead)
-        for k, member in zip(left, members, strict=True) if isinstance(rows.arithmetic, Rational) else ():
+        for k, member in zip(left, members, strict=True) if rows.rational else ():
             if least[k] < most[k]:
-                least[k] = most[k] = held + exact.rank(block(rows.stack, np.flatnonzero(member), columns))
+                least[k] = most[k] = held + exact.rank(rows.block(np.flatnonzero(member), columns))
         return least, most
 
     def _independent(self, members: BoolArray, columns: BoolArray, lead: Leading | None) -> IntArray:
         """(N,) how many independent rows each sample has among its members, as far as the certificate says."""
-        if (
-            self.certificate.basis is None
-            and lead is not None
-            and lead.basis is not None
-            and not (lead.moved & ~columns).any()
-        ):
-            return members[:, lead.basis].sum(axis=1)  # on fewer columns than these
         if self.certificate.basis is None:
+            if lead is not None and lead.basis is not None and not (lead.moved & ~columns).any():
+                return members[:, lead.basis].sum(axis=1)  # on fewer columns than these
             return np.array([self._rank(np.flatnonzero(member), columns) for member in members], dtype=np.int64)
         chosen = self.rows.in_stack(self.certificate.basis)
         if len(chosen) <= columns.sum():
@@ -169,7 +152,7 @@ class Conditions:
     def _rank(self, numbers: IntArray, columns: BoolArray) -> int:
         """The rank of rows that are proved to have full rank on some columns; 0 for others."""
         key = ("independent", numbers.tobytes(), columns.tobytes())
-        proved = self._once(key, lambda: independent(self.rows, numbers, columns))
+        proved = self._once(key, lambda: self.rows.exceed(numbers, columns, 0.0))
         return min(len(numbers), int(columns.sum())) if proved else 0
 
     def _without(self, columns: BoolArray, members: BoolArray, zero: IntArray) -> BoolArray:
@@ -188,18 +171,19 @@ class Conditions:
             return np.zeros(len(conditions), dtype=np.int64)
         inside = np.zeros(self.rows.n, dtype=np.bool_)
         inside[self.certificate.counted] = True
-        reads = np.zeros(self.rows.count, dtype=np.bool_)
-        reads[self.rows.places], reads[self.rows.coordinates] = self._live(inside), inside
+        live = self._live(inside)
+        reads = self.rows.whole(live[: self.rows.m], inside, live[self.rows.m :])
         return np.maximum(inside.sum() - (conditions & reads).sum(axis=1), 0)
 
     # ---- the recession cone
 
     def _ends(self, cone: Cone) -> BoolArray:
         """(N,) whether the recession cone is {0}: all coordinates are bounded, or rows that vanish on it span."""
-        if cone.equal[:, self.rows.coordinates].all():
-            return np.ones(len(cone.equal), dtype=np.bool_)
-        fact = self._vanishing(self.certificate.recession.multipliers, cone)
-        return np.zeros(len(cone.equal), dtype=np.bool_) if fact is None else _admitted(fact, cone) & fact.spans
+        boxed = cone.equal[:, self.rows.coordinates].all(axis=1)
+        if boxed.all():
+            return boxed
+        fact = self.vanishing(self.certificate.recession.multipliers, cone)
+        return np.zeros_like(boxed) if fact is None else _admitted(fact, cone) & fact.spans
 
     def _runs(self, cone: Cone) -> BoolArray:
         """(N,) whether the recession cone holds a direction, or so few rows that they leave a line."""
@@ -207,22 +191,6 @@ class Conditions:
         if away is None or not away.nonzero:
             return fewer
         return fewer | _respects(away, cone)
-
-    # ---- sizes
-
-    def distance(self, center: FloatArray, lengths: FloatArray, sides: Sides) -> float:
-        """How far the one point of a preimage that is given by its output is from a center."""
-        part = self.certificate.tangent.direction
-        assert part is not None, "it was proved by a point"
-        point, doubt = floats_of(part.values)
-        apart = np.abs(point - center) * (1.0 + 2.0**-50) + doubt
-        radius = standing(self.rows, part, self.certificate.relations, sides).radius
-        return (norm_above(apart * lengths) + radius * float(lengths.max())) * ROUNDING
-
-    def radius(self, gaps: Gaps, recession: Cone, lengths: FloatArray) -> float:
-        """How far the points of a preimage are from the center of these gaps."""
-        fact = self._vanishing(self.certificate.recession.multipliers, recession)
-        return radius(self.rows, fact, gaps, recession, lengths)
 
     # ---- sides
 
@@ -262,26 +230,24 @@ class Conditions:
 
     # ---- what is proved already
 
-    def _vanishing(self, part: Multipliers | None, cone: Cone) -> Vanishing | None:
+    def vanishing(self, part: Multipliers | None, cone: Cone) -> Vanishing | None:
+        """What multipliers prove of a cone."""
         if part is None or part.values is None:
             return None
         fixed = cone.equal[0, self.rows.coordinates]
-        return self._once(("vanishing", part.key, fixed.tobytes()), lambda: vanishing(self.rows, part, fixed))
+        return self._once(("vanishing", key_of(part), fixed.tobytes()), lambda: vanishing(self.rows, part, fixed))
 
     def _leading(self, part: Direction | None) -> Leading | None:
         if part is None:
             return None
-        return self._once(
-            ("leading", part.key, self.certificate.relations.key),
-            lambda: leading(self.rows, part, self.certificate.relations),
-        )
+        relations = self.certificate.relations
+        key = "leading", key_of(part), key_of(relations)
+        return self._once(key, lambda: leading(self.rows, part, relations))
 
     def _live(self, columns: BoolArray) -> BoolArray:
         """(m + q,) the rows of the stack that are not zero on these columns."""
-        if columns.all():
-            return self.rows.norms > 0
         every = np.arange(len(self.rows.places))
-        return self._once(("live", columns.tobytes()), lambda: row_sizes(block(self.rows.stack, every, columns)) > 0)
+        return self._once(("live", columns.tobytes()), lambda: self.rows.live(every, columns))
 
     def _once(self, key: object, find: Callable[[], Found]) -> Found:
         if key not in self.known:

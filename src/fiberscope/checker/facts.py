@@ -13,27 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from fiberscope.checker import exact
-from fiberscope.checker.arithmetic import Rational, Vector, objects, support, values_of
+from fiberscope.checker import exact, matrices
+from fiberscope.checker.arithmetic import Vector, length_above, objects, products, signs, support, values_of
 from fiberscope.checker.certificates import Direction, Multipliers, Relations
-from fiberscope.checker.matrices import (
-    ROUNDING,
-    SMALLEST_NORMAL,
-    BoolArray,
-    FloatArray,
-    IntArray,
-    Matrix,
-    NotProvedError,
-    block,
-    distance_above,
-    is_dense,
-    norm_above,
-    norm_below,
-    relative_error,
-    row_norms_above,
-    row_sizes,
-    shift_above,
-)
+from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray, Matrix, NotProvedError
 from fiberscope.checker.system import Rows, Sides
 
 
@@ -71,37 +54,36 @@ class Vanishing:
         free = int(self.columns.sum())
         if free == 0 or self.sigma is not None:
             return True
-        B = block(self.rows.stack, self.joined, self.columns)
-        return free <= len(self.joined) and self.rows.arithmetic.exceeds(B, 0.0)
+        return free <= len(self.joined) and self.rows.exceed(self.joined, self.columns, 0.0)
 
 
 def vanishing(rows: Rows, part: Multipliers, fixed: BoolArray) -> Vanishing:
     """What multipliers prove, where the coordinates ``fixed`` (n,) absorb their columns, too."""
     assert part.values is not None
     named = rows.mask(part.rows)
-    in_box = (part.rows >= rows.m) & (part.rows < rows.m + rows.n)
-    joined, weights = rows.in_stack(part.rows[~in_box]), _chosen(rows.arithmetic.vector(part.values), ~in_box)
+    in_box = rows.is_coordinate(part.rows)
+    joined, weights = rows.in_stack(part.rows[~in_box]), _chosen(rows.vector(part.values), ~in_box)
     chosen = rows.stack[joined]
-    across = chosen.T if is_dense(chosen) else chosen.T.tocsr()
-    sizes = row_norms_above(across)
-    sums, error = rows.arithmetic.products(across, weights, sizes)
+    across = chosen.T if matrices.is_dense(chosen) else chosen.T.tocsr()
+    sizes = matrices.row_norms_above(across)
+    sums, error = products(across, weights, sizes, rational=rows.rational)
     absorbed = (named[rows.coordinates] | fixed) & (sizes > 0)  # where the column is 0 the weight is, too
     columns = ~(absorbed | fixed)
     live = columns & (sizes > 0)
     radius, sigma = 0.0, None
     if live.any() and not _is_zero(across, live, weights, part.sigma, sums):
-        if live.sum() > len(joined) or not rows.arithmetic.exceeds(block(rows.stack, joined, live), part.sigma):
+        if live.sum() > len(joined) or not rows.exceed(joined, live, part.sigma):
             raise NotProvedError(
                 "the multipliers leave a residual, and their rows are not proved to span where it lies"
             )
-        radius = distance_above(_length(sums[live], error[live]), part.sigma)
+        radius = matrices.distance_above(length_above(sums[live], error[live]), part.sigma)
         sigma = part.sigma if (live == columns).all() else None
     with np.errstate(all="ignore"):
-        bounds = error + shift_above(sizes, radius)
-        sign = np.zeros(rows.count, dtype=np.int64)
-        sign[rows.places[joined]] = _signs(values_of(weights), np.full(len(joined), radius))
-        sign[rows.coordinates] = np.where(absorbed, -_signs(sums, bounds), 0)
-    named[rows.coordinates] = absorbed
+        bounds = error + matrices.shift_above(sizes, radius)
+        coordinates = np.where(absorbed, -signs(sums, bounds), 0)
+    sign = np.zeros(rows.count, dtype=np.int64)
+    sign[rows.places[joined]] = signs(values_of(weights), np.full(len(joined), radius))
+    sign[rows.coordinates], named[rows.coordinates] = coordinates, absorbed
     return Vanishing(rows, named, sign, joined, weights, radius, -sums, bounds, columns, sigma)
 
 
@@ -130,55 +112,54 @@ class Leading:
 
 def leading(rows: Rows, part: Direction, relations: Relations) -> Leading:
     """What a direction proves."""
-    d, held = rows.arithmetic.vector(part.values), rows.mask(part.held)
+    d, held = rows.vector(part.values), rows.mask(part.held)
     moved = ~held[rows.coordinates]
     if support(d)[~moved].any():
         raise NotProvedError("the direction moves a coordinate that it holds")
     radius, basis = _correction(rows, d, part, held, moved, relations, None)
-    value, error = rows.arithmetic.products(rows.stack, d, rows.norms)
-    with np.errstate(all="ignore"):
-        sign = np.zeros(rows.count, dtype=np.int64)
-        sign[rows.places] = _signs(value, error + shift_above(rows.norms, radius))
-        sign[rows.coordinates] = np.where(moved, _signs(values_of(d), np.full(rows.n, radius)), 0)
+    value, error = rows.products(d)
+    sign = _all_signs(rows, value, error, values_of(d), moved, radius)
     below, above = np.asarray(sign < 0), np.asarray(sign > 0)
     reached = support(d) if radius == 0 else moved  # NaN is no radius of 0
-    open_rows = np.flatnonzero(sign[rows.places] == 0)
-    untouched = row_sizes(block(rows.stack, open_rows, reached)) == 0
     null = held.copy()
-    null[rows.places[open_rows[untouched]]] = True
+    left = np.flatnonzero((sign[rows.places] == 0) & ~held[rows.places])
+    null[rows.places[left]] = ~rows.live(left, reached)
     null[rows.coordinates] |= ~reached
     if radius == 0 and value.dtype == object:  # what is 0 is exactly 0
         null[rows.places] |= sign[rows.places] == 0
-    longest = bool(support(d).any()) if radius == 0 else not isinstance(d, tuple) and norm_below(d) > radius
+    longest = bool(support(d).any()) if radius == 0 else not isinstance(d, tuple) and matrices.norm_below(d) > radius
     return Leading(null, below & ~null, above & ~null, longest, basis, moved, radius)
 
 
 def standing(rows: Rows, part: Direction, relations: Relations, sides: Sides) -> Leading:
     """What a point proves: rows are on their side exactly, or strictly beside it."""
-    x, held = rows.arithmetic.vector(part.values), rows.mask(part.held)
+    x, held = rows.vector(part.values), rows.mask(part.held)
     moved = ~held[rows.coordinates]
     radius, basis = _correction(rows, x, part, held, moved, relations, sides)
-    value, error = rows.arithmetic.products(rows.stack, x, rows.norms)
+    value, error = rows.products(x)
+    known = rows.whole(np.zeros(rows.m, dtype=np.bool_), ~moved, False)
+    known |= radius == 0 and value.dtype == object
     null: BoolArray = held & sides.equal
     beside: dict[bool, BoolArray] = {}
-    for upper in (True, False):
-        has = sides.has_high if upper else sides.has_low
-        sign = np.zeros(rows.count, dtype=np.int64)
-        gap, bound = _beside(value, error, sides, rows.places, upper)
-        with np.errstate(all="ignore"):
-            sign[rows.places] = _signs(gap, bound + shift_above(rows.norms, radius))
+    for upper, has in ((True, sides.has_high), (False, sides.has_low)):
         numbers = np.arange(rows.m, rows.m + rows.n)
         exactly = [Fraction(v) - sides.exactly(int(i), upper) for v, i in zip(values_of(x), numbers, strict=True)]
-        sign[rows.coordinates] = _signs(objects(exactly), np.where(moved, radius, 0.0))
-        known = np.zeros(rows.count, dtype=np.bool_)
-        known[rows.coordinates] = ~moved
-        known |= radius == 0 and value.dtype == object
+        gap, bound = _beside(value, error, sides, rows.places, upper)
+        sign = _all_signs(rows, gap, bound, objects(exactly), moved, radius)
         null |= has & known & (sign == 0)
         beside[upper] = has & ((sign < 0) if upper else (sign > 0))
-    pinned = sides.equal[rows.coordinates] & ~moved
-    if (pinned & ~(objects(exactly) == 0)).any():
+    if (sides.equal[rows.coordinates] & ~moved & ~(objects(exactly) == 0)).any():
         raise NotProvedError("the point holds a coordinate off its bounds")
     return Leading(null, beside[True], beside[False], True, basis, moved, radius)
+
+
+def _all_signs(rows: Rows, value: Any, error: FloatArray, at: Any, moved: BoolArray, radius: float) -> IntArray:
+    """(M,) the signs of numbers beside all rows, ``at`` (n,) the coordinates, which a correction may change."""
+    with np.errstate(all="ignore"):
+        bounds = error + matrices.shift_above(rows.norms, radius)
+    out = np.zeros(rows.count, dtype=np.int64)
+    out[rows.places], out[rows.coordinates] = signs(value, bounds), signs(at, np.where(moved, radius, 0.0))
+    return out
 
 
 def _correction(
@@ -186,26 +167,26 @@ def _correction(
 ) -> tuple[float, IntArray | None]:
     """How far the exact solution of the held rows is, and independent rows among them."""
     numbers = np.flatnonzero(held[rows.places])
-    live = row_sizes(block(rows.stack, numbers, moved)) > 0
-    if (part.sigma == 0 or isinstance(rows.arithmetic, Rational)) and _is_met(rows, v, numbers, sides):
+    if (part.sigma == 0 or rows.rational) and _is_met(rows, v, numbers, sides):
         return 0.0, None
     if part.sigma == 0:
         raise NotProvedError("a held row is not met exactly, and no singular value is given")
+    live = rows.live(numbers, moved)
     if sides is not None and not (live & sides.equal[rows.places[numbers]]).all():
         raise NotProvedError("a point that is held by other rows than equations needs exact arithmetic")
     basis = numbers[live] if part.basis is None else rows.in_stack(part.basis)
-    if not np.isin(basis, numbers[live]).all():
+    if part.basis is not None and not np.isin(basis, numbers[live]).all():
         raise NotProvedError("a row of the basis is not held")
     if len(basis) > moved.sum() or rank_above(rows, numbers[live], moved, relations) > len(basis):
         raise NotProvedError("held rows outside the basis are not shown to depend on it")
     if sides is not None and len(numbers) - _repeated(rows, numbers, relations, sides) > len(basis):
         raise NotProvedError("that dependent rows agree with their sides is not shown")
-    if not rows.arithmetic.exceeds(block(rows.stack, basis, moved), part.sigma):
+    if not rows.exceed(basis, moved, part.sigma):
         raise NotProvedError("the held rows are not proved to be as independent as the certificate says")
-    value, error = rows.arithmetic.products(rows.stack[basis], v, rows.norms[basis])
+    value, error = rows.products(v, basis)
     if sides is not None:
         value, error = _beside(value, error, sides, rows.places[basis], upper=True)
-    return distance_above(_length(value, error), part.sigma), basis
+    return matrices.distance_above(length_above(value, error), part.sigma), basis
 
 
 def _repeated(rows: Rows, equations: IntArray, relations: Relations, sides: Sides) -> int:
@@ -240,13 +221,8 @@ def _beside(value: Any, error: FloatArray, sides: Sides, numbers: IntArray, uppe
     terms = [term[numbers] for term in (sides.high if upper else sides.low)]
     size = np.abs(value) + sum(np.abs(term) for term in terms)
     with np.errstate(all="ignore"):
-        rounding = size * relative_error(len(terms)) + 4.0 * SMALLEST_NORMAL
-        return value - sum(terms), (error + rounding) * ROUNDING
-
-
-def independent(rows: Rows, numbers: IntArray, columns: BoolArray) -> bool:
-    """Whether these rows of the stack are proved to have full rank, by rows or by columns, on these columns."""
-    return rows.arithmetic.exceeds(block(rows.stack, numbers, columns), 0.0)
+        rounding = size * matrices.relative_error(len(terms)) + 4.0 * matrices.SMALLEST_NORMAL
+        return value - sum(terms), (error + rounding) * matrices.ROUNDING
 
 
 def rank_above(rows: Rows, numbers: IntArray, columns: BoolArray, relations: Relations) -> int:
@@ -260,9 +236,8 @@ def rank_above(rows: Rows, numbers: IntArray, columns: BoolArray, relations: Rel
     inside = 0
     for named, factors in reversed(relations.terms):
         places = rows.in_stack(named)
-        part = block(rows.stack, places, columns)
-        live = row_sizes(part) > 0
-        if not live[0] or not _cancels(part, factors):
+        live = rows.live(places, columns)
+        if not live[0] or not _cancels(rows.block(places, columns), factors):
             continue
         members = set(places[live].tolist())
         known, pivots = known | members, pivots + 1
@@ -273,11 +248,11 @@ def rank_above(rows: Rows, numbers: IntArray, columns: BoolArray, relations: Rel
 
 def _cancels(part: Matrix, factors: FloatArray) -> bool:
     """Whether ``sum_i factors_i row_i = 0``, exactly."""
-    dense = part if is_dense(part) else part.toarray()
+    dense = part if matrices.is_dense(part) else part.toarray()
     if len(factors) == 2 and (np.abs(np.frexp(factors)[0]) == 0.5).all():
         with np.errstate(over="ignore"):
             left, right = factors[0] * dense[0], factors[1] * dense[1]
-        exactly = (np.abs(left) >= SMALLEST_NORMAL) & np.isfinite(left) | ((dense[0] == 0) & (dense[1] == 0))
+        exactly = (np.abs(left) >= matrices.SMALLEST_NORMAL) & np.isfinite(left) | ((dense[0] == 0) & (dense[1] == 0))
         if exactly.all() and (left == -right).all():
             return True
     dense = dense[:, dense.any(axis=0)]
@@ -299,15 +274,3 @@ def _chosen(vector: Vector, places: BoolArray) -> Vector:
         numerators, denominator = vector
         return [numerators[k] for k in np.flatnonzero(places)], denominator
     return vector[places]
-
-
-def _signs(values: Any, bounds: FloatArray) -> IntArray:
-    """The signs that are certain of numbers known up to bounds; a bound of NaN makes nothing certain."""
-    return np.asarray(values > bounds, dtype=np.int64) - np.asarray(values < -bounds, dtype=np.int64)
-
-
-def _length(values: Any, errors: FloatArray) -> float:
-    """An upper bound on the length of a vector known up to errors; 0 only where it is 0."""
-    if values.dtype == object:
-        return exact.norm_above(values)
-    return norm_above(np.abs(values) + errors)

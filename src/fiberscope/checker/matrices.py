@@ -33,6 +33,8 @@ LONGEST = 2**40
 """Sums of more terms are refused: 2 (n + c) u would no longer dominate gamma_n."""
 MAX_GRAM = 12_000
 """Columns of a Gram matrix that is factored: it takes about a gigabyte, and some minutes."""
+MAX_SHARED_GRAM = 6_000
+"""Rows of which all products are kept: they take 300 megabytes."""
 MAX_PRECONDITIONING = 100_000_000_000
 """Multiplications that the second attempt at a proof may cost: some ten seconds."""
 
@@ -44,6 +46,12 @@ class NotProvedError(Exception):
 def flushes_subnormal_numbers() -> bool:
     """Whether this thread replaces subnormal numbers by zero, so that no error bound holds; each has its own mode."""
     return bool(np.float64(5e-324) * np.float64(1.0) == 0.0)
+
+
+def is_vector(values: Any, length: int, *, finite: bool) -> bool:
+    """Whether these are so many float64 numbers, none of them NaN; infinite ones only where they may be."""
+    well = values.dtype == np.float64 and values.shape == (length,)
+    return bool(well and (np.isfinite(values) if finite else ~np.isnan(values)).all())
 
 
 def is_dense(matrix: Matrix) -> TypeGuard[FloatArray]:
@@ -75,6 +83,8 @@ def block(matrix: Matrix, rows: IntArray, columns: BoolArray) -> Matrix:
 
 def scaled(matrix: Matrix, rows: IntArray, columns: IntArray) -> Matrix:
     """``2**-rows_i a_ij 2**columns_j``; NotProvedError where that would change a number."""
+    if not (rows.any() or columns.any()):
+        return matrix
     if is_dense(matrix):
         return scaled_exactly(matrix, columns - rows[:, None])
     exponents = columns[matrix.indices] - rows[row_numbers(matrix)]
@@ -85,6 +95,8 @@ def scaled(matrix: Matrix, rows: IntArray, columns: IntArray) -> Matrix:
 
 def scaled_exactly(values: FloatArray, exponents: IntArray) -> FloatArray:
     """``2**e v``: exact if it is a normal number again; zeros and infinite bounds stay. NotProvedError elsewhere."""
+    if not exponents.any():
+        return values
     with np.errstate(over="ignore"):
         out = np.ldexp(values, exponents)
     normal = (np.abs(out) >= SMALLEST_NORMAL) & np.isfinite(out)
@@ -114,19 +126,16 @@ def relative_error(terms: int) -> float:
 
 def norm_above(v: FloatArray) -> float:
     """An upper bound on the Euclidean (of all entries of a matrix: Frobenius) norm."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        computed = float(np.sqrt(np.sum(np.square(v))))
     # squares below the smallest normal number may vanish: each hides at most 2**-511 of an entry
-    return computed * (1.0 + relative_error(v.size)) + float(np.sqrt(v.size)) * 2.0**-510
+    return float(np.vdot(v, v)) ** 0.5 * (1.0 + relative_error(v.size)) + v.size**0.5 * 2.0**-510
 
 
 def norm_below(v: FloatArray) -> float:
     """A lower bound on the Euclidean norm."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        computed = float(np.sqrt(np.sum(np.square(v))))
-    if not np.isfinite(computed):
+    computed = float(np.vdot(v, v)) ** 0.5
+    if not computed < np.inf:
         return 0.0
-    return max(computed * (1.0 - relative_error(v.size)) - float(np.sqrt(v.size)) * 2.0**-510, 0.0)
+    return max(computed * (1.0 - relative_error(v.size)) - v.size**0.5 * 2.0**-510, 0.0)
 
 
 def row_norms_above(matrix: Matrix) -> FloatArray:
@@ -170,14 +179,51 @@ def singular_values_exceed(B: Matrix, s: float) -> bool:
         return _gram_exceeds(B, s) or _preconditioned_exceeds(B, s)
 
 
+class Gram:
+    """``A A^T`` of some dense rows: its parts are the Gram matrices of some of them, for many proofs.
+
+    The bounds above hold for each entry, whatever the order of its sum, and so for the entries of a part as for those
+    of a product of its own.
+    """
+
+    def __init__(self, rows: FloatArray, numbers: IntArray) -> None:
+        self.terms, self.places = rows.shape[1], np.full(len(rows), -1)
+        self.places[numbers] = np.arange(len(numbers))
+        chosen = rows[numbers]
+        with np.errstate(all="ignore"):
+            self.entries = chosen @ chosen.T
+
+    def exceeds(self, numbers: IntArray, size: float, s: float) -> bool:
+        """As ``singular_values_exceed``, of rows that are fewer than columns, of which size is at least the norm."""
+        places = self.places[numbers]
+        if (places < 0).any() or not len(places) < self.terms or not 0.0 <= s < np.inf:
+            return False
+        with np.errstate(all="ignore"):
+            return _is_definite(self.entries[np.ix_(places, places)], size, self.terms, s)
+
+
+def shared_gram(rows: Matrix, sets: list[IntArray]) -> Gram | None:
+    """The Gram matrix of all rows of some sets, where their own ones have more entries together than it has."""
+    if not is_dense(rows) or not sets:
+        return None
+    used, asked = np.unique(np.concatenate(sets)), sum(len(numbers) ** 2 for numbers in sets)
+    return Gram(rows, used) if len(used) ** 2 < asked and len(used) <= MAX_SHARED_GRAM else None
+
+
 def _gram_exceeds(B: Matrix, s: float) -> bool:
-    wide = B.shape[0] < B.shape[1]
-    d, terms = min(B.shape), max(B.shape)
-    if d > MAX_GRAM:
+    if min(B.shape) > MAX_GRAM:
         return False
-    product = B @ B.T if wide else B.T @ B
+    product = B @ B.T if B.shape[0] < B.shape[1] else B.T @ B
     square = product if is_dense(product) else product.toarray()
-    size = norm_above(entries(B))
+    return _is_definite(square, norm_above(entries(B)), max(B.shape), s)
+
+
+def _is_definite(square: FloatArray, size: float, terms: int, s: float) -> bool:
+    """Whether a Gram matrix of B, as computed by sums of ``terms`` products, proves it; size is at least |B|_F.
+
+    It is overwritten.
+    """
+    d = len(square)
     size = size * size * (1.0 + 4.0 * UNIT_ROUNDOFF)  # ** would raise where this is inf
     # products: gamma_N |B|_F^2; shift: u |B|_F^2; factorization: gamma_(d+1) / (1 - gamma_(d+1)) trace
     rounding = size * (relative_error(terms) + relative_error(d + 4))

@@ -8,12 +8,14 @@ the preimage, so that ``R_i d <= t_i`` on rows with an upper side only, ``R_i d 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from fiberscope.checker.arithmetic import floats_of
-from fiberscope.checker.facts import Vanishing
+from fiberscope.checker.arithmetic import floats_of, values_of
+from fiberscope.checker.conditions import Conditions
+from fiberscope.checker.facts import Vanishing, standing
 from fiberscope.checker.matrices import (
     ROUNDING,
     SMALLEST_NORMAL,
@@ -22,8 +24,72 @@ from fiberscope.checker.matrices import (
     norm_above,
     product_error,
     relative_error,
+    scaled_exactly,
 )
-from fiberscope.checker.system import Cone, Rows
+from fiberscope.checker.system import AtInputs, Cone, Rows, Sides, System
+from fiberscope.checker.verdicts import Claim, prove
+
+
+def measure(
+    system: System, claims: Sequence[Claim], centers: Sequence[FloatArray], *, exact: bool = False
+) -> list[tuple[str, float]]:
+    """Prove claims as ``prove`` does, and how far the points of each preimage are at most from a center.
+
+    Args:
+        system: the layer and its domain.
+        claims: any number of them.
+        centers: (n,) each: x itself where a claim is about an input, else any point.
+        exact: as for ``prove``.
+
+    Returns:
+        Why each claim is not proved, empty where it is; and then a bound, inf where there is none.
+    """
+    sizes = [np.inf] * len(claims)
+
+    def size(k: int, conditions: Conditions, claim: Claim, known: Callable[[], AtInputs | Sides]) -> None:
+        if claim.kind in ("singleton", "bounded"):
+            try:
+                found = _size(conditions, claim, known(), centers[k])
+            except Exception:  # numbers of a certificate, or a center, may be anything
+                return
+            sizes[k] = found if found >= 0.0 else np.inf
+
+    reasons = prove(system, claims, exact=exact, also=size)
+    return [(reason, np.inf if reason else size) for reason, size in zip(reasons, sizes, strict=True)]
+
+
+def _size(conditions: Conditions, claim: Claim, known: AtInputs | Sides, center: FloatArray) -> float:
+    """How far the points of the preimage are from the center, of a claim that is proved."""
+    rows, units = conditions.rows, conditions.certificate.scaling.columns
+    beside, lengths = scaled_exactly(center, -units), np.ldexp(1.0, units)
+    if not ((lengths > 0) & (lengths < np.inf)).all():
+        return np.inf
+    apart, output = 0.0, None
+    if isinstance(known, Sides):
+        if claim.kind == "singleton":
+            return _from_point(conditions, known, beside, lengths)
+        x, products, recession = beside, np.asarray(rows.stack @ beside), known.cones(rows.nonzero)[1]
+        output = claim.output_low, claim.output_high
+    else:
+        assert claim.x is not None
+        x, products, recession = claim.x, known.products[0], known.recession
+        if (beside != x).any():  # products may vanish, and are not 0
+            apart = norm_above((beside - x) * lengths) * ROUNDING
+        if claim.kind == "singleton":
+            return apart
+    fact = conditions.vanishing(conditions.certificate.recession.multipliers, recession)
+    beside_x = gaps(rows, x, products, output, claim.within, recession)
+    return (apart + radius(rows, fact, beside_x, recession, lengths)) * ROUNDING
+
+
+def _from_point(conditions: Conditions, sides: Sides, center: FloatArray, lengths: FloatArray) -> float:
+    """How far the one point of a preimage that is given by its output is from a center."""
+    part = conditions.certificate.tangent.direction
+    assert part is not None, "it was proved by a point"
+    point, doubt = floats_of(values_of(part.values))
+    apart = np.abs(point - center) * (1.0 + 2.0**-50) + doubt
+    moved = standing(conditions.rows, part, conditions.certificate.relations, sides).radius
+    return (norm_above(apart * lengths) + moved * float(lengths.max())) * ROUNDING
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,24 +113,22 @@ class Gaps:
 def gaps(
     rows: Rows,
     center: FloatArray,
+    products: FloatArray,
     output: tuple[FloatArray | None, FloatArray | None] | None,
     within: FloatArray,
     recession: Cone,
 ) -> Gaps:
     """The gaps beside a center; outputs are those there, or given, and the recession cone says which sides exist."""
-    s, m = rows.system, rows.m
-    z = np.asarray(rows.stack @ center) + np.concatenate([s.bias, -s.h])
-    error = product_error(rows.norms + np.abs(np.concatenate([s.bias, s.h])), norm_above(center) + 1.0, rows.n + 1)
+    s, m, added = rows.system, rows.m, np.concatenate([rows.system.bias, -rows.system.h])
+    z = products + added
+    error = product_error(rows.norms + np.abs(added), norm_above(center) + 1.0, rows.n + 1)
     at = np.clip(z[:m], s.low, s.high)
-    low, high = (at if side is None else side for side in (output or (None, None)))
-    slack = np.concatenate(
-        [3.0 * error[:m] + 2.0**-50 * (np.abs(z[:m]) + np.abs(at) + within), np.zeros(rows.n), error[m:]]
-    )
-    below = np.concatenate([low - within - z[:m], s.box_low - center, np.full(rows.q, -np.inf)])
-    above = np.concatenate([high + within - z[:m], s.box_high - center, -z[m:]])
+    low, high = (at, at) if output is None else output
+    slack = rows.whole(3.0 * error[:m] + 2.0**-50 * (np.abs(z[:m]) + np.abs(at) + within), 0.0, error[m:]) * ROUNDING
+    below = rows.whole(low - within - z[:m], s.box_low - center, -np.inf)
+    above = rows.whole(high + within - z[:m], s.box_high - center, -z[m:])
     below, above = (np.where(np.isnan(side), 0.0, side) for side in (below, above))
-    slack = slack * ROUNDING + 2.0**-50 * np.where(np.isfinite(below), np.abs(below), 0.0)
-    slack += 2.0**-50 * np.where(np.isfinite(above), np.abs(above), 0.0)
+    slack += 2.0**-50 * sum(np.where(np.isfinite(side), np.abs(side), 0.0) for side in (below, above))
     has_low, has_high = (recession.equal | side for side in (recession.lower, recession.upper))
     return Gaps(np.where(has_low[0], below - slack, -np.inf), np.where(has_high[0], above + slack, np.inf))
 
@@ -87,7 +151,7 @@ def radius(rows: Rows, fact: Vanishing | None, gaps: Gaps, recession: Cone, colu
         return np.inf
     weights, doubt = np.zeros(rows.count), np.zeros(rows.count)
     for where, (values, rounding), error in (
-        (rows.places[fact.joined], floats_of(fact.weights), fact.radius),
+        (rows.places[fact.joined], floats_of(values_of(fact.weights)), fact.radius),
         (rows.coordinates, floats_of(fact.absorbing), fact.bounds),
     ):
         weights[where], doubt[where] = np.abs(values), error + rounding

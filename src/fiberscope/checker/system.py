@@ -12,22 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from fiberscope.checker import exact
-from fiberscope.checker.arithmetic import Arithmetic, Rational
+from fiberscope.checker import arithmetic, exact, matrices
+from fiberscope.checker.arithmetic import Vector
+from fiberscope.checker.certificates import Certificate, Scaling
 from fiberscope.checker.matrices import (
     BoolArray,
     FloatArray,
     IntArray,
     Matrix,
     NotProvedError,
-    entries,
-    is_dense,
-    norm_above,
-    product_error,
-    row_norms_above,
-    scaled,
+    is_vector,
     scaled_exactly,
-    stacked,
 )
 
 
@@ -66,37 +61,31 @@ class System:
         """NotProvedError where this is no system."""
         (m, n), q = self.weight.shape, self.G.shape[0]
         for matrix, shape in ((self.weight, (m, n)), (self.G, (q, n))):
-            well = matrix.shape == shape and entries(matrix).dtype == np.float64 and n > 0
-            if not well or not np.isfinite(entries(matrix)).all() or not (is_dense(matrix) or _is_well_formed(matrix)):
+            stored = matrices.entries(matrix)
+            well = matrix.shape == shape and stored.dtype == np.float64 and n > 0 and np.isfinite(stored).all()
+            if not well or not (matrices.is_dense(matrix) or _is_well_formed(matrix)):
                 raise NotProvedError("a matrix is not made of finite float64 numbers, or has another shape")
-        for values, length in ((self.bias, m), (self.h, q)):
-            if values.dtype != np.float64 or values.shape != (length,) or not np.isfinite(values).all():
-                raise NotProvedError("the bias or the half-spaces are not made of finite float64 numbers")
-        for low, high, length in ((self.low, self.high, m), (self.box_low, self.box_high, n)):
-            for bound in (low, high):
-                if bound.dtype != np.float64 or bound.shape != (length,) or np.isnan(bound).any():
-                    raise NotProvedError("bounds are not made of float64 numbers")
-            if not ((low < np.inf) & (high > -np.inf)).all():
-                raise NotProvedError("there is a bound that no number meets")
+        sides = (self.low, self.high, self.box_low, self.box_high)
+        lengths = (m, m, n, n)
+        well = all(is_vector(side, length, finite=False) for side, length in zip(sides, lengths, strict=True))
+        if not (well and is_vector(self.bias, m, finite=True) and is_vector(self.h, q, finite=True)):
+            raise NotProvedError("the bias, the half-spaces or bounds are not made of float64 numbers")
+        if not all(((low < np.inf) & (high > -np.inf)).all() for low, high in (sides[:2], sides[2:])):
+            raise NotProvedError("there is a bound that no number meets")
         if self.monotone.dtype != np.bool_ or self.monotone.shape != (m,) or not (self.low <= self.high).all():
             raise NotProvedError("the units' activations are not given")
 
-    def scaled(self, exponents: tuple[IntArray, IntArray] | None) -> System:
+    def scaled(self, scaling: Scaling) -> System:
         """The system of rows ``2**-r_i R_i`` in coordinates ``2**-c_j x_j``; NotProvedError where a number changes."""
-        if exponents is None:
-            return self
-        (rows, columns), m = exponents, self.weight.shape[0]
-        by_unit = -rows[:m]
+        (m, n, _), columns = self.shape, scaling.columns
+        units, spaces = scaling.rows[:m], scaling.rows[m + n :]
         return System(
-            scaled(self.weight, rows[:m], columns),
-            scaled_exactly(self.bias, by_unit),
-            scaled_exactly(self.low, by_unit),
-            scaled_exactly(self.high, by_unit),
+            matrices.scaled(self.weight, units, columns),
+            *(scaled_exactly(side, -units) for side in (self.bias, self.low, self.high)),
             self.monotone,
-            scaled_exactly(self.box_low, -columns),
-            scaled_exactly(self.box_high, -columns),
-            scaled(self.G, rows[m:], columns),
-            scaled_exactly(self.h, -rows[m:]),
+            *(scaled_exactly(side, -columns) for side in (self.box_low, self.box_high)),
+            matrices.scaled(self.G, spaces, columns),
+            scaled_exactly(self.h, -spaces),
         )
 
 
@@ -131,28 +120,53 @@ class Cone:
         return self.upper | self.lower
 
 
-class Rows:
-    """The rows of a system, what they measure, and where numbers lie beside them."""
+@dataclass(frozen=True, eq=False)
+class AtInputs:
+    """What is settled at N inputs.
 
-    def __init__(self, system: System, arithmetic: Arithmetic) -> None:
-        self.system, self.arithmetic = system, arithmetic
+    Attributes:
+        tangent: the cone of directions that stay in the preimage of the output there.
+        recession: the cone of those that stay in it for ever.
+        inside: (N,) which inputs lie in the domain.
+        products: (N, m + q) ``R_i x`` of the stack as float64 gives it.
+    """
+
+    tangent: Cone
+    recession: Cone
+    inside: BoolArray
+    products: FloatArray
+
+    def __getitem__(self, samples: Any) -> AtInputs:
+        return AtInputs(self.tangent[samples], self.recession[samples], self.inside[samples], self.products[samples])
+
+
+class Rows:
+    """The rows of a system, what they measure in an arithmetic, and where numbers lie beside them."""
+
+    def __init__(self, system: System, *, rational: bool) -> None:
+        self.system, self.rational = system, rational
         self.m, self.n, self.q = system.shape
         self.count = self.m + self.n + self.q
         self.coordinates = slice(self.m, self.m + self.n)
-        self.stack = stacked(system.weight, system.G)
+        self.stack = matrices.stacked(system.weight, system.G)
         self.places = np.concatenate([np.arange(self.m), self.m + self.n + np.arange(self.q)])
+        self.gram: matrices.Gram | None = None
 
     @cached_property
     def norms(self) -> FloatArray:
         """(m + q,) upper bounds on the lengths of the stack's rows; exactly 0 for zero rows."""
-        return row_norms_above(self.stack)
+        return matrices.row_norms_above(self.stack)
 
     @cached_property
     def nonzero(self) -> BoolArray:
         """(M,) the rows that are not zero."""
-        out = np.ones(self.count, dtype=np.bool_)
-        out[self.places] = self.norms > 0
-        return out
+        return self.whole(self.norms[: self.m] > 0, True, self.norms[self.m :] > 0)
+
+    def whole(self, units: Any, box: Any, spaces: Any) -> Any:
+        """(..., M) values of all rows."""
+        along = units.shape[:-1]
+        parts = [units, np.broadcast_to(box, (*along, self.n)), np.broadcast_to(spaces, (*along, self.q))]
+        return np.concatenate(parts, axis=-1)
 
     def mask(self, numbers: IntArray) -> BoolArray:
         """(M,) the rows with these numbers."""
@@ -160,80 +174,120 @@ class Rows:
         out[numbers] = True
         return out
 
+    def is_coordinate(self, numbers: IntArray) -> BoolArray:
+        """Which of these rows are coordinates'."""
+        return (numbers >= self.m) & (numbers < self.m + self.n)
+
     def in_stack(self, numbers: IntArray) -> IntArray:
         """Where these rows, none of which is a coordinate's, stand in the stack."""
         return np.where(numbers < self.m, numbers, numbers - self.n)
 
-    def signs(self, X: FloatArray, products: FloatArray, terms: list[FloatArray]) -> IntArray:
+    def share(self, certificates: list[Certificate]) -> None:
+        """Proofs are to come with these certificates: their directions may ask for the same products of rows."""
+        parts = [face.direction for c in certificates for face in (c.tangent, c.recession) if face.direction]
+        plain = [part for part in parts if part.sigma > 0 and not self.is_coordinate(part.held).any()]
+        bases = [part.held if part.basis is None else part.basis for part in plain]
+        sets = {numbers.tobytes(): self.in_stack(numbers) for numbers in bases}  # each once
+        self.gram = None if self.rational else matrices.shared_gram(self.stack, list(sets.values()))
+
+    def live(self, numbers: IntArray, columns: BoolArray) -> BoolArray:
+        """Which of these rows of the stack are not zero on some columns."""
+        return (self.norms[numbers] if columns.all() else matrices.row_sizes(self.block(numbers, columns))) > 0
+
+    def block(self, numbers: IntArray, columns: BoolArray) -> Matrix:
+        """Some rows of the stack, on some columns."""
+        return matrices.block(self.stack, numbers, columns)
+
+    def exceed(self, numbers: IntArray, columns: BoolArray, s: float) -> bool:
+        """Whether rows of the stack, on some columns, are proved to have min(q, n) singular values above s."""
+        if self.rational:
+            B = self.block(numbers, columns)
+            return 0 in B.shape or exact.singular_values_exceed(B, s)
+        if self.gram is not None and columns.all():
+            if self.gram.exceeds(numbers, matrices.norm_above(self.norms[numbers]), s):
+                return True
+        return matrices.singular_values_exceed(self.block(numbers, columns), s)
+
+    def vector(self, vector: Vector) -> Vector:
+        """A vector that products can be formed with."""
+        if isinstance(vector, tuple) and not self.rational:
+            raise NotProvedError("the certificate is rational: it needs exact arithmetic")
+        return vector
+
+    def products(self, vector: Vector, numbers: IntArray | slice = slice(None)) -> tuple[Any, FloatArray]:
+        """``R_i v`` of rows of the stack, and bounds on their errors."""
+        return arithmetic.products(self.stack[numbers], vector, self.norms[numbers], rational=self.rational)
+
+    def signs(self, X: FloatArray, products: FloatArray, lengths: FloatArray, terms: list[FloatArray]) -> IntArray:
         """(N, k) the exact signs of ``R_i x + t_i`` for the first k rows of the stack, and sums t of terms.
 
         Args:
             X: (N, n) inputs.
             products: (N, m + q) ``R_i x`` as float64 gives it.
-            terms: (k,) each; of those of one row, one may be infinite.
+            lengths: (N,) bounds on those of the inputs.
+            terms: (k,) or (N, k) each; of those of one row, one may be infinite.
         """
-        k = len(terms[0])
-        beyond = sum((np.where(np.isinf(term), np.sign(term), 0.0) for term in terms), np.zeros(k)).astype(np.int64)
+        k = terms[0].shape[-1]
+        beyond = sum((np.where(np.isinf(term), np.sign(term), 0.0) for term in terms), np.zeros((1, k))).astype(
+            np.int64
+        )
         finite = [np.where(beyond != 0, 0.0, term) for term in terms]
         with np.errstate(all="ignore"):
             value = products[:, :k] + sum(finite)
-            size, length = self.norms[:k] + sum(np.abs(term) for term in finite), np.array([norm_above(x) for x in X])
-            sign = np.sign(value).astype(np.int64)
-            certain = np.abs(value) > product_error(size, (length + 1.0)[:, None], self.n + 2 + len(terms))
-        certain &= not isinstance(self.arithmetic, Rational)
-        sign, certain = np.where(beyond, beyond, sign), certain | (beyond != 0) | (size == 0)
+            size = self.norms[:k] + sum(np.abs(term) for term in finite)
+            error = matrices.product_error(size, (lengths + 1.0)[:, None], self.n + 2 + len(terms))
+            certain = (np.abs(value) > error) & (not self.rational)
+        sign = np.where(beyond, beyond, np.sign(value).astype(np.int64))
+        certain |= (beyond != 0) | (size == 0)
         for j in np.flatnonzero(~certain.all(axis=1)):
             rows = np.flatnonzero(~certain[j])
-            for i, product in zip(rows, exact.products(self.stack[rows], X[j]), strict=True):
-                number = product + exact.total([float(term[i]) for term in finite])
+            added = [np.broadcast_to(term, value.shape)[j, rows].tolist() for term in finite]
+            for i, product, *more in zip(rows, exact.products(self.stack[rows], X[j]), *added, strict=True):
+                number = product + exact.total(more)
                 sign[j, i] = (number > 0) - (number < 0)
         return sign
 
-    def cones_at(self, X: FloatArray, within: FloatArray) -> tuple[Cone, Cone, BoolArray]:
-        """The tangent and recession cones at N inputs whose outputs are known up to ``within`` (m,); who is inside."""
-        s, N = self.system, len(X)
+    def cones_at(self, X: FloatArray, within: FloatArray) -> AtInputs:
+        """What holds at N inputs whose outputs are known up to ``within`` (N, m)."""
+        s = self.system
         with np.errstate(all="ignore"):
-            products = X @ self.stack.T if is_dense(self.stack) else (self.stack @ X.T).T
-        lower, upper, at_low, at_high = self._sides_at(X, products, within)
-        half = self.signs(X, products, [np.concatenate([np.zeros(self.m), -s.h])])[:, self.m :]
+            products = np.asarray(X @ self.stack.T if matrices.is_dense(self.stack) else (self.stack @ X.T).T)
+        lengths = matrices.row_norms_above(X)
+        lower, upper, at_low, at_high = self._sides_at(X, products, lengths, within)
+        half = self.signs(X, products, lengths, [np.concatenate([np.zeros(self.m), -s.h])])[:, self.m :]
         inside = ~(np.less(X, s.box_low).any(axis=1) | np.greater(X, s.box_high).any(axis=1) | (half > 0).any(axis=1))
         below, above, pinned = np.isfinite(s.box_low), np.isfinite(s.box_high), s.box_low == s.box_high
-        every, none = np.ones((N, self.q), dtype=np.bool_), np.zeros((N, self.q), dtype=np.bool_)
-
-        def rows(units: BoolArray, box: BoolArray, spaces: BoolArray) -> BoolArray:
-            return self.nonzero & np.concatenate([units, np.broadcast_to(box, (N, self.n)), spaces], axis=1)
-
-        tangent = Cone(
-            rows(lower & upper & (within == 0), pinned, none),
-            rows(at_low, (s.box_high == X) & ~pinned, half == 0),
-            rows(at_high, (s.box_low == X) & ~pinned, none),
+        tangent = (
+            (lower & upper & (within == 0), pinned, False),
+            (at_low, (s.box_high == X) & ~pinned, half == 0),
+            (at_high, (s.box_low == X) & ~pinned, False),
         )
-        recession = Cone(
-            rows(lower & upper, below & above, none),
-            rows(upper & ~lower, above & ~below, every),
-            rows(lower & ~upper, below & ~above, none),
+        recession = (
+            (lower & upper, below & above, False),
+            (upper & ~lower, above & ~below, True),
+            (lower & ~upper, below & ~above, False),
         )
-        return tangent, recession, np.asarray(inside)
+        cones = [Cone(*(self.nonzero & self.whole(*sides) for sides in cone)) for cone in (tangent, recession)]
+        return AtInputs(cones[0], cones[1], np.asarray(inside), products)
 
     def _sides_at(
-        self, X: FloatArray, products: FloatArray, within: FloatArray
+        self, X: FloatArray, products: FloatArray, lengths: FloatArray, within: FloatArray
     ) -> tuple[BoolArray, BoolArray, BoolArray, BoolArray]:
         """(N, m): which units have a lower side, and an upper one; and which are tight at the bottom, and at the top.
 
         With ``z = a_i x + b_i``: lower iff ``min(z, high) - within > low``, upper iff ``max(z, low) + within < high``.
         """
-        s, mono = self.system, self.system.monotone
-        low, high = (self.signs(X, products, [s.bias, -bound]) for bound in (s.low, s.high))
-        wide, loose = s.low < s.high, within > 0
+        s, mono, loose = self.system, self.system.monotone, within > 0
+        low, high = (self.signs(X, products, lengths, [s.bias, -bound]) for bound in (s.low, s.high))
+        wide = s.low < s.high
         lower, upper = (low > 0) & wide, (high < 0) & wide
-        at_low, at_high = (low == 0) & upper, (high == 0) & lower
+        at_low, at_high = (low == 0) & upper & ~mono & ~loose, (high == 0) & lower & ~mono & ~loose
         if loose.any():
-            if (mono & loose).any():
-                raise NotProvedError("outputs of strictly monotone activations must be known exactly")
-            above, below = (self.signs(X, products, [s.bias, -p, d]) for p, d in ((s.low, -within), (s.high, within)))
-            room = np.array([_compare(q, -e, p) > 0 for p, q, e in zip(s.low, s.high, within, strict=True)])
+            sides = ((s.low, -within), (s.high, within))
+            above, below = (self.signs(X, products, lengths, [s.bias, -p, slack]) for p, slack in sides)
+            room = compared(s.high, -within, s.low) > 0
             lower, upper = np.where(loose, (above > 0) & room, lower), np.where(loose, (below < 0) & room, upper)
-        return lower | mono, upper | mono, at_low & ~mono & ~loose, at_high & ~mono & ~loose
+        return lower | mono, upper | mono, at_low, at_high
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,39 +331,37 @@ class Sides:
 
 def sides_of(rows: Rows, output_low: FloatArray, output_high: FloatArray, within: FloatArray) -> Sides:
     """The sides that ``output_low - within <= y <= output_high + within`` puts on all rows."""
-    s, n, q = rows.system, rows.n, rows.q
+    s = rows.system
     if s.monotone.any():
         raise NotProvedError("outputs of activations other than clips are not rational numbers: x must be given")
-    above_low, below_low, below_high, above_high = (
-        np.array([_compare(y, e, t) * sign > 0 for y, e, t in zip(values, slack, clip, strict=True)], dtype=np.bool_)
-        for values, slack, clip, sign in (
-            (output_low, -within, s.low, 1),
-            (output_high, within, s.low, -1),
-            (output_high, within, s.high, -1),
-            (output_low, -within, s.high, 1),
-        )
-    )
-    empty = bool(below_low.any() or above_high.any() or (s.box_low > s.box_high).any())
-    equal = (within == 0) & (output_low == output_high) & above_low & below_high
-    none = np.zeros(n + q)
-    finite = [np.where(np.isfinite(t), t, 0.0) for t in (output_low, output_high, s.box_low, s.box_high)]
+    ends = ((output_low, -within), (output_high, within))
+    least, most = ([compared(y, slack, clip) for clip in (s.low, s.high)] for y, slack in ends)
+    has_low, has_high = least[0] > 0, most[1] < 0
+    empty = (most[0] < 0) | (least[1] > 0)
+    equal = (within == 0) & (output_low == output_high) & has_low & has_high
+    finite = [np.where(np.isfinite(end), end, 0.0) for end in (output_low, output_high, s.box_low, s.box_high)]
+    bias = rows.whole(-s.bias, 0.0, 0.0)
     return Sides(
-        [
-            np.concatenate([finite[0], finite[2], np.zeros(q)]),
-            np.concatenate([-within, none]),
-            np.concatenate([-s.bias, none]),
-        ],
-        [np.concatenate([finite[1], finite[3], s.h]), np.concatenate([within, none]), np.concatenate([-s.bias, none])],
-        np.concatenate([above_low, np.isfinite(s.box_low), np.zeros(q, dtype=np.bool_)]),
-        np.concatenate([below_high, np.isfinite(s.box_high), np.ones(q, dtype=np.bool_)]),
-        np.concatenate([equal, s.box_low == s.box_high, np.zeros(q, dtype=np.bool_)]),
-        empty,
+        [rows.whole(finite[0], finite[2], 0.0), rows.whole(-within, 0.0, 0.0), bias],
+        [rows.whole(finite[1], finite[3], s.h), rows.whole(within, 0.0, 0.0), bias],
+        rows.whole(has_low, np.isfinite(s.box_low), False),
+        rows.whole(has_high, np.isfinite(s.box_high), True),
+        rows.whole(equal, s.box_low == s.box_high, False),
+        bool(empty.any() or (s.box_low > s.box_high).any()),
     )
 
 
-def _compare(y: float, slack: float, threshold: float) -> int:
-    """The sign of ``y + slack - threshold``, of which y and the threshold may be infinite."""
-    if np.isinf(y) or np.isinf(threshold):
-        return int(y > threshold) - int(y < threshold)
-    number = exact.total([float(y), float(slack), -float(threshold)])
-    return (number > 0) - (number < 0)
+def compared(y: FloatArray, slack: FloatArray, threshold: FloatArray) -> IntArray:
+    """The exact signs of ``y + slack - threshold``, of which y and the threshold may be infinite."""
+    y, slack, threshold = np.broadcast_arrays(y, slack, threshold)
+    with np.errstate(all="ignore"):
+        value, size = y + slack - threshold, np.abs(y) + np.abs(slack) + np.abs(threshold)
+        plain = np.isinf(y) | np.isinf(threshold) | (slack == 0)  # a difference of two has the sign of its rounding
+        sign = np.where(plain, np.greater(y, threshold) * 1 - np.less(y, threshold) * 1, np.sign(value)).astype(
+            np.int64
+        )
+        unclear = ~plain & ~(np.abs(value) > 2.0**-50 * size)  # each of two roundings is below 2**-52 of the size
+    for place in np.argwhere(unclear):
+        number = exact.total([float(term[tuple(place)]) for term in (y, slack, -threshold)])
+        sign[tuple(place)] = (number > 0) - (number < 0)
+    return sign

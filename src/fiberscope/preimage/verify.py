@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float64
 from numpy.typing import NDArray
 
 from fiberscope.checker import verdicts
+from fiberscope.checker.radius import measure
 from fiberscope.checker.verdicts import Claim as PlainClaim
 from fiberscope.checker.verdicts import System
 from fiberscope.errors import InputError, shown
@@ -171,11 +172,15 @@ def radii(claims: Sequence[Claim], centers: Sequence[FloatArray]) -> Float64[Flo
     """
     out, alike = np.full(len(claims), np.inf), _alike(claims)
     for together in alike.values():
-        system = _system(together[0][1])
-        if isinstance(system, System):
-            plain = [asked.said.about(system) for _, asked in together]
-            places = [index for index, _ in together]
-            out[places] = verdicts.radii(system, plain, [np.array(centers[k], dtype=np.float64) for k in places])
+        system, left = _system(together[0][1]), together
+        if not isinstance(system, System):
+            continue
+        for exact in (False, True):
+            plain = [asked.said.about(system) for _, asked in left]
+            beside = [np.array(centers[k], dtype=np.float64) for k, _ in left]
+            found = measure(system, plain, beside, exact=exact)
+            out[[k for k, _ in left]] = [size for _, size in found]
+            left = [one for one, (reason, _) in zip(left, found, strict=True) if reason]
     return out
 
 
