@@ -674,7 +674,7 @@ def of_numbers() -> Iterator[Lie]:
     for name, written in (("down", down), ("up", up)):
         endless = system([[np.inf]], [-1.0])
         yield Lie(f"a weight of infinity, {name}", endless, (claim("unbounded", 1, written, x=[0.0], m=1),))
-    neither = replace(system([[1.0]]), monotone=np.array([2]))
+    neither = replace(system([[1.0]] * 3), monotone=np.array([2, 2, 2]))
     yield one("units that are not yes or no", neither, "singleton", 0, x=[1.0])
     ends = multipliers([0, 1], [1.0, 1.0], 1.0)
     between = {"recession": (ends, None), "x": [-5.0]}
@@ -683,6 +683,9 @@ def of_numbers() -> Iterator[Lie]:
     yield Lie("an infinite bias", endless, (claim("unbounded", 1, down, x=[0.0], m=1),))
     beside = replace(system(UP_DOWN), bias=np.array([-(2**53) - 1, 2**53]))
     yield one("a bias of integers that float64 rounds", beside, "singleton", 0, tangent=(ends, None), x=[2.0**53])
+    step = replace(system([[-1.0]], [2.0**53], G=[[1.0]], h=[0.0]), h=np.array([2**53 + 1]))
+    sides = multipliers([0, 2], [1.0, 1.0], 1.0)
+    yield one("a half-space of integers that float64 rounds", step, "singleton", 0, tangent=(sides, None), x=[2.0**53])
     # nine times the same place: the row is 9 there, and as long as 3
     data, places = np.ones(21), [1, 0, *[1] * 9, 0, *[1] * 9]
     data[11] = -1.0
