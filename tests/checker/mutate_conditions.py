@@ -264,6 +264,7 @@ EQUIVALENT: dict[str, str] = {
     "facts: if part.sigma == 0": "a division by 0 proves nothing",
     "facts: if sides is not None and (not (live": "a point on the upper sides of other rows is one, too",
     "certificates: if len(text) > MAX_BITS // 4": "it takes longer",
+    "certificates: if rows.shape != (said.stack.sum(),)": "whatever the exponents, all is scaled by them, or " + FAILS,
     "certificates: if value is None": "all rows are held, or " + FAILS,
     "certificates: if start != len(data)": "what is not named is not read",
     "certificates: if (version := said.said.get('version')) != VERSION": "what is read is proved, whatever its name",
