@@ -567,6 +567,69 @@ def of_batches() -> Iterator[Lie]:
     yield Lie("other coordinates in a batch", layer, claims, (1,))
 
 
+def of_shared_products() -> Iterator[Lie]:
+    """Products of rows that many proofs ask for, where they are not what is asked for."""
+    near = 2.0**-20
+    weight = [[1.0, 1.0, 0.0, 0.0], [-1.0, 1.0, near, 0.0], [0.0, 0.0, -1.0, 1.0], [0.0, 0.0, -1.0, -1.0]]
+    layer = replace(system(weight, [1.0, 1.0, -1.0, -1.0]), box_low=floats([0.0, *[-np.inf] * 3]))
+    layer = replace(layer, box_high=floats([0.0, *[np.inf] * 3]))
+    asking = [_along(held, [0.0] * 4, 0.5) for held in ([0], [0, 1])]
+    off = _along([0, 1, 4], [0.0, 0.0, 1.0, 0.0], 0.5)
+    claims = [claim("unbounded", 1, said, x=[0.0] * 4, m=4) for said in (*asking, off)]
+    yield Lie("rows that only a held coordinate tells apart", layer, tuple(claims), (2,))
+    weight = [[1.0, 0, 0, 0, 0], [0, 1.0, 0, 0, 0], [1.0, 0, 0, 0, 0], [0, 0, 1.0, 0, 0]]
+    layer = system(weight, [1.0, 1.0, 1.0, -1.0])
+    asking = [_along(held, [0.0] * 5, 0.5) for held in ([0], [0, 1], [0, 1, 3])]
+    ray = direction([0, 1, 2], [0.0, 0.0, 0.0, 1.0, 0.0])
+    equal = certificate("unbounded", None, recession=(None, ray), basis=[0, 1, 2])
+    claims = [claim("unbounded", 2, said, x=[0.0] * 5, m=4) for said in (*asking, equal)]
+    yield Lie("equal rows, one of them in no product", layer, tuple(claims), (3,))
+
+
+def _along(held: list[int], values: list[float], sigma: float) -> bytes:
+    """A certificate with this direction, of both cones."""
+    part = direction(held, values, sigma)
+    return certificate("unbounded", None, tangent=(None, part), recession=(None, part)).to_bytes()
+
+
+def of_precisions() -> Iterator[Lie]:
+    """Outputs at an input that are known up to something."""
+    rank = certificate("singleton", 0)
+    claims = [claim("singleton", 0, rank, x=[2.0], m=1, within=within) for within in (0.0, 5.0)]
+    yield Lie("an output that is less well known than another", system([[1.0]]), tuple(claims), (1,))
+    up, down = multipliers([0, 1], [1.0, 1.0]), multipliers([0, 1], [-1.0, -1.0])
+    for name, low, high, weights in (("low", 0.0, np.inf, up), ("high", -1.0, 0.0, down)):
+        clip = system(UP_DOWN, low=low, high=high)
+        yield one(f"a kink near by, {name}", clip, "singleton", 0, tangent=(weights, None), x=[0.0], within=0.5)
+    for name, x, weights in (("over", 10.0, [-1.0, 1.0]), ("under", -10.0, [1.0, -1.0])):
+        clip = system([[1.0]], high=1.0, box=(-np.inf, 20.0) if x > 0 else (-20.0, np.inf))
+        ends = (multipliers([0, 1], weights), None)
+        yield one(f"a precision {name} the whole clip", clip, "bounded", 1, recession=ends, x=[x], within=2.0)
+
+
+def of_sides() -> Iterator[Lie]:
+    """Where an output that is known to an interval has no side, and where it has one."""
+    never = multipliers([0, 1], [1.0, 1.0]), None
+    yield one(
+        "an end at infinity",
+        system(UP_DOWN, [0.0, 1.0]),
+        "empty",
+        -1,
+        tangent=never,
+        y=([1.0, 0.0], [np.inf, 0.0]),
+    )
+    yield one(
+        "a side that rounding hides",
+        system([[1.0]], low=1.0, box=(-np.inf, 5.0)),
+        "unbounded",
+        1,
+        tangent=(None, direction([], [3.0])),
+        recession=(None, direction([], [-1.0])),
+        y=([1.0 + 2.0**-52], [4.0]),
+        within=2.0**-53 + 2.0**-60,
+    )
+
+
 def of_statements() -> Iterator[Lie]:
     """Claims that contradict themselves, their certificate, or what a claim is."""
     between, point = system(UP_DOWN, [-1.0, -1.0], box=(-9.0, 9.0)), system([[1.0]])
@@ -611,7 +674,7 @@ def of_numbers() -> Iterator[Lie]:
     for name, written in (("down", down), ("up", up)):
         endless = system([[np.inf]], [-1.0])
         yield Lie(f"a weight of infinity, {name}", endless, (claim("unbounded", 1, written, x=[0.0], m=1),))
-    neither = replace(system([[1.0]]), monotone=np.array([2]))
+    neither = replace(system([[1.0]] * 3), monotone=np.array([2, 2, 2]))
     yield one("units that are not yes or no", neither, "singleton", 0, x=[1.0])
     ends = multipliers([0, 1], [1.0, 1.0], 1.0)
     between = {"recession": (ends, None), "x": [-5.0]}
@@ -620,6 +683,9 @@ def of_numbers() -> Iterator[Lie]:
     yield Lie("an infinite bias", endless, (claim("unbounded", 1, down, x=[0.0], m=1),))
     beside = replace(system(UP_DOWN), bias=np.array([-(2**53) - 1, 2**53]))
     yield one("a bias of integers that float64 rounds", beside, "singleton", 0, tangent=(ends, None), x=[2.0**53])
+    step = replace(system([[-1.0]], [2.0**53], G=[[1.0]], h=[0.0]), h=np.array([2**53 + 1]))
+    sides = multipliers([0, 2], [1.0, 1.0], 1.0)
+    yield one("a half-space of integers that float64 rounds", step, "singleton", 0, tangent=(sides, None), x=[2.0**53])
     # nine times the same place: the row is 9 there, and as long as 3
     data, places = np.ones(21), [1, 0, *[1] * 9, 0, *[1] * 9]
     data[11] = -1.0
@@ -661,6 +727,9 @@ def all_of_them() -> list[Lie]:
             of_reading,
             of_outputs,
             of_batches,
+            of_shared_products,
+            of_precisions,
+            of_sides,
             of_statements,
             of_numbers,
         ),

@@ -25,7 +25,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src" / "fiberscope"
-FILES = ("conditions", "facts", "certificates", "verdicts", "system", "exact", "matrices", "radius")
+FILES = ("conditions", "facts", "arithmetic", "certificates", "verdicts", "system", "exact", "matrices", "radius")
 
 WEAKER: tuple[tuple[str, str, str], ...] = (
     (
@@ -102,9 +102,21 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
         "self._rank(np.flatnonzero(supported), inside)",
     ),
     ("conditions", "(conditions & reads)", "(conditions & ~reads)"),
-    ("conditions", "= self._live(inside), inside", "= self._live(inside), False"),
-    ("conditions", "= self._live(inside), inside", "= False, inside"),
-    ("conditions", "if cone.equal[:, self.rows.coordinates].all():", "if cone.equal[:, self.rows.coordinates].any():"),
+    (
+        "conditions",
+        "(live[: self.rows.m], inside, live[self.rows.m :])",
+        "(live[: self.rows.m], False, live[self.rows.m :])",
+    ),
+    (
+        "conditions",
+        "(live[: self.rows.m], inside, live[self.rows.m :])",
+        "(live[: self.rows.m] & False, inside, False)",
+    ),
+    (
+        "conditions",
+        "cone.equal[:, self.rows.coordinates].all(axis=1)",
+        "cone.equal[:, self.rows.coordinates].any(axis=1)",
+    ),
     ("conditions", "_admitted(fact, cone) & fact.spans", "_admitted(fact, cone)"),
     ("conditions", "_admitted(fact, cone) & fact.spans", "np.full(len(cone.equal), fact.spans)"),
     ("conditions", "if away is None or not away.nonzero:", "if away is None:"),
@@ -148,37 +160,33 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
     ("facts", "if free == 0 or self.sigma is not None:", "if True:"),
     (
         "facts",
-        "return free <= len(self.joined) and self.rows.arithmetic.exceeds(B, 0.0)",
-        "return self.rows.arithmetic.exceeds(B, 0.0)",
+        "return free <= len(self.joined) and self.rows.exceed(self.joined, self.columns, 0.0)",
+        "return self.rows.exceed(self.joined, self.columns, 0.0)",
     ),
     (
         "facts",
-        "return free <= len(self.joined) and self.rows.arithmetic.exceeds(B, 0.0)",
+        "return free <= len(self.joined) and self.rows.exceed(self.joined, self.columns, 0.0)",
         "return free <= len(self.joined)",
     ),
     ("facts", "sigma = part.sigma if (live == columns).all() else None", "sigma = part.sigma"),
-    ("facts", "bounds = error + shift_above(sizes, radius)", "bounds = error * 0"),
-    ("facts", "bounds = error + shift_above(sizes, radius)", "bounds = error"),
+    ("facts", "bounds = error + matrices.shift_above(sizes, radius)", "bounds = error * 0"),
+    ("facts", "bounds = error + matrices.shift_above(sizes, radius)", "bounds = error"),
     (
         "facts",
-        "_signs(values_of(weights), np.full(len(joined), radius))",
-        "_signs(values_of(weights), np.zeros(len(joined)))",
+        "signs(values_of(weights), np.full(len(joined), radius))",
+        "signs(values_of(weights), np.zeros(len(joined)))",
     ),
-    ("facts", "np.where(absorbed, -_signs(sums, bounds), 0)", "np.where(absorbed, _signs(sums, bounds), 0)"),
+    ("facts", "np.where(absorbed, -signs(sums, bounds), 0)", "np.where(absorbed, signs(sums, bounds), 0)"),
     ("facts", "columns = ~(absorbed | fixed)\n", "columns = ~(absorbed | fixed) & (sizes > 0)\n"),
-    ("facts", "_signs(value, error + shift_above(rows.norms, radius))", "_signs(value, error)"),
+    ("facts", "bounds = error + matrices.shift_above(rows.norms, radius)", "bounds = error"),
     (
         "facts",
-        "_signs(value, error + shift_above(rows.norms, radius))",
-        "_signs(value, shift_above(rows.norms, radius))",
+        "bounds = error + matrices.shift_above(rows.norms, radius)",
+        "bounds = matrices.shift_above(rows.norms, radius)",
     ),
-    ("facts", "_signs(values_of(d), np.full(rows.n, radius))", "_signs(values_of(d), np.zeros(rows.n))"),
+    ("facts", "signs(at, np.where(moved, radius, 0.0))", "signs(at, np.zeros(rows.n))"),
     ("facts", "reached = support(d) if radius == 0 else moved", "reached = support(d)"),
-    (
-        "facts",
-        "untouched = row_sizes(block(rows.stack, open_rows, reached)) == 0",
-        "untouched = np.ones(len(open_rows), dtype=bool)",
-    ),
+    ("facts", "null[rows.places[left]] = ~rows.live(left, reached)", "null[rows.places[left]] = True"),
     (
         "facts",
         "    null[rows.coordinates] |= ~reached\n    if radius",
@@ -187,22 +195,20 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
     ("facts", "if radius == 0 and value.dtype == object:", "if value.dtype == object:"),
     ("facts", "if radius == 0 and value.dtype == object:", "if radius == 0:"),
     ("facts", "bool(support(d).any()) if radius == 0 else", "True if radius == 0 else"),
-    ("facts", "else not isinstance(d, tuple) and norm_below(d) > radius", "else True"),
+    ("facts", "else not isinstance(d, tuple) and matrices.norm_below(d) > radius", "else True"),
     ("facts", "null: BoolArray = held & sides.equal", "null: BoolArray = held.copy()"),
     ("facts", "null: BoolArray = held & sides.equal", "null: BoolArray = sides.equal.copy()"),
-    ("facts", "_signs(gap, bound + shift_above(rows.norms, radius))", "_signs(gap, bound)"),
-    ("facts", "_signs(objects(exactly), np.where(moved, radius, 0.0))", "_signs(objects(exactly), np.zeros(rows.n))"),
-    ("facts", "        known |= radius == 0 and value.dtype == object\n", "        known |= value.dtype == object\n"),
+    ("facts", "    known |= radius == 0 and value.dtype == object\n", "    known |= value.dtype == object\n"),
     ("facts", "null |= has & known & (sign == 0)", "null |= has & known"),
     ("facts", "null |= has & known & (sign == 0)", "null |= has & (sign == 0)"),
     ("facts", "beside[upper] = has & ((sign < 0) if upper else (sign > 0))", "beside[upper] = has & (sign != 0)"),
     ("facts", "and _is_met(rows, v, numbers, sides):", "and True:"),
-    ("facts", "(part.sigma == 0 or isinstance(rows.arithmetic, Rational)) and", "True and"),
+    ("facts", "(part.sigma == 0 or rows.rational) and", "True and"),
     ("facts", "return all(value == 0 for value in values)", "return True"),
     ("facts", "has[row] and value == sides.exactly(int(row), up)", "has[row]"),
     ("facts", "has[row] and value == sides.exactly(int(row), up)", "value == sides.exactly(int(row), up)"),
-    ("facts", "        if not live[0] or not _cancels(part, factors):", "        if not live[0]:"),
-    ("facts", "        if not live[0] or not _cancels(part, factors):", "        if not _cancels(part, factors):"),
+    ("facts", "if not live[0] or not _cancels(rows.block(places, columns), factors):", "if not live[0]:"),
+    ("facts", "if not live[0] or not _cancels", "if not _cancels"),
     ("facts", "inside += members <= own", "inside += 1"),
     ("facts", "if exactly.all() and (left == -right).all():", "if exactly.all():"),
     ("facts", "if exactly.all() and (left == -right).all():", "if (left == -right).all():"),
@@ -211,8 +217,25 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
         "    return all(value == 0 for value in exact.products(np.ascontiguousarray(dense.T), factors))",
         "    return True",
     ),
-    ("facts", "return norm_above(np.abs(values) + errors)", "return norm_above(np.abs(values))"),
-    ("verdicts", 'if inside[k] else "x lies outside the domain"', 'if True else "x lies outside the domain"'),
+    ("arithmetic", "else norm_above(np.abs(values) + errors)", "else norm_above(np.abs(values))"),
+    ("verdicts", 'if there.inside[i] else "x lies outside the domain"', 'if True else "x lies outside the domain"'),
+    ("certificates", "named(numbers, among) and (np.bincount(numbers) <= 1).all()", "named(numbers, among)"),
+    (
+        "certificates",
+        "named(numbers, among) and (np.bincount(numbers) <= 1).all()",
+        "(np.bincount(numbers) <= 1).all()",
+    ),
+    ("certificates", "return bool(inside and among[numbers].all())", "return bool(inside)"),
+    ("certificates", "return bool(inside and among[numbers].all())", "return bool(among[numbers].all())"),
+    ("system", "self.gram is not None and columns.all() and self.gram", "self.gram is not None and self.gram"),
+    ("system", "(lower & upper & (within == 0), pinned, False)", "(lower & upper, pinned, False)"),
+    ("system", "& upper & ~mono & ~loose", "& upper & ~mono"),
+    ("system", "& lower & ~mono & ~loose", "& lower & ~mono"),
+    ("system", "(above > 0) & room", "(above > 0)"),
+    ("system", "(below < 0) & room", "(below < 0)"),
+    ("system", "np.where(np.isinf(threshold), y, y + slack)", "y + slack - threshold + threshold"),
+    ("system", "np.argwhere((sign == 0) & (slack != 0) & np.isfinite(threshold))", "()"),
+    ("matrices", "if (places < 0).any():", "if False:"),
     (
         "matrices",
         "return 0.0 if residual == 0 else max(residual / s * ROUNDING, SMALLEST_NORMAL)",
@@ -233,8 +256,7 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
 """A file, what it says, and something weaker."""
 
 GIVEN = "(x is None) != (low is not None) or (low is None) != (high is None) or (claim.within < 0).any()"
-NAMED = "numbers.min() < 0 or numbers.max() >= most or (np.bincount(numbers) > 1).any()"
-RELATED = "not fits or ((rows < 0) | (rows >= self.count) | (rows >= self.m) & (rows < self.m + self.n)).any()"
+RELATED = "not fits or not named(rows, said.stack)"
 MONOTONE = "self.monotone.dtype != np.bool_ or self.monotone.shape != (m,) or (not (self.low <= self.high).all())"
 UNITS = "what such a unit gives is not said anywhere, or "
 FAILS = "what follows fails, which proves nothing"
@@ -242,15 +264,18 @@ EQUIVALENT: dict[str, str] = {
     "facts: if part.sigma == 0": "a division by 0 proves nothing",
     "facts: if sides is not None and (not (live": "a point on the upper sides of other rows is one, too",
     "certificates: if len(text) > MAX_BITS // 4": "it takes longer",
+    "certificates: if rows.shape != (said.stack.sum(),)": "whatever the exponents, all is scaled by them, or " + FAILS,
     "certificates: if value is None": "all rows are held, or " + FAILS,
     "certificates: if start != len(data)": "what is not named is not read",
-    "certificates: if said.value('version') != VERSION": "what is read is proved, whatever its name",
+    "certificates: if (version := said.said.get('version')) != VERSION": "what is read is proved, whatever its name",
     f"certificates: if {RELATED}: not not fits": FAILS,
-    **{f"certificates: if {NAMED}: not {part}": FAILS for part in ("numbers.min() < 0", "numbers.max() >= most")},
-    "certificates: if stack and (": "another row is named, of which the same is asked",
-    "certificates: if not isinstance(said, dict)": FAILS,
-    "certificates: if array is not None and (array.dtype != np.int64": FAILS,
-    "certificates: if array is None or array.dtype": "NaN is above no bound, integers become floats, or " + FAILS,
+    "certificates: named(numbers, among) and (np.bincount(numbers) <= 1).all() -> (np": FAILS,
+    "certificates: return bool(inside and among[numbers].all()) -> return bool(inside)": (
+        "another row is named, of which the same is asked"
+    ),
+    "certificates: return bool(inside and among[numbers].all()) -> return bool(among": FAILS,
+    "certificates: if array is not None and array.dtype != np.int64": FAILS,
+    "certificates: if array is None or": "NaN is above no bound, integers become floats, or " + FAILS,
     "certificates: if len(numerators) != length": "signs turn above and below, or " + FAILS,
     f"verdicts: if {GIVEN}: not (low is None)": FAILS,
     "verdicts: if claim.kind not in DIMENSIONS": FAILS,
@@ -261,16 +286,12 @@ EQUIVALENT: dict[str, str] = {
     },
     "exact: if min(rows, columns) > MAX_ELIMINATION": "it takes longer",
     "exact: if count > MAX_ENTRIES": "it takes longer",
-    "system: if bound.dtype != np.float64 or bound.shape != (length,) or np.isnan(bound).any(): not np.isnan": (
-        "the next condition refuses NaN"
-    ),
     "conditions: if sign == 0 and weight == 0 and fact.radius == 0: -> if sign == 0 and fact.radius == 0:": (
         "an exact weight without a sign is 0"
     ),
-    "facts: (part.sigma == 0 or isinstance(rows.arithmetic, Rational)) and": "what is met exactly is met",
+    "facts: (part.sigma == 0 or rows.rational) and": "what is met exactly is met",
     "facts: has[row] and value ==": "only equations are held, and they have both sides",
-    "certificates: if dtype not in": "each reader asks for its own type",
-    "certificates: if count < 0": "some bytes are read twice",
+    "certificates: if dtype not in": "each reader asks for its own type, some bytes are read twice, or " + FAILS,
     "certificates: if value is not None and type(value) is not int": "a dimension is only compared",
 }
 """Mutants that prove nothing more, and why. The beginning of a mutant's name."""

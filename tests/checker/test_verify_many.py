@@ -155,6 +155,30 @@ def test_shared_certificates_are_proved_together(family: Any, seed: int, monkeyp
     assert looks == [len(claims)], "all of them at once"
 
 
+@pytest.mark.parametrize(("seed", "size"), [(0, 2.0**-1000), (1, 2.0**-30), (2, 1.0)])
+def test_outputs_of_different_precision_are_proved_together(
+    seed: int, size: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each sample has its own precision in each unit; those of none, and of some, share a certificate."""
+    rng, looks, cones_at = generator_of(seed), list[int](), system.Rows.cones_at
+    claims = unbounded(seed)
+    layer = claims[0].layer
+    loose = [
+        SimpleNamespace(**vars(c) | {"within": size * rng.uniform(0.5, 1, layer.outputs), "dimension": layer.inputs})
+        for c in claims
+    ]
+    partly = [SimpleNamespace(**vars(c) | {"within": c.within * (rng.random(layer.outputs) < 0.5)}) for c in loose]
+    mixed = [c for three in zip(claims, loose, partly, strict=True) for c in three]
+    monkeypatch.setattr(
+        system.Rows, "cones_at", lambda rows, X, *more: (looks.append(len(X)), cones_at(rows, X, *more))[1]
+    )
+    proved = verify_many(mixed)
+    assert looks == [len(mixed)], "all of them at once"
+    assert proved.tolist() == one_by_one(mixed)
+    assert proved[0::3].all()
+    assert proved[1::3].all(), "the larger the precision, the larger the preimage"
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_users_of_one_part_are_looked_at_in_blocks(family: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verdicts, "BLOCK", 2)

@@ -179,11 +179,11 @@ class Conditions:
 
     def _ends(self, cone: Cone) -> BoolArray:
         """(N,) whether the recession cone is {0}: all coordinates are bounded, or rows that vanish on it span."""
-        boxed = cone.equal[:, self.rows.coordinates].all(axis=1)
+        boxed = np.asarray(cone.equal[:, self.rows.coordinates].all(axis=1))
         if boxed.all():
             return boxed
         fact = self.vanishing(self.certificate.recession.multipliers, cone)
-        return np.zeros_like(boxed) if fact is None else _admitted(fact, cone) & fact.spans
+        return np.zeros_like(boxed) if fact is None else np.asarray(_admitted(fact, cone) & fact.spans)
 
     def _runs(self, cone: Cone) -> BoolArray:
         """(N,) whether the recession cone holds a direction, or so few rows that they leave a line."""
@@ -197,10 +197,8 @@ class Conditions:
     def _most(self, fact: Vanishing, sides: Sides) -> Fraction | float:
         """An upper bound on the sum of the sides by weight, ``0 = w* R x <= sum``; inf where a side is missing."""
         total, squares = Fraction(0), Fraction(0)
-        for place, weight, sign in zip(
-            fact.joined, values_of(fact.weights), fact.sign[self.rows.places[fact.joined]], strict=True
-        ):
-            row = int(self.rows.places[place])
+        joined = self.rows.places[fact.joined].tolist()
+        for row, weight, sign in zip(joined, values_of(fact.weights), fact.sign[joined], strict=True):
             if not (sides.equal[row] or (sign > 0 and sides.has_high[row]) or (sign < 0 and sides.has_low[row])):
                 if sign == 0 and weight == 0 and fact.radius == 0:
                     continue

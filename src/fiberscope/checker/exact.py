@@ -98,11 +98,6 @@ def rank(matrix: Matrix) -> int:
     return integers.rank()
 
 
-def rank_at_least(matrix: Matrix, count: int) -> bool:
-    """Whether the rank modulo a prime, which is never larger than the rank, reaches a number."""
-    return nmod_mat(as_matrix(matrix)[0], PRIME).rank() >= count
-
-
 def ranks_beyond(matrix: Matrix, sides: list[Fraction]) -> bool:
     """Whether rows with their sides have a higher rank modulo a prime, and so exactly, than they read columns.
 
@@ -120,8 +115,8 @@ def singular_values_exceed(B: Matrix, s: float) -> bool:
 
     For any X, ``sigma_min(T) >= (1 - |X T - I|) / |X|`` for tall T. X is a rounded pseudoinverse: it may be any matrix.
     """
-    if s == 0.0:
-        return rank_at_least(B, min(B.shape))
+    if s == 0.0:  # modulo a prime the rank is never larger
+        return nmod_mat(as_matrix(B)[0], PRIME).rank() == min(B.shape)
     tall = B if is_dense(B) else B.toarray()
     tall = tall if tall.shape[0] >= tall.shape[1] else np.ascontiguousarray(tall.T)
     try:
@@ -152,6 +147,4 @@ def root_above(square: Fraction) -> Fraction:
 
 def _check_size(count: int) -> None:
     if count > MAX_ENTRIES:
-        raise NotProvedError(
-            f"{count} numbers are too many for exact arithmetic; the float proof is the one for layers of this size"
-        )
+        raise NotProvedError(f"{count} numbers are too many for exact arithmetic: such layers are proved in floats")

@@ -73,9 +73,7 @@ def vanishing(rows: Rows, part: Multipliers, fixed: BoolArray) -> Vanishing:
     radius, sigma = 0.0, None
     if live.any() and not _is_zero(across, live, weights, part.sigma, sums):
         if live.sum() > len(joined) or not rows.exceed(joined, live, part.sigma):
-            raise NotProvedError(
-                "the multipliers leave a residual, and their rows are not proved to span where it lies"
-            )
+            raise NotProvedError("the multipliers leave a residual where their rows are not proved to span")
         radius = matrices.distance_above(length_above(sums[live], error[live]), part.sigma)
         sigma = part.sigma if (live == columns).all() else None
     with np.errstate(all="ignore"):

@@ -187,16 +187,16 @@ class Gram:
     """
 
     def __init__(self, rows: FloatArray, numbers: IntArray) -> None:
-        self.terms, self.places = rows.shape[1], np.full(len(rows), -1)
+        self.terms, self.places = rows.shape[1], np.full(len(rows), -1, dtype=np.int64)
         self.places[numbers] = np.arange(len(numbers))
         chosen = rows[numbers]
         with np.errstate(all="ignore"):
             self.entries = chosen @ chosen.T
 
     def exceeds(self, numbers: IntArray, size: float, s: float) -> bool:
-        """As ``singular_values_exceed``, of rows that are fewer than columns, of which size is at least the norm."""
+        """Prove that these rows, of which size is at least the norm, have as many singular values above s."""
         places = self.places[numbers]
-        if (places < 0).any() or not len(places) < self.terms or not 0.0 <= s < np.inf:
+        if (places < 0).any():
             return False
         with np.errstate(all="ignore"):
             return _is_definite(self.entries[np.ix_(places, places)], size, self.terms, s)

@@ -68,6 +68,8 @@ def _size(conditions: Conditions, claim: Claim, known: AtInputs | Sides, center:
     if isinstance(known, Sides):
         if claim.kind == "singleton":
             return _from_point(conditions, known, beside, lengths)
+        assert claim.output_low is not None, "a claim has an input or an output"
+        assert claim.output_high is not None, "both sides are given"
         x, products, recession = beside, np.asarray(rows.stack @ beside), known.cones(rows.nonzero)[1]
         output = claim.output_low, claim.output_high
     else:
@@ -114,7 +116,7 @@ def gaps(
     rows: Rows,
     center: FloatArray,
     products: FloatArray,
-    output: tuple[FloatArray | None, FloatArray | None] | None,
+    output: tuple[FloatArray, FloatArray] | None,
     within: FloatArray,
     recession: Cone,
 ) -> Gaps:

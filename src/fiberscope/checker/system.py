@@ -68,7 +68,7 @@ class System:
         sides = (self.low, self.high, self.box_low, self.box_high)
         lengths = (m, m, n, n)
         well = all(is_vector(side, length, finite=False) for side, length in zip(sides, lengths, strict=True))
-        if not (well and is_vector(self.bias, m, finite=True) and is_vector(self.h, q, finite=True)):
+        if not well or not is_vector(self.bias, m, finite=True) or not is_vector(self.h, q, finite=True):
             raise NotProvedError("the bias, the half-spaces or bounds are not made of float64 numbers")
         if not all(((low < np.inf) & (high > -np.inf)).all() for low, high in (sides[:2], sides[2:])):
             raise NotProvedError("there is a bound that no number meets")
@@ -79,14 +79,10 @@ class System:
         """The system of rows ``2**-r_i R_i`` in coordinates ``2**-c_j x_j``; NotProvedError where a number changes."""
         (m, n, _), columns = self.shape, scaling.columns
         units, spaces = scaling.rows[:m], scaling.rows[m + n :]
-        return System(
-            matrices.scaled(self.weight, units, columns),
-            *(scaled_exactly(side, -units) for side in (self.bias, self.low, self.high)),
-            self.monotone,
-            *(scaled_exactly(side, -columns) for side in (self.box_low, self.box_high)),
-            matrices.scaled(self.G, spaces, columns),
-            scaled_exactly(self.h, -spaces),
-        )
+        bias, low, high = (scaled_exactly(side, -units) for side in (self.bias, self.low, self.high))
+        box_low, box_high = (scaled_exactly(side, -columns) for side in (self.box_low, self.box_high))
+        weight, G = matrices.scaled(self.weight, units, columns), matrices.scaled(self.G, spaces, columns)
+        return System(weight, bias, low, high, self.monotone, box_low, box_high, G, scaled_exactly(self.h, -spaces))
 
 
 def _is_well_formed(matrix: Any) -> bool:
@@ -164,9 +160,9 @@ class Rows:
 
     def whole(self, units: Any, box: Any, spaces: Any) -> Any:
         """(..., M) values of all rows."""
-        along = units.shape[:-1]
-        parts = [units, np.broadcast_to(box, (*along, self.n)), np.broadcast_to(spaces, (*along, self.q))]
-        return np.concatenate(parts, axis=-1)
+        out = np.empty((*units.shape[:-1], self.count), dtype=units.dtype)
+        out[..., : self.m], out[..., self.coordinates], out[..., self.m + self.n :] = units, box, spaces
+        return out
 
     def mask(self, numbers: IntArray) -> BoolArray:
         """(M,) the rows with these numbers."""
@@ -203,9 +199,9 @@ class Rows:
         if self.rational:
             B = self.block(numbers, columns)
             return 0 in B.shape or exact.singular_values_exceed(B, s)
-        if self.gram is not None and columns.all():
-            if self.gram.exceeds(numbers, matrices.norm_above(self.norms[numbers]), s):
-                return True
+        size = matrices.norm_above(self.norms[numbers])
+        if self.gram is not None and columns.all() and self.gram.exceeds(numbers, size, s):
+            return True
         return matrices.singular_values_exceed(self.block(numbers, columns), s)
 
     def vector(self, vector: Vector) -> Vector:
@@ -218,23 +214,23 @@ class Rows:
         """``R_i v`` of rows of the stack, and bounds on their errors."""
         return arithmetic.products(self.stack[numbers], vector, self.norms[numbers], rational=self.rational)
 
-    def signs(self, X: FloatArray, products: FloatArray, lengths: FloatArray, terms: list[FloatArray]) -> IntArray:
-        """(N, k) the exact signs of ``R_i x + t_i`` for the first k rows of the stack, and sums t of terms.
+    def signs(
+        self, some: slice, X: FloatArray, products: FloatArray, lengths: FloatArray, terms: list[FloatArray]
+    ) -> IntArray:
+        """(N, k) the exact signs of ``R_i x + t_i`` for k rows of the stack, and sums t of terms.
 
         Args:
+            some: which rows.
             X: (N, n) inputs.
             products: (N, m + q) ``R_i x`` as float64 gives it.
             lengths: (N,) bounds on those of the inputs.
             terms: (k,) or (N, k) each; of those of one row, one may be infinite.
         """
-        k = terms[0].shape[-1]
-        beyond = sum((np.where(np.isinf(term), np.sign(term), 0.0) for term in terms), np.zeros((1, k))).astype(
-            np.int64
-        )
+        beyond = sum(np.where(np.isinf(term), np.sign(term), 0.0).astype(np.int64) for term in terms)
         finite = [np.where(beyond != 0, 0.0, term) for term in terms]
         with np.errstate(all="ignore"):
-            value = products[:, :k] + sum(finite)
-            size = self.norms[:k] + sum(np.abs(term) for term in finite)
+            value = products[:, some] + sum(finite)
+            size = self.norms[some] + sum(np.abs(term) for term in finite)
             error = matrices.product_error(size, (lengths + 1.0)[:, None], self.n + 2 + len(terms))
             certain = (np.abs(value) > error) & (not self.rational)
         sign = np.where(beyond, beyond, np.sign(value).astype(np.int64))
@@ -242,7 +238,7 @@ class Rows:
         for j in np.flatnonzero(~certain.all(axis=1)):
             rows = np.flatnonzero(~certain[j])
             added = [np.broadcast_to(term, value.shape)[j, rows].tolist() for term in finite]
-            for i, product, *more in zip(rows, exact.products(self.stack[rows], X[j]), *added, strict=True):
+            for i, product, *more in zip(rows, exact.products(self.stack[some][rows], X[j]), *added, strict=True):
                 number = product + exact.total(more)
                 sign[j, i] = (number > 0) - (number < 0)
         return sign
@@ -254,7 +250,7 @@ class Rows:
             products = np.asarray(X @ self.stack.T if matrices.is_dense(self.stack) else (self.stack @ X.T).T)
         lengths = matrices.row_norms_above(X)
         lower, upper, at_low, at_high = self._sides_at(X, products, lengths, within)
-        half = self.signs(X, products, lengths, [np.concatenate([np.zeros(self.m), -s.h])])[:, self.m :]
+        half = self.signs(slice(self.m, None), X, products, lengths, [-s.h])
         inside = ~(np.less(X, s.box_low).any(axis=1) | np.greater(X, s.box_high).any(axis=1) | (half > 0).any(axis=1))
         below, above, pinned = np.isfinite(s.box_low), np.isfinite(s.box_high), s.box_low == s.box_high
         tangent = (
@@ -278,13 +274,14 @@ class Rows:
         With ``z = a_i x + b_i``: lower iff ``min(z, high) - within > low``, upper iff ``max(z, low) + within < high``.
         """
         s, mono, loose = self.system, self.system.monotone, within > 0
-        low, high = (self.signs(X, products, lengths, [s.bias, -bound]) for bound in (s.low, s.high))
+        known = slice(self.m), X, products, lengths
+        low, high = (self.signs(*known, [s.bias, -bound]) for bound in (s.low, s.high))
         wide = s.low < s.high
         lower, upper = (low > 0) & wide, (high < 0) & wide
         at_low, at_high = (low == 0) & upper & ~mono & ~loose, (high == 0) & lower & ~mono & ~loose
         if loose.any():
             sides = ((s.low, -within), (s.high, within))
-            above, below = (self.signs(X, products, lengths, [s.bias, -p, slack]) for p, slack in sides)
+            above, below = (self.signs(*known, [s.bias, -p, slack]) for p, slack in sides)
             room = compared(s.high, -within, s.low) > 0
             lower, upper = np.where(loose, (above > 0) & room, lower), np.where(loose, (below < 0) & room, upper)
         return lower | mono, upper | mono, at_low, at_high
@@ -355,13 +352,10 @@ def compared(y: FloatArray, slack: FloatArray, threshold: FloatArray) -> IntArra
     """The exact signs of ``y + slack - threshold``, of which y and the threshold may be infinite."""
     y, slack, threshold = np.broadcast_arrays(y, slack, threshold)
     with np.errstate(all="ignore"):
-        value, size = y + slack - threshold, np.abs(y) + np.abs(slack) + np.abs(threshold)
-        plain = np.isinf(y) | np.isinf(threshold) | (slack == 0)  # a difference of two has the sign of its rounding
-        sign = np.where(plain, np.greater(y, threshold) * 1 - np.less(y, threshold) * 1, np.sign(value)).astype(
-            np.int64
-        )
-        unclear = ~plain & ~(np.abs(value) > 2.0**-50 * size)  # each of two roundings is below 2**-52 of the size
-    for place in np.argwhere(unclear):
+        sums = np.where(np.isinf(threshold), y, y + slack)
+    # rounding is monotone, and a finite threshold a float: no sum comes to lie on its other side
+    sign = np.greater(sums, threshold).astype(np.int64) - np.less(sums, threshold)
+    for place in np.argwhere((sign == 0) & (slack != 0) & np.isfinite(threshold)):
         number = exact.total([float(term[tuple(place)]) for term in (y, slack, -threshold)])
         sign[tuple(place)] = (number > 0) - (number < 0)
     return sign

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -82,13 +83,13 @@ def prove(system: System, claims: Sequence[Claim], *, exact: bool = False, also:
         return ["this thread flushes subnormal numbers to zero, so no error bound holds"] * len(claims)
     if failures := _attempt(lambda: system.check() or []):
         return failures * len(claims)
-    return _Proving(system, exact, also or (lambda *_: None)).reasons(claims)
+    return _Proving(system, exact, also).reasons(claims)
 
 
 class _Proving:
     """Claims about one system."""
 
-    def __init__(self, system: System, rational: bool, also: Also) -> None:
+    def __init__(self, system: System, rational: bool, also: Also | None) -> None:
         self.system, self.rational, self.also, self.reader = system, rational, also, Reader(*system.shape)
         self.conditions: dict[bytes, Conditions] = {}
         self.scaled: dict[bytes, tuple[Rows, dict[object, Any]]] = {}
@@ -153,7 +154,8 @@ class _Proving:
         first = self._conditions(asked[0][1].certificate)
         claims = [claim.scaled(first.certificate.scaling) for _, claim in asked]
         X, within = np.stack([c.x for c in claims if c.x is not None]), np.stack([c.within for c in claims])
-        here, out = first.rows.cones_at(X, within), [""] * len(claims)
+        here = first.rows.cones_at(X, within)
+        out: list[str] = []
 
         def proved(places: Sequence[int]) -> list[str]:
             conditions, there = self._conditions(claims[places[0]].certificate), here[places]
@@ -163,16 +165,12 @@ class _Proving:
                 for i, k in enumerate(places)
             ]
             for i, k in enumerate(places):
-                if not reasons[i]:
+                if self.also is not None and not reasons[i]:
                     self.also(asked[k][0], conditions, claims[k], lambda i=i: there[[i]])
             return reasons
 
-        alike: dict[bytes, list[int]] = {}
-        for k, claim in enumerate(claims):
-            alike.setdefault(claim.certificate, []).append(k)
-        for places in alike.values():
-            for k, reason in zip(places, _each(proved, places), strict=True):
-                out[k] = reason
+        for _, alike in groupby(range(len(claims)), lambda k: claims[k].certificate):
+            out += _each(proved, list(alike))
         return out
 
     def _at_output(self, k: int, claim: Claim) -> str:
@@ -186,7 +184,7 @@ class _Proving:
         if sides.contradiction:
             return "the output is that of no input"
         reason = conditions.at_output(sides).failure(0, claim.kind, *claim.bounds)
-        if not reason:
+        if self.also is not None and not reason:
             self.also(k, conditions, claim, lambda: sides)
         return reason
 
