@@ -201,8 +201,8 @@ def test_a_correction_is_a_rational_input_with_the_same_features():
 def test_what_differs_is_said():
     net = one_layer([[1.0, 1.0], [1.0, -1.0]], [0.0, 1.0])
     assert prove(statement(net, 1, [0.25, 0.5], [0.5, 0.5])).reason == (
-        "in exact arithmetic 2 features differ, by up to 0.25: more than a correction of at most 2.5e-08 can make up "
-        "for"
+        "in exact arithmetic 2 features differ, by up to 0.25; no input within 2.5e-08 of it has the features of the "
+        "source"
     )
     # equal in float64, and no pixel may move
     tiny = prove(statement(one_layer([[1.0, 1.0]], [1.0]), 1, [0.0, 1.0], [2.0**-60, 1.0], fs.Box([0, 1], [1, 1])))

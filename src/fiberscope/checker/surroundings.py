@@ -70,7 +70,8 @@ class Surroundings:
         self._room = {INPUT: self.reach}
         for number in needed(stages, self.last):
             activation, before = stages[number].activation, stages[number].sources[0]
-            self.evaluation.at(number)
+            if number != self.last or activation is None or activation.index is not None:
+                self.evaluation.at(number)
             if activation is None:
                 self.linear[number] = self.evaluation.linear[number]
                 self._go_on(number)

@@ -86,7 +86,8 @@ class Whole:
         size = np.abs(self.numbers)
         cut = max(0, max((number.bit_length() for number in size.ravel().tolist()), default=0) - FLOAT_BITS)
         floor, exponent = size >> cut, np.clip(self.exponent + cut, -(2**20), 2**20)
-        low, high = (np.ldexp(part.astype(np.float64), exponent) for part in (floor, floor + (cut > 0)))
+        with np.errstate(over="ignore"):
+            low, high = (np.ldexp(part.astype(np.float64), exponent) for part in (floor, floor + (cut > 0)))
         # the conversion and the power of two round by less than the distance to the next number
         return np.nextafter(low, 0.0), np.where(self.signs() == 0, 0.0, np.nextafter(high, np.inf))
 

@@ -95,9 +95,9 @@ def prove(statement: Statement) -> Proof:
         else:
             return Proof(True, "", *proof)
         if len(reasons) == 1 and _is_out_of_reach(network, claim):
-            reason = f"{reasons[0]}: more than a correction of at most {claim.within:.2g} can make up for"
+            reason = f"{reasons[0]}; no input within {claim.within:.2g} of it has the features of the source"
             return Proof(False, reason, 0.0, "exact")
-    return Proof(False, "; of inputs next to it: ".join(reasons[:2]), 0.0, "exact")
+    return Proof(False, "; of inputs next to it: ".join(dict.fromkeys(reasons[:2])), 0.0, "exact")
 
 
 def _beside(statement: Statement, case: Case, scale: float) -> Iterator[Finding]:
