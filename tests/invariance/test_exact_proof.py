@@ -8,13 +8,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
 import fiberscope as fs
-from feature_networks import NAMES, inputs, network, one_layer
-from fiberscope.checker.matrices import NotProvedError
+from feature_networks import one_layer
 from fiberscope.checker import whole
+from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.same_features import Case, Claim, Finding
 from fiberscope.checker.stored import read_stages
 from fiberscope.invariance.exact_correction import corrections

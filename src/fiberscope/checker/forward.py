@@ -64,7 +64,7 @@ def _sum(left: Interval, right: Interval) -> Interval:
     return _down(left[0] + right[0]), _up(left[1] + right[1])
 
 
-def _mapped(linear: Linear, values: Interval) -> Interval:
+def _mapped(values: Interval, linear: Linear) -> Interval:
     low, high = values
     matrix = linear.matrix
     row, _, numbers = entries(matrix)
@@ -110,7 +110,7 @@ def _activated(activation: Activation, low: FloatArray, high: FloatArray) -> Int
             least, most = min(0.0, -activation.alpha), max(0.0, -activation.alpha)
             return np.where(low >= 0, low, least), np.where(low >= 0, high, np.maximum(high, most))
         case "softplus":
-            return np.maximum(low, 0.0), _up(np.maximum(high, 0.0) + _up(np.float64(LOG_2) / activation.beta))
+            return np.maximum(low, 0.0), _up(_up(np.maximum(high, 0.0) + LOG_2 / activation.beta))
         case "tanh":
             return np.clip(np.minimum(low, 0.0), -1.0, 0.0), np.clip(np.maximum(high, 0.0), 0.0, 1.0)
         case _:  # the sigmoid function

@@ -49,18 +49,18 @@ class Linear:
             return Linear(None, affine.bias, (copies, Linear(sums, affine.bias)))
         return Linear(matrix_of(affine), affine.bias)
 
-    def forward(self, values: T, step: Callable[[Linear, T], T], add: Callable[[T, T], T]) -> T:
+    def forward(self, values: T, step: Callable[[T, Linear], T], add: Callable[[T, T], T]) -> T:
         """What comes out of the map, if ``step`` applies one matrix."""
         if self.matrix is not None:
-            return step(self, values)
+            return step(values, self)
         if self.is_sum:
             return reduce(add, [part.forward(values, step, add) for part in self.parts])
         return reduce(lambda before, part: part.forward(before, step, add), self.parts, values)
 
-    def backward(self, rows: T, step: Callable[[Linear, T], T], add: Callable[[T, T], T]) -> T:
+    def backward(self, rows: T, step: Callable[[T, Linear], T], add: Callable[[T, T], T]) -> T:
         """The same of the transposed map, without constants: the last matrix comes first."""
         if self.matrix is not None:
-            return step(self, rows)
+            return step(rows, self)
         if self.is_sum:
             return reduce(add, [part.backward(rows, step, add) for part in self.parts])
         return reduce(lambda before, part: part.backward(before, step, add), reversed(self.parts), rows)

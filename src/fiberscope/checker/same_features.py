@@ -195,10 +195,9 @@ class Case:
                 limit = Whole.of(bound[finite][:, None]).times(evaluation.denominator)
                 if (side * (point[finite] - limit).numbers < 0).any():
                     raise NotProvedError(f"{name} lies outside of the domain")
-        if len(claim.h) and (self._slack(evaluation).numbers < 0).any(axis=0)[0]:
-            raise NotProvedError("the source violates a half-space of the domain")
-        if len(claim.h) and (self._slack(evaluation).numbers < 0).any():
-            raise NotProvedError("the example violates a half-space of the domain")
+        for column, name in enumerate(("the source", "the example") if len(claim.h) else ()):
+            if (self._slack(evaluation)[:, column].numbers < 0).any():
+                raise NotProvedError(f"{name} violates a half-space of the domain")
 
     def _slack(self, evaluation: Evaluation) -> Whole:
         """``h - G x``, (g, 2)."""
@@ -224,7 +223,9 @@ def _what_differs(equations: list[Equation], denominator: int) -> str:
     if not all(equation.of_features for equation in wrong):
         return "a unit leaves its linear piece on the way"
     count = sum(int((equation.missing.numbers != 0).sum()) for equation in wrong)
-    largest = max(max(map(abs, each.missing.numbers.tolist())) * Fraction(2) ** each.missing.exponent for each in wrong)
+    numbers: list[list[int]] = [equation.missing.numbers.tolist() for equation in wrong]
+    units = [Fraction(2) ** equation.missing.exponent for equation in wrong]
+    largest = max(max(map(abs, each)) * unit for each, unit in zip(numbers, units, strict=True))
     size = np.nextafter(float(largest / denominator), 0.0)
     said = f"up to {size:.2g}" if size else "less than float64 can hold"
     return f"in exact arithmetic {count} {'feature differs' if count == 1 else 'features differ'}, by {said}"

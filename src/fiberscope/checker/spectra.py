@@ -83,18 +83,18 @@ class Written:
         if activation is not None:
             own = size = _activated(activation, before[0])
         else:
-            own = self._applied(number, before, lambda a, v: a.matrix @ v + a.bias)
-            size = self._applied(number, list(map(np.abs, before)), lambda a, v: np.abs(a.matrix) @ v + np.abs(a.bias))
+            own = self._applied(number, before, lambda v, a: a.matrix @ v + a.bias)
+            size = self._applied(number, list(map(np.abs, before)), lambda v, a: np.abs(a.matrix) @ v + np.abs(a.bias))
         return own.shape == given.shape and bool((np.abs(own - given) <= AGREEMENT * np.abs(size).max()).all())
 
-    def _applied(self, number: int, before: list[FloatArray], step: Callable[[Linear, Any], Any]) -> FloatArray:
+    def _applied(self, number: int, before: list[FloatArray], step: Callable[[Any, Linear], Any]) -> FloatArray:
         maps = zip(self._linear[number], before, strict=True)
         return reduce(np.add, [each.forward(values, step, np.add) for each, values in maps])
 
     def _moved(self, number: int, z: FloatArray, before: list[FloatArray]) -> FloatArray:
         activation = self.stages[number].activation
         if activation is None:
-            return self._applied(number, before, lambda a, V: a.matrix @ V)
+            return self._applied(number, before, lambda V, a: a.matrix @ V)
         if activation.index is not None:  # of equal numbers, the first
             taken = np.where(activation.index == NOTHING, -np.inf, z[activation.index]).argmax(axis=1)
             return before[0][activation.index[np.arange(len(taken)), taken]]
@@ -104,13 +104,14 @@ class Written:
 def _activated(activation: Activation, z: FloatArray) -> FloatArray:
     match activation.kind:
         case "maximum":
+            assert activation.index is not None, "a maximum is read with its windows"
             return np.where(activation.index == NOTHING, -np.inf, z[activation.index]).max(axis=1)
         case "relu":
             return np.maximum(z, 0.0)
         case "clip":
             return np.clip(z, activation.alpha, activation.beta)
         case "leaky_relu":
-            return np.where(z > 0, z, z * activation.slope)
+            return z * _slopes(activation, z)
         case "elu":
             return np.where(z > 0, z, activation.alpha * np.expm1(np.minimum(z, 0.0) / activation.beta))
         case "softplus":
@@ -129,6 +130,7 @@ def _slopes(activation: Activation, z: FloatArray) -> FloatArray:
         case "clip":
             return np.where((z > activation.alpha) & (z < activation.beta), 1.0, 0.0)
         case "leaky_relu":
+            assert activation.slope is not None, "a leaky ReLU is read with its slopes"
             return np.where(z > 0, 1.0, activation.slope)
         case "elu":
             return np.where(z > 0, 1.0, activation.alpha / activation.beta * np.exp(np.minimum(z, 0) / activation.beta))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
@@ -95,12 +95,10 @@ class Surroundings:
         here = self.evaluation.stage(number, before) if self._is_changed else self.evaluation.at(number)[:, 1:]
         self._here[number] = here
         if not self.reach.norm:  # nothing moves
-            self._room[number] = Room(np.zeros(here.numbers.shape[0]), 0.0)
+            self._room[number] = Room(np.zeros(len(here.numbers)), 0.0)
             return
-        rooms = (
-            each.forward(self._room[source], lambda linear, room: room.through(linear), Room.__add__)
-            for each, source in zip(self.linear[number], sources, strict=True)
-        )
+        maps = zip(self.linear[number], sources, strict=True)
+        rooms: list[Room] = [each.forward(self._room[source], _through, Room.__add__) for each, source in maps]
         self._room[number] = reduce(Room.__add__, rooms)
 
     def _ask(self, stage: int, first: Array, second: Array | None, missing: Whole, *, features: bool = False) -> None:
@@ -129,9 +127,9 @@ class Surroundings:
         piece, certain = _chosen(sides, allowed, self._room[before].each)
         onto = self._onto(here, kinks, piece, certain)
         if last:
-            some = allowed.any(axis=0)
             numbers, other, exponent = aligned(onto, source)
-            onto, certain = Whole(np.where(some[:, None], numbers, other), exponent), certain & some
+            flat: Array = np.asarray(allowed.any(axis=0), dtype=np.bool_)
+            onto, certain = Whole(np.where(flat[:, None], numbers, other), exponent), certain & flat
         missing, fixed = onto - here, np.flatnonzero(~certain)
         self._ask(before, fixed, None, missing[fixed], features=last)
         if not last:
@@ -188,19 +186,18 @@ class Surroundings:
         stages, n = self.evaluation.stages, len(self.reach.each)
         width = max(n, *(stages[k].outputs for k in needed(stages, equation.stage)), 1)
         size = max(1, ROW_NUMBERS // width)
-        parts = [
-            self.back(
-                equation.stage, (equation.first[k : k + size], equation.second[k : k + size]), _step, Rows.__add__
-            )
-            for k in range(0, len(equation.first), size)
-        ]
+        parts: list[Rows] = []
+        for k in range(0, len(equation.first), size):
+            first, second = equation.first[k : k + size], equation.second[k : k + size]
+            parts.append(self.back(replace(equation, first=first, second=second), _step, Rows.__add__))
         return Rows(np.concatenate([p.value for p in parts]), np.concatenate([p.error for p in parts]))
 
-    def back(self, number: int, picked: Any, step: Any, add: Any) -> Any:
-        """Rows of what a stage gives as rows of the input, if ``step`` goes back through one matrix."""
-        waiting: dict[int, Any] = {number: picked}
+    def back(self, equation: Equation, step: Any, add: Any) -> Any:
+        """The rows of an equation as rows of the input; ``step`` goes back through one matrix, the equation or rows."""
+        number = equation.stage
+        waiting: dict[int, Any] = {number: equation}
         if number == INPUT:
-            return step(Linear(unit(np.ones(len(self.reach.each))), np.zeros(len(self.reach.each))), picked)
+            return step(equation, Linear(unit(np.ones(len(self.reach.each))), np.zeros(len(self.reach.each))))
         for each in reversed(needed(self.evaluation.stages, number)):
             if each not in waiting:
                 continue
@@ -211,9 +208,13 @@ class Surroundings:
         return waiting[INPUT]
 
 
-def _step(linear: Linear, rows: Any) -> Rows:
+def _through(room: Room, linear: Linear) -> Room:
+    return room.through(linear)
+
+
+def _step(rows: Rows | Equation, linear: Linear) -> Rows:
     """Back through one matrix; the last one is where rows are picked."""
-    return Rows.picked(linear.matrix, *rows) if isinstance(rows, tuple) else rows.times(linear)
+    return rows.times(linear) if isinstance(rows, Rows) else Rows.picked(linear.matrix, rows.first, rows.second)
 
 
 def _on_pieces(sides: list[Whole], size: int) -> Array:

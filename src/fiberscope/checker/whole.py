@@ -161,11 +161,12 @@ class Evaluation:
         """What a piecewise linear activation gives."""
         match activation.kind:
             case "clip":
+                values = Z
                 for bound, cut in ((activation.alpha, np.maximum), (activation.beta, np.minimum)):
                     if np.isfinite(bound):
-                        numbers, limit, exponent = aligned(Z, self.constant(bound))
-                        Z = Whole(np.asarray(cut(numbers, limit), dtype=object), exponent)
-                return Z
+                        numbers, limit, exponent = aligned(values, self.constant(bound))
+                        values = Whole(np.asarray(cut(numbers, limit), dtype=object), exponent)
+                return values
             case "relu" | "leaky_relu":
                 above = Whole(np.asarray(np.maximum(Z.numbers, 0), dtype=object), Z.exponent)
                 if activation.slope is None:
@@ -180,7 +181,7 @@ class Evaluation:
         """One number, as it is compared with others: times D."""
         return Whole.of(np.array([[value]])).times(self.denominator)
 
-    def _affine(self, linear: Linear, X: Whole) -> Whole:
+    def _affine(self, X: Whole, linear: Linear) -> Whole:
         constant = Whole.of(linear.bias[:, None]).times(self.denominator)
         return (product(linear.matrix, X, self.work) + constant).shortened()
 
@@ -192,17 +193,18 @@ def product(matrix: Matrix, X: Whole, work: Work) -> Whole:
     if not weights.any() or long == 0:
         return Whole(np.zeros((m, count), dtype=object), 0)
     lowest, highest = _lowest_exponent(weights), int(np.frexp(np.abs(weights).max())[1])
-    terms = matrix.shape[1] if is_dense(matrix) else int(np.diff(matrix.indptr).max())
+    inside = None if is_dense(matrix) else (matrix.indices, matrix.indptr)
+    terms = matrix.shape[1] if inside is None else int(np.diff(inside[1]).max())
     bits, other_bits = _piece_sizes(highest - lowest, long, terms)
     outer, inner = _pieces_of_floats(weights, lowest, highest, bits), _pieces(X.numbers, other_bits)
     work.spend(len(outer) * len(inner) * count * weights.size, len(outer) * len(inner) * count * m)
-    total = np.zeros((m, count), dtype=object)
+    total: WholeNumbers = np.zeros((m, count), dtype=object)
     together = np.concatenate(inner, axis=1)
     for i, piece in enumerate(outer):
-        part = piece if is_dense(matrix) else csr_array((piece, matrix.indices, matrix.indptr), shape=matrix.shape)
+        part = piece if inside is None else csr_array((piece, *inside), shape=matrix.shape)
         whole = np.asarray(part @ together, dtype=np.int64).astype(object).reshape(m, len(inner), count)
         for j in range(len(inner)):
-            total = total + (whole[:, j] << (i * bits + j * other_bits))
+            total = np.asarray(total + (whole[:, j] << (i * bits + j * other_bits)), dtype=object)
     return Whole(total, lowest + X.exponent)
 
 

@@ -73,10 +73,10 @@ def _solution(around: Surroundings, equations: Sequence[Equation], free: IntArra
     wanted: list[int] = []
     work = Work()
 
-    def step(linear: Linear, rows: Any) -> Whole:
-        if not isinstance(rows, tuple):
+    def step(rows: Any, linear: Linear) -> Whole:
+        if isinstance(rows, Whole):
             return product(sparse(linear.matrix).T.tocsr(), rows, work)
-        first, second = rows
+        first, second = rows.first, rows.second
         found = Whole.of(dense(linear.matrix[first]).T)
         behind = np.flatnonzero(second >= 0)
         other: FloatArray = np.zeros(found.numbers.shape)
@@ -86,7 +86,7 @@ def _solution(around: Surroundings, equations: Sequence[Equation], free: IntArra
     if sum(len(equation.first) for equation in equations) > 4 * MOST_EQUATIONS:
         raise NotProvedError("there are too many equations to be solved in rational numbers")
     for equation in equations:
-        rows: Whole = around.back(equation.stage, (equation.first, equation.second), step, Whole.__add__)
+        rows: Whole = around.back(equation, step, Whole.__add__)
         columns, sides = rows.numbers[free].T, equation.missing
         exponent = min(rows.exponent, sides.exponent)
         left, right = columns << (rows.exponent - exponent), sides.numbers << (sides.exponent - exponent)

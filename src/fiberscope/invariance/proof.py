@@ -86,36 +86,38 @@ def prove(statement: Statement) -> Proof:
         case = Case(network, claim)
     except (ModelError, NotProvedError) as failure:
         return Proof(False, str(failure), 0.0, "exact")
-    reasons: list[str] = []
-    for finding in _beside(statement, case, scale):
+    try:
+        return Proof(True, "", *case.prove(Finding(claim.stage)))
+    except NotProvedError as failure:
+        itself = str(failure)
+    out_of_reach = _out_of_reach(network, claim)
+    if claim.stage in out_of_reach:
+        reason = f"{itself}; no input within {claim.within:.2g} of it has the features of the source"
+        return Proof(False, reason, 0.0, "exact")
+    stages = [stage for stage in _sufficient_stages(statement.network, claim.stage) if stage not in out_of_reach]
+    reasons = [itself]
+    for finding in _beside(case, stages, scale):
         try:
-            proof = case.prove(finding)
+            return Proof(True, "", *case.prove(finding))
         except NotProvedError as failure:
             reasons.append(str(failure))
-        else:
-            return Proof(True, "", *proof)
-        if len(reasons) == 1 and _is_out_of_reach(network, claim):
-            reason = f"{reasons[0]}; no input within {claim.within:.2g} of it has the features of the source"
-            return Proof(False, reason, 0.0, "exact")
     return Proof(False, "; of inputs next to it: ".join(dict.fromkeys(reasons[:2])), 0.0, "exact")
 
 
-def _beside(statement: Statement, case: Case, scale: float) -> Iterator[Finding]:
-    """Where to look for an input: the example, what is near, and what solves the equations in rational numbers."""
-    yield Finding(statement.stage)
-    for stage in _sufficient_stages(statement.network, statement.stage):
-        for near in NEAR if scale else ():
-            yield Finding(stage, near * scale)
-    for near in BESIDE if scale else ():
+def _beside(case: Case, stages: list[int], scale: float) -> Iterator[Finding]:
+    """Where to look for an input: near the example, and where the equations are solved in rational numbers."""
+    for stage in stages:
+        yield from (Finding(stage, near * scale) for near in NEAR)
+    for near in BESIDE:
         yield from corrections(case, near * scale)
 
 
-def _is_out_of_reach(network: tuple[int, tuple[Stage, ...]], claim: Claim) -> bool:
-    """Whether no input as near as is claimed has the features, by bounds on what can be reached."""
-    stage, within = claim.stage, claim.within
-    low, high = bounds(network, claim.source, claim.source, stage)[stage]
-    least, most = bounds(network, claim.example - within, claim.example + within, stage)[stage]
-    return bool(((least > high) | (most < low)).any())
+def _out_of_reach(network: tuple[int, tuple[Stage, ...]], claim: Claim) -> set[int]:
+    """The stages at which no input as near as is claimed gives what the source does, by bounds on what can be reached."""
+    at_source = bounds(network, claim.source, claim.source, claim.stage)
+    nearby = bounds(network, claim.example - claim.within, claim.example + claim.within, claim.stage)
+    pairs = ((number, *at_source[number], *nearby[number]) for number in nearby)
+    return {number for number, low, high, least, most in pairs if ((least > high) | (most < low)).any()}
 
 
 def _sufficient_stages(network: Network, stage: int) -> Iterator[int]:
