@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fiberscope as fs
-from checker.test_same_features import by_hand, read
+from exact_stages import by_hand, read
 from feature_networks import NAMES, inputs, network
 from fiberscope.checker.forward import bounds
 from fiberscope.network.activations import Pointwise, PointwiseKind

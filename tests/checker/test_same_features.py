@@ -8,28 +8,24 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+import fuzz_features
 import numpy as np
 import pytest
 
 import fiberscope as fs
+from exact_stages import by_hand, read, times
 from feature_networks import NAMES, inputs, network, one_layer
 from fiberscope.checker.enclosed import Room, Rows
 from fiberscope.checker.linear import Linear
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.same_features import Case, Claim, Finding
-from fiberscope.checker.stored import read_stages
 from fiberscope.checker.surroundings import Equation, Surroundings
 from fiberscope.checker.whole import Evaluation, Whole, Work, product
 from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
 from fiberscope.network.affine import Dense
 from fiberscope.network.rows import sparse_rows
-from fiberscope.network.saving import stored
 from fiberscope.network.stage import Stage, affine_stage, relu_stage
 from fiberscope.network.structured import WeightedSums
-
-
-def read(net: fs.Network) -> Any:
-    return read_stages(stored(net))
 
 
 def case(net: fs.Network, x: Any, there: Any, **changes: Any) -> Case:
@@ -50,33 +46,6 @@ def proved(given: Case, finding: Finding) -> bool:
 
 
 # ---- exact values
-
-
-def by_hand(part: Stage, before: list[list[Fraction]]) -> list[Fraction]:
-    """What a stage gives, by the rows that the network itself writes out, one fraction after the other."""
-    if isinstance(part.activation, Maximum):
-        return [max(before[0][i] for i in window if i >= 0) for window in part.activation.index.tolist()]
-    if isinstance(part.activation, Pointwise):
-        activation = part.activation
-        if activation.slope is not None:
-            return [v if v > 0 else v * Fraction(s) for v, s in zip(before[0], activation.slope.tolist(), strict=True)]
-        low, *high = activation.kinks()
-        out = [max(v, Fraction(low)) for v in before[0]]
-        return [min(v, Fraction(high[0])) for v in out] if high else out
-    out = None
-    for affine, values in zip(part.maps, before, strict=True):
-        for factor in getattr(affine, "factors", (affine,)):
-            values = times(factor.rows(), factor.bias.tolist(), values)
-        out = values if out is None else [a + b for a, b in zip(out, values, strict=True)]
-    return out
-
-
-def times(rows: Any, bias: Any, values: list[Fraction]) -> list[Fraction]:
-    matrix = rows.toarray() if hasattr(rows, "toarray") else rows
-    return [
-        sum((Fraction(w) * v for w, v in zip(row, values, strict=True) if w), Fraction(c))
-        for row, c in zip(np.asarray(matrix).tolist(), bias, strict=True)
-    ]
 
 
 def fractions(values: Whole) -> list[Fraction]:
@@ -271,6 +240,12 @@ def test_smooth_units_are_proved_where_they_are_the_features_or_nothing_passes_t
         net = fs.Network(stages, (2,))
         assert proved(case(net, [0.5, 0.25], [0.25, 0.5]), Finding(through)) == expected
         assert not proved(case(net, [0.5, 0.25], [0.25, 0.75]), Finding(through))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_false_is_proved_of_random_networks(seed: int) -> None:
+    found = fuzz_features.fuzz(seed, 200)
+    assert min(found["not proved"], found["float"], found["exact"]) >= 3
 
 
 def test_checking_loads_nothing_outside_of_the_room() -> None:

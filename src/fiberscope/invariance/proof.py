@@ -113,7 +113,7 @@ def _beside(case: Case, stages: list[int], scale: float) -> Iterator[Finding]:
 
 
 def _out_of_reach(network: tuple[int, tuple[Stage, ...]], claim: Claim) -> set[int]:
-    """The stages at which no input as near as is claimed gives what the source does, by bounds on what can be reached."""
+    """The stages at which no input as near as is claimed gives what the source does, by bounds on what they give."""
     at_source = bounds(network, claim.source, claim.source, claim.stage)
     nearby = bounds(network, claim.example - claim.within, claim.example + claim.within, claim.stage)
     pairs = ((number, *at_source[number], *nearby[number]) for number in nearby)
