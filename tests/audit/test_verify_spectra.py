@@ -17,13 +17,14 @@ import torch
 from torch import nn
 
 import fiberscope as fs
-import fiberscope.audit.verify_spectra
-from fiberscope.audit.directional import derivatives
-from fiberscope.audit.verify_spectra import why_not_confirmed
+import fiberscope.checker.spectra
+from fiberscope.checker.spectra import Written, why_not_confirmed
+from fiberscope.checker.stored import read_stages
 from fiberscope.cli import main
 from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
 from fiberscope.network.affine import Dense
 from fiberscope.network.network import Network
+from fiberscope.network.saving import stored
 from fiberscope.network.stage import Stage, affine_stage
 from small_audits import small_data, small_network
 
@@ -164,12 +165,21 @@ def wide() -> tuple[Network, np.ndarray[Any, Any], list[list[dict[str, Any]]]]:
 @pytest.fixture
 def tested(monkeypatch: pytest.MonkeyPatch) -> None:
     """Test with random vectors, whatever the size."""
-    monkeypatch.setattr(fiberscope.audit.verify_spectra, "FULL_NUMBERS", 0)
-    monkeypatch.setattr(fiberscope.audit.verify_spectra, "PROBES", 40)
+    monkeypatch.setattr(fiberscope.checker.spectra, "FULL_NUMBERS", 0)
+    monkeypatch.setattr(fiberscope.checker.spectra, "PROBES", 40)
+
+
+def written(network: Network) -> Written:
+    return Written(read_stages(stored(network)))
+
+
+def values_at(network: Network, x: Any) -> dict[int, Any]:
+    return {number: values[0].numpy() for number, values in network.stage_outputs(torch.tensor(x)[None])}
 
 
 def reasons(network: Network, x: Any, rows: list[dict[str, Any]], seed: int) -> list[str]:
-    full, why = why_not_confirmed(network, torch.tensor(x), {row["stage"]: row for row in rows}, seed)
+    values, claimed = values_at(network, x.ravel()), {row["stage"]: row for row in rows}
+    full, why = why_not_confirmed(written(network), x.ravel(), values, claimed, seed)
     assert not full
     return [why[stage] for stage in sorted(why)]
 
@@ -240,9 +250,20 @@ def test_derivatives_agree_with_linearizations_at_kinks_too(function: PointwiseK
     network = Network(stages, (5,))
     at_kinks = [np.zeros(5), np.linalg.solve(weight, [0.0, 1.0, -0.5, 2.0, 0.0]), np.array([1.0, -2.0, 0.5, 0.0, 3.0])]
     for x in at_kinks:
-        for number, images in derivatives(network, torch.tensor(x), torch.eye(5, dtype=torch.float64)):
+        for number, images in written(network).derivatives(x, np.eye(5), values_at(network, x)):
             J = fs.linearize(network, x, stage=number).matrix()
-            assert np.allclose(images.numpy().T, J, rtol=1e-12, atol=1e-12)
+            assert np.allclose(images, J, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("stage", range(4))
+def test_values_that_the_network_does_not_give_confirm_nothing_behind_them(stage: int) -> None:
+    network, x = small_network(), small_data(1)[0]
+    values = values_at(network, x.ravel())
+    values[stage] = values[stage] + 1e-6
+    claimed = {row["stage"]: row for row in fs.spectra(network, x[None]).to_pylist()}
+    _, why = why_not_confirmed(written(network), x.ravel(), values, claimed, 0)
+    assert [number for number in sorted(why) if not why[number]] == list(range(stage))
+    assert "is not what it gave" in why[stage]
 
 
 def test_checking_loads_nothing_that_computes_singular_values(decomposed: Path) -> None:

@@ -8,24 +8,21 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
 import fiberscope as fs
-from feature_networks import NAMES, inputs, network, one_layer
+from feature_networks import one_layer
+from fiberscope.checker import whole
 from fiberscope.checker.matrices import NotProvedError
-from fiberscope.invariance import exact_values
-from fiberscope.invariance.enclosures import Enclosure, gathered
+from fiberscope.checker.same_features import Case, Claim, Finding
+from fiberscope.checker.stored import read_stages
 from fiberscope.invariance.exact_correction import corrections
-from fiberscope.invariance.exact_features import check_exactly
-from fiberscope.invariance.exact_values import Effort, Exact, ExactArithmetic
 from fiberscope.invariance.proof import Statement, prove
-from fiberscope.invariance.proof_walk import Equation, Walk
-from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.affine import Dense
 from fiberscope.network.combination import composed
 from fiberscope.network.domains import written_out
-from fiberscope.network.stage import Stage, affine_stage, relu_stage
+from fiberscope.network.saving import stored
+from fiberscope.network.stage import affine_stage, relu_stage
 from fiberscope.network.structured import Diagonal, Rearrangement
 
 BOX = fs.Box(0, 1)
@@ -35,6 +32,16 @@ def statement(net, stage, x, example, domain=BOX, segment=True):
     flat = [np.asarray(point, dtype=np.float64).ravel() for point in (x, example)]
     kept = np.zeros(net.inputs, dtype=bool)
     return Statement(net, stage, *flat, written_out(domain, net.inputs), kept, segment)
+
+
+def case(given):
+    """What the checker makes of a statement."""
+    domain = given.domain
+    claim = Claim(
+        given.stage, given.source, given.example, domain.low, domain.high, domain.G, domain.h, given.kept, 1.0,
+        given.segment,
+    )  # fmt: skip
+    return Case(read_stages(stored(given.network)), claim)
 
 
 def dense_net(layers):
@@ -145,7 +152,7 @@ def test_proofs_of_the_input_itself_agree_with_fractions():
         same = rational(layers, x)[0] == rational(layers, there)[0]
         given = statement(net, len(net.stages) - 1, x, there, segment=False)
         try:
-            check_exactly(given, Exact.of(there[None]), 1, Effort())
+            case(given).prove(Finding(given.stage))
         except NotProvedError:
             assert not same
         else:
@@ -184,8 +191,8 @@ def test_a_correction_is_a_rational_input_with_the_same_features():
     there = np.array([0.25, 0.25, 0.2])
     given = statement(net, 1, x, there)
     assert rational(layers, there)[0] != rational(layers, x)[0]
-    found = next(corrections(given, 1e-3, Effort()))
-    numbers = [entry / found.denominator for entry in found.numbers.fractions()[0]]
+    numerators, denominator = next(corrections(case(given), 1e-3)).point
+    numbers = [Fraction(entry, denominator) for entry in numerators]
     assert rational(layers, numbers)[0] == rational(layers, x)[0]
     assert max(abs(float(a) - b) for a, b in zip(numbers, there, strict=True)) < 0.2
 
@@ -193,8 +200,8 @@ def test_a_correction_is_a_rational_input_with_the_same_features():
 def test_what_differs_is_said():
     net = one_layer([[1.0, 1.0], [1.0, -1.0]], [0.0, 1.0])
     assert prove(statement(net, 1, [0.25, 0.5], [0.5, 0.5])).reason == (
-        "in exact arithmetic 2 features differ, by up to 0.25: more than a correction of at most 2.5e-08 can make up "
-        "for"
+        "in exact arithmetic 2 features differ, by up to 0.25; no input within 2.5e-08 of it has the features of the "
+        "source"
     )
     # equal in float64, and no pixel may move
     tiny = prove(statement(one_layer([[1.0, 1.0]], [1.0]), 1, [0.0, 1.0], [2.0**-60, 1.0], fs.Box([0, 1], [1, 1])))
@@ -203,94 +210,13 @@ def test_what_differs_is_said():
 
 
 def test_too_much_work_is_said(monkeypatch):
-    monkeypatch.setattr(exact_values, "MOST_NUMBERS", 1)
+    monkeypatch.setattr(whole, "MOST_NUMBERS", 1)
     proof = prove(statement(one_layer(np.eye(4), np.zeros(4)), 1, np.full(4, 0.5), [0.5, 0.5, 0.5, 0.75]))
     assert not proof.proved
     assert "exact arithmetic would take more than" in proof.reason
 
 
-# ---- exact values
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("denominator", [1, 3])
-def test_values_are_exact(name, denominator):
-    """Stage after stage, against rows written out and multiplied as fractions."""
-    net = network(name)
-    X = inputs(net.input_shape, 1).reshape(1, -1) * 2.0**-40 + 0.5
-    arithmetic, values = ExactArithmetic(denominator=denominator), {-1: Exact.of(X)}
-    oracle = {-1: [Fraction(v) / denominator for v in X[0]]}
-    for number, part in enumerate(net.stages):
-        before = net.sources(number)
-        values[number] = arithmetic.stage(net, number, [values[source] for source in before])
-        oracle[number] = by_hand(part, [oracle[source] for source in before])
-        assert [v / denominator for v in values[number].fractions()[0]] == oracle[number]
-
-
-def by_hand(part, before):
-    if isinstance(part.activation, Maximum):
-        return [max(before[0][i] for i in window if i >= 0) for window in part.activation.index.tolist()]
-    if isinstance(part.activation, Pointwise):
-        activation = part.activation
-        if activation.slope is not None:
-            return [v if v > 0 else v * Fraction(s) for v, s in zip(before[0], activation.slope.tolist(), strict=True)]
-        low, *high = activation.kinks()
-        out = [max(v, Fraction(low)) for v in before[0]]
-        return [min(v, Fraction(high[0])) for v in out] if high else out
-    out = None
-    for affine, values in zip(part.maps, before, strict=True):
-        factors = getattr(affine, "factors", (affine,))
-        for factor in factors:
-            values = times(factor, values)
-        out = values if out is None else [a + b for a, b in zip(out, values, strict=True)]
-    return out
-
-
-def times(affine, values):
-    rows = affine.rows()
-    matrix = rows.toarray() if hasattr(rows, "toarray") else rows
-    return [
-        sum((Fraction(w) * v for w, v in zip(row, values, strict=True) if w), Fraction(c))
-        for row, c in zip(matrix.tolist(), affine.bias.tolist(), strict=True)
-    ]
-
-
-@pytest.mark.parametrize("power", [0, 500, -500])
-def test_numbers_of_any_size_are_exact(power):
-    rng = np.random.default_rng(2)
-    W = rng.standard_normal((5, 70)) * 2.0 ** rng.integers(-60, 60, (5, 70)) * 2.0**power
-    x = rng.standard_normal(70) * 2.0 ** rng.integers(-60, 60, 70)
-    x[3], W[2, 3] = 5e-324, 2.0**-1000
-    found = ExactArithmetic().affine(Dense(W, np.arange(5.0)), Exact.of(x[None]))
-    assert found.fractions()[0].tolist() == times(Dense(W, np.arange(5.0)), [Fraction(v) for v in x])
-
-
-# ---- bounds on rounding
-
-
-def test_sums_over_many_windows_are_within_their_bound():
-    """Each small number is lost, so that together they are more than 1e-13 of the sum."""
-    many = 20_000
-    weights = np.append(1.0, np.full(many, 2.0**-53))
-    truth = sum(map(Fraction, weights.tolist()))
-    place = torch.zeros(many + 1, dtype=torch.int64)
-    found = gathered(Enclosure.exact(torch.tensor(weights)[None]), place, 1)
-    off = abs(Fraction(float(found.value)) - truth)
-    assert off > Fraction(1e-13) * truth, "the case is no hard one"
-    assert off <= Fraction(float(found.error))
-
-    net = fs.Network(
-        (
-            Stage("a", (Dense(np.ones((1, 1)), np.ones(1)),)),
-            Stage("max", activation=Maximum(np.zeros((many + 1, 1), dtype=np.int64), 1)),
-            Stage("sum", (Dense(weights[None], np.zeros(1)),)),
-        ),
-        (1,),
-    )
-    walk = Walk(net, 2, 1e-9)
-    walk.equations(np.array([0.5]), np.array([0.25]), np.ones(1, dtype=bool))
-    rows = walk.rows(Equation(2, torch.tensor([0]), torch.tensor([-1])))
-    assert abs(Fraction(float(rows.value)) - truth) <= Fraction(float(rows.error))
+# ---- domains, and rows that are written out
 
 
 def test_a_half_space_needs_room_for_the_correction():

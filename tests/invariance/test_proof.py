@@ -11,11 +11,8 @@ import torch
 
 import fiberscope as fs
 from feature_networks import NAMES, inputs, network, one_layer
-from fiberscope.invariance.enclosures import Enclosure, applied, moved, moved_back, moved_precisely, reach
-from fiberscope.invariance.exact_order import exact_order
 from fiberscope.invariance.proof import Statement, prove
 from fiberscope.invariance.rounding_bound import rounding_bound
-from fiberscope.network.affine import Dense
 from fiberscope.network.domains import written_out
 
 BOX = fs.Box(0, 1)
@@ -181,14 +178,6 @@ def test_ties_of_a_maximum_are_settled_exactly():
     assert verification, verification.reason
 
 
-def test_exact_order_knows_what_rounding_hides():
-    net = one_layer([[1.0, 1.0], [1.0, -1.0], [2.0**-60, 1.0]], [-1.0, 0.0, -0.75])
-    x = np.array([0.25, 0.75])
-    first, second = torch.tensor([0, 1, 2, 1]), torch.tensor([-1, -1, -1, 0])
-    assert exact_order(net, 0, x, first, second).tolist() == [0, -1, 1, -1]
-    assert exact_order(net, -1, x, torch.tensor([0, 1]), torch.tensor([1, -1])).tolist() == [-1, 1]
-
-
 def test_dependent_equations_are_not_proved_unless_an_earlier_layer_is_unchanged():
     # behind one active unit, the two outputs are multiples of each other
     module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
@@ -228,51 +217,3 @@ def test_the_original_is_asked_and_may_disagree():
     silent = e.verify(fs.network.original.Original("it", "float32", lambda X: {}))
     assert silent
     assert "does not show" in silent.reason
-
-
-# ---- enclosures
-
-
-def exact(matrix, vector, constant):
-    rows = zip(matrix.tolist(), constant.tolist(), strict=True)
-    return [sum((Fraction(a) * Fraction(v) for a, v in zip(row, vector, strict=True)), Fraction(c)) for row, c in rows]
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_enclosures_hold_the_exact_numbers(seed):
-    rng = np.random.default_rng(seed)
-    weight, bias = rng.standard_normal((7, 5)) * 10.0 ** rng.integers(-9, 9, size=(7, 5)), rng.standard_normal(7)
-    affine, x = Dense(weight, bias), rng.standard_normal(5)
-    inputs_ = Enclosure.exact(torch.tensor(x)[None])
-    for found, constant in ((applied(affine, inputs_), bias), (moved(affine, inputs_), np.zeros(7))):
-        for value, error, true in zip(
-            found.value[0].tolist(), found.error[0].tolist(), exact(weight, x, constant), strict=True
-        ):
-            assert abs(Fraction(value) - true) <= Fraction(error)
-            assert error < 1e-9 * max(1.0, np.abs(weight).max())
-    precise, plain = moved_precisely(affine, inputs_), moved(affine, inputs_)
-    truth = exact(weight, x, np.zeros(7))
-    for value, error, true in zip(precise.value[0].tolist(), precise.error[0].tolist(), truth, strict=True):
-        assert abs(Fraction(value) - true) <= Fraction(error)
-    assert bool((precise.error <= plain.error).all())
-    u = rng.standard_normal(7)
-    back = moved_back(affine, Enclosure.exact(torch.tensor(u)[None]))
-    for value, error, true in zip(
-        back.value[0].tolist(), back.error[0].tolist(), exact(weight.T, u, np.zeros(5)), strict=True
-    ):
-        assert abs(Fraction(value) - true) <= Fraction(error)
-    sizes = np.abs(rng.standard_normal(5))
-    for bound, true in zip(
-        reach(affine, torch.tensor(sizes)[None])[0].tolist(), exact(np.abs(weight), sizes, np.zeros(7)), strict=True
-    ):
-        assert Fraction(bound) >= true
-
-
-def test_zeros_are_exact():
-    affine = Dense(np.array([[1.0, 0.0], [0.3, 0.7]]), np.array([0.1, 0.2]))
-    found = applied(affine, Enclosure.exact(torch.tensor([[0.0, 0.5]], dtype=torch.float64)))
-    assert found.value[0, 0] == 0.1
-    assert found.error[0, 0] == 0.0
-    assert found.error[0, 1] > 0.0
-    difference = found - found
-    assert difference.value[0, 0] == 0.0

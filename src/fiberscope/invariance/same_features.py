@@ -120,7 +120,7 @@ class SameFeatures:
 
         Features must be the same up to rounding, as ``compare`` says. The proof is about exact real arithmetic: within
         a tiny distance of x' there is an input with exactly the features of x; if x and x' lie in one activation
-        region, so has the segment between them; see ``fiberscope.invariance.proof``.
+        region, so has the segment between them; see ``fiberscope.checker.same_features``.
 
         Args:
             original: as in ``compare``.
