@@ -21,6 +21,7 @@ from fiberscope.network.stage import INPUT
 from fiberscope.preimage.budget import NO_LIMIT, Budget
 from fiberscope.preimage.kind import Kind
 from fiberscope.recovery.exact_singleton import Certain, carries_over, surrogate_is_singleton
+from fiberscope.recovery.other_regions import second_elsewhere
 from fiberscope.recovery.region_direction import second_in_region
 from fiberscope.recovery.settled import Settled, around_one, settle
 
@@ -132,11 +133,19 @@ class Judging:
                 continue
             if budget.is_over:
                 return
-            if self._second_in_region(sample, layer, budget):
-                reason = "another input of the same linear region has the same output"
+            reason = self._second_input(sample, layer, budget)
+            if reason:
                 self._say(layer, np.array([sample]), Verdict.NOT_RECOVERABLE, reason)
             else:
                 failed.append(layer)
+
+    def _second_input(self, sample: int, layer: int, budget: Budget) -> str:
+        """Where a second input was found; empty if none was."""
+        if self._second_in_region(sample, layer, budget):
+            return "another input of the same linear region has the same output"
+        if not budget.is_over and second_elsewhere(self.network, layer, self.X[sample], self.domain, budget):
+            return "an input of another linear region has the same output"
+        return ""
 
     def _second_in_region(self, sample: int, layer: int, budget: Budget) -> bool:
         stage, x = self.network.placed_layers[layer].stage, self.X[sample]
