@@ -3,10 +3,10 @@
 Let h be the exact activation, which no float64 need hold, and P, I the rows and bounds of the domain that are certain
 there: P the units that are strictly between the ends of their clip at every point of the bounds, and those that are
 strictly monotone; I the coordinates that are exactly at a bound of the domain, because the unit that gives them is
-certainly off or saturated. Every h' of the domain with the output of h satisfies ``A_P (h' - h) = 0``, and moves off a
-bound of I to one side only: ``h' - h`` lies in
+certainly off or saturated, and the units that are exactly at an end of their clip, because nothing is rounded. Every h' of the domain with the output of h satisfies ``A_P (h' - h) = 0``, and moves off what
+is in I to one side only: ``h' - h`` lies in
 
-    T(P, I) = { d : A_P d = 0,  d_j >= 0 at lower bounds in I,  d_j <= 0 at upper bounds in I },
+    T(P, I) = { d : A_P d = 0,  d_j >= 0 at lower bounds in I,  d_j <= 0 at upper bounds in I,  likewise of units },
 
 which depends on P and I alone. So ``T(P, I) = {0}`` proves that h is the only input, wherever within its bounds it
 lies, and a singleton at *any* point whose rows and tight bounds are among P and I proves that. That is
@@ -19,12 +19,12 @@ lies, and a singleton at *any* point whose rows and tight bounds are among P and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from fiberscope.network.arrays import BoolArray, FloatArray
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Box
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.budget import Budget
@@ -40,17 +40,19 @@ class Certain:
 
     Attributes:
         rows: (N, m) P: units whose pre-activation every input with the same output shares.
+        tight: (N, m) units whose pre-activation is exactly an end of their clip.
         at_low: (N, n) coordinates that are exactly at the domain's lower bound.
         at_high: (N, n) likewise at the upper one.
     """
 
     rows: Bool[BoolArray, "N m"]
+    tight: Bool[BoolArray, "N m"]
     at_low: Bool[BoolArray, "N n"]
     at_high: Bool[BoolArray, "N n"]
 
-    def of(self, samples: BoolArray) -> Certain:
+    def of(self, samples: BoolArray | IntArray) -> Certain:
         """Those of some of the samples."""
-        return Certain(self.rows[samples], self.at_low[samples], self.at_high[samples])
+        return Certain(*(getattr(self, part.name)[samples] for part in fields(self)))
 
 
 def carries_over(
@@ -58,9 +60,9 @@ def carries_over(
 ) -> Bool[BoolArray, " N"]:
     """Where a singleton at the stored activations H is one at the exact ones, on the box of the bounds."""
     sides = sides_at_inputs(layer, H, np.zeros(layer.outputs))
-    rows = sides.equal | sides.tight_upper | sides.tight_lower
+    tight = sides.tight_upper | sides.tight_lower
     low, high = bounds
-    known = (rows <= certain.rows).all(axis=1)
+    known = (sides.equal <= certain.rows).all(axis=1) & (tight <= (certain.rows | certain.tight)).all(axis=1)
     return known & ((low == H) <= certain.at_low).all(axis=1) & ((high == H) <= certain.at_high).all(axis=1)
 
 
@@ -68,7 +70,7 @@ def surrogate_is_singleton(
     layer: ReLULayer, h: Float64[FloatArray, " n"], bounds: tuple[float, float], certain: Certain, budget: Budget
 ) -> bool:
     """Whether T(P, I) = {0} is proved, of one sample; h is any point near the exact activation."""
-    (rows,), (at_low,), (at_high,) = certain.rows, certain.at_low, certain.at_high
+    (rows,), (at_low,), (at_high,) = certain.rows, certain.at_low, certain.at_high  # T is larger without tight units
     if not rows.any():
         return bool((at_low & at_high).all())
     held = np.flatnonzero(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -45,14 +45,13 @@ def settle(network: Network, X: Float64[FloatArray, "N n"], domain: Polyhedron, 
     size = max(1, BLOCK_NUMBERS // widest)
     blocks = [_settled(network, X[start : start + size], domain, last) for start in range(0, len(X), size)]
     certain = {
-        layer: Certain(*(np.concatenate([getattr(b.certain[layer], name) for b in blocks]) for name in _PARTS))
+        layer: Certain(*(np.concatenate([getattr(b.certain[layer], p.name) for b in blocks]) for p in fields(Certain)))
         for layer in blocks[0].certain
     }
     whole = (np.concatenate([getattr(block, name) for block in blocks]) for name in ("free", "equations", "cuts"))
     return Settled(certain, *whole)
 
 
-_PARTS = ("rows", "at_low", "at_high")
 
 
 def inside(domain: Polyhedron, X: Float64[FloatArray, "N n"]) -> Bool[BoolArray, "N n"]:
@@ -94,7 +93,8 @@ def _certain(placed: PlacedLayer, layer: ReLULayer, before: Around, received: Ar
     rows = layer.injective | ((low > layer.low) & (high < layer.high))
     least, most = placed.received
     at_low = before.value.high().numpy() <= least
-    return Certain(rows, at_low, before.value.low().numpy() >= most)
+    tight = ~rows & (low == high) & ((low == layer.low) | (low == layer.high))
+    return Certain(rows, tight, at_low, before.value.low().numpy() >= most)
 
 
 def around_one(
