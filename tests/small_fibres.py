@@ -23,7 +23,9 @@ Forms = NDArray[np.object_]
 def has_another(network: Network, x: NDArray[Any], layer: int, low: int, high: int) -> bool:
     """Whether another input of the box has exactly the features of x."""
     n, stage = network.inputs, network.placed_layers[layer].stage
-    box = np.concatenate([np.hstack([np.eye(n), np.full((n, 1), -high)]), np.hstack([-np.eye(n), np.full((n, 1), low)])])
+    box = np.concatenate(
+        [np.hstack([np.eye(n), np.full((n, 1), -high)]), np.hstack([-np.eye(n), np.full((n, 1), low)])]
+    )
     start: Forms = np.hstack([np.eye(n), np.zeros((n, 1))]).astype(int).astype(object)
     point = whole(x)
     goal = {-1: point}
@@ -52,7 +54,9 @@ def _at(network: Network, number: int, before: list[Any]) -> Any:
             low, high = activation.cut
             return np.array([min(max(v, low), high) for v in before[0]], dtype=object)
         case Maximum() as activation:
-            return np.array([max(before[0][i] for i in row if i >= 0) for row in activation.index.tolist()], dtype=object)
+            return np.array(
+                [max(before[0][i] for i in row if i >= 0) for row in activation.index.tolist()], dtype=object
+            )
 
 
 def whole_rows(affine: Any) -> NDArray[np.object_]:
@@ -60,7 +64,9 @@ def whole_rows(affine: Any) -> NDArray[np.object_]:
     return whole(rows).reshape(rows.shape)
 
 
-def _pieces(network: Network, needed: list[int], known: dict[int, Forms], constraints: Forms, goal: Any) -> Iterator[Any]:
+def _pieces(
+    network: Network, needed: list[int], known: dict[int, Forms], constraints: Forms, goal: Any
+) -> Iterator[Any]:
     """The vertices of every piece that has points: rows of numerators, with their denominator last."""
     number, *later = needed
     stage, before = network.stages[number], [known[source] for source in network.sources(number)]

@@ -6,13 +6,12 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import pytest
-from small_fibres import has_another
 
 import fiberscope as fs
 from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
 from fiberscope.network.affine import Dense
 from fiberscope.network.stage import Stage, affine_stage, relu_stage
+from small_fibres import has_another
 
 
 def chain(rng: np.random.Generator, sizes: list[int], clip: float | None = None, bias: int = 2) -> fs.Network:
@@ -22,7 +21,9 @@ def chain(rng: np.random.Generator, sizes: list[int], clip: float | None = None,
         weight = rng.integers(-2, 3, size=(outputs, inputs)).astype(float)
         if outputs > 2 and rng.random() < 0.5:
             weight[0] = rng.choice([0.0, 1.0, -1.0]) * weight[1]
-        stages.append(affine_stage(f"a{number}", Dense(weight, rng.integers(-bias, bias + 1, size=outputs).astype(float))))
+        stages.append(
+            affine_stage(f"a{number}", Dense(weight, rng.integers(-bias, bias + 1, size=outputs).astype(float)))
+        )
         high = None if clip is None else Pointwise(PointwiseKind.CLIP, outputs, 0.0, clip)
         stages.append(relu_stage(f"r{number}", outputs) if high is None else Stage(f"r{number}", activation=high))
     return fs.Network(tuple(stages), (sizes[0],))

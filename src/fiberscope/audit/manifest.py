@@ -240,7 +240,17 @@ class Manifest:
         return replace(self, status="complete", examples=examples, **filled)
 
 
-_TUPLES = ("input_shape", "notes", "layers", "counts", "network_counts", "spectra_counts", "classes", "examples", "warnings")
+_TUPLES = (
+    "input_shape",
+    "notes",
+    "layers",
+    "counts",
+    "network_counts",
+    "spectra_counts",
+    "classes",
+    "examples",
+    "warnings",
+)
 """What JSON holds as lists."""
 
 _MUST_AGREE = {

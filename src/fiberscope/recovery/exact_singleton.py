@@ -1,10 +1,10 @@
 """Whether a layer has a single input for the *exact* activation that it receives, of which only bounds are known.
 
-Let h be the exact activation, which no float64 need hold, and P, I the rows and bounds of the domain that are certain
-there: P the units that are strictly between the ends of their clip at every point of the bounds, and those that are
-strictly monotone; I the coordinates that are exactly at a bound of the domain, because the unit that gives them is
-certainly off or saturated, and the units that are exactly at an end of their clip, because nothing is rounded. Every h' of the domain with the output of h satisfies ``A_P (h' - h) = 0``, and moves off what
-is in I to one side only: ``h' - h`` lies in
+Let h be the exact activation, which no float64 need hold, and P, I what is certain there: P the units that are strictly
+between the ends of their clip at every point of the bounds, and those that are strictly monotone; I the coordinates that
+are exactly at a bound of the domain, because the unit that gives them is certainly off or saturated, and the units that
+are exactly at an end of their clip, because nothing was rounded. Every h' of the domain with the output of h satisfies
+``A_P (h' - h) = 0``, and moves off what is in I to one side only: ``h' - h`` lies in
 
     T(P, I) = { d : A_P d = 0,  d_j >= 0 at lower bounds in I,  d_j <= 0 at upper bounds in I,  likewise of units },
 

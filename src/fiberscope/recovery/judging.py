@@ -11,7 +11,6 @@ from jaxtyping import Float64, Int64
 from numpy.typing import NDArray
 
 from fiberscope.checker.matrices import flushes_subnormal_numbers
-from fiberscope.errors import MemoryLimitError
 from fiberscope.labels import label
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Domain, written_out
@@ -21,9 +20,8 @@ from fiberscope.network.stage import INPUT
 from fiberscope.preimage.budget import NO_LIMIT, Budget
 from fiberscope.preimage.kind import Kind
 from fiberscope.recovery.exact_singleton import Certain, carries_over, surrogate_is_singleton
-from fiberscope.recovery.other_regions import second_elsewhere
-from fiberscope.recovery.region_direction import second_in_region
-from fiberscope.recovery.settled import Settled, around_one, settle
+from fiberscope.recovery.found_input import second_elsewhere, second_in_region
+from fiberscope.recovery.settled import Settled, settle
 
 
 class Verdict(StrEnum):
@@ -40,9 +38,6 @@ OwnKinds = Callable[[int, IntArray], tuple[NDArray[np.object_], FloatArray]]
 """Of a layer and some samples: the proved kinds of its own preimages at what it received, as float64 numbers, within
 the bounds of that or, where it receives the network's input, within the domain; and these numbers, (S, n). An empty
 text stands for a layer that was not judged."""
-
-LARGEST_REGION = 20_000
-"""Coordinates of a lifted region beyond which its preimage is not asked for: its rows alone take minutes."""
 
 CHAIN = "every layer up to it has one input only for its output, proved for the exact activations"
 ONE_INPUT = "the domain holds no other input"
@@ -141,22 +136,12 @@ class Judging:
 
     def _second_input(self, sample: int, layer: int, budget: Budget) -> str:
         """Where a second input was found; empty if none was."""
-        if self._second_in_region(sample, layer, budget):
+        x = self.X[sample]
+        if second_in_region(self.network, layer, x, self.domain):
             return "another input of the same linear region has the same output"
-        if not budget.is_over and second_elsewhere(self.network, layer, self.X[sample], self.domain, budget):
+        if not budget.is_over and second_elsewhere(self.network, layer, x, self.domain, budget):
             return "an input of another linear region has the same output"
         return ""
-
-    def _second_in_region(self, sample: int, layer: int, budget: Budget) -> bool:
-        stage, x = self.network.placed_layers[layer].stage, self.X[sample]
-        needed = self.network.needed_for(stage)
-        if self.network.inputs + sum(self.network.stages[number].outputs for number in needed) > LARGEST_REGION:
-            return False
-        try:
-            around = around_one(self.network, x, written_out(self.domain, len(x)), stage)
-            return second_in_region(self.network, stage, x, self.domain, around, budget)
-        except MemoryLimitError:
-            return False
 
     # ---- no second input
 
@@ -176,8 +161,8 @@ class Judging:
             return
         before = next((k for k in range(layer) if self.network.placed_layers[k].stage == placed.source), None)
         if before is None:
-            stage = self.network.stages[placed.source]
-            self._say(layer, left, Verdict.UNDECIDED, f"{self._name(layer)} lies behind {stage.kind}, which is no layer")
+            kind = self.network.stages[placed.source].kind
+            self._say(layer, left, Verdict.UNDECIDED, f"{self._name(layer)} lies behind a {kind}, which is no layer")
             return
         known = left & (self.verdicts[:, before] == Verdict.RECOVERABLE)
         self.reasons[left & ~known, layer] = self.reasons[left & ~known, before]
@@ -189,9 +174,12 @@ class Judging:
             return
         kinds, _ = self.own(layer, samples)
         one, more = kinds == Kind.SINGLETON, (kinds == Kind.BOUNDED) | (kinds == Kind.UNBOUNDED)
-        self._say(layer, samples[one], Verdict.RECOVERABLE, CHAIN)
-        self._say(layer, samples[more], Verdict.NOT_RECOVERABLE, f"{self._name(layer)} gives other inputs the same output")
-        self._say(layer, samples[~one & ~more], Verdict.UNDECIDED, f"the verdict about {self._name(layer)} is undecided")
+        for chosen, verdict, reason in (
+            (one, Verdict.RECOVERABLE, CHAIN),
+            (more, Verdict.NOT_RECOVERABLE, f"{self._name(layer)} gives other inputs the same output"),
+            (~one & ~more, Verdict.UNDECIDED, f"the verdict about {self._name(layer)} is undecided, or there is none"),
+        ):
+            self._say(layer, samples[chosen], verdict, reason)
 
     def _next(self, layer: int, own: ReLULayer, samples: IntArray, certain: Certain) -> None:
         if not len(samples):

@@ -7,9 +7,8 @@ A verdict of ``fiberscope.preimage`` is about one layer as a map of its own inpu
 *Recoverable* is proved from layer to layer: every layer on the way has a single input for its output, for the exact
 activation and on a domain that holds all that the layer before can give (``exact_singleton``).
 
-*Not recoverable* is proved by a second input with exactly the same features: next to x, if the first layer has one, if
-fewer units can change than inputs may move (``second_input``), or if the linear region of x holds one
-(``region_direction``).
+*Not recoverable* is proved by a second input with exactly the same features: next to x, if the first layer has one, or
+if fewer units can change than inputs may move (``second_input``); or one that a search finds (``found_input``).
 
 Every other sample is *undecided*, with the reason. If all paths from the input to layer k go through layer j, "not
 recoverable" passes from j to k, and "recoverable" from k to j.
@@ -67,8 +66,8 @@ def network_verdicts(
         X: (N, *input_shape) the samples.
         layers: the numbers of the ReLU layers k, negative from the end; None for all.
         domain: where inputs lie; None for all of R^n.
-        seconds: a budget for searching second inputs in the linear regions of samples that are undecided otherwise, of
-            all samples together; 0 for none. What it decides depends on the machine; the rest does not.
+        seconds: a budget for searching second inputs of samples that are undecided otherwise, of all samples together,
+            looked at before each search; 0 for none. What it decides depends on the machine; the rest does not.
 
     Returns:
         A table of pyarrow with a row per sample and layer: sample, layer, verdict, reason.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 
-from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.layers import PlacedLayer
 from fiberscope.network.network import Network
@@ -52,19 +52,12 @@ def settle(network: Network, X: Float64[FloatArray, "N n"], domain: Polyhedron, 
     return Settled(certain, *whole)
 
 
-
-
-def inside(domain: Polyhedron, X: Float64[FloatArray, "N n"]) -> Bool[BoolArray, "N n"]:
-    """Which coordinates lie strictly inside of their bounds."""
-    return np.asarray((domain.low < X) & (domain.high > X))
-
-
 def _needed(network: Network, last: int) -> tuple[int, ...]:
     return network.needed_for(*(placed.stage for placed in network.placed_layers[: last + 1]))
 
 
 def _settled(network: Network, X: FloatArray, domain: Polyhedron, last: int) -> Settled:
-    free = inside(domain, X)
+    free = np.asarray((domain.low < X) & (domain.high > X))
     layers = network.placed_layers[: last + 1]
     receives = {network.sources(placed.stage)[0] for placed in layers}
     kept: dict[int, Around] = {}
@@ -97,12 +90,4 @@ def _certain(placed: PlacedLayer, layer: ReLULayer, before: Around, received: Ar
     return Certain(rows, tight, at_low, before.value.low().numpy() >= most)
 
 
-def around_one(
-    network: Network, x: Float64[FloatArray, " n"], domain: Polyhedron, stage: int
-) -> dict[int, Around]:
-    """What every stage gives around one input, where every coordinate is free that the domain lets move."""
-    free = (domain.low < domain.high)[None]
-    return dict(walk_around(network, x[None], free, network.needed_for(stage)))
-
-
-__all__ = ["Settled", "around_one", "inside", "settle"]
+__all__ = ["Settled", "settle"]

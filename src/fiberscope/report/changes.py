@@ -223,4 +223,12 @@ def _stage_data(stage: StageChange) -> dict[str, Any]:
     }
 
 
-__all__ = ["as_data", "closing_lines", "layer_sentences", "layers_table", "network_sentence", "opening_lines", "stages_table"]
+__all__ = [
+    "as_data",
+    "closing_lines",
+    "layer_sentences",
+    "layers_table",
+    "network_sentence",
+    "opening_lines",
+    "stages_table",
+]

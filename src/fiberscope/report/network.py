@@ -66,7 +66,9 @@ def network_table(summaries: Sequence[NetworkSummary]) -> Table:
 def network_sentences(summaries: Sequence[NetworkSummary], domain: tuple[float, float] | None) -> list[str]:
     """What the first and the last audited layer say about the network's input, in plain words."""
     ends = [summaries[0], summaries[-1]] if len(summaries) > 1 else list(summaries)
-    among = "whatever numbers may come in" if domain is None else f"among all inputs from {domain[0]:g} to {domain[1]:g}"
+    among = (
+        "whatever numbers may come in" if domain is None else f"among all inputs from {domain[0]:g} to {domain[1]:g}"
+    )
     return [*(_sentence(summary, among) for summary in ends), CAVEAT]
 
 
