@@ -40,8 +40,9 @@ def has_another(network: Network, x: NDArray[Any], layer: int, low: int, high: i
 
 def whole(x: NDArray[Any]) -> NDArray[np.object_]:
     """Whole numbers of any length."""
-    assert (np.asarray(x) == np.round(x)).all()
-    return np.array([int(value) for value in np.ravel(x)], dtype=object)
+    values = np.asarray(x)
+    assert (values == np.round(values)).all()
+    return np.array([int(value) for value in values.ravel()], dtype=object)
 
 
 def _at(network: Network, number: int, before: list[Any]) -> Any:

@@ -26,7 +26,7 @@ from fiberscope.labels import label
 from fiberscope.network.domains import Box, NonNegative
 from fiberscope.network.network import Network
 from fiberscope.preimage.kind import Kind
-from fiberscope.recovery.judging import Verdict
+from fiberscope.recovery.verdict import Verdict
 
 _OF_KIND = {
     Quantity.EMPTY: Kind.EMPTY,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fiberscope.audit.network_table import read_network
 from fiberscope.audit.pairing import Pair, Side, layer_names
-from fiberscope.recovery.judging import Verdict
+from fiberscope.recovery.verdict import Verdict
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,8 +32,8 @@ from fiberscope.files import is_file, read_file, write_file
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Box
 from fiberscope.network.network import Network
-from fiberscope.recovery.judging import Judging, Verdict
-from fiberscope.recovery.network_verdicts import SCHEMA, verdict_table
+from fiberscope.recovery.judging import Judging
+from fiberscope.recovery.verdict import SCHEMA, Verdict, verdict_table
 from fiberscope.seals import is_sealed
 from fiberscope.threads import one_thread
 
@@ -120,8 +120,8 @@ def write_network(results: Results, manifest: Manifest, subject: Subject, digest
             table = shards.table_from_bytes(data, SCHEMA, str(path))
         except ResultsError:  # it is written anew
             table = SCHEMA.empty_table()
-        same = (table.schema.metadata or {}).get(_FROM) == key
-        if same and not any(map(says_failed, table["reason"].to_pylist())):
+        metadata: dict[bytes, bytes] = table.schema.metadata or {}
+        if metadata.get(_FROM) == key and not any(map(says_failed, table["reason"].to_pylist())):
             return shards.sha256(data)
     data = shards.table_to_bytes(derive(results, manifest, subject).replace_schema_metadata({_FROM: key}))
     write_file(path, data)
@@ -139,7 +139,8 @@ def derive(results: Results, manifest: Manifest, subject: Subject) -> Any:
     layers = list(manifest.layers)
     try:
         with one_thread():
-            return verdict_table(_judged(results, manifest, subject), layers)
+            judging = _judged(results, manifest, subject)
+            return verdict_table(judging.verdicts, judging.reasons, layers)
     except ResultsError:
         raise
     except Exception as error:

@@ -1,10 +1,10 @@
 """Whether a layer has a single input for the *exact* activation that it receives, of which only bounds are known.
 
-Let h be the exact activation, which no float64 need hold, and P, I what is certain there: P the units that are strictly
-between the ends of their clip at every point of the bounds, and those that are strictly monotone; I the coordinates that
-are exactly at a bound of the domain, because the unit that gives them is certainly off or saturated, and the units that
-are exactly at an end of their clip, because nothing was rounded. Every h' of the domain with the output of h satisfies
-``A_P (h' - h) = 0``, and moves off what is in I to one side only: ``h' - h`` lies in
+Let h be the exact activation, which no float64 need hold, and P, I what is certain there. P: the units that are
+strictly between the ends of their clip at every point of the bounds, and those that are strictly monotone. I: the
+coordinates that are exactly at a bound of the domain, because the unit that gives them is certainly off or saturated,
+and the units that are exactly at an end of their clip, because nothing was rounded. Every h' of the domain with the
+output of h satisfies ``A_P (h' - h) = 0``, and moves off what is in I to one side only: ``h' - h`` lies in
 
     T(P, I) = { d : A_P d = 0,  d_j >= 0 at lower bounds in I,  d_j <= 0 at upper bounds in I,  likewise of units },
 
@@ -28,10 +28,8 @@ from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Box
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.budget import Budget
-from fiberscope.preimage.decide import decide_at_input
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.sides import sides_at_inputs
-from fiberscope.preimage.verify import verify
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +61,8 @@ def carries_over(
     tight = sides.tight_upper | sides.tight_lower
     low, high = bounds
     known = (sides.equal <= certain.rows).all(axis=1) & (tight <= (certain.rows | certain.tight)).all(axis=1)
-    return known & ((low == H) <= certain.at_low).all(axis=1) & ((high == H) <= certain.at_high).all(axis=1)
+    at_bounds = ((low == H) <= certain.at_low) & ((high == H) <= certain.at_high)
+    return np.asarray(known & at_bounds.all(axis=1))
 
 
 def surrogate_is_singleton(
@@ -71,6 +70,9 @@ def surrogate_is_singleton(
 ) -> bool:
     """Whether T(P, I) = {0} is proved, of one sample; h is any point near the exact activation."""
     (rows,), (at_low,), (at_high,) = certain.rows, certain.at_low, certain.at_high  # T is larger without tight units
+    from fiberscope.preimage.decide import decide_at_input  # these load solvers, which checking stored results must not
+    from fiberscope.preimage.verify import verify
+
     if not rows.any():
         return bool((at_low & at_high).all())
     held = np.flatnonzero(rows)

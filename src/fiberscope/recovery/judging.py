@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -20,19 +19,8 @@ from fiberscope.network.stage import INPUT
 from fiberscope.preimage.budget import NO_LIMIT, Budget
 from fiberscope.preimage.kind import Kind
 from fiberscope.recovery.exact_singleton import Certain, carries_over, surrogate_is_singleton
-from fiberscope.recovery.found_input import second_elsewhere, second_in_region
 from fiberscope.recovery.settled import Settled, settle
-
-
-class Verdict(StrEnum):
-    """Whether the input can be computed back from what a layer gives."""
-
-    RECOVERABLE = "recoverable"
-    """No other input of the domain has these features."""
-    NOT_RECOVERABLE = "not recoverable"
-    """Another input of the domain has exactly these features."""
-    UNDECIDED = "undecided"
-
+from fiberscope.recovery.verdict import Verdict
 
 OwnKinds = Callable[[int, IntArray], tuple[NDArray[np.object_], FloatArray]]
 """Of a layer and some samples: the proved kinds of its own preimages at what it received, as float64 numbers, within
@@ -136,6 +124,8 @@ class Judging:
 
     def _second_input(self, sample: int, layer: int, budget: Budget) -> str:
         """Where a second input was found; empty if none was."""
+        from fiberscope.recovery.found_input import second_elsewhere, second_in_region  # these load solvers
+
         x = self.X[sample]
         if second_in_region(self.network, layer, x, self.domain):
             return "another input of the same linear region has the same output"
@@ -213,4 +203,4 @@ def _gates(network: Network, layer: int) -> Int64[IntArray, " g"]:
     return np.array(gates[::-1], dtype=np.int64)
 
 
-__all__ = ["Judging", "OwnKinds", "Verdict"]
+__all__ = ["Judging", "OwnKinds"]

@@ -19,7 +19,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pyarrow
 from numpy.typing import NDArray
 
 from fiberscope.errors import InputError, ModelError
@@ -32,19 +31,9 @@ from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.classify import classify
 from fiberscope.preimage.system import check_inside
 from fiberscope.recovery.judging import Judging
+from fiberscope.recovery.verdict import verdict_table
 from fiberscope.scalars import as_number, as_position, as_several
 from fiberscope.threads import one_thread
-
-pa: Any = pyarrow  # has no types
-
-SCHEMA: Any = pa.schema(
-    [
-        pa.field("sample", pa.int64(), nullable=False),
-        pa.field("layer", pa.int32(), nullable=False),
-        pa.field("verdict", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-    ]
-)
 
 
 def network_verdicts(
@@ -91,19 +80,7 @@ def network_verdicts(
     judging = Judging(network, samples, domain, numbers[-1], _Asked(network, samples, domain), budget)
     with one_thread():
         judging.judge()
-    return verdict_table(judging, numbers)
-
-
-def verdict_table(judging: Judging, layers: list[int]) -> Any:
-    """The verdicts as a table of ``SCHEMA``, by sample and layer."""
-    places = [(sample, layer) for sample in range(len(judging.X)) for layer in layers]
-    columns: dict[str, list[Any]] = {
-        "sample": [sample for sample, _ in places],
-        "layer": [layer for _, layer in places],
-        "verdict": [str(judging.verdicts[place]) for place in places],
-        "reason": [judging.reasons[place] for place in places],
-    }
-    return pa.table(columns, schema=SCHEMA)
+    return verdict_table(judging.verdicts, judging.reasons, numbers)
 
 
 class _Asked:
@@ -131,4 +108,4 @@ def _check_all_inside(domain: Domain | None, X: FloatArray) -> None:
             raise InputError(f"X[{first}]", expected=error.expected, got=error.got, hint=error.hint) from error
 
 
-__all__ = ["SCHEMA", "network_verdicts", "verdict_table"]
+__all__ = ["network_verdicts"]

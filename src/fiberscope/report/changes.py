@@ -14,7 +14,7 @@ from fiberscope.audit.changes import Changes, LayerChange, Signs, StageChange
 from fiberscope.audit.network_changes import NetworkChange
 from fiberscope.audit.pairing import Pair, Side
 from fiberscope.labels import listed
-from fiberscope.recovery.judging import Verdict
+from fiberscope.recovery.verdict import Verdict
 from fiberscope.report.spectra import number
 from fiberscope.report.summary import SHOWN_KINDS
 

@@ -89,8 +89,8 @@ def _recoverable(smallest: Sequence[LayerSummary]) -> Headline | None:
     sentences.append(_open_directions(first))
     if last is not first and last.counts[Kind.UNDECIDED] < last.samples:
         sentences.append(
-            f"Of what the last audited layer, {last.label}, receives, by itself, {_singletons(last)} can; that says nothing "
-            "about the network’s input."
+            f"Of what the last audited layer, {last.label}, receives, {_singletons(last)} can; that says nothing about "
+            "the network’s input."
         )
     return Headline(
         _singletons(first),

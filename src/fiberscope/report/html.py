@@ -19,7 +19,7 @@ from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject
 from fiberscope.files import atomic_path
 from fiberscope.preimage.kind import Kind
-from fiberscope.recovery.judging import Verdict
+from fiberscope.recovery.verdict import Verdict
 from fiberscope.report import figures, spectra_figures
 from fiberscope.report.chosen import choose_samples
 from fiberscope.report.counting import counted

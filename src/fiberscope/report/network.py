@@ -13,7 +13,7 @@ from rich.table import Table
 from fiberscope.audit.manifest import Manifest
 from fiberscope.audit.network_table import count_verdicts
 from fiberscope.labels import label
-from fiberscope.recovery.judging import Verdict
+from fiberscope.recovery.verdict import Verdict
 from fiberscope.report.counting import counted
 
 CAVEAT = (
@@ -75,8 +75,8 @@ def network_sentences(summaries: Sequence[NetworkSummary], domain: tuple[float, 
 def _sentence(summary: NetworkSummary, among: str) -> str:
     known, other, left = (summary.counts[verdict] for verdict in Verdict)
     parts = [
-        f"From what the network gives up to layer {summary.label}, the network’s own input can be computed back exactly "
-        f"at {known:,} of {counted(summary.samples, 'sample')}, {among}",
+        f"From what the network gives up to layer {summary.label}, its own input can be computed back exactly at "
+        f"{known:,} of {counted(summary.samples, 'sample')}, {among}",
         f"at {other:,} another input with exactly the same numbers is proved",
     ]
     parts += [f"{left:,} {'is' if left == 1 else 'are'} undecided"] if left else []
