@@ -17,8 +17,8 @@ from fiberscope.seals import BLANK, seal
 
 SIZES = (6, 9, 7, 4)
 LAYERS = len(SIZES) - 1
-PARTS = ("preimages", "certificates", "inputs", "spectra", "invariance")
-"""The folders of what is computed, chunk by chunk."""
+PARTS = ("preimages", "certificates", "inputs", "network", "spectra", "invariance")
+"""The folders of what is computed: chunk by chunk, but for what is said about the network."""
 
 COLUMNS = ["sample", "layer", "domain", "positives", "kind", "dimension", "margin", "certificate", "reason"]
 
@@ -57,8 +57,8 @@ def rows(folder: Path) -> list[tuple[Any, ...]]:
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    """The findings, certificates and inputs, byte for byte."""
-    parts = [path for part in ("preimages", "certificates", "inputs") for path in (folder / part).iterdir()]
+    """The findings, certificates, inputs and verdicts about the network, byte for byte."""
+    parts = [path for part in PARTS[:4] for path in (folder / part).iterdir()]
     return {f"{path.parent.name}/{path.name}": path.read_bytes() for path in parts}
 
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from fiberscope.readers.files import load
     from fiberscope.readers.keras import from_keras
     from fiberscope.readers.torch import from_torch
+    from fiberscope.recovery.network_verdicts import network_verdicts
     from fiberscope.stability.admissible import Admissibility, VisitedPatterns, is_admissible, visited_patterns
     from fiberscope.stability.correlation import (
         CorrelationBound,
@@ -129,6 +130,7 @@ __all__ = [
     "is_admissible",
     "linearize",
     "load",
+    "network_verdicts",
     "omnidirectional",
     "optimal_over_regions",
     "preimage",
@@ -201,6 +203,7 @@ _MODULE_OF = {
     "is_admissible": "stability.admissible",
     "linearize": "stability.linearization",
     "load": "readers.files",
+    "network_verdicts": "recovery.network_verdicts",
     "omnidirectional": "preimage.omnidirectional",
     "optimal_over_regions": "invariance.mixed_integer",
     "preimage": "preimage.preimage",

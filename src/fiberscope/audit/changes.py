@@ -19,6 +19,7 @@ import scipy.stats
 
 from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.measurements import condition_numbers, nonzero_values
+from fiberscope.audit.network_changes import NetworkChange, network_changes
 from fiberscope.audit.pairing import Pair, Side, place_names
 from fiberscope.audit.thresholds import Measured, Place, Quantity
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
@@ -127,11 +128,12 @@ class StageChange:
 
 @dataclass(frozen=True, eq=False)
 class Changes:
-    """What changed from one audit to another."""
+    """What changed from one audit to another: layer by layer, stage by stage, and in the network up to each layer."""
 
     pair: Pair
     layers: tuple[LayerChange, ...]
     stages: tuple[StageChange, ...]
+    network: tuple[NetworkChange, ...] = ()
 
     def measured(self) -> Iterator[Measured]:
         """What thresholds are held against."""
@@ -146,7 +148,8 @@ def compare(pair: Pair) -> Changes:
     """Compare two audits at the samples, layers, domains and stages that both have."""
     layers = tuple(_layer_change(pair, place) for place in pair.groups)
     tables = [side.results.spectra_table(side.manifest) for side in (pair.before, pair.after)] if pair.stages else []
-    return Changes(pair, layers, tuple(_stage_change(pair, place, tables) for place in pair.stages))
+    stages = tuple(_stage_change(pair, place, tables) for place in pair.stages)
+    return Changes(pair, layers, stages, network_changes(pair))
 
 
 def signs(before: FloatArray | IntArray, after: FloatArray | IntArray) -> Signs:

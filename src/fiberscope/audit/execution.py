@@ -18,6 +18,7 @@ from fiberscope.audit.failure import Failed
 from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.kinds import KINDS
 from fiberscope.audit.manifest import Manifest, Run
+from fiberscope.audit.network_table import NETWORK, VERDICTS, count_verdicts, read_network, write_network
 from fiberscope.audit.plan import AnyChunk, Chunk, SpectraChunk, SurveyChunk
 from fiberscope.audit.pool import Here, Pool, spread
 from fiberscope.audit.spectra import COUNTED, count_stages
@@ -100,7 +101,7 @@ class Job:
 
     def _run(self, pool: Pool, todo: int) -> Iterator[Written]:
         started, clock, spent = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter(), _Spent()
-        manifest = replace(self.manifest, status="running", shards={}, counts=(), spectra_counts=(), examples=())
+        manifest = replace(self.manifest, status="running", shards={}, examples=(), **_NO_COUNTS)
         if todo:
             self.results.write_manifest(manifest)
         try:
@@ -163,7 +164,9 @@ class Job:
         digests: dict[str, dict[str, str]] = {}
         for chunk in self.chunks:  # those of one sample have one name
             digests.setdefault(chunk.name, {}).update(self.results.digests(chunk))
-        self.results.write_manifest(manifest.finished(counts, spectra_counts, digests, examples))
+        digests[VERDICTS] = {NETWORK: write_network(self.results, manifest, self.subject, digests)}
+        network_counts = count_verdicts(read_network(self.results, manifest))
+        self.results.write_manifest(manifest.finished(counts, network_counts, spectra_counts, digests, examples))
 
     def _write_examples(self, manifest: Manifest) -> tuple[str, ...]:
         """Of every layer the pair in which invariance reaches furthest, unless it is there; returns their files."""
@@ -178,6 +181,9 @@ class Job:
                     self.results.examples.write(example)
             names.append(self.results.examples.path(str(layer), pair.source, pair.target).name)
         return tuple(names)
+
+
+_NO_COUNTS: dict[str, Any] = {"counts": (), "network_counts": (), "spectra_counts": ()}
 
 
 class _Spent:

@@ -96,6 +96,7 @@ class Manifest:
         block: samples per chunk.
         status: "running" or "complete".
         counts: number of findings by layer, domain and kind; filled in at the end.
+        network_counts: number of samples by layer and verdict about the network up to it; filled in at the end.
         runs: the stretches of work.
         shards: SHA-256 by chunk and folder; filled in at the end.
         spectra: the number of samples at which singular values are computed.
@@ -139,6 +140,7 @@ class Manifest:
     correct: int | None = None
     warnings: tuple[str, ...] = ()
     seconds: float | None = None
+    network_counts: tuple[dict[str, Any], ...] = ()
 
     @property
     def plan(self) -> Plan:
@@ -230,16 +232,32 @@ class Manifest:
     def finished(
         self,
         counts: tuple[dict[str, Any], ...],
+        network_counts: tuple[dict[str, Any], ...],
         spectra_counts: tuple[dict[str, Any], ...],
         shards: dict[str, dict[str, str]],
         examples: tuple[str, ...],
     ) -> Manifest:
         """The manifest of the same audit, complete."""
-        filled: dict[str, Any] = {"counts": counts, "spectra_counts": spectra_counts, "shards": shards}
+        filled: dict[str, Any] = {
+            "counts": counts,
+            "network_counts": network_counts,
+            "spectra_counts": spectra_counts,
+            "shards": shards,
+        }
         return replace(self, status="complete", examples=examples, **filled)
 
 
-_TUPLES = ("input_shape", "notes", "layers", "counts", "spectra_counts", "classes", "examples", "warnings")
+_TUPLES = (
+    "input_shape",
+    "notes",
+    "layers",
+    "counts",
+    "network_counts",
+    "spectra_counts",
+    "classes",
+    "examples",
+    "warnings",
+)
 """What JSON holds as lists."""
 
 _MUST_AGREE = {

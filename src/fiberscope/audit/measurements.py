@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fiberscope.audit.findings import FindingsTable
+from fiberscope.audit.network_table import read_network
 from fiberscope.audit.plan import NamedDomain, Plan
 from fiberscope.audit.store import Results
 from fiberscope.audit.thresholds import (
@@ -25,6 +26,7 @@ from fiberscope.labels import label
 from fiberscope.network.domains import Box, NonNegative
 from fiberscope.network.network import Network
 from fiberscope.preimage.kind import Kind
+from fiberscope.recovery.verdict import Verdict
 
 _OF_KIND = {
     Quantity.EMPTY: Kind.EMPTY,
@@ -33,9 +35,14 @@ _OF_KIND = {
     Quantity.UNBOUNDED: Kind.UNBOUNDED,
 }
 
+_OF_VERDICT = {Quantity.RECOVERABLE: Verdict.RECOVERABLE, Quantity.NOT_RECOVERABLE: Verdict.NOT_RECOVERABLE}
+
 
 def places(plan: Plan, network: Network) -> list[Place]:
-    """Every place where an audit measures something: layers on domains, and stages if there are singular values."""
+    """Every place where an audit measures something.
+
+    Layers on domains, the network up to each layer, and stages if there are singular values.
+    """
     at_layers = [
         Place(
             f"layer {label(layer, network.layer_names[layer])}, {named.name}",
@@ -46,7 +53,11 @@ def places(plan: Plan, network: Network) -> list[Place]:
         for layer in plan.layers
         for named in plan.domains(layer)
     ]
-    return [*at_layers, *_stages(network)] if plan.spectra else at_layers
+    up_to_layers = [
+        Place(f"the network up to layer {label(layer, network.layer_names[layer])}", layer=layer, is_network=True)
+        for layer in plan.layers
+    ]
+    return [*at_layers, *up_to_layers, *(_stages(network) if plan.spectra else ())]
 
 
 def _stages(network: Network) -> list[Place]:
@@ -90,7 +101,8 @@ def violations_of(results: Results, thresholds: Sequence[Threshold]) -> list[Vio
     require_complete(results)
     check_against(thresholds, manifest.plan, network)
     found = measured(results.findings(manifest), results.spectra_table(manifest), manifest.plan, network)
-    return violations(thresholds, list(found))
+    up_to_layers = measured_of_network(read_network(results, manifest), manifest.plan, network)
+    return violations(thresholds, [*found, *up_to_layers])
 
 
 def require_complete(results: Results) -> None:
@@ -120,8 +132,20 @@ def measured(findings: FindingsTable, spectra: Any, plan: Plan, network: Network
             numbers = np.array(list(condition_numbers(spectra, place.stage).values()), dtype=np.float64)
             samples = len(nonzero_values(spectra, place.stage))
             yield Measured(Quantity.CONDITION, place, numbers, samples - len(numbers))
-        elif place.layer is not None:
+        elif place.layer is not None and not place.is_network:
             yield from _of_group(findings.at(place.layer, place.domain_name), place)
+
+
+def measured_of_network(verdicts: Any, plan: Plan, network: Network) -> Iterator[Measured]:
+    """The quantities of the network up to each layer, from its verdicts about samples."""
+    layer = verdicts["layer"].to_numpy()
+    said = np.array(verdicts["verdict"].to_pylist(), dtype=object)
+    for place in places(plan, network):
+        if place.is_network:
+            own = said[layer == place.layer]
+            decided = own[own != Verdict.UNDECIDED]
+            for quantity, verdict in _OF_VERDICT.items():
+                yield Measured(quantity, place, (decided == verdict).astype(np.float64), len(own) - len(decided))
 
 
 def _of_group(group: FindingsTable, place: Place) -> Iterator[Measured]:

@@ -71,7 +71,7 @@ def pair(before: Results, after: Results) -> Pair:
     samples = _common_samples(first, second)
     theirs = {_key(place) for place in first.places}
     common = [place for place in second.places if _key(place) in theirs]
-    groups = [place for place in common if place.stage is None]
+    groups = [place for place in common if place.stage is None and not place.is_network]
     if not groups:
         message = f"nothing to compare: layers {_layers(first)} were audited in {before.folder}, "
         message += f"{_layers(second)} in {after.folder}; audit at least one layer in both"
@@ -144,8 +144,12 @@ def place_names(pair: Pair, place: Place) -> str:
         names = [side.subject.network.stages[place.stage].name for side in (pair.before, pair.after)]
         return f"stage {_named(place.stage, names)}"
     assert place.layer is not None
-    names = [side.manifest.network_layers[place.layer].name for side in (pair.before, pair.after)]
-    return f"layer {_named(place.layer, names)}, {place.domain_name}"
+    return f"layer {layer_names(pair, place.layer)}, {place.domain_name}"
+
+
+def layer_names(pair: Pair, layer: int) -> str:
+    """A layer by position and name; by both names where the networks differ."""
+    return _named(layer, [side.manifest.network_layers[layer].name for side in (pair.before, pair.after)])
 
 
 def _named(position: int, names: list[str]) -> str:
@@ -153,4 +157,4 @@ def _named(position: int, names: list[str]) -> str:
     return label(position, after) if before == after else f"{label(position, before)} (now {after})"
 
 
-__all__ = ["Pair", "Side", "pair", "place_names"]
+__all__ = ["Pair", "Side", "layer_names", "pair", "place_names"]

@@ -10,6 +10,7 @@ and a chunk's inputs and certificates.
 ``inputs/CHUNK.npy``                    what the layer received; the verdicts are about exactly these numbers
 ``certificates/CHUNK.parquet``          ``id``, ``data``: each certificate of the chunk once
 ``preimages/CHUNK.parquet``             the findings; names its chunk's other files by SHA-256
+``network/verdicts.parquet``            whether inputs can be computed back from what the network up to each layer gives
 ``spectra/SAMPLE.parquet``              the singular values of every stage at one sample
 ``invariance/SAMPLE.parquet``           how far invariance reaches from one sample, layer by layer
 ``examples/``                           invariance examples, one file for each
@@ -407,7 +408,7 @@ def _is_temporary(path: Path) -> bool:
 def _temporary_files(folder: Path) -> Iterator[Path]:
     results = Results(folder)
     parts = (results.spectra.folder, results.survey.folder, results.examples.folder)
-    for place in (folder, *parts, *(folder / part for part in _SUFFIX)):
+    for place in (folder, folder / "network", *parts, *(folder / part for part in _SUFFIX)):
         yield from (path for path in _listed(place) if _is_temporary(path))
 
 

@@ -16,6 +16,7 @@ from difflib import get_close_matches
 from fiberscope.audit.thresholds import (
     NUMERIC,
     OF_AUDIT,
+    OF_NETWORK,
     OF_SPECTRA,
     OPTION,
     STATISTICS,
@@ -138,7 +139,7 @@ _SAY_SO = "for a count, say so: unbounded>3 samples"
 
 def _places(text: str, quantity: Quantity, whole: str) -> tuple[int | None, int | None, DomainKind | None]:
     """The layer, the stage and the domain that are named; None where none is."""
-    at_stages = quantity in OF_SPECTRA
+    at_stages, has_domain = quantity in OF_SPECTRA, quantity not in (*OF_SPECTRA, *OF_NETWORK)
     layer = stage = domain = None
     for place in (part.strip() for part in text.split("@")[1:]):
         form = _PLACE.fullmatch(place)
@@ -147,10 +148,11 @@ def _places(text: str, quantity: Quantity, whole: str) -> tuple[int | None, int 
             layer = int(form["number"])
         elif form and form["what"].lower() == "stage" and stage is None and at_stages:
             stage = int(form["number"])
-        elif known is not None and domain is None and not at_stages:
+        elif known is not None and domain is None and has_domain:
             domain = known
         else:
-            may = "@layerK or @stageK" if at_stages else f"@layerK and one of {', '.join(f'@{n}' for n in DomainKind)}"
+            may = "@layerK or @stageK" if at_stages else "@layerK"
+            may += f" and one of {', '.join(f'@{n}' for n in DomainKind)}" if has_domain else ""
             raise _refused(whole, f"{may}, each at most once, behind a threshold for {quantity}")
     if layer is not None and stage is not None:
         raise _refused(whole, "either a layer or a stage")

@@ -40,6 +40,10 @@ class Quantity(StrEnum):
     """The dimension of the preimages that have points."""
     MARGIN = "margin"
     """How far decided verdicts are from the opposite one."""
+    RECOVERABLE = "recoverable"
+    """Samples that can be computed back from what the network up to a layer gives."""
+    NOT_RECOVERABLE = "not-recoverable"
+    """Samples of which another input has the same features in the network up to a layer."""
     CONDITION = "condition"
     """The condition number of the local linear map up to a stage."""
     MORE_INVERTIBLE = "more-invertible"
@@ -55,6 +59,9 @@ NUMERIC = (Quantity.DIMENSION, Quantity.MARGIN, Quantity.CONDITION, Quantity.CON
 
 OF_SPECTRA = (Quantity.CONDITION, Quantity.CONDITION_RATIO)
 """The quantities that are measured at stages, not at layers and domains, and need ``--spectra``."""
+
+OF_NETWORK = (Quantity.RECOVERABLE, Quantity.NOT_RECOVERABLE)
+"""The quantities that are measured of the network up to a layer, not of the layer by itself."""
 
 OF_COMPARISON = (Quantity.MORE_INVERTIBLE, Quantity.LESS_INVERTIBLE, Quantity.CONDITION_RATIO)
 """The quantities that two audits have together."""
@@ -125,6 +132,7 @@ class Place:
         stage: the number of the stage; None for what is measured at a layer.
         domain: the domain; None for what is measured at a stage.
         domain_name: the domain as the results name it; empty for what is measured at a stage.
+        is_network: whether it is the network up to the layer, and not the layer by itself.
     """
 
     label: str
@@ -132,6 +140,11 @@ class Place:
     stage: int | None = None
     domain: DomainKind | None = None
     domain_name: str = ""
+    is_network: bool = False
+
+    def measures(self, quantity: Quantity) -> bool:
+        """Whether a quantity is measured in such a place."""
+        return (quantity in OF_SPECTRA, quantity in OF_NETWORK) == (self.stage is not None, self.is_network)
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,8 +240,7 @@ def check_thresholds(thresholds: Sequence[Threshold], places: Sequence[Place], s
     """
     check_spectra(thresholds, computed=any(place.stage is not None for place in places))
     for threshold in thresholds:
-        at_stages = threshold.quantity in OF_SPECTRA
-        available = [place for place in places if (place.stage is not None) == at_stages]
+        available = [place for place in places if place.measures(threshold.quantity)]
         if not any(threshold.is_about(place) for place in available):
             expected = f"a place where {threshold.quantity} is measured"
             raise InputError(
@@ -326,6 +338,7 @@ __all__ = [
     "NUMERIC",
     "OF_AUDIT",
     "OF_COMPARISON",
+    "OF_NETWORK",
     "OF_SPECTRA",
     "OPTION",
     "STATISTICS",

@@ -81,8 +81,9 @@ def audit(
             rest of the chunk is undecided, with the reason. What is decided then depends on the machine. No limit by
             default but one on exact arithmetic, which looks at no clock.
         fail_on: a threshold; may be repeated. The audit is finished all the same, and ends with exit status 1 if one
-            fails. QUANTITY>NUMBER[@layerK][@DOMAIN], with >, >=, < or <=. A number behind singleton, bounded,
-            unbounded, undecided or unproved is a share of the samples, 0.1 or 10%; a count says so: '3 samples'.
+            fails. QUANTITY>NUMBER[@layerK][@DOMAIN], with >, >=, < or <=. A number behind recoverable or
+            not-recoverable (of the network up to @layerK), or behind singleton, bounded, unbounded, undecided or
+            unproved (of a layer by itself) is a share of the samples, 0.1 or 10%; a count says so: '3 samples'.
             dimension, margin and condition are compared by their median, or as dimension.max or .min. DOMAIN is R^n,
             box or nonnegative; condition numbers are those up to @layerK or @stageK, and need --spectra. What is
             undecided may be anything: a threshold that it could miss fails.

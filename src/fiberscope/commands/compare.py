@@ -58,9 +58,16 @@ def compare(
 
 
 def _print(changes: Changes) -> None:
-    from fiberscope.report.changes import closing_lines, layer_sentences, layers_table, opening_lines, stages_table
+    from fiberscope.report.changes import (
+        closing_lines,
+        layer_sentences,
+        layers_table,
+        network_sentence,
+        opening_lines,
+        stages_table,
+    )
 
-    for line in opening_lines(changes.pair):
+    for line in (*opening_lines(changes.pair), *map(network_sentence, changes.network)):
         print(line)
     console = console_on_stdout()
     console.print(layers_table(changes.layers))

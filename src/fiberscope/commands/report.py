@@ -44,7 +44,9 @@ def print_report(results: Results, thresholds: Sequence[Threshold]) -> int:
     """
     from fiberscope.audit.accuracy import accuracy_line
     from fiberscope.audit.measurements import violations_of
+    from fiberscope.audit.network_table import read_network
     from fiberscope.report.html import write_report
+    from fiberscope.report.network import network_sentences, network_table, summarise_network
     from fiberscope.report.spectra import left_out_lines, spectra_table
     from fiberscope.report.summary import closing_lines, summarise, summary_table
     from fiberscope.report.survey import summarise_survey, survey_table
@@ -56,7 +58,12 @@ def print_report(results: Results, thresholds: Sequence[Threshold]) -> int:
     manifest = results.manifest()
     summaries = summarise(manifest, results.findings(manifest))
     stages = stage_medians(results.spectra_table(manifest))
+    network = summarise_network(manifest, read_network(results, manifest))
     console = console_on_stdout()
+    if network:
+        console.print(network_table(network))
+        for line in network_sentences(network, manifest.domain):
+            console.print(line, markup=False, highlight=False)
     console.print(summary_table(summaries))
     if stages:
         console.print(spectra_table(stages))

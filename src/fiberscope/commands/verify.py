@@ -21,7 +21,8 @@ def verify(
 ) -> int:
     """Check every certificate, all singular values and all invariance examples of an audit again.
 
-    From the model and the results alone. Exit status 0 if all verdicts, and all examples stored as proved, are proved
+    From the model and the results alone. Verdicts about the network up to a layer are derived again from those about
+    layers. Exit status 0 if all verdicts, and all examples stored as proved, are proved
     and all singular values confirmed, 1 if one is not, 2 if the folder is damaged, holds something else, or an
     audit that is not complete.
 
@@ -29,13 +30,14 @@ def verify(
         folder: the folder of the results.
         exact: use rational arithmetic only for the certificates; slower.
     """
+    from fiberscope.audit.network_table import verify_network
     from fiberscope.audit.plan import Chunk, SpectraChunk
     from fiberscope.audit.store import Results
     from fiberscope.audit.verify import verify_results
     from fiberscope.audit.verify_examples import changed_invariance, verify_examples
     from fiberscope.audit.verify_spectra import verify_spectra
     from fiberscope.report.progress import progress_on_stderr
-    from fiberscope.report.verification import example_lines, spectra_lines, verdict_lines
+    from fiberscope.report.verification import example_lines, network_lines, spectra_lines, verdict_lines
 
     results = Results(folder)
     manifest = results.manifest()
@@ -51,10 +53,11 @@ def verify(
         for sample in verify_spectra(results):
             spectra.append(sample)
             progress.show("verifying singular values, samples", len(spectra), total[SpectraChunk])
+        network = verify_network(results)
         examples = list(verify_examples(results))
-    for line in (*verdict_lines(checked), *spectra_lines(spectra), *example_lines(examples)):
+    for line in (*verdict_lines(checked), *network_lines(network), *spectra_lines(spectra), *example_lines(examples)):
         print(line)
-    every = (*checked, *spectra)
+    every = (*checked, network, *spectra)
     if any(each.failures for each in every) or any(example.failed for example in examples):
         return FAILED
     changed = [*(path for each in every for path in each.changed), *changed_invariance(results)]

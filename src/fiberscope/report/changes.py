@@ -11,8 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from fiberscope.audit.changes import Changes, LayerChange, Signs, StageChange
+from fiberscope.audit.network_changes import NetworkChange
 from fiberscope.audit.pairing import Pair, Side
 from fiberscope.labels import listed
+from fiberscope.recovery.verdict import Verdict
 from fiberscope.report.spectra import number
 from fiberscope.report.summary import SHOWN_KINDS
 
@@ -99,6 +101,18 @@ def layer_sentences(layer: LayerChange) -> list[str]:
     return lines
 
 
+def network_sentence(change: NetworkChange) -> str:
+    """What is known of the network up to a layer, before and after."""
+    counts = [
+        f"{verdict} {sum(n for (before, _), n in change.transitions.items() if before is verdict)} → "
+        f"{sum(n for (_, after), n in change.transitions.items() if after is verdict)}"
+        for verdict in Verdict
+        if any(verdict in step for step in change.transitions)
+    ]
+    changed = f"; it changed at samples {_few(change.changed)}" if change.changed else ""
+    return f"{change.label}, input from output: {', '.join(counts)}{changed}"
+
+
 def _verdict(layer: LayerChange) -> str:
     fell, rose, decided = layer.openness.fell, layer.openness.rose, layer.samples - layer.undecided
     if not decided:
@@ -148,6 +162,7 @@ def as_data(changes: Changes) -> dict[str, Any]:
         "before": _side_data(pair.before),
         "after": _side_data(pair.after),
         "samples": pair.samples,
+        "network": [_network_data(change) for change in changes.network],
         "layers": [_layer_data(layer) for layer in changes.layers],
         "stages": [_stage_data(stage) for stage in changes.stages],
         "left_out": list(pair.left_out),
@@ -158,6 +173,17 @@ def _side_data(side: Side) -> dict[str, Any]:
     manifest = side.manifest
     digests = {"model_digest": manifest.model_digest, "data_digest": manifest.data_digest}
     return {"folder": str(side.results.folder), "model": manifest.model, "data": manifest.data, **digests}
+
+
+def _network_data(change: NetworkChange) -> dict[str, Any]:
+    return {
+        "layer": change.layer,
+        "transitions": [
+            {"before": str(before), "after": str(after), "samples": n}
+            for (before, after), n in change.transitions.items()
+        ],
+        "changed_at": list(change.changed),
+    }
 
 
 def _layer_data(layer: LayerChange) -> dict[str, Any]:
@@ -197,4 +223,12 @@ def _stage_data(stage: StageChange) -> dict[str, Any]:
     }
 
 
-__all__ = ["as_data", "closing_lines", "layer_sentences", "layers_table", "opening_lines", "stages_table"]
+__all__ = [
+    "as_data",
+    "closing_lines",
+    "layer_sentences",
+    "layers_table",
+    "network_sentence",
+    "opening_lines",
+    "stages_table",
+]

@@ -1,4 +1,4 @@
-"""The findings of an audit that matter most, in plain words."""
+"""The findings of an audit about layers by themselves that matter most, in plain words."""
 
 from __future__ import annotations
 
@@ -88,10 +88,13 @@ def _recoverable(smallest: Sequence[LayerSummary]) -> Headline | None:
     sentences = [f"Of {counted(undecided, 'input')} this is not settled."] if undecided else []
     sentences.append(_open_directions(first))
     if last is not first and last.counts[Kind.UNDECIDED] < last.samples:
-        sentences.append(f"Of the inputs of the last audited layer, {last.label}, {_singletons(last)} can.")
+        sentences.append(
+            f"Of what the last audited layer, {last.label}, receives, {_singletons(last)} can; that says nothing about "
+            "the network’s input."
+        )
     return Headline(
         _singletons(first),
-        f"inputs of layer {first.label} can be computed back from its output, {_within(first)}.",
+        f"inputs of layer {first.label}, by itself, can be computed back from its output, {_within(first)}.",
         " ".join(filter(None, sentences)),
     )
 

@@ -13,17 +13,20 @@ from fiberscope.audit.accuracy import accuracy_line
 from fiberscope.audit.example_store import StoredExample
 from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.manifest import Manifest
+from fiberscope.audit.network_table import read_network
 from fiberscope.audit.plan import Reads
 from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject
 from fiberscope.files import atomic_path
 from fiberscope.preimage.kind import Kind
+from fiberscope.recovery.verdict import Verdict
 from fiberscope.report import figures, spectra_figures
 from fiberscope.report.chosen import choose_samples
 from fiberscope.report.counting import counted
 from fiberscope.report.examples import distinct_warnings, shown_examples
 from fiberscope.report.gallery import layer_conditions, sample_columns
 from fiberscope.report.headlines import headlines
+from fiberscope.report.network import network_sentences, summarise_network
 from fiberscope.report.pictures import PictureFormat, picture_format
 from fiberscope.report.sample_pages import SamplePage, examples_of, sample_pages
 from fiberscope.report.sheets import COLUMNS, PER_SHEET, picture_sheets
@@ -52,6 +55,7 @@ class Content:
         subject: the network and the samples.
         spectra: the singular values, a table of ``SPECTRA_SCHEMA``.
         survey: how far invariance reaches, a table of ``SURVEY_SCHEMA``.
+        network: the verdicts about the network up to each layer, a table of ``network_verdicts``.
         examples: the invariance examples of the network.
     """
 
@@ -60,6 +64,7 @@ class Content:
     subject: Subject
     spectra: Any
     survey: Any
+    network: Any
     examples: Sequence[StoredExample] = ()
 
 
@@ -87,6 +92,7 @@ def read_content(results: Results) -> Content:
         subject=results.subject(),
         spectra=results.spectra_table(manifest),
         survey=results.survey_table(manifest),
+        network=read_network(results, manifest),
         examples=[each for each in results.examples.read() if each.facts.model_digest == manifest.model_digest],
     )
 
@@ -98,6 +104,7 @@ def render(content: Content) -> str:
     summaries = summarise(content.manifest, content.findings)
     stages, survey = stage_medians(content.spectra), summarise_survey(content.survey)
     reasons = _undecided(content.findings)
+    network = summarise_network(content.manifest, content.network)
     plan = content.manifest.plan
     domains = [named.domain for layer in plan.layers for named in plan.domains(layer)]
     return (
@@ -107,6 +114,9 @@ def render(content: Content) -> str:
             manifest=content.manifest,
             summaries=summaries,
             accuracy=accuracy_line(content.manifest.correct, content.manifest.samples),
+            network=network,
+            network_sentences=network_sentences(network, content.manifest.domain) if network else (),
+            verdicts=list(Verdict),
             headlines=headlines(summaries, stages, content.subject.network.inputs, survey, reasons),
             conditions=_condition_by_layer(content, stages),
             kinds=[kind for kind in SHOWN_KINDS if any(s.counts[kind] for s in summaries)],

@@ -98,7 +98,7 @@ def summary_table(summaries: Sequence[LayerSummary]) -> Table:
     has_empty = any(summary.counts[Kind.EMPTY] for summary in summaries)
     kinds = [kind for kind in SHOWN_KINDS if kind is not Kind.EMPTY or has_empty]
     samples = max(summary.samples for summary in summaries)
-    title = f"Preimages at {counted(samples, 'sample')}, by layer and domain"
+    title = f"Each layer by itself, as a map of what it receives: preimages at {counted(samples, 'sample')}"
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("layer", overflow="fold", min_width=_LAYER_WIDTH)
     table.add_column("domain", no_wrap=True)
@@ -132,7 +132,7 @@ def closing_lines(summaries: Sequence[LayerSummary], *, complete: bool) -> list[
     findings = sum(summary.samples for summary in summaries)
     undecided = sum(summary.counts[Kind.UNDECIDED] for summary in summaries)
     lines = [
-        "singleton: the layer's input can be recovered; bounded: up to a limited ambiguity; "
+        "Of each layer by itself: singleton: what it receives can be recovered; bounded: up to a limited ambiguity; "
         "unbounded: the layer is blind to arbitrarily large changes."
     ]
     if undecided:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fiberscope.audit.network_table import NetworkVerification
 from fiberscope.audit.verify import ChunkVerification
 from fiberscope.audit.verify_examples import ExampleVerification
 from fiberscope.audit.verify_spectra import SpectraVerification
@@ -24,6 +25,19 @@ def verdict_lines(checked: Sequence[ChunkVerification]) -> list[str]:
     ]
     proved, undecided = sum(chunk.proved for chunk in checked), sum(chunk.undecided for chunk in checked)
     return [*_shortened(lines), f"{proved} verdicts proved, {len(failures)} not proved, {undecided} undecided"]
+
+
+def network_lines(checked: NetworkVerification) -> list[str]:
+    """The verdicts about the network that do not follow, and how many do; nothing where there are none."""
+    total = checked.derived + checked.undecided + len(checked.failures)
+    if not total:
+        return []
+    lines = [
+        f"not proved: the network up to layer {f.layer}, sample {f.sample}: {f.stored} is stored, {f.derived} follows"
+        for f in checked.failures
+    ]
+    counts = f"{checked.derived} derived again, {len(checked.failures)} not proved, {checked.undecided} undecided"
+    return [*_shortened(lines), f"of {total} verdicts about the network up to a layer {counts}"]
 
 
 def spectra_lines(checked: Sequence[SpectraVerification]) -> list[str]:
@@ -63,4 +77,4 @@ def _shortened(lines: list[str]) -> list[str]:
     return lines[:_SHOWN_FAILURES] + more
 
 
-__all__ = ["example_lines", "spectra_lines", "verdict_lines"]
+__all__ = ["example_lines", "network_lines", "spectra_lines", "verdict_lines"]

@@ -1,0 +1,1 @@
+"""What can be recovered of a network's input from what a layer of it gives."""
