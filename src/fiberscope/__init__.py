@@ -41,9 +41,11 @@ if TYPE_CHECKING:
         Scaling,
     )
     from fiberscope.preimage.classify import Classification, classify
+    from fiberscope.preimage.coarsest import CoarsestPrecision, CoarsestPrecisions, coarsest_precision
     from fiberscope.preimage.interval import Interval
     from fiberscope.preimage.kind import Kind
     from fiberscope.preimage.omnidirectional import Omnidirectionality, UniqueSolution, omnidirectional, unique_solution
+    from fiberscope.preimage.precision import Precision
     from fiberscope.preimage.preimage import Preimage, preimage
     from fiberscope.preimage.verify import Verification, verify
     from fiberscope.readers.files import load
@@ -75,6 +77,8 @@ __all__ = [
     "Box",
     "Certificate",
     "Classification",
+    "CoarsestPrecision",
+    "CoarsestPrecisions",
     "CorrelationBound",
     "CorrelationCounts",
     "Direction",
@@ -99,6 +103,7 @@ __all__ = [
     "Objective",
     "Omnidirectionality",
     "Optimum",
+    "Precision",
     "Preimage",
     "Rational",
     "ReLULayer",
@@ -116,6 +121,7 @@ __all__ = [
     "Walk",
     "algorithm1",
     "classify",
+    "coarsest_precision",
     "correlation_bound",
     "correlation_counts",
     "extreme_singular_values",
@@ -147,6 +153,8 @@ _MODULE_OF = {
     "Box": "network.domains",
     "Certificate": "preimage.certificate",
     "Classification": "preimage.classify",
+    "CoarsestPrecision": "preimage.coarsest",
+    "CoarsestPrecisions": "preimage.coarsest",
     "CorrelationBound": "stability.correlation",
     "CorrelationCounts": "stability.correlation",
     "Direction": "preimage.certificate",
@@ -172,6 +180,7 @@ _MODULE_OF = {
     "Omnidirectionality": "preimage.omnidirectional",
     "Optimum": "invariance.mixed_integer",
     "Preimage": "preimage.preimage",
+    "Precision": "preimage.precision",
     "Rational": "preimage.certificate",
     "ReLULayer": "network.relu_layer",
     "RegionBoundary": "stability.region",
@@ -188,6 +197,7 @@ _MODULE_OF = {
     "Walk": "invariance.walk",
     "algorithm1": "preimage.algorithm1",
     "classify": "preimage.classify",
+    "coarsest_precision": "preimage.coarsest",
     "correlation_bound": "stability.correlation",
     "correlation_counts": "stability.correlation",
     "extreme_singular_values": "stability.extreme",

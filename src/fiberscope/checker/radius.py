@@ -51,17 +51,22 @@ def gaps(
     within: FloatArray,
     recession: Cone,
 ) -> Gaps:
-    """The gaps beside a center; outputs are those there, or given, and the recession cone says which sides exist."""
+    """The gaps beside a center; outputs are those there, or given, up to ``within``: (m,), or (2, m) below and above.
+
+    The recession cone says which sides exist.
+    """
     s, m = rows.system, rows.m
     z = np.asarray(rows.stack @ center) + np.concatenate([s.bias, -s.h])
     error = product_error(rows.norms + np.abs(np.concatenate([s.bias, s.h])), norm_above(center) + 1.0, rows.n + 1)
     at = np.clip(z[:m], s.low, s.high)
     low, high = (at if side is None else side for side in (output or (None, None)))
+    minus, plus = np.broadcast_to(within, (2, m))
+    wide = sum(np.where(part < np.inf, part, 0.0) for part in (minus, plus))
     slack = np.concatenate(
-        [3.0 * error[:m] + 2.0**-50 * (np.abs(z[:m]) + np.abs(at) + within), np.zeros(rows.n), error[m:]]
+        [3.0 * error[:m] + 2.0**-50 * (np.abs(z[:m]) + np.abs(at) + wide), np.zeros(rows.n), error[m:]]
     )
-    below = np.concatenate([low - within - z[:m], s.box_low - center, np.full(rows.q, -np.inf)])
-    above = np.concatenate([high + within - z[:m], s.box_high - center, -z[m:]])
+    below = np.concatenate([low - minus - z[:m], s.box_low - center, np.full(rows.q, -np.inf)])
+    above = np.concatenate([high + plus - z[:m], s.box_high - center, -z[m:]])
     below, above = (np.where(np.isnan(side), 0.0, side) for side in (below, above))
     slack = slack * ROUNDING + 2.0**-50 * np.where(np.isfinite(below), np.abs(below), 0.0)
     slack += 2.0**-50 * np.where(np.isfinite(above), np.abs(above), 0.0)

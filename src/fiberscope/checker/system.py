@@ -190,7 +190,10 @@ class Rows:
         return sign
 
     def cones_at(self, X: FloatArray, within: FloatArray) -> tuple[Cone, Cone, BoolArray]:
-        """The tangent and recession cones at N inputs whose outputs are known up to ``within`` (m,); who is inside."""
+        """The tangent and recession cones at N inputs whose outputs are known up to ``within``; who is inside.
+
+        ``within`` is (m,), or (2, m) below and above: then both are 0, or neither is.
+        """
         s, N = self.system, len(X)
         with np.errstate(all="ignore"):
             products = X @ self.stack.T if is_dense(self.stack) else (self.stack @ X.T).T
@@ -204,7 +207,7 @@ class Rows:
             return self.nonzero & np.concatenate([units, np.broadcast_to(box, (N, self.n)), spaces], axis=1)
 
         tangent = Cone(
-            rows(lower & upper & (within == 0), pinned, none),
+            rows(lower & upper & ~_apart(within, self.m).any(axis=0), pinned, none),
             rows(at_low, (s.box_high == X) & ~pinned, half == 0),
             rows(at_high, (s.box_low == X) & ~pinned, none),
         )
@@ -220,20 +223,31 @@ class Rows:
     ) -> tuple[BoolArray, BoolArray, BoolArray, BoolArray]:
         """(N, m): which units have a lower side, and an upper one; and which are tight at the bottom, and at the top.
 
-        With ``z = a_i x + b_i``: lower iff ``min(z, high) - within > low``, upper iff ``max(z, low) + within < high``.
+        With ``z = a_i x + b_i``: lower iff ``min(z, high) - below > low``, upper iff ``max(z, low) + above < high``.
         """
         s, mono = self.system, self.system.monotone
+        both = _apart(within, self.m)
+        (minus, plus), (limited, bounded) = np.where(both < np.inf, both, 0.0), both < np.inf
         low, high = (self.signs(X, products, [s.bias, -bound]) for bound in (s.low, s.high))
-        wide, loose = s.low < s.high, within > 0
+        wide, loose = s.low < s.high, both.any(axis=0)
         lower, upper = (low > 0) & wide, (high < 0) & wide
         at_low, at_high = (low == 0) & upper, (high == 0) & lower
         if loose.any():
             if (mono & loose).any():
                 raise NotProvedError("outputs of strictly monotone activations must be known exactly")
-            above, below = (self.signs(X, products, [s.bias, -p, d]) for p, d in ((s.low, -within), (s.high, within)))
-            room = np.array([_compare(q, -e, p) > 0 for p, q, e in zip(s.low, s.high, within, strict=True)])
-            lower, upper = np.where(loose, (above > 0) & room, lower), np.where(loose, (below < 0) & room, upper)
+            above, below = (self.signs(X, products, [s.bias, -p, d]) for p, d in ((s.low, -minus), (s.high, plus)))
+            room, head = (
+                np.array([_compare(q, -e, p) > 0 for p, q, e in zip(s.low, s.high, slack, strict=True)])
+                for slack in (minus, plus)
+            )
+            lower = np.where(loose, (above > 0) & room & limited, lower)
+            upper = np.where(loose, (below < 0) & head & bounded, upper)
         return lower | mono, upper | mono, at_low & ~mono & ~loose, at_high & ~mono & ~loose
+
+
+def _apart(within: FloatArray, m: int) -> FloatArray:
+    """(2, m) by how much outputs may lie below, and above."""
+    return np.broadcast_to(within, (2, m))
 
 
 @dataclass(frozen=True, eq=False)

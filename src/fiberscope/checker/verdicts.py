@@ -40,7 +40,8 @@ class Claim:
         x: (n,) the input, or None.
         output_low: (m,) where the output lies, or None.
         output_high: (m,)
-        within: (m,) by how much it may differ from the output at x, or from these.
+        within: (m,) by how much it may differ from the output at x, or from these; beside x also (2, m), by how much
+            below and above, inf for no side.
         kind: empty, singleton, bounded or unbounded.
         dimension: the dimension, or None.
         dimension_bounds: bounds on it, where it is None; None for any.
@@ -67,7 +68,7 @@ class Claim:
         """The same claim in scaled rows and coordinates."""
         if scaling is None:
             return self
-        by_unit, by_column = -scaling[0][: len(self.within)], -scaling[1]
+        by_unit, by_column = -scaling[0][: self.within.shape[-1]], -scaling[1]
         low, high, within = (
             None if side is None else scaled_exactly(side, by_unit)
             for side in (self.output_low, self.output_high, self.within)
@@ -141,13 +142,17 @@ class _Proving:
     def _misread(self, claim: Claim) -> str:
         """Why a claim contradicts itself or its certificate; empty if it does not."""
         m, n, _ = self.system.shape
-        x, low, high = claim.x, claim.output_low, claim.output_high
-        for values, length, finite in ((x, n, True), (low, m, False), (high, m, False), (claim.within, m, True)):
+        x, low, high, within = claim.x, claim.output_low, claim.output_high, claim.within
+        apart = within.ndim == 2 and x is not None
+        if apart and within.shape == (2, m) and ((within == 0) != (within == 0).all(axis=0)).any():
+            return "a precision must be 0 on both sides, or on neither"
+        slack = [(side, m, False) for side in within] if apart and len(within) == 2 else [(within, m, True)]
+        for values, length, finite in ((x, n, True), (low, m, False), (high, m, False), *slack):
             if values is not None and (values.dtype != np.float64 or values.shape != (length,)):
                 return f"an input, an output or a precision is not made of {length} float64 numbers"
             if values is not None and not (np.isfinite(values) if finite else ~np.isnan(values)).all():
                 return "an input, an output or a precision holds NaN or infinite numbers"
-        if (x is None) != (low is not None) or (low is None) != (high is None) or (claim.within < 0).any():
+        if (x is None) != (low is not None) or (low is None) != (high is None) or (within < 0).any():
             return "exactly one of an input and an output must be given, and a precision that is not negative"
         if low is not None and high is not None and not ((low <= high) & (low < np.inf) & (high > -np.inf)).all():
             return "the output lies in no interval"

@@ -112,7 +112,7 @@ def _scales_sample(units: Units, question: Preimage) -> bool:
     pairs = [(side, of_rows) for side in (*sides, question.within) if side is not None]
     pairs += [] if question.x is None else [(question.x, -units.by_column)]
     with np.errstate(all="ignore"):
-        return all(keeps(np.broadcast_to(v, e.shape), np.ldexp(v, e)) for v, e in pairs)
+        return all(keeps(np.asarray(v), np.ldexp(v, e)) for v, e in pairs)
 
 
 class Elaboration:

@@ -25,7 +25,7 @@ from fiberscope.preimage.holding import Asked, Holding, hold
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.scalings import Units, even_units, keeps, units_as_given
-from fiberscope.preimage.sided_rows import NO_ROWS, Cone, Numbering, Sides, sides_at_input, sides_at_inputs
+from fiberscope.preimage.sided_rows import NO_ROWS, Cone, Numbering, Sides, sides_at_inputs
 from fiberscope.preimage.weighing import Weighed, Weighing, signed, weigh
 
 BLOCK = 256
@@ -136,10 +136,7 @@ class _Together:
         for start in range(0, len(self.questions), BLOCK):
             some = self.questions[start : start + BLOCK]
             inputs = [question.x for question in some if question.x is not None]
-            if any(np.any(question.within) for question in some):
-                sides = [sides_at_input(self.rows, x, q.within) for x, q in zip(inputs, some, strict=True)]
-            else:
-                sides = sides_at_inputs(self.rows, np.stack(inputs))
+            sides = sides_at_inputs(self.rows, np.stack(inputs), [question.within for question in some])
             yield range(start, start + len(some)), sides
 
     # ---- parts
@@ -270,11 +267,13 @@ class _Together:
 
 
 def _keep(units: Units, questions: Sequence[Preimage]) -> bool:
-    """Whether no number of any input changes in these units."""
+    """Whether no number of any input, nor of a precision, changes in these units."""
+    of_rows = -units.by_row[: units.rows.m]
     with np.errstate(all="ignore"):
         inputs: list[FloatArray] = [question.x for question in questions if question.x is not None]
-        precise = not any(np.any(question.within) for question in questions)
-        return precise and all(keeps(x, units.inputs(x)) for x in inputs)
+        loose = [np.asarray(question.within) for question in questions if np.any(question.within)]
+        pairs = [(x, units.inputs(x)) for x in inputs] + [(each, np.ldexp(each, of_rows)) for each in loose]
+        return all(keeps(given, changed) for given, changed in pairs)
 
 
 __all__ = ["elaborate_many"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,13 +125,15 @@ class Sides:
 
 def sides_at_input(rows: Numbering, x: Float64[FloatArray, " n"], within: FloatArray | float = 0.0) -> Sides:
     """The sides of all rows where the output at x is meant; tight rows are settled exactly."""
-    return sides_at_inputs(rows, x[None], within)[0]
+    return sides_at_inputs(rows, x[None], [within])[0]
 
 
-def sides_at_inputs(rows: Numbering, X: Float64[FloatArray, "N n"], within: FloatArray | float = 0.0) -> list[Sides]:
-    """The same at many samples."""
+def sides_at_inputs(
+    rows: Numbering, X: Float64[FloatArray, "N n"], within: Sequence[FloatArray | float]
+) -> list[Sides]:
+    """The same at N samples, each with a precision of its own."""
     layer, domain = rows.layer, rows.domain
-    units = sides.sides_at_inputs(layer, X, _by_unit(layer, within))
+    units = sides.sides_at_inputs(layer, X, np.stack([_by_unit(layer, each) for each in within]))
     half = exact_signs_of_many(domain.G, X, -domain.h)
     at = [(x == domain.low, x == domain.high, half[k] == 0) for k, x in enumerate(X)]
     return [_joined(domain, units.of(k), *tight) for k, tight in enumerate(at)]
@@ -141,6 +144,7 @@ def sides_at_output(
 ) -> tuple[Sides, FloatArray, FloatArray]:
     """The sides of all rows where the output is given; and the numbers lo and hi, rounded."""
     layer, domain, slack = rows.layer, rows.domain, _by_unit(rows.layer, within)
+    below, above = slack
     given = (y.low, y.high) if isinstance(y, Interval) else (y, y)
     u, v = (np.array(np.broadcast_to(side, (layer.outputs,))) for side in given)
     units = sides.sides_of_outputs(layer, sides.Outputs(u, v, slack))
@@ -148,13 +152,13 @@ def sides_at_output(
     joined = _joined(domain, units, nowhere, nowhere, np.zeros(len(domain.h), dtype=np.bool_))
     low, high = joined.low[: rows.m], joined.high[: rows.m]
     none = np.full(len(domain.h), -np.inf)
-    lo = np.concatenate([np.where(low, u - slack - layer.bias, -np.inf), domain.low, none])
-    hi = np.concatenate([np.where(high, v + slack - layer.bias, np.inf), domain.high, domain.h])
+    lo = np.concatenate([np.where(low, u - below - layer.bias, -np.inf), domain.low, none])
+    hi = np.concatenate([np.where(high, v + above - layer.bias, np.inf), domain.high, domain.h])
     return joined, lo, hi
 
 
-def _by_unit(layer: ReLULayer, within: FloatArray | float) -> Float64[FloatArray, " m"]:
-    return np.array(np.broadcast_to(np.asarray(within, dtype=np.float64), (layer.outputs,)))
+def _by_unit(layer: ReLULayer, within: FloatArray | float) -> Float64[FloatArray, "2 m"]:
+    return np.broadcast_to(np.asarray(within, dtype=np.float64), (2, layer.outputs))
 
 
 def _joined(domain: Polyhedron, units: sides.Sides, at_low: BoolArray, at_high: BoolArray, half: BoolArray) -> Sides:

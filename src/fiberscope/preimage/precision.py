@@ -1,0 +1,215 @@
+"""Named precisions: how far the numbers that a runtime gives for a layer's outputs may be from the exact ones.
+
+**Float types.** A runtime rounds weights, bias and input to its type, of unit roundoff u, adds the t products of a row
+and the bias in any order, with or without fused operations, in arithmetic of unit roundoff v <= u, and rounds to its
+type when the products are added up and when the bias is. Each product then has at most ``4`` factors ``1 + d`` with
+``|d| <= u`` and ``t + 2`` with ``|d| <= v``, so that by lemma 3.1 of Higham (Accuracy and Stability of Numerical
+Algorithms) with ``k = 4 u + (t + 2) v < 1``
+
+    |z' - z| <= k / (1 - k) (sum_j |a_ij| |x_j| + |b_i|).
+
+Where rounding is absolute, below the smallest normal number, an entry changes by ``e`` at most, and so does a product,
+a sum and a result; with ``k <= 1/2`` this adds no more than ``2 e (sum_j |x_j| + sum_j |a_ij| + 3 t + 6)``. A clip moves
+no number further. float32 numbers are added in float32 (``u = v = 2^-24``, and e = 2^-126, since many runtimes flush
+what is smaller to zero), float16 numbers in float32 or better, as graphics cards and libraries do (``u = 2^-11``,
+``e = 2^-25``). Not covered: sums in float16 itself, TensorFloat-32, transforms such as Winograd's, and runtimes that
+compute a layer in several steps which were folded into one map here.
+
+**Codes.** An int8 quantiser with step s gives ``y`` the nearest whole number of steps, of 256: from 0 where no output is
+negative, else from -128. Its numbers say that y lies within half a step; the last codes at either end stand for all
+that is beyond them as well. Cells are rounded outwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from fiberscope.errors import InputError, shown
+from fiberscope.network.arrays import FloatArray
+from fiberscope.network.layer import Layer, around
+from fiberscope.network.region_layer import RegionLayer
+from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.rows import Rows
+from fiberscope.network.sparse_rows import SparseRows
+from fiberscope.preimage.sides import check_loose, checked_within
+from fiberscope.scalars import as_number
+
+ROUNDING = 1.0 + 2.0**-40
+"""Covers what the few float64 operations that put a bound together round."""
+SHARE = 2.0**-40
+"""By what share of a step cells are widened at least, so that no output lies at the end of one."""
+
+
+@dataclass(frozen=True)
+class _FloatType:
+    """A float type, and how a runtime calculates with it.
+
+    Attributes:
+        roundoff: u.
+        sums: v.
+        smallest: e.
+        largest: the largest finite number.
+        dtype: numpy's.
+    """
+
+    roundoff: float
+    sums: float
+    smallest: float
+    largest: float
+    dtype: Any
+
+
+FLOAT_TYPES = {
+    "float32": _FloatType(2.0**-24, 2.0**-24, 2.0**-126, float(np.finfo(np.float32).max), np.float32),
+    "float16": _FloatType(2.0**-11, 2.0**-24, 2.0**-25, float(np.finfo(np.float16).max), np.float16),
+}
+NAMES = (*FLOAT_TYPES, "int8")
+"""All names of precisions."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a runtime gives of a layer's outputs: numbers of a float type, or 8-bit codes.
+
+    Args:
+        name: "float32", "float16" or "int8".
+        scale: of codes, their step in the outputs' units; None for the largest output at the samples over 255, or over
+            127 where outputs may be negative.
+
+    Raises:
+        InputError: another name, a scale that is not positive, or one of a float type.
+    """
+
+    name: str
+    scale: float | int | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or self.name not in NAMES:  # pyright: ignore[reportUnnecessaryIsInstance]
+            hint = "or give a number: by how much every output may differ"
+            raise InputError("precision", expected=f"one of {', '.join(NAMES)}", got=shown(self.name), hint=hint)
+        if self.scale is None:
+            return
+        if self.name != "int8":
+            raise InputError("scale", expected=f"none beside {self.name}", got=shown(self.scale), hint="codes have one")
+        object.__setattr__(self, "scale", as_number(self.scale, "scale", above=0.0, below=np.inf))
+
+    def within(self, layer: Layer, X: Float64[FloatArray, "N n"]) -> Float64[FloatArray, "N 2 m"]:
+        """How far below and above the exact outputs at X the numbers lie that say the same; inf where a code saturates.
+
+        Raises:
+            InputError: outputs that the type cannot hold, sums too long for a bound, strictly monotone activations, or
+                float types of a layer in which branches meet, whose sums a runtime does not form.
+        """
+        check_loose(layer, np.ones(layer.outputs, dtype=np.bool_))
+        if self.name == "int8":
+            return _cells(layer, X, self.scale)
+        if isinstance(layer, RegionLayer):
+            hint = "give a number, by how much every output may differ, or int8"
+            raise InputError("precision", expected="a layer of one affine map", got="one in which branches meet", hint=hint)
+        return np.repeat(_rounding(layer, X, self.name)[:, None], 2, axis=1)
+
+
+def within_at(layer: Layer, X: Float64[FloatArray, "*N n"], within: Any) -> Float64[FloatArray, "*N 2 m"]:
+    """How far outputs at an input, or at N of them, may be off, below and above, as it is given to ``classify``.
+
+    Raises:
+        InputError: see ``checked_within`` and ``Precision``.
+    """
+    named = Precision(within) if isinstance(within, str) else within
+    if not isinstance(named, Precision):
+        return checked_within(layer, named, len(X) if X.ndim == 2 else None)
+    return named.within(layer, X) if X.ndim == 2 else named.within(layer, X[None])[0]
+
+
+def _rounding(layer: ReLULayer, X: FloatArray, name: str) -> Float64[FloatArray, "N m"]:
+    """A bound on how far a runtime's outputs are from the exact ones."""
+    kind, magnitudes = FLOAT_TYPES[name], _magnitudes(layer, X)
+    terms, sizes = _terms(layer.weight)
+    k = 4.0 * kind.roundoff + (terms + 2.0) * kind.sums
+    if (k > 0.5).any():
+        raise InputError("precision", expected=f"shorter sums for a bound in {name}", got=f"{terms.max()} terms")
+    absolute = 2.0 * kind.smallest * (np.abs(X).sum(axis=1)[:, None] + sizes + 3.0 * terms + 6.0)
+    bound = (k / (1.0 - k) * magnitudes + absolute) * ROUNDING
+    largest = max(float(np.abs(part).max()) for part in (_entries(layer.weight), layer.bias, X))
+    reach = magnitudes + bound
+    if not max(largest, float(reach.max())) <= kind.largest:
+        got = f"an input or a weight of {largest:.3g}"
+        if largest <= kind.largest:
+            got = f"up to {reach.max():.3g} at unit {int(np.argmax(reach.max(axis=0)))}"
+        raise InputError("precision", expected=f"numbers that {name} holds, at most {kind.largest:.6g}", got=got)
+    return bound + _rounded_clips(layer, kind.dtype)
+
+
+def _rounded_clips(layer: ReLULayer, dtype: Any) -> Float64[FloatArray, " m"]:
+    """(m,) how far the ends of clips move when they are rounded."""
+    moved = np.zeros(layer.outputs)
+    for end in (layer.low, layer.high):
+        finite = np.isfinite(end)
+        moved[finite] = np.maximum(moved[finite], np.abs(end[finite].astype(dtype).astype(np.float64) - end[finite]))
+    return moved
+
+
+def _cells(layer: Layer, X: FloatArray, scale: float | int | None) -> Float64[FloatArray, "N 2 m"]:
+    """How far the ends of their code's cell are from the exact outputs."""
+    outputs, doubt = _outputs(layer, X)
+    signed = bool((np.broadcast_to(layer.low, (layer.outputs,)) < 0).any())
+    first, last = (-128, 127) if signed else (0, 255)
+    step = float(np.abs(outputs).max()) / last if scale is None else float(scale)
+    if not step > 0.0:
+        hint = 'give the step of the codes: Precision("int8", scale=...)'
+        raise InputError("precision", expected="outputs that are not all 0", got="a scale of 0", hint=hint)
+    code = np.clip(np.rint(outputs / step), first, last)
+    slack = doubt + step * SHARE + 2.0**-50 * np.abs(outputs)
+    below = np.maximum(outputs - (code - 0.5) * step, 0.0) + slack
+    above = np.maximum((code + 0.5) * step - outputs, 0.0) + slack
+    cells = np.stack([np.where(code == first, np.inf, below), np.where(code == last, np.inf, above)], axis=1)
+    return cells * ROUNDING
+
+
+def _outputs(layer: Layer, X: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(N, m) the outputs at X in float64, and a bound on their rounding; where branches meet, around each input."""
+    if isinstance(layer, RegionLayer):
+        each = [around(layer, None, x) for x in X]
+        parts = [(_outputs(local, at[None]), local.definitions) for local, _, at in each]
+        outputs, doubt = (np.vstack([pair[k][:, skipped:] for pair, skipped in parts]) for k in (0, 1))
+        return outputs, doubt
+    z, doubt = pre_activations(layer, X)
+    return np.where(layer.injective, z, np.clip(z, layer.low, layer.high)), doubt
+
+
+def pre_activations(layer: ReLULayer, X: Float64[FloatArray, "N n"]) -> tuple[FloatArray, FloatArray]:
+    """(N, m) ``A x + b`` as float64 gives it, and a bound on its rounding."""
+    z = (layer.weight @ X.T).T + layer.bias
+    return z, 2.0**-51 * (layer.inputs + 4.0) * (_magnitudes(layer, X) + np.finfo(np.float64).tiny)
+
+
+def _magnitudes(layer: ReLULayer, X: FloatArray) -> Float64[FloatArray, "N m"]:
+    """Upper bounds on ``sum_j |a_ij| |x_j| + |b_i|``."""
+    sums = (_absolute(layer.weight) @ np.abs(X).T).T + np.abs(layer.bias)
+    return sums * (1.0 + 2.0**-51 * (layer.inputs + 4.0)) + layer.inputs * np.finfo(np.float64).tiny
+
+
+def _terms(rows: Rows) -> tuple[FloatArray, FloatArray]:
+    """(m,) the number of entries of each row, and the sum of their absolute values."""
+    places = _absolute(rows)
+    ones = np.ones(rows.shape[1])
+    if isinstance(places, SparseRows):
+        return np.diff(places.indptr).astype(np.float64), np.asarray(places @ ones)
+    return np.count_nonzero(places, axis=1).astype(np.float64), places @ ones
+
+
+def _absolute(rows: Rows) -> Rows:
+    if isinstance(rows, SparseRows):
+        return SparseRows((np.abs(rows.data), rows.indices, rows.indptr), shape=rows.shape)
+    return np.abs(rows)
+
+
+def _entries(rows: Rows) -> FloatArray:
+    return rows.data if isinstance(rows, SparseRows) else rows
+
+
+__all__ = ["NAMES", "Precision", "pre_activations", "within_at"]
