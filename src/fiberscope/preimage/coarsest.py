@@ -178,14 +178,14 @@ class _Bisection:
     def found(self) -> list[CoarsestPrecision]:
         """The result of each sample."""
         every = range(len(self.X))
-        if written_out(self.domain, self.layer.inputs).is_box_bounded:
-            self._ask({i: float(self.grid[i][-1]) for i in every})
+        endless = written_out(self.domain, self.layer.inputs).is_box_bounded
+        self._ask({i: self._inside(i, -1) if endless else 0.0 for i in every})  # most samples end here
         self._bisect()
         self.grid = [self._exact_grid(i) for i in every]
         self._bisect()
         ends = [(float(grid[low]), float(grid[high])) for grid, (low, high) in map(self._ends, every)]
         bounded = self._shown({i: float(np.nextafter(low, 0.0)) for i, (low, _) in enumerate(ends) if 0 < low < np.inf})
-        bounded |= {i: self.known[i][float(self.grid[i][-1])] for i, (low, _) in enumerate(ends) if low == np.inf}
+        bounded |= {i: self.known[i][max(self.known[i])] for i, (low, _) in enumerate(ends) if low == np.inf}
         unbounded = self._shown({i: high for i, (_, high) in enumerate(ends) if high < np.inf})
         return [self._result(i, *ends[i], bounded.get(i), unbounded.get(i)) for i in every]
 
@@ -206,7 +206,15 @@ class _Bisection:
 
     def _middle(self, i: int, *, bounded: bool) -> float | None:
         low, high = self._between(i, bounded=bounded)
-        return float(self.grid[i][(low + high) // 2]) if high - low > 1 else None
+        return self._inside(i, (low + high) // 2) if high - low > 1 else None
+
+    def _inside(self, i: int, place: int) -> float:
+        """A number from a place of the grid to the next, as far from both as can be: there signs need no exact sums."""
+        here, *after = self.grid[i][place:][:2].tolist()
+        if not after:
+            return 1.5 * here if 1.5 * here < np.inf else here
+        inside = 0.5 * here + 0.5 * after[0]
+        return inside if here < inside < after[0] else here
 
     def _between(self, i: int, *, bounded: bool) -> tuple[int, int]:
         """The last place that is known to be bounded and the first that is not; or not unbounded, and the first that is.
@@ -247,10 +255,11 @@ class _Bisection:
         """Preimages at these precisions: by what proved that at one where rows have the same sides, or decided anew."""
         moved: dict[int, Preimage] = {}
         for i, eps in asked.items():
-            place = np.searchsorted(self.grid[i], eps, side="right")
-            same = [p for e, p in self.known[i].items() if e > 0 and np.searchsorted(self.grid[i], e, side="right") == place]
+            place, grid = np.searchsorted(self.grid[i], eps, side="right"), self.grid[i]
+            same = [e for e in self.known[i] if e > 0 and np.searchsorted(grid, e, side="right") == place]
             if same and eps > 0:
-                moved[i] = replace(same[0], within=_loose(self.layer, eps))
+                nearest = min(same, key=lambda e, eps=eps: abs(e - eps))
+                moved[i] = replace(self.known[i][nearest], within=_loose(self.layer, eps))
         with one_thread():
             proofs = verify_many(list(moved.values()), checked_threads(self.threads))
         shown = {i: p for (i, p), proof in zip(moved.items(), proofs, strict=True) if proof}
