@@ -27,7 +27,10 @@ def rounded_up(value: Fraction) -> float:
 
 def scanned(A: Array, b: Array, x: Array, domain: Any, low: Any, high: Any) -> float:
     """The smallest eps with an unbounded preimage, of all numbers at which the set of rows could change; else inf."""
-    y = [max(min(z, Fraction(q)) if q < math.inf else z, Fraction(p)) for z, p, q in zip(z_at(A, b, x), low, high, strict=True)]
+    y = [
+        max(min(z, Fraction(q)) if q < math.inf else z, Fraction(p))
+        for z, p, q in zip(z_at(A, b, x), low, high, strict=True)
+    ]
     losses = [value - Fraction(p) for value, p in zip(y, low, strict=True)]
     losses += [Fraction(q) - value for value, q in zip(y, high, strict=True) if q < math.inf]
     for eps in [0.0, *sorted({rounded_up(loss) for loss in losses if loss > 0})]:
@@ -181,9 +184,9 @@ def test_bad_input_has_one_clear_error() -> None:
     with pytest.raises(fs.InputError, match="ReLU and clip units"):
         fs.coarsest_precision(leaky, [1.0, 2.0])
     layer = fs.ReLULayer(np.eye(2))
-    with pytest.raises(fs.InputError, match="^x: "):
+    with pytest.raises(fs.InputError, match=r"^x: "):
         fs.coarsest_precision(layer, [1.0, 2.0, 3.0])
-    with pytest.raises(fs.InputError, match="outside|domain"):
+    with pytest.raises(fs.InputError, match="domain"):
         fs.coarsest_precision(layer, [1.0, 2.0], fs.Box(0, 1))
 
 

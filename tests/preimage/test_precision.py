@@ -1,4 +1,4 @@
-"""Named precisions: the numbers of real runtimes lie where they are said to, and verdicts are those of these intervals."""
+"""Named precisions: what real runtimes give lies where it is said to, and verdicts are about these intervals."""
 
 from __future__ import annotations
 
@@ -113,9 +113,10 @@ def nearest_codes(y: Array, step: float, first: int, last: int) -> Array:
 
 @pytest.mark.parametrize("low", [0.0, -1.0])
 def test_codes_of_a_quantiser(low: float) -> None:
-    """The code of the output is the one whose cell it is; both ends saturate; onnxruntime's quantiser has the same codes."""
+    """The code of the output is the one whose cell it is; both ends saturate; onnxruntime's codes are the same."""
     generator = np.random.default_rng(2)
-    A, b, X = generator.standard_normal((30, 12)), generator.standard_normal(30), generator.standard_normal((200, 12))
+    A, b = generator.standard_normal((30, 12)), generator.standard_normal(30)
+    X = generator.standard_normal((200, 12))
     layer = fs.ReLULayer(A, b, low=low, high=3.0)
     y = layer(X)
     first, last = (0, 255) if low == 0 else (-128, 127)
@@ -157,10 +158,10 @@ def onnx_codes(y: Array, step: Any, dtype: Any) -> Array:
 @pytest.mark.parametrize("domain", [None, fs.NonNegative(), fs.Box(-1, 1)])
 def test_verdicts_about_codes(domain: Any) -> None:
     """Kinds and dimensions are those of the intervals between the ends of cells, in exact arithmetic."""
-    generator = np.random.default_rng(5)
+    generator = np.random.default_rng(8)
     A, b = generator.standard_normal((6, 3)) + 0.3, generator.standard_normal(6)
     high = generator.choice([0.5, np.inf], 6)
-    layer, X = fs.ReLULayer(A, b, high=high), generator.uniform(0, 1, (12, 3)) * generator.choice([0.0, 1.0], (12, 3))
+    layer, X = fs.ReLULayer(A, b, high=high), generator.random((12, 3)) * generator.choice([0.0, 1.0], (12, 3))
     step = 0.125
     judged = fs.classify(layer, X, domain, within=fs.Precision("int8", scale=step))
     assert judged.verify().all()
@@ -192,20 +193,19 @@ def test_geometry_of_a_cell() -> None:
     assert all(p.contains(x) for x in p.sample(10, seed=0))
 
 
-@pytest.mark.parametrize("name", ["float32", "float16", "int8"])
-@pytest.mark.parametrize("e", [-20, 3])
+@pytest.mark.parametrize(
+    ("name", "e"), [("float32", -60), ("float32", 40), ("float16", 3), ("int8", -300), ("int8", 40)]
+)
 def test_units_of_inputs_and_outputs_mean_nothing(name: str, e: int) -> None:
-    """Where no number comes near the smallest normal one."""
+    """Where no number comes near the smallest normal one, or the largest, of the type."""
     generator = np.random.default_rng(6)
     A, b, X = generator.random((9, 4)) + 0.5, generator.random(9) + 0.5, generator.random((5, 4)) + 0.5
     plain, scaled = fs.ReLULayer(A, b), fs.ReLULayer(A, np.ldexp(b, e))
-    within = fs.Precision(name).within(plain, X)
-    again = fs.Precision(name).within(scaled, np.ldexp(X, e))
-    limit = 1e-3 if name == "float16" and e < 0 else 1e-12
-    if name != "float16" or e > 0:
-        np.testing.assert_allclose(again, np.ldexp(within, e), rtol=max(limit, 1e-4 if name == "float16" else limit))
+    precision = fs.Precision(name)
+    within, again = precision.within(plain, X), precision.within(scaled, np.ldexp(X, e))
+    np.testing.assert_allclose(again, np.ldexp(within, e), rtol=1e-4 if name == "float16" else 1e-12)
     first, second = fs.classify(plain, X, within=name), fs.classify(scaled, np.ldexp(X, e), within=name)
-    assert (first.kind == second.kind).all() or name == "float16"
+    assert (first.kind == second.kind).all()
     assert first.verify().all()
     assert second.verify().all()
 
@@ -223,14 +223,24 @@ def test_a_layer_where_branches_meet_has_codes() -> None:
         fs.classify(layer, X, within="float32")
 
 
+ONE_OF = "precision: expected one of float32, float16, int8"
 LAYER = fs.ReLULayer([[1.0, 2.0], [3.0, -1.0]])
+
+
+LEAKY = fs.ReLULayer(np.eye(2), injective=np.array([True, False]))
 
 
 @pytest.mark.parametrize(
     ("ask", "said"),
     [
-        (lambda: fs.classify(LAYER, [[1.0, 2.0]], within="float8"), "precision: expected one of float32, float16, int8"),
-        (lambda: fs.preimage(LAYER, x=[1.0, 2.0], within="FLOAT32"), "precision: expected one of float32, float16, int8"),
+        (
+            lambda: fs.classify(LAYER, [[1.0, 2.0]], within="float8"),
+            ONE_OF,
+        ),
+        (
+            lambda: fs.preimage(LAYER, x=[1.0, 2.0], within="FLOAT32"),
+            ONE_OF,
+        ),
         (lambda: fs.Precision(32), "precision: expected one of"),
         (lambda: fs.Precision("int8", scale=0.0), "scale: expected a number"),
         (lambda: fs.Precision("int8", scale=np.nan), "scale: expected a number"),
@@ -240,10 +250,15 @@ LAYER = fs.ReLULayer([[1.0, 2.0], [3.0, -1.0]])
         (lambda: fs.preimage(LAYER, x=[1e5, 0.0], within="float16"), "an input or a weight of 1e.05"),
         (lambda: fs.preimage(LAYER, x=[1e38, 2e38], within="float32"), "float32 holds"),
         (lambda: fs.preimage(LAYER, y=[1.0, 2.0], within="float32"), "beside y"),
-        (lambda: fs.classify(LAYER, np.ones((3, 2)), within=np.ones((2, 2))), "within: expected a number, or 2 of them"),
+        (
+            lambda: fs.classify(LAYER, np.ones((3, 2)), within=np.ones((2, 2))),
+            "within: expected a number, or 2 of them",
+        ),
         (lambda: fs.classify(LAYER, np.ones((3, 2)), within=-np.ones((3, 1))), "of at least 0, got -1"),
         (
-            lambda: fs.classify(fs.ReLULayer(np.eye(2), injective=np.array([True, False])), [[1.0, 2.0]], within="int8"),
+            lambda: fs.classify(
+                fs.ReLULayer(np.eye(2), injective=np.array([True, False])), [[1.0, 2.0]], within="int8"
+            ),
             "ReLU and clip units",
         ),
     ],
@@ -269,7 +284,9 @@ def test_each_sample_may_have_its_own() -> None:
     numbers = each[:, :1]
     one = fs.classify(layer, X, within=numbers)
     assert one.verify().all()
-    assert [p.kind for p in one] == [fs.preimage(layer, x=x, within=e).kind for x, e in zip(X, numbers[:, 0], strict=True)]
+    assert [p.kind for p in one] == [
+        fs.preimage(layer, x=x, within=e).kind for x, e in zip(X, numbers[:, 0], strict=True)
+    ]
     assert len(set(one.kind)) > 1
 
 

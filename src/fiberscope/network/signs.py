@@ -51,8 +51,8 @@ def exact_signs_of_many(
 
 
 def signs_against(
-    values: Float64[FloatArray, "..."], shift: Float64[FloatArray, "..."], limits: Float64[FloatArray, "..."]
-) -> Int64[IntArray, "..."]:
+    values: Float64[FloatArray, ...], shift: Float64[FloatArray, ...], limits: Float64[FloatArray, ...]
+) -> Int64[IntArray, ...]:
     """The exact signs of ``values + shift - limits``; values and limits may be infinite, then the order of these."""
     values, shift, limits = np.broadcast_arrays(values, shift, limits)
     finite = np.isfinite(values) & np.isfinite(limits)

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Any, SupportsIndex
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool
 
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Domain, written_out
@@ -165,8 +165,8 @@ class _Bisection:
     """The search for N samples of one layer.
 
     Attributes:
-        grid: for each sample, 0 and numbers at which its rows lose sides, ascending: between two of them they lose none,
-            or the preimage is known to be bounded at both, or unbounded.
+        grid: for each sample, 0 and numbers at which its rows lose sides, ascending. Between two of them they lose
+            none, or the preimage is known to be bounded at both, or unbounded.
         known: for each sample, the preimages that were asked for, by precision.
     """
 
@@ -217,13 +217,15 @@ class _Bisection:
         return inside if here < inside < after[0] else here
 
     def _between(self, i: int, *, bounded: bool) -> tuple[int, int]:
-        """The last place that is known to be bounded and the first that is not; or not unbounded, and the first that is.
+        """The last place known to be bounded, and the first known not to be; or not to be unbounded, and to be.
 
         -1 and the length of the grid where there is none.
         """
         grid = self.grid[i]
         places = {
-            int(np.searchsorted(grid, eps, side="right")) - 1: p.kind in BOUNDED if bounded else p.kind != Kind.UNBOUNDED
+            int(np.searchsorted(grid, eps, side="right")) - 1: p.kind in BOUNDED
+            if bounded
+            else p.kind != Kind.UNBOUNDED
             for eps, p in self.known[i].items()
         }
         low = max((place for place, comes in places.items() if comes), default=-1)

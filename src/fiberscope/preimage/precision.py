@@ -9,15 +9,15 @@ Algorithms) with ``k = 4 u + (t + 2) v < 1``
     |z' - z| <= k / (1 - k) (sum_j |a_ij| |x_j| + |b_i|).
 
 Where rounding is absolute, below the smallest normal number, an entry changes by ``e`` at most, and so does a product,
-a sum and a result; with ``k <= 1/2`` this adds no more than ``2 e (sum_j |x_j| + sum_j |a_ij| + 3 t + 6)``. A clip moves
-no number further. float32 numbers are added in float32 (``u = v = 2^-24``, and e = 2^-126, since many runtimes flush
-what is smaller to zero), float16 numbers in float32 or better, as graphics cards and libraries do (``u = 2^-11``,
-``e = 2^-25``). Not covered: sums in float16 itself, TensorFloat-32, transforms such as Winograd's, and runtimes that
-compute a layer in several steps which were folded into one map here.
+a sum and a result; with ``k <= 1/2`` this adds no more than ``2 e (sum_j |x_j| + sum_j |a_ij| + 3 t + 6)``. A clip
+moves no number further. float32 numbers are added in float32 (``u = v = 2^-24``, and ``e = 2^-126``, since many
+runtimes flush what is smaller to zero), float16 numbers in float32 or better, as graphics cards and libraries do
+(``u = 2^-11``, ``e = 2^-25``). Not covered: sums in float16 itself, TensorFloat-32, transforms such as Winograd's, and
+runtimes that compute a layer in several steps which were folded into one map here.
 
-**Codes.** An int8 quantiser with step s gives ``y`` the nearest whole number of steps, of 256: from 0 where no output is
-negative, else from -128. Its numbers say that y lies within half a step; the last codes at either end stand for all
-that is beyond them as well. Cells are rounded outwards.
+**Codes.** An int8 quantiser with step s gives ``y`` the nearest of 256 whole numbers of steps: from 0 where no output
+is negative, else from -128. A code says that y lies within half a step of it; the last codes at either end stand for
+all that is beyond them as well. Cells are rounded outwards.
 """
 
 from __future__ import annotations
@@ -109,7 +109,9 @@ class Precision:
             return _cells(layer, X, self.scale)
         if isinstance(layer, RegionLayer):
             hint = "give a number, by how much every output may differ, or int8"
-            raise InputError("precision", expected="a layer of one affine map", got="one in which branches meet", hint=hint)
+            raise InputError(
+                "precision", expected="a layer of one affine map", got="one in which branches meet", hint=hint
+            )
         return np.repeat(_rounding(layer, X, self.name)[:, None], 2, axis=1)
 
 

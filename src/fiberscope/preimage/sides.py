@@ -179,8 +179,10 @@ def checked_within(layer: Layer, within: Any, samples: int | None = None) -> Flo
         InputError: another shape, NaN, infinite or negative numbers, or a precision of strictly monotone activations.
     """
     m, array = layer.outputs, as_float64(within, "within", finite=False)
-    units = dict.fromkeys([(m,), *([layer.output_shape] if isinstance(layer, ReLULayer) else [])])
-    each = [] if samples is None else [(samples, 1), *((samples, *shape) for shape in units)]
+    units: list[tuple[int, ...]] = [(m,), *([layer.output_shape] if isinstance(layer, ReLULayer) else [])]
+    each: list[tuple[int, ...]] = []
+    if samples is not None:
+        each = [(samples, 1), *((samples, *shape) for shape in units)]
     if array.shape not in ((), *units, *each):
         many = "" if samples is None else f", or as many for each of {samples} samples"
         raise InputError("within", expected=f"a number, or {m} of them{many}", got=f"shape {array.shape}")
