@@ -126,8 +126,8 @@ def test_codes_of_a_quantiser(low: float) -> None:
     below, above = within[:, 0], within[:, 1]
     assert (np.isinf(below) == (codes == first)).all()
     assert (np.isinf(above) == (codes == last)).all()
-    np.testing.assert_allclose((y - below)[codes > first], ((codes - 0.5) * step)[codes > first], atol=step * 1e-9)
-    np.testing.assert_allclose((y + above)[codes < last], ((codes + 0.5) * step)[codes < last], atol=step * 1e-9)
+    np.testing.assert_allclose((y - below)[codes > first], ((codes - 0.5) * step)[codes > first], atol=step * 2e-6)
+    np.testing.assert_allclose((y + above)[codes < last], ((codes + 0.5) * step)[codes < last], atol=step * 2e-6)
     # outwards
     assert ((y - below)[codes > first] <= ((codes - 0.5) * step)[codes > first]).all()
     assert ((y + above)[codes < last] >= ((codes + 0.5) * step)[codes < last]).all()
@@ -185,8 +185,8 @@ def test_geometry_of_a_cell() -> None:
     layer = fs.ReLULayer(np.eye(4))
     p = fs.preimage(layer, x=[1.25, 2.0, 0.25, 300.0], domain=fs.Box(-10, 400), within=fs.Precision("int8", scale=1))
     low, high = p.bounding_box()
-    np.testing.assert_allclose(low, [0.5, 1.5, -10, 254.5], atol=1e-8)
-    np.testing.assert_allclose(high, [1.5, 2.5, 0.5, 400], atol=1e-8)
+    np.testing.assert_allclose(low, [0.5, 1.5, -10, 254.5], atol=4e-6)
+    np.testing.assert_allclose(high, [1.5, 2.5, 0.5, 400], atol=4e-6)
     assert p.contains([0.75, 1.75, -3.0, 399.0])
     assert not p.contains([0.25, 1.75, -3.0, 399.0])
     assert 0 < p.radius < 1000
@@ -203,7 +203,7 @@ def test_units_of_inputs_and_outputs_mean_nothing(name: str, e: int) -> None:
     plain, scaled = fs.ReLULayer(A, b), fs.ReLULayer(A, np.ldexp(b, e))
     precision = fs.Precision(name)
     within, again = precision.within(plain, X), precision.within(scaled, np.ldexp(X, e))
-    np.testing.assert_allclose(again, np.ldexp(within, e), rtol=1e-4 if name == "float16" else 1e-12)
+    np.testing.assert_allclose(again, np.ldexp(within, e), rtol=1e-3 if name == "float16" else 1e-6)
     first, second = fs.classify(plain, X, within=name), fs.classify(scaled, np.ldexp(X, e), within=name)
     assert (first.kind == second.kind).all()
     assert first.verify().all()

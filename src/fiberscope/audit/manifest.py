@@ -12,12 +12,12 @@ from typing import Any
 
 from fiberscope import __version__
 from fiberscope.audit.accuracy import fit_of
-from fiberscope.audit.plan import Place, Plan, Reads, places_of
+from fiberscope.audit.plan import EXACT, Place, Plan, Reads, known_precision, places_of
 from fiberscope.audit.subject import Subject
 from fiberscope.errors import ResultsError
 from fiberscope.seals import BLANK, is_sealed, seal
 
-FORMAT = "fiberscope results 5"
+FORMAT = "fiberscope results 6"
 """Names the layout of the folder; a reader refuses any other."""
 
 _PACKAGES = ("numpy", "scipy", "highspy", "python-flint", "pyarrow", "safetensors", "torch")
@@ -105,6 +105,8 @@ class Manifest:
         output: the name of the model's output that is audited, where the model has several; otherwise empty.
         correct: the number of samples that the network classifies correctly; None where that is not known.
         warnings: why the data may be others than the network was made for.
+        precision: a precision to which outputs are known, at which is judged as well; "exact" for none.
+        steps: of 8-bit codes, the step in each of ``layers``.
     """
 
     fiberscope: str
@@ -137,12 +139,15 @@ class Manifest:
     output: str = ""
     correct: int | None = None
     warnings: tuple[str, ...] = ()
+    precision: str = EXACT
+    steps: tuple[float, ...] = ()
 
     @property
     def plan(self) -> Plan:
         """The plan that the audit follows."""
         places = tuple(layer.place for layer in self.network_layers)
-        return Plan(self.layers, self.samples, self.domain, self.block, places, self.spectra, self.invariance)
+        numbers = (self.domain, self.block, places, self.spectra, self.invariance)
+        return Plan(self.layers, self.samples, *numbers, self.precision, self.steps)
 
     @property
     def complete(self) -> bool:
@@ -203,6 +208,12 @@ class Manifest:
         if self.correct is not None and not 0 <= self.correct <= self.samples:
             raise ValueError(f"{self.correct} of {self.samples} samples classified correctly")
         "".join((*self.classes, *self.examples, *self.warnings, self.output))  # a TypeError for anything but texts
+        if self.precision == "int8" and len(self.steps) != len(self.layers):
+            raise ValueError(f"{len(self.steps)} steps of {len(self.layers)} layers")
+        if self.precision not in (EXACT, known_precision(self.precision)):
+            raise ValueError(f"precision {self.precision}")
+        if not all(0.0 < step < inf for step in self.steps):
+            raise ValueError(f"steps {self.steps}")
         dict.items(self.shards)  # a TypeError for anything but a dictionary
 
     def differences(self, asked: Manifest) -> list[str]:
@@ -232,7 +243,7 @@ class Manifest:
         return replace(self, status="complete", examples=examples, **filled)
 
 
-_TUPLES = ("input_shape", "notes", "layers", "counts", "spectra_counts", "classes", "examples", "warnings")
+_TUPLES = ("input_shape", "notes", "layers", "counts", "spectra_counts", "classes", "examples", "warnings", "steps")
 """What JSON holds as lists."""
 
 _MUST_AGREE = {
@@ -247,6 +258,7 @@ _MUST_AGREE = {
     "layers": "--layers",
     "domain": "--domain",
     "block": "--block",
+    "precision": "--precision",
 }
 
 _OF_CUT_DATA = ("data_digest", "samples")
@@ -293,6 +305,8 @@ def new_manifest(subject: Subject, plan: Plan, samples_requested: int | None) ->
         output=network.output,
         correct=fit.correct,
         warnings=fit.warnings,
+        precision=plan.precision,
+        steps=plan.steps,
     )
 
 

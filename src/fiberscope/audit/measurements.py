@@ -38,10 +38,11 @@ def places(plan: Plan, network: Network) -> list[Place]:
     """Every place where an audit measures something: layers on domains, and stages if there are singular values."""
     at_layers = [
         Place(
-            f"layer {label(layer, network.layer_names[layer])}, {named.name}",
+            f"layer {label(layer, network.layer_names[layer])}, {named.label}",
             layer=layer,
             domain=_domain_kind(named),
             domain_name=named.name,
+            precision=named.precision,
         )
         for layer in plan.layers
         for named in plan.domains(layer)
@@ -121,7 +122,7 @@ def measured(findings: FindingsTable, spectra: Any, plan: Plan, network: Network
             samples = len(nonzero_values(spectra, place.stage))
             yield Measured(Quantity.CONDITION, place, numbers, samples - len(numbers))
         elif place.layer is not None:
-            yield from _of_group(findings.at(place.layer, place.domain_name), place)
+            yield from _of_group(findings.at(place.layer, place.domain_name, place.precision), place)
 
 
 def _of_group(group: FindingsTable, place: Place) -> Iterator[Measured]:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 
+from fiberscope.audit.plan import EXACT, known_precision
 from fiberscope.audit.thresholds import (
     NUMERIC,
     OF_AUDIT,
@@ -70,8 +71,8 @@ def _parsed(text: str, quantities: Sequence[Quantity]) -> Threshold:
     comparison = Comparison(form["comparison"])
     measure, bound = _bound(form["bound"], form["statistic"], quantity, text)
     _check_can_hold_and_fail(text, quantity, measure, comparison, bound)
-    layer, stage, domain = _places(form["places"], quantity, text)
-    return Threshold(text.strip(), quantity, measure, comparison, bound, layer, stage, domain)
+    places = _places(form["places"], quantity, text)
+    return Threshold(text.strip(), quantity, measure, comparison, bound, *places)
 
 
 def _refused(text: str, expected: str, hint: str = "") -> InputError:
@@ -136,9 +137,9 @@ def _check_can_hold_and_fail(
 _SAY_SO = "for a count, say so: unbounded>3 samples"
 
 
-def _places(text: str, quantity: Quantity, whole: str) -> tuple[int | None, int | None, DomainKind | None]:
-    """The layer, the stage and the domain that are named; None where none is."""
-    at_stages = quantity in OF_SPECTRA
+def _places(text: str, quantity: Quantity, whole: str) -> tuple[int | None, int | None, DomainKind | None, str]:
+    """The layer, the stage and the domain that are named, None where none is; and the precision."""
+    at_stages, precision = quantity in OF_SPECTRA, EXACT
     layer = stage = domain = None
     for place in (part.strip() for part in text.split("@")[1:]):
         form = _PLACE.fullmatch(place)
@@ -149,12 +150,15 @@ def _places(text: str, quantity: Quantity, whole: str) -> tuple[int | None, int 
             stage = int(form["number"])
         elif known is not None and domain is None and not at_stages:
             domain = known
+        elif precision == EXACT and not at_stages and (told := known_precision(place)):
+            precision = told
         else:
-            may = "@layerK or @stageK" if at_stages else f"@layerK and one of {', '.join(f'@{n}' for n in DomainKind)}"
+            kinds = ", ".join(f"@{name}" for name in DomainKind)
+            may = "@layerK or @stageK" if at_stages else f"@layerK and one of {kinds}, and a precision such as @int8"
             raise _refused(whole, f"{may}, each at most once, behind a threshold for {quantity}")
     if layer is not None and stage is not None:
         raise _refused(whole, "either a layer or a stage")
-    return layer, stage, domain
+    return layer, stage, domain, precision
 
 
 __all__ = ["parse_thresholds"]

@@ -16,6 +16,7 @@ from typing import assert_never
 
 import numpy as np
 
+from fiberscope.audit.plan import EXACT
 from fiberscope.errors import InputError
 from fiberscope.labels import listed
 from fiberscope.network.arrays import FloatArray
@@ -125,6 +126,7 @@ class Place:
         stage: the number of the stage; None for what is measured at a layer.
         domain: the domain; None for what is measured at a stage.
         domain_name: the domain as the results name it; empty for what is measured at a stage.
+        precision: to which outputs are known.
     """
 
     label: str
@@ -132,6 +134,7 @@ class Place:
     stage: int | None = None
     domain: DomainKind | None = None
     domain_name: str = ""
+    precision: str = EXACT
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +167,7 @@ class Threshold:
         layer: the only layer that it is about; None for any.
         stage: the only stage; None for any.
         domain: the only domain; None for any.
+        precision: to which outputs are known.
     """
 
     text: str
@@ -174,6 +178,7 @@ class Threshold:
     layer: int | None = None
     stage: int | None = None
     domain: DomainKind | None = None
+    precision: str = EXACT
 
     def is_about(self, place: Place) -> bool:
         """Whether it is about this place; the quantity is not looked at."""
@@ -181,6 +186,7 @@ class Threshold:
             self.layer in (None, place.layer)
             and self.stage in (None, place.stage)
             and self.domain in (None, place.domain)
+            and self.precision == place.precision
         )
 
 

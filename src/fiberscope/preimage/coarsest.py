@@ -24,7 +24,7 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.signs import row_entries
 from fiberscope.preimage.classify import classify
 from fiberscope.preimage.kind import Kind
-from fiberscope.preimage.precision import pre_activations
+from fiberscope.preimage.precision import exact_sum, pre_activations
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.sides import check_loose, sides_at_inputs
 from fiberscope.preimage.verify import Verification, verify, verify_many
@@ -300,18 +300,10 @@ class _Losses:
         unit = int(self.units[k])
         low, high = self.layer.low[unit], self.layer.high[unit]
         columns, entries = row_entries(self.layer.weight, unit)
-        z = _dot(entries.tolist(), self.x[columns].tolist()) + Fraction(float(self.layer.bias[unit]))
+        z = exact_sum(entries, self.x[columns]) + Fraction(float(self.layer.bias[unit]))
         if self.is_upper[k]:
             return Fraction(float(high)) - (max(z, Fraction(float(low))) if np.isfinite(low) else z)
         return (min(z, Fraction(float(high))) if np.isfinite(high) else z) - Fraction(float(low))
-
-
-def _dot(first: list[float], second: list[float]) -> Fraction:
-    """The exact sum of products; denominators of floats are powers of two, so that the largest serves all."""
-    ratios = [(a.as_integer_ratio(), v.as_integer_ratio()) for a, v in zip(first, second, strict=True) if a and v]
-    terms = [(p * r, q * s) for (p, q), (r, s) in ratios]
-    largest = max((denominator for _, denominator in terms), default=1)
-    return Fraction(sum(numerator * (largest // denominator) for numerator, denominator in terms), largest)
 
 
 def _rounded_up(number: Fraction) -> float:
