@@ -52,14 +52,15 @@ def within(system: System, X: FloatArray, precision: str, step: float | None) ->
 
 def _rounding(system: System, X: FloatArray, precision: str) -> FloatArray:
     u, v, e, dtype = FLOATS[precision]
-    weight, n = _absolute(system.weight), X.shape[1]
+    weight, sizes_x = _absolute(system.weight), np.asarray(np.abs(X), dtype=np.float64)
+    n = X.shape[1]
     terms = np.asarray((weight > 0).sum(axis=1)).ravel()
-    sizes, lengths = np.asarray(weight.sum(axis=1)).ravel(), np.abs(X).sum(axis=1)
+    sizes, lengths = np.asarray(weight.sum(axis=1)).ravel(), sizes_x.sum(axis=1)
     growth = 4.0 * float(u) + (terms + 2.0) * float(v)
     if (growth > 0.5).any():
         raise NotProvedError(f"sums too long for {precision}")
     moved = np.max([_moved(end, dtype) for end in (system.low, system.high)], axis=0)
-    sums = _products(weight, np.abs(X)) + np.abs(system.bias)
+    sums = _products(weight, sizes_x) + np.abs(system.bias)
     absolute = 2.0 * float(e) * (lengths[:, None] + sizes + 3.0 * terms + 6.0)
     value = growth / (1.0 - growth) * sums + absolute + moved
     used = (system.weight, system.bias, X, (sums + value) * ROUNDING)
@@ -69,8 +70,8 @@ def _rounding(system: System, X: FloatArray, precision: str) -> FloatArray:
     def exactly(j: int, i: int) -> Fraction:
         row = weight[[i]]
         k = 4 * u + (int(terms[i]) + 2) * v
-        total = exact.products(row, np.abs(X[j]))[0] + Fraction(abs(float(system.bias[i])))
-        size = exact.products(row, np.ones(n))[0] + exact.total(np.abs(X[j]).tolist())
+        total = exact.products(row, sizes_x[j])[0] + Fraction(abs(float(system.bias[i])))
+        size = exact.products(row, np.ones(int(n)))[0] + exact.total(sizes_x[j].tolist())
         return k / (1 - k) * total + 2 * e * (size + 3 * int(terms[i]) + 6) + Fraction(float(moved[i]))
 
     return _up(value, 2.0**-50 * (n + 8.0) * value, exactly)
