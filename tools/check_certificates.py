@@ -246,6 +246,57 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
         require(shown.get(kind), f"it is not proved that it is {kind}")
 
 
+def units(layer, X):  # which sides exact outputs have, (N, m) each; and where units are tight
+    (A, b, p, q, monotone, _), signs = layer, []
+    inputs = whole(np.column_stack([X, np.ones((len(X), 2))])).T
+    for bound in (p, q):
+        shifted = whole(np.column_stack([A, b, np.full(len(b), -bound if np.isfinite(bound) else 0.0)]))
+        sign = np.sign(times(shifted, inputs)).T.astype(int)
+        signs.append(sign if np.isfinite(bound) else np.full(sign.shape, -np.sign(bound)))
+    above, below = signs
+    counts = ((above > 0) | monotone).sum(axis=1), ((below >= 0) & ~monotone).sum(axis=1)
+    lower, upper = ((above > 0) & (p < q)) | monotone, ((below < 0) & (p < q)) | monotone
+    return lower, upper, lower & upper, above == 0, below == 0, *counts
+
+
+def loose_units(layer, X, precision, step):  # the same where outputs are known to a precision
+    A, b, p, q, monotone, _ = layer
+    z = products(np.column_stack([A, b]), np.column_stack([X, np.ones(len(X))]))
+    y = z if p == -np.inf else np.maximum(z, Fraction(p))
+    y = y if q == np.inf else np.minimum(y, Fraction(q))
+    first = last = np.zeros(z.shape, dtype=bool)
+    if precision in FLOATS:
+        below = above = rounding(layer, X, *FLOATS[precision])
+    elif precision == "int8":
+        s, ends = Fraction(step), (-128, 127) if p < 0 else (0, 255)
+        code = np.clip(np.vectorize(lambda v: round(v / s), otypes=[object])(y), *ends)
+        away = [np.maximum(s / 2 + side * (y - code * s), 0) + SHARE * s for side in (1, -1)]
+        below, above = (np.vectorize(up, otypes=[object])(side) for side in away)
+        first, last = (code == end for end in ends)
+    else:
+        below = above = np.full(z.shape, Fraction(float(precision)), dtype=object)
+    require((below > 0).all() and (above > 0).all(), f"{precision} is no precision")
+    room = [Fraction(q) - Fraction(p) > slack if q - p < np.inf else True for slack in (below, above)]
+    lower = ((z - Fraction(p) > below) if p > -np.inf else True) & room[0] & ~first & (p < q)
+    upper = ((Fraction(q) - z > above) if q < np.inf else True) & room[1] & ~last & (p < q)
+    none, saturated = np.zeros(z.shape, dtype=bool), ~(upper | monotone) & (q < np.inf)
+    lower, upper = ((part | monotone).astype(bool) for part in (lower, upper))
+    return lower, upper, none | monotone, none, none, lower.sum(axis=1), saturated.sum(axis=1)
+
+
+def rounding(layer, X, u, v, e, dtype):  # how far a runtime's outputs are from the exact ones
+    (A, b, p, q, *_), largest = layer, Fraction(float(np.finfo(dtype).max))
+    sums = products(abs(np.column_stack([A, b])), abs(np.column_stack([X, np.ones(len(X))])))
+    terms = np.count_nonzero(A, axis=1).astype(object)
+    sizes, lengths = (fractions(abs(M)).sum(axis=1) for M in (A, X))
+    k = 4 * u + (terms + 2) * v
+    moved = max(abs(Fraction(float(dtype(end))) - Fraction(end)) for end in (p, q, 0.0) if np.isfinite(end))
+    bound = k / (1 - k) * sums + 2 * e * (lengths[:, None] + sizes + 3 * terms + 6) + moved
+    fits = max(*(Fraction(float(abs(part).max())) for part in (A, b, X)), (sums + bound).max()) <= largest
+    require((k <= Fraction(1, 2)).all() and fits, "sums that are too long for the type, or numbers too large")
+    return np.vectorize(up, otypes=[object])(bound)
+
+
 class Network:  # what model.safetensors describes, evaluated at the samples x
     def __init__(self, data, x):
         start = 8 + int.from_bytes(data[:8], "little")
@@ -324,57 +375,11 @@ class Network:  # what model.safetensors describes, evaluated at the samples x
                     self.known[number] = np.where(index >= 0, self.value(source)[:, index], -np.inf).max(axis=2)
         return self.known[number]
 
-    def units(self, layer, X):  # which sides exact outputs have, (N, m) each; and where units are tight
-        (A, b, p, q, monotone, _), signs = layer, []
-        inputs = whole(np.column_stack([X, np.ones((len(X), 2))])).T
-        for bound in (p, q):
-            shifted = whole(np.column_stack([A, b, np.full(len(b), -bound if np.isfinite(bound) else 0.0)]))
-            sign = np.sign(times(shifted, inputs)).T.astype(int)
-            signs.append(sign if np.isfinite(bound) else np.full(sign.shape, -np.sign(bound)))
-        above, below = signs
-        counts = ((above > 0) | monotone).sum(axis=1), ((below >= 0) & ~monotone).sum(axis=1)
-        lower, upper = ((above > 0) & (p < q)) | monotone, ((below < 0) & (p < q)) | monotone
-        return lower, upper, lower & upper, above == 0, below == 0, *counts
-
-    def loose_units(self, layer, X, precision, step):  # the same where outputs are known to a precision
-        A, b, p, q, monotone, _ = layer
-        z = products(np.column_stack([A, b]), np.column_stack([X, np.ones(len(X))]))
-        y = z if p == -np.inf else np.maximum(z, Fraction(p))
-        y = y if q == np.inf else np.minimum(y, Fraction(q))
-        first = last = np.zeros(z.shape, dtype=bool)
-        if precision in FLOATS:
-            below = above = self.rounding(layer, X, *FLOATS[precision])
-        elif precision == "int8":
-            s, ends = Fraction(step), (-128, 127) if p < 0 else (0, 255)
-            code = np.clip(np.vectorize(lambda v: round(v / s), otypes=[object])(y), *ends)
-            away = [np.maximum(s / 2 + side * (y - code * s), 0) + SHARE * s for side in (1, -1)]
-            below, above = (np.vectorize(up, otypes=[object])(side) for side in away)
-            first, last = (code == end for end in ends)
-        else:
-            below = above = np.full(z.shape, Fraction(float(precision)), dtype=object)
-        require((below > 0).all() and (above > 0).all(), f"{precision} is no precision")
-        room = [Fraction(q) - Fraction(p) > slack if q - p < np.inf else True for slack in (below, above)]
-        lower = ((z - Fraction(p) > below) if p > -np.inf else True) & room[0] & ~first & (p < q)
-        upper = ((Fraction(q) - z > above) if q < np.inf else True) & room[1] & ~last & (p < q)
-        none, saturated = np.zeros(z.shape, dtype=bool), ~(upper | monotone) & (q < np.inf)
-        lower, upper = ((part | monotone).astype(bool) for part in (lower, upper))
-        return lower, upper, none | monotone, none, none, lower.sum(axis=1), saturated.sum(axis=1)
-
-    def rounding(self, layer, X, u, v, e, dtype):  # how far a runtime's outputs are from the exact ones
-        (A, b, p, q, *_), largest = layer, Fraction(float(np.finfo(dtype).max))
-        sums = products(abs(np.column_stack([A, b])), abs(np.column_stack([X, np.ones(len(X))])))
-        terms = np.count_nonzero(A, axis=1).astype(object)
-        sizes, lengths = (fractions(abs(M)).sum(axis=1) for M in (A, X))
-        k = 4 * u + (terms + 2) * v
-        moved = max(abs(Fraction(float(dtype(end))) - Fraction(end)) for end in (p, q, 0.0) if np.isfinite(end))
-        bound = k / (1 - k) * sums + 2 * e * (lengths[:, None] + sizes + 3 * terms + 6) + moved
-        fits = max(*(Fraction(float(abs(part).max())) for part in (A, b, X)), (sums + bound).max()) <= largest
-        require((k <= Fraction(1, 2)).all() and fits, "sums that are too long for the type, or numbers too large")
-        return np.vectorize(up, otypes=[object])(bound)
-
-    def cones(self, layer, X, low, high, precision, step):  # of every sample; how many units are positive, saturated
-        units = self.units(layer, X) if precision == "exact" else self.loose_units(layer, X, precision, step)
-        lower, upper, equal, at_upper, at_lower, *counts = units
+    def cones(
+        self, layer, X, low, high, precision="exact", step=None
+    ):  # of every sample; how many units are positive, saturated
+        known = units(layer, X) if precision == "exact" else loose_units(layer, X, precision, step)
+        lower, upper, equal, at_upper, at_lower, *counts = known
         lower = np.hstack([lower, np.full(X.shape, np.isfinite(low))])
         upper = np.hstack([upper, np.full(X.shape, np.isfinite(high))])
         equal = np.hstack([equal, np.full(X.shape, low == high)])
