@@ -16,10 +16,15 @@ from pathlib import Path
 import numpy as np
 from pyarrow import parquet
 
-FORMAT, NETWORK, CERTIFICATE = "fiberscope results 5", 2, 3  # versions that this script reads
+FORMAT, NETWORK, CERTIFICATE = "fiberscope results 6", 2, 3  # versions that this script reads
 LARGEST, ELIMINATED = 6_000_000, 250  # entries of a matrix; rows or columns whose rank is found by elimination
 PRIME, LIMB = 2**31 - 1, 15  # 2**23 products of limbs of 15 bits add up exactly in float64
 AGREEMENT = 1e-9  # of stored inputs with computed ones, relative to the largest
+DIGITS, SHARE = 20, Fraction(1, 2**40)  # significant digits of what is known of outputs; what widens cells of codes
+FLOATS = {  # unit roundoff of the type, and of its sums; absolute rounding; the type
+    "float32": (Fraction(1, 2**24), Fraction(1, 2**24), Fraction(1, 2**126), np.float32),
+    "float16": (Fraction(1, 2**11), Fraction(1, 2**24), Fraction(1, 2**25), np.float16),
+}
 ARRAYS = ("weight", "factor", "index", "weights", "bias", "slope")  # in the order in which digests take them
 
 
@@ -37,6 +42,21 @@ def whole(values, exponents=0):  # integers proportional to values * 2**exponent
     numbers = odd.astype(object) << np.where(odd == 0, 0, exponent - used.min()).astype(object)
     common = np.gcd.reduce(numbers, axis=None) if odd.any() else 1
     return numbers // (common & -common)
+
+
+def fractions(values):
+    return np.array([Fraction(v) for v in np.ravel(values).tolist()], dtype=object).reshape(np.shape(values))
+
+
+def products(A, X):  # X A^T exactly, as fractions
+    unit = [Fraction(max(np.abs(M).max(), 0)) / max(abs(whole(M)).max(), 1) for M in (A, X)]
+    return times(whole(X), whole(A).T) * (unit[0] * unit[1])
+
+
+def up(number):  # to the next number of DIGITS significant binary digits
+    shift = number.numerator.bit_length() - number.denominator.bit_length() - DIGITS if number else 0
+    shift += number >= Fraction(2) ** (shift + DIGITS)
+    return math.ceil(number / Fraction(2) ** shift) * Fraction(2) ** shift
 
 
 def times(A, B):  # the product of two matrices of integers, by floats, without rounding
@@ -226,6 +246,57 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
         require(shown.get(kind), f"it is not proved that it is {kind}")
 
 
+def units(layer, X):  # which sides exact outputs have, (N, m) each; and where units are tight
+    (A, b, p, q, monotone, _), signs = layer, []
+    inputs = whole(np.column_stack([X, np.ones((len(X), 2))])).T
+    for bound in (p, q):
+        shifted = whole(np.column_stack([A, b, np.full(len(b), -bound if np.isfinite(bound) else 0.0)]))
+        sign = np.sign(times(shifted, inputs)).T.astype(int)
+        signs.append(sign if np.isfinite(bound) else np.full(sign.shape, -np.sign(bound)))
+    above, below = signs
+    counts = ((above > 0) | monotone).sum(axis=1), ((below >= 0) & ~monotone).sum(axis=1)
+    lower, upper = ((above > 0) & (p < q)) | monotone, ((below < 0) & (p < q)) | monotone
+    return lower, upper, lower & upper, above == 0, below == 0, *counts
+
+
+def loose_units(layer, X, precision, step):  # the same where outputs are known to a precision
+    A, b, p, q, monotone, _ = layer
+    z = products(np.column_stack([A, b]), np.column_stack([X, np.ones(len(X))]))
+    y = z if p == -np.inf else np.maximum(z, Fraction(p))
+    y = y if q == np.inf else np.minimum(y, Fraction(q))
+    first = last = np.zeros(z.shape, dtype=bool)
+    if precision in FLOATS:
+        below = above = rounding(layer, X, *FLOATS[precision])
+    elif precision == "int8":
+        s, ends = Fraction(step), (-128, 127) if p < 0 else (0, 255)
+        code = np.clip(np.vectorize(lambda v: round(v / s), otypes=[object])(y), *ends)
+        away = [np.maximum(s / 2 + side * (y - code * s), 0) + SHARE * s for side in (1, -1)]
+        below, above = (np.vectorize(up, otypes=[object])(side) for side in away)
+        first, last = (code == end for end in ends)
+    else:
+        below = above = np.full(z.shape, Fraction(float(precision)), dtype=object)
+    require((below > 0).all() and (above > 0).all(), f"{precision} is no precision")
+    room = [Fraction(q) - Fraction(p) > slack if q - p < np.inf else True for slack in (below, above)]
+    lower = ((z - Fraction(p) > below) if p > -np.inf else True) & room[0] & ~first & (p < q)
+    upper = ((Fraction(q) - z > above) if q < np.inf else True) & room[1] & ~last & (p < q)
+    none, saturated = np.zeros(z.shape, dtype=bool), ~(upper | monotone) & (q < np.inf)
+    lower, upper = ((part | monotone).astype(bool) for part in (lower, upper))
+    return lower, upper, none | monotone, none, none, lower.sum(axis=1), saturated.sum(axis=1)
+
+
+def rounding(layer, X, u, v, e, dtype):  # how far a runtime's outputs are from the exact ones
+    (A, b, p, q, *_), largest = layer, Fraction(float(np.finfo(dtype).max))
+    sums = products(abs(np.column_stack([A, b])), abs(np.column_stack([X, np.ones(len(X))])))
+    terms = np.count_nonzero(A, axis=1).astype(object)
+    sizes, lengths = (fractions(abs(M)).sum(axis=1) for M in (A, X))
+    k = 4 * u + (terms + 2) * v
+    moved = max(abs(Fraction(float(dtype(end))) - Fraction(end)) for end in (p, q, 0.0) if np.isfinite(end))
+    bound = k / (1 - k) * sums + 2 * e * (lengths[:, None] + sizes + 3 * terms + 6) + moved
+    fits = max(*(Fraction(float(abs(part).max())) for part in (A, b, X)), (sums + bound).max()) <= largest
+    require((k <= Fraction(1, 2)).all() and fits, "sums that are too long for the type, or numbers too large")
+    return np.vectorize(up, otypes=[object])(bound)
+
+
 class Network:  # what model.safetensors describes, evaluated at the samples x
     def __init__(self, data, x):
         start = 8 + int.from_bytes(data[:8], "little")
@@ -304,25 +375,22 @@ class Network:  # what model.safetensors describes, evaluated at the samples x
                     self.known[number] = np.where(index >= 0, self.value(source)[:, index], -np.inf).max(axis=2)
         return self.known[number]
 
-    def cones(self, layer, X, low, high):  # of every sample, and how many units are positive and saturated
-        (A, b, p, q, monotone, _), signs = layer, []
-        inputs = whole(np.column_stack([X, np.ones((len(X), 2))])).T
-        for bound in (p, q):
-            shifted = whole(np.column_stack([A, b, np.full(len(b), -bound if np.isfinite(bound) else 0.0)]))
-            sign = np.sign(times(shifted, inputs)).T.astype(int)
-            signs.append(sign if np.isfinite(bound) else np.full(sign.shape, -np.sign(bound)))
-        above, below = signs
-        lower = np.hstack([((above > 0) & (p < q)) | monotone, np.full(X.shape, np.isfinite(low))])
-        upper = np.hstack([((below < 0) & (p < q)) | monotone, np.full(X.shape, np.isfinite(high))])
-        equal = np.hstack([(lower & upper)[:, : len(b)], np.full(X.shape, low == high)])
-        at_upper, at_lower = np.hstack([above == 0, high == X]), np.hstack([below == 0, low == X])
+    def cones(
+        self, layer, X, low, high, precision="exact", step=None
+    ):  # of every sample; how many units are positive, saturated
+        known = units(layer, X) if precision == "exact" else loose_units(layer, X, precision, step)
+        lower, upper, equal, at_upper, at_lower, *counts = known
+        lower = np.hstack([lower, np.full(X.shape, np.isfinite(low))])
+        upper = np.hstack([upper, np.full(X.shape, np.isfinite(high))])
+        equal = np.hstack([equal, np.full(X.shape, low == high)])
+        at_upper, at_lower = np.hstack([at_upper, high == X]), np.hstack([at_lower, low == X])
         tangent = np.stack([equal, upper & at_upper & ~equal, lower & at_lower & ~equal], axis=1)
         recession = np.stack([lower & upper, upper & ~lower, lower & ~upper], axis=1)
-        return tangent, recession, ((above > 0) | monotone).sum(axis=1), ((below >= 0) & ~monotone).sum(axis=1)
+        return tangent, recession, *counts
 
 
 def check_chunk(
-    folder, shards, network, number, domains, stem, samples
+    folder, shards, network, number, questions, stem, samples
 ):  # why each verdict is not proved; empty if it is
     names = {"inputs": f"{stem}.npy", "certificates": f"{stem}.parquet", "preimages": f"{stem}.parquet"}
     paths = {part: folder / part / name for part, name in names.items()}
@@ -334,11 +402,12 @@ def check_chunk(
     given = network.value(layer[-1])[samples.start : samples.stop]
     allowed = AGREEMENT * np.abs(given[np.isfinite(given)]).max(initial=0.0) * (layer[-1] >= 0)
     require(len(X) == len(given) and not (abs(X - given) > allowed).any(), "inputs are not what the network gives")
-    require(len(findings) == len(samples) * len(domains), "findings are missing")
-    for name, (low, high) in domains.items():
-        rows = [finding for finding in findings if (finding["domain"], finding["layer"]) == (name, number)]
+    require(len(findings) == len(samples) * len(questions), "findings are missing")
+    for (name, precision), (low, high, step) in questions.items():
+        asked = (name, precision, number)
+        rows = [row for row in findings if (row["domain"], row["precision"], row["layer"]) == asked]
         require([row["sample"] for row in rows] == list(samples), f"findings are not those of the samples in {name}")
-        cones = network.cones(layer, np.where(np.isfinite(X), X, 0.0), low, high)
+        cones = network.cones(layer, np.where(np.isfinite(X), X, 0.0), low, high, precision, step)
         for row, x, tangent, recession, *counts in zip(rows, X, *cones, strict=True):
             try:
                 if row["kind"] != "undecided":
@@ -352,7 +421,7 @@ def check_chunk(
                     proofs[key].check(tangent, recession, row)
                 out.append(row["kind"] if row["kind"] == "undecided" else "")
             except Exception as error:
-                out.append(f"sample {row['sample']}, {name}: {type(error).__name__}: {error}")
+                out.append(f"sample {row['sample']}, {name}, {precision}: {type(error).__name__}: {error}")
     return out
 
 
@@ -375,15 +444,18 @@ def main(folder):
             low, high = (float(end if v is None else v) for v, end in zip(box, (-np.inf, np.inf), strict=True))
             short = ",".join(str(int(v)) if v.is_integer() else repr(v) for v in (low, high))
             domains["x >= 0" if reads == "nonnegative" else f"box [{short}]"] = low, high
+        precisions = dict.fromkeys(["exact", manifest["precision"]])
+        step = manifest["steps"][manifest["layers"].index(number)] if manifest["steps"] else None
+        questions = {(name, known): (*box, step) for known in precisions for name, box in domains.items()}
         for block, start in enumerate(range(0, manifest["samples"], manifest["block"])):
             samples = range(start, min(start + manifest["block"], manifest["samples"]))
             stem = f"layer-{number:02d}-block-{block:04d}"
             try:
                 require(same, "the manifest, the network or the data are not as they were written")
                 require(len(network.layers) == len(judged), "unjudged layers are beyond the reach of this script")
-                reasons = check_chunk(folder, manifest["shards"], network, number, domains, stem, samples)
+                reasons = check_chunk(folder, manifest["shards"], network, number, questions, stem, samples)
             except Exception as error:
-                reasons = [f"{type(error).__name__}: {error}"] * len(domains) * len(samples)
+                reasons = [f"{type(error).__name__}: {error}"] * len(questions) * len(samples)
             failed = [f"{stem}: {why}" for why in reasons if why not in ("", "undecided")]
             totals.update(proved=reasons.count(""), undecided=reasons.count("undecided"), failed=len(failed))
             print(*failed[:20], sep="\n", end="\n" * bool(failed))

@@ -41,9 +41,11 @@ if TYPE_CHECKING:
         Scaling,
     )
     from fiberscope.preimage.classify import Classification, classify
+    from fiberscope.preimage.coarsest import CoarsestPrecision, CoarsestPrecisions, coarsest_precision
     from fiberscope.preimage.interval import Interval
     from fiberscope.preimage.kind import Kind
     from fiberscope.preimage.omnidirectional import Omnidirectionality, UniqueSolution, omnidirectional, unique_solution
+    from fiberscope.preimage.precision import Precision
     from fiberscope.preimage.preimage import Preimage, preimage
     from fiberscope.preimage.verify import Verification, verify
     from fiberscope.readers.files import load
@@ -76,6 +78,8 @@ __all__ = [
     "Box",
     "Certificate",
     "Classification",
+    "CoarsestPrecision",
+    "CoarsestPrecisions",
     "CorrelationBound",
     "CorrelationCounts",
     "Direction",
@@ -100,6 +104,7 @@ __all__ = [
     "Objective",
     "Omnidirectionality",
     "Optimum",
+    "Precision",
     "Preimage",
     "Rational",
     "ReLULayer",
@@ -117,6 +122,7 @@ __all__ = [
     "Walk",
     "algorithm1",
     "classify",
+    "coarsest_precision",
     "correlation_bound",
     "correlation_counts",
     "extreme_singular_values",
@@ -149,6 +155,8 @@ _MODULE_OF = {
     "Box": "network.domains",
     "Certificate": "preimage.certificate",
     "Classification": "preimage.classify",
+    "CoarsestPrecision": "preimage.coarsest",
+    "CoarsestPrecisions": "preimage.coarsest",
     "CorrelationBound": "stability.correlation",
     "CorrelationCounts": "stability.correlation",
     "Direction": "preimage.certificate",
@@ -174,6 +182,7 @@ _MODULE_OF = {
     "Omnidirectionality": "preimage.omnidirectional",
     "Optimum": "invariance.mixed_integer",
     "Preimage": "preimage.preimage",
+    "Precision": "preimage.precision",
     "Rational": "preimage.certificate",
     "ReLULayer": "network.relu_layer",
     "RegionBoundary": "stability.region",
@@ -190,6 +199,7 @@ _MODULE_OF = {
     "Walk": "invariance.walk",
     "algorithm1": "preimage.algorithm1",
     "classify": "preimage.classify",
+    "coarsest_precision": "preimage.coarsest",
     "correlation_bound": "stability.correlation",
     "correlation_counts": "stability.correlation",
     "extreme_singular_values": "stability.extreme",

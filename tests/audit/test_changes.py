@@ -49,6 +49,7 @@ def table(verdicts: list[tuple[str, int]], margins: list[float] | None = None) -
         radius=np.full(n, np.inf),
         dimension_low=np.array([dimension for _, dimension in verdicts]),
         dimension_high=np.array([dimension for _, dimension in verdicts]),
+        precision=np.array(["exact"] * n, dtype=object),
         **texts,
     )
 

@@ -38,7 +38,10 @@ def test_chunks_cover_every_sample_of_every_layer_once() -> None:
 def test_rows_of_a_chunk_are_one_per_domain_and_sample() -> None:
     plan = Plan((1,), 3, block=2)
     last = list(plan.chunks())[-1]
-    assert plan.rows(last) == [(2, "R^n"), (2, "x >= 0")]
+    assert plan.rows(last) == [(2, "R^n", "exact"), (2, "x >= 0", "exact")]
+    loose = Plan((1,), 3, block=2, precision="0.5")
+    assert loose.rows(last) == [*plan.rows(last), (2, "R^n", "0.5"), (2, "x >= 0", "0.5")]
+    assert [named.label for named in loose.domains(1)] == ["R^n", "x >= 0", "R^n at 0.5", "x >= 0 at 0.5"]
 
 
 def test_layers_default_to_all_and_are_sorted() -> None:

@@ -40,6 +40,7 @@ def test_the_columns_have_the_promised_names_and_types(finished: Path) -> None:
         "radius": pa.float64(),
         "dimension_low": pa.int32(),
         "dimension_high": pa.int32(),
+        "precision": pa.string(),
     }
     assert schema.names == list(columns)
     assert schema.types == list(columns.values())

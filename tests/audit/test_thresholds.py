@@ -257,6 +257,7 @@ def handmade() -> tuple[FindingsTable, Any]:
         radius=np.full(n, np.inf),
         dimension_low=np.array([0, 3, 5, UNDECIDED_DIMENSION, -1, 4]),
         dimension_high=np.array([0, 3, 5, UNDECIDED_DIMENSION, -1, 4]),
+        precision=np.array(["exact"] * n, dtype=object),
     )
     numbers = [(0, 8.0, ""), (1, None, "too large"), (2, float("nan"), ""), (3, 2.0, "")]
     records = [

@@ -37,7 +37,7 @@ def test_findings_are_those_of_preimage_sample_by_sample() -> None:
             assert finding.positives == int((layer(point) > 0).sum())
             certificate = fs.Certificate.from_bytes(result.certificates[finding.certificate])
             assert fs.verify(replace(p, certificate=certificate))
-    assert seen == {(chunk.layer, sample, domain) for chunk in plan.chunks() for sample, domain in plan.rows(chunk)}
+    assert seen == {(chunk.layer, sample, domain) for chunk in plan.chunks() for sample, domain, _ in plan.rows(chunk)}
 
 
 def test_layers_receive_what_the_network_computes() -> None:

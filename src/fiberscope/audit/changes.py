@@ -168,7 +168,7 @@ def _layer_change(pair: Pair, place: Place) -> LayerChange:
 
 def _group(side: Side, place: Place, samples: int) -> FindingsTable:
     assert place.layer is not None
-    group = side.findings.at(place.layer, place.domain_name)
+    group = side.findings.at(place.layer, place.domain_name, place.precision)
     return group.where(group.sample < samples)
 
 

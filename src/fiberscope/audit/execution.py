@@ -208,9 +208,10 @@ def _unfinished(task: Any, cause: str) -> Failed:
 
 def count_findings(table: FindingsTable) -> tuple[dict[str, Any], ...]:
     """The number of findings of each kind by layer and domain, as plain data."""
-    groups = [(layer, domain, Counter(map(str, table.at(layer, domain).kind))) for layer, domain in table.groups()]
     return tuple(
-        {"layer": layer, "domain": domain, "kinds": dict(sorted(kinds.items()))} for layer, domain, kinds in groups
+        {"layer": layer, "domain": domain, "precision": precision, "kinds": dict(sorted(kinds.items()))}
+        for layer, domain, precision in table.groups()
+        for kinds in [Counter(map(str, table.at(layer, domain, precision).kind))]
     )
 
 

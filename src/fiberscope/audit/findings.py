@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fiberscope.audit.plan import EXACT
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.preimage.kind import Kind
 
@@ -37,6 +38,7 @@ class Finding:
         reason: why it is undecided, or how it was proved; may be empty.
         radius: every point of the preimage is proved to lie within this distance of the input; inf where none is.
         dimension_bounds: proved bounds on a dimension that is not known; None elsewhere.
+        precision: to which the output is known; ``EXACT`` where it is exactly.
     """
 
     sample: int
@@ -51,6 +53,7 @@ class Finding:
     reason: str
     radius: float = math.inf
     dimension_bounds: tuple[int, int] | None = None
+    precision: str = EXACT
 
     @property
     def dimension_low(self) -> int:
@@ -92,6 +95,7 @@ class FindingsTable:
         radius: (F,) bounds on distances from the input.
         dimension_low: (F,) lower bounds on dimensions, ``UNDECIDED_DIMENSION`` where not known.
         dimension_high: (F,) upper bounds.
+        precision: (F,) precisions to which outputs are known.
     """
 
     sample: IntArray
@@ -107,6 +111,7 @@ class FindingsTable:
     radius: FloatArray
     dimension_low: IntArray
     dimension_high: IntArray
+    precision: NDArray[np.object_]
 
     def __len__(self) -> int:
         return self.sample.shape[0]
@@ -115,13 +120,13 @@ class FindingsTable:
         """The findings at which ``mask`` (F,) is true."""
         return FindingsTable(**{name: getattr(self, name)[mask] for name in self.__dataclass_fields__})
 
-    def at(self, layer: int, domain: str) -> FindingsTable:
-        """The findings about one layer and domain."""
-        return self.where((self.layer == layer) & (self.domain == domain))
+    def at(self, layer: int, domain: str, precision: str = EXACT) -> FindingsTable:
+        """The findings about one layer and domain, at one precision."""
+        return self.where((self.layer == layer) & (self.domain == domain) & (self.precision == precision))
 
-    def groups(self) -> list[tuple[int, str]]:
-        """Every layer and domain that occurs, by layer and then in order of appearance."""
-        seen = dict.fromkeys(zip(self.layer.tolist(), self.domain.tolist(), strict=True))
+    def groups(self) -> list[tuple[int, str, str]]:
+        """Every layer, domain and precision that occur together, by layer and then in order of appearance."""
+        seen = dict.fromkeys(zip(self.layer.tolist(), self.domain.tolist(), self.precision.tolist(), strict=True))
         return sorted(seen, key=lambda group: group[0])
 
     def rows(self) -> Iterator[Finding]:

@@ -17,13 +17,14 @@ from fiberscope.audit.kinds import KINDS
 from fiberscope.audit.lock import require_none_running, running_alone
 from fiberscope.audit.manifest import Manifest, new_manifest
 from fiberscope.audit.measurements import check_against
-from fiberscope.audit.plan import Plan, Reads, chosen_layers, places_of
+from fiberscope.audit.plan import EXACT, Plan, Reads, chosen_layers, places_of
 from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject, check_box, first_samples, fitted
 from fiberscope.audit.thresholds import Threshold, check_spectra
 from fiberscope.errors import InputError, ModelError, ResultsError
 from fiberscope.files import is_file
 from fiberscope.network.network import Network
+from fiberscope.preimage.precision import code_step
 from fiberscope.threads import cores
 
 
@@ -44,6 +45,7 @@ class Options:
         scheduler: the address of a dask scheduler, or "local" for a cluster of ``workers`` processes that is started;
             empty to do without.
         seconds: how long deciding may take, per sample, layer and domain, on average over a chunk; None for no limit.
+        precision: a precision to which outputs are known, at which to judge as well.
     """
 
     layers: tuple[int, ...] | None = None
@@ -57,6 +59,7 @@ class Options:
     fail_on: tuple[Threshold, ...] = ()
     scheduler: str = ""
     seconds: float | None = None
+    precision: str = EXACT
 
 
 @contextmanager
@@ -133,8 +136,9 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
     layers = chosen_layers(options.layers, len(subject.network.relu_layers))
     block = options.block or sensible_block(subject.network, layers)
     places = places_of(subject.network)
-    counts = (options.spectra, options.invariance)
-    plan = Plan(layers, subject.samples, options.domain, block, places, *counts, options.seconds)
+    steps = _steps(subject, layers, block) if options.precision == "int8" else ()
+    numbers = (options.domain, block, places, options.spectra, options.invariance, options.seconds)
+    plan = Plan(layers, subject.samples, *numbers, options.precision, steps)
     for name, value in (("spectra", options.spectra), ("invariance", options.invariance)):
         if value > subject.samples:
             expected = f"at most {subject.samples}, as many samples as are audited"
@@ -165,6 +169,16 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
     )
 
 
+def _steps(subject: Subject, layers: tuple[int, ...], block: int) -> tuple[float, ...]:
+    """The step of each layer's 8-bit codes: of all samples together, and 1 where all outputs are 0."""
+    network, starts = subject.network, range(0, subject.samples, block)
+    steps: list[float] = []
+    for i in layers:
+        inputs = (network.layer_input(i, subject.x[start : start + block]) for start in starts)
+        steps.append(max(code_step(network.relu_layers[i], X) for X in inputs) or 1.0)
+    return tuple(steps)
+
+
 def _unused_box(subject: Subject, plan: Plan) -> list[str]:
     """A note if a box was asked for that changes nothing; the demo has one unasked, and a survey stays within it."""
     used = any(plan.place(layer).reads is Reads.INPUT for layer in plan.layers)
@@ -191,6 +205,7 @@ def _capacities(network: Network, plan: Plan, options: Options) -> list[Capacity
 
 def _matching(results: Results, asked: Manifest) -> Manifest:
     manifest = results.manifest()
+    asked = replace(asked, steps=manifest.steps)  # which round differently on other machines
     differences = manifest.differences(asked)
     if differences:
         raise ResultsError(

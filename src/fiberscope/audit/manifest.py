@@ -12,12 +12,12 @@ from typing import Any
 
 from fiberscope import __version__
 from fiberscope.audit.accuracy import fit_of
-from fiberscope.audit.plan import Place, Plan, Reads, places_of
+from fiberscope.audit.plan import EXACT, Place, Plan, Reads, known_precision, places_of
 from fiberscope.audit.subject import Subject
 from fiberscope.errors import ResultsError
 from fiberscope.seals import BLANK, is_sealed, seal
 
-FORMAT = "fiberscope results 5"
+FORMAT = "fiberscope results 6"
 """Names the layout of the folder; a reader refuses any other."""
 
 _PACKAGES = ("numpy", "scipy", "highspy", "python-flint", "pyarrow", "safetensors", "torch")
@@ -107,6 +107,8 @@ class Manifest:
         correct: the number of samples that the network classifies correctly; None where that is not known.
         warnings: why the data may be others than the network was made for.
         seconds: how long deciding was allowed to take, per sample, layer and domain; None for no limit.
+        precision: a precision to which outputs are known, at which is judged as well; "exact" for none.
+        steps: of 8-bit codes, the step in each of ``layers``.
     """
 
     fiberscope: str
@@ -141,14 +143,15 @@ class Manifest:
     warnings: tuple[str, ...] = ()
     seconds: float | None = None
     network_counts: tuple[dict[str, Any], ...] = ()
+    precision: str = EXACT
+    steps: tuple[float, ...] = ()
 
     @property
     def plan(self) -> Plan:
         """The plan that the audit follows."""
         places = tuple(layer.place for layer in self.network_layers)
-        return Plan(
-            self.layers, self.samples, self.domain, self.block, places, self.spectra, self.invariance, self.seconds
-        )
+        numbers = (self.domain, self.block, places, self.spectra, self.invariance, self.seconds)
+        return Plan(self.layers, self.samples, *numbers, self.precision, self.steps)
 
     @property
     def complete(self) -> bool:
@@ -212,6 +215,12 @@ class Manifest:
         if self.correct is not None and not 0 <= self.correct <= self.samples:
             raise ValueError(f"{self.correct} of {self.samples} samples classified correctly")
         "".join((*self.classes, *self.examples, *self.warnings, self.output))  # a TypeError for anything but texts
+        if self.precision == "int8" and len(self.steps) != len(self.layers):
+            raise ValueError(f"{len(self.steps)} steps of {len(self.layers)} layers")
+        if self.precision not in (EXACT, known_precision(self.precision)):
+            raise ValueError(f"precision {self.precision}")
+        if not all(0.0 < step < inf for step in self.steps):
+            raise ValueError(f"steps {self.steps}")
         dict.items(self.shards)  # a TypeError for anything but a dictionary
 
     def differences(self, asked: Manifest) -> list[str]:
@@ -257,6 +266,7 @@ _TUPLES = (
     "classes",
     "examples",
     "warnings",
+    "steps",
 )
 """What JSON holds as lists."""
 
@@ -272,6 +282,7 @@ _MUST_AGREE = {
     "layers": "--layers",
     "domain": "--domain",
     "block": "--block",
+    "precision": "--precision",
 }
 
 _OF_CUT_DATA = ("data_digest", "samples")
@@ -319,6 +330,8 @@ def new_manifest(subject: Subject, plan: Plan, samples_requested: int | None) ->
         output=network.output,
         correct=fit.correct,
         warnings=fit.warnings,
+        precision=plan.precision,
+        steps=plan.steps,
     )
 
 

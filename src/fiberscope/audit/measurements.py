@@ -45,10 +45,11 @@ def places(plan: Plan, network: Network) -> list[Place]:
     """
     at_layers = [
         Place(
-            f"layer {label(layer, network.layer_names[layer])}, {named.name}",
+            f"layer {label(layer, network.layer_names[layer])}, {named.label}",
             layer=layer,
             domain=_domain_kind(named),
             domain_name=named.name,
+            precision=named.precision,
         )
         for layer in plan.layers
         for named in plan.domains(layer)
@@ -133,7 +134,7 @@ def measured(findings: FindingsTable, spectra: Any, plan: Plan, network: Network
             samples = len(nonzero_values(spectra, place.stage))
             yield Measured(Quantity.CONDITION, place, numbers, samples - len(numbers))
         elif place.layer is not None and not place.is_network:
-            yield from _of_group(findings.at(place.layer, place.domain_name), place)
+            yield from _of_group(findings.at(place.layer, place.domain_name, place.precision), place)
 
 
 def measured_of_network(verdicts: Any, plan: Plan, network: Network) -> Iterator[Measured]:

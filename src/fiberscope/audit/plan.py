@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from math import inf
-from typing import assert_never
+from typing import Any, assert_never
 
 from fiberscope.errors import InputError
 from fiberscope.network.domains import Box, Domain, NonNegative
@@ -14,9 +14,14 @@ from fiberscope.network.layers import PlacedLayer
 from fiberscope.network.network import Network
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.stage import INPUT
+from fiberscope.preimage.precision import NAMES, Precision
 
 BLOCK_SAMPLES = 1_000
 """Samples per chunk at most: so many that they share proofs, so few that a killed run loses some seconds of work."""
+
+
+EXACT = "exact"
+"""The precision of verdicts about exact outputs."""
 
 
 class Reads(StrEnum):
@@ -49,10 +54,40 @@ class Place:
 
 @dataclass(frozen=True)
 class NamedDomain:
-    """A domain and the name that it has in the results; None is all of R^n."""
+    """A domain and the name that it has in the results; None is all of R^n.
+
+    Attributes:
+        name: the domain in the results.
+        domain: the domain.
+        precision: to which outputs are known, as the results have it.
+        within: the same for ``classify``.
+    """
 
     name: str
     domain: Domain | None
+    precision: str = EXACT
+    within: Any = 0.0
+
+    @property
+    def label(self) -> str:
+        """Domain and precision in words."""
+        return place_label(self.name, self.precision)
+
+
+def known_precision(text: str) -> str:
+    """A precision as results have it: a name, or a positive number as Python writes it; empty for anything else."""
+    if text.lower() in NAMES:
+        return text.lower()
+    try:
+        eps = float(text)
+    except ValueError:
+        return ""
+    return repr(eps) if 0.0 < eps < inf else ""
+
+
+def place_label(domain: str, precision: str) -> str:
+    """A domain and a precision in words."""
+    return domain if precision == EXACT else f"{domain} at {precision}"
 
 
 @dataclass(frozen=True)
@@ -118,6 +153,8 @@ class Plan:
         spectra: the number of samples, the first ones, at which singular values are computed.
         invariance: the number of samples, the first ones, at which it is computed how far invariance reaches.
         seconds: how long deciding may take, per sample, layer and domain, on average over a chunk; None for no limit.
+        precision: a precision to which outputs are known, at which is judged as well; ``EXACT`` for none.
+        steps: of 8-bit codes, the step in each of ``layers``; empty for other precisions.
     """
 
     layers: tuple[int, ...]
@@ -128,13 +165,16 @@ class Plan:
     spectra: int = 0
     invariance: int = 0
     seconds: float | None = None
+    precision: str = EXACT
+    steps: tuple[float, ...] = ()
 
     def domains(self, layer: int) -> tuple[NamedDomain, ...]:
         """The domains that a layer is judged on.
 
         Always all of R^n. A layer that receives the network's input is also judged on the box where one is given; one
         that receives what a ReLU let through, also on the nonnegative orthant; one behind a clip, also on the box of
-        the clip's bounds. Where branches meet, all of them are narrowed to the linear region of each sample.
+        the clip's bounds. Where branches meet, all of them are narrowed to the linear region of each sample. Where
+        outputs are known to a precision, too, the same domains follow once more.
         """
         place = self.place(layer)
         domains = [NamedDomain("R^n", None)]
@@ -150,7 +190,21 @@ class Plan:
             case _:
                 assert_never(place.reads)
         suffix = ", linear region" if place.region else ""
-        return tuple(NamedDomain(named.name + suffix, named.domain) for named in domains)
+        exact = [NamedDomain(named.name + suffix, named.domain) for named in domains]
+        if self.precision == EXACT:
+            return tuple(exact)
+        within = self._within(layer)
+        return (*exact, *(NamedDomain(named.name, named.domain, self.precision, within) for named in exact))
+
+    def _within(self, layer: int) -> Precision | float:
+        """The precision for ``classify``."""
+        if self.precision not in NAMES:
+            return float(self.precision)
+        return Precision(self.precision, self.step(layer))
+
+    def step(self, layer: int) -> float | None:
+        """The step of a layer's 8-bit codes, where it is judged at them."""
+        return self.steps[self.layers.index(layer)] if self.steps else None
 
     def place(self, layer: int) -> Place:
         """Where a layer lies."""
@@ -178,9 +232,10 @@ class Plan:
         yield from self.spectra_chunks()
         yield from self.survey_chunks()
 
-    def rows(self, chunk: Chunk) -> list[tuple[int, str]]:
-        """The (sample, domain) pairs of a chunk's findings, in the order in which they are stored."""
-        return [(sample, named.name) for named in self.domains(chunk.layer) for sample in chunk.samples]
+    def rows(self, chunk: Chunk) -> list[tuple[int, str, str]]:
+        """Sample, domain and precision of a chunk's findings, in the order in which they are stored."""
+        domains = self.domains(chunk.layer)
+        return [(sample, named.name, named.precision) for named in domains for sample in chunk.samples]
 
 
 def places_of(network: Network) -> tuple[Place, ...]:
@@ -225,6 +280,7 @@ def _short(bound: float) -> str:
 
 __all__ = [
     "BLOCK_SAMPLES",
+    "EXACT",
     "AnyChunk",
     "Chunk",
     "NamedDomain",
@@ -233,4 +289,6 @@ __all__ = [
     "SpectraChunk",
     "SurveyChunk",
     "chosen_layers",
+    "known_precision",
+    "place_label",
 ]

@@ -38,6 +38,7 @@ FINDINGS_SCHEMA: Any = pa.schema(
         pa.field("radius", pa.float64(), nullable=False),  # inf where none is proved
         pa.field("dimension_low", pa.int32(), nullable=False),
         pa.field("dimension_high", pa.int32(), nullable=False),
+        pa.field("precision", pa.string(), nullable=False),  # "exact", or to which the output is known
     ]
 )
 
@@ -108,7 +109,7 @@ def findings_from_bytes(data: bytes, path: str) -> tuple[FindingsTable, dict[str
     metadata: dict[bytes, bytes] = table.schema.metadata or {}
     siblings = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in metadata.items()}
     dimension = table["dimension"].fill_null(UNDECIDED_DIMENSION)
-    texts = {name: _shared(table[name]) for name in ("domain", "kind", "certificate", "reason")}
+    texts = {name: _shared(table[name]) for name in ("domain", "kind", "certificate", "reason", "precision")}
     whole = ("sample", "layer", "positives", "saturated", "dimension_low", "dimension_high")
     integers = {name: table[name].to_numpy().astype(np.int64) for name in whole}
     floats = {name: table[name].to_numpy() for name in ("margin", "radius")}

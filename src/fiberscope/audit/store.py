@@ -64,6 +64,7 @@ class ChunkData:
         certificates: the certificates by id.
         inputs: (chunk's samples, n) what the layer received.
         changed: the files that are not, byte for byte, what the audit wrote.
+        step: of the layer's 8-bit codes, where it is judged at them.
     """
 
     chunk: Chunk
@@ -71,6 +72,7 @@ class ChunkData:
     certificates: dict[str, bytes]
     inputs: FloatArray
     changed: tuple[str, ...]
+    step: float | None = None
 
 
 @dataclass(frozen=True)
@@ -275,7 +277,8 @@ class Results:
         recorded = dict.fromkeys((INPUTS, CERTIFICATES), "") | siblings | manifest.shards.get(chunk.name, {})
         changed = {part for part in _SUFFIX if part in recorded and recorded[part] != _digest(data.get(part))}
         changed |= set() if is_sealed(data[PREIMAGES]) else {PREIMAGES}
-        return ChunkData(chunk, findings, certificates, inputs, tuple(str(paths[part]) for part in sorted(changed)))
+        named, step = tuple(str(paths[part]) for part in sorted(changed)), manifest.plan.step(chunk.layer)
+        return ChunkData(chunk, findings, certificates, inputs, named, step)
 
     def is_written(self, chunk: AnyChunk) -> bool:
         """Whether the last file of a chunk is there."""
@@ -378,7 +381,8 @@ def _parts(chunk: AnyChunk) -> tuple[str, ...]:
 
 
 def _check_rows(findings: FindingsTable, manifest: Manifest, chunk: Chunk, path: str) -> None:
-    rows = list(zip(findings.sample.tolist(), findings.domain.tolist(), strict=True))
+    names = (findings.sample, findings.domain, findings.precision)
+    rows = list(zip(*(column.tolist() for column in names), strict=True))
     if rows != manifest.plan.rows(chunk) or (findings.layer != chunk.layer).any():
         raise ResultsError(f"{path} is damaged: its rows are not the samples and domains of this chunk", path=path)
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 
+from fiberscope.audit.plan import EXACT, known_precision
 from fiberscope.audit.thresholds import (
     NUMERIC,
     OF_AUDIT,
@@ -71,8 +72,8 @@ def _parsed(text: str, quantities: Sequence[Quantity]) -> Threshold:
     comparison = Comparison(form["comparison"])
     measure, bound = _bound(form["bound"], form["statistic"], quantity, text)
     _check_can_hold_and_fail(text, quantity, measure, comparison, bound)
-    layer, stage, domain = _places(form["places"], quantity, text)
-    return Threshold(text.strip(), quantity, measure, comparison, bound, layer, stage, domain)
+    places = _places(form["places"], quantity, text)
+    return Threshold(text.strip(), quantity, measure, comparison, bound, *places)
 
 
 def _refused(text: str, expected: str, hint: str = "") -> InputError:
@@ -137,9 +138,10 @@ def _check_can_hold_and_fail(
 _SAY_SO = "for a count, say so: unbounded>3 samples"
 
 
-def _places(text: str, quantity: Quantity, whole: str) -> tuple[int | None, int | None, DomainKind | None]:
-    """The layer, the stage and the domain that are named; None where none is."""
+def _places(text: str, quantity: Quantity, whole: str) -> tuple[int | None, int | None, DomainKind | None, str]:
+    """The layer, the stage and the domain that are named, None where none is; and the precision."""
     at_stages, has_domain = quantity in OF_SPECTRA, quantity not in (*OF_SPECTRA, *OF_NETWORK)
+    precision = EXACT
     layer = stage = domain = None
     for place in (part.strip() for part in text.split("@")[1:]):
         form = _PLACE.fullmatch(place)
@@ -150,13 +152,16 @@ def _places(text: str, quantity: Quantity, whole: str) -> tuple[int | None, int 
             stage = int(form["number"])
         elif known is not None and domain is None and has_domain:
             domain = known
+        elif precision == EXACT and has_domain and (told := known_precision(place)):
+            precision = told
         else:
             may = "@layerK or @stageK" if at_stages else "@layerK"
-            may += f" and one of {', '.join(f'@{n}' for n in DomainKind)}" if has_domain else ""
+            kinds = ", ".join(f"@{name}" for name in DomainKind)
+            may += f" and one of {kinds}, and a precision such as @int8" if has_domain else ""
             raise _refused(whole, f"{may}, each at most once, behind a threshold for {quantity}")
     if layer is not None and stage is not None:
         raise _refused(whole, "either a layer or a stage")
-    return layer, stage, domain
+    return layer, stage, domain, precision
 
 
 __all__ = ["parse_thresholds"]

@@ -16,6 +16,7 @@ from typing import assert_never
 
 import numpy as np
 
+from fiberscope.audit.plan import EXACT
 from fiberscope.errors import InputError
 from fiberscope.labels import listed
 from fiberscope.network.arrays import FloatArray
@@ -133,6 +134,7 @@ class Place:
         domain: the domain; None for what is measured at a stage.
         domain_name: the domain as the results name it; empty for what is measured at a stage.
         is_network: whether it is the network up to the layer, and not the layer by itself.
+        precision: to which outputs are known.
     """
 
     label: str
@@ -140,6 +142,7 @@ class Place:
     stage: int | None = None
     domain: DomainKind | None = None
     domain_name: str = ""
+    precision: str = EXACT
     is_network: bool = False
 
     def measures(self, quantity: Quantity) -> bool:
@@ -177,6 +180,7 @@ class Threshold:
         layer: the only layer that it is about; None for any.
         stage: the only stage; None for any.
         domain: the only domain; None for any.
+        precision: to which outputs are known.
     """
 
     text: str
@@ -187,6 +191,7 @@ class Threshold:
     layer: int | None = None
     stage: int | None = None
     domain: DomainKind | None = None
+    precision: str = EXACT
 
     def is_about(self, place: Place) -> bool:
         """Whether it is about this place; the quantity is not looked at."""
@@ -194,6 +199,7 @@ class Threshold:
             self.layer in (None, place.layer)
             and self.stage in (None, place.stage)
             and self.domain in (None, place.domain)
+            and self.precision == place.precision
         )
 
 

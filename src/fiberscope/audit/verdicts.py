@@ -10,12 +10,12 @@ from fiberscope.audit import shards
 from fiberscope.audit.effort import Effort, sensible_workers
 from fiberscope.audit.findings import Finding, certificate_id
 from fiberscope.audit.footprint import chunk_bytes
-from fiberscope.audit.plan import Chunk, NamedDomain, Plan
+from fiberscope.audit.plan import EXACT, Chunk, NamedDomain, Plan
 from fiberscope.audit.store import CERTIFICATES, INPUTS, PREIMAGES
 from fiberscope.audit.subject import Subject
 from fiberscope.audit.task import ChunkResult, Task
 from fiberscope.audit.unit_counts import unit_counts
-from fiberscope.errors import MemoryLimitError
+from fiberscope.errors import InputError, MemoryLimitError
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Domain, written_out
 from fiberscope.network.layer import Layer
@@ -90,13 +90,19 @@ def _judge_on(
     inside = _inside(task.inputs, named.domain)
     budget = None if task.seconds is None else task.seconds * int(inside.sum())
     try:
-        judged = (
-            classify(layer, task.inputs[inside], domain=named.domain, threads=threads, seconds=budget)
-            if inside.any()
-            else None
-        )
+        judged = None
+        if inside.any():
+            asked = {"within": named.within, "threads": threads, "seconds": budget}
+            judged = classify(layer, task.inputs[inside], named.domain, **asked)
     except MemoryLimitError as limit:
         yield from (_uncounted(sample, task.chunk.layer, named, str(limit)) for sample in task.chunk.samples)
+        return
+    except InputError as error:
+        if named.precision == EXACT:
+            raise
+        reason = f"nothing is known of what {named.precision} says of this layer: {error}"
+        for x, sample in zip(task.inputs, task.chunk.samples, strict=True):
+            yield _failed(layer, x, sample, task.chunk.layer, named, reason)
         return
     identities = [] if judged is None else _stored(judged, certificates)
     sizes = np.zeros(0) if judged is None else judged.radius
@@ -118,6 +124,7 @@ def _judge_on(
                 reason=p.reason,
                 radius=float(sizes[i]),
                 dimension_bounds=p.dimension_bounds,
+                precision=named.precision,
             )
         else:
             reason = f"the layer's input does not lie in {named.name}: what comes before the layer lets others through"
@@ -137,7 +144,8 @@ def _stored(judged: Classification, certificates: dict[str, bytes]) -> list[str]
 
 def _undecided(layer: Layer, x: FloatArray, sample: int, position: int, named: NamedDomain, reason: str) -> Finding:
     counts = unit_counts(layer, x)
-    return Finding(sample, position, named.name, *counts, Kind.UNDECIDED, None, float("nan"), "", reason)
+    verdict = (Kind.UNDECIDED, None, float("nan"), "", reason)
+    return Finding(sample, position, named.name, *counts, *verdict, precision=named.precision)
 
 
 def _failed(layer: Layer, x: FloatArray, sample: int, position: int, named: NamedDomain, reason: str) -> Finding:
@@ -150,7 +158,8 @@ def _failed(layer: Layer, x: FloatArray, sample: int, position: int, named: Name
 
 def _uncounted(sample: int, position: int, named: NamedDomain, reason: str) -> Finding:
     reason += "; nor could the positive outputs be counted, and 0 stands for their number"
-    return Finding(sample, position, named.name, 0, 0, Kind.UNDECIDED, None, float("nan"), "", reason)
+    verdict = (Kind.UNDECIDED, None, float("nan"), "", reason)
+    return Finding(sample, position, named.name, 0, 0, *verdict, precision=named.precision)
 
 
 def _inside(inputs: FloatArray, domain: Domain | None) -> BoolArray:

@@ -16,6 +16,8 @@ from fiberscope.audit.plan import Chunk
 from fiberscope.audit.store import INPUTS, ChunkData, Results
 from fiberscope.audit.unit_counts import counts_at
 from fiberscope.checker.radius import measure
+from fiberscope.checker.matrices import NotProvedError
+from fiberscope.checker.precision import FLOATS, within
 from fiberscope.checker.reading import LayerRows, LocalRows, StoredLayer, read_network
 from fiberscope.checker.system import System
 from fiberscope.checker.verdicts import Claim
@@ -24,6 +26,7 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.kind import Kind
+from fiberscope.preimage.sides import sides_at_inputs
 from fiberscope.threads import one_thread
 
 INPUT_AGREEMENT = 1e-9
@@ -141,19 +144,32 @@ def _reasons(
     points = data.inputs[[sample - data.chunk.start for sample in samples]]
     rows = numbers if isinstance(numbers, LayerRows) else numbers.rows
     points = points if isinstance(numbers, LayerRows) else numbers.x[None]
-    counts = dict(zip(samples, _counts(rows, points), strict=True))
     inputs = dict(zip(samples, points, strict=True))
     reasons: dict[int, str] = {}
-    for domain in {finding.domain: None for finding in findings}:
-        members = [k for k, finding in enumerate(findings) if finding.domain == domain]
-        claims = [_claim(findings[k], inputs[findings[k].sample], len(rows.bias), data) for k in members]
+    for domain, precision in {(finding.domain, finding.precision): None for finding in findings}:
+        members = [
+            k for k, finding in enumerate(findings) if (finding.domain, finding.precision) == (domain, precision)
+        ]
+        system, X = numbers.on(*layer.domain(domain)), np.stack([inputs[findings[k].sample] for k in members])
+        try:
+            if precision in FLOATS and isinstance(numbers, LocalRows):
+                raise NotProvedError("a runtime forms no such sums where branches meet")  # noqa: TRY301 - as below
+            known = within(system, X, precision, data.step)
+        except (NotProvedError, ValueError) as error:
+            reasons |= dict.fromkeys(members, f"its precision says nothing: {error}")
+            continue
+        claims = [_claim(findings[k], x, slack, data) for k, x, slack in zip(members, X, known, strict=True)]
         stored = [findings[k].radius for k in members]
-        proofs = _proofs(numbers.on(*layer.domain(domain)), claims, stored, exact=exact)
-        reasons |= dict(zip(members, proofs, strict=True))
-    return [reasons[k] or _miscounted(finding, counts[finding.sample]) for k, finding in enumerate(findings)]
+        proofs = _proofs(system, claims, stored, exact=exact)
+        counts = _counts(rows, X, known)
+        reasons |= {
+            k: reason or _miscounted(findings[k], count)
+            for k, reason, count in zip(members, proofs, counts, strict=True)
+        }
+    return [reasons[k] for k in range(len(findings))]
 
 
-def _claim(finding: Finding, x: FloatArray, m: int, data: ChunkData) -> Claim | str:
+def _claim(finding: Finding, x: FloatArray, slack: FloatArray, data: ChunkData) -> Claim | str:
     """What the finding says of x, or why it says nothing."""
     certificate = data.certificates.get(finding.certificate)
     if certificate is None:
@@ -161,7 +177,8 @@ def _claim(finding: Finding, x: FloatArray, m: int, data: ChunkData) -> Claim | 
     if certificate_id(certificate) != finding.certificate:
         return "its certificate is not the one that was stored under this id"
     kind, dimension, bounds = str(finding.kind), finding.dimension, finding.dimension_bounds
-    return Claim(x, None, None, np.zeros(m), kind, dimension, bounds, certificate)
+    slack = slack[0] if np.array_equal(*slack) else slack
+    return Claim(x, None, None, slack, kind, dimension, bounds, certificate)
 
 
 def _proofs(system: System, claims: list[Claim | str], stored: list[float], *, exact: bool) -> list[str]:
@@ -180,12 +197,17 @@ def _proofs(system: System, claims: list[Claim | str], stored: list[float], *, e
     return reasons
 
 
-def _counts(rows: LayerRows, X: FloatArray) -> list[tuple[int, int]]:
+def _counts(rows: LayerRows, X: FloatArray, known: FloatArray) -> list[tuple[int, int]]:
     """The numbers of positive and saturated outputs at each input; sparse layers are large, and their inputs few."""
     layer = ReLULayer(rows.weight, rows.bias, rows.monotone, rows.definitions, low=rows.low, high=rows.high)
-    batches = [X] if isinstance(layer.weight, np.ndarray) else [x[None] for x in X]
-    counted = (zip(*counts_at(layer, batch), strict=True) for batch in batches)
-    return [(int(positive) - rows.definitions, int(saturated)) for batch in counted for positive, saturated in batch]
+    if known.any():
+        found = sides_at_inputs(layer, X, known)
+        counted = [(found.positive.sum(axis=1), found.saturated(layer).sum(axis=1))]
+    else:
+        batches = [X] if isinstance(layer.weight, np.ndarray) else [x[None] for x in X]
+        counted = [counts_at(layer, batch) for batch in batches]
+    pairs = (pair for batch in counted for pair in zip(*batch, strict=True))
+    return [(int(positive) - rows.definitions, int(saturated)) for positive, saturated in pairs]
 
 
 def _miscounted(finding: Finding, counts: tuple[int, int]) -> str:

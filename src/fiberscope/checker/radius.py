@@ -120,15 +120,20 @@ def gaps(
     within: FloatArray,
     recession: Cone,
 ) -> Gaps:
-    """The gaps beside a center; outputs are those there, or given, and the recession cone says which sides exist."""
+    """The gaps beside a center; outputs are those there, or given, up to ``within``: (m,), or (2, m) below and above.
+
+    The recession cone says which sides exist.
+    """
     s, m, added = rows.system, rows.m, np.concatenate([rows.system.bias, -rows.system.h])
     z = products + added
     error = product_error(rows.norms + np.abs(added), norm_above(center) + 1.0, rows.n + 1)
     at = np.clip(z[:m], s.low, s.high)
     low, high = (at, at) if output is None else output
-    slack = rows.whole(3.0 * error[:m] + 2.0**-50 * (np.abs(z[:m]) + np.abs(at) + within), 0.0, error[m:]) * ROUNDING
-    below = rows.whole(low - within - z[:m], s.box_low - center, -np.inf)
-    above = rows.whole(high + within - z[:m], s.box_high - center, -z[m:])
+    minus, plus = np.broadcast_to(within, (2, m))
+    wide = np.abs(z[:m]) + np.abs(at) + sum(np.where(part < np.inf, part, 0.0) for part in (minus, plus))
+    slack = rows.whole(3.0 * error[:m] + 2.0**-50 * wide, 0.0, error[m:]) * ROUNDING
+    below = rows.whole(low - minus - z[:m], s.box_low - center, -np.inf)
+    above = rows.whole(high + plus - z[:m], s.box_high - center, -z[m:])
     below, above = (np.where(np.isnan(side), 0.0, side) for side in (below, above))
     slack += 2.0**-50 * sum(np.where(np.isfinite(side), np.abs(side), 0.0) for side in (below, above))
     has_low, has_high = (recession.equal | side for side in (recession.lower, recession.upper))

@@ -244,7 +244,7 @@ class Rows:
         return sign
 
     def cones_at(self, X: FloatArray, within: FloatArray) -> AtInputs:
-        """What holds at N inputs whose outputs are known up to ``within`` (N, m)."""
+        """What holds at N inputs whose outputs are known up to ``within`` (N, 2, m): below and above, both 0 or neither."""
         s = self.system
         with np.errstate(all="ignore"):
             products = np.asarray(X @ self.stack.T if matrices.is_dense(self.stack) else (self.stack @ X.T).T)
@@ -254,7 +254,7 @@ class Rows:
         inside = ~(np.less(X, s.box_low).any(axis=1) | np.greater(X, s.box_high).any(axis=1) | (half > 0).any(axis=1))
         below, above, pinned = np.isfinite(s.box_low), np.isfinite(s.box_high), s.box_low == s.box_high
         tangent = (
-            (lower & upper & (within == 0), pinned, False),
+            (lower & upper & ~within.any(axis=1), pinned, False),
             (at_low, (s.box_high == X) & ~pinned, half == 0),
             (at_high, (s.box_low == X) & ~pinned, False),
         )
@@ -271,19 +271,21 @@ class Rows:
     ) -> tuple[BoolArray, BoolArray, BoolArray, BoolArray]:
         """(N, m): which units have a lower side, and an upper one; and which are tight at the bottom, and at the top.
 
-        With ``z = a_i x + b_i``: lower iff ``min(z, high) - within > low``, upper iff ``max(z, low) + within < high``.
+        With ``z = a_i x + b_i``: lower iff ``min(z, high) - below > low``, upper iff ``max(z, low) + above < high``.
         """
-        s, mono, loose = self.system, self.system.monotone, within > 0
+        s, mono, loose = self.system, self.system.monotone, within.any(axis=1)
         known = slice(self.m), X, products, lengths
         low, high = (self.signs(*known, [s.bias, -bound]) for bound in (s.low, s.high))
         wide = s.low < s.high
         lower, upper = (low > 0) & wide, (high < 0) & wide
         at_low, at_high = (low == 0) & upper & ~mono & ~loose, (high == 0) & lower & ~mono & ~loose
         if loose.any():
-            sides = ((s.low, -within), (s.high, within))
-            above, below = (self.signs(*known, [s.bias, -p, slack]) for p, slack in sides)
-            room = compared(s.high, -within, s.low) > 0
-            lower, upper = np.where(loose, (above > 0) & room, lower), np.where(loose, (below < 0) & room, upper)
+            limited = within < np.inf
+            down, up = np.moveaxis(np.where(limited, within, 0.0) * np.array([[-1.0], [1.0]]), 1, 0)
+            above, below = (self.signs(*known, [s.bias, -p, slack]) for p, slack in ((s.low, down), (s.high, up)))
+            room, head = compared(s.high, down, s.low) > 0, compared(s.low, up, s.high) < 0
+            lower = np.where(loose, (above > 0) & room & limited[:, 0], lower)
+            upper = np.where(loose, (below < 0) & head & limited[:, 1], upper)
         return lower | mono, upper | mono, at_low, at_high
 
 

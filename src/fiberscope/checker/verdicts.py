@@ -30,7 +30,8 @@ class Claim:
         x: (n,) the input, or None.
         output_low: (m,) where the output lies, or None.
         output_high: (m,)
-        within: (m,) by how much it may differ from the output at x, or from these.
+        within: (m,) by how much it may differ from the output at x, or from these; beside x also (2, m), by how much
+            below and above, inf for no side.
         kind: empty, singleton, bounded or unbounded.
         dimension: the dimension, or None.
         dimension_bounds: bounds on it, where it is None; None for any.
@@ -57,7 +58,7 @@ class Claim:
         """The same claim in scaled rows and coordinates."""
         if not (scaling.rows.any() or scaling.columns.any()):
             return self
-        units = -scaling.rows[: len(self.within)]
+        units = -scaling.rows[: self.within.shape[-1]]
         low, high, within = (
             None if side is None else scaled_exactly(side, units)
             for side in (self.output_low, self.output_high, self.within)
@@ -116,17 +117,21 @@ class _Proving:
     def _misread(self, claim: Claim) -> str:
         """Why a claim contradicts itself or its certificate; empty if it does not."""
         m, n, _ = self.system.shape
-        x, low, high = claim.x, claim.output_low, claim.output_high
-        for values, length, finite in ((x, n, True), (low, m, False), (high, m, False), (claim.within, m, True)):
+        x, low, high, within = claim.x, claim.output_low, claim.output_high, claim.within
+        apart = within.shape == (2, m) and x is not None
+        slack = [(side, m, False) for side in within] if apart else [(within, m, True)]
+        for values, length, finite in ((x, n, True), (low, m, False), (high, m, False), *slack):
             if values is not None and not is_vector(values, length, finite=finite):
                 return f"an input, an output or a precision is not made of {length} float64 numbers, or of NaN"
-        if (x is None) != (low is not None) or (low is None) != (high is None) or (claim.within < 0).any():
+        if (x is None) != (low is not None) or (low is None) != (high is None) or (within < 0).any():
             return "exactly one of an input and an output must be given, and a precision that is not negative"
         if low is not None and high is not None and not ((low <= high) & (low < np.inf) & (high > -np.inf)).all():
             return "the output lies in no interval"
         if claim.kind not in DIMENSIONS:
             return f"the kind is {claim.kind[:20]}: nothing is claimed that can be proved"
-        if (claim.within[self.system.monotone] > 0).any():
+        if apart and ((within == 0).any(axis=0) != (within == 0).all(axis=0)).any():
+            return "a precision must be 0 on both sides, or on neither"
+        if (within[..., self.system.monotone] > 0).any():
             return "outputs of strictly monotone activations must be known exactly"
         certificate = self._conditions(claim.certificate).certificate
         if certificate.kind != claim.kind:
@@ -153,7 +158,8 @@ class _Proving:
         """About inputs in one scaling: their cones are found together."""
         first = self._conditions(asked[0][1].certificate)
         claims = [claim.scaled(first.certificate.scaling) for _, claim in asked]
-        X, within = np.stack([c.x for c in claims if c.x is not None]), np.stack([c.within for c in claims])
+        X = np.stack([c.x for c in claims if c.x is not None])
+        within = np.stack([np.broadcast_to(c.within, (2, first.rows.m)) for c in claims])
         here = first.rows.cones_at(X, within)
         out: list[str] = []
 

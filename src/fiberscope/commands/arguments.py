@@ -51,6 +51,24 @@ def parse_layers(text: str | None) -> tuple[int, ...] | None:
     return _whole_numbers(text, "--layers", "positions separated by commas, such as 0,2")
 
 
+def parse_precision(text: str | None) -> str:
+    """The precision that a name or a number means, as results have it.
+
+    Raises:
+        InputError: something else was given.
+    """
+    from fiberscope.audit.plan import EXACT, known_precision
+    from fiberscope.preimage.precision import NAMES
+
+    if text is None:
+        return EXACT
+    if not (precision := known_precision(text)):
+        hint = "a number says by how much every output may differ from the exact one"
+        expected = f"one of {', '.join(NAMES)}, or a positive number"
+        raise InputError("--precision", expected=expected, got=repr(text), hint=hint)
+    return precision
+
+
 def parse_shape(text: str | None) -> tuple[int, ...] | None:
     """The shape that ``3,32,32`` means.
 

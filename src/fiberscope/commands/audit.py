@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from fiberscope.commands.arguments import parse_domain, parse_layers, require_both
+from fiberscope.commands.arguments import parse_domain, parse_layers, parse_precision, require_both
 from fiberscope.commands.report import print_report
 from fiberscope.commands.subject import given_subject
 from fiberscope.errors import FiberscopeError, InputError
@@ -36,6 +36,7 @@ def audit(
     *,
     out: Annotated[Path, Parameter(name="--out")],
     domain: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    precision: str | None = None,
     layers: str | None = None,
     samples: int | None = None,
     trust_model: Annotated[bool, Parameter(negative="")] = False,
@@ -61,6 +62,8 @@ def audit(
             mnist-5k, fashion-mnist, cifar10.
         out: the folder for the results.
         domain: LOW,HIGH: bounds of every input coordinate; the first layer is judged within them as well as without.
+        precision: EPS, float32, float16 or int8: judge every layer also where its outputs are known only so well: each
+            up to EPS, or as numbers of that type, or as 8-bit codes; beside the verdicts about exact outputs.
         layers: positions of the ReLU layers to audit, such as 0,2; all by default.
         samples: audit the first so many samples; all by default.
         trust_model: load a model format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).
@@ -85,8 +88,9 @@ def audit(
             not-recoverable (of the network up to @layerK), or behind singleton, bounded, unbounded, undecided or
             unproved (of a layer by itself) is a share of the samples, 0.1 or 10%; a count says so: '3 samples'.
             dimension, margin and condition are compared by their median, or as dimension.max or .min. DOMAIN is R^n,
-            box or nonnegative; condition numbers are those up to @layerK or @stageK, and need --spectra. What is
-            undecided may be anything: a threshold that it could miss fails.
+            box or nonnegative; @int8 or another precision asks for the verdicts at it. Condition numbers are those up
+            to @layerK or @stageK, and need --spectra. What is undecided may be anything: a threshold that it could miss
+            fails.
         config: a TOML file with these options; the command line overrides it.
     """
     del config  # read before the options were parsed
@@ -95,7 +99,7 @@ def audit(
         raise InputError("--output", expected="a MODEL whose output is chosen", got="the built-in demo")
     demo = model is None
     box = (0.0, 1.0) if demo and domain is None else parse_domain(domain)
-    positions = parse_layers(layers)
+    positions, known = parse_layers(layers), parse_precision(precision)
     from fiberscope.audit.job import Options, build_job, check_options, open_folder
     from fiberscope.audit.threshold_language import parse_thresholds
     from fiberscope.report.progress import progress_on_stderr
@@ -112,6 +116,7 @@ def audit(
         fail_on=parse_thresholds(fail_on or ()),
         scheduler=scheduler or "",
         seconds=seconds,
+        precision=known,
     )
     check_options(options)
     with open_folder(out, resume=resume) as (results, continued), progress_on_stderr() as progress:

@@ -26,9 +26,12 @@ def exact_signs(rows: Rows, x: Float64[FloatArray, " n"], *offsets: Float64[Floa
 
 
 def exact_signs_of_many(
-    rows: Rows, X: Float64[FloatArray, "N n"], *offsets: Float64[FloatArray, " q"]
+    rows: Rows, X: Float64[FloatArray, "N n"], *offsets: Float64[FloatArray, "... q"]
 ) -> Int8[NDArray[np.int8], "N q"]:
-    """The exact signs of ``a_i x_j + c_i``, (N, q), as ``exact_signs`` settles them; in one byte each."""
+    """The exact signs of ``a_i x_j + c_ij``, (N, q), as ``exact_signs`` settles them; in one byte each.
+
+    Offsets are (q,), or (N, q) where every sample has its own.
+    """
     if not rows.shape[0]:
         return np.zeros((len(X), 0), dtype=np.int8)
     with np.errstate(all="ignore"):
@@ -42,17 +45,18 @@ def exact_signs_of_many(
         columns, entries = row_entries(rows, int(i))
         support = entries != 0
         columns, entries = columns[support], entries[support]
-        added = np.array([offset[i] for offset in offsets])
+        added = [np.broadcast_to(offset[..., i], len(X)) for offset in offsets]
         # of a zero row, the sign is that of its only offset
         for j in np.flatnonzero(~certain[:, i]) if len(entries) or len(added) > 1 else ():
-            sign[j, i] = _sign(entries, X[j, columns], added)
+            sign[j, i] = _sign(entries, X[j, columns], np.array([offset[j] for offset in added]))
     return sign
 
 
 def signs_against(
-    values: Float64[FloatArray, " m"], shift: Float64[FloatArray, " m"], limits: Float64[FloatArray, " m"]
-) -> Int64[IntArray, " m"]:
+    values: Float64[FloatArray, ...], shift: Float64[FloatArray, ...], limits: Float64[FloatArray, ...]
+) -> Int64[IntArray, ...]:
     """The exact signs of ``values + shift - limits``; values and limits may be infinite, then the order of these."""
+    values, shift, limits = np.broadcast_arrays(values, shift, limits)
     finite = np.isfinite(values) & np.isfinite(limits)
     out = (values > limits).astype(np.int64) - (values < limits)
     parts = values[finite], shift[finite], -limits[finite]

@@ -22,9 +22,9 @@ from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.decide import check_memory, decide_at_input
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.patterns import settle_patterns
+from fiberscope.preimage.precision import within_at
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.route import Route, Statistics
-from fiberscope.preimage.sides import checked_within
 from fiberscope.preimage.verify import radii, verify, verify_many
 from fiberscope.threads import checked_threads, in_threads, one_thread
 
@@ -172,7 +172,8 @@ def classify(
         layer: the layer, m neurons and n inputs; searches run on its device.
         X: (N, n) samples, or (N, *layer.input_shape); one sample alone is a batch of one.
         domain: where inputs lie; None for all of R^n.
-        within: by how much every output may differ from that at the sample, as in ``preimage``: a number or (m,).
+        within: by how much every output may differ from that at the sample, as in ``preimage``: a number, (m,), or
+            (N, m) or (N, 1) where each sample has its own; or a ``Precision``, or its name.
         threads: how many searches and proofs run at a time; None for one per core.
         progress: called with the number of samples settled so far and N, from the calling thread. The number may fall
             when what seemed to be settled turns out not to be proved; it ends at N.
@@ -184,8 +185,8 @@ def classify(
         certificate of its own would have.
 
     Raises:
-        InputError: wrong shape, no samples, NaN or infinite numbers, a sample outside the domain, a negative
-            precision, no thread, or a budget that is no positive number.
+        InputError: wrong shape, no samples, NaN or infinite numbers, a sample outside the domain, a precision that is
+            negative or not known, no thread, or a budget that is no positive number.
         MemoryLimitError: the layer is too large for the memory of this machine; nothing was computed.
     """
     check_layer(layer)
@@ -194,7 +195,8 @@ def classify(
     if progress is not None and not callable(progress):
         hint = "it is called with the number of samples settled so far and N"
         raise InputError("progress", expected="a function, or None", got=shown(progress), hint=hint)
-    samples, precision = flat_inputs(layer, X, "X"), checked_within(layer, within)
+    samples = flat_inputs(layer, X, "X")
+    precision = within_at(layer, samples, within)
     polyhedron = written_out(domain, layer.inputs)
     report, budget = _Progress(len(samples), progress), Budget.of(seconds)
     shared = len(samples) > 1 and _may_share(layer, polyhedron)
@@ -204,7 +206,7 @@ def classify(
         if shared:
             assert isinstance(layer, ReLULayer)
             return _together(layer, domain, polyhedron, samples, precision, threads, report, budget)
-        preimages = [_decided(layer, domain, samples, i, precision, report, budget) for i in range(len(samples))]
+        preimages = [_decided(layer, domain, samples, i, precision[i], report, budget) for i in range(len(samples))]
         positives, saturated = (
             np.array([getattr(p, name) for p in preimages], dtype=np.int64) for name in ("positives", "saturated")
         )
@@ -266,7 +268,7 @@ def _together(
     checking = report.seconds()
     report.correct(len(proved))
     preimages = tuple(
-        proved[i] if i in proved else _decided(layer, domain, samples, i, within, report, budget)
+        proved[i] if i in proved else _decided(layer, domain, samples, i, within[i], report, budget)
         for i in range(len(samples))
     )
     routes = Counter(route if i in proved else Route.SINGLY for i, route in enumerate(found.routes))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fiberscope.errors import InputError, MemoryLimitError
+from fiberscope.errors import InputError, MemoryLimitError, shown
 from fiberscope.memory import check_matrix
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Domain, written_out
@@ -30,11 +30,12 @@ from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.margin import margin
 from fiberscope.preimage.modular import modular_rank
 from fiberscope.preimage.output_distance import describe_empty, describe_impossible
+from fiberscope.preimage.precision import Precision, within_at
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.projection import MAX_ENTRIES, contradiction_by_projection, contradiction_by_rank
 from fiberscope.preimage.reduction import RESOLVED
 from fiberscope.preimage.rounded import rounded
-from fiberscope.preimage.sides import Outputs, checked_within, impossible_units
+from fiberscope.preimage.sides import Outputs, as_known, checked_within, impossible_units
 from fiberscope.preimage.suggestion import candidate_at_input, candidate_at_output
 from fiberscope.preimage.system import NO_ROWS, MixedSystem, build_at_input, build_at_output, check_inside
 from fiberscope.preimage.verify import verify, verify_in_float
@@ -75,9 +76,14 @@ def decide(
         hint = "x is an input whose output is meant, y an output; write x=... or y=..."
         raise InputError("preimage", expected="exactly one of x and y", got=got, hint=hint)
     check_memory(layer)
-    precision, budget = checked_within(layer, within), Budget.of(seconds, progress)
+    budget = Budget.of(seconds, progress)
     if x is not None:
-        return decide_at_input(layer, domain, flat_input(layer, x), budget, precision)
+        point = flat_input(layer, x)
+        return decide_at_input(layer, domain, point, budget, within_at(layer, point, within))
+    if isinstance(within, str | Precision):
+        hint = "what a runtime rounds depends on the input: give x, or the intervals that its output says"
+        raise InputError("within", expected="a number, or one for each unit, beside y", got=shown(within), hint=hint)
+    precision = checked_within(layer, within)[0]
     if isinstance(layer, RegionLayer) or layer.injective.any():
         raise InputError(
             "y",
@@ -115,16 +121,16 @@ def _checked_output(layer: ReLULayer, y: Any, within: FloatArray) -> FloatArray 
 def decide_at_input(
     layer: Layer, domain: Domain | None, x: FloatArray, budget: Budget = NO_LIMIT, within: FloatArray | None = None
 ) -> Preimage:
-    """Decide the preimage of the output at x, known up to ``within`` (m,); the arguments are valid already.
+    """Decide the preimage of the output at x, known up to ``within`` (2, m); the arguments are valid already.
 
     Around x, a layer in which branches meet is one affine map on the linear region of x: the answer is about that.
     """
     layer, domain, x = around(layer, domain, x)
     polyhedron = written_out(domain, layer.inputs)
-    precision = np.zeros(layer.outputs)
+    precision = np.zeros((2, layer.outputs))
     if within is not None:  # coordinates that are defined by others are known exactly
-        precision[layer.definitions :] = within
-    known = precision if precision.any() else 0.0
+        precision[:, layer.outputs - within.shape[-1] :] = within
+    known = as_known(precision)
     question = Preimage(layer, domain, x, None, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED, within=known)
     if budget.is_over:
         check_inside(polyhedron, x)
@@ -142,7 +148,7 @@ def _decide_at_output(
 ) -> Preimage:
     polyhedron = written_out(domain, layer.inputs)
     low, high = (y.low, y.high) if isinstance(y, Interval) else (y, y)
-    outputs, known = Outputs(low, high, within), within if within.any() else 0.0
+    outputs, known = Outputs(low, high, within), as_known(np.stack([within, within]))
     question = Preimage(layer, domain, None, y, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED, within=known)
     as_given = replace(build_at_output(layer, polyhedron, outputs), budget=budget)
     impossible = np.flatnonzero(impossible_units(layer, outputs))

@@ -32,6 +32,7 @@ from fiberscope.preimage.route import Route
 from fiberscope.preimage.row_pool import RowPool
 from fiberscope.preimage.shared_proofs import Proof, Settled, settle
 from fiberscope.preimage.sided_rows import Numbering, Sides
+from fiberscope.preimage.sides import as_known
 from fiberscope.threads import in_threads
 
 SHARED_RANKS = 1.25
@@ -66,7 +67,10 @@ def decide_many(
     progress: Callable[[int], None],
     budget: Budget,
 ) -> Candidates:
-    """Find candidates for all samples X (N, n), whose patterns are settled; none where the time is too short."""
+    """Find candidates for all samples X (N, n), whose patterns are settled; none where the time is too short.
+
+    Outputs are known up to ``within`` (N, 2, m), below and above.
+    """
     polyhedron = written_out(domain, layer.inputs)
     with np.errstate(all="ignore"):
         balance = Balance.of(layer, polyhedron)
@@ -78,13 +82,13 @@ def decide_many(
         answers.by_recession(threads, progress)
         answers.by_tangent(threads, progress)
         candidates = {i: found for i in range(len(X)) if (found := answers.candidate(i)) is not None}
-        known = within if within.any() else 0.0
+        known = _as_known(within)
         questions: list[Preimage] = []
         for i, candidate in candidates.items():
             dimension = 0 if candidate.kind is Kind.SINGLETON else layer.inputs - int(answers.ranks[i])
             margin, unproved = within_bounds(float(answers.margins[i])), Certificate(candidate.kind, None)
             questions.append(
-                Preimage(layer, domain, X[i], None, candidate.kind, dimension, margin, unproved, within=known)
+                Preimage(layer, domain, X[i], None, candidate.kind, dimension, margin, unproved, within=known[i])
             )
         rows = Numbering.of(layer, polyhedron)
         sides = Sides.of_many(patterns, rows, np.array(list(candidates), dtype=np.int64))
@@ -248,6 +252,13 @@ class _Answers:
                 recession=away if recession is None else recession,
             )
         return self._known[key]
+
+
+def _as_known(within: FloatArray) -> list[FloatArray | float]:
+    """The precision of each sample; one object where all have the same."""
+    if within.strides[0] == 0:  # one precision, seen N times
+        return [as_known(within[0])] * len(within)
+    return [as_known(each) for each in within]
 
 
 def _silent(_: int) -> None:

@@ -122,7 +122,7 @@ def _scales_sample(units: Units, question: Preimage) -> bool:
     sides = (question.y.low, question.y.high) if isinstance(question.y, Interval) else (question.y,)
     pairs = [(side, of_rows) for side in (*sides, question.within) if side is not None]
     pairs += [] if question.x is None else [(question.x, -units.by_column)]
-    return all(keeps(np.broadcast_to(v, e.shape), np.ldexp(v, e)) for v, e in pairs)
+    return all(keeps(np.broadcast_to(v, np.broadcast_shapes(np.shape(v), e.shape)), np.ldexp(v, e)) for v, e in pairs)
 
 
 @dataclass(frozen=True, eq=False)

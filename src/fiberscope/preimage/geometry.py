@@ -45,11 +45,11 @@ def system_of(preimage: Preimage) -> MixedSystem:
 
 def outputs_of(preimage: Preimage) -> Outputs:
     """What is known of the output."""
-    within = np.array(np.broadcast_to(preimage.within, (preimage.layer.outputs,)), dtype=np.float64)
+    m, y = preimage.layer.outputs, preimage.y
     if preimage.x is not None:
-        return outputs_at_input(preimage.layer, preimage.x, within)
-    assert preimage.y is not None
-    y = preimage.y
+        return outputs_at_input(preimage.layer, preimage.x, _within(preimage))
+    assert y is not None
+    within = np.array(np.broadcast_to(preimage.within, (m,)), dtype=np.float64)
     return Outputs(y.low, y.high, within) if isinstance(y, Interval) else Outputs(y, y, within)
 
 
@@ -57,8 +57,12 @@ def sides_of(preimage: Preimage) -> Sides:
     """Which sides the rows of the layer have."""
     if preimage.x is None:
         return sides_of_outputs(preimage.layer, outputs_of(preimage))
-    within = np.array(np.broadcast_to(preimage.within, (preimage.layer.outputs,)), dtype=np.float64)
-    return sides_at_inputs(preimage.layer, preimage.x[None], within).of(0)
+    return sides_at_inputs(preimage.layer, preimage.x[None], _within(preimage)[None]).of(0)
+
+
+def _within(preimage: Preimage) -> FloatArray:
+    """(2, m) how far the output may be from that at x, below and above."""
+    return np.broadcast_to(np.asarray(preimage.within, dtype=np.float64), (2, preimage.layer.outputs))
 
 
 def contains(preimage: Preimage, x: Any) -> bool:

@@ -49,7 +49,7 @@ class Patterns:
 
 
 def settle_patterns(
-    layer: ReLULayer, domain: Polyhedron, X: FloatArray, within: Float64[FloatArray, " m"], threads: int = 1
+    layer: ReLULayer, domain: Polyhedron, X: FloatArray, within: Float64[FloatArray, "N 2 m"], threads: int = 1
 ) -> Patterns:
     """Settle the sides of the rows of the samples X (N, n) exactly, whose outputs are known up to ``within``.
 
@@ -58,7 +58,7 @@ def settle_patterns(
     """
 
     def settled(start: int) -> _Block:
-        return _settled(layer, domain, X[start : start + BLOCK], within, start)
+        return _settled(layer, domain, X[start : start + BLOCK], within[start : start + BLOCK], start)
 
     blocks = list(in_threads(settled, range(0, len(X), BLOCK), threads))
 

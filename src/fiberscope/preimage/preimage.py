@@ -45,7 +45,8 @@ class Preimage:
         margin: how far from the opposite verdict, in [0, 1]; defined in ``fiberscope.preimage.margin``.
         certificate: what proves kind and dimension, of the same kind; an undecided one proves nothing.
         reason: in words, what a person should know about the verdict; may be empty.
-        within: by how much each output may differ from that at x, or from y; a number or (m,).
+        within: by how much each output may differ from that at x, or from y: a number, (m,), or (2, m), where it may
+            differ by less below than above.
         dimension_bounds: proved bounds on the dimension, where it is not known; None elsewhere.
     """
 
@@ -211,7 +212,8 @@ def preimage(
         y: (m,) or layer.output_shape, an output, or the ``Interval`` in which it lies. Exactly one of x and y is given.
         domain: where inputs lie; None for all of R^n.
         within: by how much every output may differ from y, or from that at x: a number or (m,), in the outputs' units;
-            0 for exactly that output. For units that are ReLUs or clips.
+            0 for exactly that output. For units that are ReLUs or clips. Beside x also a ``Precision``, or its name:
+            "float32", "float16" or "int8".
         seconds: a budget; past it the verdict is undecided, with the reason. None for no limit but the default one on
             exact arithmetic, which counts work and looks at no clock.
         progress: called with what is being done, in words, step by step, from the calling thread.
@@ -220,8 +222,9 @@ def preimage(
         The preimage; its certificate has been checked.
 
     Raises:
-        InputError: wrong shape, NaN or infinite numbers, x outside the domain, not exactly one of x and y, a negative
-            precision, one beside intervals or of other activations, or a budget that is no positive number.
+        InputError: wrong shape, NaN or infinite numbers, x outside the domain, not exactly one of x and y, a precision
+            that is negative, not known, beside intervals or of other activations, or a budget that is no positive
+            number.
         MemoryLimitError: the layer is too large for the memory of this machine; nothing was computed.
     """
     from fiberscope.preimage.decide import decide

@@ -186,8 +186,9 @@ class Ends:
     def of(cls, rows: Numbering, sides: Sides, outputs: Outputs) -> Ends:
         """Those of what is known of an output."""
         domain, bias, m = rows.domain, rows.layer.bias, rows.m
-        low = np.where(sides.low[:m], outputs.low - outputs.within - bias, -np.inf)
-        high = np.where(sides.high[:m], outputs.high + outputs.within - bias, np.inf)
+        below, above = np.broadcast_to(outputs.within, (2, m))
+        low = np.where(sides.low[:m], outputs.low - below - bias, -np.inf)
+        high = np.where(sides.high[:m], outputs.high + above - bias, np.inf)
         nothing = np.full(len(domain.h), -np.inf)
         return cls(np.concatenate([low, domain.low, nothing]), np.concatenate([high, domain.high, domain.h]))
 

@@ -63,7 +63,7 @@ class Outputs:
     Attributes:
         low: (m,) -inf where nothing is known.
         high: (m,) inf where nothing is known.
-        within: (m,)
+        within: (m,), or (2, m) of what is below and above.
         x: (n,) an input, or None.
         moving: (m,) units whose output at x is the pre-activation, instead of low and high.
     """
@@ -74,13 +74,18 @@ class Outputs:
     x: FloatArray | None = None
     moving: Any = False
 
+    def _slack(self, *, upper: bool) -> FloatArray:
+        """(m,) what is added to an upper, or a lower, side."""
+        below, above = np.broadcast_to(self.within, (2, len(self.low)))
+        return above if upper else -below
+
     def is_exact(self) -> bool:
         """Whether each output is known exactly."""
         return not self.within.any() and np.array_equal(self.low, self.high)
 
     def side(self, layer: ReLULayer, i: int, *, upper: bool) -> Fraction:
         """The exact upper or lower side of row i."""
-        within = Fraction(float(self.within[i])) * (1 if upper else -1)
+        within = Fraction(float(self._slack(upper=upper)[i]))
         if self.x is not None and self.moving[i]:
             columns, entries = row_entries(layer.weight, i)
             terms = zip(entries.tolist(), self.x[columns].tolist(), strict=True)
@@ -92,8 +97,7 @@ class Outputs:
         self, layer: ReLULayer, units: BoolArray, X: Float64[FloatArray, "N n"], *, upper: bool
     ) -> Bool[BoolArray, " N"]:
         """Which of the points X violate the upper, or lower, side of one of some units, exactly."""
-        sign = 1.0 if upper else -1.0
-        shift = -sign * self.within
+        sign, shift = 1.0 if upper else -1.0, -self._slack(upper=upper)
         outside = np.zeros(len(X), dtype=np.bool_)
         still, moving = np.flatnonzero(units & ~np.asarray(self.moving)), np.flatnonzero(units & self.moving)
         if len(still):
@@ -108,31 +112,41 @@ class Outputs:
         return outside
 
 
-def sides_at_inputs(layer: ReLULayer, X: Float64[FloatArray, "N n"], within: Float64[FloatArray, " m"]) -> Sides:
-    """The sides of the outputs at N inputs, each known up to ``within``."""
-    above_low, above_high = _signs_at(layer, X, layer.low, within), _signs_at(layer, X, layer.high, -within)
-    wide = signs_against(layer.high, -within, layer.low) > 0
-    has_lower, has_upper = (above_low > 0) & wide, (above_high < 0) & wide
-    sides = _classed(layer, has_lower, has_upper, within == 0)
-    known = within == 0
+def sides_at_inputs(layer: ReLULayer, X: Float64[FloatArray, "N n"], within: Float64[FloatArray, "... m"]) -> Sides:
+    """The sides of the outputs at N inputs, each known up to ``within``: below and above, (2, m) or (N, 2, m); or (m,).
+
+    Both numbers are zero, or neither is.
+    """
+    limited = np.isfinite(np.broadcast_to(within, np.broadcast_shapes(within.shape, (2, layer.outputs))))
+    slack = np.where(limited, within, 0.0)
+    below, above = slack[..., 0, :], slack[..., 1, :]
+    known = limited.all(axis=-2) & (below == 0) & (above == 0)
+    above_low, above_high = _signs_at(layer, X, layer.low, below), _signs_at(layer, X, layer.high, -above)
+    has_lower = (above_low > 0) & limited[..., 0, :] & (signs_against(layer.high, -below, layer.low) > 0)
+    has_upper = (above_high < 0) & limited[..., 1, :] & (signs_against(layer.low, above, layer.high) < 0)
+    sides = _classed(layer, has_lower, has_upper, known)
     upper, lower = sides.upper & known & (above_low == 0), sides.lower & known & (above_high == 0)
     return Sides(sides.equal, sides.both, sides.upper, sides.lower, upper, lower)
 
 
 def sides_of_outputs(layer: ReLULayer, outputs: Outputs) -> Sides:
     """The sides of outputs that are known beforehand."""
-    has_lower = signs_against(outputs.low, -outputs.within, layer.low) > 0
-    has_upper = signs_against(outputs.high, outputs.within, layer.high) < 0
-    return _classed(layer, has_lower, has_upper, (outputs.within == 0) & (outputs.low == outputs.high))
+    below, above = np.broadcast_to(outputs.within, (2, layer.outputs))
+    has_lower = signs_against(outputs.low, -below, layer.low) > 0
+    has_upper = signs_against(outputs.high, above, layer.high) < 0
+    return _classed(layer, has_lower, has_upper, (below == 0) & (above == 0) & (outputs.low == outputs.high))
 
 
 def impossible_units(layer: ReLULayer, outputs: Outputs) -> Bool[BoolArray, " m"]:
     """The units that give none of the outputs that are possible, wherever the input is."""
-    below = signs_against(outputs.high, outputs.within, layer.low) < 0
-    return below | (signs_against(outputs.low, -outputs.within, layer.high) > 0)
+    below, above = np.broadcast_to(outputs.within, (2, layer.outputs))
+    beneath = signs_against(outputs.high, above, layer.low) < 0
+    return beneath | (signs_against(outputs.low, -below, layer.high) > 0)
 
 
-def outputs_at_input(layer: ReLULayer, x: Float64[FloatArray, " n"], within: Float64[FloatArray, " m"]) -> Outputs:
+def outputs_at_input(
+    layer: ReLULayer, x: Float64[FloatArray, " n"], within: Float64[FloatArray, "*sides m"]
+) -> Outputs:
     """The output at x, known up to ``within``."""
     nothing = np.zeros(layer.outputs)
     above_low = _signs_at(layer, x[None], layer.low, nothing)[0]
@@ -158,34 +172,56 @@ def _signs_at(layer: ReLULayer, X: FloatArray, limits: FloatArray, shift: FloatA
     return np.where(finite, exact_signs_of_many(layer.weight, X, *offsets), -np.sign(limits)).astype(np.int8)
 
 
-def checked_within(layer: Layer, within: Any) -> Float64[FloatArray, " m"]:
-    """How far outputs may be off, as a vector (m,).
+def checked_within(layer: Layer, within: Any, samples: int | None = None) -> Float64[FloatArray, "*N 2 m"]:
+    """How far outputs may be off, below and above: (2, m), or (N, 2, m) for N samples.
 
     Raises:
         InputError: another shape, NaN, infinite or negative numbers, or a precision of strictly monotone activations.
     """
-    array = as_float64(within, "within", finite=False)
-    shapes = dict.fromkeys([(), (layer.outputs,), *([layer.output_shape] if isinstance(layer, ReLULayer) else [])])
-    if array.shape not in shapes:
-        raise InputError("within", expected=f"a number, or {layer.outputs} of them", got=f"shape {array.shape}")
+    m, array = layer.outputs, as_float64(within, "within", finite=False)
+    units: list[tuple[int, ...]] = [(m,), *([layer.output_shape] if isinstance(layer, ReLULayer) else [])]
+    each: list[tuple[int, ...]] = []
+    if samples is not None:
+        each = [(samples, 1), *((samples, *shape) for shape in units)]
+    if array.shape not in ((), *units, *each):
+        many = "" if samples is None else f", or as many for each of {samples} samples"
+        raise InputError("within", expected=f"a number, or {m} of them{many}", got=f"shape {array.shape}")
     if not ((array >= 0) & (array < np.inf)).all():
         wrong = array.ravel()[int(np.argmin(((array >= 0) & (array < np.inf)).ravel()))]
         hint = "it is by how much each output may differ; for outputs that are not known at all, give y=Interval(...)"
         raise InputError("within", expected="finite numbers of at least 0", got=f"{wrong:g}", hint=hint)
-    vector: FloatArray = np.array(np.broadcast_to(array.ravel() if array.ndim else array, (layer.outputs,)))
-    if (vector[layer.injective] > 0).any():
+    if array.shape in units:
+        array = array.reshape(m)
+    elif array.ndim:
+        array = array.reshape(len(array), 1, -1)
+    check_loose(layer, (array > 0).any(axis=tuple(range(array.ndim - 1))) if array.ndim else array > 0)
+    return np.broadcast_to(array, (2, m) if samples is None else (samples, 2, m))
+
+
+def check_loose(layer: Layer, loose: Any) -> None:
+    """InputError unless all units (m,) whose outputs are known to a precision only are ReLUs or clips."""
+    if (loose & layer.injective).any():
         raise InputError(
             "within",
             expected="outputs of ReLUs or clips",
             got="a layer with other activations",
             hint="a precision is supported for ReLU and clip units; give 0 for the others",
         )
-    return vector
+
+
+def as_known(within: Float64[FloatArray, "2 m"]) -> FloatArray | float:
+    """The same as briefly as possible: a number for all units, one for each, or (2, m)."""
+    below, above = within
+    if not np.array_equal(below, above):
+        return within
+    return float(below[0]) if (below == below[0]).all() else below
 
 
 __all__ = [
     "Outputs",
     "Sides",
+    "as_known",
+    "check_loose",
     "checked_within",
     "impossible_units",
     "outputs_at_input",

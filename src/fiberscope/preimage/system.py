@@ -169,9 +169,9 @@ class MixedSystem:
 
 
 def build_at_input(
-    layer: ReLULayer, domain: Polyhedron, x: Float64[FloatArray, " n"], within: Float64[FloatArray, " m"] | None = None
+    layer: ReLULayer, domain: Polyhedron, x: Float64[FloatArray, " n"], within: FloatArray | None = None
 ) -> MixedSystem:
-    """Build the system of the output at x, known up to ``within``; its sides are settled exactly.
+    """Build the system of the output at x, known up to ``within`` (m,) or (2, m); its sides are settled exactly.
 
     Raises:
         InputError: x lies outside the domain.

@@ -62,7 +62,7 @@ def _extremes(findings: FindingsTable, summaries: Sequence[LayerSummary]) -> Ite
 
     Of each layer the last domain is looked at, the smallest; where all dimensions are alike, nothing is extreme.
     """
-    for summary in {summary.layer: summary for summary in summaries}.values():
+    for summary in {summary.layer: summary for summary in summaries if summary.is_exact}.values():
         found = findings.at(summary.layer, summary.domain)
         known = found.where((found.dimension != UNDECIDED_DIMENSION) & (found.kind != Kind.EMPTY))
         if not len(known) or known.dimension.min() == known.dimension.max():

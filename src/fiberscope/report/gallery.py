@@ -39,7 +39,10 @@ def sample_columns(
         conditions: by layer and sample, the condition number up to the layer, where it is known.
     """
     reasons: dict[str, int] = {}
-    groups = [_group(summary, findings.at(summary.layer, summary.domain), samples, reasons) for summary in summaries]
+    groups = [
+        _group(summary, findings.at(summary.layer, summary.domain, summary.precision), samples, reasons)
+        for summary in summaries
+    ]
     return {
         "samples": samples,
         "kinds": [str(kind) for kind in SHOWN_KINDS],
@@ -64,7 +67,7 @@ def _group(summary: LayerSummary, found: FindingsTable, samples: int, reasons: d
         "key": summary.key,
         "layer": summary.layer,
         "name": summary.label,
-        "domain": summary.domain,
+        "domain": summary.place,
         "kinds": "".join(kinds.tolist()),
         "dimension": _column(found, found.dimension, samples, UNDECIDED_DIMENSION),
         "positives": _column(found, found.positives, samples, 0),

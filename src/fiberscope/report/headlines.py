@@ -56,13 +56,14 @@ def headlines(
         survey: how far invariance reaches, by layer.
         reasons: why findings are undecided, the most frequent first, with their numbers.
     """
-    smallest = [list(group)[-1] for _, group in itertools.groupby(summaries, key=lambda summary: summary.layer)]
+    exact = [summary for summary in summaries if summary.is_exact]
+    smallest = [list(group)[-1] for _, group in itertools.groupby(exact, key=lambda summary: summary.layer)]
     told = (
         _not_proved(summaries, reasons),
         _recoverable(smallest),
         _unstable(stages, inputs),
         _reach(survey),
-        _blind(summaries, smallest),
+        _blind(exact, smallest),
         _proved(summaries),
     )
     return [headline for headline in told if headline is not None][:SHOWN]

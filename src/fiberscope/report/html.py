@@ -149,7 +149,7 @@ def _figures(
     survey: Sequence[ReachSummary],
 ) -> dict[str, Any]:
     """By the name of the figure, and then by layer and domain, by layer, or "all"."""
-    groups = [(s.key, s, content.findings.at(s.layer, s.domain)) for s in summaries]
+    groups = [(s.key, s, content.findings.at(s.layer, s.domain, s.precision)) for s in summaries]
     drawn: dict[str, Any] = {
         "positives": {key: figures.kinds_by_positives(group, s) for key, s, group in groups},
         "margins": {key: figures.margins(group, s) for key, s, group in groups},

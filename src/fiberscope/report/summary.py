@@ -12,6 +12,7 @@ from rich.table import Table
 
 from fiberscope.audit.findings import FindingsTable
 from fiberscope.audit.manifest import Manifest
+from fiberscope.audit.plan import EXACT, place_label
 from fiberscope.labels import label
 from fiberscope.preimage.kind import Kind
 from fiberscope.report.counting import counted
@@ -25,7 +26,7 @@ _LAYER_WIDTH = 10
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """What was found about one layer on one domain.
+    """What was found about one layer on one domain, at one precision.
 
     Attributes:
         layer: the position of the layer.
@@ -39,6 +40,7 @@ class LayerSummary:
         median_saturated: the median number of saturated outputs; None if no sample has any.
         median_dimension: the median dimension of the decided preimages; None if there are none.
         proved: the share of samples whose verdict carries a certificate.
+        precision: to which outputs are known.
     """
 
     layer: int
@@ -52,11 +54,22 @@ class LayerSummary:
     median_saturated: float | None
     median_dimension: float | None
     proved: float
+    precision: str = EXACT
 
     @property
     def key(self) -> str:
-        """Names the layer and domain in the page."""
-        return f"{self.layer} {self.domain}"
+        """Names the layer, domain and precision in the page."""
+        return f"{self.layer} {self.place}"
+
+    @property
+    def place(self) -> str:
+        """Domain and precision in words."""
+        return place_label(self.domain, self.precision)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is about exact outputs."""
+        return self.precision == EXACT
 
     @property
     def label(self) -> str:
@@ -70,11 +83,11 @@ class LayerSummary:
 
 
 def summarise(manifest: Manifest, findings: FindingsTable) -> list[LayerSummary]:
-    """Count the findings by layer and domain."""
-    return [_summary(manifest, findings.at(layer, domain), layer, domain) for layer, domain in findings.groups()]
+    """Count the findings by layer, domain and precision."""
+    return [_summary(manifest, findings.at(*group), *group) for group in findings.groups()]
 
 
-def _summary(manifest: Manifest, group: FindingsTable, layer: int, domain: str) -> LayerSummary:
+def _summary(manifest: Manifest, group: FindingsTable, layer: int, domain: str, precision: str) -> LayerSummary:
     described = manifest.network_layers[layer]
     decided = group.kind != Kind.UNDECIDED
     has_point = decided & (group.kind != Kind.EMPTY)
@@ -84,6 +97,7 @@ def _summary(manifest: Manifest, group: FindingsTable, layer: int, domain: str) 
         inputs=described.inputs,
         outputs=described.outputs,
         domain=domain,
+        precision=precision,
         samples=len(group),
         counts={kind: int((group.kind == kind).sum()) for kind in SHOWN_KINDS},
         median_positives=float(np.median(group.positives)),
@@ -119,7 +133,7 @@ def _line(summary: LayerSummary, kinds: Sequence[Kind], *, saturates: bool) -> l
     dimension = "-" if summary.median_dimension is None else f"{summary.median_dimension:g}"
     counts = [*(str(summary.counts[kind]) for kind in kinds), f"{summary.median_positives:g}"]
     saturated = [f"{summary.median_saturated or 0:g}"] if saturates else []
-    return [escape(summary.domain), *counts, *saturated, dimension, share(summary.proved)]
+    return [escape(summary.place), *counts, *saturated, dimension, share(summary.proved)]
 
 
 def closing_lines(summaries: Sequence[LayerSummary], *, complete: bool) -> list[str]:

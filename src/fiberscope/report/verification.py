@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fiberscope.audit.network_table import NetworkVerification
+from fiberscope.audit.plan import place_label
 from fiberscope.audit.verify import ChunkVerification
 from fiberscope.audit.verify_examples import ExampleVerification
 from fiberscope.audit.verify_spectra import SpectraVerification
@@ -19,9 +20,9 @@ def verdict_lines(checked: Sequence[ChunkVerification]) -> list[str]:
         key=lambda failure: (failure.finding.layer, failure.finding.sample, failure.finding.domain),
     )
     lines = [
-        f"not proved: layer {f.layer}, sample {f.sample}, {f.domain}: {f.kind}: {failure.reason}"
+        f"not proved: layer {f.layer}, sample {f.sample}, {place}: {f.kind}: {failure.reason}"
         for failure in failures
-        for f in (failure.finding,)
+        for f, place in ((failure.finding, place_label(failure.finding.domain, failure.finding.precision)),)
     ]
     proved, undecided = sum(chunk.proved for chunk in checked), sum(chunk.undecided for chunk in checked)
     return [*_shortened(lines), f"{proved} verdicts proved, {len(failures)} not proved, {undecided} undecided"]
