@@ -9,10 +9,12 @@ import scipy.sparse
 import fiberscope as fs
 import fiberscope.memory
 from fiberscope.errors import MemoryLimitError
+from fiberscope.network.domains import whole_space
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import dense, sparse
-from fiberscope.preimage.dense import gram, pivoted_qr, plain_qr
-from fiberscope.preimage.reduction import Reduction
+from fiberscope.preimage.dense import gram, pivoted_qr
+from fiberscope.preimage.face import find_face
+from fiberscope.preimage.system import build_at_input
 
 
 def never() -> tuple[np.ndarray, np.ndarray]:
@@ -40,11 +42,12 @@ def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_matrix_is_made_beyond_the_cap() -> None:
     rows = scipy.sparse.random_array((20, 60), density=0.1, rng=np.random.default_rng(0), format="csr")
     assert gram(rows.T).shape == (20, 20)
+    layer = ReLULayer(np.random.default_rng(1).standard_normal((100, 60)))
+    system = build_at_input(layer, whole_space(60), np.zeros(60))
     for make in (
         lambda: gram(rows),
-        lambda: plain_qr(rows.toarray().T),
         lambda: pivoted_qr(rows.toarray().T),
-        lambda: Reduction.of(rows.toarray(), 60),
+        lambda: find_face(system, np.arange(50), np.arange(50, 100)),
         lambda: dense(sparse(np.eye(60))),
     ):
         with pytest.raises(MemoryLimitError):

@@ -128,6 +128,46 @@ def test_many_cones_at_once_are_answered_as_each_alone() -> None:
         assert (together.multipliers is None) == (single.multipliers is None)
 
 
+@pytest.mark.parametrize("exponent", [-60, 0, 60])
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_that_depend_on_each_other_are_set_aside(seed: int, exponent: int) -> None:
+    """H with a copy and a sum of its rows; of W, one row is minus a sum of H's, and others are strict."""
+    generator = np.random.default_rng(seed)
+    H = generator.integers(-3, 4, (3, 9)).astype(float)
+    H = np.vstack([H, -2.0 * H[0], H[1] + H[2]])
+    W = np.vstack([-(H[0] + H[1]), generator.integers(-3, 4, (3, 9)).astype(float)])
+    rows = np.ldexp(np.vstack([H, W]), exponent)
+    assert np.linalg.matrix_rank(rows) == 6, "the case has a strict direction"
+    pool = RowPool.of(fs.ReLULayer(rows), written_out(None, 9))
+    (found,) = search(pool, [Cone(np.arange(5))], torch.float64, degenerate=True)
+    assert found.direction is not None
+    slopes = rows @ found.direction / np.linalg.norm(rows, axis=1) / np.linalg.norm(found.direction)
+    assert np.abs(slopes[:6]).max() < 1e-14
+    assert slopes[6:].max() < -1e-9
+    assert len(found.held) == np.linalg.matrix_rank(H) == 3
+    assert found.vanishing.tolist() == [5]
+    assert found.dependence is not None
+    assert found.dependence[-1] > 0
+    places = np.concatenate([found.held, found.vanishing])
+    unit = rows[places] / np.linalg.norm(rows[places], axis=1)[:, None]
+    assert np.abs(unit.T @ found.dependence).max() < 1e-13
+    assert search(pool, [Cone(np.arange(5))], torch.float64)[0].direction is None, "many leave such rows to one"
+
+
+def test_a_pool_of_some_rows_has_their_numbers() -> None:
+    generator = np.random.default_rng(0)
+    layer, n = fs.ReLULayer(generator.standard_normal((6, 4))), 4
+    box = written_out(fs.Box(-1, [1, 2, np.inf, 4]), n)
+    numbers = np.array([1, 4, 6, 9, 10, 12, 13])  # two units; x0 and x3 from below; x0, x2 (no bound) and x3 from above
+    chosen = np.zeros(6 + 2 * n, dtype=np.bool_)
+    chosen[numbers] = True
+    some, whole = RowPool.of(layer, box, chosen), RowPool.of(layer, box)
+    assert some.numbers.tolist() == [1, 4, 6, 9, 10, 13]
+    d = torch.from_numpy(generator.standard_normal((n, 2)))
+    assert torch.equal(some.slopes(d), whole.slopes(d)[np.searchsorted(whole.numbers, some.numbers)])
+    assert np.array_equal(some.lower_numbers, whole.lower_numbers[np.searchsorted(whole.numbers, some.numbers)])
+
+
 def _cones(count: int, rows: int, seed: int, *, bounds: bool) -> Cones:
     """Patterns in clusters; with bounds, the last 2 k rows bound k coordinates from both sides."""
     generator = np.random.default_rng(seed)

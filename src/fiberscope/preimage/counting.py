@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching  # pyright: ignore[reportUnknownVariableType]
 
 from fiberscope.network.arrays import IntArray
 from fiberscope.network.rows import Rows, sparse
+from fiberscope.preimage.independent_rows import reached_columns
 
 
 def undetermined(rows: Rows, coordinates: Int64[IntArray, " k"]) -> tuple[IntArray, int]:
@@ -27,19 +27,8 @@ def undetermined(rows: Rows, coordinates: Int64[IntArray, " k"]) -> tuple[IntArr
     entries = sparse(rows)
     ones = np.ones(len(entries.data), dtype=np.int8)
     pattern: Any = csr_array((ones, entries.indices, entries.indptr), shape=entries.shape)
-    reads: Any = csr_array(pattern[:, coordinates].T)  # coordinates by rows
-    partner: IntArray = np.asarray(maximum_bipartite_matching(reads, perm_type="column"), dtype=np.int64)
-    reached = partner < 0  # no row is the coordinate's own
-    if not reached.any():
-        return coordinates[:0], 0
-    coordinate_of = np.full(rows.shape[0], -1, dtype=np.int64)
-    coordinate_of[partner[partner >= 0]] = np.flatnonzero(partner >= 0)
-    frontier = np.flatnonzero(reached)
-    while len(frontier):
-        through = coordinate_of[np.unique(reads[frontier].indices)]
-        frontier = through[~reached[through]]
-        reached[frontier] = True
-    return coordinates[reached], int((partner < 0).sum())
+    reached, matched = reached_columns(csr_array(pattern[:, coordinates]))
+    return coordinates[reached], len(coordinates) - matched
 
 
 __all__ = ["undetermined"]

@@ -22,7 +22,7 @@ from fiberscope.preimage.candidate import Candidate, Inconsistent, NegativeOutpu
 from fiberscope.preimage.certificate import Certificate
 from fiberscope.preimage.counting import undetermined
 from fiberscope.preimage.decide_exactly import MAX_DIMENSION, certify_exactly, exact_proof_seconds
-from fiberscope.preimage.dense import numerical_rank
+from fiberscope.preimage.dense import RESOLVED, numerical_rank
 from fiberscope.preimage.dependencies import find_dependencies
 from fiberscope.preimage.elaborate import elaborate
 from fiberscope.preimage.interval import Interval
@@ -33,7 +33,6 @@ from fiberscope.preimage.output_distance import describe_empty, describe_impossi
 from fiberscope.preimage.precision import Precision, within_at
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.projection import MAX_ENTRIES, contradiction_by_projection, contradiction_by_rank
-from fiberscope.preimage.reduction import RESOLVED
 from fiberscope.preimage.rounded import rounded
 from fiberscope.preimage.sides import Outputs, as_known, checked_within, impossible_units
 from fiberscope.preimage.suggestion import candidate_at_input, candidate_at_output

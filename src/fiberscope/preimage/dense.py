@@ -20,6 +20,15 @@ WELL_CONDITIONED = 2.0**-13
 """The diagonal of a factor whose Gram matrix keeps half of the digits of float64: the square is 2^-26."""
 
 
+DEPENDENT = 1e-11
+"""A row whose part outside the span of others is smaller than this, relative to the row, is taken as dependent."""
+
+RESOLVED = 1e-10
+"""Eigenvalues of a Gram matrix below this share of the largest are not told from zero.
+
+Its rounding is near 1e-13 of the largest.
+"""
+
 INVERSE_ITERATIONS = 6
 """Steps that an estimate of a smallest eigenvalue takes."""
 
@@ -61,10 +70,15 @@ def is_positive_definite(square: Float64[FloatArray, "n n"]) -> bool:
     return True
 
 
+def unit_rows(rows: Rows) -> Rows:
+    """The rows scaled to unit length, without zero rows."""
+    norms = row_norms(rows)
+    return scaled(rows[norms > 0], 1.0 / norms[norms > 0])
+
+
 def smaller_gram(rows: Rows) -> Float64[FloatArray, "k k"] | None:
     """The smaller Gram matrix of the rows scaled to unit length, without zero rows; None where nothing is left."""
-    norms = row_norms(rows)
-    unit = scaled(rows[norms > 0], 1.0 / norms[norms > 0])
+    unit = unit_rows(rows)
     if 0 in unit.shape:
         return None
     return gram(unit) if unit.shape[0] >= unit.shape[1] else gram(unit.T)
@@ -79,11 +93,13 @@ def pivoted_qr(
     return Q, R, pivots.astype(np.int64)
 
 
-def plain_qr(matrix: Float64[FloatArray, "n r"]) -> tuple[Float64[FloatArray, "n n"], Float64[FloatArray, "n r"]]:
-    """``matrix = Q R`` with a full orthogonal Q."""
-    check_matrix("an orthogonal factor", matrix.shape[0], matrix.shape[0])
-    Q, R = cast(Any, scipy.linalg).qr(matrix, check_finite=False)
-    return Q, R
+def independent_rows(unit: Float64[FloatArray, "p n"]) -> Int64[IntArray, " r"]:
+    """The places of rows that span all unit rows and are independent, as float64 sees it."""
+    if 0 in unit.shape:
+        return np.zeros(0, dtype=np.int64)
+    R, pivots = cast(Any, scipy.linalg).qr(unit.T, mode="r", pivoting=True, check_finite=False)
+    diagonal = np.abs(np.diagonal(R))
+    return np.sort(pivots[: int((diagonal > DEPENDENT * diagonal[0]).sum())].astype(np.int64))
 
 
 def pivoted_cholesky(
@@ -102,12 +118,6 @@ def numerical_rank(rows: Rows, tolerance: float) -> int:
     """The rank by a pivoted Cholesky factorization of the smaller Gram matrix of the rows scaled to unit length."""
     square = smaller_gram(rows)
     return 0 if square is None else pivoted_cholesky(square, tolerance)[2]
-
-
-def symmetric_eigen(square: Float64[FloatArray, "n n"]) -> tuple[Float64[FloatArray, " n"], Float64[FloatArray, "n n"]]:
-    """Eigenvalues in ascending order, and orthonormal eigenvectors."""
-    values, vectors = cast(Any, scipy.linalg).eigh(square, check_finite=False)
-    return values, vectors
 
 
 def thin_qr(matrix: Float64[FloatArray, "n k"]) -> Float64[FloatArray, "n k"]:

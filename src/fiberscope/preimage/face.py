@@ -14,24 +14,28 @@ import numpy as np
 from jaxtyping import Float64
 from numpy.linalg import LinAlgError
 
+from fiberscope.memory import check_matrix
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.network.rows import Rows, scaled, weighted_columns
+from fiberscope.network.rows import Rows, dense, scaled, weighted_columns
 from fiberscope.network.signs import row_norms
 from fiberscope.preimage.budget import TooLargeError
 from fiberscope.preimage.candidate import Direction, Multipliers, Vector
-from fiberscope.preimage.dense import Cholesky, gram, is_positive_definite, numerical_rank
+from fiberscope.preimage.dense import (
+    RESOLVED,
+    Cholesky,
+    gram,
+    independent_rows,
+    is_positive_definite,
+    numerical_rank,
+    unit_rows,
+)
 from fiberscope.preimage.face_program import face_by_linear_program
 from fiberscope.preimage.lineality import find_line
-from fiberscope.preimage.potential import STRICTNESS, descend
 from fiberscope.preimage.ray_program import build_ray_system, ray_or_multipliers
-from fiberscope.preimage.reduction import DEPENDENT, RESOLVED, Reduction
 from fiberscope.preimage.system import NO_ROWS, MixedSystem
 
-KEPT_MULTIPLIERS = (1e-3, 1e-6, 1e-9)
-"""Rows with a multiplier above this share of the largest are kept.
-
-So that corrections are small relative to what they correct.
-"""
+STRICTNESS = 1e-9
+"""A direction counts as strict if every unit row falls by this much per unit length."""
 MAX_PROGRAM_INPUTS = 1_000
 """Inputs beyond which the simplex method takes many minutes for the whole face."""
 LOOSENESS = (0.0, 0.01, 1.0)
@@ -73,7 +77,7 @@ class Face:
 
 
 def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
-    """Find the face: a linear solve where that is enough, else Newton on the potential, else a linear program."""
+    """Find the face: a linear solve where that is enough, else Newton's method, else a linear program."""
     inequalities = system.live(inequalities)
     quick = _quick_face(system, equalities, inequalities)
     return _searched_face(system, equalities, inequalities) if quick is None else quick
@@ -130,43 +134,51 @@ def _quick_face(system: MixedSystem, equalities: IntArray, inequalities: IntArra
 
 
 def _searched_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
-    reduction = Reduction.of(system.rows(equalities), system.layer.inputs)
-    if reduction.dimension == 0:
-        return Face(equalities, NO_ROWS, None, None, reduction.rank, reduction.rank, spans=True)
-    if len(inequalities) == 0:
-        return Face(equalities, NO_ROWS, None, reduction.null_basis[:, 0], reduction.rank, reduction.rank, spans=False)
-    face = _face_by_descent(system, reduction, equalities, inequalities)
-    if face is None and system.layer.inputs > MAX_PROGRAM_INPUTS:
-        raise TooLargeError(
-            f"Newton's method found no answer; {system.layer.inputs} inputs are too many for the simplex method"
-        )
-    return _face_of_program(system, reduction, equalities, inequalities) if face is None else face
-
-
-def _face_by_descent(
-    system: MixedSystem, reduction: Reduction, equalities: IntArray, inequalities: IntArray
-) -> Face | None:
-    """What Newton's method on the potential finds; None where a direction exists but none is strict."""
+    n = system.layer.inputs
+    if len(equalities) >= n and len(independent_rows(dense(unit_rows(system.rows(equalities))))) == n:
+        return Face(equalities, NO_ROWS, None, None, n, n, spans=True)
     system.budget.check("the face of a cone was looked for")
-    rows = system.rows(inequalities)
-    reduced = reduction.reduce(rows)
-    norms = row_norms(reduced)
-    dependent = norms <= DEPENDENT * row_norms(rows)
-    implicit = np.flatnonzero(dependent)
-    if dependent.all():  # the inequalities say nothing that the equalities do not: the cone is null(H)
-        multipliers = _dependence(reduction, equalities, inequalities, rows, implicit)
-        direction, rank = reduction.null_basis[:, 0], reduction.rank
-        return Face(equalities, inequalities, multipliers, direction, rank, rank, spans=False)
-    descent = descend(scaled(reduced[~dependent], 1.0 / norms[~dependent]), system.budget)
-    if descent.multipliers is not None:
-        weights = np.zeros(len(inequalities))
-        weights[~dependent] = descent.multipliers / norms[~dependent]
-        return _spanning(reduction, equalities, inequalities, rows, reduced, weights)
-    if descent.direction is None:
-        return None
-    multipliers = _dependence(reduction, equalities, inequalities, rows, implicit)
-    direction, rank = reduction.expand(descent.direction), reduction.rank
-    return Face(equalities, inequalities[implicit], multipliers, direction, rank, rank, spans=False)
+    check_matrix("a basis of a null space", n, n)
+    face = _face_by_search(system, equalities, inequalities)
+    if face is not None:
+        return face
+    system.budget.check("a strict direction was looked for")
+    if n > MAX_PROGRAM_INPUTS:
+        raise TooLargeError(f"Newton's method found no answer; {n} inputs are too many for the simplex method")
+    return _face_of_program(system, equalities, inequalities)
+
+
+def _face_by_search(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
+    """What Newton's method finds; None where a direction exists but none is strict."""
+    import torch
+
+    from fiberscope.preimage.hinge import Cone, search
+    from fiberscope.preimage.row_pool import RowPool
+
+    n, lowest = system.layer.inputs, system.lower_side(np.zeros(1, dtype=np.int64))[0]
+    is_lower = inequalities >= lowest
+    upper, lower = inequalities[~is_lower], inequalities[is_lower] - lowest
+    named = np.zeros(lowest, dtype=np.bool_)
+    named[np.concatenate([equalities, upper, lower])] = True
+    pool = RowPool.of(system.layer, system.domain, named, (torch.float64,))
+    held, *sides = (np.searchsorted(pool.numbers, part) for part in (system.live(equalities), upper, lower))
+    (found,) = search(pool, [Cone(held, *sides)], torch.float64, degenerate=True, budget=system.budget)
+    rank = len(found.held)
+
+    def numbers(places: IntArray) -> IntArray:
+        return np.where(np.isin(places, sides[1]), pool.lower_numbers[places], pool.numbers[places])
+
+    if found.direction is not None:
+        implicit, named_rows = numbers(found.vanishing), np.concatenate([found.held, found.vanishing])
+        weights = None if found.dependence is None else snapped(found.dependence / pool.scales[named_rows])
+        multipliers = None if weights is None else Multipliers(numbers(named_rows), weights)
+        return Face(equalities, implicit, multipliers, found.direction, rank, rank, spans=False)
+    if found.multipliers is not None:
+        assert found.places is not None, "multipliers are those of rows"
+        named_rows = numbers(found.places)
+        multipliers = Multipliers(named_rows, found.multipliers / pool.scales[found.places])
+        return Face(equalities, np.setdiff1d(named_rows, equalities), multipliers, None, rank, n, spans=True)
+    return None
 
 
 def _has_rank_n(rows: Rows) -> bool:
@@ -234,83 +246,19 @@ def _nearest_solution(
     return d if residual < STRICTNESS * max(1.0, np.linalg.norm(d)) and residual < 0.5 else None
 
 
-def _spanning(
-    reduction: Reduction,
-    equalities: IntArray,
-    inequalities: IntArray,
-    rows: Rows,
-    reduced: Rows,
-    weights: Float64[FloatArray, " l"],
-) -> Face | None:
-    """Multipliers on as few rows as still span null(H), corrected so that they sum to zero.
-
-    None if they do not stay positive.
-    """
-    norms = np.where(weights > 0, row_norms(reduced), 0.0)
-    share = weights * norms
-    for threshold in KEPT_MULTIPLIERS:
-        kept = np.flatnonzero(share > threshold * share.max())
-        unit = scaled(reduced[kept], 1.0 / norms[kept])
-        corrected = _weighted_correction(unit, share[kept])
-        if corrected is not None and corrected.min() > 0:
-            values = corrected / norms[kept]
-            mu = reduction.multipliers_for(rows[kept].T @ values)
-            numbers = np.concatenate([equalities, inequalities[kept]])
-            return Face(
-                equalities,
-                inequalities[kept],
-                Multipliers(numbers, np.concatenate([mu, values])),
-                None,
-                reduction.rank,
-                rows.shape[1],
-                spans=True,
-            )
-    return None
-
-
-def _weighted_correction(unit: Rows, weights: Float64[FloatArray, " l"]) -> Float64[FloatArray, " l"] | None:
-    """The change of the weights with the smallest relative size that makes ``unit^T weights`` vanish.
-
-    None if the rows do not span.
-    """
-    if unit.shape[0] <= unit.shape[1]:
-        return None
-    weighted = scaled(unit, weights)
-    try:
-        factor = Cholesky(gram(weighted))
-    except LinAlgError:
-        return None
-    for _ in range(2):
-        weights = weights - weights * (weighted @ factor.solve(unit.T @ weights))
-    return weights
-
-
-def _dependence(
-    reduction: Reduction, equalities: IntArray, inequalities: IntArray, rows: Rows, implicit: IntArray
-) -> Multipliers | None:
-    """Multiplier 1 on every row that depends on H, and what cancels them on H."""
-    if len(implicit) == 0:
-        return None
-    mu = reduction.multipliers_for(rows[implicit].T @ np.ones(len(implicit)))
-    return Multipliers(
-        np.concatenate([equalities, inequalities[implicit]]), snapped(np.concatenate([mu, np.ones(len(implicit))]))
-    )
-
-
-def _face_of_program(system: MixedSystem, alone: Reduction, equalities: IntArray, inequalities: IntArray) -> Face:
+def _face_of_program(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
+    n = system.layer.inputs
     weights, free, direction = face_by_linear_program(
         system.rows(equalities), system.rows(inequalities), system.budget.left()
     )
     implicit = np.flatnonzero(weights > 0)
     held = np.concatenate([equalities, inequalities[implicit]])
-    reduction = Reduction.of(system.rows(held), system.layer.inputs)
     multipliers = Multipliers(held, snapped(np.concatenate([free, weights[implicit]]))) if len(implicit) else None
-    spans = reduction.dimension == 0
-    if not spans and len(implicit) == len(inequalities):
-        direction = reduction.null_basis[:, 0]
-    return Face(
-        equalities, inequalities[implicit], multipliers, None if spans else direction, alone.rank, reduction.rank, spans
-    )
+    alone, rank = (len(independent_rows(dense(unit_rows(system.rows(numbers))))) for numbers in (equalities, held))
+    if rank < n and len(implicit) == len(inequalities):
+        direction = find_line(unit_rows(system.rows(held)))
+    spans = rank == n or direction is None
+    return Face(equalities, inequalities[implicit], multipliers, None if spans else direction, alone, rank, spans)
 
 
 def snapped(values: Float64[FloatArray, " q"]) -> Float64[FloatArray, " q"]:

@@ -26,6 +26,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.preimage.budget import NO_LIMIT, Budget
+from fiberscope.preimage.dense import independent_rows
 from fiberscope.preimage.null_space import DependentRowsError, NullSpace
 from fiberscope.preimage.row_pool import RowPool
 from fiberscope.preimage.tensors import cholesky, cholesky_solve, gram, norm, numbers, product
@@ -36,6 +38,8 @@ STRICT_ENOUGH = 0.1
 """A direction is taken as soon as all slopes are below minus this; where f vanishes they are below -1."""
 STRICTNESS = 1e-9
 """What must be left of that, per unit length, in float64."""
+VANISHING = 1e-11
+"""Slopes of unit rows along a random vector of unit length, in float64, that are rounding: the rows depend on H."""
 FIRST_ROWS = 1.5
 """The start is scaled so that this many rows per coordinate count in the first step."""
 GRADIENT_TOLERANCE = 1e-11
@@ -83,26 +87,48 @@ class Outcome:
         places: the places of the rows that have multipliers, H first.
         multipliers: of the unit rows, with their signs in W, positive there; empty where there are none.
         margin: the smallest slack of the direction per unit length, or the smallest multiplier on W relative to the
-            largest, times the smallest singular value of these rows on null(H).
+            largest, times the smallest singular value of these rows on null(H); 0 of degenerate cones.
+        held: independent rows that span H; of those only that were asked to be looked for.
+        vanishing: the places of the rows of W that lie in their span, likewise.
+        dependence: with a direction: weights of ``held`` and ``vanishing``, positive there, that cancel.
     """
 
     direction: FloatArray | None = None
     places: IntArray | None = None
     multipliers: FloatArray | None = None
     margin: float = 0.0
+    held: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    vanishing: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    dependence: FloatArray | None = None
 
 
 NOTHING = Outcome()
 
 
-def search(pool: RowPool, cones: Sequence[Cone], precision: torch.dtype) -> list[Outcome]:
-    """Search all cones in step. In float32 only directions are found: multipliers need float64."""
+def search(
+    pool: RowPool,
+    cones: Sequence[Cone],
+    precision: torch.dtype,
+    *,
+    degenerate: bool = False,
+    budget: Budget = NO_LIMIT,
+) -> list[Outcome]:
+    """Search all cones in step. In float32 only directions are found: multipliers need float64.
+
+    Args:
+        pool: the rows.
+        cones: by their places.
+        precision: float32, or float64.
+        degenerate: look for rows of H that depend on each other, and for those of W that depend on H: directions vanish
+            on these, and are strict on the others.
+        budget: when it is spent, what is not found by then is not.
+    """
     layer_too = any(c.inequalities is None or len(c.lower) or (c.inequalities < pool.layer_rows).any() for c in cones)
-    paths = [_Path.of(pool, cone, precision) for cone in cones]
+    paths = [_Path.of(pool, cone, precision, degenerate=degenerate) for cone in cones]
     walking = [(path, path.start()) for path in paths if path is not None]
     for _ in range(MAX_STEPS[precision]):
         walking = [(path, move) for path, move in walking if not path.done]
-        if not walking:
+        if not walking or budget.is_over:
             break
         slopes = pool.slopes(torch.stack([move for _, move in walking], dim=1), layer_too=layer_too).T.contiguous()
         for i, (path, _) in enumerate(walking):
@@ -133,14 +159,13 @@ def _finish_directions(pool: RowPool, paths: list[_Path], layer_too: bool) -> No
 class _Path:
     """The way of one cone: where it is, and the step that it is about to take."""
 
-    def __init__(self, pool: RowPool, cone: Cone, space: NullSpace, precision: torch.dtype) -> None:
+    def __init__(self, pool: RowPool, cone: Cone, held: Tensor, space: NullSpace, precision: torch.dtype) -> None:
         device = pool.device
-        self.pool, self.space, self.precision = pool, space, precision
-        self.held = torch.from_numpy(cone.held).to(device)
+        self.pool, self.space, self.precision, self.held = pool, space, precision, held
         self.ignored = torch.ones(len(pool), dtype=torch.bool, device=device)
         if cone.inequalities is None:
             self.ignored[:] = False
-            self.ignored[self.held] = True
+            self.ignored[torch.from_numpy(cone.held).to(device)] = True
         else:
             self.ignored[torch.from_numpy(cone.inequalities).to(device)] = False
         self.lower = torch.from_numpy(cone.lower).to(device)
@@ -150,26 +175,40 @@ class _Path:
         self.u = torch.zeros(space.basis.shape[1], dtype=precision, device=device)
         self.slopes: Tensor | None = None
         self.move = self.u
-        self.active = self.held[:0]
+        self.active = self.vanishing = self.held[:0]
         self.weights = self.u[:0]
         self.rows = torch.empty((0, len(self.u)), dtype=precision, device=device)
         self.place = torch.full((len(pool),), -1, device=device)
         self.ridge = RIDGE[precision]
-        self.done = False
+        self.done = self.degenerate = False
         self.found: Literal["direction", "multipliers"] | None = None
         self.outcome = NOTHING
 
     @classmethod
-    def of(cls, pool: RowPool, cone: Cone, precision: torch.dtype) -> _Path | None:
+    def of(cls, pool: RowPool, cone: Cone, precision: torch.dtype, *, degenerate: bool) -> _Path | None:
         """Prepare; None where the rows of H are not clearly independent, or leave nothing."""
-        if len(cone.held) >= pool.inputs:
-            return None
         held = torch.from_numpy(cone.held).to(pool.device)
-        try:
-            space = NullSpace.of(pool.rows(held, precision))
-        except DependentRowsError:
+        space = _null_space(pool.rows(held, precision))
+        if space is None and degenerate:
+            independent = independent_rows(pool.rows(held, precision).cpu().numpy())
+            held = held[torch.from_numpy(independent).to(pool.device)]
+            space = _null_space(pool.rows(held, precision))
+        if space is None:
             return None
-        return cls(pool, cone, space, precision)
+        path = cls(pool, cone, held, space, precision)
+        path.degenerate = degenerate
+        if degenerate:
+            path.set_aside()
+        return path
+
+    def set_aside(self) -> None:
+        """Leave out the rows of W that vanish wherever those of H do, as a vector of the null space shows."""
+        generator = torch.Generator().manual_seed(0)
+        u = torch.randn(len(self.u), dtype=self.precision, generator=generator).to(self.pool.device)
+        d = product(self.space.basis, u)
+        near = self.pool.slopes(d[:, None])[:, 0].abs() <= VANISHING * norm(d)
+        self.vanishing = torch.nonzero(near & ~self.ignored)[:, 0]
+        self.ignored[self.vanishing] = True
 
     def start(self) -> Float[Tensor, " n"]:
         """Minus the sum of the rows of W, projected onto the null space."""
@@ -268,7 +307,18 @@ class _Path:
         """What a direction is worth, given all its slopes."""
         slopes = self._signed(slopes)[~self.ignored]
         slack = -float(slopes.max()) / norm(d) if len(slopes) else 1.0
-        return Outcome(d.cpu().numpy(), margin=min(slack, 1.0)) if slack > STRICTNESS else NOTHING
+        if not slack > STRICTNESS:
+            return NOTHING
+        held, vanishing = (places.cpu().numpy() for places in (self.held, self.vanishing))
+        weights = self._dependence() if len(vanishing) else None
+        return Outcome(d.cpu().numpy(), None, None, min(slack, 1.0), held, vanishing, weights)
+
+    def _dependence(self) -> FloatArray:
+        """Multiplier 1 on every row of W that depends on H, and what cancels them on H."""
+        ones = torch.ones(len(self.vanishing), dtype=torch.float64, device=self.pool.device)
+        H = self.pool.rows(self.held, torch.float64)
+        total = self.pool.combination(self.vanishing, ones * self.signs[self.vanishing])
+        return torch.cat([self.space.multipliers(H, total), ones]).cpu().numpy()
 
     def multipliers(self) -> Outcome:
         """The multipliers at the minimum, on as few rows as will do."""
@@ -280,10 +330,23 @@ class _Path:
                 H = self.pool.rows(self.held, torch.float64)
                 mu = self.space.multipliers(H, self.pool.combination(places, weights * self.signs[places]))
                 both = torch.cat([self.held, places])
-                smallest = float(weights.min() / weights.max())
-                margin = smallest * _smallest_stretch(self._reduced(places), self.space.metric())
-                return Outcome(None, both.cpu().numpy(), torch.cat([mu, weights]).cpu().numpy(), margin)
+                margin = 0.0
+                if not self.degenerate:
+                    smallest = float(weights.min() / weights.max())
+                    margin = smallest * _smallest_stretch(self._reduced(places), self.space.metric())
+                values, held = torch.cat([mu, weights]).cpu().numpy(), self.held.cpu().numpy()
+                return Outcome(None, both.cpu().numpy(), values, margin, held)
         return NOTHING
+
+
+def _null_space(unit: Float[Tensor, "p n"]) -> NullSpace | None:
+    """None where the rows are not clearly independent, or leave nothing."""
+    if unit.shape[0] >= unit.shape[1]:
+        return None
+    try:
+        return NullSpace.of(unit)
+    except DependentRowsError:
+        return None
 
 
 def _regularised(square: Float[Tensor, "k k"], ridge: float) -> Float[Tensor, "k k"] | None:

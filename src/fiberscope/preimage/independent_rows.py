@@ -110,12 +110,13 @@ def _distinct(body: Rows, rows: IntArray, columns: BoolArray) -> tuple[IntArray,
 
 def _candidates(body: Rows, rows: IntArray, columns: BoolArray) -> IntArray:
     """The rows that share their mantissas in some columns with another one: few of those that real layers have."""
-    if isinstance(body, SparseRows):
-        block = chosen(body, rows, columns)
+    some = columns if isinstance(body, SparseRows) else np.flatnonzero(columns)[:MARKED]
+    block = body[rows[:, None], some] if isinstance(body, np.ndarray) else chosen(body, rows, some)
+    if isinstance(block, SparseRows):
         mantissas = np.abs(np.frexp(block.data)[0]) * (1.0 + block.indices)
         marks = np.bincount(row_numbers(block), weights=mantissas, minlength=block.shape[0])[:, None]
     else:
-        marks = np.abs(np.frexp(body[rows[:, None], np.flatnonzero(columns)[:MARKED]])[0])
+        marks = np.abs(np.frexp(block)[0])
     if not marks.size:
         return NO_ROWS
     lines = np.ascontiguousarray(marks).view(np.dtype((np.void, marks.shape[1] * marks.itemsize))).reshape(-1)
@@ -278,7 +279,7 @@ def fixed_part(matrix: Rows) -> FixedPart:
         return _in_blocks(np.full(q, q >= n), np.full(n, q >= n))
     pattern = cast(Any, SparseRows(matrix, dtype=np.bool_))
     pattern.eliminate_zeros()
-    reached = _reached(pattern, q, n)
+    reached, _ = reached_columns(pattern)
     touched = np.zeros(q, dtype=np.bool_)
     row, column = pattern.nonzero()
     touched[row[reached[column]]] = True
@@ -289,8 +290,13 @@ def _in_blocks(fixing: BoolArray, fixed: BoolArray) -> FixedPart:
     return FixedPart(*(np.flatnonzero(flags) for flags in (fixing, fixed, ~fixing, ~fixed)))
 
 
-def _reached(pattern: Any, q: int, n: int) -> BoolArray:
-    """The columns that alternating paths reach from those that a maximum matching leaves out."""
+def reached_columns(pattern: Any) -> tuple[Bool[BoolArray, " n"], int]:
+    """The columns (n,) that alternating paths reach from those that a maximum matching leaves out, and its size.
+
+    Args:
+        pattern: (q, n) a sparse matrix; where it is not zero, the row may be matched with the column.
+    """
+    q, n = pattern.shape
     partner = cast(IntArray, cast(Any, csgraph).maximum_bipartite_matching(pattern, perm_type="column"))
     by_column = pattern.tocsc()
     reached = np.ones(n, dtype=np.bool_)
@@ -305,7 +311,16 @@ def _reached(pattern: Any, q: int, n: int) -> BoolArray:
         front = front[front >= 0]
         front = front[~reached[front]]
         reached[front] = True
-    return reached
+    return reached, int((partner >= 0).sum())
 
 
-__all__ = ["FixedPart", "Relation", "Selection", "fixed_part", "in_order", "known_relations", "selections"]
+__all__ = [
+    "FixedPart",
+    "Relation",
+    "Selection",
+    "fixed_part",
+    "in_order",
+    "known_relations",
+    "reached_columns",
+    "selections",
+]

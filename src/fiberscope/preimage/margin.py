@@ -25,9 +25,16 @@ from fiberscope.network.arrays import IntArray
 from fiberscope.network.rows import Rows, dense, scaled, stacked
 from fiberscope.network.signs import row_norms
 from fiberscope.preimage.candidate import Candidate, Direction, Inconsistent, Multipliers, NegativeOutput
-from fiberscope.preimage.dense import gram, least_squares, numerical_rank, smaller_gram, smallest_root
+from fiberscope.preimage.dense import (
+    RESOLVED,
+    gram,
+    least_squares,
+    numerical_rank,
+    smaller_gram,
+    smallest_root,
+    unit_rows,
+)
 from fiberscope.preimage.kind import Kind
-from fiberscope.preimage.reduction import RESOLVED
 from fiberscope.preimage.rounded import nearest_float, unit_floats
 from fiberscope.preimage.system import NO_ROWS, MixedSystem
 
@@ -101,14 +108,9 @@ def _smallest_stretch(system: MixedSystem, rows: Rows) -> float:
 
     A_P is added with so large a factor that it leaves no other direction.
     """
-    held = _unit(system.rows(system.positive))
-    both = stacked(scaled(held, np.full(held.shape[0], ONLY_NULL_SPACE)), _unit(rows))
+    held = unit_rows(system.rows(system.positive))
+    both = stacked(scaled(held, np.full(held.shape[0], ONLY_NULL_SPACE)), unit_rows(rows))
     return smallest_root(gram(both)) if both.shape[0] >= both.shape[1] else 0.0
-
-
-def _unit(rows: Rows) -> Rows:
-    norms = row_norms(rows)
-    return scaled(rows[norms > 0], 1.0 / norms[norms > 0])
 
 
 def _smallest_singular_value(rows: Rows) -> float:

@@ -6,14 +6,15 @@ nothing about directions and are left out; bounds of coordinates are not written
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import dense
@@ -50,24 +51,35 @@ class RowPool:
     inputs: int
 
     @classmethod
-    def of(cls, layer: ReLULayer, domain: Polyhedron) -> RowPool:
-        """Scale the rows and move them to the layer's device."""
-        m, n = layer.outputs, layer.inputs
-        A, G = dense(layer.weight), dense(domain.G)
+    def of(
+        cls,
+        layer: ReLULayer,
+        domain: Polyhedron,
+        chosen: Bool[BoolArray, " L"] | None = None,
+        precisions: Sequence[torch.dtype] = PRECISIONS,
+    ) -> RowPool:
+        """Scale the rows, or those that are chosen by their numbers, and move them to the layer's device."""
+        m, n, q = layer.outputs, layer.inputs, len(domain.h)
+        chosen = np.ones(m + 2 * n + q, dtype=np.bool_) if chosen is None else chosen
+        units, below, above, half = (np.flatnonzero(part) for part in np.split(chosen, np.cumsum([m, n, n])))
+        A, G = (
+            dense(rows if len(some) == rows.shape[0] else rows[some])
+            for rows, some in ((layer.weight, units), (domain.G, half))
+        )
         norms, half_norms = row_norms(A), row_norms(G)
         alive, half_alive = np.flatnonzero(norms > 0), np.flatnonzero(half_norms > 0)
-        low, high = np.flatnonzero(np.isfinite(domain.low)), np.flatnonzero(np.isfinite(domain.high))
+        low, high = below[np.isfinite(domain.low[below])], above[np.isfinite(domain.high[above])]
         scales = np.concatenate([norms[alive], half_norms[half_alive]])
         unit = np.concatenate([A[alive], G[half_alive]]) / scales[:, None]
         double = torch.from_numpy(unit).to(layer.device)
         bounds = np.ones(len(low) + len(high))
         others = len(bounds) + len(half_alive)
         return cls(
-            np.concatenate([alive, m + low, m + n + high, m + 2 * n + half_alive]),
-            np.concatenate([m + 2 * n + len(G) + alive, np.full(others, -1)]),
+            np.concatenate([units[alive], m + low, m + n + high, m + 2 * n + half[half_alive]]),
+            np.concatenate([m + 2 * n + q + units[alive], np.full(others, -1)]),
             np.concatenate([norms[alive], bounds, half_norms[half_alive]]),
-            np.flatnonzero(norms == 0),
-            {precision: double.to(precision) for precision in PRECISIONS},
+            units[norms == 0],
+            {precision: double.to(precision) for precision in precisions},
             len(alive),
             torch.from_numpy(low).to(layer.device),
             torch.from_numpy(high).to(layer.device),
@@ -106,6 +118,8 @@ class RowPool:
 
     def rows(self, places: Tensor, precision: torch.dtype) -> Float[Tensor, "p n"]:
         """Unit rows, written out."""
+        if not self._has_bounds:
+            return self.matrices[precision][places]
         matrix, coordinate, sign = self._parts(places)
         bound = torch.nonzero(coordinate >= 0)[:, 0]
         out = self.matrices[precision][matrix.clamp(min=0)]
@@ -115,6 +129,8 @@ class RowPool:
 
     def combination(self, places: Tensor, weights: Float[Tensor, " p"]) -> Float[Tensor, " n"]:
         """The sum of unit rows times weights."""
+        if not self._has_bounds:
+            return product(self.matrices[weights.dtype][places].T, weights)
         matrix, coordinate, sign = self._parts(places)
         bound = coordinate >= 0
         total = product(self.matrices[weights.dtype][matrix[~bound]].T, weights[~bound])
@@ -126,6 +142,10 @@ class RowPool:
         layer, lower, upper, half = torch.split(weights, [m, low, high, len(self) - m - low - high])
         total = product(self.matrices[weights.dtype].T, torch.cat([layer, half]))
         return total.index_add_(0, self.low, -lower).index_add_(0, self.high, upper)
+
+    @property
+    def _has_bounds(self) -> bool:
+        return self.low.numel() + self.high.numel() > 0
 
     def _parts(self, places: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """For each row its place in the matrix, or the coordinate that it bounds and the sign; -1 and 0 elsewhere."""

@@ -207,7 +207,8 @@ class _Settling:
             if self.budget.is_over:
                 return batch, [NOTHING] * len(batch), 0.0
             with np.errstate(all="ignore"):  # rows of extreme size overflow; a thread does not inherit this
-                outcomes = search(self.pool, [self._cone(group) for group in batch], precision)
+                cones = [self._cone(group) for group in batch]
+                outcomes = search(self.pool, cones, precision, budget=self.budget)
             return batch, outcomes, perf_counter() - began
 
         for batch, outcomes, seconds in in_threads(searched, batches, self.threads):

@@ -6,11 +6,10 @@ from fiberscope.errors import MemoryLimitError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.preimage.budget import TooLargeError
 from fiberscope.preimage.candidate import BoundedDomain, Candidate, Multipliers
-from fiberscope.preimage.dense import numerical_rank
+from fiberscope.preimage.dense import RESOLVED, numerical_rank
 from fiberscope.preimage.face import Face, find_face, find_recession
 from fiberscope.preimage.interior_point import find_point
 from fiberscope.preimage.kind import Kind
-from fiberscope.preimage.reduction import RESOLVED
 from fiberscope.preimage.system import NO_ROWS, MixedSystem
 
 

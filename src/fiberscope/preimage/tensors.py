@@ -24,7 +24,7 @@ def _lapack(name: str) -> dict[str, Any]:
     """A routine of LAPACK or BLAS, by precision."""
     modules = (cast(Any, scipy.linalg).lapack, cast(Any, scipy.linalg).blas)
     module = next(module for module in modules if hasattr(module, f"d{name}"))
-    return {"float32": getattr(module, f"s{name}"), "float64": getattr(module, f"d{name}")}
+    return {"f": getattr(module, f"s{name}"), "d": getattr(module, f"d{name}")}
 
 
 _potrf, _potrs, _getrf, _trsm = (_lapack(name) for name in ("potrf", "potrs", "getrf", "trsm"))
@@ -56,7 +56,7 @@ def cholesky(square: Float[Tensor, "k k"]) -> Float[Tensor, "k k"] | None:
         return None if int(info) else factor
     # the upper triangle of the transposed matrix, which is in the order that LAPACK wants
     array: _Array = np.ascontiguousarray(square.numpy()).T
-    upper, info = _potrf[array.dtype.name](array, lower=0, clean=0)
+    upper, info = _potrf[array.dtype.char](array, lower=0, clean=0)
     return None if info else torch.from_numpy(upper.T)
 
 
@@ -65,7 +65,7 @@ def cholesky_solve(factor: Float[Tensor, "k k"], v: Float[Tensor, " k"]) -> Floa
     if not _on_cpu(factor):
         return torch.cholesky_solve(v[:, None], factor.tril())[:, 0]
     upper: _Array = factor.numpy().T
-    solution, _ = _potrs[upper.dtype.name](upper, v.numpy(), lower=0)
+    solution, _ = _potrs[upper.dtype.char](upper, v.numpy(), lower=0)
     return torch.from_numpy(solution)
 
 
@@ -74,7 +74,7 @@ def lu(matrix: Float[Tensor, "n q"]) -> tuple[Float[Tensor, "n q"], list[int]]:
     if _on_cpu(matrix):
         if not matrix.numel():
             return matrix, list(range(matrix.shape[0]))
-        array, exchanges, _ = _getrf[matrix.numpy().dtype.name](np.asfortranarray(matrix.numpy()))
+        array, exchanges, _ = _getrf[matrix.numpy().dtype.char](np.asfortranarray(matrix.numpy()))
         factors, pivots = torch.from_numpy(array), exchanges.tolist()
     else:
         factors, exchanges, _ = _torch.lu_factor_ex(matrix)
@@ -101,7 +101,7 @@ def _solve_triangle(triangle: Tensor, B: Tensor, *, upper: bool, unit: bool) -> 
     if not B.numel():
         return B.clone()
     array, right = triangle.numpy(), np.asfortranarray(B.numpy())
-    trsm = _trsm[array.dtype.name]
+    trsm = _trsm[array.dtype.char]
     if array.flags.c_contiguous and not array.flags.f_contiguous:
         return torch.from_numpy(trsm(1.0, array.T, right, lower=upper, trans_a=1, diag=unit))
     return torch.from_numpy(trsm(1.0, array, right, lower=not upper, diag=unit))

@@ -18,11 +18,11 @@ from jaxtyping import Bool, Float64
 from torch import Tensor
 
 from fiberscope.checker.matrices import UNIT_ROUNDOFF
-from fiberscope.invariance.enclosures import Enclosure, applied, inflated, touched
 from fiberscope.network.activations import Activation, Maximum, Pointwise
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.network import Network
 from fiberscope.network.stage import INPUT
+from fiberscope.recovery.enclosed_values import Enclosure, applied, inflated, touched
 
 
 @dataclass(frozen=True, eq=False)
