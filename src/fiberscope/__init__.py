@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Scaling,
     )
     from fiberscope.preimage.classify import Classification, classify
+    from fiberscope.preimage.enclosure import Enclosure
     from fiberscope.preimage.interval import Interval
     from fiberscope.preimage.kind import Kind
     from fiberscope.preimage.omnidirectional import Omnidirectionality, UniqueSolution, omnidirectional, unique_solution
@@ -75,6 +76,7 @@ __all__ = [
     "Box",
     "Certificate",
     "Classification",
+    "Enclosure",
     "CorrelationBound",
     "CorrelationCounts",
     "Direction",
@@ -150,6 +152,7 @@ _MODULE_OF = {
     "CorrelationBound": "stability.correlation",
     "CorrelationCounts": "stability.correlation",
     "Direction": "preimage.certificate",
+    "Enclosure": "preimage.enclosure",
     "ExtremeValues": "stability.extreme",
     "Face": "preimage.certificate",
     "FiberscopeError": "errors",
