@@ -244,7 +244,9 @@ class _Proof:
         below, above = s.box_low - known.anchor, s.box_high - known.anchor
         below = np.maximum(below - 2.0**-52 * np.abs(below), -known.reach)
         above = np.minimum(above + 2.0**-52 * np.abs(above), known.reach)
-        parts = [self._residuals(sign * directions, w, below, above) for sign, w in zip((-1, 1), multipliers, strict=True)]
+        parts = [
+            self._residuals(sign * directions, w, below, above) for sign, w in zip((-1, 1), multipliers, strict=True)
+        ]
         column, unit = _single(directions)
         for _ in range(TIGHTENINGS):
             found = [part.largest(below, above, known.reach) for part in parts]
@@ -253,6 +255,7 @@ class _Proof:
                 break
             below, above = tighter
         (low, low_error), (high, high_error) = (part.largest(below, above, known.reach) for part in parts)
+        below, above = _tightened(below, above, column, unit, low, high)
         return Bounds(low, high, (low_error, high_error), below, above)
 
     def _residuals(self, directions: FloatArray, multipliers: Any, below: FloatArray, above: FloatArray) -> _Residuals:
@@ -349,21 +352,22 @@ class _Proof:
         return value, value, moving
 
     def _moves_little(self, X: FloatArray, products: FloatArray, units: IntArray) -> BoolArray:
-        """Whether ``|R_i (x' - x)| <= within_i`` on units with both sides, exactly."""
+        """Whether ``R_i (x' - x)`` lies between ``-within_i`` and ``within_i``, where there are such sides, exactly."""
         known, rows = self.question, self.rows
         assert known.x is not None, "only the output at an input moves with it"
-        matrix, within = rows.stack[units], known.within[units]
+        matrix, most = rows.stack[units], np.where(self.has_high[units], known.within[units], np.inf)
+        least = np.where(self.has_low[units], -known.within[units], -np.inf)
         size = _product_of_points(np.abs(X) + np.abs(known.x), np.abs(matrix))
         moved = products[:, units] - matrix @ known.x
-        error = relative_error(rows.n + 1) * size + 4.0 * (rows.n + 2) * SMALLEST_NORMAL
-        out = (np.abs(moved) + error <= within * (1.0 - 2.0**-50)).all(axis=1)
-        out |= (known.x == X).all(axis=1)
-        possible = ~(np.abs(moved) - error > within * (1.0 + 2.0**-50)).any(axis=1)
+        error = relative_error(rows.n + 1) * size + 4.0 * (rows.n + 2) * SMALLEST_NORMAL  # and that of comparing
+        certain = (moved + error <= most) & (moved - error >= least)
+        out = certain.all(axis=1) | (known.x == X).all(axis=1)
+        possible = ~((moved - error > most) | (moved + error < least)).any(axis=1)
         for j in np.flatnonzero(possible & ~out):
-            left = np.flatnonzero(~(np.abs(moved[j]) + error[j] <= within * (1.0 - 2.0**-50)))
+            left = np.flatnonzero(~certain[j])
             there, here = exact.products(matrix[left], X[j]), exact.products(matrix[left], known.x)
-            room = [exact.total([float(number)]) for number in within[left]]
-            out[j] = all(abs(a - b) <= most for a, b, most in zip(there, here, room, strict=True))
+            ends = zip(least[left].tolist(), most[left].tolist(), strict=True)
+            out[j] = all(low <= a - b <= high for a, b, (low, high) in zip(there, here, ends, strict=True))
         return out
 
     # ---- claims
@@ -472,14 +476,18 @@ def _single(directions: FloatArray) -> tuple[IntArray, FloatArray]:
 def _check(question: Question, rows: Rows) -> None:
     m, n = rows.m, rows.n
     for array, length in ((question.x, n), (question.within, m), (question.anchor, n)):
-        if array is not None and (array.dtype != np.float64 or array.shape != (length,) or not np.isfinite(array).all()):
+        if array is not None and (
+            array.dtype != np.float64 or array.shape != (length,) or not np.isfinite(array).all()
+        ):
             raise NotProvedError(f"an input or a precision is not made of {length} finite float64 numbers")
     for side in (question.output_low, question.output_high):
         if side is not None and (side.dtype != np.float64 or side.shape != (m,) or np.isnan(side).any()):
             raise NotProvedError(f"an output is not made of {m} float64 numbers")
     given = question.x is None, question.output_low is None, question.output_high is None
     if given not in ((False, True, True), (True, False, False)) or (question.within < 0).any():
-        raise NotProvedError("exactly one of an input and an output must be given, and a precision that is not negative")
+        raise NotProvedError(
+            "exactly one of an input and an output must be given, and a precision that is not negative"
+        )
     if question.x is not None and not np.array_equal(question.x, question.anchor):
         raise NotProvedError("the anchor is not x")
     if not question.reach >= 0:

@@ -51,19 +51,23 @@ class Polytope:
     def scaled(self) -> tuple[Polytope, FloatArray, FloatArray]:
         """The same with rows and coordinates of size one, without rows that say nothing.
 
+        Coordinates without room, on which nothing depends, are let go: they are in no row, and between -1 and 1.
+
         Returns:
             It; the units (n,) of coordinates, ``d = units d'``; and for its rows, the factors (M,) that they were
             multiplied with, 0 for those left out. All are powers of two.
         """
-        units = np.ldexp(1.0, np.frexp(np.maximum(self.above - self.below, np.finfo(np.float64).tiny))[1])
-        rows = self.rows * units
+        room = self.above - self.below
+        units = np.where(room > 0, np.ldexp(1.0, np.frexp(room)[1]), 1.0)
+        rows = np.where(room > 0, self.rows * units, 0.0)
         size = np.abs(rows).max(axis=1, initial=0.0)
         kept = (size > 0) & (np.isfinite(self.low) | np.isfinite(self.high))
         factors = np.where(kept, np.ldexp(1.0, -np.frexp(np.where(kept, size, 1.0))[1]), 0.0)
         by = factors[kept]
-        polytope = Polytope(
-            rows[kept] * by[:, None], self.low[kept] * by, self.high[kept] * by, self.below / units, self.above / units
+        below, above = (
+            np.where(room > 0, side / units, sign) for side, sign in ((self.below, -1.0), (self.above, 1.0))
         )
+        polytope = Polytope(rows[kept] * by[:, None], self.low[kept] * by, self.high[kept] * by, below, above)
         return polytope, units, factors
 
     def stacked(self) -> tuple[FloatArray, FloatArray, FloatArray]:

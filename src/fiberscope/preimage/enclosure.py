@@ -153,8 +153,8 @@ def _claimed(
     for place, sign in zip(points, (-1.0, 1.0), strict=True):
         value, error = enclosures.values(directions, place)
         reached.append(np.where(np.isnan(value), -sign * np.inf, value - sign * MARGIN * error))
-    below, above = known.anchor + bounds.below, known.anchor + bounds.above
-    center = np.where(np.isfinite(below) & np.isfinite(above), 0.5 * below + 0.5 * above, known.anchor)
+    boxed = np.isfinite(bounds.below) & np.isfinite(bounds.above)
+    center = known.anchor + sum(0.5 * np.where(boxed, side, 0.0) for side in (bounds.below, bounds.above))
     radius = enclosures.radius_of(bounds, known, center)
     if known.reach < radius:
         center, radius = known.anchor.copy(), known.reach

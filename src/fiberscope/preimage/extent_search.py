@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float64
+from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
 from fiberscope.preimage.analytic_center import Polytope, analytic_center
@@ -84,8 +84,9 @@ def _by_ascent(
 ) -> Extents:
     scaled, units, factors = polytope.scaled()
     center = analytic_center(scaled, np.zeros(len(units)))
-    sizes = np.ldexp(1.0, np.frexp(np.abs(directions * units).max(axis=1, initial=0.0))[1])
-    objectives = directions * units / sizes[:, None]
+    objectives = np.where(polytope.above > polytope.below, directions * units, 0.0)
+    sizes = np.ldexp(1.0, np.frexp(np.abs(objectives).max(axis=1, initial=0.0))[1])
+    objectives /= sizes[:, None]
     ascent = DualAscent(scaled, center, objectives, device)
     near, opposite = NEARER if budget.seconds else NEAR, _opposites(objectives)
     look = 0
@@ -100,7 +101,7 @@ def _by_ascent(
     multipliers = np.zeros((len(directions), len(factors)), dtype=found.multipliers.dtype)
     multipliers[:, factors > 0] = found.multipliers * factors[factors > 0]
     multipliers *= sizes[:, None].astype(multipliers.dtype)
-    inner = center.point * units
+    inner = np.clip(center.point * units, polytope.below, polytope.above)
     points = drawn_in(polytope, inner, inner + found.point * units)
     reason = f"the time was over after {look} rounds of {STEPS} steps" if budget.is_over else ""
     return Extents(multipliers, points, reason)
@@ -155,11 +156,15 @@ def drawn_in(
     polytope: Polytope, inner: Float64[FloatArray, " n"], points: Float64[FloatArray, "k n"]
 ) -> Float64[FloatArray, "k n"]:
     """Points as far towards others as rows and bounds allow, from a point inside, and a little less."""
-    along = points - inner
+    along = np.clip(points, polytope.below, polytope.above) - inner
     value, moves = polytope.rows @ inner, along @ polytope.rows.T
     with np.errstate(divide="ignore", invalid="ignore"):
-        rows = np.where(moves > 0, (polytope.high - value) / moves, np.where(moves < 0, (polytope.low - value) / moves, 1))
-        box = np.where(along > 0, (polytope.above - inner) / along, np.where(along < 0, (polytope.below - inner) / along, 1))
+        rows = np.where(
+            moves > 0, (polytope.high - value) / moves, np.where(moves < 0, (polytope.low - value) / moves, 1)
+        )
+        box = np.where(
+            along > 0, (polytope.above - inner) / along, np.where(along < 0, (polytope.below - inner) / along, 1)
+        )
     share = np.minimum(np.minimum(rows.min(axis=1, initial=1.0), box.min(axis=1, initial=1.0)), 1.0)
     share = np.maximum(share, 0.0) * (1.0 - INWARD)
     out = inner + share[:, None] * along
