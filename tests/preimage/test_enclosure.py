@@ -58,7 +58,7 @@ def exact_ends(answer: oracles.Answer, c: Any) -> tuple[Any, Any]:
 @needs_cdd
 @pytest.mark.parametrize("method", METHODS)
 def test_bounds_and_points_lie_on_their_sides_of_the_truth(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``low <= min <= reached_low`` and ``reached_high <= max <= high`` by all vertices and rays; all of it verifies."""
+    """``low <= min <= reached_low`` and ``reached_high <= max <= high``, by all vertices and rays; and all verifies."""
     monkeypatch.setattr(search, "SMALL", METHODS[method])
     near = reached = bounded = 0
     for p, right in questions(45, seed=3):

@@ -1,9 +1,9 @@
 """The analytic center of a polytope: where the product of all slacks is largest, by Newton's method.
 
-There the Hessian of ``-sum log(slack)`` measures how far the polytope reaches in every direction: it holds the ellipsoid
-``|H^(1/2) (d - center)| <= 1`` and lies in one that is larger by the number of sides (Y. Nesterov, A. Nemirovskii,
-Interior-point polynomial algorithms in convex programming, 1994, section 2.3). Rows and coordinates in other units give
-the same ellipsoid.
+There the Hessian of ``-sum log(slack)`` measures how far the polytope reaches in every direction: the polytope holds
+``|H^(1/2) (d - center)| <= 1`` and lies in an ellipsoid that is larger by the number of sides (Y. Nesterov,
+A. Nemirovskii, Interior-point polynomial algorithms in convex programming, 1994, section 2.3). Rows and coordinates in
+other units give the same ellipsoid.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float64
-from scipy.linalg import cho_factor, cho_solve
+from torch import Tensor
 
 from fiberscope.network.arrays import FloatArray
+from fiberscope.preimage.tensors import cholesky, cholesky_solve, gram
 
 NARROW = 2.0**-20
 """Sides that are nearer to each other, beside the size of their row, are moved apart for the search, in which float64
@@ -82,12 +84,14 @@ class Center:
 
     Attributes:
         point: (n,)
-        weights: (M + n,) of all rows, coordinates last: ``H = sum_i weights_i R_i R_i^T``.
+        weights: (M + n,) of all rows, coordinates last: ``H = sum_i weights_i R_i^T R_i``.
+        factor: (n, n) the lower triangular factor of H; None where float64 does not resolve it.
         slack: two of (M + n,): how far the lower and the upper side are, at least what float64 resolves.
     """
 
     point: Float64[FloatArray, " n"]
     weights: Float64[FloatArray, " all"]
+    factor: Tensor | None
     slack: tuple[FloatArray, FloatArray]
 
 
@@ -102,22 +106,22 @@ def analytic_center(polytope: Polytope, point: Float64[FloatArray, " n"]) -> Cen
     flat = width < NARROW * size
     low, high = np.where(flat, low - NARROW * size, low), np.where(flat, high + NARROW * size, high)
     room, apart = np.where(flat, size * NARROW, np.minimum(width, size)), np.inf
-    for _ in range(STEPS):
+    factor, over, under, weights = None, width, width, width
+    for step in range(STEPS + 1):
         value = rows @ point
         beyond = float((np.maximum(value - high, low - value) / room).max())
         apart = min(apart, 0.0 if beyond < -NARROW else max(1.25 * beyond, 0.0) + NARROW)
         over, under = high + apart * room - value, value - low + apart * room
-        weights = over**-2.0 + under**-2.0
-        slope = rows.T @ (1.0 / over - 1.0 / under)
-        root = rows * np.sqrt(weights)[:, None]
-        step = -cho_solve(cho_factor(root.T @ root), slope)
-        decrement = float(np.sqrt(max(0.0, -slope @ step)))
-        if apart == 0 and decrement < NEAR:
+        weights: FloatArray = over**-2.0 + under**-2.0
+        slope: FloatArray = rows.T @ (1.0 / over - 1.0 / under)
+        factor = cholesky(gram(torch.from_numpy(rows * np.sqrt(weights)[:, None])))
+        if factor is None:
             break
-        point = point + _length(rows @ step, over, under) * step
-    value = rows @ point
-    over, under = high + apart * room - value, value - low + apart * room
-    return Center(point, over**-2.0 + under**-2.0, (under, over))
+        move: FloatArray = -cholesky_solve(factor, torch.from_numpy(slope)).numpy()
+        if step == STEPS or (apart == 0 and -slope @ move < NEAR**2):
+            break
+        point = point + _length(rows @ move, over, under) * move
+    return Center(point, weights, factor, (under, over))
 
 
 def _length(along: FloatArray, over: FloatArray, under: FloatArray) -> float:

@@ -1,14 +1,14 @@
-"""Multipliers for many directions at once, by the alternating direction method in the metric of the analytic center.
+"""Multipliers for many directions at once: the alternating direction method in the metric of the analytic center.
 
-With ``A = D^(1/2) R H^(-1/2)`` for all rows R, coordinates included, and ``H = R^T D R`` the Hessian of the barrier, the
-columns of A are orthonormal, and every row has a slack of about 1 at the center. So
+With ``A = D^(1/2) R H^(-1/2)`` for all rows R, coordinates included, and ``H = R^T D R`` the Hessian of the barrier,
+the columns of A are orthonormal, and every row has a slack of about 1 at the center. So
 
     max c u  over  l <= A u <= h    by    u = A^T (z - y) + c / rho,  z = clip(A u + y),  y = y + A u - z
 
 needs no factorization and two products with A for a step of all directions (S. Boyd et al., Distributed optimization
-and statistical learning via the alternating direction method of multipliers, 2011, section 5). ``rho y`` has the signs of
-multipliers at every step; what it leaves of c is paid for in the box. It begins with the multipliers of least length, the
-left inverse ``A c``. Nothing here is trusted.
+and statistical learning via the alternating direction method of multipliers, 2011, section 5). ``rho y`` has the signs
+of multipliers at every step; what it leaves of c is paid for in the box. It begins with the multipliers of least
+length, those of the left inverse, ``A c``. Nothing here is trusted.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from typing import cast
 import numpy as np
 import torch
 from jaxtyping import Float64
-from scipy.linalg import cho_factor, solve_triangular
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.preimage.analytic_center import Center, Polytope
-from fiberscope.preimage.tensors import product
+from fiberscope.preimage.tensors import product, solve_lower, solve_upper
 
 STEPS = 25
 """Between two looks at how far directions are."""
@@ -58,7 +58,7 @@ class Found:
         reached: (k,) what it gives, if rows left out allow it.
     """
 
-    multipliers: FloatArray
+    multipliers: NDArray[np.float32]
     bound: FloatArray
     point: FloatArray
     reached: FloatArray
@@ -92,11 +92,12 @@ class DualAscent:
         self._polytope, self._directions, self._count = polytope, directions, len(polytope.rows)
         self._root = np.sqrt(center.weights)
         weighted = rows * self._root[:, None]
-        factor = np.tril(cho_factor(weighted.T @ weighted, lower=True)[0])
-        every = solve_triangular(factor, weighted.T, lower=True).T
+        assert center.factor is not None, "the center's metric is known"
+        factor = center.factor
+        every: FloatArray = solve_lower(factor, torch.from_numpy(weighted).T).T.numpy()
         sides = sum(np.isfinite(slack).sum() for slack in center.slack)
+        # what is farther than twice the root of the number of sides from the center is hardly ever met
         self._kept = (every**2).sum(axis=1) >= 0.25 / sides
-        """Rows that are within reach: further from the center than twice the root of the number of sides, few are met."""
         self._kept[self._count :] = True
         self._used = np.flatnonzero(self._kept[: self._count])
         self._center, self._factor = center.point, factor
@@ -109,9 +110,9 @@ class DualAscent:
         value = polytope.rows[self._used] @ center.point
         self._sides = polytope.low[self._used] - value, polytope.high[self._used] - value
         self._below, self._above = polytope.below - center.point, polytope.above - center.point
-        objectives = solve_triangular(factor, directions.T, lower=True)
+        objectives: FloatArray = solve_lower(factor, torch.from_numpy(directions).T).numpy()
         self._sizes = np.linalg.norm(objectives, axis=0)
-        k, n = directions.shape
+        k = len(directions)
         self._blocks = [
             self._begin(numbers, objectives)
             for numbers in np.array_split(np.flatnonzero(self._sizes > 0), -(-k // AT_ONCE))
@@ -119,7 +120,7 @@ class DualAscent:
         ]
         nothing = np.maximum(directions * self._below, directions * self._above).sum(axis=1)
         zeros = np.zeros((k, self._count), dtype=np.float32)
-        self.found = Found(zeros, nothing, np.zeros((k, n)), np.zeros(k))
+        self.found = Found(zeros, nothing, np.zeros(directions.shape), np.zeros(k))
         self._look = 0
 
     def _begin(self, numbers: IntArray, objectives: FloatArray) -> _Block:
@@ -160,16 +161,17 @@ class DualAscent:
         for multipliers in (y, mean / STEPS):
             self._keep_multipliers(block, multipliers)
         if self._look <= BALANCINGS:
-            apart = (values - z).norm(dim=0) / z.norm(dim=0).clamp(min=1e-30)
-            moved = block.rho * product(A.T, z - before).norm(dim=0)
-            by = (apart / moved.clamp(min=1e-30)).sqrt().clamp(1.0 / BALANCE, BALANCE)
+            apart = _lengths(values - z) / _lengths(z).clamp(min=1e-30)
+            moved = block.rho * _lengths(product(A.T, z - before))
+            by = torch.sqrt(apart / moved.clamp(min=1e-30)).clamp(1.0 / BALANCE, BALANCE)
             block.rho, block.y = block.rho * by, y / by
 
     def _keep_points(self, block: _Block, u: Tensor, values: Tensor) -> None:
         """Points between the center and u that lie inside."""
         ends = torch.where(values > 0, self._high / values, torch.where(values < 0, self._low / values, torch.inf))
         reach = torch.clamp(ends.amin(dim=0), 0.0, 1.0)
-        point = solve_triangular(self._factor, _array(u * reach), lower=True, trans=1).T
+        inner = torch.from_numpy(_array(u * reach))
+        point: FloatArray = solve_upper(self._factor.T, inner).T.numpy()
         reached = (self._directions[block.numbers] * point).sum(axis=1)
         better = reached > self.found.reached[block.numbers]
         self.found.reached[block.numbers[better]] = reached[better]
@@ -183,8 +185,8 @@ class DualAscent:
         self.found.bound[block.numbers[better]] = bound[better]
         self.found.multipliers[np.ix_(block.numbers[better], self._used)] = w[better]
 
-    def _bounds(self, w: FloatArray, numbers: IntArray) -> FloatArray:
-        w = w.astype(np.float64)
+    def _bounds(self, multipliers: NDArray[np.float32], numbers: IntArray) -> FloatArray:
+        w = multipliers.astype(np.float64)
         low, high = self._sides
         cost = np.where(w > 0, w, 0.0) @ np.where(np.isfinite(high), high, 0.0)
         cost += np.where(w < 0, w, 0.0) @ np.where(np.isfinite(low), low, 0.0)
@@ -193,7 +195,7 @@ class DualAscent:
 
     def _tighten(self) -> None:
         """Bounds on coordinates are a smaller box, in which what multipliers leave counts for less."""
-        k, n = self._directions.shape
+        k = len(self._directions)
         single = (self._directions != 0).sum(axis=1) == 1
         at, size = np.abs(self._directions).argmax(axis=1), self._directions.sum(axis=1)
         if not single.any():
@@ -210,6 +212,10 @@ class DualAscent:
             for numbers in np.array_split(np.arange(k), -(-k // AT_ONCE)):
                 better = self._bounds(self.found.multipliers[np.ix_(numbers, self._used)], numbers)
                 self.found.bound[numbers] = np.minimum(self.found.bound[numbers], better)
+
+
+def _lengths(columns: Tensor) -> Tensor:
+    return torch.sqrt((columns * columns).sum(dim=0))
 
 
 def _array(tensor: Tensor) -> FloatArray:

@@ -27,7 +27,7 @@ from fiberscope.preimage.verify import Verification, in_numbers
 from fiberscope.scalars import as_count
 
 MARGIN = 8.0
-"""By how many times their rounding bounds are claimed wider than they were found: another processor rounds otherwise."""
+"""By how many times their rounding bounds are claimed wider than they were found: other processors round otherwise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Enclosure:
     center: FloatArray
     radius: float
     reason: str
-    multipliers: tuple[FloatArray, FloatArray]
+    multipliers: tuple[NDArray[Any], NDArray[Any]]
     points: tuple[FloatArray, FloatArray]
 
     def verify(self) -> Verification:
@@ -141,7 +141,7 @@ def _claimed(
     system: System,
     known: Question,
     directions: FloatArray,
-    multipliers: tuple[FloatArray, FloatArray],
+    multipliers: tuple[NDArray[Any], NDArray[Any]],
     found: Extents,
 ) -> Enclosure:
     """What multipliers and points prove, a little wider."""
@@ -211,7 +211,7 @@ def _copied(array: Any) -> NDArray[Any]:
     """A copy of an array of numpy's own class, which nobody can change while it is looked at."""
     if type(array) is not np.ndarray:
         raise TypeError("is no array")
-    return np.array(cast("NDArray[Any]", array))
+    return np.array(array)
 
 
 def _pair(parts: Any) -> tuple[Any, Any]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
+from numpy.typing import NDArray
 
-from fiberscope.network.arrays import FloatArray
+from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimage.analytic_center import Polytope, analytic_center
 from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.dual_ascent import STEPS, DualAscent
@@ -43,7 +45,7 @@ class Extents:
         reason: what was not done, in words; empty for nothing.
     """
 
-    multipliers: FloatArray
+    multipliers: NDArray[Any]
     points: FloatArray
     reason: str = ""
 
@@ -69,9 +71,7 @@ def extents(
     if polytope.rows.size <= SMALL:
         return _by_programs(polytope, directions, budget, progress, seed)
     if not (np.isfinite(polytope.below) & np.isfinite(polytope.above)).all():
-        nothing = np.zeros((len(directions), len(polytope.rows)), dtype=np.float32)
-        reason = "no bound on the preimage is known, and its system is too large for linear programs"
-        return Extents(nothing, np.full(directions.shape, np.nan), reason)
+        return _nothing(polytope, directions, "no bound on the preimage is known, and it is too large for programs")
     return _by_ascent(polytope, directions, budget, progress, device)
 
 
@@ -84,6 +84,8 @@ def _by_ascent(
 ) -> Extents:
     scaled, units, factors = polytope.scaled()
     center = analytic_center(scaled, np.zeros(len(units)))
+    if center.factor is None:
+        return _nothing(polytope, directions, "float64 does not resolve the preimage's shape")
     objectives = np.where(polytope.above > polytope.below, directions * units, 0.0)
     sizes = np.ldexp(1.0, np.frexp(np.abs(objectives).max(axis=1, initial=0.0))[1])
     objectives /= sizes[:, None]
@@ -107,7 +109,12 @@ def _by_ascent(
     return Extents(multipliers, points, reason)
 
 
-def _opposites(directions: FloatArray) -> FloatArray:
+def _nothing(polytope: Polytope, directions: FloatArray, reason: str) -> Extents:
+    nothing = np.zeros((len(directions), len(polytope.rows)), dtype=np.float32)
+    return Extents(nothing, np.full(directions.shape, np.nan), reason)
+
+
+def _opposites(directions: FloatArray) -> IntArray:
     """Of each direction the one in the other half of them, which is its negative."""
     half = len(directions) // 2
     return np.append(np.arange(half, 2 * half), np.arange(half))
@@ -116,7 +123,7 @@ def _opposites(directions: FloatArray) -> FloatArray:
 def _by_programs(
     polytope: Polytope, directions: FloatArray, budget: Budget, progress: Callable[[int], None], seed: int
 ) -> Extents:
-    k, n = directions.shape
+    k, n = len(directions), len(polytope.below)
     multipliers, points = np.zeros((k, len(polytope.rows))), np.full((k, n), np.nan)
     solver = Solver(LinearProgram(
         np.zeros(n), polytope.rows, polytope.low, polytope.high, polytope.below, polytope.above
