@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from importlib import import_module
 from typing import Any
@@ -83,3 +84,154 @@ def test_bounds_and_points_lie_on_their_sides_of_the_truth(method: str, monkeypa
     assert bounded >= 50
     assert near >= (0.95 if method == "programs" else 0.8) * bounded, (near, bounded)
     assert reached >= 0.5 * bounded, (reached, bounded)
+
+
+def small(seed: int = 0) -> Preimage:
+    """A bounded preimage of a dozen units, of full dimension."""
+    generator = np.random.default_rng(seed)
+    layer = fs.ReLULayer(generator.standard_normal((12, 5)), generator.standard_normal(12))
+    return fs.preimage(layer, x=generator.random(5), domain=fs.Box(0, 1), within=0.05)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_agrees_with_the_linear_programs(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "SMALL", METHODS[method])
+    p = small()
+    low, high = p.bounding_box()
+    e = p.enclosure(seconds=5.0)
+    width = high - low
+    assert (e.low <= low + 1e-9 * width).all()
+    assert (e.high >= high - 1e-9 * width).all()
+    near = 1e-6 if method == "programs" else 0.02
+    assert ((e.high - e.low) <= (1 + near) * width).all()
+    assert ((e.reached_high - e.reached_low) >= (1 - near) * width).all()
+    assert np.linalg.norm(p.sample(50, 0) - e.center, axis=1).max() <= e.radius <= p.radius
+    assert all(p.contains(point) for points in e.points for point in points)
+    c = np.ones(5)
+    along = p.enclosure(c[None])
+    assert along.high[0] - along.low[0] == pytest.approx(p.width(c), rel=1e-6 if method == "programs" else 0.1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("e", [-300, 40, 300])
+def test_units_mean_nothing(method: str, e: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inputs and outputs times a power of two, rows and coordinates by different ones: the same in their units."""
+    monkeypatch.setattr(search, "SMALL", METHODS[method])
+    p = small(3)
+    plain, A, b = p.enclosure(), p.layer.weight, p.layer.bias
+    assert p.x is not None
+    rows, columns = e + np.arange(12) - 6, np.arange(5) * 3 - 7
+    layer = fs.ReLULayer(np.ldexp(np.ldexp(np.asarray(A), -columns), rows[:, None] - e), np.ldexp(b, rows))
+    domain = fs.Box(0, np.ldexp(1.0, columns + e))
+    q = fs.preimage(layer, x=np.ldexp(p.x, columns + e), domain=domain, within=np.ldexp(0.05, rows))
+    other = q.enclosure()
+    assert other.verify()
+    width = plain.high - plain.low
+    for name in ("low", "high", "reached_low", "reached_high"):
+        moved = np.abs(np.ldexp(getattr(other, name), -columns - e) - getattr(plain, name))
+        assert (moved <= (1e-6 if method == "programs" else 0.02) * width).all(), name
+
+
+CHANGES: dict[str, Any] = {
+    "low": lambda e: replace(e, low=e.low + 1e-3),
+    "high": lambda e: replace(e, high=e.high - 1e-3),
+    "radius": lambda e: replace(e, radius=0.99 * e.radius),
+    "center": lambda e: replace(e, center=e.center + 0.01),
+    "reached": lambda e: replace(e, reached_high=e.reached_high + 1e-3),
+    "within": lambda e: replace(e, preimage=replace(e.preimage, within=0.06)),
+    "x": lambda e: replace(e, preimage=replace(e.preimage, x=e.preimage.x + 0.01)),
+    "domain": lambda e: replace(e, preimage=replace(e.preimage, domain=fs.Box(-1, 2))),
+    "layer": lambda e: replace(e, preimage=replace(e.preimage, layer=fs.ReLULayer(0.9 * e.preimage.layer.weight))),
+    "multipliers": lambda e: replace(e, multipliers=(e.multipliers[0], 0.5 * e.multipliers[1])),
+    "points": lambda e: replace(e, points=(e.points[0], e.points[1] + 1.0)),
+    "nothing": lambda e: replace(e, preimage=None),
+    "text": lambda e: replace(e, low="low"),
+    "a list": lambda e: replace(e, high=e.high.tolist()),
+    "objects": lambda e: replace(e, high=e.high.astype(object)),
+}
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_enclosure_is_not_proved(change: str) -> None:
+    e = small().enclosure()
+    assert e.verify()
+    verification = CHANGES[change](e).verify()
+    assert not verification
+    assert verification.reason
+
+
+def test_a_singleton_is_its_point() -> None:
+    layer = fs.ReLULayer([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]], [0.0, 0.0, 1.0])
+    e = fs.preimage(layer, x=[0.5, 0.25]).enclosure()
+    assert e.low.tolist() == e.high.tolist() == e.reached_low.tolist() == e.center.tolist() == [0.5, 0.25]
+    assert (e.radius, bool(e.verify())) == (0.0, True)
+    given = fs.preimage(layer, y=[0.125, 0.25, 0.625]).enclosure([[1.0, 1.0]])
+    assert given.low[0] <= 0.375 <= given.high[0] <= given.low[0] + 1e-12
+    assert given.verify()
+
+
+def test_an_unbounded_preimage_is_bounded_where_it_is() -> None:
+    layer = fs.ReLULayer([[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
+    e = fs.preimage(layer, x=[1.0, 2.0, 3.0], within=0.5, domain=fs.Box(-np.inf, [2.0, 7.0, np.inf])).enclosure(
+        np.concatenate([np.eye(3), [[0.0, 1.0, 1.0]]])
+    )
+    np.testing.assert_allclose(e.low, [0.5, -np.inf, -2.5, 4.5], rtol=1e-12)
+    np.testing.assert_allclose(e.high, [1.5, 7.0, np.inf, 5.5], rtol=1e-12)
+    assert e.verify()
+    assert "unbounded" in e.reason
+    assert np.isinf(e.radius)
+
+
+def test_a_convolution_keeps_its_sparse_rows() -> None:
+    """Of a network's layer with sparse rows, by the ascent: every input that has those features lies within."""
+    import torch
+
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Conv2d(1, 6, 3, padding=1), torch.nn.ReLU()).eval()
+    layer = fs.from_torch(module, input_shape=(1, 8, 8)).relu_layers[0]
+    x = np.random.default_rng(0).random(64)
+    p = fs.preimage(layer, x=x, domain=fs.Box(0, 1), within=0.01)
+    seen: list[tuple[int, int]] = []
+    search_small, search.SMALL = search.SMALL, 0
+    try:
+        e = p.enclosure(progress=lambda done, total: seen.append((done, total)))
+    finally:
+        search.SMALL = search_small
+    assert e.verify()
+    assert (e.low <= x).all()
+    assert (x <= e.high).all()
+    inner = e.reached_high - e.reached_low
+    assert np.median((e.high - e.low) / inner) < 1.1
+    assert seen
+    assert {total for _, total in seen} == {128}
+    width = p.width(np.eye(64)[10])
+    assert e.reached_high[10] - e.reached_low[10] <= width + 1e-9
+    assert width <= e.high[10] - e.low[10] + 1e-9
+
+
+def test_bad_requests_have_one_clear_error() -> None:
+    p = small()
+    for asked, named in (
+        ({"directions": np.eye(4)}, "directions"),
+        ({"directions": np.ones(5)}, "directions"),
+        ({"directions": np.full((1, 5), np.nan)}, "directions"),
+        ({"seconds": 0.0}, "seconds"),
+        ({"seed": -1}, "seed"),
+    ):
+        with pytest.raises(fs.InputError, match=f"^{named}: "):
+            p.enclosure(**asked)
+    empty = fs.preimage(fs.ReLULayer([[1.0]]), y=[-1.0])
+    with pytest.raises(fs.InputError, match="empty"):
+        empty.enclosure()
+
+
+def test_it_ends_in_time() -> None:
+    e = small().enclosure(seconds=1e-9)
+    assert e.verify()
+    assert "time" in e.reason
+    assert np.isfinite(e.high).all(), "the domain bounds all"
+
+
+def test_it_shows_itself_in_a_line() -> None:
+    assert repr(small().enclosure()).startswith("Enclosure(5 directions, median width ")

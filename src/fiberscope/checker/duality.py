@@ -149,8 +149,8 @@ def _settle(
         across = np.ascontiguousarray(across.T) if is_dense(across) else across.T.tocsr()
         for j, number in zip(here, exact.products(across, w[k]), strict=True):
             left = exact.total([float(c[k, j])]) - number
-            residual[k, j] = float(left)
-            error[k, j] = abs(float(left)) * 2.0**-50 + SMALLEST_NORMAL if left else 0.0
+            residual[k, j] = float(left) if abs(left) < 2**1000 else np.inf
+            error[k, j] = abs(residual[k, j]) * 2.0**-50 + SMALLEST_NORMAL if left else 0.0
 
 
 @dataclass(frozen=True, eq=False)

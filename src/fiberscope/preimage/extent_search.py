@@ -100,13 +100,19 @@ def _by_ascent(
             break
         ascent.advance(open_, lambda: budget.is_over)
     found = ascent.found
-    multipliers = np.zeros((len(directions), len(factors)), dtype=found.multipliers.dtype)
-    multipliers[:, factors > 0] = found.multipliers * factors[factors > 0]
-    multipliers *= sizes[:, None].astype(multipliers.dtype)
+    multipliers = np.zeros((len(directions), len(factors)))
+    multipliers[:, factors > 0] = found.multipliers * factors[factors > 0] * sizes[:, None]
     inner = np.clip(center.point * units, polytope.below, polytope.above)
     points = drawn_in(polytope, inner, inner + found.point * units)
     reason = f"the time was over after {look} rounds of {STEPS} steps" if budget.is_over else ""
-    return Extents(multipliers, points, reason)
+    return Extents(_compact(multipliers), points, reason)
+
+
+def _compact(multipliers: FloatArray) -> NDArray[Any]:
+    """The same numbers in half the memory, where single precision holds them."""
+    with np.errstate(over="ignore"):
+        single = multipliers.astype(np.float32)
+    return single if np.array_equal(single, multipliers) else multipliers
 
 
 def _nothing(polytope: Polytope, directions: FloatArray, reason: str) -> Extents:
