@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from fiberscope.network.arrays import FloatArray
+from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.preimage.tensors import cholesky, cholesky_solve, gram
 
 NARROW = 2.0**-20
@@ -72,6 +72,12 @@ class Polytope:
         polytope = Polytope(rows[kept] * by[:, None], self.low[kept] * by, self.high[kept] * by, below, above)
         return polytope, units, factors
 
+    @property
+    def flat(self) -> BoolArray:
+        """(M + n,) the rows with two sides that float64 would hardly resolve, coordinates last."""
+        rows, low, high = self.stacked()
+        return high - low < NARROW * (np.abs(rows) @ (self.above - self.below))
+
     def stacked(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """All rows and their sides, coordinates last."""
         every = np.concatenate([self.rows, np.eye(len(self.below))])
@@ -101,9 +107,7 @@ def analytic_center(polytope: Polytope, point: Float64[FloatArray, " n"]) -> Cen
     Sides are moved apart until the point has slack, and back as far as it gets any of its own.
     """
     rows, low, high = polytope.stacked()
-    size = np.abs(rows) @ (polytope.above - polytope.below)
-    width = np.where(np.isfinite(low) & np.isfinite(high), high - low, np.inf)
-    flat = width < NARROW * size
+    size, width, flat = np.abs(rows) @ (polytope.above - polytope.below), high - low, polytope.flat
     low, high = np.where(flat, low - NARROW * size, low), np.where(flat, high + NARROW * size, high)
     room, apart = np.where(flat, size * NARROW, np.minimum(width, size)), np.inf
     factor, over, under, weights = None, width, width, width

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.preimage.analytic_center import Center, Polytope
-from fiberscope.preimage.tensors import product, solve_lower, solve_upper
+from fiberscope.preimage.tensors import cholesky, gram, product, solve_lower, solve_upper
 
 STEPS = 25
 """Between two looks at how far directions are."""
@@ -52,13 +52,13 @@ class Found:
     """The best so far, in the polytope's own units.
 
     Attributes:
-        multipliers: (k, M) of its rows.
+        multipliers: (k, M) of its rows; in single precision unless some rows are flat.
         bound: (k,) what they prove, up to rounding, of ``c (d - center)``.
         point: (k, n) ``d - center`` that gives much.
         reached: (k,) what it gives, if rows left out allow it.
     """
 
-    multipliers: NDArray[np.float32]
+    multipliers: NDArray[Any]
     bound: FloatArray
     point: FloatArray
     reached: FloatArray
@@ -88,38 +88,30 @@ class DualAscent:
     def __init__(
         self, polytope: Polytope, center: Center, directions: Float64[FloatArray, "k n"], device: str = "cpu"
     ) -> None:
-        rows, _, _ = polytope.stacked()
-        self._polytope, self._directions, self._count = polytope, directions, len(polytope.rows)
-        self._root = np.sqrt(center.weights)
-        weighted = rows * self._root[:, None]
-        assert center.factor is not None, "the center's metric is known"
-        factor = center.factor
-        every: FloatArray = solve_lower(factor, torch.from_numpy(weighted).T).T.numpy()
-        sides = sum(np.isfinite(slack).sum() for slack in center.slack)
-        # what is farther than twice the root of the number of sides from the center is hardly ever met
-        self._kept = (every**2).sum(axis=1) >= 0.25 / sides
-        self._kept[self._count :] = True
-        self._used = np.flatnonzero(self._kept[: self._count])
-        self._center, self._factor = center.point, factor
-        kept = self._kept
-        self._A = torch.tensor(every[kept], dtype=torch.float32, device=device)
+        self._polytope, self._directions = polytope, directions
+        kept = _within_reach(polytope, center)
+        self._used = kept[kept < len(polytope.rows)]
+        self._root = np.sqrt(center.weights[kept])
+        factor, A = _orthonormal(polytope.stacked()[0][kept] * self._root[:, None])
+        self._factor, self._A = factor, A.to(device, torch.float32)
         self._low, self._high = (
-            torch.tensor((sign * slack * self._root)[kept, None], dtype=torch.float32, device=device)
+            torch.tensor((sign * slack[kept] * self._root)[:, None], dtype=torch.float32, device=device)
             for sign, slack in zip((-1.0, 1.0), center.slack, strict=True)
         )
         value = polytope.rows[self._used] @ center.point
         self._sides = polytope.low[self._used] - value, polytope.high[self._used] - value
         self._below, self._above = polytope.below - center.point, polytope.above - center.point
+        self._flat = np.flatnonzero(polytope.flat[self._used])
+        self._inverse = np.linalg.pinv(polytope.rows[self._used[self._flat]])
         objectives: FloatArray = solve_lower(factor, torch.from_numpy(directions).T).numpy()
-        self._sizes = np.linalg.norm(objectives, axis=0)
-        k = len(directions)
+        self._sizes, k = np.linalg.norm(objectives, axis=0), len(directions)
         self._blocks = [
             self._begin(numbers, objectives)
             for numbers in np.array_split(np.flatnonzero(self._sizes > 0), -(-k // AT_ONCE))
             if len(numbers)
         ]
         nothing = np.maximum(directions * self._below, directions * self._above).sum(axis=1)
-        zeros = np.zeros((k, self._count), dtype=np.float32)
+        zeros = np.zeros((k, len(polytope.rows)), dtype=np.float64 if len(self._flat) else np.float32)
         self.found = Found(zeros, nothing, np.zeros(directions.shape), np.zeros(k))
         self._look = 0
 
@@ -179,13 +171,17 @@ class DualAscent:
 
     def _keep_multipliers(self, block: _Block, multipliers: Tensor) -> None:
         own = _array(multipliers[: len(self._used)] * block.rho).T * self._sizes[block.numbers, None]
-        w = (own * self._root[self._used]).astype(np.float32)
+        w = own * self._root[: len(self._used)]
+        if len(self._flat):  # what is left may be paid for by these almost for nothing, in more digits than y has
+            left = self._directions[block.numbers] - w @ self._polytope.rows[self._used]
+            w[:, self._flat] += left @ self._inverse
+        w = w.astype(self.found.multipliers.dtype)
         bound = self._bounds(w, block.numbers)
         better = np.flatnonzero(bound < self.found.bound[block.numbers])
         self.found.bound[block.numbers[better]] = bound[better]
         self.found.multipliers[np.ix_(block.numbers[better], self._used)] = w[better]
 
-    def _bounds(self, multipliers: NDArray[np.float32], numbers: IntArray) -> FloatArray:
+    def _bounds(self, multipliers: NDArray[Any], numbers: IntArray) -> FloatArray:
         w = multipliers.astype(np.float64)
         low, high = self._sides
         cost = np.where(w > 0, w, 0.0) @ np.where(np.isfinite(high), high, 0.0)
@@ -212,6 +208,27 @@ class DualAscent:
             for numbers in np.array_split(np.arange(k), -(-k // AT_ONCE)):
                 better = self._bounds(self.found.multipliers[np.ix_(numbers, self._used)], numbers)
                 self.found.bound[numbers] = np.minimum(self.found.bound[numbers], better)
+
+
+def _within_reach(polytope: Polytope, center: Center) -> IntArray:
+    """The rows that points meet, and all coordinates.
+
+    What is farther from the center than twice the root of the number of sides, in the center's metric, hardly any does.
+    """
+    assert center.factor is not None, "the center's metric is known"
+    weighted = polytope.stacked()[0] * np.sqrt(center.weights)[:, None]
+    nearness: FloatArray = (solve_lower(center.factor, torch.from_numpy(weighted).T) ** 2).sum(dim=0).numpy()
+    sides = sum(np.isfinite(slack).sum() for slack in center.slack)
+    nearness[len(polytope.rows) :] = 1.0
+    return np.flatnonzero(nearness >= 0.25 / sides)
+
+
+def _orthonormal(weighted: FloatArray) -> tuple[Tensor, Tensor]:
+    """The lower triangular factor of a Gram matrix, and the rows in its metric, in which columns are orthonormal."""
+    rows = torch.from_numpy(weighted)
+    factor = cholesky(gram(rows))
+    assert factor is not None, "rows out of reach do not decide whether the matrix is positive definite"
+    return factor, solve_lower(factor, rows.T).T.contiguous()
 
 
 def _lengths(columns: Tensor) -> Tensor:
