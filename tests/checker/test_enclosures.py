@@ -93,7 +93,9 @@ def test_no_multipliers_give_a_wrong_bound() -> None:
             generator.choice(HOSTILE, fitting.shape),
             np.where(generator.random(fitting.shape) < 0.2, generator.choice(HOSTILE, fitting.shape), fitting),
         ):
-            low, high = ends(bounds(plain, question, directions, (multipliers, multipliers)), question, directions)
+            low, high = ends(
+                plain, question, directions, bounds(plain, question, directions, (multipliers, multipliers))
+            )
             for i, c in enumerate(directions):
                 most, least = largest(answer, c), -largest(answer, -c)
                 assert low[i] <= least, (low[i], least)
@@ -123,10 +125,12 @@ def test_an_integer_equality_is_proved_on_all_of_space() -> None:
     question = at_input([1.0, 2.0], [0.25])
     directions = floats([[1, 1], [2, 2], [1, 0]])
     w = floats([[1], [2], [1]])
-    low, high = ends(bounds(plain, question, directions, (-w, w)), question, directions)
+    low, high = ends(plain, question, directions, bounds(plain, question, directions, (-w, w)))
     np.testing.assert_allclose(low, [2.75, 5.5, -np.inf], rtol=1e-14)
     np.testing.assert_allclose(high, [3.25, 6.5, np.inf], rtol=1e-14)
-    assert np.isinf(ends(bounds(plain, question, directions, (-w * 1.25, w * 1.25)), question, directions)[1]).all()
+    assert np.isinf(
+        ends(plain, question, directions, bounds(plain, question, directions, (-w * 1.25, w * 1.25)))[1]
+    ).all()
 
 
 def test_a_narrow_interval_keeps_its_digits() -> None:
@@ -158,7 +162,7 @@ def test_units_mean_nothing(what: str, e: int) -> None:
         question = at_input(np.ldexp(x, a - q), np.ldexp(np.where(z > 0, 0.1, 0.2), side))
         directions, multipliers = np.ldexp(np.ldexp(c, q), g), np.ldexp(np.ldexp(w, -r), g)
         multipliers = np.where(np.isfinite(gaps(plain, question).high), multipliers, 0.0)
-        return ends(bounds(plain, question, directions, (-0.0 * multipliers, multipliers)), question, directions)
+        return ends(plain, question, directions, bounds(plain, question, directions, (-0.0 * multipliers, multipliers)))
 
     zeros = np.zeros(5, dtype=int)
     for plain, scaled in zip(found(zeros, zeros[:3], 0, 0), found(r, q, g, a), strict=True):
@@ -171,7 +175,7 @@ def claim() -> tuple[System, Question, Claim]:
     directions = np.eye(2)
     w = floats([[1, 0, 0], [0, 0.5, 0]])
     found = bounds(plain, question, directions, (-w, w)).widened(8.0, directions)
-    low, high = ends(found, question, directions)
+    low, high = ends(plain, question, directions, found)
     points = floats([[0.4375, 0.25], [0.5, 0.25]]), floats([[0.5625, 0.25], [0.5, 0.28125]])
     reached = [values(directions, place)[0] for place in points]
     center = floats([0.5, 0.25])
@@ -223,7 +227,7 @@ def test_contradictions_are_seen() -> None:
     plain = system([[1.0], [1.0]], [0.0, 0.0])
     question = at_output([1.0, 2.0], [1.0, 2.0], [0.25, 0.25], [1.0])
     up, down = floats([[1.0, 0.0]]), floats([[0.0, -1.0]])
-    low, high = ends(bounds(plain, question, np.eye(1), (down, up)), question, np.eye(1))
+    low, high = ends(plain, question, np.eye(1), bounds(plain, question, np.eye(1), (down, up)))
     assert (low[0], high[0]) == (pytest.approx(1.75), pytest.approx(1.25))
     with pytest.raises(NotProvedError, match="no input"):
         bounds(plain, at_output([-1.0, 0.0], [-1.0, 0.0], [0.0, 0.0], [1.0]), np.eye(1), (down, up))
@@ -233,9 +237,9 @@ def test_a_ball_bounds_where_no_box_does() -> None:
     plain = system([[1.0, 0.0]], [1.0])
     question = at_input([1.0, 1.0], [0.5], reach=2.0)
     w = floats([[1.0]])
-    low, high = ends(bounds(plain, question, floats([[1.0, 1.0]]), (-w, w)), question, floats([[1.0, 1.0]]))
+    low, high = ends(plain, question, floats([[1.0, 1.0]]), bounds(plain, question, floats([[1.0, 1.0]]), (-w, w)))
     assert high[0] == pytest.approx(2.0 + 0.5 + 2.0)
     assert low[0] == pytest.approx(2.0 - 0.5 - 2.0)
     sparse = replace(plain, weight=csr_array(plain.weight))
-    again = ends(bounds(sparse, question, floats([[1.0, 1.0]]), (-w, w)), question, floats([[1.0, 1.0]]))
+    again = ends(sparse, question, floats([[1.0, 1.0]]), bounds(sparse, question, floats([[1.0, 1.0]]), (-w, w)))
     np.testing.assert_allclose(again, (low, high), rtol=1e-14)

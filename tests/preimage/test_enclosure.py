@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 import fiberscope as fs
 import oracles
@@ -184,13 +185,15 @@ def test_an_unbounded_preimage_is_bounded_where_it_is() -> None:
 
 
 def test_a_convolution_keeps_its_sparse_rows() -> None:
-    """Of a network's layer with sparse rows, by the ascent: every input that has those features lies within."""
+    """By the ascent: every input that has those features lies within, and some reach nearly as far."""
     import torch
 
     torch.manual_seed(0)
-    module = torch.nn.Sequential(torch.nn.Conv2d(1, 6, 3, padding=1), torch.nn.ReLU()).eval()
-    layer = fs.from_torch(module, input_shape=(1, 8, 8)).relu_layers[0]
-    x = np.random.default_rng(0).random(64)
+    weight, n = torch.randn(6, 1, 3, 3, dtype=torch.float64), 36
+    units = torch.eye(n, dtype=torch.float64).reshape(n, 1, 6, 6)
+    rows = torch.nn.functional.conv2d(units, weight, padding=1).reshape(n, -1).T.numpy()
+    layer = fs.ReLULayer(csr_array(rows), np.full(len(rows), 0.1))
+    x = np.random.default_rng(0).random(n)
     p = fs.preimage(layer, x=x, domain=fs.Box(0, 1), within=0.01)
     seen: list[tuple[int, int]] = []
     search_small, search.SMALL = search.SMALL, 0
@@ -204,8 +207,8 @@ def test_a_convolution_keeps_its_sparse_rows() -> None:
     inner = e.reached_high - e.reached_low
     assert np.median((e.high - e.low) / inner) < 1.1
     assert seen
-    assert {total for _, total in seen} == {128}
-    width = p.width(np.eye(64)[10])
+    assert {total for _, total in seen} == {2 * n}
+    width = p.width(np.eye(n)[10])
     assert e.reached_high[10] - e.reached_low[10] <= width + 1e-9
     assert width <= e.high[10] - e.low[10] + 1e-9
 
@@ -235,3 +238,24 @@ def test_it_ends_in_time() -> None:
 
 def test_it_shows_itself_in_a_line() -> None:
     assert repr(small().enclosure()).startswith("Enclosure(5 directions, median width ")
+
+
+def test_pixels_of_an_8_bit_image_hold_their_known_range(external: Any) -> None:
+    """A trained layer of 3500 units, features in half a step of 8 bits: against optima of linear programs."""
+    from safetensors.numpy import load_file
+
+    from fiberscope.paper.datasets import load_data
+
+    weights = load_file(external / "models" / "fashion_mlp_3500_784.safetensors")
+    x = np.asarray(load_data("fashion-mnist").x[0], dtype=np.float64).ravel()
+    layer = fs.ReLULayer(weights["0.weight"], weights["0.bias"])
+    p = fs.preimage(layer, x=x, domain=fs.Box(0, 1), within=0.0023087334343838703)
+    e = p.enclosure(np.eye(784)[[300, 330, 406]])
+    assert e.verify()
+    low, high = np.array([0.5044, 0.5714, 0.3161]), np.array([0.7464, 0.8223, 0.5545])
+    assert (e.low <= low + 1e-4).all()
+    assert (low - 1e-4 <= e.reached_low).all()
+    assert (e.reached_high <= high + 1e-4).all()
+    assert (high - 1e-4 <= e.high).all()
+    assert ((e.high - e.low) <= 1.5 * (high - low)).all()
+    assert ((e.reached_high - e.reached_low) >= 0.9 * (high - low)).all()

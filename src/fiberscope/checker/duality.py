@@ -55,7 +55,7 @@ class Bounds:
     def widened(self, times: float, directions: FloatArray) -> Bounds:
         """Less than what was proved, by a multiple of what is rounded."""
         low, high = (side + times * error for side, error in zip((self.low, self.high), self.error, strict=True))
-        column, unit = _single(directions)
+        column, unit = single(directions)
         free = np.zeros(len(self.below), dtype=np.bool_)
         free[column[column >= 0]] = True
         below, above = _tightened(
@@ -81,7 +81,7 @@ def bounds(known: Anchored, directions: FloatArray, multipliers: tuple[Any, Any]
     parts = [
         _residuals(known, sign * directions, w, below, above) for sign, w in zip((-1, 1), multipliers, strict=True)
     ]
-    column, unit = _single(directions)
+    column, unit = single(directions)
     for _ in range(TIGHTENINGS):
         found = [part.largest(below, above, asked.reach) for part in parts]
         tighter = _tightened(below, above, column, unit, found[0][0], found[1][0])
@@ -206,11 +206,11 @@ def _tightened(
     return below, above
 
 
-def _single(directions: FloatArray) -> tuple[IntArray, FloatArray]:
+def single(directions: FloatArray) -> tuple[IntArray, FloatArray]:
     """Which directions are coordinates or their negatives: the coordinate, or -1; and the sign."""
-    single = ((directions != 0).sum(axis=1) == 1) & (np.abs(directions).sum(axis=1) == 1)
-    column = np.where(single, np.abs(directions).argmax(axis=1), -1)
-    return column, np.where(single, directions.sum(axis=1), 0.0)
+    one = ((directions != 0).sum(axis=1) == 1) & (np.abs(directions).sum(axis=1) == 1)
+    column = np.where(one, np.abs(directions).argmax(axis=1), -1)
+    return column, np.where(one, directions.sum(axis=1), 0.0)
 
 
-__all__ = ["Bounds", "bounds"]
+__all__ = ["Bounds", "bounds", "single"]

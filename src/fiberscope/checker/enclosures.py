@@ -9,7 +9,7 @@ import numpy as np
 
 from fiberscope.checker import duality, membership
 from fiberscope.checker.anchored import Anchored, Gaps, Question
-from fiberscope.checker.duality import Bounds
+from fiberscope.checker.duality import Bounds, single
 from fiberscope.checker.matrices import (
     ROUNDING,
     SMALLEST_NORMAL,
@@ -113,7 +113,7 @@ def _reason(known: Anchored, claim: Claim) -> str:
         if array.dtype != np.float64 or array.shape != shape:
             raise NotProvedError("bounds, points or the center have another shape, or are no float64 numbers")
     found = duality.bounds(known, claim.directions, claim.multipliers)
-    low, high = ends(found, known.question, claim.directions)
+    low, high = ends(known.system, known.question, claim.directions, found)
     if not (claim.low <= low).all():
         return f"{_first(~(claim.low <= low))} is not bounded from below as claimed"
     if not (claim.high >= high).all():
@@ -134,15 +134,19 @@ def _reason(known: Anchored, claim: Claim) -> str:
     return ""
 
 
-def ends(found: Bounds, question: Question, directions: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """(k,) what ``c x`` is at least, and at most: bounds from the anchor, and what is rounded when they are moved."""
+def ends(system: System, question: Question, directions: FloatArray, found: Bounds) -> tuple[FloatArray, FloatArray]:
+    """(k,) what ``c x`` is at least, and at most: bounds moved from the anchor, and the domain's of coordinates."""
     with np.errstate(all="ignore"):
         value, error = values(directions, np.broadcast_to(question.anchor, directions.shape))
-        out = [
+        low, high = (
             sign * value + side + np.where(side == 0, error, error + 2.0**-50 * (np.abs(value) + np.abs(side)))
             for sign, side in ((-1.0, found.low), (1.0, found.high))
-        ]
-        return -out[0], out[1]
+        )
+    column, unit = single(directions)
+    least, most = system.box_low[column], system.box_high[column]
+    least, most = np.where(unit > 0, least, -most), np.where(unit > 0, most, -least)
+    known = unit != 0
+    return np.where(known, np.maximum(-low, least), -low), np.where(known, np.minimum(high, most), high)
 
 
 def _first(wrong: BoolArray, numbers: IntArray | None = None) -> str:

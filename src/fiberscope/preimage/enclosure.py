@@ -16,6 +16,7 @@ from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.verdicts import Claim as Verdict
 from fiberscope.checker.verdicts import System
 from fiberscope.errors import InputError, shown
+from fiberscope.memory import check_matrix
 from fiberscope.network.arrays import BoolArray, FloatArray, as_float64
 from fiberscope.network.rows import dense
 from fiberscope.preimage.analytic_center import Polytope
@@ -28,6 +29,9 @@ from fiberscope.scalars import as_count
 
 MARGIN = 8.0
 """By how many times their rounding bounds are claimed wider than they were found: other processors round otherwise."""
+
+LARGEST = 2**28
+"""Entries of a system that is searched, with rows for its coordinates: copies of it take some gigabytes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +131,11 @@ def _search(
 ) -> Extents:
     both = np.concatenate([-directions, directions])
     sides = enclosures.gaps(system, known)
-    if known.reach == 0:
+    if known.reach == 0:  # a single point
         return Extents(np.zeros((len(both), len(sides.low)), dtype=np.float32), np.zeros(both.shape))
+    if (sum(system.shape) * system.shape[1]) > LARGEST:
+        reason = "the preimage has too many rows and coordinates for the search"
+        return Extents(np.zeros((len(both), len(sides.low)), dtype=np.float32), np.full(both.shape, np.nan), reason)
     rows = dense(system.weight) if not len(system.h) else np.concatenate([dense(system.weight), dense(system.G)])
     below = np.maximum(system.box_low - known.anchor, -known.reach)
     above = np.minimum(system.box_high - known.anchor, known.reach)
@@ -146,7 +153,7 @@ def _claimed(
 ) -> Enclosure:
     """What multipliers and points prove, a little wider."""
     bounds = enclosures.bounds(system, known, directions, multipliers).widened(MARGIN, directions)
-    low, high = enclosures.ends(bounds, known, directions)
+    low, high = enclosures.ends(system, known, directions, bounds)
     k = len(directions)
     points = _placed(system, known, found.points[:k]), _placed(system, known, found.points[k:])
     reached: list[FloatArray] = []
@@ -184,6 +191,7 @@ def _inside(system: System, known: Question, points: FloatArray) -> BoolArray:
 def _checked(preimage: Preimage, directions: Any) -> Float64[FloatArray, "k n"]:
     n = preimage.layer.inputs
     if directions is None:
+        check_matrix("enclosure", n, n)
         return np.eye(n)
     array = as_float64(directions, "directions")
     if array.ndim != 2 or array.shape[1] != n or not len(array):

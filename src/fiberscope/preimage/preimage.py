@@ -172,6 +172,7 @@ class Preimage:
         Raises:
             InputError: the preimage is empty or undecided, directions have another shape, or seconds is no positive
                 number.
+            MemoryLimitError: there are too many coordinates to ask about all of them.
         """
         from fiberscope.preimage.enclosure import enclose
 
