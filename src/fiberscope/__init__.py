@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     )
     from fiberscope.preimage.classify import Classification, classify
     from fiberscope.preimage.coarsest import CoarsestPrecision, CoarsestPrecisions, coarsest_precision
+    from fiberscope.preimage.enclosure import Enclosure
     from fiberscope.preimage.interval import Interval
     from fiberscope.preimage.kind import Kind
     from fiberscope.preimage.omnidirectional import Omnidirectionality, UniqueSolution, omnidirectional, unique_solution
@@ -83,6 +84,7 @@ __all__ = [
     "CorrelationBound",
     "CorrelationCounts",
     "Direction",
+    "Enclosure",
     "ExtremeValues",
     "Face",
     "FiberscopeError",
@@ -160,6 +162,7 @@ _MODULE_OF = {
     "CorrelationBound": "stability.correlation",
     "CorrelationCounts": "stability.correlation",
     "Direction": "preimage.certificate",
+    "Enclosure": "preimage.enclosure",
     "ExtremeValues": "stability.extreme",
     "Face": "preimage.certificate",
     "FiberscopeError": "errors",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxtyping import Float64
 
@@ -15,6 +15,9 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.certificate import Certificate
 from fiberscope.preimage.interval import Interval
 from fiberscope.preimage.kind import Kind
+
+if TYPE_CHECKING:
+    from fiberscope.preimage.enclosure import Enclosure
 
 
 class Recovered(NamedTuple):
@@ -144,6 +147,37 @@ class Preimage:
         from fiberscope.preimage.geometry import bounding_box
 
         return bounding_box(self, seconds)
+
+    def enclosure(
+        self,
+        directions: Any = None,
+        seconds: float | int | None = None,
+        seed: int = 0,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Enclosure:
+        """``low <= c x <= high`` over the preimage for many directions c, proved, and what points of it attain.
+
+        By weak duality [theory of linear programs]: every w with the signs of the sides that rows
+        ``lo <= R x <= hi`` have gives ``c x <= sum_i (w_i > 0 ? hi_i : lo_i) w_i + sum_j max(r_j low_j, r_j high_j)``
+        in the box of the domain, with ``r = c - R^T w``. One batched first-order method searches for w for all
+        directions; linear programs do where the system is small.
+
+        Args:
+            directions: (k, n) in the inputs' coordinates; None for all n coordinates.
+            seconds: how long to search at most, then as near as possible; None for a fixed number of steps, after which
+                bounds are as a rule within some percent.
+            seed: of random directions that help to find points inside.
+            progress: called with the number of bounds that are near enough, and how many there are.
+
+        Raises:
+            InputError: the preimage is empty or undecided, directions have another shape, or seconds is no positive
+                number.
+            MemoryLimitError: there are too many coordinates to ask about all of them.
+        """
+        from fiberscope.preimage.enclosure import enclose
+
+        return enclose(self, directions, seconds, seed, progress)
 
     def chebyshev_center(self, *, seconds: float | int | None = None) -> tuple[Float64[FloatArray, " n"], float]:
         """The center (n,) and the radius of a largest ball inside the preimage, within its affine hull.

@@ -248,6 +248,11 @@ def _question(claim: Any) -> tuple[System, PlainClaim] | str:
     return system if isinstance(system, str) else (system, asked.said.about(system))
 
 
+def in_numbers(claim: Any) -> tuple[System, PlainClaim] | str:
+    """What a claim is about, for other proofs about the same inputs; or, in words, why it says nothing."""
+    return _question(claim)
+
+
 def _attempt(question: tuple[System, PlainClaim] | str, method: Literal["float", "exact"]) -> Verification:
     """Try to prove what a claim says; none of the claim's own code runs."""
     if isinstance(question, str):
@@ -382,4 +387,4 @@ def _bounds(value: Any) -> tuple[int, int] | None:
     return sizes[0], sizes[1]
 
 
-__all__ = ["Claim", "Verification", "verify", "verify_in_float", "verify_many"]
+__all__ = ["Claim", "Verification", "in_numbers", "verify", "verify_in_float", "verify_many"]

@@ -1,0 +1,153 @@
+"""What is known of an output, as intervals for all rows beside an anchor.
+
+Let d lead from the anchor to an input that is meant: ``low_i <= R_i d <= high_i``. Beside x itself these intervals hold
+no digits of the output, so that nothing is lost where they are narrow. Errors are bounded entry by entry, by the sums
+of absolute values, so that units of rows and of coordinates mean nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from fiberscope.checker.arithmetic import Float
+from fiberscope.checker.matrices import (
+    SMALLEST_NORMAL,
+    BoolArray,
+    FloatArray,
+    Matrix,
+    NotProvedError,
+    flushes_subnormal_numbers,
+    is_dense,
+    relative_error,
+)
+from fiberscope.checker.system import Rows, System, sides_of
+
+AT_ONCE = 2**22
+"""Numbers of a block of rows, 32 megabytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """Which inputs are meant: those with the output at x, or with one between two, up to ``within``; and an anchor.
+
+    Attributes:
+        x: (n,) or None.
+        output_low: (m,) or None.
+        output_high: (m,) or None.
+        within: (m,) at least 0.
+        anchor: (n,) x itself, or any point where outputs are given.
+        reach: a proved bound on how far the inputs are from the anchor; inf for none.
+    """
+
+    x: FloatArray | None
+    output_low: FloatArray | None
+    output_high: FloatArray | None
+    within: FloatArray
+    anchor: FloatArray
+    reach: float
+
+
+@dataclass(frozen=True, eq=False)
+class Gaps:
+    """``low <= R d <= high`` on the preimage, (m + q,), rounded outwards; infinite where there is no side."""
+
+    low: FloatArray
+    high: FloatArray
+
+
+class Anchored:
+    """A question about a system: which sides rows have, and where they are."""
+
+    def __init__(self, system: System, question: Question) -> None:
+        if flushes_subnormal_numbers():
+            raise NotProvedError("this thread flushes subnormal numbers to zero, so no error bound holds")
+        system.check()
+        self.system, self.question = system, question
+        self.rows = Rows(system, Float())
+        _check(question, self.rows)
+        self.has_low, self.has_high = self._sides()
+        self.gaps = self._gaps()
+
+    def _sides(self) -> tuple[BoolArray, BoolArray]:
+        """(m + q,) which rows of the stack have a lower side, and an upper one."""
+        rows, known = self.rows, self.question
+        if known.x is None:
+            assert known.output_low is not None, "a question has an input or outputs"
+            assert known.output_high is not None, "both sides are given"
+            sides = sides_of(rows, known.output_low, known.output_high, known.within)
+            if sides.contradiction:
+                raise NotProvedError("the output is that of no input")
+            return sides.has_low[rows.places], sides.has_high[rows.places]
+        _, recession, within_domain = rows.cones_at(known.x[None], known.within)
+        if not within_domain[0]:
+            raise NotProvedError("x lies outside the domain")
+        low, high = (recession.equal | side for side in (recession.lower, recession.upper))
+        return low[0, rows.places], high[0, rows.places]
+
+    def _gaps(self) -> Gaps:
+        s, m, known = self.system, self.rows.m, self.question
+        constant = np.concatenate([s.bias, -s.h])
+        size = np.abs(self.rows.stack) @ np.abs(known.anchor) + np.abs(constant)
+        value = self.rows.stack @ known.anchor + constant
+        error = relative_error(self.rows.n + 1) * size + 4.0 * (self.rows.n + 2) * SMALLEST_NORMAL
+        least, most = value - error, value + error  # their rounding is within the error's
+        if known.x is not None:  # the output at x itself: there, clip(z) - z falls as z grows
+            up, down = self._cut(least[:m]), self._cut(most[:m])
+        else:
+            assert known.output_low is not None, "a question has an input or outputs"
+            assert known.output_high is not None, "both sides are given"
+            up, down = known.output_high - least[:m], known.output_low - most[:m]
+        none = np.zeros(self.rows.q)
+        up, down = np.concatenate([up, -least[m:]]), np.concatenate([down, none])
+        slack = np.concatenate([known.within, none])
+        high = np.where(up == 0, slack, up + slack + 2.0**-50 * (np.abs(up) + slack))
+        low = np.where(down == 0, -slack, down - slack - 2.0**-50 * (np.abs(down) + slack))
+        return Gaps(np.where(self.has_low, low, -np.inf), np.where(self.has_high, high, np.inf))
+
+    def _cut(self, z: FloatArray) -> FloatArray:
+        """``clip(z) - z``; nothing is known of strictly monotone units but that they tell all inputs apart."""
+        s = self.system
+        return np.where(s.monotone, 0.0, np.maximum(s.low - z, 0.0) - np.maximum(z - s.high, 0.0))
+
+
+def _check(question: Question, rows: Rows) -> None:
+    m, n = rows.m, rows.n
+    for array, length in ((question.x, n), (question.within, m), (question.anchor, n)):
+        if array is not None and (
+            array.dtype != np.float64 or array.shape != (length,) or not np.isfinite(array).all()
+        ):
+            raise NotProvedError(f"an input or a precision is not made of {length} finite float64 numbers")
+    for side in (question.output_low, question.output_high):
+        if side is not None and (side.dtype != np.float64 or side.shape != (m,) or np.isnan(side).any()):
+            raise NotProvedError(f"an output is not made of {m} float64 numbers")
+    given = question.x is None, question.output_low is None, question.output_high is None
+    if given not in ((False, True, True), (True, False, False)) or (question.within < 0).any():
+        raise NotProvedError(
+            "exactly one of an input and an output must be given, and a precision that is not negative"
+        )
+    if question.x is not None and not np.array_equal(question.x, question.anchor):
+        raise NotProvedError("the anchor is not x")
+    if not question.reach >= 0:
+        raise NotProvedError("the reach is no distance")
+
+
+def blocks(count: int, width: int) -> Iterator[slice]:
+    """Some at a time, of so many numbers each."""
+    step = max(1, AT_ONCE // max(1, width))
+    return (slice(start, start + step) for start in range(0, count, step))
+
+
+def combined(w: FloatArray, matrix: Matrix) -> FloatArray:
+    """``w A`` for rows w."""
+    return w @ matrix if is_dense(matrix) else np.asarray((matrix.T @ w.T).T)
+
+
+def at_points(X: FloatArray, matrix: Matrix) -> FloatArray:
+    """``A x`` for rows x."""
+    return X @ matrix.T if is_dense(matrix) else np.asarray((matrix @ X.T).T)
+
+
+__all__ = ["Anchored", "Gaps", "Question", "at_points", "blocks", "combined"]
