@@ -14,7 +14,8 @@ from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import dense
 from fiberscope.network.stage import INPUT
-from fiberscope.recovery.least_squares import DENSE_INPUTS, fit
+from fiberscope.recovery.box_steps import DENSE_INPUTS
+from fiberscope.recovery.least_squares import fit
 from fiberscope.recovery.linearized import AffineModel
 from fiberscope.recovery.targets import Targets
 
