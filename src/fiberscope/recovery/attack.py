@@ -26,8 +26,11 @@ STARTS = (Start.GREY, Start.LAYERS, Start.RANDOM, Start.RANDOM)
 """One after the other, until the features are met."""
 
 MET = 2.0**-20
-"""Residuals of that share of the features' size are what float32 leaves: another start would not come nearer. Where
-features are known to less than that, residuals of half the width of their intervals are."""
+"""Residuals of that share of the features' length are what float32 leaves: another start would not come nearer.
+
+So are residuals of the half widths of intervals. A descent goes on below both all the same: stopped there, what it finds
+from 8-bit features is up to twice as far from the input.
+"""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -105,7 +108,6 @@ class _Search:
         self.low, self.high = torch.tensor(box.low), torch.tensor(box.high)
         y, slack = torch.tensor(features), torch.tensor(np.broadcast_to(within, features.shape[1:]).copy())
         self.outputs = Targets(y - slack, y + slack)
-        self.met = ((MET * y.abs().amax(dim=1)).square() + slack.square().sum()) / 2
         stage = network.placed_layers[position].stage
         activation = network.stages[stage].activation
         assert isinstance(activation, Pointwise), "a layer ends in a pointwise activation"
@@ -117,6 +119,8 @@ class _Search:
             self.model = NetworkModel(network, network.sources(stage)[0])
         else:
             self.targets, self.model = self.outputs, self.whole
+        known = (slack.square() * self.targets.two_sided).sum(dim=1)
+        self.met = torch.maximum(known, MET * MET * y.square().sum(dim=1)) / 2
 
     def run(self, starts: tuple[Start, ...], until: float, generator: np.random.Generator) -> Guess:
         N = len(self.met)

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from fiberscope.recovery.box_steps import DENSE_INPUTS, EXACT, steps_of
+from fiberscope.recovery.box_steps import EXACT, steps_of
 from fiberscope.recovery.linearized import Model
 from fiberscope.recovery.targets import Targets
 
@@ -70,8 +70,7 @@ def fit(
         high: likewise.
         until: when to end, on the clock of ``perf_counter``.
     """
-    widest = max(model.inputs, targets.low.shape[1])
-    at_once = max(1, BATCH_NUMBERS // (widest * (model.inputs if model.inputs <= DENSE_INPUTS else 1)))
+    at_once = max(1, BATCH_NUMBERS // (model.inputs * max(model.inputs, targets.low.shape[1])))
     parts = [
         _Descents(model, targets[rows], start[rows], low, high).run(until)
         for rows in torch.arange(len(start)).split(at_once)
@@ -106,7 +105,8 @@ class _Descents:
         fall = -around.adjoint(targets.residuals(around.values))
         before = self.objective[going]
         held = ((x <= self.low) & (fall < 0)) | ((x >= self.high) & (fall > 0))
-        live = (before > EXACT * EXACT * around.values.square().sum(dim=1)) & ((fall != 0) & ~held).any(dim=1)
+        rounding = EXACT * EXACT * around.values.square().sum(dim=1)
+        live = (before > rounding) & ((fall != 0) & ~held).any(dim=1)
         self.steps[going[live]] += 1
         steps, waiting = steps_of(around, targets.counting(around.values)), live.clone()
         for _ in range(MAX_TRIALS):

@@ -25,6 +25,21 @@ class Linearized(Protocol):
         """(N, m) what the map gives."""
         ...
 
+    @property
+    def inputs(self) -> int:
+        """The number n."""
+        ...
+
+    @property
+    def work(self) -> float:
+        """Multiplications of one product, about."""
+        ...
+
+    @property
+    def work_of_jacobian(self) -> float:
+        """Those of writing one Jacobian out."""
+        ...
+
     def forward(self, V: Tensor) -> Tensor:
         """``J_i v_i`` for each input i: (N, n) -> (N, m)."""
         ...
@@ -88,6 +103,21 @@ class AroundAffine:
     values: Float64[Tensor, "N m"]
     weight: Float64[Tensor, "m n"]
 
+    @property
+    def inputs(self) -> int:
+        """The number n."""
+        return int(self.weight.shape[1])
+
+    @property
+    def work(self) -> float:
+        """All entries."""
+        return float(self.weight.numel())
+
+    @property
+    def work_of_jacobian(self) -> float:
+        """It is there."""
+        return 0.0
+
     def forward(self, V: Float64[Tensor, "N n"]) -> Float64[Tensor, "N m"]:
         """``A v``."""
         return V @ self.weight.T
@@ -122,6 +152,18 @@ class NetworkModel:
     def needed(self) -> tuple[int, ...]:
         """The stages on the way, in order."""
         return self.network.needed_for(self.stage)
+
+    @cached_property
+    def work(self) -> float:
+        """Multiplications of one product, about: a number for each term of each affine map's outputs."""
+        maps = [affine for number in self.needed for affine in self.network.stages[number].maps]
+        return float(sum(affine.terms * affine.outputs for affine in maps))
+
+    @cached_property
+    def work_of_first(self) -> float:
+        """Those of the stages whose rows are known."""
+        maps = [self.network.stages[number].maps[0] for number in self.first_rows]
+        return float(sum(affine.terms * affine.outputs for affine in maps))
 
     @cached_property
     def first_rows(self) -> dict[int, Tensor]:
@@ -165,6 +207,21 @@ class AroundInputs:
     model: NetworkModel
     values: Float64[Tensor, "N m"]
     derivatives: dict[int, Tensor] = field(repr=False)
+
+    @property
+    def inputs(self) -> int:
+        """The number n."""
+        return self.model.inputs
+
+    @property
+    def work(self) -> float:
+        """Of one product."""
+        return self.model.work
+
+    @property
+    def work_of_jacobian(self) -> float:
+        """A product for every coordinate, but for stages whose rows are known."""
+        return self.inputs * (self.work - self.model.work_of_first)
 
     def forward(self, V: Float64[Tensor, "N n"]) -> Float64[Tensor, "N m"]:
         """``J_i v_i`` for each input i."""

@@ -14,10 +14,13 @@ from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import dense
 from fiberscope.network.stage import INPUT
-from fiberscope.recovery.box_steps import DENSE_INPUTS
 from fiberscope.recovery.least_squares import fit
 from fiberscope.recovery.linearized import AffineModel
 from fiberscope.recovery.targets import Targets
+
+
+MAX_NUMBERS = 2**22
+"""Of a layer's rows, written out, that are inverted for a start."""
 
 
 class Start(StrEnum):
@@ -57,10 +60,10 @@ def layer_by_layer(
     """Invert the last layer, then the one before, each by least squares from what ``begin`` gives it.
 
     What a layer received is asked for within the bounds of the activation before it. None where layers do not follow
-    each other directly, or have more inputs than are solved for at once.
+    each other directly, or have so many numbers that this would take longer than the attack.
     """
     chain = chain_to(network, position)
-    if not chain or any(network.relu_layers[k].inputs > DENSE_INPUTS for k in chain):
+    if not chain or any(layer.inputs * layer.outputs > MAX_NUMBERS for layer in network.relu_layers[: position + 1]):
         return None
     wanted = targets
     for k in reversed(chain):
