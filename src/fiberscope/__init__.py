@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from fiberscope.readers.files import load
     from fiberscope.readers.keras import from_keras
     from fiberscope.readers.torch import from_torch
+    from fiberscope.recovery.recover import recover
+    from fiberscope.recovery.recovery import Recovery
     from fiberscope.stability.admissible import Admissibility, VisitedPatterns, is_admissible, visited_patterns
     from fiberscope.stability.correlation import (
         CorrelationBound,
@@ -103,6 +105,7 @@ __all__ = [
     "Rational",
     "ReLULayer",
     "RegionBoundary",
+    "Recovery",
     "Relations",
     "ResultsError",
     "Saturation",
@@ -132,6 +135,7 @@ __all__ = [
     "omnidirectional",
     "optimal_over_regions",
     "preimage",
+    "recover",
     "saturation",
     "singular_values",
     "spectra",
@@ -175,6 +179,7 @@ _MODULE_OF = {
     "Rational": "preimage.certificate",
     "ReLULayer": "network.relu_layer",
     "RegionBoundary": "stability.region",
+    "Recovery": "recovery.recovery",
     "Relations": "preimage.certificate",
     "ResultsError": "errors",
     "SolverError": "errors",
@@ -204,6 +209,7 @@ _MODULE_OF = {
     "omnidirectional": "preimage.omnidirectional",
     "optimal_over_regions": "invariance.mixed_integer",
     "preimage": "preimage.preimage",
+    "recover": "recovery.recover",
     "saturation": "stability.saturation",
     "singular_values": "stability.singular_values",
     "spectra": "stability.spectra",

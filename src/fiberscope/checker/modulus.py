@@ -6,7 +6,7 @@ every difference of the numbers z_L before the last clip is a product,
 
     z_L(x') - z_L(x) = J (x' - x),   J = A_L D_(L-1) A_(L-1) ... D_1 A_1,   D_l diagonal with these shares.
 
-With 1/2 for every unknown share J is C. What is between them is a telescoping sum in which the shares are off by at most
+With 1/2 for every unknown share J is C. What is between them is a telescoping sum in which shares are off by at most
 1/2: with P_kl the midpoint product from the units U_k to z_l,
 
     |J - C|  <= 1/2 sum_k |P_kL| e_k,    e_l = |C_l[U_l]| + 1/2 sum_(k<l) |P_kl[U_l]| e_k  >=  |rows U_l of J_l|,
@@ -16,8 +16,8 @@ layer by layer, from the first. Rows of J may be left out. So on rows that all p
 
     |F(x') - F(x)| >= (sigma_n(C) - 1/2 sum_k |P_kL| e_k) |x' - x|.
 
-All of it is float64 with the rounding of every product carried along: a matrix comes with a bound on the distance of each
-of its rows from the exact one.
+All of it is float64 with the rounding of every product carried along: a matrix comes with a bound on the distance of
+each of its rows from the exact one.
 """
 
 from __future__ import annotations

@@ -38,6 +38,13 @@ def save_network(network: Network, path: str | os.PathLike[str]) -> None:
     if not isinstance(path, str | os.PathLike) or Path(path).suffix != SUFFIX:  # pyright: ignore[reportUnnecessaryIsInstance]
         hint = f"write a name such as 'model{SUFFIX}'"
         raise InputError("path", expected=f"a name ending in {SUFFIX}", got=shown(path), hint=hint)
+    data = network_bytes(network)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def network_bytes(network: Network) -> bytes:
+    """What the file holds."""
     tensors: dict[str, NDArray[np.generic]] = {}
     for number, stage in enumerate(network.stages):
         for name, array in parts_of(stage)[1].items():
@@ -46,9 +53,7 @@ def save_network(network: Network, path: str | os.PathLike[str]) -> None:
     description["agreement"] = None if network.agreement is None else asdict(network.agreement)
     if network.output:
         description["output"] = network.output
-    data = save(tensors, metadata={METADATA: json.dumps(description)})
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
+    return save(tensors, metadata={METADATA: json.dumps(description)})
 
 
-__all__ = ["METADATA", "SUFFIX", "VERSION", "save_network"]
+__all__ = ["METADATA", "SUFFIX", "VERSION", "network_bytes", "save_network"]

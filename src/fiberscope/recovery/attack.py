@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
 from time import perf_counter
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
+from torch import Tensor
 
 from fiberscope.errors import InputError, shown
 from fiberscope.network.activations import Pointwise
-from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Domain, written_out
 from fiberscope.network.network import Network
-from fiberscope.recovery.least_squares import Fit, fit
-from fiberscope.recovery.linearized import NetworkModel
+from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.rows import dense
+from fiberscope.recovery.least_squares import fit
+from fiberscope.recovery.linearized import AffineModel, Model, NetworkModel
+from fiberscope.recovery.question import Subject
 from fiberscope.recovery.starts import Start, layer_by_layer, middle, sides, uniform
 from fiberscope.recovery.targets import Targets
-from fiberscope.scalars import as_count, as_position
+from fiberscope.scalars import as_count
 
 STARTS = (Start.GREY, Start.LAYERS, Start.RANDOM, Start.RANDOM)
 """One after the other, until the features are met."""
@@ -28,8 +32,8 @@ STARTS = (Start.GREY, Start.LAYERS, Start.RANDOM, Start.RANDOM)
 MET = 2.0**-20
 """Residuals of that share of the features' length are what float32 leaves: another start would not come nearer.
 
-So are residuals of the half widths of intervals. A descent goes on below both all the same: stopped there, what it finds
-from 8-bit features is up to twice as far from the input.
+So are residuals of the half widths of intervals. A descent goes on below both all the same: stopped there, what it
+finds from 8-bit features is up to twice as far from the input.
 """
 
 
@@ -42,12 +46,14 @@ class Guess:
         residual: (N,) the largest distance of an output from the interval that is known of it, in its unit.
         steps: (N,) linearizations, of all starts together.
         start: (N,) where the descent began that ended at x.
+        meets: (N,) whether a point near x was found whose outputs lie in all intervals, as float64 computes them.
     """
 
     x: Float64[FloatArray, "N n"]
     residual: Float64[FloatArray, " N"]
     steps: Int64[IntArray, " N"]
     start: tuple[Start, ...]
+    meets: Bool[BoolArray, " N"]
 
     def __len__(self) -> int:
         return len(self.x)
@@ -89,63 +95,67 @@ def attack(
     Raises:
         InputError: there is no such layer, no start, or the domain has another dimension.
     """
-    began = perf_counter()
-    until = inf if seconds is None else began + seconds
-    search = _Search(network, as_position(layer, len(network.relu_layers), "layer"), features, domain, within)
+    until = inf if seconds is None else perf_counter() + seconds
     if not starts:
         raise InputError("starts", expected="at least one", got="none", hint=f"such as {shown(tuple(STARTS))}")
-    return search.run(tuple(Start(start) for start in starts), until, np.random.default_rng(as_count(seed, "seed", 0)))
+    slack = np.array(np.broadcast_to(within, features.shape[1:]), dtype=np.float64)
+    search = _Search(Subject.of(network, layer), features, domain, slack)
+    return search.run(tuple(Start(start) for start in starts), until, as_count(seed, "seed", 0))
+
+
+def guesses(
+    subject: Subject,
+    features: Float64[FloatArray, "N m"],
+    domain: Domain | None,
+    within: Float64[FloatArray, " m"],
+    until: float,
+) -> Guess:
+    """The same for a subject, with the usual starts, until a time on the clock of ``perf_counter``."""
+    return _Search(subject, features, domain, within).run(STARTS, until, 0)
 
 
 class _Search:
     """Descents from one start after the other, for the samples whose features are not met yet."""
 
-    def __init__(
-        self, network: Network, position: int, features: FloatArray, domain: Domain | None, within: FloatArray | float
-    ) -> None:
-        self.network, self.position = network, position
-        box = written_out(domain, network.inputs)
+    def __init__(self, subject: Subject, features: FloatArray, domain: Domain | None, within: FloatArray) -> None:
+        self.subject = subject
+        box = written_out(domain, subject.inputs)
         self.low, self.high = torch.tensor(box.low), torch.tensor(box.high)
-        y, slack = torch.tensor(features), torch.tensor(np.broadcast_to(within, features.shape[1:]).copy())
+        y, slack = torch.tensor(features), torch.tensor(within)
         self.outputs = Targets(y - slack, y + slack)
-        stage = network.placed_layers[position].stage
-        activation = network.stages[stage].activation
-        assert isinstance(activation, Pointwise), "a layer ends in a pointwise activation"
-        self.whole = NetworkModel(network, stage)
-        injective = activation.injective()
-        if injective is not None and not injective.any():  # what was cut off is asked for before the clip
-            least, most = (torch.full((y.shape[1],), bound, dtype=torch.float64) for bound in activation.cut)
-            self.targets = sides(self.outputs.low, self.outputs.high, least, most)
-            self.model = NetworkModel(network, network.sources(stage)[0])
-        else:
-            self.targets, self.model = self.outputs, self.whole
+        self.model, self.targets, self.whole = _models(subject, self.outputs)
         known = (slack.square() * self.targets.two_sided).sum(dim=1)
         self.met = torch.maximum(known, MET * MET * y.square().sum(dim=1)) / 2
 
-    def run(self, starts: tuple[Start, ...], until: float, generator: np.random.Generator) -> Guess:
-        N = len(self.met)
-        best = Fit(torch.zeros(N, self.network.inputs, dtype=torch.float64), torch.full((N,), inf), torch.zeros(N))
-        best = Fit(best.x, best.objective.double(), best.steps.long())
-        chosen = [starts[0]] * N
+    def run(self, starts: tuple[Start, ...], until: float, seed: int) -> Guess:
+        """Descend from each start in turn."""
+        N, generator = len(self.met), np.random.default_rng(seed)
+        objective, steps = torch.full((N,), inf, dtype=torch.float64), torch.zeros(N, dtype=torch.int64)
+        x, chosen = torch.zeros(N, self.subject.inputs, dtype=torch.float64), [starts[0]] * N
         for start in starts:
-            left = torch.nonzero(best.objective > self.met)[:, 0]
-            if not len(left) or (perf_counter() > until and bool(torch.isfinite(best.objective).all())):
+            left = torch.nonzero(objective > self.met)[:, 0]
+            if not len(left) or (perf_counter() > until and bool(torch.isfinite(objective).all())):
                 break
             first = self._first(start, left, until, generator)
             if first is None:
                 continue
             found = fit(self.model, self.targets[left], first, self.low, self.high, until)
-            better = found.objective < best.objective[left]
-            best.steps[left] += found.steps
-            best.x[left[better]], best.objective[left[better]] = found.x[better], found.objective[better]
-            for sample in left[better].tolist():
-                chosen[sample] = start
-        residual = self.outputs.distance(self.whole.values(best.x))
-        return Guess(best.x.numpy(), residual.numpy(), best.steps.numpy(), tuple(chosen))
+            steps[left] += found.steps
+            better = found.objective < objective[left]
+            x[left[better]], objective[left[better]] = found.x[better], found.objective[better]
+            won = set(map(int, left[better]))
+            chosen = [start if k in won else before for k, before in enumerate(chosen)]
+        residual = self.outputs.distance(self.whole(x))
+        meets = residual == 0
+        outside = torch.nonzero(~meets)[:, 0]
+        if len(outside) and perf_counter() < until:
+            inside = Targets(self.targets.low[outside], self.targets.high[outside], centered=False)
+            near = fit(self.model, inside, x[outside], self.low, self.high, until)
+            meets[outside] = self.outputs[outside].distance(self.whole(near.x)) == 0
+            steps[outside] += near.steps
+        return Guess(x.numpy(), residual.numpy(), steps.numpy(), tuple(chosen), meets.numpy())
 
-    def _first(
-        self, start: Start, left: torch.Tensor, until: float, generator: np.random.Generator
-    ) -> torch.Tensor | None:
+    def _first(self, start: Start, left: Tensor, until: float, generator: np.random.Generator) -> Tensor | None:
         grey = middle(self.low, self.high)
         match start:
             case Start.GREY:
@@ -153,7 +163,35 @@ class _Search:
             case Start.RANDOM:
                 return uniform(self.low, self.high, len(left), generator)
             case Start.LAYERS:
-                return layer_by_layer(self.network, self.position, self.targets[left], grey, until)
+                network, position = self.subject.network, self.subject.layer
+                if network is None or position == 0:
+                    return None
+                return layer_by_layer(network, position, self.targets[left], grey, until)
 
 
-__all__ = ["STARTS", "Guess", "attack"]
+def _models(subject: Subject, outputs: Targets) -> tuple[Model, Targets, Callable[[Tensor], Tensor]]:
+    """What is fitted, where it should be, and the map to the output: what a clip cut off is asked for before it."""
+    network, layer = subject.network, subject.features_of
+    if network is None:
+        if not isinstance(layer, ReLULayer) or layer.injective.any():
+            raise InputError(
+                "layer",
+                expected="a layer of ReLUs or clips",
+                got="one that is known as part of a network alone",
+                hint="pass the network and layer=",
+            )
+        low, high = torch.tensor(layer.low), torch.tensor(layer.high)
+        model = AffineModel(torch.tensor(dense(layer.weight)), torch.tensor(layer.bias))
+        return model, sides(outputs.low, outputs.high, low, high), lambda X: model.values(X).clamp(low, high)
+    stage = network.placed_layers[subject.layer].stage
+    activation, whole = network.stages[stage].activation, NetworkModel(network, stage)
+    assert isinstance(activation, Pointwise), "a layer ends in a pointwise activation"
+    injective = activation.injective()
+    if injective is None or injective.any():
+        return whole, outputs, whole.values
+    least, most = (torch.full((outputs.low.shape[1],), bound, dtype=torch.float64) for bound in activation.cut)
+    before = NetworkModel(network, network.sources(stage)[0])
+    return before, sides(outputs.low, outputs.high, least, most), whole.values
+
+
+__all__ = ["STARTS", "Guess", "attack", "guesses"]

@@ -8,6 +8,7 @@ the box, let go what is held against its multiplier, until nothing changes. Each
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float64
@@ -100,7 +101,7 @@ class _Factored(Steps):
     def on_free(self, rows: Tensor, b: Tensor, diagonal: Tensor, free: Tensor, near: Tensor) -> Float64[Tensor, "k n"]:
         mask = free.double()
         masked = self.gram[rows] * mask[:, None] * mask[:, :, None] + torch.diag_embed(diagonal * mask + 1.0 - mask)
-        factor, failed = torch.linalg.cholesky_ex(masked)
+        factor, failed = cast("tuple[Tensor, Tensor]", cast(Any, torch).linalg.cholesky_ex(masked))
         d = torch.cholesky_solve(b[..., None], factor)[..., 0]
         return torch.where((failed == 0)[:, None] & torch.isfinite(d), d, 0.0)
 

@@ -73,7 +73,7 @@ def fit(
     at_once = max(1, BATCH_NUMBERS // (model.inputs * max(model.inputs, targets.low.shape[1])))
     parts = [
         _Descents(model, targets[rows], start[rows], low, high).run(until)
-        for rows in torch.arange(len(start)).split(at_once)
+        for rows in (torch.arange(first, min(first + at_once, len(start))) for first in range(0, len(start), at_once))
     ]
     return Fit(*(torch.cat([getattr(part, name) for part in parts]) for name in ("x", "objective", "steps")))
 

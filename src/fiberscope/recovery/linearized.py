@@ -233,7 +233,7 @@ class AroundInputs:
         return self._carried(columns, self.model.first_rows).transpose(1, 2)
 
     def _carried(self, V: Tensor, known: dict[int, Tensor] | None = None) -> Tensor:
-        """k directions for each input, (N, k, n) -> (N, k, m); of one axis 1 they are those of all inputs."""
+        """K directions for each input, (N, k, n) -> (N, k, m); of one axis 1 they are those of all inputs."""
         network = self.model.network
 
         def carry(number: int, before: list[Tensor]) -> Tensor:

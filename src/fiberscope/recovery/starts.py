@@ -18,7 +18,6 @@ from fiberscope.recovery.least_squares import fit
 from fiberscope.recovery.linearized import AffineModel
 from fiberscope.recovery.targets import Targets
 
-
 MAX_NUMBERS = 2**22
 """Of a layer's rows, written out, that are inverted for a start."""
 

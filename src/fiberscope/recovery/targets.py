@@ -16,17 +16,21 @@ class Targets:
     Attributes:
         low: (N, m).
         high: (N, m).
+        centered: whether the middle of intervals is asked for, and not only that numbers lie in them.
     """
 
     low: Float64[Tensor, "N m"]
     high: Float64[Tensor, "N m"]
+    centered: bool = True
 
     def __getitem__(self, samples: Tensor) -> Targets:
-        return Targets(self.low[samples], self.high[samples])
+        return Targets(self.low[samples], self.high[samples], self.centered)
 
     @property
     def two_sided(self) -> Bool[Tensor, "N m"]:
-        """Which intervals have both sides."""
+        """Which numbers the middle of an interval is asked of."""
+        if not self.centered:
+            return torch.zeros_like(self.low, dtype=torch.bool)
         return torch.isfinite(self.low) & torch.isfinite(self.high)
 
     def residuals(self, Z: Float64[Tensor, "N m"]) -> Float64[Tensor, "N m"]:
@@ -39,7 +43,7 @@ class Targets:
 
     def counting(self, Z: Float64[Tensor, "N m"]) -> Bool[Tensor, "N m"]:
         """Which residuals change with z."""
-        return self.two_sided | (Z > self.high) | (Z < self.low)
+        return self.two_sided | (self.high < Z) | (self.low > Z)
 
     def distance(self, Z: Float64[Tensor, "N m"]) -> Float64[Tensor, " N"]:
         """The largest distance of a number from its interval."""
