@@ -37,6 +37,10 @@ finds from 8-bit features is up to twice as far from the input.
 """
 
 
+INSIDE = 2.0**-7
+"""The share of an interval's half width by which its inside is asked for, beyond what rounding could decide."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Guess:
     """Inputs that have nearly the features that were asked for: guesses, of which nothing is proved.
@@ -121,10 +125,10 @@ class _Search:
         self.subject = subject
         box = written_out(domain, subject.inputs)
         self.low, self.high = torch.tensor(box.low), torch.tensor(box.high)
-        y, slack = torch.tensor(features), torch.tensor(within)
-        self.outputs = Targets(y - slack, y + slack)
+        y, self.slack = torch.tensor(features), torch.tensor(within)
+        self.outputs = Targets(y - self.slack, y + self.slack)
         self.model, self.targets, self.whole = _models(subject, self.outputs)
-        known = (slack.square() * self.targets.two_sided).sum(dim=1)
+        known = (self.slack.square() * self.targets.two_sided).sum(dim=1)
         self.met = torch.maximum(known, MET * MET * y.square().sum(dim=1)) / 2
 
     def run(self, starts: tuple[Start, ...], until: float, seed: int) -> Guess:
@@ -149,7 +153,8 @@ class _Search:
         meets = residual == 0
         outside = torch.nonzero(~meets)[:, 0]
         if len(outside) and perf_counter() < until:
-            inside = Targets(self.targets.low[outside], self.targets.high[outside], centered=False)
+            room = INSIDE * self.slack
+            inside = Targets(self.targets.low[outside] + room, self.targets.high[outside] - room, centered=False)
             near = fit(self.model, inside, x[outside], self.low, self.high, until)
             meets[outside] = self.outputs[outside].distance(self.whole(near.x)) == 0
             steps[outside] += near.steps

@@ -47,9 +47,10 @@ class Grid:
             raise InputError("grid", expected="a bounded domain", got="one without bounds", hint=hint)
         if most / step - least / step > MAX_VALUES:
             raise InputError("grid", expected=f"at most {MAX_VALUES} values in the domain", got=f"a step of {step:g}")
-        k: FloatArray = np.arange(np.floor(least / step) - 1.0, np.ceil(most / step) + 2.0)
+        first, last = int(np.floor(least / step)) - 1, int(np.ceil(most / step)) + 1
+        k = first + np.cumsum(np.ones(last - first + 1)) - 1.0
         whole = np.rint(1.0 / step)
-        exact: FloatArray = k / whole if whole > 0 and 1.0 / whole == step else k * step
+        exact = k / whole if whole > 0 and 1.0 / whole == step else k * step
         return cls(np.unique(exact.astype(np.float32).astype(np.float64)))
 
     def counts(
