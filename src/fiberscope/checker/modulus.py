@@ -316,7 +316,7 @@ def _applied(layer: LayerRows, h: FloatArray, doubt: FloatArray) -> tuple[FloatA
     """``A h + b`` and bounds on its errors, where h is known up to ``doubt``."""
     A, b = layer.weight, layer.bias
     z, terms = np.asarray(A @ h) + b, len(h)
-    own = product_error(row_norms_above(A) + np.abs(b), norm_above(h) + 1.0, terms + 1)
+    own = product_error(row_norms_above(A), norm_above(h), terms + 1) + relative_error(terms + 1) * np.abs(b)
     carried = np.abs(A) @ doubt * (1.0 + relative_error(terms))
     return z, (own + carried) * ROUNDING
 

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from fiberscope.checker.matrices import NotProvedError, norm_above
+from fiberscope.checker.matrices import (
+    ROUNDING,
+    NotProvedError,
+    norm_above,
+    product_error,
+    relative_error,
+    row_norms_above,
+)
 from fiberscope.checker.modulus import chain_of, near
 from fiberscope.checker.reading import LayerRows, read_network
 from fiberscope.errors import ModelError
@@ -18,6 +25,9 @@ from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.recovery.ball import Ball
 from fiberscope.recovery.question import Known, Subject
+
+WIDER = 1.0 + 2.0**-40
+"""By how much more is claimed than was found: other processors round otherwise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,25 +111,47 @@ def prove(subject: Subject, known: Known, proof: Proof, chain: tuple[LayerRows, 
     if proof.enclosure is not None:
         inner = _enclosed(subject, known, proof)
         low, high = np.maximum(low, inner[0]), np.minimum(high, inner[1])
-    if center is None and proof.enclosure is None:
-        distance = np.inf
     return Proved(low, high, center, distance, radius, empty or (radius == np.inf and bool((low > high).any())))
+
+
+def around(layer: ReLULayer, known: Known, x: FloatArray) -> Preimage | None:
+    """The inputs whose outputs are as near to those at x as all that have the features: a question that has an answer.
+
+    An output within e of y is within ``e + |F(x) - y|`` of that at x.
+    """
+    from fiberscope.preimage.preimage import preimage
+
+    found = preimage(layer, x=x, domain=known.domain, within=_farthest(layer, known, x) * WIDER)
+    return None if found.kind in (Kind.UNDECIDED, Kind.EMPTY) else found
+
+
+def _farthest(layer: ReLULayer, known: Known, x: FloatArray) -> FloatArray:
+    """(m,) bounds on how far outputs that the features allow are from those at x."""
+    z = np.asarray(layer.weight @ x) + layer.bias
+    error = product_error(row_norms_above(layer.weight), norm_above(x), len(x) + 1)
+    error = error + relative_error(len(x) + 1) * np.abs(layer.bias)
+    at = np.clip(z, layer.low, layer.high)
+    return (np.maximum(np.abs(known.high - at), np.abs(known.low - at)) + error) * ROUNDING
 
 
 def _of(subject: Subject, known: Known, preimage: Any) -> Preimage:
     """The same verdict about what is known here, whatever it was about."""
-    if type(preimage) is not Preimage or not isinstance(subject.single, ReLULayer):
+    layer = subject.single
+    if type(preimage) is not Preimage or layer is None:
         raise NotProvedError("this is no verdict about a layer of the input")
-    return replace(
-        preimage, layer=subject.single, domain=known.domain, x=None, y=known.y,
-        within=known.within if known.within.any() else 0.0,
-    )  # fmt: skip
+    if preimage.x is None:
+        within = known.within if known.within.any() else 0.0
+        return replace(preimage, layer=layer, domain=known.domain, y=known.y, within=within)
+    x = np.array(preimage.x, dtype=np.float64)
+    if not (_farthest(layer, known, x) <= np.asarray(preimage.within)).all():
+        raise NotProvedError("the verdict is about fewer outputs than the features allow")
+    return replace(preimage, layer=layer, domain=known.domain, x=x)
 
 
 def _is_empty(subject: Subject, known: Known, preimage: Any) -> bool:
     from fiberscope.preimage.verify import verify
 
-    if preimage is None or preimage.kind != Kind.EMPTY:
+    if preimage is None or preimage.kind != Kind.EMPTY or preimage.x is not None:
         return False
     if not verify(_of(subject, known, preimage)):
         raise NotProvedError("the verdict that no input has the features is not proved")
@@ -135,4 +167,4 @@ def _enclosed(subject: Subject, known: Known, proof: Proof) -> tuple[FloatArray,
     return enclosure.low, enclosure.high
 
 
-__all__ = ["Proof", "Proved", "chain_to", "prove", "reach_of"]
+__all__ = ["Proof", "Proved", "around", "chain_to", "prove", "reach_of"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import inf
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -14,11 +14,11 @@ from fiberscope.checker.reading import LayerRows
 from fiberscope.network.domains import Box, Domain
 from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.kind import Kind
-from fiberscope.preimage.preimage import preimage
+from fiberscope.preimage.preimage import Preimage, preimage
 from fiberscope.recovery.attack import Guess, guesses
 from fiberscope.recovery.ball import search_ball
 from fiberscope.recovery.grid import Grid
-from fiberscope.recovery.proof import Proof, Proved, chain_to, prove, reach_of
+from fiberscope.recovery.proof import Proof, Proved, around, chain_to, prove, reach_of
 from fiberscope.recovery.question import Known, Subject, features_of, within_of
 from fiberscope.recovery.recovery import Recovery, Scope, distance_from, on_grid
 
@@ -110,18 +110,23 @@ def _proof(
     ball = None if found is None else found[0]
     if subject.single is None:
         return Proof(ball), "" if ball is not None else NO_BALL
-    if ball is not None and guess.meets[k]:
-        return Proof(ball), ""  # the verdict would say no more: there are inputs, and they are near
-    left = None if until == inf else max(until - perf_counter(), 1e-3)
-    within = known.within if known.within.any() else 0.0
-    verdict = preimage(subject.single, y=known.y, domain=known.domain, within=within, seconds=left)
-    if verdict.kind == Kind.EMPTY:
-        return Proof(None, verdict), verdict.reason
-    enclosure: Any = getattr(verdict, "enclosure", None)
-    if ball is not None or enclosure is None or verdict.kind == Kind.UNDECIDED:
-        reason = verdict.reason or NO_RANK
-        return Proof(ball), "" if ball is not None else reason
-    return Proof(ball, verdict, enclosure(seconds=left)), verdict.reason
+    if not guess.meets[k]:
+        within = known.within if known.within.any() else 0.0
+        verdict = preimage(subject.single, y=known.y, domain=known.domain, within=within, seconds=_left(until))
+        if verdict.kind == Kind.EMPTY:
+            return Proof(None, verdict), verdict.reason
+    if ball is not None:
+        return Proof(ball), ""
+    near = around(subject.single, known, x) if hasattr(Preimage, "enclosure") else None
+    if near is None:
+        return Proof(), NO_RANK
+    enclosure: Any = cast(Any, near).enclosure(seconds=_left(until))
+    return Proof(None, near, enclosure), str(enclosure.reason)
+
+
+def _left(until: float) -> float | None:
+    """The seconds that are left; None for no limit."""
+    return None if until == inf else max(until - perf_counter(), 1e-3)
 
 
 def _claimed(out: Recovery, known: Known, proved: Proved) -> Recovery:
