@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import lsq_linear
-from torch import nn
 
 import fiberscope as fs
+from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
+from fiberscope.network.affine import Dense
+from fiberscope.network.convolution import Convolution
+from fiberscope.network.stage import Stage, affine_stage, relu_stage
+from fiberscope.network.structured import Rearrangement
 from fiberscope.recovery import box_steps
 from fiberscope.recovery.attack import attack
 from fiberscope.recovery.linearized import AffineModel, NetworkModel
@@ -22,26 +26,25 @@ sys.path.insert(0, str(Path(__file__).parent))
 from networks import as_network, outputs, random_chain
 
 
-def residual_net(seed: int = 0) -> fs.Network:
+def residual_net() -> fs.Network:
     """A residual block, max pooling and a clip."""
-
-    class Block(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.first, self.inner, self.pool = (
-                nn.Conv2d(1, 3, 3, padding=1),
-                nn.Conv2d(3, 3, 3, padding=1),
-                nn.MaxPool2d(2),
-            )
-            self.last = nn.Linear(27, 12)
-
-        def forward(self, x):
-            h = torch.relu(self.first(x))
-            h = torch.relu(h + self.inner(h))
-            return torch.clamp(self.last(self.pool(h).flatten(1)), 0, 6)
-
-    torch.manual_seed(seed)
-    return fs.from_torch(Block().eval(), input_shape=(1, 6, 6))
+    generator, pad = np.random.default_rng(0), ((1, 1), (1, 1))
+    first = Convolution(generator.standard_normal((3, 1, 3, 3)), (1, 6, 6), padding=pad)
+    inner = Convolution(generator.standard_normal((3, 3, 3, 3)) / 3, (3, 6, 6), padding=pad)
+    places = np.arange(108).reshape(3, 3, 2, 3, 2).transpose(0, 1, 3, 2, 4).reshape(27, 4)
+    last = Dense(generator.standard_normal((12, 27)) / 5, generator.standard_normal(12))
+    return fs.Network(
+        (
+            affine_stage("first", first),
+            relu_stage("relu", 108),
+            Stage("sum", (inner, Rearrangement(np.arange(108), 108)), sources=(1, 1)),
+            relu_stage("relu of the sum", 108),
+            Stage("pooling", activation=Maximum(places, 108)),
+            affine_stage("last", last),
+            Stage("clip", activation=Pointwise(PointwiseKind.CLIP, 12, 0.0, 6.0)),
+        ),
+        (1, 6, 6),
+    )
 
 
 @pytest.mark.parametrize("cheaper", ["factored", "conjugate gradients"])

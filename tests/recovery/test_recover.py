@@ -13,6 +13,10 @@ import torch
 from torch import nn
 
 import fiberscope as fs
+from fiberscope.network.activations import Pointwise, PointwiseKind
+from fiberscope.network.affine import Dense
+from fiberscope.network.convolution import Convolution
+from fiberscope.network.stage import Stage, affine_stage, relu_stage
 from fiberscope.recovery.grid import Grid
 from fiberscope.recovery.proof import Proof
 from fiberscope.recovery.recovery import Scope
@@ -106,10 +110,15 @@ def test_inputs_that_were_encoded_lie_within_what_is_proved():
 
 def convolutional() -> tuple[nn.Sequential, fs.Network]:
     torch.manual_seed(0)
-    module = nn.Sequential(
-        nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 10, 3, stride=2, padding=1), nn.ReLU6()
-    ).eval()
-    return module, fs.from_torch(module, input_shape=(1, 6, 6))
+    module = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.Conv2d(6, 20, 3, 2, padding=1), nn.ReLU6())
+    pad = ((1, 1), (1, 1))
+    first, second = (
+        Convolution(part.weight.detach(), shape, part.bias.detach(), stride, pad)
+        for part, shape, stride in ((module[0], (1, 6, 6), (1, 1)), (module[2], (6, 6, 6), (2, 2)))
+    )
+    clip = Pointwise(PointwiseKind.CLIP, second.outputs, 0.0, 6.0)
+    stages = affine_stage("1", first), relu_stage("2", first.outputs), affine_stage("3", second)
+    return module, fs.Network((*stages, Stage("4", activation=clip)), (1, 6, 6))
 
 
 def test_images_come_back_from_a_convolutional_network_in_their_shape():
@@ -202,7 +211,11 @@ def test_features_that_no_input_has_say_how_far_an_output_is():
 
 
 def test_what_proves_nothing_is_a_guess_and_says_why():
-    smooth = fs.from_torch(nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 9), nn.ReLU()), input_shape=(3,))
+    tanh, generator = Pointwise(PointwiseKind.TANH, 8), np.random.default_rng(5)
+    first, second = Dense(generator.standard_normal((8, 3))), Dense(generator.standard_normal((9, 8)))
+    smooth = fs.Network(
+        (affine_stage("1", first), Stage("2", activation=tanh), affine_stage("3", second), relu_stage("4", 9)), (3,)
+    )
     wide = as_network(random_chain(np.random.default_rng(5), (6, 4, 5)))
     for net, x in ((smooth, np.full(3, 0.25)), (wide, np.full(6, 0.5))):
         y = net(x[None])[0]

@@ -50,14 +50,12 @@ class Guess:
         residual: (N,) the largest distance of an output from the interval that is known of it, in its unit.
         steps: (N,) linearizations, of all starts together.
         start: (N,) where the descent began that ended at x.
-        meets: (N,) whether a point near x was found whose outputs lie in all intervals, as float64 computes them.
     """
 
     x: Float64[FloatArray, "N n"]
     residual: Float64[FloatArray, " N"]
     steps: Int64[IntArray, " N"]
     start: tuple[Start, ...]
-    meets: Bool[BoolArray, " N"]
 
     def __len__(self) -> int:
         return len(self.x)
@@ -113,9 +111,16 @@ def guesses(
     domain: Domain | None,
     within: Float64[FloatArray, " m"],
     until: float,
-) -> Guess:
-    """The same for a subject, with the usual starts, until a time on the clock of ``perf_counter``."""
-    return _Search(subject, features, domain, within).run(STARTS, until, 0)
+) -> tuple[Guess, Bool[BoolArray, " N"]]:
+    """The same for a subject, with the usual starts, until a time on the clock of ``perf_counter``.
+
+    Returns:
+        The guesses, and which features are met by a point near them: of a layer that is one affine map of the input,
+        where what is asked is convex, that is to say whether any input has them.
+    """
+    search = _Search(subject, features, domain, within)
+    guess = search.run(STARTS, until, 0)
+    return guess, guess.residual == 0 if subject.single is None else search.met_near(guess, until)
 
 
 class _Search:
@@ -150,15 +155,18 @@ class _Search:
             won = set(map(int, left[better]))
             chosen = [start if k in won else before for k, before in enumerate(chosen)]
         residual = self.outputs.distance(self.whole(x))
-        meets = residual == 0
+        return Guess(x.numpy(), residual.numpy(), steps.numpy(), tuple(chosen))
+
+    def met_near(self, guess: Guess, until: float) -> Bool[BoolArray, " N"]:
+        """Whether there is a point near each guess whose outputs lie in all intervals, as float64 computes them."""
+        x, meets = torch.tensor(guess.x), torch.tensor(guess.residual == 0)
         outside = torch.nonzero(~meets)[:, 0]
         if len(outside) and perf_counter() < until:
             room = INSIDE * self.slack
             inside = Targets(self.targets.low[outside] + room, self.targets.high[outside] - room, centered=False)
             near = fit(self.model, inside, x[outside], self.low, self.high, until)
             meets[outside] = self.outputs[outside].distance(self.whole(near.x)) == 0
-            steps[outside] += near.steps
-        return Guess(x.numpy(), residual.numpy(), steps.numpy(), tuple(chosen), meets.numpy())
+        return meets.numpy()
 
     def _first(self, start: Start, left: Tensor, until: float, generator: np.random.Generator) -> Tensor | None:
         grey = middle(self.low, self.high)

@@ -25,6 +25,9 @@ MAX_ROUNDS = 15
 CONJUGATE_STEPS, CONJUGATE_SHARE = 100, 0.03
 """When conjugate gradients end: a step that leaves a thirtieth of the gradient serves as well as an exact one."""
 
+TOGETHER = 128
+"""Up to so many coordinates the samples of a batch are factored together, with those that are held left in place."""
+
 FASTER = 8.0
 """How many times as fast a multiplication is in a product of matrices as in one with a vector."""
 
@@ -37,11 +40,22 @@ def steps_of(around: Linearized, counting: Tensor) -> Steps:
     if written_out > 4.0 * CONJUGATE_STEPS * work:
         return _Iterated(around, counting.double())
     J, weights = around.jacobian()[:, used], counting[:, used].double()
-    return _Factored((J * weights[..., None]).transpose(1, 2) @ J)
+    weighted = J if bool(weights.all()) else J * weights[..., None]
+    return _Factored(weighted.transpose(1, 2) @ J)
 
 
 class Steps(ABC):
     """Steps for the samples of a batch."""
+
+    _held: tuple[Tensor, Tensor, Tensor] | None = None
+    """What the steps that were found last hold: with another damping it is nearly the same."""
+
+    def _held_before(self, rows: Tensor, at_low: Tensor, at_high: Tensor) -> tuple[Tensor, Tensor]:
+        if self._held is None:
+            return at_low, at_high
+        before, low, high = self._held
+        again = torch.isin(before, rows)
+        return low[again], high[again]
 
     @abstractmethod
     def product(self, rows: Tensor, d: Tensor) -> Float64[Tensor, "k n"]:
@@ -68,7 +82,7 @@ class Steps(ABC):
             high: likewise.
         """
         diagonal, d = self.damped(rows, b, damping), torch.zeros_like(b)
-        at_low, at_high = (low >= 0) & (b < 0), (high <= 0) & (b > 0)
+        at_low, at_high = self._held_before(rows, (low >= 0) & (b < 0), (high <= 0) & (b > 0))
         for _ in range(MAX_ROUNDS):
             fixed, free = torch.where(at_low, low, torch.where(at_high, high, 0.0)), ~(at_low | at_high)
             there = self.product(rows, fixed) + diagonal * fixed if bool(fixed.any()) else fixed
@@ -79,6 +93,7 @@ class Steps(ABC):
             if torch.equal(below, at_low) and torch.equal(above, at_high):
                 break
             at_low, at_high = below, above
+        self._held = rows, at_low, at_high
         d = torch.minimum(torch.maximum(d, low), high)
         return d, ((b - self.product(rows, d) / 2) * d).sum(dim=1)
 
@@ -89,21 +104,40 @@ class _Factored(Steps):
     def __init__(self, gram: Float64[Tensor, "N n n"]) -> None:
         self.gram = gram
 
+    def _of(self, rows: Tensor) -> Float64[Tensor, "k n n"]:
+        return self.gram if len(rows) == len(self.gram) else self.gram[rows]
+
     def product(self, rows: Tensor, d: Tensor) -> Float64[Tensor, "k n"]:
-        return (self.gram[rows] @ d[..., None])[..., 0]
+        return (self._of(rows) @ d[..., None])[..., 0]
 
     def damped(self, rows: Tensor, b: Tensor, damping: Tensor) -> Float64[Tensor, "k n"]:
-        diagonal = self.gram[rows].diagonal(dim1=1, dim2=2)
+        diagonal = self._of(rows).diagonal(dim1=1, dim2=2)
         largest = diagonal.amax(dim=1, keepdim=True)
         scale = torch.where(diagonal > EXACT * largest, diagonal, largest)  # of what no residual sees, any
         return damping[:, None] * torch.where(scale > 0, scale, 1.0)
 
     def on_free(self, rows: Tensor, b: Tensor, diagonal: Tensor, free: Tensor, near: Tensor) -> Float64[Tensor, "k n"]:
+        if b.shape[1] > TOGETHER:
+            parts = [self._reduced(int(k), *each) for k, *each in zip(rows, b, diagonal, free, strict=True)]
+            return torch.stack(parts)
         mask = free.double()
-        masked = self.gram[rows] * mask[:, None] * mask[:, :, None] + torch.diag_embed(diagonal * mask + 1.0 - mask)
-        factor, failed = cast("tuple[Tensor, Tensor]", cast(Any, torch).linalg.cholesky_ex(masked))
-        d = torch.cholesky_solve(b[..., None], factor)[..., 0]
-        return torch.where((failed == 0)[:, None] & torch.isfinite(d), d, 0.0)
+        masked = self._of(rows) * mask[:, None] * mask[:, :, None] + torch.diag_embed(diagonal * mask + 1.0 - mask)
+        return _solved(masked, b)
+
+    def _reduced(self, k: int, b: Tensor, diagonal: Tensor, free: Tensor) -> Float64[Tensor, " n"]:
+        """One sample's, on the free coordinates alone."""
+        places = torch.nonzero(free)[:, 0]
+        part = self.gram[k][places[:, None], places] + torch.diag(diagonal[places])
+        out = torch.zeros_like(b)
+        out[places] = _solved(part[None], b[places][None])[0]
+        return out
+
+
+def _solved(matrix: Tensor, b: Tensor) -> Float64[Tensor, "k n"]:
+    """``matrix d = b``; 0 where it cannot be factored."""
+    factor, failed = cast("tuple[Tensor, Tensor]", cast(Any, torch).linalg.cholesky_ex(matrix))
+    d = torch.cholesky_solve(b[..., None], factor)[..., 0]
+    return torch.where((failed == 0)[:, None] & torch.isfinite(d), d, 0.0)
 
 
 class _Iterated(Steps):

@@ -53,6 +53,7 @@ class Linearized(Protocol):
         ...
 
 
+@runtime_checkable
 class Model(Protocol):
     """A map from n numbers to m."""
 

@@ -15,7 +15,7 @@ from fiberscope.network.domains import Box, Domain
 from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage, preimage
-from fiberscope.recovery.attack import Guess, guesses
+from fiberscope.recovery.attack import guesses
 from fiberscope.recovery.ball import search_ball
 from fiberscope.recovery.grid import Grid
 from fiberscope.recovery.proof import Proof, Proved, around, chain_to, prove, reach_of
@@ -70,47 +70,48 @@ def recover(
     if grid is not None:
         Grid.of(grid, box.low, box.high)
     until = Budget.of(seconds).until
-    found = guesses(subject, Y, domain, slack, until)
+    found, met = guesses(subject, Y, domain, slack, until)
     try:
         chain: tuple[LayerRows, ...] | str = chain_to(subject)
     except NotProvedError as failure:
         chain = str(failure)
     given = net_or_layer if subject.network is None else subject.network
-    out = [_recovered(given, subject, each, found, k, chain, grid, until) for k, each in enumerate(known)]
+    out: list[Recovery] = []
+    for k, each in enumerate(known):
+        guess = replace(_guess(given, subject, each, found.x[k], grid), residual=float(found.residual[k]))
+        out.append(_proved(guess, subject, each, bool(met[k]), chain, until))
     return out if is_batch else out[0]
 
 
-def _recovered(
-    given: Any,
-    subject: Subject,
-    known: Known,
-    guess: Guess,
-    k: int,
-    chain: tuple[LayerRows, ...] | str,
-    grid: Any,
-    until: float,
-) -> Recovery:
-    x, shape, box = guess.x[k], subject.input_shape, known.box(subject.inputs)
-    out = Recovery(
-        given, subject.layer, known.y, known.within, known.domain, grid, x.reshape(shape), box.low.reshape(shape),
-        box.high.reshape(shape), Scope.NONE, 0.0, inf, False, False, float(guess.residual[k]),
+def _guess(given: Any, subject: Subject, known: Known, x: FloatArray, grid: Any) -> Recovery:
+    """A recovery that claims nothing."""
+    shape, box = subject.input_shape, known.box(subject.inputs)
+    low, high = box.low.reshape(shape), box.high.reshape(shape)
+    return Recovery(
+        given, subject.layer, known.y, known.within, known.domain, grid, x.reshape(shape), low, high,
+        Scope.NONE, 0.0, inf, False, False, 0.0,
     )  # fmt: skip
+
+
+def _proved(
+    out: Recovery, subject: Subject, known: Known, met: bool, chain: tuple[LayerRows, ...] | str, until: float
+) -> Recovery:
+    """The same with all that is found to be provable around the guess."""
     if isinstance(chain, str):
         return replace(out, reason=f"nothing is proved: {chain}")
-    proof, reason = _proof(subject, known, guess, k, chain, until)
+    proof, reason = _proof(subject, known, np.array(out.x).ravel(), met, chain, until)
     return _claimed(replace(out, proof=proof, reason=reason), known, prove(subject, known, proof, chain))
 
 
 def _proof(
-    subject: Subject, known: Known, guess: Guess, k: int, chain: tuple[LayerRows, ...], until: float
+    subject: Subject, known: Known, x: FloatArray, met: bool, chain: tuple[LayerRows, ...], until: float
 ) -> tuple[Proof, str]:
     """What proves something about the features, and what a person should know of it."""
-    x = guess.x[k]
     found = search_ball(chain, x, known.low, known.high, reach_of(known, x), until)
     ball = None if found is None else found[0]
     if subject.single is None:
         return Proof(ball), "" if ball is not None else NO_BALL
-    if not guess.meets[k]:
+    if not met:
         within = known.within if known.within.any() else 0.0
         verdict = preimage(subject.single, y=known.y, domain=known.domain, within=within, seconds=_left(until))
         if verdict.kind == Kind.EMPTY:
