@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from fiberscope.readers.keras import from_keras
     from fiberscope.readers.torch import from_torch
     from fiberscope.recovery.network_verdicts import network_verdicts
+    from fiberscope.recovery.recover import recover
+    from fiberscope.recovery.recovery import Recovery
     from fiberscope.stability.admissible import Admissibility, VisitedPatterns, is_admissible, visited_patterns
     from fiberscope.stability.correlation import (
         CorrelationBound,
@@ -111,6 +113,7 @@ __all__ = [
     "Rational",
     "ReLULayer",
     "RegionBoundary",
+    "Recovery",
     "Relations",
     "ResultsError",
     "Saturation",
@@ -142,6 +145,7 @@ __all__ = [
     "omnidirectional",
     "optimal_over_regions",
     "preimage",
+    "recover",
     "saturation",
     "singular_values",
     "spectra",
@@ -189,6 +193,7 @@ _MODULE_OF = {
     "Rational": "preimage.certificate",
     "ReLULayer": "network.relu_layer",
     "RegionBoundary": "stability.region",
+    "Recovery": "recovery.recovery",
     "Relations": "preimage.certificate",
     "ResultsError": "errors",
     "SolverError": "errors",
@@ -220,6 +225,7 @@ _MODULE_OF = {
     "omnidirectional": "preimage.omnidirectional",
     "optimal_over_regions": "invariance.mixed_integer",
     "preimage": "preimage.preimage",
+    "recover": "recovery.recover",
     "saturation": "stability.saturation",
     "singular_values": "stability.singular_values",
     "spectra": "stability.spectra",

@@ -21,7 +21,7 @@ from fiberscope.invariance.proof import Statement, prove
 from fiberscope.network.affine import Dense
 from fiberscope.network.combination import composed
 from fiberscope.network.domains import written_out
-from fiberscope.network.saving import stored
+from fiberscope.network.saving import network_bytes
 from fiberscope.network.stage import affine_stage, relu_stage
 from fiberscope.network.structured import Diagonal, Rearrangement
 
@@ -41,7 +41,7 @@ def case(given):
         given.stage, given.source, given.example, domain.low, domain.high, domain.G, domain.h, given.kept, 1.0,
         given.segment,
     )  # fmt: skip
-    return Case(read_stages(stored(given.network)), claim)
+    return Case(read_stages(network_bytes(given.network)), claim)
 
 
 def dense_net(layers):

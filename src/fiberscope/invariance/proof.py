@@ -22,7 +22,7 @@ from fiberscope.invariance.exact_correction import corrections
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.network import Network
-from fiberscope.network.saving import stored
+from fiberscope.network.saving import network_bytes
 from fiberscope.network.stage import INPUT
 
 NEAR = (1e-9, 1e-8, 1e-11, 1e-7)
@@ -82,7 +82,7 @@ def prove(statement: Statement) -> Proof:
         statement.kept, max(NEAR) * scale, statement.segment,
     )  # fmt: skip
     try:
-        network = read_stages(stored(statement.network))
+        network = read_stages(network_bytes(statement.network))
         case = Case(network, claim)
     except (ModelError, NotProvedError) as failure:
         return Proof(False, str(failure), 0.0, "exact")

@@ -38,13 +38,13 @@ def save_network(network: Network, path: str | os.PathLike[str]) -> None:
     if not isinstance(path, str | os.PathLike) or Path(path).suffix != SUFFIX:  # pyright: ignore[reportUnnecessaryIsInstance]
         hint = f"write a name such as 'model{SUFFIX}'"
         raise InputError("path", expected=f"a name ending in {SUFFIX}", got=shown(path), hint=hint)
-    data = stored(network)
+    data = network_bytes(network)
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 
 
-def stored(network: Network) -> bytes:
-    """What the file of a network holds."""
+def network_bytes(network: Network) -> bytes:
+    """What the file holds."""
     tensors: dict[str, NDArray[np.generic]] = {}
     for number, stage in enumerate(network.stages):
         for name, array in parts_of(stage)[1].items():
@@ -56,4 +56,4 @@ def stored(network: Network) -> bytes:
     return save(tensors, metadata={METADATA: json.dumps(description)})
 
 
-__all__ = ["METADATA", "SUFFIX", "VERSION", "save_network", "stored"]
+__all__ = ["METADATA", "SUFFIX", "VERSION", "network_bytes", "save_network"]

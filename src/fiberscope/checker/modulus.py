@@ -1,0 +1,345 @@
+"""How far apart inputs near a center are, if an affine map, a clip, an affine map, ... gives nearly the same for them.
+
+Let x and x' lie in a ball around c. A clip moves by some share in [0, 1] of what it is moved by: 1 for units that are
+between their bounds on the whole ball (on), 0 for those beyond them (off), and unknown for the others U_l (unsure). So
+every difference of the numbers z_L before the last clip is a product,
+
+    z_L(x') - z_L(x) = J (x' - x),   J = A_L D_(L-1) A_(L-1) ... D_1 A_1,   D_l diagonal with these shares.
+
+With 1/2 for every unknown share J is C. What is between them is a telescoping sum in which shares are off by at most
+1/2: with P_kl the midpoint product from the units U_k to z_l,
+
+    |J - C|  <= 1/2 sum_k |P_kL| e_k,    e_l = |C_l[U_l]| + 1/2 sum_(k<l) |P_kl[U_l]| e_k  >=  |rows U_l of J_l|,
+
+and row by row the same sum bounds ``|z_i(x') - z_i(c)|`` by r times the row's part: that decides on, off and unsure,
+layer by layer, from the first. Rows of J may be left out. So on rows that all products of the ball share,
+
+    |F(x') - F(x)| >= (sigma_n(C) - 1/2 sum_k |P_kL| e_k) |x' - x|.
+
+All of it is float64 with the rounding of every product carried along: a matrix comes with a bound on the distance of
+each of its rows from the exact one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fiberscope.checker.matrices import (
+    MAX_GRAM,
+    ROUNDING,
+    SMALLEST_NORMAL,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Matrix,
+    NotProvedError,
+    entries,
+    flushes_subnormal_numbers,
+    is_dense,
+    norm_above,
+    product_error,
+    relative_error,
+    row_norms_above,
+    singular_values_exceed,
+)
+from fiberscope.checker.reading import LayerRows, StoredNetwork
+from fiberscope.checker.stored import INPUT
+
+MAX_NUMBERS = 2**27
+"""In one matrix: a gigabyte."""
+
+POWERS = 30
+"""Multiplications by which a norm is estimated, before the estimate is proved to be large enough."""
+
+ABOVE, BELOW = 1.0 + 2.0**-5, 1.0 - 2.0**-10
+"""By how much more, or less, than an estimate is proved: room for estimates from below, and for rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Modulus:
+    """``|F(x') - F(x)| >= lower |x' - x|`` for all x and x' of a ball.
+
+    Attributes:
+        lower: proved; 0 where nothing is.
+        rows: how many outputs that is proved by: those that are on in the whole ball.
+        unsure: how many units of each layer before are on in a part of the ball only, as far as is proved.
+    """
+
+    lower: float
+    rows: int
+    unsure: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Near:
+    """Every x of a ball around c whose outputs lie in given intervals satisfies this.
+
+    Attributes:
+        widths: (n,) bounds on ``|x_j - c_j|``.
+        distance: a bound on ``|x - c|``.
+    """
+
+    widths: FloatArray
+    distance: float
+
+
+def chain_of(network: StoredNetwork, layer: int) -> tuple[LayerRows, ...]:
+    """The layers up to one, each of which takes what the one before gives; NotProvedError where it is not so."""
+    if not 0 <= layer < len(network.layers):
+        raise NotProvedError(f"the network has no layer {layer}")
+    before, rows = INPUT, list[LayerRows]()
+    for judged in network.layers[: layer + 1]:
+        if judged.source != before or judged.inner:
+            raise NotProvedError("the layers are no chain: something else lies between them, or branches meet")
+        rows.append(judged.system_rows())
+        before = judged.number
+    return tuple(rows)
+
+
+def modulus(chain: Sequence[LayerRows], center: FloatArray, radius: float) -> Modulus:
+    """The modulus of a chain on the ball of that radius (Euclid, at least 0) around a center (n,).
+
+    Raises:
+        NotProvedError: this is no chain of affine maps and clips, or it is too large.
+    """
+    ball = _Ball(chain, center, radius)
+    on, _ = ball.pieces()
+    rows = np.flatnonzero(on)
+    lower = _below(ball.middle.rows(rows), ball.loss(rows))
+    return Modulus(lower, len(rows), tuple(len(units) for units, _ in ball.unsure_of))
+
+
+def near(
+    chain: Sequence[LayerRows], center: FloatArray, radius: float, low: FloatArray, high: FloatArray, rounds: int
+) -> Near:
+    """Where inputs of a ball lie whose outputs lie in ``[low, high]`` (m,): nearer to the center, if that is proved.
+
+    A unit with ``low`` above its smallest output and ``high`` below its largest tells z itself, to that interval. With
+    these rows of J, ``beta_i >= |z_i(x) - z_i(c)|`` and a left inverse L of C, as good as float64 finds one,
+
+        |x - c| <= |beta| / (sigma_n(C) - |J - C|),
+        |x_j - c_j| <= sum_i |L_ji| beta_i + (|L_j| |J - C| + |(L C - 1)_j|) |x - c|.
+
+    Each round asks the same of the smaller ball that the one before it left.
+
+    Args:
+        chain: the layers.
+        center: (n,) c.
+        radius: of the ball; inf for all inputs.
+        low: (m,) -inf for no lower bound.
+        high: (m,) likewise.
+        rounds: at least one.
+
+    Raises:
+        NotProvedError: as for ``modulus``.
+    """
+    with np.errstate(all="ignore"):
+        out = Near(np.full(center.shape, radius), radius)
+        for _ in range(max(1, rounds)):
+            out = _Ball(chain, center, out.distance).nearer(low, high, out)
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Matrix:
+    """An exact matrix lies within ``error`` (m,) of ``value`` (m, n): Euclid, row by row."""
+
+    value: FloatArray
+    error: FloatArray
+
+    def rows(self, rows: IntArray) -> _Matrix:
+        return _Matrix(self.value[rows], self.error[rows])
+
+    def scaled(self, share: FloatArray) -> _Matrix:
+        """Rows times 0, 1/2 or 1."""
+        return _Matrix(self.value * share[:, None], self.error * share + SMALLEST_NORMAL)
+
+    def norms(self) -> FloatArray:
+        """(m,) bounds on the lengths of the rows."""
+        return (row_norms_above(self.value) + self.error) * ROUNDING
+
+    def norm(self) -> float:
+        """A bound on the spectral norm."""
+        return (_spectral_above(self.value) + norm_above(self.error)) * ROUNDING
+
+
+class _Ball:
+    """The recursion on one ball, up to the numbers before the last clip.
+
+    Attributes:
+        z: (m,) these numbers at the center.
+        error: (m,) bounds on what rounding changed.
+        middle: C.
+        unsure_of: of every layer before the last, the numbers of the unsure units and e.
+        onward: of every such layer P, to the numbers before the last clip.
+    """
+
+    def __init__(self, chain: Sequence[LayerRows], center: FloatArray, radius: float) -> None:
+        _check(chain, center, radius)
+        self.chain, self.radius = chain, radius
+        self.unsure_of: list[tuple[IntArray, float]] = []
+        self.onward: list[_Matrix] = []
+        h, doubt = center, np.zeros(len(center))
+        with np.errstate(all="ignore"):
+            for number, layer in enumerate(chain):
+                _fits(layer, len(center) + sum(len(units) for units, _ in self.unsure_of))
+                self.z, self.error = _applied(layer, h, doubt)
+                self._carry(layer, number)
+                if number + 1 < len(chain):
+                    h, doubt = self._activate(layer)
+
+    def _carry(self, layer: LayerRows, number: int) -> None:
+        A = layer.weight
+        if number == 0:
+            value = A if is_dense(A) else A.toarray()
+            self.middle = _Matrix(value, np.zeros(len(value)))
+            return
+        share, (units, _) = self.share, self.unsure_of[-1]
+        self.middle = _times(A, self.middle.scaled(share))
+        self.onward[:-1] = [_times(A, part.scaled(share)) for part in self.onward[:-1]]
+        columns = A[:, units] if is_dense(A) else A[:, units].toarray()
+        self.onward[-1] = _Matrix(np.ascontiguousarray(columns), np.zeros(len(columns)))
+
+    def pieces(self) -> tuple[BoolArray, BoolArray]:
+        """(m,) the units of the layer reached that are on in the whole ball, and those that are off."""
+        layer = self.chain[len(self.unsure_of)]
+        part = self.middle.norms()
+        for (_, e), onward in zip(self.unsure_of, self.onward, strict=True):
+            part = (part + 0.5 * e * onward.norms()) * ROUNDING
+        with np.errstate(all="ignore"):
+            reach = np.where(part == 0, 0.0, self.radius * part) + self.error  # NaN stays
+            reach = reach * ROUNDING + 2.0**-50 * np.abs(self.z) + SMALLEST_NORMAL
+            low, high = self.z - reach, self.z + reach
+        on = (low > layer.low) & (high < layer.high)
+        return on, ~on & ((high <= layer.low) | (low >= layer.high))
+
+    def _activate(self, layer: LayerRows) -> tuple[FloatArray, FloatArray]:
+        """What the layer gives at the center; decides which of its units are unsure."""
+        on, off = self.pieces()
+        self.share = np.where(on, 1.0, np.where(off, 0.0, 0.5))
+        units = np.flatnonzero(~on & ~off)
+        e = self.middle.rows(units).norm() + self.loss(units)
+        self.unsure_of.append((units, e * ROUNDING))
+        self.onward.append(_Matrix(np.zeros((0, 0)), np.zeros(0)))
+        return np.clip(self.z, layer.low, layer.high), np.where(off, 0.0, self.error)
+
+    def loss(self, rows: IntArray) -> float:
+        """A bound on ``|J - C|`` on some rows."""
+        out = 0.0
+        for (units, e), onward in zip(self.unsure_of, self.onward, strict=True):
+            if len(units):
+                out = (out + 0.5 * e * onward.rows(rows).norm()) * ROUNDING
+        return out
+
+    def nearer(self, low: FloatArray, high: FloatArray, known: Near) -> Near:
+        """What the outputs say of the inputs of this ball, or what is known of them."""
+        layer = self.chain[-1]
+        if not low.shape == high.shape == self.z.shape:
+            raise NotProvedError("the outputs' intervals are not one for each unit")
+        rows = np.flatnonzero((low > layer.low) & (high < layer.high) & np.isfinite(low) & np.isfinite(high))
+        C, loss = self.middle.rows(rows), self.loss(rows)
+        sigma = _below(C, loss)
+        if not sigma > 0:
+            return known
+        beta = np.maximum(np.abs(high[rows] - self.z[rows]), np.abs(low[rows] - self.z[rows])) * ROUNDING
+        beta = (beta + self.error[rows]) * ROUNDING + SMALLEST_NORMAL
+        distance = min(known.distance, norm_above(beta) / sigma * ROUNDING)
+        widths = np.minimum(known.widths, distance)
+        L = np.linalg.pinv(C.value)
+        inverse = _times(L, C)
+        inverse.value[np.diag_indices(len(L))] -= 1.0
+        along = np.abs(L) @ beta * (1.0 + relative_error(len(rows)))
+        across = row_norms_above(L) * loss + inverse.norms()
+        if np.isfinite(along).all() and np.isfinite(across).all():
+            widths = np.minimum(widths, (along + across * distance * ROUNDING) * ROUNDING)
+            widths = widths + 4.0 * (len(rows) + 1) * SMALLEST_NORMAL
+            distance = min(distance, norm_above(widths))
+        return Near(widths, distance)
+
+
+def _below(C: _Matrix, loss: float) -> float:
+    """A lower bound on ``|J d| / |d|`` where J lies within ``loss`` of C; 0 where none is proved."""
+    p, n = C.value.shape
+    if p < n or not (np.isfinite(C.value).all() and np.isfinite(loss)):
+        return 0.0
+    least = float(np.linalg.svd(C.value, compute_uv=False)[-1])
+    lost = (norm_above(C.error) + loss) * ROUNDING
+    for sigma in (least * BELOW, least * BELOW / (2.0 * np.sqrt(n))):  # the second where C is nearly singular
+        if sigma > lost and singular_values_exceed(C.value, float(sigma)):
+            return float((sigma - lost) / ROUNDING)
+    return 0.0
+
+
+def _spectral_above(B: FloatArray) -> float:
+    """An upper bound on the largest singular value.
+
+    ``t - B^T B`` is positive definite if its Cholesky factorization in floats completes, up to the rounding that
+    ``fiberscope.checker.matrices.singular_values_exceed`` accounts for in the same way; t is estimated by powers.
+    """
+    whole, d, terms = norm_above(B), min(B.shape), max(B.shape)
+    if d <= 1 or d > MAX_GRAM or not np.isfinite(whole) or whole == 0.0:
+        return whole
+    gram = B @ B.T if B.shape[0] < B.shape[1] else B.T @ B
+    v = np.abs(gram).sum(axis=1)
+    estimate = 0.0
+    for _ in range(POWERS):
+        length = float(np.linalg.norm(v))
+        if not 0.0 < length < np.inf:
+            return whole
+        v = gram @ (v / length)
+        estimate = max(estimate, float(np.linalg.norm(v)))
+    square = whole * whole
+    rounding = square * relative_error(terms) + d * (estimate * ABOVE) * relative_error(d + 4)
+    rounding += 16.0 * d * (terms + d + 4) * (1.0 + square) * SMALLEST_NORMAL
+    shifted = -gram
+    shifted[np.diag_indices(d)] += estimate * ABOVE
+    try:
+        complete = bool(np.isfinite(np.linalg.cholesky(shifted)).all())
+    except np.linalg.LinAlgError:
+        complete = False
+    proved = float(np.sqrt((estimate * ABOVE + rounding) * ROUNDING)) * ROUNDING
+    return min(whole, proved) if complete else whole
+
+
+def _times(A: Matrix, X: _Matrix) -> _Matrix:
+    """``A X``: of row i, ``sum_j |a_ij| (error_j + gamma |X_j|)`` is a bound on its error."""
+    terms, width = X.value.shape
+    lost = X.error + relative_error(terms) * row_norms_above(X.value)
+    error = np.abs(A) @ lost * ((1.0 + relative_error(terms)) * ROUNDING)
+    return _Matrix(np.asarray(A @ X.value), error + 4.0 * (terms + 1) * (width + 1) * SMALLEST_NORMAL)
+
+
+def _applied(layer: LayerRows, h: FloatArray, doubt: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """``A h + b`` and bounds on its errors, where h is known up to ``doubt``."""
+    A, b = layer.weight, layer.bias
+    z, terms = np.asarray(A @ h) + b, len(h)
+    own = product_error(row_norms_above(A), norm_above(h), terms + 1) + relative_error(terms + 1) * np.abs(b)
+    carried = np.abs(A) @ doubt * (1.0 + relative_error(terms))
+    return z, (own + carried) * ROUNDING
+
+
+def _check(chain: Sequence[LayerRows], center: FloatArray, radius: float) -> None:
+    if flushes_subnormal_numbers():
+        raise NotProvedError("this thread flushes subnormal numbers to zero, so no error bound holds")
+    if not chain or not radius >= 0 or center.ndim != 1 or not np.isfinite(center).all():
+        raise NotProvedError("expected layers, a finite center and a radius of at least 0")
+    size = len(center)
+    for layer in chain:
+        m = len(layer.bias)
+        sizes = layer.weight.shape == (m, size) and layer.low.shape == layer.high.shape == (m,)
+        if not sizes or layer.monotone.any() or layer.definitions or not (layer.low <= layer.high).all():
+            raise NotProvedError("expected affine maps that follow each other, with clips between them")
+        if not (np.isfinite(entries(layer.weight)).all() and np.isfinite(layer.bias).all()):
+            raise NotProvedError("the weights are not finite")
+        size = m
+
+
+def _fits(layer: LayerRows, columns: int) -> None:
+    if columns * len(layer.bias) > MAX_NUMBERS:
+        raise NotProvedError(f"a matrix of {len(layer.bias)} x {columns} numbers is needed: the layer is too large")
+
+
+__all__ = ["Modulus", "Near", "chain_of", "modulus", "near"]

@@ -1,0 +1,170 @@
+"""What a recovery proves, from its proof and what is known alone: read by the checker, evaluated with rounding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fiberscope.checker.matrices import (
+    ROUNDING,
+    NotProvedError,
+    norm_above,
+    product_error,
+    relative_error,
+    row_norms_above,
+)
+from fiberscope.checker.modulus import chain_of, near
+from fiberscope.checker.reading import LayerRows, read_network
+from fiberscope.errors import ModelError
+from fiberscope.network.arrays import FloatArray
+from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.saving import network_bytes
+from fiberscope.preimage.kind import Kind
+from fiberscope.preimage.preimage import Preimage
+from fiberscope.recovery.ball import Ball
+from fiberscope.recovery.question import Known, Subject
+
+WIDER = 1.0 + 2.0**-40
+"""By how much more is claimed than was found: other processors round otherwise."""
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """What a recovery is proved by; any part may be missing.
+
+    Attributes:
+        ball: the ball around the guess.
+        preimage: the verdict about the features, of a layer that is one affine map of the input.
+        enclosure: certified bounds of the coordinates over that preimage.
+    """
+
+    ball: Ball | None = None
+    preimage: Preimage | None = None
+    enclosure: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class Proved:
+    """What follows.
+
+    Attributes:
+        low: (n,) bounds of inputs with the features.
+        high: (n,)
+        center: (n,) or None.
+        distance: how far from the center these inputs are; inf where nothing is proved.
+        radius: in which ball around the center that holds; inf for the whole domain.
+        empty: whether no input of the domain has the features.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    center: FloatArray | None
+    distance: float
+    radius: float
+    empty: bool
+
+
+def chain_to(subject: Subject) -> tuple[LayerRows, ...]:
+    """The layers up to the features as the checker reads them; NotProvedError where they are no chain of clips."""
+    if subject.network is None:
+        layer = subject.single
+        if layer is None:
+            raise NotProvedError("the layer has other activations than clips")
+        return (LayerRows(layer.weight, layer.bias, layer.low, layer.high, layer.injective),)
+    try:
+        return chain_of(read_network(network_bytes(subject.network)), subject.layer)
+    except ModelError as error:
+        raise NotProvedError(str(error)) from error
+
+
+def reach_of(known: Known, center: FloatArray) -> float:
+    """How far inputs of the domain are from a point, at most; inf where they have no bounds."""
+    box = known.box(len(center))
+    with np.errstate(all="ignore"):
+        far = np.maximum(np.abs(box.high - center), np.abs(center - box.low))
+    return norm_above(far) if np.isfinite(far).all() else np.inf
+
+
+def prove(subject: Subject, known: Known, proof: Proof, chain: tuple[LayerRows, ...] | None = None) -> Proved:
+    """What a proof proves.
+
+    Raises:
+        NotProvedError: a part of it proves nothing.
+    """
+    chain = chain_to(subject) if chain is None else chain
+    box = known.box(subject.inputs)
+    low, high = box.low.copy(), box.high.copy()
+    center, distance, radius = None, np.inf, np.inf
+    empty = bool(((known.high < chain[-1].low) | (known.low > chain[-1].high)).any()) or _is_empty(
+        subject, known, proof.preimage
+    )
+    if proof.ball is not None:
+        center, radius = np.array(proof.ball.center, dtype=np.float64), float(proof.ball.radius)
+        found = near(chain, center, radius, known.low, known.high, int(proof.ball.rounds))
+        distance = found.distance
+        low = np.maximum(low, np.nextafter(center - found.widths, -np.inf))
+        high = np.minimum(high, np.nextafter(center + found.widths, np.inf))
+        if radius >= reach_of(known, center):
+            radius = np.inf
+    if proof.enclosure is not None:
+        inner = _enclosed(subject, known, proof)
+        low, high = np.maximum(low, inner[0]), np.minimum(high, inner[1])
+    return Proved(low, high, center, distance, radius, empty or (radius == np.inf and bool((low > high).any())))
+
+
+def around(layer: ReLULayer, known: Known, x: FloatArray) -> Preimage | None:
+    """The inputs whose outputs are as near to those at x as all that have the features: a question that has an answer.
+
+    An output within e of y is within ``e + |F(x) - y|`` of that at x.
+    """
+    from fiberscope.preimage.preimage import preimage
+
+    found = preimage(layer, x=x, domain=known.domain, within=_farthest(layer, known, x) * WIDER)
+    return None if found.kind in (Kind.UNDECIDED, Kind.EMPTY) else found
+
+
+def _farthest(layer: ReLULayer, known: Known, x: FloatArray) -> FloatArray:
+    """(m,) bounds on how far outputs that the features allow are from those at x."""
+    z = np.asarray(layer.weight @ x) + layer.bias
+    error = product_error(row_norms_above(layer.weight), norm_above(x), len(x) + 1)
+    error = error + relative_error(len(x) + 1) * np.abs(layer.bias)
+    at = np.clip(z, layer.low, layer.high)
+    return (np.maximum(np.abs(known.high - at), np.abs(known.low - at)) + error) * ROUNDING
+
+
+def _of(subject: Subject, known: Known, preimage: Any) -> Preimage:
+    """The same verdict about what is known here, whatever it was about."""
+    layer = subject.single
+    if type(preimage) is not Preimage or layer is None:
+        raise NotProvedError("this is no verdict about a layer of the input")
+    if preimage.x is None:
+        within = known.within if known.within.any() else 0.0
+        return replace(preimage, layer=layer, domain=known.domain, y=known.y, within=within)
+    x = np.array(preimage.x, dtype=np.float64)
+    if not (_farthest(layer, known, x) <= np.asarray(preimage.within)).all():
+        raise NotProvedError("the verdict is about fewer outputs than the features allow")
+    return replace(preimage, layer=layer, domain=known.domain, x=x)
+
+
+def _is_empty(subject: Subject, known: Known, preimage: Any) -> bool:
+    from fiberscope.preimage.verify import verify
+
+    if preimage is None or preimage.kind != Kind.EMPTY or preimage.x is not None:
+        return False
+    if not verify(_of(subject, known, preimage)):
+        raise NotProvedError("the verdict that no input has the features is not proved")
+    return True
+
+
+def _enclosed(subject: Subject, known: Known, proof: Proof) -> tuple[FloatArray, FloatArray]:
+    """(n,) bounds of all coordinates that an enclosure proves."""
+    about = _of(subject, known, proof.preimage)
+    enclosure = replace(proof.enclosure, preimage=about, directions=np.eye(subject.inputs))
+    if not enclosure.verify():
+        raise NotProvedError("the enclosure is not proved")
+    return enclosure.low, enclosure.high
+
+
+__all__ = ["Proof", "Proved", "around", "chain_to", "prove", "reach_of"]

@@ -1,0 +1,156 @@
+"""Recovering an input from the features of a layer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import inf
+from time import perf_counter
+from typing import Any, cast
+
+import numpy as np
+
+from fiberscope.checker.matrices import NotProvedError
+from fiberscope.checker.reading import LayerRows
+from fiberscope.network.domains import Box, Domain
+from fiberscope.preimage.budget import Budget
+from fiberscope.preimage.kind import Kind
+from fiberscope.preimage.preimage import Preimage, preimage
+from fiberscope.recovery.attack import guesses
+from fiberscope.recovery.ball import search_ball
+from fiberscope.recovery.grid import Grid
+from fiberscope.recovery.proof import Proof, Proved, around, chain_to, prove, reach_of
+from fiberscope.recovery.question import Known, Subject, features_of, within_of
+from fiberscope.recovery.recovery import Recovery, Scope, distance_from, on_grid
+
+UNIT_BOX = Box(0, 1)
+NO_BALL = "no ball around the guess was found on which the network is proved to tell inputs apart"
+NO_RANK = "the outputs that tell their number do not determine the input by themselves, and no enclosure is at hand"
+
+
+def recover(
+    net_or_layer: Any,
+    features: Any,
+    layer: Any = 0,
+    within: Any = 0.0,
+    domain: Domain | None = UNIT_BOX,
+    grid: Any = None,
+    *,
+    seconds: float | int | None = None,
+) -> Recovery | list[Recovery]:
+    """Compute the input back from the features of a layer, and prove how near it is.
+
+    The guess minimises ``|F(x) - y|`` over the domain. Around it, ``|x' - x| <= |beta| / kappa`` for every input x' of
+    a ball whose features are the given ones: kappa is the modulus of the network on the ball, beta what the features
+    leave open (``fiberscope.checker.modulus``). For a layer of the input itself the ball is the whole domain.
+
+    Args:
+        net_or_layer: a network, or a layer alone.
+        features: the output of the layer, in any shape with as many numbers; or N of them, the samples in front.
+        layer: the number of the ReLU layer of a network.
+        within: by how much each output may differ from the features: a number or (m,), in the outputs' units.
+        domain: where inputs lie; None for all of R^n.
+        grid: the step of the grid that inputs lie on, such as 1/255 for the float32 values k/255, or a list of values;
+            None for none.
+        seconds: a budget for all samples together; past it guesses stay guesses. None for no limit.
+
+    Returns:
+        The recovery; of N features a list.
+
+    Raises:
+        InputError: features of another size, no such layer, a negative precision, or a grid without bounds.
+        ModelError: the network has no layer.
+
+    Source: sections 9 and 10 of the theory.
+    """
+    subject = Subject.of(net_or_layer, layer)
+    Y, is_batch = features_of(subject, features)
+    slack = within_of(subject, within)
+    known = [Known(y, slack, domain) for y in Y]
+    box = known[0].box(subject.inputs)
+    if grid is not None:
+        Grid.of(grid, box.low, box.high)
+    until = Budget.of(seconds).until
+    found, met = guesses(subject, Y, domain, slack, until)
+    try:
+        chain: tuple[LayerRows, ...] | str = chain_to(subject)
+    except NotProvedError as failure:
+        chain = str(failure)
+    given = net_or_layer if subject.network is None else subject.network
+    out: list[Recovery] = []
+    for k, each in enumerate(known):
+        guess = replace(_guess(given, subject, each, found.x[k], grid), residual=float(found.residual[k]))
+        out.append(_proved(guess, subject, each, bool(met[k]), chain, until))
+    return out if is_batch else out[0]
+
+
+def _guess(given: Any, subject: Subject, known: Known, x: FloatArray, grid: Any) -> Recovery:
+    """A recovery that claims nothing."""
+    shape, box = subject.input_shape, known.box(subject.inputs)
+    low, high = box.low.reshape(shape), box.high.reshape(shape)
+    return Recovery(
+        given, subject.layer, known.y, known.within, known.domain, grid, x.reshape(shape), low, high,
+        Scope.NONE, 0.0, inf, False, False, 0.0,
+    )  # fmt: skip
+
+
+def _proved(
+    out: Recovery, subject: Subject, known: Known, met: bool, chain: tuple[LayerRows, ...] | str, until: float
+) -> Recovery:
+    """The same with all that is found to be provable around the guess."""
+    if isinstance(chain, str):
+        return replace(out, reason=f"nothing is proved: {chain}")
+    proof, reason = _proof(subject, known, np.array(out.x).ravel(), met, chain, until)
+    return _claimed(replace(out, proof=proof, reason=reason), known, prove(subject, known, proof, chain))
+
+
+def _proof(
+    subject: Subject, known: Known, x: FloatArray, met: bool, chain: tuple[LayerRows, ...], until: float
+) -> tuple[Proof, str]:
+    """What proves something about the features, and what a person should know of it."""
+    found = search_ball(chain, x, known.low, known.high, reach_of(known, x), until)
+    ball = None if found is None else found[0]
+    if subject.single is None:
+        return Proof(ball), "" if ball is not None else NO_BALL
+    if not met:
+        within = known.within if known.within.any() else 0.0
+        verdict = preimage(subject.single, y=known.y, domain=known.domain, within=within, seconds=_left(until))
+        if verdict.kind == Kind.EMPTY:
+            return Proof(None, verdict), verdict.reason
+    if ball is not None:
+        return Proof(ball), ""
+    near = around(subject.single, known, x) if hasattr(Preimage, "enclosure") else None
+    if near is None:
+        return Proof(), NO_RANK
+    enclosure: Any = cast(Any, near).enclosure(seconds=_left(until))
+    return Proof(None, near, enclosure), str(enclosure.reason)
+
+
+def _left(until: float) -> float | None:
+    """The seconds that are left; None for no limit."""
+    return None if until == inf else max(until - perf_counter(), 1e-3)
+
+
+def _claimed(out: Recovery, known: Known, proved: Proved) -> Recovery:
+    """The claims that follow from what is proved."""
+    counted = None if out.grid is None else on_grid(out.grid, known, proved)
+    if proved.empty or (counted is not None and counted.empty):
+        how = out.reason or "no value of the grid lies within what is proved of a coordinate"
+        far = f"the nearest output found differs by {out.residual:.3g} more than the precision allows"
+        return replace(out, contradiction=True, reason=f"{how}; {far}" if out.residual > 0 else how)
+    x, shape = np.array(out.x).ravel(), out.x.shape
+    if proved.radius == inf and (proved.center is not None or out.proof.enclosure is not None):
+        scope = Scope.DOMAIN
+    elif proved.center is not None:
+        scope = Scope.BALL
+    else:
+        return out
+    exact = scope is Scope.DOMAIN and counted is not None and counted.only is not None
+    if exact and counted is not None and counted.only is not None:
+        x = counted.only
+    return replace(
+        out, x=x.reshape(shape), low=proved.low.reshape(shape), high=proved.high.reshape(shape), scope=scope,
+        radius=proved.radius, distance=distance_from(x, proved), exact=exact,
+    )  # fmt: skip
+
+
+__all__ = ["recover"]

@@ -1,0 +1,54 @@
+"""What features say of the numbers before the activation that gave them: an interval each, open where it is cut off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float64
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """``low <= z <= high`` for N samples; -inf and inf where there is no side.
+
+    Attributes:
+        low: (N, m).
+        high: (N, m).
+        centered: whether the middle of intervals is asked for, and not only that numbers lie in them.
+    """
+
+    low: Float64[Tensor, "N m"]
+    high: Float64[Tensor, "N m"]
+    centered: bool = True
+
+    def __getitem__(self, samples: Tensor) -> Targets:
+        return Targets(self.low[samples], self.high[samples], self.centered)
+
+    @property
+    def two_sided(self) -> Bool[Tensor, "N m"]:
+        """Which numbers the middle of an interval is asked of."""
+        if not self.centered:
+            return torch.zeros_like(self.low, dtype=torch.bool)
+        return torch.isfinite(self.low) & torch.isfinite(self.high)
+
+    def residuals(self, Z: Float64[Tensor, "N m"]) -> Float64[Tensor, "N m"]:
+        """How far z is from the middle of its interval, or from its one side where it violates that.
+
+        The middle is the best guess: what rounding adds to features is as likely to be below as above.
+        """
+        one_sided = (Z - self.high).clamp(min=0.0) - (self.low - Z).clamp(min=0.0)
+        return torch.where(self.two_sided, Z - self.low - (self.high - self.low) / 2, one_sided)
+
+    def counting(self, Z: Float64[Tensor, "N m"]) -> Bool[Tensor, "N m"]:
+        """Which residuals change with z."""
+        return self.two_sided | (self.high < Z) | (self.low > Z)
+
+    def distance(self, Z: Float64[Tensor, "N m"]) -> Float64[Tensor, " N"]:
+        """The largest distance of a number from its interval."""
+        outside = torch.maximum((Z - self.high).clamp(min=0.0), (self.low - Z).clamp(min=0.0))
+        return outside.amax(dim=1)
+
+
+__all__ = ["Targets"]
