@@ -15,9 +15,9 @@ from fiberscope.audit.findings import Finding, certificate_id
 from fiberscope.audit.plan import Chunk
 from fiberscope.audit.store import INPUTS, ChunkData, Results
 from fiberscope.audit.unit_counts import counts_at
-from fiberscope.checker.radius import measure
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.precision import FLOATS, within
+from fiberscope.checker.radius import measure
 from fiberscope.checker.reading import LayerRows, LocalRows, StoredLayer, read_network
 from fiberscope.checker.system import System
 from fiberscope.checker.verdicts import Claim

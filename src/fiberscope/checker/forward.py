@@ -43,10 +43,10 @@ def bounds(
         before = [found[source] for source in stage.sources]
         with np.errstate(over="ignore", invalid="ignore"):
             if stage.activation is None:
-                parts = [Linear.of(a).forward(v, _mapped, _sum) for a, v in zip(stage.maps, before, strict=True)]
+                parts = [Linear.of(a).forward(v, mapped, _sum) for a, v in zip(stage.maps, before, strict=True)]
                 below, above = reduce(_sum, parts)
             else:
-                below, above = _activated(stage.activation, *before[0])
+                below, above = activated(stage.activation, *before[0])
         found[number] = np.where(np.isnan(below), -np.inf, below), np.where(np.isnan(above), np.inf, above)
     del found[INPUT]
     return found
@@ -64,7 +64,8 @@ def _sum(left: Interval, right: Interval) -> Interval:
     return _down(left[0] + right[0]), _up(left[1] + right[1])
 
 
-def _mapped(values: Interval, linear: Linear) -> Interval:
+def mapped(values: Interval, linear: Linear) -> Interval:
+    """Bounds on ``A x + b``, of one matrix."""
     low, high = values
     matrix = linear.matrix
     row, _, numbers = entries(matrix)
@@ -88,7 +89,8 @@ def _mapped(values: Interval, linear: Linear) -> Interval:
     return _down(there - _up(wrong + rounded)), _up(there + _up(wrong + rounded))
 
 
-def _activated(activation: Activation, low: FloatArray, high: FloatArray) -> Interval:
+def activated(activation: Activation, low: FloatArray, high: FloatArray) -> Interval:
+    """Bounds on what an activation gives; of one number, exactly that if it is a ReLU, a clip or a maximum."""
     match activation.kind:
         case "maximum":
             assert activation.index is not None, "a maximum is read with its windows"
@@ -117,4 +119,4 @@ def _activated(activation: Activation, low: FloatArray, high: FloatArray) -> Int
             return np.zeros_like(low), np.ones_like(high)
 
 
-__all__ = ["bounds"]
+__all__ = ["activated", "bounds", "mapped"]

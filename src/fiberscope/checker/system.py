@@ -244,7 +244,7 @@ class Rows:
         return sign
 
     def cones_at(self, X: FloatArray, within: FloatArray) -> AtInputs:
-        """What holds at N inputs whose outputs are known up to ``within`` (N, 2, m): below and above, both 0 or neither."""
+        """What holds at N inputs with outputs known up to ``within`` (N, 2, m): below and above, both 0 or neither."""
         s = self.system
         with np.errstate(all="ignore"):
             products = np.asarray(X @ self.stack.T if matrices.is_dense(self.stack) else (self.stack @ X.T).T)

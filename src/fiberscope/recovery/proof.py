@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fiberscope.checker import relaxation
 from fiberscope.checker.matrices import (
     ROUNDING,
     NotProvedError,
@@ -17,8 +18,11 @@ from fiberscope.checker.matrices import (
 )
 from fiberscope.checker.modulus import chain_of, near
 from fiberscope.checker.reading import LayerRows, read_network
+from fiberscope.checker.relaxation import Step
+from fiberscope.checker.stored import read_stages
 from fiberscope.errors import ModelError
 from fiberscope.network.arrays import FloatArray
+from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.saving import network_bytes
 from fiberscope.preimage.kind import Kind
@@ -38,11 +42,13 @@ class Proof:
         ball: the ball around the guess.
         preimage: the verdict about the features, of a layer that is one affine map of the input.
         enclosure: certified bounds of the coordinates over that preimage.
+        steps: what bounds all inputs of the domain through several layers.
     """
 
     ball: Ball | None = None
     preimage: Preimage | None = None
     enclosure: Any = None
+    steps: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +85,10 @@ def chain_to(subject: Subject) -> tuple[LayerRows, ...]:
         raise NotProvedError(str(error)) from error
 
 
-def reach_of(known: Known, center: FloatArray) -> float:
-    """How far inputs of the domain are from a point, at most; inf where they have no bounds."""
-    box = known.box(len(center))
+def reach_of(low: FloatArray, high: FloatArray, center: FloatArray) -> float:
+    """How far points of a box are from a point, at most; inf where it has no bounds."""
     with np.errstate(all="ignore"):
-        far = np.maximum(np.abs(box.high - center), np.abs(center - box.low))
+        far = np.maximum(np.abs(high - center), np.abs(center - low)) * (1.0 + 2.0**-50)
     return norm_above(far) if np.isfinite(far).all() else np.inf
 
 
@@ -93,25 +98,53 @@ def prove(subject: Subject, known: Known, proof: Proof, chain: tuple[LayerRows, 
     Raises:
         NotProvedError: a part of it proves nothing.
     """
-    chain = chain_to(subject) if chain is None else chain
     box = known.box(subject.inputs)
-    low, high = box.low.copy(), box.high.copy()
+    box_low, box_high = low, high = _stepwise(subject, known, proof.steps, box.low.copy(), box.high.copy())
     center, distance, radius = None, np.inf, np.inf
-    empty = bool(((known.high < chain[-1].low) | (known.low > chain[-1].high)).any()) or _is_empty(
-        subject, known, proof.preimage
-    )
+    empty = _is_empty(subject, known, proof.preimage)
+    if chain is None and (proof.ball is not None or not proof.steps):
+        chain = chain_to(subject)
+    if chain is not None:
+        empty |= bool(((known.high < chain[-1].low) | (known.low > chain[-1].high)).any())
     if proof.ball is not None:
+        assert chain is not None, "it was read for the ball"
         center, radius = np.array(proof.ball.center, dtype=np.float64), float(proof.ball.radius)
         found = near(chain, center, radius, known.low, known.high, int(proof.ball.rounds))
         distance = found.distance
         low = np.maximum(low, np.nextafter(center - found.widths, -np.inf))
         high = np.minimum(high, np.nextafter(center + found.widths, np.inf))
-        if radius >= reach_of(known, center):
+        if radius >= reach_of(box_low, box_high, center):
             radius = np.inf
     if proof.enclosure is not None:
         inner = _enclosed(subject, known, proof)
         low, high = np.maximum(low, inner[0]), np.minimum(high, inner[1])
     return Proved(low, high, center, distance, radius, empty or (radius == np.inf and bool((low > high).any())))
+
+
+def stages_of(network: Network) -> relaxation.Network:
+    """A network as the checker reads it; NotProvedError where it cannot."""
+    try:
+        return read_stages(network_bytes(network))
+    except ModelError as error:
+        raise NotProvedError(str(error)) from error
+
+
+def asked_of(network: Network, layer: int, known: Known) -> relaxation.Known:
+    """What is known of the outputs, and of which stage."""
+    return relaxation.Known(network.placed_layers[layer].stage, known.low, known.high)
+
+
+def _stepwise(
+    subject: Subject, known: Known, steps: tuple[Step, ...], low: FloatArray, high: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """The box that steps leave of the domain's; one with low above high where they leave nothing."""
+    if not steps:
+        return low, high
+    if subject.network is None or not (np.isfinite(low) & np.isfinite(high)).all():
+        raise NotProvedError("steps through several layers begin with a network and a bounded domain")
+    asked = asked_of(subject.network, subject.layer, known)
+    found = relaxation.replayed(stages_of(subject.network), low, high, asked, steps)
+    return (high + 1.0, low - 1.0) if found is None else found
 
 
 def around(layer: ReLULayer, known: Known, x: FloatArray) -> Preimage | None:
@@ -167,4 +200,4 @@ def _enclosed(subject: Subject, known: Known, proof: Proof) -> tuple[FloatArray,
     return enclosure.low, enclosure.high
 
 
-__all__ = ["Proof", "Proved", "around", "chain_to", "prove", "reach_of"]
+__all__ = ["Proof", "Proved", "around", "asked_of", "chain_to", "prove", "reach_of", "stages_of"]

@@ -5,24 +5,37 @@ from __future__ import annotations
 from dataclasses import replace
 from math import inf
 from time import perf_counter
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.reading import LayerRows
-from fiberscope.network.domains import Box, Domain
+from fiberscope.network.arrays import FloatArray
+from fiberscope.network.domains import Box, Domain, Polyhedron
+from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.kind import Kind
-from fiberscope.preimage.preimage import Preimage, preimage
+from fiberscope.preimage.preimage import preimage
 from fiberscope.recovery.attack import guesses
 from fiberscope.recovery.ball import search_ball
 from fiberscope.recovery.grid import Grid
-from fiberscope.recovery.proof import Proof, Proved, around, chain_to, prove, reach_of
+from fiberscope.recovery.proof import Proof, Proved, around, asked_of, chain_to, prove, reach_of, stages_of
 from fiberscope.recovery.question import Known, Subject, features_of, within_of
 from fiberscope.recovery.recovery import Recovery, Scope, distance_from, on_grid
+from fiberscope.recovery.tightening import Tightened, tighten
 
 UNIT_BOX = Box(0, 1)
+TELLS = 0.5
+"""Bounds on the whole domain are claimed rather than those in a ball if they leave so much of a median coordinate."""
+
+MINUTE = 60.0
+"""Without a limit of the caller, for bounds through several layers, a sample: no answer takes minutes unasked."""
+
+ROUNDS_OTHERWISE = 2.0**-40
+"""A share of coordinates by which more is claimed than was found."""
+
+TIME_IS_OVER = "more seconds would bound the input more tightly"
 NO_BALL = "no ball around the guess was found on which the network is proved to tell inputs apart"
 NO_RANK = "the outputs that tell their number do not determine the input by themselves, and no enclosure is at hand"
 
@@ -97,32 +110,71 @@ def _proved(
     out: Recovery, subject: Subject, known: Known, met: bool, chain: tuple[LayerRows, ...] | str, until: float
 ) -> Recovery:
     """The same with all that is found to be provable around the guess."""
-    if isinstance(chain, str):
-        return replace(out, reason=f"nothing is proved: {chain}")
-    proof, reason = _proof(subject, known, np.array(out.x).ravel(), met, chain, until)
-    return _claimed(replace(out, proof=proof, reason=reason), known, prove(subject, known, proof, chain))
-
-
-def _proof(
-    subject: Subject, known: Known, x: FloatArray, met: bool, chain: tuple[LayerRows, ...], until: float
-) -> tuple[Proof, str]:
-    """What proves something about the features, and what a person should know of it."""
-    found = search_ball(chain, x, known.low, known.high, reach_of(known, x), until)
-    ball = None if found is None else found[0]
+    x = np.array(out.x).ravel()
     if subject.single is None:
-        return Proof(ball), "" if ball is not None else NO_BALL
+        proof, reason = _through_layers(subject, known, x, chain, until)
+    else:
+        assert not isinstance(chain, str), "a layer of clips alone is a chain"
+        proof, reason = _of_layer(subject.single, known, x, met, chain, until)
+    read = None if isinstance(chain, str) else chain
+    if proof == Proof() and read is None:
+        return replace(out, reason=reason)
+    return _claimed(replace(out, proof=proof, reason=reason), known, prove(subject, known, proof, read))
+
+
+def _through_layers(
+    subject: Subject, known: Known, x: FloatArray, chain: tuple[LayerRows, ...] | str, until: float
+) -> tuple[Proof, str]:
+    """What proves something about features of a deep layer: everywhere in the domain, or in a ball around the guess."""
+    box = known.box(len(x))
+    ball, reason = None, f"nothing is proved around the guess: {chain}"
+    if not isinstance(chain, str):
+        found = search_ball(chain, x, known.low, known.high, reach_of(box.low, box.high, x), until)
+        ball, reason = (None, NO_BALL) if found is None else (found[0], "")
+    everywhere = _everywhere(subject, known, box, until)
+    if everywhere is None or not everywhere.steps:
+        return Proof(ball), reason
+    low, high = everywhere.low, everywhere.high
+    told = TIME_IS_OVER if everywhere.ended else ""
+    covered = ball is not None and ball.radius >= reach_of(low, high, x)
+    if everywhere.contradiction or covered:
+        return Proof(None if everywhere.contradiction else ball, steps=everywhere.steps), told
+    if np.median(high - low) <= TELLS * np.median(box.high - box.low) or ball is None:
+        return Proof(steps=everywhere.steps), told or reason
+    return Proof(ball, steps=everywhere.steps), told
+
+
+def _everywhere(subject: Subject, known: Known, box: Polyhedron, until: float) -> Tightened | None:
+    """Bounds on all inputs of a bounded domain; None where there is nothing to ask."""
+    if subject.network is None or not (np.isfinite(box.low) & np.isfinite(box.high)).all():
+        return None
+    left = MINUTE if until == inf else max(until - perf_counter(), 1e-3)
+    asked = asked_of(subject.network, subject.layer, known)
+    try:
+        return tighten(stages_of(subject.network), box.low, box.high, asked, Budget.of(left))
+    except NotProvedError:
+        return None
+
+
+def _of_layer(
+    layer: ReLULayer, known: Known, x: FloatArray, met: bool, chain: tuple[LayerRows, ...], until: float
+) -> tuple[Proof, str]:
+    """What proves something about the features of one affine map, and what a person should know of it."""
+    box = known.box(len(x))
+    found = search_ball(chain, x, known.low, known.high, reach_of(box.low, box.high, x), until)
+    ball = None if found is None else found[0]
     if not met:
         within = known.within if known.within.any() else 0.0
-        verdict = preimage(subject.single, y=known.y, domain=known.domain, within=within, seconds=_left(until))
+        verdict = preimage(layer, y=known.y, domain=known.domain, within=within, seconds=_left(until))
         if verdict.kind == Kind.EMPTY:
             return Proof(None, verdict), verdict.reason
     if ball is not None:
         return Proof(ball), ""
-    near = around(subject.single, known, x) if hasattr(Preimage, "enclosure") else None
+    near = around(layer, known, x)
     if near is None:
         return Proof(), NO_RANK
-    enclosure: Any = cast(Any, near).enclosure(seconds=_left(until))
-    return Proof(None, near, enclosure), str(enclosure.reason)
+    enclosure = near.enclosure(seconds=_left(until))
+    return Proof(None, near, enclosure), enclosure.reason
 
 
 def _left(until: float) -> float | None:
@@ -137,13 +189,14 @@ def _claimed(out: Recovery, known: Known, proved: Proved) -> Recovery:
         how = out.reason or "no value of the grid lies within what is proved of a coordinate"
         far = f"the nearest output found differs by {out.residual:.3g} more than the precision allows"
         return replace(out, contradiction=True, reason=f"{how}; {far}" if out.residual > 0 else how)
-    x, shape = np.array(out.x).ravel(), out.x.shape
-    if proved.radius == inf and (proved.center is not None or out.proof.enclosure is not None):
+    x, shape, given = np.array(out.x).ravel(), out.x.shape, out.proof
+    if proved.radius == inf and (proved.center is not None or given.enclosure is not None or given.steps):
         scope = Scope.DOMAIN
     elif proved.center is not None:
         scope = Scope.BALL
     else:
         return out
+    proved = _widened(proved, known)
     exact = scope is Scope.DOMAIN and counted is not None and counted.only is not None
     if exact and counted is not None and counted.only is not None:
         x = counted.only
@@ -151,6 +204,15 @@ def _claimed(out: Recovery, known: Known, proved: Proved) -> Recovery:
         out, x=x.reshape(shape), low=proved.low.reshape(shape), high=proved.high.reshape(shape), scope=scope,
         radius=proved.radius, distance=distance_from(x, proved), exact=exact,
     )  # fmt: skip
+
+
+def _widened(proved: Proved, known: Known) -> Proved:
+    """The same, a little less: another processor rounds otherwise; the domain ends where it does."""
+    box = known.box(len(proved.low))
+    slack = ROUNDS_OTHERWISE * np.maximum(np.abs(proved.low), np.abs(proved.high))
+    slack = np.where(np.isfinite(slack), slack, 0.0)
+    low, high = np.maximum(proved.low - slack, box.low), np.minimum(proved.high + slack, box.high)
+    return replace(proved, low=low, high=high)
 
 
 __all__ = ["recover"]
