@@ -11,6 +11,7 @@ import numpy as np
 
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.reading import LayerRows
+from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Box, Domain
 from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.kind import Kind
@@ -99,7 +100,7 @@ def _proved(
     """The same with all that is found to be provable around the guess."""
     if isinstance(chain, str):
         return replace(out, reason=f"nothing is proved: {chain}")
-    proof, reason = _proof(subject, known, np.array(out.x).ravel(), met, chain, until)
+    proof, reason = _proof(subject, known, out.x.ravel(), met, chain, until)
     return _claimed(replace(out, proof=proof, reason=reason), known, prove(subject, known, proof, chain))
 
 
