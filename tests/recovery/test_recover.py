@@ -138,7 +138,7 @@ def changed(r, **claims):
     return replace(r, **claims)
 
 
-def test_changed_claims_are_not_proved():
+def test_changed_claims_are_not_proved(unchecked):
     generator = np.random.default_rng(3)
     chain = random_chain(generator, (3, 18, 24), clips=0.0)
     net, x = as_network(chain), generator.uniform(size=3)
@@ -231,7 +231,7 @@ def test_what_proves_nothing_is_a_guess_and_says_why():
     assert np.isinf(unbounded.low).all()
 
 
-def test_bad_input_is_one_clear_error():
+def test_bad_input_is_one_clear_error(unchecked):
     net = as_network(random_chain(np.random.default_rng(6), (3, 8, 9)))
     y = net(np.zeros((1, 3)))[0]
     for message, arguments in {

@@ -72,7 +72,7 @@ def attack(
     domain: Domain | None = None,
     *,
     within: Float64[FloatArray, " m"] | float = 0.0,
-    starts: Sequence[Start] = STARTS,
+    starts: Sequence[str] = STARTS,
     seconds: float | None = None,
     seed: int = 0,
 ) -> Guess:
@@ -87,7 +87,7 @@ def attack(
         features: (N, m) outputs of N inputs.
         domain: where inputs lie; its half-spaces are not looked at. None for all of R^n.
         within: by how much outputs may differ from the features, a number or (m,).
-        starts: where descents begin, one after the other until the features are met; the best is kept.
+        starts: the names of where descents begin, one after the other until the features are met; the best is kept.
         seconds: when to stop, for all samples together; None for no limit.
         seed: of random starts.
 

@@ -110,14 +110,14 @@ def _proved(
     out: Recovery, subject: Subject, known: Known, met: bool, chain: tuple[LayerRows, ...] | str, until: float
 ) -> Recovery:
     """The same with all that is found to be provable around the guess."""
-    x = np.array(out.x).ravel()
+    x = out.x.ravel()
     if subject.single is None:
         proof, reason = _through_layers(subject, known, x, chain, until)
     else:
         assert not isinstance(chain, str), "a layer of clips alone is a chain"
         proof, reason = _of_layer(subject.single, known, x, met, chain, until)
     read = None if isinstance(chain, str) else chain
-    if proof == Proof() and read is None:
+    if read is None and not proof.steps:
         return replace(out, reason=reason)
     return _claimed(replace(out, proof=proof, reason=reason), known, prove(subject, known, proof, read))
 

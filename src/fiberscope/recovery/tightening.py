@@ -58,6 +58,8 @@ def tighten(network: Network, low: FloatArray, high: FloatArray, known: Known, b
         try:
             around = relaxed(network, low, high, known)
         except ContradictionError as failure:
+            nothing = np.zeros((0, 0))
+            steps.append(Step(np.zeros(0, dtype=np.int64), (nothing, nothing)))
             return Tightened(low, high, tuple(steps), str(failure))
         step = _step(around, budget)
         if step is None:
