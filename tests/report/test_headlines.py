@@ -39,10 +39,8 @@ TWO = (layer(0, "R^n", unbounded=10), layer(0, "box [0,1]", singleton=3, bounded
 def test_what_can_be_recovered_is_told_of_the_first_layer_on_its_smallest_domain() -> None:
     first, *_ = headlines(TWO, (), 6, (), ())
     assert first.figure == "3 of 10"
-    assert (
-        first.claim
-        == "inputs of layer 0 dense0, by itself, can be computed back from its output, on the domain box [0,1]."
-    )
+    claim = "inputs of layer 0 dense0, by itself, can be computed back from its output, on the domain box [0,1]."
+    assert first.claim == claim
     assert first.detail == (
         "At the median sample, the layer’s input can change in 3 of its 6 dimensions without the layer noticing. "
         "Of what the last audited layer, 1 dense1, receives, 0 of 10 can; that says nothing about the network’s input."

@@ -166,7 +166,7 @@ class Job:
             digests.setdefault(chunk.name, {}).update(self.results.digests(chunk))
         digests[VERDICTS] = {NETWORK: write_network(self.results, manifest, self.subject, digests)}
         network_counts = count_verdicts(read_network(self.results, manifest))
-        self.results.write_manifest(manifest.finished(counts, network_counts, spectra_counts, digests, examples))
+        self.results.write_manifest(manifest.finished(counts, spectra_counts, digests, examples, network_counts))
 
     def _write_examples(self, manifest: Manifest) -> tuple[str, ...]:
         """Of every layer the pair in which invariance reaches furthest, unless it is there; returns their files."""

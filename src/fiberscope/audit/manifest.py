@@ -241,10 +241,10 @@ class Manifest:
     def finished(
         self,
         counts: tuple[dict[str, Any], ...],
-        network_counts: tuple[dict[str, Any], ...],
         spectra_counts: tuple[dict[str, Any], ...],
         shards: dict[str, dict[str, str]],
         examples: tuple[str, ...],
+        network_counts: tuple[dict[str, Any], ...] = (),
     ) -> Manifest:
         """The manifest of the same audit, complete."""
         filled: dict[str, Any] = {
