@@ -123,6 +123,7 @@ def test_ends() -> None:
     assert clip.verify()
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_a_changed_claim_is_not_proved() -> None:
     layer = fs.ReLULayer(np.eye(3) + 0.25, np.ones(3))
     x = np.array([0.5, 0.25, 1.0])

@@ -263,6 +263,7 @@ LEAKY = fs.ReLULayer(np.eye(2), injective=np.array([True, False]))
         ),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_bad_precisions_have_one_clear_error(ask: Any, said: str) -> None:
     with pytest.raises(fs.InputError, match=said) as caught:
         ask()

@@ -122,7 +122,8 @@ class Precision:
             raise InputError(
                 "precision", expected="a layer of one affine map", got="one in which branches meet", hint=hint
             )
-        return np.repeat(_rounding(layer, X, self.name)[:, None], 2, axis=1)
+        bound = _rounding(layer, X, self.name)
+        return np.broadcast_to(bound[:, None], (len(X), 2, layer.outputs))
 
 
 def within_at(layer: Layer, X: Float64[FloatArray, "*N n"], within: Any) -> Float64[FloatArray, "*N 2 m"]:
