@@ -13,7 +13,7 @@ import argparse
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,7 @@ def features(layers: list[Layer], x: list[Fraction]) -> list[Fraction]:
             for row, c in zip(W, b, strict=True)
         ]
         if kind == "maximum":
-            x = [max(pair) for pair in zip(z, z[1:], strict=False)]
+            x = [max(pair) for pair in pairwise(z)]
         else:
             x = [
                 next(Fraction(s) * v + Fraction(c) for low, high, s, c in lines(kind, i) if low <= v <= high)
@@ -153,13 +153,13 @@ def question(rng: np.random.Generator) -> tuple[list[Layer], Claim, Finding]:
         there = np.clip(x + rng.choice([0.25, 0.5, -0.25]) * np.linalg.svd(layers[0][0])[2][-1], 0.0, 1.0)
     there = np.clip(there + rng.choice([0.0, 2.0**-40, 1e-10]) * rng.integers(-1, 2, n), 0.0, 1.0)
     radius = float(rng.choice([0.0, 2.0**-41, 1e-9, 1e-9, 1e-4, 0.05, 0.3]))
-    numbers = [int(round(v * 12)) for v in there.tolist()]
+    numbers = [round(v * 12) for v in there.tolist()]
     point = (numbers, 12) if radius == 0.0 and rng.random() < 0.5 else None
     kept, bounds = rng.random(n) < 0.1, rng.choice([0.0, 0.1], p=[0.8, 0.2])
     last = 2 * depth - 1
     claim = Claim(
-        int(rng.choice([last, last, last - 1])), x, there, np.full(n, -bounds), np.full(n, 1.0 + bounds), np.zeros((0, n)),
-        np.zeros(0), kept & (x == there), 1.0, bool(rng.random() < 0.6),
+        int(rng.choice([last, last, last - 1])), x, there, np.full(n, -bounds), np.full(n, 1.0 + bounds),
+        np.zeros((0, n)), np.zeros(0), kept & (x == there), 1.0, bool(rng.random() < 0.6),
     )  # fmt: skip
     return (
         layers,
