@@ -13,7 +13,7 @@ import argparse
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -75,13 +75,20 @@ def features(layers: list[Layer], x: list[Fraction]) -> list[Fraction]:
             for row, c in zip(W, b, strict=True)
         ]
         if kind == "maximum":
-            x = [max(pair) for pair in zip(z, z[1:], strict=False)]
+            x = [max(pair) for pair in pairwise(z)]
         else:
             x = [
                 next(Fraction(s) * v + Fraction(c) for low, high, s, c in lines(kind, i) if low <= v <= high)
                 for i, v in enumerate(z)
             ]
     return x
+
+
+def exactly(Z: np.ndarray, x: np.ndarray, d: np.ndarray) -> list[Fraction]:
+    """``Z x + d``: rounded, it would be off by more than a small ball."""
+    point = [Fraction(v) for v in x.tolist()]
+    rows = zip(Z.tolist(), d.tolist(), strict=True)
+    return [sum((Fraction(a) * v for a, v in zip(row, point, strict=True)), Fraction(c)) for row, c in rows]
 
 
 def pieces(
@@ -96,7 +103,7 @@ def pieces(
             continue
         W, b, kind = layers[depth]
         Z, d = W @ M, W @ c + b
-        here, at, reach = Z @ there + d, Z @ x + d, radius * np.abs(Z).sum(axis=1)
+        here, at, reach = exactly(Z, there, d), exactly(Z, x, d), radius * np.abs(Z).sum(axis=1)
         choices: list[list[Any]] = []
         if kind == "maximum":
             for i, j in windows(len(b)).tolist():
@@ -111,28 +118,29 @@ def pieces(
             if kind == "maximum":
                 for p, q in chosen:
                     more.append(Z[q] - Z[p])
-                    limits.append((here[p] - here[q]) / radius)
+                    limits.append(float(here[p] - here[q]) / radius)
                 first = [p for p, _ in chosen]
                 todo.append((depth + 1, Z[first], d[first], more, limits))
                 continue
             for i, (low, high, _, _) in enumerate(chosen):
                 if high < np.inf:
                     more.append(Z[i])
-                    limits.append((high - here[i]) / radius)
+                    limits.append(float(Fraction(high) - here[i]) / radius)
                 if low > -np.inf:
                     more.append(-Z[i])
-                    limits.append((here[i] - low) / radius)
+                    limits.append(float(here[i] - Fraction(low)) / radius)
             slope, constant = np.array([p[2] for p in chosen]), np.array([p[3] for p in chosen])
             todo.append((depth + 1, slope[:, None] * Z, slope * d + constant, more, limits))
 
 
 def exists(layers: list[Layer], x: np.ndarray, there: np.ndarray, radius: float, segment: bool) -> bool:
-    wanted = np.array([float(v) for v in features(layers, [Fraction(v) for v in x.tolist()])])
+    wanted = features(layers, [Fraction(v) for v in x.tolist()])
     for M, c, G, h in pieces(layers, x, there, radius, segment):
+        missing = np.array([float(v - h) for v, h in zip(wanted, exactly(M, there, c), strict=True)]) / radius
         found = linprog(
             np.zeros(len(x)),
             A_ub=np.vstack([*G, *M, *-M]) if G else np.vstack([*M, *-M]),
-            b_ub=np.concatenate([h, (wanted - M @ there - c) / radius, (M @ there + c - wanted) / radius]) + TOLERANCE,
+            b_ub=np.concatenate([h, missing, -missing]) + TOLERANCE,
             bounds=(-1.0 - TOLERANCE, 1.0 + TOLERANCE),
         )
         if found.status == 0:
@@ -153,13 +161,13 @@ def question(rng: np.random.Generator) -> tuple[list[Layer], Claim, Finding]:
         there = np.clip(x + rng.choice([0.25, 0.5, -0.25]) * np.linalg.svd(layers[0][0])[2][-1], 0.0, 1.0)
     there = np.clip(there + rng.choice([0.0, 2.0**-40, 1e-10]) * rng.integers(-1, 2, n), 0.0, 1.0)
     radius = float(rng.choice([0.0, 2.0**-41, 1e-9, 1e-9, 1e-4, 0.05, 0.3]))
-    numbers = [int(round(v * 12)) for v in there.tolist()]
+    numbers = [round(v * 12) for v in there.tolist()]
     point = (numbers, 12) if radius == 0.0 and rng.random() < 0.5 else None
     kept, bounds = rng.random(n) < 0.1, rng.choice([0.0, 0.1], p=[0.8, 0.2])
     last = 2 * depth - 1
     claim = Claim(
-        int(rng.choice([last, last, last - 1])), x, there, np.full(n, -bounds), np.full(n, 1.0 + bounds), np.zeros((0, n)),
-        np.zeros(0), kept & (x == there), 1.0, bool(rng.random() < 0.6),
+        int(rng.choice([last, last, last - 1])), x, there, np.full(n, -bounds), np.full(n, 1.0 + bounds),
+        np.zeros((0, n)), np.zeros(0), kept & (x == there), 1.0, bool(rng.random() < 0.6),
     )  # fmt: skip
     return (
         layers,

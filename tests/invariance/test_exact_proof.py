@@ -191,7 +191,7 @@ def test_a_correction_is_a_rational_input_with_the_same_features():
     there = np.array([0.25, 0.25, 0.2])
     given = statement(net, 1, x, there)
     assert rational(layers, there)[0] != rational(layers, x)[0]
-    numerators, denominator = next(corrections(case(given), 1e-3)).point
+    numerators, denominator = next(corrections(case(given), 1e-3, whole.Work())).point
     numbers = [Fraction(entry, denominator) for entry in numerators]
     assert rational(layers, numbers)[0] == rational(layers, x)[0]
     assert max(abs(float(a) - b) for a, b in zip(numbers, there, strict=True)) < 0.2

@@ -29,7 +29,7 @@ import numpy as np
 
 from fiberscope.checker.affine import dense
 from fiberscope.checker.enclosed import Room
-from fiberscope.checker.exact import norm_above as exact_norm_above
+from fiberscope.checker.exact import root_above
 from fiberscope.checker.linear import Linear, leads_through, needed
 from fiberscope.checker.matrices import (
     ROUNDING,
@@ -113,6 +113,9 @@ class Case:
         network: the number of inputs and the stages, as ``fiberscope.checker.stored`` reads them.
         claim: the claim.
 
+    Attributes:
+        of_example: the network at the source and at the example.
+
     Raises:
         NotProvedError: it is about no inputs of the network.
     """
@@ -127,8 +130,8 @@ class Case:
             raise NotProvedError("the network has no such stage")
         self._linear = {k: tuple(map(Linear.of, self.stages[k].maps)) for k in needed(self.stages, claim.stage)}
         self._work = Work()
-        self._of_example = self.evaluation(Whole.of(claim.example[:, None]), 1)
-        self._check_in_domain(self._of_example)
+        self.of_example = self.evaluation(Whole.of(claim.example[:, None]), 1)
+        self._check_in_domain(self.of_example)
 
     def prove(self, finding: Finding) -> Proof:
         """Prove the claim from a finding; NotProvedError where that does not close."""
@@ -137,9 +140,10 @@ class Case:
 
     def _proved(self, finding: Finding) -> Proof:
         self._work.multiplications = self._work.numbers = 0
-        claim, evaluation, distance = self.claim, self._of_example, self._distance(finding)
+        claim, evaluation, distance = self.claim, self.of_example, self._distance(finding)
         if finding.point is not None:
-            evaluation = self._at_fractions(*finding.point)
+            numbers, denominator = finding.point
+            evaluation = self.evaluation(_column(numbers), denominator)
             self._check_in_domain(evaluation)
         if finding.point is None and (claim.source == claim.example).all():
             return Proof(0.0, "exact")
@@ -165,11 +169,6 @@ class Case:
         both = Whole(np.concatenate([left, right], axis=1), exponent)
         return Evaluation(self.stages, self._linear, both, denominator, self._work)
 
-    def _at_fractions(self, numbers: list[int], denominator: int) -> Evaluation:
-        column = np.empty((len(numbers), 1), dtype=object)
-        column[:, 0] = numbers
-        return self.evaluation(Whole(column, 0), denominator)
-
     def _distance(self, finding: Finding) -> float:
         """How far an input may be from the example: the radius, or the distance of a rational point, and no radius."""
         distance = finding.radius
@@ -177,8 +176,10 @@ class Case:
             numbers, denominator = finding.point
             if denominator < 1 or len(numbers) != len(self.claim.example) or finding.radius:
                 raise NotProvedError("the point is none, or is no fraction with nothing around it")
-            example = map(Fraction, self.claim.example.tolist())
-            distance = exact_norm_above([Fraction(p, denominator) - e for p, e in zip(numbers, example, strict=True)])
+            change = _column(numbers) - Whole.of(self.claim.example[:, None]).times(denominator)
+            square = sum(number * number for number in change.numbers[:, 0].tolist())
+            root = root_above(square * Fraction(4) ** change.exponent / denominator**2)
+            distance = float(np.nextafter(float(root), np.inf)) if square else 0.0
         if not 0.0 <= distance <= max(self.claim.within, 0.0):
             raise NotProvedError(f"it is {distance:.2g} from the example, more than {self.claim.within:.2g}")
         return distance
@@ -215,6 +216,12 @@ class Case:
             reached = row_norms_above(dense(self.claim.G)[:, free]) * radius * ROUNDING
             if not (self._slack(evaluation)[:, 1].sizes()[0] >= reached).all():
                 raise NotProvedError("a half-space of the domain leaves no room for the correction")
+
+
+def _column(numbers: list[int]) -> Whole:
+    column = np.empty((len(numbers), 1), dtype=object)
+    column[:, 0] = numbers
+    return Whole(column, 0)
 
 
 def _what_differs(equations: list[Equation], denominator: int) -> str:

@@ -30,7 +30,7 @@ MOST_EQUATIONS = 400
 """Equations that are solved in rational numbers at most: some ten seconds."""
 
 
-def corrections(case: Case, near: float) -> Iterator[Finding]:
+def corrections(case: Case, near: float, work: Work) -> Iterator[Finding]:
     """Rational inputs that solve the equations around the example; pixels and units within ``near`` are on bounds."""
     claim = case.claim
     x, moving = claim.example, ~claim.kept
@@ -44,7 +44,7 @@ def corrections(case: Case, near: float) -> Iterator[Finding]:
         Surroundings(case.evaluation(start), claim.stage, Room(np.zeros(len(x)), 0.0), claim.segment),
     ):
         try:
-            change = _solution(around, around.equations(), free)
+            change = _solution(around, around.equations(), free, work)
         except NotProvedError:
             continue
         yield Finding(claim.stage, point=_moved(start, free, change))
@@ -67,11 +67,10 @@ class _OntoKinks(Surroundings):
         return Whole(np.where(certain & (ahead.numbers > 0).astype(np.bool_), 0, ahead.numbers), ahead.exponent)
 
 
-def _solution(around: Surroundings, equations: Sequence[Equation], free: IntArray) -> ExactVector:
+def _solution(around: Surroundings, equations: Sequence[Equation], free: IntArray, work: Work) -> ExactVector:
     """The smallest change of the free pixels that solves all equations, in rational numbers."""
     matrix: list[list[int]] = []
     wanted: list[int] = []
-    work = Work()
 
     def step(rows: Any, linear: Linear) -> Whole:
         if isinstance(rows, Whole):
@@ -83,7 +82,7 @@ def _solution(around: Surroundings, equations: Sequence[Equation], free: IntArra
         other[:, behind] = dense(linear.matrix[second[behind]]).T
         return found - Whole.of(other)
 
-    if sum(len(equation.first) for equation in equations) > 4 * MOST_EQUATIONS:
+    if sum(len(equation.first) for equation in equations) > 2 * MOST_EQUATIONS:  # some ask for nothing
         raise NotProvedError("there are too many equations to be solved in rational numbers")
     for equation in equations:
         rows: Whole = around.back(equation, step, Whole.__add__)

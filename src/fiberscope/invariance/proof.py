@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
 
+from fiberscope.checker.enclosed import Room
 from fiberscope.checker.forward import bounds
+from fiberscope.checker.linear import needed, pieces
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.same_features import Case, Claim, Finding
 from fiberscope.checker.stored import Stage, read_stages
+from fiberscope.checker.whole import Work
 from fiberscope.errors import ModelError
 from fiberscope.invariance.exact_correction import corrections
 from fiberscope.network.arrays import BoolArray, FloatArray
@@ -90,7 +94,7 @@ def prove(statement: Statement) -> Proof:
         return Proof(True, "", *case.prove(Finding(claim.stage)))
     except NotProvedError as failure:
         itself = str(failure)
-    out_of_reach = _out_of_reach(network, claim)
+    out_of_reach = _out_of_reach(network, claim) | _beyond_what_moves(case)
     if claim.stage in out_of_reach:
         reason = f"{itself}; no input within {claim.within:.2g} of it has the features of the source"
         return Proof(False, reason, 0.0, "exact")
@@ -108,8 +112,9 @@ def _beside(case: Case, stages: list[int], scale: float) -> Iterator[Finding]:
     """Where to look for an input: near the example, and where the equations are solved in rational numbers."""
     for stage in stages:
         yield from (Finding(stage, near * scale) for near in NEAR)
+    work = Work()
     for near in BESIDE:
-        yield from corrections(case, near * scale)
+        yield from corrections(case, near * scale, work)
 
 
 def _out_of_reach(network: tuple[int, tuple[Stage, ...]], claim: Claim) -> set[int]:
@@ -118,6 +123,37 @@ def _out_of_reach(network: tuple[int, tuple[Stage, ...]], claim: Claim) -> set[i
     nearby = bounds(network, claim.example - claim.within, claim.example + claim.within, claim.stage)
     pairs = ((number, *at_source[number], *nearby[number]) for number in nearby)
     return {number for number, low, high, least, most in pairs if ((least > high) | (most < low)).any()}
+
+
+def _beyond_what_moves(case: Case) -> set[int]:
+    """The same by how much what stages give can change, against how much it differs: for differences below rounding."""
+    claim, found, room = (
+        case.claim,
+        set[int](),
+        {INPUT: Room(np.full(len(case.claim.example), case.claim.within), np.inf)},
+    )
+    for number in needed(case.stages, claim.stage):
+        stage = case.stages[number]
+        activation, before = stage.activation, [room[source] for source in stage.sources]
+        if activation is None:
+            maps = zip(case.of_example.linear[number], before, strict=True)
+            room[number] = reduce(Room.__add__, [a.forward(r, Room.through, Room.__add__) for a, r in maps])
+        elif activation.index is not None:  # a maximum moves by no more than its arguments
+            room[number] = Room(
+                np.where(activation.index < 0, 0.0, before[0].each[activation.index]).max(axis=1), np.inf
+            )
+        elif pieces(activation) is None:
+            break
+        else:
+            steepest = 1.0 if activation.slope is None else np.maximum(np.abs(activation.slope), 1.0)
+            room[number] = Room(np.nextafter(before[0].each * steepest, np.inf), np.inf)
+        try:
+            values = case.of_example.at(number)
+        except NotProvedError:
+            break
+        if ((values[:, 0] - values[:, 1]).sizes()[0] > room[number].each).any():
+            found.add(number)
+    return found
 
 
 def _sufficient_stages(network: Network, stage: int) -> Iterator[int]:
