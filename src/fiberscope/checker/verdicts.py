@@ -106,7 +106,8 @@ class _Proving:
             elif not out[k]:
                 out[k] = _attempt(lambda k=k, claim=claim: [self._at_output(k, claim)])[0]
         for rows, alike in together.items():
-            _attempt(lambda rows=rows, alike=alike: rows.share([self.conditions[data].certificate for data in alike]))
+            shared = [self.conditions[data].certificate for data in alike]
+            _attempt(lambda rows=rows, shared=shared: [rows.share(shared)])
             members = [k for some in alike.values() for k in some]
             for start in range(0, len(members), BLOCK):
                 some = members[start : start + BLOCK]
