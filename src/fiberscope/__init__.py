@@ -80,6 +80,7 @@ __all__ = [
     "CorrelationCounts",
     "Direction",
     "Enclosure",
+    "Enclosure",
     "ExtremeValues",
     "Face",
     "FiberscopeError",
