@@ -80,7 +80,6 @@ __all__ = [
     "CorrelationCounts",
     "Direction",
     "Enclosure",
-    "Enclosure",
     "ExtremeValues",
     "Face",
     "FiberscopeError",
