@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from fiberscope.checker import enclosures, verdicts
 from fiberscope.checker.enclosures import Question
 from fiberscope.checker.matrices import NotProvedError
-from fiberscope.checker.verdicts import Claim as Verdict
 from fiberscope.checker.verdicts import System
 from fiberscope.errors import InputError, shown
 from fiberscope.memory import check_matrix
-from fiberscope.network.arrays import BoolArray, FloatArray, as_float64
+from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.rows import dense
 from fiberscope.preimage.analytic_center import Polytope
 from fiberscope.preimage.budget import Budget
@@ -74,7 +73,7 @@ class Enclosure:
             asked = _question(self.preimage)
             if isinstance(asked, str):
                 return Verification(False, "float", asked)
-            system, known, _ = asked
+            system, known = asked
             directions, low, high, reached_low, reached_high, center = (
                 _copied(part)
                 for part in (self.directions, self.low, self.high, self.reached_low, self.reached_high, self.center)
@@ -113,7 +112,7 @@ def enclose(
     asked = _question(preimage)
     if isinstance(asked, str):
         raise InputError("enclosure", expected="a preimage that was not changed", got=asked)
-    system, known, _ = asked
+    system, known = asked
     k, report = len(c), progress or _silent
     found = _search(preimage, system, known, c, budget, seed, lambda done: report(done, 2 * k))
     multipliers = found.multipliers[:k], found.multipliers[k:]
@@ -133,7 +132,7 @@ def _search(
     sides = enclosures.gaps(system, known)
     if known.reach == 0:  # a single point
         return Extents(np.zeros((len(both), len(sides.low)), dtype=np.float32), np.zeros(both.shape))
-    if (sum(system.shape) * system.shape[1]) > LARGEST:
+    if sum(system.shape) * system.shape[1] > LARGEST:
         reason = "the preimage has too many rows and coordinates for the search"
         return Extents(np.zeros((len(both), len(sides.low)), dtype=np.float32), np.full(both.shape, np.nan), reason)
     rows = dense(system.weight) if not len(system.h) else np.concatenate([dense(system.weight), dense(system.G)])
@@ -177,15 +176,11 @@ def _placed(system: System, known: Question, moves: FloatArray) -> FloatArray:
     """Points in the inputs' own coordinates; in place of those that are none of the preimage, the anchor or NaN."""
     points = np.clip(known.anchor + moves, system.box_low, system.box_high)
     try:
-        ok = _inside(system, known, points)
-        anchored = bool(_inside(system, known, known.anchor[None])[0])
+        ok = enclosures.inside(system, known, points)
+        anchored = bool(enclosures.inside(system, known, known.anchor[None])[0])
     except NotProvedError:
         ok, anchored = np.zeros(len(points), dtype=np.bool_), False
     return np.where(ok[:, None], points, known.anchor if anchored else np.nan)
-
-
-def _inside(system: System, known: Question, points: FloatArray) -> BoolArray:
-    return enclosures.inside(system, known, points)
 
 
 def _checked(preimage: Preimage, directions: Any) -> Float64[FloatArray, "k n"]:
@@ -200,19 +195,20 @@ def _checked(preimage: Preimage, directions: Any) -> Float64[FloatArray, "k n"]:
     return array
 
 
-def _question(preimage: Any) -> tuple[System, Question, Verdict] | str:
+def _question(preimage: Any) -> tuple[System, Question] | str:
     """The numbers of a preimage, and how far its certificate proves that it reaches; or why there are none."""
     asked = in_numbers(preimage)
     if isinstance(asked, str):
         return asked
     system, verdict = asked
     anchor = verdict.x if verdict.x is not None else _copied(preimage.point())
-    reach = float(verdicts.radii(system, [verdict], [anchor])[0]) if str(preimage.kind) in _BOUNDED else np.inf
+    reach = (
+        float(verdicts.radii(system, [verdict], [anchor])[0])
+        if verdict.kind in (Kind.SINGLETON, Kind.BOUNDED)
+        else np.inf
+    )
     known = Question(verdict.x, verdict.output_low, verdict.output_high, verdict.within, anchor, reach)
-    return system, known, verdict
-
-
-_BOUNDED = (Kind.SINGLETON, Kind.BOUNDED)
+    return system, known
 
 
 def _copied(array: Any) -> NDArray[Any]:
