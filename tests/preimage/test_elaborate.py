@@ -98,6 +98,17 @@ def test_the_lower_side_of_a_unit_that_is_saturated() -> None:
     assert verify_in_float(p)
 
 
+def test_multipliers_that_weigh_nothing_are_left_out() -> None:
+    """x1 is pinned, so that x1 <= 1 is no implicit row, and what its multipliers say of x2 is nothing."""
+    layer, box = fs.ReLULayer([[0.0, 1.0]]), fs.Box([1, 0], [1, 2])
+    implicit = found.Multipliers(np.array([1, 3]), np.ones(2))  # x1 from below and from above
+    candidate = Candidate(Kind.SINGLETON, 0, point=np.ones(2), implicit=implicit)
+    p = claim(layer, candidate, 0, box, y=[1])
+    assert p.certificate.tangent is not None
+    assert p.certificate.tangent.multipliers is None
+    assert verify_in_float(p)
+
+
 # ---- independent rows
 
 

@@ -201,7 +201,7 @@ class _Elaboration:
             equal.append(Bitsets.of((side.equal & self.units.nonzero)[None]))
         for key, use in uses.items():
             if isinstance(use.part, Multipliers):
-                self.weighings[key] = self._weigh(use)
+                self.weighings[key] = self._weigh(use, for_ever=key[2])
         for key, use in uses.items():
             if isinstance(use.part, Direction):
                 self._hold(uses, key)
@@ -251,13 +251,15 @@ class _Elaboration:
         self.plain.setdefault(Direction, holding.closes and not fixes)
         return holding
 
-    def _weigh(self, use: _Use) -> Weighing | None:
+    def _weigh(self, use: _Use, *, for_ever: bool) -> Weighing | None:
         """Write multipliers down; None where those of a tangent cone weigh nothing."""
         assert isinstance(use.part, Multipliers)
         m, n, cone = self.rows.m, self.rows.n, use.cone
         pinned, needed = np.zeros((2, self.rows.count), dtype=np.bool_)
         pinned[m : m + n] = cone.equal[m : m + n]
         given = signed(self.rows, use.part.rows, use.part.values, pinned)
+        if not for_ever and not len(given):
+            return None
         if not use.spanning:
             needed[given.rows] = True
         apart = Cone(cone.equal & ~(cone.upper | cone.lower), cone.upper, cone.lower)
