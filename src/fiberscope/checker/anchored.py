@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fiberscope.checker.arithmetic import Float
 from fiberscope.checker.matrices import (
     SMALLEST_NORMAL,
     BoolArray,
@@ -21,6 +20,7 @@ from fiberscope.checker.matrices import (
     NotProvedError,
     flushes_subnormal_numbers,
     is_dense,
+    is_vector,
     relative_error,
 )
 from fiberscope.checker.system import Rows, System, sides_of
@@ -37,7 +37,7 @@ class Question:
         x: (n,) or None.
         output_low: (m,) or None.
         output_high: (m,) or None.
-        within: (m,) at least 0.
+        within: (m,) at least 0; beside x also (2, m), below and above, inf for no side.
         anchor: (n,) x itself, or any point where outputs are given.
         reach: a proved bound on how far the inputs are from the anchor; inf for none.
     """
@@ -66,7 +66,7 @@ class Anchored:
             raise NotProvedError("this thread flushes subnormal numbers to zero, so no error bound holds")
         system.check()
         self.system, self.question = system, question
-        self.rows = Rows(system, Float())
+        self.rows = Rows(system, rational=False)
         _check(question, self.rows)
         self.has_low, self.has_high = self._sides()
         self.gaps = self._gaps()
@@ -81,10 +81,10 @@ class Anchored:
             if sides.contradiction:
                 raise NotProvedError("the output is that of no input")
             return sides.has_low[rows.places], sides.has_high[rows.places]
-        _, recession, within_domain = rows.cones_at(known.x[None], known.within)
-        if not within_domain[0]:
+        here = rows.cones_at(known.x[None], np.broadcast_to(known.within, (1, 2, rows.m)))
+        if not here.inside[0]:
             raise NotProvedError("x lies outside the domain")
-        low, high = (recession.equal | side for side in (recession.lower, recession.upper))
+        low, high = (here.recession.equal | side for side in (here.recession.lower, here.recession.upper))
         return low[0, rows.places], high[0, rows.places]
 
     def _gaps(self) -> Gaps:
@@ -102,10 +102,17 @@ class Anchored:
             up, down = known.output_high - least[:m], known.output_low - most[:m]
         none = np.zeros(self.rows.q)
         up, down = np.concatenate([up, -least[m:]]), np.concatenate([down, none])
-        slack = np.concatenate([known.within, none])
-        high = np.where(up == 0, slack, up + slack + 2.0**-50 * (np.abs(up) + slack))
-        low = np.where(down == 0, -slack, down - slack - 2.0**-50 * (np.abs(down) + slack))
+        minus, plus = self.slack[0], self.slack[1]
+        high = np.where(up == 0, plus, up + plus + 2.0**-50 * (np.abs(up) + plus))
+        low = np.where(down == 0, -minus, down - minus - 2.0**-50 * (np.abs(down) + minus))
         return Gaps(np.where(self.has_low, low, -np.inf), np.where(self.has_high, high, np.inf))
+
+    @property
+    def slack(self) -> FloatArray:
+        """(2, m + q) how far below and above numbers may lie; 0 where there is no side."""
+        within = np.broadcast_to(self.question.within, (2, self.rows.m))
+        known: FloatArray = np.where(within < np.inf, within, 0.0)
+        return np.concatenate([known, np.zeros((2, self.rows.q))], axis=1)
 
     def _cut(self, z: FloatArray) -> FloatArray:
         """``clip(z) - z``; nothing is known of strictly monotone units but that they tell all inputs apart."""
@@ -115,10 +122,10 @@ class Anchored:
 
 def _check(question: Question, rows: Rows) -> None:
     m, n = rows.m, rows.n
-    for array, length in ((question.x, n), (question.within, m), (question.anchor, n)):
-        if array is not None and (
-            array.dtype != np.float64 or array.shape != (length,) or not np.isfinite(array).all()
-        ):
+    apart = question.within.shape == (2, m) and question.x is not None
+    slack = [(side, m, False) for side in question.within] if apart else [(question.within, m, True)]
+    for array, length, finite in ((question.x, n, True), *slack, (question.anchor, n, True)):
+        if array is not None and not is_vector(array, length, finite=finite):
             raise NotProvedError(f"an input or a precision is not made of {length} finite float64 numbers")
     for side in (question.output_low, question.output_high):
         if side is not None and (side.dtype != np.float64 or side.shape != (m,) or np.isnan(side).any()):
@@ -128,6 +135,8 @@ def _check(question: Question, rows: Rows) -> None:
         raise NotProvedError(
             "exactly one of an input and an output must be given, and a precision that is not negative"
         )
+    if apart and ((question.within == 0).any(axis=0) != (question.within == 0).all(axis=0)).any():
+        raise NotProvedError("a precision must be 0 on both sides, or on neither")
     if question.x is not None and not np.array_equal(question.x, question.anchor):
         raise NotProvedError("the anchor is not x")
     if not question.reach >= 0:

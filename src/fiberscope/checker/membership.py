@@ -6,7 +6,14 @@ import numpy as np
 
 from fiberscope.checker import exact
 from fiberscope.checker.anchored import Anchored, at_points, blocks
-from fiberscope.checker.matrices import SMALLEST_NORMAL, BoolArray, FloatArray, IntArray, relative_error
+from fiberscope.checker.matrices import (
+    SMALLEST_NORMAL,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    relative_error,
+    row_norms_above,
+)
 
 
 def inside(known: Anchored, points: FloatArray) -> BoolArray:
@@ -22,12 +29,13 @@ def inside(known: Anchored, points: FloatArray) -> BoolArray:
 
 
 def _inside_rows(known: Anchored, X: FloatArray) -> BoolArray:
-    s, rows, asked, none = known.system, known.rows, known.question, np.zeros(known.rows.q)
-    products = at_points(X, rows.stack)
-    constant, within = np.concatenate([s.bias, -s.h]), np.concatenate([asked.within, none])
+    s, rows, none = known.system, known.rows, np.zeros(known.rows.q)
+    products, lengths = at_points(X, rows.stack), row_norms_above(X)
+    constant, (minus, plus) = np.concatenate([s.bias, -s.h]), known.slack
     high, low, moving = _outputs(known)
-    above = rows.signs(X, products, [constant, -np.concatenate([high, none]), -within])
-    below = rows.signs(X, products, [constant, -np.concatenate([low, none]), within])
+    every = slice(None), X, products, lengths
+    above = rows.signs(*every, [constant, -np.concatenate([high, none]), -plus])
+    below = rows.signs(*every, [constant, -np.concatenate([low, none]), minus])
     still = ~np.concatenate([moving, np.zeros(rows.q, dtype=np.bool_)])
     wrong = ((above > 0) & known.has_high & still) | ((below < 0) & known.has_low & still)
     out: BoolArray = np.asarray(~wrong.any(axis=1))
@@ -43,8 +51,9 @@ def _outputs(known: Anchored) -> tuple[FloatArray, FloatArray, BoolArray]:
         assert asked.output_low is not None, "a question has an input or outputs"
         assert asked.output_high is not None, "both sides are given"
         return asked.output_high, asked.output_low, np.zeros(rows.m, dtype=np.bool_)
-    products = at_points(asked.x[None], rows.stack)
-    above_low, above_high = (rows.signs(asked.x[None], products, [s.bias, -side])[0] for side in (s.low, s.high))
+    x = asked.x[None]
+    units = slice(rows.m), x, at_points(x, rows.stack), row_norms_above(x)
+    above_low, above_high = (rows.signs(*units, [s.bias, -side])[0] for side in (s.low, s.high))
     moving = ((above_low > 0) & (above_high < 0)) | s.monotone
     value = np.where(moving, 0.0, np.where(above_low <= 0, s.low, s.high))
     return value, value, moving
@@ -54,8 +63,8 @@ def _moves_little(known: Anchored, X: FloatArray, products: FloatArray, units: I
     """Whether ``R_i (x' - x)`` lies between ``-within_i`` and ``within_i``, where there are such sides, exactly."""
     asked, rows = known.question, known.rows
     assert asked.x is not None, "only the output at an input moves with it"
-    matrix, most = rows.stack[units], np.where(known.has_high[units], asked.within[units], np.inf)
-    least = np.where(known.has_low[units], -asked.within[units], -np.inf)
+    matrix, (minus, plus) = rows.stack[units], known.slack[:, units]
+    most, least = np.where(known.has_high[units], plus, np.inf), np.where(known.has_low[units], -minus, -np.inf)
     size = at_points(np.abs(X) + np.abs(asked.x), np.abs(matrix))
     moved = products[:, units] - matrix @ asked.x
     error = relative_error(rows.n + 1) * size + 4.0 * (rows.n + 2) * SMALLEST_NORMAL  # and that of comparing

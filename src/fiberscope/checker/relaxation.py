@@ -91,7 +91,7 @@ def narrowed(around: Relaxed, step: Step) -> tuple[FloatArray, FloatArray]:
     middle = np.clip(low / 2.0 + high / 2.0, low, high)
     question = enclosures.Question(None, around.low, around.high, np.zeros(len(around.low)), middle, np.inf)
     found = enclosures.bounds(around.system, question, directions, step.multipliers)
-    least, most = enclosures.ends(found, question, directions)
+    least, most = enclosures.ends(around.system, question, directions, found)
     np.maximum.at(below, chosen, least)
     np.minimum.at(above, chosen, most)
     return below, above

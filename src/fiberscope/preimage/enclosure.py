@@ -10,10 +10,12 @@ import numpy as np
 from jaxtyping import Float64
 from numpy.typing import NDArray
 
-from fiberscope.checker import enclosures, verdicts
+from fiberscope.checker import enclosures
 from fiberscope.checker.enclosures import Question
 from fiberscope.checker.matrices import NotProvedError
-from fiberscope.checker.verdicts import System
+from fiberscope.checker.radius import measure
+from fiberscope.checker.system import System
+from fiberscope.checker.verdicts import Claim as PlainClaim
 from fiberscope.errors import InputError, shown
 from fiberscope.memory import check_matrix
 from fiberscope.network.arrays import FloatArray, as_float64
@@ -202,13 +204,18 @@ def _question(preimage: Any) -> tuple[System, Question] | str:
         return asked
     system, verdict = asked
     anchor = verdict.x if verdict.x is not None else _copied(preimage.point())
-    reach = (
-        float(verdicts.radii(system, [verdict], [anchor])[0])
-        if verdict.kind in (Kind.SINGLETON, Kind.BOUNDED)
-        else np.inf
-    )
+    reach = _reach(system, verdict, anchor) if verdict.kind in (Kind.SINGLETON, Kind.BOUNDED) else np.inf
     known = Question(verdict.x, verdict.output_low, verdict.output_high, verdict.within, anchor, reach)
     return system, known
+
+
+def _reach(system: System, verdict: PlainClaim, anchor: FloatArray) -> float:
+    """How far its certificate proves that a preimage reaches from an anchor; inf where it proves nothing."""
+    for exact in (False, True):
+        ((reason, size),) = measure(system, [verdict], [anchor], exact=exact)
+        if not reason:
+            return size
+    return np.inf
 
 
 def _copied(array: Any) -> NDArray[Any]:

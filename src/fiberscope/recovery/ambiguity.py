@@ -52,14 +52,16 @@ class Levels:
 
     def _nearest(self, ends: FloatArray, up: bool) -> FloatArray:
         """The number of the first stored level at or above an end, or of the last at or below it."""
-        k = np.clip(np.rint((ends - self.low) / _steps(self.low, self.high)), 0, LEVELS - 1)
+        k: FloatArray = np.clip(np.rint((ends - self.low) / _steps(self.low, self.high)), 0, LEVELS - 1)
         value = _values(self.low, self.high, k)
         beyond: BoolArray = value < ends if up else value > ends
-        return k + (beyond if up else -1.0 * beyond)
+        moved: FloatArray = beyond.astype(np.float64)
+        return k + moved if up else k - moved
 
 
 def _steps(low: FloatArray, high: FloatArray) -> FloatArray:
-    return np.where(high > low, high - low, 1.0) / (LEVELS - 1)
+    steps: FloatArray = np.where(high > low, high - low, 1.0) / float(LEVELS - 1)
+    return steps
 
 
 def _values(low: FloatArray, high: FloatArray, k: FloatArray) -> FloatArray:

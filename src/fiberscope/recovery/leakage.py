@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +13,9 @@ from fiberscope.errors import InputError, ModelError, shown
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain
 from fiberscope.network.network import Network
+from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.classify import classify
-from fiberscope.preimage.coarsest import coarsest_precision
+from fiberscope.preimage.coarsest import CoarsestPrecisions, coarsest_precision
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.precision import Precision
 from fiberscope.recovery.ambiguity import Levels
@@ -23,9 +24,6 @@ from fiberscope.recovery.recover import recover
 from fiberscope.recovery.recovery import Recovery, Scope
 from fiberscope.recovery.runtime import runtime_features
 from fiberscope.scalars import as_number, as_position
-
-if TYPE_CHECKING:
-    import pyarrow
 
 SECONDS = 30.0
 """For one sample at one layer and one precision: through several layers, linear programs would go on for longer."""
@@ -80,7 +78,7 @@ def leakage(
     *,
     seconds: float | int | None = SECONDS,
     progress: Callable[[int, int], None] | None = None,
-) -> pyarrow.Table:  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
+) -> Any:
     """Tabulate what the features of layers give away of samples: what is proved, and what an attack rebuilds.
 
     Features are those that a runtime may give at the sample: all numbers within ``eps`` of the exact ones, unit by
@@ -106,8 +104,10 @@ def leakage(
     import pyarrow as pa
 
     rows = list(leaks(net, X, domain, precisions, layers, seconds=seconds, progress=progress))
-    schema = pa.schema([pa.field(name, _arrow_type(pa, kind)) for name, kind in Leak.__annotations__.items()])
-    return pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)  # pyright: ignore[reportUnknownVariableType]
+    arrow: Any = pa  # has no types
+    types = {"int": arrow.int64(), "str": arrow.string(), "float": arrow.float64(), "bool": arrow.bool_()}
+    schema = arrow.schema([arrow.field(name, types[kind]) for name, kind in Leak.__annotations__.items()])
+    return arrow.Table.from_pylist([asdict(row) for row in rows], schema=schema)
 
 
 def leaks(
@@ -128,7 +128,14 @@ def leaks(
     done, total = 0, len(flat) * len(chosen) * len(told)
     for layer in chosen:
         own, received = net.relu_layers[layer], net.layer_input(layer, samples)
+        if not isinstance(own, ReLULayer):
+            raise InputError(
+                "layers", expected="layers of one affine map", got=f"layer {layer}, in which branches meet"
+            )
         coarsest = coarsest_precision(own, received)
+        assert isinstance(coarsest, CoarsestPrecisions), "many samples have many"
+        stage = net.placed_layers[layer].stage
+        noise = [cramer_rao(net, x, stage, 1.0) for x in samples]
         for precision in told:
             known = runtime_features(net, layer, samples, precision)
             kinds = classify(own, received, within=precision).kind
@@ -137,7 +144,7 @@ def leaks(
                 assert isinstance(r, Recovery), "one sample has one recovery"
                 place = Place(i, layer, str(precision), known.eps(own)[i])
                 unlimited = kinds[i] in (Kind.SINGLETON, Kind.BOUNDED), float(coarsest.eps[i])
-                row = _leak(net, place, unlimited, levels, r, x)
+                row = _leak(place, unlimited, levels, r, x, noise[i])
                 if seen is not None:
                     seen(row, r)
                 yield row
@@ -157,7 +164,7 @@ class Place:
 
 
 def _leak(
-    net: Network, place: Place, unlimited: tuple[bool, float], levels: Levels, r: Recovery, x: FloatArray
+    place: Place, unlimited: tuple[bool, float], levels: Levels, r: Recovery, x: FloatArray, noise: float
 ) -> Leak:
     low, high, everywhere = r.low.ravel(), r.high.ravel(), r.scope == Scope.DOMAIN
     bits = levels.bits(low, high) if everywhere else levels.bits(levels.low, levels.high)
@@ -170,7 +177,7 @@ def _leak(
         pixel_median=float(np.median(high - low)),
         pixel_max=float((high - low).max()),
         ambiguity_bits=bits,
-        cramer_rao=cramer_rao(net, x, net.placed_layers[place.layer].stage, place.eps),
+        cramer_rao=place.eps**2 * noise if place.eps else 0.0,
         scope=str(r.scope),
         rebuilt_error=float(np.sqrt(np.mean((r.x - x) ** 2))),
         reason=r.reason,
@@ -193,10 +200,6 @@ def _precisions(precisions: Sequence[str | float | int]) -> list[str | float]:
         Precision(each).name if isinstance(each, str) else as_number(each, "precisions", least=0.0)
         for each in precisions
     ]
-
-
-def _arrow_type(pa: Any, kind: str) -> Any:
-    return {"int": pa.int64(), "str": pa.string(), "float": pa.float64(), "bool": pa.bool_()}[kind]
 
 
 __all__ = ["SECONDS", "Leak", "Place", "leakage", "leaks"]
