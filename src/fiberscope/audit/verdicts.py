@@ -93,7 +93,7 @@ def _judge_on(
         judged = None
         if inside.any():
             samples, within = task.inputs[inside], named.within
-            judged = classify(layer, samples, named.domain, within=within, threads=threads, seconds=budget)
+            judged = classify(layer, samples, domain=named.domain, within=within, threads=threads, seconds=budget)
     except MemoryLimitError as limit:
         yield from (_uncounted(sample, task.chunk.layer, named, str(limit)) for sample in task.chunk.samples)
         return
