@@ -373,7 +373,7 @@ def test_no_certificate_proves_a_wrong_verdict(changed: Path):
         rows = findings(changed, stem)
         for name in dict.fromkeys(row["domain"] for row in rows):
             low, high = {"R^n": (-np.inf, np.inf), "x >= 0": (0, np.inf)}.get(name, (0, 1))
-            cones = known.cones(layer, inputs, low, high)
+            cones = check_certificates.cones(layer, inputs, low, high)
             truth = [row for row in rows if row["domain"] == name]
             for data in stored(changed, stem).values():
                 for damaged in [data, *(damage(data, rng) for _ in range(6))]:
@@ -494,7 +494,7 @@ def test_a_certificate_written_by_hand_proves_its_verdict_and_no_other(name: str
     rows, bias, x, parts, kind, dimension = HAND[name]
     A, b, points = np.array(rows, dtype=float), np.array(bias, dtype=float), np.array([x], dtype=float)
     layer = A, b, 0.0, np.inf, np.zeros(len(b), dtype=bool), -1
-    tangent, recession, *_ = check_certificates.Network.cones(None, layer, points, -np.inf, np.inf)
+    tangent, recession, *_ = check_certificates.cones(layer, points, -np.inf, np.inf)
     proof = check_certificates.Proof(written(parts), A, {}, [cone[0, 0, len(b) :] for cone in (tangent, recession)])
     assert proves(proof, tangent[0], recession[0], {"kind": kind, "dimension": dimension})
     for other in ("singleton", "bounded", "unbounded"):
@@ -534,7 +534,7 @@ def test_a_certificate_written_by_hand_proves_its_verdict_and_no_other(name: str
 def test_a_wrong_certificate_proves_nothing(rows: Any, bias: Any, parts: dict[str, Any]):
     A, b = np.array(rows, dtype=float), np.array(bias, dtype=float)
     layer = A, b, 0.0, np.inf, np.zeros(len(b), dtype=bool), -1
-    tangent, recession, *_ = check_certificates.Network.cones(None, layer, np.zeros((1, 2)), -np.inf, np.inf)
+    tangent, recession, *_ = check_certificates.cones(layer, np.zeros((1, 2)), -np.inf, np.inf)
     try:
         proof = check_certificates.Proof(written(parts), A, {}, [cone[0, 0, len(b) :] for cone in (tangent, recession)])
     except ValueError:
