@@ -1,6 +1,4 @@
-"""Prove the verdicts of a results folder in integers, as docs/certificates.md specifies: check_certificates.py DIR.
-
-The last line is "proved N of M", the exit status 0 only if N = M. Imports numpy and pyarrow, nothing of fiberscope."""
+"""Prove the verdicts of a results folder as docs/certificates.md specifies; the last line says "proved N of M"."""
 
 import json
 import math
@@ -9,7 +7,7 @@ from contextlib import suppress
 from fractions import Fraction
 from functools import reduce
 from hashlib import sha256
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -46,13 +44,11 @@ def products(A, X):  # X A^T exactly, as fractions
     return times(X[0], A[0].T) * unit
 
 
-def up(numbers):  # to the next numbers of DIGITS significant binary digits
-    def rounded(number):
-        shift = number.numerator.bit_length() - number.denominator.bit_length() - DIGITS
-        shift += number >= Fraction(2) ** (shift + DIGITS)
-        return math.ceil(number / Fraction(2) ** shift) * Fraction(2) ** shift
-
-    return np.frompyfunc(rounded, 1, 1)(numbers)
+@np.vectorize
+def up(number):  # to the next number of DIGITS significant binary digits
+    shift = number.numerator.bit_length() - number.denominator.bit_length() - DIGITS
+    shift += number >= Fraction(2) ** (shift + DIGITS)
+    return math.ceil(number / Fraction(2) ** shift) * Fraction(2) ** shift
 
 
 def times(A, B):  # the product of two matrices of integers, by floats, without rounding
@@ -118,67 +114,68 @@ class System:  # the rows R of a layer (m, n) as integers, in the units of a sca
     def __init__(self, A, scaling):
         self.m, self.n = A.shape
         none = {"rows": np.zeros(self.m, dtype=np.int64), "columns": np.zeros(self.n, dtype=np.int64)}
-        r, c = self.rows, self.columns = [(scaling or none)[name].astype(np.int64) for name in ("rows", "columns")]
-        fits = A.shape == (*r.shape, *c.shape) and max(abs(r).max(), abs(c).max()) < 5_000
+        r, c = ((scaling or none)[name].astype(np.int64) for name in ("rows", "columns"))
+        fits = r.shape + c.shape == A.shape and all(-5_000 < e.min() <= e.max() < 5_000 for e in (r, c))
         require(fits, "a scaling of another shape or size")
-        self.R, self.nonzero = whole(A, c - r[:, None]), A != 0
+        self.rows, self.columns, self.R, self.nonzero = np.append(r, 0 * c), c, whole(A, c - r[:, None]), A != 0
         self.modular, self.independent = (self.R % PRIME).astype(np.int64), []  # rows that are, and on which columns
-        self.norms = [np.array([math.isqrt(v) + 1 for v in (self.R**2).sum(axis=k)], dtype=object) for k in (1, 0)]
+        rows, columns = ([math.isqrt(v) + 1 for v in (self.R**2).sum(axis=k)] for k in (1, 0))
+        self.norms = np.array([rows + [1] * self.n, [1] * self.m + columns], dtype=object)
 
-    def split(self, numbers):
+    def mask(self, numbers):  # the rows with these numbers
         there = numbers.dtype == np.int64 and ((numbers >= 0) & (numbers < self.m + self.n)).all()
         require(there and len(np.unique(numbers)) == len(numbers), "rows that are not there, or named twice")
-        return numbers[numbers < self.m], numbers[numbers >= self.m] - self.m
+        return np.isin(np.arange(self.m + self.n), numbers)
+
+    def live(self, zero):  # which rows are not zero where these coordinates are
+        return np.append(self.nonzero[:, ~zero[self.m :]].any(axis=1), ~zero[self.m :])
 
     def relations(self, given):  # the rows of each relation, and the columns on which it fails
         terms = [(given["rows"][i:j], given["values"][i:j]) for i, j in pairwise(given["starts"].tolist())]
         for k, (rows, values) in enumerate(terms):
             later = any(rows[0] in more for more, _ in terms[k + 1 :])
-            require(not self.split(rows)[1].size and values[0] != 0 and not later, "relations that are not independent")
+            fits = values[0] != 0 and not later and not self.mask(rows)[self.m :].any()
+            require(fits, "relations that are not independent")
         return [(rows, vector(values, self.rows[rows]) @ self.R[rows] != 0) for rows, values in terms]
 
-    def rank(self, rows, free, relations=()):  # bounds on the rank of rows, a mask, on columns; relations take off
-        live = self.nonzero[:, free].any(axis=1)
+    def rank(self, rows, relations=()):  # bounds on the rank of rows, a mask; relations take off
+        live, free, fixed = self.live(rows), ~rows[self.m :], int(rows[self.m :].sum())
         own, more = rows & live, rows & live
         holding = [part[live[part]] for part, fails in relations if live[part[0]] and not fails[free].any()]
         inside = sum(own[part].all() for part in holding)
         more[np.concatenate([*holding, np.zeros(0, dtype=np.int64)])] = True
         high = min(int(own.sum() - inside), int(more.sum()) - len(holding), int(free.sum()))
-        if any(rows[basis].sum() == high and not (columns & ~free).any() for basis, columns in self.independent):
-            return high, high
-        low = rank_of(self.modular[rows][:, free])
-        return (rank_of(self.R[rows][:, free], 0),) * 2 if low < high <= ELIMINATED else (low, high)
+        shown = any(rows[basis].sum() == high and not (columns & ~free).any() for basis, columns in self.independent)
+        low = high if shown else rank_of(self.modular[own[: self.m]][:, free])
+        if low < high <= ELIMINATED:
+            low = high = rank_of(self.R[own[: self.m]][:, free], 0)
+        return fixed + low, fixed + high
 
     def multipliers(self, given, fixed):  # signs of exact weights (0: unknown), rows that have any, if they span
-        rows, absorbed = self.split(given["rows"])
-        w = vector(given["values"], np.append(self.rows, 0 * self.columns)[given["rows"]])[given["rows"] < self.m]
-        c = w @ self.R[rows] if len(rows) else np.zeros(self.n, dtype=object)
-        used, free = self.nonzero[rows].any(axis=0), ~fixed
-        absorbed = absorbed[used[absorbed] & free[absorbed]]  # others have weight 0, or need none
-        free[absorbed] = False
-        B = self.R[rows][:, free & used]
+        named, weight = self.mask(given["rows"]), np.zeros(self.m + self.n, dtype=object)
+        weight[given["rows"]] = vector(given["values"], self.rows[given["rows"]])
+        own, used = named[: self.m], self.nonzero[named[: self.m]].any(axis=0)
+        c = (weight[: self.m][own, None] * self.R[own]).sum(axis=0)
+        named[self.m :] &= used & ~fixed  # these absorb; others have weight 0, or need none
+        free, weight[self.m :] = ~fixed & ~named[self.m :], -c
+        B = self.R[own][:, free & used]
         distance = norm_above(c[free]) / least_singular_value(B) if np.any(c[free] != 0) else Fraction(0)
-        sign, named = np.zeros(self.m + self.n, dtype=np.int8), np.zeros(self.m + self.n, dtype=bool)
-        sign[rows], named[rows], named[self.m + absorbed] = np.sign(w) * (abs(w) > distance), True, True
-        sign[self.m + absorbed] = -np.sign(c[absorbed]) * (abs(c[absorbed]) > distance * self.norms[1][absorbed])
+        sign = np.sign(weight) * (named & (abs(weight) > distance * self.norms[1]))
         return sign, named, bool(used[free].all()) and (distance > 0 or rank_of(B) == free.sum())
 
     def direction(self, given, relations):  # signs of the exact direction on all rows; 2 where they are unknown
-        held, fixed = self.split(given["held"])
-        d, free, mask = vector(given["values"], -self.columns), np.ones(self.n, dtype=bool), np.zeros(self.m, bool)
-        require(not np.any(d[fixed] != 0), "a direction that moves a coordinate that it holds")
-        free[fixed], mask[held] = False, True
-        live = self.nonzero[:, free].any(axis=1)
-        value, distance = times(self.R, d[:, None])[:, 0], Fraction(0)
-        if np.any(value[mask & live] != 0):
-            basis = np.flatnonzero(mask & live) if given.get("basis") is None else self.split(given["basis"])[0]
+        held, d, distance = self.mask(given["held"]), vector(given["values"], -self.columns), Fraction(0)
+        free, live = ~held[self.m :], self.live(held)
+        require(not np.any(d[~free] != 0), "a direction that moves a coordinate that it holds")
+        value = np.append(times(self.R, d[:, None])[:, 0], d)
+        if np.any(value[held & live] != 0):
+            basis = np.flatnonzero(held & live if given.get("basis") is None else self.mask(given["basis"]))
             distance = norm_above(value[basis]) / least_singular_value(self.R[basis][:, free].T)
             self.independent.append((basis, free))
-            depend = (mask & live)[basis].all() and self.rank(mask, free, relations)[1] == len(basis)
+            depend = (held & live)[basis].all() and self.rank(held, relations)[1] == len(basis) + (~free).sum()
             require(depend, "held rows are not shown to depend on the basis")
-        value, null, norms = np.append(value, d), np.append(mask | ~live, ~free), np.append(self.norms[0], 0 * d + 1)
-        known = np.where(abs(value) > distance * norms, np.sign(value), 2 if distance else 0)
-        return np.where(null, 0, known).astype(np.int8)
+        known = np.where(abs(value) > distance * self.norms[0], np.sign(value), 2 if distance else 0)
+        return np.where(held | ~live, 0, known).astype(np.int8)
 
 
 class Proof:  # a certificate for one layer; a cone is three masks over all rows: 0 on it, at most 0, at least 0
@@ -188,7 +185,8 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
         key = b"".join(scaling[name].tobytes() for name in ("rows", "columns")) if scaling else b""
         self.system = system = systems[key] = systems.get(key) or System(A, scaling)
         self.relations = system.relations(self.given["relations"]) if self.given.get("relations") else []
-        self.zero, self.counted = (system.split(self.given.get(n, none) + system.m)[1] for n in ("zero", "counted"))
+        named = (system.mask(self.given.get(name, none) + system.m) for name in ("zero", "counted"))
+        self.zero, self.counted = (mask & (np.arange(len(mask)) >= system.m) for mask in named)
         weights, ways = ([face.get(part) for face in faces] for part in ("multipliers", "direction"))
         self.weights = [w and system.multipliers(w, equal) for w, equal in zip(weights, fixed, strict=True)]
         self.ways = [system.direction(d, self.relations) for d in ways if d]
@@ -200,9 +198,7 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
         return (cone[0] | named, spans) if fits else (cone[0], False)
 
     def count(self, cone):  # how many more counted coordinates there are than conditions on them
-        some, m = cone.any(axis=0), self.system.m
-        reading = (some[:m] & self.system.nonzero[:, self.counted].any(axis=1)).sum() + some[m:][self.counted].sum()
-        return max(0, len(self.counted) - int(reading))
+        return max(0, int(self.counted.sum() - (cone.any(axis=0) & self.system.live(~self.counted)).sum()))
 
     def moving(self, cone, ways):  # those directions that are not 0, and lie in a cone
         in_cone = [(d[cone[0]] == 0).all() and (d[cone[1]] <= 0).all() and (d[cone[2]] // 2 == 0).all() for d in ways]
@@ -210,14 +206,15 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
 
     def dimension(self, cone):  # bounds on the dimension of a tangent cone
         system, m, zero = self.system, self.system.m, self.zero
-        vanishing, spans = self.vanishing(cone, self.weights[0])
-        rows, free = vanishing[:m], ~vanishing[m:]
-        if zero.size and free[zero].all():
-            free[zero] = False
-            supported = rows & ~system.nonzero[:, free].any(axis=1)
-            require(rank_of(system.modular[supported][:, zero]) == len(zero), "coordinates are not shown to be zero")
-        low, high = (r + int((~free).sum()) for r in system.rank(rows, free, self.relations))
-        _, upper, lower = cone & ~np.append(rows | ~system.nonzero[:, free].any(axis=1), ~free)
+        rows, spans = self.vanishing(cone, self.weights[0])
+        if zero.any() and not (rows & zero).any():
+            supported = (rows & ~system.live(rows | zero))[:m]
+            require(
+                rank_of(system.modular[supported][:, zero[m:]]) == zero.sum(), "coordinates are not shown to be zero"
+            )
+            rows = rows | zero
+        low, high = system.rank(rows, self.relations)
+        _, upper, lower = cone & ~rows & system.live(rows)
         ways = self.moving(cone, self.ways)
         strict = not (upper | lower).any() or any((d[upper] == -1).all() and (d[lower] == 1).all() for d in ways)
         least = max(self.count(cone), system.n - high if strict else 0, int(len(ways) > 0))
@@ -230,8 +227,7 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
         fits = least <= low <= high <= most and (stored is None or least == low == stored == high == most)
         require(fits, f"a dimension of {low} to {high} is proved, not {stored} or {least} to {most}")
         rows, spans = self.vanishing(recession, self.weights[1])
-        free = ~rows[self.system.m :]
-        spans = spans or (kind == "bounded" and self.system.rank(rows[: self.system.m], free)[0] == free.sum())
+        spans = spans or (kind == "bounded" and self.system.rank(rows)[0] == self.system.n)
         runs = self.moving(recession, self.ray) or self.count(recession)
         shown = {"singleton": high == 0, "bounded": low > 0 and spans, "unbounded": low > 0 and runs}
         require(shown.get(kind), f"it is not proved that it is {kind}")
@@ -245,8 +241,8 @@ def rounding(A, b, X, ends, dtype, digits, exponent):  # how far a runtime's out
     lengths = products(np.ones((1, A.shape[1])), X) + products(A, np.ones((1, A.shape[1])))
     moved = max(abs(Fraction(float(dtype(end))) - Fraction(end)) for end in (*ends, 0.0) if np.isfinite(end))
     bound = k / (1 - k) * sums + Fraction(2, 2**exponent) * (lengths + 3 * terms + 6) + moved
-    fits = max(A.max(), b.max(), X.max(), (sums + bound).max()) <= float(np.finfo(dtype).max)
-    require(fits, f"numbers that {dtype.__name__} does not hold")
+    largest = max(A.max(), b.max(), X.max(), (sums + bound).max())
+    require(largest <= float(np.finfo(dtype).max), f"numbers that {dtype.__name__} does not hold")
     return up(bound)
 
 
@@ -258,16 +254,15 @@ def slack(layer, X, y, precision, step):  # how far below and above y outputs co
         code = np.clip(np.frompyfunc(round, 1, 1)(y / s), *codes)
         below, above = (up(np.maximum(s / 2 + side * (y - code * s), 0) + SHARE * s) for side in (1, -1))
         first, last = (code == end for end in codes)
+    elif precision in FLOATS:
+        below = above = rounding(A, b, X, ends, *FLOATS[precision])
     else:
-        fixed = None if precision in FLOATS else np.full(y.shape, Fraction(float(precision)))
-        below = above = rounding(A, b, X, ends, *FLOATS[precision]) if fixed is None else fixed
+        below = above = np.full(y.shape, Fraction(float(precision)))
     require((below > 0).all() and (above > 0).all(), f"{precision} is no precision")
     return below, above, first, last
 
 
-def cones(
-    layer, X, low, high, precision="exact", step=None
-):  # two of each sample; how many units are positive, saturated
+def cones(layer, X, low, high, precision="exact", step=None):  # two of each sample; how many units are at which side
     A, b, *ends, monotone, _ = layer
     z, exact = products(np.column_stack([A, b]), np.column_stack([X, np.ones(len(X))])), precision == "exact"
     p, q = (Fraction(end) if np.isfinite(end) else end for end in ends)
@@ -277,11 +272,10 @@ def cones(
     lower = (positive & (q > p + below) & ~first) | monotone
     upper = (~saturated & (p < q - above) & ~last) | monotone
     counts = (positive | monotone, saturated & ~monotone) if exact else (lower, ~upper & (q < np.inf))
-    equal = np.hstack([(lower & upper if exact else none) | monotone, np.full(X.shape, low == high)])
-    lower, upper = (
-        np.hstack([side, np.full(X.shape, np.isfinite(end))]) for side, end in ((lower, low), (upper, high))
-    )
-    at_upper, at_lower = (np.hstack([(z == tight) & exact, end == X]) for tight, end in ((p, high), (q, low)))
+    units = lower, upper, (lower & upper & exact) | monotone, (z == p) & exact, (z == q) & exact
+    box = np.isfinite(low), np.isfinite(high), low == high, high == X, low == X
+    both = (np.hstack([of, np.broadcast_to(on, X.shape)]) for of, on in zip(units, box, strict=True))
+    lower, upper, equal, at_upper, at_lower = both
     tangent = np.stack([equal, upper & at_upper & ~equal, lower & at_lower & ~equal], axis=1)
     recession = np.stack([lower & upper, upper & ~lower, lower & ~upper], axis=1)
     return tangent, recession, *(count.sum(axis=1) for count in counts)
@@ -366,13 +360,15 @@ class Network:  # what model.safetensors describes, evaluated at the samples x
         return self.known[number]
 
 
-def domains_of(layer, box):  # names and bounds of the domains on which a layer is judged
-    out, reads = [("R^n", -np.inf, np.inf)], layer["reads"]
-    if bounds := {"nonnegative": (0, None), "input": box, "clipped": layer.get("bounds")}.get(reads):
+def questions_of(manifest, k):  # precisions, domains and their bounds, and steps, in the order of findings
+    layer, domains = manifest["network_layers"][manifest["layers"][k]], [("R^n", -np.inf, np.inf)]
+    known = {"nonnegative": (0, None), "input": manifest["domain"], "clipped": layer.get("bounds")}
+    if bounds := known.get(layer["reads"]):
         low, high = (float(end if v is None else v) for v, end in zip(bounds, (-np.inf, np.inf), strict=True))
         short = ",".join(str(int(v)) if v.is_integer() else repr(v) for v in (low, high))
-        out.append(("x >= 0" if reads == "nonnegative" else f"box [{short}]", low, high))
-    return out
+        domains.append(("x >= 0" if layer["reads"] == "nonnegative" else f"box [{short}]", low, high))
+    step = manifest["steps"][k] if manifest["steps"] else None
+    return [(known, *domain, step) for known in dict.fromkeys(["exact", manifest["precision"]]) for domain in domains]
 
 
 def check_chunk(folder, told, network, number, questions, stem, samples):  # why each verdict is not proved, or ""
@@ -389,10 +385,10 @@ def check_chunk(folder, told, network, number, questions, stem, samples):  # why
     asked = [(number, known, name, sample) for known, name, *_ in questions for sample in samples]
     found = [(row["layer"], row["precision"], row["domain"], row["sample"]) for row in findings]
     require(found == asked, "findings are missing, or not those of the samples")
-    for k, (precision, name, low, high, step) in enumerate(questions):
-        rows = findings[k * len(X) : (k + 1) * len(X)]
+    remaining = iter(findings)
+    for precision, name, low, high, step in questions:
         given = cones(layer, np.where(np.isfinite(X), X, 0.0), low, high, precision, step)
-        for row, x, tangent, recession, *counts in zip(rows, X, *given, strict=True):
+        for x, tangent, recession, *counts, row in zip(X, *given, remaining, strict=False):
             try:
                 if row["kind"] != "undecided":
                     require(((low <= x) & (x <= high) & np.isfinite(x)).all(), f"its input is not in {name}")
@@ -403,7 +399,7 @@ def check_chunk(folder, told, network, number, questions, stem, samples):  # why
                     if (key := (data, name)) not in proofs:
                         proofs[key] = Proof(data, layer[0], systems, (tangent[0, -len(x) :], recession[0, -len(x) :]))
                     proofs[key].check(tangent, recession, row)
-                out.append(row["kind"] if row["kind"] == "undecided" else "")
+                out.append("undecided" if row["kind"] == "undecided" else "")
             except Exception as error:
                 out.append(f"sample {row['sample']}, {name}, {precision}: {type(error).__name__}: {error}")
     return out
@@ -419,25 +415,21 @@ def main(folder):
     network = Network((folder / "model.safetensors").read_bytes(), arrays[0])
     digest = sha256(b"".join(f"{a.dtype.str} {a.shape} ".encode() + a.tobytes() for a in arrays)).hexdigest()
     told = [manifest["model_digest"], manifest["data_digest"], seal]
-    same = told == [network.digest, digest, text[start : start + 64]]
-    judged, steps = manifest["network_layers"], manifest["steps"] or [None] * len(manifest["layers"])
-    for number, step in zip(manifest["layers"], steps, strict=True):
-        questions = []
-        for precision in dict.fromkeys(["exact", manifest["precision"]]):
-            questions += [(precision, *domain, step) for domain in domains_of(judged[number], manifest["domain"])]
-        for block, start in enumerate(range(0, manifest["samples"], manifest["block"])):
-            samples = range(start, min(start + manifest["block"], manifest["samples"]))
-            stem = f"layer-{number:02d}-block-{block:04d}"
-            try:
-                require(same, "the manifest, the network or the data are not as they were written")
-                require(len(network.layers) == len(judged), "unjudged layers are beyond the reach of this script")
-                reasons = check_chunk(folder, manifest["shards"].get(stem), network, number, questions, stem, samples)
-            except Exception as error:
-                reasons = [f"{type(error).__name__}: {error}"] * len(questions) * len(samples)
-            outcomes += reasons
-            failed = [f"{stem}: {why}" for why in reasons if why not in ("", "undecided")]
-            print(*failed[:20], sep="\n", end="\n" * bool(failed))
-            print(f"{stem}: {reasons.count('')} proved, {len(failed)} not", file=sys.stderr, flush=True)
+    same, judged = told == [network.digest, digest, text[start : start + 64]], manifest["network_layers"]
+    starts = range(0, manifest["samples"], manifest["block"])
+    for (k, number), (block, start) in product(enumerate(manifest["layers"]), enumerate(starts)):
+        samples, questions = range(manifest["samples"])[start : start + manifest["block"]], questions_of(manifest, k)
+        stem = f"layer-{number:02d}-block-{block:04d}"
+        try:
+            require(same, "the manifest, the network or the data are not as they were written")
+            require(len(network.layers) == len(judged), "unjudged layers are beyond the reach of this script")
+            reasons = check_chunk(folder, manifest["shards"].get(stem), network, number, questions, stem, samples)
+        except Exception as error:
+            reasons = [f"{type(error).__name__}: {error}"] * len(questions) * len(samples)
+        outcomes += reasons
+        failed = [f"{stem}: {why}" for why in reasons if why not in ("", "undecided")]
+        print(*failed[:20], sep="\n", end="\n" * bool(failed))
+        print(f"{stem}: {reasons.count('')} proved, {len(failed)} not", file=sys.stderr, flush=True)
     proved, undecided = outcomes.count(""), outcomes.count("undecided")
     print(f"{undecided} undecided\nproved {proved} of {len(outcomes) - undecided}")
     return int(proved + undecided < len(outcomes))
