@@ -30,10 +30,10 @@ def require(condition, reason="numbers or matrices of this size are beyond the r
 def whole(values, exponents=0):  # integers proportional to values * 2**exponents: a positive factor changes no sign
     require(np.size(values) <= LARGEST and np.isfinite(values).all(), "numbers that are too many, or not finite")
     mantissa, exponent = np.frexp(values)
-    odd, exponent = (mantissa * 2.0**53).astype(np.int64), exponent + exponents
-    used = exponent[odd != 0] if odd.any() else np.zeros(1, dtype=np.int64)
-    require(used.max() - used.min() < 12_000)
-    numbers = odd.astype(object) << np.where(odd == 0, 0, exponent - used.min()).astype(object)
+    odd, exponent = (mantissa * 2.0**53).astype(np.int64), exponent.astype(np.int64) + exponents
+    shift = np.where(odd == 0, 0, exponent - exponent.min(initial=2**40, where=odd != 0))
+    require(shift.max(initial=0) < 12_000)
+    numbers = odd.astype(object) << shift.astype(object)
     common = np.gcd.reduce(numbers, axis=None) if odd.any() else 1
     return numbers // (common & -common)
 
@@ -233,44 +233,34 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
         require(shown.get(kind), f"it is not proved that it is {kind}")
 
 
-def rounding(A, b, X, ends, dtype, digits, exponent):  # how far a runtime's outputs are from the exact ones
-    A, b, X, terms = abs(A), abs(b), abs(X), np.count_nonzero(A, axis=1).astype(object)
-    k = 4 * Fraction(1, 2**digits) + (terms + 2) * Fraction(1, 2**24)
-    require((k <= Fraction(1, 2)).all(), f"sums that are too long for {dtype.__name__}")
-    sums = products(np.column_stack([A, b]), np.column_stack([X, np.ones(len(X))]))
-    lengths = products(np.ones((1, A.shape[1])), X) + products(A, np.ones((1, A.shape[1])))
-    moved = max(abs(Fraction(float(dtype(end))) - Fraction(end)) for end in (*ends, 0.0) if np.isfinite(end))
-    bound = k / (1 - k) * sums + Fraction(2, 2**exponent) * (lengths + 3 * terms + 6) + moved
-    largest = max(A.max(), b.max(), X.max(), (sums + bound).max())
-    require(largest <= float(np.finfo(dtype).max), f"numbers that {dtype.__name__} does not hold")
-    return up(bound)
-
-
-def slack(layer, X, y, precision, step):  # how far below and above y outputs count as the same; whether codes end there
-    A, b, *ends, _, _ = layer
-    first = last = np.zeros(y.shape, dtype=bool)
+def slack(rows, inputs, y, ends, precision, step):  # how far below and above y outputs may be that count as the same
     if precision == "int8":
-        s, codes = Fraction(step), (-128, 127) if ends[0] < 0 else (0, 255)
-        code = np.clip(np.frompyfunc(round, 1, 1)(y / s), *codes)
+        s, (first, last) = Fraction(step), (-128, 127) if ends[0] < 0 else (0, 255)
+        require(s > 0, "a step that is not positive")
+        code = np.clip(np.frompyfunc(round, 1, 1)(y / s), first, last)
         below, above = (up(np.maximum(s / 2 + side * (y - code * s), 0) + SHARE * s) for side in (1, -1))
-        first, last = (code == end for end in codes)
-    elif precision in FLOATS:
-        below = above = rounding(A, b, X, ends, *FLOATS[precision])
-    else:
-        below = above = np.full(y.shape, Fraction(float(precision)))
-    require((below > 0).all() and (above > 0).all(), f"{precision} is no precision")
-    return below, above, first, last
+        return np.where(code == first, np.inf, below), np.where(code == last, np.inf, above)
+    if precision not in FLOATS:
+        require(float(precision) > 0, f"{precision} is no precision")
+        return Fraction(float(precision)), Fraction(float(precision))
+    (dtype, digits, exponent), rows, inputs = FLOATS[precision], abs(rows), abs(inputs)
+    sums, terms = products(rows, inputs), np.count_nonzero(rows[:, :-1], axis=1).astype(object)
+    k, ones = Fraction(4, 2**digits) + (terms + 2) * Fraction(1, 2**24), np.ones((1, rows.shape[1] - 1))
+    lengths = products(ones, inputs[:, :-1]) + products(rows[:, :-1], ones)
+    moved = max((abs(Fraction(float(dtype(end))) - end) for end in ends if end not in (-np.inf, np.inf)), default=0)
+    bound = k / (1 - k) * sums + Fraction(2, 2**exponent) * (lengths + 3 * terms + 6) + moved
+    fits = max(rows.max(), inputs.max(), (sums + bound).max()) <= float(np.finfo(dtype).max) and max(k) <= 0.5
+    require(fits, f"sums that are too long for {precision}, or numbers that it does not hold")
+    return up(bound), up(bound)
 
 
-def cones(layer, X, low, high, precision="exact", step=None):  # two of each sample; how many units are at which side
-    A, b, *ends, monotone, _ = layer
-    z, exact = products(np.column_stack([A, b]), np.column_stack([X, np.ones(len(X))])), precision == "exact"
-    p, q = (Fraction(end) if np.isfinite(end) else end for end in ends)
-    none = np.zeros(z.shape, dtype=bool)
-    below, above, first, last = (0, 0, none, none) if exact else slack(layer, X, np.clip(z, p, q), precision, step)
+def cones(layer, X, low, high, precision="exact", step=None):  # two for each sample, and two counts of units
+    (A, b, *ends, monotone, _), exact = layer, precision == "exact"
+    rows, inputs = np.column_stack([A, b]), np.column_stack([X, np.ones(len(X))])
+    z, (p, q) = products(rows, inputs), (Fraction(end) if np.isfinite(end) else end for end in ends)
+    below, above = (0, 0) if exact else slack(rows, inputs, np.clip(z, p, q), (p, q), precision, step)
     positive, saturated = z > p + below, z >= q - above
-    lower = (positive & (q > p + below) & ~first) | monotone
-    upper = (~saturated & (p < q - above) & ~last) | monotone
+    lower, upper = (positive & (q > p + below)) | monotone, (~saturated & (p < q - above)) | monotone
     counts = (positive | monotone, saturated & ~monotone) if exact else (lower, ~upper & (q < np.inf))
     units = lower, upper, (lower & upper & exact) | monotone, (z == p) & exact, (z == q) & exact
     box = np.isfinite(low), np.isfinite(high), low == high, high == X, low == X
