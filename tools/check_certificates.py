@@ -254,6 +254,7 @@ def slack(rows, inputs, y, ends, precision, step):  # how far below and above y 
     return up(bound), up(bound)
 
 
+@np.errstate(invalid="ignore")  # inf - inf is NaN, which is on no side of anything
 def cones(layer, X, low, high, precision="exact", step=None):  # two for each sample, and two counts of units
     (A, b, *ends, monotone, _), exact = layer, precision == "exact"
     rows, inputs = np.column_stack([A, b]), np.column_stack([X, np.ones(len(X))])
