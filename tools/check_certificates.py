@@ -1,16 +1,13 @@
-"""Prove the verdicts of a results folder in integers, as docs/certificates.md specifies: check_certificates.py DIR.
-
-The last line is "proved N of M", the exit status 0 only if N = M. Imports numpy and pyarrow, nothing of fiberscope."""
+"""Prove the verdicts of a results folder as docs/certificates.md specifies; the last line says "proved N of M"."""
 
 import json
 import math
 import sys
-from collections import Counter
 from contextlib import suppress
 from fractions import Fraction
 from functools import reduce
 from hashlib import sha256
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +18,7 @@ LARGEST, ELIMINATED = 6_000_000, 250  # entries of a matrix; rows or columns who
 PRIME, LIMB = 2**31 - 1, 15  # 2**23 products of limbs of 15 bits add up exactly in float64
 AGREEMENT = 1e-9  # of stored inputs with computed ones, relative to the largest
 DIGITS, SHARE = 20, Fraction(1, 2**40)  # significant digits of what is known of outputs; what widens cells of codes
-FLOATS = {  # unit roundoff of the type, and of its sums; absolute rounding; the type
-    "float32": (Fraction(1, 2**24), Fraction(1, 2**24), Fraction(1, 2**126), np.float32),
-    "float16": (Fraction(1, 2**11), Fraction(1, 2**24), Fraction(1, 2**25), np.float16),
-}
+FLOATS = {"float32": (np.float32, 24, 126), "float16": (np.float16, 11, 25)}  # type, its digits, where numbers end
 ARRAYS = ("weight", "factor", "index", "weights", "bias", "slope")  # in the order in which digests take them
 
 
@@ -36,25 +30,23 @@ def require(condition, reason="numbers or matrices of this size are beyond the r
 def whole(values, exponents=0):  # integers proportional to values * 2**exponents: a positive factor changes no sign
     require(np.size(values) <= LARGEST and np.isfinite(values).all(), "numbers that are too many, or not finite")
     mantissa, exponent = np.frexp(values)
-    odd, exponent = (mantissa * 2.0**53).astype(np.int64), exponent + exponents
-    used = exponent[odd != 0] if odd.any() else np.zeros(1, dtype=np.int64)
-    require(used.max() - used.min() < 12_000)
-    numbers = odd.astype(object) << np.where(odd == 0, 0, exponent - used.min()).astype(object)
+    odd, exponent = (mantissa * 2.0**53).astype(np.int64), exponent.astype(np.int64) + exponents
+    shift = np.where(odd == 0, 0, exponent - exponent.min(initial=2**40, where=odd != 0))
+    require(shift.max(initial=0) < 12_000)
+    numbers = odd.astype(object) << shift.astype(object)
     common = np.gcd.reduce(numbers, axis=None) if odd.any() else 1
     return numbers // (common & -common)
 
 
-def fractions(values):
-    return np.array([Fraction(v) for v in np.ravel(values).tolist()], dtype=object).reshape(np.shape(values))
-
-
 def products(A, X):  # X A^T exactly, as fractions
-    unit = [Fraction(max(np.abs(M).max(), 0)) / max(abs(whole(M)).max(), 1) for M in (A, X)]
-    return times(whole(X), whole(A).T) * (unit[0] * unit[1])
+    A, X = ((whole(M), Fraction(np.abs(M).max(initial=0))) for M in (A, X))
+    unit = math.prod(largest / max(abs(numbers).max(), 1) for numbers, largest in (A, X))
+    return times(X[0], A[0].T) * unit
 
 
+@np.vectorize
 def up(number):  # to the next number of DIGITS significant binary digits
-    shift = number.numerator.bit_length() - number.denominator.bit_length() - DIGITS if number else 0
+    shift = number.numerator.bit_length() - number.denominator.bit_length() - DIGITS
     shift += number >= Fraction(2) ** (shift + DIGITS)
     return math.ceil(number / Fraction(2) ** shift) * Fraction(2) ** shift
 
@@ -122,72 +114,68 @@ class System:  # the rows R of a layer (m, n) as integers, in the units of a sca
     def __init__(self, A, scaling):
         self.m, self.n = A.shape
         none = {"rows": np.zeros(self.m, dtype=np.int64), "columns": np.zeros(self.n, dtype=np.int64)}
-        self.rows, self.columns = ((scaling or none)[name].astype(np.int64) for name in ("rows", "columns"))
-        fits = A.shape == (*self.rows.shape, *self.columns.shape)
-        require(
-            fits and max(abs(self.rows).max(), abs(self.columns).max()) < 5_000, "a scaling of another shape or size"
-        )
-        self.R, self.nonzero = whole(A, self.columns - self.rows[:, None]), A != 0
+        r, c = ((scaling or none)[name].astype(np.int64) for name in ("rows", "columns"))
+        fits = r.shape + c.shape == A.shape and all(-5_000 < e.min() <= e.max() < 5_000 for e in (r, c))
+        require(fits, "a scaling of another shape or size")
+        self.rows, self.columns, self.R, self.nonzero = np.append(r, 0 * c), c, whole(A, c - r[:, None]), A != 0
         self.modular, self.independent = (self.R % PRIME).astype(np.int64), []  # rows that are, and on which columns
-        self.norms = [np.array([math.isqrt(v) + 1 for v in (self.R**2).sum(axis=k)], dtype=object) for k in (1, 0)]
+        rows, columns = ([math.isqrt(v) + 1 for v in (self.R**2).sum(axis=k)] for k in (1, 0))
+        self.norms = np.array([rows + [1] * self.n, [1] * self.m + columns], dtype=object)
 
-    def split(self, numbers):
-        fits = numbers.dtype == np.int64 and len(np.unique(numbers)) == len(numbers)
-        require(
-            fits and ((numbers >= 0) & (numbers < self.m + self.n)).all(), "rows that are not there, or named twice"
-        )
-        return numbers[numbers < self.m], numbers[numbers >= self.m] - self.m
+    def mask(self, numbers):  # the rows with these numbers
+        there = numbers.dtype == np.int64 and ((numbers >= 0) & (numbers < self.m + self.n)).all()
+        require(there and len(np.unique(numbers)) == len(numbers), "rows that are not there, or named twice")
+        return np.isin(np.arange(self.m + self.n), numbers)
+
+    def live(self, zero):  # which rows are not zero where these coordinates are
+        return np.append(self.nonzero[:, ~zero[self.m :]].any(axis=1), ~zero[self.m :])
 
     def relations(self, given):  # the rows of each relation, and the columns on which it fails
         terms = [(given["rows"][i:j], given["values"][i:j]) for i, j in pairwise(given["starts"].tolist())]
         for k, (rows, values) in enumerate(terms):
             later = any(rows[0] in more for more, _ in terms[k + 1 :])
-            require(not self.split(rows)[1].size and values[0] != 0 and not later, "relations that are not independent")
+            fits = values[0] != 0 and not later and not self.mask(rows)[self.m :].any()
+            require(fits, "relations that are not independent")
         return [(rows, vector(values, self.rows[rows]) @ self.R[rows] != 0) for rows, values in terms]
 
-    def rank(self, rows, free, relations=()):  # bounds on the rank of rows, a mask, on columns; relations take off
-        live = self.nonzero[:, free].any(axis=1)
+    def rank(self, rows, relations=()):  # bounds on the rank of rows, a mask; relations take off
+        live, free, fixed = self.live(rows), ~rows[self.m :], int(rows[self.m :].sum())
         own, more = rows & live, rows & live
         holding = [part[live[part]] for part, fails in relations if live[part[0]] and not fails[free].any()]
         inside = sum(own[part].all() for part in holding)
         more[np.concatenate([*holding, np.zeros(0, dtype=np.int64)])] = True
         high = min(int(own.sum() - inside), int(more.sum()) - len(holding), int(free.sum()))
-        if any(rows[basis].sum() == high and not (columns & ~free).any() for basis, columns in self.independent):
-            return high, high
-        low = rank_of(self.modular[rows][:, free])
-        return (rank_of(self.R[rows][:, free], 0),) * 2 if low < high <= ELIMINATED else (low, high)
+        shown = any(rows[basis].sum() == high and not (columns & ~free).any() for basis, columns in self.independent)
+        low = high if shown else rank_of(self.modular[own[: self.m]][:, free])
+        if low < high <= ELIMINATED:
+            low = high = rank_of(self.R[own[: self.m]][:, free], 0)
+        return fixed + low, fixed + high
 
     def multipliers(self, given, fixed):  # signs of exact weights (0: unknown), rows that have any, if they span
-        rows, absorbed = self.split(given["rows"])
-        w = vector(given["values"], np.append(self.rows, 0 * self.columns)[given["rows"]])[given["rows"] < self.m]
-        c = w @ self.R[rows] if len(rows) else np.zeros(self.n, dtype=object)
-        used, free = self.nonzero[rows].any(axis=0), ~fixed
-        absorbed = absorbed[used[absorbed] & free[absorbed]]  # others have weight 0, or need none
-        free[absorbed] = False
-        B = self.R[rows][:, free & used]
+        named, weight = self.mask(given["rows"]), np.zeros(self.m + self.n, dtype=object)
+        weight[given["rows"]] = vector(given["values"], self.rows[given["rows"]])
+        own, used = named[: self.m], self.nonzero[named[: self.m]].any(axis=0)
+        c = (weight[: self.m][own, None] * self.R[own]).sum(axis=0)
+        named[self.m :] &= used & ~fixed  # these absorb; others have weight 0, or need none
+        free, weight[self.m :] = ~fixed & ~named[self.m :], -c
+        B = self.R[own][:, free & used]
         distance = norm_above(c[free]) / least_singular_value(B) if np.any(c[free] != 0) else Fraction(0)
-        sign, named = np.zeros(self.m + self.n, dtype=np.int8), np.zeros(self.m + self.n, dtype=bool)
-        sign[rows], named[rows], named[self.m + absorbed] = np.sign(w) * (abs(w) > distance), True, True
-        sign[self.m + absorbed] = -np.sign(c[absorbed]) * (abs(c[absorbed]) > distance * self.norms[1][absorbed])
+        sign = np.sign(weight) * (named & (abs(weight) > distance * self.norms[1]))
         return sign, named, bool(used[free].all()) and (distance > 0 or rank_of(B) == free.sum())
 
     def direction(self, given, relations):  # signs of the exact direction on all rows; 2 where they are unknown
-        held, fixed = self.split(given["held"])
-        d, free, mask = vector(given["values"], -self.columns), np.ones(self.n, dtype=bool), np.zeros(self.m, bool)
-        require(not np.any(d[fixed] != 0), "a direction that moves a coordinate that it holds")
-        free[fixed], mask[held] = False, True
-        live = self.nonzero[:, free].any(axis=1)
-        value, distance = times(self.R, d[:, None])[:, 0], Fraction(0)
-        if np.any(value[mask & live] != 0):
-            basis = np.flatnonzero(mask & live) if given.get("basis") is None else self.split(given["basis"])[0]
+        held, d, distance = self.mask(given["held"]), vector(given["values"], -self.columns), Fraction(0)
+        free, live = ~held[self.m :], self.live(held)
+        require(not np.any(d[~free] != 0), "a direction that moves a coordinate that it holds")
+        value = np.append(times(self.R, d[:, None])[:, 0], d)
+        if np.any(value[held & live] != 0):
+            basis = np.flatnonzero(held & live if given.get("basis") is None else self.mask(given["basis"]))
             distance = norm_above(value[basis]) / least_singular_value(self.R[basis][:, free].T)
             self.independent.append((basis, free))
-            depend = (mask & live)[basis].all() and self.rank(mask, free, relations)[1] == len(basis)
+            depend = (held & live)[basis].all() and self.rank(held, relations)[1] == len(basis) + (~free).sum()
             require(depend, "held rows are not shown to depend on the basis")
-        null = mask | ~live | ((value == 0) & (not distance))
-        sign = np.where(null, 0, np.where(abs(value) > distance * self.norms[0], np.sign(value), 2))
-        moved = np.where((d == 0) & (~free | (not distance)), 0, np.where(abs(d) > distance, np.sign(d), 2))
-        return np.append(sign, moved).astype(np.int8)
+        known = np.where(abs(value) > distance * self.norms[0], np.sign(value), 2 if distance else 0)
+        return np.where(held | ~live, 0, known).astype(np.int8)
 
 
 class Proof:  # a certificate for one layer; a cone is three masks over all rows: 0 on it, at most 0, at least 0
@@ -197,7 +185,8 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
         key = b"".join(scaling[name].tobytes() for name in ("rows", "columns")) if scaling else b""
         self.system = system = systems[key] = systems.get(key) or System(A, scaling)
         self.relations = system.relations(self.given["relations"]) if self.given.get("relations") else []
-        self.zero, self.counted = (system.split(self.given.get(n, none) + system.m)[1] for n in ("zero", "counted"))
+        named = (system.mask(self.given.get(name, none) + system.m) for name in ("zero", "counted"))
+        self.zero, self.counted = (mask & (np.arange(len(mask)) >= system.m) for mask in named)
         weights, ways = ([face.get(part) for face in faces] for part in ("multipliers", "direction"))
         self.weights = [w and system.multipliers(w, equal) for w, equal in zip(weights, fixed, strict=True)]
         self.ways = [system.direction(d, self.relations) for d in ways if d]
@@ -209,9 +198,7 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
         return (cone[0] | named, spans) if fits else (cone[0], False)
 
     def count(self, cone):  # how many more counted coordinates there are than conditions on them
-        some, m = cone.any(axis=0), self.system.m
-        reading = (some[:m] & self.system.nonzero[:, self.counted].any(axis=1)).sum() + some[m:][self.counted].sum()
-        return max(0, len(self.counted) - int(reading))
+        return max(0, int(self.counted.sum() - (cone.any(axis=0) & self.system.live(~self.counted)).sum()))
 
     def moving(self, cone, ways):  # those directions that are not 0, and lie in a cone
         in_cone = [(d[cone[0]] == 0).all() and (d[cone[1]] <= 0).all() and (d[cone[2]] // 2 == 0).all() for d in ways]
@@ -219,14 +206,15 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
 
     def dimension(self, cone):  # bounds on the dimension of a tangent cone
         system, m, zero = self.system, self.system.m, self.zero
-        vanishing, spans = self.vanishing(cone, self.weights[0])
-        rows, free = vanishing[:m], ~vanishing[m:]
-        if zero.size and free[zero].all():
-            free[zero] = False
-            supported = rows & ~system.nonzero[:, free].any(axis=1)
-            require(rank_of(system.modular[supported][:, zero]) == len(zero), "coordinates are not shown to be zero")
-        low, high = (r + int((~free).sum()) for r in system.rank(rows, free, self.relations))
-        _, upper, lower = cone & ~np.append(rows | ~system.nonzero[:, free].any(axis=1), ~free)
+        rows, spans = self.vanishing(cone, self.weights[0])
+        if zero.any() and not (rows & zero).any():
+            supported = (rows & ~system.live(rows | zero))[:m]
+            require(
+                rank_of(system.modular[supported][:, zero[m:]]) == zero.sum(), "coordinates are not shown to be zero"
+            )
+            rows = rows | zero
+        low, high = system.rank(rows, self.relations)
+        _, upper, lower = cone & ~rows & system.live(rows)
         ways = self.moving(cone, self.ways)
         strict = not (upper | lower).any() or any((d[upper] == -1).all() and (d[lower] == 1).all() for d in ways)
         least = max(self.count(cone), system.n - high if strict else 0, int(len(ways) > 0))
@@ -239,62 +227,49 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
         fits = least <= low <= high <= most and (stored is None or least == low == stored == high == most)
         require(fits, f"a dimension of {low} to {high} is proved, not {stored} or {least} to {most}")
         rows, spans = self.vanishing(recession, self.weights[1])
-        free = ~rows[self.system.m :]
-        spans = spans or (kind == "bounded" and self.system.rank(rows[: self.system.m], free)[0] == free.sum())
+        spans = spans or (kind == "bounded" and self.system.rank(rows)[0] == self.system.n)
         runs = self.moving(recession, self.ray) or self.count(recession)
         shown = {"singleton": high == 0, "bounded": low > 0 and spans, "unbounded": low > 0 and runs}
         require(shown.get(kind), f"it is not proved that it is {kind}")
 
 
-def units(layer, X):  # which sides exact outputs have, (N, m) each; and where units are tight
-    (A, b, p, q, monotone, _), signs = layer, []
-    inputs = whole(np.column_stack([X, np.ones((len(X), 2))])).T
-    for bound in (p, q):
-        shifted = whole(np.column_stack([A, b, np.full(len(b), -bound if np.isfinite(bound) else 0.0)]))
-        sign = np.sign(times(shifted, inputs)).T.astype(int)
-        signs.append(sign if np.isfinite(bound) else np.full(sign.shape, -np.sign(bound)))
-    above, below = signs
-    counts = ((above > 0) | monotone).sum(axis=1), ((below >= 0) & ~monotone).sum(axis=1)
-    lower, upper = ((above > 0) & (p < q)) | monotone, ((below < 0) & (p < q)) | monotone
-    return lower, upper, lower & upper, above == 0, below == 0, *counts
+def slack(rows, inputs, y, ends, precision, step):  # how far below and above y outputs may be that count as the same
+    if precision == "int8":
+        s, (first, last) = Fraction(step), (-128, 127) if ends[0] < 0 else (0, 255)
+        require(s > 0, "a step that is not positive")
+        code = np.clip(np.frompyfunc(round, 1, 1)(y / s), first, last)
+        below, above = (up(np.maximum(s / 2 + side * (y - code * s), 0) + SHARE * s) for side in (1, -1))
+        return np.where(code == first, np.inf, below), np.where(code == last, np.inf, above)
+    if precision not in FLOATS:
+        require(float(precision) > 0, f"{precision} is no precision")
+        return Fraction(float(precision)), Fraction(float(precision))
+    (dtype, digits, exponent), rows, inputs = FLOATS[precision], abs(rows), abs(inputs)
+    sums, terms = products(rows, inputs), np.count_nonzero(rows[:, :-1], axis=1).astype(object)
+    k, ones = Fraction(4, 2**digits) + (terms + 2) * Fraction(1, 2**24), np.ones((1, rows.shape[1] - 1))
+    lengths = products(ones, inputs[:, :-1]) + products(rows[:, :-1], ones)
+    moved = max((abs(Fraction(float(dtype(end))) - end) for end in ends if end not in (-np.inf, np.inf)), default=0)
+    bound = k / (1 - k) * sums + Fraction(2, 2**exponent) * (lengths + 3 * terms + 6) + moved
+    fits = max(rows.max(), inputs.max(), (sums + bound).max()) <= float(np.finfo(dtype).max) and max(k) <= 0.5
+    require(fits, f"sums that are too long for {precision}, or numbers that it does not hold")
+    return up(bound), up(bound)
 
 
-def loose_units(layer, X, precision, step):  # the same where outputs are known to a precision
-    A, b, p, q, monotone, _ = layer
-    z = products(np.column_stack([A, b]), np.column_stack([X, np.ones(len(X))]))
-    y = z if p == -np.inf else np.maximum(z, Fraction(p))
-    y = y if q == np.inf else np.minimum(y, Fraction(q))
-    first = last = np.zeros(z.shape, dtype=bool)
-    if precision in FLOATS:
-        below = above = rounding(layer, X, *FLOATS[precision])
-    elif precision == "int8":
-        s, ends = Fraction(step), (-128, 127) if p < 0 else (0, 255)
-        code = np.clip(np.vectorize(lambda v: round(v / s), otypes=[object])(y), *ends)
-        away = [np.maximum(s / 2 + side * (y - code * s), 0) + SHARE * s for side in (1, -1)]
-        below, above = (np.vectorize(up, otypes=[object])(side) for side in away)
-        first, last = (code == end for end in ends)
-    else:
-        below = above = np.full(z.shape, Fraction(float(precision)), dtype=object)
-    require((below > 0).all() and (above > 0).all(), f"{precision} is no precision")
-    room = [Fraction(q) - Fraction(p) > slack if q - p < np.inf else True for slack in (below, above)]
-    lower = ((z - Fraction(p) > below) if p > -np.inf else True) & room[0] & ~first & (p < q)
-    upper = ((Fraction(q) - z > above) if q < np.inf else True) & room[1] & ~last & (p < q)
-    none, saturated = np.zeros(z.shape, dtype=bool), ~(upper | monotone) & (q < np.inf)
-    lower, upper = ((part | monotone).astype(bool) for part in (lower, upper))
-    return lower, upper, none | monotone, none, none, lower.sum(axis=1), saturated.sum(axis=1)
-
-
-def rounding(layer, X, u, v, e, dtype):  # how far a runtime's outputs are from the exact ones
-    (A, b, p, q, *_), largest = layer, Fraction(float(np.finfo(dtype).max))
-    sums = products(abs(np.column_stack([A, b])), abs(np.column_stack([X, np.ones(len(X))])))
-    terms = np.count_nonzero(A, axis=1).astype(object)
-    sizes, lengths = (fractions(abs(M)).sum(axis=1) for M in (A, X))
-    k = 4 * u + (terms + 2) * v
-    moved = max(abs(Fraction(float(dtype(end))) - Fraction(end)) for end in (p, q, 0.0) if np.isfinite(end))
-    bound = k / (1 - k) * sums + 2 * e * (lengths[:, None] + sizes + 3 * terms + 6) + moved
-    fits = max(*(Fraction(float(abs(part).max())) for part in (A, b, X)), (sums + bound).max()) <= largest
-    require((k <= Fraction(1, 2)).all() and fits, "sums that are too long for the type, or numbers too large")
-    return np.vectorize(up, otypes=[object])(bound)
+@np.errstate(invalid="ignore")  # inf - inf is NaN, which is on no side of anything
+def cones(layer, X, low, high, precision="exact", step=None):  # two for each sample, and two counts of units
+    (A, b, *ends, monotone, _), exact = layer, precision == "exact"
+    rows, inputs = np.column_stack([A, b]), np.column_stack([X, np.ones(len(X))])
+    z, (p, q) = products(rows, inputs), (Fraction(end) if np.isfinite(end) else end for end in ends)
+    below, above = (0, 0) if exact else slack(rows, inputs, np.clip(z, p, q), (p, q), precision, step)
+    positive, saturated = z > p + below, z >= q - above
+    lower, upper = (positive & (q > p + below)) | monotone, (~saturated & (p < q - above)) | monotone
+    counts = (positive | monotone, saturated & ~monotone) if exact else (lower, ~upper & (q < np.inf))
+    units = lower, upper, (lower & upper & exact) | monotone, (z == p) & exact, (z == q) & exact
+    box = np.isfinite(low), np.isfinite(high), low == high, high == X, low == X
+    both = (np.hstack([of, np.broadcast_to(on, X.shape)]) for of, on in zip(units, box, strict=True))
+    lower, upper, equal, at_upper, at_lower = both
+    tangent = np.stack([equal, upper & at_upper & ~equal, lower & at_lower & ~equal], axis=1)
+    recession = np.stack([lower & upper, upper & ~lower, lower & ~upper], axis=1)
+    return tangent, recession, *(count.sum(axis=1) for count in counts)
 
 
 class Network:  # what model.safetensors describes, evaluated at the samples x
@@ -375,51 +350,47 @@ class Network:  # what model.safetensors describes, evaluated at the samples x
                     self.known[number] = np.where(index >= 0, self.value(source)[:, index], -np.inf).max(axis=2)
         return self.known[number]
 
-    def cones(
-        self, layer, X, low, high, precision="exact", step=None
-    ):  # of every sample; how many units are positive, saturated
-        known = units(layer, X) if precision == "exact" else loose_units(layer, X, precision, step)
-        lower, upper, equal, at_upper, at_lower, *counts = known
-        lower = np.hstack([lower, np.full(X.shape, np.isfinite(low))])
-        upper = np.hstack([upper, np.full(X.shape, np.isfinite(high))])
-        equal = np.hstack([equal, np.full(X.shape, low == high)])
-        at_upper, at_lower = np.hstack([at_upper, high == X]), np.hstack([at_lower, low == X])
-        tangent = np.stack([equal, upper & at_upper & ~equal, lower & at_lower & ~equal], axis=1)
-        recession = np.stack([lower & upper, upper & ~lower, lower & ~upper], axis=1)
-        return tangent, recession, *counts
+
+def questions_of(manifest, k):  # precisions, domains and their bounds, and steps, in the order of findings
+    layer, domains = manifest["network_layers"][manifest["layers"][k]], [("R^n", -np.inf, np.inf)]
+    known = {"nonnegative": (0, None), "input": manifest["domain"], "clipped": layer.get("bounds")}
+    if bounds := known.get(layer["reads"]):
+        low, high = (float(end if v is None else v) for v, end in zip(bounds, (-np.inf, np.inf), strict=True))
+        short = ",".join(str(int(v)) if v.is_integer() else repr(v) for v in (low, high))
+        domains.append(("x >= 0" if layer["reads"] == "nonnegative" else f"box [{short}]", low, high))
+    step = manifest["steps"][k] if manifest["steps"] else None
+    return [(known, *domain, step) for known in dict.fromkeys(["exact", manifest["precision"]]) for domain in domains]
 
 
-def check_chunk(
-    folder, shards, network, number, questions, stem, samples
-):  # why each verdict is not proved; empty if it is
+def check_chunk(folder, told, network, number, questions, stem, samples):  # why each verdict is not proved, or ""
     names = {"inputs": f"{stem}.npy", "certificates": f"{stem}.parquet", "preimages": f"{stem}.parquet"}
     paths = {part: folder / part / name for part, name in names.items()}
-    digests = {part: sha256(path.read_bytes()).hexdigest() for part, path in paths.items()}
-    require(shards.get(stem) == digests, "its files are not as they were written, or the audit is not complete")
-    tables = [parquet.read_table(paths[part]).to_pylist() for part in ("preimages", "certificates")]
-    X, findings, stored = np.load(paths["inputs"]), tables[0], {row["id"]: row["data"] for row in tables[1]}
-    layer, proofs, systems, out = network.layer(network.layers[number]), {}, {}, []
+    same = told == {part: sha256(path.read_bytes()).hexdigest() for part, path in paths.items()}
+    require(same, "its files are not as they were written, or the audit is not complete")
+    findings, stored = (parquet.read_table(paths[part]).to_pylist() for part in ("preimages", "certificates"))
+    X, stored, proofs, systems, out = np.load(paths["inputs"]), {row["id"]: row["data"] for row in stored}, {}, {}, []
+    layer = network.layer(network.layers[number])
     given = network.value(layer[-1])[samples.start : samples.stop]
     allowed = AGREEMENT * np.abs(given[np.isfinite(given)]).max(initial=0.0) * (layer[-1] >= 0)
     require(len(X) == len(given) and not (abs(X - given) > allowed).any(), "inputs are not what the network gives")
-    require(len(findings) == len(samples) * len(questions), "findings are missing")
-    for (name, precision), (low, high, step) in questions.items():
-        asked = (name, precision, number)
-        rows = [row for row in findings if (row["domain"], row["precision"], row["layer"]) == asked]
-        require([row["sample"] for row in rows] == list(samples), f"findings are not those of the samples in {name}")
-        cones = network.cones(layer, np.where(np.isfinite(X), X, 0.0), low, high, precision, step)
-        for row, x, tangent, recession, *counts in zip(rows, X, *cones, strict=True):
+    asked = [(number, known, name, sample) for known, name, *_ in questions for sample in samples]
+    found = [(row["layer"], row["precision"], row["domain"], row["sample"]) for row in findings]
+    require(found == asked, "findings are missing, or not those of the samples")
+    remaining = iter(findings)
+    for precision, name, low, high, step in questions:
+        given = cones(layer, np.where(np.isfinite(X), X, 0.0), low, high, precision, step)
+        for x, tangent, recession, *counts, row in zip(X, *given, remaining, strict=False):
             try:
                 if row["kind"] != "undecided":
                     require(((low <= x) & (x <= high) & np.isfinite(x)).all(), f"its input is not in {name}")
-                    told = [row["positives"], row.get("saturated", counts[1])]
-                    require(told == counts, f"of its outputs {counts[0]} are positive and {counts[1]} saturated")
+                    said = [row["positives"], row.get("saturated", counts[1])]
+                    require(said == counts, f"of its outputs {counts[0]} are positive and {counts[1]} saturated")
                     data = stored[row["certificate"]]
                     require(sha256(data).hexdigest()[:32] == row["certificate"], "a certificate of another id")
                     if (key := (data, name)) not in proofs:
                         proofs[key] = Proof(data, layer[0], systems, (tangent[0, -len(x) :], recession[0, -len(x) :]))
                     proofs[key].check(tangent, recession, row)
-                out.append(row["kind"] if row["kind"] == "undecided" else "")
+                out.append("undecided" if row["kind"] == "undecided" else "")
             except Exception as error:
                 out.append(f"sample {row['sample']}, {name}, {precision}: {type(error).__name__}: {error}")
     return out
@@ -427,7 +398,7 @@ def check_chunk(
 
 def main(folder):
     text = (folder / "manifest.json").read_bytes()
-    manifest, start, totals = json.loads(text), text.rfind(b"sealed by SHA-256 ") + 18, Counter()
+    manifest, start, outcomes = json.loads(text), text.rfind(b"sealed by SHA-256 ") + 18, []
     seal = sha256(text[:start] + b"0" * 64 + text[start + 64 :]).hexdigest().encode()
     require(manifest["format"] == FORMAT, f"manifest.json is of {manifest['format']}, this script reads {FORMAT}")
     with np.load(folder / "data.npz") as archive:
@@ -435,33 +406,24 @@ def main(folder):
     network = Network((folder / "model.safetensors").read_bytes(), arrays[0])
     digest = sha256(b"".join(f"{a.dtype.str} {a.shape} ".encode() + a.tobytes() for a in arrays)).hexdigest()
     told = [manifest["model_digest"], manifest["data_digest"], seal]
-    same = told == [network.digest, digest, text[start : start + 64]]
-    judged = manifest["network_layers"]
-    for number in manifest["layers"]:
-        reads, domains = judged[number]["reads"], {"R^n": (-np.inf, np.inf)}
-        bounds = {"nonnegative": (0, None), "input": manifest["domain"], "clipped": judged[number].get("bounds")}
-        if box := bounds.get(reads):
-            low, high = (float(end if v is None else v) for v, end in zip(box, (-np.inf, np.inf), strict=True))
-            short = ",".join(str(int(v)) if v.is_integer() else repr(v) for v in (low, high))
-            domains["x >= 0" if reads == "nonnegative" else f"box [{short}]"] = low, high
-        precisions = dict.fromkeys(["exact", manifest["precision"]])
-        step = manifest["steps"][manifest["layers"].index(number)] if manifest["steps"] else None
-        questions = {(name, known): (*box, step) for known in precisions for name, box in domains.items()}
-        for block, start in enumerate(range(0, manifest["samples"], manifest["block"])):
-            samples = range(start, min(start + manifest["block"], manifest["samples"]))
-            stem = f"layer-{number:02d}-block-{block:04d}"
-            try:
-                require(same, "the manifest, the network or the data are not as they were written")
-                require(len(network.layers) == len(judged), "unjudged layers are beyond the reach of this script")
-                reasons = check_chunk(folder, manifest["shards"], network, number, questions, stem, samples)
-            except Exception as error:
-                reasons = [f"{type(error).__name__}: {error}"] * len(questions) * len(samples)
-            failed = [f"{stem}: {why}" for why in reasons if why not in ("", "undecided")]
-            totals.update(proved=reasons.count(""), undecided=reasons.count("undecided"), failed=len(failed))
-            print(*failed[:20], sep="\n", end="\n" * bool(failed))
-            print(f"{stem}: {reasons.count('')} proved, {len(failed)} not", file=sys.stderr, flush=True)
-    print(f"{totals['undecided']} undecided\nproved {totals['proved']} of {totals['proved'] + totals['failed']}")
-    return int(totals["failed"] > 0)
+    same, judged = told == [network.digest, digest, text[start : start + 64]], manifest["network_layers"]
+    starts = range(0, manifest["samples"], manifest["block"])
+    for (k, number), (block, start) in product(enumerate(manifest["layers"]), enumerate(starts)):
+        samples, questions = range(manifest["samples"])[start : start + manifest["block"]], questions_of(manifest, k)
+        stem = f"layer-{number:02d}-block-{block:04d}"
+        try:
+            require(same, "the manifest, the network or the data are not as they were written")
+            require(len(network.layers) == len(judged), "unjudged layers are beyond the reach of this script")
+            reasons = check_chunk(folder, manifest["shards"].get(stem), network, number, questions, stem, samples)
+        except Exception as error:
+            reasons = [f"{type(error).__name__}: {error}"] * len(questions) * len(samples)
+        outcomes += reasons
+        failed = [f"{stem}: {why}" for why in reasons if why not in ("", "undecided")]
+        print(*failed[:20], sep="\n", end="\n" * bool(failed))
+        print(f"{stem}: {reasons.count('')} proved, {len(failed)} not", file=sys.stderr, flush=True)
+    proved, undecided = outcomes.count(""), outcomes.count("undecided")
+    print(f"{undecided} undecided\nproved {proved} of {len(outcomes) - undecided}")
+    return int(proved + undecided < len(outcomes))
 
 
 if __name__ == "__main__":

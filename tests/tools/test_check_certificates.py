@@ -133,7 +133,7 @@ def test_nothing_of_fiberscope_is_imported_and_the_file_is_short():
     text = SCRIPT.read_text()
     imports = [line.split()[1] for line in text.splitlines() if line.startswith(("import ", "from "))]
     assert {name.split(".")[0] for name in imports} <= {*sys.stdlib_module_names, "numpy", "pyarrow"}
-    assert len(text.splitlines()) <= 480
+    assert len(text.splitlines()) <= 434
 
 
 def integers(seed: int, *sizes: int, exponent: int = 0) -> fs.Network:
@@ -192,6 +192,14 @@ def test_it_proves_what_fiberscope_proves(name: str, tmp_path: Path, capsys: pyt
     assert claims == sum(chunk.proved for chunk in checked)
     assert proved(results.folder, capsys) == (claims, claims)
     assert claims > SAMPLES
+
+
+def test_verdicts_about_the_network_are_not_counted(changed: Path, capsys: pytest.CaptureFixture[str]):
+    before = proved(changed, capsys)
+    (changed / "network").mkdir(exist_ok=True)
+    table = pa.table({"sample": [0], "layer": [0], "verdict": ["recoverable"], "reason": [""]})
+    pq.write_table(table, changed / "network" / "verdicts.parquet")
+    assert proved(changed, capsys) == before
 
 
 def test_what_is_beyond_its_reach_counts_as_not_proved(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -373,7 +381,7 @@ def test_no_certificate_proves_a_wrong_verdict(changed: Path):
         rows = findings(changed, stem)
         for name in dict.fromkeys(row["domain"] for row in rows):
             low, high = {"R^n": (-np.inf, np.inf), "x >= 0": (0, np.inf)}.get(name, (0, 1))
-            cones = known.cones(layer, inputs, low, high)
+            cones = check_certificates.cones(layer, inputs, low, high)
             truth = [row for row in rows if row["domain"] == name]
             for data in stored(changed, stem).values():
                 for damaged in [data, *(damage(data, rng) for _ in range(6))]:
@@ -494,7 +502,7 @@ def test_a_certificate_written_by_hand_proves_its_verdict_and_no_other(name: str
     rows, bias, x, parts, kind, dimension = HAND[name]
     A, b, points = np.array(rows, dtype=float), np.array(bias, dtype=float), np.array([x], dtype=float)
     layer = A, b, 0.0, np.inf, np.zeros(len(b), dtype=bool), -1
-    tangent, recession, *_ = check_certificates.Network.cones(None, layer, points, -np.inf, np.inf)
+    tangent, recession, *_ = check_certificates.cones(layer, points, -np.inf, np.inf)
     proof = check_certificates.Proof(written(parts), A, {}, [cone[0, 0, len(b) :] for cone in (tangent, recession)])
     assert proves(proof, tangent[0], recession[0], {"kind": kind, "dimension": dimension})
     for other in ("singleton", "bounded", "unbounded"):
@@ -529,12 +537,15 @@ def test_a_certificate_written_by_hand_proves_its_verdict_and_no_other(name: str
         # as many conditions as counted coordinates; a coordinate that nothing holds at zero
         ([[1, 2], [1, 1]], [1, 1], {"kind": "unbounded", "counted": [0, 1]}),
         ([[1, 2]], [1], {"kind": "singleton", "zero": [0]}),
+        # numbers of rows where coordinates are counted
+        ([[1, 0], [0, 1]], [1, 1], {"kind": "unbounded", "counted": [-1]}),
+        ([[1, 0], [0, 1]], [-1, 1], {"kind": "unbounded", "counted": [-2, -1]}),
     ],
 )  # fmt: skip
 def test_a_wrong_certificate_proves_nothing(rows: Any, bias: Any, parts: dict[str, Any]):
     A, b = np.array(rows, dtype=float), np.array(bias, dtype=float)
     layer = A, b, 0.0, np.inf, np.zeros(len(b), dtype=bool), -1
-    tangent, recession, *_ = check_certificates.Network.cones(None, layer, np.zeros((1, 2)), -np.inf, np.inf)
+    tangent, recession, *_ = check_certificates.cones(layer, np.zeros((1, 2)), -np.inf, np.inf)
     try:
         proof = check_certificates.Proof(written(parts), A, {}, [cone[0, 0, len(b) :] for cone in (tangent, recession)])
     except ValueError:
@@ -607,16 +618,17 @@ def test_weights_must_have_the_sign_of_the_side_that_there_is():
 
 
 def test_ranks_by_relations_that_hold_and_are_independent():
-    system, both = facts([[1, 1, 0], [1, 1, 1]]), np.ones(2, dtype=bool)
+    system, columns = facts([[1, 1, 0], [1, 1, 1]]), np.arange(5) >= 4
+    both = np.arange(5) < 2
     relation = {"rows": np.array([0, 1]), "values": np.array([1.0, -1.0])}
     once = system.relations(relation | {"starts": np.array([0, 2])})
-    assert system.rank(both, np.array([True, True, True]), once) == (2, 2)  # it fails in the last column
-    assert system.rank(both, np.array([True, True, False]), once) == (1, 1)
+    assert system.rank(both, once) == (2, 2)  # it fails in the last column
+    assert system.rank(both | columns, once) == (2, 2)  # the last coordinate, and one row beside it
     system.direction(
         numbers(held=[0, 1], values=[1, -1 + 2**-50, 2**-60]), []
     )  # the rows are independent on all columns
-    assert system.rank(both, np.array([True, True, True])) == (2, 2)
-    assert system.rank(both, np.array([True, True, False])) == (1, 1)
+    assert system.rank(both) == (2, 2)
+    assert system.rank(both | columns) == (2, 2)
     twice = {name: np.concatenate([array, array]) for name, array in relation.items()}
     with pytest.raises(ValueError, match="independent"):
         system.relations(twice | {"starts": np.array([0, 2, 4])})
