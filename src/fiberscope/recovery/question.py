@@ -129,7 +129,7 @@ def within_of(subject: Subject, within: Any) -> Float64[FloatArray, " m"]:
         InputError: negative, of another shape, or not finite.
     """
     if isinstance(subject.features_of, ReLULayer) and not subject.features_of.injective.any():
-        return checked_within(subject.features_of, within)
+        return checked_within(subject.features_of, within)[0]
     array, m = as_float64(within, "within"), subject.features_of.outputs
     if array.shape not in ((), (m,)) or (array < 0).any():
         got = shown(within) if array.shape == () else f"shape {array.shape}"
