@@ -12,10 +12,11 @@ import numpy as np
 from fiberscope.errors import FiberscopeError, InputError, ModelError, shown
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain
+from fiberscope.network.layer import Layer
 from fiberscope.network.network import Network
 from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.classify import classify
-from fiberscope.preimage.coarsest import coarsest_precision
+from fiberscope.preimage.coarsest import CoarsestPrecisions, coarsest_precision
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.precision import Precision
 from fiberscope.recovery.ambiguity import Levels
@@ -175,7 +176,7 @@ class _Asked:
         """What does not depend on the precision."""
         own, received = self.net.relu_layers[number], self.net.layer_input(number, self.samples)
         stage, none = self.net.placed_layers[number].stage, [nan] * len(self.samples)
-        coarsest, why = _tried(lambda: [float(each.eps) for each in coarsest_precision(own, received).samples], none)
+        coarsest, why = _tried(lambda: _coarsest(own, received), none)
         noise, too = _tried(lambda: [cramer_rao(self.net, x, stage, 1.0) for x in self.samples], none)
         return _AtLayer(self, number, received, coarsest, noise, _joined(why, too))
 
@@ -212,7 +213,7 @@ class _AtLayer:
             row = Leak(
                 i, self.number, name, eps, kinds[i] in (Kind.SINGLETON, Kind.BOUNDED), self.coarsest[i], **proved,
                 cramer_rao=noise if isinf(noise) else eps**2 * noise,
-                rebuilt_error=nan if recovery is None else float(np.sqrt(np.mean((recovery.x - x) ** 2))),
+                rebuilt_error=nan if recovery is None else _apart(recovery.x, x),
                 reason=_joined(self.reason, why, failed, "" if recovery is None else recovery.reason),
             )  # fmt: skip
             yield row, recovery
@@ -234,6 +235,13 @@ class _AtLayer:
             return found
 
         return computed
+
+
+def _coarsest(layer: Layer, X: FloatArray) -> list[float]:
+    found = coarsest_precision(layer, X)
+    if isinstance(found, CoarsestPrecisions):
+        return [float(each.eps) for each in found.samples]
+    return [found.eps]  # of a layer whose input has one axis of length one, a batch of one is one input
 
 
 def _proved(levels: Levels, r: Recovery | None) -> dict[str, Any]:
@@ -260,6 +268,11 @@ def _tried(compute: Callable[[], T], otherwise: T) -> tuple[T, str]:
         return compute(), ""
     except FiberscopeError as failure:
         return otherwise, str(failure)
+
+
+def _apart(guess: FloatArray, x: FloatArray) -> float:
+    """The root mean square of a difference."""
+    return float(np.linalg.norm(guess - x) / np.sqrt(x.size))
 
 
 def _joined(*reasons: str) -> str:

@@ -83,8 +83,9 @@ def runtime_features(
         slack = slack + np.abs(given - exact)[:, None]
     below, above = given - slack[:, 0], given + slack[:, 1]
     told = (below > least) & (above < most)
-    widths = np.where(told & np.isfinite(above - below), slack.sum(axis=1) / 2.0, 0.0).max(axis=1)
-    finite = np.where(np.isfinite(slack), slack, 0.0).max(axis=(1, 2))
+    widths: FloatArray = np.where(told & np.isfinite(above - below), slack.sum(axis=1) / 2.0, 0.0).max(axis=1)
+    finite: FloatArray = np.where(np.isfinite(slack), slack, 0.0).max(axis=(1, 2))
+    eps: FloatArray = np.maximum(widths, finite * (widths == 0.0))
     rounding = EVALUATED * np.abs(exact).max(axis=1, keepdims=True)
     box = written_out(domain, net.inputs)
     lowest, highest = reach(net, placed.stage, box.low, box.high)
@@ -93,7 +94,7 @@ def runtime_features(
     if not (np.isfinite(low) & np.isfinite(high)).all():
         hint = "give a number, by how much every feature may differ"
         raise InputError("precision", expected="features with proved bounds", got=f"none at layer {layer}", hint=hint)
-    return Features(low, high, np.where(widths > 0.0, widths, finite))
+    return Features(low, high, eps)
 
 
 def _given(exact: FloatArray, precision: str | float) -> Float64[FloatArray, "N m"]:
