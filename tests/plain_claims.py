@@ -98,13 +98,14 @@ def claim(
     bounds: tuple[int, int] | None = None,
     m: int | None = None,
 ) -> Claim:
-    """A claim; y may be a pair of vectors, between which the output lies."""
+    """A claim; y may be a pair of vectors, between which the output lies, and within one: below and above."""
     low, high = y if isinstance(y, tuple) else (y, y)
     low, high = (None if side is None else floats(side) for side in (low, high))
     m = m or (len(low) if low is not None else None)
     assert m is not None, "of a claim about an input, m has to be said"
     data = written if isinstance(written, bytes) else written.to_bytes()
-    precision = np.broadcast_to(floats(within), m).copy()
+    slack = floats(within)
+    precision = np.broadcast_to(slack, (2, m) if slack.ndim == 2 else m).copy()
     return Claim(None if x is None else floats(x), low, high, precision, kind, dimension, bounds, data)
 
 

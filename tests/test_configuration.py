@@ -53,7 +53,7 @@ def test_values_for_every_option_are_known() -> None:
     [
         ("sampels = 3", "got the key 'sampels'; did you mean samples?"),
         ("Samples = 3", "did you mean samples?"),
-        ("quite_another = 3", "these are: out, domain, layers, samples"),
+        ("quite_another = 3", "these are: out, domain, precision, layers, samples"),
         ("exact = true", "got the key 'exact'; it is an option of fiberscope verify"),
         ("source = 1", "it is an option of fiberscope invariance"),
         ("model = 'x.onnx'", "MODEL and DATA stand on the command line: fiberscope audit MODEL DATA"),

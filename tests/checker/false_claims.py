@@ -605,6 +605,11 @@ def of_precisions() -> Iterator[Lie]:
         clip = system([[1.0]], high=1.0, box=(-np.inf, 20.0) if x > 0 else (-20.0, np.inf))
         ends = (multipliers([0, 1], weights), None)
         yield one(f"a precision {name} the whole clip", clip, "bounded", 1, recession=ends, x=[x], within=2.0)
+    held = {"recession": (multipliers([0], [1.0], 0.5), None), "x": [2.0]}
+    for name, within in (("below", [[np.inf], [1.0]]), ("above", [[1.0], [np.inf]])):
+        yield one(f"no end {name}", system([[1.0]]), "bounded", 1, within=within, **held)
+    corner, apart = system(UP_DOWN, [0.0, 4.0]), [[0.0, 0.0], [1.0, 1.0]]
+    yield one("ends at the output itself", corner, "bounded", 1, within=apart, **held)
 
 
 def of_sides() -> Iterator[Lie]:

@@ -228,11 +228,13 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
     ("certificates", "return bool(inside and among[numbers].all())", "return bool(inside)"),
     ("certificates", "return bool(inside and among[numbers].all())", "return bool(among[numbers].all())"),
     ("system", "self.gram is not None and columns.all() and self.gram", "self.gram is not None and self.gram"),
-    ("system", "(lower & upper & (within == 0), pinned, False)", "(lower & upper, pinned, False)"),
+    ("system", "(lower & upper & ~within.any(axis=1), pinned, False)", "(lower & upper, pinned, False)"),
     ("system", "& upper & ~mono & ~loose", "& upper & ~mono"),
     ("system", "& lower & ~mono & ~loose", "& lower & ~mono"),
     ("system", "(above > 0) & room", "(above > 0)"),
-    ("system", "(below < 0) & room", "(below < 0)"),
+    ("system", "(below < 0) & head", "(below < 0)"),
+    ("system", "& room & limited[:, 0]", "& room"),
+    ("system", "& head & limited[:, 1]", "& head"),
     ("system", "np.where(np.isinf(threshold), y, y + slack)", "y + slack - threshold + threshold"),
     ("system", "np.argwhere((sign == 0) & (slack != 0) & np.isfinite(threshold))", "()"),
     ("matrices", "if (places < 0).any():", "if False:"),
@@ -255,7 +257,7 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
 )
 """A file, what it says, and something weaker."""
 
-GIVEN = "(x is None) != (low is not None) or (low is None) != (high is None) or (claim.within < 0).any()"
+GIVEN = "(x is None) != (low is not None) or (low is None) != (high is None) or (within < 0).any()"
 RELATED = "not fits or not named(rows, said.stack)"
 MONOTONE = "self.monotone.dtype != np.bool_ or self.monotone.shape != (m,) or (not (self.low <= self.high).all())"
 UNITS = "what such a unit gives is not said anywhere, or "

@@ -47,7 +47,7 @@ def test_patterns_are_those_of_one_sample_at_a_time(domain: fs.Box | None, threa
     layer = fs.ReLULayer(generator.integers(-1, 2, (9, 3)), generator.integers(-1, 2, 9))
     X = generator.integers(0, 3, (700, 3)).astype(np.float64)
     polyhedron = written_out(domain, 3)
-    found = settle_patterns(layer, polyhedron, X, np.zeros(9), threads)
+    found = settle_patterns(layer, polyhedron, X, np.zeros((700, 2, 9)), threads)
     for i in range(0, 700, 7):
         system = build_at_input(layer, polyhedron, X[i])
         assert np.array_equal(np.flatnonzero(found.positive.matrix()[i]), system.positive)

@@ -143,7 +143,7 @@ def test_changed_claims_are_not_proved(unchecked):
     chain = random_chain(generator, (3, 18, 24), clips=0.0)
     net, x = as_network(chain), generator.uniform(size=3)
     other = as_network(random_chain(generator, (3, 18, 24), clips=0.0))
-    r = fs.recover(net, outputs(chain, x), layer=1, within=1e-6)
+    r = fs.recover(net, outputs(chain, x), layer=1, within=1e-6, domain=None)
     assert r.scope == Scope.BALL
     assert r.verify()
     middle = (r.low + r.high) / 2
@@ -151,7 +151,7 @@ def test_changed_claims_are_not_proved(unchecked):
     assert ball is not None
     false = {
         "narrower": changed(r, low=middle),
-        "narrower in one": changed(r, high=np.where(np.arange(3) == 1, np.nextafter(r.high, -1), r.high)),
+        "narrower in one": changed(r, high=np.where(np.arange(3) == 1, r.high - 1e-3 * (r.high - r.low), r.high)),
         "nearer": changed(r, distance=r.distance * 0.999),
         "a larger ball": changed(r, radius=r.radius * 2),
         "everywhere": changed(r, scope=Scope.DOMAIN, radius=np.inf),
@@ -191,9 +191,69 @@ def test_scaling_by_powers_of_two_scales_what_is_proved(power):
     moved = as_network([(A / scale, b, 0.0, np.inf), (B * scale, c * scale, 0.0, np.inf)])
     r = fs.recover(as_network(chain), y, layer=1, within=1e-6)
     s = fs.recover(moved, y * scale, layer=1, within=1e-6 * scale, domain=fs.Box(0, scale))
-    assert (r.scope, s.scope) == (Scope.BALL, Scope.BALL)
+    assert (r.scope, s.scope) == (Scope.DOMAIN, Scope.DOMAIN)
     np.testing.assert_allclose(s.high / scale, r.high, rtol=1e-6)
-    assert s.radius / scale == pytest.approx(r.radius, rel=1e-6)
+    near = fs.recover(as_network(chain), y, layer=1, within=1e-6, domain=None)
+    small = fs.recover(moved, y * scale, layer=1, within=1e-6 * scale, domain=None)
+    assert (near.scope, small.scope) == (Scope.BALL, Scope.BALL)
+    assert small.radius / scale == pytest.approx(near.radius, rel=1e-6)
+
+
+def test_changed_claims_about_the_whole_domain_are_not_proved(unchecked):
+    generator = np.random.default_rng(3)
+    chain, another = (random_chain(generator, (3, 18, 24), clips=0.0) for _ in range(2))
+    net, x = as_network(chain), generator.uniform(size=3)
+    r = fs.recover(net, outputs(chain, x), layer=1, within=0.01)
+    assert r.scope == Scope.DOMAIN
+    assert r.verify()
+    assert ((r.low <= x) & (x <= r.high)).all()
+    assert (r.high - r.low < 0.5).all()
+    steps = r.proof.steps
+    assert steps
+    false = {
+        "narrower": changed(r, low=(r.low + r.high) / 2),
+        "nearer": changed(r, distance=r.distance * 0.99),
+        "another layer": changed(r, layer=0),
+        "another network": changed(r, source=as_network(another)),
+        "other features": changed(r, features=r.features * 1.5),
+        "features to less": changed(r, within=r.within * 10),
+        "a larger domain": changed(r, domain=fs.Box(-1, 2)),
+        "no domain": changed(r, domain=None),
+        "no steps": changed(r, proof=replace(r.proof, steps=())),
+        "fewer steps": changed(r, proof=replace(r.proof, steps=steps[:1])),
+        "nobody's steps": changed(r, proof=replace(r.proof, steps=(None,))),
+        "nothing": changed(r, contradiction=True),
+        "a ball": changed(r, scope=Scope.BALL, radius=1.0),
+        "exact": changed(r, exact=True, grid=1 / 255),
+    }
+    assert [what for what, claim in false.items() if claim.verify()] == []
+    assert changed(r, low=r.low - 1, distance=r.distance * 2).verify()  # says less
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_every_encoded_input_is_inside_of_what_is_proved_everywhere(layer):
+    generator = np.random.default_rng(7)
+    chain = random_chain(generator, (4, 12, 14, 16))
+    net = as_network(chain)
+    for x in generator.uniform(size=(6, 4)):
+        y = outputs(chain[: layer + 1], x)
+        step = max(float(y.max()), 1.0) / 255.0
+        codes = np.rint(y / step) * step
+        r = fs.recover(net, codes, layer=layer, within=step / 2 * (1 + 1e-9))
+        assert layer == 2 or r.scope == Scope.DOMAIN
+        if r.scope == Scope.DOMAIN:
+            assert ((r.low <= x) & (x <= r.high)).all()
+            assert np.linalg.norm(x - r.x) <= r.distance
+            assert r.verify()
+
+
+def test_features_that_no_input_has_are_a_contradiction_through_layers():
+    chain = random_chain(np.random.default_rng(8), (3, 12, 14), clips=0.0)
+    net, y = as_network(chain), outputs(chain, np.full(3, 0.5))
+    r = fs.recover(net, y + 3.0, layer=1, within=0.01)
+    assert r.contradiction
+    assert r.verify()
+    assert not changed(r, within=np.full(14, 4.0)).verify()
 
 
 def test_features_that_no_input_has_say_how_far_an_output_is():

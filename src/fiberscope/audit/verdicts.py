@@ -92,8 +92,8 @@ def _judge_on(
     try:
         judged = None
         if inside.any():
-            asked = {"within": named.within, "threads": threads, "seconds": budget}
-            judged = classify(layer, task.inputs[inside], named.domain, **asked)
+            samples, within = task.inputs[inside], named.within
+            judged = classify(layer, samples, domain=named.domain, within=within, threads=threads, seconds=budget)
     except MemoryLimitError as limit:
         yield from (_uncounted(sample, task.chunk.layer, named, str(limit)) for sample in task.chunk.samples)
         return

@@ -102,9 +102,11 @@ class Anchored:
             up, down = known.output_high - least[:m], known.output_low - most[:m]
         none = np.zeros(self.rows.q)
         up, down = np.concatenate([up, -least[m:]]), np.concatenate([down, none])
-        minus, plus = self.slack[0], self.slack[1]
-        high = np.where(up == 0, plus, up + plus + 2.0**-50 * (np.abs(up) + plus))
-        low = np.where(down == 0, -minus, down - minus - 2.0**-50 * (np.abs(down) + minus))
+        slack = self.slack
+        minus: FloatArray = slack[0]
+        plus: FloatArray = slack[1]
+        high: FloatArray = np.where(up == 0, plus, up + plus + 2.0**-50 * (np.abs(up) + plus))
+        low: FloatArray = np.where(down == 0, -minus, down - minus - 2.0**-50 * (np.abs(down) + minus))
         return Gaps(np.where(self.has_low, low, -np.inf), np.where(self.has_high, high, np.inf))
 
     @property

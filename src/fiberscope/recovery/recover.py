@@ -29,6 +29,9 @@ UNIT_BOX = Box(0, 1)
 TELLS = 0.5
 """Bounds on the whole domain are claimed rather than those in a ball if they leave so much of a median coordinate."""
 
+NARROWER = 0.99
+"""Bounds that leave more than this share of every coordinate say nothing."""
+
 MINUTE = 60.0
 """Without a limit of the caller, for bounds through several layers, a sample: no answer takes minutes unasked."""
 
@@ -132,9 +135,11 @@ def _through_layers(
         found = search_ball(chain, x, known.low, known.high, reach_of(box.low, box.high, x), until)
         ball, reason = (None, NO_BALL) if found is None else (found[0], "")
     everywhere = _everywhere(subject, known, box, until)
-    if everywhere is None or not everywhere.steps:
+    if everywhere is None:
         return Proof(ball), reason
     low, high = everywhere.low, everywhere.high
+    if not everywhere.contradiction and (high - low >= NARROWER * (box.high - box.low)).all():
+        return Proof(ball), reason
     told = TIME_IS_OVER if everywhere.ended else ""
     covered = ball is not None and ball.radius >= reach_of(low, high, x)
     if everywhere.contradiction or covered:
