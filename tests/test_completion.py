@@ -36,7 +36,7 @@ def test_the_shell_reads_the_script(script: Path, shell: str) -> None:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ([""], "audit compare completion inspect invariance report reproduce verify"),
+        ([""], "audit compare completion inspect invariance leakage report reproduce verify"),
         (["re"], "report reproduce"),
         (["audit", "--fail"], "--fail-on"),
         (["verify", "--ex"], "--exact"),

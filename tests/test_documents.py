@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fiberscope.audit.threshold_language import parse_thresholds
-from fiberscope.audit.thresholds import OF_AUDIT, OF_COMPARISON
+from fiberscope.audit.thresholds import OF_AUDIT, OF_COMPARISON, OF_LEAKAGE
 from fiberscope.cli import build_app
 from fiberscope.commands.configuration import read_config
 
@@ -39,7 +39,8 @@ def test_command_lines_are_understood(document: str, line: str) -> None:
     _, *tokens = shlex.split(bare, comments=True)
     command, bound, _ = build_app().parse_args(tokens, exit_on_error=False, print_error=False)
     assert command.__name__ == tokens[0], document
-    parse_thresholds(bound.arguments.get("fail_on") or (), OF_COMPARISON if tokens[0] == "compare" else OF_AUDIT)
+    quantities = {"compare": OF_COMPARISON, "leakage": OF_LEAKAGE}.get(tokens[0], OF_AUDIT)
+    parse_thresholds(bound.arguments.get("fail_on") or (), quantities)
 
 
 def test_files_of_options_are_understood(tmp_path: Path) -> None:

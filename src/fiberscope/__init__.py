@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from fiberscope.readers.files import load
     from fiberscope.readers.keras import from_keras
     from fiberscope.readers.torch import from_torch
+    from fiberscope.recovery.leakage import leakage
     from fiberscope.recovery.network_verdicts import network_verdicts
     from fiberscope.recovery.recover import recover
     from fiberscope.recovery.recovery import Recovery
@@ -139,6 +140,7 @@ __all__ = [
     "invariance_survey",
     "inverse_stability",
     "is_admissible",
+    "leakage",
     "linearize",
     "load",
     "network_verdicts",
@@ -219,6 +221,7 @@ _MODULE_OF = {
     "invariance_survey": "invariance.survey",
     "inverse_stability": "stability.inverse_stability",
     "is_admissible": "stability.admissible",
+    "leakage": "recovery.leakage",
     "linearize": "stability.linearization",
     "load": "readers.files",
     "network_verdicts": "recovery.network_verdicts",

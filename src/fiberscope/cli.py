@@ -19,6 +19,7 @@ from fiberscope.commands.console import Output, open_closed_streams, print_error
 from fiberscope.commands.examples import epilogue
 from fiberscope.commands.inspect import inspect
 from fiberscope.commands.invariance import invariance
+from fiberscope.commands.leakage import leakage
 from fiberscope.commands.report import report
 from fiberscope.commands.reproduce import reproduce
 from fiberscope.commands.status import ERROR, FINE
@@ -86,7 +87,7 @@ def build_app(config: Dict | None = None) -> App:
         config=() if config is None else (config,),
         console=Output(),
     )
-    for command in (audit, inspect, verify, report, compare, invariance, reproduce, completion):
+    for command in (audit, inspect, verify, report, compare, invariance, leakage, reproduce, completion):
         app.command(command, help_epilogue=epilogue(command.__name__))
     return app
 

@@ -145,3 +145,13 @@ def test_a_budget_ends_it_and_no_start_is_refused():
     assert attack(net, len(net.relu_layers) - 1, Y, fs.Box(0, 1), seconds=1e-9).steps.sum() == 0
     with pytest.raises(fs.InputError, match="starts: expected at least one"):
         attack(net, 0, Y, starts=())
+
+
+def test_batches_of_a_map_that_is_the_same_everywhere_go_on_sample_by_sample():
+    """Samples end at different steps, while one matrix serves all."""
+    generator = np.random.default_rng(11)
+    net = as_network(random_chain(generator, (4, 30), clips=0.0))
+    X = np.vstack([np.full((1, 4), 0.5), generator.random((6, 4))])
+    stage = net.placed_layers[0].stage
+    guess = attack(net, 0, net.evaluated(X, stage), fs.Box(0, 1))
+    np.testing.assert_allclose(guess.x, X, atol=1e-9)

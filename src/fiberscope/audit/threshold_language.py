@@ -17,6 +17,7 @@ from fiberscope.audit.plan import EXACT, known_precision
 from fiberscope.audit.thresholds import (
     NUMERIC,
     OF_AUDIT,
+    OF_LEAKAGE,
     OF_NETWORK,
     OF_SPECTRA,
     OPTION,
@@ -42,6 +43,8 @@ _PLACE = re.compile(r"(?P<what>layer|stage)(?P<number>\d{1,9})", re.IGNORECASE |
 _RANGES = {
     Quantity.DIMENSION: (0.0, math.inf, "never below 0"),
     Quantity.MARGIN: (0.0, 1.0, "always from 0 to 1"),
+    Quantity.BITS: (0.0, math.inf, "never below 0"),
+    Quantity.RADIUS: (0.0, math.inf, "never below 0"),
     Quantity.CONDITION: (1.0, math.inf, "never below 1"),
     Quantity.CONDITION_RATIO: (math.ulp(0.0), math.inf, "always above 0"),
 }
@@ -72,7 +75,7 @@ def _parsed(text: str, quantities: Sequence[Quantity]) -> Threshold:
     comparison = Comparison(form["comparison"])
     measure, bound = _bound(form["bound"], form["statistic"], quantity, text)
     _check_can_hold_and_fail(text, quantity, measure, comparison, bound)
-    places = _places(form["places"], quantity, text)
+    places = _places(form["places"], quantity, text, of_leakage=tuple(quantities) == OF_LEAKAGE)
     return Threshold(text.strip(), quantity, measure, comparison, bound, *places)
 
 
@@ -138,9 +141,12 @@ def _check_can_hold_and_fail(
 _SAY_SO = "for a count, say so: unbounded>3 samples"
 
 
-def _places(text: str, quantity: Quantity, whole: str) -> tuple[int | None, int | None, DomainKind | None, str]:
+def _places(
+    text: str, quantity: Quantity, whole: str, *, of_leakage: bool
+) -> tuple[int | None, int | None, DomainKind | None, str]:
     """The layer, the stage and the domain that are named, None where none is; and the precision."""
     at_stages, has_domain = quantity in OF_SPECTRA, quantity not in (*OF_SPECTRA, *OF_NETWORK)
+    at_precision = has_domain or of_leakage
     precision = EXACT
     layer = stage = domain = None
     for place in (part.strip() for part in text.split("@")[1:]):
@@ -152,12 +158,13 @@ def _places(text: str, quantity: Quantity, whole: str) -> tuple[int | None, int 
             stage = int(form["number"])
         elif known is not None and domain is None and has_domain:
             domain = known
-        elif precision == EXACT and has_domain and (told := known_precision(place)):
+        elif precision == EXACT and at_precision and (told := known_precision(place)):
             precision = told
         else:
             may = "@layerK or @stageK" if at_stages else "@layerK"
             kinds = ", ".join(f"@{name}" for name in DomainKind)
-            may += f" and one of {kinds}, and a precision such as @int8" if has_domain else ""
+            may += f" and one of {kinds}" if has_domain else ""
+            may += ", and a precision such as @int8" if at_precision else ""
             raise _refused(whole, f"{may}, each at most once, behind a threshold for {quantity}")
     if layer is not None and stage is not None:
         raise _refused(whole, "either a layer or a stage")

@@ -47,6 +47,12 @@ class Quantity(StrEnum):
     """Samples of which another input has the same features in the network up to a layer."""
     CONDITION = "condition"
     """The condition number of the local linear map up to a stage."""
+    REBUILT = "rebuilt"
+    """Samples that an attack on features rebuilds, which proves nothing."""
+    BITS = "bits"
+    """The logarithm of how many images are left, at most."""
+    RADIUS = "radius"
+    """How far inputs with the same features lie from the rebuilt one, at most."""
     MORE_INVERTIBLE = "more-invertible"
     """Samples of which the second audit of a comparison leaves less open than the first."""
     LESS_INVERTIBLE = "less-invertible"
@@ -55,19 +61,29 @@ class Quantity(StrEnum):
     """The condition number of the second over that of the first, sample by sample."""
 
 
-NUMERIC = (Quantity.DIMENSION, Quantity.MARGIN, Quantity.CONDITION, Quantity.CONDITION_RATIO)
+NUMERIC = (
+    Quantity.DIMENSION,
+    Quantity.MARGIN,
+    Quantity.BITS,
+    Quantity.RADIUS,
+    Quantity.CONDITION,
+    Quantity.CONDITION_RATIO,
+)
 """The quantities that are a number for each sample; the others are true or false of it."""
 
 OF_SPECTRA = (Quantity.CONDITION, Quantity.CONDITION_RATIO)
 """The quantities that are measured at stages, not at layers and domains, and need ``--spectra``."""
 
-OF_NETWORK = (Quantity.RECOVERABLE, Quantity.NOT_RECOVERABLE)
+OF_LEAKAGE = (Quantity.RECOVERABLE, Quantity.REBUILT, Quantity.BITS, Quantity.RADIUS)
+"""The quantities that ``fiberscope leakage`` has, at layers and precisions."""
+
+OF_NETWORK = (*OF_LEAKAGE, Quantity.NOT_RECOVERABLE)
 """The quantities that are measured of the network up to a layer, not of the layer by itself."""
 
 OF_COMPARISON = (Quantity.MORE_INVERTIBLE, Quantity.LESS_INVERTIBLE, Quantity.CONDITION_RATIO)
 """The quantities that two audits have together."""
 
-OF_AUDIT = tuple(quantity for quantity in Quantity if quantity not in OF_COMPARISON)
+OF_AUDIT = tuple(each for each in Quantity if each not in (*OF_COMPARISON, *OF_LEAKAGE[1:]))
 """The quantities that one audit has."""
 
 
@@ -337,6 +353,8 @@ def _unknown_in_words(quantity: Quantity, count: int) -> str:
         return f"{count} {samples} without a condition number in one of the audits"
     if quantity in OF_COMPARISON:
         return f"{count} {samples} undecided in one of the audits"
+    if quantity in OF_LEAKAGE[1:]:
+        return f"{count} {samples} without a number"
     return f"{count} undecided {samples}"
 
 
@@ -344,6 +362,7 @@ __all__ = [
     "NUMERIC",
     "OF_AUDIT",
     "OF_COMPARISON",
+    "OF_LEAKAGE",
     "OF_NETWORK",
     "OF_SPECTRA",
     "OPTION",

@@ -55,6 +55,16 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
         ),
         ("the examples that change most", "fiberscope invariance model.onnx data.npz --count 2 --out examples"),
     ),
+    "leakage": (
+        (
+            "what float32 and 8-bit features of every layer give away of 2 samples",
+            "fiberscope leakage model.onnx data.npz --out leaks --samples 2 --precision float32,int8",
+        ),
+        (
+            "exit status 1 if an attack rebuilds a sample from 8-bit features of layer 2",
+            "fiberscope leakage model.onnx data.npz --out leaks --samples 2 --fail-on 'rebuilt>0@layer2@int8'",
+        ),
+    ),
     "reproduce": (
         ("one figure of the paper", "fiberscope reproduce figure3 --out paper"),
         ("all figures and tables, as printed", "fiberscope reproduce all --out paper --scale paper"),

@@ -221,7 +221,7 @@ def _cells_at(layer: ReLULayer, X: FloatArray, step: float) -> Float64[FloatArra
 
     code, unsure = np.rint(outputs / step), doubt / step + 2.0**-50 * np.abs(outputs / step)
     for j, i in np.argwhere(np.abs(np.abs(outputs / step - code) - 0.5) <= unsure):
-        code[j, i] = round(output(j, i) / Fraction(step))  # a half goes to the even neighbour
+        code[j, i] = round(output(int(j), int(i)) / Fraction(step))  # a half goes to the even neighbour
     code = np.clip(code, first, last)
     below, above = (outputs - (code - 0.5) * step, (code + 0.5) * step - outputs)
     widened, rest = step * float(SHARE), doubt + 2.0**-50 * (np.abs(outputs) + step * np.abs(code) + step)

@@ -33,12 +33,16 @@ class Levels:
         """The levels of a domain, and whether samples have them.
 
         Raises:
-            InputError: the domain is not bounded.
+            InputError: the domain is not bounded, or a sample lies outside it.
         """
         box = written_out(domain, X.shape[1])
         if not (np.isfinite(box.low) & np.isfinite(box.high)).all():
             hint = "Box(0, 1) for images"
             raise InputError("domain", expected="a bounded one", got="one without bounds", hint=hint)
+        outside = ((box.low > X) | (box.high < X)).any(axis=1) | (np.asarray((box.G @ X.T).T) > box.h).any(axis=1)
+        if outside.any():
+            got = f"sample {int(np.argmax(outside))} outside"
+            raise InputError("domain", expected="one that holds the samples", got=got)
         nearest = _values(box.low, box.high, np.rint((X - box.low) / _steps(box.low, box.high)))
         return cls(box.low, box.high, bool((nearest == X).all()))
 

@@ -15,13 +15,14 @@ from torch import Tensor
 from fiberscope.errors import InputError, shown
 from fiberscope.network.activations import Pointwise
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
-from fiberscope.network.domains import Domain, written_out
+from fiberscope.network.domains import Domain, Polyhedron, written_out
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import dense
 from fiberscope.recovery.least_squares import fit
 from fiberscope.recovery.linearized import AffineModel, Model, NetworkModel
 from fiberscope.recovery.question import Subject
+from fiberscope.recovery.reach import reach
 from fiberscope.recovery.starts import Start, layer_by_layer, middle, sides, uniform
 from fiberscope.recovery.targets import Targets
 from fiberscope.scalars import as_count
@@ -132,7 +133,7 @@ class _Search:
         self.low, self.high = torch.tensor(box.low), torch.tensor(box.high)
         y, self.slack = torch.tensor(features), torch.tensor(within)
         self.outputs = Targets(y - self.slack, y + self.slack)
-        self.model, self.targets, self.whole = _models(subject, self.outputs)
+        self.model, self.targets, self.whole = _models(subject, self.outputs, box)
         known = (self.slack.square() * self.targets.two_sided).sum(dim=1)
         self.met = torch.maximum(known, MET * MET * y.square().sum(dim=1)) / 2
 
@@ -182,7 +183,7 @@ class _Search:
                 return layer_by_layer(network, position, self.targets[left], grey, until)
 
 
-def _models(subject: Subject, outputs: Targets) -> tuple[Model, Targets, Callable[[Tensor], Tensor]]:
+def _models(subject: Subject, outputs: Targets, box: Polyhedron) -> tuple[Model, Targets, Callable[[Tensor], Tensor]]:
     """What is fitted, where it should be, and the map to the output: what a clip cut off is asked for before it."""
     network, layer = subject.network, subject.features_of
     if network is None:
@@ -202,7 +203,9 @@ def _models(subject: Subject, outputs: Targets) -> tuple[Model, Targets, Callabl
     injective = activation.injective()
     if injective is None or injective.any():
         return whole, outputs, whole.values
-    least, most = (torch.full((outputs.low.shape[1],), bound, dtype=torch.float64) for bound in activation.cut)
+    lowest, highest = reach(network, stage, box.low, box.high)
+    least = torch.tensor(np.maximum(lowest, activation.cut[0]))
+    most = torch.tensor(np.minimum(highest, activation.cut[1]))
     before = NetworkModel(network, network.sources(stage)[0])
     return before, sides(outputs.low, outputs.high, least, most), whole.values
 

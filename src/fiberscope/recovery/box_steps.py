@@ -102,10 +102,10 @@ class _Factored(Steps):
     """By Cholesky factorizations; D is the diagonal of ``J^T J``."""
 
     def __init__(self, gram: Float64[Tensor, "N n n"]) -> None:
-        self.gram = gram
+        self.gram = gram  # one for all samples where the map is the same around all of them
 
     def _of(self, rows: Tensor) -> Float64[Tensor, "k n n"]:
-        return self.gram if len(rows) == len(self.gram) else self.gram[rows]
+        return self.gram if len(self.gram) in (1, len(rows)) else self.gram[rows]
 
     def product(self, rows: Tensor, d: Tensor) -> Float64[Tensor, "k n"]:
         return (self._of(rows) @ d[..., None])[..., 0]
@@ -127,7 +127,7 @@ class _Factored(Steps):
     def _reduced(self, k: int, b: Tensor, diagonal: Tensor, free: Tensor) -> Float64[Tensor, " n"]:
         """One sample's, on the free coordinates alone."""
         places = torch.nonzero(free)[:, 0]
-        part = self.gram[k][places[:, None], places] + torch.diag(diagonal[places])
+        part = self.gram[k if len(self.gram) > 1 else 0][places[:, None], places] + torch.diag(diagonal[places])
         out = torch.zeros_like(b)
         out[places] = _solved(part[None], b[places][None])[0]
         return out

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from math import inf
-from typing import Any
+from math import inf, isinf, nan
+from typing import Any, TypeVar
 
 import numpy as np
 
-from fiberscope.errors import InputError, ModelError, shown
+from fiberscope.errors import FiberscopeError, InputError, ModelError, shown
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain
+from fiberscope.network.layer import Layer
 from fiberscope.network.network import Network
-from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.classify import classify
 from fiberscope.preimage.coarsest import CoarsestPrecisions, coarsest_precision
 from fiberscope.preimage.kind import Kind
@@ -22,8 +23,10 @@ from fiberscope.recovery.ambiguity import Levels
 from fiberscope.recovery.noise import cramer_rao
 from fiberscope.recovery.recover import recover
 from fiberscope.recovery.recovery import Recovery, Scope
-from fiberscope.recovery.runtime import runtime_features
+from fiberscope.recovery.runtime import Features, runtime_features
 from fiberscope.scalars import as_number, as_position
+
+T = TypeVar("T")
 
 SECONDS = 30.0
 """For one sample at one layer and one precision: through several layers, linear programs would go on for longer."""
@@ -37,10 +40,12 @@ class Leak:
         sample: its number.
         layer: the layer's number.
         precision: to which the features are known.
-        eps: by how much a feature may differ at most, in the features' units.
+        eps: by how much a feature may differ, in the features' units; of codes, half a step. NaN where the precision
+            is not defined.
         bounded: of the layer as a map of its own input on all of R^n: whether that is bounded by the features.
-        coarsest_eps: and up to which precision it stays so; see ``coarsest_precision``.
-        recoverable: whether it is proved that no other input of the domain, to the nearest of 256 levels, has them.
+        coarsest_eps: and up to which precision it stays so; see ``coarsest_precision``. NaN where that is not defined.
+        recoverable: whether it is proved that the domain has no other input of 256 levels with these features; of
+            samples that are not made of 256 levels, that all with them are less than a step apart, each coordinate.
         radius: every input of the scope with these features lies within that of the guess (Euclid), proved; inf else.
         pixel_median: the width of what is proved of a coordinate in the scope, median over coordinates.
         pixel_max: and the largest.
@@ -48,7 +53,8 @@ class Leak:
         cramer_rao: what no unbiased estimate's mean squared error, added over coordinates, stays below, if the features
             had Gaussian noise of standard deviation eps; inf where the local linear map loses a direction.
         scope: of which inputs radius and widths are proved: "domain", "ball" around the guess, or "none".
-        rebuilt_error: the root mean square of what the guess, of which nothing is proved, is off the sample.
+        rebuilt_error: the root mean square of what the guess, of which nothing is proved, is off the sample; NaN where
+            there is none.
         reason: in words, why less is proved; may be empty.
     """
 
@@ -81,8 +87,8 @@ def leakage(
 ) -> Any:
     """Tabulate what the features of layers give away of samples: what is proved, and what an attack rebuilds.
 
-    Features are those that a runtime may give at the sample: all numbers within ``eps`` of the exact ones, unit by
-    unit. What is proved holds for every input of the domain that could have given them.
+    ``{x' in domain : |F_i(x') - F_i(x)| <= e_i}`` for features F of a layer of the network, with e_i of the precision:
+    features are those that a runtime may give at the sample. What is proved holds for every input of this set.
 
     Args:
         net: the network.
@@ -95,15 +101,24 @@ def leakage(
         progress: called with the number of rows done and how many there will be.
 
     Returns:
-        A table with a row per sample, layer and precision, of the fields of ``Leak``.
+        A table with a row per sample, layer and precision, of the fields of ``Leak``. What is not defined, such as
+        sums of a float type where branches meet, is a row that says why.
 
     Raises:
         InputError: samples of another shape or outside the domain, no such layer, another precision, or a domain that
             is not bounded.
+        ModelError: the network has no layer.
+
+    Source: sections 10 and 12 of the theory.
     """
+    rows = list(leaks(net, X, domain, precisions, layers, seconds=seconds, progress=progress))
+    return table_of(rows)
+
+
+def table_of(rows: Sequence[Leak]) -> Any:
+    """Rows as a table of pyarrow."""
     import pyarrow as pa
 
-    rows = list(leaks(net, X, domain, precisions, layers, seconds=seconds, progress=progress))
     arrow: Any = pa  # has no types
     types = {"int": arrow.int64(), "str": arrow.string(), "float": arrow.float64(), "bool": arrow.bool_()}
     schema = arrow.schema([arrow.field(name, types[kind]) for name, kind in Leak.__annotations__.items()])
@@ -121,67 +136,147 @@ def leaks(
     progress: Callable[[int, int], None] | None = None,
     seen: Callable[[Leak, Recovery], None] | None = None,
 ) -> Iterator[Leak]:
-    """The rows of ``leakage``, one after the other; ``seen`` is told each with its recovery."""
+    """The rows of ``leakage``, one after the other; ``seen`` is told each with its recovery, where there is one."""
     flat = net.flat(X)
-    samples, levels = flat.reshape(len(flat), *net.input_shape), Levels.of(domain, flat)
+    Budget.of(seconds)
+    asked = _Asked(net, flat.reshape(len(flat), *net.input_shape), domain, Levels.of(domain, flat), seconds)
     chosen, told = _layers(net, layers), _precisions(precisions)
     done, total = 0, len(flat) * len(chosen) * len(told)
     for layer in chosen:
-        own, received = net.relu_layers[layer], net.layer_input(layer, samples)
-        if not isinstance(own, ReLULayer):
-            raise InputError(
-                "layers", expected="layers of one affine map", got=f"layer {layer}, in which branches meet"
-            )
-        coarsest = coarsest_precision(own, received)
-        assert isinstance(coarsest, CoarsestPrecisions), "many samples have many"
-        stage = net.placed_layers[layer].stage
-        noise = [cramer_rao(net, x, stage, 1.0) for x in samples]
+        at = asked.layer(layer)
         for precision in told:
-            known = runtime_features(net, layer, samples, precision)
-            kinds = classify(own, received, within=precision).kind
-            for i, x in enumerate(samples):
-                r = recover(net, known.middle[i], layer, known.within[i], domain, seconds=seconds)
-                assert isinstance(r, Recovery), "one sample has one recovery"
-                place = Place(i, layer, str(precision), known.eps(own)[i])
-                unlimited = kinds[i] in (Kind.SINGLETON, Kind.BOUNDED), float(coarsest.eps[i])
-                row = _leak(place, unlimited, levels, r, x, noise[i])
-                if seen is not None:
-                    seen(row, r)
+            for row, recovery in at.rows(precision):
+                if seen is not None and recovery is not None:
+                    seen(row, recovery)
                 yield row
                 done += 1
                 if progress is not None:
                     progress(done, total)
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a row belongs: the first four fields of ``Leak``."""
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What is asked of every layer.
 
-    sample: int
-    layer: int
-    precision: str
-    eps: float
+    Attributes:
+        net: the network.
+        samples: (N, *input_shape)
+        domain: where inputs lie.
+        levels: what is counted of it.
+        seconds: for each row.
+    """
+
+    net: Network
+    samples: FloatArray
+    domain: Domain
+    levels: Levels
+    seconds: float | int | None
+
+    def layer(self, number: int) -> _AtLayer:
+        """What does not depend on the precision."""
+        own, received = self.net.relu_layers[number], self.net.layer_input(number, self.samples)
+        stage, none = self.net.placed_layers[number].stage, [nan] * len(self.samples)
+        coarsest, why = _tried(lambda: _coarsest(own, received), none)
+        noise, too = _tried(lambda: [cramer_rao(self.net, x, stage, 1.0) for x in self.samples], none)
+        return _AtLayer(self, number, received, coarsest, noise, _joined(why, too))
 
 
-def _leak(
-    place: Place, unlimited: tuple[bool, float], levels: Levels, r: Recovery, x: FloatArray, noise: float
-) -> Leak:
-    low, high, everywhere = r.low.ravel(), r.high.ravel(), r.scope == Scope.DOMAIN
+@dataclass(frozen=True, eq=False)
+class _AtLayer:
+    """One layer.
+
+    Attributes:
+        asked: what is asked.
+        number: the layer's.
+        received: (N, n) what it receives.
+        coarsest: by sample; NaN where it is not defined.
+        noise: the Cramer-Rao bound for a deviation of 1, by sample.
+        reason: why some of it is not known.
+    """
+
+    asked: _Asked
+    number: int
+    received: FloatArray
+    coarsest: list[float]
+    noise: list[float]
+    reason: str
+
+    def rows(self, precision: str | float) -> Iterator[tuple[Leak, Recovery | None]]:
+        """Those of all samples at one precision."""
+        asked, name = self.asked, precision if isinstance(precision, str) else repr(precision)
+        known, missing = _tried(self._known(precision), None)
+        kinds, why = _tried(self._kinds(precision), [Kind.UNDECIDED] * len(asked.samples))
+        for i, x in enumerate(asked.samples):
+            recovery, failed = (None, missing) if known is None else _tried(self._recovered(known, i), None)
+            eps = nan if known is None else float(known.eps[i])
+            proved, noise = _proved(asked.levels, recovery), self.noise[i]
+            row = Leak(
+                i, self.number, name, eps, kinds[i] in (Kind.SINGLETON, Kind.BOUNDED), self.coarsest[i], **proved,
+                cramer_rao=noise if isinf(noise) else eps**2 * noise,
+                rebuilt_error=nan if recovery is None else _apart(recovery.x, x),
+                reason=_joined(self.reason, why, failed, "" if recovery is None else recovery.reason),
+            )  # fmt: skip
+            yield row, recovery
+
+    def _known(self, precision: str | float) -> Callable[[], Features]:
+        asked = self.asked
+        return lambda: runtime_features(asked.net, self.number, asked.samples, precision, asked.domain)
+
+    def _kinds(self, precision: str | float) -> Callable[[], Sequence[Kind]]:
+        own = self.asked.net.relu_layers[self.number]
+        return lambda: list(classify(own, self.received, within=precision).kind)
+
+    def _recovered(self, known: Features, i: int) -> Callable[[], Recovery]:
+        asked, y, within = self.asked, known.middle[i], known.within[i]
+
+        def computed() -> Recovery:
+            found = recover(asked.net, y, self.number, within, asked.domain, seconds=asked.seconds)
+            assert isinstance(found, Recovery), "one sample has one recovery"
+            return found
+
+        return computed
+
+
+def _coarsest(layer: Layer, X: FloatArray) -> list[float]:
+    found = coarsest_precision(layer, X)
+    if isinstance(found, CoarsestPrecisions):
+        return [float(each.eps) for each in found.samples]
+    return [found.eps]  # of a layer whose input has one axis of length one, a batch of one is one input
+
+
+def _proved(levels: Levels, r: Recovery | None) -> dict[str, Any]:
+    """The fields that say what is proved; of a contradiction, which is an error somewhere, nothing is."""
+    if r is None or r.contradiction or r.scope == Scope.NONE:
+        low, high, scope, radius = levels.low, levels.high, Scope.NONE, inf
+    else:
+        low, high, scope, radius = r.low.ravel(), r.high.ravel(), r.scope, float(r.distance)
+    everywhere = scope == Scope.DOMAIN
     bits = levels.bits(low, high) if everywhere else levels.bits(levels.low, levels.high)
-    return Leak(
-        *asdict(place).values(),
-        bounded=unlimited[0],
-        coarsest_eps=unlimited[1],
-        recoverable=everywhere and bits == 0.0,
-        radius=r.distance if r.scope != Scope.NONE else inf,
-        pixel_median=float(np.median(high - low)),
-        pixel_max=float((high - low).max()),
-        ambiguity_bits=bits,
-        cramer_rao=place.eps**2 * noise if place.eps else 0.0,
-        scope=str(r.scope),
-        rebuilt_error=float(np.sqrt(np.mean((r.x - x) ** 2))),
-        reason=r.reason,
-    )
+    return {
+        "recoverable": everywhere and bits == 0.0,
+        "radius": radius,
+        "pixel_median": float(np.median(high - low)),
+        "pixel_max": float((high - low).max()),
+        "ambiguity_bits": bits,
+        "scope": str(scope),
+    }
+
+
+def _tried(compute: Callable[[], T], otherwise: T) -> tuple[T, str]:
+    """What is computed, or something else and why: one layer that is not defined does not end a table."""
+    try:
+        return compute(), ""
+    except FiberscopeError as failure:
+        return otherwise, str(failure)
+
+
+def _apart(guess: FloatArray, x: FloatArray) -> float:
+    """The root mean square of a difference."""
+    return float(np.linalg.norm(guess - x) / np.sqrt(x.size))
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
 
 
 def _layers(net: Network, layers: Sequence[int] | None) -> list[int]:
@@ -197,9 +292,9 @@ def _precisions(precisions: Sequence[str | float | int]) -> list[str | float]:
         hint = "for instance ['float32', 'int8']"
         raise InputError("precisions", expected="a list of precisions", got=shown(precisions), hint=hint)
     return [
-        Precision(each).name if isinstance(each, str) else as_number(each, "precisions", least=0.0)
+        Precision(each).name if isinstance(each, str) else float(as_number(each, "precisions", least=0.0))
         for each in precisions
     ]
 
 
-__all__ = ["SECONDS", "Leak", "Place", "leakage", "leaks"]
+__all__ = ["SECONDS", "Leak", "leakage", "leaks", "table_of"]

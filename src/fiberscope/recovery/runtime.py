@@ -3,7 +3,8 @@
 A runtime's layer l receives what its layers before gave, ``|h' - h| <= e`` off, unit by unit. Its products are those of
 ``h'``, so that what it gives is within ``|A_l| e + r_l`` of the exact features: r_l is the bound of
 ``fiberscope.preimage.precision`` for inputs of size ``|h| + e``. 8-bit codes are those of the layer in question alone:
-the layers before compute as exactly as float64 does.
+the layers before compute as exactly as float64 does. A code at either end stands for all that is beyond it as well,
+which is as far as features of inputs of the domain reach.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.errors import InputError
+from fiberscope.network.activations import Pointwise
 from fiberscope.network.arrays import FloatArray
+from fiberscope.network.domains import Domain, written_out
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import Rows
@@ -22,9 +25,10 @@ from fiberscope.network.sparse_rows import SparseRows
 from fiberscope.network.stage import INPUT
 from fiberscope.preimage.precision import FLOAT_TYPES, Precision
 from fiberscope.preimage.sides import checked_within
+from fiberscope.recovery.reach import reach
 
 EVALUATED = 2.0**-40
-"""A share of features that covers what float64 rounds when it evaluates a network; float32 rounds by 2^-24 and more."""
+"""A share of the largest feature, for what float64 rounds in evaluating a network; float32 rounds by 2^-24 and more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +36,14 @@ class Features:
     """What is known of N samples' features: each lies in ``[low, high]``.
 
     Attributes:
-        low: (N, m)
+        low: (N, m) around the numbers that are given, which are rounded as the precision says.
         high: (N, m)
+        eps: (N,) half the width of the widest interval that has two ends of the precision's own.
     """
 
     low: Float64[FloatArray, "N m"]
     high: Float64[FloatArray, "N m"]
+    eps: Float64[FloatArray, " N"]
 
     @property
     def middle(self) -> Float64[FloatArray, "N m"]:
@@ -50,34 +56,69 @@ class Features:
         y = self.middle
         return np.nextafter(np.maximum(self.high - y, y - self.low), np.inf)
 
-    def eps(self, layer: ReLULayer) -> Float64[FloatArray, " N"]:
-        """By how much a feature that tells its number may differ, at most: not those at the ends of their clip."""
-        told = (self.low > layer.low) & (self.high < layer.high)
-        return np.where(told, self.within, 0.0).max(axis=1)
-
 
 def runtime_features(
-    net: Network, layer: int, X: Float64[FloatArray, "N ..."], precision: str | float | int
+    net: Network, layer: int, X: Float64[FloatArray, "N ..."], precision: str | float, domain: Domain
 ) -> Features:
     """The features of a layer at samples, as far as a precision tells them.
 
+    Args:
+        net: the network.
+        layer: the number of the ReLU layer.
+        X: (N, *net.input_shape) samples.
+        precision: a name, or by how much every feature may differ.
+        domain: where inputs lie; a bounded one.
+
     Raises:
-        InputError: no such precision, or one that is not defined for the layer.
+        InputError: a precision that is not defined for the layer.
     """
+    placed = net.placed_layers[layer]
+    activation = net.stages[placed.stage].activation
+    assert isinstance(activation, Pointwise), "a layer ends in a pointwise activation"
+    least, most = activation.cut
+    exact = net.evaluated(net.flat(X), placed.stage)
+    slack = _slack(net, layer, X, precision)
+    given = _given(exact, precision)
+    if isinstance(precision, str):
+        slack = slack + np.abs(given - exact)[:, None]
+    below, above = given - slack[:, 0], given + slack[:, 1]
+    told = (below > least) & (above < most)
+    widths: FloatArray = np.where(told & np.isfinite(above - below), slack.sum(axis=1) / 2.0, 0.0).max(axis=1)
+    finite: FloatArray = np.where(np.isfinite(slack), slack, 0.0).max(axis=(1, 2))
+    eps: FloatArray = np.maximum(widths, finite * (widths == 0.0))
+    rounding = EVALUATED * np.abs(exact).max(axis=1, keepdims=True)
+    box = written_out(domain, net.inputs)
+    lowest, highest = reach(net, placed.stage, box.low, box.high)
+    low = np.maximum(np.maximum(below - rounding, least), np.where(np.isinf(below), lowest, -np.inf))
+    high = np.minimum(np.minimum(above + rounding, most), np.where(np.isinf(above), highest, np.inf))
+    if not (np.isfinite(low) & np.isfinite(high)).all():
+        hint = "give a number, by how much every feature may differ"
+        raise InputError("precision", expected="features with proved bounds", got=f"none at layer {layer}", hint=hint)
+    return Features(low, high, eps)
+
+
+def _given(exact: FloatArray, precision: str | float) -> Float64[FloatArray, "N m"]:
+    """The numbers that are given: rounded to the float type, or to multiples of twice what they may be off.
+
+    The exact features themselves would tell whoever attacks more than the precision does. Of codes, the middles of
+    their cells follow.
+    """
+    if isinstance(precision, str):
+        return exact.astype(FLOAT_TYPES[precision].dtype).astype(np.float64) if precision in FLOAT_TYPES else exact
+    with np.errstate(all="ignore"):
+        rounded = np.rint(exact / 2.0 / precision) * precision * 2.0
+    return np.where(np.abs(rounded - exact) <= precision, rounded, exact)
+
+
+def _slack(net: Network, layer: int, X: FloatArray, precision: str | float) -> Float64[FloatArray, "N 2 m"]:
+    """How far below and above the exact features the numbers lie that say the same; inf where a code saturates."""
     here = net.placed_layers[layer].layer
-    received = net.layer_input(layer, X)
-    if not isinstance(here, ReLULayer):
-        raise InputError("layers", expected="layers of one affine map", got=f"layer {layer}, in which branches meet")
-    exact = np.clip((here.weight @ received.T).T + here.bias, here.low, here.high)
-    if isinstance(precision, str) and precision in FLOAT_TYPES:
-        slack = _accumulated(net, layer, X, precision)
-    elif isinstance(precision, str):
-        slack = Precision(precision).within(here, received)
-    else:
-        slack = np.broadcast_to(checked_within(here, precision), (len(X), 2, here.outputs))
-    below, above = exact - slack[:, 0], exact + slack[:, 1]
-    rounding = EVALUATED * np.abs(exact)
-    return Features(np.maximum(below - rounding, here.low), np.minimum(above + rounding, _ends(here, exact, above)))
+    if not isinstance(precision, str):
+        slack = checked_within(here, precision)
+        return np.broadcast_to(slack, (len(X), *slack.shape))
+    if precision in FLOAT_TYPES:
+        return _accumulated(net, layer, X, precision)
+    return Precision(precision).within(here, net.layer_input(layer, X))
 
 
 def _accumulated(net: Network, layer: int, X: FloatArray, precision: str) -> Float64[FloatArray, "N 2 m"]:
@@ -86,7 +127,7 @@ def _accumulated(net: Network, layer: int, X: FloatArray, precision: str) -> Flo
     for number in range(layer + 1):
         placed = net.placed_layers[number]
         if placed.source != source or not isinstance(placed.layer, ReLULayer):
-            got = f"layer {layer} behind branches that meet"
+            got = f"layer {layer} behind branches that meet, or behind something other than layers"
             hint = "give a number, by how much every feature may differ, or int8"
             raise InputError("precision", expected="layers one after the other", got=got, hint=hint)
         received = np.abs(net.layer_input(number, X)) + off
@@ -100,12 +141,6 @@ def _sizes(rows: Rows) -> Rows:
     if isinstance(rows, SparseRows):
         return SparseRows((np.abs(rows.data), rows.indices, rows.indptr), shape=rows.shape)
     return np.abs(rows)
-
-
-def _ends(layer: ReLULayer, exact: FloatArray, above: FloatArray) -> FloatArray:
-    """Where outputs end: at the clip, or, above the last code, at twice the largest that there is."""
-    largest = 2.0 * np.abs(exact).max() + 1.0
-    return np.where(np.isinf(above), np.minimum(layer.high, largest), layer.high)
 
 
 __all__ = ["Features", "runtime_features"]
