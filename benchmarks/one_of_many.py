@@ -73,7 +73,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def as_many(layer: fs.ReLULayer, domain: fs.Domain | None, x: np.ndarray) -> fs.Preimage | None:
     """The verdict as one of many, proved like that of one; None where it is left open."""
-    within = np.zeros(layer.outputs)
+    within = np.zeros((1, 2, layer.outputs))
     patterns = settle_patterns(layer, written_out(domain, layer.inputs), x[None], within)
     found = decide_many(layer, domain, x[None], within, patterns, 1, lambda _: None, NO_LIMIT).preimages[0]
     return found if found is not None and verify_in_float(found) else None
