@@ -1,6 +1,6 @@
 """How near an attack on features comes to the input, and how fast: ours beside gradient descent, and beside verdicts.
 
-    python benchmarks/recovery.py [--images 10] [--smoke]
+    python benchmarks/recovery.py [--images 10] [--seconds 60] [--smoke]
 
 The network is small (8 convolutions of 3 x 3, then twice 16 with stride 2, and a linear head), trained for 3 epochs on
 the 8 x 8 digits of scikit-learn. Its features are those of float32, and codes of 8 bits. Gradient descent is what
@@ -43,16 +43,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=10)
     parser.add_argument("--smoke", action="store_true", help="two images and one epoch")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for what is proved about one image")
     options = parser.parse_args()
     count, epochs = (2, 1) if options.smoke else (options.images, 3)
+    seconds = 1.0 if options.smoke else options.seconds
     with one_thread():
         module, images = trained(epochs)
         network = fs.from_torch(module, input_shape=(1, 8, 8))
         print(f"{network!r}; {count} images, error: median of the root of the mean square")
         for layer in range(3):
             for precision in ("float32", "int8"):
-                compare(module, network, layer, precision, images[:count])
-        fashion(1 if options.smoke else 5)
+                compare(module, network, layer, precision, images[:count], seconds)
+        fashion(1 if options.smoke else 5, seconds)
 
 
 def trained(epochs: int) -> tuple[nn.Sequential, torch.Tensor]:
@@ -75,7 +77,9 @@ def trained(epochs: int) -> tuple[nn.Sequential, torch.Tensor]:
     return module.eval(), x[-held_out:]
 
 
-def compare(module: nn.Sequential, network: fs.Network, layer: int, precision: str, images: torch.Tensor) -> None:
+def compare(
+    module: nn.Sequential, network: fs.Network, layer: int, precision: str, images: torch.Tensor, limit: float
+) -> None:
     part = module[: 2 * layer + 2]
     errors: tuple[list[float], list[float]] = ([], [])
     seconds = [0.0, 0.0, 0.0]
@@ -95,7 +99,7 @@ def compare(module: nn.Sequential, network: fs.Network, layer: int, precision: s
         errors[1].append(rms(guess.x[0] - exact))
         seconds[1] += took
         others += bool(errors[1][-1] > FAR and guess.residual[0] <= within)
-        found, took = timed(lambda y=y, eps=within: fs.recover(network, y[0], layer, within=eps))
+        found, took = timed(lambda y=y, eps=within: fs.recover(network, y[0], layer, within=eps, seconds=limit))
         assert isinstance(found, fs.Recovery)
         assert found.scope == "none" or found.verify()
         seconds[2] += took
@@ -121,7 +125,7 @@ def adam(part: nn.Sequential, features: torch.Tensor) -> torch.Tensor:
     return x.detach()
 
 
-def fashion(count: int) -> None:
+def fashion(count: int, limit: float) -> None:
     """A dense layer: recoveries beside verdicts."""
     path = Path(os.environ.get("FIBERSCOPE_EXTERNAL", "")) / "models" / "fashion_mlp_3500_784.safetensors"
     if not path.is_file():
@@ -138,7 +142,7 @@ def fashion(count: int) -> None:
     for image in images:
         features = (torch.tensor(image).float() @ weight.T + bias).clamp(min=0.0)
         p, verdict = timed(lambda x=image: fs.preimage(layer, x=x, domain=fs.Box(0, 1)))
-        r, took = timed(lambda y=features: fs.recover(layer, y, within=FLOAT32 * float(y.max())))
+        r, took = timed(lambda y=features: fs.recover(layer, y, within=FLOAT32 * float(y.max()), seconds=limit))
         assert isinstance(r, fs.Recovery)
         ratios.append(took / verdict)
         error = rms(r.x - image)
