@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import combinations
 
 import numpy as np
@@ -47,14 +48,12 @@ class Relaxed:
         low: (M,) the lower sides.
         high: (M,) the upper sides.
         inputs: the first coordinates are those of the network's input, so many.
-        starts: where the coordinates of each stage's output begin; the input's at 0.
     """
 
     system: System
     low: FloatArray
     high: FloatArray
     inputs: int
-    starts: dict[int, int]
 
     @property
     def box(self) -> tuple[FloatArray, FloatArray]:
@@ -144,11 +143,9 @@ def relaxed(network: Network, low: FloatArray, high: FloatArray, known: Known) -
             parts = [
                 Linear.of(a).forward(v, building.map, building.add) for a, v in zip(stage.maps, before, strict=True)
             ]
-            values[number] = parts[0]
-            for more in parts[1:]:
-                values[number] = building.add(values[number], more)
+            values[number] = reduce(building.add, parts)
     building.narrow(values[end], *_received(target, known))
-    return building.built(len(low), {number: block.start for number, block in values.items()})
+    return building.built(len(low))
 
 
 def _received(target: Activation, known: Known) -> tuple[FloatArray, FloatArray]:
@@ -253,7 +250,7 @@ class _Building:
             raise ContradictionError("no input of the box has these features")
         self.low[block.places], self.high[block.places] = np.maximum(low, below), np.minimum(high, above)
 
-    def built(self, inputs: int, starts: dict[int, int]) -> Relaxed:
+    def built(self, inputs: int) -> Relaxed:
         count = len(self.low)
         row, column, value = np.concatenate(self.row), np.concatenate(self.column), np.concatenate(self.value)
         matrix: Matrix = gathered(row, column, value, (self.rows, count))
@@ -262,7 +259,7 @@ class _Building:
         none = csr_array((0, count)), np.zeros(0)
         zeros, clips = np.zeros(self.rows), np.zeros(self.rows, dtype=np.bool_)
         system = System(matrix, zeros, -free, free, clips, self.low, self.high, *none)
-        return Relaxed(system, low, high, inputs, starts)
+        return Relaxed(system, low, high, inputs)
 
     def _block(self, low: FloatArray, high: FloatArray) -> _Block:
         block = _Block(len(self.low), len(low))

@@ -80,7 +80,7 @@ def leakage(
     _check(asked, subject, chosen, known)
     with progress_on_stderr() as progress:
         rows, seen = _computed(subject, box, known, chosen, seconds, progress)
-    return _told(rows, seen, subject, box, seconds, out, thresholds)
+    return _told(rows, seen, subject, box, seconds, out, thresholds, asked)
 
 
 def _everywhere(thresholds: Sequence[Threshold], known: Sequence[str]) -> list[Threshold]:
@@ -151,6 +151,7 @@ def _told(
     seconds: float,
     out: Path,
     thresholds: Sequence[Threshold],
+    asked: Sequence[Threshold],
 ) -> int:
     """Write the files, print the table, and say which thresholds fail."""
     from pyarrow import parquet
@@ -168,15 +169,13 @@ def _told(
     from fiberscope.report.thresholds import threshold_lines
 
     names, span = subject.network.layer_names, box[1] - box[0]
-    page, write = render_leakage(rows, seen, subject, box, seconds), cast("Any", parquet).write_table
+    summaries = summarise_leakage(rows, names, span)
+    page, write = render_leakage(summaries, seen, subject, box, seconds), cast("Any", parquet).write_table
     with atomic_path(out / "leakage.parquet") as path:
         write(table_of(rows), path)
     with atomic_path(out / "leakage.html") as path:
         path.write_text(page, encoding="utf-8")
-    summaries = summarise_leakage(rows, names, span)
-    measured = list(measured_of(rows, names, span))
-    precisions = tuple(dict.fromkeys(row.precision for row in rows))
-    found = violations(_everywhere(thresholds, precisions), measured)
+    found = violations(asked, list(measured_of(rows, names, span)))
     console_on_stdout().print(leakage_table(summaries))
     for line in [*leakage_lines(summaries, subject, box), *threshold_lines(thresholds, found)]:
         print(line)

@@ -191,6 +191,13 @@ def scaled(rows: Rows, factor: FloatArray) -> Rows:
     return out
 
 
+def absolute(rows: Rows) -> Rows:
+    """The absolute values of all entries."""
+    if isinstance(rows, SparseRows):
+        return SparseRows((np.abs(rows.data), rows.indices, rows.indptr), shape=rows.shape)
+    return np.abs(rows)
+
+
 def added(left: Rows, right: Rows) -> Rows:
     """The sum of two matrices; sparse if both are."""
     if is_sparse(left) and is_sparse(right):
@@ -233,6 +240,7 @@ def split_column(rows: Rows) -> tuple[Rows, FloatArray]:
 
 __all__ = [
     "Rows",
+    "absolute",
     "added",
     "beside",
     "checked_rows",

@@ -40,7 +40,7 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.network.layer import Layer, around
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.network.rows import Rows
+from fiberscope.network.rows import Rows, absolute
 from fiberscope.network.signs import row_entries
 from fiberscope.network.sparse_rows import SparseRows
 from fiberscope.preimage.sides import check_loose, checked_within
@@ -255,7 +255,7 @@ def pre_activations(layer: ReLULayer, X: Float64[FloatArray, "N n"]) -> tuple[Fl
 
 def _magnitudes(layer: ReLULayer, X: FloatArray) -> tuple[Float64[FloatArray, "N m"], Float64[FloatArray, "N m"]]:
     """``sum_j |a_ij| |x_j| + |b_i|`` as float64 gives it, and a bound on its rounding, and on that of ``A x + b``."""
-    sums = (_absolute(layer.weight) @ np.abs(X).T).T + np.abs(layer.bias)
+    sums = (absolute(layer.weight) @ np.abs(X).T).T + np.abs(layer.bias)
     # four times gamma_(n+1), for the bound's own rounding; below the smallest normal number it is absolute
     return sums, 2.0**-51 * (layer.inputs + 4.0) * (sums + np.finfo(np.float64).tiny)
 
@@ -289,17 +289,11 @@ def exact_sum(entries: FloatArray, x: FloatArray) -> Fraction:
 
 def _terms(rows: Rows) -> tuple[FloatArray, FloatArray]:
     """(m,) the number of entries of each row, and the sum of their absolute values."""
-    places = _absolute(rows)
+    places = absolute(rows)
     ones = np.ones(rows.shape[1])
     if isinstance(places, SparseRows):
         return np.diff(places.indptr).astype(np.float64), np.asarray(places @ ones)
     return np.count_nonzero(places, axis=1).astype(np.float64), places @ ones
-
-
-def _absolute(rows: Rows) -> Rows:
-    if isinstance(rows, SparseRows):
-        return SparseRows((np.abs(rows.data), rows.indices, rows.indptr), shape=rows.shape)
-    return np.abs(rows)
 
 
 def _entries(rows: Rows) -> FloatArray:

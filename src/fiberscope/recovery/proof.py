@@ -30,8 +30,8 @@ from fiberscope.preimage.preimage import Preimage
 from fiberscope.recovery.ball import Ball
 from fiberscope.recovery.question import Known, Subject
 
-WIDER = 1.0 + 2.0**-40
-"""By how much more is claimed than was found: other processors round otherwise."""
+ROUNDS_OTHERWISE = 2.0**-40
+"""A share by which more is claimed than was found: other processors round otherwise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +154,7 @@ def around(layer: ReLULayer, known: Known, x: FloatArray) -> Preimage | None:
     """
     from fiberscope.preimage.preimage import preimage
 
-    found = preimage(layer, x=x, domain=known.domain, within=_farthest(layer, known, x) * WIDER)
+    found = preimage(layer, x=x, domain=known.domain, within=_farthest(layer, known, x) * (1.0 + ROUNDS_OTHERWISE))
     return None if found.kind in (Kind.UNDECIDED, Kind.EMPTY) else found
 
 
@@ -200,4 +200,4 @@ def _enclosed(subject: Subject, known: Known, proof: Proof) -> tuple[FloatArray,
     return enclosure.low, enclosure.high
 
 
-__all__ = ["Proof", "Proved", "around", "asked_of", "chain_to", "prove", "reach_of", "stages_of"]
+__all__ = ["ROUNDS_OTHERWISE", "Proof", "Proved", "around", "asked_of", "chain_to", "prove", "reach_of", "stages_of"]

@@ -20,7 +20,17 @@ from fiberscope.preimage.preimage import preimage
 from fiberscope.recovery.attack import guesses
 from fiberscope.recovery.ball import search_ball
 from fiberscope.recovery.grid import Grid
-from fiberscope.recovery.proof import Proof, Proved, around, asked_of, chain_to, prove, reach_of, stages_of
+from fiberscope.recovery.proof import (
+    ROUNDS_OTHERWISE,
+    Proof,
+    Proved,
+    around,
+    asked_of,
+    chain_to,
+    prove,
+    reach_of,
+    stages_of,
+)
 from fiberscope.recovery.question import Known, Subject, features_of, within_of
 from fiberscope.recovery.recovery import Recovery, Scope, distance_from, on_grid
 from fiberscope.recovery.tightening import Tightened, tighten
@@ -34,9 +44,6 @@ NARROWER = 0.99
 
 MINUTE = 60.0
 """Without a limit of the caller, for bounds through several layers, a sample: no answer takes minutes unasked."""
-
-ROUNDS_OTHERWISE = 2.0**-40
-"""A share of coordinates by which more is claimed than was found."""
 
 TIME_IS_OVER = "more seconds would bound the input more tightly"
 NO_BALL = "no ball around the guess was found on which the network is proved to tell inputs apart"
@@ -153,10 +160,9 @@ def _everywhere(subject: Subject, known: Known, box: Polyhedron, until: float) -
     """Bounds on all inputs of a bounded domain; None where there is nothing to ask."""
     if subject.network is None or not (np.isfinite(box.low) & np.isfinite(box.high)).all():
         return None
-    left = MINUTE if until == inf else max(until - perf_counter(), 1e-3)
     asked = asked_of(subject.network, subject.layer, known)
     try:
-        return tighten(stages_of(subject.network), box.low, box.high, asked, Budget.of(left))
+        return tighten(stages_of(subject.network), box.low, box.high, asked, Budget.of(_left(until) or MINUTE))
     except NotProvedError:
         return None
 
@@ -202,12 +208,11 @@ def _claimed(out: Recovery, known: Known, proved: Proved) -> Recovery:
     else:
         return out
     proved = _widened(proved, known)
-    exact = scope is Scope.DOMAIN and counted is not None and counted.only is not None
-    if exact and counted is not None and counted.only is not None:
-        x = counted.only
+    only = counted.only if scope is Scope.DOMAIN and counted is not None else None
+    x = x if only is None else only
     return replace(
         out, x=x.reshape(shape), low=proved.low.reshape(shape), high=proved.high.reshape(shape), scope=scope,
-        radius=proved.radius, distance=distance_from(x, proved), exact=exact,
+        radius=proved.radius, distance=distance_from(x, proved), exact=only is not None,
     )  # fmt: skip
 
 

@@ -20,8 +20,7 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain, written_out
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.network.rows import Rows
-from fiberscope.network.sparse_rows import SparseRows
+from fiberscope.network.rows import absolute
 from fiberscope.network.stage import INPUT
 from fiberscope.preimage.precision import FLOAT_TYPES, Precision
 from fiberscope.preimage.sides import checked_within
@@ -132,15 +131,9 @@ def _accumulated(net: Network, layer: int, X: FloatArray, precision: str) -> Flo
             raise InputError("precision", expected="layers one after the other", got=got, hint=hint)
         received = np.abs(net.layer_input(number, X)) + off
         own = Precision(precision).within(placed.layer, received)[:, 0]
-        carried = np.asarray(_sizes(placed.layer.weight) @ off.T).T
+        carried = np.asarray(absolute(placed.layer.weight) @ off.T).T
         source, off = placed.stage, (own + carried) * (1.0 + EVALUATED)
     return np.repeat(off[:, None], 2, axis=1)
-
-
-def _sizes(rows: Rows) -> Rows:
-    if isinstance(rows, SparseRows):
-        return SparseRows((np.abs(rows.data), rows.indices, rows.indptr), shape=rows.shape)
-    return np.abs(rows)
 
 
 __all__ = ["Features", "runtime_features"]

@@ -10,7 +10,7 @@ Only multipliers come out, which prove the bounds again by weak duality, whateve
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -46,7 +46,7 @@ class Tightened:
 
     low: FloatArray
     high: FloatArray
-    steps: tuple[Step, ...] = field(default=())
+    steps: tuple[Step, ...] = ()
     contradiction: str = ""
     ended: bool = False
 

@@ -16,13 +16,11 @@ from rich.table import Table
 from fiberscope.audit.subject import Subject
 from fiberscope.audit.thresholds import Measured, Place, Quantity
 from fiberscope.labels import label
+from fiberscope.recovery.ambiguity import LEVELS
 from fiberscope.recovery.leakage import Leak
 from fiberscope.recovery.recovery import Recovery, Scope
 from fiberscope.report.counting import counted
 from fiberscope.report.pictures import picture, picture_format
-
-GREY_LEVELS = 256
-"""Rebuilt to the nearest of so many grey levels is said to be rebuilt."""
 
 PICTURED = 3
 """Samples whose rebuilt inputs are shown."""
@@ -84,7 +82,7 @@ def summarise_leakage(rows: Sequence[Leak], names: Sequence[str], span: float) -
 
 def is_rebuilt(row: Leak, span: float) -> bool:
     """Whether the attack's root mean square error is at most half a step of the grey levels."""
-    return bool(row.rebuilt_error <= span / (GREY_LEVELS - 1) / 2.0)
+    return bool(row.rebuilt_error <= span / (LEVELS - 1) / 2.0)
 
 
 def _summary(rows: list[Leak], names: Sequence[str], span: float) -> LeakageSummary:
@@ -280,7 +278,7 @@ def curves(summaries: Sequence[LeakageSummary], coordinates: int) -> list[dict[s
 
 
 def render_leakage(
-    rows: Sequence[Leak],
+    summaries: Sequence[LeakageSummary],
     seen: Sequence[tuple[Leak, Recovery]],
     subject: Subject,
     domain: tuple[float, float],
@@ -289,7 +287,6 @@ def render_leakage(
     """The page. Every text from outside is escaped by the template."""
     from fiberscope.report.templates import environment
 
-    summaries = summarise_leakage(rows, subject.network.layer_names, domain[1] - domain[0])
     return (
         environment()
         .get_template("leakage.html")
@@ -305,7 +302,7 @@ def render_leakage(
             curves=curves(summaries, subject.network.inputs),
             colours=COLOURS,
             shown=shown_leaks(seen, subject, domain),
-            tolerance=short((domain[1] - domain[0]) / (GREY_LEVELS - 1) / 2.0),
+            tolerance=short((domain[1] - domain[0]) / (LEVELS - 1) / 2.0),
         )
     )
 
