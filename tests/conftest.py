@@ -44,14 +44,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Who asks for external models is ``external``, and the first case of every sweep is ``quick``."""
+    """Who asks for external models is ``external``; the first case of a sweep is ``quick``, or every n-th."""
     cases: Counter[str] = Counter()
     for item in items:
-        test = item.nodeid.split("[")[0]
+        test, sweep = item.nodeid.split("[")[0], item.get_closest_marker("exhaustive")
         item.stash[UNCHECKED] = cases[test] >= ALWAYS_CHECKED and cases[test] % CHECKED_OF_THE_OTHERS != 0
         if "external" in getattr(item, "fixturenames", ()):
             item.add_marker("external")
-        elif item.get_closest_marker("exhaustive") is not None and not cases[test] and "[" in item.nodeid:
+        elif sweep is not None and "[" in item.nodeid and cases[test] % sweep.kwargs.get("every", sys.maxsize) == 0:
             item.add_marker("quick")
         cases[test] += 1
 

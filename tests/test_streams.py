@@ -56,13 +56,15 @@ def test_a_full_standard_output_is_one_line(command: str, audited: Path) -> None
     assert (done.returncode, done.stderr) == (2, FULL)
 
 
-def test_a_closed_standard_output_is_no_error(audited: Path) -> None:
-    done = in_shell(audited, "$RUN report out >&-")
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_closed_standard_output_is_no_error(command: str, audited: Path) -> None:
+    done = in_shell(audited, f"$RUN {command} >&-")
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.exhaustive
+@pytest.mark.fault
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_audit_needs_no_standard_error(workers: int, audited: Path) -> None:
     out = f"closed-{workers}"

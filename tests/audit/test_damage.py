@@ -25,7 +25,7 @@ PARTS = {
 TABLES = tuple(part for parts in PARTS.values() for part in parts)
 COMPUTED = (*TABLES, "examples")
 GIVEN = ("manifest.json", "model.safetensors", "data.npz")
-FLIPS, FLIPS_OF_COMMANDS = 150, 3
+FLIPS, FLIPS_OF_COMMANDS = 75, 3
 
 
 @pytest.fixture(name="asked", scope="module")
@@ -109,6 +109,7 @@ def test_no_bit_changes_unnoticed(part: str, status: str, out: Path) -> None:
         path.write_bytes(whole)
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("damage", [flip, truncate])
 @pytest.mark.parametrize("part", [*COMPUTED, *GIVEN])
 def test_verify_names_the_file(
@@ -148,6 +149,7 @@ def test_examples_that_are_gone_are_missed(out: Path, asked: list[str], capsys: 
     assert main(["verify", str(out)]) == 0
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("damage", [flip, truncate])
 @pytest.mark.parametrize("part", COMPUTED)
 def test_resume_computes_it_again(

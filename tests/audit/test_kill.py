@@ -68,12 +68,10 @@ def assert_same(out: Path, undisturbed: Path) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """At every third file, or at all of them where the command line asks for it; one of them is quick."""
+    """At every third file, or at all of them where the command line asks for it."""
     if "at" in metafunc.fixturenames:
         every = metafunc.config.getoption("--every-moment")
-        files = range(1, FILES + 1, 1 if every else 3)
-        quick = pytest.param(files[len(files) // 2], marks=pytest.mark.quick)
-        metafunc.parametrize("at", [quick if at == quick.values[0] else at for at in files])
+        metafunc.parametrize("at", range(1, FILES + 1, 1 if every else 3))
 
 
 def test_killed_at_every_file_and_then_again(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,19 @@ def findings(out: Path) -> list[dict[str, Any]]:
     return [row for path in sorted((out / "preimages").glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
 
 
+@pytest.fixture(name="at_int8", scope="module")
+def _at_int8(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results at int8; nobody writes into them."""
+    return audited(tmp_path_factory.mktemp("int8"), "int8")
+
+
+@pytest.fixture(name="out")
+def _out(at_int8: Path, tmp_path: Path) -> Path:
+    """A copy of them, to be changed."""
+    return Path(shutil.copytree(at_int8, tmp_path / "out"))
+
+
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("precision", ["int8", "float32", "float16", "0.25"])
 def test_verdicts_are_those_of_classify_and_are_proved(precision: str, tmp_path: Path) -> None:
     """Beside the exact ones, which stay as they are; by ``fiberscope verify`` and by the script."""
@@ -72,9 +86,8 @@ def test_verdicts_are_those_of_classify_and_are_proved(precision: str, tmp_path:
 
 
 @pytest.mark.parametrize("said", [{"precision": "exact"}, {"kind": "bounded"}, {"positives": 3}])
-def test_a_changed_finding_is_not_proved(said: dict[str, Any], tmp_path: Path) -> None:
+def test_a_changed_finding_is_not_proved(said: dict[str, Any], out: Path) -> None:
     """A verdict at int8 that is said to be exact, of another kind, or with other counts, by both checkers."""
-    out = audited(tmp_path, "int8")
     path = out / "preimages" / "layer-00-block-0000.parquet"
     table = pq.read_table(path)
     rows = table.to_pylist()
@@ -107,9 +120,8 @@ def test_a_changed_finding_is_not_proved(said: dict[str, Any], tmp_path: Path) -
     assert int(last[1]) < int(last[3])
 
 
-def test_another_step_is_another_question(tmp_path: Path) -> None:
+def test_another_step_is_another_question(out: Path) -> None:
     """With codes a hundred times as coarse, bounded verdicts do not hold any more; and a precision must be one."""
-    out = audited(tmp_path, "int8")
     manifest = json.loads((out / "manifest.json").read_text())
     change_manifest(out, {"steps": [100 * step for step in manifest["steps"]]})
     assert main(["verify", str(out)]) == 1

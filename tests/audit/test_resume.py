@@ -80,12 +80,12 @@ def group_ended(process: subprocess.Popen[str], seconds: float) -> bool:
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize(("workers", "seed"), [pytest.param("1", 1, marks=pytest.mark.quick), ("2", 2)])
-def test_killed_at_random_moments(workers: str, seed: int, finished: Path, again: list[str], tmp_path: Path) -> None:
-    out, moments = tmp_path / "out", random.Random(seed)
+@pytest.mark.parametrize(("workers", "kills"), [pytest.param("1", 1, marks=pytest.mark.quick), ("2", 2)])
+def test_killed_at_random_moments(workers: str, kills: int, finished: Path, again: list[str], tmp_path: Path) -> None:
+    out, moments = tmp_path / "out", random.Random(kills)
     arguments = [*again, "--out", str(out), "--resume"]
     kept: set[str] = set()
-    for _ in range(2):
+    for _ in range(kills):
         with start([*arguments, "--workers", workers]) as process:
             wait_for_work(process)
             time.sleep(moments.uniform(0.0, 0.4))
@@ -142,6 +142,7 @@ def test_resuming_a_finished_audit_computes_nothing(out: Path, again: list[str],
     assert (out / "manifest.json").read_text() == manifest
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize("part", ["preimages", "certificates", "inputs"])
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
 def test_a_damaged_file_is_computed_again(

@@ -17,6 +17,7 @@ def killed(*options: str, seconds: float = 100) -> str:
     return run.stdout
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("condition", ["away.nonzero: -> ", "_admitted(fact, cone) & fact.spans -> _admitted"])
 def test_a_condition_that_is_missing_is_missed(condition: str) -> None:
     said = killed("--only", condition)

@@ -54,6 +54,7 @@ def assert_agreed(p: fs.Preimage, candidate: Candidate, truth: tuple[str, int], 
             assert bool(fs.verify(now, exact=exact)) == expected, (kind, dimension, exact)
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_both_checkers_say_the_same_of_the_table(case: Case, candidates: dict[int, tuple[Any, Candidate]]) -> None:
     p = fs.preimage(fs.ReLULayer(case.weight, case.bias), **case.question)

@@ -199,6 +199,7 @@ class Randomly:
         return Network(tuple(self.stages), (6,))
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("seed", range(12))
 def test_any_stages_are_read_as_they_were_written(seed: int, tmp_path: Path):
     for each in range(10):

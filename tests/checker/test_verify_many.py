@@ -195,6 +195,7 @@ def test_a_thread_that_flushes_subnormal_numbers_proves_nothing(family: Any, mon
     assert not verify_many(claims, threads=2).any()
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_agrees_with_one_proof_alone(case: Case) -> None:
     p = fs.preimage(fs.ReLULayer(case.weight, case.bias), **case.question)
@@ -292,6 +293,7 @@ CORRUPTIONS = (
 )
 
 
+@pytest.mark.exhaustive(every=5)
 @pytest.mark.parametrize("name", CORRUPTIONS)
 @pytest.mark.parametrize("family", [unbounded, bounded, in_a_box, singletons_in_a_box])
 def test_what_is_corrupted_is_refused(family: Any, name: str) -> None:

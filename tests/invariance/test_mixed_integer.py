@@ -16,6 +16,7 @@ from fiberscope.invariance.region_choice import region_choice
 from fiberscope.invariance.stage_bounds import box_of, interval_bounds
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("widths", "layer"), [((6, 5, 3, 2), 1), ((5, 4, 3, 2, 2), 2), ((7, 6, 2, 2), 1)])
 def test_the_optimum_is_that_of_all_patterns(widths, layer):
     beyond = 0

@@ -228,6 +228,7 @@ def test_targets_next_to_the_source(norm, size):
                 assert (c - x) @ (e.x - x) >= along * (c - x) @ (c - x)
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_powers_of_two_scale_answers_and_change_nothing_else(objective):
     """Inputs, weights and rows: the same numbers to the last digit, and the same words."""
@@ -343,6 +344,7 @@ def test_kept_pixels_and_open_domains_scale_as_well():
 # ---- where x itself is the best, and where nothing is known
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_on_a_kink_no_answer_is_worse_than_the_source(objective):
     for seed in range(4):
@@ -373,6 +375,7 @@ def test_only_inputs_are_called_so_at_every_size():
         assert "only input" not in free.reason
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("status", [Status.FAILED, Status.TIME, Status.INFEASIBLE])
 def test_failed_solves_find_nothing_and_say_so(monkeypatch, objective, status):

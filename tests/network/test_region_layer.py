@@ -196,6 +196,7 @@ def built(steps: Steps, w: dict[str, Array]) -> Network:
     return builder.build(steps(Built(builder, builder.input), w).relu().value)
 
 
+@pytest.mark.exhaustive(every=3)
 @NEEDS_CDD
 @pytest.mark.parametrize("domain", [None, fs.Box(0, 2)], ids=["space", "box"])
 @pytest.mark.parametrize("steps", NETWORKS)
@@ -241,6 +242,7 @@ def test_no_number_is_rounded_where_products_and_sums_would_be(steps: Steps) -> 
         assert fs.verify(p, exact=True)
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("scale", [2.0**-40, 1e9])
 @pytest.mark.parametrize("steps", NETWORKS)
 def test_verdicts_do_not_depend_on_the_unit_of_the_input(steps: Steps, scale: float) -> None:

@@ -97,6 +97,7 @@ def check(layer: Any, X: Array, domain: Any, truths: list[tuple[str, int]]) -> N
         assert fs.verify(alone, exact=True)
 
 
+@pytest.mark.exhaustive(every=2)
 @NEEDS_CDD
 @pytest.mark.parametrize(("low", "high"), BOUNDS)
 def test_a_clip_behind_a_clip(low: float, high: float):
@@ -120,6 +121,7 @@ def test_a_clip_behind_a_clip(low: float, high: float):
     assert kinds >= {"bounded", "unbounded"}
 
 
+@pytest.mark.exhaustive(every=3)
 @NEEDS_CDD
 @pytest.mark.parametrize(("low", "high"), [(0.0, 2.0), (-1.0, 1.0), (1.0, inf), (-inf, 2.0)])
 @pytest.mark.parametrize("domain", [None, fs.Box(-2, 2)], ids=["space", "box"])

@@ -238,7 +238,8 @@ assert optimum(highs)
 """
 
 
-@pytest.mark.parametrize("threads", [0, 4])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("threads", [4, 0])
 def test_other_uses_of_highs_in_the_process_do_not_matter(threads: int) -> None:
     ended = subprocess.run([sys.executable, "-c", OTHER_HIGHS, str(threads)], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr

@@ -22,6 +22,7 @@ def _answer(layer: RandomLayer) -> oracles.Answer:
     return oracles.cdd_answer(oracles.mixed_system(layer.weight, layer.bias, x=layer.x, y=layer.y, domain=layer.domain))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("seed", range(BATCHES))
 def test_kind_and_dimension_agree_and_are_proved(seed: int) -> None:
     wrong: list[str] = []

@@ -88,6 +88,7 @@ CONVOLUTIONS = {
 }
 
 
+@pytest.mark.exhaustive(every=5)
 @NEEDS_CDD
 @pytest.mark.parametrize("domain", DOMAINS.values(), ids=DOMAINS)
 @pytest.mark.parametrize("small", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
@@ -269,6 +270,7 @@ def test_a_ray_of_many_magnitudes_is_proved_in_its_own_scale(form: Any, small: f
     assert fs.verify(claim, exact=True)
 
 
+@pytest.mark.exhaustive(every=7)
 @pytest.mark.parametrize("form", [np.array, csr_array])
 @pytest.mark.parametrize("size", [2.0**-60, 2.0**-300, 2.0**-1000])
 @pytest.mark.parametrize("equalities", [[], [0], [0, 1], [0, 1, 2], [2]], ids=str)

@@ -113,6 +113,7 @@ def test_truncated_files(tmp_path: Path, share: float):
 # ---- programs that were never in a file, and what is no program
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("of", [lambda p: p, lambda p: p.module()], ids=["program", "its module"])
 @pytest.mark.parametrize(("samples", "dynamic"), [(1, None), (3, BATCH)])
 def test_programs_are_taken_as_they_are(of: Any, samples: int, dynamic: Any):

@@ -33,7 +33,7 @@ def test_recoverable_only_where_exhaustive_search_finds_no_other_image() -> None
     """All 65,536 images of two pixels, run through the network by numpy."""
     rng, counts = np.random.default_rng(0), {True: 0, False: 0}
     every = np.array(list(product(STORED, repeat=2)))
-    for _ in range(6):
+    for _ in range(4):
         net = network(rng, 2, 5, 6)
         X = rng.choice(STORED, (2, 2))
         told = ("float32", "int8", 1e-4, 0.01)

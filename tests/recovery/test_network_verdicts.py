@@ -114,9 +114,9 @@ def test_verdicts_agree_with_all_regions():
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("start", range(12, 372, 120))
+@pytest.mark.parametrize("start", range(12, 372, 10))
 def test_verdicts_about_hundreds_of_networks_agree_with_all_regions(start: int):
-    held_against_all_regions(range(start, start + 36))
+    held_against_all_regions(range(start, start + 3))
 
 
 def layers(*maps: tuple[Any, Any]) -> fs.Network:

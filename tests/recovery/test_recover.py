@@ -90,12 +90,14 @@ def test_an_input_off_the_grid_contradicts_it():
     assert not replace(r, grid=0.5).verify()
 
 
-def test_inputs_that_were_encoded_lie_within_what_is_proved():
-    generator, proved = np.random.default_rng(2), 0
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("seed", [2, 3, 4])
+def test_inputs_that_were_encoded_lie_within_what_is_proved(seed):
+    generator, proved = np.random.default_rng(seed), 0
     for _ in range(3):
         n = int(generator.integers(2, 6))
         chain = random_chain(generator, (n, 6 * n, 8 * n))
-        net, X = as_network(chain), generator.uniform(size=(40, n))
+        net, X = as_network(chain), generator.uniform(size=(10, n))
         for within in (1e-6, 1e-4):
             Y = outputs(chain, X)
             Y = Y + within * generator.uniform(-0.99, 0.99, Y.shape)
@@ -105,7 +107,7 @@ def test_inputs_that_were_encoded_lie_within_what_is_proved():
                     assert ((r.low <= x) & (x <= r.high)).all()
                     assert np.linalg.norm(x - r.x) <= r.distance
                     proved += 1
-    assert proved > 100
+    assert proved > 25
 
 
 def convolutional() -> tuple[nn.Sequential, fs.Network]:
@@ -124,9 +126,10 @@ def convolutional() -> tuple[nn.Sequential, fs.Network]:
 def test_images_come_back_from_a_convolutional_network_in_their_shape():
     module, net = convolutional()
     images = torch.rand(4, 1, 6, 6)
-    for layer, depth in ((0, 2), (1, 4)):
-        features = module[:depth](images).detach()
-        for image, r in zip(images.double().numpy(), fs.recover(net, features, layer, within=1e-5), strict=True):
+    for layer, depth, count in ((0, 2, 4), (1, 4, 1)):  # an image behind two layers takes seconds
+        features = module[:depth](images[:count]).detach()
+        recovered = fs.recover(net, features, layer, within=1e-5)
+        for image, r in zip(images[:count].double().numpy(), recovered, strict=True):
             assert r.x.shape == r.low.shape == r.high.shape == (1, 6, 6)
             np.testing.assert_allclose(r.x, image, atol=1e-3)
             assert ((r.low <= image) & (image <= r.high)).all()
