@@ -114,8 +114,8 @@ def test_verdicts_agree_with_all_regions():
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("start", range(12, 372, 10))
-def test_verdicts_about_hundreds_of_networks_agree_with_all_regions(start: int):
+@pytest.mark.parametrize("start", range(12, 372, 20))
+def test_verdicts_about_more_networks_agree_with_all_regions(start: int):
     held_against_all_regions(range(start, start + 3))
 
 
