@@ -63,10 +63,10 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=600)
     parser.add_argument("--block", type=int, default=150)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--smoke", action="store_true", help="60 samples, one round")
+    parser.add_argument("--smoke", action="store_true", help="24 samples, one round")
     options = parser.parse_args()
     if options.smoke:
-        options.samples, options.block, options.rounds = 60, 20, 1
+        options.samples, options.block, options.rounds = 24, 8, 1
     subject = random_subject(options.samples)
     plan = Plan(tuple(range(len(SIZES) - 1)), options.samples, BOX, options.block, places_of(subject.network))
     pools = {"stored": (1, ""), "processes": (2, "")}
