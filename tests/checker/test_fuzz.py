@@ -21,7 +21,7 @@ def test_some_hostile_claims() -> None:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("seed", range(100, 124))
+@pytest.mark.parametrize("seed", range(100, 112))
 def test_many_hostile_claims(seed: int) -> None:
-    tally = fuzz(seed, 1_000)
-    assert tally["proved in floats"] >= 10
+    tally = fuzz(seed, 2_000)
+    assert tally["proved in floats"] >= 20
