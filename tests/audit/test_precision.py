@@ -85,6 +85,7 @@ def test_verdicts_are_those_of_classify_and_are_proved(precision: str, tmp_path:
     assert f"at {precision}" in (out / "report.html").read_text()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("said", [{"precision": "exact"}, {"kind": "bounded"}, {"positives": 3}])
 def test_a_changed_finding_is_not_proved(said: dict[str, Any], out: Path) -> None:
     """A verdict at int8 that is said to be exact, of another kind, or with other counts, by both checkers."""

@@ -32,6 +32,7 @@ def written(given: RegionProgram) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
     return around.equations.toarray(), around.rows.values[around.held], rows.toarray(), sides
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("size", [(30, 8), (40, 20), (20, 30)])
 def test_it_is_found_exactly_where_a_linear_program_attains_the_bound_of_the_box(size):
     found, not_there = 0, 0

@@ -109,6 +109,7 @@ def test_columns_of_zeros_do_not_count(scale):
         assert prove(statement(net, len(net.stages) - 1, x, np.where(W.any(axis=0), x, target))).proved
 
 
+@pytest.mark.exhaustive(every=5)
 @pytest.mark.parametrize("kind", ["binary", "zeros and ones", "quantised", "both signs"])
 @pytest.mark.parametrize("seed", [1, 3, 6])
 def test_optima_and_walks_of_weights_with_few_digits_are_proved(kind, seed):

@@ -39,6 +39,7 @@ def test_the_table_is_right_by_vertices(case: Case) -> None:
     assert (answer.kind, answer.dimension) == (case.kind, case.dimension)
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.skipif(not oracles.esolver_available(), reason="esolver (Debian package qsopt-ex) is not installed")
 @pytest.mark.parametrize("case", [case for case in CASES if not case.wide_range], ids=_name)
 def test_the_table_is_right_by_exact_linear_programming(case: Case) -> None:
@@ -103,6 +104,7 @@ def test_certificate_arrays_and_json(case: Case) -> None:
     assert (restored.kind, restored.dimension) == (case.kind, case.dimension)
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize("case", [case for case in CASES if case.x is not None], ids=_name)
 def test_classify_gives_the_same_answer(case: Case) -> None:
     layer = fs.ReLULayer(case.weight, case.bias)

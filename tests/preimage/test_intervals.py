@@ -152,6 +152,7 @@ def test_what_is_asked_is_proved() -> None:
             assert p.contains(point) == right.holds(point)
 
 
+@pytest.mark.exhaustive(every=5)
 @needs_cdd
 @pytest.mark.parametrize("domain", [None, fs.Box(-1, 1), fs.NonNegative(), fs.Box(-1.0, np.inf)])
 @pytest.mark.parametrize("within", ["exact", "one", "many"])
