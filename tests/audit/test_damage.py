@@ -93,6 +93,7 @@ def is_noticed(out: Path, path: Path) -> bool:
     return not results.is_done(manifest, chunk)
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("status", ["complete", "running"])
 @pytest.mark.parametrize("part", [*COMPUTED, *GIVEN])
 def test_no_bit_changes_unnoticed(part: str, status: str, out: Path) -> None:

@@ -67,7 +67,7 @@ def steps(work: Callable[[], object]) -> int:
     return count
 
 
-@pytest.mark.exhaustive(every=2)
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("reader", READERS)
 def test_twice_the_chunks_take_twice_the_steps(reader: str, folders: tuple[Results, Results]) -> None:
     few, many = folders

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in Linux's /proc")
 def test_reading_findings_leaves_no_thread_behind(out: Path) -> None:
     """A thread of pyarrow's that is still starting when the process ends aborts it, with exit status 134."""

@@ -266,6 +266,7 @@ def test_values_that_the_network_does_not_give_confirm_nothing_behind_them(stage
     assert "is not what it gave" in why[stage]
 
 
+@pytest.mark.exhaustive
 def test_checking_loads_nothing_that_computes_singular_values(decomposed: Path) -> None:
     code = (
         "import sys; from fiberscope.cli import main; status = main(['verify', sys.argv[1]]);"

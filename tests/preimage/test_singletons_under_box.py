@@ -13,7 +13,7 @@ TRIALS = 120
 STANDARD_ERRORS = 4
 
 
-@pytest.mark.exhaustive(every=2)
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("n", "p", "t"), [(10, 6, 8), (10, 6, 6), (12, 6, 12), (12, 4, 10), (9, 8, 3)])
 def test_share_of_singletons(n: int, p: int, t: int) -> None:
     """p generic equalities, t coordinates at 0 or 1: T = {0} iff t random directions are omnidirectional in R^(n-p)."""
