@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from fiberscope.stability.interlacing import InterlacingBound, interlacing_bound
     from fiberscope.stability.inverse_stability import InverseStability, inverse_stability
     from fiberscope.stability.linearization import Linearization, linearize
+    from fiberscope.stability.modulus import InverseModulus, StabilityRadius, inverse_modulus, stability_radius
     from fiberscope.stability.region import RegionBoundary
     from fiberscope.stability.saturation import Saturation, saturation
     from fiberscope.stability.singular_values import singular_values
@@ -97,6 +98,7 @@ __all__ = [
     "InterlacingBound",
     "Interval",
     "InvarianceExample",
+    "InverseModulus",
     "InverseStability",
     "Kind",
     "Linearization",
@@ -122,6 +124,7 @@ __all__ = [
     "SolverError",
     "SpectralDensity",
     "Spectrum",
+    "StabilityRadius",
     "UniqueSolution",
     "Verification",
     "VisitedPatterns",
@@ -138,6 +141,7 @@ __all__ = [
     "invariance_example",
     "invariance_examples",
     "invariance_survey",
+    "inverse_modulus",
     "inverse_stability",
     "is_admissible",
     "leakage",
@@ -152,6 +156,7 @@ __all__ = [
     "singular_values",
     "spectra",
     "spectral_density",
+    "stability_radius",
     "unique_solution",
     "verify",
     "visited_patterns",
@@ -178,6 +183,7 @@ _MODULE_OF = {
     "InterlacingBound": "stability.interlacing",
     "Interval": "preimage.interval",
     "InvarianceExample": "invariance.example",
+    "InverseModulus": "stability.modulus",
     "InverseStability": "stability.inverse_stability",
     "Kind": "preimage.kind",
     "Linearization": "stability.linearization",
@@ -203,6 +209,7 @@ _MODULE_OF = {
     "Scaling": "preimage.certificate",
     "SpectralDensity": "stability.density",
     "Spectrum": "stability.spectrum",
+    "StabilityRadius": "stability.modulus",
     "UniqueSolution": "preimage.omnidirectional",
     "Verification": "preimage.verify",
     "VisitedPatterns": "stability.admissible",
@@ -219,6 +226,7 @@ _MODULE_OF = {
     "invariance_example": "invariance.examples",
     "invariance_examples": "invariance.examples",
     "invariance_survey": "invariance.survey",
+    "inverse_modulus": "stability.modulus",
     "inverse_stability": "stability.inverse_stability",
     "is_admissible": "stability.admissible",
     "leakage": "recovery.leakage",
@@ -233,6 +241,7 @@ _MODULE_OF = {
     "singular_values": "stability.singular_values",
     "spectra": "stability.spectra",
     "spectral_density": "stability.density",
+    "stability_radius": "stability.modulus",
     "unique_solution": "preimage.omnidirectional",
     "verify": "preimage.verify",
     "visited_patterns": "stability.admissible",
