@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from fiberscope.preimage.classify import Classification, classify
     from fiberscope.preimage.coarsest import CoarsestPrecision, CoarsestPrecisions, coarsest_precision
     from fiberscope.preimage.enclosure import Enclosure
+    from fiberscope.preimage.injectivity import Injectivity, injectivity
     from fiberscope.preimage.interval import Interval
     from fiberscope.preimage.kind import Kind
     from fiberscope.preimage.omnidirectional import Omnidirectionality, UniqueSolution, omnidirectional, unique_solution
@@ -93,6 +94,7 @@ __all__ = [
     "Face",
     "FiberscopeError",
     "HalfSpaces",
+    "Injectivity",
     "InputDirections",
     "InputError",
     "InterlacingBound",
@@ -137,6 +139,7 @@ __all__ = [
     "extreme_singular_values",
     "from_keras",
     "from_torch",
+    "injectivity",
     "interlacing_bound",
     "invariance_example",
     "invariance_examples",
@@ -181,6 +184,7 @@ _MODULE_OF = {
     "InputDirections": "stability.directions",
     "InputError": "errors",
     "InterlacingBound": "stability.interlacing",
+    "Injectivity": "preimage.injectivity",
     "Interval": "preimage.interval",
     "InvarianceExample": "invariance.example",
     "InverseModulus": "stability.modulus",
@@ -222,6 +226,7 @@ _MODULE_OF = {
     "extreme_singular_values": "stability.extreme",
     "from_keras": "readers.keras",
     "from_torch": "readers.torch",
+    "injectivity": "preimage.injectivity",
     "interlacing_bound": "stability.interlacing",
     "invariance_example": "invariance.examples",
     "invariance_examples": "invariance.examples",

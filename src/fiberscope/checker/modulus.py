@@ -28,11 +28,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
-import scipy.linalg
-import scipy.sparse.linalg
 
 from fiberscope.checker.affine import dense, is_sparse, suited, unit
 from fiberscope.checker.matrices import (
@@ -56,9 +53,6 @@ from fiberscope.checker.matrices import (
 from fiberscope.checker.reading import LayerRows, StoredNetwork
 from fiberscope.checker.stored import INPUT
 
-_linalg: Any = cast(Any, scipy.linalg)
-_sparse_linalg: Any = cast(Any, scipy.sparse.linalg)
-
 MAX_NUMBERS = 2**27
 """In one matrix: a gigabyte."""
 
@@ -69,8 +63,8 @@ ABOVE, BELOW = 1.0 + 2.0**-5, 1.0 - 2.0**-10
 """By how much more, or less, than an estimate is proved: room for estimates from below, and for rounding."""
 
 
-SMALL = 64
-"""Columns up to which a matrix is decomposed to find its smallest singular value."""
+RESOLVED = 2.0**-40
+"""Eigenvalues of a Gram matrix above that share of the largest have some correct digits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +162,8 @@ def region_at(chain: Sequence[LayerRows], point: FloatArray) -> Middle:
 def attained(chain: Sequence[LayerRows], point: FloatArray, direction: FloatArray) -> float:
     """A number that the modulus of no convex set exceeds whose interior the linear region at a point meets.
 
-    It is ``|J v| / |v|`` along a direction v; 0 where J has fewer rows than columns.
+    It is ``|J v| / |v|`` along a direction v; 0 where J has fewer rows than v has numbers other than 0: then J maps
+    another direction on these coordinates to 0.
 
     Raises:
         NotProvedError: as for ``modulus``, or the direction is none.
@@ -177,7 +172,7 @@ def attained(chain: Sequence[LayerRows], point: FloatArray, direction: FloatArra
         raise NotProvedError("expected a direction of the size of the input")
     region, length = region_at(chain, point), norm_below(direction)
     p, n = region.matrix.shape
-    if p < n:
+    if p < np.count_nonzero(direction):
         return 0.0
     if not length > 0:
         raise NotProvedError("the direction is zero")
@@ -351,22 +346,12 @@ def _below(C: _Matrix, loss: float) -> float:
 def _least_singular_value(B: Matrix) -> float:
     """About the smallest of them; nothing is proved here.
 
-    Lanczos steps with the inverse of the Gram matrix, where that has a Cholesky factor; else the matrix is decomposed.
+    From the Gram matrix where that resolves it; else the matrix is decomposed.
     """
-    n: int = B.shape[1]
-    try:
-        factor = np.linalg.cholesky(dense(B.T @ B))
-    except np.linalg.LinAlgError:
-        factor = None
-    if factor is None or n < SMALL:
-        return float(np.linalg.svd(dense(B), compute_uv=False)[-1])
-
-    def inverse(v: FloatArray) -> FloatArray:
-        return _linalg.cho_solve((factor, True), v)
-
-    start, operator = np.where(np.arange(n) % 2 == 0, 1.0, -0.5), _sparse_linalg.LinearOperator((n, n), matvec=inverse)
-    (largest,) = _sparse_linalg.eigsh(operator, k=1, v0=start, return_eigenvectors=False)
-    return float(largest) ** -0.5
+    values = np.linalg.eigvalsh(dense(B.T @ B))
+    if values[0] > RESOLVED * values[-1]:
+        return float(np.sqrt(values[0]))
+    return float(np.linalg.svd(dense(B), compute_uv=False)[-1])
 
 
 def _spectral_above(B: Matrix) -> float:

@@ -72,9 +72,9 @@ def _points(
 
 def _at(chain: Sequence[LayerRows], point: FloatArray) -> Weakest:
     J: FloatArray = dense(region_at(chain, point).matrix)
-    nowhere, is_narrow = np.zeros(len(point)), len(J) < len(point)
+    ones, is_narrow = np.ones(len(point)), len(J) < len(point)
     if is_narrow or not np.isfinite(J).all():
-        return Weakest(attained(chain, point, nowhere) if is_narrow else np.inf, point, nowhere)
+        return Weakest(attained(chain, point, ones) if is_narrow else np.inf, point, ones)
     direction = _weakest_direction(J)
     return Weakest(attained(chain, point, direction), point, direction)
 
