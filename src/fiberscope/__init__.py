@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from fiberscope.preimage.classify import Classification, classify
     from fiberscope.preimage.coarsest import CoarsestPrecision, CoarsestPrecisions, coarsest_precision
     from fiberscope.preimage.enclosure import Enclosure
+    from fiberscope.preimage.injectivity import Injectivity, injectivity
     from fiberscope.preimage.interval import Interval
     from fiberscope.preimage.kind import Kind
     from fiberscope.preimage.omnidirectional import Omnidirectionality, UniqueSolution, omnidirectional, unique_solution
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from fiberscope.stability.interlacing import InterlacingBound, interlacing_bound
     from fiberscope.stability.inverse_stability import InverseStability, inverse_stability
     from fiberscope.stability.linearization import Linearization, linearize
+    from fiberscope.stability.modulus import InverseModulus, StabilityRadius, inverse_modulus, stability_radius
     from fiberscope.stability.region import RegionBoundary
     from fiberscope.stability.saturation import Saturation, saturation
     from fiberscope.stability.singular_values import singular_values
@@ -92,11 +94,13 @@ __all__ = [
     "Face",
     "FiberscopeError",
     "HalfSpaces",
+    "Injectivity",
     "InputDirections",
     "InputError",
     "InterlacingBound",
     "Interval",
     "InvarianceExample",
+    "InverseModulus",
     "InverseStability",
     "Kind",
     "Linearization",
@@ -122,6 +126,7 @@ __all__ = [
     "SolverError",
     "SpectralDensity",
     "Spectrum",
+    "StabilityRadius",
     "UniqueSolution",
     "Verification",
     "VisitedPatterns",
@@ -134,10 +139,12 @@ __all__ = [
     "extreme_singular_values",
     "from_keras",
     "from_torch",
+    "injectivity",
     "interlacing_bound",
     "invariance_example",
     "invariance_examples",
     "invariance_survey",
+    "inverse_modulus",
     "inverse_stability",
     "is_admissible",
     "leakage",
@@ -152,6 +159,7 @@ __all__ = [
     "singular_values",
     "spectra",
     "spectral_density",
+    "stability_radius",
     "unique_solution",
     "verify",
     "visited_patterns",
@@ -176,8 +184,10 @@ _MODULE_OF = {
     "InputDirections": "stability.directions",
     "InputError": "errors",
     "InterlacingBound": "stability.interlacing",
+    "Injectivity": "preimage.injectivity",
     "Interval": "preimage.interval",
     "InvarianceExample": "invariance.example",
+    "InverseModulus": "stability.modulus",
     "InverseStability": "stability.inverse_stability",
     "Kind": "preimage.kind",
     "Linearization": "stability.linearization",
@@ -203,6 +213,7 @@ _MODULE_OF = {
     "Scaling": "preimage.certificate",
     "SpectralDensity": "stability.density",
     "Spectrum": "stability.spectrum",
+    "StabilityRadius": "stability.modulus",
     "UniqueSolution": "preimage.omnidirectional",
     "Verification": "preimage.verify",
     "VisitedPatterns": "stability.admissible",
@@ -215,10 +226,12 @@ _MODULE_OF = {
     "extreme_singular_values": "stability.extreme",
     "from_keras": "readers.keras",
     "from_torch": "readers.torch",
+    "injectivity": "preimage.injectivity",
     "interlacing_bound": "stability.interlacing",
     "invariance_example": "invariance.examples",
     "invariance_examples": "invariance.examples",
     "invariance_survey": "invariance.survey",
+    "inverse_modulus": "stability.modulus",
     "inverse_stability": "stability.inverse_stability",
     "is_admissible": "stability.admissible",
     "leakage": "recovery.leakage",
@@ -233,6 +246,7 @@ _MODULE_OF = {
     "singular_values": "stability.singular_values",
     "spectra": "stability.spectra",
     "spectral_density": "stability.density",
+    "stability_radius": "stability.modulus",
     "unique_solution": "preimage.omnidirectional",
     "verify": "preimage.verify",
     "visited_patterns": "stability.admissible",

@@ -16,8 +16,12 @@ layer by layer, from the first. Rows of J may be left out. So on rows that all p
 
     |F(x') - F(x)| >= (sigma_n(C) - 1/2 sum_k |P_kL| e_k) |x' - x|.
 
+At one point of the ball the same products with r = 0 leave no unit unsure but those at a kink. J of a linear region
+that reaches the point lies as near to C, so that ``|J v| <= |C v| + |J - C| |v|``, over the rows that may be on, bounds
+the modulus from above.
+
 All of it is float64 with the rounding of every product carried along: a matrix comes with a bound on the distance of
-each of its rows from the exact one.
+each of its rows from the exact one. Convolutions leave rows that are windows of the input: they stay sparse.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fiberscope.checker.affine import dense, is_sparse, suited, unit
 from fiberscope.checker.matrices import (
     MAX_GRAM,
     ROUNDING,
@@ -38,8 +43,8 @@ from fiberscope.checker.matrices import (
     NotProvedError,
     entries,
     flushes_subnormal_numbers,
-    is_dense,
     norm_above,
+    norm_below,
     product_error,
     relative_error,
     row_norms_above,
@@ -56,6 +61,10 @@ POWERS = 30
 
 ABOVE, BELOW = 1.0 + 2.0**-5, 1.0 - 2.0**-10
 """By how much more, or less, than an estimate is proved: room for estimates from below, and for rounding."""
+
+
+RESOLVED = 2.0**-40
+"""Eigenvalues of a Gram matrix above that share of the largest have some correct digits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,16 +95,41 @@ class Near:
     distance: float
 
 
+@dataclass(frozen=True, eq=False)
+class Middle:
+    """The midpoint product C on a ball.
+
+    Attributes:
+        matrix: (p, n) its rows that count, or are asked for.
+        doubt: ``|J - C| <= doubt`` for all products J of the ball.
+    """
+
+    matrix: Matrix
+    doubt: float
+
+
 def chain_of(network: StoredNetwork, layer: int) -> tuple[LayerRows, ...]:
     """The layers up to one, each of which takes what the one before gives; NotProvedError where it is not so."""
     if not 0 <= layer < len(network.layers):
         raise NotProvedError(f"the network has no layer {layer}")
+    return chain_to(network, network.layers[layer].number)
+
+
+def chain_to(network: StoredNetwork, stage: int) -> tuple[LayerRows, ...]:
+    """The layers up to a stage, the last of them without a clip where it is affine; NotProvedError if they are none."""
     before, rows = INPUT, list[LayerRows]()
-    for judged in network.layers[: layer + 1]:
+    for judged in (layer for layer in network.layers if layer.number <= stage):
         if judged.source != before or judged.inner:
             raise NotProvedError("the layers are no chain: something else lies between them, or branches meet")
         rows.append(judged.system_rows())
         before = judged.number
+    if before != stage:
+        if not 0 <= stage < len(network.stages) or network.stages[stage].activation is not None:
+            raise NotProvedError("the stages up to that one are no chain of affine maps and clips")
+        last, source = network.affine_rows(stage)
+        if source != before:
+            raise NotProvedError("the layers are no chain: something else lies between them")
+        rows.append(last)
     return tuple(rows)
 
 
@@ -110,6 +144,41 @@ def modulus(chain: Sequence[LayerRows], center: FloatArray, radius: float) -> Mo
     rows = np.flatnonzero(on)
     lower = _below(ball.middle.rows(rows), ball.loss(rows))
     return Modulus(lower, len(rows), tuple(len(units) for units, _ in ball.unsure_of))
+
+
+def region_at(chain: Sequence[LayerRows], point: FloatArray) -> Middle:
+    """J of every linear region that reaches a point, up to ``doubt``: the rows that may be on.
+
+    Raises:
+        NotProvedError: as for ``modulus``.
+    """
+    ball = _Ball(chain, point, 0.0)
+    _, off = ball.pieces()
+    rows = np.flatnonzero(~off)
+    middle = ball.middle.rows(rows)
+    return Middle(middle.value, (norm_above(middle.error) + ball.loss(rows)) * ROUNDING)
+
+
+def attained(chain: Sequence[LayerRows], point: FloatArray, direction: FloatArray) -> float:
+    """A number that the modulus of no convex set exceeds whose interior the linear region at a point meets.
+
+    It is ``|J v| / |v|`` along a direction v; 0 where J has fewer rows than v has numbers other than 0: then J maps
+    another direction on these coordinates to 0.
+
+    Raises:
+        NotProvedError: as for ``modulus``, or the direction is none.
+    """
+    if direction.shape != point.shape or not np.isfinite(direction).all():
+        raise NotProvedError("expected a direction of the size of the input")
+    region, length = region_at(chain, point), norm_below(direction)
+    p, n = region.matrix.shape
+    if p < np.count_nonzero(direction):
+        return 0.0
+    if not length > 0:
+        raise NotProvedError("the direction is zero")
+    moved, whole = np.asarray(region.matrix @ direction), norm_above(direction)
+    error = norm_above(product_error(row_norms_above(region.matrix), whole, n))
+    return (norm_above(moved) + error + region.doubt * whole) / length * ROUNDING * ROUNDING
 
 
 def near(
@@ -145,17 +214,19 @@ def near(
 
 @dataclass(frozen=True, eq=False)
 class _Matrix:
-    """An exact matrix lies within ``error`` (m,) of ``value`` (m, n): Euclid, row by row."""
+    """An exact matrix lies within ``error`` (m,) of ``value`` (m, n), dense or sparse: Euclid, row by row."""
 
-    value: FloatArray
+    value: Matrix
     error: FloatArray
 
     def rows(self, rows: IntArray) -> _Matrix:
-        return _Matrix(self.value[rows], self.error[rows])
+        value: Matrix = self.value[rows]
+        return _Matrix(value, self.error[rows])
 
     def scaled(self, share: FloatArray) -> _Matrix:
         """Rows times 0, 1/2 or 1."""
-        return _Matrix(self.value * share[:, None], self.error * share + SMALLEST_NORMAL)
+        value = unit(share) @ self.value if is_sparse(self.value) else self.value * share[:, None]
+        return _Matrix(value, self.error * share + SMALLEST_NORMAL)
 
     def norms(self) -> FloatArray:
         """(m,) bounds on the lengths of the rows."""
@@ -185,7 +256,6 @@ class _Ball:
         h, doubt = center, np.zeros(len(center))
         with np.errstate(all="ignore"):
             for number, layer in enumerate(chain):
-                _fits(layer, len(center) + sum(len(units) for units, _ in self.unsure_of))
                 self.z, self.error = _applied(layer, h, doubt)
                 self._carry(layer, number)
                 if number + 1 < len(chain):
@@ -194,14 +264,13 @@ class _Ball:
     def _carry(self, layer: LayerRows, number: int) -> None:
         A = layer.weight
         if number == 0:
-            value = A if is_dense(A) else A.toarray()
-            self.middle = _Matrix(value, np.zeros(len(value)))
+            self.middle = _Matrix(A, np.zeros(len(layer.bias)))
             return
         share, (units, _) = self.share, self.unsure_of[-1]
         self.middle = _times(A, self.middle.scaled(share))
         self.onward[:-1] = [_times(A, part.scaled(share)) for part in self.onward[:-1]]
-        columns = A[:, units] if is_dense(A) else A[:, units].toarray()
-        self.onward[-1] = _Matrix(np.ascontiguousarray(columns), np.zeros(len(columns)))
+        columns = A[:, units] if is_sparse(A) else np.ascontiguousarray(A[:, units])
+        self.onward[-1] = _Matrix(columns, np.zeros(len(layer.bias)))
 
     def pieces(self) -> tuple[BoolArray, BoolArray]:
         """(m,) the units of the layer reached that are on in the whole ball, and those that are off."""
@@ -248,8 +317,9 @@ class _Ball:
         beta = (beta + self.error[rows]) * ROUNDING + SMALLEST_NORMAL
         distance = min(known.distance, norm_above(beta) / sigma * ROUNDING)
         widths = np.minimum(known.widths, distance)
-        L = np.linalg.pinv(C.value)
-        inverse = _times(L, C)
+        written = _Matrix(dense(C.value), C.error)
+        L: FloatArray = np.asarray(np.linalg.pinv(written.value), dtype=np.float64)
+        inverse = _times(L, written)
         inverse.value[np.diag_indices(len(L))] -= 1.0
         along = np.abs(L) @ beta * (1.0 + relative_error(len(rows)))
         across = row_norms_above(L) * loss + inverse.norms()
@@ -263,26 +333,37 @@ class _Ball:
 def _below(C: _Matrix, loss: float) -> float:
     """A lower bound on ``|J d| / |d|`` where J lies within ``loss`` of C; 0 where none is proved."""
     p, n = C.value.shape
-    if p < n or not (np.isfinite(C.value).all() and np.isfinite(loss)):
+    if p < n or not (np.isfinite(entries(C.value)).all() and np.isfinite(loss)):
         return 0.0
-    least = float(np.linalg.svd(C.value, compute_uv=False)[-1])
+    least = _least_singular_value(C.value)
     lost = (norm_above(C.error) + loss) * ROUNDING
-    for sigma in (least * BELOW, least * BELOW / (2.0 * np.sqrt(n))):  # the second where C is nearly singular
-        if sigma > lost and singular_values_exceed(C.value, float(sigma)):
-            return float((sigma - lost) / ROUNDING)
+    for share in (BELOW, 0.5, 0.5 / np.sqrt(n)):  # the others where C is nearly singular, or the estimate too large
+        if share * least > lost and singular_values_exceed(C.value, float(share * least)):
+            return float((share * least - lost) / ROUNDING)
     return 0.0
 
 
-def _spectral_above(B: FloatArray) -> float:
+def _least_singular_value(B: Matrix) -> float:
+    """About the smallest of them; nothing is proved here.
+
+    From the Gram matrix where that resolves it; else the matrix is decomposed.
+    """
+    values = np.linalg.eigvalsh(dense(B.T @ B))
+    if values[0] > RESOLVED * values[-1]:
+        return float(np.sqrt(values[0]))
+    return float(np.linalg.svd(dense(B), compute_uv=False)[-1])
+
+
+def _spectral_above(B: Matrix) -> float:
     """An upper bound on the largest singular value.
 
     ``t - B^T B`` is positive definite if its Cholesky factorization in floats completes, up to the rounding that
     ``fiberscope.checker.matrices.singular_values_exceed`` accounts for in the same way; t is estimated by powers.
     """
-    whole, d, terms = norm_above(B), min(B.shape), max(B.shape)
+    whole, d, terms = norm_above(entries(B)), min(B.shape), max(B.shape)
     if d <= 1 or d > MAX_GRAM or not np.isfinite(whole) or whole == 0.0:
         return whole
-    gram = B @ B.T if B.shape[0] < B.shape[1] else B.T @ B
+    gram = dense(B @ B.T if B.shape[0] < B.shape[1] else B.T @ B)
     v = np.abs(gram).sum(axis=1)
     estimate = 0.0
     for _ in range(POWERS):
@@ -307,9 +388,15 @@ def _spectral_above(B: FloatArray) -> float:
 def _times(A: Matrix, X: _Matrix) -> _Matrix:
     """``A X``: of row i, ``sum_j |a_ij| (error_j + gamma |X_j|)`` is a bound on its error."""
     terms, width = X.value.shape
+    if not (is_sparse(A) and is_sparse(X.value)):
+        _fits(A.shape[0], width)
     lost = X.error + relative_error(terms) * row_norms_above(X.value)
-    error = np.abs(A) @ lost * ((1.0 + relative_error(terms)) * ROUNDING)
-    return _Matrix(np.asarray(A @ X.value), error + 4.0 * (terms + 1) * (width + 1) * SMALLEST_NORMAL)
+    error = abs(A) @ lost * ((1.0 + relative_error(terms)) * ROUNDING)
+    product = A @ X.value
+    if is_sparse(product):
+        _fits(1, product.nnz)
+        product = suited(product)
+    return _Matrix(product, error + 4.0 * (terms + 1) * (width + 1) * SMALLEST_NORMAL)
 
 
 def _applied(layer: LayerRows, h: FloatArray, doubt: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -317,7 +404,7 @@ def _applied(layer: LayerRows, h: FloatArray, doubt: FloatArray) -> tuple[FloatA
     A, b = layer.weight, layer.bias
     z, terms = np.asarray(A @ h) + b, len(h)
     own = product_error(row_norms_above(A), norm_above(h), terms + 1) + relative_error(terms + 1) * np.abs(b)
-    carried = np.abs(A) @ doubt * (1.0 + relative_error(terms))
+    carried = abs(A) @ doubt * (1.0 + relative_error(terms))
     return z, (own + carried) * ROUNDING
 
 
@@ -337,9 +424,9 @@ def _check(chain: Sequence[LayerRows], center: FloatArray, radius: float) -> Non
         size = m
 
 
-def _fits(layer: LayerRows, columns: int) -> None:
-    if columns * len(layer.bias) > MAX_NUMBERS:
-        raise NotProvedError(f"a matrix of {len(layer.bias)} x {columns} numbers is needed: the layer is too large")
+def _fits(rows: int, columns: int) -> None:
+    if columns * rows > MAX_NUMBERS:
+        raise NotProvedError(f"a matrix of {columns * rows} numbers is needed: the layers are too large")
 
 
-__all__ = ["Modulus", "Near", "chain_of", "modulus", "near"]
+__all__ = ["Middle", "Modulus", "Near", "attained", "chain_of", "chain_to", "modulus", "near", "region_at"]

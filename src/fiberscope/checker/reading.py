@@ -115,7 +115,7 @@ class StoredLayer:
             raise ModelError("the layer has rows around a sample alone: branches meet in it")
         with np.errstate(over="ignore", invalid="ignore"):
             matrix, bias = _affine(self.stages, self.stages[self.number].sources[0], self.source)
-        return self._rows(suited(matrix), bias, 0)
+        return self.rows(suited(matrix), bias, 0)
 
     def at(self, x: FloatArray) -> LocalRows:
         """The rows around x, (n,), of a layer in which branches meet; ModelError of another, or of another x."""
@@ -127,7 +127,7 @@ class StoredLayer:
         matrix, bias = region.written_out(self.stages[self.number].sources[0])
         low, high = region.bounds()
         point = np.concatenate(region.blocks)
-        rows = self._rows(matrix, bias, len(point) - len(x))
+        rows = self.rows(matrix, bias, len(point) - len(x))
         return LocalRows(rows, point, low, high, region.half_spaces())
 
     def domain(self, name: str) -> tuple[FloatArray, FloatArray]:
@@ -144,7 +144,7 @@ class StoredLayer:
             raise ModelError(f"no domain of this layer is called {name!r}")
         return np.full(self.inputs, low), np.full(self.inputs, high)
 
-    def _rows(self, matrix: Matrix, bias: FloatArray, definitions: int) -> LayerRows:
+    def rows(self, matrix: Matrix, bias: FloatArray, definitions: int) -> LayerRows:
         """With rows in front that define coordinates: equations, as of strictly monotone units."""
         finite = np.isfinite(matrix.data if is_sparse(matrix) else matrix).all() and np.isfinite(bias).all()
         if not finite:
@@ -168,6 +168,22 @@ class StoredNetwork:
     inputs: int
     stages: tuple[Stage, ...]
     layers: tuple[StoredLayer, ...]
+
+    def affine_rows(self, number: int) -> tuple[LayerRows, int]:
+        """An affine stage as rows that nothing cuts off, and the stage, or -1, whose output they are applied to.
+
+        Raises:
+            ModelError: branches meet in it, or a number leaves float64's range.
+        """
+        ends = _ends(self.stages, number)
+        if len(ends) > 1 or _paths(self.stages, number) > MAX_PATHS:
+            raise ModelError("branches meet in that stage")
+        (source,) = ends
+        with np.errstate(over="ignore", invalid="ignore"):
+            matrix, bias = _affine(self.stages, number, source)
+        free = np.full(len(bias), np.inf)
+        layer = StoredLayer(self.stages, number, source, matrix.shape[1], (), -free, free, free == 0)
+        return layer.rows(suited(matrix), bias, 0), source
 
 
 def read_network(source: bytes | str | os.PathLike[str]) -> StoredNetwork:
@@ -195,7 +211,7 @@ def _layer(stages: tuple[Stage, ...], number: int, inputs: int) -> StoredLayer |
     before = stages[number].sources[0]
     if judged is None or not _is_affine(stages, before) or _paths(stages, before) > MAX_PATHS:
         return None
-    ends = {stage for stage in _behind(stages, {before}, _is_affine) if not _is_affine(stages, stage)}
+    ends = _ends(stages, before)
     source, inner = next(iter(ends)), ()
     if len(ends) > 1:
         source = _common(stages, ends)
@@ -235,6 +251,11 @@ def _judged(stage: Stage) -> tuple[FloatArray, FloatArray, BoolArray] | None:
         case _:
             monotone = ~monotone
     return np.where(monotone, -np.inf, low), np.where(monotone, np.inf, high), monotone
+
+
+def _ends(stages: tuple[Stage, ...], number: int) -> set[int]:
+    """The activations, or the input, at which the ways back from an affine stage end."""
+    return {stage for stage in _behind(stages, {number}, _is_affine) if not _is_affine(stages, stage)}
 
 
 def _is_affine(stages: tuple[Stage, ...], number: int) -> bool:

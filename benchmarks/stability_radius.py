@@ -1,0 +1,81 @@
+"""How far beyond its linear region a network is proved to be injective: stability radius over the region's distance.
+
+Of each network and stage, over samples: the median of the ratio, the smallest, the share with any radius, and the
+seconds for one. Networks and images that are not part of the project are read from the folder that the environment
+variable FIBERSCOPE_EXTERNAL names; where it is absent they are left out, and that is said. WideCIFAR is the paper's
+architecture with random weights.
+
+    python benchmarks/stability_radius.py [--samples 50] [--smoke]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from _demo import demo
+from safetensors.torch import load_file
+
+import fiberscope as fs
+from fiberscope.paper.architectures import table3
+from fiberscope.paper.datasets import load_data
+
+MEAN, DEVIATION = np.array([0.485, 0.456, 0.406])[:, None, None], 0.225
+"""What cifar_base_kw was trained on: (pixels / 255 - mean) / deviation."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=50)
+    parser.add_argument("--smoke", action="store_true", help="two samples of the smallest network")
+    arguments = parser.parse_args()
+    samples = 2 if arguments.smoke else arguments.samples
+    print(f"{'network':<28}{'stage':>6}{'radius / region':>18}{'least':>10}{'proved':>9}{'s each':>9}")
+    for name, network, X, stages in subjects(smoke=arguments.smoke):
+        for stage in stages:
+            began, ratios = perf_counter(), []
+            for x in X[:samples]:
+                found = fs.stability_radius(network, x, stage)
+                ratios.append(found.radius / found.region_distance if found.radius else 0.0)
+            seconds = (perf_counter() - began) / len(ratios)
+            proved = np.mean(np.array(ratios) > 0)
+            print(
+                f"{name:<28}{stage:>6}{np.median(ratios):>18.4g}{min(ratios):>10.3g}{proved:>9.0%}{seconds:>9.2f}",
+                flush=True,
+            )
+
+
+def subjects(*, smoke: bool) -> Iterator[tuple[str, fs.Network, np.ndarray, tuple[int, ...]]]:
+    network, digits = demo(trained=not smoke)
+    yield "demo (mnist-5k digits)", network, np.asarray(digits.x, dtype=np.float64), (1,) if smoke else (1, 3)
+    if smoke:
+        return
+    folder = os.environ.get("FIBERSCOPE_EXTERNAL", "")
+    if not folder:
+        print("FIBERSCOPE_EXTERNAL is not set: Fashion-MNIST's layer, cifar_base_kw and CIFAR-10 images are left out")
+        return
+    models = Path(folder) / "models"
+    module = torch.nn.Sequential(
+        torch.nn.Linear(784, 3500),
+        torch.nn.ReLU(),
+        torch.nn.Linear(3500, 784),
+        torch.nn.ReLU(),
+        torch.nn.Linear(784, 10),
+    )
+    module.load_state_dict(load_file(models / "fashion_mlp_3500_784.safetensors"))
+    fashion = np.asarray(load_data("fashion-mnist").x, dtype=np.float64).reshape(-1, 784)
+    chosen = np.concatenate([[9268], np.arange(49)])
+    yield "784-3500, Fashion-MNIST", fs.from_torch(module.eval(), input_shape=(784,)), fashion[chosen], (1, 2)
+    pictures = np.load(Path(folder) / "data" / "cifar10_test_83.npz")["x"] / 255.0
+    yield "cifar_base_kw", fs.load(models / "cifar_base_kw.onnx"), (pictures - MEAN) / DEVIATION, (1,)
+    torch.manual_seed(0)
+    yield "WideCIFAR, random weights", fs.from_torch(table3().eval(), input_shape=(3, 32, 32)), pictures, (1, 3, 5)
+
+
+if __name__ == "__main__":
+    main()

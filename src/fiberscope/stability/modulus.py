@@ -1,0 +1,297 @@
+"""How far apart features of different inputs are, for all inputs of a ball: beyond the linear region."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import inf
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64
+
+from fiberscope.checker import modulus as checker
+from fiberscope.checker.matrices import NotProvedError, norm_above
+from fiberscope.checker.reading import LayerRows, read_network
+from fiberscope.errors import ModelError
+from fiberscope.network.arrays import FloatArray
+from fiberscope.network.network import Network
+from fiberscope.network.saving import network_bytes
+from fiberscope.preimage.verify import Verification
+from fiberscope.scalars import as_count, as_number
+from fiberscope.stability.linearization import checked_stage, linearize
+from fiberscope.stability.weakest import weakest_met
+
+ROUNDS_OTHERWISE = 2.0**-40
+"""By which share less is claimed than was found: other processors round otherwise."""
+
+PRECISION = 2.0**-7
+"""By which share the radius that is found may be smaller than one at which nothing was proved."""
+
+MAX_QUARTERS = 16
+"""Radii that are tried where nothing is proved on the linear region, each a quarter of the one before."""
+
+
+MAX_REPR = 120
+"""Characters of a line."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class InverseModulus:
+    """For all x' and x'' within a radius of x, ``|F(x') - F(x'')| >= lower |x' - x''|`` (Euclid).
+
+    The largest such number is at most ``upper``: a linear region that the ball meets has a direction along which F
+    changes by no more.
+
+    Attributes:
+        network: the network.
+        x: (*input_shape) the center.
+        radius: of the ball.
+        stage: F is the network up to and with this one.
+        lower: proved; 0 where nothing is.
+        upper: proved; inf where nothing is.
+        point: (n,) an input of that region, in the ball.
+        direction: (n,) that direction.
+        rows: outputs that ``lower`` is proved by: all that are on, and not at a clip's end, in the whole ball.
+        unsure: of each layer before, the units that may be on in one part of the ball and off in another.
+        reason: why nothing is proved; empty where something is.
+    """
+
+    network: Network = field(repr=False)
+    x: FloatArray
+    radius: float
+    stage: int
+    lower: float
+    upper: float
+    point: Float64[FloatArray, " n"]
+    direction: Float64[FloatArray, " n"]
+    rows: int
+    unsure: tuple[int, ...]
+    reason: str = ""
+
+    def verify(self) -> Verification:
+        """Prove both numbers from the stored network, the ball, the point and the direction alone; never raises."""
+        return _verification(lambda: _disproved(self))
+
+    def __repr__(self) -> str:
+        return f"InverseModulus({self.lower:.4g} <= modulus <= {self.upper:.4g} within {self.radius:.3g} of x)"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class StabilityRadius:
+    """The largest radius found with ``|F(x') - F(x'')| > modulus |x' - x''|`` proved for all x', x'' in the ball.
+
+    Attributes:
+        network: the network.
+        x: (*input_shape) the center.
+        stage: F is the network up to and with this one.
+        modulus: what has to be exceeded.
+        radius: of the ball; 0 where none was found, inf where nothing bends.
+        lower: what is proved on the ball, above ``modulus``; 0 where none was found.
+        region_distance: how far x is from the end of its activation region.
+        reason: why no ball was found; empty where one was.
+    """
+
+    network: Network = field(repr=False)
+    x: FloatArray
+    stage: int
+    modulus: float
+    radius: float
+    lower: float
+    region_distance: float
+    reason: str = ""
+
+    def verify(self) -> Verification:
+        """Prove ``lower`` on the ball from the stored network alone; never raises."""
+        return _verification(lambda: _radius_disproved(self))
+
+    def __repr__(self) -> str:
+        if self.radius == 0:
+            return f"StabilityRadius(0: {self.reason})"[:MAX_REPR]
+        ends = 0.0 < self.region_distance < inf
+        times = f", {self.radius / self.region_distance:.3g} times the region's" if ends else ""
+        return f"StabilityRadius({self.radius:.4g}{times}; modulus at least {self.lower:.3g})"
+
+
+def inverse_modulus(
+    network: Network, x: Any, radius: float, stage: int | None = None, *, points: int = 8, seed: int = 0
+) -> InverseModulus:
+    """Bounds on the largest kappa with ``|F(x') - F(x'')| >= kappa |x' - x''|`` for all x', x'' within a radius of x.
+
+    F is the network up to a stage. The lower bound holds across linear regions: units are on, off or unsure on the
+    ball, and differences are products in which the unsure ones count by some share in [0, 1]. The upper bound is the
+    smallest singular value of a region that was met.
+
+    Args:
+        network: affine maps, ReLUs and clips one after the other.
+        x: (*input_shape) the center, or flat.
+        radius: of the ball (Euclid, in the unit of x), at least 0.
+        stage: the number of the stage up to which and with which; negative ones count from the end, None is the last.
+            A map to fewer numbers than inputs has modulus 0.
+        points: how many regions are looked at for the upper bound, beside that of x.
+        seed: of their choice.
+
+    Returns:
+        Both bounds, with what proves them.
+
+    Raises:
+        InputError: there is no such stage, the radius is negative, or x does not fit or is not finite.
+
+    Source: theta-averages of Bruna, Szlam & LeCun's lower bounds carried through layers; docs/modulus.md has the proof.
+    """
+    number = checked_stage(network, -1 if stage is None else stage)
+    center = network.flat_sample(x)
+    radius = as_number(radius, "radius", least=0.0, below=inf)
+    points = as_count(points, "points", least=0)
+    shaped, nowhere = center.reshape(network.input_shape), np.zeros(len(center))
+    try:
+        chain = _chain(network, number)
+        found = checker.modulus(chain, center, radius)
+        weakest = weakest_met(chain, center, radius, points, np.random.default_rng(seed))
+    except NotProvedError as error:
+        return InverseModulus(network, shaped, radius, number, 0.0, inf, center, nowhere, 0, (), str(error))
+    lower = found.lower * (1.0 - ROUNDS_OTHERWISE)
+    reason = "" if lower > 0 else _why_nothing(chain, center, found)
+    upper = weakest.value * (1.0 + ROUNDS_OTHERWISE)
+    return InverseModulus(
+        network,
+        shaped,
+        radius,
+        number,
+        lower,
+        upper,
+        weakest.point,
+        weakest.direction,
+        found.rows,
+        found.unsure,
+        reason,
+    )
+
+
+def stability_radius(network: Network, x: Any, stage: int | None = None, modulus: float = 0.0) -> StabilityRadius:
+    """The largest radius found on whose ball the modulus of the inverse is proved to exceed a number.
+
+    It is at least the distance to the end of the activation region of x if the smallest singular value there exceeds
+    that number, up to the precision of the search (under one percent); more often it is hundreds of times as large.
+
+    Args:
+        network: affine maps, ReLUs and clips one after the other.
+        x: (*input_shape) the center, or flat.
+        stage: as for ``inverse_modulus``.
+        modulus: at least 0: what has to be exceeded.
+
+    Returns:
+        The radius, what is proved on its ball, and the distance to the end of the linear region beside it.
+
+    Raises:
+        InputError: there is no such stage, the modulus is negative, or x does not fit or is not finite.
+
+    Source: as for ``inverse_modulus``.
+    """
+    number = checked_stage(network, -1 if stage is None else stage)
+    center = network.flat_sample(x)
+    modulus = as_number(modulus, "modulus", least=0.0, below=inf)
+    distance = linearize(network, x, number).region_distance
+    shaped = center.reshape(network.input_shape)
+    try:
+        chain = _chain(network, number)
+        radius, lower = _largest(chain, center, modulus, distance)
+        reason = "" if radius > 0 else _why_no_ball(chain, center, modulus)
+    except NotProvedError as error:
+        radius, lower, reason = 0.0, 0.0, str(error)
+    return StabilityRadius(network, shaped, number, modulus, radius, lower, distance, reason)
+
+
+def _chain(network: Network, stage: int) -> tuple[LayerRows, ...]:
+    """The network up to a stage, as the checker reads it."""
+    try:
+        return checker.chain_to(read_network(network_bytes(network)), stage)
+    except ModelError as error:
+        raise NotProvedError(str(error)) from error
+
+
+def _largest(chain: tuple[LayerRows, ...], center: FloatArray, modulus: float, start: float) -> tuple[float, float]:
+    """The radius, by doubling and bisection, and what is proved at it; zeros where nothing is."""
+
+    def proved(radius: float) -> float:
+        lower = checker.modulus(chain, center, radius).lower * (1.0 - ROUNDS_OTHERWISE)
+        return lower if lower > modulus else 0.0
+
+    if _never_bends(chain):
+        lower = proved(0.0)
+        return (inf if lower else 0.0), lower
+    first = start if 0.0 < start < inf else float(np.linalg.norm(center)) * 2.0**-20 or 1.0
+    tried = ((radius, proved(radius)) for radius in first * 4.0 ** -np.arange(MAX_QUARTERS))
+    radius, lower = next(((float(radius), lower) for radius, lower in tried if lower), (0.0, 0.0))
+    if not lower:
+        return 0.0, 0.0
+    beyond = inf if radius == first else 4.0 * radius
+    while beyond - radius > PRECISION * radius:
+        trial = 2.0 * radius if beyond == inf else 0.5 * (radius + beyond)
+        if trial == inf:
+            break
+        found = proved(trial)
+        radius, lower, beyond = (trial, found, beyond) if found else (radius, lower, trial)
+    return radius, lower
+
+
+def _never_bends(chain: tuple[LayerRows, ...]) -> bool:
+    """Whether it is one affine map that nothing cuts off."""
+    return len(chain) == 1 and not (np.isfinite(chain[0].low).any() or np.isfinite(chain[0].high).any())
+
+
+def _why_nothing(chain: tuple[LayerRows, ...], center: FloatArray, found: checker.Modulus) -> str:
+    n = len(center)
+    narrow = min(len(layer.bias) for layer in chain)
+    if narrow < n:
+        return f"a layer has {narrow} outputs, fewer than the {n} inputs: some differ with equal features"
+    if found.rows < n:
+        return f"{found.rows} outputs are on in the whole ball, fewer than the {n} inputs"
+    return "what the unsure units may change is more than the smallest singular value"
+
+
+def _why_no_ball(chain: tuple[LayerRows, ...], center: FloatArray, modulus: float) -> str:
+    at = checker.modulus(chain, center, 0.0)
+    if at.lower > modulus:
+        return "x lies on the end of its linear region, or nearer to it than rounding tells"
+    return _why_nothing(chain, center, at) if at.lower == 0 else f"at x itself {at.lower:.3g} is proved, not more"
+
+
+def _verification(disproved: Any) -> Verification:
+    try:
+        reason = disproved()
+    except NotProvedError as failure:
+        reason = str(failure)
+    except Exception as error:  # a claim may be made of anything
+        reason = f"the claim is malformed: {type(error).__name__}"
+    return Verification(reason == "", "float", reason)
+
+
+def _disproved(claim: InverseModulus) -> str:
+    """Why the claim is not proved; empty where it is."""
+    center, point, direction = (np.array(v, dtype=np.float64).ravel() for v in (claim.x, claim.point, claim.direction))
+    lower, upper, radius = float(claim.lower), float(claim.upper), float(claim.radius)
+    if not (0.0 <= lower <= upper and 0.0 <= radius < inf and len(center) == len(point) == claim.network.inputs):
+        return "the claim is not made of a ball and two numbers in order"
+    chain = _chain(claim.network, claim.stage)
+    if lower > 0 and not checker.modulus(chain, center, radius).lower >= lower:
+        return "the modulus is larger than what is proved on the ball"
+    if upper == inf:
+        return "" if lower > 0 else "nothing is claimed"
+    if not norm_above(point - center) <= radius:
+        return "the point lies outside the ball"
+    return "" if checker.attained(chain, point, direction) <= upper else "the region at the point attains more"
+
+
+def _radius_disproved(claim: StabilityRadius) -> str:
+    center = np.array(claim.x, dtype=np.float64).ravel()
+    radius, lower, modulus = float(claim.radius), float(claim.lower), float(claim.modulus)
+    if not (radius > 0 and lower > modulus >= 0 and len(center) == claim.network.inputs):
+        return "no ball with a modulus above what is asked is claimed"
+    chain = _chain(claim.network, claim.stage)
+    if radius == inf and not _never_bends(chain):
+        return "the map bends somewhere, so that the whole space is no such ball"
+    proved = checker.modulus(chain, center, 0.0 if radius == inf else radius).lower
+    return "" if proved >= lower else "the modulus is larger than what is proved on the ball"
+
+
+__all__ = ["InverseModulus", "StabilityRadius", "inverse_modulus", "stability_radius"]
