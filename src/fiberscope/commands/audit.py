@@ -101,6 +101,7 @@ def audit(
     box = (0.0, 1.0) if demo and domain is None else parse_domain(domain)
     positions, known = parse_layers(layers), parse_precision(precision)
     from fiberscope.audit.job import Options, build_job, check_options, open_folder
+    from fiberscope.audit.stored_subject import require_same
     from fiberscope.audit.threshold_language import parse_thresholds
     from fiberscope.report.progress import progress_on_stderr
 
@@ -126,6 +127,7 @@ def audit(
         else:
             chosen = _earlier_output(results, model) if continued and output is None else output
             subject = given_subject(model, data, options, trust=trust_model, output=chosen)
+        require_same(results.leakage, subject)
         job = build_job(results, subject, options)
         for note in job.notes:
             print(f"note: {note}", file=sys.stderr)
