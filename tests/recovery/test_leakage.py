@@ -31,7 +31,11 @@ def network(rng: np.random.Generator, *sizes: int) -> Network:
 
 
 def leaks(
-    net: Network, X: object, told: tuple[str | float, ...], seconds: float, seen: list[tuple[Leak, Recovery]] | None = None
+    net: Network,
+    X: object,
+    told: tuple[str | float, ...],
+    seconds: float,
+    seen: list[tuple[Leak, Recovery]] | None = None,
 ) -> list[Leak]:
     """The rows in order; those with a recovery, with it, are appended to ``seen``."""
     rows: list[Leak] = []

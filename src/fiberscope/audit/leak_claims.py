@@ -81,10 +81,13 @@ def stored_kind(arrays: Mapping[str, NDArray[Any]], prefix: str, about: Preimage
 def stored_coarsest(arrays: Mapping[str, NDArray[Any]], about: Preimage) -> CoarsestPrecision:
     """The coarsest precision that was stored, of the layer and input that a verdict is about."""
     eps, lower, upper = arrays["coarsest/ends"].tolist()
-    names = ("bounded", "unbounded")
-    sides = [_below(f"coarsest/{name}/", arrays) and stored_kind(arrays, f"coarsest/{name}/", about) for name in names]
     assert about.x is not None, "the verdicts are about an input"
-    return CoarsestPrecision(about.layer, about.domain, about.x, eps, lower, upper, *(side or None for side in sides))
+    bounded, unbounded = (_stored_side(arrays, f"coarsest/{name}/", about) for name in ("bounded", "unbounded"))
+    return CoarsestPrecision(about.layer, about.domain, about.x, eps, lower, upper, bounded, unbounded)
+
+
+def _stored_side(arrays: Mapping[str, NDArray[Any]], prefix: str, about: Preimage) -> Preimage | None:
+    return stored_kind(arrays, prefix, about) if _below(prefix, arrays) else None
 
 
 def _preimage(p: Preimage) -> Arrays:

@@ -74,7 +74,8 @@ class LeakFiles:
             words = "its rows are not the precisions at this layer and sample"
             raise ResultsError(f"{path} is damaged: {words}", path=str(path))
         recorded = manifest.shards.get(chunk.name, {})
-        named = (table.schema.metadata or {}).get(PROOFS.encode(), b"").decode(errors="replace")
+        metadata: dict[bytes, bytes] = table.schema.metadata or {}
+        named = metadata.get(PROOFS.encode(), b"").decode(errors="replace")
         digests = {LEAKS: shards.sha256(data), PROOFS: shards.sha256(proofs) if proofs else "missing"}
         changed = {part for part, digest in digests.items() if recorded.get(part, digest) != digest}
         changed |= set() if is_sealed(data) else {LEAKS}

@@ -178,9 +178,9 @@ def _demo_subject(results: Results, options: Options, progress: Progress, *, con
 
 def _run(job: Job, progress: Progress) -> list[str]:
     """Run the audit; returns why chunks failed, a reason for each."""
-    from fiberscope.audit.plan import Chunk, SpectraChunk, SurveyChunk
+    from fiberscope.audit.plan import AnyChunk, Chunk, SpectraChunk, SurveyChunk
 
-    tasks = {
+    tasks: dict[type[AnyChunk], str] = {
         Chunk: f"judging {job.subject.samples} samples, chunks",
         SpectraChunk: "singular values, samples",
         SurveyChunk: "how far invariance reaches, samples",

@@ -93,7 +93,9 @@ class LeakQuestion:
             left = clock.share(len(self.precisions) - k)
             found, failed = (None, missing) if known is None else _tried(self._recovery(net, known, left), None)
             kind, undecided = kinds[k]
-            reason = _joined(why, too, undecided, failed, _reason_of(kind), "" if found is None else found.reason)
+            reason = _joined(
+                why, _between(coarsest), too, undecided, failed, _reason_of(kind), "" if found is None else found.reason
+            )
             recoveries.append(found)
             rows.append(self._row(name, known, kind, coarsest, noise, found, reason))
         return LeakAnswer(tuple(rows), tuple(recoveries), tuple(kind for kind, _ in kinds), coarsest, received[0])
@@ -192,6 +194,14 @@ def _coarsest(net: Network, layer: int, received: FloatArray, seconds: float | N
 def _reason_of(kind: Preimage | None) -> str:
     """Why the layer by itself is not decided."""
     return f"the layer by itself: {kind.reason}" if kind is not None and kind.kind == "undecided" else ""
+
+
+def _between(coarsest: CoarsestPrecision | None) -> str:
+    """Where the coarsest precision is not settled."""
+    if coarsest is None or coarsest.lower == coarsest.upper:
+        return ""
+    ends = f"{coarsest.lower:.3g} and {coarsest.upper:.3g}"
+    return f"the layer by itself: its coarsest precision is undecided between {ends}"
 
 
 def _tried(compute: Callable[[], T], otherwise: T) -> tuple[T, str]:

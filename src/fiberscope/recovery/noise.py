@@ -7,7 +7,6 @@ from fiberscope.network.network import Network
 from fiberscope.stability.linearization import linearize
 from fiberscope.stability.singular_values import singular_values
 
-
 PER_PRODUCT = 2e-10
 """Seconds of a dense singular value decomposition, per product of its sides and the shorter one: 0.2 s of 3500 by 784,
 0.7 s of 1600 by 1600, on one core."""

@@ -333,8 +333,9 @@ def _sentence(here: Sequence[LeakageSummary]) -> str:
     only = ", ".join(f"{each.recoverable} at {each.precision}" for each in here)
     rebuilt = ", ".join(f"{each.rebuilt} at {each.precision}" for each in here)
     return (
-        f"From features of layer {here[0].label}, known to a precision, of {counted(here[0].samples, 'sample')}: proved "
-        f"to be the only possible input: {only}; rebuilt by an attack, which proves nothing about other inputs: {rebuilt}."
+        f"Whoever holds what the network gives up to layer {here[0].label}, of {counted(here[0].samples, 'sample')}: "
+        f"proved to be the only possible input: {only}. Rebuilt by an attack, to half a grey level: {rebuilt}; that "
+        "proves nothing about other inputs."
     )
 
 
