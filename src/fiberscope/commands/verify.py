@@ -25,9 +25,9 @@ def verify(
     """Check every certificate, all singular values and all invariance examples of an audit again.
 
     From the model and the results alone. Verdicts about the network up to a layer are derived again from those about
-    layers. What fiberscope leakage claims as proved is proved again, where it is there. Exit status 0 if all verdicts, and all examples stored as proved, are proved
-    and all singular values confirmed, 1 if one is not, 2 if the folder is damaged, holds something else, or an
-    audit that is not complete.
+    layers. Of fiberscope leakage, what it claims as proved is proved again. Exit status 0 if all verdicts and claims,
+    and all examples stored as proved, are proved and all singular values confirmed, 1 if one is not, 2 if the folder is
+    damaged, holds something else, or an audit that is not complete.
 
     Args:
         folder: the folder of the results.
