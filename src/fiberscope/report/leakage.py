@@ -13,6 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from fiberscope.audit.leak_claims import NOT_KEPT
 from fiberscope.audit.leak_measurements import is_rebuilt
 from fiberscope.audit.manifest import Manifest
 from fiberscope.audit.store import Results
@@ -213,7 +214,7 @@ def shown_leaks(content: LeakageContent) -> tuple[ShownLeaks, ...]:
         shown: list[ShownLeak] = []
         for each in content.rebuilt:
             if each.row.sample == sample:
-                row, proved = each.row, each.row.scope != Scope.NONE
+                row, proved = each.row, each.row.scope == Scope.DOMAIN
                 width = picture(np.clip(each.high - each.low, 0.0, widths.high), widths) if proved else ""
                 title = f"layer {label(row.layer, names[row.layer])}, {row.precision}"
                 shown.append(ShownLeak(title, picture(each.x, layout), width, _words(row)))
@@ -278,12 +279,14 @@ class LeakageContent:
         subject: the network and the samples.
         rows: the table, in order; of a run that is not finished, what is there.
         rebuilt: of the first samples.
+        unkept: the number of rows whose proof was too large to be kept.
     """
 
     manifest: Manifest
     subject: Subject
     rows: list[Leak]
     rebuilt: list[Rebuilt]
+    unkept: int = 0
 
     @property
     def domain(self) -> tuple[float, float]:
@@ -306,18 +309,19 @@ def read_leakage(results: Results) -> LeakageContent | None:
     if not is_file(results.manifest_path):
         return None
     manifest = results.manifest()
-    rows, rebuilt = list[Leak](), list[Rebuilt]()
+    rows, rebuilt, unkept = list[Leak](), list[Rebuilt](), 0
     for chunk in manifest.plan.leak_chunks():
         if not results.is_written(chunk):
             continue
         stored = results.leaks.read(manifest, chunk)
         rows += stored.rows
+        unkept += sum(f"{k}/{NOT_KEPT}" in stored.claims for k in range(len(stored.rows)))
         if chunk.sample < PICTURED:
             arrays = stored.claims
             for k, row in enumerate(stored.rows):
                 if f"{k}/x" in arrays:
                     rebuilt.append(Rebuilt(row, *(arrays[f"{k}/{name}"] for name in ("x", "low", "high"))))
-    return LeakageContent(manifest, results.subject(), in_order(rows), rebuilt) if rows else None
+    return LeakageContent(manifest, results.subject(), in_order(rows), rebuilt, unkept) if rows else None
 
 
 def leakage_sentences(summaries: Sequence[LeakageSummary]) -> list[str]:
@@ -350,6 +354,7 @@ def section(content: LeakageContent) -> dict[str, Any]:
         "domain": content.domain,
         "seconds": content.manifest.seconds,
         "samples": content.manifest.samples,
+        "unkept": content.unkept,
         "missing": asked - len(content.rows),
         "headings": [heading.split("\n") for heading in HEADINGS],
         "cells": cells,
