@@ -83,10 +83,10 @@ class LeakFiles:
         claims = archive_from_bytes(proofs, str(beside)) if proofs and PROOFS not in changed else {}
         return StoredLeaks(chunk, rows, claims, tuple(str(self.path(part, chunk)) for part in sorted(changed)))
 
-    def all_rows(self, manifest: Manifest) -> list[Leak]:
-        """The rows that are there, by layer and sample."""
-        chunks = [chunk for chunk in manifest.plan.leak_chunks() if is_file(self.path(LEAKS, chunk))]
-        return [row for chunk in chunks for row in self.read(manifest, chunk).rows]
+    def changed_table(self) -> list[str]:
+        """The one table beside the folder, if it is not as it was written."""
+        path = self.folder.with_name(TABLE)
+        return [str(path)] if is_file(path) and not is_sealed(read_file(path)) else []
 
 
 def rows_to_bytes(table: Any, proofs: bytes) -> bytes:

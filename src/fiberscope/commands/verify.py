@@ -63,7 +63,8 @@ def _leakage(results: Results) -> int:
         print(line)
     if any(chunk.failures for chunk in checked):
         return FAILED
-    _require_whole(results, [path for chunk in checked for path in chunk.changed], len(chunks), written)
+    changed = [*(path for chunk in checked for path in chunk.changed), *results.leaks.changed_table()]
+    _require_whole(results, changed, len(chunks), written)
     return FINE
 
 
