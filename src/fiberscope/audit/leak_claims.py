@@ -60,7 +60,8 @@ def stored_recovery(net: Network, layer: int, domain: Domain, arrays: Mapping[st
     exact, contradiction = (bool(flag) for flag in own["flags"].tolist())
     return Recovery(
         net, layer, own["features"], own["within"], domain, None, own["x"], own["low"], own["high"],
-        Scope(str(own["scope"])), radius, distance, exact, contradiction, residual, proof=_stored_proof(own),
+        Scope(str(own["scope"])), radius, distance, exact, contradiction, residual,
+        proof=_stored_proof(own, net.relu_layers[layer]),
     )  # fmt: skip
 
 
@@ -135,18 +136,20 @@ def _proof(proof: Proof) -> Arrays:
     return out
 
 
-def _stored_proof(own: Arrays) -> Proof:
+def _stored_proof(own: Arrays, layer: Any) -> Proof:
     ball, about, enclosure = None, None, None
     if "ball/center" in own:
         radius, rounds = own["ball/numbers"].tolist()
         ball = Ball(own["ball/center"], radius, int(rounds))
     if "about/kind" in own:
-        nothing = Preimage(None, None, own.get("about/x"), None, Kind.UNDECIDED, None, 0.0, None)  # type: ignore[arg-type]
+        nothing = Preimage(
+            layer, None, own.get("about/x"), None, Kind.UNDECIDED, None, 0.0, Certificate(Kind.UNDECIDED, None)
+        )
         about = stored_kind(own, "about/", nothing)
-    if "enclosure/low" in own:
+    if "enclosure/low" in own and about is not None:
         n, none = len(own["enclosure/low"]), np.full((len(own["enclosure/low"]), len(own["enclosure/center"])), np.nan)
         enclosure = Enclosure(
-            about, np.eye(n), own["enclosure/low"], own["enclosure/high"], np.full(n, np.inf), np.full(n, -np.inf),  # type: ignore[arg-type]
+            about, np.eye(n), own["enclosure/low"], own["enclosure/high"], np.full(n, np.inf), np.full(n, -np.inf),
             own["enclosure/center"], float(own["enclosure/radius"]), "", _stored_pair("enclosure/", own), (none, none),
         )  # fmt: skip
     count = sum(name.startswith("step/") and name.endswith("/coordinates") for name in own)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,7 @@ def _data(path: Path) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
     return arrays["x"], arrays.get("y")
 
 
+@runtime_checkable
 class _Folder(Protocol):
     """A results folder."""
 

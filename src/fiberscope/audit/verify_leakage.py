@@ -24,6 +24,7 @@ from fiberscope.audit.verify import INPUT_AGREEMENT
 from fiberscope.errors import FiberscopeError
 from fiberscope.network.layer import around
 from fiberscope.network.network import Network
+from fiberscope.preimage.certificate import Certificate
 from fiberscope.preimage.coarsest import BOUNDED
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.precision import within_at
@@ -186,7 +187,7 @@ def _about(network: Network, asked: LeakQuestion, stored: StoredLeaks) -> Preima
     if received.shape != computed.shape or not (np.abs(received - computed) <= allowed).all():
         raise ValueError("what the layer received is stored otherwise")
     layer, domain, x = around(network.relu_layers[asked.layer], None, received)
-    return Preimage(layer, domain, x, None, Kind.UNDECIDED, None, 0.0, None)  # type: ignore[arg-type]
+    return Preimage(layer, domain, x, None, Kind.UNDECIDED, None, 0.0, Certificate(Kind.UNDECIDED, None))
 
 
 __all__ = ["LeakFailure", "LeakVerification", "verify_leakage"]
