@@ -15,7 +15,7 @@ from fiberscope.cli import main
 from fiberscope.network.affine import Dense
 from fiberscope.network.network import Network
 from fiberscope.network.stage import affine_stage, relu_stage
-from fiberscope.recovery.leakage import Leak
+from fiberscope.recovery.leak import Leak
 
 STORED = (np.arange(256) / 255).astype(np.float32)
 
@@ -49,14 +49,14 @@ def test_table_page_and_terminal_say_the_same(
 ) -> None:
     out = tmp_path / "out"
     assert run(given, out, "--precision", "float32,int8,1e-2") == 0
-    assert sorted(path.name for path in out.iterdir()) == ["leakage.html", "leakage.parquet"]
+    assert sorted(path.name for path in out.iterdir()) == ["leakage", "leakage.html", "leakage.parquet"]
     found = rows(out)
     assert list(found[0]) == list(Leak.__annotations__)
     places = [(row["layer"], row["precision"], row["sample"]) for row in found]
     assert places == [(i, p, s) for i in (0, 1) for p in ("float32", "int8", "0.01") for s in (0, 1)]
     assert all(row["recoverable"] == (row["layer"] == 0) for row in found if row["precision"] == "float32")
     printed, page = capsys.readouterr(), (out / "leakage.html").read_text()
-    assert "recovering inputs: 12 of 12" in printed.err
+    assert "recovering inputs, layers and samples: 4 of 4" in printed.err
     assert "2/2" in printed.out
     assert "A guess: an attack came so near" in printed.out
     assert "12 samples of 1 x 2 x 2 numbers" in printed.out
@@ -90,7 +90,7 @@ def test_thresholds_fail_where_they_should(
         (["--precision", "float33"], "--precision: expected one of float32, float16, int8, or a positive number"),
         (["--precision", "int8,-1"], "got '-1'"),
         (["--domain", "1"], "--domain"),
-        (["--domain", "0,0.1"], "outside"),
+        (["--domain", "0,0.1"], "expected every input between 0 and 0.1"),
         (["--layers", "2"], "layers"),
         (["--seconds", "0"], "--seconds"),
         (["--samples", "99"], "samples"),

@@ -13,7 +13,8 @@ from fiberscope.network.affine import Dense
 from fiberscope.network.network import Network
 from fiberscope.network.stage import Stage, affine_stage, relu_stage
 from fiberscope.network.structured import Rearrangement
-from fiberscope.recovery.leakage import Leak, leaks
+from fiberscope.recovery.leak import Leak
+from fiberscope.recovery.leakage import in_order, leak_questions
 from fiberscope.recovery.recovery import Recovery, Scope
 from fiberscope.recovery.runtime import runtime_features
 
@@ -29,6 +30,23 @@ def network(rng: np.random.Generator, *sizes: int) -> Network:
     return Network(tuple(stages), (sizes[0],))
 
 
+def leaks(
+    net: Network,
+    X: object,
+    told: tuple[str | float, ...],
+    seconds: float,
+    seen: list[tuple[Leak, Recovery]] | None = None,
+) -> list[Leak]:
+    """The rows in order; those with a recovery, with it, are appended to ``seen``."""
+    rows: list[Leak] = []
+    for asked in leak_questions(net, X, fs.Box(0, 1), told, None, seconds):
+        answer = asked.answered(net)
+        rows += answer.rows
+        if seen is not None:
+            seen += [(row, r) for row, r in zip(answer.rows, answer.recoveries, strict=True) if r is not None]
+    return in_order(rows)
+
+
 def test_recoverable_only_where_exhaustive_search_finds_no_other_image() -> None:
     """All 65,536 images of two pixels, run through the network by numpy."""
     rng, counts = np.random.default_rng(0), {True: 0, False: 0}
@@ -37,7 +55,7 @@ def test_recoverable_only_where_exhaustive_search_finds_no_other_image() -> None
         net = network(rng, 2, 5, 6)
         X = rng.choice(STORED, (2, 2))
         told = ("float32", "int8", 1e-4, 0.01)
-        for row in leaks(net, X, fs.Box(0, 1), told, seconds=5):
+        for row in leaks(net, X, told, 5.0):
             at = row.precision if row.precision in told else float(row.precision)
             known = runtime_features(net, row.layer, X, at, fs.Box(0, 1))
             features = net.evaluated(every, net.placed_layers[row.layer].stage)
@@ -62,7 +80,7 @@ def test_samples_lie_within_what_is_proved(sizes: tuple[int, ...]) -> None:
     net, X = network(rng, *sizes), rng.random((3, sizes[0]))
     seen: list[tuple[Leak, Recovery]] = []
     told = ("float32", "float16", "int8", 0.01)
-    rows = list(leaks(net, X, fs.Box(0, 1), told, seconds=2, seen=lambda row, r: seen.append((row, r))))
+    rows = leaks(net, X, told, 2.0, seen)
     assert len(rows) == len(seen) == 3 * len(told) * (len(sizes) - 1)
     for row, r in seen:
         x = X[row.sample]
@@ -87,7 +105,7 @@ def test_table_has_the_fields_of_a_leak_in_order() -> None:
 def test_the_layer_itself_is_judged_as_classify_does() -> None:
     rng = np.random.default_rng(4)
     net, X = network(rng, 3, 4, 9), rng.random((5, 3))
-    rows = list(leaks(net, X, fs.Box(0, 1), [0.05], seconds=1))
+    rows = leaks(net, X, (0.05,), 1.0)
     for layer, own in enumerate(net.relu_layers):
         received = net.layer_input(layer, X)
         here = [row for row in rows if row.layer == layer]
@@ -99,7 +117,7 @@ def test_the_layer_itself_is_judged_as_classify_does() -> None:
 
 def test_layers_whose_outputs_are_all_0_have_rows_that_say_so() -> None:
     dead = Network((affine_stage("a", Dense(-np.eye(2), np.zeros(2))), relu_stage("r", 2)), (2,))
-    rows = list(leaks(dead, [[0.5, 1.0]], fs.Box(0, 1), ["float32", "int8"]))
+    rows = leaks(dead, [[0.5, 1.0]], ("float32", "int8"), 2.0)
     assert [row.recoverable for row in rows] == [False, False]
     assert "not all 0" in rows[1].reason
     assert isnan(rows[1].eps)
@@ -120,7 +138,7 @@ def test_layers_in_which_branches_meet_do_not_end_the_table() -> None:
         relu_stage("t", 6),
     )
     net, X = Network(stages, (3,)), rng.random((2, 3))
-    rows = list(leaks(net, X, fs.Box(0, 1), ["float32", "int8", 0.01], seconds=1))
+    rows = leaks(net, X, ("float32", "int8", 0.01), 1.0)
     assert len(rows) == 2 * 3 * len(net.relu_layers)
     deep = [row for row in rows if row.layer == len(net.relu_layers) - 1]
     assert all("branches" in row.reason and row.scope == "none" for row in deep if row.precision == "float32")

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from fiberscope.audit.compute import ModelFile, read_model
 from fiberscope.audit.manifest import Manifest
-from fiberscope.audit.plan import Chunk, SpectraChunk
+from fiberscope.audit.plan import Chunk, LeakChunk, SpectraChunk
 from fiberscope.audit.pool import spread
 from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject
 from fiberscope.audit.workers import local_pool
 from fiberscope.network.network import Network
 
-C = TypeVar("C", Chunk, SpectraChunk)
+C = TypeVar("C", Chunk, SpectraChunk, LeakChunk)
 V = TypeVar("V")
 
 

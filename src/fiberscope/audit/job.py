@@ -46,6 +46,7 @@ class Options:
             empty to do without.
         seconds: how long deciding may take, per sample, layer and domain, on average over a chunk; None for no limit.
         precision: a precision to which outputs are known, at which to judge as well.
+        leakage: the precisions at which it is asked what features give away; then nothing else is. Needs a domain.
     """
 
     layers: tuple[int, ...] | None = None
@@ -60,6 +61,7 @@ class Options:
     scheduler: str = ""
     seconds: float | None = None
     precision: str = EXACT
+    leakage: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -136,9 +138,10 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
     layers = chosen_layers(options.layers, len(subject.network.relu_layers))
     block = options.block or sensible_block(subject.network, layers)
     places = places_of(subject.network)
-    steps = _steps(subject, layers, block) if options.precision == "int8" else ()
+    steps = _steps(subject, layers, block) if "int8" in (options.precision, *options.leakage) else ()
+    steps = steps if options.leakage else tuple(step or 1.0 for step in steps)
     numbers = (options.domain, block, places, options.spectra, options.invariance, options.seconds)
-    plan = Plan(layers, subject.samples, *numbers, options.precision, steps)
+    plan = Plan(layers, subject.samples, *numbers, options.precision, steps, options.leakage)
     for name, value in (("spectra", options.spectra), ("invariance", options.invariance)):
         if value > subject.samples:
             expected = f"at most {subject.samples}, as many samples as are audited"
@@ -170,19 +173,19 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
 
 
 def _steps(subject: Subject, layers: tuple[int, ...], block: int) -> tuple[float, ...]:
-    """The step of each layer's 8-bit codes: of all samples together, and 1 where all outputs are 0."""
+    """The step of each layer's 8-bit codes, of all samples together; 0 where all outputs are 0."""
     network, starts = subject.network, range(0, subject.samples, block)
     steps: list[float] = []
     for i in layers:
         inputs = (network.layer_input(i, subject.x[start : start + block]) for start in starts)
-        steps.append(max(code_step(network.relu_layers[i], X) for X in inputs) or 1.0)
+        steps.append(max(code_step(network.relu_layers[i], X) for X in inputs))
     return tuple(steps)
 
 
 def _unused_box(subject: Subject, plan: Plan) -> list[str]:
     """A note if a box was asked for that changes nothing; the demo has one unasked, and a survey stays within it."""
     used = any(plan.place(layer).reads is Reads.INPUT for layer in plan.layers)
-    if plan.box is None or plan.invariance or subject.demo or used:
+    if plan.box is None or plan.invariance or plan.leakage or subject.demo or used:
         return []
     return ["none of the audited layers receives the model's input, so --domain has no effect"]
 

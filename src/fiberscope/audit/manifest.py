@@ -108,7 +108,8 @@ class Manifest:
         warnings: why the data may be others than the network was made for.
         seconds: how long deciding was allowed to take, per sample, layer and domain; None for no limit.
         precision: a precision to which outputs are known, at which is judged as well; "exact" for none.
-        steps: of 8-bit codes, the step in each of ``layers``.
+        steps: of 8-bit codes, the step in each of ``layers``; of leakage, 0 where all outputs are 0.
+        leakage: the precisions at which it is asked what features give away; then nothing else is.
     """
 
     fiberscope: str
@@ -145,13 +146,14 @@ class Manifest:
     network_counts: tuple[dict[str, Any], ...] = ()
     precision: str = EXACT
     steps: tuple[float, ...] = ()
+    leakage: tuple[str, ...] = ()
 
     @property
     def plan(self) -> Plan:
         """The plan that the audit follows."""
         places = tuple(layer.place for layer in self.network_layers)
         numbers = (self.domain, self.block, places, self.spectra, self.invariance, self.seconds)
-        return Plan(self.layers, self.samples, *numbers, self.precision, self.steps)
+        return Plan(self.layers, self.samples, *numbers, self.precision, self.steps, self.leakage)
 
     @property
     def complete(self) -> bool:
@@ -215,11 +217,13 @@ class Manifest:
         if self.correct is not None and not 0 <= self.correct <= self.samples:
             raise ValueError(f"{self.correct} of {self.samples} samples classified correctly")
         "".join((*self.classes, *self.examples, *self.warnings, self.output))  # a TypeError for anything but texts
-        if self.precision == "int8" and len(self.steps) != len(self.layers):
+        if "int8" in (self.precision, *self.leakage) and len(self.steps) != len(self.layers):
             raise ValueError(f"{len(self.steps)} steps of {len(self.layers)} layers")
         if self.precision not in (EXACT, known_precision(self.precision)):
             raise ValueError(f"precision {self.precision}")
-        if not all(0.0 < step < inf for step in self.steps):
+        if not all(each == known_precision(each) for each in self.leakage) or (self.leakage and self.domain is None):
+            raise ValueError(f"leakage at {self.leakage}")
+        if not all(0.0 < step < inf or (self.leakage and step == 0.0) for step in self.steps):
             raise ValueError(f"steps {self.steps}")
         dict.items(self.shards)  # a TypeError for anything but a dictionary
 
@@ -267,6 +271,7 @@ _TUPLES = (
     "examples",
     "warnings",
     "steps",
+    "leakage",
 )
 """What JSON holds as lists."""
 
@@ -283,6 +288,7 @@ _MUST_AGREE = {
     "domain": "--domain",
     "block": "--block",
     "precision": "--precision",
+    "leakage": "--precision",
 }
 
 _OF_CUT_DATA = ("data_digest", "samples")
@@ -325,6 +331,7 @@ def new_manifest(subject: Subject, plan: Plan, samples_requested: int | None) ->
         block=plan.block,
         spectra=plan.spectra,
         invariance=plan.invariance,
+        leakage=plan.leakage,
         seconds=plan.seconds,
         classes=subject.classes,
         output=network.output,

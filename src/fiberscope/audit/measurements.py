@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fiberscope.audit.findings import FindingsTable
+from fiberscope.audit.leak_measurements import leak_places
 from fiberscope.audit.network_table import read_network
 from fiberscope.audit.plan import NamedDomain, Plan
 from fiberscope.audit.store import Results
@@ -41,8 +42,11 @@ _OF_VERDICT = {Quantity.RECOVERABLE: Verdict.RECOVERABLE, Quantity.NOT_RECOVERAB
 def places(plan: Plan, network: Network) -> list[Place]:
     """Every place where an audit measures something.
 
-    Layers on domains, the network up to each layer, and stages if there are singular values.
+    Layers on domains, the network up to each layer, and stages if there are singular values; or what features give
+    away, at each layer and precision.
     """
+    if plan.leakage:
+        return leak_places(plan, network)
     at_layers = [
         Place(
             f"layer {label(layer, network.layer_names[layer])}, {named.label}",

@@ -136,7 +136,19 @@ class SurveyChunk(SampleChunk):
     """How far invariance reaches from one sample, layer by layer."""
 
 
-AnyChunk = Chunk | SpectraChunk | SurveyChunk
+@dataclass(frozen=True)
+class LeakChunk(SampleChunk):
+    """What the features of one layer give away of one sample."""
+
+    layer: int
+
+    @property
+    def name(self) -> str:
+        """The stem of the chunk's files."""
+        return f"layer-{self.layer:02d}-{super().name}"
+
+
+AnyChunk = Chunk | SpectraChunk | SurveyChunk | LeakChunk
 
 
 @dataclass(frozen=True)
@@ -155,6 +167,7 @@ class Plan:
         seconds: how long deciding may take, per sample, layer and domain, on average over a chunk; None for no limit.
         precision: a precision to which outputs are known, at which is judged as well; ``EXACT`` for none.
         steps: of 8-bit codes, the step in each of ``layers``; empty for other precisions.
+        leakage: the precisions at which it is asked what features give away; then nothing else is.
     """
 
     layers: tuple[int, ...]
@@ -167,6 +180,7 @@ class Plan:
     seconds: float | None = None
     precision: str = EXACT
     steps: tuple[float, ...] = ()
+    leakage: tuple[str, ...] = ()
 
     def domains(self, layer: int) -> tuple[NamedDomain, ...]:
         """The domains that a layer is judged on.
@@ -213,8 +227,8 @@ class Plan:
         return Place(Reads.INPUT if layer == 0 else Reads.NONNEGATIVE)
 
     def chunks(self) -> Iterator[Chunk]:
-        """All chunks, layer by layer."""
-        for layer in self.layers:
+        """All chunks of verdicts, layer by layer."""
+        for layer in () if self.leakage else self.layers:
             for block, start in enumerate(range(0, self.samples, self.block)):
                 yield Chunk(layer, block, start, min(start + self.block, self.samples))
 
@@ -226,11 +240,17 @@ class Plan:
         """All chunks of the survey of invariance, sample by sample."""
         return map(SurveyChunk, range(self.invariance))
 
+    def leak_chunks(self) -> Iterator[LeakChunk]:
+        """All chunks of what features give away, layer by layer."""
+        for layer in self.layers if self.leakage else ():
+            yield from (LeakChunk(sample, layer) for sample in range(self.samples))
+
     def every_chunk(self) -> Iterator[AnyChunk]:
         """All chunks of all kinds."""
         yield from self.chunks()
         yield from self.spectra_chunks()
         yield from self.survey_chunks()
+        yield from self.leak_chunks()
 
     def rows(self, chunk: Chunk) -> list[tuple[int, str, str]]:
         """Sample, domain and precision of a chunk's findings, in the order in which they are stored."""
@@ -283,6 +303,7 @@ __all__ = [
     "EXACT",
     "AnyChunk",
     "Chunk",
+    "LeakChunk",
     "NamedDomain",
     "Plan",
     "SampleChunk",

@@ -11,6 +11,8 @@ and a chunk's inputs and certificates.
 ``certificates/CHUNK.parquet``          ``id``, ``data``: each certificate of the chunk once
 ``preimages/CHUNK.parquet``             the findings; names its chunk's other files by SHA-256
 ``network/verdicts.parquet``            whether inputs can be computed back from what the network up to each layer gives
+``leakage/``                            what features give away, a folder like this one (``leak_store.py``)
+``leakage.parquet``, ``leakage.html``   the same as one table, and as a page where there is no audit
 ``spectra/SAMPLE.parquet``              the singular values of every stage at one sample
 ``invariance/SAMPLE.parquet``           how far invariance reaches from one sample, layer by layer
 ``examples/``                           invariance examples, one file for each
@@ -28,30 +30,32 @@ from pathlib import Path
 from typing import Any, assert_never
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fiberscope.audit import shards
-from fiberscope.audit.archives import archive_from_bytes, archive_to_bytes
 from fiberscope.audit.example_store import ExampleStore
 from fiberscope.audit.failure import says_failed
 from fiberscope.audit.findings import FindingsTable
+from fiberscope.audit.leak_store import FOLDER, LEAKS, PAGE, PROOFS, TABLE, LeakFiles
 from fiberscope.audit.lock import LOCK, RUNNING
 from fiberscope.audit.manifest import Manifest
-from fiberscope.audit.plan import AnyChunk, Chunk, SpectraChunk, SurveyChunk
+from fiberscope.audit.plan import AnyChunk, Chunk, LeakChunk, SpectraChunk, SurveyChunk
 from fiberscope.audit.sample_tables import SampleTables
+from fiberscope.audit.stored_subject import DATA, MODEL, read_subject, write_subject
 from fiberscope.audit.subject import Subject
-from fiberscope.errors import FiberscopeError, ResultsError
+from fiberscope.errors import ResultsError
 from fiberscope.files import is_file, read_file, write_file
 from fiberscope.network.arrays import FloatArray
-from fiberscope.network.network import Network
 from fiberscope.seals import is_sealed
 
 PREIMAGES, CERTIFICATES, INPUTS = "preimages", "certificates", "inputs"
 SPECTRA, SURVEY = "spectra", "invariance"
 
-_SUFFIX = {PREIMAGES: ".parquet", CERTIFICATES: ".parquet", INPUTS: ".npy"}
-_LOCKS = (LOCK, RUNNING)
-_BEFORE_THE_MANIFEST = ("model.safetensors", "data.npz", *_LOCKS)
+_OF_VERDICTS = (PREIMAGES, CERTIFICATES, INPUTS)
+_SUFFIX = {INPUTS: ".npy", PROOFS: ".npz"}
+_BESIDE = (LOCK, RUNNING, FOLDER, TABLE, PAGE)
+"""What may be in a folder before an audit begins there."""
+
+_BEFORE_THE_MANIFEST = (MODEL, DATA, *_BESIDE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +97,7 @@ class Results:
     @property
     def model_path(self) -> Path:
         """The network."""
-        return self.folder / "model.safetensors"
+        return self.folder / MODEL
 
     @property
     def spectra(self) -> SampleTables:
@@ -104,6 +108,16 @@ class Results:
     def survey(self) -> SampleTables:
         """How far invariance reaches."""
         return SampleTables(self.folder / SURVEY, shards.SURVEY_SCHEMA)
+
+    @property
+    def leaks(self) -> LeakFiles:
+        """What features give away."""
+        return LeakFiles(self.folder)
+
+    @property
+    def leakage(self) -> Results:
+        """The folder of what features give away, below that of an audit of the same."""
+        return Results(self.folder / FOLDER)
 
     @property
     def examples(self) -> ExampleStore:
@@ -144,9 +158,9 @@ class Results:
         Raises:
             ResultsError: something is here already.
         """
-        if any(path.name not in _LOCKS for path in _listed(self.folder)):
+        if any(path.name not in _BESIDE for path in _listed(self.folder)):
             raise ResultsError(
-                f"{self.folder} is not empty; continue the audit in it with --resume, or choose another folder",
+                f"{self.folder} is not empty; continue what is in it with --resume, or choose another folder",
                 path=str(self.folder),
             )
 
@@ -172,9 +186,7 @@ class Results:
 
     def write_subject(self, subject: Subject) -> None:
         """Write the model and the data."""
-        subject.network.save(self.model_path)
-        arrays: dict[str, NDArray[Any]] = {"x": subject.x} if subject.y is None else {"x": subject.x, "y": subject.y}
-        write_file(self.folder / "data.npz", archive_to_bytes(arrays))
+        write_subject(self.folder, subject)
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write or replace the manifest."""
@@ -200,54 +212,7 @@ class Results:
         Raises:
             ResultsError: they are damaged, or not those that the manifest names.
         """
-        manifest = self.manifest()
-        try:
-            return self._subject(manifest)
-        except ResultsError as error:
-            advice = "bring back the original, or begin in another folder"
-            if not manifest.demo:
-                advice = "bring back the original, or let the command that began the audit write it again with --resume"
-            raise ResultsError(f"{error}; {advice}", path=error.path) from error
-
-    def _subject(self, manifest: Manifest) -> Subject:
-        x, y = self._data()
-        subject = Subject(
-            network=self._network(),
-            x=x,
-            y=y,
-            model_name=manifest.model,
-            data_name=manifest.data,
-            data_description=manifest.data_description,
-            demo=manifest.demo,
-            training=manifest.training,
-            classes=manifest.classes,
-        )
-        for what, path, have, want in (
-            ("model", self.model_path, subject.network.digest(), manifest.model_digest),
-            ("data", self.folder / "data.npz", subject.data_digest(), manifest.data_digest),
-        ):
-            if have != want:
-                digests = f"SHA-256 {have[:12]} instead of {want[:12]}"
-                raise ResultsError(f"{path} is not the {what} that manifest.json names: {digests}", path=str(path))
-        return subject
-
-    def _network(self) -> Network:
-        from fiberscope.readers.files import load
-
-        if not is_file(self.model_path):
-            raise ResultsError(f"{self.model_path} is missing", path=str(self.model_path))
-        try:
-            return load(self.model_path)
-        except FiberscopeError as error:
-            raise ResultsError(f"{self.model_path} is damaged: {error}", path=str(self.model_path)) from error
-
-    def _data(self) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
-        path = self.folder / "data.npz"
-        data = read_file(path)
-        arrays = archive_from_bytes(data, str(path))
-        if "x" not in arrays or not is_sealed(data):
-            raise ResultsError(f"{path} is damaged: it is not as the audit wrote it", path=str(path))
-        return arrays["x"], arrays.get("y")
+        return read_subject(self.folder, self.manifest())
 
     # ---- chunks
 
@@ -262,7 +227,7 @@ class Results:
         Raises:
             ResultsError: a file is missing or cannot be read, or holds the findings of something else.
         """
-        paths = {part: self.path(part, chunk) for part in _SUFFIX}
+        paths = {part: self.path(part, chunk) for part in _OF_VERDICTS}
         data = {part: read_file(path) for part, path in paths.items() if part != CERTIFICATES or is_file(path)}
         findings, siblings = shards.findings_from_bytes(data[PREIMAGES], str(paths[PREIMAGES]))
         _check_rows(findings, manifest, chunk, str(paths[PREIMAGES]))
@@ -275,7 +240,7 @@ class Results:
         if CERTIFICATES in data:
             certificates = shards.certificates_from_bytes(data[CERTIFICATES], str(paths[CERTIFICATES]))
         recorded = dict.fromkeys((INPUTS, CERTIFICATES), "") | siblings | manifest.shards.get(chunk.name, {})
-        changed = {part for part in _SUFFIX if part in recorded and recorded[part] != _digest(data.get(part))}
+        changed = {part for part in _OF_VERDICTS if part in recorded and recorded[part] != _digest(data.get(part))}
         changed |= set() if is_sealed(data[PREIMAGES]) else {PREIMAGES}
         named, step = tuple(str(paths[part]) for part in sorted(changed)), manifest.plan.step(chunk.layer)
         return ChunkData(chunk, findings, certificates, inputs, named, step)
@@ -312,6 +277,9 @@ class Results:
                 table, unchanged = self.spectra.read(manifest, chunk)
             case SurveyChunk():
                 table, unchanged = self.survey.read(manifest, chunk)
+            case LeakChunk():
+                leaks = self.leaks.read(manifest, chunk)
+                return [row.reason for row in leaks.rows], not leaks.changed
             case _:
                 assert_never(chunk)
         return table["reason"].to_pylist(), unchanged
@@ -376,6 +344,8 @@ def _parts(chunk: AnyChunk) -> tuple[str, ...]:
             return (SPECTRA,)
         case SurveyChunk():
             return (SURVEY,)
+        case LeakChunk():
+            return PROOFS, LEAKS
         case _:
             assert_never(chunk)
 
@@ -412,7 +382,7 @@ def _is_temporary(path: Path) -> bool:
 def _temporary_files(folder: Path) -> Iterator[Path]:
     results = Results(folder)
     parts = (results.spectra.folder, results.survey.folder, results.examples.folder)
-    for place in (folder, folder / "network", *parts, *(folder / part for part in _SUFFIX)):
+    for place in (folder, folder / "network", *parts, *(folder / part for part in (*_OF_VERDICTS, PROOFS, LEAKS))):
         yield from (path for path in _listed(place) if _is_temporary(path))
 
 

@@ -101,6 +101,7 @@ def audit(
     box = (0.0, 1.0) if demo and domain is None else parse_domain(domain)
     positions, known = parse_layers(layers), parse_precision(precision)
     from fiberscope.audit.job import Options, build_job, check_options, open_folder
+    from fiberscope.audit.stored_subject import require_same
     from fiberscope.audit.threshold_language import parse_thresholds
     from fiberscope.report.progress import progress_on_stderr
 
@@ -126,6 +127,7 @@ def audit(
         else:
             chosen = _earlier_output(results, model) if continued and output is None else output
             subject = given_subject(model, data, options, trust=trust_model, output=chosen)
+        require_same(results.leakage, subject)
         job = build_job(results, subject, options)
         for note in job.notes:
             print(f"note: {note}", file=sys.stderr)
@@ -176,9 +178,9 @@ def _demo_subject(results: Results, options: Options, progress: Progress, *, con
 
 def _run(job: Job, progress: Progress) -> list[str]:
     """Run the audit; returns why chunks failed, a reason for each."""
-    from fiberscope.audit.plan import Chunk, SpectraChunk, SurveyChunk
+    from fiberscope.audit.plan import AnyChunk, Chunk, SpectraChunk, SurveyChunk
 
-    tasks = {
+    tasks: dict[type[AnyChunk], str] = {
         Chunk: f"judging {job.subject.samples} samples, chunks",
         SpectraChunk: "singular values, samples",
         SurveyChunk: "how far invariance reaches, samples",

@@ -62,7 +62,7 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
         ),
         (
             "exit status 1 if an attack rebuilds a sample from 8-bit features of layer 2",
-            "fiberscope leakage model.onnx data.npz --out leaks --samples 2 --fail-on 'rebuilt>0@layer2@int8'",
+            "fiberscope leakage model.onnx data.npz --out held --samples 2 --fail-on 'rebuilt>0@layer2@int8'",
         ),
     ),
     "reproduce": (

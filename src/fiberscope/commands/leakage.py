@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -13,12 +15,12 @@ from fiberscope.commands.arguments import parse_domain, parse_layers, parse_prec
 from fiberscope.commands.console import console_on_stdout
 from fiberscope.commands.status import FAILED, FINE
 from fiberscope.commands.subject import given_subject
+from fiberscope.errors import FiberscopeError
 
 if TYPE_CHECKING:
-    from fiberscope.audit.subject import Subject
+    from fiberscope.audit.execution import Job
+    from fiberscope.audit.store import Results
     from fiberscope.audit.thresholds import Threshold
-    from fiberscope.recovery.leakage import Leak
-    from fiberscope.recovery.recovery import Recovery
     from fiberscope.report.progress import Progress
 
 _SAMPLES = 10
@@ -38,26 +40,33 @@ def leakage(
     seconds: float = 30.0,
     trust_model: Annotated[bool, Parameter(negative="")] = False,
     output: str | None = None,
+    resume: Annotated[bool, Parameter(negative="")] = False,
+    workers: int | None = None,
     fail_on: Annotated[list[str] | None, Parameter(negative="")] = None,
 ) -> int:
     """Tell what the features of each layer give away of the network's input: what is proved, and what an attack sees.
 
-    Writes DIR/leakage.parquet, a row per sample, layer and precision, and DIR/leakage.html. Exit status 1 if a
-    threshold fails.
+    Writes DIR/leakage.parquet, a row per sample, layer and precision, and DIR/leakage/, from which fiberscope verify
+    proves it again. Where DIR holds an audit of the same network, its report has a section about it; else
+    DIR/leakage.html is a page of its own. Exit status 1 if a threshold fails; 2 if something could not be computed,
+    which --resume tries again.
 
     Args:
         model: the network: .onnx, .pt2 (torch.export), .keras, .h5, or .safetensors written by Network.save.
         data: the samples: .npz (arrays x, optional y), .npy, IDX (.gz too), a folder of images, or a name: mnist,
             mnist-5k, fashion-mnist, cifar10.
-        out: the folder for the table and the page.
+        out: the folder for the results; that of an audit, or another.
         domain: LOW,HIGH: bounds of every input coordinate, among which inputs are looked for.
         precision: how well the features are known, several separated by commas: float32, float16, int8 (8-bit codes),
             or numbers: by how much each may differ.
         layers: positions of the ReLU layers whose features are sent, such as 0,2; all by default.
         samples: the first so many samples; 10 by default.
-        seconds: for each sample at one layer and one precision; past it less is proved.
+        seconds: for each sample at one layer and one precision, everything included; past it less is proved, and the
+            reason is told.
         trust_model: load a model format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).
         output: the name of the output to take, where an ONNX model has several.
+        resume: continue what the folder holds, computing nothing twice but what failed.
+        workers: number of processes; 1 by default, since what is proved in the time depends on who else computes.
         fail_on: a threshold; may be repeated. QUANTITY>NUMBER[@layerK][@PRECISION], with >, >=, < or <=. A number
             behind recoverable (proved) or rebuilt (by an attack, not proved) is a share of the samples, 0.1 or 10%; a
             count says so: '3 samples'. bits and radius (at most so much is left, proved) are compared by their median,
@@ -65,22 +74,50 @@ def leakage(
     """
     box, chosen = parse_domain(domain) or (0.0, 1.0), parse_layers(layers)
     known = tuple(dict.fromkeys(parse_precision(part.strip()) for part in precision.split(",")))
-    from fiberscope.audit.job import Options, check_options
+    from fiberscope.audit.job import Options, build_job, check_options, open_folder
+    from fiberscope.audit.store import Results
+    from fiberscope.audit.stored_subject import require_same
     from fiberscope.audit.threshold_language import parse_thresholds
     from fiberscope.audit.thresholds import OF_LEAKAGE
     from fiberscope.report.progress import progress_on_stderr
 
     thresholds = parse_thresholds(fail_on or (), OF_LEAKAGE)
-    options = Options(chosen, samples, box, seconds=seconds)
+    asked = _everywhere(thresholds, known)
+    options = Options(
+        chosen, samples, box, workers, resume, fail_on=tuple(asked), seconds=seconds, leakage=known
+    )  # fmt: skip
     check_options(options)
-    subject = given_subject(model, data, options, trust=trust_model, output=output)
+    subject, beside = given_subject(model, data, options, trust=trust_model, output=output), Results(out)
     if samples is None:
         subject = replace(subject, x=subject.x[:_SAMPLES], y=None if subject.y is None else subject.y[:_SAMPLES])
-    asked = _everywhere(thresholds, known)
-    _check(asked, subject, chosen, known)
-    with progress_on_stderr() as progress:
-        rows, seen = _computed(subject, box, known, chosen, seconds, progress)
-    return _told(rows, seen, subject, box, seconds, out, thresholds, asked)
+    require_same(beside, subject)
+    with _nothing_left(beside), open_folder(beside.leakage.folder, resume=resume) as (results, _):
+        job = build_job(results, subject, options)
+        for note in job.notes:
+            print(f"note: {note}", file=sys.stderr)
+        with progress_on_stderr() as progress:
+            failed = _run(job, progress)
+        status = _told(beside, thresholds, asked)
+    if failed:
+        raise FiberscopeError(
+            f"{len(failed)} of {len(job.chunks)} layers and samples failed and claim nothing: {failed[0]}; "
+            "the same command with --resume tries them again"
+        )
+    return status
+
+
+@contextmanager
+def _nothing_left(beside: Results) -> Generator[None]:
+    """A context that leaves no empty folders where nothing was begun."""
+    existed = beside.folder.exists()
+    try:
+        yield
+    except FiberscopeError:
+        with suppress(OSError):  # a folder that is not empty stays
+            beside.leakage.folder.rmdir()
+            if not existed:
+                beside.folder.rmdir()
+        raise
 
 
 def _everywhere(thresholds: Sequence[Threshold], known: Sequence[str]) -> list[Threshold]:
@@ -94,92 +131,52 @@ def _everywhere(thresholds: Sequence[Threshold], known: Sequence[str]) -> list[T
     ]
 
 
-def _check(
-    thresholds: Sequence[Threshold], subject: Subject, layers: Sequence[int] | None, known: Sequence[str]
-) -> None:
-    """InputError for a threshold about what is not asked for, before any work."""
-    from fiberscope.audit.thresholds import Place, check_thresholds
-
-    names = subject.network.layer_names
-    chosen = range(len(names)) if layers is None else [layer % max(len(names), 1) for layer in layers]
-    places = [
-        Place(f"layer {layer} at {precision}", layer=layer, precision=precision, is_network=True)
-        for layer in chosen
-        for precision in known
-    ]
-    check_thresholds(thresholds, places, subject.samples)
-
-
-def _computed(
-    subject: Subject,
-    box: tuple[float, float],
-    known: Sequence[str],
-    layers: Sequence[int] | None,
-    seconds: float,
-    progress: Progress,
-) -> tuple[list[Leak], list[tuple[Leak, Recovery]]]:
-    """The rows, and those of the first samples with their recoveries."""
-    from fiberscope.network.domains import Box
-    from fiberscope.preimage.precision import NAMES
-    from fiberscope.recovery.leakage import leaks
-    from fiberscope.report.leakage import PICTURED
-
-    seen: list[tuple[Leak, Recovery]] = []
-
-    def keep(row: Leak, recovery: Recovery) -> None:
-        if row.sample < PICTURED:
-            seen.append((row, recovery))
-
-    rows = leaks(
-        subject.network,
-        subject.x,
-        Box(*box),
-        [each if each in NAMES else float(each) for each in known],
-        layers,
-        seconds=seconds,
-        progress=lambda done, total: progress.show("recovering inputs", done, total),
-        seen=keep,
-    )
-    return list(rows), seen
+def _run(job: Job, progress: Progress) -> list[str]:
+    """Compute what is missing; returns why layers and samples failed, a reason for each."""
+    done, total, failed = len(job.done), len(job.chunks), list[str]()
+    words = "recovering inputs, layers and samples"
+    progress.show(words, done, total)
+    try:
+        for written in job.run():
+            done += 1
+            failed += [written.failed] if written.failed else []
+            progress.show(words, done, total)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted: {done} of {total} layers and samples are written; "
+            "continue with the same command and --resume"
+        ) from None
+    return failed
 
 
-def _told(
-    rows: list[Leak],
-    seen: list[tuple[Leak, Recovery]],
-    subject: Subject,
-    box: tuple[float, float],
-    seconds: float,
-    out: Path,
-    thresholds: Sequence[Threshold],
-    asked: Sequence[Threshold],
-) -> int:
-    """Write the files, print the table, and say which thresholds fail."""
-    from pyarrow import parquet
-
+def _told(beside: Results, thresholds: Sequence[Threshold], asked: Sequence[Threshold]) -> int:
+    """Write the table and the page, print the table, and say which thresholds fail."""
+    from fiberscope.audit import shards
+    from fiberscope.audit.leak_measurements import measured_of_leakage
+    from fiberscope.audit.leak_store import PAGE, TABLE
     from fiberscope.audit.thresholds import violations
-    from fiberscope.files import atomic_path
-    from fiberscope.recovery.leakage import table_of
-    from fiberscope.report.leakage import (
-        leakage_lines,
-        leakage_table,
-        measured_of,
-        render_leakage,
-        summarise_leakage,
-    )
+    from fiberscope.files import is_file, write_file
+    from fiberscope.recovery.leak import table_of
+    from fiberscope.report.html import write_report
+    from fiberscope.report.leakage import leakage_lines, leakage_table, read_leakage, render_leakage
     from fiberscope.report.thresholds import threshold_lines
 
-    names, span = subject.network.layer_names, box[1] - box[0]
-    summaries = summarise_leakage(rows, names, span)
-    page, write = render_leakage(summaries, seen, subject, box, seconds), cast("Any", parquet).write_table
-    with atomic_path(out / "leakage.parquet") as path:
-        write(table_of(rows), path)
-    with atomic_path(out / "leakage.html") as path:
-        path.write_text(page, encoding="utf-8")
-    found = violations(asked, list(measured_of(rows, names, span)))
+    content = read_leakage(beside.leakage)
+    assert content is not None, "all rows were written"
+    write_file(beside.folder / TABLE, shards.table_to_bytes(table_of(content.rows)))
+    page = beside.folder / PAGE
+    if is_file(beside.manifest_path) and beside.manifest().complete:
+        page = beside.report_path
+        write_report(beside)
+    else:
+        write_file(page, render_leakage(content).encode())
+    low, high = content.domain
+    names, summaries = content.subject.network.layer_names, content.summaries()
+    found = violations(asked, list(measured_of_leakage(content.rows, names, high - low)))
     console_on_stdout().print(leakage_table(summaries))
-    for line in [*leakage_lines(summaries, subject, box), *threshold_lines(thresholds, found)]:
+    for line in [*leakage_lines(summaries, content.subject, content.domain), *threshold_lines(thresholds, found)]:
         print(line)
-    print(f"report: {out / 'leakage.html'}")
+    print(f"report: {page}")
     return FAILED if found else FINE
 
 

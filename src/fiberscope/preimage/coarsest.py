@@ -22,6 +22,7 @@ from fiberscope.network.layer import Layer, around, check_layer, flat_inputs
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.signs import row_entries
+from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.classify import classify
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.precision import exact_sum, pre_activations
@@ -31,6 +32,9 @@ from fiberscope.preimage.verify import Verification, verify, verify_many
 from fiberscope.threads import checked_threads, one_thread
 
 BOUNDED = (Kind.SINGLETON, Kind.BOUNDED)
+
+_AT_ONCE = 1e-3
+"""Seconds for what is asked after the budget ended: what takes no search is answered all the same."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -130,7 +134,12 @@ class CoarsestPrecisions:
 
 
 def coarsest_precision(
-    layer: Layer, x: Any, domain: Domain | None = None, *, threads: int | None = None
+    layer: Layer,
+    x: Any,
+    domain: Domain | None = None,
+    *,
+    threads: int | None = None,
+    seconds: float | int | None = None,
 ) -> CoarsestPrecision | CoarsestPrecisions:
     """Find the smallest eps at which ``{x' in domain : |F(x') - F(x)| <= eps}`` is unbounded, F the layer.
 
@@ -139,22 +148,25 @@ def coarsest_precision(
         x: (n,) or layer.input_shape, an input; or N of them, along a first axis.
         domain: where inputs lie; None for all of R^n. Where it is bounded, eps is inf.
         threads: how many searches and proofs run at a time; None for one per core.
+        seconds: a budget for all inputs together; past it less is proved, and lower and upper are apart. None for no
+            limit.
 
     Returns:
         The precision, with its proofs; for N inputs, their precisions, which cost less together.
 
     Raises:
-        InputError: wrong shape, NaN or infinite numbers, an input outside the domain, or other activations.
+        InputError: wrong shape, NaN or infinite numbers, an input outside the domain, other activations, or a
+            budget that is no positive number.
         MemoryLimitError: the layer is too large for the memory of this machine.
     """
     check_layer(layer)
     check_loose(layer, np.ones(layer.outputs, dtype=np.bool_))
-    X = flat_inputs(layer, x, "x")
+    X, budget = flat_inputs(layer, x, "x"), Budget.of(seconds)
     if isinstance(layer, RegionLayer):
         local = [around(layer, domain, each) for each in X]
-        found = [_Bisection(near, at[None], there, threads).found()[0] for near, there, at in local]
+        found = [_Bisection(near, at[None], there, threads, budget).found()[0] for near, there, at in local]
     else:
-        found = _Bisection(layer, X, domain, threads).found()
+        found = _Bisection(layer, X, domain, threads, budget).found()
     if np.shape(x) in ((layer.inputs,), tuple(layer.input_shape)):
         return found[0]
     eps, lower, upper = (np.array([getattr(one, name) for one in found]) for name in ("eps", "lower", "upper"))
@@ -170,8 +182,10 @@ class _Bisection:
         known: for each sample, the preimages that were asked for, by precision.
     """
 
-    def __init__(self, layer: ReLULayer, X: FloatArray, domain: Domain | None, threads: int | None) -> None:
-        self.layer, self.X, self.domain, self.threads = layer, X, domain, threads
+    def __init__(
+        self, layer: ReLULayer, X: FloatArray, domain: Domain | None, threads: int | None, budget: Budget
+    ) -> None:
+        self.layer, self.X, self.domain, self.threads, self.budget = layer, X, domain, threads, budget
         self.grid = [np.unique(np.append(0.0, _Losses(layer, x).above)) for x in X]
         self.known: list[dict[float, Preimage]] = [{} for _ in X]
 
@@ -249,7 +263,9 @@ class _Bisection:
         """Decide samples at one precision each."""
         samples, eps = list(asked), np.array(list(asked.values()))
         loose = np.where(self.layer.injective, 0.0, eps[:, None]) if self.layer.injective.any() else eps[:, None]
-        judged = classify(self.layer, self.X[samples], self.domain, within=loose, threads=self.threads)
+        left = self.budget.left()
+        seconds = None if left is None else max(left, _AT_ONCE)
+        judged = classify(self.layer, self.X[samples], self.domain, within=loose, threads=self.threads, seconds=seconds)
         for i, p in zip(samples, judged.preimages, strict=True):
             self.known[i][asked[i]] = p
 

@@ -57,7 +57,7 @@ class Features:
 
 
 def runtime_features(
-    net: Network, layer: int, X: Float64[FloatArray, "N ..."], precision: str | float, domain: Domain
+    net: Network, layer: int, X: Float64[FloatArray, "N ..."], precision: str | float | Precision, domain: Domain
 ) -> Features:
     """The features of a layer at samples, as far as a precision tells them.
 
@@ -65,12 +65,13 @@ def runtime_features(
         net: the network.
         layer: the number of the ReLU layer.
         X: (N, *net.input_shape) samples.
-        precision: a name, or by how much every feature may differ.
+        precision: a name, beside which codes may have their step, or by how much every feature may differ.
         domain: where inputs lie; a bounded one.
 
     Raises:
         InputError: a precision that is not defined for the layer.
     """
+    precision = Precision(precision) if isinstance(precision, str) else precision
     placed = net.placed_layers[layer]
     activation = net.stages[placed.stage].activation
     assert isinstance(activation, Pointwise), "a layer ends in a pointwise activation"
@@ -78,7 +79,7 @@ def runtime_features(
     exact = net.evaluated(net.flat(X), placed.stage)
     slack = _slack(net, layer, X, precision)
     given = _given(exact, precision)
-    if isinstance(precision, str):
+    if isinstance(precision, Precision):
         slack = slack + np.abs(given - exact)[:, None]
     below, above = given - slack[:, 0], given + slack[:, 1]
     told = (below > least) & (above < most)
@@ -96,31 +97,32 @@ def runtime_features(
     return Features(low, high, eps)
 
 
-def _given(exact: FloatArray, precision: str | float) -> Float64[FloatArray, "N m"]:
+def _given(exact: FloatArray, precision: float | Precision) -> Float64[FloatArray, "N m"]:
     """The numbers that are given: rounded to the float type, or to multiples of twice what they may be off.
 
     The exact features themselves would tell whoever attacks more than the precision does. Of codes, the middles of
     their cells follow.
     """
-    if isinstance(precision, str):
-        return exact.astype(FLOAT_TYPES[precision].dtype).astype(np.float64) if precision in FLOAT_TYPES else exact
+    if isinstance(precision, Precision):
+        kind = FLOAT_TYPES.get(precision.name)
+        return exact if kind is None else exact.astype(kind.dtype).astype(np.float64)
     with np.errstate(all="ignore"):
         rounded = np.rint(exact / 2.0 / precision) * precision * 2.0
     return np.where(np.abs(rounded - exact) <= precision, rounded, exact)
 
 
-def _slack(net: Network, layer: int, X: FloatArray, precision: str | float) -> Float64[FloatArray, "N 2 m"]:
+def _slack(net: Network, layer: int, X: FloatArray, precision: float | Precision) -> Float64[FloatArray, "N 2 m"]:
     """How far below and above the exact features the numbers lie that say the same; inf where a code saturates."""
     here = net.placed_layers[layer].layer
-    if not isinstance(precision, str):
+    if not isinstance(precision, Precision):
         slack = checked_within(here, precision)
         return np.broadcast_to(slack, (len(X), *slack.shape))
-    if precision in FLOAT_TYPES:
+    if precision.name in FLOAT_TYPES:
         return _accumulated(net, layer, X, precision)
-    return Precision(precision).within(here, net.layer_input(layer, X))
+    return precision.within(here, net.layer_input(layer, X))
 
 
-def _accumulated(net: Network, layer: int, X: FloatArray, precision: str) -> Float64[FloatArray, "N 2 m"]:
+def _accumulated(net: Network, layer: int, X: FloatArray, precision: Precision) -> Float64[FloatArray, "N 2 m"]:
     """What a runtime of a float type may be off after all layers up to one."""
     source, off = INPUT, np.zeros_like(net.layer_input(0, X))
     for number in range(layer + 1):
@@ -130,7 +132,7 @@ def _accumulated(net: Network, layer: int, X: FloatArray, precision: str) -> Flo
             hint = "give a number, by how much every feature may differ, or int8"
             raise InputError("precision", expected="layers one after the other", got=got, hint=hint)
         received = np.abs(net.layer_input(number, X)) + off
-        own = Precision(precision).within(placed.layer, received)[:, 0]
+        own = precision.within(placed.layer, received)[:, 0]
         carried = np.asarray(absolute(placed.layer.weight) @ off.T).T
         source, off = placed.stage, (own + carried) * (1.0 + EVALUATED)
     return np.repeat(off[:, None], 2, axis=1)

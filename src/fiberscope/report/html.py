@@ -26,6 +26,7 @@ from fiberscope.report.counting import counted
 from fiberscope.report.examples import distinct_warnings, shown_examples
 from fiberscope.report.gallery import layer_conditions, sample_columns
 from fiberscope.report.headlines import headlines
+from fiberscope.report.leakage import LeakageContent, read_leakage, section
 from fiberscope.report.network import network_sentences, summarise_network
 from fiberscope.report.pictures import PictureFormat, picture_format
 from fiberscope.report.sample_pages import SamplePage, examples_of, sample_pages
@@ -57,6 +58,7 @@ class Content:
         survey: how far invariance reaches, a table of ``SURVEY_SCHEMA``.
         network: the verdicts about the network up to each layer, a table of ``network_verdicts``.
         examples: the invariance examples of the network.
+        leakage: what features give away, where that was asked of the network.
     """
 
     manifest: Manifest
@@ -66,6 +68,7 @@ class Content:
     survey: Any
     network: Any
     examples: Sequence[StoredExample] = ()
+    leakage: LeakageContent | None = None
 
 
 def write_report(results: Results) -> None:
@@ -94,7 +97,14 @@ def read_content(results: Results) -> Content:
         survey=results.survey_table(manifest),
         network=read_network(results, manifest),
         examples=[each for each in results.examples.read() if each.facts.model_digest == manifest.model_digest],
+        leakage=_leakage(results, manifest),
     )
+
+
+def _leakage(results: Results, manifest: Manifest) -> LeakageContent | None:
+    """That of the same network."""
+    content = read_leakage(results.leakage)
+    return content if content is not None and content.manifest.model_digest == manifest.model_digest else None
 
 
 def render(content: Content) -> str:
@@ -125,6 +135,7 @@ def render(content: Content) -> str:
             share=share,
             number=number,
             counted=counted,
+            leak=None if content.leakage is None else section(content.leakage),
             planned=content.manifest.samples * len(domains),
             judged=len(content.findings),
             boxed=plan.box is not None and any(plan.place(layer).reads is Reads.INPUT for layer in plan.layers),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from math import isfinite
@@ -13,12 +13,18 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
+from fiberscope.audit.leak_claims import NOT_KEPT
+from fiberscope.audit.leak_measurements import is_rebuilt
+from fiberscope.audit.manifest import Manifest
+from fiberscope.audit.store import Results
 from fiberscope.audit.subject import Subject
-from fiberscope.audit.thresholds import Measured, Place, Quantity
+from fiberscope.files import is_file
 from fiberscope.labels import label
+from fiberscope.network.arrays import FloatArray
 from fiberscope.recovery.ambiguity import LEVELS
-from fiberscope.recovery.leakage import Leak
-from fiberscope.recovery.recovery import Recovery, Scope
+from fiberscope.recovery.leak import Leak
+from fiberscope.recovery.leakage import in_order
+from fiberscope.recovery.recovery import Scope
 from fiberscope.report.counting import counted
 from fiberscope.report.pictures import picture, picture_format
 
@@ -80,11 +86,6 @@ def summarise_leakage(rows: Sequence[Leak], names: Sequence[str], span: float) -
     ]
 
 
-def is_rebuilt(row: Leak, span: float) -> bool:
-    """Whether the attack's root mean square error is at most half a step of the grey levels."""
-    return bool(row.rebuilt_error <= span / (LEVELS - 1) / 2.0)
-
-
 def _summary(rows: list[Leak], names: Sequence[str], span: float) -> LeakageSummary:
     first, proved = rows[0], [row for row in rows if row.scope == Scope.DOMAIN]
     ran = [row for row in rows if row.rebuilt_error == row.rebuilt_error]
@@ -113,23 +114,6 @@ def _median(values: Sequence[float]) -> float:
     return float(np.median(values)) if len(values) else float("nan")
 
 
-def measured_of(rows: Sequence[Leak], names: Sequence[str], span: float) -> Iterator[Measured]:
-    """The quantities of thresholds, at each layer and precision."""
-    for (layer, precision), group in groupby(rows, key=lambda row: (row.layer, row.precision)):
-        here = list(group)
-        words = f"layer {label(layer, names[layer])} at {precision}"
-        place = Place(words, layer=layer, precision=precision, is_network=True)
-        ran = [row for row in here if row.rebuilt_error == row.rebuilt_error]
-        radii = [row.radius if row.scope == Scope.DOMAIN else np.inf for row in here]
-        for quantity, values in (
-            (Quantity.RECOVERABLE, [float(row.recoverable) for row in here]),
-            (Quantity.REBUILT, [float(is_rebuilt(row, span)) for row in ran]),
-            (Quantity.BITS, [row.ambiguity_bits for row in here]),
-            (Quantity.RADIUS, radii),
-        ):
-            yield Measured(quantity, place, np.array(values), len(here) - len(values))
-
-
 def leakage_table(summaries: Sequence[LeakageSummary]) -> Table:
     """The summaries, a row per layer and precision, for a terminal."""
     title = f"What features give away of {counted(summaries[0].samples, 'sample')}"
@@ -144,8 +128,6 @@ def leakage_table(summaries: Sequence[LeakageSummary]) -> Table:
 
 
 HEADINGS = (
-    "layer\nbounded",
-    "coarsest\neps",
     "proved:\nonly one",
     "guess:\nrebuilt",
     "guess:\nerror",
@@ -154,15 +136,16 @@ HEADINGS = (
     "largest\nwidth",
     "bits left\nat most",
     "Cramer-\nRao",
+    "layer itself:\nbounded",
+    "layer itself:\ncoarsest eps",
 )
+"""First of the network up to the layer; the last two are of the layer by itself."""
 
 
 def cells(each: LeakageSummary) -> list[str]:
     """The numbers of a row below ``HEADINGS``."""
     of = f"/{each.samples}"
     return [
-        f"{each.bounded}{of}",
-        short(each.coarsest_eps),
         f"{each.recoverable}{of}",
         f"{each.rebuilt}/{each.rebuilt_known}" if each.rebuilt_known else "-",
         short(each.rebuilt_error),
@@ -171,6 +154,8 @@ def cells(each: LeakageSummary) -> list[str]:
         short(each.width[1]),
         short(each.bits),
         short(each.cramer_rao),
+        f"{each.bounded}{of}",
+        short(each.coarsest_eps),
     ]
 
 
@@ -216,25 +201,23 @@ class ShownLeaks:
     leaks: tuple[ShownLeak, ...]
 
 
-def shown_leaks(
-    seen: Sequence[tuple[Leak, Recovery]], subject: Subject, domain: tuple[float, float]
-) -> tuple[ShownLeaks, ...]:
+def shown_leaks(content: LeakageContent) -> tuple[ShownLeaks, ...]:
     """Pictures of the first samples; none where samples are no pictures."""
+    subject, (low, high) = content.subject, content.domain
     layout = picture_format(subject.x)
     if layout is None:
         return ()
-    layout = replace(layout, low=domain[0], high=domain[1])
-    widths = replace(layout, low=0.0, high=domain[1] - domain[0])
+    layout = replace(layout, low=low, high=high)
+    widths = replace(layout, low=0.0, high=high - low)
     names, out = subject.network.layer_names, list[ShownLeaks]()
-    for sample in sorted({row.sample for row, _ in seen}):
+    for sample in sorted({each.row.sample for each in content.rebuilt}):
         shown: list[ShownLeak] = []
-        for row, r in seen:
-            if row.sample != sample:
-                continue
-            proved = r.scope != Scope.NONE and not r.contradiction
-            width = picture(np.clip(r.high - r.low, 0.0, widths.high), widths) if proved else ""
-            title = f"layer {label(row.layer, names[row.layer])}, {row.precision}"
-            shown.append(ShownLeak(title, picture(r.x, layout), width, _words(row)))
+        for each in content.rebuilt:
+            if each.row.sample == sample:
+                row, proved = each.row, each.row.scope == Scope.DOMAIN
+                width = picture(np.clip(each.high - each.low, 0.0, widths.high), widths) if proved else ""
+                title = f"layer {label(row.layer, names[row.layer])}, {row.precision}"
+                shown.append(ShownLeak(title, picture(each.x, layout), width, _words(row)))
         out.append(ShownLeaks(sample, picture(subject.x[sample], layout), tuple(shown)))
     return tuple(out)
 
@@ -277,34 +260,118 @@ def curves(summaries: Sequence[LeakageSummary], coordinates: int) -> list[dict[s
     ]
 
 
-def render_leakage(
-    summaries: Sequence[LeakageSummary],
-    seen: Sequence[tuple[Leak, Recovery]],
-    subject: Subject,
-    domain: tuple[float, float],
-    seconds: float | None,
-) -> str:
-    """The page. Every text from outside is escaped by the template."""
+@dataclass(frozen=True, eq=False)
+class Rebuilt:
+    """A row and the input that was rebuilt, with the bounds that are proved, as arrays of the input's shape."""
+
+    row: Leak
+    x: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class LeakageContent:
+    """What a section about leakage is about.
+
+    Attributes:
+        manifest: what was asked, and how.
+        subject: the network and the samples.
+        rows: the table, in order; of a run that is not finished, what is there.
+        rebuilt: of the first samples.
+        unkept: the number of rows whose proof was too large to be kept.
+    """
+
+    manifest: Manifest
+    subject: Subject
+    rows: list[Leak]
+    rebuilt: list[Rebuilt]
+    unkept: int = 0
+
+    @property
+    def domain(self) -> tuple[float, float]:
+        """The bounds of every coordinate."""
+        assert self.manifest.domain is not None, "leakage has a domain"
+        return self.manifest.domain
+
+    def summaries(self) -> list[LeakageSummary]:
+        """By layer and precision."""
+        low, high = self.domain
+        return summarise_leakage(self.rows, self.subject.network.layer_names, high - low)
+
+
+def read_leakage(results: Results) -> LeakageContent | None:
+    """What is stored in a folder of leakage; None where there are no rows yet, or no folder.
+
+    Raises:
+        ResultsError: it is damaged.
+    """
+    if not is_file(results.manifest_path):
+        return None
+    manifest = results.manifest()
+    rows, rebuilt, unkept = list[Leak](), list[Rebuilt](), 0
+    for chunk in manifest.plan.leak_chunks():
+        if not results.is_written(chunk):
+            continue
+        stored = results.leaks.read(manifest, chunk)
+        rows += stored.rows
+        unkept += sum(f"{k}/{NOT_KEPT}" in stored.claims for k in range(len(stored.rows)))
+        if chunk.sample < PICTURED:
+            arrays = stored.claims
+            for k, row in enumerate(stored.rows):
+                if f"{k}/x" in arrays:
+                    rebuilt.append(Rebuilt(row, *(arrays[f"{k}/{name}"] for name in ("x", "low", "high"))))
+    return LeakageContent(manifest, results.subject(), in_order(rows), rebuilt, unkept) if rows else None
+
+
+def leakage_sentences(summaries: Sequence[LeakageSummary]) -> list[str]:
+    """What the features of the first and the last layer give away of the network's input, for the first screen."""
+    layers = list(dict.fromkeys(each.layer for each in summaries))
+    return [
+        _sentence([each for each in summaries if each.layer == layer])
+        for layer in dict.fromkeys((layers[0], layers[-1]))
+    ]
+
+
+def _sentence(here: Sequence[LeakageSummary]) -> str:
+    only = ", ".join(f"{each.recoverable} at {each.precision}" for each in here)
+    rebuilt = ", ".join(f"{each.rebuilt} at {each.precision}" for each in here)
+    return (
+        f"Whoever holds what the network gives up to layer {here[0].label}, of {counted(here[0].samples, 'sample')}: "
+        f"proved to be the only possible input: {only}. Rebuilt by an attack, to half a grey level: {rebuilt}; that "
+        "proves nothing about other inputs."
+    )
+
+
+def section(content: LeakageContent) -> dict[str, Any]:
+    """What the template of the section needs, as ``leak``."""
+    summaries, (low, high) = content.summaries(), content.domain
+    network = content.subject.network
+    asked = content.manifest.samples * len(content.manifest.layers) * len(content.manifest.leakage)
+    return {
+        "subject": content.subject,
+        "summaries": summaries,
+        "domain": content.domain,
+        "seconds": content.manifest.seconds,
+        "samples": content.manifest.samples,
+        "unkept": content.unkept,
+        "missing": asked - len(content.rows),
+        "headings": [heading.split("\n") for heading in HEADINGS],
+        "cells": cells,
+        "curves": curves(summaries, network.inputs),
+        "colours": COLOURS,
+        "shown": shown_leaks(content),
+        "sentences": leakage_sentences(summaries),
+        "tolerance": short((high - low) / (LEVELS - 1) / 2.0),
+    }
+
+
+def render_leakage(content: LeakageContent) -> str:
+    """The page of its own. Every text from outside is escaped by the template."""
     from fiberscope.report.templates import environment
 
-    return (
-        environment()
-        .get_template("leakage.html")
-        .render(
-            subject=subject,
-            summaries=summaries,
-            domain=domain,
-            seconds=seconds,
-            headings=[heading.split("\n") for heading in HEADINGS],
-            cells=cells,
-            short=short,
-            counted=counted,
-            curves=curves(summaries, subject.network.inputs),
-            colours=COLOURS,
-            shown=shown_leaks(seen, subject, domain),
-            tolerance=short((domain[1] - domain[0]) / (LEVELS - 1) / 2.0),
-        )
-    )
+    page = environment().get_template("leakage.html")
+    return page.render(leak=section(content), counted=counted)
 
 
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")
@@ -312,13 +379,14 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")
 
 __all__ = [
     "PICTURED",
+    "LeakageContent",
     "LeakageSummary",
     "curves",
-    "is_rebuilt",
     "leakage_lines",
+    "leakage_sentences",
     "leakage_table",
-    "measured_of",
+    "read_leakage",
     "render_leakage",
-    "shown_leaks",
+    "section",
     "summarise_leakage",
 ]

@@ -8,6 +8,7 @@ from fiberscope.audit.network_table import NetworkVerification
 from fiberscope.audit.plan import place_label
 from fiberscope.audit.verify import ChunkVerification
 from fiberscope.audit.verify_examples import ExampleVerification
+from fiberscope.audit.verify_leakage import LeakVerification
 from fiberscope.audit.verify_spectra import SpectraVerification
 
 _SHOWN_FAILURES = 20
@@ -26,6 +27,22 @@ def verdict_lines(checked: Sequence[ChunkVerification]) -> list[str]:
     ]
     proved, undecided = sum(chunk.proved for chunk in checked), sum(chunk.undecided for chunk in checked)
     return [*_shortened(lines), f"{proved} verdicts proved, {len(failures)} not proved, {undecided} undecided"]
+
+
+def leakage_lines(checked: Sequence[LeakVerification]) -> list[str]:
+    """The claims of leakage that are not proved, and how many are; nothing where there is no leakage."""
+    if not checked:
+        return []
+    lines = [
+        f"not proved: leakage, layer {f.row.layer}, sample {f.row.sample}, {f.row.precision}: {f.claim}: {f.reason}"
+        for chunk in checked
+        for f in chunk.failures
+    ]
+    proved, nothing = sum(chunk.proved for chunk in checked), sum(chunk.nothing for chunk in checked)
+    counts = f"leakage: {proved} claims proved, {len(lines)} not proved; {nothing} rows claim nothing about the input"
+    unkept = sum(chunk.unkept for chunk in checked)
+    note = [f"{unkept} rows have a proof too large to be kept: computed again by fiberscope leakage alone"]
+    return [*_shortened(lines), counts, *(note if unkept else [])]
 
 
 def network_lines(checked: NetworkVerification) -> list[str]:
@@ -78,4 +95,4 @@ def _shortened(lines: list[str]) -> list[str]:
     return lines[:_SHOWN_FAILURES] + more
 
 
-__all__ = ["example_lines", "network_lines", "spectra_lines", "verdict_lines"]
+__all__ = ["example_lines", "leakage_lines", "network_lines", "spectra_lines", "verdict_lines"]
