@@ -38,8 +38,8 @@ def whole(values, exponents=0):  # integers, and e where values * 2**exponents =
     return (odd >> zeros).astype(object) << shift.astype(object), least
 
 
-def matrix(M):  # of integers, as flint has them
-    return fmpz_mat(*M.shape, M.ravel().tolist())
+def matrix(M, *prime):  # of integers, as flint has them; modulo a prime the rank is never larger
+    return (nmod_mat if prime else fmpz_mat)(*M.shape, M.ravel().tolist(), *prime)
 
 
 def array(M):  # and back
@@ -53,10 +53,6 @@ def products(A, X, unit):  # X A^T * 2**unit, which are integers
 
 def norm_above(numbers):
     return math.isqrt(square - 1) + 1 if (square := int((numbers**2).sum())) else 0
-
-
-def rank_of(M):  # modulo a prime, where it is never larger than the rank
-    return nmod_mat(*M.shape, M.ravel().tolist(), PRIME).rank()
 
 
 def least_singular_value(B):  # from below: (1 - |X B - I|) / |X| for any X, here a rounded pseudoinverse
@@ -120,7 +116,7 @@ class System:  # the rows R of a layer (m, n) as integers, in the units of a sca
         more[np.concatenate([*holding, np.zeros(0, dtype=np.int64)])] = True
         high = min(int(own.sum() - inside), int(more.sum()) - len(holding), int(free.sum()))
         shown = any(rows[basis].sum() == high and not (columns & ~free).any() for basis, columns in self.independent)
-        low = high if shown else rank_of(self.R[own[: self.m]][:, free])
+        low = high if shown else matrix(self.R[own[: self.m]][:, free], PRIME).rank()
         if low < high <= ELIMINATED:
             low = high = matrix(self.R[own[: self.m]][:, free]).rank()
         return fixed + low, fixed + high
@@ -135,7 +131,7 @@ class System:  # the rows R of a layer (m, n) as integers, in the units of a sca
         B = self.R[own][:, free & used]
         distance = norm_above(c[free]) / least_singular_value(B) if np.any(c[free] != 0) else Fraction(0)
         sign = np.sign(weight) * (named & (abs(weight) > distance * self.norms[1]))
-        return sign, named, bool(used[free].all()) and (distance > 0 or rank_of(B) == free.sum())
+        return sign, named, bool(used[free].all()) and (distance > 0 or matrix(B, PRIME).rank() == free.sum())
 
     def direction(self, given, relations):  # signs of the exact direction on all rows; 2 where they are unknown
         held, d, distance = self.mask(given["held"]), vector(given["values"], -self.columns), Fraction(0)
@@ -184,7 +180,8 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
         rows, spans = self.vanishing(cone, self.weights[0])
         if zero.any() and not (rows & zero).any():
             supported = (rows & ~system.live(rows | zero))[:m]
-            require(rank_of(system.R[supported][:, zero[m:]]) == zero.sum(), "coordinates are not held at zero")
+            held = matrix(system.R[supported][:, zero[m:]], PRIME).rank()
+            require(held == zero.sum(), "coordinates are not held at zero")
             rows = rows | zero
         low, high = system.rank(rows, self.relations)
         _, upper, lower = cone & ~rows & system.live(rows)
@@ -216,7 +213,8 @@ def sides(layer, X, precision="exact", step=None):  # where units lie at X: mask
     unit = 200 + sum(Fraction(v).denominator.bit_length() for v in (*ends, step or 0.0, width) if abs(v) < np.inf)
     unit -= min(whole(rows)[1], 0) + min(whole(X)[1], 0)  # all numbers are integers times 2**-unit
     z, (p, q) = products(rows, X, unit), (int(Fraction(v) * 2**unit) if abs(v) < np.inf else None for v in ends)
-    rise, fall = (np.full(z.shape, np.inf) if k is None else sign * (z - k) for k, sign in ((p, 1), (q, -1)))
+    far = np.full(z.shape, np.inf, dtype=object)  # integers and inf are compared exactly as objects
+    rise, fall = far if p is None else z - p, far if q is None else q - z
     if precision == "int8":
         y, s, (first, last) = np.clip(z, p, q), int(Fraction(step) * 2**unit), (-128, 127) if ends[0] < 0 else (0, 255)
         require(s > 0, "a step that is not positive")
@@ -226,10 +224,8 @@ def sides(layer, X, precision="exact", step=None):  # where units lie at X: mask
     elif precision in FLOATS:
         (dtype, digits, exponent), rows, X, ones = FLOATS[precision], abs(rows), abs(X), np.ones((1, A.shape[1]))
         sums, terms = products(rows, X, unit), np.count_nonzero(A, axis=1).astype(object)
-        k, lengths = (
-            2 ** (26 - digits) + terms + 2,
-            products(ones, X[:, :-1], unit) + products(rows[:, :-1], ones, unit),
-        )
+        k = 2 ** (26 - digits) + terms + 2
+        lengths = products(ones, X[:, :-1], unit) + products(rows[:, :-1], ones, unit)
         moved = max((abs(Fraction(float(dtype(end))) - Fraction(end)) for end in ends if abs(end) < np.inf), default=0)
         bound = -(-k * sums // (2**24 - k)) + (lengths + (3 * terms + 6 << unit) >> exponent - 1) + int(moved * 2**unit)
         fits = max(rows.max(), X.max(), Fraction((sums + bound).max(), 2**unit)) <= float(np.finfo(dtype).max)
@@ -246,10 +242,9 @@ def sides(layer, X, precision="exact", step=None):  # where units lie at X: mask
 
 
 def cones(units, X, low, high):  # the tangent and the recession cone of each sample
-    box = (
-        np.broadcast_to(on, X.shape) for on in (abs(low) < np.inf, abs(high) < np.inf, low == high, high == X, low == X)
-    )
-    lower, upper, equal, at_upper, at_lower = map(np.hstack, zip(units, box, strict=False))
+    box = abs(low) < np.inf, abs(high) < np.inf, low == high, high == X, low == X
+    units = [np.hstack([of, np.broadcast_to(on, X.shape)]) for of, on in zip(units, box, strict=False)]
+    lower, upper, equal, at_upper, at_lower = units
     tangent = np.stack([equal, upper & at_upper & ~equal, lower & at_lower & ~equal], axis=1)
     return tangent, np.stack([lower & upper, upper & ~lower, lower & ~upper], axis=1)
 
