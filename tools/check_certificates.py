@@ -11,13 +11,12 @@ from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
+from flint import fmpz_mat, nmod_mat
 from pyarrow import parquet
 
 FORMAT, NETWORK, CERTIFICATE = "fiberscope results 6", 2, 3  # versions that this script reads
 LARGEST, ELIMINATED = 6_000_000, 250  # entries of a matrix; rows or columns whose rank is found by elimination
-PRIME, LIMB = 2**31 - 1, 15  # 2**23 products of limbs of 15 bits add up exactly in float64
-AGREEMENT = 1e-9  # of stored inputs with computed ones, relative to the largest
-DIGITS, SHARE = 20, Fraction(1, 2**40)  # significant digits of what is known of outputs; what widens cells of codes
+PRIME, AGREEMENT = 2**61 - 1, 1e-9  # the latter of stored inputs with computed ones, relative to the largest
 FLOATS = {"float32": (np.float32, 24, 126), "float16": (np.float16, 11, 25)}  # type, its digits, where numbers end
 ARRAYS = ("weight", "factor", "index", "weights", "bias", "slope")  # in the order in which digests take them
 
@@ -27,65 +26,40 @@ def require(condition, reason="numbers or matrices of this size are beyond the r
         raise ValueError(reason)
 
 
-def whole(values, exponents=0):  # integers proportional to values * 2**exponents: a positive factor changes no sign
+def whole(values, exponents=0):  # integers, and e where values * 2**exponents = integers * 2**e
     require(np.size(values) <= LARGEST and np.isfinite(values).all(), "numbers that are too many, or not finite")
     mantissa, exponent = np.frexp(values)
-    odd, exponent = (mantissa * 2.0**53).astype(np.int64), exponent.astype(np.int64) + exponents
-    shift = np.where(odd == 0, 0, exponent - exponent.min(initial=2**40, where=odd != 0))
+    odd = (mantissa * 2.0**53).astype(np.int64)
+    zeros = np.frexp((odd & -odd).astype(float))[1] - (odd != 0)  # at the end of the binary number
+    exponent = exponent.astype(np.int64) + zeros - 53 + exponents
+    least = int(exponent[odd != 0].min()) if odd.any() else 0
+    shift = np.where(odd == 0, 0, exponent - least)
     require(shift.max(initial=0) < 12_000)
-    numbers = odd.astype(object) << shift.astype(object)
-    common = np.gcd.reduce(numbers, axis=None) if odd.any() else 1
-    return numbers // (common & -common)
+    return (odd >> zeros).astype(object) << shift.astype(object), least
 
 
-def products(A, X):  # X A^T exactly, as fractions
-    A, X = ((whole(M), Fraction(np.abs(M).max(initial=0))) for M in (A, X))
-    unit = math.prod(largest / max(abs(numbers).max(), 1) for numbers, largest in (A, X))
-    return times(X[0], A[0].T) * unit
+def matrix(M, *prime):  # of integers, as flint has them; modulo a prime the rank is never larger
+    return (nmod_mat if prime else fmpz_mat)(*M.shape, M.ravel().tolist(), *prime)
 
 
-@np.vectorize
-def up(number):  # to the next number of DIGITS significant binary digits
-    shift = number.numerator.bit_length() - number.denominator.bit_length() - DIGITS
-    shift += number >= Fraction(2) ** (shift + DIGITS)
-    return math.ceil(number / Fraction(2) ** shift) * Fraction(2) ** shift
+def array(M):  # and back
+    return np.array([int(entry) for entry in M.entries()], dtype=object).reshape(M.nrows(), M.ncols())
 
 
-def times(A, B):  # the product of two matrices of integers, by floats, without rounding
-    total, limbs = np.zeros((A.shape[0], B.shape[1]), dtype=object), []
-    for size, sign in ((abs(M), np.where(M < 0, -1.0, 1.0)) for M in (A, B)):
-        bits = int(size.max(initial=0)).bit_length()
-        size = size.astype(np.int64) if bits < 63 else size
-        limbs.append([sign * ((size >> k) & (2**LIMB - 1)).astype(float) for k in range(0, bits, LIMB)])
-    for i, a in enumerate(limbs[0]):
-        for j, b in enumerate(limbs[1]):
-            total += (a @ b).astype(np.int64).astype(object) << LIMB * (i + j)
-    return total
+def products(A, X, unit):  # X A^T * 2**unit, which are integers
+    (A, e), (X, f) = whole(A), whole(X)
+    return array(matrix(X) * matrix(A.T)) << unit + e + f
 
 
 def norm_above(numbers):
     return math.isqrt(square - 1) + 1 if (square := int((numbers**2).sum())) else 0
 
 
-def rank_of(M, prime=PRIME):  # the rank modulo a prime, never larger than the rank; for prime 0 the rank (Bareiss)
-    M, rank, before = M if M.shape[0] <= M.shape[1] else M.T, 0, 1
-    M = (M % prime).astype(np.int64) if prime else M.copy()
-    for column in range(M.shape[1]):
-        found = rank + np.flatnonzero(M[rank:, column])
-        if found.size:
-            M[[rank, found[0]]] = M[[found[0], rank]]
-            pivot, below = M[rank, column], M[rank + 1 :, column:]
-            step = pivot * below - below[:, :1] * M[rank, column:]
-            below[:] = step % prime if prime else step // before
-            rank, before = rank + 1, pivot
-    return rank
-
-
 def least_singular_value(B):  # from below: (1 - |X B - I|) / |X| for any X, here a rounded pseudoinverse
     X = np.linalg.pinv(B.astype(float))
     bits = 53 - int(np.frexp(np.abs(X).max())[1])
     X, one = np.rint(np.ldexp(X, bits)).astype(np.int64).astype(object), 2 ** max(0, bits)
-    error = norm_above(times(X, B) - one * np.eye(B.shape[1], dtype=np.int64).astype(object))
+    error = norm_above(array(matrix(X) * matrix(B)) - one * np.eye(B.shape[1], dtype=np.int64).astype(object))
     require(error < one, "rows are not proved to be independent")
     return Fraction(one - error, norm_above(X))
 
@@ -107,18 +81,15 @@ def vector(values, exponents):  # integers proportional to a float or rational v
         require(int(values["denominator"], 16) > 0, "a denominator that is not positive")
         values = np.array([0, *(int(v, 16) for v in values["numerators"])], dtype=object)[1:]
     require(values.shape == exponents.shape and values.dtype == (object if rational else float), "another vector")
-    return values << (exponents - exponents.min(initial=0)).astype(object) if rational else whole(values, exponents)
+    return values << (exponents - exponents.min(initial=0)).astype(object) if rational else whole(values, exponents)[0]
 
 
 class System:  # the rows R of a layer (m, n) as integers, in the units of a scaling; row m + j is coordinate j
-    def __init__(self, A, scaling):
+    def __init__(self, A, r, c):
         self.m, self.n = A.shape
-        none = {"rows": np.zeros(self.m, dtype=np.int64), "columns": np.zeros(self.n, dtype=np.int64)}
-        r, c = ((scaling or none)[name].astype(np.int64) for name in ("rows", "columns"))
-        fits = r.shape + c.shape == A.shape and all(-5_000 < e.min() <= e.max() < 5_000 for e in (r, c))
-        require(fits, "a scaling of another shape or size")
-        self.rows, self.columns, self.R, self.nonzero = np.append(r, 0 * c), c, whole(A, c - r[:, None]), A != 0
-        self.modular, self.independent = (self.R % PRIME).astype(np.int64), []  # rows that are, and on which columns
+        require(r.shape + c.shape == A.shape and -5_000 < min(*r, *c) <= max(*r, *c) < 5_000, "another scaling")
+        self.rows, self.columns, self.R, self.nonzero = np.append(r, 0 * c), c, whole(A, c - r[:, None])[0], A != 0
+        self.matrix, self.independent = matrix(self.R), []  # rows that are, and on which columns
         rows, columns = ([math.isqrt(v) + 1 for v in (self.R**2).sum(axis=k)] for k in (1, 0))
         self.norms = np.array([rows + [1] * self.n, [1] * self.m + columns], dtype=object)
 
@@ -133,9 +104,8 @@ class System:  # the rows R of a layer (m, n) as integers, in the units of a sca
     def relations(self, given):  # the rows of each relation, and the columns on which it fails
         terms = [(given["rows"][i:j], given["values"][i:j]) for i, j in pairwise(given["starts"].tolist())]
         for k, (rows, values) in enumerate(terms):
-            later = any(rows[0] in more for more, _ in terms[k + 1 :])
-            fits = values[0] != 0 and not later and not self.mask(rows)[self.m :].any()
-            require(fits, "relations that are not independent")
+            later = any(rows[0] in more for more, _ in terms[k + 1 :]) or self.mask(rows)[self.m :].any()
+            require(values[0] != 0 and not later, "relations that are not independent")
         return [(rows, vector(values, self.rows[rows]) @ self.R[rows] != 0) for rows, values in terms]
 
     def rank(self, rows, relations=()):  # bounds on the rank of rows, a mask; relations take off
@@ -146,9 +116,9 @@ class System:  # the rows R of a layer (m, n) as integers, in the units of a sca
         more[np.concatenate([*holding, np.zeros(0, dtype=np.int64)])] = True
         high = min(int(own.sum() - inside), int(more.sum()) - len(holding), int(free.sum()))
         shown = any(rows[basis].sum() == high and not (columns & ~free).any() for basis, columns in self.independent)
-        low = high if shown else rank_of(self.modular[own[: self.m]][:, free])
+        low = high if shown else matrix(self.R[own[: self.m]][:, free], PRIME).rank()
         if low < high <= ELIMINATED:
-            low = high = rank_of(self.R[own[: self.m]][:, free], 0)
+            low = high = matrix(self.R[own[: self.m]][:, free]).rank()
         return fixed + low, fixed + high
 
     def multipliers(self, given, fixed):  # signs of exact weights (0: unknown), rows that have any, if they span
@@ -161,13 +131,13 @@ class System:  # the rows R of a layer (m, n) as integers, in the units of a sca
         B = self.R[own][:, free & used]
         distance = norm_above(c[free]) / least_singular_value(B) if np.any(c[free] != 0) else Fraction(0)
         sign = np.sign(weight) * (named & (abs(weight) > distance * self.norms[1]))
-        return sign, named, bool(used[free].all()) and (distance > 0 or rank_of(B) == free.sum())
+        return sign, named, bool(used[free].all()) and (distance > 0 or matrix(B, PRIME).rank() == free.sum())
 
     def direction(self, given, relations):  # signs of the exact direction on all rows; 2 where they are unknown
         held, d, distance = self.mask(given["held"]), vector(given["values"], -self.columns), Fraction(0)
         free, live = ~held[self.m :], self.live(held)
         require(not np.any(d[~free] != 0), "a direction that moves a coordinate that it holds")
-        value = np.append(times(self.R, d[:, None])[:, 0], d)
+        value = np.append(array(self.matrix * matrix(d[:, None])), d)
         if np.any(value[held & live] != 0):
             basis = np.flatnonzero(held & live if given.get("basis") is None else self.mask(given["basis"]))
             distance = norm_above(value[basis]) / least_singular_value(self.R[basis][:, free].T)
@@ -181,9 +151,10 @@ class System:  # the rows R of a layer (m, n) as integers, in the units of a sca
 class Proof:  # a certificate for one layer; a cone is three masks over all rows: 0 on it, at most 0, at least 0
     def __init__(self, data, A, systems, fixed):
         self.given, none = read_certificate(data), np.zeros(0, dtype=np.int64)
-        scaling, faces = self.given.get("scaling"), [self.given.get(name) or {} for name in ("tangent", "recession")]
-        key = b"".join(scaling[name].tobytes() for name in ("rows", "columns")) if scaling else b""
-        self.system = system = systems[key] = systems.get(key) or System(A, scaling)
+        scaling, faces = self.given.get("scaling", {}), [self.given.get(name, {}) for name in ("tangent", "recession")]
+        r, c = (scaling.get(name, np.zeros(A.shape[k], dtype=int)) for k, name in enumerate(("rows", "columns")))
+        key = r.tobytes(), c.tobytes()
+        self.system = system = systems[key] = systems.get(key) or System(A, r, c)
         self.relations = system.relations(self.given["relations"]) if self.given.get("relations") else []
         named = (system.mask(self.given.get(name, none) + system.m) for name in ("zero", "counted"))
         self.zero, self.counted = (mask & (np.arange(len(mask)) >= system.m) for mask in named)
@@ -209,9 +180,8 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
         rows, spans = self.vanishing(cone, self.weights[0])
         if zero.any() and not (rows & zero).any():
             supported = (rows & ~system.live(rows | zero))[:m]
-            require(
-                rank_of(system.modular[supported][:, zero[m:]]) == zero.sum(), "coordinates are not shown to be zero"
-            )
+            held = matrix(system.R[supported][:, zero[m:]], PRIME).rank()
+            require(held == zero.sum(), "coordinates are not held at zero")
             rows = rows | zero
         low, high = system.rank(rows, self.relations)
         _, upper, lower = cone & ~rows & system.live(rows)
@@ -224,8 +194,8 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
         kind, stored, (low, high) = finding["kind"], finding["dimension"], self.dimension(tangent)
         require((self.given["kind"], self.given.get("dimension", stored)) == (kind, stored), "another certificate")
         least, most = finding.get("dimension_low", low), finding.get("dimension_high", high)
-        fits = least <= low <= high <= most and (stored is None or least == low == stored == high == most)
-        require(fits, f"a dimension of {low} to {high} is proved, not {stored} or {least} to {most}")
+        bounded = least <= low <= high <= most and (stored is None or least == stored == most)
+        require(bounded, f"a dimension of {low} to {high} is proved, not {stored} or {least} to {most}")
         rows, spans = self.vanishing(recession, self.weights[1])
         spans = spans or (kind == "bounded" and self.system.rank(rows)[0] == self.system.n)
         runs = self.moving(recession, self.ray) or self.count(recession)
@@ -233,43 +203,50 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
         require(shown.get(kind), f"it is not proved that it is {kind}")
 
 
-def slack(rows, inputs, y, ends, precision, step):  # how far below and above y outputs may be that count as the same
+up = np.frompyfunc(lambda n: -(-n >> (k := max(n.bit_length() - 20, 0))) << k, 1, 1)  # to 20 binary digits
+
+
+def sides(layer, X, precision="exact", step=None):  # where units lie at X: masks for cones, and two counts
+    (A, b, *ends, monotone, _), exact, below, above = layer, precision == "exact", 0, 0
+    rows, X = np.column_stack([A, b]), np.column_stack([X, np.ones(len(X))])
+    width = 0.0 if precision in ("exact", "int8", *FLOATS) else float(precision)
+    unit = 200 + sum(Fraction(v).denominator.bit_length() for v in (*ends, step or 0.0, width) if abs(v) < np.inf)
+    unit -= min(whole(rows)[1], 0) + min(whole(X)[1], 0)  # all numbers are integers times 2**-unit
+    z, (p, q) = products(rows, X, unit), (int(Fraction(v) * 2**unit) if abs(v) < np.inf else None for v in ends)
+    far = np.full(z.shape, np.inf, dtype=object)  # integers and inf are compared exactly as objects
+    rise, fall = far if p is None else z - p, far if q is None else q - z
     if precision == "int8":
-        s, (first, last) = Fraction(step), (-128, 127) if ends[0] < 0 else (0, 255)
+        y, s, (first, last) = np.clip(z, p, q), int(Fraction(step) * 2**unit), (-128, 127) if ends[0] < 0 else (0, 255)
         require(s > 0, "a step that is not positive")
-        code = np.clip(np.frompyfunc(round, 1, 1)(y / s), first, last)
-        below, above = (up(np.maximum(s / 2 + side * (y - code * s), 0) + SHARE * s) for side in (1, -1))
-        return np.where(code == first, np.inf, below), np.where(code == last, np.inf, above)
-    if precision not in FLOATS:
-        require(float(precision) > 0, f"{precision} is no precision")
-        return Fraction(float(precision)), Fraction(float(precision))
-    (dtype, digits, exponent), rows, inputs = FLOATS[precision], abs(rows), abs(inputs)
-    sums, terms = products(rows, inputs), np.count_nonzero(rows[:, :-1], axis=1).astype(object)
-    k, ones = Fraction(4, 2**digits) + (terms + 2) * Fraction(1, 2**24), np.ones((1, rows.shape[1] - 1))
-    lengths = products(ones, inputs[:, :-1]) + products(rows[:, :-1], ones)
-    moved = max((abs(Fraction(float(dtype(end))) - end) for end in ends if end not in (-np.inf, np.inf)), default=0)
-    bound = k / (1 - k) * sums + Fraction(2, 2**exponent) * (lengths + 3 * terms + 6) + moved
-    fits = max(rows.max(), inputs.max(), (sums + bound).max()) <= float(np.finfo(dtype).max) and max(k) <= 0.5
-    require(fits, f"sums that are too long for {precision}, or numbers that it does not hold")
-    return up(bound), up(bound)
+        code = np.clip(y // s + (2 * (y % s) + y // s % 2 > s), first, last)  # of the nearest ones the even one
+        below, above = (up(np.maximum((s >> 1) + side * (y - code * s), 0) + (s >> 40)) for side in (1, -1))
+        below, above = np.where(code == first, np.inf, below), np.where(code == last, np.inf, above)
+    elif precision in FLOATS:
+        (dtype, digits, exponent), rows, X, ones = FLOATS[precision], abs(rows), abs(X), np.ones((1, A.shape[1]))
+        sums, terms = products(rows, X, unit), np.count_nonzero(A, axis=1).astype(object)
+        k = 2 ** (26 - digits) + terms + 2
+        lengths = products(ones, X[:, :-1], unit) + products(rows[:, :-1], ones, unit)
+        moved = max((abs(Fraction(float(dtype(end))) - Fraction(end)) for end in ends if abs(end) < np.inf), default=0)
+        bound = -(-k * sums // (2**24 - k)) + (lengths + (3 * terms + 6 << unit) >> exponent - 1) + int(moved * 2**unit)
+        fits = max(rows.max(), X.max(), Fraction((sums + bound).max(), 2**unit)) <= float(np.finfo(dtype).max)
+        require(fits and max(k) <= 2**23, f"sums that are too long for {precision}, or numbers that it does not hold")
+        below = above = up(bound)
+    elif not exact:
+        require(width > 0, f"{precision} is no precision")
+        below = above = int(Fraction(width) * 2**unit)
+    wide = np.inf if None in (p, q) else q - p
+    lower, upper = (below < rise) & (below < wide) | monotone, (above < fall) & (above < wide) | monotone
+    counts = ((rise > 0) | monotone, (fall <= 0) & ~monotone) if exact else (lower, ~upper & (q is not None))
+    at_upper, at_lower, equal = (rise == 0) & exact, (fall == 0) & exact, (lower & upper & exact) | monotone
+    return lower, upper, equal, at_upper, at_lower, [count.sum(axis=1) for count in counts]
 
 
-@np.errstate(invalid="ignore")  # inf - inf is NaN, which is on no side of anything
-def cones(layer, X, low, high, precision="exact", step=None):  # two for each sample, and two counts of units
-    (A, b, *ends, monotone, _), exact = layer, precision == "exact"
-    rows, inputs = np.column_stack([A, b]), np.column_stack([X, np.ones(len(X))])
-    z, (p, q) = products(rows, inputs), (Fraction(end) if np.isfinite(end) else end for end in ends)
-    below, above = (0, 0) if exact else slack(rows, inputs, np.clip(z, p, q), (p, q), precision, step)
-    positive, saturated = z > p + below, z >= q - above
-    lower, upper = (positive & (q > p + below)) | monotone, (~saturated & (p < q - above)) | monotone
-    counts = (positive | monotone, saturated & ~monotone) if exact else (lower, ~upper & (q < np.inf))
-    units = lower, upper, (lower & upper & exact) | monotone, (z == p) & exact, (z == q) & exact
-    box = np.isfinite(low), np.isfinite(high), low == high, high == X, low == X
-    both = (np.hstack([of, np.broadcast_to(on, X.shape)]) for of, on in zip(units, box, strict=True))
-    lower, upper, equal, at_upper, at_lower = both
+def cones(units, X, low, high):  # the tangent and the recession cone of each sample
+    box = abs(low) < np.inf, abs(high) < np.inf, low == high, high == X, low == X
+    units = [np.hstack([of, np.broadcast_to(on, X.shape)]) for of, on in zip(units, box, strict=False)]
+    lower, upper, equal, at_upper, at_lower = units
     tangent = np.stack([equal, upper & at_upper & ~equal, lower & at_lower & ~equal], axis=1)
-    recession = np.stack([lower & upper, upper & ~lower, lower & ~upper], axis=1)
-    return tangent, recession, *(count.sum(axis=1) for count in counts)
+    return tangent, np.stack([lower & upper, upper & ~lower, lower & ~upper], axis=1)
 
 
 class Network:  # what model.safetensors describes, evaluated at the samples x
@@ -327,9 +304,7 @@ class Network:  # what model.safetensors describes, evaluated at the samples x
             (before,) = self.stages[before]["sources"]
         for A, b in (self.matrix(*factor) for factor in factors):
             if value is not None:  # products are rounded one after the other, in ascending order of columns
-                inner, total = np.column_stack(value), np.zeros((len(A), value[0].shape[1] + 1))
-                for k in range(len(inner)):
-                    total += A[:, k, None] * inner[k]
+                total = sum(A[:, k, None] * row for k, row in enumerate(np.column_stack(value)))
                 A, b = total[:, :-1], total[:, -1] + b
             value = A, b
         bounds = (activation["alpha"], activation["beta"]) if activation["kind"] == "clip" else (0.0, np.inf)
@@ -363,12 +338,13 @@ def questions_of(manifest, k):  # precisions, domains and their bounds, and step
 
 
 def check_chunk(folder, told, network, number, questions, stem, samples):  # why each verdict is not proved, or ""
-    names = {"inputs": f"{stem}.npy", "certificates": f"{stem}.parquet", "preimages": f"{stem}.parquet"}
-    paths = {part: folder / part / name for part, name in names.items()}
+    paths = {part: folder / part / f"{stem}.parquet" for part in ("certificates", "preimages")}
+    paths["inputs"] = folder / "inputs" / f"{stem}.npy"
     same = told == {part: sha256(path.read_bytes()).hexdigest() for part, path in paths.items()}
     require(same, "its files are not as they were written, or the audit is not complete")
     findings, stored = (parquet.read_table(paths[part]).to_pylist() for part in ("preimages", "certificates"))
-    X, stored, proofs, systems, out = np.load(paths["inputs"]), {row["id"]: row["data"] for row in stored}, {}, {}, []
+    stored = {row["id"]: row["data"] for row in stored if sha256(row["data"]).hexdigest()[:32] == row["id"]}
+    X, proofs, systems, out = np.load(paths["inputs"]), {}, {}, []
     layer = network.layer(network.layers[number])
     given = network.value(layer[-1])[samples.start : samples.stop]
     allowed = AGREEMENT * np.abs(given[np.isfinite(given)]).max(initial=0.0) * (layer[-1] >= 0)
@@ -376,19 +352,18 @@ def check_chunk(folder, told, network, number, questions, stem, samples):  # why
     asked = [(number, known, name, sample) for known, name, *_ in questions for sample in samples]
     found = [(row["layer"], row["precision"], row["domain"], row["sample"]) for row in findings]
     require(found == asked, "findings are missing, or not those of the samples")
-    remaining = iter(findings)
+    finite, remaining = np.where(np.isfinite(X), X, 0.0), iter(findings)
+    units = {known: sides(layer, finite, *known) for known in {(precision, step) for precision, *_, step in questions}}
     for precision, name, low, high, step in questions:
-        given = cones(layer, np.where(np.isfinite(X), X, 0.0), low, high, precision, step)
+        given = *cones(units[precision, step], finite, low, high), *units[precision, step][-1]
         for x, tangent, recession, *counts, row in zip(X, *given, remaining, strict=False):
             try:
                 if row["kind"] != "undecided":
                     require(((low <= x) & (x <= high) & np.isfinite(x)).all(), f"its input is not in {name}")
-                    said = [row["positives"], row.get("saturated", counts[1])]
-                    require(said == counts, f"of its outputs {counts[0]} are positive and {counts[1]} saturated")
-                    data = stored[row["certificate"]]
-                    require(sha256(data).hexdigest()[:32] == row["certificate"], "a certificate of another id")
-                    if (key := (data, name)) not in proofs:
-                        proofs[key] = Proof(data, layer[0], systems, (tangent[0, -len(x) :], recession[0, -len(x) :]))
+                    require([row["positives"], row.get("saturated", counts[1])] == counts, f"counts are {counts}")
+                    if (key := (row["certificate"], name)) not in proofs:
+                        fixed = tangent[0, -len(x) :], recession[0, -len(x) :]
+                        proofs[key] = Proof(stored[row["certificate"]], layer[0], systems, fixed)
                     proofs[key].check(tangent, recession, row)
                 out.append("undecided" if row["kind"] == "undecided" else "")
             except Exception as error:
@@ -405,15 +380,17 @@ def main(folder):
         arrays = [archive[name] for name in ("x", "y") if name in archive.files]
     network = Network((folder / "model.safetensors").read_bytes(), arrays[0])
     digest = sha256(b"".join(f"{a.dtype.str} {a.shape} ".encode() + a.tobytes() for a in arrays)).hexdigest()
-    told = [manifest["model_digest"], manifest["data_digest"], seal]
-    same, judged = told == [network.digest, digest, text[start : start + 64]], manifest["network_layers"]
+    same = [network.digest, digest, seal] == [*map(manifest.get, ("model_digest", "data_digest")), text[start:][:64]]
     starts = range(0, manifest["samples"], manifest["block"])
     for (k, number), (block, start) in product(enumerate(manifest["layers"]), enumerate(starts)):
         samples, questions = range(manifest["samples"])[start : start + manifest["block"]], questions_of(manifest, k)
         stem = f"layer-{number:02d}-block-{block:04d}"
         try:
             require(same, "the manifest, the network or the data are not as they were written")
-            require(len(network.layers) == len(judged), "unjudged layers are beyond the reach of this script")
+            require(
+                len(network.layers) == len(manifest["network_layers"]),
+                "unjudged layers are beyond the reach of this script",
+            )
             reasons = check_chunk(folder, manifest["shards"].get(stem), network, number, questions, stem, samples)
         except Exception as error:
             reasons = [f"{type(error).__name__}: {error}"] * len(questions) * len(samples)

@@ -1,0 +1,100 @@
+"""What proving a verdict takes beside the checker of the form before, on the same verdicts, side by side in one run.
+
+    python benchmarks/checker_before.py [--samples 20] [--smoke]
+
+The checker before (``tests/old_checker``) reads what deciding found, one claim at a time; this one the certificates
+that it is written down as. Both prove each verdict alone, in floats; this one also all of them together. Layers:
+(12, 5) of small whole numbers; the first three of the demo network; (3500, 784), trained on Fashion-MNIST where
+FIBERSCOPE_EXTERNAL names a folder that has it. One thread; processor time, the least of three. Ratios above 1 say that
+this one takes longer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from _demo import demo
+from threadpoolctl import threadpool_limits
+from verdict_time import large_layer
+
+import fiberscope as fs
+from fiberscope.preimage import decide
+from fiberscope.preimage.verify import verify_in_float, verify_many
+
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+from old_checker.verify import verify_in_float as verify_before
+
+
+def main() -> None:
+    """Print one line per layer and domain."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--samples", type=int, default=20)
+    parser.add_argument("--smoke", action="store_true", help="five samples of the small layer and the untrained demo")
+    options = parser.parse_args()
+    threadpool_limits(1)
+    samples, rng = 5 if options.smoke else options.samples, np.random.default_rng(0)
+    print(f"{'layer':28} {'before, ms':>10} {'now, ms':>8} {'now / before':>12} {'together / before':>17}")
+    small = fs.ReLULayer(rng.integers(-2, 3, size=(12, 5)).astype(float), rng.integers(-2, 3, size=12).astype(float))
+    compare("(12, 5), whole numbers", small, rng.integers(-2, 3, size=(samples, 5)).astype(float), None)
+    network, test = demo(trained=not options.smoke)
+    for position, layer in enumerate(network.relu_layers[: 1 if options.smoke else 3]):
+        inputs = network.layer_input(position, test.x[:samples])
+        for domain in (None, fs.Box(0, 1) if position == 0 else fs.NonNegative()):
+            compare(f"demo {position}", layer, inputs, domain)
+    if not options.smoke:
+        _, layer, images = large_layer(samples)
+        compare("(3500, 784)", layer, images, None)
+
+
+def compare(name: str, layer: fs.ReLULayer, X: np.ndarray, domain: fs.Domain | None) -> None:
+    """Decide each sample alone, and prove what both checkers prove."""
+    pairs = [found_and_written(layer, x, domain) for x in X]
+    both = [(p, before) for p, before in pairs if verify_in_float(p) and verify_before(before)]
+    before = least(lambda: [verify_before(claim) for _, claim in both])
+    now = least(lambda: [verify_in_float(p) for p, _ in both])
+    together = least(lambda: verify_many([p for p, _ in both]))
+    where = f"{name} on {'R^n' if domain is None else type(domain).__name__}"
+    each = 1e3 / max(len(both), 1)
+    print(
+        f"{where:28} {each * before:>10.3f} {each * now:>8.3f} {now / before:>12.2f} {together / before:>17.2f}", end=""
+    )
+    print(f"  {len(both)} of {len(X)} proved by both", flush=True)
+
+
+def found_and_written(layer: fs.ReLULayer, x: np.ndarray, domain: fs.Domain | None) -> tuple[fs.Preimage, Any]:
+    """A verdict, and the same one with what deciding found in place of its certificate."""
+    found: list[Any] = []
+    elaborate = decide.elaborate
+
+    def recorded(question: Any, candidate: Any, system: Any) -> Any:
+        found.append(candidate)
+        return elaborate(question, candidate, system)
+
+    decide.elaborate = recorded
+    try:
+        p = fs.preimage(layer, x=x, domain=domain)
+    finally:
+        decide.elaborate = elaborate
+    said = {"layer": layer, "domain": domain, "x": p.x, "y": p.y, "kind": p.kind, "dimension": p.dimension}
+    return p, SimpleNamespace(**said, certificate=found[-1])
+
+
+def least(work: Callable[[], object]) -> float:
+    """The least processor time of three runs."""
+    took: list[float] = []
+    for _ in range(3):
+        began = time.process_time()
+        work()
+        took.append(time.process_time() - began)
+    return min(took)
+
+
+if __name__ == "__main__":
+    main()
