@@ -22,6 +22,10 @@ INSIDE = 1.0 - 2.0**-20
 """By which share of the radius points are from the center at most: the ball is closed, and sums are rounded."""
 
 
+DECOMPOSED = 1024
+"""Inputs up to which the weakest direction of each region is found, in less than a second; of more, that of the center."""
+
+
 @dataclass(frozen=True, eq=False)
 class Weakest:
     """The smallest stretch that was met.
@@ -47,12 +51,13 @@ def weakest_met(
     """The smallest singular value over some linear regions that a ball meets.
 
     From the center one goes along the weakest direction met so far to the end of the ball, where units turn off that
-    this direction moves most; then points on the sphere at random.
+    this direction moves most; and to points on the sphere at random.
     """
-    best = _at(chain, center)
+    best = _at(chain, center, None)
+    known = len(center) > DECOMPOSED
     for number in range(points):
         for point in _points(center, radius, best.direction if number % 2 == 0 else None, generator):
-            found = _at(chain, point)
+            found = _at(chain, point, best.direction if known else None)
             best = found if found.value < best.value else best
             if best.value == 0.0:
                 return best
@@ -70,12 +75,13 @@ def _points(
             yield point
 
 
-def _at(chain: Sequence[LayerRows], point: FloatArray) -> Weakest:
+def _at(chain: Sequence[LayerRows], point: FloatArray, direction: FloatArray | None) -> Weakest:
+    """What the region at a point does to a direction; to its weakest one where none is given."""
     J: FloatArray = dense(region_at(chain, point).matrix)
     ones, is_narrow = np.ones(len(point)), len(J) < len(point)
     if is_narrow or not np.isfinite(J).all():
         return Weakest(attained(chain, point, ones) if is_narrow else np.inf, point, ones)
-    direction = _weakest_direction(J)
+    direction = _weakest_direction(J) if direction is None else direction
     return Weakest(attained(chain, point, direction), point, direction)
 
 
