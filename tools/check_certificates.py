@@ -15,8 +15,8 @@ from flint import fmpz_mat, nmod_mat
 from pyarrow import parquet
 
 FORMAT, NETWORK, CERTIFICATE = "fiberscope results 6", 2, 3  # versions that this script reads
-LARGEST, ELIMINATED = 6_000_000, 250  # entries of a matrix; rows or columns whose rank is found by elimination
-PRIME, AGREEMENT = 2**61 - 1, 1e-9  # the latter of stored inputs with computed ones, relative to the largest
+LARGEST, ELIMINATED, PRIME = 6_000_000, 250, 2**61 - 1  # entries of a matrix; sides whose rank elimination finds
+AGREEMENT = 1e-9  # of stored inputs with computed ones, relative to the largest
 FLOATS = {"float32": (np.float32, 24, 126), "float16": (np.float16, 11, 25)}  # type, its digits, where numbers end
 ARRAYS = ("weight", "factor", "index", "weights", "bias", "slope")  # in the order in which digests take them
 
@@ -142,8 +142,8 @@ class System:  # the rows R of a layer (m, n) as integers, in the units of a sca
             basis = np.flatnonzero(held & live if given.get("basis") is None else self.mask(given["basis"]))
             distance = norm_above(value[basis]) / least_singular_value(self.R[basis][:, free].T)
             self.independent.append((basis, free))
-            depend = (held & live)[basis].all() and self.rank(held, relations)[1] == len(basis) + (~free).sum()
-            require(depend, "held rows are not shown to depend on the basis")
+            most = self.rank(held, relations)[1] if (held & live)[basis].all() else math.inf
+            require(most == len(basis) + (~free).sum(), "held rows are not shown to depend on the basis")
         known = np.where(abs(value) > distance * self.norms[0], np.sign(value), 2 if distance else 0)
         return np.where(held | ~live, 0, known).astype(np.int8)
 
@@ -243,8 +243,8 @@ def sides(layer, X, precision="exact", step=None):  # where units lie at X: mask
 
 def cones(units, X, low, high):  # the tangent and the recession cone of each sample
     box = abs(low) < np.inf, abs(high) < np.inf, low == high, high == X, low == X
-    units = [np.hstack([of, np.broadcast_to(on, X.shape)]) for of, on in zip(units, box, strict=False)]
-    lower, upper, equal, at_upper, at_lower = units
+    on_box = (np.broadcast_to(on, X.shape) for on in box)
+    lower, upper, equal, at_upper, at_lower = map(np.hstack, zip(units, on_box, strict=True))
     tangent = np.stack([equal, upper & at_upper & ~equal, lower & at_lower & ~equal], axis=1)
     return tangent, np.stack([lower & upper, upper & ~lower, lower & ~upper], axis=1)
 
@@ -269,15 +269,12 @@ class Network:  # what model.safetensors describes, evaluated at the samples x
 
     def matrix(self, part, name):
         weight, factor, index, weights, bias, _ = (self.arrays.get(f"{name}.{key}") for key in ARRAYS)
-        if part["kind"] == "dense":
-            return weight, bias
-        if part["kind"] == "transposed":
-            return self.matrix(part["forward"], f"{name}.forward")[0].T, bias
+        if part["kind"] in ("dense", "transposed"):
+            return (weight if part["kind"] == "dense" else self.matrix(part["forward"], f"{name}.forward")[0].T), bias
         require(bias is not None, f"{part['kind']}s of maps are beyond the reach of this script")
         m, n = len(bias), math.prod(part.get("input_shape", [part.get("inputs", len(bias))]))
         require(m * n <= LARGEST)
-        if part["kind"] == "diagonal":
-            index, weights = np.arange(n), factor
+        index, weights = (np.arange(n), factor) if part["kind"] == "diagonal" else (index, weights)
         if part["kind"] == "convolution":
             (channels, width, *kernel), gaps = weight.shape, part["dilation"]
             grid = np.pad(np.arange(n).reshape(part["input_shape"]), [(0, 0), *part["padding"]], constant_values=-1)
@@ -376,8 +373,7 @@ def main(folder):
     manifest, start, outcomes = json.loads(text), text.rfind(b"sealed by SHA-256 ") + 18, []
     seal = sha256(text[:start] + b"0" * 64 + text[start + 64 :]).hexdigest().encode()
     require(manifest["format"] == FORMAT, f"manifest.json is of {manifest['format']}, this script reads {FORMAT}")
-    with np.load(folder / "data.npz") as archive:
-        arrays = [archive[name] for name in ("x", "y") if name in archive.files]
+    arrays = [array for name, array in sorted(np.load(folder / "data.npz").items()) if name in ("x", "y")]
     network = Network((folder / "model.safetensors").read_bytes(), arrays[0])
     digest = sha256(b"".join(f"{a.dtype.str} {a.shape} ".encode() + a.tobytes() for a in arrays)).hexdigest()
     same = [network.digest, digest, seal] == [*map(manifest.get, ("model_digest", "data_digest")), text[start:][:64]]
@@ -388,8 +384,7 @@ def main(folder):
         try:
             require(same, "the manifest, the network or the data are not as they were written")
             require(
-                len(network.layers) == len(manifest["network_layers"]),
-                "unjudged layers are beyond the reach of this script",
+                len(network.layers) == len(manifest["network_layers"]), "layers that are not judged are out of reach"
             )
             reasons = check_chunk(folder, manifest["shards"].get(stem), network, number, questions, stem, samples)
         except Exception as error:
@@ -405,7 +400,6 @@ def main(folder):
 
 if __name__ == "__main__":
     try:
-        status = main(Path(sys.argv[1]))
+        sys.exit(main(Path(sys.argv[1])))
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        status = print(f"{type(error).__name__}: {error}", "proved 0 of 0", sep="\n") or 1
-    sys.exit(status)
+        sys.exit(print(f"{type(error).__name__}: {error}", "proved 0 of 0", sep="\n") or 1)
