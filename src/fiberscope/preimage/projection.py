@@ -86,8 +86,8 @@ def contradiction_by_projection(system: MixedSystem) -> Candidate | None:
 def point_inside(system: MixedSystem) -> Float64[FloatArray, " n"] | None:
     """A point strictly inside all rows of a preimage whose outputs are known to intervals; None where none is found.
 
-    The point nearest to intervals that are narrower on either side lies inside of them as they are; from it a part of the
-    way to the middle of the domain leads off the domain's sides, and not out of the intervals.
+    The point nearest to intervals that are narrower on either side lies inside of them as they are; from it a part of
+    the way to the middle of the domain leads off the domain's sides, and not out of the intervals.
     """
     numbers = system.inequalities[system.coordinates(system.inequalities)[0] < 0]
     sides = np.array([nearest_float(side) for side in system.right_hand_sides(numbers)])
