@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 
 from fiberscope.checker import exact
-from fiberscope.checker.anchored import Anchored, blocks, combined
+from fiberscope.checker.anchored import Anchored, Gaps, blocks, combined
 from fiberscope.checker.matrices import (
     ROUNDING,
     SMALLEST_NORMAL,
     FloatArray,
     IntArray,
+    Matrix,
     NotProvedError,
     is_dense,
     norm_above,
@@ -32,6 +33,9 @@ from fiberscope.checker.matrices import (
 
 TIGHTENINGS = 16
 """How often bounds on coordinates become the box at most: any number is sound, and gains shrink geometrically."""
+
+GAINED = 0.99
+"""The share of its width that a coordinate must lose for another time to be worth it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +89,9 @@ def bounds(known: Anchored, directions: FloatArray, multipliers: tuple[Any, Any]
     for _ in range(TIGHTENINGS):
         found = [part.largest(below, above, asked.reach) for part in parts]
         tighter = _tightened(below, above, column, unit, found[0][0], found[1][0])
-        if all(np.array_equal(new, old) for new, old in zip(tighter, (below, above), strict=True)):
+        before, (below, above) = above - below, tighter
+        if not (above - below < GAINED * before).any():
             break
-        below, above = tighter
     (low, low_error), (high, high_error) = (part.largest(below, above, asked.reach) for part in parts)
     below, above = _tightened(below, above, column, unit, low, high)
     return Bounds(low, high, (low_error, high_error), below, above)
@@ -102,41 +106,43 @@ def _residuals(
         raise NotProvedError("multipliers are no float numbers")
     if multipliers.shape != (count, stack.shape[0]):
         raise NotProvedError(f"there are not {stack.shape[0]} multipliers for each of {count} directions")
+    used = np.flatnonzero((multipliers != 0).any(axis=0))  # NaN is not 0 either
+    stack, sides = stack[used], Gaps(known.gaps.low[used], known.gaps.high[used])
     sizes, infinite = np.abs(stack), np.flatnonzero(np.isinf(below) | np.isinf(above))
     out = _Residuals(np.zeros(count), np.zeros(count), np.zeros(directions.shape), np.zeros(directions.shape))
     for some in blocks(count, max(n, stack.shape[0])):
-        w, c = multipliers[some].astype(np.float64), directions[some]
-        out.cost[some], out.cost_error[some] = _costs(known, w)
+        w, c = multipliers[some][:, used].astype(np.float64), directions[some]
+        out.cost[some], out.cost_error[some] = _costs(sides, w)
         size = combined(np.abs(w), sizes)
         residual = c - combined(w, stack)
         error = relative_error(stack.shape[0] + 1) * (np.abs(c) + size)
         error += 4.0 * (stack.shape[0] + 1) * SMALLEST_NORMAL
         error[~w.any(axis=1)] = 0.0
         if len(infinite):
-            _settle(known, residual, error, c, w, infinite)
+            _settle(stack, residual, error, c, w, infinite)
         finite = np.isfinite(residual).all(axis=1) & np.isfinite(error).all(axis=1)
         out.cost[some] = np.where(finite, out.cost[some], np.inf)
         out.residual[some], out.error[some] = residual, error
     return out
 
 
-def _costs(known: Anchored, w: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _costs(sides: Gaps, w: FloatArray) -> tuple[FloatArray, FloatArray]:
     """``sum_i (w_i > 0 ? high_i : low_i) w_i``, inf where a side is not there, and bounds on what is rounded."""
     up, down = np.where(w > 0, w, 0.0), np.where(w < 0, w, 0.0)
-    high, low = (np.where(np.isfinite(side), side, 0.0) for side in (known.gaps.high, known.gaps.low))
+    high, low = (np.where(np.isfinite(side), side, 0.0) for side in (sides.high, sides.low))
     cost = up @ high + down @ low
     size = up @ np.abs(high) - down @ np.abs(low)
-    wrong = ((w > 0) & ~np.isfinite(known.gaps.high)) | ((w < 0) & ~np.isfinite(known.gaps.low)) | ~np.isfinite(w)
+    wrong = ((w > 0) & ~np.isfinite(sides.high)) | ((w < 0) & ~np.isfinite(sides.low)) | ~np.isfinite(w)
     terms = 2 * w.shape[1]
     error = relative_error(terms) * size + np.where(w.any(axis=1), 4.0 * terms * SMALLEST_NORMAL, 0.0)
     return np.where(wrong.any(axis=1), np.inf, cost), error
 
 
 def _settle(
-    known: Anchored, residual: FloatArray, error: FloatArray, c: FloatArray, w: FloatArray, columns: IntArray
+    stack: Matrix, residual: FloatArray, error: FloatArray, c: FloatArray, w: FloatArray, columns: IntArray
 ) -> None:
     """Make residuals exact in columns without an end, where the sign of what may be 0 decides all."""
-    part = known.rows.stack[:, columns]
+    part = stack[:, columns]
     met = combined((w != 0).astype(np.float64), (part != 0).astype(np.float64)) > 0
     error[:, columns] = np.where(met, error[:, columns], 0.0)
     doubtful = (np.abs(residual[:, columns]) <= error[:, columns]) & (error[:, columns] > 0)
@@ -145,7 +151,7 @@ def _settle(
         return
     for k in asked:
         here = columns[doubtful[k]]
-        across = known.rows.stack[:, here]
+        across = stack[:, here]
         across = np.ascontiguousarray(across.T) if is_dense(across) else across.T.tocsr()
         for j, number in zip(here, exact.products(across, w[k]), strict=True):
             left = exact.total([float(c[k, j])]) - number
@@ -167,13 +173,12 @@ class _Residuals:
         value, error = np.empty(len(self.cost)), np.empty(len(self.cost))
         for some in blocks(len(value), len(below)):
             r, e = self.residual[some], self.error[some]
-            terms = _most(r, e, below, above)
-            plain = _most(r, np.zeros_like(e), below, above)
-            total, size = terms.sum(axis=1), np.abs(terms).sum(axis=1)
-            rounding = relative_error(len(below) + 2) * (size + np.abs(self.cost[some])) + self.cost_error[some]
+            total, size, doubt = _most(r, e, below, above)
+            rounding = relative_error(len(below) + 4) * (size + doubt + np.abs(self.cost[some]))
+            rounding += self.cost_error[some]
             rounding += np.where((r != 0).any(axis=1), 8.0 * len(below) * SMALLEST_NORMAL, 0.0)
-            value[some] = self.cost[some] + total + rounding
-            error[some] = rounding + np.abs(total - plain.sum(axis=1))
+            value[some] = self.cost[some] + total + doubt + rounding
+            error[some] = rounding + doubt
             if reach < np.inf:  # the ball alone
                 length = np.array([norm_above(each) for each in np.abs(r) + e]) * reach * ROUNDING
                 by_ball = self.cost[some] + length
@@ -186,11 +191,24 @@ class _Residuals:
         return value, np.where(np.isfinite(value), error, 0.0)
 
 
-def _most(r: FloatArray, e: FloatArray, below: FloatArray, above: FloatArray) -> FloatArray:
-    """The largest ``s d`` for ``|s - r| <= e`` and d between two ends, which may be infinite: 0 times these is 0."""
-    up, down = r + e * ROUNDING, r - e * ROUNDING
-    corners = [factor * end for factor in (up, down) for end in (below, above)]
-    return np.max([np.where(np.isnan(corner), 0.0, corner) for corner in corners], axis=0)
+def _most(
+    r: FloatArray, e: FloatArray, below: FloatArray, above: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(k,) the largest ``r d`` for d between two ends, the size of its terms, and what an error e of r adds at most.
+
+    Ends may be infinite: 0 times these is 0.
+    """
+    ends = np.isfinite(below), np.isfinite(above)
+    low, high = np.where(ends[0], below, 0.0), np.where(ends[1], above, 0.0)
+    up, down = np.maximum(r, 0.0), np.maximum(-r, 0.0)
+    total, size = up @ high - down @ low, up @ np.abs(high) + down @ np.abs(low)
+    doubt = e @ np.maximum(np.abs(low), np.abs(high))
+    for end, part, sign in ((above, up, 1.0), (below, down, -1.0)):
+        columns = np.flatnonzero(np.isinf(end))
+        # what is more than 0, up to its error, leads there; an end that no number meets lets nothing through
+        leads = (part[:, columns] > 0) | (e[:, columns] >= np.abs(r[:, columns])) & (e[:, columns] > 0)
+        total = np.where((leads & (sign * end[columns] > 0)).any(axis=1), np.inf, total)
+    return total, size, doubt
 
 
 def _tightened(

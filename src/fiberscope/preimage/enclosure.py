@@ -218,6 +218,12 @@ def _reach(system: System, verdict: PlainClaim, anchor: FloatArray) -> float:
     return np.inf
 
 
+def reach_from(preimage: Preimage) -> float:
+    """How far the certificate of a preimage proves that it reaches from its own x; inf where it proves nothing."""
+    asked = _question(preimage)
+    return np.inf if isinstance(asked, str) else asked[1].reach
+
+
 def _copied(array: Any) -> NDArray[Any]:
     """A copy of an array of numpy's own class, which nobody can change while it is looked at."""
     if type(array) is not np.ndarray:
@@ -234,4 +240,4 @@ def _silent(done: int, total: int) -> None:
     """Nothing."""
 
 
-__all__ = ["Enclosure", "enclose"]
+__all__ = ["LARGEST", "MARGIN", "Enclosure", "enclose", "reach_from"]

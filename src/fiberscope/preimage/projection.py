@@ -75,12 +75,49 @@ def contradiction_by_projection(system: MixedSystem) -> Candidate | None:
         return None
     domain = system.domain
     problem = _Problem(system.rows(numbers), sides, len(system.positive), domain.low, domain.high)
-    x = _minimum(problem, system)
+    x = _minimum(problem, system, 0.5 * (CLEAR * float(np.linalg.norm(sides))) ** 2)
     misses = problem.misses(x)
     size = np.linalg.norm(misses)
     if not size > CLEAR * np.linalg.norm(sides):
         return None
     return Candidate(Kind.EMPTY, -1, infeasible=_multipliers(system, problem, numbers, x, misses / size))
+
+
+def point_inside(system: MixedSystem) -> Float64[FloatArray, " n"] | None:
+    """A point strictly inside all rows of a preimage whose outputs are known to intervals; None where none is found.
+
+    The point nearest to intervals that are narrower on either side lies inside of them as they are; from it a part of
+    the way to the middle of the domain leads off the domain's sides, and not out of the intervals.
+    """
+    numbers = system.inequalities[system.coordinates(system.inequalities)[0] < 0]
+    sides = np.array([nearest_float(side) for side in system.right_hand_sides(numbers)])
+    domain, room = system.domain, _room(system, numbers)
+    if len(system.positive) or system.layer.inputs > MAX_INPUTS or not len(numbers) or not np.isfinite(sides).all():
+        return None
+    problem = _Problem(system.rows(numbers), sides - room, 0, domain.low, domain.high)
+    least = float(room[room > 0].min(initial=np.inf))
+    x = _minimum(problem, system, 0.5 * (0.5 * least) ** 2)
+    slack = sides - problem.rows @ x
+    if not (slack > 0).all():
+        return None
+    ends = np.isfinite(domain.low), np.isfinite(domain.high)
+    reach = np.where(ends[0] & ends[1], domain.high - domain.low, np.maximum(2.0 * np.abs(x), 1.0))
+    low, high = np.where(ends[0], domain.low, x - reach), np.where(ends[1], domain.high, x + reach)
+    move = 0.5 * (np.maximum(low, x - reach) + np.minimum(high, x + reach)) - x
+    along = np.asarray(problem.rows @ move)
+    share = float(np.min(slack[along > 0] / along[along > 0], initial=1.0)) / 2.0
+    return x + share * move
+
+
+def _room(system: MixedSystem, numbers: IntArray) -> FloatArray:
+    """By how much narrower intervals are asked for: a quarter at either end; 0 for rows that are no units."""
+    outputs, out = system.outputs, np.zeros(len(numbers))
+    assert outputs is not None, "the preimage is given by an output"
+    below, above = np.broadcast_to(outputs.within, (2, len(outputs.low)))
+    width = np.where(np.isfinite(outputs.high - outputs.low), outputs.high - outputs.low, 0.0) + below + above
+    units = system.units_of(numbers)
+    out[units >= 0] = 0.25 * width[units[units >= 0]]
+    return out
 
 
 def contradiction_by_rank(system: MixedSystem) -> Candidate | None:
@@ -98,11 +135,11 @@ def contradiction_by_rank(system: MixedSystem) -> Candidate | None:
     return None if rows is None else Candidate(Kind.EMPTY, -1, infeasible=Inconsistent(P[rows]))
 
 
-def _minimum(problem: _Problem, system: MixedSystem) -> Float64[FloatArray, " n"]:
+def _minimum(problem: _Problem, system: MixedSystem, near: float) -> Float64[FloatArray, " n"]:
+    """Where the squares of misses are least; any point where they are nearly as little as that."""
     x = np.clip(np.zeros(len(problem.low)), problem.low, problem.high)
     misses = problem.misses(x)
     value = 0.5 * float(misses @ misses)
-    near = 0.5 * (CLEAR * float(np.linalg.norm(problem.sides))) ** 2
     for _ in range(MAX_STEPS):
         if value <= near:
             break
@@ -205,4 +242,4 @@ def _balanced(
     return corrected
 
 
-__all__ = ["contradiction_by_projection", "contradiction_by_rank"]
+__all__ = ["contradiction_by_projection", "contradiction_by_rank", "point_inside"]

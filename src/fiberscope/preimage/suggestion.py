@@ -10,6 +10,7 @@ from fiberscope.preimage.dense import RESOLVED, numerical_rank
 from fiberscope.preimage.face import Face, find_face, find_recession
 from fiberscope.preimage.interior_point import find_point
 from fiberscope.preimage.kind import Kind
+from fiberscope.preimage.projection import point_inside
 from fiberscope.preimage.system import NO_ROWS, MixedSystem
 
 
@@ -21,7 +22,8 @@ def candidate_at_input(system: MixedSystem) -> Candidate | str:
 def candidate_at_output(system: MixedSystem) -> Candidate | str:
     """The candidate for the preimage of an output that seems to have one, or why there is none."""
     try:
-        point = find_point(system)
+        point = point_inside(system)
+        point = find_point(system) if point is None else point
     except (TooLargeError, MemoryLimitError) as limit:
         return str(limit)
     return "no point was found" if point is None else _candidate(system, point)

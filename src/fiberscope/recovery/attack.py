@@ -134,7 +134,7 @@ class _Search:
         y, self.slack = torch.tensor(features), torch.tensor(within)
         self.outputs = Targets(y - self.slack, y + self.slack)
         self.model, self.targets, self.whole = _models(subject, self.outputs, box)
-        known = (self.slack.square() * self.targets.two_sided).sum(dim=1)
+        known = self.targets.half_widths.square().sum(dim=1)
         self.met = torch.maximum(known, MET * MET * y.square().sum(dim=1)) / 2
 
     def run(self, starts: tuple[Start, ...], until: float, seed: int) -> Guess:

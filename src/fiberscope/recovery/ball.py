@@ -10,7 +10,7 @@ from time import perf_counter
 import numpy as np
 from jaxtyping import Float64
 
-from fiberscope.checker.matrices import NotProvedError
+from fiberscope.checker.matrices import NotProvedError, is_dense
 from fiberscope.checker.modulus import Near, near
 from fiberscope.checker.reading import LayerRows
 from fiberscope.network.arrays import FloatArray
@@ -92,15 +92,16 @@ def _linear_distance(
 
     With it, a length that inputs have.
     """
-    z, rows = center, np.eye(len(center))
-    for number, layer in enumerate(chain):
-        z, rows = layer.weight @ z + layer.bias, layer.weight @ rows
-        if number + 1 < len(chain):
-            rows = rows * ((z > layer.low) & (z < layer.high))[:, None]
-            z = np.clip(z, layer.low, layer.high)
     told = (low > chain[-1].low) & (high < chain[-1].high)
     if told.sum() < len(center):
         return inf, 0.0
+    first = chain[0].weight
+    z, rows = center, first if is_dense(first) else first.toarray()
+    for number, layer in enumerate(chain):
+        z, rows = layer.weight @ z + layer.bias, layer.weight @ rows if number else rows
+        if number + 1 < len(chain):
+            rows = rows * ((z > layer.low) & (z < layer.high))[:, None]
+            z = np.clip(z, layer.low, layer.high)
     beta = np.maximum(np.abs(high - z), np.abs(low - z))[told]
     sigma, norm = (float(value) for value in np.linalg.svd(rows[told], compute_uv=False)[[-1, 0]])
     if not sigma > np.finfo(np.float64).eps * norm:

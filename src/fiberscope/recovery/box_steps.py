@@ -22,6 +22,10 @@ EXACT = 2.0**-48
 MAX_ROUNDS = 15
 """Of changes to the active set; a few are usual."""
 
+IDLE = 1
+"""Rounds without a better step of the box after the first such one, where each takes milliseconds: sets may go round in
+circles, and the best step so far is one that descends."""
+
 CONJUGATE_STEPS, CONJUGATE_SHARE = 100, 0.03
 """When conjugate gradients end: a step that leaves a thirtieth of the gradient serves as well as an exact one."""
 
@@ -81,20 +85,26 @@ class Steps(ABC):
             low: (k, n) the box of d; it holds 0.
             high: likewise.
         """
-        diagonal, d = self.damped(rows, b, damping), torch.zeros_like(b)
+        diagonal = self.damped(rows, b, damping)
         at_low, at_high = self._held_before(rows, (low >= 0) & (b < 0), (high <= 0) & (b > 0))
+        d, best, near = torch.zeros_like(b), torch.zeros_like(damping), torch.zeros_like(b)
+        idle = 0
         for _ in range(MAX_ROUNDS):
             fixed, free = torch.where(at_low, low, torch.where(at_high, high, 0.0)), ~(at_low | at_high)
             there = self.product(rows, fixed) + diagonal * fixed if bool(fixed.any()) else fixed
-            d = fixed + self.on_free(rows, (b - there) * free, diagonal, free, d * free)
-            pull = b - self.product(rows, d) - diagonal * d
-            below = torch.where(at_low, pull < 0, ~at_high & (d < low))
-            above = torch.where(at_high, pull > 0, ~at_low & (d > high))
-            if torch.equal(below, at_low) and torch.equal(above, at_high):
+            near = fixed + self.on_free(rows, (b - there) * free, diagonal, free, near * free)
+            pull = b - self.product(rows, near) - diagonal * near
+            below = torch.where(at_low, pull < 0, ~at_high & (near < low))
+            above = torch.where(at_high, pull > 0, ~at_low & (near > high))
+            inside = torch.minimum(torch.maximum(near, low), high)
+            gain = ((b - (self.product(rows, inside) + diagonal * inside) / 2) * inside).sum(dim=1)
+            better = gain > best
+            idle = 0 if bool(better.any()) else idle + 1
+            d, best = torch.where(better[:, None], inside, d), torch.where(better, gain, best)
+            if (idle > IDLE and b.shape[1] > TOGETHER) or (torch.equal(below, at_low) and torch.equal(above, at_high)):
                 break
             at_low, at_high = below, above
         self._held = rows, at_low, at_high
-        d = torch.minimum(torch.maximum(d, low), high)
         return d, ((b - self.product(rows, d) / 2) * d).sum(dim=1)
 
 

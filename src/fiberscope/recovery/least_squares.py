@@ -33,6 +33,9 @@ FIRST_DAMPING, LEAST_DAMPING, HIGHEST_DAMPING = 1e-3, 1e-12, 1e8
 STALLED = 1e-7
 """A relative decrease of the objective below which another step is not worth its time, twice in a row."""
 
+ENOUGH = 2.0**-10
+"""The share of what intervals leave open, a thirtieth of their half widths, below which another step tells nothing."""
+
 BATCH_NUMBERS = 2**24
 """Numbers that the Jacobians of a batch may hold."""
 
@@ -88,6 +91,7 @@ class _Descents:
         self.damping = torch.full((len(start),), FIRST_DAMPING, dtype=torch.float64)
         self.steps = torch.zeros(len(start), dtype=torch.int64)
         self.stalls = torch.zeros(len(start), dtype=torch.int64)
+        self.enough = ENOUGH * targets.half_widths.square().sum(dim=1) / 2
 
     def run(self, until: float) -> Fit:
         going = torch.arange(len(self.x))
@@ -106,7 +110,7 @@ class _Descents:
         before = self.objective[going]
         held = ((x <= self.low) & (fall < 0)) | ((x >= self.high) & (fall > 0))
         rounding = EXACT * EXACT * around.values.square().sum(dim=1)
-        live = (before > rounding) & ((fall != 0) & ~held).any(dim=1)
+        live = (before > torch.maximum(rounding, self.enough[going])) & ((fall != 0) & ~held).any(dim=1)
         self.steps[going[live]] += 1
         steps, waiting = steps_of(around, targets.counting(around.values)), live.clone()
         for _ in range(MAX_TRIALS):

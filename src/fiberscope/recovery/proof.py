@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fiberscope.checker import relaxation
+from fiberscope.checker import enclosures, relaxation
+from fiberscope.checker.anchored import Question
 from fiberscope.checker.matrices import (
     ROUNDING,
     NotProvedError,
@@ -25,9 +26,13 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.saving import network_bytes
+from fiberscope.preimage.certificate import Certificate
+from fiberscope.preimage.enclosure import MARGIN, reach_from
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage
+from fiberscope.preimage.verify import in_numbers
 from fiberscope.recovery.ball import Ball
+from fiberscope.recovery.duals import Duals
 from fiberscope.recovery.question import Known, Subject
 
 ROUNDS_OTHERWISE = 2.0**-40
@@ -40,14 +45,15 @@ class Proof:
 
     Attributes:
         ball: the ball around the guess.
-        preimage: the verdict about the features, of a layer that is one affine map of the input.
-        enclosure: certified bounds of the coordinates over that preimage.
+        preimage: a verdict about a layer that is one affine map of the input: that no input has the features, or around
+            the anchor of the duals, how far those that have them are.
+        duals: what bounds the coordinates of all inputs of such a layer.
         steps: what bounds all inputs of the domain through several layers.
     """
 
     ball: Ball | None = None
     preimage: Preimage | None = None
-    enclosure: Any = None
+    duals: Duals | None = None
     steps: tuple[Step, ...] = ()
 
 
@@ -62,6 +68,7 @@ class Proved:
         distance: how far from the center these inputs are; inf where nothing is proved.
         radius: in which ball around the center that holds; inf for the whole domain.
         empty: whether no input of the domain has the features.
+        slack: (n,) by how much less should be claimed: other processors round otherwise.
     """
 
     low: FloatArray
@@ -70,6 +77,7 @@ class Proved:
     distance: float
     radius: float
     empty: bool
+    slack: FloatArray
 
 
 def chain_to(subject: Subject) -> tuple[LayerRows, ...]:
@@ -115,10 +123,12 @@ def prove(subject: Subject, known: Known, proof: Proof, chain: tuple[LayerRows, 
         high = np.minimum(high, np.nextafter(center + found.widths, np.inf))
         if radius >= reach_of(box_low, box_high, center):
             radius = np.inf
-    if proof.enclosure is not None:
-        inner = _enclosed(subject, known, proof)
-        low, high = np.maximum(low, inner[0]), np.minimum(high, inner[1])
-    return Proved(low, high, center, distance, radius, empty or (radius == np.inf and bool((low > high).any())))
+    slack = np.zeros(len(low))
+    if proof.duals is not None:
+        below, above, slack = _weighed(subject, known, proof.duals, proof.preimage)
+        low, high = np.maximum(low, below), np.minimum(high, above)
+    empty |= radius == np.inf and bool((low > high).any())
+    return Proved(low, high, center, distance, radius, empty, slack)
 
 
 def stages_of(network: Network) -> relaxation.Network:
@@ -191,13 +201,30 @@ def _is_empty(subject: Subject, known: Known, preimage: Any) -> bool:
     return True
 
 
-def _enclosed(subject: Subject, known: Known, proof: Proof) -> tuple[FloatArray, FloatArray]:
-    """(n,) bounds of all coordinates that an enclosure proves."""
-    about = _of(subject, known, proof.preimage)
-    enclosure = replace(proof.enclosure, preimage=about, directions=np.eye(subject.inputs))
-    if not enclosure.verify():
-        raise NotProvedError("the enclosure is not proved")
-    return enclosure.low, enclosure.high
+def _weighed(subject: Subject, known: Known, duals: Duals, preimage: Any) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(n,) bounds of all coordinates that multipliers prove by weak duality, and a margin for their rounding."""
+    layer, anchor = subject.single, np.array(duals.anchor, dtype=np.float64)
+    if layer is None:
+        raise NotProvedError("this is no layer of the input")
+    reach = np.inf
+    if preimage is None:
+        nothing = Certificate(Kind.UNDECIDED, None)
+        about = Preimage(layer, known.domain, None, known.y, Kind.UNDECIDED, None, 0.0, nothing)
+    else:
+        about = _of(subject, known, preimage)
+        if about.x is None or not np.array_equal(about.x, anchor):
+            raise NotProvedError("the verdict is not about the point beside which multipliers are evaluated")
+        reach = reach_from(about)
+    asked = in_numbers(about)
+    if isinstance(asked, str):
+        raise NotProvedError(asked)
+    exact = np.zeros(layer.outputs)
+    question = Question(None, np.array(known.low), np.array(known.high), exact, anchor, reach)
+    first, second = (np.array(part) for part in duals.multipliers)
+    directions = np.eye(subject.inputs)
+    found = enclosures.bounds(asked[0], question, directions, (first, second))
+    low, high = enclosures.ends(asked[0], question, directions, found)
+    return low, high, MARGIN * np.maximum(*found.error)
 
 
 __all__ = ["ROUNDS_OTHERWISE", "Proof", "Proved", "around", "asked_of", "chain_to", "prove", "reach_of", "stages_of"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import inf
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,10 +15,12 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Box, Domain, Polyhedron
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimage.budget import Budget
+from fiberscope.preimage.extent_search import SMALL
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import preimage
 from fiberscope.recovery.attack import guesses
 from fiberscope.recovery.ball import search_ball
+from fiberscope.recovery.duals import Duals, Rows, free_duals
 from fiberscope.recovery.grid import Grid
 from fiberscope.recovery.proof import (
     ROUNDS_OTHERWISE,
@@ -41,6 +43,13 @@ TELLS = 0.5
 
 NARROWER = 0.99
 """Bounds that leave more than this share of every coordinate say nothing."""
+
+NARROW = 2.0**-5
+"""Bounds for nothing are the last ones if they leave so little of a median coordinate."""
+
+DETERMINED = 0.5
+"""Of a large layer's dimensions: where features and the domain's sides determine fewer around the guess, how far inputs
+reach hangs on the far sides of the domain, and no search pays."""
 
 MINUTE = 60.0
 """Without a limit of the caller, for bounds through several layers, a sample: no answer takes minutes unasked."""
@@ -122,14 +131,22 @@ def _proved(
     """The same with all that is found to be provable around the guess."""
     x = out.x.ravel()
     if subject.single is None:
-        proof, reason = _through_layers(subject, known, x, chain, until)
+        found = _Found(*_through_layers(subject, known, x, chain, until))
     else:
         assert not isinstance(chain, str), "a layer of clips alone is a chain"
-        proof, reason = _of_layer(subject.single, known, x, met, chain, until)
-    read = None if isinstance(chain, str) else chain
-    if read is None and not proof.steps:
-        return replace(out, reason=reason)
-    return _claimed(replace(out, proof=proof, reason=reason), known, prove(subject, known, proof, read))
+        found = _of_layer(subject, subject.single, known, x, met, chain, until)
+    read, out = None if isinstance(chain, str) else chain, replace(out, proof=found.proof, reason=found.reason)
+    if read is None and not found.proof.steps:
+        return out
+    return _claimed(out, known, found.proved or prove(subject, known, found.proof, read))
+
+
+class _Found(NamedTuple):
+    """What proves something, what a person should know of it, and what it proves where that is known already."""
+
+    proof: Proof
+    reason: str
+    proved: Proved | None = None
 
 
 def _through_layers(
@@ -168,9 +185,15 @@ def _everywhere(subject: Subject, known: Known, box: Polyhedron, until: float) -
 
 
 def _of_layer(
-    layer: ReLULayer, known: Known, x: FloatArray, met: bool, chain: tuple[LayerRows, ...], until: float
-) -> tuple[Proof, str]:
-    """What proves something about the features of one affine map, and what a person should know of it."""
+    subject: Subject,
+    layer: ReLULayer,
+    known: Known,
+    x: FloatArray,
+    met: bool,
+    chain: tuple[LayerRows, ...],
+    until: float,
+) -> _Found:
+    """What proves something about the features of one affine map of the input."""
     box = known.box(len(x))
     found = search_ball(chain, x, known.low, known.high, reach_of(box.low, box.high, x), until)
     ball = None if found is None else found[0]
@@ -178,14 +201,48 @@ def _of_layer(
         within = known.within if known.within.any() else 0.0
         verdict = preimage(layer, y=known.y, domain=known.domain, within=within, seconds=_left(until))
         if verdict.kind == Kind.EMPTY:
-            return Proof(None, verdict), verdict.reason
+            return _Found(Proof(None, verdict), verdict.reason)
     if ball is not None:
-        return Proof(ball), ""
+        return _Found(Proof(ball), "")
+    free = free_duals(layer, known, x)
+    if free is None:
+        return _searched(layer, known, x, until)
+    found = _Found(Proof(duals=free), "", prove(subject, known, Proof(duals=free), chain))
+    if _narrow(found.proved, box):
+        return found
+    return _nearer(subject, known, found, _searched(layer, known, x, until))
+
+
+def _narrow(proved: Proved | None, box: Polyhedron) -> bool:
+    assert proved is not None, "it was evaluated"
+    return bool(np.median(proved.high - proved.low) <= NARROW * np.median(box.high - box.low))
+
+
+def _searched(layer: ReLULayer, known: Known, x: FloatArray, until: float) -> _Found:
+    """Multipliers that are searched for, where the features tell enough for that."""
+    box = known.box(len(x))
+    determined = Rows.beside(layer, known, box, x).determined
+    if layer.inputs * layer.outputs > SMALL and determined < DETERMINED * len(x) and box.is_box_bounded:
+        reason = f"the features determine at most {determined} of {len(x)} dimensions around the guess"
+        return _Found(Proof(), reason)
     near = around(layer, known, x)
     if near is None:
-        return Proof(), NO_RANK
+        return _Found(Proof(), NO_RANK)
     enclosure = near.enclosure(seconds=_left(until))
-    return Proof(None, near, enclosure), enclosure.reason
+    duals = Duals(x, enclosure.multipliers)
+    return _Found(Proof(preimage=None if box.is_box_bounded else near, duals=duals), enclosure.reason)
+
+
+def _nearer(subject: Subject, known: Known, one: _Found, other: _Found) -> _Found:
+    """Of each bound the multipliers that prove more."""
+    first, second = one.proof.duals, other.proof.duals
+    if first is None or second is None or one.proved is None:
+        return one
+    proved = prove(subject, known, other.proof)
+    better = proved.low > one.proved.low, proved.high < one.proved.high
+    pairs = zip(better, first.multipliers, second.multipliers, strict=True)
+    low, high = (np.where(places[:, None], theirs, ours) for places, ours, theirs in pairs)
+    return _Found(Proof(duals=Duals(first.anchor, (low, high))), other.reason)
 
 
 def _left(until: float) -> float | None:
@@ -201,7 +258,7 @@ def _claimed(out: Recovery, known: Known, proved: Proved) -> Recovery:
         far = f"the nearest output found differs by {out.residual:.3g} more than the precision allows"
         return replace(out, contradiction=True, reason=f"{how}; {far}" if out.residual > 0 else how)
     x, shape, given = np.array(out.x).ravel(), out.x.shape, out.proof
-    if proved.radius == inf and (proved.center is not None or given.enclosure is not None or given.steps):
+    if proved.radius == inf and (proved.center is not None or given.duals is not None or given.steps):
         scope = Scope.DOMAIN
     elif proved.center is not None:
         scope = Scope.BALL
@@ -219,7 +276,7 @@ def _claimed(out: Recovery, known: Known, proved: Proved) -> Recovery:
 def _widened(proved: Proved, known: Known) -> Proved:
     """The same, a little less: another processor rounds otherwise; the domain ends where it does."""
     box = known.box(len(proved.low))
-    slack = ROUNDS_OTHERWISE * np.maximum(np.abs(proved.low), np.abs(proved.high))
+    slack = ROUNDS_OTHERWISE * np.maximum(np.abs(proved.low), np.abs(proved.high)) + proved.slack
     slack = np.where(np.isfinite(slack), slack, 0.0)
     low, high = np.maximum(proved.low - slack, box.low), np.minimum(proved.high + slack, box.high)
     return replace(proved, low=low, high=high)

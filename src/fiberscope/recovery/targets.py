@@ -33,6 +33,11 @@ class Targets:
             return torch.zeros_like(self.low, dtype=torch.bool)
         return torch.isfinite(self.low) & torch.isfinite(self.high)
 
+    @property
+    def half_widths(self) -> Float64[Tensor, "N m"]:
+        """Of the intervals whose middle is asked for; 0 elsewhere."""
+        return torch.where(self.two_sided, (self.high - self.low) / 2, 0.0)
+
     def residuals(self, Z: Float64[Tensor, "N m"]) -> Float64[Tensor, "N m"]:
         """How far z is from the middle of its interval, or from its one side where it violates that.
 
