@@ -14,9 +14,8 @@ import numpy as np
 from flint import fmpz_mat, nmod_mat
 from pyarrow import parquet
 
-FORMAT, NETWORK, CERTIFICATE = "fiberscope results 6", 2, 3  # versions that this script reads
+FORMAT, NETWORK, CERTIFICATE, AGREEMENT = "fiberscope results 6", 2, 3, 1e-9  # versions; how near inputs have to be
 LARGEST, ELIMINATED, PRIME = 6_000_000, 250, 2**61 - 1  # entries of a matrix; sides whose rank elimination finds
-AGREEMENT = 1e-9  # of stored inputs with computed ones, relative to the largest
 FLOATS = {"float32": (np.float32, 24, 126), "float16": (np.float16, 11, 25)}  # type, its digits, where numbers end
 ARRAYS = ("weight", "factor", "index", "weights", "bias", "slope")  # in the order in which digests take them
 
@@ -112,9 +111,8 @@ class System:  # the rows R of a layer (m, n) as integers, in the units of a sca
         live, free, fixed = self.live(rows), ~rows[self.m :], int(rows[self.m :].sum())
         own, more = rows & live, rows & live
         holding = [part[live[part]] for part, fails in relations if live[part[0]] and not fails[free].any()]
-        inside = sum(own[part].all() for part in holding)
         more[np.concatenate([*holding, np.zeros(0, dtype=np.int64)])] = True
-        high = min(int(own.sum() - inside), int(more.sum()) - len(holding), int(free.sum()))
+        high = min(int(own.sum() - sum(own[p].all() for p in holding)), int(more.sum()) - len(holding), int(free.sum()))
         shown = any(rows[basis].sum() == high and not (columns & ~free).any() for basis, columns in self.independent)
         low = high if shown else matrix(self.R[own[: self.m]][:, free], PRIME).rank()
         if low < high <= ELIMINATED:
@@ -142,8 +140,7 @@ class System:  # the rows R of a layer (m, n) as integers, in the units of a sca
             basis = np.flatnonzero(held & live if given.get("basis") is None else self.mask(given["basis"]))
             distance = norm_above(value[basis]) / least_singular_value(self.R[basis][:, free].T)
             self.independent.append((basis, free))
-            most = self.rank(held, relations)[1] if (held & live)[basis].all() else math.inf
-            require(most == len(basis) + (~free).sum(), "held rows are not shown to depend on the basis")
+            require((held & live)[basis].all() and self.rank(held, relations)[1] == len(basis) + sum(~free), "no basis")
         known = np.where(abs(value) > distance * self.norms[0], np.sign(value), 2 if distance else 0)
         return np.where(held | ~live, 0, known).astype(np.int8)
 
@@ -213,7 +210,7 @@ def sides(layer, X, precision="exact", step=None):  # where units lie at X: mask
     unit = 200 + sum(Fraction(v).denominator.bit_length() for v in (*ends, step or 0.0, width) if abs(v) < np.inf)
     unit -= min(whole(rows)[1], 0) + min(whole(X)[1], 0)  # all numbers are integers times 2**-unit
     z, (p, q) = products(rows, X, unit), (int(Fraction(v) * 2**unit) if abs(v) < np.inf else None for v in ends)
-    far = np.full(z.shape, np.inf, dtype=object)  # integers and inf are compared exactly as objects
+    far, wide = np.full(z.shape, np.inf, dtype=object), np.inf if None in (p, q) else q - p  # objects compare exactly
     rise, fall = far if p is None else z - p, far if q is None else q - z
     if precision == "int8":
         y, s, (first, last) = np.clip(z, p, q), int(Fraction(step) * 2**unit), (-128, 127) if ends[0] < 0 else (0, 255)
@@ -234,7 +231,6 @@ def sides(layer, X, precision="exact", step=None):  # where units lie at X: mask
     elif not exact:
         require(width > 0, f"{precision} is no precision")
         below = above = int(Fraction(width) * 2**unit)
-    wide = np.inf if None in (p, q) else q - p
     lower, upper = (below < rise) & (below < wide) | monotone, (above < fall) & (above < wide) | monotone
     counts = ((rise > 0) | monotone, (fall <= 0) & ~monotone) if exact else (lower, ~upper & (q is not None))
     at_upper, at_lower, equal = (rise == 0) & exact, (fall == 0) & exact, (lower & upper & exact) | monotone
@@ -243,8 +239,8 @@ def sides(layer, X, precision="exact", step=None):  # where units lie at X: mask
 
 def cones(units, X, low, high):  # the tangent and the recession cone of each sample
     box = abs(low) < np.inf, abs(high) < np.inf, low == high, high == X, low == X
-    on_box = (np.broadcast_to(on, X.shape) for on in box)
-    lower, upper, equal, at_upper, at_lower = map(np.hstack, zip(units, on_box, strict=True))
+    pairs = zip(units[:5], (np.broadcast_to(b, X.shape) for b in box), strict=True)
+    lower, upper, equal, at_upper, at_lower = map(np.hstack, pairs)
     tangent = np.stack([equal, upper & at_upper & ~equal, lower & at_lower & ~equal], axis=1)
     return tangent, np.stack([lower & upper, upper & ~lower, lower & ~upper], axis=1)
 
@@ -383,9 +379,7 @@ def main(folder):
         stem = f"layer-{number:02d}-block-{block:04d}"
         try:
             require(same, "the manifest, the network or the data are not as they were written")
-            require(
-                len(network.layers) == len(manifest["network_layers"]), "layers that are not judged are out of reach"
-            )
+            require(len(network.layers) == len(manifest["network_layers"]), "layers that are not judged: out of reach")
             reasons = check_chunk(folder, manifest["shards"].get(stem), network, number, questions, stem, samples)
         except Exception as error:
             reasons = [f"{type(error).__name__}: {error}"] * len(questions) * len(samples)
