@@ -140,7 +140,8 @@ class System:  # the rows R of a layer (m, n) as integers, in the units of a sca
             basis = np.flatnonzero(held & live if given.get("basis") is None else self.mask(given["basis"]))
             distance = norm_above(value[basis]) / least_singular_value(self.R[basis][:, free].T)
             self.independent.append((basis, free))
-            require((held & live)[basis].all() and self.rank(held, relations)[1] == len(basis) + sum(~free), "no basis")
+            most = self.rank(held, relations)[1] if (held & live)[basis].all() else math.inf
+            require(most == len(basis) + (~free).sum(), "held rows are not shown to depend on the basis")
         known = np.where(abs(value) > distance * self.norms[0], np.sign(value), 2 if distance else 0)
         return np.where(held | ~live, 0, known).astype(np.int8)
 
