@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Float32, Float64
 from numpy.typing import NDArray
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray

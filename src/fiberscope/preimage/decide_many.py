@@ -185,7 +185,11 @@ class _Answers:
             samples = samples[found.of < 0]
         if len(samples):
             cones = cones.chosen(samples)
-            self._note(self.recession, samples, settle(self.pool, cones, threads, count, groups_only=self.groups_only, budget=self.budget))
+            self._note(
+                self.recession,
+                samples,
+                settle(self.pool, cones, threads, count, groups_only=self.groups_only, budget=self.budget),
+            )
 
     def by_tangent(self, threads: int, progress: Callable[[int], None]) -> None:
         """Where rows are tight at the sample and no direction of C is strict on them: is T = {0}?"""

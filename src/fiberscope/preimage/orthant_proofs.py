@@ -153,7 +153,10 @@ def _strict_proof(rows: OrthantRows, pool: RowPool, group: Group, budget: Budget
     upper, lower = bitsets.mask(group.inequalities, size), bitsets.mask(group.lower, size)
     m, low, high = pool.layer_rows, pool.low.cpu().numpy(), pool.high.cpu().numpy()
     signs, fixed = np.zeros(pool.inputs), np.zeros(pool.inputs, dtype=np.bool_)
-    for part, coordinates, sign in ((slice(m, m + len(low)), low, 1.0), (slice(m + len(low), m + len(low) + len(high)), high, -1.0)):
+    for part, coordinates, sign in (
+        (slice(m, m + len(low)), low, 1.0),
+        (slice(m + len(low), m + len(low) + len(high)), high, -1.0),
+    ):
         fixed[coordinates[held[part]]] = True
         if signs[coordinates[upper[part]]].any():  # at both bounds, in different samples
             return None

@@ -22,7 +22,7 @@ from fiberscope.memory import check_matrix
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.rows import Rows, is_sparse, scaled, sparse_rows, stacked, weighted_columns
 from fiberscope.network.signs import row_norms
-from fiberscope.network.sparse_rows import SparseRows, side_by_side
+from fiberscope.network.sparse_rows import side_by_side
 from fiberscope.preimage.budget import NO_LIMIT, Budget
 from fiberscope.preimage.dense import Cholesky, gram
 
