@@ -27,7 +27,7 @@ from fiberscope.preimage.strict_direction import strict_direction
 
 LEVELS = (256, 16, 1)
 """How many samples are asked about together, one size after the other."""
-FEW = 0.5
+FEW = 0.25
 """Rows per coordinate beyond which a direction is hardly strict for the union of several samples."""
 
 

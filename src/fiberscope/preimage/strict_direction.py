@@ -28,7 +28,7 @@ from fiberscope.preimage.dense import Cholesky, gram
 
 MAX_STEPS = 30
 """Where there is a direction, generic systems take 1 to 8."""
-LOOSE = 100.0
+LOOSE = 1e4
 """How easily coordinates without a sign move, relative to the largest of the others."""
 REACH = 0.9
 """The share of the way to the nearest wrong sign that a step takes at most."""
