@@ -141,6 +141,8 @@ class _Answers:
     ) -> None:
         self.budget = budget
         self.pool, self.balance, self.rows, self.bounded = pool, balance, rows, bounded
+        # products are cheap then, beside Newton's steps on what rows leave
+        self.projected_first = sparse or pool.layer_rows <= pool.inputs
         # alone, the method for sparse rows is faster for many inputs, and for ranks
         self.groups_only, self.ranks_too = sparse and pool.inputs > MAX_SEARCHED, not sparse
         self.orthant_rows = OrthantRows.of(balance.layer, balance.domain)
@@ -179,7 +181,7 @@ class _Answers:
         count = progress if not self.touches.any() else _silent
         rows = self.rows
         cones = Cones(rows.far, rows.upper, rows.lower, strict=False)
-        if self.orthant_rows.bounds_all:
+        if self.orthant_rows.bounds_all and self.projected_first:
             found = settle_in_orthant(self.orthant_rows, self.pool, cones.chosen(samples), count, self.budget)
             self._note(self.recession, samples, found)
             samples = samples[found.of < 0]
