@@ -67,6 +67,7 @@ def strict_direction(
     z = np.where(strict, sign, 0.0)
     if not mobile.any():
         return None
+    M = M[np.flatnonzero(row_norms(weighted_columns(M, mobile.astype(np.float64))))]  # others hold nothing that moves
     if not strict.any():  # whatever the rows leave of some direction
         z = np.where(mobile, np.random.default_rng(0).standard_normal(len(z)), 0.0)
     for _ in range(MAX_STEPS):
