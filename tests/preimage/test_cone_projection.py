@@ -15,7 +15,7 @@ import oracles
 from fiberscope.network.convolution import Convolution
 from fiberscope.network.domains import written_out
 from fiberscope.preimage.candidate import Direction, Multipliers
-from fiberscope.preimage.cone_projection import OrthantCones, OrthantRows, project
+from fiberscope.preimage.cone_projection import OrthantCones, OrthantRows, Projected, project
 from fiberscope.preimage.strict_direction import strict_direction
 
 Array = np.ndarray[Any, Any]
@@ -98,9 +98,14 @@ def test_projection_is_the_same_in_every_batch() -> None:
     shuffled = project(rows, cones.chosen(order))
     for place, k in enumerate(order.tolist()):
         (alone,) = project(rows, cones.chosen(np.array([k])))
-        assert type(alone and alone.part) is type((shuffled[place] or alone) and (shuffled[place] or alone).part)
+        assert sort_of(alone) == sort_of(shuffled[place])
 
 
+def sort_of(found: Projected | None) -> type | None:
+    return None if found is None else type(found.part)
+
+
+@NEEDS_CDD
 def test_little_room_ends_in_another_method() -> None:
     """d1 = d2 and d1 = (1 - e) d2 hold only 0, but multipliers are of size 1 / e."""
     for e in (2.0**-10, 2.0**-24, 2.0**-40):
@@ -112,9 +117,6 @@ def test_little_room_ends_in_another_method() -> None:
             truth = oracles.cdd_answer(oracles.mixed_system(A, bias, x=x, domain=fs.NonNegative()))
             assert (str(p.kind), p.dimension) == (truth.kind, truth.dimension)
             assert fs.verify(p)
-
-
-test_little_room_ends_in_another_method = NEEDS_CDD(test_little_room_ends_in_another_method)
 
 
 # ---- strict directions
@@ -186,7 +188,7 @@ def layer_and_inputs(options: dict[str, Any], samples: int) -> tuple[csr_array, 
         filters[1] = 0.0
     if equal:
         filters[2] = filters[0]
-    rows = Convolution(filters, (2, 3, 3), **options).rows()
+    rows = Convolution(filters, (2, 2, 3) if dead else (2, 3, 3), **options).rows()
     bias = random.integers(-1, 2, size=rows.shape[0]).astype(float)
     X = np.maximum(random.integers(-2, 3, size=(samples, rows.shape[1])), 0).astype(float)
     return csr_array(rows), bias, X

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.network.rows import Rows, scaled, stacked
+from fiberscope.network.rows import Rows, is_sparse, scaled, stacked
 from fiberscope.network.signs import row_norms
 from fiberscope.preimage.budget import NO_LIMIT, Budget
 from fiberscope.preimage.candidate import Direction, Multipliers
@@ -130,20 +130,25 @@ class OrthantCones:
 
     def smallest(self) -> OrthantCones:
         """A cone within all of them: its rays are rays of each."""
-        upper, lower = self.upper.any(axis=0), self.lower.any(axis=0)
-        equal = self.equal.any(axis=0) | (upper & lower)
-        return OrthantCones(equal[None], (upper & ~equal)[None], (lower & ~equal)[None])
+        upper, lower = _any(self.upper), _any(self.lower)
+        equal = _any(self.equal) | (upper & lower)
+        return OrthantCones(equal, upper & ~equal, lower & ~equal)
 
     def largest(self) -> OrthantCones:
         """A cone that holds all of them: its multipliers are multipliers of each."""
-        equal = self.equal.all(axis=0)
-        upper, lower = ((self.equal | part).all(axis=0) & ~equal for part in (self.upper, self.lower))
-        return OrthantCones(equal[None], upper[None], lower[None])
+        equal = ~_any(~self.equal)
+        upper, lower = (~_any(~(self.equal | part)) & ~equal for part in (self.upper, self.lower))
+        return OrthantCones(equal, upper, lower)
 
     @classmethod
     def joined(cls, parts: list[OrthantCones]) -> OrthantCones:
         """The cones of several, one after the other."""
         return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("equal", "upper", "lower")))
+
+
+def _any(members: BoolArray) -> BoolArray:
+    """(B, L) -> (1, L)."""
+    return cast(BoolArray, np.logical_or.reduce(members, axis=0, keepdims=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +187,7 @@ class _Operator:
     @classmethod
     def of(cls, rows: OrthantRows) -> _Operator:
         unit: Any = cast(Any, rows.unit).astype(np.float32)
-        across = unit.T if isinstance(unit, np.ndarray) else unit.T.tocsr()
+        across: Any = unit.T.tocsr() if is_sparse(rows.unit) else unit.T
         signs = rows.signs.astype(np.float32)[:, None]
 
         def apply(d: _Singles) -> _Singles:
@@ -191,7 +196,7 @@ class _Operator:
         def adjoint(mu: _Singles) -> _Singles:
             return signs * (across @ mu)
 
-        v = np.random.default_rng(0).standard_normal((unit.shape[1], 1)).astype(np.float32)
+        v = np.random.default_rng(0).standard_normal((len(rows.low), 1)).astype(np.float32)
         largest = 0.0
         for _ in range(POWER_STEPS):
             v = adjoint(apply(v / max(float(np.linalg.norm(v)), float(np.finfo(np.float32).tiny))))

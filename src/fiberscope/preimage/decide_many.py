@@ -197,13 +197,12 @@ class _Answers:
         """Where rows are tight at the sample and no direction of C is strict on them: is T = {0}?"""
         served = np.array([self._is_strict(i) for i in range(len(self.ranks))], dtype=np.bool_)
         samples = np.flatnonzero(~self.of_rank & self.touches & ~served)
-        if len(samples):
-            rows = self.rows
-            cones = Cones(rows.held, rows.tight, rows.tight_lower).chosen(samples)
-            if self.groups_only or rows.held.chosen(samples).counts().max() < FEW * self.pool.inputs:
-                found = settle_strictly(self.orthant_rows, self.pool, cones, progress, self.budget)
-                self._note(self.tangent, samples, found)
-                cones, samples = cones.chosen(np.flatnonzero(found.of < 0)), samples[found.of < 0]
+        rows = self.rows
+        cones = Cones(rows.held, rows.tight, rows.tight_lower).chosen(samples)
+        if self.groups_only or cones.held.counts().max(initial=0) < FEW * self.pool.inputs:
+            found = settle_strictly(self.orthant_rows, self.pool, cones, progress, self.budget)
+            self._note(self.tangent, samples, found)
+            cones, samples = cones.chosen(np.flatnonzero(found.of < 0)), samples[found.of < 0]
         if len(samples):
             cones = replace(cones, opposite=_opposite(self.pool, rows.tight.chosen(samples)))
             self._note(

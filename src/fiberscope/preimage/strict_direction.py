@@ -12,7 +12,8 @@ is done. Each step factors ``M D M^T``, as large as there are rows, where other 
 
 from __future__ import annotations
 
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from jaxtyping import Bool, Float64
@@ -60,30 +61,31 @@ def strict_direction(
     """
     n, count = len(signs), W.shape[0]
     check_matrix("a Gram matrix of rows", H.shape[0] + count, H.shape[0] + count)
-    M = _with_slacks(H, W)
+    every = _with_slacks(H, W)
     sign = np.concatenate([signs, np.ones(count)])
     strict = (sign != 0) & ~np.concatenate([fixed, np.zeros(count, dtype=np.bool_)])
     mobile = np.concatenate([~fixed, np.ones(count, dtype=np.bool_)])
     z = np.where(strict, sign, 0.0)
     if not mobile.any():
         return None
-    M = M[np.flatnonzero(row_norms(weighted_columns(M, mobile.astype(np.float64))))]  # others hold nothing that moves
+    live = np.flatnonzero(row_norms(weighted_columns(every, mobile.astype(np.float64))))
+    M = every[live]  # the others hold nothing that moves
     if not strict.any():  # whatever the rows leave of some direction
         z = np.where(mobile, np.random.default_rng(0).standard_normal(len(z)), 0.0)
     for _ in range(MAX_STEPS):
         if budget.is_over:
             return None
         weights = np.where(strict, z * z, LOOSE * max(float(np.square(z[strict]).max(initial=0.0)), 1.0)) * mobile
-        solve = _solver(M, weights)
-        if solve is None:
+        nearest = _Nearest.of(M, weights)
+        if nearest is None:
             return None
-        whole = z - solve(M @ z)
+        whole = z - nearest.solve(M @ z)
         if _holds(sign, strict, whole):
-            return _finished(M, whole, solve, sign, strict, n)
+            return _finished(nearest, whole, sign, strict, n)
         if not strict.any():
             return None
         push = np.where(strict, z, 0.0)  # D times the gradient of the logarithms
-        step = push - solve(M @ (push + z))
+        step = push - nearest.solve(M @ (push + z))
         limit = float((-step[strict] / z[strict]).max())
         length = min(1.0, REACH / limit) if limit > 0 else 1.0
         if not length > SHORTEST:
@@ -94,28 +96,42 @@ def strict_direction(
 
 def _with_slacks(H: Rows, W: Rows) -> Rows:
     """``[H, 0; W, I]``, of unit rows."""
-    H, W = (scaled(rows, 1.0 / row_norms(rows)) for rows in (H, W))
+    held, others = (scaled(rows, 1.0 / row_norms(rows)) for rows in (H, W))
     p, count = H.shape[0], W.shape[0]
     if not count:
-        return H
-    both = stacked(H, W)
+        return held
+    both = stacked(held, others)
     if is_sparse(both):
         places = np.arange(count)
         return side_by_side([both, sparse_rows(np.ones(count), p + places, places, (p + count, count))])
     return np.hstack([cast(FloatArray, both), np.vstack([np.zeros((p, count)), np.eye(count)])])
 
 
-def _solver(M: Rows, weights: Float64[FloatArray, " k"]) -> Any:
-    """For a residual r the z of least weighted length with ``M z = r``; None where M has no such z for all r."""
-    if not M.shape[0]:
-        return lambda residual: np.zeros(len(weights))  # pyright: ignore[reportUnknownLambdaType]
-    square = gram(weighted_columns(M, np.sqrt(weights)).T)
-    square[np.diag_indices(len(square))] += RIDGE * float(square.diagonal().mean())
-    try:
-        factor = Cholesky(square)
-    except LinAlgError:
-        return None
-    return lambda residual: weights * (M.T @ factor.solve(residual))  # pyright: ignore[reportUnknownLambdaType]
+@dataclass(frozen=True, eq=False)
+class _Nearest:
+    """For a residual r the z of least weighted length with ``M z = r``."""
+
+    rows: Rows
+    weights: FloatArray
+    factor: Cholesky | None
+
+    @classmethod
+    def of(cls, rows: Rows, weights: Float64[FloatArray, " k"]) -> _Nearest | None:
+        """None where the rows have no such z for all r."""
+        if not rows.shape[0]:
+            return cls(rows, weights, None)
+        square = gram(weighted_columns(rows, np.sqrt(weights)).T)
+        square[np.diag_indices(len(square))] += RIDGE * float(square.diagonal().mean())
+        try:
+            return cls(rows, weights, Cholesky(square))
+        except LinAlgError:
+            return None
+
+    def solve(self, residual: Float64[FloatArray, " q"]) -> Float64[FloatArray, " k"]:
+        """The z for one residual."""
+        if self.factor is None:
+            return np.zeros(len(self.weights))
+        return self.weights * cast(FloatArray, self.rows.T @ self.factor.solve(residual))
 
 
 def _holds(sign: FloatArray, strict: BoolArray, z: FloatArray) -> bool:
@@ -124,11 +140,12 @@ def _holds(sign: FloatArray, strict: BoolArray, z: FloatArray) -> bool:
 
 
 def _finished(
-    M: Rows, z: FloatArray, solve: Any, sign: FloatArray, strict: BoolArray, n: int
+    nearest: _Nearest, z: FloatArray, sign: FloatArray, strict: BoolArray, n: int
 ) -> Float64[FloatArray, " n"] | None:
     """The direction, refined; None where rows that depend on each other keep it from vanishing on them."""
+    M = nearest.rows
     for _ in range(REFINEMENTS):
-        z = z - solve(M @ z)
+        z = z - nearest.solve(M @ z)
     fits = _holds(sign, strict, z) and np.abs(M @ z).max(initial=0.0) < RESIDUAL * float(np.linalg.norm(z))
     return z[:n] if fits else None
 
