@@ -77,9 +77,16 @@ class _Settling:
             asked += [members] if len(members) == 1 else [members, members]
         found = project(self.rows, OrthantCones.joined(parts), self.budget)
         for k, (members, projected) in enumerate(zip(asked, found, strict=True)):
+            if self.of[members[0]] >= 0:
+                continue
             is_ray = projected is not None and isinstance(projected.part, Direction)
             is_inner = len(members) == 1 or (k > 0 and asked[k - 1] is members)
             is_outer = len(members) == 1 or not is_inner
+            if is_inner and len(members) > 1 and (projected is None or is_ray):
+                strict = self._strict(members)
+                if strict is not None:
+                    self._keep(members, strict, perf_counter() - began)
+                    continue
             if projected is not None and (is_inner if is_ray else is_outer):
                 self._note(members, projected, perf_counter() - began)
                 began = perf_counter()
@@ -97,10 +104,18 @@ class _Settling:
             route = Route.ALONE if len(members) == 1 else Route.UNION
         else:
             route = Route.ALONE if len(members) == 1 else Route.INTERSECTION
-        proof = Proof(found.part, found.margin, self._question(members, found), route)
+        self._keep(members, Proof(found.part, found.margin, self._question(members, found), route), seconds)
+
+    def _strict(self, members: IntArray) -> Proof | None:
+        """One direction that is strict on all rows, which serves tangent cones, too; looked for where rows are few."""
+        if len(members) < min(LEVELS[0], len(self.of)) or 2 * len(self.rows.upper) > self.pool.inputs:
+            return None
+        return _strict_proof(self.rows, self.pool, union(self.cones, members), self.budget)
+
+    def _keep(self, members: IntArray, proof: Proof, seconds: float) -> None:
         self.of[members] = len(self.proofs)
         self.proofs.append(proof)
-        self.seconds[route] = self.seconds.get(route, 0.0) + seconds
+        self.seconds[proof.route] = self.seconds.get(proof.route, 0.0) + seconds
 
     def _question(self, members: IntArray, found: Projected) -> Group:
         """The rows that a ray vanishes on, as those that are held."""
@@ -149,8 +164,8 @@ def settle_strictly(
 def _strict_proof(rows: OrthantRows, pool: RowPool, group: Group, budget: Budget) -> Proof | None:
     """A direction for the union of several cones."""
     held, size, is_bound = bitsets.mask(group.held, len(pool)), len(pool), _is_bound(pool)
-    assert group.inequalities is not None, "tangent cones name their inequality rows"
-    upper, lower = bitsets.mask(group.inequalities, size), bitsets.mask(group.lower, size)
+    upper = ~held if group.inequalities is None else bitsets.mask(group.inequalities, size)
+    lower = bitsets.mask(group.lower, size)
     m, low, high = pool.layer_rows, pool.low.cpu().numpy(), pool.high.cpu().numpy()
     signs, fixed = np.zeros(pool.inputs), np.zeros(pool.inputs, dtype=np.bool_)
     for part, coordinates, sign in (
