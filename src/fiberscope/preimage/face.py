@@ -90,7 +90,8 @@ def find_recession(system: MixedSystem) -> Face:
     """
     equalities, inequalities = system.positive, system.live(system.inequalities)
     rows = OrthantRows.of(system.layer, system.domain)
-    if rows.bounds_all:
+    # of more dense rows than coordinates, Newton's steps on few of them cost less than products with all
+    if rows.bounds_all and (system.is_sparse or len(rows.upper) <= system.layer.inputs):
         (projected,) = project(rows, _cone_of(system, rows), system.budget)
         if projected is not None:
             strict = isinstance(projected.part, Direction) and _quick_face(system, equalities, inequalities)
