@@ -95,7 +95,12 @@ def find_recession(system: MixedSystem) -> Face:
         (projected,) = project(rows, _cone_of(system, rows), system.budget)
         if projected is not None:
             strict = isinstance(projected.part, Direction) and _quick_face(system, equalities, inequalities)
-            return strict or _face_of_rays(system, projected.part)
+            face = strict or _face_of_rays(system, projected.part)
+            if face.direction is None or not system.is_sparse or face.equality_rank == len(system.live(equalities)):
+                return face
+            # of rows that depend on each other a ray with fewer zeros is easier to prove
+            other = ray_or_multipliers(build_ray_system(system), system.budget)
+            return _face_of_rays(system, other) if isinstance(other, Direction) else face
     quick = _quick_face(system, equalities, inequalities)
     if quick is not None:
         return quick
@@ -143,7 +148,8 @@ def _quick_face(system: MixedSystem, equalities: IntArray, inequalities: IntArra
     direct = _strictly(system, equalities, inequalities, NO_ROWS) if len(inequalities) else None
     if direct is None:
         return None
-    return Face(equalities, NO_ROWS, None, direct, len(equalities), len(equalities), spans=False)
+    rank = numerical_rank(system.rows(equalities), RESOLVED)
+    return Face(equalities, NO_ROWS, None, direct, rank, rank, spans=False)
 
 
 def _searched_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
