@@ -21,11 +21,13 @@ from fiberscope.preimage.bitsets import Bitsets
 from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.candidate import BoundedDomain, Candidate, Direction, Multipliers
 from fiberscope.preimage.certificate import Certificate
+from fiberscope.preimage.cone_projection import OrthantRows
 from fiberscope.preimage.elaborate import elaborate_many
 from fiberscope.preimage.grouping import Cones, Group, alone, intersections
 from fiberscope.preimage.hinge import smallest_singular_value
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.margin import within_bounds
+from fiberscope.preimage.orthant_proofs import settle_in_orthant, settle_strictly
 from fiberscope.preimage.patterns import Patterns
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.route import Route
@@ -37,6 +39,10 @@ from fiberscope.threads import in_threads
 
 SHARED_RANKS = 1.25
 """Rows per input that samples must have in common for one estimate of their margins."""
+
+FEW = 0.25
+"""Rows per coordinate up to which a step in the interior, which factors rows, is cheaper than one that factors what
+they leave."""
 
 MAX_SEARCHED = 1_000
 """Inputs of a layer of sparse rows beyond which the sparse method is the faster one for a sample alone."""
@@ -135,8 +141,11 @@ class _Answers:
     ) -> None:
         self.budget = budget
         self.pool, self.balance, self.rows, self.bounded = pool, balance, rows, bounded
+        # products are cheap then, beside Newton's steps on what rows leave
+        self.projected_first = sparse or pool.layer_rows <= pool.inputs
         # alone, the method for sparse rows is faster for many inputs, and for ranks
         self.groups_only, self.ranks_too = sparse and pool.inputs > MAX_SEARCHED, not sparse
+        self.orthant_rows = OrthantRows.of(balance.layer, balance.domain)
         self.touching = rows.touching()
         self.ranks, self.touches = rows.held.counts(), self.touching.counts() > 0
         count = len(rows.held)
@@ -171,20 +180,30 @@ class _Answers:
         # a sample that is not settled by this alone is counted when it is
         count = progress if not self.touches.any() else _silent
         rows = self.rows
-        cones = Cones(rows.far, rows.upper, rows.lower, strict=False).chosen(samples)
-        self._note(
-            self.recession,
-            samples,
-            settle(self.pool, cones, threads, count, groups_only=self.groups_only, budget=self.budget),
-        )
+        cones = Cones(rows.far, rows.upper, rows.lower, strict=False)
+        if self.orthant_rows.bounds_all and self.projected_first:
+            found = settle_in_orthant(self.orthant_rows, self.pool, cones.chosen(samples), count, self.budget)
+            self._note(self.recession, samples, found)
+            samples = samples[found.of < 0]
+        if len(samples):
+            cones = cones.chosen(samples)
+            self._note(
+                self.recession,
+                samples,
+                settle(self.pool, cones, threads, count, groups_only=self.groups_only, budget=self.budget),
+            )
 
     def by_tangent(self, threads: int, progress: Callable[[int], None]) -> None:
         """Where rows are tight at the sample and no direction of C is strict on them: is T = {0}?"""
         served = np.array([self._is_strict(i) for i in range(len(self.ranks))], dtype=np.bool_)
         samples = np.flatnonzero(~self.of_rank & self.touches & ~served)
+        rows = self.rows
+        cones = Cones(rows.held, rows.tight, rows.tight_lower).chosen(samples)
+        if self.groups_only or cones.held.counts().max(initial=0) < FEW * self.pool.inputs:
+            found = settle_strictly(self.orthant_rows, self.pool, cones, progress, self.budget)
+            self._note(self.tangent, samples, found)
+            cones, samples = cones.chosen(np.flatnonzero(found.of < 0)), samples[found.of < 0]
         if len(samples):
-            rows = self.rows
-            cones = Cones(rows.held, rows.tight, rows.tight_lower).chosen(samples)
             cones = replace(cones, opposite=_opposite(self.pool, rows.tight.chosen(samples)))
             self._note(
                 self.tangent,

@@ -12,17 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
-from numpy.linalg import LinAlgError
 
 from fiberscope.memory import check_matrix
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.network.rows import Rows, dense, scaled, weighted_columns
+from fiberscope.network.rows import Rows, dense, scaled
 from fiberscope.network.signs import row_norms
 from fiberscope.preimage.budget import TooLargeError
 from fiberscope.preimage.candidate import Direction, Multipliers, Vector
+from fiberscope.preimage.cone_projection import OrthantCones, OrthantRows, project
 from fiberscope.preimage.dense import (
     RESOLVED,
-    Cholesky,
     gram,
     independent_rows,
     is_positive_definite,
@@ -31,15 +30,15 @@ from fiberscope.preimage.dense import (
 )
 from fiberscope.preimage.face_program import face_by_linear_program
 from fiberscope.preimage.lineality import find_line
+from fiberscope.preimage.linear_program import Method
 from fiberscope.preimage.ray_program import build_ray_system, ray_or_multipliers
+from fiberscope.preimage.strict_direction import strict_direction
 from fiberscope.preimage.system import NO_ROWS, MixedSystem
 
-STRICTNESS = 1e-9
-"""A direction counts as strict if every unit row falls by this much per unit length."""
 MAX_PROGRAM_INPUTS = 1_000
 """Inputs beyond which the simplex method takes many minutes for the whole face."""
-LOOSENESS = (0.0, 0.01, 1.0)
-"""How easily the entries that coordinate rows fix give way to the equalities, in turn; other entries have 1."""
+NOISE = 1e-9
+"""Multipliers below this share of the largest are what interior points leave of zeros."""
 RANK_SHIFT = 1e-13
 """Per row: well above the rounding of a Gram matrix of unit rows; what lies below it is left to the pivoted QR."""
 
@@ -86,10 +85,22 @@ def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray)
 def find_recession(system: MixedSystem) -> Face:
     """Find out whether the recession cone is {0}, given its own system.
 
-    Of a sparse system, one ray or line is the answer, with the rows that hold it: the smallest face is not looked for
-    then, and there are no multipliers.
+    In an orthant, and of a sparse system, one ray or line is the answer, with the rows that hold it: the smallest face
+    is not looked for then, and there are no multipliers.
     """
     equalities, inequalities = system.positive, system.live(system.inequalities)
+    rows = OrthantRows.of(system.layer, system.domain)
+    # of more dense rows than coordinates, Newton's steps on few of them cost less than products with all
+    if rows.bounds_all and (system.is_sparse or len(rows.upper) <= system.layer.inputs):
+        (projected,) = project(rows, _cone_of(system, rows), system.budget)
+        if projected is not None:
+            strict = isinstance(projected.part, Direction) and _quick_face(system, equalities, inequalities)
+            face = strict or _face_of_rays(system, projected.part)
+            if face.direction is None or not system.is_sparse or face.equality_rank == len(system.live(equalities)):
+                return face
+            # of rows that depend on each other a ray with fewer zeros is easier to prove
+            other = ray_or_multipliers(build_ray_system(system), system.budget)
+            return _face_of_rays(system, other) if isinstance(other, Direction) else face
     quick = _quick_face(system, equalities, inequalities)
     if quick is not None:
         return quick
@@ -100,6 +111,13 @@ def find_recession(system: MixedSystem) -> Face:
         if system.layer.inputs > MAX_PROGRAM_INPUTS:
             raise TooLargeError("the search for a ray, or for multipliers, ended without either")
     return _searched_face(system, equalities, inequalities)
+
+
+def _cone_of(system: MixedSystem, rows: OrthantRows) -> OrthantCones:
+    """The system's cone, by the rows of its layer and its half-spaces."""
+    equal = np.isin(rows.upper, system.positive)
+    upper, lower = (np.isin(numbers, system.inequalities) & ~equal for numbers in (rows.upper, rows.lower))
+    return OrthantCones(equal[None], upper[None], lower[None])
 
 
 def _line_or_rays(system: MixedSystem, numbers: IntArray) -> Direction | Multipliers | None:
@@ -127,10 +145,11 @@ def _quick_face(system: MixedSystem, equalities: IntArray, inequalities: IntArra
     n = system.layer.inputs
     if len(equalities) >= n and _has_rank_n(system.rows(equalities)):
         return Face(equalities, NO_ROWS, None, None, n, n, spans=True)
-    direct = _strict_by_linear_solve(system, equalities, inequalities)
+    direct = _strictly(system, equalities, inequalities, NO_ROWS) if len(inequalities) else None
     if direct is None:
         return None
-    return Face(equalities, NO_ROWS, None, direct, len(equalities), len(equalities), spans=False)
+    rank = numerical_rank(system.rows(equalities), RESOLVED)
+    return Face(equalities, NO_ROWS, None, direct, rank, rank, spans=False)
 
 
 def _searched_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
@@ -138,6 +157,10 @@ def _searched_face(system: MixedSystem, equalities: IntArray, inequalities: IntA
     if len(equalities) >= n and len(independent_rows(dense(unit_rows(system.rows(equalities))))) == n:
         return Face(equalities, NO_ROWS, None, None, n, n, spans=True)
     system.budget.check("the face of a cone was looked for")
+    if system.is_sparse and len(equalities) < n:
+        face = _face_of_middle(system, equalities, inequalities)
+        if face is not None:
+            return face
     check_matrix("a basis of a null space", n, n)
     face = _face_by_search(system, equalities, inequalities)
     if face is not None:
@@ -192,58 +215,49 @@ def _has_rank_n(rows: Rows) -> bool:
     return is_positive_definite(square)
 
 
-def _strict_by_linear_solve(
-    system: MixedSystem, equalities: IntArray, inequalities: IntArray
+def _strictly(
+    system: MixedSystem, equalities: IntArray, inequalities: IntArray, implicit: IntArray
 ) -> Float64[FloatArray, " n"] | None:
-    """``H d = 0, W d = -|w|`` where W has at most n - rank(H) rows [Corollary 6].
+    """A direction that is zero on equalities and implicit ones, and strict on the other inequalities.
 
-    Coordinate rows fix entries, the others are solved for. Where that has no solution (an equality sees only entries
-    that are fixed), those of a sparse system are allowed to give way a little.
+    None where none was found, or more rows than inputs would have to be factored.
     """
     n = system.layer.inputs
-    coordinate, sign = system.coordinates(inequalities)
-    bounds = sign != 0
-    fixed = coordinate[bounds]
-    others = np.concatenate([equalities, inequalities[~bounds]])
-    if len(inequalities) == 0 or len(np.unique(fixed)) < len(fixed) or len(others) > n:
+    others = np.setdiff1d(inequalities, implicit)
+    coordinate, sign = system.coordinates(others)
+    held_coordinate, held_sign = system.coordinates(implicit)
+    H = np.concatenate([system.live(equalities), implicit[held_sign == 0]])
+    W, fixed = others[sign == 0], np.zeros(n, dtype=np.bool_)
+    fixed[held_coordinate[held_sign != 0]] = True
+    bounded = coordinate[sign != 0]
+    if len(H) + len(W) > n or len(np.unique(bounded)) < len(bounded) or fixed[bounded].any():
         return None
-    start = np.zeros(n)
-    start[fixed] = -sign[bounds]
-    if len(others) == 0:
-        return start
-    rows = system.rows(others)
-    norms = row_norms(rows)
-    if not (norms > 0).all():
-        return None
-    rows = scaled(rows, 1.0 / norms)
-    target = np.where(np.arange(len(others)) < len(equalities), 0.0, -1.0)
-    for looseness in LOOSENESS if system.is_sparse else LOOSENESS[:1]:
-        if looseness == 0.0 and len(equalities) + len(inequalities) > n:
-            continue
-        weights = np.ones(n)
-        weights[fixed] = looseness
-        d = _nearest_solution(rows, target, start, weights)
-        if d is not None and (d[fixed] * sign[bounds] < -STRICTNESS * np.linalg.norm(d)).all():
-            return d
-    return None
+    signs = np.zeros(n)
+    signs[bounded] = -sign[sign != 0]
+    return strict_direction(system.rows(H), system.rows(W), signs, fixed, system.budget)
 
 
-def _nearest_solution(
-    rows: Rows,
-    target: Float64[FloatArray, " q"],
-    start: Float64[FloatArray, " n"],
-    weights: Float64[FloatArray, " n"],
-) -> Float64[FloatArray, " n"] | None:
-    """``rows d = target`` with the smallest ``sum_j (d_j - start_j)^2 / weights_j``; None if there is no solution."""
-    try:
-        factor = Cholesky(gram(weighted_columns(rows, np.sqrt(weights)).T))
-    except LinAlgError:
+def _face_of_middle(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
+    """The face of a sparse system by interior points, which tell its rows apart; None where their answer fails."""
+    weights, free, _ = face_by_linear_program(
+        system.rows(equalities), system.rows(inequalities), system.budget.left(), Method.INTERIOR
+    )
+    implicit = inequalities[weights > 0]
+    if not len(implicit):
         return None
-    d = start.copy()
-    for _ in range(3):  # the first solve and two refinements: the Gram matrix squares the condition number
-        d += weights * (rows.T @ factor.solve(target - rows @ d))
-    residual = np.abs(target - rows @ d).max()
-    return d if residual < STRICTNESS * max(1.0, np.linalg.norm(d)) and residual < 0.5 else None
+    kept = np.abs(free) > NOISE * np.abs(free).max(initial=0.0)
+    multipliers = Multipliers(
+        np.concatenate([equalities[kept], implicit]), np.concatenate([free[kept], weights[weights > 0]])
+    )
+    alone, rank = (
+        numerical_rank(system.rows(numbers), RESOLVED)
+        for numbers in (equalities, np.concatenate([equalities, implicit]))
+    )
+    spans = rank == system.layer.inputs
+    direction = None if spans else _strictly(system, equalities, inequalities, implicit)
+    if direction is None and not spans:
+        return None
+    return Face(equalities, implicit, multipliers, direction, alone, rank, spans)
 
 
 def _face_of_program(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:

@@ -3,7 +3,8 @@
 For unit-sized rows of H and W:  maximize sum u  subject to  ``H^T mu + W^T (u + v) = 0``, ``0 <= u <= 1``, ``v >= 0``.
 With ``lambda = u + v`` and d the negative of the dual, every optimal basis is strictly complementary: a row has
 ``lambda_i >= 1`` and ``w_i d = 0``, or ``lambda_i = 0`` and ``w_i d <= -1`` (Freund, Roundy & Todd, Identifying the
-set of always-active constraints, 1985).
+set of always-active constraints, 1985). Interior points tell the same rows apart in larger programs; their numbers are
+in the middle of all optima, and have to be corrected.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from scipy.sparse import csc_array
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import Rows, scaled
 from fiberscope.network.signs import row_norms
-from fiberscope.preimage.linear_program import LinearProgram, Solution, solve
+from fiberscope.preimage.linear_program import LinearProgram, Method, Solution, solve
 
 
 def row_exponents(rows: Rows) -> Int64[IntArray, " q"]:
@@ -42,13 +43,13 @@ def build_face_program(H: Rows, W: Rows) -> LinearProgram:
     )
 
 
-def solve_face_program(H: Rows, W: Rows, seconds: float | None = None) -> Solution:
+def solve_face_program(H: Rows, W: Rows, seconds: float | None = None, method: Method = Method.SIMPLEX) -> Solution:
     """Build and solve the program for unit-sized rows."""
-    return solve(build_face_program(H, W), seconds=seconds)
+    return solve(build_face_program(H, W), method, seconds)
 
 
 def face_by_linear_program(
-    H: Rows, W: Rows, seconds: float | None
+    H: Rows, W: Rows, seconds: float | None, method: Method = Method.SIMPLEX
 ) -> tuple[Float64[FloatArray, " l"], Float64[FloatArray, " p"], Float64[FloatArray, " n"]]:
     """Solve for any rows.
 
@@ -58,7 +59,7 @@ def face_by_linear_program(
     p, count = H.shape[0], W.shape[0]
     exponents = [row_exponents(rows) for rows in (H, W)]
     unit = [scaled(rows, np.ldexp(1.0, -e)) for rows, e in zip((H, W), exponents, strict=True)]
-    solution = solve_face_program(unit[0], unit[1], seconds)
+    solution = solve_face_program(unit[0], unit[1], seconds, method)
     if not len(solution.primal):
         return np.zeros(count), np.zeros(p), np.zeros(H.shape[1])
     mu, u, v = np.split(solution.primal, [p, p + count])
