@@ -131,8 +131,7 @@ def test_bounds_that_are_narrower_than_proved_are_not_proved(copied: Results, na
     subject = copied.subject()
     from fiberscope.audit.leak_claims import stored_recovery
     from fiberscope.audit.leakage import question_of
-    from fiberscope.recovery.leak import what_is_proved
-    from fiberscope.recovery.leak_question import rebuilt_error
+    from fiberscope.recovery.leak_question import rebuilt_error, what_is_proved
 
     asked = question_of(manifest.plan, chunk, subject.network.flat(subject.x[:1]).reshape(1, 2, 2))
     found = stored_recovery(subject.network, chunk.layer, Box(0.0, 1.0), claims, k)

@@ -1,7 +1,7 @@
 """What proves a row of leakage, in and out of arrays: enough to check again what the row claims, and no more.
 
-Multipliers are mostly zeros, and only the others are kept. What one row's proof takes is limited: an enclosure of a
-large layer has as many multipliers as the layer has weights. A row without its proof says so (``NOT_KEPT``).
+Multipliers are mostly zeros, and only the others are kept. What one row's proof takes is limited: those of all
+coordinates of a large layer are as many as its weights. A row without its proof says so (``NOT_KEPT``).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from fiberscope.network.domains import Domain
 from fiberscope.network.network import Network
 from fiberscope.preimage.certificate import Certificate
 from fiberscope.preimage.coarsest import BOUNDED, CoarsestPrecision
-from fiberscope.preimage.enclosure import Enclosure
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.recovery.ball import Ball
+from fiberscope.recovery.duals import Duals
 from fiberscope.recovery.leak_question import LeakAnswer
 from fiberscope.recovery.proof import Proof
 from fiberscope.recovery.recovery import Recovery, Scope
@@ -127,17 +127,15 @@ def _proof(proof: Proof) -> Arrays:
     if proof.preimage is not None:
         out |= _under("about/", _preimage(proof.preimage))
         out |= {} if proof.preimage.x is None else {"about/x": proof.preimage.x}
-    if proof.enclosure is not None:
-        e: Enclosure = proof.enclosure
-        out |= {"enclosure/low": e.low, "enclosure/high": e.high, "enclosure/center": e.center}
-        out |= {"enclosure/radius": np.array(e.radius)} | _pair("enclosure/", e.multipliers)
+    if proof.duals is not None:
+        out |= {"duals/anchor": proof.duals.anchor} | _pair("duals/", proof.duals.multipliers)
     for k, step in enumerate(proof.steps):
         out |= {f"step/{k}/coordinates": step.coordinates} | _pair(f"step/{k}/", step.multipliers)
     return out
 
 
 def _stored_proof(own: Arrays, layer: Any) -> Proof:
-    ball, about, enclosure = None, None, None
+    ball, about, duals = None, None, None
     if "ball/center" in own:
         radius, rounds = own["ball/numbers"].tolist()
         ball = Ball(own["ball/center"], radius, int(rounds))
@@ -146,15 +144,11 @@ def _stored_proof(own: Arrays, layer: Any) -> Proof:
             layer, None, own.get("about/x"), None, Kind.UNDECIDED, None, 0.0, Certificate(Kind.UNDECIDED, None)
         )
         about = stored_kind(own, "about/", nothing)
-    if "enclosure/low" in own and about is not None:
-        n, none = len(own["enclosure/low"]), np.full((len(own["enclosure/low"]), len(own["enclosure/center"])), np.nan)
-        enclosure = Enclosure(
-            about, np.eye(n), own["enclosure/low"], own["enclosure/high"], np.full(n, np.inf), np.full(n, -np.inf),
-            own["enclosure/center"], float(own["enclosure/radius"]), "", _stored_pair("enclosure/", own), (none, none),
-        )  # fmt: skip
+    if "duals/anchor" in own:
+        duals = Duals(own["duals/anchor"], _stored_pair("duals/", own))
     count = sum(name.startswith("step/") and name.endswith("/coordinates") for name in own)
     steps = tuple(Step(own[f"step/{k}/coordinates"], _stored_pair(f"step/{k}/", own)) for k in range(count))
-    return Proof(ball, about, enclosure, steps)
+    return Proof(ball, about, duals, steps)
 
 
 def _pair(prefix: str, pair: tuple[NDArray[Any], NDArray[Any]]) -> Arrays:

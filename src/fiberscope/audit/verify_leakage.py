@@ -30,8 +30,8 @@ from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.precision import within_at
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.verify import verify
-from fiberscope.recovery.leak import Leak, what_is_proved
-from fiberscope.recovery.leak_question import LeakQuestion, rebuilt_error
+from fiberscope.recovery.leak import Leak
+from fiberscope.recovery.leak_question import LeakQuestion, rebuilt_error, what_is_proved
 from fiberscope.recovery.recovery import Recovery, Scope
 from fiberscope.recovery.runtime import EVALUATED
 from fiberscope.threads import one_thread

@@ -1,17 +1,12 @@
-"""A row of the table of what features give away, and what of it a recovery proves."""
+"""A row of the table of what features give away."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from math import inf
 from typing import Any
 
-import numpy as np
 import pyarrow
-
-from fiberscope.recovery.ambiguity import Levels
-from fiberscope.recovery.recovery import Recovery, Scope
 
 pa: Any = pyarrow  # has no types
 
@@ -78,22 +73,4 @@ def rows_of(table: Any) -> list[Leak]:
     return [Leak(**row) for row in table.to_pylist()]
 
 
-def what_is_proved(levels: Levels, r: Recovery | None) -> dict[str, Any]:
-    """The fields that say what is proved; of a contradiction, which is an error somewhere, nothing is."""
-    if r is None or r.contradiction or r.scope == Scope.NONE:
-        low, high, scope, radius = levels.low, levels.high, Scope.NONE, inf
-    else:
-        low, high, scope, radius = r.low.ravel(), r.high.ravel(), r.scope, float(r.distance)
-    everywhere = scope == Scope.DOMAIN
-    bits = levels.bits(low, high) if everywhere else levels.bits(levels.low, levels.high)
-    return {
-        "recoverable": everywhere and bits == 0.0,
-        "radius": radius,
-        "pixel_median": float(np.median(high - low)),
-        "pixel_max": float((high - low).max()),
-        "ambiguity_bits": bits,
-        "scope": str(scope),
-    }
-
-
-__all__ = ["NOTHING_KNOWN", "SCHEMA", "Leak", "rows_of", "table_of", "what_is_proved"]
+__all__ = ["NOTHING_KNOWN", "SCHEMA", "Leak", "rows_of", "table_of"]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, isinf, nan
 from time import perf_counter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float64
@@ -20,10 +20,10 @@ from fiberscope.preimage.coarsest import BOUNDED, CoarsestPrecision, coarsest_pr
 from fiberscope.preimage.precision import NAMES, Precision
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.recovery.ambiguity import Levels
-from fiberscope.recovery.leak import NOTHING_KNOWN, Leak, what_is_proved
+from fiberscope.recovery.leak import NOTHING_KNOWN, Leak
 from fiberscope.recovery.noise import cramer_rao, noise_seconds
 from fiberscope.recovery.recover import recover
-from fiberscope.recovery.recovery import Recovery
+from fiberscope.recovery.recovery import Recovery, Scope
 from fiberscope.recovery.runtime import Features, runtime_features
 
 T = TypeVar("T")
@@ -216,4 +216,22 @@ def _joined(*reasons: str) -> str:
     return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
 
 
-__all__ = ["LeakAnswer", "LeakQuestion", "rebuilt_error"]
+def what_is_proved(levels: Levels, r: Recovery | None) -> dict[str, Any]:
+    """The fields that say what is proved; of a contradiction, which is an error somewhere, nothing is."""
+    if r is None or r.contradiction or r.scope == Scope.NONE:
+        low, high, scope, radius = levels.low, levels.high, Scope.NONE, inf
+    else:
+        low, high, scope, radius = r.low.ravel(), r.high.ravel(), r.scope, float(r.distance)
+    everywhere = scope == Scope.DOMAIN
+    bits = levels.bits(low, high) if everywhere else levels.bits(levels.low, levels.high)
+    return {
+        "recoverable": everywhere and bits == 0.0,
+        "radius": radius,
+        "pixel_median": float(np.median(high - low)),
+        "pixel_max": float((high - low).max()),
+        "ambiguity_bits": bits,
+        "scope": str(scope),
+    }
+
+
+__all__ = ["LeakAnswer", "LeakQuestion", "rebuilt_error", "what_is_proved"]

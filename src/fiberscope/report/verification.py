@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from fiberscope.audit.network_table import NetworkVerification
 from fiberscope.audit.plan import place_label
 from fiberscope.audit.verify import ChunkVerification
 from fiberscope.audit.verify_examples import ExampleVerification
-from fiberscope.audit.verify_leakage import LeakVerification
 from fiberscope.audit.verify_spectra import SpectraVerification
+
+if TYPE_CHECKING:  # it brings what decides, which verdicts are checked without
+    from fiberscope.audit.verify_leakage import LeakVerification
 
 _SHOWN_FAILURES = 20
 

@@ -23,7 +23,7 @@ INSIDE = 1.0 - 2.0**-20
 
 
 DECOMPOSED = 1024
-"""Inputs up to which the weakest direction of each region is found, in less than a second; of more, that of the center."""
+"""Inputs up to which the weakest direction of each region is found, in a second; of more, that of the center."""
 
 
 @dataclass(frozen=True, eq=False)
