@@ -49,7 +49,8 @@ if TYPE_CHECKING:
     from fiberscope.preimage.omnidirectional import Omnidirectionality, UniqueSolution, omnidirectional, unique_solution
     from fiberscope.preimage.precision import Precision
     from fiberscope.preimage.preimage import Preimage, preimage
-    from fiberscope.preimage.verify import Verification, verify
+    from fiberscope.preimage.verification import Verification
+    from fiberscope.preimage.verify import verify
     from fiberscope.readers.files import load
     from fiberscope.readers.keras import from_keras
     from fiberscope.readers.torch import from_torch
@@ -215,7 +216,7 @@ _MODULE_OF = {
     "Spectrum": "stability.spectrum",
     "StabilityRadius": "stability.modulus",
     "UniqueSolution": "preimage.omnidirectional",
-    "Verification": "preimage.verify",
+    "Verification": "preimage.verification",
     "VisitedPatterns": "stability.admissible",
     "Walk": "invariance.walk",
     "algorithm1": "preimage.algorithm1",

@@ -22,7 +22,8 @@ ALLOWED = (
 )
 FORBIDDEN = ("scipy.sparse.linalg", "numpy.ctypeslib")
 LOADED_BY_CHECKING = tuple(
-    f"fiberscope.preimage.{name}" for name in ("certificate", "kind", "preimage", "verify", "interval", "no_claim")
+    f"fiberscope.preimage.{name}"
+    for name in ("certificate", "interval", "kind", "no_claim", "preimage", "verification", "verify")
 )
 SOLVERS = ("highspy", "scipy.optimize", "torch")
 

@@ -15,7 +15,7 @@ from fiberscope.invariance.rounding_bound import rounding_bound
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Domain, written_out
 from fiberscope.network.network import Network
-from fiberscope.preimage.verify import Verification
+from fiberscope.preimage.verification import Verification
 from fiberscope.scalars import as_count
 
 CHANGED = 1e-6

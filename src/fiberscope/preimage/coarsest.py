@@ -28,7 +28,8 @@ from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.precision import exact_sum, pre_activations
 from fiberscope.preimage.preimage import Preimage
 from fiberscope.preimage.sides import check_loose, sides_at_inputs
-from fiberscope.preimage.verify import Verification, verify, verify_many
+from fiberscope.preimage.verification import Verification
+from fiberscope.preimage.verify import verify, verify_many
 from fiberscope.threads import checked_threads, one_thread
 
 BOUNDED = (Kind.SINGLETON, Kind.BOUNDED)

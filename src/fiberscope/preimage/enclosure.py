@@ -25,7 +25,8 @@ from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.extent_search import Extents, extents
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage
-from fiberscope.preimage.verify import Verification, in_numbers
+from fiberscope.preimage.verification import Verification
+from fiberscope.preimage.verify import in_numbers
 from fiberscope.scalars import as_count
 
 MARGIN = 8.0

@@ -13,7 +13,6 @@ import scipy.linalg
 from jaxtyping import Float64
 
 from fiberscope.checker.injectivity import Node, Question, least_sigma, modulus_below
-from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.modulus import attained
 from fiberscope.checker.reading import LayerRows
 from fiberscope.errors import InputError, shown
@@ -24,7 +23,8 @@ from fiberscope.preimage.classify import classify
 from fiberscope.preimage.cover_search import CoverSearch
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.preimage import Preimage, preimage
-from fiberscope.preimage.verify import Verification, verify
+from fiberscope.preimage.verification import Verification, verified
+from fiberscope.preimage.verify import verify
 from fiberscope.scalars import as_number
 
 _linalg: Any = cast(Any, scipy.linalg)
@@ -82,13 +82,7 @@ class Injectivity:
 
     def verify(self) -> Verification:
         """Prove what is claimed from the layer, the domain and the proofs alone; never raises."""
-        try:
-            reason = _disproved(self)
-        except NotProvedError as failure:
-            reason = str(failure)
-        except Exception as error:  # a claim may be made of anything
-            reason = f"the claim is malformed: {type(error).__name__}"
-        return Verification(reason == "", "exact" if self.holds is True else "float", reason)
+        return verified(lambda: _disproved(self), "exact" if self.holds is True else "float")
 
     def __repr__(self) -> str:
         says = {"True": "injective", "False": "not injective"}.get(str(self.holds), "undecided")

@@ -31,27 +31,10 @@ from fiberscope.preimage.certificate import Certificate
 from fiberscope.preimage.interval import Interval
 from fiberscope.preimage.kind import Kind
 from fiberscope.preimage.no_claim import check_claim
+from fiberscope.preimage.verification import Verification
 
 WHOLE_NUMBERS = (int, *(np.dtype(code).type for code in "bBhHiIlLqQ"))
 NUMBERS = (float, *WHOLE_NUMBERS, *(np.dtype(code).type for code in "efd"))
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Whether a certificate proves a verdict; truthy iff it does.
-
-    Attributes:
-        proved: whether the proof closed.
-        method: the arithmetic it was tried in last: "float" (float64 with rigorous error bounds) or "exact" (rational).
-        reason: where the proof broke off; empty if it is proved.
-    """
-
-    proved: bool
-    method: Literal["float", "exact"]
-    reason: str = ""
-
-    def __bool__(self) -> bool:
-        return self.proved
 
 
 @runtime_checkable

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from fiberscope.checker.matrices import NotProvedError, norm_above
+from fiberscope.checker.matrices import norm_above
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain
-from fiberscope.preimage.verify import Verification
+from fiberscope.preimage.verification import Verification, verified
 from fiberscope.recovery.grid import Grid
 from fiberscope.recovery.proof import Proof, Proved, prove
 from fiberscope.recovery.question import Known, Subject
@@ -77,13 +77,7 @@ class Recovery:
         Returns:
             The verification; never an exception. Where nothing is claimed (scope "none"), nothing is proved.
         """
-        try:
-            reason = _disproved(self)
-        except NotProvedError as failure:
-            reason = str(failure)
-        except Exception as error:  # a claim may be made of anything
-            reason = f"the claim is malformed: {type(error).__name__}"
-        return Verification(reason == "", "float", reason)
+        return verified(lambda: _disproved(self))
 
     def __repr__(self) -> str:
         if self.contradiction:

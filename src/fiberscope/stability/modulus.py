@@ -16,7 +16,7 @@ from fiberscope.errors import ModelError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
 from fiberscope.network.saving import network_bytes
-from fiberscope.preimage.verify import Verification
+from fiberscope.preimage.verification import Verification, verified
 from fiberscope.scalars import as_count, as_number
 from fiberscope.stability.linearization import checked_stage, linearize
 from fiberscope.stability.weakest import weakest_met
@@ -70,7 +70,7 @@ class InverseModulus:
 
     def verify(self) -> Verification:
         """Prove both numbers from the stored network, the ball, the point and the direction alone; never raises."""
-        return _verification(lambda: _disproved(self))
+        return verified(lambda: _disproved(self))
 
     def __repr__(self) -> str:
         return f"InverseModulus({self.lower:.4g} <= modulus <= {self.upper:.4g} within {self.radius:.3g} of x)"
@@ -102,7 +102,7 @@ class StabilityRadius:
 
     def verify(self) -> Verification:
         """Prove ``lower`` on the ball from the stored network alone; never raises."""
-        return _verification(lambda: _radius_disproved(self))
+        return verified(lambda: _radius_disproved(self))
 
     def __repr__(self) -> str:
         if self.radius == 0:
@@ -254,16 +254,6 @@ def _why_no_ball(chain: tuple[LayerRows, ...], center: FloatArray, modulus: floa
     if at.lower > modulus:
         return "x lies on the end of its linear region, or nearer to it than rounding tells"
     return _why_nothing(chain, center, at) if at.lower == 0 else f"at x itself {at.lower:.3g} is proved, not more"
-
-
-def _verification(disproved: Any) -> Verification:
-    try:
-        reason = disproved()
-    except NotProvedError as failure:
-        reason = str(failure)
-    except Exception as error:  # a claim may be made of anything
-        reason = f"the claim is malformed: {type(error).__name__}"
-    return Verification(reason == "", "float", reason)
 
 
 def _disproved(claim: InverseModulus) -> str:

@@ -25,7 +25,7 @@ from fiberscope.paper.reproduction.outcome import Outcome
 from fiberscope.paper.reproduction.sources import UsedData, used_data
 from fiberscope.paper.training import PAPER
 from fiberscope.preimage.preimage import preimage
-from fiberscope.preimage.verify import Verification
+from fiberscope.preimage.verification import Verification
 
 CANDIDATES_QUICK, CANDIDATES_PAPER = 5, 25
 """Targets of each class that are tried; the one that is resembled most is shown."""

@@ -1,0 +1,41 @@
+"""Whether a claim is proved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from fiberscope.checker.matrices import NotProvedError
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Whether a certificate proves a verdict; truthy iff it does.
+
+    Attributes:
+        proved: whether the proof closed.
+        method: the arithmetic it was tried in last: "float" (float64 with rigorous error bounds) or "exact" (rational).
+        reason: where the proof broke off; empty if it is proved.
+    """
+
+    proved: bool
+    method: Literal["float", "exact"]
+    reason: str = ""
+
+    def __bool__(self) -> bool:
+        return self.proved
+
+
+def verified(disproved: Callable[[], str], method: Literal["float", "exact"] = "float") -> Verification:
+    """A claim is proved if the function says no reason why it is not; whatever that raises is one."""
+    try:
+        reason = disproved()
+    except NotProvedError as failure:
+        reason = str(failure)
+    except Exception as error:  # a claim may be made of anything
+        reason = f"the claim is malformed: {type(error).__name__}"
+    return Verification(reason == "", method, reason)
+
+
+__all__ = ["Verification", "verified"]
