@@ -63,14 +63,14 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=600)
     parser.add_argument("--block", type=int, default=150)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--smoke", action="store_true", help="24 samples, one round")
+    parser.add_argument("--smoke", action="store_true", help="24 samples, one round, without dask")
     options = parser.parse_args()
     if options.smoke:
         options.samples, options.block, options.rounds = 24, 8, 1
     subject = random_subject(options.samples)
     plan = Plan(tuple(range(len(SIZES) - 1)), options.samples, BOX, options.block, places_of(subject.network))
     pools = {"stored": (1, ""), "processes": (2, "")}
-    if importlib.util.find_spec("distributed") is not None:
+    if not options.smoke and importlib.util.find_spec("distributed") is not None:
         pools["dask"] = (2, "local")
     print(f"{cores()} cores; {options.samples} samples, {sum(1 for _ in plan.chunks())} chunks")
     chunked(first(subject, 4), replace(plan, samples=4, block=2), threads=cores())  # imports

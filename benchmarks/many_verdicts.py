@@ -43,10 +43,10 @@ def main() -> None:
     parser.add_argument("--printed", type=int, default=40, help="samples for Algorithm 1: some ten seconds each")
     parser.add_argument("--compared", type=int, default=200, help="samples that are asked alone as well")
     parser.add_argument("--parts", default="all", help=f"some of {', '.join(PARTS)}")
-    parser.add_argument("--smoke", action="store_true", help="100 samples, a program, and the untrained demo")
+    parser.add_argument("--smoke", action="store_true", help="40 samples, a program, and the untrained demo")
     options = parser.parse_args()
     if options.smoke:
-        options.samples, options.stratified, options.printed, options.parts = 100, 1, 0, "layer,demo"
+        options.samples, options.stratified, options.printed, options.parts = 40, 1, 0, "layer,demo"
     parts = PARTS if options.parts == "all" else options.parts.split(",")
     print(f"{cores()} cores")
     name, layer, images = large_layer(options.samples)
@@ -59,7 +59,7 @@ def main() -> None:
     if "same" in parts:
         same(layer, images, options.compared)
     if "demo" in parts:
-        demo_network(20 if options.smoke else 1000, trained=not options.smoke)
+        demo_network(5 if options.smoke else 1000, trained=not options.smoke)
     if "conv" in parts:
         convolution()
 

@@ -35,11 +35,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=200)
     parser.add_argument("--networks", type=int, default=20)
-    parser.add_argument("--smoke", action="store_true", help="3 samples and 2 networks")
+    parser.add_argument("--smoke", action="store_true", help="2 samples and a network, without searches")
     options = parser.parse_args()
-    added_to_an_audit(3 if options.smoke else options.samples)
-    for seconds in (0, 600):
-        decided(2 if options.smoke else options.networks, seconds)
+    added_to_an_audit(2 if options.smoke else options.samples)
+    for seconds in (0,) if options.smoke else (0, 600):
+        decided(1 if options.smoke else options.networks, seconds)
 
 
 def added_to_an_audit(samples: int) -> None:
