@@ -73,6 +73,7 @@ def test_an_audit_needs_no_standard_error(workers: int, audited: Path) -> None:
     assert done.stdout.splitlines()[-1] == f"report: {out}/report.html"
 
 
+@pytest.mark.exhaustive
 def test_a_full_standard_error_leaves_the_status_of_an_error(audited: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full")

@@ -47,6 +47,7 @@ def test_a_cluster_that_does_not_start_is_one_clear_error(
     assert "Traceback" not in said
 
 
+@pytest.mark.exhaustive
 def test_stopping_early_leaves_no_process() -> None:
     before = set(multiprocessing.active_children())
     with closing(DaskWorkers(LOCAL, 1)) as pool:

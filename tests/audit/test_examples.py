@@ -75,6 +75,7 @@ def test_a_walk_goes_through_several_regions_with_the_same_features(subject, mod
     assert walk.facts.bound_over == ""
 
 
+@pytest.mark.exhaustive
 def test_the_best_of_all_regions(subject, module):
     (walk,) = make_examples(subject, Wanted(layer=1, source=2, target=4, regions=30))
     (best,) = make_examples(subject, Wanted(layer=1, source=2, target=4, regions="all"))

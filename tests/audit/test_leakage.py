@@ -150,6 +150,7 @@ def test_claims_without_their_proof_are_not_proved(copied: Results) -> None:
     assert len(failures(copied)) >= len(stored.rows)
 
 
+@pytest.mark.exhaustive
 def test_a_changed_byte_is_noticed_in_every_file(copied: Results, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(copied.folder.parent)
     for path in sorted(path for path in copied.folder.parent.rglob("*.*") if path.suffix not in (".lock", ".html")):

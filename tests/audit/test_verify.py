@@ -201,6 +201,7 @@ def test_the_terminal_says_that_an_audit_is_not_complete(out: Path, capsys: pyte
     assert "This audit is not complete; continue it" in said
 
 
+@pytest.mark.exhaustive
 def test_checking_loads_no_solver_and_none_of_the_deciding_code(finished: Path) -> None:
     code = (
         "import sys; from fiberscope.cli import main; status = main(['verify', sys.argv[1], '--exact']);"

@@ -202,6 +202,7 @@ def test_statements_that_are_none(subjects: list[Subject]) -> None:
             assert not fs.verify(_claim(subject, (subject.preimage.kind, dimension)), exact=True)
 
 
+@pytest.mark.exhaustive
 def test_certificates_swapped_between_samples(family: list[Subject]) -> None:
     proofs = 0
     for subject, other in itertools.product(family, family[::3]):
@@ -213,6 +214,7 @@ def test_certificates_swapped_between_samples(family: list[Subject]) -> None:
     )
 
 
+@pytest.mark.exhaustive
 def test_parts_of_certificates_mixed_at_random(family: list[Subject]) -> None:
     generator = np.random.default_rng(0)
     pool = {part: [getattr(s.preimage.certificate, part) for s in family] for part in PARTS}

@@ -135,6 +135,7 @@ def test_maxima_are_those_of_exact_vertices():
     assert better >= 30
 
 
+@pytest.mark.exhaustive
 def test_the_nearest_is_that_of_exact_faces():
     moved = 0
     for W, b, x, c in small_layers(20):

@@ -22,6 +22,7 @@ from fiberscope.invariance.walk import walk_regions
 from fiberscope.paper.datasets import load_data
 
 
+@pytest.mark.exhaustive
 def test_walks_never_exceed_the_best_of_all_regions_and_mostly_reach_it():
     reached, further = 0, 0
     for module, net, x, c in cases(12):

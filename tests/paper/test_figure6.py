@@ -35,6 +35,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.exhaustive
 def test_variants_have_the_features_of_their_source(drawn: Path):
     network, digits = load(drawn / "model.safetensors"), load_data("mnist-5k")
     layer, rows = network.relu_layers[0], pq.read_table(drawn / "figure6.parquet").to_pylist()

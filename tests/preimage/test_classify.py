@@ -139,6 +139,7 @@ def test_equal_samples_share_one_certificate() -> None:
     assert judged.verify().all()
 
 
+@pytest.mark.exhaustive
 def test_dead_and_duplicated_neurons_cost_no_verdict() -> None:
     layer, X = _layer(60, 24, 2)
     weight = np.concatenate([layer.weight, np.zeros((5, 24)), layer.weight[:4], -layer.weight[4:8]])

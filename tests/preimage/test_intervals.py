@@ -103,6 +103,7 @@ def found(case: Case, *, exactly: bool) -> Candidate | str:
     return candidate_at_input(system) if case.x is not None else candidate_at_output(system)
 
 
+@pytest.mark.exhaustive
 @needs_cdd
 def test_kinds_and_dimensions_of_small_layers() -> None:
     """Exact candidates always, float ones nearly always, say what the lists of vertices and rays say.

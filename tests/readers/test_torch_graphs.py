@@ -159,6 +159,7 @@ def graphs(draw: st.DrawFn) -> tuple[nn.Module, tuple[int, ...]]:
     return randomised(nn.Sequential(*parts), draw(st.integers(0, 2**31))), shape
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=15)
 @given(graphs())
 def test_a_random_graph_equals_its_module(case: tuple[nn.Module, tuple[int, ...]]):

@@ -47,6 +47,7 @@ def leaks(
     return in_order(rows)
 
 
+@pytest.mark.exhaustive
 def test_recoverable_only_where_exhaustive_search_finds_no_other_image() -> None:
     """All 65,536 images of two pixels, run through the network by numpy."""
     rng, counts = np.random.default_rng(0), {True: 0, False: 0}

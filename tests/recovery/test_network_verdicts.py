@@ -105,6 +105,7 @@ def held_against_all_regions(seeds: range) -> Counter[tuple[str, bool]]:
     return found
 
 
+@pytest.mark.exhaustive
 def test_verdicts_agree_with_all_regions():
     found = held_against_all_regions(range(12))
     decided = sum(count for (verdict, _), count in found.items() if verdict != "undecided")

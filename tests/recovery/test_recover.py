@@ -123,6 +123,7 @@ def convolutional() -> tuple[nn.Sequential, fs.Network]:
     return module, fs.Network((*stages, Stage("4", activation=clip)), (1, 6, 6))
 
 
+@pytest.mark.exhaustive
 def test_images_come_back_from_a_convolutional_network_in_their_shape():
     module, net = convolutional()
     images = torch.rand(4, 1, 6, 6)

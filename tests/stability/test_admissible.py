@@ -144,6 +144,7 @@ def test_margin_of_a_point():
     assert answer.margin == pytest.approx(x / np.hypot(x, 1))
 
 
+@pytest.mark.exhaustive
 @NEEDS_CDD
 def test_all_patterns_of_degenerate_layers_agree_with_the_list_of_rays():
     generator = np.random.default_rng(5)
