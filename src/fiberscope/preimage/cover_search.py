@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
@@ -64,7 +64,7 @@ class CoverSearch:
     Attributes:
         root: the tree.
         count: its nodes.
-        points: points of the domain at which no row that a weak direction moves is on; with that direction, (n,) each.
+        points: points (n,) of the domain at which no row that a weak direction moves is on.
     """
 
     def __init__(self, question: Question) -> None:
@@ -76,7 +76,7 @@ class CoverSearch:
         self._sides = np.full(2 * len(self.norms), np.inf)
         self.root = self._piece(frozenset(), frozenset())
         self.count, self._final, self._order = 1, np.inf, count()
-        self.points: list[tuple[FloatArray, FloatArray]] = []
+        self.points: list[FloatArray] = []
         self._waiting: list[tuple[float, int, int, Piece]] = []
         self._wait(self.root)
 
@@ -134,9 +134,9 @@ class CoverSearch:
         noise = np.finfo(np.float64).eps * len(d) * float(self.norms.max(initial=0.0))
         for share in SHARES:
             rows = np.flatnonzero(moved > max(share * float(moved.max(initial=0.0)), noise))
-            node = self._cover(piece, rows, piece.off, d, until) if len(rows) else None
+            node = self._cover(piece, rows, piece.off, until) if len(rows) else None
             if node is None and len(rows) and piece.off:
-                node = self._cover(piece, rows, frozenset(), d, until)
+                node = self._cover(piece, rows, frozenset(), until)
             if node is not None:
                 self._branch(piece, node)
                 return
@@ -168,7 +168,7 @@ class CoverSearch:
         d[self.free] = null @ inner[-1]
         return d
 
-    def _cover(self, piece: Piece, rows: IntArray, off: frozenset[int], d: FloatArray, until: float) -> Node | None:
+    def _cover(self, piece: Piece, rows: IntArray, off: frozenset[int], until: float) -> Node | None:
         """A cover by these rows, or an empty piece; None where there is none, or none is found."""
         m, solver = len(self.norms), self._solver
         plus, minus = sorted({*rows.tolist(), *off}), sorted(piece.on)
@@ -183,8 +183,7 @@ class CoverSearch:
             return None
         point = solver.point
         if point[-1] < -TIES * self._scale:
-            x = np.clip(point[:-1], self.question.low, self.question.high)
-            self.points.append((x, d))
+            self.points.append(np.clip(point[:-1], self.question.low, self.question.high))
             return None
         dual = np.abs(solver.row_dual)
         return self._exact(piece, off, dual, point)
@@ -197,22 +196,20 @@ class CoverSearch:
         used = np.flatnonzero(dual > USED * dual.max(initial=0.0))
         plus, minus = [int(k) for k in used if k < m], [int(k) - m for k in used if m <= k < 2 * m]
         half = [int(k) - 2 * m for k in used if k >= 2 * m]
-        covering = [row for row in plus if row not in off]
-        known = [row for row in plus if row in off]
         weights = np.concatenate([dual[plus] / sizes[plus], dual[[m + row for row in minus]] / sizes[minus]])
         weights = np.concatenate([weights, dual[[2 * m + g for g in half]]])
         order = [*plus, *minus, *(m + g for g in half)]
         signs = [1] * len(plus) + [-1] * (len(minus) + len(half))
         touching = self._touching(point[:-1], weights, order, signs)
         for multipliers in self._candidates(order, signs, weights, touching):
-            value = dict(zip([*plus, *((-1 - row) for row in minus), *(m + g for g in half)], multipliers, strict=True))
-            node = Node(
-                None,
-                _terms({row: value[row] for row in covering}),
-                _terms({row: value[-1 - row] for row in minus}),
-                _terms({row: value[row] for row in known}),
-                _terms({g: value[m + g] for g in half}),
+            above, below, beyond = np.split(np.array(multipliers, dtype=object), [len(plus), len(plus) + len(minus)])
+            cover, known = (
+                _terms(row for row in zip(plus, above, strict=True) if (row[0] in off) is is_known)
+                for is_known in (False, True)
             )
+            others = (_terms(zip(rows, part, strict=True)) for rows, part in ((minus, below), (half, beyond)))
+            on, half_spaces = others
+            node = Node(None, cover, on, known, half_spaces)
             if self._holds(node, piece, off):
                 return self._ordered(node)
         return None
@@ -279,8 +276,8 @@ def _program(question: Question, norms: FloatArray, scale: float) -> LinearProgr
     )
 
 
-def _terms(values: dict[int, int]) -> Terms:
-    return tuple((row, value) for row, value in values.items() if value)
+def _terms(values: Iterable[tuple[int, int]]) -> Terms:
+    return tuple((row, value) for row, value in values if value)
 
 
 def _solved(rows: list[list[int]], near: list[int]) -> list[int] | None:

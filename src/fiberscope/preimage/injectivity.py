@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import inf, isfinite
 from time import perf_counter
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import scipy.linalg
@@ -19,6 +19,7 @@ from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain, written_out
 from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.rows import absolute, dense
 from fiberscope.preimage.classify import classify
 from fiberscope.preimage.cover_search import CoverSearch
 from fiberscope.preimage.kind import Kind
@@ -117,6 +118,7 @@ def injectivity(
 
     Raises:
         InputError: the layer has other units than ReLUs, the domain does not fit or has no points.
+        MemoryLimitError: the layer's sparse rows take too much as an array.
 
     Source: docs/injectivity.md has the proofs; Puthawala et al. (2022) for layers of R^n, Freeman & Haider (2025) for
     sqrt(2).
@@ -126,20 +128,20 @@ def injectivity(
         raise InputError("layer", expected="a ReLULayer whose units are all ReLUs", got=got)
     seconds = as_number(seconds, "seconds", above=0.0, below=inf)
     until, tell = perf_counter() + seconds, progress or _silence
-    polyhedron = written_out(domain, layer.inputs)
-    if (polyhedron.low == polyhedron.high).all():
+    question = _question(layer, domain)
+    if (question.low == question.high).all():
         return Injectivity(layer, domain, True, inf, inf, None, 0, (), reason="the domain is one point")
-    points = _points(layer, domain, np.random.default_rng(seed))
+    points = _points(question, np.random.default_rng(seed))
+    points = points if len(points) else _middle(layer, domain)
     tell(f"looking for a second input at {len(points)} points")
-    found = _witness(layer, domain, points, until)
+    found = _witness(layer, domain, question, points, until)
     if found is not None:
         return found
     if layer.outputs * layer.inputs > MAX_ENTRIES:
-        upper, at, along = _least_upper(layer, domain, points)
-        size = f"{layer.outputs} x {layer.inputs}"
+        met, size = _weakest_met(question, points), f"{layer.outputs} x {layer.inputs}"
         reason = f"no point of {len(points)} has a second input; a layer of {size} is too large for a tree"
-        return Injectivity(layer, domain, None, 0.0, upper, None, 0, (), None, at, along, reason)
-    return _by_tree(layer, domain, points, until, tell)
+        return Injectivity(layer, domain, None, 0.0, met.stretch, None, 0, (), None, met.point, met.direction, reason)
+    return _by_tree(layer, domain, question, points, until, tell)
 
 
 def _silence(doing: str) -> None:
@@ -148,61 +150,53 @@ def _silence(doing: str) -> None:
 
 
 def _by_tree(
-    layer: ReLULayer, domain: Domain | None, points: FloatArray, until: float, tell: Callable[[str], None]
+    layer: ReLULayer,
+    domain: Domain | None,
+    question: Question,
+    points: FloatArray,
+    until: float,
+    tell: Callable[[str], None],
 ) -> Injectivity:
-    question = _question(layer, domain)
     search, seen = CoverSearch(question), 0
-    upper, at, along = _least_upper(layer, domain, points)
+    met, lower, tree, reason = _weakest_met(question, points), 0.0, (), ""
     for piece in search.grow(until):
         fresh, seen = search.points[seen:], len(search.points)
-        for x, _ in fresh:
-            stretch, point, direction = _least_upper(layer, domain, x[None])
-            if stretch < upper:
-                upper, at, along = stretch, point, direction
+        met = min([met, *(_weakest_met(question, x[None]) for x in fresh)], key=lambda each: each.stretch)
         if piece.is_final and piece.sigma == 0:
-            found = _witness(layer, domain, np.array([x for x, _ in fresh]), until) if fresh else None
+            found = _witness(layer, domain, question, np.array(fresh), until)
             if found is not None:
                 return replace(found, nodes=search.count)
             reason = "a piece of the domain has no cover, and no second input was found in it"
-            return Injectivity(layer, domain, None, 0.0, upper, None, search.count, (), None, at, along, reason)
         if search.count % 100 < 2:
             tell(f"{search.count} nodes, smallest singular value {search.smallest:.4g}")
-        if search.smallest >= CLOSE * upper:
+        if search.smallest >= CLOSE * met.stretch:
             break
-    lower, tree, reason = 0.0, (), ""
     if search.smallest > 0:
         tree = search.certificate()
         lower = modulus_below(least_sigma(question, tree)) * (1.0 - ROUNDS_OTHERWISE)
-    else:
+    elif not reason:
         reason = f"the time was over at {search.count} nodes"
     holds = True if lower > 0 else None
-    return Injectivity(layer, domain, holds, lower, upper, None, search.count, tree, None, at, along, reason)
+    at, along = met.point, met.direction
+    return Injectivity(layer, domain, holds, lower, met.stretch, None, search.count, tree, None, at, along, reason)
 
 
 def _question(layer: ReLULayer, domain: Domain | None) -> Question:
     polyhedron = written_out(domain, layer.inputs)
-    weight, G = (_dense(rows) for rows in (layer.weight, polyhedron.G))
+    weight, G = dense(layer.weight), dense(polyhedron.G)
     return Question(weight, layer.bias, polyhedron.low, polyhedron.high, G, polyhedron.h)
 
 
-def _dense(rows: Any) -> FloatArray:
-    return np.asarray(rows if isinstance(rows, np.ndarray) else rows.toarray(), dtype=np.float64)
-
-
-def _points(layer: ReLULayer, domain: Domain | None, generator: np.random.Generator) -> FloatArray:
-    """Points of the domain: uniform between finite bounds, elsewhere of the size of the layer's own numbers."""
-    polyhedron = written_out(domain, layer.inputs)
-    low, high = polyhedron.low, polyhedron.high
-    norms = np.linalg.norm(_dense(layer.weight), axis=1)
-    scale = float(np.median(np.abs(layer.bias[norms > 0] / norms[norms > 0]))) if (norms > 0).any() else 1.0
-    reach = 2.0 * scale or 1.0
-    normal = reach * generator.standard_normal((SAMPLES, layer.inputs))
+def _points(question: Question, generator: np.random.Generator) -> FloatArray:
+    """Points of the domain, or none: uniform between finite bounds, else of the size of the layer's own numbers."""
+    low, high, norms = question.low, question.high, np.linalg.norm(question.weight, axis=1)
+    scale = float(np.median(np.abs(question.bias[norms > 0] / norms[norms > 0]))) if (norms > 0).any() else 1.0
+    normal = (2.0 * scale or 1.0) * generator.standard_normal((SAMPLES, len(low)))
     both, below = np.isfinite(low) & np.isfinite(high), np.isfinite(low)
     uniform = np.where(both, low, 0.0) + generator.random(normal.shape) * np.where(both, high - low, 0.0)
     above = np.where(np.isfinite(high), high - np.abs(normal), normal)
     points = np.clip(np.where(both, uniform, np.where(below, low + np.abs(normal), above)), low, high)
-    inside = points[(polyhedron.h >= (polyhedron.G @ points.T).T).all(axis=1)]
-    return inside if len(inside) else _middle(layer, domain)
+    return points[(points @ question.G.T <= question.h).all(axis=1)]
 
 
 def _middle(layer: ReLULayer, domain: Domain | None) -> FloatArray:
@@ -214,32 +208,33 @@ def _middle(layer: ReLULayer, domain: Domain | None) -> FloatArray:
     return whole.point()[None]
 
 
-def _witness(layer: ReLULayer, domain: Domain | None, X: FloatArray, until: float) -> Injectivity | None:
+def _witness(
+    layer: ReLULayer, domain: Domain | None, question: Question, X: FloatArray, until: float
+) -> Injectivity | None:
     """A point of X that has a second input with its output, proved."""
     if not len(X) or perf_counter() > until:
         return None
     decided = classify(layer, X, domain=domain)
     for number in np.flatnonzero(np.isin(decided.kind, [Kind.BOUNDED, Kind.UNBOUNDED])):
         claim = decided[int(number)]
-        second = _second(layer, domain, X[number])
+        second = _second(question, X[number])
         if second is not None and verify(claim):
             x = np.array(X[number])
             return Injectivity(layer, domain, False, 0.0, 0.0, (x, second), 0, (), claim)
     return None
 
 
-def _second(layer: ReLULayer, domain: Domain | None, x: FloatArray) -> FloatArray | None:
+def _second(question: Question, x: FloatArray) -> FloatArray | None:
     """Another input with the output of x, up to rounding; not far from it. None where floats find none.
 
     Half as far as one can go along a direction that no unit that is on sees, before another one turns on.
     """
-    polyhedron = written_out(domain, layer.inputs)
-    free = polyhedron.low < polyhedron.high
-    A, z = _dense(layer.weight), layer.weight @ x + layer.bias
+    A, free = question.weight, question.low < question.high
+    z = A @ x + question.bias
     seen = A[z > 0][:, free]
     null: FloatArray = np.asarray(_linalg.null_space(seen) if len(seen) else np.eye(int(free.sum())), dtype=np.float64)
-    rows = np.concatenate([A[z <= 0], _dense(polyhedron.G), np.eye(len(x)), -np.eye(len(x))])
-    sides = [-z[z <= 0], polyhedron.h - polyhedron.G @ x, polyhedron.high - x, x - polyhedron.low]
+    rows = np.concatenate([A[z <= 0], question.G, np.eye(len(x)), -np.eye(len(x))])
+    sides = [-z[z <= 0], question.h - question.G @ x, question.high - x, x - question.low]
     room, reach = np.maximum(np.concatenate(sides), 0.0), 1.0 + float(np.abs(x).max(initial=0.0))
     far, best = 0.0, None
     for direction in (*null.T, *-null.T):
@@ -253,38 +248,40 @@ def _second(layer: ReLULayer, domain: Domain | None, x: FloatArray) -> FloatArra
     return best if far > SMALL * reach else None
 
 
-def _least_upper(
-    layer: ReLULayer, domain: Domain | None, X: FloatArray
-) -> tuple[float, FloatArray | None, FloatArray | None]:
-    """The smallest stretch of the linear regions at some points of the domain, with its point and direction."""
-    polyhedron = written_out(domain, layer.inputs)
-    free = polyhedron.low < polyhedron.high
-    best: tuple[float, FloatArray | None, FloatArray | None] = (inf, None, None)
-    A, b = _dense(layer.weight), layer.bias
-    if not _has_interior(polyhedron, X[0] if len(X) else np.zeros(layer.inputs)) or not free.any():
+class _Met(NamedTuple):
+    """A linear region that was met: by how much it stretches a direction, and its point; inf of none."""
+
+    stretch: float
+    point: FloatArray | None
+    direction: FloatArray | None
+
+
+def _weakest_met(question: Question, X: FloatArray) -> _Met:
+    """The smallest stretch of the linear regions at some points of the domain."""
+    free = question.low < question.high
+    best = _Met(inf, None, None)
+    if not len(X) or not _has_interior(question, X[0]):
         return best
     for x in X:
-        J = A[A @ x + b > 0][:, free]
-        direction = np.zeros(layer.inputs)
+        J = question.weight[question.weight @ x + question.bias > 0][:, free]
+        direction = np.zeros(len(x))
         direction[free] = np.linalg.svd(J)[2][-1] if len(J) >= free.sum() else 1.0
-        stretch = _stretch(layer, x, direction)
-        if stretch < best[0]:
-            best = stretch, np.array(x), direction
+        stretch = _stretch(question, x, direction)
+        if stretch < best.stretch:
+            best = _Met(stretch, np.array(x), direction)
     return best
 
 
-def _has_interior(polyhedron: Any, x: FloatArray) -> bool:
+def _has_interior(question: Question, x: FloatArray) -> bool:
     """Whether a point lies inside all half-spaces, strictly, with a float's rounding to spare."""
-    if not len(polyhedron.h):
-        return True
-    G = _dense(polyhedron.G)
-    spare = 2.0**-40 * (np.abs(G) @ np.abs(x) + np.abs(polyhedron.h)) + 2.0**-1000
-    return bool((G @ x + spare < polyhedron.h).all())
+    spare = 2.0**-40 * (np.abs(question.G) @ np.abs(x) + np.abs(question.h)) + 2.0**-1000
+    return bool((question.G @ x + spare < question.h).all())
 
 
-def _stretch(layer: ReLULayer, x: FloatArray, direction: FloatArray) -> float:
+def _stretch(question: Question, x: FloatArray, direction: FloatArray) -> float:
     """What the checker proves of the region at a point, along a direction."""
-    rows = LayerRows(layer.weight, layer.bias, layer.low, layer.high, layer.injective)
+    low, high = np.zeros(len(question.bias)), np.full(len(question.bias), inf)
+    rows = LayerRows(question.weight, question.bias, low, high, low > high)
     value = attained((rows,), x, direction) if direction.any() else inf
     return value * (1.0 + ROUNDS_OTHERWISE)
 
@@ -300,20 +297,20 @@ def _disproved(claim: Injectivity) -> str:
         return "nothing is claimed"
     if not claim.holds or not lower > 0:
         return "a modulus is claimed and injectivity is not, or the other way round"
-    if modulus_below(least_sigma(_question(claim.layer, claim.domain), claim.tree)) < lower:
+    question = _question(claim.layer, claim.domain)
+    if modulus_below(least_sigma(question, claim.tree)) < lower:
         return "the modulus is larger than what the tree proves"
-    return _upper_not_attained(claim, upper) if isfinite(upper) else ""
+    return _upper_not_attained(claim, question, upper) if isfinite(upper) else ""
 
 
-def _upper_not_attained(claim: Injectivity, upper: float) -> str:
-    polyhedron = written_out(claim.domain, claim.layer.inputs)
+def _upper_not_attained(claim: Injectivity, question: Question, upper: float) -> str:
     if claim.point is None or claim.direction is None:
         return "the upper bound has no point and direction"
     x, v = (np.array(part, dtype=np.float64) for part in (claim.point, claim.direction))
-    inside = (polyhedron.low <= x) & (x <= polyhedron.high) & ((polyhedron.low < polyhedron.high) | (v == 0))
-    if not inside.all() or not _has_interior(polyhedron, x):
+    inside = (question.low <= x) & (x <= question.high) & ((question.low < question.high) | (v == 0))
+    if not inside.all() or not _has_interior(question, x):
         return "the point or the direction of the upper bound leaves the domain"
-    return "" if _stretch(claim.layer, x, v) <= upper else "the region at the point attains more"
+    return "" if _stretch(question, x, v) <= upper else "the region at the point attains more"
 
 
 def _no_witness(claim: Injectivity) -> str:
@@ -326,7 +323,7 @@ def _no_witness(claim: Injectivity) -> str:
         return "the proof is about another input, or says nothing of a second one"
     if not verify(proof):
         return "that x has a second input with its output is not proved"
-    size = np.abs(_dense(claim.layer.weight)) @ np.maximum(np.abs(x), np.abs(second)) + np.abs(claim.layer.bias)
+    size = absolute(claim.layer.weight) @ np.maximum(np.abs(x), np.abs(second)) + np.abs(claim.layer.bias)
     apart = np.abs(claim.layer(x) - claim.layer(second)) > 2.0**-20 * size
     return "the two inputs are equal, or their outputs differ" if apart.any() or np.array_equal(x, second) else ""
 
