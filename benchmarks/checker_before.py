@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from _demo import demo
+from _timing import least
 from threadpoolctl import threadpool_limits
 from verdict_time import large_layer
 
@@ -84,16 +83,6 @@ def found_and_written(layer: fs.ReLULayer, x: np.ndarray, domain: fs.Domain | No
         decide.elaborate = elaborate
     said = {"layer": layer, "domain": domain, "x": p.x, "y": p.y, "kind": p.kind, "dimension": p.dimension}
     return p, SimpleNamespace(**said, certificate=found[-1])
-
-
-def least(work: Callable[[], object]) -> float:
-    """The least processor time of three runs."""
-    took: list[float] = []
-    for _ in range(3):
-        began = time.process_time()
-        work()
-        took.append(time.process_time() - began)
-    return min(took)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 
 import numpy as np
 from _demo import demo
+from _timing import least
 from threadpoolctl import threadpool_limits
 from verdict_time import large_layer
 
@@ -56,16 +56,6 @@ def compare(name: str, layer: fs.ReLULayer, X: np.ndarray, domain: fs.Domain | N
     where = f"{name} on {'R^n' if domain is None else type(domain).__name__}"
     print(f"{where:24} {classifying:>11.3f} {together:>9.3f} {together / classifying:>10.3f}", end="")
     print(f" {together / singly:>9.3f} {sizes / together:>13.2f}  {proved.mean():.1%} proved in floats", flush=True)
-
-
-def least(work: Callable[[], object]) -> float:
-    """The least processor time of three runs."""
-    took: list[float] = []
-    for _ in range(3):
-        began = time.process_time()
-        work()
-        took.append(time.process_time() - began)
-    return min(took)
 
 
 if __name__ == "__main__":

@@ -31,9 +31,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fiberscope.checker.affine import dense, is_sparse, suited, unit
+from fiberscope.checker.affine import dense, is_sparse
 from fiberscope.checker.matrices import (
-    MAX_GRAM,
     ROUNDING,
     SMALLEST_NORMAL,
     BoolArray,
@@ -48,23 +47,10 @@ from fiberscope.checker.matrices import (
     product_error,
     relative_error,
     row_norms_above,
-    singular_values_exceed,
 )
 from fiberscope.checker.reading import LayerRows, StoredNetwork
+from fiberscope.checker.rounded import Rounded, least_stretch, times
 from fiberscope.checker.stored import INPUT
-
-MAX_NUMBERS = 2**27
-"""In one matrix: a gigabyte."""
-
-POWERS = 30
-"""Multiplications by which a norm is estimated, before the estimate is proved to be large enough."""
-
-ABOVE, BELOW = 1.0 + 2.0**-5, 1.0 - 2.0**-10
-"""By how much more, or less, than an estimate is proved: room for estimates from below, and for rounding."""
-
-
-RESOLVED = 2.0**-40
-"""Eigenvalues of a Gram matrix above that share of the largest have some correct digits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +128,7 @@ def modulus(chain: Sequence[LayerRows], center: FloatArray, radius: float) -> Mo
     ball = _Ball(chain, center, radius)
     on, _ = ball.pieces()
     rows = np.flatnonzero(on)
-    lower = _below(ball.middle.rows(rows), ball.loss(rows))
+    lower = least_stretch(ball.middle.rows(rows), ball.loss(rows))
     return Modulus(lower, len(rows), tuple(len(units) for units, _ in ball.unsure_of))
 
 
@@ -212,31 +198,6 @@ def near(
     return out
 
 
-@dataclass(frozen=True, eq=False)
-class _Matrix:
-    """An exact matrix lies within ``error`` (m,) of ``value`` (m, n), dense or sparse: Euclid, row by row."""
-
-    value: Matrix
-    error: FloatArray
-
-    def rows(self, rows: IntArray) -> _Matrix:
-        value: Matrix = self.value[rows]
-        return _Matrix(value, self.error[rows])
-
-    def scaled(self, share: FloatArray) -> _Matrix:
-        """Rows times 0, 1/2 or 1."""
-        value = unit(share) @ self.value if is_sparse(self.value) else self.value * share[:, None]
-        return _Matrix(value, self.error * share + SMALLEST_NORMAL)
-
-    def norms(self) -> FloatArray:
-        """(m,) bounds on the lengths of the rows."""
-        return (row_norms_above(self.value) + self.error) * ROUNDING
-
-    def norm(self) -> float:
-        """A bound on the spectral norm."""
-        return (_spectral_above(self.value) + norm_above(self.error)) * ROUNDING
-
-
 class _Ball:
     """The recursion on one ball, up to the numbers before the last clip.
 
@@ -252,7 +213,7 @@ class _Ball:
         _check(chain, center, radius)
         self.chain, self.radius = chain, radius
         self.unsure_of: list[tuple[IntArray, float]] = []
-        self.onward: list[_Matrix] = []
+        self.onward: list[Rounded] = []
         h, doubt = center, np.zeros(len(center))
         with np.errstate(all="ignore"):
             for number, layer in enumerate(chain):
@@ -264,13 +225,13 @@ class _Ball:
     def _carry(self, layer: LayerRows, number: int) -> None:
         A = layer.weight
         if number == 0:
-            self.middle = _Matrix(A, np.zeros(len(layer.bias)))
+            self.middle = Rounded(A, np.zeros(len(layer.bias)))
             return
         share, (units, _) = self.share, self.unsure_of[-1]
-        self.middle = _times(A, self.middle.scaled(share))
-        self.onward[:-1] = [_times(A, part.scaled(share)) for part in self.onward[:-1]]
+        self.middle = times(A, self.middle.scaled(share))
+        self.onward[:-1] = [times(A, part.scaled(share)) for part in self.onward[:-1]]
         columns = A[:, units] if is_sparse(A) else np.ascontiguousarray(A[:, units])
-        self.onward[-1] = _Matrix(columns, np.zeros(len(layer.bias)))
+        self.onward[-1] = Rounded(columns, np.zeros(len(layer.bias)))
 
     def pieces(self) -> tuple[BoolArray, BoolArray]:
         """(m,) the units of the layer reached that are on in the whole ball, and those that are off."""
@@ -292,7 +253,7 @@ class _Ball:
         units = np.flatnonzero(~on & ~off)
         e = self.middle.rows(units).norm() + self.loss(units)
         self.unsure_of.append((units, e * ROUNDING))
-        self.onward.append(_Matrix(np.zeros((0, 0)), np.zeros(0)))
+        self.onward.append(Rounded(np.zeros((0, 0)), np.zeros(0)))
         return np.clip(self.z, layer.low, layer.high), np.where(off, 0.0, self.error)
 
     def loss(self, rows: IntArray) -> float:
@@ -310,16 +271,16 @@ class _Ball:
             raise NotProvedError("the outputs' intervals are not one for each unit")
         rows = np.flatnonzero((low > layer.low) & (high < layer.high) & np.isfinite(low) & np.isfinite(high))
         C, loss = self.middle.rows(rows), self.loss(rows)
-        sigma = _below(C, loss)
+        sigma = least_stretch(C, loss)
         if not sigma > 0:
             return known
         beta = np.maximum(np.abs(high[rows] - self.z[rows]), np.abs(low[rows] - self.z[rows])) * ROUNDING
         beta = (beta + self.error[rows]) * ROUNDING + SMALLEST_NORMAL
         distance = min(known.distance, norm_above(beta) / sigma * ROUNDING)
         widths = np.minimum(known.widths, distance)
-        written = _Matrix(dense(C.value), C.error)
+        written = Rounded(dense(C.value), C.error)
         L: FloatArray = np.asarray(np.linalg.pinv(written.value), dtype=np.float64)
-        inverse = _times(L, written)
+        inverse = times(L, written)
         inverse.value[np.diag_indices(len(L))] -= 1.0
         along = np.abs(L) @ beta * (1.0 + relative_error(len(rows)))
         across = row_norms_above(L) * loss + inverse.norms()
@@ -328,75 +289,6 @@ class _Ball:
             widths = widths + 4.0 * (len(rows) + 1) * SMALLEST_NORMAL
             distance = min(distance, norm_above(widths))
         return Near(widths, distance)
-
-
-def _below(C: _Matrix, loss: float) -> float:
-    """A lower bound on ``|J d| / |d|`` where J lies within ``loss`` of C; 0 where none is proved."""
-    p, n = C.value.shape
-    if p < n or not (np.isfinite(entries(C.value)).all() and np.isfinite(loss)):
-        return 0.0
-    least = _least_singular_value(C.value)
-    lost = (norm_above(C.error) + loss) * ROUNDING
-    for share in (BELOW, 0.5, 0.5 / np.sqrt(n)):  # the others where C is nearly singular, or the estimate too large
-        if share * least > lost and singular_values_exceed(C.value, float(share * least)):
-            return float((share * least - lost) / ROUNDING)
-    return 0.0
-
-
-def _least_singular_value(B: Matrix) -> float:
-    """About the smallest of them; nothing is proved here.
-
-    From the Gram matrix where that resolves it; else the matrix is decomposed.
-    """
-    values = np.linalg.eigvalsh(dense(B.T @ B))
-    if values[0] > RESOLVED * values[-1]:
-        return float(np.sqrt(values[0]))
-    return float(np.linalg.svd(dense(B), compute_uv=False)[-1])
-
-
-def _spectral_above(B: Matrix) -> float:
-    """An upper bound on the largest singular value.
-
-    ``t - B^T B`` is positive definite if its Cholesky factorization in floats completes, up to the rounding that
-    ``fiberscope.checker.matrices.singular_values_exceed`` accounts for in the same way; t is estimated by powers.
-    """
-    whole, d, terms = norm_above(entries(B)), min(B.shape), max(B.shape)
-    if d <= 1 or d > MAX_GRAM or not np.isfinite(whole) or whole == 0.0:
-        return whole
-    gram = dense(B @ B.T if B.shape[0] < B.shape[1] else B.T @ B)
-    v = np.abs(gram).sum(axis=1)
-    estimate = 0.0
-    for _ in range(POWERS):
-        length = float(np.linalg.norm(v))
-        if not 0.0 < length < np.inf:
-            return whole
-        v = gram @ (v / length)
-        estimate = max(estimate, float(np.linalg.norm(v)))
-    square = whole * whole
-    rounding = square * relative_error(terms) + d * (estimate * ABOVE) * relative_error(d + 4)
-    rounding += 16.0 * d * (terms + d + 4) * (1.0 + square) * SMALLEST_NORMAL
-    shifted = -gram
-    shifted[np.diag_indices(d)] += estimate * ABOVE
-    try:
-        complete = bool(np.isfinite(np.linalg.cholesky(shifted)).all())
-    except np.linalg.LinAlgError:
-        complete = False
-    proved = float(np.sqrt((estimate * ABOVE + rounding) * ROUNDING)) * ROUNDING
-    return min(whole, proved) if complete else whole
-
-
-def _times(A: Matrix, X: _Matrix) -> _Matrix:
-    """``A X``: of row i, ``sum_j |a_ij| (error_j + gamma |X_j|)`` is a bound on its error."""
-    terms, width = X.value.shape
-    if not (is_sparse(A) and is_sparse(X.value)):
-        _fits(A.shape[0], width)
-    lost = X.error + relative_error(terms) * row_norms_above(X.value)
-    error = abs(A) @ lost * ((1.0 + relative_error(terms)) * ROUNDING)
-    product = A @ X.value
-    if is_sparse(product):
-        _fits(1, product.nnz)
-        product = suited(product)
-    return _Matrix(product, error + 4.0 * (terms + 1) * (width + 1) * SMALLEST_NORMAL)
 
 
 def _applied(layer: LayerRows, h: FloatArray, doubt: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -422,11 +314,6 @@ def _check(chain: Sequence[LayerRows], center: FloatArray, radius: float) -> Non
         if not (np.isfinite(entries(layer.weight)).all() and np.isfinite(layer.bias).all()):
             raise NotProvedError("the weights are not finite")
         size = m
-
-
-def _fits(rows: int, columns: int) -> None:
-    if columns * rows > MAX_NUMBERS:
-        raise NotProvedError(f"a matrix of {columns * rows} numbers is needed: the layers are too large")
 
 
 __all__ = ["Middle", "Modulus", "Near", "attained", "chain_of", "chain_to", "modulus", "near", "region_at"]

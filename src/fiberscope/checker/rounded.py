@@ -1,0 +1,139 @@
+"""Matrices that are known up to errors of their rows: products, and bounds on singular values and norms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fiberscope.checker.affine import dense, is_sparse, suited, unit
+from fiberscope.checker.matrices import (
+    MAX_GRAM,
+    ROUNDING,
+    SMALLEST_NORMAL,
+    FloatArray,
+    IntArray,
+    Matrix,
+    NotProvedError,
+    entries,
+    norm_above,
+    relative_error,
+    row_norms_above,
+    singular_values_exceed,
+)
+
+MAX_NUMBERS = 2**27
+"""In one matrix: a gigabyte."""
+
+POWERS = 30
+"""Multiplications by which a norm is estimated, before the estimate is proved to be large enough."""
+
+ABOVE, BELOW = 1.0 + 2.0**-5, 1.0 - 2.0**-10
+"""By how much more, or less, than an estimate is proved: room for estimates from below, and for rounding."""
+
+
+RESOLVED = 2.0**-40
+"""Eigenvalues of a Gram matrix above that share of the largest have some correct digits."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rounded:
+    """An exact matrix lies within ``error`` (m,) of ``value`` (m, n), dense or sparse: Euclid, row by row."""
+
+    value: Matrix
+    error: FloatArray
+
+    def rows(self, rows: IntArray) -> Rounded:
+        """Some of the rows."""
+        value: Matrix = self.value[rows]
+        return Rounded(value, self.error[rows])
+
+    def scaled(self, share: FloatArray) -> Rounded:
+        """Rows times 0, 1/2 or 1."""
+        value = unit(share) @ self.value if is_sparse(self.value) else self.value * share[:, None]
+        return Rounded(value, self.error * share + SMALLEST_NORMAL)
+
+    def norms(self) -> FloatArray:
+        """(m,) bounds on the lengths of the rows."""
+        return (row_norms_above(self.value) + self.error) * ROUNDING
+
+    def norm(self) -> float:
+        """A bound on the spectral norm."""
+        return (_spectral_above(self.value) + norm_above(self.error)) * ROUNDING
+
+
+def least_stretch(C: Rounded, loss: float) -> float:
+    """A lower bound on ``|J d| / |d|`` where J lies within ``loss`` of C; 0 where none is proved."""
+    p, n = C.value.shape
+    if p < n or not (np.isfinite(entries(C.value)).all() and np.isfinite(loss)):
+        return 0.0
+    least = _least_singular_value(C.value)
+    lost = (norm_above(C.error) + loss) * ROUNDING
+    for share in (BELOW, 0.5, 0.5 / np.sqrt(n)):  # the others where C is nearly singular, or the estimate too large
+        if share * least > lost and singular_values_exceed(C.value, float(share * least)):
+            return float((share * least - lost) / ROUNDING)
+    return 0.0
+
+
+def _least_singular_value(B: Matrix) -> float:
+    """About the smallest of them; nothing is proved here.
+
+    From the Gram matrix where that resolves it; else the matrix is decomposed.
+    """
+    values = np.linalg.eigvalsh(dense(B.T @ B))
+    if values[0] > RESOLVED * values[-1]:
+        return float(np.sqrt(values[0]))
+    return float(np.linalg.svd(dense(B), compute_uv=False)[-1])
+
+
+def _spectral_above(B: Matrix) -> float:
+    """An upper bound on the largest singular value.
+
+    ``t - B^T B`` is positive definite if its Cholesky factorization in floats completes, up to the rounding that
+    ``fiberscope.checker.matrices.singular_values_exceed`` accounts for in the same way; t is estimated by powers.
+    """
+    whole, d, terms = norm_above(entries(B)), min(B.shape), max(B.shape)
+    if d <= 1 or d > MAX_GRAM or not np.isfinite(whole) or whole == 0.0:
+        return whole
+    gram = dense(B @ B.T if B.shape[0] < B.shape[1] else B.T @ B)
+    v = np.abs(gram).sum(axis=1)
+    estimate = 0.0
+    for _ in range(POWERS):
+        length = float(np.linalg.norm(v))
+        if not 0.0 < length < np.inf:
+            return whole
+        v = gram @ (v / length)
+        estimate = max(estimate, float(np.linalg.norm(v)))
+    square = whole * whole
+    rounding = square * relative_error(terms) + d * (estimate * ABOVE) * relative_error(d + 4)
+    rounding += 16.0 * d * (terms + d + 4) * (1.0 + square) * SMALLEST_NORMAL
+    shifted = -gram
+    shifted[np.diag_indices(d)] += estimate * ABOVE
+    try:
+        complete = bool(np.isfinite(np.linalg.cholesky(shifted)).all())
+    except np.linalg.LinAlgError:
+        complete = False
+    proved = float(np.sqrt((estimate * ABOVE + rounding) * ROUNDING)) * ROUNDING
+    return min(whole, proved) if complete else whole
+
+
+def times(A: Matrix, X: Rounded) -> Rounded:
+    """``A X``: of row i, ``sum_j |a_ij| (error_j + gamma |X_j|)`` is a bound on its error."""
+    terms, width = X.value.shape
+    if not (is_sparse(A) and is_sparse(X.value)):
+        _fits(A.shape[0], width)
+    lost = X.error + relative_error(terms) * row_norms_above(X.value)
+    error = abs(A) @ lost * ((1.0 + relative_error(terms)) * ROUNDING)
+    product = A @ X.value
+    if is_sparse(product):
+        _fits(1, product.nnz)
+        product = suited(product)
+    return Rounded(product, error + 4.0 * (terms + 1) * (width + 1) * SMALLEST_NORMAL)
+
+
+def _fits(rows: int, columns: int) -> None:
+    if columns * rows > MAX_NUMBERS:
+        raise NotProvedError(f"a matrix of {columns * rows} numbers is needed: the layers are too large")
+
+
+__all__ = ["Rounded", "least_stretch", "times"]
