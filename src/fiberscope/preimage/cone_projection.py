@@ -29,7 +29,7 @@ from fiberscope.network.rows import Rows, is_sparse, scaled, stacked
 from fiberscope.network.signs import row_norms
 from fiberscope.preimage.budget import NO_LIMIT, Budget
 from fiberscope.preimage.candidate import Direction, Multipliers
-from fiberscope.preimage.polishing import polished
+from fiberscope.preimage.polishing import ray_near
 
 MAX_STEPS = 1_000
 """Generic cones take 25 to 200 steps; after more, another method is tried."""
@@ -44,11 +44,6 @@ SMALL_RESIDUALS = (1e-3, 1e-5, 1e-7)
 """What rows leave of a unit direction when it is tried as a ray; float32 reaches about the last."""
 ROUNDING = 2.0**-40
 """Relative to its terms, a sum in float64 that is surely positive; what is proved is checked elsewhere."""
-VANISHING = 1e-9
-"""Entries and slopes of a ray, relative to its largest entry, that count as zero."""
-ATTEMPTS = 8
-RESIDUAL = 1e-13
-"""What rounding leaves of the products of unit rows with a ray whose largest entry is 1."""
 BATCH_MEMORY = 2**28
 """Bytes that the vectors of one batch may take."""
 VECTORS = 32
@@ -296,32 +291,22 @@ def _multipliers(rows: OrthantRows, equal: BoolArray, weights: Float64[FloatArra
 def _ray(
     rows: OrthantRows, cone: OrthantCones, h: Float64[FloatArray, " n"], mu: Float64[FloatArray, " L"]
 ) -> Projected | None:
-    """The ray near h >= 0, which is one after signs.
-
-    Rows that weigh are held at zero. Entries and slopes that come out as zero, or on the wrong side of it, are held at
-    zero in the next attempt.
-    """
+    """The ray near h >= 0, which is one after signs; rows that weigh are held at zero."""
     (equal,), sides = cone.equal, cone.lower[0] * -1.0 + cone.upper[0]
-    signs, bounded = rows.signs, sides != 0
-    held = equal | (bounded & (mu != 0.0))
-    d = signs * h
-    for _ in range(ATTEMPTS):
-        d = np.where(signs * d > 0, d, 0.0)
-        if not d.any():
-            return None
-        held |= bounded & (sides * (rows.unit @ d) > -VANISHING * np.abs(d).max())
-        kept = rows.unit[np.flatnonzero(held)]
-        d = polished(kept, d, VANISHING)
-        if d is None:
-            return None
-        slopes, entries = (sides * (rows.unit @ d))[bounded & ~held], signs * d
-        fits = entries.min() >= 0.0 and slopes.max(initial=-1.0) < -VANISHING and not d[signs == 0].any()
-        if fits and np.abs(kept @ d).max(initial=0.0) < RESIDUAL:
-            vanishing = np.concatenate([rows.low[d == 0], rows.high[d == 0]])
-            numbers = np.where((cone.lower[0] & held)[held], rows.lower[held], rows.upper[held])
-            slack = min(float((-slopes).min(initial=1.0)), float(np.abs(d[d != 0]).min())) / float(np.linalg.norm(d))
-            return Projected(Direction(np.concatenate([numbers, vanishing[vanishing >= 0]]), d), slack)
-    return None
+    signs = rows.signs
+
+    def wrong(d: FloatArray) -> BoolArray:
+        return ~(signs * d > 0) & (d != 0)
+
+    found = ray_near(rows.unit, equal | ((sides != 0) & (mu != 0.0)), sides, signs * h, wrong)
+    if found is None:
+        return None
+    d, held = found
+    slopes = (sides * (rows.unit @ d))[(sides != 0) & ~held]
+    vanishing = np.concatenate([rows.low[d == 0], rows.high[d == 0]])
+    numbers = np.where((cone.lower[0] & held)[held], rows.lower[held], rows.upper[held])
+    slack = min(float((-slopes).min(initial=1.0)), float(np.abs(d[d != 0]).min())) / float(np.linalg.norm(d))
+    return Projected(Direction(np.concatenate([numbers, vanishing[vanishing >= 0]]), d), slack)
 
 
 __all__ = ["OrthantCones", "OrthantRows", "Projected", "project"]

@@ -7,16 +7,28 @@ from typing import Any, cast
 
 import numpy as np
 import scipy.sparse.linalg
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 from numpy.linalg import LinAlgError
 
-from fiberscope.network.arrays import FloatArray
+from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.rows import Rows
 from fiberscope.network.signs import row_norms
 from fiberscope.preimage.dense import Cholesky, gram
 
 REFINEMENTS = 2
 """A solve, and one for what its rounding left."""
+
+VANISHING = 1e-9
+"""Entries of a ray whose largest is 1, slopes and multipliers below this share of the largest count as zero.
+
+HiGHS's tolerance is 1e-7 on the program's own scale, and a crossover to a vertex makes zeros exact.
+"""
+
+ATTEMPTS = 8
+"""At a ray; rows that are held for one of them are held for the next."""
+
+RESIDUAL = 1e-13
+"""What rounding leaves of the products of unit rows with a ray whose largest entry is 1."""
 
 LSQR_TOLERANCE = 1e-16
 LSQR_STEPS = 5
@@ -45,6 +57,44 @@ def polished(rows: Rows, d: Float64[FloatArray, " n"], vanishing: float) -> Floa
     d = _without_small_entries(d, vanishing)
     size = np.abs(d).max()
     return d / size if np.isfinite(size) and size > 0 else None
+
+
+def ray_near(
+    rows: Rows,
+    held: Bool[BoolArray, " L"],
+    sides: Float64[FloatArray, " L"],
+    d: Float64[FloatArray, " n"],
+    wrong: Callable[[FloatArray], BoolArray],
+) -> tuple[Float64[FloatArray, " n"], Bool[BoolArray, " L"]] | None:
+    """The ray of a cone near a direction: zero on held rows, and ``sides_i r_i d < 0`` on the others that have a side.
+
+    Entries and slopes that come out as zero, or on the wrong side of it, are held at zero in the next attempt.
+
+    Args:
+        rows: (L, n) of unit length.
+        held: (L,) the rows that hold the ray for certain.
+        sides: (L,) 1 or -1, and 0 for rows that have no side.
+        d: (n,) the direction.
+        wrong: tells which entries (n,) of a direction leave their bounds.
+
+    Returns:
+        The ray, its largest entry 1, and the rows that hold it; None where there is none, or none is found.
+    """
+    sided = sides != 0
+    for _ in range(ATTEMPTS):
+        d = np.where(wrong(d), 0.0, d)
+        if not d.any():
+            return None
+        held = held | (sided & (sides * (rows @ d) > -VANISHING * np.abs(d).max()))
+        kept = cast(Rows, cast(Any, rows)[np.flatnonzero(held)])
+        polish = polished(kept, d, VANISHING)
+        if polish is None:
+            return None
+        d = polish
+        missed = wrong(d).any() or ((sides * (rows @ d))[sided & ~held] > -VANISHING).any()
+        if not missed and np.abs(kept @ d).max(initial=0.0) < RESIDUAL:
+            return d, held
+    return None
 
 
 def _without_small_entries(d: Float64[FloatArray, " n"], share: float) -> Float64[FloatArray, " n"]:

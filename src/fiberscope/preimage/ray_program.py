@@ -27,18 +27,8 @@ from fiberscope.preimage.budget import Budget
 from fiberscope.preimage.candidate import Direction, Multipliers
 from fiberscope.preimage.dense import Cholesky, gram
 from fiberscope.preimage.linear_program import LinearProgram, Method, Solution, solve
-from fiberscope.preimage.polishing import polished
+from fiberscope.preimage.polishing import VANISHING, ray_near
 from fiberscope.preimage.system import MixedSystem
-
-VANISHING = 1e-9
-"""Entries of a ray whose largest is 1, slopes and multipliers below this share of the largest count as zero.
-
-HiGHS's tolerance is 1e-7 on the program's own scale, and a crossover to a vertex makes zeros exact.
-"""
-
-ATTEMPTS = 8
-RESIDUAL = 1e-13
-"""What rounding leaves of the products of unit rows with a ray whose largest entry is 1."""
 
 CORRECTIONS = 2
 """A solve and a refinement: the Gram matrix squares the condition number."""
@@ -145,25 +135,16 @@ def _read(rays: RaySystem, solution: Solution) -> Direction | Multipliers | None
 
 
 def _ray(rays: RaySystem, vertex: Float64[FloatArray, " n"]) -> Direction | None:
-    """The ray near a solution of the program.
-
-    Entries and slopes that come out as zero, or on the wrong side of it, are held at zero in the next attempt.
-    """
-    d, tight = vertex, np.zeros(rays.W.shape[0], dtype=np.bool_)
-    for _ in range(ATTEMPTS):
-        d = np.where(_leaves_bounds(rays, d), 0.0, d)
-        tight |= rays.W @ d > -VANISHING * np.abs(d).max()
-        rows = stacked(rays.H, rays.W[tight])
-        polish = polished(rows, d, VANISHING)
-        if polish is None:
-            return None
-        d = polish
-        missed = _leaves_bounds(rays, d).any() or (rays.W[~tight] @ d > -VANISHING).any()
-        if not missed and np.abs(rows @ d).max(initial=0.0) < RESIDUAL:
-            vanishing = np.concatenate([rays.low_rows[d == 0], rays.high_rows[d == 0]])
-            numbers = [rays.equalities, rays.inequalities[tight], vanishing[vanishing >= 0]]
-            return Direction(np.concatenate(numbers), d)
-    return None
+    """The ray near a solution of the program."""
+    p = rays.H.shape[0]
+    sides = np.append(np.zeros(p), np.ones(rays.W.shape[0]))
+    found = ray_near(stacked(rays.H, rays.W), sides == 0, sides, vertex, lambda d: _leaves_bounds(rays, d))
+    if found is None:
+        return None
+    d, held = found
+    vanishing = np.concatenate([rays.low_rows[d == 0], rays.high_rows[d == 0]])
+    numbers = [rays.equalities, rays.inequalities[held[p:]], vanishing[vanishing >= 0]]
+    return Direction(np.concatenate(numbers), d)
 
 
 def _leaves_bounds(rays: RaySystem, d: Float64[FloatArray, " n"]) -> BoolArray:
