@@ -24,8 +24,8 @@ from threadpoolctl import threadpool_limits
 from verdict_time import large_layer
 
 import fiberscope as fs
-from fiberscope.preimage import decide
-from fiberscope.preimage.verify import verify_in_float, verify_many
+from fiberscope.preimages import decide
+from fiberscope.preimages.verify import verify_in_float, verify_many
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from old_checker.verify import verify_in_float as verify_before

@@ -33,16 +33,16 @@ from typing import NamedTuple
 import numpy as np
 import psutil
 
-from fiberscope.audit.compute import Threads, compute
-from fiberscope.audit.job import Options, build_job
-from fiberscope.audit.plan import Plan, places_of
-from fiberscope.audit.store import Results
-from fiberscope.audit.subject import Subject
-from fiberscope.audit.verdicts import Verdicts
+from fiberscope.audits.compute import Threads, compute
+from fiberscope.audits.job import Options, build_job
+from fiberscope.audits.plan import Plan, places_of
+from fiberscope.audits.store import Results
+from fiberscope.audits.subject import Subject
+from fiberscope.audits.verdicts import Verdicts
 from fiberscope.network.affine import Dense
 from fiberscope.network.network import Network
 from fiberscope.network.stage import affine_stage, relu_stage
-from fiberscope.preimage.classify import classify
+from fiberscope.preimages.classify import classify
 from fiberscope.threads import cores, one_thread
 
 SIZES = (196, 300, 200, 100)

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 import fiberscope as fs
 from fiberscope.paper.datasets import load_data
-from fiberscope.preimage.linear_program import LinearProgram, Solver, Status
+from fiberscope.preimages.linear_program import LinearProgram, Solver, Status
 
 TRAINED = "models/fashion_mlp_3500_784.safetensors"
 STEPS = 255

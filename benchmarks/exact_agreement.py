@@ -20,7 +20,7 @@ sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in ("tests", 
 
 import fiberscope as fs  # noqa: E402
 import oracles  # noqa: E402 - found through the path above
-from fiberscope.preimage.verify import verify_in_float  # noqa: E402
+from fiberscope.preimages.verify import verify_in_float  # noqa: E402
 from random_layers import RandomLayer, random_layers  # noqa: E402
 
 

@@ -27,9 +27,9 @@ from threadpoolctl import threadpool_limits
 
 import fiberscope as fs
 from fiberscope.errors import InputError
-from fiberscope.invariance.around import Around
 from fiberscope.invariance.feature_region import FeatureRegion, feature_region, features_at, pieces_at
 from fiberscope.invariance.region_program import RegionProgram
+from fiberscope.invariance.region_restriction import Around
 from fiberscope.paper.datasets import load_data
 from fiberscope.paper.demo import train
 from fiberscope.threads import cores

@@ -22,7 +22,7 @@ import numpy as np
 from _demo import demo
 
 import fiberscope as fs
-from fiberscope.audit.examples import in_the_original, reached
+from fiberscope.audits.examples import in_the_original, reached
 from fiberscope.invariance.examples import invariance_examples
 from fiberscope.invariance.pairs import targets_of
 from fiberscope.paper.datasets import load_data

@@ -29,7 +29,7 @@ from _demo import demo
 from verdict_time import baseline, large_layer
 
 import fiberscope as fs
-from fiberscope.preimage.verify import verify_many
+from fiberscope.preimages.verify import verify_many
 from fiberscope.threads import cores, one_thread
 
 PARTS = ("layer", "curve", "box", "same", "demo", "conv")

@@ -23,8 +23,8 @@ import torch
 from _demo import demo
 
 import fiberscope as fs
-from fiberscope.audit.network_table import derive
-from fiberscope.audit.store import Results
+from fiberscope.audits.network_table import derive
+from fiberscope.audits.store import Results
 from fiberscope.cli import main as fiberscope
 
 WIDTHS = (6, 12, 12, 8)

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 import fiberscope as fs
-from fiberscope.audit.store import Results
+from fiberscope.audits.store import Results
 from fiberscope.cli import main as fiberscope
 from fiberscope.errors import InputError
 from fiberscope.paper.architectures import glorot, table1

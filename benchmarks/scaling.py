@@ -38,18 +38,18 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import fiberscope as fs
-from fiberscope.audit.dask_workers import DaskWorkers
-from fiberscope.audit.execution import count_findings
-from fiberscope.audit.findings import Finding, certificate_id
-from fiberscope.audit.manifest import Manifest, new_manifest
-from fiberscope.audit.plan import Chunk, Plan, SpectraChunk, places_of
-from fiberscope.audit.pool import Pool, spread
-from fiberscope.audit.spectra import Spectra
-from fiberscope.audit.store import Results
-from fiberscope.audit.subject import Subject
-from fiberscope.audit.task import ChunkResult, SpectraTask, Task
-from fiberscope.audit.verdicts import Verdicts
-from fiberscope.audit.workers import Processes
+from fiberscope.audits.dask_workers import DaskWorkers
+from fiberscope.audits.execution import count_findings
+from fiberscope.audits.findings import Finding, certificate_id
+from fiberscope.audits.manifest import Manifest, new_manifest
+from fiberscope.audits.plan import Chunk, Plan, SpectraChunk, places_of
+from fiberscope.audits.pool import Pool, spread
+from fiberscope.audits.spectra import Spectra
+from fiberscope.audits.store import Results
+from fiberscope.audits.subject import Subject
+from fiberscope.audits.task import ChunkResult, SpectraTask, Task
+from fiberscope.audits.verdicts import Verdicts
+from fiberscope.audits.workers import Processes
 from fiberscope.files import write_file
 from fiberscope.network.affine import Dense
 from fiberscope.network.network import Network

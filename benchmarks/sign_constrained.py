@@ -21,13 +21,13 @@ import numpy as np
 
 import fiberscope as fs
 from fiberscope.network.convolution import Convolution
-from fiberscope.network.domains import Domain, written_out
-from fiberscope.preimage.balance import Balance
-from fiberscope.preimage.budget import NO_LIMIT
-from fiberscope.preimage.candidate import Multipliers
-from fiberscope.preimage.cone_projection import OrthantCones, OrthantRows, project
-from fiberscope.preimage.ray_program import build_ray_system, ray_or_multipliers
-from fiberscope.preimage.system import build_at_input
+from fiberscope.network.domains import Domain, as_polyhedron
+from fiberscope.preimages.balance import Balance
+from fiberscope.preimages.budget import NO_LIMIT
+from fiberscope.preimages.candidate import Multipliers
+from fiberscope.preimages.cone_projection import OrthantCones, OrthantRows, project
+from fiberscope.preimages.ray_program import build_ray_system, ray_or_multipliers
+from fiberscope.preimages.system import build_at_input
 from fiberscope.threads import one_thread
 
 MEAN = np.array([0.485, 0.456, 0.406])[:, None, None]
@@ -111,7 +111,7 @@ def cones(layers: list[Judged], programs: int) -> None:
     for name, layer, X, domains in layers:
         if domains[-1][0] != "x >= 0":
             continue
-        polyhedron = written_out(fs.NonNegative(), layer.inputs)
+        polyhedron = as_polyhedron(fs.NonNegative(), layer.inputs)
         balance = Balance.of(layer, polyhedron)
         systems = [balance.system(build_at_input(layer, polyhedron, x)).at_infinity for x in X]
         rows = OrthantRows.of(balance.layer, balance.domain)

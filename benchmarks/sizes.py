@@ -15,7 +15,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import fiberscope as fs
-from fiberscope.preimage.linear_program import LinearProgram, Solver
+from fiberscope.preimages.linear_program import LinearProgram, Solver
 
 
 def main() -> None:

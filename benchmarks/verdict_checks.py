@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from verdict_time import large_layer
 
 import fiberscope as fs
-from fiberscope.preimage.verify import verify_in_float, verify_many
+from fiberscope.preimages.verify import verify_in_float, verify_many
 
 
 def main() -> None:

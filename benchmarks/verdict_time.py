@@ -25,8 +25,8 @@ from threadpoolctl import threadpool_limits
 import fiberscope as fs
 from fiberscope.errors import InputError
 from fiberscope.paper.datasets import load_data
-from fiberscope.preimage.linear_program import LinearProgram, Status, solve
-from fiberscope.preimage.verify import verify_in_float
+from fiberscope.preimages.linear_program import LinearProgram, Status, solve
+from fiberscope.preimages.verify import verify_in_float
 
 TRAINED = "models/fashion_mlp_3500_784.safetensors"
 

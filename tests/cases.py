@@ -1,7 +1,7 @@
 """One table of layers with known answers, used by every part of the tests.
 
 The expectations are worked out by hand from the theory (each case says why) and confirmed by exact oracles in
-``preimage/test_cases.py``; large ones by exact linear programming only.
+``preimages/test_cases.py``; large ones by exact linear programming only.
 """
 
 from __future__ import annotations

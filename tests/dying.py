@@ -78,8 +78,8 @@ class Nursery:
 
 def main() -> None:
     """Serve until standard input ends."""
-    import fiberscope.audit.job
-    import fiberscope.audit.verify
+    import fiberscope.audits.job
+    import fiberscope.audits.verify
     import fiberscope.cli
     import fiberscope.report.html  # noqa: F401 - imported once, for all children
 

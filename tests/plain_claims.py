@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 
 from fiberscope.checker.radius import measure
 from fiberscope.checker.verdicts import Claim, System, prove
-from fiberscope.preimage.certificate import (
+from fiberscope.preimages.certificate import (
     Certificate,
     Direction,
     Face,
@@ -18,7 +18,7 @@ from fiberscope.preimage.certificate import (
     Relations,
     Scaling,
 )
-from fiberscope.preimage.kind import Kind
+from fiberscope.preimages.kind import Kind
 
 Array = np.ndarray[Any, Any]
 

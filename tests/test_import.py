@@ -60,51 +60,16 @@ def test_every_public_name_exists():
     assert set(fs.__all__) <= set(dir(fs))
 
 
-def test_the_table_of_modules_names_what_is_public():
-    assert set(fs._MODULE_OF) == set(fs.__all__)
-
-
-def test_names_are_defined_where_the_table_says():
-    for name in set(fs.__all__) - {"preimage"}:
-        assert getattr(fs, name).__module__.startswith(f"fiberscope.{fs._MODULE_OF[name]}".rsplit(".", 1)[0])
-
-
 def test_unknown_names_are_refused():
-    with pytest.raises(AttributeError, match="no attribute 'preimages'"):
-        _ = fs.preimages  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match="fiberscope attribute no_such_name"):
+        _ = fs.no_such_name  # type: ignore[attr-defined]
 
 
-PREIMAGE_IS_THE_FUNCTION = (
-    "import types; assert isinstance(fiberscope.preimage, types.FunctionType), fiberscope.preimage"
-)
-
-
-@pytest.mark.exhaustive
-@pytest.mark.parametrize(
-    "imports",
-    [
-        "import fiberscope",
-        "import fiberscope; fiberscope.preimage",
-        "import fiberscope.preimage; import fiberscope",
-        "import fiberscope; from fiberscope.preimage.kind import Kind",
-        "import fiberscope; fiberscope.Kind",
-        "from fiberscope.preimage.kind import Kind; import fiberscope",
-        "import fiberscope; fiberscope.preimage; import fiberscope.preimage.certificate",
-        "import fiberscope, importlib; importlib.import_module('fiberscope.preimage.preimage')",
-        "from fiberscope import *; import fiberscope; from fiberscope.preimage import kind; kind.Kind",
-    ],
-)
-def test_preimage_is_the_function_in_every_order_of_imports(imports: str):
-    run_python(f"{imports}\n{PREIMAGE_IS_THE_FUNCTION}")
-
-
-def test_the_subpackage_stays_importable_after_the_function_was_used():
+def test_a_package_of_a_similar_name_hides_no_function():
     code = (
-        "import fiberscope as fs, sys, types; before = fs.preimage\n"
-        "from fiberscope.preimage.kind import Kind\n"
+        "import fiberscope.preimages, fiberscope.audits, fiberscope as fs, types\n"
         "from fiberscope import preimage\n"
-        "assert Kind is fs.Kind and preimage is before is fs.preimage\n"
-        "assert isinstance(sys.modules['fiberscope.preimage'], types.ModuleType)\n"
+        "assert preimage is fs.preimage and isinstance(preimage, types.FunctionType)\n"
     )
     run_python(code)
 

@@ -11,7 +11,7 @@ from fuzz_questions import Array, Group, Question
 
 import fiberscope as fs
 from fiberscope.errors import FiberscopeError
-from fiberscope.preimage.certificate import (
+from fiberscope.preimages.certificate import (
     Certificate,
     Direction,
     Face,

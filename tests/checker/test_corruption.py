@@ -20,7 +20,7 @@ import pytest
 import fiberscope as fs
 import oracles
 from cases import CASES
-from fiberscope.preimage.certificate import (
+from fiberscope.preimages.certificate import (
     Certificate,
     Direction,
     Face,

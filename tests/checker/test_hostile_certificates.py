@@ -15,8 +15,8 @@ from scipy.sparse import csr_array
 import fiberscope as fs
 from fiberscope.checker.matrices import norm_above, norm_below
 from fiberscope.network.domains import Polyhedron
-from fiberscope.preimage.certificate import Certificate, Direction, Face, Multipliers, Rational
-from fiberscope.preimage.verify import verify_in_float, verify_many
+from fiberscope.preimages.certificate import Certificate, Direction, Face, Multipliers, Rational
+from fiberscope.preimages.verify import verify_in_float, verify_many
 
 Kind = fs.Kind
 CONTRADICTION = fs.ReLULayer([[1.0], [1.0]])  # y = (1, 0) asks for x = 1 and x <= 0

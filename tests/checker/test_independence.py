@@ -22,7 +22,7 @@ ALLOWED = (
 )
 FORBIDDEN = ("scipy.sparse.linalg", "numpy.ctypeslib")
 LOADED_BY_CHECKING = tuple(
-    f"fiberscope.preimage.{name}"
+    f"fiberscope.preimages.{name}"
     for name in ("certificate", "interval", "kind", "no_claim", "preimage", "verification", "verify")
 )
 SOLVERS = ("highspy", "scipy.optimize", "torch")
@@ -97,10 +97,10 @@ def test_rational_checking_of_a_stored_certificate_loads_no_solver(tmp_path: Pat
     run = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment(), timeout=120)
     assert run.returncode == 0, run.stderr
     loaded = run.stdout.split()
-    assert "fiberscope.preimage.certificate" in loaded
+    assert "fiberscope.preimages.certificate" in loaded
     assert not [name for name in loaded if _is_under(name, SOLVERS)]
     deciding = [
-        name for name in loaded if name.startswith("fiberscope.preimage.") and not _is_under(name, LOADED_BY_CHECKING)
+        name for name in loaded if name.startswith("fiberscope.preimages.") and not _is_under(name, LOADED_BY_CHECKING)
     ]
     assert not deciding
 

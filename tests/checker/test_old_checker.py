@@ -14,9 +14,9 @@ import pytest
 import fiberscope as fs
 import old_checker
 from cases import CASES, Case
-from fiberscope.preimage import decide
-from fiberscope.preimage.candidate import Candidate
-from fiberscope.preimage.system import MixedSystem
+from fiberscope.preimages import decide
+from fiberscope.preimages.candidate import Candidate
+from fiberscope.preimages.system import MixedSystem
 from random_layers import random_layers
 
 

@@ -16,7 +16,7 @@ from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
 from fiberscope.network.affine import Dense
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.stage import Stage, affine_stage, relu_stage
-from fiberscope.preimage.budget import Budget
+from fiberscope.preimages.budget import Budget
 from fiberscope.recovery.tightening import tighten
 
 GRID = np.array(list(itertools.product(np.linspace(0, 1, 9), repeat=3)))

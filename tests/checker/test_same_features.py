@@ -15,12 +15,12 @@ import pytest
 import fiberscope as fs
 from exact_stages import by_hand, read, times
 from feature_networks import NAMES, inputs, network, one_layer
+from fiberscope.checker.dyadic import Evaluation, Whole, Work, product
 from fiberscope.checker.enclosed import Room, Rows
 from fiberscope.checker.linear import Linear
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.same_features import Case, Claim, Finding
 from fiberscope.checker.surroundings import Equation, Surroundings
-from fiberscope.checker.whole import Evaluation, Whole, Work, product
 from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
 from fiberscope.network.affine import Dense
 from fiberscope.network.rows import sparse_rows

@@ -21,8 +21,8 @@ from scipy.sparse import csr_array
 import fiberscope as fs
 from cases import CASES, Case
 from fiberscope.checker import system, verdicts
-from fiberscope.preimage.certificate import Certificate, Direction, Face, Multipliers, Relations
-from fiberscope.preimage.verify import verify_in_float, verify_many
+from fiberscope.preimages.certificate import Certificate, Direction, Face, Multipliers, Relations
+from fiberscope.preimages.verify import verify_in_float, verify_many
 
 Array = np.ndarray[Any, Any]
 Kind = fs.Kind

@@ -9,10 +9,10 @@ from scipy.optimize import linprog, minimize
 from torch import nn
 
 import fiberscope as fs
-from fiberscope.invariance.around import Around
 from fiberscope.invariance.box_optimum import MAX_NUMBERS, PATIENCE, BoxOptimum
 from fiberscope.invariance.feature_region import feature_region, features_at, pieces_at
 from fiberscope.invariance.region_program import RegionProgram
+from fiberscope.invariance.region_restriction import Around
 
 
 def program(n: int, m: int, seed: int) -> tuple[RegionProgram, np.ndarray, np.ndarray]:

@@ -12,7 +12,6 @@ from torch import nn
 
 import fiberscope as fs
 from feature_networks import one_layer
-from fiberscope.checker import whole
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.same_features import Case, Claim, Finding
 from fiberscope.checker.stored import read_stages
@@ -20,7 +19,7 @@ from fiberscope.invariance.exact_correction import corrections
 from fiberscope.invariance.proof import Statement, prove
 from fiberscope.network.affine import Dense
 from fiberscope.network.combination import composed
-from fiberscope.network.domains import written_out
+from fiberscope.network.domains import as_polyhedron
 from fiberscope.network.saving import network_bytes
 from fiberscope.network.stage import affine_stage, relu_stage
 from fiberscope.network.structured import Diagonal, Rearrangement
@@ -31,7 +30,7 @@ BOX = fs.Box(0, 1)
 def statement(net, stage, x, example, domain=BOX, segment=True):
     flat = [np.asarray(point, dtype=np.float64).ravel() for point in (x, example)]
     kept = np.zeros(net.inputs, dtype=bool)
-    return Statement(net, stage, *flat, written_out(domain, net.inputs), kept, segment)
+    return Statement(net, stage, *flat, as_polyhedron(domain, net.inputs), kept, segment)
 
 
 def case(given):

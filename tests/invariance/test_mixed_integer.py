@@ -11,8 +11,8 @@ import fiberscope as fs
 from all_regions import best_of_all_regions, cases
 from fiberscope.invariance.across_regions import problem
 from fiberscope.invariance.bound_tightening import tightened
+from fiberscope.invariance.milp_encoding import region_choice
 from fiberscope.invariance.mixed_integer import Ended, optimal_over_regions
-from fiberscope.invariance.region_choice import region_choice
 from fiberscope.invariance.stage_bounds import box_of, interval_bounds
 
 

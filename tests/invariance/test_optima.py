@@ -13,7 +13,7 @@ from scipy.optimize import linprog, minimize
 import fiberscope as fs
 from all_regions import cases
 from feature_networks import network, one_layer
-from fiberscope.preimage.linear_program import Solver, Status
+from fiberscope.preimages.linear_program import Solver, Status
 
 OBJECTIVES = list(fs.Objective)
 

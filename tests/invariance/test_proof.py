@@ -13,7 +13,7 @@ import fiberscope as fs
 from feature_networks import NAMES, inputs, network, one_layer
 from fiberscope.invariance.proof import Statement, prove
 from fiberscope.invariance.rounding_bound import rounding_bound
-from fiberscope.network.domains import written_out
+from fiberscope.network.domains import as_polyhedron
 
 BOX = fs.Box(0, 1)
 
@@ -29,7 +29,7 @@ def statement(net, stage, x, example, domain=BOX, kept=()):
     mask = np.zeros(n, dtype=bool)
     mask[list(kept)] = True
     flat = [np.asarray(point, dtype=np.float64).ravel() for point in (x, example)]
-    return Statement(net, stage, *flat, written_out(domain, n), mask)
+    return Statement(net, stage, *flat, as_polyhedron(domain, n), mask)
 
 
 def features_of(e, X):

@@ -11,12 +11,12 @@ from scipy.optimize import linprog
 import fiberscope as fs
 import oracles
 from feature_networks import NAMES, inputs, network, one_layer, region_of, written
-from fiberscope.invariance.around import Around, pinned
 from fiberscope.invariance.independent_rows import independent_rows
 from fiberscope.invariance.interior import interior
 from fiberscope.invariance.region_program import RegionProgram
+from fiberscope.invariance.region_restriction import Around, pinned
 from fiberscope.network.rows import sparse
-from fiberscope.preimage.linear_program import Status
+from fiberscope.preimages.linear_program import Status
 
 BOX = fs.Box(0, 1)
 

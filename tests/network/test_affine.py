@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from fiberscope.errors import InputError
 from fiberscope.network.affine import AffineMap, Dense
-from fiberscope.network.combination import Composition, Sum, composed, is_exact, written_out
+from fiberscope.network.combination import Composition, Sum, as_rows, composed, is_exact
 from fiberscope.network.convolution import Convolution, Transposed
 from fiberscope.network.rows import dense
 from fiberscope.network.structured import Diagonal, Rearrangement, WeightedSums
@@ -71,7 +71,7 @@ def test_adjoint_passes_the_dot_product_test(affine: AffineMap):
 def test_single_rows_are_those_of_all(affine: AffineMap):
     chosen = np.array([affine.outputs - 1, 0, 0])
     np.testing.assert_array_equal(dense(affine.rows(chosen)), dense(affine.rows())[chosen])
-    rows, bias = written_out(affine)
+    rows, bias = as_rows(affine)
     np.testing.assert_array_equal(dense(rows), dense(affine.rows()))
     np.testing.assert_array_equal(bias, affine.bias)
 
@@ -135,7 +135,7 @@ def test_zero_padding_and_dead_channels_leave_no_entries():
 
 def test_composition_applies_one_after_the_other():
     first, second = Dense([[1, 2, 3], [4, 5, 6]], [10, 20]), Dense([[1, -1], [0, 2], [3, 0]], [1, 2, 3])
-    rows, bias = written_out(composed(first, second))
+    rows, bias = as_rows(composed(first, second))
     np.testing.assert_array_equal(dense(rows), [[-3, -3, -3], [8, 10, 12], [3, 6, 9]])
     np.testing.assert_array_equal(bias, [-9, 42, 33])
     with pytest.raises(InputError, match="2 inputs, got 3 inputs"):

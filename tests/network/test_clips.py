@@ -13,10 +13,10 @@ import pytest
 import torch
 
 import fiberscope as fs
-from fiberscope.audit.plan import Plan, places_of
+from fiberscope.audits.plan import Plan, places_of
 from fiberscope.network.activations import Pointwise, PointwiseKind
 from fiberscope.network.building import NetworkBuilder, Value
-from fiberscope.network.domains import written_out
+from fiberscope.network.domains import as_polyhedron
 from fiberscope.network.network import Network
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.rows import dense
@@ -99,7 +99,7 @@ def test_a_layer_behind_a_clip_is_judged_on_the_box_of_its_bounds(low: float, hi
     assert [named.name for named in plan.domains(0)] == ["R^n", "box [0,1]"]
     everything, narrow = plan.domains(1)
     assert (everything.name, everything.domain, narrow.name) == ("R^n", None, domain)
-    box = written_out(narrow.domain, 5)
+    box = as_polyhedron(narrow.domain, 5)
     assert (set(box.low), set(box.high)) == ({low}, {high})
     table = layer_table(net)
     assert list(table.columns[4].cells) == ["the input", receives]
@@ -205,7 +205,7 @@ def test_lifted_rows_scale_with_the_input(exponent: int):
     plain = residual((0.0, 6.0), (0.0, 4.0)).relu_layers[-1].at(x)  # type: ignore[union-attr]
     moved = residual((0.0, 6.0 * unit), (0.0, 4.0 * unit), unit).relu_layers[-1].at(x)  # type: ignore[union-attr]
     np.testing.assert_array_equal(plain.x[3:] * unit, moved.x[3:])
-    ends = [written_out(local.domain, len(local.x)) for local in (plain, moved)]
+    ends = [as_polyhedron(local.domain, len(local.x)) for local in (plain, moved)]
     np.testing.assert_array_equal(ends[0].low * unit, ends[1].low)
     np.testing.assert_array_equal(ends[0].high * unit, ends[1].high)
 
@@ -226,7 +226,7 @@ def test_clips_in_branches_with_pooling_and_more_branches_behind_them():
         np.testing.assert_allclose(np.maximum(z[k:], 0.0), net(np.array([x]))[0], rtol=1e-14, atol=1e-15)
         stored = {0.0, 1.0, -1.0, *np.unique(0.1 * weights(7, 3, 3)), *np.unique(weights(6, 3, 3) * 0.1)}
         assert set(np.unique(weight[:, 3:])) <= stored
-        region = written_out(local.domain, len(local.x))
+        region = as_polyhedron(local.domain, len(local.x))
         assert ((local.x >= region.low) & (local.x <= region.high)).all()
         assert (dense(region.G) @ local.x <= region.h).all()
 

@@ -19,9 +19,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from fiberscope.network.arrays import FloatArray
-from fiberscope.network.domains import Domain, written_out
+from fiberscope.network.domains import Domain, as_polyhedron
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.preimage.candidate import (
+from fiberscope.preimages.candidate import (
     BoundedDomain,
     Candidate,
     Dependencies,
@@ -31,7 +31,7 @@ from fiberscope.preimage.candidate import (
     NegativeOutput,
     Rational,
 )
-from fiberscope.preimage.kind import Kind
+from fiberscope.preimages.kind import Kind
 from old_checker.matrices import (
     MalformedMatrixError,
     PlainMatrix,
@@ -220,7 +220,7 @@ def ask_system(layer: Any, domain: Any) -> PlainSystem:
     try:
         weight = plain_matrix(layer.weight)
         bias, injective = plain_array(layer.bias), plain_array(layer.injective)
-        written = written_out(domain, weight.shape[1])
+        written = as_polyhedron(domain, weight.shape[1])
         low, high, h = (plain_array(part) for part in (written.low, written.high, written.h))
         return PlainSystem(weight, bias, injective, low, high, plain_matrix(written.G), h)
     except MalformedMatrixError as error:

@@ -19,7 +19,7 @@ import numpy as np
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.sparse_rows import SparseRows, row_numbers
-from fiberscope.preimage.candidate import Dependencies
+from fiberscope.preimages.candidate import Dependencies
 from old_checker.asking import NotProvedError, PlainPart
 from old_checker.independence import row_exponents, singular_values_exceed
 from old_checker.matrices import (

@@ -10,8 +10,8 @@ import numpy as np
 from flint import fmpz, fmpz_mat
 
 from fiberscope.network.arrays import IntArray
-from fiberscope.preimage.candidate import BoundedDomain, Direction, Inconsistent, Multipliers, NegativeOutput
-from fiberscope.preimage.kind import Kind
+from fiberscope.preimages.candidate import BoundedDomain, Direction, Inconsistent, Multipliers, NegativeOutput
+from fiberscope.preimages.kind import Kind
 from old_checker.asking import NotProvedError, PlainCertificate
 from old_checker.exact_rows import ExactRows, ExactVector, nearest_solution
 from old_checker.statement import (

@@ -9,7 +9,7 @@ import numpy as np
 from flint import fmpq_mat, fmpz, fmpz_mat, nmod_mat
 
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.preimage.candidate import Rational
+from fiberscope.preimages.candidate import Rational
 from old_checker.asking import NotProvedError
 from old_checker.matrices import as_dense, entries_of, row_maxima, row_support
 from old_checker.statement import Statement

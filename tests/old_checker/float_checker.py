@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.preimage.candidate import BoundedDomain, Direction, Multipliers, NegativeOutput, Rational
-from fiberscope.preimage.kind import Kind
+from fiberscope.preimages.candidate import BoundedDomain, Direction, Multipliers, NegativeOutput, Rational
+from fiberscope.preimages.kind import Kind
 from old_checker.asking import NotProvedError, PlainCertificate, PlainVector
 from old_checker.basis import Basis
 from old_checker.dependencies import Relations

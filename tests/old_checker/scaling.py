@@ -16,7 +16,7 @@ from jaxtyping import Int64
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.sparse_rows import row_numbers
-from fiberscope.preimage.candidate import Dependencies, Direction, Multipliers
+from fiberscope.preimages.candidate import Dependencies, Direction, Multipliers
 from old_checker.asking import PlainCertificate, PlainPart, PlainVector
 from old_checker.matrices import (
     Matrix,

@@ -10,8 +10,8 @@ from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
-from fiberscope.preimage.candidate import Direction, Multipliers, Rational
-from fiberscope.preimage.kind import Kind
+from fiberscope.preimages.candidate import Direction, Multipliers, Rational
+from fiberscope.preimages.kind import Kind
 from old_checker.asking import (
     Asking,
     Claim,

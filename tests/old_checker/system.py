@@ -18,7 +18,7 @@ from old_checker.rounding import row_norms_above
 class System:
     """A layer and a domain, read strictly.
 
-    The rows of the mixed system are numbered as in ``fiberscope.preimage.candidate``.
+    The rows of the mixed system are numbered as in ``fiberscope.preimages.candidate``.
     """
 
     A: Matrix

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from fiberscope.errors import InputError, shown
-from fiberscope.preimage.no_claim import check_claim
+from fiberscope.preimages.no_claim import check_claim
 from old_checker import exact_checker, float_checker
 from old_checker.asking import Claim, NotProvedError
 from old_checker.rounding import flushes_subnormal_numbers

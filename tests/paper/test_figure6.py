@@ -17,7 +17,7 @@ from fiberscope.cli import main
 from fiberscope.paper.datasets import DataSet, load_data
 from fiberscope.paper.reproduction import figure6, figure6_claims
 from fiberscope.paper.reproduction.sources import UsedData
-from fiberscope.preimage.verification import Verification
+from fiberscope.preimages.verification import Verification
 from fiberscope.readers.files import load
 from fiberscope.readers.torch import from_torch
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fiberscope.audit.store import Results
+from fiberscope.audits.store import Results
 from fiberscope.cli import main
 from fiberscope.network.affine import Dense
 from fiberscope.network.network import Network

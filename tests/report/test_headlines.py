@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fiberscope.audit.store import Results
-from fiberscope.preimage.kind import Kind
+from fiberscope.audits.store import Results
+from fiberscope.preimages.kind import Kind
 from fiberscope.report.headlines import headlines
 from fiberscope.report.summary import LayerSummary, summarise
 from fiberscope.report.survey import ReachSummary

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fiberscope.audit.manifest import Manifest
-from fiberscope.audit.store import Results
-from fiberscope.audit.subject import Subject
+from fiberscope.audits.manifest import Manifest
+from fiberscope.audits.store import Results
+from fiberscope.audits.subject import Subject
 from fiberscope.cli import main
-from fiberscope.preimage.kind import Kind
+from fiberscope.preimages.kind import Kind
 from fiberscope.report.html import read_content, render
 from small_audits import rows
 

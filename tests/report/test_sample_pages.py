@@ -9,16 +9,16 @@ import pyarrow as pa
 import pytest
 
 import fiberscope as fs
-from fiberscope.audit.example_store import StoredExample
-from fiberscope.audit.shards import SURVEY_SCHEMA
-from fiberscope.audit.subject import Subject
+from fiberscope.audits.example_store import StoredExample
+from fiberscope.audits.shards import SURVEY_SCHEMA
+from fiberscope.audits.subject import Subject
 from fiberscope.network.affine import Dense
 from fiberscope.network.network import Network
 from fiberscope.network.stage import affine_stage, relu_stage
 from fiberscope.report import sample_pages as module
-from fiberscope.report.chosen import ChosenSample
 from fiberscope.report.pictures import picture_format
 from fiberscope.report.sample_pages import examples_of, sample_pages
+from fiberscope.report.sample_selection import ChosenSample
 from small_audits import small_network
 
 EMPTY = SURVEY_SCHEMA.empty_table()
@@ -97,7 +97,7 @@ def _example():
     """Makes a stored example that begins at a sample."""
     from dataclasses import fields
 
-    from fiberscope.audit.example_store import ExampleFacts
+    from fiberscope.audits.example_store import ExampleFacts
 
     empty = {"str": "", "int": 0, "float": 0.0, "bool": False, "tuple[str, ...]": ()}
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from fiberscope.audit.shards import SPECTRA_SCHEMA
-from fiberscope.audit.store import Results
+from fiberscope.audits.shards import SPECTRA_SCHEMA
+from fiberscope.audits.store import Results
 from fiberscope.cli import main
 from fiberscope.report.html import read_content, render
 from fiberscope.report.spectra import left_out_lines, number, spectra_table

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from fiberscope.audit.shards import SPECTRA_SCHEMA
-from fiberscope.audit.store import Results
+from fiberscope.audits.shards import SPECTRA_SCHEMA
+from fiberscope.audits.store import Results
 from fiberscope.report.spread_figures import BAND, spread
 from fiberscope.stability.stage_medians import stage_medians
 from small_audits import spectra_rows

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from fiberscope.audit.store import Results
-from fiberscope.preimage.kind import Kind
+from fiberscope.audits.store import Results
+from fiberscope.preimages.kind import Kind
 from fiberscope.report.summary import share, summarise, summary_table
 from small_audits import rows
 

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from fiberscope.audit.shards import SURVEY_SCHEMA
-from fiberscope.audit.store import Results
+from fiberscope.audits.shards import SURVEY_SCHEMA
+from fiberscope.audits.store import Results
 from fiberscope.cli import main
 from fiberscope.report.html import read_content, render
 from fiberscope.report.survey import reach_by_layer, summarise_survey, survey_table

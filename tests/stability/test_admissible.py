@@ -21,7 +21,7 @@ from scipy.sparse import csr_array
 
 import fiberscope as fs
 import oracles
-from fiberscope.preimage.exact_face import TooLargeError
+from fiberscope.preimages.exact_face import TooLargeError
 from fiberscope.stability import admissible
 from fiberscope.stability.admissible import Admissibility, is_admissible, visited_patterns
 

@@ -23,13 +23,13 @@ import torch
 from torch import nn
 
 import fiberscope as fs
-from fiberscope.audit import shards
-from fiberscope.audit.manifest import new_manifest
-from fiberscope.audit.plan import Plan, places_of
-from fiberscope.audit.store import Results
-from fiberscope.audit.subject import Subject
-from fiberscope.audit.verdicts import Verdicts
-from fiberscope.audit.verify import verify_results
+from fiberscope.audits import shards
+from fiberscope.audits.manifest import new_manifest
+from fiberscope.audits.plan import Plan, places_of
+from fiberscope.audits.store import Results
+from fiberscope.audits.subject import Subject
+from fiberscope.audits.verdicts import Verdicts
+from fiberscope.audits.verify import verify_results
 from fiberscope.network.affine import Dense
 from fiberscope.network.network import Network
 from fiberscope.network.stage import affine_stage, relu_stage

@@ -117,12 +117,12 @@ def added(left: Matrix, right: Matrix) -> Matrix:
     return dense(left) + dense(right)
 
 
-def written_out(affine: Map) -> tuple[Matrix, FloatArray]:
+def as_matrix(affine: Map) -> tuple[Matrix, FloatArray]:
     """A and b of a stored map."""
     if affine.kind == "composition":
-        return composed([written_out(part) for part in affine.parts])
+        return composed([as_matrix(part) for part in affine.parts])
     if affine.kind == "sum":
-        (matrix, bias), *others = [written_out(part) for part in affine.parts]
+        (matrix, bias), *others = [as_matrix(part) for part in affine.parts]
         for more, constant in others:
             matrix, bias = added(matrix, more), bias + constant
         return matrix, bias
@@ -183,6 +183,18 @@ def _convolution(affine: Map) -> Matrix:
 
 
 __all__ = [
-    "Matrix", "added", "composed", "csr_array", "dense", "entries", "gathered", "is_sparse", "matrix_of", "product",
-    "sparse", "suited", "unit", "written_out",
+    "Matrix",
+    "added",
+    "as_matrix",
+    "composed",
+    "csr_array",
+    "dense",
+    "entries",
+    "gathered",
+    "is_sparse",
+    "matrix_of",
+    "product",
+    "sparse",
+    "suited",
+    "unit",
 ]  # fmt: skip

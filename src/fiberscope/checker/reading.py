@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fiberscope.checker.affine import Matrix, added, composed, is_sparse, suited, written_out
+from fiberscope.checker.affine import Matrix, added, as_matrix, composed, is_sparse, suited
 from fiberscope.checker.regions import Region
 from fiberscope.checker.stored import INPUT, NOTHING, FloatArray, Map, Stage, read_stages
 from fiberscope.checker.system import System
@@ -124,7 +124,7 @@ class StoredLayer:
         region = Region(self.stages, self.source, x)
         for number in self.inner:
             region.add(number)
-        matrix, bias = region.written_out(self.stages[self.number].sources[0])
+        matrix, bias = region.as_matrix(self.stages[self.number].sources[0])
         low, high = region.bounds()
         point = np.concatenate(region.blocks)
         rows = self.rows(matrix, bias, len(point) - len(x))
@@ -297,7 +297,7 @@ def _common(stages: tuple[Stage, ...], ends: set[int]) -> int:
 def _affine(stages: tuple[Stage, ...], number: int, source: int) -> tuple[Matrix, FloatArray]:
     """A stage as an affine map of ``source``, where every way back from it ends."""
     (first, *others) = [
-        composed([written_out(factor) for factor in factors]) for factors in _branches(stages, number, source)
+        composed([as_matrix(factor) for factor in factors]) for factors in _branches(stages, number, source)
     ]
     matrix, bias = first
     for more, constant in others:

@@ -143,7 +143,7 @@ class Region:
             total, constant = {**total, **terms, **both}, constant + more
         return total, constant
 
-    def written_out(self, number: int) -> tuple[Matrix, FloatArray]:
+    def as_matrix(self, number: int) -> tuple[Matrix, FloatArray]:
         """The rows that define the coordinates, those of a stage below them, and the constants of the latter."""
         terms, constant = self._values[number]
         return suited(self._below([*self._definitions, terms])), constant

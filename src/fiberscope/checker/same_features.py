@@ -28,6 +28,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from fiberscope.checker.affine import dense
+from fiberscope.checker.dyadic import Evaluation, Whole, Work, aligned, product
 from fiberscope.checker.enclosed import Room
 from fiberscope.checker.exact import root_above
 from fiberscope.checker.linear import Linear, leads_through, needed
@@ -45,7 +46,6 @@ from fiberscope.checker.matrices import (
 )
 from fiberscope.checker.stored import Array, Stage
 from fiberscope.checker.surroundings import Equation, Surroundings
-from fiberscope.checker.whole import Evaluation, Whole, Work, aligned, product
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from fiberscope.checker.affine import unit
+from fiberscope.checker.dyadic import Evaluation, Whole, aligned
 from fiberscope.checker.enclosed import Room, Rows
 from fiberscope.checker.linear import Linear, diagonal, needed, pieces, selection
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.stored import INPUT, NOTHING, Activation, Array, FloatArray
-from fiberscope.checker.whole import Evaluation, Whole, aligned
 
 ROW_NUMBERS = 2**24
 """Numbers of rows that go back through the network at a time."""

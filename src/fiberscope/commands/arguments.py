@@ -16,7 +16,7 @@ from fiberscope.errors import InputError, shown
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fiberscope.audit.examples import Wanted
+    from fiberscope.audits.examples import Wanted
 
 
 def require_both(model: Path | None, data: str | None) -> None:
@@ -57,8 +57,8 @@ def parse_precision(text: str | None) -> str:
     Raises:
         InputError: something else was given.
     """
-    from fiberscope.audit.plan import EXACT, known_precision
-    from fiberscope.preimage.precision import NAMES
+    from fiberscope.audits.plan import EXACT, known_precision
+    from fiberscope.preimages.precision import NAMES
 
     if text is None:
         return EXACT
@@ -104,7 +104,7 @@ def parse_wanted(
     Raises:
         InputError: something that means nothing was given.
     """
-    from fiberscope.audit.examples import Wanted
+    from fiberscope.audits.examples import Wanted
     from fiberscope.invariance.objective import checked_objective
 
     if count < 1:

@@ -16,10 +16,10 @@ from fiberscope.commands.subject import given_subject
 from fiberscope.errors import FiberscopeError, InputError
 
 if TYPE_CHECKING:  # these load solvers or torch, which nobody who asks for help wants to wait for
-    from fiberscope.audit.execution import Job
-    from fiberscope.audit.job import Options
-    from fiberscope.audit.store import Results
-    from fiberscope.audit.subject import Subject
+    from fiberscope.audits.execution import Job
+    from fiberscope.audits.job import Options
+    from fiberscope.audits.store import Results
+    from fiberscope.audits.subject import Subject
     from fiberscope.report.progress import Progress
 
 _DEMO_SPECTRA = 50
@@ -100,9 +100,9 @@ def audit(
     demo = model is None
     box = (0.0, 1.0) if demo and domain is None else parse_domain(domain)
     positions, known = parse_layers(layers), parse_precision(precision)
-    from fiberscope.audit.job import Options, build_job, check_options, open_folder
-    from fiberscope.audit.stored_subject import require_same
-    from fiberscope.audit.threshold_language import parse_thresholds
+    from fiberscope.audits.job import Options, build_job, check_options, open_folder
+    from fiberscope.audits.stored_subject import require_same
+    from fiberscope.audits.threshold_language import parse_thresholds
     from fiberscope.report.progress import progress_on_stderr
 
     options = Options(
@@ -159,7 +159,7 @@ def _fitted(options: Options, samples: int, *, spectra: bool, invariance: bool) 
 
 def _demo_subject(results: Results, options: Options, progress: Progress, *, continued: bool) -> Subject:
     """The demo's network and digits: from the folder if they are there, otherwise trained now."""
-    from fiberscope.audit.job import build_subject
+    from fiberscope.audits.job import build_subject
 
     if continued:  # training again would give another network on another machine
         return replace(results.subject(), demo=True)
@@ -178,7 +178,7 @@ def _demo_subject(results: Results, options: Options, progress: Progress, *, con
 
 def _run(job: Job, progress: Progress) -> list[str]:
     """Run the audit; returns why chunks failed, a reason for each."""
-    from fiberscope.audit.plan import AnyChunk, Chunk, SpectraChunk, SurveyChunk
+    from fiberscope.audits.plan import AnyChunk, Chunk, SpectraChunk, SurveyChunk
 
     tasks: dict[type[AnyChunk], str] = {
         Chunk: f"judging {job.subject.samples} samples, chunks",

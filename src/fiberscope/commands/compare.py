@@ -11,7 +11,7 @@ from fiberscope.commands.console import console_on_stdout
 from fiberscope.commands.status import FAILED, FINE
 
 if TYPE_CHECKING:
-    from fiberscope.audit.changes import Changes
+    from fiberscope.audits.changes import Changes
 
 
 def compare(
@@ -37,11 +37,11 @@ def compare(
             condition number after over that before (its median, or condition-ratio.max or .min), @layerK or @stageK.
             What is undecided in one of the audits may be anything: a threshold that it could miss fails.
     """
-    from fiberscope.audit.changes import compare as changes_of
-    from fiberscope.audit.pairing import pair
-    from fiberscope.audit.store import Results
-    from fiberscope.audit.threshold_language import parse_thresholds
-    from fiberscope.audit.thresholds import OF_COMPARISON, check_thresholds, violations
+    from fiberscope.audits.changes import compare as changes_of
+    from fiberscope.audits.pairing import pair
+    from fiberscope.audits.store import Results
+    from fiberscope.audits.threshold_language import parse_thresholds
+    from fiberscope.audits.thresholds import OF_COMPARISON, check_thresholds, violations
     from fiberscope.report.thresholds import threshold_lines
 
     thresholds = parse_thresholds(fail_on or (), OF_COMPARISON)

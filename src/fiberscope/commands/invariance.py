@@ -53,9 +53,9 @@ def invariance(
         trust_model: load a model format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).
         output: the name of the output to take, where an ONNX model has several.
     """
-    from fiberscope.audit.examples import make_examples
-    from fiberscope.audit.job import Options
-    from fiberscope.audit.store import Results
+    from fiberscope.audits.examples import make_examples
+    from fiberscope.audits.job import Options
+    from fiberscope.audits.store import Results
     from fiberscope.report.examples import distinct_warnings, example_lines, publish_examples
     from fiberscope.report.progress import progress_on_stderr
 

@@ -18,9 +18,9 @@ from fiberscope.commands.subject import given_subject
 from fiberscope.errors import FiberscopeError
 
 if TYPE_CHECKING:
-    from fiberscope.audit.execution import Job
-    from fiberscope.audit.store import Results
-    from fiberscope.audit.thresholds import Threshold
+    from fiberscope.audits.execution import Job
+    from fiberscope.audits.store import Results
+    from fiberscope.audits.thresholds import Threshold
     from fiberscope.report.progress import Progress
 
 _SAMPLES = 10
@@ -74,11 +74,11 @@ def leakage(
     """
     box, chosen = parse_domain(domain) or (0.0, 1.0), parse_layers(layers)
     known = tuple(dict.fromkeys(parse_precision(part.strip()) for part in precision.split(",")))
-    from fiberscope.audit.job import Options, build_job, check_options, open_folder
-    from fiberscope.audit.store import Results
-    from fiberscope.audit.stored_subject import require_same
-    from fiberscope.audit.threshold_language import parse_thresholds
-    from fiberscope.audit.thresholds import OF_LEAKAGE
+    from fiberscope.audits.job import Options, build_job, check_options, open_folder
+    from fiberscope.audits.store import Results
+    from fiberscope.audits.stored_subject import require_same
+    from fiberscope.audits.threshold_language import parse_thresholds
+    from fiberscope.audits.thresholds import OF_LEAKAGE
     from fiberscope.report.progress import progress_on_stderr
 
     thresholds = parse_thresholds(fail_on or (), OF_LEAKAGE)
@@ -122,7 +122,7 @@ def _nothing_left(beside: Results) -> Generator[None]:
 
 def _everywhere(thresholds: Sequence[Threshold], known: Sequence[str]) -> list[Threshold]:
     """A threshold that names no precision is about each."""
-    from fiberscope.audit.plan import EXACT
+    from fiberscope.audits.plan import EXACT
 
     return [
         replace(each, precision=precision)
@@ -151,10 +151,10 @@ def _run(job: Job, progress: Progress) -> list[str]:
 
 def _told(beside: Results, thresholds: Sequence[Threshold], asked: Sequence[Threshold]) -> int:
     """Write the table and the page, print the table, and say which thresholds fail."""
-    from fiberscope.audit import shards
-    from fiberscope.audit.leak_measurements import measured_of_leakage
-    from fiberscope.audit.leak_store import PAGE, TABLE
-    from fiberscope.audit.thresholds import violations
+    from fiberscope.audits import shards
+    from fiberscope.audits.leak_measurements import measured_of_leakage
+    from fiberscope.audits.leak_store import PAGE, TABLE
+    from fiberscope.audits.thresholds import violations
     from fiberscope.files import is_file, write_file
     from fiberscope.recovery.leak import table_of
     from fiberscope.report.html import write_report

@@ -12,8 +12,8 @@ from fiberscope.commands.console import console_on_stdout
 from fiberscope.commands.status import FAILED, FINE
 
 if TYPE_CHECKING:
-    from fiberscope.audit.store import Results
-    from fiberscope.audit.thresholds import Threshold
+    from fiberscope.audits.store import Results
+    from fiberscope.audits.thresholds import Threshold
 
 
 def report(
@@ -30,8 +30,8 @@ def report(
         folder: the folder of the results.
         fail_on: a threshold, as for fiberscope audit; may be repeated.
     """
-    from fiberscope.audit.store import Results
-    from fiberscope.audit.threshold_language import parse_thresholds
+    from fiberscope.audits.store import Results
+    from fiberscope.audits.threshold_language import parse_thresholds
 
     return print_report(Results(folder), parse_thresholds(fail_on or ()))
 
@@ -42,9 +42,9 @@ def print_report(results: Results, thresholds: Sequence[Threshold]) -> int:
     Returns:
         The exit status.
     """
-    from fiberscope.audit.accuracy import accuracy_line
-    from fiberscope.audit.measurements import violations_of
-    from fiberscope.audit.network_table import read_network
+    from fiberscope.audits.accuracy import accuracy_line
+    from fiberscope.audits.measurements import violations_of
+    from fiberscope.audits.network_table import read_network
     from fiberscope.report.html import write_report
     from fiberscope.report.network import network_sentences, network_table, summarise_network
     from fiberscope.report.spectra import left_out_lines, spectra_table

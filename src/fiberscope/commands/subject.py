@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fiberscope.audit.job import Options
-    from fiberscope.audit.subject import Subject
+    from fiberscope.audits.job import Options
+    from fiberscope.audits.subject import Subject
 
 
 def given_subject(model: Path, data: str, options: Options, *, trust: bool, output: str | None) -> Subject:
     """Read both and fit the data to the network."""
-    from fiberscope.audit.job import build_subject
+    from fiberscope.audits.job import build_subject
     from fiberscope.paper.datasets import load_data
     from fiberscope.readers.files import load
 

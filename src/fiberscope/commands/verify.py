@@ -13,10 +13,10 @@ from fiberscope.commands.status import FAILED, FINE
 from fiberscope.errors import ResultsError
 
 if TYPE_CHECKING:
-    from fiberscope.audit.store import Results
-    from fiberscope.audit.verify import ChunkVerification
-    from fiberscope.audit.verify_leakage import LeakVerification
-    from fiberscope.audit.verify_spectra import SpectraVerification
+    from fiberscope.audits.store import Results
+    from fiberscope.audits.verify import ChunkVerification
+    from fiberscope.audits.verify_leakage import LeakVerification
+    from fiberscope.audits.verify_spectra import SpectraVerification
 
 
 def verify(
@@ -33,7 +33,7 @@ def verify(
         folder: the folder of the results.
         exact: use rational arithmetic only for the certificates; slower.
     """
-    from fiberscope.audit.store import Results
+    from fiberscope.audits.store import Results
     from fiberscope.files import is_file
 
     results = Results(folder)
@@ -47,7 +47,7 @@ def verify(
 
 def _leakage(results: Results) -> int:
     """Check what features give away."""
-    from fiberscope.audit.verify_leakage import verify_leakage
+    from fiberscope.audits.verify_leakage import verify_leakage
     from fiberscope.report.progress import progress_on_stderr
     from fiberscope.report.verification import leakage_lines
 
@@ -70,11 +70,11 @@ def _leakage(results: Results) -> int:
 
 def _audit(results: Results, *, exact: bool) -> int:
     """Check verdicts, singular values and examples."""
-    from fiberscope.audit.network_table import verify_network
-    from fiberscope.audit.plan import Chunk, SpectraChunk
-    from fiberscope.audit.verify import verify_results
-    from fiberscope.audit.verify_examples import changed_invariance, verify_examples
-    from fiberscope.audit.verify_spectra import verify_spectra
+    from fiberscope.audits.network_table import verify_network
+    from fiberscope.audits.plan import Chunk, SpectraChunk
+    from fiberscope.audits.verify import verify_results
+    from fiberscope.audits.verify_examples import changed_invariance, verify_examples
+    from fiberscope.audits.verify_spectra import verify_spectra
     from fiberscope.report.progress import progress_on_stderr
     from fiberscope.report.verification import example_lines, network_lines, spectra_lines, verdict_lines
 

@@ -9,17 +9,17 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.errors import InputError
-from fiberscope.invariance.around import Around
 from fiberscope.invariance.facet_program import FacetProgram
 from fiberscope.invariance.feature_region import Features, Pieces, feature_region, features_at, pieces_at
 from fiberscope.invariance.feature_stage import Layer, stage_of
-from fiberscope.invariance.float_room import wanted_room
 from fiberscope.invariance.objective import Goal, Objective, checked_objective
+from fiberscope.invariance.region_restriction import Around
+from fiberscope.invariance.rounding_slack import wanted_room
 from fiberscope.network.arrays import FloatArray
-from fiberscope.network.domains import Domain, Polyhedron, written_out
+from fiberscope.network.domains import Domain, Polyhedron, as_polyhedron
 from fiberscope.network.network import Network
 from fiberscope.network.original import Arithmetic, checked_arithmetic
-from fiberscope.preimage.system import check_inside
+from fiberscope.preimages.system import check_inside
 
 GROWTH = 1e-9
 """Growth of the objective, relative to the terms that it consists of, that counts: HiGHS's tolerance."""
@@ -90,7 +90,7 @@ def problem(
     asked = checked_objective(objective)
     if asked.goal is not Goal.LINEAR:
         raise InputError("objective", expected="'inner_product' or 'towards', which are linear", got=repr(str(asked)))
-    polyhedron = written_out(domain, network.inputs)
+    polyhedron = as_polyhedron(domain, network.inputs)
     check_inside(polyhedron, source)
     features = features_at(network, source, stage)
     vector = goal if asked is Objective.INNER_PRODUCT else goal - source

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from fiberscope.invariance.across_regions import Problem
-from fiberscope.invariance.region_choice import RegionChoice, region_choice
+from fiberscope.invariance.milp_encoding import RegionChoice, region_choice
 from fiberscope.invariance.stage_bounds import WIDER, Bounds, Interval, interval_bounds, needed_stages
 from fiberscope.network.activations import Maximum
 from fiberscope.network.stage import INPUT
-from fiberscope.preimage.linear_program import Option, Solver, Status
+from fiberscope.preimages.linear_program import Option, Solver, Status
 
 
 def tightened(problem: Problem, bounds: Bounds) -> Bounds:

@@ -20,8 +20,8 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Bool, Float64
 
-from fiberscope.invariance.around import row_units
 from fiberscope.invariance.region_program import RegionProgram
+from fiberscope.invariance.region_restriction import row_units
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.sparse_rows import below
 

@@ -24,7 +24,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from fiberscope.invariance.feature_region import FeatureRegion, Pieces
-from fiberscope.invariance.pieces import beyond
+from fiberscope.invariance.linear_pieces import beyond
 from fiberscope.invariance.vertex import Vertex
 from fiberscope.network.arrays import IntArray
 from fiberscope.network.stage import INPUT

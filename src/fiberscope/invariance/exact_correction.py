@@ -17,12 +17,12 @@ import numpy as np
 from flint import fmpz, fmpz_mat
 
 from fiberscope.checker.affine import dense, sparse
+from fiberscope.checker.dyadic import Whole, Work, product
 from fiberscope.checker.enclosed import Room
 from fiberscope.checker.linear import Linear
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.same_features import Case, Finding
 from fiberscope.checker.surroundings import Equation, Surroundings
-from fiberscope.checker.whole import Whole, Work, product
 from fiberscope.invariance.exact_solving import ExactVector, nearest_solution
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 

@@ -11,13 +11,13 @@ from fiberscope.errors import InputError, shown
 from fiberscope.invariance.example import InvarianceExample
 from fiberscope.invariance.feature_stage import Layer, stage_of
 from fiberscope.invariance.objective import Goal, Objective, checked_objective
-from fiberscope.invariance.searching import Answer, Effort, Search, search_region
+from fiberscope.invariance.region_optimizer import Answer, Effort, Search, search_region
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.network.domains import Domain, written_out
+from fiberscope.network.domains import Domain, as_polyhedron
 from fiberscope.network.network import Network, check_network
 from fiberscope.network.original import Arithmetic, checked_arithmetic
-from fiberscope.preimage.linear_program import Status
-from fiberscope.preimage.system import check_inside
+from fiberscope.preimages.linear_program import Status
+from fiberscope.preimages.system import check_inside
 from fiberscope.scalars import as_count, as_number, as_several
 from fiberscope.threads import checked_threads, in_threads, one_thread
 
@@ -124,7 +124,7 @@ def invariance_examples(
     fraction = as_number(fraction, "fraction", above=0.0, most=1.0)
     arithmetic = checked_arithmetic(arithmetic)
     stage, kept = stage_of(network, layer), _kept(network, keep)
-    polyhedron = written_out(domain, network.inputs)
+    polyhedron = as_polyhedron(domain, network.inputs)
     check_inside(polyhedron, source)
     most = None if max_programs is None else as_count(max_programs, "max_programs")
     effort = Effort(most, as_count(starts, "starts"), as_count(seed, "seed", 0))

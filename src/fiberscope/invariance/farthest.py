@@ -13,7 +13,7 @@ import numpy as np
 from fiberscope.invariance.nearest import Found, size_of
 from fiberscope.invariance.objective import Norm
 from fiberscope.invariance.region_program import RegionProgram, RegionSolution
-from fiberscope.preimage.linear_program import Status
+from fiberscope.preimages.linear_program import Status
 
 MAX_STEPS = 100
 """Linear programs of one ascent; the distance grows with each."""

@@ -16,16 +16,16 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from fiberscope.invariance.pieces import Conditions, between_kinks, conditions, on_piece, piece_at
+from fiberscope.invariance.linear_pieces import Conditions, between_kinks, conditions, on_piece, piece_at
 from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.network import Network
 from fiberscope.network.rows import no_entries
 from fiberscope.network.sparse_rows import SparseRows, below
 from fiberscope.network.stage import INPUT
-from fiberscope.stability.carrying import differences
 from fiberscope.stability.local_network import LocalNetwork
-from fiberscope.stability.local_rows import LocalRows
+from fiberscope.stability.row_propagation import differences
+from fiberscope.stability.windowed_rows import LocalRows
 
 Pieces = Mapping[int, Int64[Tensor, " m"]]
 """The piece of every unit of every activation, by the number of its stage."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from fiberscope.invariance.around import row_units
 from fiberscope.invariance.region_program import RegionProgram
+from fiberscope.invariance.region_restriction import row_units
 from fiberscope.network.arrays import BoolArray, FloatArray
 
 NO_ROOM = 1e-7

@@ -16,8 +16,8 @@ import numpy as np
 from fiberscope.invariance.across_regions import Problem, problem
 from fiberscope.invariance.bound_tightening import tightened
 from fiberscope.invariance.feature_stage import Layer
+from fiberscope.invariance.milp_encoding import RegionChoice, region_choice
 from fiberscope.invariance.objective import Objective
-from fiberscope.invariance.region_choice import RegionChoice, region_choice
 from fiberscope.invariance.same_features import SameFeatures
 from fiberscope.invariance.stage_bounds import Interval, box_of, interval_bounds
 from fiberscope.invariance.vertex import vertex
@@ -26,7 +26,7 @@ from fiberscope.network.domains import Domain
 from fiberscope.network.network import Network
 from fiberscope.network.original import Arithmetic
 from fiberscope.network.stage import INPUT
-from fiberscope.preimage.linear_program import Solver, Status
+from fiberscope.preimages.linear_program import Solver, Status
 from fiberscope.scalars import as_count, as_number
 from fiberscope.threads import one_thread
 
@@ -101,7 +101,7 @@ def optimal_over_regions(
     """Find the best input with the features of x, whatever region it lies in.
 
     maximize ``<c, x'>`` subject to ``z_fixed(x') = z_fixed(x)``, the features' inequalities, and the domain, where z is
-    the network itself, written with binaries; see ``fiberscope.invariance.region_choice``.
+    the network itself, written with binaries; see ``fiberscope.invariance.milp_encoding``.
 
     Args:
         network: the network.

@@ -18,7 +18,7 @@ from fiberscope.invariance.region_program import Extension, RegionProgram, Regio
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.rows import diagonal
 from fiberscope.network.sparse_rows import SparseRows, below, side_by_side
-from fiberscope.preimage.linear_program import Status
+from fiberscope.preimages.linear_program import Status
 
 CLOSER = 16.0
 """How many times nearer than expected an input is that is looked for again, in units of its own distance."""

@@ -14,13 +14,13 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
+from fiberscope.checker.dyadic import Work
 from fiberscope.checker.enclosed import Room
 from fiberscope.checker.forward import bounds
 from fiberscope.checker.linear import needed, pieces
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.same_features import Case, Claim, Finding
 from fiberscope.checker.stored import Stage, read_stages
-from fiberscope.checker.whole import Work
 from fiberscope.errors import ModelError
 from fiberscope.invariance.exact_correction import corrections
 from fiberscope.network.arrays import BoolArray, FloatArray

@@ -17,13 +17,13 @@ import scipy.linalg
 from jaxtyping import Float64
 from scipy.sparse import csc_matrix
 
-from fiberscope.invariance.around import EPS, absolute, rounding_errors, row_units, violated
 from fiberscope.invariance.region_program import FEASIBILITY, MAX_ROUNDS, RegionProgram
+from fiberscope.invariance.region_restriction import EPS, absolute, rounding_errors, row_units, violated
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.rows import diagonal
 from fiberscope.network.sparse_rows import SparseRows, below
-from fiberscope.preimage.linear_program import Status
-from fiberscope.preimage.program_scaling import exponents
+from fiberscope.preimages.linear_program import Status
+from fiberscope.preimages.program_scaling import exponents
 
 clarabel: Any = cast(Any, _clarabel)  # it has no types
 _linalg: Any = cast(Any, scipy.linalg)

@@ -18,11 +18,11 @@ from typing import Any, cast
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from fiberscope.invariance.around import EPS, Around, absolute, rounding_errors, violated
+from fiberscope.invariance.region_restriction import EPS, Around, absolute, rounding_errors, violated
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.sparse_rows import SparseRows, below
-from fiberscope.preimage.linear_program import LinearProgram, Option, Solver, Status, solve
-from fiberscope.preimage.program_scaling import exponents
+from fiberscope.preimages.linear_program import LinearProgram, Option, Solver, Status, solve
+from fiberscope.preimages.program_scaling import exponents
 
 FEASIBILITY = 1e-9
 """HiGHS's tolerance for bounds and rows, and by how much an inequality is violated that is added; in its units."""

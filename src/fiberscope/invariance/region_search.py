@@ -24,7 +24,7 @@ from fiberscope.invariance.crossing import Crossings, Facet, Flip, crossed, cros
 from fiberscope.invariance.facet_program import FacetProgram
 from fiberscope.invariance.vertex import at_point, vertex
 from fiberscope.network.arrays import FloatArray
-from fiberscope.preimage.linear_program import Status
+from fiberscope.preimages.linear_program import Status
 
 MAX_REGIONS = 200
 """Regions whose programs are solved, if nothing else is asked for."""

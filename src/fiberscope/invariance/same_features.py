@@ -13,9 +13,9 @@ from fiberscope.invariance.objective import Norm
 from fiberscope.invariance.proof import Statement, prove
 from fiberscope.invariance.rounding_bound import rounding_bound
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
-from fiberscope.network.domains import Domain, written_out
+from fiberscope.network.domains import Domain, as_polyhedron
 from fiberscope.network.network import Network
-from fiberscope.preimage.verification import Verification
+from fiberscope.preimages.verification import Verification
 from fiberscope.scalars import as_count
 
 CHANGED = 1e-6
@@ -141,7 +141,7 @@ class SameFeatures:
     def _statement(self) -> Statement:
         kept: BoolArray = np.zeros(self.network.inputs, dtype=np.bool_)
         kept[self.kept] = True
-        domain = written_out(self.domain, self.network.inputs)
+        domain = as_polyhedron(self.domain, self.network.inputs)
         return Statement(
             self.network, self.stage, self.source.ravel(), self.x.ravel(), domain, kept, self.in_one_region
         )

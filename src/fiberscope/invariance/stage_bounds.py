@@ -16,7 +16,7 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.rows import dense
 from fiberscope.network.stage import INPUT
-from fiberscope.preimage.linear_program import LinearProgram, Solver, Status
+from fiberscope.preimages.linear_program import LinearProgram, Solver, Status
 
 WIDER = 1e-7
 """By how much bounds are widened, relative to the terms that they consist of, or to what HiGHS counts as size one: far

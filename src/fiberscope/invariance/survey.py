@@ -10,20 +10,20 @@ import pyarrow
 from jaxtyping import Float64, Int64
 
 from fiberscope.errors import ModelError
-from fiberscope.invariance.around import Around, row_units
+from fiberscope.invariance.feature_projection import held_rows
 from fiberscope.invariance.feature_region import FeatureRegion, RegionRows, feature_region, features_at, pieces_at
 from fiberscope.invariance.independent_rows import independent_rows
 from fiberscope.invariance.interior import interior
 from fiberscope.invariance.pairs import checked_labels, targets_of
 from fiberscope.invariance.region_program import RegionProgram
-from fiberscope.invariance.settling import held_rows
+from fiberscope.invariance.region_restriction import Around, row_units
 from fiberscope.invariance.surveyed import SurveyedSample
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.network.domains import Domain, Polyhedron, written_out
+from fiberscope.network.domains import Domain, Polyhedron, as_polyhedron
 from fiberscope.network.network import Network, check_network
 from fiberscope.network.rows import sparse
 from fiberscope.network.sparse_rows import below
-from fiberscope.preimage.linear_program import Status
+from fiberscope.preimages.linear_program import Status
 from fiberscope.scalars import as_count, as_position, as_several
 
 pa: Any = pyarrow  # has no types
@@ -89,7 +89,7 @@ def invariance_survey(
     given = range(count) if layers is None else as_several(layers, "layers")
     chosen = [as_position(layer, count, "layers") for layer in given]
     targets, seed = as_count(targets, "targets", 0), as_count(seed, "seed", 0)
-    polyhedron = written_out(domain, network.inputs)
+    polyhedron = as_polyhedron(domain, network.inputs)
     surveyed = [surveyed_sample(samples, labels, i, targets, seed) for i in range(len(samples))]
     rows: list[dict[str, Any]] = []
     for done, (layer, sample) in enumerate(((layer, sample) for layer in chosen for sample in surveyed), start=1):

@@ -13,9 +13,9 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float64, Int64
 
-from fiberscope.invariance.around import EPS, absolute, row_units
+from fiberscope.invariance.feature_projection import AT_BOUND
 from fiberscope.invariance.region_program import RegionProgram, RegionSolution
-from fiberscope.invariance.settling import AT_BOUND
+from fiberscope.invariance.region_restriction import EPS, absolute, row_units
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.sparse_rows import SparseRows, below
 

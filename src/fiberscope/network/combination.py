@@ -193,20 +193,20 @@ def _rearranged_twice(first: Rearrangement, second: Rearrangement) -> Rearrangem
     return Rearrangement(index, first.inputs, bias)
 
 
-def written_out(affine: AffineMap) -> tuple[Rows, FloatArray]:
+def as_rows(affine: AffineMap) -> tuple[Rows, FloatArray]:
     """A and b as numbers, the same on every machine: products are rounded one after the other, never fused.
 
     What is proved about a composition holds for these rounded numbers.
     """
     if isinstance(affine, Composition):
-        rows, bias = written_out(affine.factors[0])
+        rows, bias = as_rows(affine.factors[0])
         for factor in affine.factors[1:]:
-            outer, constant = written_out(factor)
+            outer, constant = as_rows(factor)
             rows, bias = split_column(product(outer, with_column(rows, bias)))
             bias = bias + constant
         return rows, bias
     if isinstance(affine, Sum):
-        parts = [written_out(summand) for summand in affine.summands]
+        parts = [as_rows(summand) for summand in affine.summands]
         rows, bias = parts[0]
         for more, constant in parts[1:]:
             rows, bias = added(rows, more), bias + constant
@@ -273,4 +273,4 @@ def _stored(factor: AffineMap) -> Iterator[Tensor]:
             yield value
 
 
-__all__ = ["Composition", "Sum", "composed", "is_exact", "written_out"]
+__all__ = ["Composition", "Sum", "as_rows", "composed", "is_exact"]

@@ -168,7 +168,7 @@ def whole_space(n: int) -> Polyhedron:
     return Polyhedron(np.full(n, -np.inf), np.full(n, np.inf), np.zeros((0, n)), np.zeros(0))
 
 
-def written_out(domain: Domain | None, n: int) -> Polyhedron:
+def as_polyhedron(domain: Domain | None, n: int) -> Polyhedron:
     """The polyhedron of ``domain`` in n coordinates; None is all of R^n."""
     return whole_space(n) if domain is None else checked_domain(domain).polyhedron(n)
 
@@ -213,4 +213,4 @@ def _broadcast(bound: FloatArray, n: int, what: str) -> FloatArray:
     return np.broadcast_to(bound, (n,)).copy()
 
 
-__all__ = ["Box", "Domain", "HalfSpaces", "Intersection", "NonNegative", "Polyhedron", "whole_space", "written_out"]
+__all__ = ["Box", "Domain", "HalfSpaces", "Intersection", "NonNegative", "Polyhedron", "as_polyhedron", "whole_space"]

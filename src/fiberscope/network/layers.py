@@ -11,7 +11,7 @@ import torch
 
 from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.affine import AffineMap
-from fiberscope.network.combination import Sum, composed, is_exact, written_out
+from fiberscope.network.combination import Sum, as_rows, composed, is_exact
 from fiberscope.network.layer import Layer
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
@@ -237,7 +237,7 @@ def _layer(graph: Graph, number: int, name: str, activation: Pointwise) -> Place
     assert affine is not None, "the stage before the activation is affine"
 
     def write_out() -> tuple[object, np.ndarray]:
-        rows, bias = written_out(affine)
+        rows, bias = as_rows(affine)
         return suited(rows), bias
 
     shapes = graph.shape(source), graph.shape(number)

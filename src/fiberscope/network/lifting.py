@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.network.domains import Domain, Intersection, Polyhedron, written_out
+from fiberscope.network.domains import Domain, Intersection, Polyhedron, as_polyhedron
 from fiberscope.network.rows import (
     Rows,
     added,
@@ -58,7 +58,7 @@ class LiftedDomain:
 
     def polyhedron(self, n: int) -> Polyhedron:
         """Write the domain out for inputs of dimension ``n``, the other coordinates included."""
-        free = written_out(self.domain, n - len(self.low))
+        free = as_polyhedron(self.domain, n - len(self.low))
         lifted = beside(free.G, no_entries(free.G.shape[0], len(self.low)))
         return Polyhedron(
             np.concatenate([free.low, self.low]),

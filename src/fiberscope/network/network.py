@@ -24,7 +24,7 @@ from fiberscope.network.foreign import what_to_do
 from fiberscope.network.layer import Layer
 from fiberscope.network.layers import Graph, PlacedLayer, UnjudgedLayer, graph_name, layers_of, unjudged_notes
 from fiberscope.network.original import Original
-from fiberscope.network.parts import parts_of
+from fiberscope.network.serialization import parts_of
 from fiberscope.network.stage import INPUT, Stage
 from fiberscope.scalars import as_position
 

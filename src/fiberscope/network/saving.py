@@ -14,7 +14,7 @@ from safetensors.numpy import save
 from fiberscope.errors import InputError, shown
 from fiberscope.files import atomic_path
 from fiberscope.network.network import Network
-from fiberscope.network.parts import parts_of, smallest
+from fiberscope.network.serialization import parts_of, smallest
 
 METADATA = "fiberscope.network"
 """The one metadata entry; several would be written in an order that changes from run to run."""

@@ -9,7 +9,7 @@ from jaxtyping import Float64
 
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import BoolArray, FloatArray
-from fiberscope.network.domains import Domain, written_out
+from fiberscope.network.domains import Domain, as_polyhedron
 
 LEVELS = 256
 
@@ -35,7 +35,7 @@ class Levels:
         Raises:
             InputError: the domain is not bounded, or a sample lies outside it.
         """
-        box = written_out(domain, X.shape[1])
+        box = as_polyhedron(domain, X.shape[1])
         if not (np.isfinite(box.low) & np.isfinite(box.high)).all():
             hint = "Box(0, 1) for images"
             raise InputError("domain", expected="a bounded one", got="one without bounds", hint=hint)

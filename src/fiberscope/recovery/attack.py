@@ -15,7 +15,7 @@ from torch import Tensor
 from fiberscope.errors import InputError, shown
 from fiberscope.network.activations import Pointwise
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
-from fiberscope.network.domains import Domain, Polyhedron, written_out
+from fiberscope.network.domains import Domain, Polyhedron, as_polyhedron
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import dense
@@ -129,7 +129,7 @@ class _Search:
 
     def __init__(self, subject: Subject, features: FloatArray, domain: Domain | None, within: FloatArray) -> None:
         self.subject = subject
-        box = written_out(domain, subject.inputs)
+        box = as_polyhedron(domain, subject.inputs)
         self.low, self.high = torch.tensor(box.low), torch.tensor(box.high)
         y, self.slack = torch.tensor(features), torch.tensor(within)
         self.outputs = Targets(y - self.slack, y + self.slack)

@@ -21,13 +21,13 @@ from jaxtyping import Float64
 from numpy.typing import NDArray
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
-from fiberscope.network.domains import Box, Domain, HalfSpaces, Polyhedron, written_out
+from fiberscope.network.domains import Box, Domain, HalfSpaces, Polyhedron, as_polyhedron
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import dense
-from fiberscope.preimage.certificate import Rational
-from fiberscope.preimage.enclosure import LARGEST
-from fiberscope.preimage.kind import Kind
-from fiberscope.preimage.preimage import Preimage, preimage
+from fiberscope.preimages.certificate import Rational
+from fiberscope.preimages.enclosure import LARGEST
+from fiberscope.preimages.kind import Kind
+from fiberscope.preimages.preimage import Preimage, preimage
 from fiberscope.recovery.question import Known
 
 RESOLVED = 2.0**-36
@@ -136,7 +136,7 @@ def _multipliers(rows: Rows, near: Preimage, told: IntArray) -> FloatArray | Non
         values = np.array([float(Fraction(number, values.denominator)) for number in values.numerators])
     own = (part.rows < m) | (part.rows >= m + n)
     places = np.where(part.rows < m, part.rows, part.rows - n)[own]
-    places_of = np.append(told, np.arange(len(rows.low) - len(written_out(near.domain, n).h), len(mu)))
+    places_of = np.append(told, np.arange(len(rows.low) - len(as_polyhedron(near.domain, n).h), len(mu)))
     mu[places_of[places]] = values[own]
     return mu
 

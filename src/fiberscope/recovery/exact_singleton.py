@@ -27,9 +27,9 @@ from jaxtyping import Bool, Float64
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Box
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.preimage.budget import Budget
-from fiberscope.preimage.kind import Kind
-from fiberscope.preimage.sides import sides_at_inputs
+from fiberscope.preimages.budget import Budget
+from fiberscope.preimages.kind import Kind
+from fiberscope.preimages.sides import sides_at_inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,8 +70,10 @@ def surrogate_is_singleton(
 ) -> bool:
     """Whether T(P, I) = {0} is proved, of one sample; h is any point near the exact activation."""
     (rows,), (at_low,), (at_high,) = certain.rows, certain.at_low, certain.at_high  # T is larger without tight units
-    from fiberscope.preimage.decide import decide_at_input  # these load solvers, which checking stored results must not
-    from fiberscope.preimage.verify import verify
+    from fiberscope.preimages.decide import (
+        decide_at_input,  # these load solvers, which checking stored results must not
+    )
+    from fiberscope.preimages.verify import verify
 
     if not rows.any():
         return bool((at_low & at_high).all())

@@ -19,9 +19,9 @@ from fiberscope.invariance.examples import invariance_examples
 from fiberscope.invariance.mixed_integer import optimal_over_regions
 from fiberscope.invariance.same_features import SameFeatures
 from fiberscope.network.arrays import FloatArray
-from fiberscope.network.domains import Box, Domain, written_out
+from fiberscope.network.domains import Box, Domain, as_polyhedron
 from fiberscope.network.network import Network
-from fiberscope.preimage.budget import Budget
+from fiberscope.preimages.budget import Budget
 
 MOST_UNITS = 60
 """Units before the features beyond which mixed-integer programs are not begun: hundreds hardly end."""
@@ -39,7 +39,7 @@ def second_in_region(network: Network, layer: int, x: Float64[FloatArray, " n"],
         x: the input.
         domain: where inputs lie.
     """
-    polyhedron = written_out(domain, len(x))
+    polyhedron = as_polyhedron(domain, len(x))
     known = np.abs(np.concatenate([x, polyhedron.low, polyhedron.high]))
     size = float(known[np.isfinite(known)].max()) or 1.0
     around = Box(x - size, x + size)  # so that no program is unbounded; the set is convex, and x lies in it
@@ -58,7 +58,7 @@ def second_elsewhere(
     """The same over all regions of a small network, whose domain is a bounded box."""
     before = network.needed_for(network.placed_layers[layer].stage)[:-1]
     units = sum(network.stages[number].outputs for number in before if network.stages[number].activation is not None)
-    if units > MOST_UNITS or not written_out(domain, network.inputs).is_box_bounded:
+    if units > MOST_UNITS or not as_polyhedron(domain, network.inputs).is_box_bounded:
         return False
     c = _direction(network)
     for target in (c, -c):

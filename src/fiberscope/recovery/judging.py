@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from fiberscope.checker.matrices import flushes_subnormal_numbers
 from fiberscope.labels import label
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
-from fiberscope.network.domains import Domain, written_out
+from fiberscope.network.domains import Domain, as_polyhedron
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.stage import INPUT
-from fiberscope.preimage.budget import NO_LIMIT, Budget
-from fiberscope.preimage.kind import Kind
+from fiberscope.preimages.budget import NO_LIMIT, Budget
+from fiberscope.preimages.kind import Kind
 from fiberscope.recovery.exact_singleton import Certain, carries_over, surrogate_is_singleton
 from fiberscope.recovery.settled import Settled, settle
 from fiberscope.recovery.verdict import Verdict
@@ -63,7 +63,7 @@ class Judging:
         if flushes_subnormal_numbers():
             self.reasons[:] = FLUSHES
             return
-        domain = written_out(self.domain, self.network.inputs)
+        domain = as_polyhedron(self.domain, self.network.inputs)
         with np.errstate(all="ignore"):
             settled = settle(self.network, self.X, domain, self.last)
         for layer in range(self.last + 1):

@@ -15,10 +15,10 @@ from fiberscope.errors import FiberscopeError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain
 from fiberscope.network.network import Network
-from fiberscope.preimage.classify import classify
-from fiberscope.preimage.coarsest import BOUNDED, CoarsestPrecision, coarsest_precision
-from fiberscope.preimage.precision import NAMES, Precision
-from fiberscope.preimage.preimage import Preimage
+from fiberscope.preimages.classify import classify
+from fiberscope.preimages.coarsest import BOUNDED, CoarsestPrecision, coarsest_precision
+from fiberscope.preimages.precision import NAMES, Precision
+from fiberscope.preimages.preimage import Preimage
 from fiberscope.recovery.ambiguity import Levels
 from fiberscope.recovery.leak import NOTHING_KNOWN, Leak
 from fiberscope.recovery.noise import cramer_rao, noise_seconds

@@ -8,8 +8,8 @@ from typing import Any
 from fiberscope.errors import InputError, ModelError, shown
 from fiberscope.network.domains import Domain
 from fiberscope.network.network import Network
-from fiberscope.preimage.budget import Budget
-from fiberscope.preimage.precision import Precision, code_step
+from fiberscope.preimages.budget import Budget
+from fiberscope.preimages.precision import Precision, code_step
 from fiberscope.recovery.ambiguity import Levels
 from fiberscope.recovery.leak import Leak, table_of
 from fiberscope.recovery.leak_question import LeakQuestion

@@ -23,13 +23,13 @@ from numpy.typing import NDArray
 
 from fiberscope.errors import InputError, ModelError
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.network.domains import Box, Domain, written_out
+from fiberscope.network.domains import Box, Domain, as_polyhedron
 from fiberscope.network.network import Network, check_network
 from fiberscope.network.signs import exact_signs_of_many
 from fiberscope.network.stage import INPUT
-from fiberscope.preimage.budget import Budget
-from fiberscope.preimage.classify import classify
-from fiberscope.preimage.system import check_inside
+from fiberscope.preimages.budget import Budget
+from fiberscope.preimages.classify import classify
+from fiberscope.preimages.system import check_inside
 from fiberscope.recovery.judging import Judging
 from fiberscope.recovery.verdict import verdict_table
 from fiberscope.scalars import as_number, as_position, as_several
@@ -97,7 +97,7 @@ class _Asked:
 
 
 def _check_all_inside(domain: Domain | None, X: FloatArray) -> None:
-    polyhedron = written_out(domain, X.shape[1])
+    polyhedron = as_polyhedron(domain, X.shape[1])
     outside = ((polyhedron.low > X) | (polyhedron.high < X)).any(axis=1)
     outside |= (exact_signs_of_many(polyhedron.G, X, -polyhedron.h) > 0).any(axis=1)
     if outside.any():

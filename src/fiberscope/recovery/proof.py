@@ -26,11 +26,11 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.saving import network_bytes
-from fiberscope.preimage.certificate import Certificate
-from fiberscope.preimage.enclosure import MARGIN, reach_from
-from fiberscope.preimage.kind import Kind
-from fiberscope.preimage.preimage import Preimage
-from fiberscope.preimage.verify import in_numbers
+from fiberscope.preimages.certificate import Certificate
+from fiberscope.preimages.enclosure import MARGIN, reach_from
+from fiberscope.preimages.kind import Kind
+from fiberscope.preimages.preimage import Preimage
+from fiberscope.preimages.verify import in_numbers
 from fiberscope.recovery.ball import Ball
 from fiberscope.recovery.duals import Duals
 from fiberscope.recovery.question import Known, Subject
@@ -162,7 +162,7 @@ def around(layer: ReLULayer, known: Known, x: FloatArray) -> Preimage | None:
 
     An output within e of y is within ``e + |F(x) - y|`` of that at x.
     """
-    from fiberscope.preimage.preimage import preimage
+    from fiberscope.preimages.preimage import preimage
 
     found = preimage(layer, x=x, domain=known.domain, within=_farthest(layer, known, x) * (1.0 + ROUNDS_OTHERWISE))
     return None if found.kind in (Kind.UNDECIDED, Kind.EMPTY) else found
@@ -192,7 +192,7 @@ def _of(subject: Subject, known: Known, preimage: Any) -> Preimage:
 
 
 def _is_empty(subject: Subject, known: Known, preimage: Any) -> bool:
-    from fiberscope.preimage.verify import verify
+    from fiberscope.preimages.verify import verify
 
     if preimage is None or preimage.kind != Kind.EMPTY or preimage.x is not None:
         return False

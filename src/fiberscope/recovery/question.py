@@ -11,12 +11,12 @@ from jaxtyping import Float64
 
 from fiberscope.errors import InputError, ModelError, shown
 from fiberscope.network.arrays import FloatArray, as_float64
-from fiberscope.network.domains import Domain, Polyhedron, written_out
+from fiberscope.network.domains import Domain, Polyhedron, as_polyhedron
 from fiberscope.network.layer import Layer, check_layer
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.stage import INPUT
-from fiberscope.preimage.sides import checked_within
+from fiberscope.preimages.sides import checked_within
 from fiberscope.scalars import as_position
 
 
@@ -95,7 +95,7 @@ class Known:
 
     def box(self, n: int) -> Polyhedron:
         """The domain, written out."""
-        return written_out(self.domain, n)
+        return as_polyhedron(self.domain, n)
 
 
 def features_of(subject: Subject, features: Any) -> tuple[Float64[FloatArray, "N m"], bool]:

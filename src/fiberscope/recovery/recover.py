@@ -14,10 +14,10 @@ from fiberscope.checker.reading import LayerRows
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Box, Domain, Polyhedron
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.preimage.budget import Budget
-from fiberscope.preimage.extent_search import SMALL
-from fiberscope.preimage.kind import Kind
-from fiberscope.preimage.preimage import preimage
+from fiberscope.preimages.budget import Budget
+from fiberscope.preimages.extent_search import SMALL
+from fiberscope.preimages.kind import Kind
+from fiberscope.preimages.preimage import preimage
 from fiberscope.recovery.attack import guesses
 from fiberscope.recovery.ball import search_ball
 from fiberscope.recovery.duals import Duals, Rows, free_duals

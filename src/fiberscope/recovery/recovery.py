@@ -12,7 +12,7 @@ from jaxtyping import Float64
 from fiberscope.checker.matrices import norm_above
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain
-from fiberscope.preimage.verification import Verification, verified
+from fiberscope.preimages.verification import Verification, verified
 from fiberscope.recovery.grid import Grid
 from fiberscope.recovery.proof import Proof, Proved, prove
 from fiberscope.recovery.question import Known, Subject

@@ -2,7 +2,7 @@
 
 A runtime's layer l receives what its layers before gave, ``|h' - h| <= e`` off, unit by unit. Its products are those of
 ``h'``, so that what it gives is within ``|A_l| e + r_l`` of the exact features: r_l is the bound of
-``fiberscope.preimage.precision`` for inputs of size ``|h| + e``. 8-bit codes are those of the layer in question alone:
+``fiberscope.preimages.precision`` for inputs of size ``|h| + e``. 8-bit codes are those of the layer in question alone:
 the layers before compute as exactly as float64 does. A code at either end stands for all that is beyond it as well,
 which is as far as features of inputs of the domain reach.
 """
@@ -17,13 +17,13 @@ from jaxtyping import Float64
 from fiberscope.errors import InputError
 from fiberscope.network.activations import Pointwise
 from fiberscope.network.arrays import FloatArray
-from fiberscope.network.domains import Domain, written_out
+from fiberscope.network.domains import Domain, as_polyhedron
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import absolute
 from fiberscope.network.stage import INPUT
-from fiberscope.preimage.precision import FLOAT_TYPES, Precision
-from fiberscope.preimage.sides import checked_within
+from fiberscope.preimages.precision import FLOAT_TYPES, Precision
+from fiberscope.preimages.sides import checked_within
 from fiberscope.recovery.reach import reach
 
 EVALUATED = 2.0**-40
@@ -87,7 +87,7 @@ def runtime_features(
     finite: FloatArray = np.where(np.isfinite(slack), slack, 0.0).max(axis=(1, 2))
     eps: FloatArray = np.maximum(widths, finite * (widths == 0.0))
     rounding = EVALUATED * np.abs(exact).max(axis=1, keepdims=True)
-    box = written_out(domain, net.inputs)
+    box = as_polyhedron(domain, net.inputs)
     lowest, highest = reach(net, placed.stage, box.low, box.high)
     low = np.maximum(np.maximum(below - rounding, least), np.where(np.isinf(below), lowest, -np.inf))
     high = np.minimum(np.minimum(above + rounding, most), np.where(np.isinf(above), highest, np.inf))

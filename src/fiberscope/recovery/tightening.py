@@ -25,8 +25,8 @@ from fiberscope.checker.relaxation import (
     relaxed,
 )
 from fiberscope.network.arrays import FloatArray
-from fiberscope.preimage.budget import Budget
-from fiberscope.preimage.linear_program import LinearProgram, Solver
+from fiberscope.preimages.budget import Budget
+from fiberscope.preimages.linear_program import LinearProgram, Solver
 
 ENOUGH = 0.9
 """A round that leaves more than this share of the widths, added up, is the last one."""

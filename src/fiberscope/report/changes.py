@@ -10,9 +10,9 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from fiberscope.audit.changes import Changes, LayerChange, Signs, StageChange
-from fiberscope.audit.network_changes import NetworkChange
-from fiberscope.audit.pairing import Pair, Side
+from fiberscope.audits.changes import Changes, LayerChange, Signs, StageChange
+from fiberscope.audits.network_changes import NetworkChange
+from fiberscope.audits.pairing import Pair, Side
 from fiberscope.labels import listed
 from fiberscope.recovery.verdict import Verdict
 from fiberscope.report.spectra import number

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fiberscope.audit.example_store import ExampleFacts, StoredExample
-from fiberscope.audit.store import Results
+from fiberscope.audits.example_store import ExampleFacts, StoredExample
+from fiberscope.audits.store import Results
 from fiberscope.files import atomic_path
 from fiberscope.report.pictures import PictureFormat, picture, picture_format, signed_picture
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fiberscope.audit.findings import FindingsTable
-from fiberscope.preimage.kind import Kind
+from fiberscope.audits.findings import FindingsTable
+from fiberscope.preimages.kind import Kind
 from fiberscope.report.summary import SHOWN_KINDS, LayerSummary
 
 Figure = dict[str, Any]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fiberscope.audit.findings import UNDECIDED_DIMENSION, FindingsTable
+from fiberscope.audits.findings import UNDECIDED_DIMENSION, FindingsTable
 from fiberscope.network.network import Network
-from fiberscope.preimage.kind import Kind
+from fiberscope.preimages.kind import Kind
 from fiberscope.report.summary import SHOWN_KINDS, LayerSummary
 
 _NOT_JUDGED = "-"

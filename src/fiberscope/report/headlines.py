@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fiberscope.preimage.kind import Kind
+from fiberscope.preimages.kind import Kind
 from fiberscope.report.counting import counted
 from fiberscope.report.summary import LayerSummary, share
 from fiberscope.report.survey import ReachSummary

@@ -9,19 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from fiberscope.audit.accuracy import accuracy_line
-from fiberscope.audit.example_store import StoredExample
-from fiberscope.audit.findings import FindingsTable
-from fiberscope.audit.manifest import Manifest
-from fiberscope.audit.network_table import read_network
-from fiberscope.audit.plan import Reads
-from fiberscope.audit.store import Results
-from fiberscope.audit.subject import Subject
+from fiberscope.audits.accuracy import accuracy_line
+from fiberscope.audits.example_store import StoredExample
+from fiberscope.audits.findings import FindingsTable
+from fiberscope.audits.manifest import Manifest
+from fiberscope.audits.network_table import read_network
+from fiberscope.audits.plan import Reads
+from fiberscope.audits.store import Results
+from fiberscope.audits.subject import Subject
 from fiberscope.files import atomic_path
-from fiberscope.preimage.kind import Kind
+from fiberscope.preimages.kind import Kind
 from fiberscope.recovery.verdict import Verdict
 from fiberscope.report import figures, spectra_figures
-from fiberscope.report.chosen import choose_samples
 from fiberscope.report.counting import counted
 from fiberscope.report.examples import distinct_warnings, shown_examples
 from fiberscope.report.gallery import layer_conditions, sample_columns
@@ -30,6 +29,7 @@ from fiberscope.report.leakage import LeakageContent, read_leakage, section
 from fiberscope.report.network import network_sentences, summarise_network
 from fiberscope.report.pictures import PictureFormat, picture_format
 from fiberscope.report.sample_pages import SamplePage, examples_of, sample_pages
+from fiberscope.report.sample_selection import choose_samples
 from fiberscope.report.sheets import COLUMNS, PER_SHEET, picture_sheets
 from fiberscope.report.spectra import number
 from fiberscope.report.spread_figures import spread

@@ -8,8 +8,8 @@ from typing import assert_never
 from rich.markup import escape
 from rich.table import Table
 
-from fiberscope.audit.footprint import judging_bytes
-from fiberscope.audit.plan import Place, Reads, places_of
+from fiberscope.audits.footprint import judging_bytes
+from fiberscope.audits.plan import Place, Reads, places_of
 from fiberscope.memory import gigabytes
 from fiberscope.network.layers import PlacedLayer
 from fiberscope.network.network import Network

@@ -13,11 +13,11 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from fiberscope.audit.leak_claims import NOT_KEPT
-from fiberscope.audit.leak_measurements import is_rebuilt
-from fiberscope.audit.manifest import Manifest
-from fiberscope.audit.store import Results
-from fiberscope.audit.subject import Subject
+from fiberscope.audits.leak_claims import NOT_KEPT
+from fiberscope.audits.leak_measurements import is_rebuilt
+from fiberscope.audits.manifest import Manifest
+from fiberscope.audits.store import Results
+from fiberscope.audits.subject import Subject
 from fiberscope.files import is_file
 from fiberscope.labels import label
 from fiberscope.network.arrays import FloatArray

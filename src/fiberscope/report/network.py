@@ -10,8 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from fiberscope.audit.manifest import Manifest
-from fiberscope.audit.network_table import count_verdicts
+from fiberscope.audits.manifest import Manifest
+from fiberscope.audits.network_table import count_verdicts
 from fiberscope.labels import label
 from fiberscope.recovery.verdict import Verdict
 from fiberscope.report.counting import counted

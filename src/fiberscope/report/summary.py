@@ -10,11 +10,11 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from fiberscope.audit.findings import FindingsTable
-from fiberscope.audit.manifest import Manifest
-from fiberscope.audit.plan import EXACT, place_label
+from fiberscope.audits.findings import FindingsTable
+from fiberscope.audits.manifest import Manifest
+from fiberscope.audits.plan import EXACT, place_label
 from fiberscope.labels import label
-from fiberscope.preimage.kind import Kind
+from fiberscope.preimages.kind import Kind
 from fiberscope.report.counting import counted
 
 SHOWN_KINDS = (Kind.SINGLETON, Kind.BOUNDED, Kind.UNBOUNDED, Kind.EMPTY, Kind.UNDECIDED)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fiberscope.audit.thresholds import Threshold, Violation
+from fiberscope.audits.thresholds import Threshold, Violation
 
 
 def threshold_lines(thresholds: Sequence[Threshold], found: Sequence[Violation]) -> list[str]:

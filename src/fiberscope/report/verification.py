@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fiberscope.audit.network_table import NetworkVerification
-from fiberscope.audit.plan import place_label
-from fiberscope.audit.verify import ChunkVerification
-from fiberscope.audit.verify_examples import ExampleVerification
-from fiberscope.audit.verify_spectra import SpectraVerification
+from fiberscope.audits.network_table import NetworkVerification
+from fiberscope.audits.plan import place_label
+from fiberscope.audits.verify import ChunkVerification
+from fiberscope.audits.verify_examples import ExampleVerification
+from fiberscope.audits.verify_spectra import SpectraVerification
 
 if TYPE_CHECKING:  # it brings what decides, which verdicts are checked without
-    from fiberscope.audit.verify_leakage import LeakVerification
+    from fiberscope.audits.verify_leakage import LeakVerification
 
 _SHOWN_FAILURES = 20
 

@@ -29,16 +29,16 @@ from fiberscope.network.layer import Layer, check_layer, flat_inputs
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import Rows, dense, entries, is_sparse, scaled, stacked, with_column
 from fiberscope.network.signs import exact_signs, exact_signs_of_many, row_norms
-from fiberscope.preimage.certificate import Direction, Rational
-from fiberscope.preimage.decide import decide_at_input
-from fiberscope.preimage.decide_exactly import certify_exactly
-from fiberscope.preimage.exact_algebra import exact_rank
-from fiberscope.preimage.exact_face import TooLargeError
-from fiberscope.preimage.kind import Kind
-from fiberscope.preimage.margin import within_bounds
-from fiberscope.preimage.preimage import Preimage
-from fiberscope.preimage.rounded import as_floats, unit_floats
-from fiberscope.preimage.system import build_at_input
+from fiberscope.preimages.certificate import Direction, Rational
+from fiberscope.preimages.decide import decide_at_input
+from fiberscope.preimages.decide_exactly import certify_exactly
+from fiberscope.preimages.exact_algebra import exact_rank
+from fiberscope.preimages.exact_face import TooLargeError
+from fiberscope.preimages.kind import Kind
+from fiberscope.preimages.margin import within_bounds
+from fiberscope.preimages.preimage import Preimage
+from fiberscope.preimages.rounded import as_floats, unit_floats
+from fiberscope.preimages.system import build_at_input
 from fiberscope.scalars import as_count
 from fiberscope.stability.index_sets import checked_index_set
 

@@ -16,9 +16,9 @@ from fiberscope.network.network import Network, check_network
 from fiberscope.scalars import as_number, as_position
 from fiberscope.stability.devices import checked_device
 from fiberscope.stability.local_network import LocalNetwork, local_network
-from fiberscope.stability.local_rows import LocalRows
 from fiberscope.stability.matrix_size import MATRIX_BYTES, check_size
 from fiberscope.stability.region import RegionBoundary, nearest_boundary
+from fiberscope.stability.windowed_rows import LocalRows
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,9 @@ from torch import Tensor
 from fiberscope.network.affine import AffineMap
 from fiberscope.network.network import Network
 from fiberscope.network.stage import INPUT
-from fiberscope.stability.carrying import added, carried, input_rows
-from fiberscope.stability.local_rows import LocalRows
 from fiberscope.stability.matrix_size import MATRIX_BYTES, check_size
+from fiberscope.stability.row_propagation import added, carried, input_rows
+from fiberscope.stability.windowed_rows import LocalRows
 
 BATCH_NUMBERS = 2**24
 """Numbers that the widest stage may hold at a time while unit vectors go through the network."""

@@ -16,7 +16,7 @@ from fiberscope.errors import ModelError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
 from fiberscope.network.saving import network_bytes
-from fiberscope.preimage.verification import Verification, verified
+from fiberscope.preimages.verification import Verification, verified
 from fiberscope.scalars import as_count, as_number
 from fiberscope.stability.linearization import checked_stage, linearize
 from fiberscope.stability.weakest import weakest_met

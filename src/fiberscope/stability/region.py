@@ -12,9 +12,9 @@ from fiberscope.errors import InputError
 from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.stage import INPUT
 from fiberscope.network.structured import Rearrangement
-from fiberscope.stability.carrying import differences
 from fiberscope.stability.local_network import LocalNetwork, unit_vectors
-from fiberscope.stability.local_rows import lengths_along
+from fiberscope.stability.row_propagation import differences
+from fiberscope.stability.windowed_rows import lengths_along
 
 ROW_BYTES = 2**30
 """What the rows of a stage may take."""

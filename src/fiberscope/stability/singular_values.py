@@ -22,11 +22,11 @@ from fiberscope.scalars import as_count, as_number
 from fiberscope.stability.factorizations import Method, by_gram, by_qr, by_svd, of_squares
 from fiberscope.stability.gram_eigenvalues import Product, gram_eigenvalues
 from fiberscope.stability.linearization import Linearization
-from fiberscope.stability.local_rows import LocalRows, gram, gram_product, outer_gram
 from fiberscope.stability.matrix_size import MATRIX_BYTES, check_size
 from fiberscope.stability.measured_errors import Columns, frobenius, image, lengths
 from fiberscope.stability.powers_of_two import exponent_of, times_power
 from fiberscope.stability.spectrum import Spectrum
+from fiberscope.stability.windowed_rows import LocalRows, gram, gram_product, outer_gram
 
 SMALL = 256
 """Values up to which the singular value decomposition with vectors costs next to nothing."""

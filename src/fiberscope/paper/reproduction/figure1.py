@@ -13,9 +13,9 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.paper.reproduction.context import Context
 from fiberscope.paper.reproduction.drawing import BLUE, GREY, RED, panels
 from fiberscope.paper.reproduction.outcome import Claim, Outcome
-from fiberscope.preimage.algorithm1 import algorithm1
-from fiberscope.preimage.omnidirectional import Omnidirectionality, omnidirectional
-from fiberscope.preimage.verify import verify
+from fiberscope.preimages.algorithm1 import algorithm1
+from fiberscope.preimages.omnidirectional import Omnidirectionality, omnidirectional
+from fiberscope.preimages.verify import verify
 
 SIDE = 2.2
 """The panels show p in the middle of a square of twice this side."""

@@ -31,7 +31,7 @@ from fiberscope.paper.reproduction.networks import UsedNetwork, used_network
 from fiberscope.paper.reproduction.outcome import Outcome
 from fiberscope.paper.reproduction.sources import UsedData, used_data
 from fiberscope.paper.reproduction.table2_training import table2_training
-from fiberscope.preimage.kind import Kind
+from fiberscope.preimages.kind import Kind
 
 QUICK_SAMPLES, QUICK_PRINTED, PAPER_PRINTED = 200, 2, 40
 """Samples at quick scale, and how many of them the printed algorithm is asked about, at some seconds each."""

@@ -11,7 +11,7 @@ from fiberscope.paper.reproduction.figure3_measuring import Printed, strip_of
 from fiberscope.paper.reproduction.networks import UsedNetwork
 from fiberscope.paper.reproduction.outcome import Claim
 from fiberscope.paper.reproduction.sources import UsedData
-from fiberscope.preimage.kind import Kind
+from fiberscope.preimages.kind import Kind
 
 if TYPE_CHECKING:
     from fiberscope.paper.reproduction.figure3 import Measured

@@ -13,7 +13,7 @@ from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.paper.reproduction.drawing import BLUE, GREY, LIGHT_GREY, RED, new_figure
 from fiberscope.paper.reproduction.figure3_measuring import Verdicts, strip_of
 from fiberscope.paper.reproduction.null_models import donoho_tanner, wendel
-from fiberscope.preimage.kind import Kind
+from fiberscope.preimages.kind import Kind
 
 if TYPE_CHECKING:
     from fiberscope.paper.reproduction.figure3 import Measured

@@ -22,9 +22,9 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import is_sparse
 from fiberscope.network.stage import Stage, affine_stage
 from fiberscope.paper.reproduction.context import ProgressReport
-from fiberscope.preimage.algorithm1 import algorithm1
-from fiberscope.preimage.classify import classify
-from fiberscope.preimage.kind import Kind
+from fiberscope.preimages.algorithm1 import algorithm1
+from fiberscope.preimages.classify import classify
+from fiberscope.preimages.kind import Kind
 
 Kinds = NDArray[Any]
 

@@ -24,8 +24,8 @@ from fiberscope.paper.reproduction.networks import Training, UsedNetwork, used_n
 from fiberscope.paper.reproduction.outcome import Outcome
 from fiberscope.paper.reproduction.sources import UsedData, used_data
 from fiberscope.paper.training import PAPER
-from fiberscope.preimage.preimage import preimage
-from fiberscope.preimage.verification import Verification
+from fiberscope.preimages.preimage import preimage
+from fiberscope.preimages.verification import Verification
 
 CANDIDATES_QUICK, CANDIDATES_PAPER = 5, 25
 """Targets of each class that are tried; the one that is resembled most is shown."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fiberscope.readers.keras import convolution as convolution
+from fiberscope.readers.keras import indexing as moving
 from fiberscope.readers.keras import merging as merging
-from fiberscope.readers.keras import moving as moving
 from fiberscope.readers.keras import pooling as pooling
 from fiberscope.readers.keras import scaling as scaling
 from fiberscope.readers.keras.activations import (

@@ -15,8 +15,8 @@ from fiberscope.network.building import NetworkBuilder
 from fiberscope.readers.keras import merging as merging
 from fiberscope.readers.keras.activations import FUNCTIONS, Nonlinearity, applied, clip, leaky
 from fiberscope.readers.keras.graph import Call
+from fiberscope.readers.keras.indexing import taken
 from fiberscope.readers.keras.library import keras_library
-from fiberscope.readers.keras.moving import taken
 from fiberscope.readers.keras.pooling import means
 from fiberscope.readers.keras.scaling import scaled
 from fiberscope.readers.keras.tensor import Tensor

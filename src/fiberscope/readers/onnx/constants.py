@@ -10,7 +10,7 @@ from onnx import NodeProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from fiberscope.readers.onnx.file import array_of, type_name
-from fiberscope.readers.onnx.moving import MOVES, concatenated, pad_value, padded, shape_of, size_of
+from fiberscope.readers.onnx.indexing import MOVES, concatenated, pad_value, padded, shape_of, size_of
 from fiberscope.readers.onnx.operation import LARGEST_CONSTANT, Array, Operation, Unsupported, check_size
 from fiberscope.readers.onnx.precision import is_rounded
 

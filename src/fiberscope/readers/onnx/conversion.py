@@ -19,7 +19,7 @@ from fiberscope.readers.onnx.activations import ACTIVATIONS
 from fiberscope.readers.onnx.affine import AFFINE
 from fiberscope.readers.onnx.constants import FOLDABLE, folded
 from fiberscope.readers.onnx.graph import OnnxGraph
-from fiberscope.readers.onnx.moving import MOVING
+from fiberscope.readers.onnx.indexing import MOVING
 from fiberscope.readers.onnx.operation import (
     Array,
     OnnxBuilder,

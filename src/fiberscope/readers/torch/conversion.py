@@ -18,7 +18,7 @@ from fiberscope.network.network import Network
 from fiberscope.network.stage import INPUT
 from fiberscope.readers.torch.call import Call, bound, nodes_in, operator_name
 from fiberscope.readers.torch.float64 import InFloat64, in_float64
-from fiberscope.readers.torch.moves import MOVES
+from fiberscope.readers.torch.indexing import MOVES
 from fiberscope.readers.torch.operators import OPERATORS, SHAPE_ONLY, SUPPORTED, is_known
 
 if TYPE_CHECKING:

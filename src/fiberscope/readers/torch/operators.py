@@ -12,7 +12,7 @@ from fiberscope.network.building import head_note
 from fiberscope.readers.torch.activations import ACTIVATIONS, is_random
 from fiberscope.readers.torch.affine import AFFINE
 from fiberscope.readers.torch.call import Call, Operator, Result, operator_name
-from fiberscope.readers.torch.moves import MOVES
+from fiberscope.readers.torch.indexing import MOVES
 from fiberscope.readers.torch.pooling import POOLING
 
 SUPPORTED = (

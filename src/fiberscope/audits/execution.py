@@ -1,0 +1,222 @@
+"""An audit that is ready to run: what is missing is computed and written, chunk by chunk, and then the manifest."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from fiberscope.audits.compute import ModelFile, Threads, compute, compute_with_model
+from fiberscope.audits.dask_workers import DaskWorkers
+from fiberscope.audits.examples import Wanted, furthest_pairs, make_examples
+from fiberscope.audits.failure import Failed
+from fiberscope.audits.findings import FindingsTable
+from fiberscope.audits.kinds import KINDS
+from fiberscope.audits.manifest import Manifest, Run
+from fiberscope.audits.network_table import NETWORK, VERDICTS, count_verdicts, read_network, write_network
+from fiberscope.audits.plan import AnyChunk, Chunk, SpectraChunk, SurveyChunk
+from fiberscope.audits.pool import Here, Pool, spread
+from fiberscope.audits.spectra import COUNTED, count_stages
+from fiberscope.audits.store import Results
+from fiberscope.audits.subject import Subject
+from fiberscope.audits.work import AnyWork
+from fiberscope.audits.workers import local_pool
+from fiberscope.invariance.objective import Objective
+from fiberscope.network.network import Network
+from fiberscope.threads import cores
+
+
+@dataclass(frozen=True)
+class Written:
+    """A chunk whose files are written.
+
+    Attributes:
+        chunk: which.
+        failed: why it could not be computed; empty if it was.
+    """
+
+    chunk: AnyChunk
+    failed: str
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """An audit that is ready to run.
+
+    Attributes:
+        results: the folder.
+        manifest: what is audited.
+        subject: the network and data, as read back from the folder.
+        given: the network as the caller gave it, which may still run its original.
+        done: the chunks that an earlier run finished.
+        processes: how many chunks are computed side by side on one machine, for each of ``KINDS``; None for as many as
+            there are workers.
+        scheduler: the dask scheduler whose workers compute; empty for processes of this machine.
+        notes: what the caller should know before the work begins.
+    """
+
+    results: Results
+    manifest: Manifest
+    subject: Subject
+    given: Network
+    done: frozenset[AnyChunk]
+    processes: tuple[int | None, ...]
+    scheduler: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def chunks(self) -> tuple[AnyChunk, ...]:
+        """All chunks, whether they are done or not."""
+        return tuple(self.manifest.plan.every_chunk())
+
+    def open_pool(self) -> Pool:
+        """The workers that the job asks for; whoever opens them closes them.
+
+        Raises:
+            InputError: there is no such dask scheduler, or its workers cannot be used.
+        """
+        workers = max(processes or 1 for processes in self.processes)
+        return DaskWorkers(self.scheduler, workers) if self.scheduler else local_pool(workers)
+
+    def run(self, pool: Pool | None = None) -> Iterator[Written]:
+        """Compute and write what is missing, then complete the manifest.
+
+        Args:
+            pool: who computes; None for ``open_pool``, if there is anything to compute.
+
+        Yields:
+            Each chunk once its files are written.
+        """
+        todo = len(self.chunks) - len(self.done)
+        if pool is not None:
+            yield from self._run(pool, todo)
+            return
+        with closing(self.open_pool() if todo else Here()) as own:
+            yield from self._run(own, todo)
+
+    def _run(self, pool: Pool, todo: int) -> Iterator[Written]:
+        started, clock, spent = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter(), _Spent()
+        manifest = replace(self.manifest, status="running", shards={}, examples=(), **_NO_COUNTS)
+        if todo:
+            self.results.write_manifest(manifest)
+        try:
+            with closing(self._all_written(pool)) as all_written:
+                for written in all_written:
+                    spent.on(written.chunk)
+                    yield written
+        finally:
+            run = Run(
+                started=started,
+                seconds=round(time.perf_counter() - clock, 3),
+                chunks=spent.chunks[Chunk],
+                workers=self._at_once(pool, self.processes[0]),
+                spectra=spent.chunks[SpectraChunk],
+                spectra_seconds=round(spent.seconds[SpectraChunk], 3),
+                spectra_workers=self._at_once(pool, self.processes[1]) if spent.chunks[SpectraChunk] else 0,
+                surveyed=spent.chunks[SurveyChunk],
+                survey_seconds=round(spent.seconds[SurveyChunk], 3),
+            )
+            finished = spent.chunks.total()
+            manifest = replace(manifest, runs=(*manifest.runs, run)) if finished else manifest
+            if finished == todo:
+                self._finish(manifest)
+            elif finished:
+                self.results.write_manifest(manifest)
+
+    def _at_once(self, pool: Pool, processes: int | None) -> int:
+        return pool.workers if processes is None else min(pool.workers, pool.machines * processes)
+
+    def _all_written(self, pool: Pool) -> Generator[Written]:
+        """Compute and write what is missing; closing it ends worker processes whatever happens."""
+        for work, processes in zip(KINDS, self.processes, strict=True):
+            todo = [chunk for chunk in work.chunks(self.manifest.plan) if chunk not in self.done]
+            if todo:
+                at_once = min(self._at_once(pool, processes), len(todo))
+                with closing(self._written(work, todo, at_once, pool)) as all_written:
+                    yield from all_written
+
+    def _written(self, work: AnyWork, todo: list[AnyChunk], at_once: int, pool: Pool) -> Generator[Written]:
+        """Compute and write chunks of one kind."""
+        network, plan = self.subject.network, self.manifest.plan
+        threads = Threads(items=max(1, cores() // at_once), algebra=work.effort(network, plan).algebra)
+        if at_once == 1 and not self.scheduler:
+            pool, function = Here(), partial(compute, work, threads, network)
+        else:
+            model = ModelFile(self.results.model_path.resolve(), self.manifest.model_digest)
+            function = partial(compute_with_model, work, threads, model)
+        computed = spread(function, work.tasks(self.subject, plan, todo), pool, at_once=at_once, instead=_unfinished)
+        with closing(computed):
+            for task, result in computed:
+                failed = result.reason if isinstance(result, Failed) else ""
+                whole = work.failed(network, task, failed) if failed else result
+                self.results.write(task.chunk, work.files(task, whole))
+                yield Written(task.chunk, failed)
+
+    def _finish(self, manifest: Manifest) -> None:
+        if manifest.leakage:
+            digests = {chunk.name: self.results.digests(chunk) for chunk in self.chunks}
+            self.results.write_manifest(manifest.finished((), (), digests, ()))
+            return
+        examples = self._write_examples(manifest)
+        counts = count_findings(self.results.findings(manifest))
+        spectra_counts = count_stages(self.results.spectra_table(manifest, COUNTED))
+        digests: dict[str, dict[str, str]] = {}
+        for chunk in self.chunks:  # those of one sample have one name
+            digests.setdefault(chunk.name, {}).update(self.results.digests(chunk))
+        digests[VERDICTS] = {NETWORK: write_network(self.results, manifest, self.subject, digests)}
+        network_counts = count_verdicts(read_network(self.results, manifest))
+        self.results.write_manifest(manifest.finished(counts, spectra_counts, digests, examples, network_counts))
+
+    def _write_examples(self, manifest: Manifest) -> tuple[str, ...]:
+        """Of every layer the pair in which invariance reaches furthest, unless it is there; returns their files."""
+        if manifest.domain is None or not manifest.invariance:
+            return ()
+        names: list[str] = []
+        subject = replace(self.subject, network=self.given)
+        for layer, pair in furthest_pairs(self.results.survey_table(manifest)).items():
+            if not self.results.examples.is_whole(str(layer), pair.source, pair.target):
+                wanted = Wanted(layer, pair.source, pair.target, manifest.domain, Objective.TOWARDS)
+                for example in make_examples(subject, wanted):
+                    self.results.examples.write(example)
+            names.append(self.results.examples.path(str(layer), pair.source, pair.target).name)
+        return tuple(names)
+
+
+_NO_COUNTS: dict[str, Any] = {"counts": (), "network_counts": (), "spectra_counts": ()}
+
+
+class _Spent:
+    """Counts chunks and the time from one to the next, for each kind of chunk."""
+
+    def __init__(self) -> None:
+        self.chunks: Counter[type] = Counter()
+        self.seconds: defaultdict[type, float] = defaultdict(float)
+        self._last = time.perf_counter()
+
+    def on(self, chunk: AnyChunk) -> None:
+        now = time.perf_counter()
+        self.chunks[type(chunk)] += 1
+        self.seconds[type(chunk)] += now - self._last
+        self._last = now
+
+
+def _unfinished(task: Any, cause: str) -> Failed:
+    del task  # its rows are made like those of any chunk that failed
+    return Failed.because(cause)
+
+
+def count_findings(table: FindingsTable) -> tuple[dict[str, Any], ...]:
+    """The number of findings of each kind by layer and domain, as plain data."""
+    return tuple(
+        {"layer": layer, "domain": domain, "precision": precision, "kinds": dict(sorted(kinds.items()))}
+        for layer, domain, precision in table.groups()
+        for kinds in [Counter(map(str, table.at(layer, domain, precision).kind))]
+    )
+
+
+__all__ = ["Job", "Written", "count_findings"]

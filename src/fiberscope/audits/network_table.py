@@ -1,0 +1,225 @@
+"""What an audit says about the network up to each layer: one table, put together when all layers are judged.
+
+The verdicts about layers by themselves are there by then, with their certificates; what else a verdict about the
+network rests on, bounds on exact values and counts, is computed in one pass. Second inputs that take a search sample by
+sample are not looked for here; ``fiberscope.network_verdicts`` does that.
+
+``verify_network`` derives the whole table again, from the stored verdicts about layers, which are proved by their own
+certificates, and from the stored network and data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+from numpy.typing import NDArray
+
+from fiberscope.audits import shards
+from fiberscope.audits.failure import Failed, says_failed
+from fiberscope.audits.findings import FindingsTable
+from fiberscope.audits.manifest import Manifest
+from fiberscope.audits.store import INPUTS, PREIMAGES, Results
+from fiberscope.audits.subject import Subject
+from fiberscope.errors import ResultsError
+from fiberscope.files import is_file, read_file, write_file
+from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.domains import Box
+from fiberscope.network.network import Network
+from fiberscope.recovery.judging import Judging
+from fiberscope.recovery.verdict import SCHEMA, Verdict, verdict_table
+from fiberscope.seals import is_sealed
+from fiberscope.threads import one_thread
+
+pa: Any = pyarrow  # has no types
+
+NETWORK, VERDICTS = "network", "verdicts"
+"""The part of the results folder, and the stem of its one file."""
+
+_FROM = b"from"
+"""The key under which the table names what it was put together from, by SHA-256."""
+
+
+@dataclass(frozen=True)
+class Refuted:
+    """A verdict about the network that does not follow from what is proved.
+
+    Attributes:
+        sample: the sample.
+        layer: the layer.
+        stored: the stored verdict.
+        derived: what follows.
+    """
+
+    sample: int
+    layer: int
+    stored: str
+    derived: str
+
+
+@dataclass(frozen=True)
+class NetworkVerification:
+    """What deriving the table again gave.
+
+    Attributes:
+        derived: the number of stored verdicts that follow.
+        undecided: the number of rows that claim nothing.
+        failures: the verdicts that do not follow.
+        changed: the files that are not what the audit wrote.
+    """
+
+    derived: int
+    undecided: int
+    failures: tuple[Refuted, ...]
+    changed: tuple[str, ...]
+
+
+def path_of(results: Results) -> Path:
+    """The file of the table."""
+    return results.folder / NETWORK / f"{VERDICTS}.parquet"
+
+
+def read_network(results: Results, manifest: Manifest) -> Any:
+    """The stored table, of ``SCHEMA``; without rows where none is stored yet.
+
+    Raises:
+        ResultsError: the file is damaged, or holds the verdicts of something else.
+    """
+    path = path_of(results)
+    if not is_file(path):
+        return SCHEMA.empty_table()
+    table = shards.table_from_bytes(read_file(path), SCHEMA, str(path))
+    rows = list(zip(table["sample"].to_pylist(), table["layer"].to_pylist(), strict=True))
+    known = set(table["verdict"].to_pylist()) <= set(map(str, Verdict))
+    if rows != [(sample, layer) for sample in range(manifest.samples) for layer in manifest.layers] or not known:
+        raise ResultsError(f"{path} is damaged: its rows are not the samples and layers of the audit", path=str(path))
+    return table
+
+
+def write_network(results: Results, manifest: Manifest, subject: Subject, digests: Mapping[str, Any]) -> str:
+    """Put the table together and write it, unless it is there and the verdicts about layers are as they were.
+
+    Args:
+        results: the folder, with all findings.
+        manifest: what was audited.
+        subject: its network and data.
+        digests: those of the chunks' files.
+
+    Returns:
+        The SHA-256 of the file.
+    """
+    path, key = path_of(results), _key(digests)
+    if is_file(path) and (data := read_file(path)) and is_sealed(data):
+        try:
+            table = shards.table_from_bytes(data, SCHEMA, str(path))
+        except ResultsError:  # it is written anew
+            table = SCHEMA.empty_table()
+        metadata: dict[bytes, bytes] = table.schema.metadata or {}
+        if metadata.get(_FROM) == key and not any(map(says_failed, table["reason"].to_pylist())):
+            return shards.sha256(data)
+    data = shards.table_to_bytes(derive(results, manifest, subject).replace_schema_metadata({_FROM: key}))
+    write_file(path, data)
+    return shards.sha256(data)
+
+
+def _key(digests: Mapping[str, Any]) -> bytes:
+    """What the table is put together from: the findings and inputs of all chunks of verdicts."""
+    parts = [(name, digest[PREIMAGES], digest[INPUTS]) for name, digest in digests.items() if PREIMAGES in digest]
+    return hashlib.sha256(repr(sorted(parts)).encode()).hexdigest().encode()
+
+
+def derive(results: Results, manifest: Manifest, subject: Subject) -> Any:
+    """The table of ``SCHEMA``, as it follows from the stored findings; undecided where that fails."""
+    layers = list(manifest.layers)
+    try:
+        with one_thread():
+            judging = _judged(results, manifest, subject)
+            return verdict_table(judging.verdicts, judging.reasons, layers)
+    except ResultsError:
+        raise
+    except Exception as error:
+        reason = Failed.of(error).reason
+        places = [(sample, layer) for sample in range(manifest.samples) for layer in layers]
+        rows = [{"sample": s, "layer": k, "verdict": str(Verdict.UNDECIDED), "reason": reason} for s, k in places]
+        return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def _judged(results: Results, manifest: Manifest, subject: Subject) -> Judging:
+    network: Network = subject.network
+    box = None if manifest.domain is None else Box(*manifest.domain)
+    own = _Stored(results, manifest, results.findings(manifest))
+    judging = Judging(network, network.flat(subject.x), box, manifest.layers[-1], own)
+    judging.judge()
+    return judging
+
+
+@dataclass(frozen=True, eq=False)
+class _Stored:
+    """The kinds of layers by themselves as the audit stored them, on the smallest domain of each."""
+
+    results: Results
+    manifest: Manifest
+    findings: FindingsTable
+
+    def __call__(self, layer: int, samples: IntArray) -> tuple[NDArray[np.object_], FloatArray]:
+        plan = self.manifest.plan
+        if layer not in plan.layers:
+            return np.full(len(samples), "", dtype=object), np.zeros((len(samples), 0))
+        found = self.findings.at(layer, plan.domains(layer)[-1].name)
+        kinds = found.kind[np.searchsorted(found.sample, samples)]
+        paths = [self.results.path(INPUTS, chunk) for chunk in plan.chunks() if chunk.layer == layer]
+        inputs = [shards.array_from_bytes(read_file(path), str(path)) for path in paths]
+        return kinds, np.concatenate(inputs)[samples]
+
+
+def count_verdicts(table: Any) -> tuple[dict[str, Any], ...]:
+    """The number of samples of each verdict by layer, as plain data."""
+    rows = Counter(zip(table["layer"].to_pylist(), table["verdict"].to_pylist(), strict=True))
+    layers = sorted({layer for layer, _ in rows})
+    return tuple(
+        {"layer": layer, "verdicts": {str(v): rows[layer, str(v)] for v in Verdict if rows[layer, str(v)]}}
+        for layer in layers
+    )
+
+
+def verify_network(results: Results) -> NetworkVerification:
+    """Derive every verdict about the network again from what is stored about layers.
+
+    Raises:
+        ResultsError: the audit is complete and the file is missing, or it is damaged.
+    """
+    manifest, path = results.manifest(), path_of(results)
+    if not manifest.complete:  # the table is the last that is written
+        return NetworkVerification(0, 0, (), ())
+    data = read_file(path)
+    stored = read_network(results, manifest).to_pylist()
+    derived = derive(results, manifest, results.subject())["verdict"].to_pylist()
+    failures = tuple(
+        Refuted(row["sample"], row["layer"], row["verdict"], now)
+        for row, now in zip(stored, derived, strict=True)
+        if row["verdict"] not in (str(Verdict.UNDECIDED), now)
+    )
+    undecided = sum(row["verdict"] == str(Verdict.UNDECIDED) for row in stored)
+    recorded = manifest.shards.get(VERDICTS, {}).get(NETWORK)
+    same = is_sealed(data) and recorded in (None, shards.sha256(data))
+    changed = () if same else (str(path),)
+    return NetworkVerification(len(stored) - undecided - len(failures), undecided, failures, changed)
+
+
+__all__ = [
+    "NETWORK",
+    "VERDICTS",
+    "NetworkVerification",
+    "Refuted",
+    "count_verdicts",
+    "derive",
+    "read_network",
+    "verify_network",
+    "write_network",
+]

@@ -1,0 +1,93 @@
+"""How far invariance reaches from one sample, layer by layer: where that can be said, and elsewhere why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow
+
+from fiberscope.audits import shards
+from fiberscope.audits.effort import Effort, sensible_survey_workers
+from fiberscope.audits.footprint import survey_bytes
+from fiberscope.audits.plan import Plan, SurveyChunk
+from fiberscope.audits.shards import SURVEY_SCHEMA
+from fiberscope.audits.store import SURVEY
+from fiberscope.audits.subject import Subject
+from fiberscope.audits.task import SurveyTask
+from fiberscope.errors import ModelError
+from fiberscope.invariance.pairs import checked_labels
+from fiberscope.invariance.survey import survey_rows, surveyed_sample
+from fiberscope.network.domains import Box, as_polyhedron
+from fiberscope.network.network import Network
+
+pa: Any = pyarrow  # has no types
+
+TARGETS = 9
+"""Samples to go towards from each: one of every other class, where there are ten."""
+
+
+class Survey:
+    """The kind of work that computes how far invariance reaches; see ``Work``."""
+
+    name = "surveys of invariance"
+
+    def chunks(self, plan: Plan) -> Iterator[SurveyChunk]:
+        """All samples that it is asked of."""
+        return plan.survey_chunks()
+
+    def effort(self, network: Network, plan: Plan) -> Effort:
+        """Processes where many linear programs are to be solved."""
+        return Effort(processes=sensible_survey_workers(plan), memory=survey_bytes(network, plan))
+
+    def tasks(self, subject: Subject, plan: Plan, chunks: Iterable[SurveyChunk]) -> Iterator[SurveyTask]:
+        """The samples and their targets, found among all samples: of other classes, unless all are of one."""
+        assert plan.box is not None, "a survey has a box"
+        samples, labels = subject.network.flat(subject.x), checked_labels(subject.y, subject.samples)
+        if labels is not None and len(np.unique(labels)) == 1:
+            labels = None
+        for chunk in chunks:
+            sample = surveyed_sample(samples, labels, chunk.sample, TARGETS, seed=0)
+            yield SurveyTask(chunk, sample, plan.layers, plan.box)
+
+    def compute(self, network: Network, task: SurveyTask, threads: int) -> Any:
+        """All layers and targets, one after the other."""
+        del threads  # targets share their work
+        return survey_at(network, task)
+
+    def failed(self, network: Network, task: SurveyTask, reason: str) -> Any:
+        """Rows without numbers, of every layer."""
+        return _table([_left_out(network, task, layer, reason) for layer in task.layers])
+
+    def files(self, task: SurveyTask, result: Any) -> dict[str, bytes]:
+        """The table."""
+        del task
+        return {SURVEY: shards.table_to_bytes(result)}
+
+
+def survey_at(network: Network, task: SurveyTask) -> Any:
+    """A table of ``SURVEY_SCHEMA`` with a row per layer and target. Of a layer that is left out, it has the reason."""
+    domain = as_polyhedron(Box(*task.box), network.inputs)
+    rows: list[dict[str, Any]] = []
+    for layer in task.layers:
+        if not task.sample.targets:
+            rows.append(_left_out(network, task, layer, "there is no other sample to go towards"))
+            continue
+        try:
+            rows += [row | {"reason": ""} for row in survey_rows(network, layer, task.sample, domain)]
+        except ModelError as error:
+            rows.append(_left_out(network, task, layer, str(error)))
+    return _table(rows)
+
+
+def _left_out(network: Network, task: SurveyTask, layer: int, reason: str) -> dict[str, Any]:
+    name = network.placed_layers[layer].name
+    return {"layer": layer, "name": name, "sample": task.sample.number, "reason": reason}
+
+
+def _table(rows: list[dict[str, Any]]) -> Any:
+    return pa.Table.from_pylist(rows, schema=SURVEY_SCHEMA)
+
+
+__all__ = ["TARGETS", "Survey", "survey_at"]

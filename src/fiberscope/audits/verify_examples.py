@@ -1,0 +1,118 @@
+"""Checking stored invariance examples again, from the model and the stored inputs, without the code that found them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+from fiberscope.audits.example_store import StoredExample
+from fiberscope.audits.store import Results
+from fiberscope.invariance.feature_stage import stage_of
+from fiberscope.invariance.same_features import Connected, SameFeatures
+from fiberscope.network.arrays import FloatArray
+from fiberscope.network.domains import Box
+from fiberscope.network.network import Network
+from fiberscope.threads import one_thread
+
+
+@dataclass(frozen=True)
+class ExampleVerification:
+    """What checking one example gave.
+
+    Attributes:
+        layer: its layer, by position, or "output".
+        source: the position of its sample.
+        target: that of its target.
+        proved: whether it was proved again.
+        claimed: whether it was stored as proved.
+        reason: why it was not proved.
+    """
+
+    layer: str
+    source: int
+    target: int
+    proved: bool
+    claimed: bool
+    reason: str
+
+    @property
+    def failed(self) -> bool:
+        """Whether what was stored as proved is not."""
+        return self.claimed and not self.proved
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _GivenWay(Connected):
+    """A way as it was stored."""
+
+    way: Float64[FloatArray, "k n"]
+
+    @property
+    def corners(self) -> Float64[FloatArray, "k n"]:
+        return self.way
+
+    @property
+    def in_one_region(self) -> bool:
+        return len(self.way) == 2
+
+
+def verify_examples(results: Results) -> Iterator[ExampleVerification]:
+    """Check the examples of the folder's network.
+
+    Raises:
+        ResultsError: a file is damaged.
+    """
+    manifest = results.manifest()
+    examples = [each for each in results.examples.read() if each.facts.model_digest == manifest.model_digest]
+    if not examples:
+        return
+    subject = results.subject()
+    for example in examples:
+        facts = example.facts
+        reason = _why_not_at_its_sample(example, subject.x)
+        proved = False
+        if not reason:
+            with one_thread():
+                verification = _claim(subject.network, example).verify()
+            proved, reason = verification.proved, "" if verification.proved else verification.reason
+        yield ExampleVerification(facts.layer, facts.source, facts.target, proved, facts.proved, reason)
+
+
+def changed_invariance(results: Results) -> list[str]:
+    """The files of the survey, and examples, that are not, byte for byte, as they were written, or are missing.
+
+    Raises:
+        ResultsError: a file of the survey is missing or damaged.
+    """
+    manifest = results.manifest()
+    chunks = list(manifest.plan.survey_chunks()) if manifest.complete else []
+    surveys = [str(results.survey.path(chunk)) for chunk in chunks if not results.survey.read(manifest, chunk)[1]]
+    kept = (results.examples.folder / name for name in manifest.examples)
+    missing = [f"{path} (missing)" for path in kept if not path.is_file()]
+    return surveys + results.examples.changed() + missing
+
+
+def _why_not_at_its_sample(example: StoredExample, x: FloatArray) -> str:
+    """Why the example is none of the sample that it names; empty if it is."""
+    facts = example.facts
+    if not (0 <= facts.source < len(x) and np.array_equal(example.source, np.asarray(x[facts.source]))):
+        return f"it does not begin at sample {facts.source} of the audit's data"
+    if not np.array_equal(example.corners[0], example.source):
+        return "its way does not begin at its sample"
+    return ""
+
+
+def _claim(network: Network, example: StoredExample) -> SameFeatures:
+    facts, shape = example.facts, network.input_shape
+    stage = stage_of(network, "output" if facts.layer == "output" else int(facts.layer))
+    source, x, domain = example.source.reshape(shape), example.x.reshape(shape), Box(facts.low, facts.high)
+    if not facts.connected:
+        return SameFeatures(network=network, stage=stage, source=source, x=x, domain=domain)
+    way = example.corners.reshape(len(example.corners), -1)
+    return _GivenWay(network=network, stage=stage, source=source, x=x, domain=domain, way=way)
+
+
+__all__ = ["ExampleVerification", "changed_invariance", "verify_examples"]

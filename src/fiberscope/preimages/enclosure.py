@@ -1,0 +1,244 @@
+"""The certified size of a preimage: along directions, from outside and from inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Float64
+from numpy.typing import NDArray
+
+from fiberscope.checker import enclosures
+from fiberscope.checker.enclosures import Question
+from fiberscope.checker.matrices import NotProvedError
+from fiberscope.checker.radius import measure
+from fiberscope.checker.system import System
+from fiberscope.checker.verdicts import Claim as PlainClaim
+from fiberscope.errors import InputError, shown
+from fiberscope.memory import check_matrix
+from fiberscope.network.arrays import FloatArray, as_float64
+from fiberscope.network.rows import dense
+from fiberscope.preimages.analytic_center import Polytope
+from fiberscope.preimages.budget import Budget
+from fiberscope.preimages.extent_search import Extents, extents
+from fiberscope.preimages.kind import Kind
+from fiberscope.preimages.preimage import Preimage
+from fiberscope.preimages.verification import Verification
+from fiberscope.preimages.verify import in_numbers
+from fiberscope.scalars import as_count
+
+MARGIN = 8.0
+"""By how many times their rounding bounds are claimed wider than they were found: other processors round otherwise."""
+
+LARGEST = 2**28
+"""Entries of a system that is searched, with rows for its coordinates: copies of it take some gigabytes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Enclosure:
+    """``low <= directions x <= high`` for every x of a preimage, proved; and what points of it attain.
+
+    Attributes:
+        preimage: the preimage: its layer, its domain, and what is known of the output.
+        directions: (k, n).
+        low: (k,) proved, rounded outwards; -inf where nothing is.
+        high: (k,) proved; inf where nothing is.
+        reached_low: (k,) attained by a verified point: ``low <= min <= reached_low``; inf where there is no point.
+        reached_high: (k,) likewise: ``reached_high <= max <= high``; -inf where there is no point.
+        center: (n,) the middle of what is proved.
+        radius: every point of the preimage lies within this Euclidean distance of the center; inf where none is proved.
+        reason: in words, why something is not proved, or not further; may be empty.
+        multipliers: two of (k, m + q), of the layer's rows and the domain's half-spaces, that prove low and high.
+        points: two of (k, n), that attain reached_low and reached_high; NaN for none.
+    """
+
+    preimage: Preimage
+    directions: FloatArray
+    low: FloatArray
+    high: FloatArray
+    reached_low: FloatArray
+    reached_high: FloatArray
+    center: FloatArray
+    radius: float
+    reason: str
+    multipliers: tuple[NDArray[Any], NDArray[Any]]
+    points: tuple[FloatArray, FloatArray]
+
+    def verify(self) -> Verification:
+        """Prove all bounds from the multipliers, the points, the layer and what is known of the output alone.
+
+        Returns:
+            The verification; never an exception.
+        """
+        try:
+            asked = _question(self.preimage)
+            if isinstance(asked, str):
+                return Verification(False, "float", asked)
+            system, known = asked
+            directions, low, high, reached_low, reached_high, center = (
+                _copied(part)
+                for part in (self.directions, self.low, self.high, self.reached_low, self.reached_high, self.center)
+            )
+            claim = enclosures.Claim(
+                directions, _pair(self.multipliers), low, high, _pair(self.points), reached_low, reached_high,
+                center, float(self.radius),
+            )  # fmt: skip
+            reason = enclosures.prove(system, known, claim)
+            return Verification(reason == "", "float", reason)
+        except Exception as error:  # a claim may be made of anything
+            return Verification(False, "float", f"the enclosure is malformed: {type(error).__name__}")
+
+    def __repr__(self) -> str:
+        widths = self.high - self.low
+        middle = float(np.median(widths)) if len(widths) else 0.0
+        return f"Enclosure({len(widths)} directions, median width {middle:.3g}, radius {self.radius:.3g})"
+
+
+def enclose(
+    preimage: Preimage,
+    directions: Any,
+    seconds: float | int | None,
+    seed: int,
+    progress: Callable[[int, int], None] | None,
+) -> Enclosure:
+    """Bound a preimage along directions."""
+    if preimage.kind in (Kind.EMPTY, Kind.UNDECIDED):
+        hint = "look at its kind and reason before asking for its size"
+        got = f"one of kind {preimage.kind!s}"
+        raise InputError("enclosure", expected="a preimage with points", got=got, hint=hint)
+    if progress is not None and not callable(progress):
+        hint = "it is called with the number of bounds that are near enough so far, and how many there are"
+        raise InputError("progress", expected="a function, or None", got=shown(progress), hint=hint)
+    c, budget, seed = _checked(preimage, directions), Budget.of(seconds), as_count(seed, "seed", 0)
+    asked = _question(preimage)
+    if isinstance(asked, str):
+        raise InputError("enclosure", expected="a preimage that was not changed", got=asked)
+    system, known = asked
+    k, report = len(c), progress or _silent
+    found = _search(preimage, system, known, c, budget, seed, lambda done: report(done, 2 * k))
+    multipliers = found.multipliers[:k], found.multipliers[k:]
+    return _claimed(preimage, system, known, c, multipliers, found)
+
+
+def _search(
+    preimage: Preimage,
+    system: System,
+    known: Question,
+    directions: FloatArray,
+    budget: Budget,
+    seed: int,
+    progress: Callable[[int], None],
+) -> Extents:
+    both = np.concatenate([-directions, directions])
+    sides = enclosures.gaps(system, known)
+    if known.reach == 0:  # a single point
+        return Extents(np.zeros((len(both), len(sides.low)), dtype=np.float32), np.zeros(both.shape))
+    if sum(system.shape) * system.shape[1] > LARGEST:
+        reason = "the preimage has too many rows and coordinates for the search"
+        return Extents(np.zeros((len(both), len(sides.low)), dtype=np.float32), np.full(both.shape, np.nan), reason)
+    rows = dense(system.weight) if not len(system.h) else np.concatenate([dense(system.weight), dense(system.G)])
+    below = np.maximum(system.box_low - known.anchor, -known.reach)
+    above = np.minimum(system.box_high - known.anchor, known.reach)
+    polytope = Polytope(rows, sides.low, sides.high, below, above)
+    return extents(polytope, both, budget, progress, seed, preimage.layer.device)
+
+
+def _claimed(
+    preimage: Preimage,
+    system: System,
+    known: Question,
+    directions: FloatArray,
+    multipliers: tuple[NDArray[Any], NDArray[Any]],
+    found: Extents,
+) -> Enclosure:
+    """What multipliers and points prove, a little wider."""
+    bounds = enclosures.bounds(system, known, directions, multipliers).widened(MARGIN, directions)
+    low, high = enclosures.ends(system, known, directions, bounds)
+    k = len(directions)
+    points = _placed(system, known, found.points[:k]), _placed(system, known, found.points[k:])
+    reached: list[FloatArray] = []
+    for place, sign in zip(points, (-1.0, 1.0), strict=True):
+        value, error = enclosures.values(directions, place)
+        reached.append(np.where(np.isnan(value), -sign * np.inf, value - sign * MARGIN * error))
+    boxed = np.isfinite(bounds.below) & np.isfinite(bounds.above)
+    center = known.anchor + sum(0.5 * np.where(boxed, side, 0.0) for side in (bounds.below, bounds.above))
+    radius = enclosures.radius_of(bounds, known, center)
+    if known.reach < radius:
+        center, radius = known.anchor.copy(), known.reach
+    reason = found.reason
+    if not reason and not (np.isfinite(low) & np.isfinite(high)).all():
+        reason = "the preimage is unbounded" if preimage.kind == Kind.UNBOUNDED else "some bounds are not proved"
+    return Enclosure(
+        preimage, directions, low, high, reached[0], reached[1], center, float(radius), reason, multipliers, points
+    )
+
+
+def _placed(system: System, known: Question, moves: FloatArray) -> FloatArray:
+    """Points in the inputs' own coordinates; in place of those that are none of the preimage, the anchor or NaN."""
+    points = np.clip(known.anchor + moves, system.box_low, system.box_high)
+    try:
+        ok = enclosures.inside(system, known, points)
+        anchored = bool(enclosures.inside(system, known, known.anchor[None])[0])
+    except NotProvedError:
+        ok, anchored = np.zeros(len(points), dtype=np.bool_), False
+    return np.where(ok[:, None], points, known.anchor if anchored else np.nan)
+
+
+def _checked(preimage: Preimage, directions: Any) -> Float64[FloatArray, "k n"]:
+    n = preimage.layer.inputs
+    if directions is None:
+        check_matrix("enclosure", n, n)
+        return np.eye(n)
+    array = as_float64(directions, "directions")
+    if array.ndim != 2 or array.shape[1] != n or not len(array):
+        hint = "a single direction c is directions=c[None]"
+        raise InputError("directions", expected=f"shape (k, {n}), k at least 1", got=f"shape {array.shape}", hint=hint)
+    return array
+
+
+def _question(preimage: Any) -> tuple[System, Question] | str:
+    """The numbers of a preimage, and how far its certificate proves that it reaches; or why there are none."""
+    asked = in_numbers(preimage)
+    if isinstance(asked, str):
+        return asked
+    system, verdict = asked
+    anchor = verdict.x if verdict.x is not None else _copied(preimage.point())
+    reach = _reach(system, verdict, anchor) if verdict.kind in (Kind.SINGLETON, Kind.BOUNDED) else np.inf
+    known = Question(verdict.x, verdict.output_low, verdict.output_high, verdict.within, anchor, reach)
+    return system, known
+
+
+def _reach(system: System, verdict: PlainClaim, anchor: FloatArray) -> float:
+    """How far its certificate proves that a preimage reaches from an anchor; inf where it proves nothing."""
+    for exact in (False, True):
+        ((reason, size),) = measure(system, [verdict], [anchor], exact=exact)
+        if not reason:
+            return size
+    return np.inf
+
+
+def reach_from(preimage: Preimage) -> float:
+    """How far the certificate of a preimage proves that it reaches from its own x; inf where it proves nothing."""
+    asked = _question(preimage)
+    return np.inf if isinstance(asked, str) else asked[1].reach
+
+
+def _copied(array: Any) -> NDArray[Any]:
+    """A copy of an array of numpy's own class, which nobody can change while it is looked at."""
+    if type(array) is not np.ndarray:
+        raise TypeError("is no array")
+    return np.array(array)
+
+
+def _pair(parts: Any) -> tuple[Any, Any]:
+    first, second = cast("tuple[Any, ...]", parts)
+    return _copied(first), _copied(second)
+
+
+def _silent(done: int, total: int) -> None:
+    """Nothing."""
+
+
+__all__ = ["LARGEST", "MARGIN", "Enclosure", "enclose", "reach_from"]

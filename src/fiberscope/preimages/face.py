@@ -1,0 +1,284 @@
+"""The smallest face that holds a cone ``{d : H d = 0, W d <= 0}``, found in float64.
+
+Every such cone has one partition of its inequality rows: those that vanish on all of it (implicit equalities E, shown
+by positive multipliers with ``H^T mu + W_E^T lambda = 0``) and the rest (shown by one direction that is strict on all
+of them). Everything asked about a preimage is read off this partition: the cone is {0} iff H and W_E together have
+rank n.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+from fiberscope.memory import check_matrix
+from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.rows import Rows, dense, scaled
+from fiberscope.network.signs import row_norms
+from fiberscope.preimages.budget import TooLargeError
+from fiberscope.preimages.candidate import Direction, Multipliers, Vector
+from fiberscope.preimages.cone_projection import OrthantCones, OrthantRows, project
+from fiberscope.preimages.dense import (
+    RESOLVED,
+    gram,
+    independent_rows,
+    is_positive_definite,
+    numerical_rank,
+    unit_rows,
+)
+from fiberscope.preimages.face_program import face_by_linear_program
+from fiberscope.preimages.lineality import find_line
+from fiberscope.preimages.linear_program import Method
+from fiberscope.preimages.ray_program import build_ray_system, ray_or_multipliers
+from fiberscope.preimages.strict_direction import strict_direction
+from fiberscope.preimages.system import NO_ROWS, MixedSystem
+
+MAX_PROGRAM_INPUTS = 1_000
+"""Inputs beyond which the simplex method takes many minutes for the whole face."""
+NOISE = 1e-9
+"""Multipliers below this share of the largest are what interior points leave of zeros."""
+RANK_SHIFT = 1e-13
+"""Per row: well above the rounding of a Gram matrix of unit rows; what lies below it is left to the pivoted QR."""
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A cone's partition of its inequality rows, with its witnesses.
+
+    Attributes:
+        equalities: the row numbers of H.
+        implicit: the numbers of inequality rows shown to vanish on the cone (all of them, unless ``spans``).
+        multipliers: on ``equalities`` and ``implicit``; None where ``implicit`` is empty, or a line was found.
+        direction: zero on those rows, strictly negative on all other rows, not zero; None where the cone is {0}.
+        equality_rank: the rank of the equalities. In float64 an estimate.
+        rank: the rank of the equalities and implicit equalities; n where the cone is {0}. In float64 an estimate.
+        spans: whether that rank is n.
+    """
+
+    equalities: IntArray
+    implicit: IntArray
+    multipliers: Multipliers | None
+    direction: Vector | None
+    equality_rank: int
+    rank: int
+    spans: bool
+
+    @property
+    def held(self) -> IntArray:
+        """All rows that vanish on the cone."""
+        return np.concatenate([self.equalities, self.implicit])
+
+    def as_direction(self) -> Direction | None:
+        """The strict direction together with the rows that hold it."""
+        return None if self.direction is None else Direction(self.held, self.direction)
+
+
+def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
+    """Find the face: a linear solve where that is enough, else Newton's method, else a linear program."""
+    inequalities = system.live(inequalities)
+    quick = _quick_face(system, equalities, inequalities)
+    return _searched_face(system, equalities, inequalities) if quick is None else quick
+
+
+def find_recession(system: MixedSystem) -> Face:
+    """Find out whether the recession cone is {0}, given its own system.
+
+    In an orthant, and of a sparse system, one ray or line is the answer, with the rows that hold it: the smallest face
+    is not looked for then, and there are no multipliers.
+    """
+    equalities, inequalities = system.positive, system.live(system.inequalities)
+    rows = OrthantRows.of(system.layer, system.domain)
+    # of more dense rows than coordinates, Newton's steps on few of them cost less than products with all
+    if rows.bounds_all and (system.is_sparse or len(rows.upper) <= system.layer.inputs):
+        (projected,) = project(rows, _cone_of(system, rows), system.budget)
+        if projected is not None:
+            strict = isinstance(projected.part, Direction) and _quick_face(system, equalities, inequalities)
+            face = strict or _face_of_rays(system, projected.part)
+            if face.direction is None or not system.is_sparse or face.equality_rank == len(system.live(equalities)):
+                return face
+            # of rows that depend on each other a ray with fewer zeros is easier to prove
+            other = ray_or_multipliers(build_ray_system(system), system.budget)
+            return _face_of_rays(system, other) if isinstance(other, Direction) else face
+    quick = _quick_face(system, equalities, inequalities)
+    if quick is not None:
+        return quick
+    if system.is_sparse:
+        found = _line_or_rays(system, np.concatenate([equalities, inequalities]))
+        if found is not None:
+            return _face_of_rays(system, found)
+        if system.layer.inputs > MAX_PROGRAM_INPUTS:
+            raise TooLargeError("the search for a ray, or for multipliers, ended without either")
+    return _searched_face(system, equalities, inequalities)
+
+
+def _cone_of(system: MixedSystem, rows: OrthantRows) -> OrthantCones:
+    """The system's cone, by the rows of its layer and its half-spaces."""
+    equal = np.isin(rows.upper, system.positive)
+    upper, lower = (np.isin(numbers, system.inequalities) & ~equal for numbers in (rows.upper, rows.lower))
+    return OrthantCones(equal[None], upper[None], lower[None])
+
+
+def _line_or_rays(system: MixedSystem, numbers: IntArray) -> Direction | Multipliers | None:
+    """A line or a ray with the rows that hold it, or multipliers that show that there is none."""
+    rays = build_ray_system(system)
+    if len(rays.free):
+        line = find_line(system.rows(system.live(numbers)))
+        if line is not None:
+            return Direction(numbers, line)
+    return ray_or_multipliers(rays, system.budget)
+
+
+def _face_of_rays(system: MixedSystem, found: Direction | Multipliers) -> Face:
+    """What a ray, or multipliers, say about the recession cone."""
+    equalities, n = system.positive, system.layer.inputs
+    rank = numerical_rank(system.rows(equalities), RESOLVED)
+    if isinstance(found, Multipliers):
+        implicit = np.setdiff1d(found.rows, equalities)
+        return Face(equalities, implicit, found, None, rank, n, spans=True)
+    implicit = np.setdiff1d(found.equalities, equalities)
+    return Face(equalities, implicit, None, found.values, rank, rank, spans=False)
+
+
+def _quick_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
+    n = system.layer.inputs
+    if len(equalities) >= n and _has_rank_n(system.rows(equalities)):
+        return Face(equalities, NO_ROWS, None, None, n, n, spans=True)
+    direct = _strictly(system, equalities, inequalities, NO_ROWS) if len(inequalities) else None
+    if direct is None:
+        return None
+    rank = numerical_rank(system.rows(equalities), RESOLVED)
+    return Face(equalities, NO_ROWS, None, direct, rank, rank, spans=False)
+
+
+def _searched_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
+    n = system.layer.inputs
+    if len(equalities) >= n and len(independent_rows(dense(unit_rows(system.rows(equalities))))) == n:
+        return Face(equalities, NO_ROWS, None, None, n, n, spans=True)
+    system.budget.check("the face of a cone was looked for")
+    if system.is_sparse and len(equalities) < n:
+        face = _face_of_middle(system, equalities, inequalities)
+        if face is not None:
+            return face
+    check_matrix("a basis of a null space", n, n)
+    face = _face_by_search(system, equalities, inequalities)
+    if face is not None:
+        return face
+    system.budget.check("a strict direction was looked for")
+    if n > MAX_PROGRAM_INPUTS:
+        raise TooLargeError(f"Newton's method found no answer; {n} inputs are too many for the simplex method")
+    return _face_of_program(system, equalities, inequalities)
+
+
+def _face_by_search(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
+    """What Newton's method finds; None where a direction exists but none is strict."""
+    import torch
+
+    from fiberscope.preimages.hinge import Cone, search
+    from fiberscope.preimages.row_pool import RowPool
+
+    n, lowest = system.layer.inputs, system.lower_side(np.zeros(1, dtype=np.int64))[0]
+    is_lower = inequalities >= lowest
+    upper, lower = inequalities[~is_lower], inequalities[is_lower] - lowest
+    named = np.zeros(lowest, dtype=np.bool_)
+    named[np.concatenate([equalities, upper, lower])] = True
+    pool = RowPool.of(system.layer, system.domain, named, (torch.float64,))
+    held, *sides = (np.searchsorted(pool.numbers, part) for part in (system.live(equalities), upper, lower))
+    (found,) = search(pool, [Cone(held, *sides)], torch.float64, degenerate=True, budget=system.budget)
+    rank = len(found.held)
+
+    def numbers(places: IntArray) -> IntArray:
+        return np.where(np.isin(places, sides[1]), pool.lower_numbers[places], pool.numbers[places])
+
+    if found.direction is not None:
+        implicit, named_rows = numbers(found.vanishing), np.concatenate([found.held, found.vanishing])
+        weights = None if found.dependence is None else snapped(found.dependence / pool.scales[named_rows])
+        multipliers = None if weights is None else Multipliers(numbers(named_rows), weights)
+        return Face(equalities, implicit, multipliers, found.direction, rank, rank, spans=False)
+    if found.multipliers is not None:
+        assert found.places is not None, "multipliers are those of rows"
+        named_rows = numbers(found.places)
+        multipliers = Multipliers(named_rows, found.multipliers / pool.scales[found.places])
+        return Face(equalities, np.setdiff1d(named_rows, equalities), multipliers, None, rank, n, spans=True)
+    return None
+
+
+def _has_rank_n(rows: Rows) -> bool:
+    """Whether a Cholesky factorization of the Gram matrix, shifted by its own rounding, shows rank n.
+
+    False says nothing.
+    """
+    norms = row_norms(rows)
+    square = gram(scaled(rows, 1.0 / np.where(norms > 0, norms, 1.0)))
+    square[np.diag_indices(len(square))] -= RANK_SHIFT * len(norms)
+    return is_positive_definite(square)
+
+
+def _strictly(
+    system: MixedSystem, equalities: IntArray, inequalities: IntArray, implicit: IntArray
+) -> Float64[FloatArray, " n"] | None:
+    """A direction that is zero on equalities and implicit ones, and strict on the other inequalities.
+
+    None where none was found, or more rows than inputs would have to be factored.
+    """
+    n = system.layer.inputs
+    others = np.setdiff1d(inequalities, implicit)
+    coordinate, sign = system.coordinates(others)
+    held_coordinate, held_sign = system.coordinates(implicit)
+    H = np.concatenate([system.live(equalities), implicit[held_sign == 0]])
+    W, fixed = others[sign == 0], np.zeros(n, dtype=np.bool_)
+    fixed[held_coordinate[held_sign != 0]] = True
+    bounded = coordinate[sign != 0]
+    if len(H) + len(W) > n or len(np.unique(bounded)) < len(bounded) or fixed[bounded].any():
+        return None
+    signs = np.zeros(n)
+    signs[bounded] = -sign[sign != 0]
+    return strict_direction(system.rows(H), system.rows(W), signs, fixed, system.budget)
+
+
+def _face_of_middle(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
+    """The face of a sparse system by interior points, which tell its rows apart; None where their answer fails."""
+    weights, free, _ = face_by_linear_program(
+        system.rows(equalities), system.rows(inequalities), system.budget.left(), Method.INTERIOR
+    )
+    implicit = inequalities[weights > 0]
+    if not len(implicit):
+        return None
+    kept = np.abs(free) > NOISE * np.abs(free).max(initial=0.0)
+    multipliers = Multipliers(
+        np.concatenate([equalities[kept], implicit]), np.concatenate([free[kept], weights[weights > 0]])
+    )
+    alone, rank = (
+        numerical_rank(system.rows(numbers), RESOLVED)
+        for numbers in (equalities, np.concatenate([equalities, implicit]))
+    )
+    spans = rank == system.layer.inputs
+    direction = None if spans else _strictly(system, equalities, inequalities, implicit)
+    if direction is None and not spans:
+        return None
+    return Face(equalities, implicit, multipliers, direction, alone, rank, spans)
+
+
+def _face_of_program(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
+    n = system.layer.inputs
+    weights, free, direction = face_by_linear_program(
+        system.rows(equalities), system.rows(inequalities), system.budget.left()
+    )
+    implicit = np.flatnonzero(weights > 0)
+    held = np.concatenate([equalities, inequalities[implicit]])
+    multipliers = Multipliers(held, snapped(np.concatenate([free, weights[implicit]]))) if len(implicit) else None
+    alone, rank = (len(independent_rows(dense(unit_rows(system.rows(numbers))))) for numbers in (equalities, held))
+    if rank < n and len(implicit) == len(inequalities):
+        direction = find_line(unit_rows(system.rows(held)))
+    spans = rank == n or direction is None
+    return Face(equalities, inequalities[implicit], multipliers, None if spans else direction, alone, rank, spans)
+
+
+def snapped(values: Float64[FloatArray, " q"]) -> Float64[FloatArray, " q"]:
+    """Values within 1e-9 of a multiple of 2**-20 moved onto it.
+
+    The multipliers of parallel rows are small fractions, and then cancel exactly.
+    """
+    grid = np.round(values * 2.0**20) * 2.0**-20
+    return np.where(np.abs(values - grid) < 1e-9, grid, values)

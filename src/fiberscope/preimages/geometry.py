@@ -1,0 +1,152 @@
+"""The shape of a preimage: points, widths, boxes, balls, samples."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from fiberscope.errors import InputError, NotASingleton
+from fiberscope.network.arrays import FloatArray
+from fiberscope.network.domains import as_polyhedron
+from fiberscope.network.layer import flat_input
+from fiberscope.network.rows import dense
+from fiberscope.preimages.certificate import Rational
+from fiberscope.preimages.exact_algebra import solve_exactly
+from fiberscope.preimages.interval import Interval
+from fiberscope.preimages.kind import Kind
+from fiberscope.preimages.preimage import Preimage, Recovered
+from fiberscope.preimages.rounded import as_floats, nearest_float
+from fiberscope.preimages.sampling import sample_uniformly
+from fiberscope.preimages.shape import Shape, certified_point
+from fiberscope.preimages.sides import (
+    Outputs,
+    Sides,
+    impossible_units,
+    outputs_at_input,
+    sides_at_inputs,
+    sides_of_outputs,
+)
+from fiberscope.preimages.system import MixedSystem, build_at_input, build_at_output
+from fiberscope.preimages.time_limit import TimeLimit
+from fiberscope.scalars import as_count
+
+
+def system_of(preimage: Preimage) -> MixedSystem:
+    """The mixed system of the preimage, with the sides of its rows."""
+    layer, outputs = preimage.layer, outputs_of(preimage)
+    polyhedron = as_polyhedron(preimage.domain, layer.inputs)
+    if preimage.x is None:
+        return build_at_output(layer, polyhedron, outputs)
+    return replace(build_at_input(layer, polyhedron, preimage.x, outputs.within), outputs=outputs)
+
+
+def outputs_of(preimage: Preimage) -> Outputs:
+    """What is known of the output."""
+    m, y = preimage.layer.outputs, preimage.y
+    if preimage.x is not None:
+        return outputs_at_input(preimage.layer, preimage.x, _within(preimage))
+    assert y is not None
+    within = np.array(np.broadcast_to(preimage.within, (m,)), dtype=np.float64)
+    return Outputs(y.low, y.high, within) if isinstance(y, Interval) else Outputs(y, y, within)
+
+
+def sides_of(preimage: Preimage) -> Sides:
+    """Which sides the rows of the layer have."""
+    if preimage.x is None:
+        return sides_of_outputs(preimage.layer, outputs_of(preimage))
+    return sides_at_inputs(preimage.layer, preimage.x[None], _within(preimage)[None]).of(0)
+
+
+def _within(preimage: Preimage) -> FloatArray:
+    """(2, m) how far the output may be from that at x, below and above."""
+    return np.broadcast_to(np.asarray(preimage.within, dtype=np.float64), (2, preimage.layer.outputs))
+
+
+def contains(preimage: Preimage, x: Any) -> bool:
+    """Whether x is in the preimage, exactly."""
+    point = flat_input(preimage.layer, x)
+    if preimage.x is None and impossible_units(preimage.layer, outputs_of(preimage)).any():
+        return False
+    system = system_of(preimage)
+    return not system.violated(np.union1d(system.positive, system.inequalities), point[None])[0]
+
+
+def point(preimage: Preimage) -> FloatArray:
+    """A point of the preimage in float64."""
+    _check_not_empty(preimage, "point")
+    if preimage.x is not None:
+        return preimage.x.copy()
+    return as_floats(certified_point(preimage)).copy()
+
+
+def width(preimage: Preimage, direction: Any, seconds: float | int | None) -> float:
+    """The extent of the preimage along a direction."""
+    _check_not_empty(preimage, "width")
+    limit = TimeLimit.of("width", seconds)
+    c = flat_input(preimage.layer, direction, "direction")
+    if not c.any():
+        raise InputError("direction", expected="a nonzero vector", got="zeros", hint="any length serves")
+    return float(Shape.of(preimage, system_of(preimage)).reaches(np.stack([c, -c]), limit).sum())
+
+
+def bounding_box(preimage: Preimage, seconds: float | int | None) -> tuple[FloatArray, FloatArray]:
+    """The smallest box around the preimage."""
+    _check_not_empty(preimage, "bounding_box")
+    limit = TimeLimit.of("bounding_box", seconds)
+    shape = Shape.of(preimage, system_of(preimage))
+    units = np.eye(preimage.layer.inputs)
+    down, up = np.split(shape.reaches(np.concatenate([-units, units]), limit), 2)
+    return shape.origin - down, shape.origin + up
+
+
+def chebyshev_center(preimage: Preimage, seconds: float | int | None) -> tuple[FloatArray, float]:
+    """The center and radius of a largest ball of the affine hull inside the preimage."""
+    _check_not_empty(preimage, "chebyshev_center")
+    limit = TimeLimit.of("chebyshev_center", seconds)
+    return Shape.of(preimage, system_of(preimage)).largest_ball(limit)
+
+
+def sample(preimage: Preimage, count: int, seed: int, seconds: float | int | None) -> FloatArray:
+    """Hit-and-run samples."""
+    _check_not_empty(preimage, "sample")
+    count, seed = as_count(count, "count"), as_count(seed, "seed", 0)
+    if preimage.kind == Kind.UNBOUNDED:
+        raise InputError(
+            "sample", expected="a bounded preimage", got="an unbounded one", hint="intersect it with a Box domain"
+        )
+    limit, system = TimeLimit.of("sample", seconds), system_of(preimage)
+    return sample_uniformly(Shape.of(preimage, system), system, count, np.random.default_rng(seed), limit)
+
+
+def recover(preimage: Preimage) -> Recovered:
+    """The input of a singleton preimage."""
+    if preimage.kind != Kind.SINGLETON:
+        raise NotASingleton(str(preimage.kind), preimage.dimension)
+    if preimage.x is not None:
+        return Recovered(preimage.x.copy(), 0.0)
+    exact = certified_point(preimage)
+    if isinstance(exact, Rational):
+        solution = [Fraction(numerator, exact.denominator) for numerator in exact.numerators]
+    else:  # a float point of a singleton stands for the solution of n independent positive rows
+        system = system_of(preimage)
+        solution = solve_exactly(dense(system.rows(system.positive)), system.right_hand_sides(system.positive))
+    x = np.array([nearest_float(value) for value in solution])
+    if not np.isfinite(x).all():
+        return Recovered(x, np.inf)
+    squares = sum(
+        ((Fraction(entry) - value) ** 2 for entry, value in zip(x.tolist(), solution, strict=True)), Fraction(0)
+    )
+    # one rounding up for the conversion, one for the root
+    bound = np.nextafter(np.sqrt(np.nextafter(nearest_float(squares), np.inf)), np.inf)
+    return Recovered(x, float(bound) if squares else 0.0)
+
+
+_NO_POINTS = "look at its kind and reason before asking for points"
+
+
+def _check_not_empty(preimage: Preimage, what: str) -> None:
+    if preimage.kind in (Kind.EMPTY, Kind.UNDECIDED):
+        raise InputError(what, expected="a preimage with points", got=f"one of kind {preimage.kind!s}", hint=_NO_POINTS)

@@ -1,0 +1,75 @@
+"""What float64 suggests about one preimage: a candidate, of which nothing is proved yet."""
+
+from __future__ import annotations
+
+from fiberscope.errors import MemoryLimitError
+from fiberscope.network.arrays import FloatArray
+from fiberscope.preimages.budget import TooLargeError
+from fiberscope.preimages.candidate import BoundedDomain, Candidate, Multipliers
+from fiberscope.preimages.dense import RESOLVED, numerical_rank
+from fiberscope.preimages.face import Face, find_face, find_recession
+from fiberscope.preimages.interior_point import find_point
+from fiberscope.preimages.kind import Kind
+from fiberscope.preimages.projection import point_inside
+from fiberscope.preimages.system import NO_ROWS, MixedSystem
+
+
+def candidate_at_input(system: MixedSystem) -> Candidate | str:
+    """The candidate for the preimage of the output at an input, or why there is none."""
+    return _candidate(system, None)
+
+
+def candidate_at_output(system: MixedSystem) -> Candidate | str:
+    """The candidate for the preimage of an output that seems to have one, or why there is none."""
+    try:
+        point = point_inside(system)
+        point = find_point(system) if point is None else point
+    except (TooLargeError, MemoryLimitError) as limit:
+        return str(limit)
+    return "no point was found" if point is None else _candidate(system, point)
+
+
+def _candidate(system: MixedSystem, point: FloatArray | None) -> Candidate | str:
+    try:
+        system.budget.check("the question was read")
+        return _suggestion(system, point)
+    except (TooLargeError, MemoryLimitError) as limit:
+        return str(limit)
+
+
+def _suggestion(system: MixedSystem, point: FloatArray | None) -> Candidate:
+    cone = None if system.domain.is_box_bounded else find_recession(system.at_infinity)
+    tangent = _tangent_face(system, cone)
+    n = system.layer.inputs
+    if tangent.rank == n:
+        return Candidate(Kind.SINGLETON, 0, point, tangent.multipliers)
+    away = None if cone is None else cone.as_direction()
+    inside = away if tangent is cone else tangent.as_direction()  # one object where it is one direction
+    interior = inside if len(tangent.implicit) < len(system.tight) else None
+    common = (n - tangent.rank, point, tangent.multipliers, interior)
+    if cone is None:
+        return Candidate(Kind.BOUNDED, *common, recession=BoundedDomain())
+    if cone.spans:
+        return Candidate(Kind.BOUNDED, *common, recession=cone.multipliers or Multipliers.zero(cone.equalities))
+    return Candidate(Kind.UNBOUNDED, *common, recession=away)
+
+
+def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
+    """The face of the feasible-direction cone T.
+
+    Where both cones have the same equalities, and the recession cone C has a strict direction or no row is tight, C's
+    answer serves.
+    """
+    related = None if len(system.two_sided) else cone
+    if related is not None and not len(related.implicit) and not related.spans:
+        return related
+    n = system.layer.inputs
+    rank = None if related is None else related.equality_rank
+    if rank is None and not len(system.tight) and (system.is_sparse or not len(system.positive)):
+        rank = numerical_rank(system.rows(system.positive), RESOLVED) if len(system.positive) else 0
+    if rank is not None and (not len(system.tight) or rank == n):
+        return Face(system.positive, NO_ROWS, None, None, rank, rank, spans=rank == n)
+    return find_face(system, system.positive, system.tight)
+
+
+__all__ = ["candidate_at_input", "candidate_at_output"]

@@ -1,0 +1,373 @@
+"""Re-checking verdicts: the door between a claim, which may be anybody's object, and the checker, which sees numbers.
+
+A claim, its layer and its domain may be objects of anybody's class, and whatever is asked of them may run their code:
+an attribute, a comparison, even ``isinstance``. So all of it is fetched here, before anything is proved, into arrays of
+numpy's own class and one block of bytes. Weights are not copied: once everything is fetched, nothing of the claim runs
+any more that could change them. Code that runs by itself, in threads or when objects are collected, is nothing that a
+checker in the same process could withstand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, cast, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float64
+from numpy.typing import NDArray
+
+from fiberscope.checker import verdicts
+from fiberscope.checker.radius import measure
+from fiberscope.checker.verdicts import Claim as PlainClaim
+from fiberscope.checker.verdicts import System
+from fiberscope.errors import InputError, shown
+from fiberscope.network.arrays import BoolArray, FloatArray
+from fiberscope.network.domains import Domain, as_polyhedron
+from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.sparse_rows import SparseRows
+from fiberscope.preimages.certificate import Certificate
+from fiberscope.preimages.interval import Interval
+from fiberscope.preimages.kind import Kind
+from fiberscope.preimages.no_claim import check_claim
+from fiberscope.preimages.verification import Verification
+
+WHOLE_NUMBERS = (int, *(np.dtype(code).type for code in "bBhHiIlLqQ"))
+NUMBERS = (float, *WHOLE_NUMBERS, *(np.dtype(code).type for code in "efd"))
+
+
+@runtime_checkable
+class Claim(Protocol):
+    """The part of a preimage that is proved; ``within`` and ``dimension_bounds`` may be missing."""
+
+    @property
+    def layer(self) -> ReLULayer:
+        """The layer."""
+        ...
+
+    @property
+    def domain(self) -> Domain | None:
+        """The domain; None for all of R^n."""
+        ...
+
+    @property
+    def x(self) -> FloatArray | None:
+        """The input, or None."""
+        ...
+
+    @property
+    def y(self) -> FloatArray | Interval | None:
+        """The output, or None."""
+        ...
+
+    @property
+    def kind(self) -> Kind:
+        """The claimed kind."""
+        ...
+
+    @property
+    def dimension(self) -> int | None:
+        """The claimed dimension."""
+        ...
+
+    @property
+    def certificate(self) -> Certificate:
+        """What is to prove it."""
+        ...
+
+
+class MalformedError(Exception):
+    """Raised where a claim is not made of numbers; never leaves this file. The message says why."""
+
+
+def verify(claim: Claim, exact: bool = False) -> Verification:
+    """Prove a verdict (kind and dimension) from its certificate, the original weights and the input or output alone.
+
+    Every certificate states linear relations between rows of the layer. The float checker bounds their residuals and
+    the smallest singular value that turns a residual into a distance to an exact solution; the exact checker tests the
+    same conditions in rational numbers.
+
+    Args:
+        claim: a ``Preimage`` (or anything with its ``layer, domain, x, y, kind, dimension, certificate``).
+        exact: use rational arithmetic only. By default it is used only where the float proof does not close.
+
+    Returns:
+        The verification. Bad certificate data is never an exception: it is "not proved", with the reason.
+
+    Raises:
+        InputError: this is no claim at all: an object without these parts, or ``exact`` is neither True nor False.
+    """
+    if type(exact) not in (bool, np.bool_):  # a text such as "no" would count as yes
+        raise InputError("exact", expected="True or False", got=shown(exact))
+    question = _question(claim)  # asked once for both attempts
+    if isinstance(question, str):
+        check_claim(claim)
+    proof = Verification(False, "float") if exact else _attempt(question, "float")
+    return proof if proof else _attempt(question, "exact")
+
+
+def verify_in_float(claim: Claim) -> Verification:
+    """Prove a verdict in float64 alone."""
+    return _attempt(_question(claim), "float")
+
+
+def verify_many(claims: Sequence[Claim], threads: int = 1) -> Bool[BoolArray, " N"]:
+    """Prove verdicts in float64 with rigorous error bounds, those about one layer and one domain together.
+
+    What certificates that are the same objects say is measured once for all of them. What is proved depends neither on
+    the order of the claims nor on the threads.
+
+    Args:
+        claims: N preimages, or anything that ``verify`` takes.
+        threads: how many threads work. Linear algebra should use one thread for each (``fiberscope.threads``).
+
+    Returns:
+        (N,) whether each is proved. What is not may still be proved by rational arithmetic. As with ``verify``, bad
+        certificate data is never an exception.
+    """
+    alike = _alike(claims)  # all of them before any proof
+    systems = {key: _system(together[0][1]) for key, together in alike.items()}
+    proved = np.zeros(len(claims), dtype=np.bool_)
+
+    def prove(share: tuple[System, list[tuple[int, _Asked]]]) -> None:
+        system, together = share
+        reasons = verdicts.prove(system, [asked.said.about(system) for _, asked in together], exact=False)
+        proved[[index for index, _ in together]] = [reason == "" for reason in reasons]
+
+    shares = [
+        (system, share)
+        for key, together in alike.items()
+        if isinstance(system := systems[key], System)
+        for share in _shares(together, threads)
+    ]
+    with ThreadPoolExecutor(threads) as executor:
+        list(executor.map(prove, shares))
+    return proved
+
+
+def radii(claims: Sequence[Claim], centers: Sequence[FloatArray]) -> Float64[FloatArray, " N"]:
+    """Proved bounds on the Euclidean distances of all points of preimages from a point; inf where there is none.
+
+    Args:
+        claims: N of them, as for ``verify``.
+        centers: (n,) each: x itself where the claim is about an input, else any point.
+    """
+    out, alike = np.full(len(claims), np.inf), _alike(claims)
+    for together in alike.values():
+        system, left = _system(together[0][1]), together
+        if not isinstance(system, System):
+            continue
+        for exact in (False, True):
+            plain = [asked.said.about(system) for _, asked in left]
+            beside = [np.array(centers[k], dtype=np.float64) for k, _ in left]
+            found = measure(system, plain, beside, exact=exact)
+            out[[k for k, _ in left]] = [size for _, size in found]
+            left = [one for one, (reason, _) in zip(left, found, strict=True) if reason]
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Said:
+    """What a claim says in plain numbers."""
+
+    x: Any
+    output_low: Any
+    output_high: Any
+    within: Any
+    kind: str
+    dimension: int | None
+    dimension_bounds: tuple[int, int] | None
+    certificate: bytes
+
+    def about(self, system: System) -> PlainClaim:
+        """The same about a layer, whose every unit has a precision."""
+        within = np.full(system.bias.shape, self.within) if isinstance(self.within, float) else self.within
+        return PlainClaim(
+            self.x, self.output_low, self.output_high, within,
+            self.kind, self.dimension, self.dimension_bounds, self.certificate,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What a claim says, and its layer and domain, which are still anybody's objects."""
+
+    said: _Said
+    layer: Any
+    domain: Any
+
+
+def _alike(claims: Sequence[Claim]) -> dict[tuple[int, int], list[tuple[int, _Asked]]]:
+    """What claims say, with their places, by layer and domain."""
+    written: dict[int, tuple[Any, bytes]] = {}
+    alike: dict[tuple[int, int], list[tuple[int, _Asked]]] = {}
+    for index, claim in enumerate(claims):
+        asked = _asked(claim, written)
+        if isinstance(asked, _Asked):
+            alike.setdefault((id(asked.layer), id(asked.domain)), []).append((index, asked))
+    return alike
+
+
+def _shares(together: list[tuple[int, _Asked]], threads: int) -> list[list[tuple[int, _Asked]]]:
+    """Claims for each thread; those with the same certificate stay together."""
+    if threads == 1:
+        return [together]
+    by_certificate: dict[bytes, list[tuple[int, _Asked]]] = {}
+    for indexed in together:
+        by_certificate.setdefault(indexed[1].said.certificate, []).append(indexed)
+    shares: list[list[tuple[int, _Asked]]] = [[] for _ in range(threads)]
+    for k, group in enumerate(by_certificate.values()):
+        shares[k % threads].extend(group)
+    return [share for share in shares if share]
+
+
+def _question(claim: Any) -> tuple[System, PlainClaim] | str:
+    """Everything that a claim says; or, in words, why it says nothing."""
+    asked = _asked(claim, {})
+    if isinstance(asked, str):
+        return asked
+    system = _system(asked)
+    return system if isinstance(system, str) else (system, asked.said.about(system))
+
+
+def in_numbers(claim: Any) -> tuple[System, PlainClaim] | str:
+    """What a claim is about, for other proofs about the same inputs; or, in words, why it says nothing."""
+    return _question(claim)
+
+
+def _attempt(question: tuple[System, PlainClaim] | str, method: Literal["float", "exact"]) -> Verification:
+    """Try to prove what a claim says; none of the claim's own code runs."""
+    if isinstance(question, str):
+        return Verification(False, method, question)
+    system, claim = question
+    reason = verdicts.prove(system, [claim], exact=method == "exact")[0]
+    return Verification(reason == "", method, reason)
+
+
+def _asked(claim: Any, written: dict[int, tuple[Any, bytes]]) -> _Asked | str:
+    """Everything that a claim says but the numbers of its layer and domain; or, in words, why it says nothing.
+
+    Args:
+        claim: of anybody's class.
+        written: the bytes of certificates that were asked for already, by identity; with the objects, so that no other
+            one takes theirs.
+    """
+    try:
+        certificate, layer, domain = claim.certificate, claim.layer, claim.domain
+        kind, dimension, x, y = claim.kind, claim.dimension, claim.x, claim.y
+        within, bounds = getattr(claim, "within", 0.0), getattr(claim, "dimension_bounds", None)
+        if type(certificate) is not Certificate:  # nor a subclass, which could run code of its own
+            return "expected a certificate, got something else"
+        if id(certificate) not in written:
+            written[id(certificate)] = certificate, bytes(certificate.to_bytes())
+        low, high = (y.low, y.high) if type(y) is Interval else (y, y)
+        said = _Said(
+            _copied(x, "x"), _copied(low, "y"), _copied(high, "y"), _within(within),
+            _kind(kind), _dimension(dimension), _bounds(bounds), written[id(certificate)][1],
+        )  # fmt: skip
+        return _Asked(said, layer, domain)
+    except MalformedError as failure:
+        return str(failure)
+    except Exception as error:  # a claim may be anybody's class
+        return _malformed(error)
+
+
+def _system(asked: _Asked) -> System | str:
+    """The numbers of a claim's layer and domain; or, in words, why there are none."""
+    try:
+        layer: Any = asked.layer
+        weight = _matrix(layer.weight)
+        bias, injective = _plain(layer.bias), _plain(layer.injective)
+        # what has no clip is a layer of ReLUs
+        low, high = (
+            _plain(getattr(layer, name, np.full(bias.shape, usual))) for name, usual in (("low", 0.0), ("high", np.inf))
+        )
+        box = as_polyhedron(asked.domain, weight.shape[1])
+        return System(
+            weight, bias, low, high, injective, _plain(box.low), _plain(box.high), _matrix(box.G), _plain(box.h)
+        )
+    except MalformedError as failure:
+        return f"a part of the layer or of the domain {failure}"
+    except Exception as error:  # these, too
+        return _malformed(error)
+
+
+def _malformed(error: Exception) -> str:
+    try:
+        return f"the claim is malformed: {type(error).__name__}: {error}"
+    except Exception:  # an exception of the claim's own, whose text fails as well
+        return "the claim is malformed"
+
+
+def _plain(value: Any) -> NDArray[Any]:
+    """An array of numpy's own class around the numbers of an array of any class, which is not asked for anything."""
+    # not `isinstance`, which believes an object that says so
+    if not issubclass(type(value), np.ndarray) or np.ndarray.view(value, np.ndarray).dtype.kind not in "biuf":
+        raise MalformedError("is no array of numbers")
+    return np.ndarray.view(value, np.ndarray)
+
+
+def _matrix(value: Any) -> Any:
+    """A matrix without what somebody made of it: a subclass, a method put onto it, a flag that says it is sorted."""
+    if type(value) is not SparseRows:
+        plain = _plain(value)
+        if plain.ndim != 2:
+            raise MalformedError("is no matrix")
+        return plain
+    given: Any = value.shape
+    shape = cast(tuple[Any, ...], given if type(given) is tuple else ())
+    # by `is`: classes may compare equal to others
+    if [type(size) is int for size in shape] != [True, True]:
+        raise MalformedError("is no sparse matrix")
+    data, indices, starts = (_plain(part) for part in (value.data, value.indices, value.indptr))
+    if data.ndim != 1 or indices.dtype.kind != "i" or starts.dtype.kind != "i":
+        raise MalformedError("is no sparse matrix")
+    # what scipy would cut to fit is no matrix
+    if indices.shape != data.shape or starts.shape != (shape[0] + 1,) or starts[-1] != len(data):
+        raise MalformedError("has rows that do not follow each other")
+    return SparseRows((data, indices, starts), shape=(shape[0], shape[1]))
+
+
+def _copied(value: Any, what: str) -> Any:
+    """A copy of an input or an output: small, and their caller may go on to change them."""
+    if value is None:
+        return None
+    try:
+        return np.array(_plain(value))
+    except MalformedError as error:
+        raise MalformedError(f"{what} {error}") from error
+
+
+def _within(value: Any) -> Any:
+    """A number, or a copy of an array of them."""
+    if any(type(value) is known for known in NUMBERS):
+        return float(value)
+    return _copied(value, "within")
+
+
+def _kind(value: Any) -> str:
+    if type(value) is Kind or (type(value) is str and value in set(Kind)):
+        return str(value)
+    raise MalformedError("the kind is none that a preimage has")
+
+
+def _dimension(value: Any) -> int | None:
+    if value is None:
+        return None
+    # exact classes: a subclass of int may convert to another number than it compares as
+    if not any(type(value) is known for known in WHOLE_NUMBERS):
+        raise MalformedError("the dimension is not a whole number")
+    return int(value)
+
+
+def _bounds(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    sizes = tuple(_dimension(each) for each in cast("tuple[Any, ...]", value)) if type(value) is tuple else ()
+    if len(sizes) != 2 or sizes[0] is None or sizes[1] is None:
+        raise MalformedError("bounds on the dimension are not two whole numbers")
+    return sizes[0], sizes[1]
+
+
+__all__ = ["Claim", "Verification", "in_numbers", "verify", "verify_in_float", "verify_many"]
