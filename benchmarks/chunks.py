@@ -68,12 +68,18 @@ def main() -> None:
     if options.smoke:
         options.samples, options.block, options.rounds = 24, 8, 1
     subject = random_subject(options.samples)
-    plan = Plan(tuple(range(len(SIZES) - 1)), options.samples, BOX, options.block, places_of(subject.network))
+    plan = Plan(
+        tuple(range(len(SIZES) - 1)),
+        options.samples,
+        BOX,
+        (options.block,) * (len(SIZES) - 1),
+        places_of(subject.network),
+    )
     pools = {"stored": (1, ""), "processes": (2, "")}
     if not options.smoke and importlib.util.find_spec("distributed") is not None:
         pools["dask"] = (2, "local")
     print(f"{cores()} cores; {options.samples} samples, {sum(1 for _ in plan.chunks())} chunks")
-    chunked(first(subject, 4), replace(plan, samples=4, block=2), threads=cores())  # imports
+    chunked(first(subject, 4), replace(plan, samples=4, blocks=(2,) * len(plan.layers)), threads=cores())  # imports
     spent: defaultdict[str, list[Spent]] = defaultdict(list)
     written: list[dict[str, bytes]] = []
     for _ in range(options.rounds):
@@ -146,8 +152,8 @@ def pure(subject: Subject, plan: Plan) -> Spent:
 def chunked(subject: Subject, plan: Plan, threads: int) -> Spent:
     """The same in chunks."""
     work, began, used = Verdicts(), time.perf_counter(), processors()
-    for task in work.tasks(subject, plan, work.chunks(plan)):
-        compute(work, Threads(items=threads, algebra=1), subject.network, task)
+    for chunk in work.chunks(plan):
+        compute(work, Threads(items=threads, algebra=1), subject.network, work.task(subject, plan, chunk))
     return Spent(time.perf_counter() - began, processors() - used)
 
 

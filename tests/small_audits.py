@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from pathlib import Path
@@ -67,6 +68,32 @@ def change_manifest(folder: Path, changes: dict[str, Any]) -> None:
     path = folder / "manifest.json"
     manifest = json.loads(path.read_text()) | changes | {"seal": BLANK}
     path.write_bytes(seal(json.dumps(manifest).encode()))
+
+
+def digests(folder: Path) -> dict[str, dict[str, str]]:
+    """The digests that the ledger has of all files, by chunk and part."""
+    found: dict[str, dict[str, str]] = {}
+    for line in (folder / "digests.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        found.setdefault(entry["name"], {}).update({part: stamp[0] for part, stamp in entry["files"].items()})
+    return found
+
+
+def change_digests(folder: Path, told: dict[str, dict[str, str]]) -> None:
+    """Write another ledger, and the manifest that belongs to it."""
+    entries = [
+        {"name": name, "failed": False, "files": {part: [digest, 0, 0] for part, digest in of.items()}}
+        for name, of in told.items()
+    ]
+    data = "".join(json.dumps(entry) + "\n" for entry in entries).encode()
+    (folder / "digests.jsonl").write_bytes(data)
+    change_manifest(folder, {"digests": hashlib.sha256(data).hexdigest()})
+
+
+def unfinish(folder: Path, **changes: Any) -> None:
+    """Make it an audit that a killed run left, with nothing in the ledger."""
+    (folder / "digests.jsonl").write_bytes(b"")
+    change_manifest(folder, {"status": "running", "digests": "", **changes})
 
 
 def spectra_rows(folder: Path) -> list[dict[str, Any]]:

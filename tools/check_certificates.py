@@ -7,14 +7,14 @@ from contextlib import suppress
 from fractions import Fraction
 from functools import reduce
 from hashlib import sha256
-from itertools import pairwise, product
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from flint import fmpz_mat, nmod_mat
 from pyarrow import parquet
 
-FORMAT, NETWORK, CERTIFICATE, AGREEMENT = "fiberscope results 6", 2, 3, 1e-9  # versions; how near inputs have to be
+FORMAT, NETWORK, CERTIFICATE, AGREEMENT = "fiberscope results 7", 2, 3, 1e-9  # versions; how near inputs have to be
 LARGEST, ELIMINATED, PRIME = 6_000_000, 250, 2**61 - 1  # entries of a matrix; sides whose rank elimination finds
 FLOATS = {"float32": (np.float32, 24, 126), "float16": (np.float16, 11, 25)}  # type, its digits, where numbers end
 ARRAYS = ("weight", "factor", "index", "weights", "bias", "slope")  # in the order in which digests take them
@@ -332,8 +332,8 @@ def questions_of(manifest, k):  # precisions, domains and their bounds, and step
 
 
 def check_chunk(folder, told, network, number, questions, stem, samples):  # why each verdict is not proved, or ""
-    paths = {part: folder / part / f"{stem}.parquet" for part in ("certificates", "preimages")}
-    paths["inputs"] = folder / "inputs" / f"{stem}.npy"
+    names = [f"certificates/{stem}.parquet", f"preimages/{stem}.parquet", f"inputs/{stem}.npy"]
+    paths = {name.split("/")[0]: folder / name for name in names}
     same = told == {part: sha256(path.read_bytes()).hexdigest() for part, path in paths.items()}
     require(same, "its files are not as they were written, or the audit is not complete")
     findings, stored = (parquet.read_table(paths[part]).to_pylist() for part in ("preimages", "certificates"))
@@ -366,22 +366,22 @@ def check_chunk(folder, told, network, number, questions, stem, samples):  # why
 
 
 def main(folder):
-    text = (folder / "manifest.json").read_bytes()
+    text, ledger = ((folder / name).read_bytes() for name in ("manifest.json", "digests.jsonl"))
     manifest, start, outcomes = json.loads(text), text.rfind(b"sealed by SHA-256 ") + 18, []
     seal = sha256(text[:start] + b"0" * 64 + text[start + 64 :]).hexdigest().encode()
     require(manifest["format"] == FORMAT, f"manifest.json is of {manifest['format']}, this script reads {FORMAT}")
     arrays = [array for name, array in sorted(np.load(folder / "data.npz").items()) if name in ("x", "y")]
     network = Network((folder / "model.safetensors").read_bytes(), arrays[0])
     digest = sha256(b"".join(f"{a.dtype.str} {a.shape} ".encode() + a.tobytes() for a in arrays)).hexdigest()
-    same = [network.digest, digest, seal] == [*map(manifest.get, ("model_digest", "data_digest")), text[start:][:64]]
-    starts = range(0, manifest["samples"], manifest["block"])
-    for (k, number), (block, start) in product(enumerate(manifest["layers"]), enumerate(starts)):
-        samples, questions = range(manifest["samples"])[start : start + manifest["block"]], questions_of(manifest, k)
-        stem = f"layer-{number:02d}-block-{block:04d}"
+    told = {e["name"]: {part: of[0] for part, of in e["files"].items()} for e in map(json.loads, ledger.splitlines())}
+    have = {"model_digest": network.digest, "data_digest": digest, "digests": sha256(ledger).hexdigest()}
+    for k, i in ((k, i) for k, size in enumerate(manifest["blocks"]) for i in range(0, manifest["samples"], size)):
+        number, size, questions = manifest["layers"][k], manifest["blocks"][k], questions_of(manifest, k)
+        samples, stem = range(manifest["samples"])[i : i + size], f"layer-{number:02d}-block-{i // size:04d}"
         try:
-            require(same, "the manifest, the network or the data are not as they were written")
+            require(manifest | have == manifest and seal == text[start:][:64], "files are not as they were written")
             require(len(network.layers) == len(manifest["network_layers"]), "layers that are not judged: out of reach")
-            reasons = check_chunk(folder, manifest["shards"].get(stem), network, number, questions, stem, samples)
+            reasons = check_chunk(folder, told.get(stem), network, number, questions, stem, samples)
         except Exception as error:
             reasons = [f"{type(error).__name__}: {error}"] * len(questions) * len(samples)
         outcomes += reasons

@@ -16,15 +16,14 @@ import pytest
 import fiberscope.audits.spectra
 import fiberscope.audits.survey
 import fiberscope.audits.verdicts
-from fiberscope.audits.compute import ModelFile, Threads, compute_with_model
+from fiberscope.audits.compute import ModelFile, Orders, Threads, read_model, write_chunk_from_file, write_failed
 from fiberscope.audits.execution import Job, Written
 from fiberscope.audits.job import Options, build_job
 from fiberscope.audits.plan import AnyChunk, Chunk, SpectraChunk, SurveyChunk
 from fiberscope.audits.pool import Here
-from fiberscope.audits.spectra import Spectra
 from fiberscope.audits.store import Results
 from fiberscope.audits.subject import Subject
-from fiberscope.audits.task import SpectraTask
+from fiberscope.audits.verdicts import Verdicts
 from fiberscope.cli import main
 from fiberscope.errors import ResultsError
 from fiberscope.network.affine import Dense
@@ -283,25 +282,61 @@ def test_a_results_folder_that_cannot_be_written_ends_the_audit(
 # ---- workers and the model
 
 
-def computed(model: Path, digest: str) -> Any:
-    task = SpectraTask(SpectraChunk(0), small_data(1)[0])
-    return compute_with_model(Spectra(), Threads(1, 1), ModelFile(model, digest), task)
-
-
 def test_a_worker_that_does_not_see_the_model_says_so(tmp_path: Path) -> None:
     with pytest.raises(ResultsError, match=r"does not see .*absent.safetensors; it must have the results folder"):
-        computed(tmp_path / "absent.safetensors", "0" * 64)
+        read_model(ModelFile(tmp_path / "absent.safetensors", "0" * 64))
 
 
 def test_a_worker_that_sees_another_model_says_so(tmp_path: Path) -> None:
     small_network(seed=5).save(tmp_path / "model.safetensors")
     with pytest.raises(ResultsError, match=r"sees another model in .*model.safetensors, SHA-256 \w{12} instead of"):
-        computed(tmp_path / "model.safetensors", small_network(seed=7).digest())
+        read_model(ModelFile(tmp_path / "model.safetensors", small_network(seed=7).digest()))
 
 
 def test_a_worker_reads_a_model_once(tmp_path: Path) -> None:
     small_network(seed=3).save(tmp_path / "model.safetensors")
-    digest = small_network(seed=3).digest()
-    table = computed(tmp_path / "model.safetensors", digest)
+    model = ModelFile(tmp_path / "model.safetensors", small_network(seed=3).digest())
+    network = read_model(model)
     (tmp_path / "model.safetensors").unlink()
-    assert computed(tmp_path / "model.safetensors", digest).equals(table)
+    assert read_model(model) is network
+
+
+def orders(folder: Path) -> Orders:
+    results = Results(folder)
+    return Orders(Verdicts(), Threads(1, 1), results, replace(results.manifest(), shards={}))
+
+
+def test_a_worker_needs_the_folder_and_the_name_of_a_chunk(alone: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(alone, tmp_path / "out"))
+    chunk, told = Chunk(1, 1, 4, 8), orders(out)
+    for part in ("preimages", "certificates", "inputs"):
+        Results(out).path(part, chunk).unlink()
+    written = write_chunk_from_file(told, chunk)
+    assert written.entry == Results(out).entry(chunk)
+    assert files(out) == files(alone)
+
+
+def test_a_chunk_that_another_worker_wrote_meanwhile_is_left_as_it_is(alone: Path, tmp_path: Path) -> None:
+    """Clusters hand a task out again when they lose sight of a worker that goes on."""
+    out = Path(shutil.copytree(alone, tmp_path / "out"))
+    chunk, told = Chunk(1, 1, 4, 8), orders(out)
+    before = Results(out).entry(chunk)
+    assert write_chunk_from_file(told, chunk).entry == before
+    assert write_failed(told, told.subject(), chunk, "the cause").failed == ""
+    assert Results(out).entry(chunk) == before, "not even written again"
+    path = Results(out).path("certificates", chunk)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert write_chunk_from_file(told, chunk).entry.files["certificates"].digest == before.files["certificates"].digest
+    assert files(out) == files(alone), "what is damaged is no reason to stop"
+
+
+def test_a_worker_that_sees_other_data_says_so(alone: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(alone, tmp_path / "out"))
+    told = orders(out)
+    data = (out / "data.npz").read_bytes()
+    (out / "data.npz").write_bytes(data[:200] + bytes([data[200] ^ 1]) + data[201:])
+    told = replace(
+        told, manifest=replace(told.manifest, data_digest="0" * 64)
+    )  # what is read already is not read again
+    with pytest.raises(ResultsError, match=r"the worker process \d+ on .* cannot use the data: .*data.npz is damaged"):
+        write_chunk_from_file(told, Chunk(1, 1, 4, 8))

@@ -26,6 +26,7 @@ from fiberscope.network.network import Network
 from fiberscope.network.stage import Stage, affine_stage, relu_stage
 from fiberscope.recovery.leak import Leak, table_of
 from fiberscope.recovery.leak_question import LeakQuestion
+from small_audits import change_digests
 
 STORED = (np.arange(256) / 255).astype(np.float32)
 ASKED = ("--precision", "float32,int8,0.01", "--samples", "2", "--seconds", "1")
@@ -67,7 +68,7 @@ def rewritten(results: Results, chunk: LeakChunk, rows: list[Leak], claims: dict
     """Write rows and claims as the run would have, with a manifest that names no digests."""
     proofs = archive_to_bytes(claims)
     results.write(chunk, {PROOFS: proofs, LEAKS: rows_to_bytes(table_of(rows), proofs)})
-    results.write_manifest(replace(results.manifest(), shards={}))
+    change_digests(results.folder, {})
 
 
 def failures(results: Results) -> list[str]:

@@ -77,7 +77,7 @@ def test_some_memory_is_there() -> None:
 
 @pytest.mark.parametrize(("processes", "fits"), [(1.0, 1), (1.5, 1), (2.5, 2), (99.0, 4)])
 def test_no_more_processes_than_fit(processes: float, fits: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    network, plan = small_network(), Plan((0, 1, 2), 100, block=10)
+    network, plan = small_network(), Plan((0, 1, 2), 100, blocks=(10, 10, 10))
     each = KINDS[0].effort(network, plan).memory + process_bytes(network)
     monkeypatch.setattr(fiberscope.audits.capacity, "available_memory", lambda: int(processes * each))
     capacity = local_capacity(KINDS[0], network, plan, 4)
@@ -107,20 +107,20 @@ def test_what_does_not_fit_is_said_before_the_work(
 
 def test_more_samples_and_larger_layers_take_more() -> None:
     network = small_network()
-    efforts = [work.effort(network, Plan((0,), 10, (0.0, 1.0), 10, spectra=1, invariance=1)) for work in KINDS]
+    efforts = [work.effort(network, Plan((0,), 10, (0.0, 1.0), (10,), spectra=1, invariance=1)) for work in KINDS]
     assert all(effort.memory > 0 for effort in efforts)
-    (verdicts, *_), small = KINDS, Plan((0,), 10, block=10)
-    assert verdicts.effort(network, Plan((0,), 100, block=100)).memory > verdicts.effort(network, small).memory
-    assert verdicts.effort(network, Plan((0,), 100, block=10)).memory == verdicts.effort(network, small).memory
-    assert verdicts.effort(network, Plan((2,), 10, block=10)).memory < verdicts.effort(network, small).memory
+    (verdicts, *_), small = KINDS, Plan((0,), 10, blocks=(10,))
+    assert verdicts.effort(network, Plan((0,), 100, blocks=(100,))).memory > verdicts.effort(network, small).memory
+    assert verdicts.effort(network, Plan((0,), 100, blocks=(10,))).memory == verdicts.effort(network, small).memory
+    assert verdicts.effort(network, Plan((2,), 10, blocks=(10,))).memory < verdicts.effort(network, small).memory
 
 
 PEAK = """
 import pickle, sys
 from pathlib import Path
-from fiberscope.audits.compute import ModelFile, Threads, compute_with_model
+from fiberscope.audits.compute import ModelFile, Threads, compute, read_model
 work, task, digest = pickle.loads(Path(sys.argv[2]).read_bytes())
-result = compute_with_model(work, Threads(1, 1), ModelFile(Path(sys.argv[1]), digest), task)
+result = compute(work, Threads(1, 1), read_model(ModelFile(Path(sys.argv[1]), digest)), task)
 assert type(result).__name__ != "Failed", result
 print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
 """
@@ -144,9 +144,9 @@ def test_estimates_are_above_measured_peaks_but_not_far(
     network.save(tmp_path / "model.safetensors")
     x = np.random.default_rng(0).uniform(size=(samples, *network.input_shape))
     subject = Subject(network, x, None, "", "", "")
-    plan = Plan((layer,), samples, (0.0, 1.0), samples, places_of(network), spectra=1, invariance=1)
+    plan = Plan((layer,), samples, (0.0, 1.0), (samples,), places_of(network), spectra=1, invariance=1)
     work = KINDS[kind]
-    task = next(work.tasks(subject, plan, work.chunks(plan)))
+    task = work.task(subject, plan, next(work.chunks(plan)))
     (tmp_path / "task").write_bytes(pickle.dumps((work, task, network.digest())))
     command = [sys.executable, "-c", PEAK, str(tmp_path / "model.safetensors"), str(tmp_path / "task")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

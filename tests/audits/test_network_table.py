@@ -13,7 +13,7 @@ import pytest
 import fiberscope as fs
 from fiberscope.cli import main
 from fiberscope.seals import BLANK, seal
-from small_audits import LAYERS, change_manifest, small_data, small_network, write_model_and_data
+from small_audits import LAYERS, change_digests, small_data, small_network, write_model_and_data
 
 SAMPLES = 40
 
@@ -74,7 +74,7 @@ def test_a_changed_verdict_is_found(verdict: str, out: Path, capsys: pytest.Capt
     metadata = (table.schema.metadata or {}) | {b"seal": BLANK.encode()}
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema.with_metadata(metadata)), buffer)
     path.write_bytes(seal(buffer.getvalue().to_pybytes()))
-    change_manifest(out, {"shards": {}})
+    change_digests(out, {})
     status, text = said(["verify", str(out)], capsys)
     assert status == 1
     where = f"the network up to layer {rows[place]['layer']}, sample {rows[place]['sample']}"

@@ -29,17 +29,17 @@ def test_domains_follow_what_a_layer_receives() -> None:
 
 
 def test_chunks_cover_every_sample_of_every_layer_once() -> None:
-    plan = Plan((0, 2), 11, (0.0, 1.0), block=4)
+    plan = Plan((0, 2), 11, (0.0, 1.0), blocks=(4, 4))
     covered = [(chunk.layer, sample) for chunk in plan.chunks() for sample in chunk.samples]
     assert covered == [(layer, sample) for layer in (0, 2) for sample in range(11)]
     assert [chunk.name for chunk in plan.chunks()][:3] == [f"layer-00-block-{block:04d}" for block in range(3)]
 
 
 def test_rows_of_a_chunk_are_one_per_domain_and_sample() -> None:
-    plan = Plan((1,), 3, block=2)
+    plan = Plan((1,), 3, blocks=(2,))
     last = list(plan.chunks())[-1]
     assert plan.rows(last) == [(2, "R^n", "exact"), (2, "x >= 0", "exact")]
-    loose = Plan((1,), 3, block=2, precision="0.5")
+    loose = Plan((1,), 3, blocks=(2,), precision="0.5")
     assert loose.rows(last) == [*plan.rows(last), (2, "R^n", "0.5"), (2, "x >= 0", "0.5")]
     assert [named.label for named in loose.domains(1)] == ["R^n", "x >= 0", "R^n at 0.5", "x >= 0 at 0.5"]
 

@@ -21,7 +21,7 @@ from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.precision import within
 from fiberscope.checker.system import System
 from fiberscope.cli import main
-from small_audits import change_manifest, small_data, small_network, write_model_and_data
+from small_audits import change_digests, change_manifest, digests, small_data, small_network, write_model_and_data
 
 SAMPLES = 9
 SCRIPT = Path(__file__).parents[2] / "tools" / "check_certificates.py"
@@ -111,9 +111,9 @@ def test_a_changed_finding_is_not_proved(said: dict[str, Any], out: Path) -> Non
         }
     data = shards._to_bytes(pa.Table.from_pylist(rows, schema=table.schema))
     path.write_bytes(data)
-    digests = json.loads((out / "manifest.json").read_text())["shards"]
-    digests["layer-00-block-0000"]["preimages"] = shards.sha256(data)
-    change_manifest(out, {"shards": digests})
+    told = digests(out)
+    told["layer-00-block-0000"]["preimages"] = shards.sha256(data)
+    change_digests(out, told)
     assert main(["verify", str(out)]) == 1
     run = subprocess.run([sys.executable, str(SCRIPT), str(out)], capture_output=True, text=True, check=False)
     assert run.returncode == 1

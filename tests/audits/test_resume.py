@@ -256,7 +256,17 @@ def test_a_foreign_manifest_is_refused(
 
 
 @pytest.mark.parametrize(
-    "change", [{"layers": [7]}, {"samples": 0}, {"block": -1}, {"domain": [1]}, {"shards": 3}, {"runs": [{}]}, {"x": 1}]
+    "change",
+    [
+        {"layers": [7]},
+        {"samples": 0},
+        {"blocks": [-1, 5, 5]},
+        {"domain": [1]},
+        {"digests": 3},
+        {"shards": {}},
+        {"runs": [{}]},
+        {"x": 1},
+    ],
 )
 def test_a_manifest_that_makes_no_sense_is_refused(
     change: dict[str, object], out: Path, capsys: pytest.CaptureFixture[str]

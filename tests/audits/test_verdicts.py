@@ -18,13 +18,14 @@ def judged(samples: int, plan: Plan) -> Iterator[tuple[Task, ChunkResult]]:
     """All chunks of a plan, computed here."""
     network, verdicts = small_network(), Verdicts()
     subject = Subject(network, small_data(samples), None, "net", "data", "")
-    for task in verdicts.tasks(subject, plan, verdicts.chunks(plan)):
+    for chunk in verdicts.chunks(plan):
+        task = verdicts.task(subject, plan, chunk)
         yield task, verdicts.compute(network, task, threads=1)
 
 
 def test_findings_are_those_of_preimage_sample_by_sample() -> None:
     network = small_network()
-    plan = Plan(tuple(range(LAYERS)), 12, (0.0, 1.0), block=5)
+    plan = Plan(tuple(range(LAYERS)), 12, (0.0, 1.0), blocks=(5,) * LAYERS)
     seen = set()
     for task, result in judged(12, plan):
         layer = network.relu_layers[result.chunk.layer]
@@ -42,7 +43,7 @@ def test_findings_are_those_of_preimage_sample_by_sample() -> None:
 
 def test_layers_receive_what_the_network_computes() -> None:
     network, x = small_network(), small_data(7)
-    for task, _ in judged(7, Plan((0, 1, 2), 7, block=3)):
+    for task, _ in judged(7, Plan((0, 1, 2), 7, blocks=(3, 3, 3))):
         chunk = task.chunk
         assert np.array_equal(task.inputs, network.layer_input(chunk.layer, x)[chunk.start : chunk.stop])
 

@@ -15,7 +15,7 @@ import pytest
 
 from fiberscope.cli import main
 from fiberscope.network.affine import Dense
-from small_audits import LAYERS, change_manifest, small_network
+from small_audits import LAYERS, small_network, unfinish
 
 VERDICTS = 2 * LAYERS * 13
 SHARD = "layer-00-block-0001"
@@ -161,7 +161,7 @@ def test_another_model_is_an_error(out: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_an_audit_that_is_not_complete_is_an_error(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    change_manifest(out, {"status": "running", "shards": {}})
+    unfinish(out)
     status, _, error = verified(out, capsys)
     assert status == 2
     assert "not complete" in error
@@ -171,7 +171,7 @@ def test_what_is_there_of_an_audit_that_is_not_complete_is_checked(
     spectra_out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One chunk of verdicts, and singular values at three of five samples."""
-    change_manifest(spectra_out, {"status": "running", "shards": {}, "block": 13})
+    unfinish(spectra_out, blocks=[13] * LAYERS)
     for sample in (1, 4):
         (spectra_out / f"spectra/sample-{sample:06d}.parquet").unlink()
     status, said, error = verified(spectra_out, capsys)
@@ -183,7 +183,7 @@ def test_what_is_there_of_an_audit_that_is_not_complete_is_checked(
 
 
 def test_a_failure_in_an_audit_that_is_not_complete_is_a_failure(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    change_manifest(out, {"status": "running", "shards": {}})
+    unfinish(out)
     (out / "preimages/layer-02-block-0002.parquet").unlink()
     assert verified(out, capsys)[1] == f"{VERDICTS - 6} verdicts proved, 0 not proved, 0 undecided\n"
     rewrite(out / f"preimages/{SHARD}.parquet", {"dimension": 5}, row=3)
@@ -193,7 +193,7 @@ def test_a_failure_in_an_audit_that_is_not_complete_is_a_failure(out: Path, caps
 def test_the_terminal_says_that_an_audit_is_not_complete(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(out)]) == 0
     assert "not complete" not in capsys.readouterr().out
-    change_manifest(out, {"status": "running", "shards": {}})
+    unfinish(out)
     (out / "preimages/layer-02-block-0002.parquet").unlink()
     assert main(["report", str(out)]) == 0
     said = capsys.readouterr().out

@@ -33,7 +33,7 @@ from fiberscope.audits.verify import verify_results
 from fiberscope.network.affine import Dense
 from fiberscope.network.network import Network
 from fiberscope.network.stage import affine_stage, relu_stage
-from small_audits import change_manifest, small_data, small_network
+from small_audits import change_digests, change_manifest, small_data, small_network
 from torch_modules import Function, randomised
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "check_certificates.py"
@@ -52,16 +52,15 @@ spec.loader.exec_module(check_certificates)
 
 def write_audit(folder: Path, network: fs.Network, x: Any, box: tuple[float, float] | None = (0.0, 1.0)) -> Results:
     """The verdicts of an audit, and what belongs to them, in a folder."""
-    plan = Plan(tuple(range(len(network.relu_layers))), len(x), box, BLOCK, places_of(network))
+    layers = tuple(range(len(network.relu_layers)))
+    plan = Plan(layers, len(x), box, (BLOCK,) * len(layers), places_of(network))
     subject, results, work = Subject(network, x, None, "model", "data", ""), Results(folder), Verdicts()
     folder.mkdir()
     manifest = new_manifest(subject, plan, None)
     results.begin(subject, manifest)
-    digests = {}
-    for task in work.tasks(subject, plan, plan.chunks()):
-        results.write(task.chunk, work.files(task, work.compute(network, task, 1)))
-        digests[task.chunk.name] = results.digests(task.chunk)
-    results.write_manifest(manifest.finished((), (), digests, ()))
+    tasks = [work.task(subject, plan, chunk) for chunk in plan.chunks()]
+    entries = [results.write(task.chunk, work.files(task, work.compute(network, task, 1))) for task in tasks]
+    results.write_manifest(manifest.finished((), (), results.ledger.rewrite(entries), ()))
     return results
 
 
@@ -96,7 +95,7 @@ def reseal(folder: Path) -> None:
         table = pq.read_table(path)
         path.write_bytes(shards.table_to_bytes(table.replace_schema_metadata(siblings)))
         told[path.stem] = {part: shards.sha256(file.read_bytes()) for part, file in files.items()}
-    change_manifest(folder, {"shards": told})
+    change_digests(folder, told)
 
 
 def rewrite(folder: Path, part: str, change: Callable[[Rows], object], stem: str = FIRST) -> None:

@@ -1,4 +1,4 @@
-"""Computing one chunk: in this process, or in a worker that reads the model by its path and checks its hash."""
+"""One chunk, computed and written: in this process, or in a worker that reads model and data by path and hash."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from threading import Lock
 from typing import Any
 
 from fiberscope.audits.failure import Failed
+from fiberscope.audits.ledger import Entry
+from fiberscope.audits.manifest import Manifest
+from fiberscope.audits.plan import AnyChunk
+from fiberscope.audits.store import Results
+from fiberscope.audits.stored_subject import MODEL, read_subject
+from fiberscope.audits.subject import Subject
 from fiberscope.audits.work import AnyWork
 from fiberscope.errors import FiberscopeError, ResultsError
 from fiberscope.network.network import Network
@@ -65,14 +71,87 @@ def compute(work: AnyWork, threads: Threads, network: Network, task: Any) -> Any
         return Failed.of(error)
 
 
-def compute_with_model(work: AnyWork, threads: Threads, model: ModelFile, task: Any) -> Any:
-    """Read the model and compute one chunk: what a worker does.
+@dataclass(frozen=True)
+class Orders:
+    """What is to be done with chunks of one kind, wherever that is.
+
+    Attributes:
+        work: the kind.
+        threads: how a chunk uses the cores.
+        results: the folder, by a path that all workers see it under.
+        manifest: what is audited.
+    """
+
+    work: AnyWork
+    threads: Threads
+    results: Results
+    manifest: Manifest
+
+    def subject(self) -> Subject:
+        """The network and data, read once in every process.
+
+        Raises:
+            ResultsError: they cannot be read here, or are others.
+        """
+        digests = self.manifest.model_digest, self.manifest.data_digest
+        return _read_subject(_Source(self.results.folder, self.manifest, *digests))
+
+
+@dataclass(frozen=True)
+class Written:
+    """A chunk whose files are written.
+
+    Attributes:
+        chunk: which.
+        entry: for the ledger.
+        failed: why it could not be computed; empty if it was.
+    """
+
+    chunk: AnyChunk
+    entry: Entry
+    failed: str = ""
+
+
+def write_chunk(orders: Orders, subject: Subject, chunk: AnyChunk) -> Written:
+    """Compute one chunk and write its files.
 
     Raises:
-        ResultsError: the model cannot be read here, or is another one.
+        ResultsError: they cannot be written.
+    """
+    task = orders.work.task(subject, orders.manifest.plan, chunk)
+    result = compute(orders.work, orders.threads, subject.network, task)
+    if isinstance(result, Failed):
+        return _written(orders, subject, chunk, task, result)
+    return Written(chunk, _put(orders, chunk, orders.work.files(task, result), failed=False))
+
+
+def write_failed(orders: Orders, subject: Subject, chunk: AnyChunk, cause: str) -> Written:
+    """Write what stands in the place of a chunk that cannot be computed."""
+    task = orders.work.task(subject, orders.manifest.plan, chunk)
+    return _written(orders, subject, chunk, task, Failed.because(cause))
+
+
+def _written(orders: Orders, subject: Subject, chunk: AnyChunk, task: Any, failed: Failed) -> Written:
+    files = orders.work.files(task, orders.work.failed(subject.network, task, failed.reason))
+    entry = _put(orders, chunk, files, failed=True)
+    return Written(chunk, entry, failed.reason if entry.failed else "")
+
+
+def _put(orders: Orders, chunk: AnyChunk, files: dict[str, bytes], *, failed: bool) -> Entry:
+    """Write files, unless another worker was given the chunk as well and was faster."""
+    if orders.results.is_done(orders.manifest, chunk):
+        return orders.results.entry(chunk)
+    return orders.results.write(chunk, files, failed=failed)
+
+
+def write_chunk_from_file(orders: Orders, chunk: AnyChunk) -> Written:
+    """Read network and data, then compute one chunk and write its files: what a worker does.
+
+    Raises:
+        ResultsError: the network or data cannot be read here, or are others; or the files cannot be written.
     """
     with _ONE_AT_A_TIME:
-        return compute(work, threads, read_model(model), task)
+        return write_chunk(orders, orders.subject(), chunk)
 
 
 _ONE_AT_A_TIME = Lock()
@@ -101,4 +180,34 @@ def read_model(model: ModelFile) -> Network:
     return network
 
 
-__all__ = ["ModelFile", "Threads", "compute", "compute_with_model", "read_model"]
+@dataclass(frozen=True)
+class _Source:
+    """A results folder whose network and data workers read. Two are the same if their hashes are."""
+
+    folder: Path = field(compare=False)
+    manifest: Manifest = field(compare=False)
+    model_digest: str
+    data_digest: str
+
+
+@lru_cache(maxsize=_MODELS_KEPT)
+def _read_subject(source: _Source) -> Subject:
+    network = read_model(ModelFile(source.folder / MODEL, source.model_digest))
+    try:
+        return read_subject(source.folder, source.manifest, network)
+    except ResultsError as error:
+        who = f"the worker process {os.getpid()} on {platform.node()}"
+        raise ResultsError(f"{who} cannot use the data: {error}", path=error.path) from error
+
+
+__all__ = [
+    "ModelFile",
+    "Orders",
+    "Threads",
+    "Written",
+    "compute",
+    "read_model",
+    "write_chunk",
+    "write_chunk_from_file",
+    "write_failed",
+]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fiberscope.audits.plan import BLOCK_SAMPLES, Plan
+from fiberscope.network.layer import Layer
 from fiberscope.network.network import Network
-from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import is_sparse
 from fiberscope.threads import cores
@@ -17,15 +17,18 @@ LARGE_WORK = 1e8
 _LEAST_WEIGHTS = 50_000
 """A verdict about a smaller layer takes as long as one about a layer of this size."""
 
-LARGE_INPUTS = 1_000
-"""Inputs of a layer from which a verdict may take seconds."""
+CHUNK_SECONDS = 60.0
+"""What a chunk of verdicts may take at most by the laws below: so much is lost at most where a machine dies."""
 
-LARGE_LAYER_BLOCK = 12
-"""Samples per chunk of a network with such a layer, or one that is judged within linear regions, where each sample has
-a layer of its own."""
+LEAST_BLOCK = 12
+"""Samples per chunk at least. So many of a layer that is judged within linear regions, where each sample has a layer of
+its own: seconds each."""
 
-LONE_BLOCK = 125
-"""Samples per chunk of a network with sparse rows, whose samples are mostly decided one by one."""
+_DENSE_SECONDS, _DENSE_POWER = 1e-6, 1.63
+"""Seconds a verdict about a dense layer with n inputs takes: 1e-6 n^1.63, as measured (docs/scaling.md)."""
+
+_SPARSE_SECONDS = 2e-4
+"""Seconds a verdict takes for each input of a layer with sparse rows, where samples share nothing."""
 
 
 LARGE_SPECTRA = 1e11
@@ -64,16 +67,20 @@ def sensible_workers(network: Network, plan: Plan) -> int:
     return min(cores(), chunks) if work >= LARGE_WORK else 1
 
 
-def sensible_block(network: Network, chosen: tuple[int, ...]) -> int:
-    """Samples per chunk: as many as share proofs; fewer where each is decided alone, so that processes divide them.
+def sensible_blocks(network: Network, chosen: tuple[int, ...]) -> tuple[int, ...]:
+    """Samples per chunk of each layer: many where a verdict takes little, so that few tasks are to be handed out.
 
-    The same on every machine, for ``--resume``.
+    By a law rather than by a clock, so that they are the same on every machine and the same when an audit is continued.
     """
-    layers = [network.relu_layers[i] for i in chosen]
-    if any(layer.inputs > LARGE_INPUTS or isinstance(layer, RegionLayer) for layer in layers):
-        return LARGE_LAYER_BLOCK
-    sparse = any(isinstance(layer, ReLULayer) and is_sparse(layer.weight) for layer in layers)
-    return LONE_BLOCK if sparse else BLOCK_SAMPLES
+    return tuple(_block(network.relu_layers[i]) for i in chosen)
+
+
+def _block(layer: Layer) -> int:
+    if not isinstance(layer, ReLULayer):
+        return LEAST_BLOCK
+    dense = _DENSE_SECONDS * layer.inputs**_DENSE_POWER
+    seconds = _SPARSE_SECONDS * layer.inputs if is_sparse(layer.weight) else dense
+    return int(min(BLOCK_SAMPLES, max(LEAST_BLOCK, CHUNK_SECONDS / seconds)))
 
 
 def has_large_matrices(network: Network) -> bool:
@@ -97,7 +104,7 @@ __all__ = [
     "LARGE_WORK",
     "Effort",
     "has_large_matrices",
-    "sensible_block",
+    "sensible_blocks",
     "sensible_spectra_workers",
     "sensible_survey_workers",
     "sensible_workers",

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from fiberscope.audits.compute import ModelFile, Threads, compute, compute_with_model
+from fiberscope.audits.compute import Orders, Threads, Written, write_chunk, write_chunk_from_file, write_failed
 from fiberscope.audits.dask_workers import DaskWorkers
 from fiberscope.audits.examples import Wanted, furthest_pairs, make_examples
-from fiberscope.audits.failure import Failed
 from fiberscope.audits.findings import FindingsTable
 from fiberscope.audits.kinds import KINDS
+from fiberscope.audits.ledger import Entry, OpenLedger
 from fiberscope.audits.manifest import Manifest, Run
-from fiberscope.audits.network_table import NETWORK, VERDICTS, count_verdicts, read_network, write_network
+from fiberscope.audits.network_table import count_verdicts, read_network, write_network
 from fiberscope.audits.plan import AnyChunk, Chunk, SpectraChunk, SurveyChunk
 from fiberscope.audits.pool import Here, Pool, spread
 from fiberscope.audits.spectra import COUNTED, count_stages
@@ -31,19 +31,6 @@ from fiberscope.network.network import Network
 from fiberscope.threads import cores
 
 
-@dataclass(frozen=True)
-class Written:
-    """A chunk whose files are written.
-
-    Attributes:
-        chunk: which.
-        failed: why it could not be computed; empty if it was.
-    """
-
-    chunk: AnyChunk
-    failed: str
-
-
 @dataclass(frozen=True, eq=False)
 class Job:
     """An audit that is ready to run.
@@ -53,7 +40,7 @@ class Job:
         manifest: what is audited.
         subject: the network and data, as read back from the folder.
         given: the network as the caller gave it, which may still run its original.
-        done: the chunks that an earlier run finished.
+        done: the chunks that an earlier run finished, each with its entry in the ledger.
         processes: how many chunks are computed side by side on one machine, for each of ``KINDS``; None for as many as
             there are workers.
         scheduler: the dask scheduler whose workers compute; empty for processes of this machine.
@@ -64,7 +51,7 @@ class Job:
     manifest: Manifest
     subject: Subject
     given: Network
-    done: frozenset[AnyChunk]
+    done: Mapping[AnyChunk, Entry]
     processes: tuple[int | None, ...]
     scheduler: str = ""
     notes: tuple[str, ...] = ()
@@ -101,12 +88,16 @@ class Job:
 
     def _run(self, pool: Pool, todo: int) -> Iterator[Written]:
         started, clock, spent = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter(), _Spent()
-        manifest = replace(self.manifest, status="running", shards={}, examples=(), **_NO_COUNTS)
+        manifest = replace(self.manifest, status="running", shards={}, digests="", examples=(), **_NO_COUNTS)
+        entries = dict(self.done)
+        self.results.ledger.rewrite(entries.values())
         if todo:
             self.results.write_manifest(manifest)
         try:
-            with closing(self._all_written(pool)) as all_written:
+            with closing(OpenLedger(self.results.ledger)) as ledger, closing(self._all_written(pool)) as all_written:
                 for written in all_written:
+                    ledger.append(written.entry)
+                    entries[written.chunk] = written.entry
                     spent.on(written.chunk)
                     yield written
         finally:
@@ -124,7 +115,7 @@ class Job:
             finished = spent.chunks.total()
             manifest = replace(manifest, runs=(*manifest.runs, run)) if finished else manifest
             if finished == todo:
-                self._finish(manifest)
+                self._finish(manifest, entries)
             elif finished:
                 self.results.write_manifest(manifest)
 
@@ -144,32 +135,28 @@ class Job:
         """Compute and write chunks of one kind."""
         network, plan = self.subject.network, self.manifest.plan
         threads = Threads(items=max(1, cores() // at_once), algebra=work.effort(network, plan).algebra)
+        bare = replace(self.manifest, shards={}, digests="", status="running")
+        orders = Orders(work, threads, Results(self.results.folder.resolve()), bare)
         if at_once == 1 and not self.scheduler:
-            pool, function = Here(), partial(compute, work, threads, network)
+            pool, function = Here(), partial(write_chunk, orders, self.subject)
         else:
-            model = ModelFile(self.results.model_path.resolve(), self.manifest.model_digest)
-            function = partial(compute_with_model, work, threads, model)
-        computed = spread(function, work.tasks(self.subject, plan, todo), pool, at_once=at_once, instead=_unfinished)
-        with closing(computed):
-            for task, result in computed:
-                failed = result.reason if isinstance(result, Failed) else ""
-                whole = work.failed(network, task, failed) if failed else result
-                self.results.write(task.chunk, work.files(task, whole))
-                yield Written(task.chunk, failed)
+            function = partial(write_chunk_from_file, orders)
+        instead = partial(write_failed, orders, self.subject)
+        with closing(spread(function, todo, pool, at_once=at_once, instead=instead)) as computed:
+            for _, written in computed:
+                yield written
 
-    def _finish(self, manifest: Manifest) -> None:
+    def _finish(self, manifest: Manifest, entries: Mapping[AnyChunk, Entry]) -> None:
+        ordered = [entries[chunk] for chunk in self.chunks]
         if manifest.leakage:
-            digests = {chunk.name: self.results.digests(chunk) for chunk in self.chunks}
-            self.results.write_manifest(manifest.finished((), (), digests, ()))
+            self.results.write_manifest(manifest.finished((), (), self.results.ledger.rewrite(ordered), ()))
             return
         examples = self._write_examples(manifest)
         counts = count_findings(self.results.findings(manifest))
         spectra_counts = count_stages(self.results.spectra_table(manifest, COUNTED))
-        digests: dict[str, dict[str, str]] = {}
-        for chunk in self.chunks:  # those of one sample have one name
-            digests.setdefault(chunk.name, {}).update(self.results.digests(chunk))
-        digests[VERDICTS] = {NETWORK: write_network(self.results, manifest, self.subject, digests)}
+        ordered.append(write_network(self.results, manifest, self.subject, ordered))
         network_counts = count_verdicts(read_network(self.results, manifest))
+        digests = self.results.ledger.rewrite(ordered)
         self.results.write_manifest(manifest.finished(counts, spectra_counts, digests, examples, network_counts))
 
     def _write_examples(self, manifest: Manifest) -> tuple[str, ...]:
@@ -203,11 +190,6 @@ class _Spent:
         self.chunks[type(chunk)] += 1
         self.seconds[type(chunk)] += now - self._last
         self._last = now
-
-
-def _unfinished(task: Any, cause: str) -> Failed:
-    del task  # its rows are made like those of any chunk that failed
-    return Failed.because(cause)
 
 
 def count_findings(table: FindingsTable) -> tuple[dict[str, Any], ...]:

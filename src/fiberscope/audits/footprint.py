@@ -64,8 +64,8 @@ def judging_bytes(network: Network, placed: PlacedLayer, samples: int) -> int:
 
 def chunk_bytes(network: Network, plan: Plan) -> int:
     """Bytes that a chunk of verdicts takes, of the layer that takes most."""
-    samples = min(plan.block, plan.samples)
-    return max(judging_bytes(network, network.placed_layers[layer], samples) for layer in plan.layers)
+    samples = {layer: min(plan.block(layer), plan.samples) for layer in plan.layers}
+    return max(judging_bytes(network, network.placed_layers[layer], count) for layer, count in samples.items())
 
 
 def spectra_bytes(network: Network) -> int:

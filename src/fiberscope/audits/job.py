@@ -11,7 +11,7 @@ from typing import Any
 
 from fiberscope.audits.capacity import Capacity, cluster_capacity, local_capacity
 from fiberscope.audits.dask_workers import check_scheduler, is_local
-from fiberscope.audits.effort import sensible_block
+from fiberscope.audits.effort import sensible_blocks
 from fiberscope.audits.execution import Job
 from fiberscope.audits.kinds import KINDS
 from fiberscope.audits.lock import require_none_running, running_alone
@@ -136,11 +136,12 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
     if nothing := subject.network.nothing_to_judge():
         raise ModelError(f"nothing to audit: {nothing}")
     layers = chosen_layers(options.layers, len(subject.network.relu_layers))
-    block = options.block or sensible_block(subject.network, layers)
+    given = (options.block,) * len(layers) if options.block else None
+    blocks = given or sensible_blocks(subject.network, layers)
     places = places_of(subject.network)
-    steps = _steps(subject, layers, block) if "int8" in (options.precision, *options.leakage) else ()
+    steps = _steps(subject, layers, min(blocks)) if "int8" in (options.precision, *options.leakage) else ()
     steps = steps if options.leakage else tuple(step or 1.0 for step in steps)
-    numbers = (options.domain, block, places, options.spectra, options.invariance, options.seconds)
+    numbers = (options.domain, blocks, places, options.spectra, options.invariance, options.seconds)
     plan = Plan(layers, subject.samples, *numbers, options.precision, steps, options.leakage)
     for name, value in (("spectra", options.spectra), ("invariance", options.invariance)):
         if value > subject.samples:
@@ -158,7 +159,7 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
         results.remove_leftovers()
         results.begin(subject, manifest)
     stored = _stored(results, subject)
-    done = frozenset(chunk for chunk in plan.every_chunk() if results.is_done(manifest, chunk))
+    done = results.done(manifest)
     capacities = _capacities(stored.network, plan, options)
     return Job(
         results,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fiberscope.audits.archives import archive_to_bytes
@@ -52,12 +52,10 @@ class Leakage:
         """One process: what is proved depends on the time, which processes side by side would share."""
         return Effort(1, max(judging_bytes(network, network.placed_layers[layer], 1) for layer in plan.layers))
 
-    def tasks(self, subject: Subject, plan: Plan, chunks: Iterable[LeakChunk]) -> Iterator[LeakTask]:
-        """The samples."""
-        network = subject.network
-        for chunk in chunks:
-            x = network.flat(subject.x[chunk.sample][None]).reshape(network.input_shape)
-            yield LeakTask(chunk, question_of(plan, chunk, x))
+    def task(self, subject: Subject, plan: Plan, chunk: LeakChunk) -> LeakTask:
+        """The sample and what is asked of it."""
+        x = subject.network.flat(subject.x[chunk.sample][None]).reshape(subject.network.input_shape)
+        return LeakTask(chunk, question_of(plan, chunk, x))
 
     def compute(self, network: Network, task: LeakTask, threads: int) -> LeakAnswer:
         """All precisions, one after the other."""

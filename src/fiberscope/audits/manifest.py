@@ -17,7 +17,7 @@ from fiberscope.audits.subject import Subject
 from fiberscope.errors import ResultsError
 from fiberscope.seals import BLANK, is_sealed, seal
 
-FORMAT = "fiberscope results 6"
+FORMAT = "fiberscope results 7"
 """Names the layout of the folder; a reader refuses any other."""
 
 _PACKAGES = ("numpy", "scipy", "highspy", "python-flint", "pyarrow", "safetensors", "torch")
@@ -93,12 +93,13 @@ class Manifest:
         samples: the number of samples.
         layers: the layers that are audited.
         domain: the box that the input is said to lie in, or None.
-        block: samples per chunk.
+        blocks: samples per chunk, of each of ``layers``.
         status: "running" or "complete".
         counts: number of findings by layer, domain and kind; filled in at the end.
         network_counts: number of samples by layer and verdict about the network up to it; filled in at the end.
         runs: the stretches of work.
-        shards: SHA-256 by chunk and folder; filled in at the end.
+        shards: SHA-256 by chunk and folder; at the end those of the ledger (``ledger.py``), from which they are read.
+        digests: the SHA-256 of the ledger; filled in at the end.
         spectra: the number of samples at which singular values are computed.
         spectra_counts: the number of samples by stage, computed and left out, with the reason; filled in at the end.
         invariance: the number of samples at which it is computed how far invariance reaches.
@@ -129,7 +130,7 @@ class Manifest:
     samples: int
     layers: tuple[int, ...]
     domain: tuple[float, float] | None
-    block: int
+    blocks: tuple[int, ...]
     status: str = "running"
     counts: tuple[dict[str, Any], ...] = ()
     runs: tuple[Run, ...] = ()
@@ -147,12 +148,13 @@ class Manifest:
     precision: str = EXACT
     steps: tuple[float, ...] = ()
     leakage: tuple[str, ...] = ()
+    digests: str = ""
 
     @property
     def plan(self) -> Plan:
         """The plan that the audit follows."""
         places = tuple(layer.place for layer in self.network_layers)
-        numbers = (self.domain, self.block, places, self.spectra, self.invariance, self.seconds)
+        numbers = (self.domain, self.blocks, places, self.spectra, self.invariance, self.seconds)
         return Plan(self.layers, self.samples, *numbers, self.precision, self.steps, self.leakage)
 
     @property
@@ -162,7 +164,9 @@ class Manifest:
 
     def to_json(self) -> bytes:
         """Write the manifest as JSON, sealed."""
-        text = json.dumps({"format": FORMAT, **asdict(self), "seal": BLANK}, indent=2) + "\n"
+        told = asdict(replace(self, shards={}))
+        told.pop("shards")
+        text = json.dumps({"format": FORMAT, **told, "seal": BLANK}, indent=2) + "\n"
         return seal(text.encode())
 
     @classmethod
@@ -177,6 +181,8 @@ class Manifest:
             if data.pop("format") != FORMAT:
                 raise ValueError("another format")  # noqa: TRY301 - one way out for everything that is not a manifest
             data.pop("seal")
+            if "shards" in data:
+                raise ValueError("digests that belong into the ledger")  # noqa: TRY301 - as above
             data["network_layers"] = tuple(_layer(**layer) for layer in data["network_layers"])
             data["runs"] = tuple(Run(**run) for run in data["runs"])
             for name in _TUPLES:
@@ -204,8 +210,8 @@ class Manifest:
         available = range(len(self.network_layers))
         if not self.layers or not all(layer in available for layer in self.layers):
             raise ValueError(f"layers {list(self.layers)} of {len(available)}")
-        if min(self.samples, self.block) < 1:
-            raise ValueError(f"{self.samples} samples in blocks of {self.block}")
+        if len(self.blocks) != len(self.layers) or min(self.samples, *self.blocks) < 1:
+            raise ValueError(f"{self.samples} samples in blocks of {list(self.blocks)}")
         if not 0 <= self.spectra <= self.samples:
             raise ValueError(f"spectra at {self.spectra} of {self.samples} samples")
         if not 0 <= self.invariance <= self.samples or (self.invariance and self.domain is None):
@@ -216,7 +222,9 @@ class Manifest:
             raise ValueError(f"a budget of {self.seconds} seconds")
         if self.correct is not None and not 0 <= self.correct <= self.samples:
             raise ValueError(f"{self.correct} of {self.samples} samples classified correctly")
-        "".join((*self.classes, *self.examples, *self.warnings, self.output))  # a TypeError for anything but texts
+        "".join(
+            (*self.classes, *self.examples, *self.warnings, self.output, self.digests)
+        )  # a TypeError for anything but texts
         if "int8" in (self.precision, *self.leakage) and len(self.steps) != len(self.layers):
             raise ValueError(f"{len(self.steps)} steps of {len(self.layers)} layers")
         if self.precision not in (EXACT, known_precision(self.precision)):
@@ -225,7 +233,6 @@ class Manifest:
             raise ValueError(f"leakage at {self.leakage}")
         if not all(0.0 < step < inf or (self.leakage and step == 0.0) for step in self.steps):
             raise ValueError(f"steps {self.steps}")
-        dict.items(self.shards)  # a TypeError for anything but a dictionary
 
     def differences(self, asked: Manifest) -> list[str]:
         """What differs between the audit in the folder (this one) and the one asked for now, in words.
@@ -246,7 +253,7 @@ class Manifest:
         self,
         counts: tuple[dict[str, Any], ...],
         spectra_counts: tuple[dict[str, Any], ...],
-        shards: dict[str, dict[str, str]],
+        digests: str,
         examples: tuple[str, ...],
         network_counts: tuple[dict[str, Any], ...] = (),
     ) -> Manifest:
@@ -255,13 +262,14 @@ class Manifest:
             "counts": counts,
             "network_counts": network_counts,
             "spectra_counts": spectra_counts,
-            "shards": shards,
+            "digests": digests,
         }
         return replace(self, status="complete", examples=examples, **filled)
 
 
 _TUPLES = (
     "input_shape",
+    "blocks",
     "notes",
     "layers",
     "counts",
@@ -286,7 +294,7 @@ _MUST_AGREE = {
     "samples": "number of samples",
     "layers": "--layers",
     "domain": "--domain",
-    "block": "--block",
+    "blocks": "--block",
     "precision": "--precision",
     "leakage": "--precision",
 }
@@ -328,7 +336,7 @@ def new_manifest(subject: Subject, plan: Plan, samples_requested: int | None) ->
         samples=plan.samples,
         layers=plan.layers,
         domain=plan.box,
-        block=plan.block,
+        blocks=tuple(map(plan.block, plan.layers)),
         spectra=plan.spectra,
         invariance=plan.invariance,
         leakage=plan.leakage,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from fiberscope.audits import shards
 from fiberscope.audits.failure import Failed, says_failed
 from fiberscope.audits.findings import FindingsTable
+from fiberscope.audits.ledger import Entry, stamp_of
 from fiberscope.audits.manifest import Manifest
 from fiberscope.audits.store import INPUTS, PREIMAGES, Results
 from fiberscope.audits.subject import Subject
@@ -102,19 +103,19 @@ def read_network(results: Results, manifest: Manifest) -> Any:
     return table
 
 
-def write_network(results: Results, manifest: Manifest, subject: Subject, digests: Mapping[str, Any]) -> str:
+def write_network(results: Results, manifest: Manifest, subject: Subject, entries: Iterable[Entry]) -> Entry:
     """Put the table together and write it, unless it is there and the verdicts about layers are as they were.
 
     Args:
         results: the folder, with all findings.
         manifest: what was audited.
         subject: its network and data.
-        digests: those of the chunks' files.
+        entries: the chunks, as the ledger has them.
 
     Returns:
-        The SHA-256 of the file.
+        The entry of the table.
     """
-    path, key = path_of(results), _key(digests)
+    path, key = path_of(results), _key(entries)
     if is_file(path) and (data := read_file(path)) and is_sealed(data):
         try:
             table = shards.table_from_bytes(data, SCHEMA, str(path))
@@ -122,15 +123,16 @@ def write_network(results: Results, manifest: Manifest, subject: Subject, digest
             table = SCHEMA.empty_table()
         metadata: dict[bytes, bytes] = table.schema.metadata or {}
         if metadata.get(_FROM) == key and not any(map(says_failed, table["reason"].to_pylist())):
-            return shards.sha256(data)
+            return Entry(VERDICTS, {NETWORK: stamp_of(path, data)})
     data = shards.table_to_bytes(derive(results, manifest, subject).replace_schema_metadata({_FROM: key}))
     write_file(path, data)
-    return shards.sha256(data)
+    return Entry(VERDICTS, {NETWORK: stamp_of(path, data)})
 
 
-def _key(digests: Mapping[str, Any]) -> bytes:
+def _key(entries: Iterable[Entry]) -> bytes:
     """What the table is put together from: the findings and inputs of all chunks of verdicts."""
-    parts = [(name, digest[PREIMAGES], digest[INPUTS]) for name, digest in digests.items() if PREIMAGES in digest]
+    of_verdicts = [(entry.name, entry.files) for entry in entries if PREIMAGES in entry.files]
+    parts = [(name, files[PREIMAGES].digest, files[INPUTS].digest) for name, files in of_verdicts]
     return hashlib.sha256(repr(sorted(parts)).encode()).hexdigest().encode()
 
 

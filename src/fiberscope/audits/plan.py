@@ -159,7 +159,7 @@ class Plan:
         layers: positions of the ReLU layers to audit, ascending.
         samples: the number of samples, the first ones of the data.
         box: the bounds of the network's input coordinates, where known.
-        block: samples per chunk.
+        blocks: samples per chunk, of each of ``layers``; ``BLOCK_SAMPLES`` where not given.
         places: where each layer of the network lies; if not given, they follow each other: the first receives the
             input, the others what a ReLU let through.
         spectra: the number of samples, the first ones, at which singular values are computed.
@@ -173,7 +173,7 @@ class Plan:
     layers: tuple[int, ...]
     samples: int
     box: tuple[float, float] | None = None
-    block: int = BLOCK_SAMPLES
+    blocks: tuple[int, ...] = ()
     places: tuple[Place, ...] = ()
     spectra: int = 0
     invariance: int = 0
@@ -220,6 +220,10 @@ class Plan:
         """The step of a layer's 8-bit codes, where it is judged at them."""
         return self.steps[self.layers.index(layer)] if self.steps else None
 
+    def block(self, layer: int) -> int:
+        """How many samples of a layer a chunk has."""
+        return self.blocks[self.layers.index(layer)] if self.blocks else BLOCK_SAMPLES
+
     def place(self, layer: int) -> Place:
         """Where a layer lies."""
         if self.places:
@@ -229,8 +233,9 @@ class Plan:
     def chunks(self) -> Iterator[Chunk]:
         """All chunks of verdicts, layer by layer."""
         for layer in () if self.leakage else self.layers:
-            for block, start in enumerate(range(0, self.samples, self.block)):
-                yield Chunk(layer, block, start, min(start + self.block, self.samples))
+            size = self.block(layer)
+            for block, start in enumerate(range(0, self.samples, size)):
+                yield Chunk(layer, block, start, min(start + size, self.samples))
 
     def spectra_chunks(self) -> Iterator[SpectraChunk]:
         """All chunks of singular values, sample by sample."""

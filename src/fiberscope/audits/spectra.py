@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -40,10 +40,10 @@ class Spectra:
         algebra = cores() if has_large_matrices(network) else 1
         return Effort(processes=processes, memory=spectra_bytes(network), algebra=algebra)
 
-    def tasks(self, subject: Subject, plan: Plan, chunks: Iterable[SpectraChunk]) -> Iterator[SpectraTask]:
-        """The samples."""
+    def task(self, subject: Subject, plan: Plan, chunk: SpectraChunk) -> SpectraTask:
+        """The sample."""
         del plan  # every stage is computed
-        return (SpectraTask(chunk, subject.x[chunk.sample]) for chunk in chunks)
+        return SpectraTask(chunk, subject.x[chunk.sample])
 
     def compute(self, network: Network, task: SpectraTask, threads: int) -> Any:
         """All stages, one after the other."""

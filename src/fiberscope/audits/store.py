@@ -17,6 +17,7 @@ and a chunk's inputs and certificates.
 ``invariance/SAMPLE.parquet``           how far invariance reaches from one sample, layer by layer
 ``examples/``                           invariance examples, one file for each
 ``report.html``                         the report
+``digests.jsonl``                       the ledger: the digests of all chunks' files (``ledger.py``)
 ``audit.lock``, ``running.json``        that an audit is running here, and which (``lock.py``)
 ======================================  =========================================================
 """
@@ -25,7 +26,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -36,6 +37,7 @@ from fiberscope.audits.example_store import ExampleStore
 from fiberscope.audits.failure import says_failed
 from fiberscope.audits.findings import FindingsTable
 from fiberscope.audits.leak_store import FOLDER, LEAKS, PAGE, PROOFS, TABLE, LeakFiles
+from fiberscope.audits.ledger import Entry, Ledger, Stamp, stamp_of
 from fiberscope.audits.lock import LOCK, RUNNING
 from fiberscope.audits.manifest import Manifest
 from fiberscope.audits.plan import AnyChunk, Chunk, LeakChunk, SpectraChunk, SurveyChunk
@@ -125,6 +127,11 @@ class Results:
         return ExampleStore(self.folder / "examples")
 
     @property
+    def ledger(self) -> Ledger:
+        """Which chunks are written, and their digests."""
+        return Ledger(self.folder)
+
+    @property
     def report_path(self) -> Path:
         """The report."""
         return self.folder / "report.html"
@@ -204,7 +211,8 @@ class Results:
                 f"{self.folder} holds no audit: there is no manifest.json; name the folder that was --out of the audit",
                 path=str(path),
             )
-        return Manifest.from_json(read_file(path), str(path))
+        manifest = Manifest.from_json(read_file(path), str(path))
+        return replace(manifest, shards=self.ledger.digests(manifest.digests)) if manifest.complete else manifest
 
     def subject(self) -> Subject:
         """Read the network and the data of the audit.
@@ -216,10 +224,13 @@ class Results:
 
     # ---- chunks
 
-    def write(self, chunk: AnyChunk, files: Mapping[str, bytes]) -> None:
+    def write(self, chunk: AnyChunk, files: Mapping[str, bytes], *, failed: bool = False) -> Entry:
         """Write the files of a chunk, by part and in their order; the last one makes the chunk whole."""
+        stamps: dict[str, Stamp] = {}
         for part, data in files.items():
             write_file(self.path(part, chunk), data)
+            stamps[part] = stamp_of(self.path(part, chunk), data)
+        return Entry(chunk.name, stamps, failed)
 
     def read_chunk(self, manifest: Manifest, chunk: Chunk) -> ChunkData:
         """Read the files of a chunk. A missing file of certificates reads as one without certificates.
@@ -284,9 +295,33 @@ class Results:
                 assert_never(chunk)
         return table["reason"].to_pylist(), unchanged
 
-    def digests(self, chunk: AnyChunk) -> dict[str, str]:
-        """The SHA-256 of each of a chunk's files."""
-        return {part: shards.sha256(read_file(self.path(part, chunk))) for part in _parts(chunk)}
+    def done(self, manifest: Manifest) -> dict[AnyChunk, Entry]:
+        """The chunks that are done, each with its entry.
+
+        Of those that the ledger tells of nothing is read: that their files are as long as they were, and were not
+        modified since, is enough to go on from. Others are read.
+        """
+        told, done = self.ledger.entries(), dict[AnyChunk, Entry]()
+        for chunk in manifest.plan.every_chunk():
+            entry = told.get((chunk.name, _parts(chunk)[-1]))
+            if entry is not None and not entry.failed and self._looks_as_in(entry, chunk):
+                done[chunk] = entry
+            elif self.is_done(manifest, chunk):
+                done[chunk] = self.entry(chunk)
+        return done
+
+    def _looks_as_in(self, entry: Entry, chunk: AnyChunk) -> bool:
+        try:
+            looks = {part: self.path(part, chunk).stat() for part in _parts(chunk)}
+        except OSError:
+            return False
+        return {part: (of.st_size, of.st_mtime_ns) for part, of in looks.items()} == {
+            part: (stamp.size, stamp.modified) for part, stamp in entry.files.items()
+        }
+
+    def entry(self, chunk: AnyChunk, *, failed: bool = False) -> Entry:
+        """A chunk whose files are there, for the ledger."""
+        return Entry(chunk.name, {part: stamp_of(self.path(part, chunk)) for part in _parts(chunk)}, failed)
 
     def findings(self, manifest: Manifest) -> FindingsTable:
         """All findings of the chunks that are there.

@@ -8,13 +8,12 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from fiberscope.audits.archives import archive_from_bytes, archive_to_bytes
+from fiberscope.audits.archives import map_archive, write_archive
 from fiberscope.audits.manifest import Manifest
 from fiberscope.audits.subject import Subject
 from fiberscope.errors import FiberscopeError, ResultsError
-from fiberscope.files import is_file, read_file, write_file
+from fiberscope.files import is_file
 from fiberscope.network.network import Network
-from fiberscope.seals import is_sealed
 
 MODEL, DATA = "model.safetensors", "data.npz"
 
@@ -23,17 +22,22 @@ def write_subject(folder: Path, subject: Subject) -> None:
     """Write the model and the data."""
     subject.network.save(folder / MODEL)
     arrays: dict[str, NDArray[Any]] = {"x": subject.x} if subject.y is None else {"x": subject.x, "y": subject.y}
-    write_file(folder / DATA, archive_to_bytes(arrays))
+    write_archive(folder / DATA, arrays)
 
 
-def read_subject(folder: Path, manifest: Manifest) -> Subject:
-    """Read the network and the data.
+def read_subject(folder: Path, manifest: Manifest, network: Network | None = None) -> Subject:
+    """Read the network and the data. The samples stay in the file, of which parts are read as they are looked at.
+
+    Args:
+        folder: the results folder.
+        manifest: its manifest.
+        network: the network, if it is read already.
 
     Raises:
         ResultsError: they are damaged, or not those that the manifest names.
     """
     try:
-        return _subject(folder, manifest)
+        return _subject(folder, manifest, network)
     except ResultsError as error:
         advice = "bring back the original, or begin in another folder"
         if not manifest.demo:
@@ -41,10 +45,10 @@ def read_subject(folder: Path, manifest: Manifest) -> Subject:
         raise ResultsError(f"{error}; {advice}", path=error.path) from error
 
 
-def _subject(folder: Path, manifest: Manifest) -> Subject:
+def _subject(folder: Path, manifest: Manifest, network: Network | None) -> Subject:
     x, y = _data(folder / DATA)
     subject = Subject(
-        network=_network(folder / MODEL),
+        network=network or _network(folder / MODEL),
         x=x,
         y=y,
         model_name=manifest.model,
@@ -76,10 +80,11 @@ def _network(path: Path) -> Network:
 
 
 def _data(path: Path) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
-    data = read_file(path)
-    arrays = archive_from_bytes(data, str(path))
-    if "x" not in arrays or not is_sealed(data):
-        raise ResultsError(f"{path} is damaged: it is not as the audit wrote it", path=str(path))
+    if not is_file(path):
+        raise ResultsError(f"{path} is missing", path=str(path))
+    arrays = map_archive(path)
+    if "x" not in arrays:
+        raise ResultsError(f"{path} is damaged: it has no samples", path=str(path))
     return arrays["x"], arrays.get("y")
 
 

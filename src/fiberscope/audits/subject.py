@@ -57,7 +57,8 @@ class Subject:
         for array in (self.x, self.y):
             if array is not None:
                 digest.update(f"{array.dtype.str} {array.shape} ".encode())
-                digest.update(np.ascontiguousarray(array).tobytes())
+                octets: Any = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+                digest.update(octets)
         return digest.hexdigest()
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow
+from numpy.typing import NDArray
 
 from fiberscope.audits import shards
 from fiberscope.audits.effort import Effort, sensible_survey_workers
@@ -19,6 +21,7 @@ from fiberscope.audits.task import SurveyTask
 from fiberscope.errors import ModelError
 from fiberscope.invariance.pairs import checked_labels
 from fiberscope.invariance.survey import survey_rows, surveyed_sample
+from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Box, as_polyhedron
 from fiberscope.network.network import Network
 
@@ -41,15 +44,11 @@ class Survey:
         """Processes where many linear programs are to be solved."""
         return Effort(processes=sensible_survey_workers(plan), memory=survey_bytes(network, plan))
 
-    def tasks(self, subject: Subject, plan: Plan, chunks: Iterable[SurveyChunk]) -> Iterator[SurveyTask]:
-        """The samples and their targets, found among all samples: of other classes, unless all are of one."""
+    def task(self, subject: Subject, plan: Plan, chunk: SurveyChunk) -> SurveyTask:
+        """The sample and its targets, found among all samples: of other classes, unless all are of one."""
         assert plan.box is not None, "a survey has a box"
-        samples, labels = subject.network.flat(subject.x), checked_labels(subject.y, subject.samples)
-        if labels is not None and len(np.unique(labels)) == 1:
-            labels = None
-        for chunk in chunks:
-            sample = surveyed_sample(samples, labels, chunk.sample, TARGETS, seed=0)
-            yield SurveyTask(chunk, sample, plan.layers, plan.box)
+        sample = surveyed_sample(*_candidates(subject), chunk.sample, TARGETS, seed=0)
+        return SurveyTask(chunk, sample, plan.layers, plan.box)
 
     def compute(self, network: Network, task: SurveyTask, threads: int) -> Any:
         """All layers and targets, one after the other."""
@@ -64,6 +63,14 @@ class Survey:
         """The table."""
         del task
         return {SURVEY: shards.table_to_bytes(result)}
+
+
+@lru_cache(maxsize=1)
+def _candidates(subject: Subject) -> tuple[FloatArray, NDArray[np.int64] | None]:
+    """All samples, and their labels if they are of several classes."""
+    labels = checked_labels(subject.y, subject.samples)
+    several = labels is not None and len(np.unique(labels)) > 1
+    return subject.network.flat(subject.x), labels if several else None
 
 
 def survey_at(network: Network, task: SurveyTask) -> Any:

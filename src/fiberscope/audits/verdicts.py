@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -38,12 +38,11 @@ class Verdicts:
         """Processes where the work is large."""
         return Effort(processes=sensible_workers(network, plan), memory=chunk_bytes(network, plan))
 
-    def tasks(self, subject: Subject, plan: Plan, chunks: Iterable[Chunk]) -> Iterator[Task]:
-        """Compute what the layer receives, here for all workers: on another machine it might round differently."""
-        for chunk in chunks:
-            with one_thread():
-                inputs = subject.network.layer_input(chunk.layer, subject.x[chunk.start : chunk.stop])
-            yield Task(chunk, np.ascontiguousarray(inputs, dtype=np.float64), plan.domains(chunk.layer), plan.seconds)
+    def task(self, subject: Subject, plan: Plan, chunk: Chunk) -> Task:
+        """Compute what the layer receives. Machines may round it differently; what is judged is stored."""
+        with one_thread():
+            inputs = subject.network.layer_input(chunk.layer, subject.x[chunk.start : chunk.stop])
+        return Task(chunk, np.ascontiguousarray(inputs, dtype=np.float64), plan.domains(chunk.layer), plan.seconds)
 
     def compute(self, network: Network, task: Task, threads: int) -> ChunkResult:
         """Judge, several samples at a time."""

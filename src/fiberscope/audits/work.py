@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from fiberscope.audits.effort import Effort
@@ -35,8 +35,8 @@ class Work(Protocol[C, T, R]):
         """What the chunks take."""
         ...
 
-    def tasks(self, subject: Subject, plan: Plan, chunks: Iterable[C]) -> Iterator[T]:
-        """Chunks with all that is needed to compute them but the network; each has its chunk as ``chunk``."""
+    def task(self, subject: Subject, plan: Plan, chunk: C) -> T:
+        """A chunk with all that is needed to compute it but the network: what is made anew wherever it is computed."""
         ...
 
     def compute(self, network: Network, task: T, threads: int) -> R:
