@@ -128,7 +128,7 @@ class Deadly(TwoHere):
         self.chunks, self.deaths = chunks, 0
 
     def submit(self, function: Any, task: Any) -> Future[Any]:
-        if task.chunk not in self.chunks:
+        if task not in self.chunks:
             return super().submit(function, task)
         self.deaths += 1
         future: Future[Any] = Future()
@@ -268,7 +268,7 @@ def test_a_results_folder_that_cannot_be_written_ends_the_audit(
     out = Path(shutil.copytree(alone, tmp_path / "out"))
     (out / "spectra/sample-000001.parquet").unlink()
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise ResultsError("the disk is full")
 
     with monkeypatch.context() as patch:
