@@ -10,8 +10,8 @@ spectra    spectra of random networks of many widths and depths, and the power l
 resnet     every layer of resnet_2b at CIFAR-10 images, chunk by chunk as an audit does it: building a chunk's inputs,
            judging, writing; and its singular values, sample by sample. Needs FIBERSCOPE_EXTERNAL; takes ten minutes of
            an idle core
-overheads  what a task of that size costs the process that hands it out, beside its computation: processes, and dask
-store      chunks of that size: writing, looking through them as --resume does, and finishing; manifests of many chunks
+overheads  what a task costs the process that hands it out and keeps the ledger: processes, and dask
+store      chunks of that size: writing, looking at them as --resume does, and finishing; ledgers of many chunks
 
 ``--costs`` adds what was measured to a file, part by part.
 """
@@ -29,7 +29,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
-from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import fiberscope as fs
+from fiberscope.audits.compute import Orders, Threads
 from fiberscope.audits.dask_workers import DaskWorkers
+from fiberscope.audits.effort import sensible_blocks
 from fiberscope.audits.execution import count_findings
 from fiberscope.audits.findings import Finding, certificate_id
-from fiberscope.audits.manifest import Manifest, new_manifest
+from fiberscope.audits.ledger import Entry, Ledger, OpenLedger, Stamp
+from fiberscope.audits.manifest import new_manifest
 from fiberscope.audits.plan import Chunk, Plan, SpectraChunk, places_of
 from fiberscope.audits.pool import Pool, spread
 from fiberscope.audits.spectra import Spectra
@@ -143,8 +146,8 @@ def layers(*, smoke: bool) -> dict[str, Any]:
         subject, plan, work = Subject(network, x, None, "", "", ""), Plan(tuple(range(depth)), len(x)), Verdicts()
 
         def judged(subject: Subject = subject, plan: Plan = plan, work: Verdicts = work) -> None:
-            for task in work.tasks(subject, plan, plan.chunks()):
-                work.compute(subject.network, task, 1)
+            for chunk in plan.chunks():
+                work.compute(subject.network, work.task(subject, plan, chunk), 1)
 
         rows.append({"layers": depth, "seconds": timed(judged)[0]})
     print("all verdicts of 60 samples, on all domains:")
@@ -184,7 +187,7 @@ def resnet(*, smoke: bool) -> dict[str, Any]:
     samples, block = (2, 2) if smoke else (3 * BLOCK, BLOCK)
     layers = tuple(range(len(network.relu_layers)))[-1 if smoke else 0 :]
     subject = Subject(network, x[:samples], None, name, "cifar10", "")
-    plan = Plan(layers, samples, None, block, places_of(network))
+    plan = Plan(layers, samples, None, (block,) * len(layers), places_of(network))
     with tempfile.TemporaryDirectory() as directory:
         results = Results(Path(directory))
         results.begin(subject, new_manifest(subject, plan, samples))
@@ -195,13 +198,14 @@ def resnet(*, smoke: bool) -> dict[str, Any]:
         rows = [row for row in chunks if row["layer"] == layer]
         print(f"layer {layer}: {quartiles([row['judging'] / row['verdicts'] for row in rows])} s a verdict")
     print(f"spectra: {quartiles([row['computing'] for row in table])} s a sample")
-    return {"block": block, "chunks": chunks, "spectra": table, "reading_the_model": reading}
+    blocks = dict(zip(map(str, layers), sensible_blocks(network, layers), strict=True))
+    return {"block": block, "blocks": blocks, "chunks": chunks, "spectra": table, "reading_the_model": reading}
 
 
 def one_chunk(results: Results, subject: Subject, plan: Plan, chunk: Chunk) -> dict[str, Any]:
     """Judge and write one chunk, and say what each step took."""
     work = Verdicts()
-    building, task = timed(lambda: next(work.tasks(subject, plan, [chunk])))
+    building, task = timed(lambda: work.task(subject, plan, chunk))
     judging, result = timed(lambda: work.compute(subject.network, task, 1))
     writing, _ = timed(lambda: results.write(chunk, work.files(task, result)))
     parts = {part: results.path(part, chunk).stat().st_size for part in ("preimages", "certificates", "inputs")}
@@ -232,16 +236,25 @@ def one_spectrum(results: Results, subject: Subject, sample: int) -> dict[str, A
 
 
 def overheads(*, smoke: bool) -> dict[str, Any]:
-    """Tasks of a chunk's size that compute nothing: what they cost this process, the scheduler of dask in it."""
+    """Chunks that nobody computes: what they cost this process with its ledger, the scheduler of dask in it."""
     count = 40 if smoke else 600
     pools: dict[str, Callable[[], Pool]] = {"processes": lambda: Processes(1)}
     if importlib.util.find_spec("distributed") is not None:
         pools["dask"] = lambda: DaskWorkers("local", 1)
     found: dict[str, Any] = {}
+    network = random_network((INPUTS,) * 7, 0) if not smoke else random_network((4, 4), 0)
+    subject = Subject(network, np.zeros((1, network.inputs)), None, "", "", "")
+    manifest = new_manifest(subject, Plan(tuple(range(len(network.relu_layers))), 1), None)
     for name, open_pool in pools.items():
-        tasks = (np.zeros((BLOCK, INPUTS)) for _ in range(count))
-        with closing(open_pool()) as pool:
-            moments = [time.process_time() for _ in spread(answer, tasks, pool)][count // 10 :]
+        with tempfile.TemporaryDirectory() as folder, closing(open_pool()) as pool:
+            orders = Orders(Verdicts(), Threads(1, 1), Results(Path(folder)), manifest)
+            chunks = [Chunk(0, k, 0, 1) for k in range(count)]
+            with closing(OpenLedger(Ledger(Path(folder)))) as ledger:
+                moments = []
+                for _, entry in spread(partial(answer, orders), chunks, pool):
+                    ledger.append(entry)
+                    moments.append(time.process_time())
+            del moments[: count // 10]
         each = np.diff(moments[::10]) / 10
         found[name] = each.tolist()
         print(f"{name}: {quartiles(found[name])} s a task")
@@ -254,20 +267,21 @@ def overheads(*, smoke: bool) -> dict[str, Any]:
     return found
 
 
-def answer(task: np.ndarray) -> bytes:
-    """What a task gives that computes nothing: as many bytes as certificates take."""
-    return bytes(len(task) * CERTIFICATE)
+def answer(orders: Orders, chunk: Chunk) -> Entry:
+    """What a worker says that computes nothing."""
+    del orders
+    return Entry(chunk.name, dict.fromkeys(("inputs", "certificates", "preimages"), Stamp("0" * 64, 10**6, 10**18)))
 
 
 def store(*, smoke: bool) -> dict[str, Any]:
     """Chunks as large as those of resnet_2b, small ones in growing number, and manifests."""
     found: dict[str, Any] = {"large": many_chunks(10 if smoke else 200, INPUTS, CERTIFICATE)}
-    counts = (10, 20) if smoke else (500, 1000, 2000, 4000)
+    counts = (10, 20) if smoke else (500, 1000, 2000)
     found["small"] = [many_chunks(count, 4, 100) for count in counts]
     print("looking through chunks, all of them together:")
     rows = [{"chunks": each["chunks"], "seconds": each["looking"] * each["chunks"]} for each in found["small"]]
     found["looking"] = law(rows, "chunks")
-    found["manifests"] = [one_manifest(count) for count in ((100,) if smoke else (1_000, 10_000, 100_000, 500_000))]
+    found["ledgers"] = [one_ledger(count) for count in ((100,) if smoke else (1_000, 10_000, 100_000, 500_000))]
     with tempfile.TemporaryDirectory() as name:
         data = np.random.default_rng(0).bytes(2**20 if smoke else 2**26)
         began = time.perf_counter()
@@ -281,21 +295,23 @@ def many_chunks(count: int, inputs: int, certificate: int) -> dict[str, Any]:
     """Write chunks (by the wall clock, for it waits for disks), look through them, and finish; seconds a chunk."""
     network = random_network((inputs, 8), 0) if inputs < 100 else random_network((inputs, 4), 0)
     subject = Subject(network, np.zeros((count * BLOCK, inputs), dtype=np.float32), None, "", "", "")
-    plan, work, rng = Plan((0,), subject.samples, block=BLOCK), Verdicts(), np.random.default_rng(0)
+    plan, work, rng = Plan((0,), subject.samples, blocks=(BLOCK,)), Verdicts(), np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as name:
         results, manifest = Results(Path(name)), new_manifest(subject, plan, None)
-        writing: list[float] = []
+        writing, entries = list[float](), list[Entry]()
         for chunk in plan.chunks():
             task = Task(chunk, rng.standard_normal((BLOCK, inputs)), plan.domains(0))
             result = made_up(task, certificate, rng)
             began = time.perf_counter()
-            results.write(chunk, work.files(task, result))
+            entries.append(results.write(chunk, work.files(task, result)))
             writing.append(time.perf_counter() - began)
-        looking, done = timed(lambda: [results.is_done(manifest, chunk) for chunk in plan.chunks()])
-        assert all(done)
+        reading, done = timed(lambda: results.done(manifest))
+        assert len(done) == count
+        results.ledger.rewrite(entries)
+        looking, done = timed(lambda: results.done(manifest))
+        assert len(done) == count
         finishing, _ = timed(lambda: count_findings(results.findings(manifest)))
-        digesting, _ = timed(lambda: [results.digests(chunk) for chunk in plan.chunks()])
-    seconds = {"looking": looking / count, "finishing": finishing / count, "digesting": digesting / count}
+    seconds = {"reading": reading / count, "looking": looking / count, "finishing": finishing / count}
     print(f"{count} chunks, {inputs} inputs: writing {quartiles(writing)} s a chunk; {seconds}")
     return {"chunks": count, "writing": np.percentile(writing, np.arange(101)).tolist(), **seconds}
 
@@ -312,18 +328,17 @@ def made_up(task: Task, certificate: int, rng: np.random.Generator) -> ChunkResu
     return ChunkResult(task.chunk, findings, dict(zip(ids, data, strict=True)))
 
 
-def one_manifest(count: int) -> dict[str, Any]:
-    """Write and read the manifest of an audit of many chunks."""
-    network = random_network((4, 4), 0)
-    subject = Subject(network, np.zeros((1, 4)), None, "", "", "")
-    digest = "0123456789abcdef" * 4
-    digests = dict.fromkeys(("inputs", "certificates", "preimages"), digest)
-    shards = {Chunk(0, block, 0, 1).name: digests for block in range(count)}
-    manifest = replace(new_manifest(subject, Plan((0,), 1), None), shards=shards)
-    writing, text = timed(manifest.to_json)
-    reading, _ = timed(lambda: Manifest.from_json(text, ""))
-    print(f"manifest of {count} chunks: {len(text) / 1e6:.1f} MB, written in {writing:.2f} s, read in {reading:.2f} s")
-    return {"chunks": count, "bytes": len(text), "writing": writing, "reading": reading}
+def one_ledger(count: int) -> dict[str, Any]:
+    """Write and read the ledger of an audit of many chunks."""
+    files = dict.fromkeys(("inputs", "certificates", "preimages"), Stamp("0123456789abcdef" * 4, 10**6, 10**18))
+    entries = [Entry(Chunk(0, block, 0, 1).name, files) for block in range(count)]
+    with tempfile.TemporaryDirectory() as folder:
+        ledger = Ledger(Path(folder))
+        writing, digest = timed(lambda: ledger.rewrite(entries))
+        reading, _ = timed(lambda: ledger.digests(digest))
+        size = ledger.path.stat().st_size
+    print(f"ledger of {count} chunks: {size / 1e6:.1f} MB, written in {writing:.2f} s, read in {reading:.2f} s")
+    return {"chunks": count, "bytes": size, "writing": writing, "reading": reading}
 
 
 PARTS = {

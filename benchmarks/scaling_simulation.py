@@ -3,11 +3,13 @@
     python benchmarks/scaling_simulation.py [--costs costs.json] [--samples 1000000] [--spectra 0] [--machines 1,10,100]
                                             [--cores 16] [--smoke]
 
-Events are simulated one by one, as the audit does them: one process builds the tasks, hands them out, two ahead of each
-worker, waits, and writes what comes back; workers, one on each core, take the task that waits longest. Costs are drawn,
-with replacement, from those that were measured. The start, the death of workers, and what travels through the network
-beside the time that it costs both processes are left out. Without ``--costs``: those in scaling_costs.json beside this
-file, from the machine that docs/scaling.md tells of.
+Events are simulated one by one, as the audit does them: one process hands out names of chunks, two ahead of each
+worker, waits, and keeps the ledger; workers, one on each core, take the chunk that waits longest, compute what its
+layer receives, judge, and write. Costs are drawn, with replacement, from those that were measured for chunks of one
+size; a chunk of more samples costs what as many of these cost, though it shares more. The start, the death of workers,
+and what travels through the network beside the time that it costs both processes are left out. Beside it, for
+comparison: what it would be if the one process built and wrote all chunks, all of that one size. Without ``--costs``:
+those in scaling_costs.json beside this file, from the machine that docs/scaling.md tells of.
 """
 
 from __future__ import annotations
@@ -69,7 +71,7 @@ class Costs:
 
     Attributes:
         measured: what scaling.py wrote.
-        workers_write: whether workers build and write themselves, which the audit does not do.
+        workers_write: whether workers build and write themselves, chunks of the sizes that audits choose.
     """
 
     measured: dict[str, Any]
@@ -77,13 +79,23 @@ class Costs:
 
     def tasks(self, samples: int, spectra: int, rng: np.random.Generator) -> Iterator[Task]:
         """All tasks of an audit in their order: layer by layer, then the singular values."""
-        resnet, blocks = self.measured["resnet"], -(-samples // self.measured["resnet"]["block"])
+        resnet = self.measured["resnet"]
         for layer in sorted({row["layer"] for row in resnet["chunks"]}):
+            size = self.block(layer)
+            share = size / resnet["block"]
             rows = [row for row in resnet["chunks"] if row["layer"] == layer]
-            costs = [(row["building"], row["judging"], sum(row["bytes"].values())) for row in rows]
-            yield from self._drawn(costs, blocks, FILES_OF_A_CHUNK, rng)
+            costs = [
+                (share * row["building"], share * row["judging"], int(share * sum(row["bytes"].values())))
+                for row in rows
+            ]
+            yield from self._drawn(costs, -(-samples // size), FILES_OF_A_CHUNK, rng)
         rows = [(0.0, row["computing"], row["bytes"]) for row in resnet["spectra"]]
         yield from self._drawn(rows, spectra, 1, rng)
+
+    def block(self, layer: int) -> int:
+        """Samples of a chunk."""
+        resnet = self.measured["resnet"]
+        return resnet["blocks"][str(layer)] if self.workers_write else resnet["block"]
 
     def _drawn(
         self, rows: list[tuple[float, float, int]], count: int, files: int, rng: np.random.Generator
@@ -172,7 +184,7 @@ def simulate(tasks: Iterator[Task], count: int, looking: float) -> Spent:
 
 
 def main() -> None:
-    """Print a line for every number of machines, as it is and as it would be."""
+    """Print a line for every number of machines, as it is and as it would be with one writer."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--costs", type=Path, default=Path(__file__).with_name("scaling_costs.json"))
     parser.add_argument("--samples", type=int, default=1_000_000)
@@ -184,13 +196,13 @@ def main() -> None:
     if options.smoke:
         options.samples, options.machines = 12_000, "1,10"
     measured = json.loads(options.costs.read_text())
-    for workers_write in (False, True):
-        print("if workers built and wrote themselves:" if workers_write else "as it is:")
+    for workers_write in (True, False):
+        print("as it is:" if workers_write else "if the one process built and wrote all chunks:")
         for machines in map(int, options.machines.split(",")):
             tasks = Costs(measured, workers_write).tasks(options.samples, options.spectra, np.random.default_rng(0))
             workers = machines * options.cores
             report(machines, workers, simulate(tasks, workers, measured["overheads"]["looking"]))
-    afterwards(measured, -(-options.samples // measured["resnet"]["block"]), options.spectra)
+    afterwards(measured, options.samples, options.spectra)
 
 
 def report(machines: int, workers: int, spent: Spent) -> None:
@@ -206,18 +218,19 @@ def report(machines: int, workers: int, spent: Spent) -> None:
     )
 
 
-def afterwards(measured: dict[str, Any], blocks: int, spectra: int) -> None:
-    """What the one process does before and after: looking through the folder, finishing, the manifest."""
-    chunks = blocks * len({row["layer"] for row in measured["resnet"]["chunks"]})
-    large, manifest = measured["store"]["large"], measured["store"]["manifests"][-1]
-    sizes = [sum(row["bytes"].values()) for row in measured["resnet"]["chunks"]]
-    length = np.mean(sizes) * chunks + spectra * np.mean([row["bytes"] for row in measured["resnet"]["spectra"]])
-    share = chunks / manifest["chunks"]
+def afterwards(measured: dict[str, Any], samples: int, spectra: int) -> None:
+    """What the one process does before and after: looking at the folder, finishing, the ledger."""
+    costs, resnet, ledger = Costs(measured, workers_write=True), measured["resnet"], measured["store"]["ledgers"][-1]
+    layers = sorted({row["layer"] for row in resnet["chunks"]})
+    chunks = sum(-(-samples // costs.block(layer)) for layer in layers)
+    sizes = [sum(row["bytes"].values()) / resnet["block"] for row in resnet["chunks"]]
+    length = np.mean(sizes) * samples * len(layers) + spectra * np.mean([row["bytes"] for row in resnet["spectra"]])
+    large, share = measured["store"]["large"], chunks / ledger["chunks"]
     print(f"{chunks} chunks in {FILES_OF_A_CHUNK * chunks + spectra} files of {length / 1e9:.0f} GB")
-    print(f"--resume looks through the chunks in {chunks * large['looking'] / 60:.0f} min")
-    print(f"finishing: {chunks * (large['finishing'] + large['digesting']) / 60:.0f} min", end="")
-    print(f", and a manifest of {share * manifest['bytes'] / 1e6:.0f} MB, written in", end="")
-    print(f" {share * manifest['writing']:.1f} s and read in {share * manifest['reading']:.1f} s")
+    print(f"--resume looks at the chunks in {chunks * large['looking']:.0f} s, or reads them in ", end="")
+    print(f"{chunks * large['reading'] / 60:.0f} min")
+    print(f"a ledger of {share * ledger['bytes'] / 1e6:.0f} MB, written in {share * ledger['writing']:.1f} s", end="")
+    print(f" and read in {share * ledger['reading']:.1f} s")
 
 
 if __name__ == "__main__":
