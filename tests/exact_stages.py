@@ -10,13 +10,12 @@ import numpy as np
 import fiberscope as fs
 from fiberscope.checker.stored import read_stages
 from fiberscope.network.activations import Maximum, Pointwise
-from fiberscope.network.saving import network_bytes
 from fiberscope.network.stage import Stage
 
 
 def read(net: fs.Network) -> Any:
     """The network as the checker reads it."""
-    return read_stages(network_bytes(net))
+    return read_stages(net.to_bytes())
 
 
 def by_hand(part: Stage, before: list[list[Fraction]]) -> list[Fraction]:

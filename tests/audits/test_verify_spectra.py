@@ -24,7 +24,6 @@ from fiberscope.cli import main
 from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
 from fiberscope.network.affine import Dense
 from fiberscope.network.network import Network
-from fiberscope.network.saving import network_bytes
 from fiberscope.network.stage import Stage, affine_stage
 from small_audits import small_data, small_network
 
@@ -170,7 +169,7 @@ def tested(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def written(network: Network) -> Written:
-    return Written(read_stages(network_bytes(network)))
+    return Written(read_stages(network.to_bytes()))
 
 
 def values_at(network: Network, x: Any) -> dict[int, Any]:

@@ -18,7 +18,6 @@ from networks import as_network, as_rows, in_ball, outputs, random_chain
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.modulus import chain_of, modulus, near
 from fiberscope.checker.reading import LayerRows, read_network
-from fiberscope.network.saving import network_bytes
 
 CHAINS = 150
 
@@ -148,7 +147,7 @@ def test_inputs_with_the_features_lie_where_it_says():
 def test_layers_of_a_stored_network_are_read_as_they_are():
     generator = np.random.default_rng(7)
     chain, center = random_chain(generator, (3, 9, 12)), generator.standard_normal(3)
-    stored = read_network(network_bytes(as_network(chain)))
+    stored = read_network(as_network(chain).to_bytes())
     for layer in (0, 1):
         read, given = chain_of(stored, layer), as_rows(chain[: layer + 1])
         assert vars(modulus(read, center, 0.01)) == vars(modulus(given, center, 0.01))

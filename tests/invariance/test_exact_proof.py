@@ -20,7 +20,6 @@ from fiberscope.invariance.proof import Statement, prove
 from fiberscope.network.affine import Dense
 from fiberscope.network.combination import composed
 from fiberscope.network.domains import as_polyhedron
-from fiberscope.network.saving import network_bytes
 from fiberscope.network.stage import affine_stage, relu_stage
 from fiberscope.network.structured import Diagonal, Rearrangement
 
@@ -40,7 +39,7 @@ def case(given):
         given.stage, given.source, given.example, domain.low, domain.high, domain.G, domain.h, given.kept, 1.0,
         given.segment,
     )  # fmt: skip
-    return Case(read_stages(network_bytes(given.network)), claim)
+    return Case(read_stages(given.network.to_bytes()), claim)
 
 
 def dense_net(layers):

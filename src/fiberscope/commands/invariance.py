@@ -56,7 +56,8 @@ def invariance(
     from fiberscope.audits.examples import make_examples
     from fiberscope.audits.job import Options
     from fiberscope.audits.store import Results
-    from fiberscope.report.examples import distinct_warnings, example_lines, publish_examples
+    from fiberscope.report.examples import distinct_warnings, example_lines
+    from fiberscope.report.html import publish_examples
     from fiberscope.report.progress import progress_on_stderr
 
     subject = given_subject(model, data, Options(), trust=trust_model, output=output)

@@ -26,7 +26,6 @@ from fiberscope.invariance.exact_correction import corrections
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.network import Network
-from fiberscope.network.saving import network_bytes
 from fiberscope.network.stage import INPUT
 
 NEAR = (1e-9, 1e-8, 1e-11, 1e-7)
@@ -86,7 +85,7 @@ def prove(statement: Statement) -> Proof:
         statement.kept, max(NEAR) * scale, statement.segment,
     )  # fmt: skip
     try:
-        network = read_stages(network_bytes(statement.network))
+        network = read_stages(statement.network.to_bytes())
         case = Case(network, claim)
     except (ModelError, NotProvedError) as failure:
         return Proof(False, str(failure), 0.0, "exact")

@@ -8,7 +8,8 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from fiberscope.errors import InputError, ModelError, shown
+from fiberscope.files import write_file
 from fiberscope.network.activations import Pointwise
 from fiberscope.network.agreement import Agreement
 from fiberscope.network.arrays import FloatArray, as_float64
@@ -24,7 +26,7 @@ from fiberscope.network.foreign import what_to_do
 from fiberscope.network.layer import Layer
 from fiberscope.network.layers import Graph, PlacedLayer, UnjudgedLayer, graph_name, layers_of, unjudged_notes
 from fiberscope.network.original import Original
-from fiberscope.network.serialization import parts_of
+from fiberscope.network.serialization import SUFFIX, file_bytes, parts_of
 from fiberscope.network.stage import INPUT, Stage
 from fiberscope.scalars import as_position
 
@@ -296,9 +298,18 @@ class Network:
             InputError: the name does not end in ``.safetensors``.
             ResultsError: the file cannot be written.
         """
-        from fiberscope.network.saving import save_network  # safetensors is needed only here
+        if not isinstance(path, str | os.PathLike) or Path(path).suffix != SUFFIX:  # pyright: ignore[reportUnnecessaryIsInstance]
+            hint = f"write a name such as 'model{SUFFIX}'"
+            raise InputError("path", expected=f"a name ending in {SUFFIX}", got=shown(path), hint=hint)
+        write_file(Path(path), self.to_bytes())
 
-        save_network(self, path)
+    def to_bytes(self) -> bytes:
+        """What the file holds."""
+        description = {**self.structure(), "notes": list(self.notes)}
+        description["agreement"] = None if self.agreement is None else asdict(self.agreement)
+        if self.output:
+            description["output"] = self.output
+        return file_bytes(self.stages, description)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "originals": ()}  # a model that is running cannot be copied or sent to another process

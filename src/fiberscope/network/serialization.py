@@ -1,12 +1,18 @@
-"""Stages as plain data and arrays, and back: what files and digests are made of."""
+"""Stages as plain data and arrays, and back: what files and digests are made of.
+
+The file format of networks is safetensors, with the structure as JSON in the metadata.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
 from math import inf, isfinite
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import save
 from torch import Tensor
 
 from fiberscope.network.activations import Activation, Maximum, Pointwise, PointwiseKind
@@ -18,8 +24,34 @@ from fiberscope.network.structured import Diagonal, Rearrangement, WeightedSums
 
 Arrays = dict[str, NDArray[Any]]
 
+METADATA = "fiberscope.network"
+"""The one metadata entry; several would be written in an order that changes from run to run."""
+
+VERSION = 2
+"""Raised when older readers could misread a file."""
+
+SUFFIX = ".safetensors"
+"""Of the names of files."""
+
 MAX_DEPTH = 8
 """Maps nest a few times at most; a file that nests deeper is damaged or hostile."""
+
+
+def file_bytes(stages: Sequence[Stage], description: Mapping[str, Any]) -> bytes:
+    """What the file of a network holds.
+
+    Tensors are named ``<stage number>.<map number>.weight`` and so on. They are stored in float32 (whole numbers in
+    int32) where that loses nothing, and in float64 otherwise.
+
+    Args:
+        stages: the stages.
+        description: what else is to be said, as plain JSON data.
+    """
+    tensors: dict[str, NDArray[np.generic]] = {}
+    for number, stage in enumerate(stages):
+        for name, array in parts_of(stage)[1].items():
+            tensors[f"{number}.{name}"] = np.ascontiguousarray(smallest(array))
+    return save(tensors, metadata={METADATA: json.dumps({"version": VERSION, **description})})
 
 
 def parts_of(stage: Stage) -> tuple[dict[str, Any], Arrays]:
@@ -151,4 +183,4 @@ def smallest(array: NDArray[Any]) -> NDArray[Any]:
     return short if np.array_equal(short.astype(array.dtype), array) else np.ascontiguousarray(array)
 
 
-__all__ = ["parts_of", "smallest", "stage_from"]
+__all__ = ["METADATA", "SUFFIX", "VERSION", "file_bytes", "parts_of", "smallest", "stage_from"]

@@ -12,8 +12,7 @@ from safetensors import SafetensorError, safe_open
 from fiberscope.errors import FiberscopeError, ModelError
 from fiberscope.network.agreement import Agreement
 from fiberscope.network.network import Network
-from fiberscope.network.saving import METADATA, VERSION
-from fiberscope.network.serialization import stage_from
+from fiberscope.network.serialization import METADATA, VERSION, stage_from
 from fiberscope.network.stage import Stage
 
 _FOREIGN = (

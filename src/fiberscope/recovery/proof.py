@@ -25,7 +25,6 @@ from fiberscope.errors import ModelError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.network.saving import network_bytes
 from fiberscope.preimages.certificate import Certificate
 from fiberscope.preimages.enclosure import MARGIN, reach_from
 from fiberscope.preimages.kind import Kind
@@ -88,7 +87,7 @@ def chain_to(subject: Subject) -> tuple[LayerRows, ...]:
             raise NotProvedError("the layer has other activations than clips")
         return (LayerRows(layer.weight, layer.bias, layer.low, layer.high, layer.injective),)
     try:
-        return chain_of(read_network(network_bytes(subject.network)), subject.layer)
+        return chain_of(read_network(subject.network.to_bytes()), subject.layer)
     except ModelError as error:
         raise NotProvedError(str(error)) from error
 
@@ -134,7 +133,7 @@ def prove(subject: Subject, known: Known, proof: Proof, chain: tuple[LayerRows, 
 def stages_of(network: Network) -> relaxation.Network:
     """A network as the checker reads it; NotProvedError where it cannot."""
     try:
-        return read_stages(network_bytes(network))
+        return read_stages(network.to_bytes())
     except ModelError as error:
         raise NotProvedError(str(error)) from error
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from fiberscope.audits.example_store import ExampleFacts, StoredExample
-from fiberscope.audits.store import Results
 from fiberscope.files import atomic_path
 from fiberscope.report.pictures import PictureFormat, picture, picture_format, signed_picture
 
@@ -84,25 +83,6 @@ def distinct_warnings(facts: Iterable[ExampleFacts]) -> list[str]:
     return list(dict.fromkeys(warning for each in facts for warning in each.warnings))
 
 
-def publish_examples(results: Results, digest: str) -> Path:
-    """Show the examples of a folder: in its audit's report if that is of this network, else on a page of their own.
-
-    Returns:
-        The page.
-
-    Raises:
-        ResultsError: the folder is damaged, or cannot be written.
-    """
-    if results.manifest_path.is_file() and results.manifest().model_digest == digest:
-        from fiberscope.report.html import write_report
-
-        write_report(results)
-        return results.report_path
-    path = results.folder / "invariance.html"
-    write_examples_page(results.examples.read(), path)
-    return path
-
-
 def example_lines(facts: ExampleFacts) -> list[str]:
     """What the terminal says about an example."""
     classes = f" (class {facts.source_class})", f" (class {facts.target_class})"
@@ -124,7 +104,6 @@ __all__ = [
     "ShownExample",
     "distinct_warnings",
     "example_lines",
-    "publish_examples",
     "shown_examples",
     "write_examples_page",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from fiberscope.preimages.kind import Kind
 from fiberscope.recovery.verdict import Verdict
 from fiberscope.report import figures, spectra_figures
 from fiberscope.report.counting import counted
-from fiberscope.report.examples import distinct_warnings, shown_examples
+from fiberscope.report.examples import distinct_warnings, shown_examples, write_examples_page
 from fiberscope.report.gallery import layer_conditions, sample_columns
 from fiberscope.report.headlines import headlines
 from fiberscope.report.leakage import LeakageContent, read_leakage, section
@@ -246,4 +247,21 @@ def _undecided(findings: FindingsTable) -> list[tuple[str, int]]:
     return [(str(reasons[i]) or "no reason was given", int(counts[i])) for i in order]
 
 
-__all__ = ["LARGEST_PAGE", "Content", "read_content", "render", "write_report"]
+def publish_examples(results: Results, digest: str) -> Path:
+    """Show the examples of a folder: in its audit's report if that is of this network, else on a page of their own.
+
+    Returns:
+        The page.
+
+    Raises:
+        ResultsError: the folder is damaged, or cannot be written.
+    """
+    if results.manifest_path.is_file() and results.manifest().model_digest == digest:
+        write_report(results)
+        return results.report_path
+    path = results.folder / "invariance.html"
+    write_examples_page(results.examples.read(), path)
+    return path
+
+
+__all__ = ["LARGEST_PAGE", "Content", "publish_examples", "read_content", "render", "write_report"]

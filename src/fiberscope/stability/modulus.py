@@ -15,7 +15,6 @@ from fiberscope.checker.reading import LayerRows, read_network
 from fiberscope.errors import ModelError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
-from fiberscope.network.saving import network_bytes
 from fiberscope.preimages.verification import Verification, verified
 from fiberscope.scalars import as_count, as_number
 from fiberscope.stability.linearization import checked_stage, linearize
@@ -204,7 +203,7 @@ def stability_radius(network: Network, x: Any, stage: int | None = None, modulus
 def _chain(network: Network, stage: int) -> tuple[LayerRows, ...]:
     """The network up to a stage, as the checker reads it."""
     try:
-        return checker.chain_to(read_network(network_bytes(network)), stage)
+        return checker.chain_to(read_network(network.to_bytes()), stage)
     except ModelError as error:
         raise NotProvedError(str(error)) from error
 

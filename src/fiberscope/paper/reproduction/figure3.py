@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from fiberscope.paper.reproduction.context import Context
 from fiberscope.paper.reproduction.figure3_claims import claims
 from fiberscope.paper.reproduction.figure3_drawing import draw
 from fiberscope.paper.reproduction.figure3_measuring import (
+    Measured,
     Printed,
     Verdicts,
     ask_printed,
@@ -35,31 +35,6 @@ from fiberscope.preimages.kind import Kind
 
 QUICK_SAMPLES, QUICK_PRINTED, PAPER_PRINTED = 200, 2, 40
 """Samples at quick scale, and how many of them the printed algorithm is asked about, at some seconds each."""
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """Everything that the figure shows.
-
-    Attributes:
-        inputs: n, of the layer.
-        outputs: m.
-        verdicts: on all of R^n.
-        boxed: in the box [0, 1]; None where the inputs do not lie in it.
-        fresh: of the same layer before training, on all of R^n; None where it is no layer of a known kind.
-        fresh_boxed: of that one in the box.
-        tight: (N,) coordinates on the border of the box.
-        printed: what the printed algorithm answers; None for a layer that it cannot be asked about.
-    """
-
-    inputs: int
-    outputs: int
-    verdicts: Verdicts
-    boxed: Verdicts | None
-    fresh: Verdicts | None
-    fresh_boxed: Verdicts | None
-    tight: IntArray
-    printed: Printed | None
 
 
 def figure3(context: Context) -> Outcome:

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from fiberscope.paper.reproduction.context import Context, Scale
-from fiberscope.paper.reproduction.figure3_measuring import Printed, strip_of
+from fiberscope.paper.reproduction.figure3_measuring import Measured, Printed, strip_of
 from fiberscope.paper.reproduction.networks import UsedNetwork
 from fiberscope.paper.reproduction.outcome import Claim
 from fiberscope.paper.reproduction.sources import UsedData
 from fiberscope.preimages.kind import Kind
-
-if TYPE_CHECKING:
-    from fiberscope.paper.reproduction.figure3 import Measured
 
 PAPER_LAYER = (784, 3500)
 """Inputs and outputs of the layer of section 2.2."""

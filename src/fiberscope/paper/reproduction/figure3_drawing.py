@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from jaxtyping import Float64
 from matplotlib.axes import Axes
@@ -11,12 +9,9 @@ from matplotlib.figure import Figure
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.paper.reproduction.drawing import BLUE, GREY, LIGHT_GREY, RED, new_figure
-from fiberscope.paper.reproduction.figure3_measuring import Verdicts, strip_of
+from fiberscope.paper.reproduction.figure3_measuring import Measured, Verdicts, strip_of
 from fiberscope.paper.reproduction.null_models import donoho_tanner, wendel
 from fiberscope.preimages.kind import Kind
-
-if TYPE_CHECKING:
-    from fiberscope.paper.reproduction.figure3 import Measured
 
 BINS = 60
 

@@ -181,7 +181,42 @@ def ask_printed(
     return Printed(settled, finite, finite != verdicts.finite[settled])
 
 
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Everything that the figure shows.
+
+    Attributes:
+        inputs: n, of the layer.
+        outputs: m.
+        verdicts: on all of R^n.
+        boxed: in the box [0, 1]; None where the inputs do not lie in it.
+        fresh: of the same layer before training, on all of R^n; None where it is no layer of a known kind.
+        fresh_boxed: of that one in the box.
+        tight: (N,) coordinates on the border of the box.
+        printed: what the printed algorithm answers; None for a layer that it cannot be asked about.
+    """
+
+    inputs: int
+    outputs: int
+    verdicts: Verdicts
+    boxed: Verdicts | None
+    fresh: Verdicts | None
+    fresh_boxed: Verdicts | None
+    tight: IntArray
+    printed: Printed | None
+
+
 __all__ = [
-    "Printed", "Strip", "Verdicts", "ask_printed", "fresh_layer", "judge", "may_be_printed", "spread", "strip_of",
-    "tight_coordinates", "unit_box",
-]  # fmt: skip
+    "Measured",
+    "Printed",
+    "Strip",
+    "Verdicts",
+    "ask_printed",
+    "fresh_layer",
+    "judge",
+    "may_be_printed",
+    "spread",
+    "strip_of",
+    "tight_coordinates",
+    "unit_box",
+]

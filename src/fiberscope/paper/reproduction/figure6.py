@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from fiberscope.errors import InputError
-from fiberscope.invariance.example import InvarianceExample
 from fiberscope.invariance.examples import invariance_examples
 from fiberscope.invariance.pairs import checked_labels, positive_outputs
 from fiberscope.network.arrays import FloatArray, IntArray
@@ -20,12 +19,12 @@ from fiberscope.paper.architectures import table1
 from fiberscope.paper.reproduction.context import Context
 from fiberscope.paper.reproduction.figure6_claims import claims
 from fiberscope.paper.reproduction.figure6_drawing import as_picture, draw
+from fiberscope.paper.reproduction.figure6_variants import Shown, Variant, cosine
 from fiberscope.paper.reproduction.networks import Training, UsedNetwork, used_network
 from fiberscope.paper.reproduction.outcome import Outcome
 from fiberscope.paper.reproduction.sources import UsedData, used_data
 from fiberscope.paper.training import PAPER
 from fiberscope.preimages.preimage import preimage
-from fiberscope.preimages.verification import Verification
 
 CANDIDATES_QUICK, CANDIDATES_PAPER = 5, 25
 """Targets of each class that are tried; the one that is resembled most is shown."""
@@ -42,60 +41,6 @@ ROWS_11 = (*ROWS_6, (4, (9, 7)))
 
 Rows = tuple[tuple[int, tuple[int, ...]], ...]
 """The classes of the sources, and those of the targets of each."""
-
-
-@dataclass(frozen=True, eq=False)
-class Variant:
-    """An input with the features of another one, towards a target.
-
-    Attributes:
-        example: the input, its source and its target.
-        verification: whether it was verified and proved.
-        source: the number of the source among the samples.
-        target: the number of the target.
-        source_class: its class.
-        target_class: its class.
-        looks_like: the class of the sample next to it by the angle between them, among all that are neither its source
-            nor its target.
-        predictions: what the network says of the source and of the example.
-    """
-
-    example: InvarianceExample
-    verification: Verification
-    source: int
-    target: int
-    source_class: int
-    target_class: int
-    looks_like: int
-    predictions: tuple[int, int]
-
-    @property
-    def resemblance(self) -> tuple[float, float]:
-        """The cosines of the angles between the example and the target, and the example and the source."""
-        target = self.example.target
-        assert target is not None, "every example here has one"
-        return cosine(self.example.x, target), cosine(self.example.x, self.example.source)
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """What the figure shows.
-
-    Attributes:
-        variants: row by row.
-        positives: (N,) positive outputs of the first layer at all samples.
-        fewest: the classes of the samples with the fewest.
-        dimensions: of the set of inputs in the box with the features of each source, by the source's number.
-        kinds: of these sets on all of R^n.
-        limits: the bounds of the box, which are drawn black and white.
-    """
-
-    variants: tuple[tuple[Variant, ...], ...]
-    positives: IntArray
-    fewest: tuple[int, ...]
-    dimensions: dict[int, int | None]
-    kinds: dict[int, str]
-    limits: tuple[float, float]
 
 
 def figure6(context: Context) -> Outcome:
@@ -240,12 +185,6 @@ def _of_class(numbers: IntArray, y: IntArray, wanted: int) -> IntArray:
         got = f"classes {', '.join(str(label) for label in np.unique(y))}"
         raise InputError("--data", expected=f"samples of class {wanted}, which the figure shows", got=got)
     return found
-
-
-def cosine(a: FloatArray, b: FloatArray) -> float:
-    """The cosine of the angle between two pictures."""
-    size = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a.ravel() @ b.ravel()) / size if size else 0.0
 
 
 def _caption(used: UsedNetwork, data: UsedData, shown: Shown, count: int, context: Context) -> str:

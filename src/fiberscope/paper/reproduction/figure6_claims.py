@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from fiberscope.paper.reproduction.figure6_variants import Shown, Variant
 from fiberscope.paper.reproduction.outcome import Claim
 from fiberscope.paper.reproduction.sources import UsedData
-
-if TYPE_CHECKING:
-    from fiberscope.paper.reproduction.figure6 import Shown, Variant
 
 DIGITS = ("mnist", "mnist-5k")
 """Data sets whose classes are digits."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,9 +9,7 @@ from matplotlib.figure import Figure
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.paper.reproduction.drawing import new_figure
-
-if TYPE_CHECKING:
-    from fiberscope.paper.reproduction.figure6 import Shown, Variant
+from fiberscope.paper.reproduction.figure6_variants import Shown, Variant
 
 SQUARES = {784: 28}
 """Flat samples that are known to be square pictures."""

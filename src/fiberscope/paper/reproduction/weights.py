@@ -12,7 +12,7 @@ from torch import nn
 
 from fiberscope.errors import ModelError
 from fiberscope.network.network import Network
-from fiberscope.network.saving import METADATA, SUFFIX
+from fiberscope.network.serialization import METADATA, SUFFIX
 from fiberscope.readers.torch import from_torch
 
 
