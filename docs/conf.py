@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import fiberscope
 
 project = "fiberscope"
 author = "fiberscope maintainers"
-copyright = "fiberscope maintainers, Apache License 2.0"  # noqa: A001 - Sphinx's name
+copyright = "fiberscope maintainers, Apache License 2.0"
 version = release = fiberscope.__version__
 
 extensions = [
@@ -67,6 +68,15 @@ def without_fields(app: Any, what: str, name: str, thing: Any, *rest: Any) -> tu
     return ("", None) if what in ("class", "exception") and not made_by_users else None
 
 
+def as_plain_text(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Outside ``literals``, docstrings are plain text: a star or a bar in them is meant."""
+    parts = re.split(r"(``.*?``)", "\n".join(lines), flags=re.DOTALL)
+    parts[::2] = [re.sub(r"([*|])", r"\\\1", part) for part in parts[::2]]
+    parts[1::2] = [part.replace("...", "…") for part in parts[1::2]]  # a full stop there ends no summary
+    lines[:] = "".join(parts).split("\n")
+
+
 def setup(app: Any) -> None:
     """What Sphinx calls."""
+    app.connect("autodoc-process-docstring", as_plain_text, priority=100)  # before sections are read
     app.connect("autodoc-process-signature", without_fields)
