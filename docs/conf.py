@@ -41,6 +41,7 @@ autodoc_typehints = "none"  # docstrings give shapes and units, which types do n
 autodoc_preserve_defaults = True
 napoleon_use_ivar = True
 napoleon_use_rtype = False
+napoleon_attr_annotations = False  # as for arguments
 autosummary_generate = False
 
 html_theme = "pydata_sphinx_theme"
