@@ -211,32 +211,45 @@ def draw(measured: Sequence[dict[str, Any]], path: Path) -> None:
     from matplotlib.figure import Figure
 
     mpl.rcParams["svg.hashsalt"] = "fiberscope"  # the same results give the same file
-    figure = Figure(figsize=(10, 0.26 * len(measured) + 1.2), layout="constrained")
-    bars, lines, points = figure.subplots(1, 3, width_ratios=[1.3, 1, 1])
+    figure = Figure(figsize=(9, 0.3 * len(measured) + 1.2), layout="constrained")
+    axes = figure.subplot_mosaic([["kinds", "conditions"], ["kinds", "radii"]])
+    draw_kinds(axes["kinds"], measured)
+    draw_conditions(axes["conditions"], measured)
+    draw_radii(axes["radii"], measured)
+    handles, labels = axes["kinds"].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=4, frameon=False)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def draw_kinds(ax: Any, measured: Sequence[dict[str, Any]]) -> None:
+    """A bar for each network: what share of all verdicts is of each kind."""
     for place, each in enumerate(measured):
-        start = 0.0
         counts = [row["domain"] for row in rows(each, "kinds")]
-        total = sum(sum(row.values()) for row in counts) or 1
+        total, start = sum(sum(row.values()) for row in counts) or 1, 0.0
         for kind in ("singleton", "bounded", "unbounded", "undecided"):
             width = sum(row.get(kind, 0) for row in counts) / total
-            bars.barh(place, width, left=start, color=COLORS[kind], label=kind if place == 0 else None)
+            ax.barh(place, width, left=start, color=COLORS[kind], label=kind if place == 0 else None)
             start += width
+    ax.set_yticks(range(len(measured)), [each["name"] for each in measured])
+    ax.invert_yaxis()
+    ax.set(title="kinds, all layers", xlabel="share of verdicts", xlim=(0, 1))
+
+
+def draw_conditions(ax: Any, measured: Sequence[dict[str, Any]]) -> None:
+    """A line for each network: the condition number from ReLU to ReLU."""
+    for each in measured:
         found = [row["condition"] for row in rows(each, "conditions") if row["condition"]]
-        lines.semilogy(
-            range(1, len(found) + 1), found, marker="o", markersize=3, linewidth=1, color="#0072b2", alpha=0.6
-        )
+        ax.semilogy(range(1, len(found) + 1), found, marker="o", markersize=3, linewidth=1, color="#0072b2", alpha=0.6)
+    ax.set(title="condition number", xlabel="ReLU, counted from the input")
+
+
+def draw_radii(ax: Any, measured: Sequence[dict[str, Any]]) -> None:
+    """A point for each network whose features tell inputs apart on a ball."""
+    for each in measured:
         radius, region = each["radius"].get("radius"), each["radius"].get("region")
         if radius and region:
-            points.loglog(region, radius, "o", color="#d55e00", markersize=4)
-            points.annotate(each["name"], (region, radius), fontsize=6, xytext=(4, 0), textcoords="offset points")
-    bars.set_yticks(range(len(measured)), [each["name"] for each in measured], fontsize=7)
-    bars.invert_yaxis()
-    bars.set(title="kinds, all layers", xlabel="share of verdicts", xlim=(0, 1))
-    figure.legend(*bars.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=7, frameon=False)
-    lines.set(title="condition number", xlabel="ReLU, counted from the input")
-    low, high = points.get_xlim()
-    points.loglog([low, high], [low, high], color="#888888", linewidth=0.8)
-    points.set(
-        title="proved radius against region", xlabel="distance to the end of the region", ylabel="stability radius"
-    )
-    figure.savefig(path, metadata={"Date": None})
+            ax.loglog(region, radius, "o", color="#d55e00", markersize=4)
+            ax.annotate(each["name"], (region, radius), fontsize=6, xytext=(4, 0), textcoords="offset points")
+    ends = ax.get_xlim()
+    ax.loglog(ends, ends, color="#888888", linewidth=0.8)
+    ax.set(title="proved radius against region", xlabel="distance to the end of the region", ylabel="radius")
