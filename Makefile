@@ -53,7 +53,8 @@ benchmark-smoke: .venv/dev.stamp
 	set -e; for file in benchmarks/[!_]*.py; do \
 		[ -e "$$file" ] || continue; echo "$$file"; $(BIN)/python "$$file" --smoke; done
 
-# The site, with its notebooks run. Whatever Sphinx warns of fails. What a notebook gave is kept until it changes.
+# The site, with its notebooks run. Whatever Sphinx warns of fails. What a notebook gave is kept until it
+# or the package changes.
 docs: export OMP_NUM_THREADS ?= 1
 docs: .venv/docs.stamp
 	rm -rf $(SITE)

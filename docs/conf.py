@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import re
 from pathlib import Path
@@ -29,9 +30,16 @@ suppress_warnings = ["config.cache"]  # extensions below hold functions, which a
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 
-# Notebooks are run while the site is built. What they gave is kept, and only changed ones are run again.
+
+def digest_of_the_package() -> str:
+    """Of all that notebooks import: when it changes, they are run again."""
+    sources = sorted((Path(__file__).parent.parent / "src").rglob("*.py"))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+
+
+# Notebooks are run while the site is built. What they gave is kept until they, or the package, change.
 nb_execution_mode = "cache"
-nb_execution_cache_path = str(Path(__file__).parent.parent / "build" / "notebooks")
+nb_execution_cache_path = str(Path(__file__).parent.parent / "build" / "notebooks" / digest_of_the_package())
 nb_execution_timeout = 600  # of one cell, on a machine that does other things; the tutorials take seconds
 nb_execution_raise_on_error = True
 nb_merge_streams = True

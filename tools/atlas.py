@@ -3,8 +3,8 @@
     python tools/atlas.py measure --from CLONE [--from FOLDER] [--only NAME]
     python tools/atlas.py page
 
-CLONE is a git clone of one of the repositories named below, FOLDER one with files of the same names. A file whose
-SHA-256 is another is refused. Nothing of the networks is kept but what was measured.
+CLONE is a git clone of one of the repositories that atlas.toml names, FOLDER one with files of the same names. A
+file whose SHA-256 is another is refused. Nothing of the networks is kept but what was measured.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,6 @@ import fiberscope as fs
 
 HERE = Path(__file__).resolve().parent.parent
 RESULTS, PAGE, PICTURE = HERE / "docs" / "atlas", HERE / "docs" / "atlas.md", "atlas.svg"
-VNN22, VNN21 = "ChristopherBrix/vnncomp2022_benchmarks", "stanleybak/vnncomp2021"
 SAMPLES, LIMIT = 8, 120  # samples at most, and seconds for each question about a network
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -44,183 +44,30 @@ class Entry:
         name: what it is called here.
         repository: owner and name on GitHub.
         path: of the file in it; a name that ends in .gz is compressed.
-        digest: the SHA-256 of the ONNX file.
-        data: "mnist", "cifar" with mean and deviation, or the bounds between which inputs are drawn.
+        sha256: of the ONNX file.
+        samples: "mnist", "cifar10", or "uniform".
+        mean: of the channels, which "cifar10" is normalised by.
+        deviation: likewise.
+        box: the bounds between which "uniform" draws.
     """
 
     name: str
     repository: str
     path: str
-    digest: str
-    data: Any
+    sha256: str
+    samples: str
+    mean: Sequence[float] = ()
+    deviation: Sequence[float] = ()
+    box: Sequence[float] = ()
 
 
-OVAL = ("cifar", (0.485, 0.456, 0.406), (0.225, 0.225, 0.225))
-RESNET = ("cifar", (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616))
-SRI = ("cifar", (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))
-ENTRIES = (
-    Entry(
-        "mnist-256x2",
-        VNN22,
-        "benchmarks/mnist_fc/onnx/mnist-net_256x2.onnx.gz",
-        "3a5c9730d60bbf1f9b030e731b438436581efd7c00a28ab683c1ec4b6d3449c4",
-        "mnist",
-    ),
-    Entry(
-        "mnist-256x4",
-        VNN22,
-        "benchmarks/mnist_fc/onnx/mnist-net_256x4.onnx.gz",
-        "fb53b4745b5882be61325ec24908f9fb036010cd79c99c20bb0b75e3b359acae",
-        "mnist",
-    ),
-    Entry(
-        "mnist-256x6",
-        VNN22,
-        "benchmarks/mnist_fc/onnx/mnist-net_256x6.onnx.gz",
-        "295c175d7b477b2f05dd4787bcabacf8c10d02d7d4b31f8682ea0d8844c6b0a6",
-        "mnist",
-    ),
-    Entry(
-        "cifar-base-kw",
-        VNN22,
-        "benchmarks/oval21/onnx/cifar_base_kw.onnx.gz",
-        "e39711edc5284e173d169359d4b0ac2a5f5b39fffc8cf4af15d54615b867bf3f",
-        OVAL,
-    ),
-    Entry(
-        "cifar-wide-kw",
-        VNN22,
-        "benchmarks/oval21/onnx/cifar_wide_kw.onnx.gz",
-        "1eafcce51be876f97be0bc280353c5182f575a3512c3769de216a8bcb890eb81",
-        OVAL,
-    ),
-    Entry(
-        "cifar-deep-kw",
-        VNN22,
-        "benchmarks/oval21/onnx/cifar_deep_kw.onnx.gz",
-        "a1d1d47fe50544f2f458b2d1c38e90b172b981269881e6e63dbc4e6f7bc5047f",
-        OVAL,
-    ),
-    Entry(
-        "resnet-2b",
-        VNN21,
-        "benchmarks/cifar10_resnet/onnx/resnet_2b.onnx",
-        "791aa24d77917ecda16809fbbd48e7739616f88ebf74cf358b2d1bf911dc4a6d",
-        RESNET,
-    ),
-    Entry(
-        "resnet-3b2",
-        VNN22,
-        "benchmarks/sri_resnet_a/onnx/resnet_3b2_bn_mixup_adv_4.0_bs128_lr-1.onnx.gz",
-        "e81733abbb642cd8bb4f8bdf006e65d0d44b5b8255814a69620c029584c930fd",
-        SRI,
-    ),
-    Entry(
-        "acasxu-1-1",
-        VNN22,
-        "benchmarks/acasxu/onnx/ACASXU_run2a_1_1_batch_2000.onnx.gz",
-        "843f7110bf5a8b7f0eeb9b1c548d9d558db9099328b392423d5a7444a0656dd4",
-        (-0.5, 0.5),
-    ),
-    Entry(
-        "acasxu-1-2",
-        VNN22,
-        "benchmarks/acasxu/onnx/ACASXU_run2a_1_2_batch_2000.onnx.gz",
-        "a2954b14f943f256959e7ead863a0f5dcaf793d70ae824066e111388e4336338",
-        (-0.5, 0.5),
-    ),
-    Entry(
-        "acasxu-3-3",
-        VNN22,
-        "benchmarks/acasxu/onnx/ACASXU_run2a_3_3_batch_2000.onnx.gz",
-        "65d46de40b0af23580f3203c8251f68dc22a8b0d727bda59e46d9b904878b65c",
-        (-0.5, 0.5),
-    ),
-    Entry(
-        "acasxu-5-9",
-        VNN22,
-        "benchmarks/acasxu/onnx/ACASXU_run2a_5_9_batch_2000.onnx.gz",
-        "b5feee7f6b24ff8588af61826128e551ecae042579c3f6e13d82751988d90940",
-        (-0.5, 0.5),
-    ),
-    Entry(
-        "cartpole",
-        VNN22,
-        "benchmarks/rl_benchmarks/onnx/cartpole.onnx.gz",
-        "40263c53a5074584e0447100a3e5d829aac96e49e325dc6a8524673181d783aa",
-        (-1.0, 1.0),
-    ),
-    Entry(
-        "lunarlander",
-        VNN22,
-        "benchmarks/rl_benchmarks/onnx/lunarlander.onnx.gz",
-        "25524d956ae54da61ba99e70e5e7cb2410b066aceba52276d9d32493ad91eb32",
-        (-1.0, 1.0),
-    ),
-    Entry(
-        "dubinsrejoin",
-        VNN22,
-        "benchmarks/rl_benchmarks/onnx/dubinsrejoin.onnx.gz",
-        "abd7385ff19ea7e64dcd40c780a0ad3e908d0a50df04392665b2a3b2dafb2f84",
-        (-1.0, 1.0),
-    ),
-    Entry(
-        "gcas",
-        VNN22,
-        "benchmarks/reach_prob_density/onnx/gcas.onnx.gz",
-        "72d9df62afddab8d251c7147e33c07c96ad19e38ec53494129744baf61745ea7",
-        (-1.0, 1.0),
-    ),
-    Entry(
-        "robot",
-        VNN22,
-        "benchmarks/reach_prob_density/onnx/robot.onnx.gz",
-        "acbeea635867cc51569eba1b49e42f03e9a13db5e7a9f6a5792e9c649e8e4124",
-        (-1.0, 1.0),
-    ),
-    Entry(
-        "vdp",
-        VNN22,
-        "benchmarks/reach_prob_density/onnx/vdp.onnx.gz",
-        "71b804f34ccefe7fa9cf72556675a6a4f4cf1f2b3f4853934d3fc4b77c269687",
-        (-1.0, 1.0),
-    ),
-    Entry(
-        "rul-small-window-20",
-        VNN22,
-        "benchmarks/collins_rul_cnn/onnx/NN_rul_small_window_20.onnx.gz",
-        "0cce6a1d355110f80fc37c063bad4e6a5d5a0a0ac8cbcb8cc1dc18f1c173c18c",
-        (0.0, 1.0),
-    ),
-    Entry(
-        "rul-full-window-20",
-        VNN22,
-        "benchmarks/collins_rul_cnn/onnx/NN_rul_full_window_20.onnx.gz",
-        "ed9da3f2a626543851d17a2105fd7f989574bb616a6b839389dd4f7bfd125bbb",
-        (0.0, 1.0),
-    ),
-    Entry(
-        "lindex",
-        VNN22,
-        "benchmarks/nn4sys/onnx/lindex.onnx.gz",
-        "2c91b1ece312b4a755f1e5515065911e1707e475b5274007ca4d85d2fea3cc5f",
-        (0.0, 1.0),
-    ),
-    Entry(
-        "lindex-deep",
-        VNN22,
-        "benchmarks/nn4sys/onnx/lindex_deep.onnx.gz",
-        "abec1fb6e093ca3cff4f598eaefdd6cdfd311fde19e265aa6b6bd9f264e56631",
-        (0.0, 1.0),
-    ),
-    Entry(
-        "tll-16",
-        VNN22,
-        "benchmarks/tllverifybench/onnx/tllBench_n=2_N=M=16_m=1_instance_1_0.onnx.gz",
-        "1f434bbf19b286b8e5a148546aaa7a2d762528de85ac09e20253e81a9e852d63",
-        (-2.0, 2.0),
-    ),
-)
+def networks(path: Path = HERE / "tools" / "atlas.toml") -> list[Entry]:
+    """The networks that the file names."""
+    with path.open("rb") as file:
+        return [Entry(**each) for each in tomllib.load(file)["network"]]
+
+
+ENTRIES = networks()
 
 
 def main() -> None:
@@ -245,7 +92,7 @@ def main() -> None:
             continue
         result = measure(entry, found, worker)
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{entry.name}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        (RESULTS / f"{entry.name}.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
         print(entry.name, f"{result['seconds']:.0f} s", flush=True)
     worker.close()
 
@@ -256,8 +103,8 @@ def file_of(entry: Entry, sources: list[Path]) -> bytes | None:
         data = blob_of(source, entry.path)
         if data is None:
             continue
-        if hashlib.sha256(data).hexdigest() != entry.digest:
-            raise SystemExit(f"{entry.name}: {source} holds another file; expected SHA-256 {entry.digest}")
+        if hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise SystemExit(f"{entry.name}: {source} holds another file; expected SHA-256 {entry.sha256}")
         return data
     return None
 
@@ -316,19 +163,19 @@ class Worker:
 def loaded(path: str, entry: Entry) -> tuple[fs.Network, Array, Any, fs.Box]:
     """The network, samples in its shape, their labels or None, and the box of all inputs."""
     net = fs.load(path)
-    if isinstance(entry.data, tuple) and entry.data[0] == "cifar":
+    if entry.samples == "cifar10":
         images, labels = cifar()
-        mean, deviation = (np.reshape(each, (3, 1, 1)) for each in entry.data[1:])
+        mean, deviation = (np.reshape(each, (3, 1, 1)) for each in (entry.mean, entry.deviation))
         X, low, high = (images - mean) / deviation, (0 - mean) / deviation, (1 - mean) / deviation
         low, high = (np.broadcast_to(each, X.shape[1:]).reshape(-1) for each in (low, high))
-    elif entry.data == "mnist":
+    elif entry.samples == "mnist":
         from fiberscope.paper.datasets import load_data
 
         digits = load_data("mnist-5k")
         assert digits.y is not None
         X, labels, low, high = digits.x[::10].astype(float), digits.y[::10], 0.0, 1.0
     else:
-        low, high = entry.data
+        low, high = entry.box
         X = np.random.default_rng(0).uniform(low, high, (SAMPLES, int(np.prod(net.input_shape))))
         labels = None
     return net, X.reshape(len(X), *net.input_shape), labels, fs.Box(low, high)
@@ -412,7 +259,8 @@ def radius(path: str, entry: Entry) -> dict[str, Any]:
     """The radius on which features of the first ReLU tell all inputs apart, and that of the linear region."""
     net, X, labels, _ = loaded(path, entry)
     X, _ = chosen(X, labels, 3)
-    found = [fs.stability_radius(net, x, stage=1) for x in X]
+    first = next(k for k, stage in enumerate(net.stages) if stage.kind == "relu")
+    found = [fs.stability_radius(net, x, stage=first) for x in X]
     return {
         "radius": middle([each.radius for each in found]),
         "region": middle([each.region_distance for each in found]),
@@ -450,7 +298,7 @@ def leaks(path: str, entry: Entry) -> list[dict[str, Any]]:
     """What 8-bit features of each layer give away of two samples, and what an attack rebuilds from them."""
     net, X, labels, box = loaded(path, entry)
     X, _ = chosen(X, labels, 2)
-    if entry.data != "mnist":
+    if entry.samples != "mnist":
         return []  # other inputs have no 256 levels
     rows = fs.leakage(net, X.astype(np.float32), box, ["int8"], seconds=10).to_pylist()
     layers = sorted({row["layer"] for row in rows})

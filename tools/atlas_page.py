@@ -135,14 +135,14 @@ def sizes_of(each: dict[str, Any]) -> tuple[str, str]:
 
 def source_of(entry: Any) -> tuple[str, str, str]:
     """Where a network comes from."""
-    return f"[{entry.repository}](https://github.com/{entry.repository})", f"`{entry.path}`", f"`{entry.digest[:16]}`"
+    return f"[{entry.repository}](https://github.com/{entry.repository})", f"`{entry.path}`", f"`{entry.sha256[:16]}`"
 
 
 def samples_of(entry: Any) -> str:
     """Which samples a network was asked about."""
-    if isinstance(entry.data, str) or entry.data[0] == "cifar":
-        return "MNIST" if entry.data == "mnist" else "CIFAR-10"
-    return f"uniform in [{entry.data[0]:g}, {entry.data[1]:g}]"
+    if entry.samples == "uniform":
+        return f"uniform in [{entry.box[0]:g}, {entry.box[1]:g}]"
+    return {"mnist": "MNIST", "cifar10": "CIFAR-10"}[entry.samples]
 
 
 def accuracy_of(each: dict[str, Any]) -> str:
