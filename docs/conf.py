@@ -54,6 +54,7 @@ autosummary_generate = False
 
 html_theme = "pydata_sphinx_theme"
 html_title = "fiberscope"
+html_context = {"default_mode": "auto"}
 html_static_path = ["_static"]
 html_css_files = ["fiberscope.css"]
 html_show_sourcelink = html_copy_source = False
