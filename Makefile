@@ -5,12 +5,14 @@ PYTHON := $(shell for python in python3.11 python3; do \
 BIN := .venv/bin
 AUDIT := build/audit
 REPRODUCTION := build/reproduction
+SITE := build/site
+FRESH := build/fresh
 
 WORKERS ?= 2
 # Every feature once, in minutes. What the marks mean stands in pyproject.toml.
 QUICK := quick or not (fault or browser or external or exhaustive)
 
-.PHONY: audit reproduce test test-all lint format format-check types doctest benchmark-smoke clean
+.PHONY: audit reproduce test test-all lint format format-check types doctest benchmark-smoke docs dist clean
 
 audit: .venv/demo.stamp
 	rm -rf $(AUDIT)
@@ -51,13 +53,28 @@ benchmark-smoke: .venv/dev.stamp
 	set -e; for file in benchmarks/[!_]*.py; do \
 		[ -e "$$file" ] || continue; echo "$$file"; $(BIN)/python "$$file" --smoke; done
 
+# The site, with its notebooks run. Whatever Sphinx warns of fails. What a notebook gave is kept until it
+# or the package changes.
+docs: export OMP_NUM_THREADS ?= 1
+docs: .venv/docs.stamp
+	rm -rf $(SITE)
+	$(BIN)/sphinx-build -W --keep-going --quiet --doctree-dir build/doctrees docs $(SITE)
+
+# What is uploaded: the wheel is built from the source distribution, and installed where nothing else is.
+dist: .venv/dev.stamp
+	rm -rf dist $(FRESH)
+	$(BIN)/python -m build --outdir dist . > /dev/null
+	$(PYTHON) -m venv $(FRESH)
+	$(FRESH)/bin/python -m pip install --quiet --no-compile -c constraints.txt dist/*.whl
+	cd $(FRESH) && bin/python $(CURDIR)/tools/check_installed.py
+
 # Any of these, and the seconds that it took.
 timed-%:
 	@began=$$(date +%s); $(MAKE) --no-print-directory $* || exit; \
 	echo "== make $*: $$(($$(date +%s) - began)) s"
 
 clean:
-	rm -rf .venv build
+	rm -rf .venv build dist
 
 # One environment. It is set up again when what it is made from changes. Python compiles what is imported when it is;
 # compiling all of torch beforehand takes longer than the demo.
@@ -73,3 +90,7 @@ clean:
 .venv/dev.stamp: .venv/python.stamp pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev,demo]'
 	touch $@ .venv/demo.stamp
+
+.venv/docs.stamp: .venv/python.stamp pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[docs]'
+	touch $@

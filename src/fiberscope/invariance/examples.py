@@ -112,6 +112,12 @@ def invariance_examples(
         starts: of the farthest input in L1 and L2.
         seed: of random directions.
         threads: how many linear programs are solved at a time; None for one per core.
+
+    Returns:
+        The examples, one for each target, in their order.
+
+    Raises:
+        InputError, ModelError: as ``invariance_example``.
     """
     check_network(network)
     asked = checked_objective(objective)

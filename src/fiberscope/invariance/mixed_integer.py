@@ -116,6 +116,9 @@ def optimal_over_regions(
         max_nodes: of the search tree.
         seconds: after which the solver gives up; answers then depend on the machine. None for no limit.
 
+    Returns:
+        The best input that was found, and a bound that holds even where the search did not finish.
+
     Raises:
         InputError: something does not fit, x lies outside of the domain, or the domain is not bounded.
         ModelError: the layer lies behind a smooth activation.

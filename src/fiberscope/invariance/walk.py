@@ -96,6 +96,9 @@ def walk_regions(
         max_plateau: how many tries in a row may bring nothing better: regions, and facets that turn out to have no
             points; a linear program each.
 
+    Returns:
+        The best input that was found, and the way to it, along which the features stay the same.
+
     Raises:
         InputError: something does not fit, x lies outside of the domain, or a budget is not positive.
         ModelError: the layer lies behind a smooth activation.

@@ -77,6 +77,9 @@ def omnidirectional(A: Any, b: Any = None, p: Any = None) -> Omnidirectionality:
         b: (m,), together with p.
         p: (n,), together with b.
 
+    Returns:
+        Whether it is, with the certificate that proves the answer.
+
     Raises:
         InputError: wrong shapes, NaN or infinite numbers, or only one of b and p.
     """
@@ -108,6 +111,9 @@ def unique_solution(A: Any, b: Any, x0: Any) -> UniqueSolution:
         A: (m, n).
         b: (m,).
         x0: (n,), a solution.
+
+    Returns:
+        Whether it is the only one, with what proves the answer.
 
     Raises:
         InputError: wrong shapes, NaN or infinite numbers, or x0 is no solution.

@@ -1,0 +1,99 @@
+"""The built site in a browser, from the disk: `make docs` builds it, and without it these tests are skipped."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+selenium = pytest.importorskip("selenium", reason="selenium drives the browser; it is in the extra 'dev'")
+
+from selenium import webdriver  # noqa: E402
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+
+SITE = Path(__file__).parent.parent / "build" / "site"
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+DRIVER = shutil.which("chromedriver")
+PAGES = ("index", "start", "guides", "theory", "findings", "atlas", "certificates", "api/index", "api/preimages",
+         "tutorials/first-audit", "tutorials/leakage")  # fmt: skip
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not (BROWSER and DRIVER), reason="no Chromium with chromedriver here"),
+    pytest.mark.skipif(not (SITE / "index.html").is_file(), reason="no site here; `make docs` builds it"),
+]
+
+
+@pytest.fixture(name="browser", scope="module")
+def _browser() -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    assert BROWSER is not None
+    options.binary_location = BROWSER
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--allow-file-access-from-files"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.set_script_timeout(120)
+    yield driver
+    driver.quit()
+
+
+def opened(browser: webdriver.Chrome, page: str, width: int = 1400) -> None:
+    """A page of the site, at a width, and what the browser complained of before forgotten."""
+    browser.set_window_size(width, 1000)
+    browser.get("about:blank")
+    browser.get_log("browser")
+    name, _, query = page.partition("?")
+    browser.get((SITE / f"{name}.html").as_uri() + (f"?{query}" if query else ""))
+
+
+def complaints(browser: webdriver.Chrome) -> list[str]:
+    return [entry["message"] for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_open_without_errors_and_fit_a_narrow_screen(browser: webdriver.Chrome, page: str) -> None:
+    opened(browser, page, width=500)  # as narrow as the window can be
+    assert browser.execute_script("return document.querySelectorAll('h1').length") == 1
+    overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert browser.execute_script(overflow) <= 1, "the page itself scrolls sideways"
+    assert complaints(browser) == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_everybody_can_read_it(browser: webdriver.Chrome, page: str) -> None:
+    axe = pytest.importorskip("axe_core_python.selenium", reason="axe judges the page; it is in the extra 'dev'")
+    opened(browser, page)
+    for mode in ("light", "dark"):
+        browser.execute_script("document.documentElement.dataset.theme = arguments[0]", mode)
+        found = axe.Axe().run(browser)["violations"]
+        grave = [each for each in found if each["impact"] in ("serious", "critical")]
+        assert [(mode, each["id"], [node["html"][:120] for node in each["nodes"]][:3]) for each in grave] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("preimage", "api/preimages"),
+        ("8-bit", "precision"),
+        ("onnx", "networks"),
+        ("threshold", "command-line"),
+        ("condition number", "stability"),
+        ("certificate", "certificates"),
+        ("cluster", "scaling"),
+        ("leakage", "leakage"),
+        ("injective", "injectivity"),
+        ("install torch", "start"),
+    ],
+)
+def test_search_finds_what_people_ask_for(browser: webdriver.Chrome, words: str, expected: str) -> None:
+    opened(browser, f"search?q={words.replace(' ', '+')}")
+    finished = "return document.querySelector('#search-results .search-summary')?.textContent.includes('found')"
+    WebDriverWait(browser, 60).until(lambda _: browser.execute_script(finished))
+    links = "return [...document.querySelectorAll('#search-results li a')].map(a => a.getAttribute('href'))"
+    pages = list(dict.fromkeys(link.split(".html")[0] for link in browser.execute_script(links)))
+    assert expected in pages[:5], pages[:8]
+    assert complaints(browser) == []
