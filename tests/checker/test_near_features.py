@@ -60,7 +60,7 @@ def proves(given: Case) -> bool:
     return True
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_bounds_hold_at_all_corners_and_between_them(seed: int) -> None:
     layers, net, claim = random_claim(np.random.default_rng(seed))
     case = Case(net, claim)
@@ -69,7 +69,7 @@ def test_bounds_hold_at_all_corners_and_between_them(seed: int) -> None:
             assert difference <= Fraction(most)
 
 
-@pytest.mark.parametrize("seed", range(25))
+@pytest.mark.parametrize("seed", range(15))
 def test_at_points_alone_what_is_proved_is_what_they_differ_by(seed: int) -> None:
     layers, net, claim = random_claim(np.random.default_rng(seed))
     true = np.array([float(each) for each in differences(layers, claim, SHARES[-1:])])  # few digits: these are exact
@@ -89,10 +89,10 @@ def test_networks_of_all_shapes_in_all_units(name: str, exponent: int) -> None:
     stage = len(net.stages) - 1
     values = net(points.reshape(3, *net.input_shape)).reshape(3, -1)
     apart = np.abs(values - values[0]).max(axis=0)
-    claim = Claim(stage, points, box(net.inputs, 2.0 * unit), 1.001 * apart + 1e-300, way=False)
+    claim = Claim(stage, points, box(net.inputs, 2.0 * unit), 1.001 * apart, way=False)
     method = Case(read(net), claim).prove()
     assert method == "float" or exponent < 0  # where biases hide what is small
-    assert not proves(Case(read(net), replace(claim, within=0.999 * apart)))
+    assert proves(Case(read(net), replace(claim, within=0.999 * apart))) == (not apart.any())
     near = points[:1] + 2.0**-60 * (points - points[:1])  # float64 cannot tell these apart
     case = Case(read(net), replace(claim, points=near, within=2.0**-40 * apart))
     assert (case.exactly() <= case.in_floats()).all()

@@ -15,7 +15,9 @@ Between two points a and b the network need not be affine. By how much what a st
   convexity, and above that of any one argument w: by no more than what w is behind the largest one at a, or at b.
 
 On the chord, features differ from those of the source by no more than at one of its ends; so between them by no more
-than that and the bend. Within one linear region nothing bends, but for corners that rounding has put beside a kink.
+than that and the bend. Kinks of the activation that gives the features, if it is one of single numbers and monotone, do
+not count: between two numbers, it gives nothing but what lies between what it gives there. Within one linear region
+nothing bends, but for corners that rounding has put beside a kink.
 
 Nothing is tried, and nothing is searched.
 """
@@ -139,7 +141,7 @@ class Case:
 
     def _refuse(self, over: Whole) -> None:
         wrong = (over.numbers > 0).any(axis=1)
-        size = np.nextafter(float(over.sizes()[0].max()), 0.0)
+        size = np.nextafter(float(np.where(over.numbers > 0, over.sizes()[0], 0.0).max()), 0.0)
         raise NotProvedError(
             f"{int(wrong.sum())} {'feature differs' if wrong.sum() == 1 else 'features differ'} by more than is allowed, "
             f"by up to {size:.2g}"
@@ -159,7 +161,7 @@ class Case:
             elif stage.activation.index is not None:
                 bend[number] = _maximum(stage.activation.index, before[0], ends[stage.sources[0]])
             else:
-                bend[number] = _pointwise(stage.activation, before[0], ends[stage.sources[0]])
+                bend[number] = _pointwise(stage.activation, before[0], ends[stage.sources[0]], last=number == self._last)
         return bend[self._last]
 
 
@@ -187,12 +189,13 @@ def _outputs(linear: Linear) -> int:
     return _outputs(linear.parts[-1])
 
 
-def _pointwise(activation: Activation, before: FloatArray, ends: Ends) -> FloatArray:
+def _pointwise(activation: Activation, before: FloatArray, ends: Ends, *, last: bool) -> FloatArray:
     known = pieces(activation)
     if known is None:
         raise NotProvedError(f"{activation.kind} is smooth, and linear on no piece")
     kinks, slopes = known
     total = _product(np.abs(slopes).max(axis=0), before)
+    monotone = (slopes >= 0).all(axis=0) & last
     low, high = ends
     for place, kink in enumerate(kinks):
         change = _up(np.abs(slopes[place + 1] - slopes[place]))
@@ -200,7 +203,7 @@ def _pointwise(activation: Activation, before: FloatArray, ends: Ends) -> FloatA
         below, above = high <= kink, low >= kink
         aside = (below[:, 1:] & below[:, :-1]) | (above[:, 1:] & above[:, :-1])
         nearer = np.where(aside, 0.0, np.minimum(away[:, 1:], away[:, :-1])).max(axis=1, initial=0.0)
-        total = _sum(total, _product(change, nearer))
+        total = _sum(total, np.where(monotone, 0.0, _product(change, nearer)))
     return total
 
 
