@@ -65,7 +65,7 @@ def invariance_example(
         starts: of the farthest input in L1 and L2: the number of ascents.
         seed: of random directions.
         within: eps, by how much every feature may differ: a number of at least 0, one for each, or "float32" for what
-            rounding in float32 may make of the features at x.
+            rounding the layer's own sums in float32 may make of its output at x.
 
     Returns:
         The example. If no other input does better, it is x itself, and says so.

@@ -17,13 +17,14 @@ from torch import Tensor
 
 from fiberscope.errors import InputError, shown
 from fiberscope.invariance.linear_pieces import Conditions
-from fiberscope.invariance.rounding_bound import rounding_bound
+from fiberscope.invariance.rounding_bound import rounding_of_layer
 from fiberscope.network.activations import Activation, Maximum, Pointwise, PointwiseKind
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.network import Network
 
 NAMED = "float32"
-"""The name of a precision: by how much what a runtime gives in float32 may differ from what is exact."""
+"""The name of a precision: what rounding its own sums in float32 may make of a layer's output, if it receives what is
+exact; what layers before have rounded is not counted, whose bounds grow tenfold a layer and would allow anything."""
 
 Within = float | FloatArray | str
 """By how much features may differ: a number, one for each of them, or the name of a precision."""
@@ -41,7 +42,7 @@ def checked_allowance(
     if isinstance(within, str):
         if within != NAMED:
             raise InputError("within", expected=f"{NAMED!r}, or numbers of at least 0", got=shown(within))
-        return rounding_bound(network, source[None], stage, NAMED)[1][0]
+        return rounding_of_layer(network, source, stage, NAMED)
     array = as_float64(within, "within", finite=False)
     if array.size != outputs and array.ndim:
         raise InputError("within", expected=f"a number, or {outputs} of them", got=f"shape {array.shape}")
