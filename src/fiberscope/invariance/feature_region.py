@@ -204,6 +204,10 @@ class RegionRows:
         nothing = torch.full_like(features.fixed, -1)
         return self._rows(features.source, features.fixed, nothing), self.values
 
+    def of_units(self, source: int, units: Int64[Tensor, " k"]) -> SparseRows:
+        """(k, n) the rows of some of what a stage gives that an activation on the way receives."""
+        return self._rows(source, units, torch.full_like(units, -1))
+
     def inequalities(self, numbers: Int64[IntArray, " k"]) -> tuple[SparseRows, FloatArray]:
         """G (k, n) and h (k,) of ``G x' <= h`` for the inequalities with these numbers, in ascending order."""
         parts: list[SparseRows] = []

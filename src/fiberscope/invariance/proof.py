@@ -26,6 +26,7 @@ from fiberscope.checker.same_features import Case, Claim, Finding
 from fiberscope.checker.stored import Stage, read_stages
 from fiberscope.errors import ModelError
 from fiberscope.invariance.exact_correction import corrections
+from fiberscope.invariance.gateways import sufficient_stages
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.network import Network
@@ -100,7 +101,7 @@ def prove(statement: Statement) -> Proof:
     if claim.stage in out_of_reach:
         reason = f"{itself}; no input within {claim.within:.2g} of it has the features of the source"
         return Proof(False, reason, 0.0, "exact")
-    stages = [stage for stage in _sufficient_stages(statement.network, claim.stage) if stage not in out_of_reach]
+    stages = [stage for stage in sufficient_stages(statement.network, claim.stage) if stage not in out_of_reach]
     reasons = [itself]
     for finding in _beside(case, stages, scale):
         try:
@@ -167,8 +168,9 @@ def _domain(polyhedron: Polyhedron, kept: BoolArray) -> Domain:
 
 def _beside(case: Case, stages: list[int], scale: float) -> Iterator[Finding]:
     """Where to look for an input: near the example, and where the equations are solved in rational numbers."""
-    for stage in stages:
-        yield from (Finding(stage, near * scale) for near in NEAR)
+    for precise in (False, True):
+        for stage in stages:
+            yield from (Finding(stage, near * scale, precise=precise) for near in NEAR)
     work = Work()
     for near in BESIDE:
         yield from corrections(case, near * scale, work)
@@ -211,21 +213,6 @@ def _beyond_what_moves(case: Case) -> set[int]:
         if ((values[:, 0] - values[:, 1]).sizes()[0] > room[number].each).any():
             found.add(number)
     return found
-
-
-def _sufficient_stages(network: Network, stage: int) -> Iterator[int]:
-    """The stage, and the earlier activations without which nothing of the input reaches it, the last first."""
-    yield stage
-    needed = network.needed_for(stage)
-    for number in reversed(needed[:-1]):
-        if network.stages[number].activation is None:
-            continue
-        reached = {INPUT}
-        for other in needed:
-            if other != number and reached.intersection(network.sources(other)):
-                reached.add(other)
-        if stage not in reached:
-            yield number
 
 
 __all__ = ["NearStatement", "Proof", "Statement", "prove", "prove_within", "proved_difference"]

@@ -16,6 +16,7 @@ from fiberscope.invariance.box_optimum import BoxOptimum
 from fiberscope.invariance.farthest import farthest
 from fiberscope.invariance.feature_projection import Held, held_rows, settle
 from fiberscope.invariance.feature_region import FeatureRegion, feature_region, features_at, pieces_at
+from fiberscope.invariance.gateways import well_conditioned
 from fiberscope.invariance.interior import Interior, interior
 from fiberscope.invariance.nearest import Along, Found, nearest, size_of, smallest_change
 from fiberscope.invariance.objective import Goal, Objective
@@ -270,7 +271,7 @@ def search_region(
     region = feature_region(network, features, pieces_at(network, source, stage))
     exact = search_region(network, stage, source, domain, kept, arithmetic) if features.widths.any() else None
     domain = pinned(domain, source, kept)
-    around = Around.of(region, domain, source)
+    around = well_conditioned(Around.of(region, domain, source))
     wanted = wanted_room(region, domain, source, arithmetic)
     inner = interior(RegionProgram(around), wanted)
     room = np.where(inner.implied, 0.0, np.minimum(wanted, inner.slack))
