@@ -13,6 +13,7 @@ from torch import nn
 import fiberscope as fs
 from feature_networks import one_layer
 from fiberscope.checker.matrices import NotProvedError
+from fiberscope.checker.feature_domain import Domain
 from fiberscope.checker.same_features import Case, Claim, Finding
 from fiberscope.checker.stored import read_stages
 from fiberscope.invariance.exact_correction import corrections
@@ -35,11 +36,8 @@ def statement(net, stage, x, example, domain=BOX, segment=True):
 
 def case(given):
     """What the checker makes of a statement."""
-    domain = given.domain
-    claim = Claim(
-        given.stage, given.source, given.example, domain.low, domain.high, domain.G, domain.h, given.kept, 1.0,
-        given.segment,
-    )  # fmt: skip
+    domain = Domain(given.domain.low, given.domain.high, given.domain.G, given.domain.h, given.kept)
+    claim = Claim(given.stage, given.source, given.example, domain, 1.0, given.segment)
     return Case(read_stages(network_bytes(given.network)), claim)
 
 
