@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linprog
 
-from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.feature_domain import Domain
+from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.same_features import Case, Claim, Finding, Proof
 from fiberscope.checker.stored import Activation, Map, Stage
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fuzz_features import KINDS, features, stages_of
 
 from exact_stages import read
 from feature_networks import NAMES, inputs, network
 from fiberscope.checker.feature_domain import Domain
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.near_features import Case, Claim
-from fuzz_features import KINDS, features, stages_of
 
 SHARES = (Fraction(1, 3), Fraction(1, 2), Fraction(5, 7), Fraction(1, 97), Fraction(1))
 

@@ -63,7 +63,9 @@ def test_one_layer_is_the_polytope_of_its_bands_in_all_units(exponent):
     x, c = rng.uniform(size=(2, 10))
     within = rng.uniform(0.01, 0.2, size=6)
     net = fs.Network((affine_stage("a", Dense(A, unit * b)), relu_stage("r", 6)), (10,))
-    e = fs.invariance_example(net, unit * x, unit * c, 0, fs.Box(0, unit), objective="inner_product", within=unit * within)
+    e = fs.invariance_example(
+        net, unit * x, unit * c, 0, fs.Box(0, unit), objective="inner_product", within=unit * within
+    )
     z = A @ x + b
     y = np.maximum(z, 0)
     least = y - within > 0

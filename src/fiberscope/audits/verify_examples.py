@@ -18,7 +18,6 @@ from fiberscope.network.domains import Box
 from fiberscope.network.network import Network
 from fiberscope.threads import one_thread
 
-
 AGAIN = 2.0**-30
 """By what share numbers that are computed again may differ: far more than rounding in float64."""
 

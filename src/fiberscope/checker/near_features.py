@@ -82,9 +82,10 @@ class Case:
             raise NotProvedError("the source or the example lies outside of the domain: it is no input of the network")
         if not 0 <= claim.stage < len(self._stages):
             raise NotProvedError("the network has no such stage")
-        if claim.within.shape != (self._stages[claim.stage].outputs,) or not (
-            np.isfinite(claim.within) & (claim.within >= 0.0)
-        ).all():
+        if (
+            claim.within.shape != (self._stages[claim.stage].outputs,)
+            or not (np.isfinite(claim.within) & (claim.within >= 0.0)).all()
+        ):
             raise NotProvedError("what features may differ by is no number of at least 0 for each of them")
         self._work = Work()
         self._points = Whole.of(claim.points.T)
@@ -95,7 +96,9 @@ class Case:
     def prove(self) -> Method:
         """Prove the claim, in float64 if that is precise enough; NotProvedError where it does not close."""
         # what a smooth activation receives may differ by a share of what it gives
-        allowed = np.where(self._steepest > 1.0, np.nextafter(self._claim.within / self._steepest, 0.0), self._claim.within)
+        allowed = np.where(
+            self._steepest > 1.0, np.nextafter(self._claim.within / self._steepest, 0.0), self._claim.within
+        )
         if (self.in_floats() <= self._claim.within).all():
             return "float"
         change, bend = self._exactly()
@@ -142,10 +145,8 @@ class Case:
     def _refuse(self, over: Whole) -> None:
         wrong = (over.numbers > 0).any(axis=1)
         size = np.nextafter(float(np.where(over.numbers > 0, over.sizes()[0], 0.0).max()), 0.0)
-        raise NotProvedError(
-            f"{int(wrong.sum())} {'feature differs' if wrong.sum() == 1 else 'features differ'} by more than is allowed, "
-            f"by up to {size:.2g}"
-        )
+        differ = "feature differs" if wrong.sum() == 1 else "features differ"
+        raise NotProvedError(f"{int(wrong.sum())} {differ} by more than is allowed, by up to {size:.2g}")
 
     def _bend(self, ends: dict[int, Ends]) -> FloatArray:
         """(m,) how far features leave their chords, at most, on any segment of the way."""
@@ -161,7 +162,9 @@ class Case:
             elif stage.activation.index is not None:
                 bend[number] = _maximum(stage.activation.index, before[0], ends[stage.sources[0]])
             else:
-                bend[number] = _pointwise(stage.activation, before[0], ends[stage.sources[0]], last=number == self._last)
+                bend[number] = _pointwise(
+                    stage.activation, before[0], ends[stage.sources[0]], last=number == self._last
+                )
         return bend[self._last]
 
 

@@ -29,7 +29,7 @@ import numpy as np
 
 from fiberscope.checker.affine import dense
 from fiberscope.checker.dyadic import Evaluation, Whole, Work, aligned
-from fiberscope.checker.enclosed import Room, Rows
+from fiberscope.checker.enclosed import Room
 from fiberscope.checker.exact import root_above
 from fiberscope.checker.feature_domain import Domain
 from fiberscope.checker.linear import Linear, leads_through, needed
@@ -78,14 +78,11 @@ class Finding:
             features.
         radius: how far it may be from the point.
         point: whole numbers, and what they are divided by; None for the example itself.
-        precise: whether the rows of equations are computed exactly, instead of in float64 with bounds on the rounding,
-            which grow tenfold a layer.
     """
 
     through: int
     radius: float = 0.0
     point: tuple[list[int], int] | None = None
-    precise: bool = False
 
 
 class Proof(NamedTuple):
@@ -153,11 +150,7 @@ class Case:
         if not finding.radius:
             raise NotProvedError(_what_differs(equations, evaluation.denominator))
         self._check_half_spaces(evaluation, free, finding.radius)
-        if finding.precise:
-            parts = [_rounded(around.exact_rows(equation, self._work)) for equation in equations]
-        else:
-            parts = [around.rows(equation) for equation in equations]
-        _check_equations(parts, equations, free, finding.radius)
+        _check_equations(around, equations, free, finding.radius)
         return Proof(distance, "float")
 
     # ---- points
@@ -223,11 +216,12 @@ def _what_differs(equations: list[Equation], denominator: int) -> str:
 # ---- the equations
 
 
-def _check_equations(parts: list[Rows], equations: list[Equation], free: Array, radius: float) -> None:
-    """Prove that a correction of the free pixels by at most the radius solves all equations, which have these rows."""
-    missing = _joined([equation.missing for equation in equations])
+def _check_equations(around: Surroundings, equations: list[Equation], free: Array, radius: float) -> None:
+    """Prove that a correction of the free pixels by at most the radius solves all equations."""
+    parts = [around.rows(equation) for equation in equations]
     rows = np.concatenate([part.value[:, free] for part in parts])
     error = np.concatenate([part.error[:, free] for part in parts])
+    missing = _joined([equation.missing for equation in equations])
     # where no free pixel counts and nothing is missing, nothing is asked; of exact copies, one stands for all
     live = np.flatnonzero((rows != 0).any(axis=1) | (error > 0).any(axis=1) | (missing.numbers != 0))
     live = live[_without_copies(rows[live], error[live], missing[live])]
@@ -247,13 +241,6 @@ def _check_equations(parts: list[Rows], equations: list[Equation], free: Array, 
             f"the {rows.shape[0]} equations depend on each other, or are off by too much ({total:.2g}) for a "
             f"correction of at most {radius:.2g}"
         )
-
-
-def _rounded(rows: Whole) -> Rows:
-    """Exact rows, each in a column, as numbers next to them."""
-    (low, high), sign = rows.sizes(), rows.signs()
-    value = np.where(np.isfinite(high), low, np.nan)
-    return Rows((sign * value).T, np.where(high > low, np.nextafter(high - low, np.inf), 0.0).T)
 
 
 def _joined(parts: list[Whole]) -> Whole:

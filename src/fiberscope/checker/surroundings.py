@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fiberscope.checker.affine import dense, sparse, unit
-from fiberscope.checker.dyadic import Evaluation, Whole, Work, aligned, product
+from fiberscope.checker.affine import unit
+from fiberscope.checker.dyadic import Evaluation, Whole, aligned
 from fiberscope.checker.enclosed import Room, Rows
 from fiberscope.checker.linear import Linear, diagonal, needed, pieces, selection
 from fiberscope.checker.matrices import NotProvedError
@@ -191,21 +191,6 @@ class Surroundings:
             first, second = equation.first[k : k + size], equation.second[k : k + size]
             parts.append(self.back(replace(equation, first=first, second=second), _step, Rows.__add__))
         return Rows(np.concatenate([p.value for p in parts]), np.concatenate([p.error for p in parts]))
-
-    def exact_rows(self, equation: Equation, work: Work) -> Whole:
-        """(n, k) the same rows, each in a column, exactly; NotProvedError where that would take too long."""
-
-        def step(rows: Any, linear: Linear) -> Whole:
-            if isinstance(rows, Whole):
-                return product(sparse(linear.matrix).T.tocsr(), rows, work).shortened()
-            first, second = rows.first, rows.second
-            found = Whole.of(dense(linear.matrix[first]).T)
-            behind = np.flatnonzero(second >= 0)
-            other: FloatArray = np.zeros(found.numbers.shape)
-            other[:, behind] = dense(linear.matrix[second[behind]]).T
-            return found - Whole.of(other)
-
-        return self.back(equation, step, Whole.__add__)
 
     def back(self, equation: Equation, step: Any, add: Any) -> Any:
         """The rows of an equation as rows of the input; ``step`` goes back through one matrix, the equation or rows."""

@@ -11,11 +11,15 @@ that are near are put onto them first; in a second attempt, units are left where
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
+
 import numpy as np
 from flint import fmpz, fmpz_mat
 
-from fiberscope.checker.dyadic import Whole, Work
+from fiberscope.checker.affine import dense, sparse
+from fiberscope.checker.dyadic import Whole, Work, product
 from fiberscope.checker.enclosed import Room
+from fiberscope.checker.linear import Linear
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.same_features import Case, Finding
 from fiberscope.checker.surroundings import Equation, Surroundings
@@ -69,10 +73,20 @@ def _solution(around: Surroundings, equations: Sequence[Equation], free: IntArra
     matrix: list[list[int]] = []
     wanted: list[int] = []
 
+    def step(rows: Any, linear: Linear) -> Whole:
+        if isinstance(rows, Whole):
+            return product(sparse(linear.matrix).T.tocsr(), rows, work)
+        first, second = rows.first, rows.second
+        found = Whole.of(dense(linear.matrix[first]).T)
+        behind = np.flatnonzero(second >= 0)
+        other: FloatArray = np.zeros(found.numbers.shape)
+        other[:, behind] = dense(linear.matrix[second[behind]]).T
+        return found - Whole.of(other)
+
     if sum(len(equation.first) for equation in equations) > 2 * MOST_EQUATIONS:  # some ask for nothing
         raise NotProvedError("there are too many equations to be solved in rational numbers")
     for equation in equations:
-        rows = around.exact_rows(equation, work)
+        rows: Whole = around.back(equation, step, Whole.__add__)
         columns, sides = rows.numbers[free].T, equation.missing
         exponent = min(rows.exponent, sides.exponent)
         left, right = columns << (rows.exponent - exponent), sides.numbers << (sides.exponent - exponent)

@@ -47,8 +47,8 @@ def invariance_example(
 
     The inputs of the region with the features of x are a polytope: ``E x' = f, G x' <= h`` and the domain. Over it the
     paper maximises ``<c, x'>`` for a target c, ``fiberscope.Objective`` has the variants. Inequalities are held with
-    the room that rounding in the model's arithmetic needs, where there is any. With ``within``, every feature may differ
-    by so much, ``|F(x')_i - F(x)_i| <= eps_i``, which widens the polytope; what is found is never worse for it.
+    the room that rounding in the model's arithmetic needs, where there is any. With ``within``, every feature may
+    differ by so much, ``|F(x')_i - F(x)_i| <= eps_i``, which widens the polytope; what is found is never worse for it.
 
     Args:
         network: the network.
@@ -71,8 +71,8 @@ def invariance_example(
         The example. If no other input does better, it is x itself, and says so.
 
     Raises:
-        InputError: wrong shapes, x outside of the domain, a negative ``within``, an unbounded objective (the direction is named), or a
-            fraction that no input of the region reaches.
+        InputError: wrong shapes, x outside of the domain, a negative ``within``, an unbounded objective (the direction
+            is named), or a fraction that no input of the region reaches.
         ModelError: a smooth activation before the layer.
     """
     targets = [target]

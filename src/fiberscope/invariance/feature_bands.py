@@ -1,9 +1,9 @@
 """Features that are the same up to given numbers: what that says of the numbers that decide about them.
 
 A unit of a ReLU that gives y says ``z <= y + w``, and ``z >= y - w`` where that is positive: an interval, as in
-``docs/precision.md``, so that inputs of one region with such features are a polytope. Of a maximum, all arguments are at
-most ``y + w``, and the one that is largest at x is at least ``y - w``. Of what is not monotone, or smooth, it asks more
-than is needed: that z moves by no more than w over the steepest slope.
+``docs/precision.md``, so that inputs of one region with such features are a polytope. Of a maximum, all arguments are
+at most ``y + w``, and the one that is largest at x is at least ``y - w``. Of what is not monotone, or smooth, it asks
+more than is needed: that z moves by no more than w over the steepest slope.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def well_conditioned(around: Around) -> Around:
 def _active(activation: Activation, piece: Tensor) -> Tensor:
     """What of its input determines what an activation gives, on these pieces."""
     if isinstance(activation, Maximum):
-        return torch.unique(piece)
+        return torch.tensor(np.unique(piece.numpy()))
     line = on_piece(activation, piece)
     assert isinstance(line, Diagonal), "pointwise activations are diagonal on their pieces"
     return torch.nonzero(line.factor != 0)[:, 0]

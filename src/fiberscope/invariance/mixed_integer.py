@@ -103,9 +103,9 @@ def optimal_over_regions(
     """Find the best input with the features of x, whatever region it lies in.
 
     maximize ``<c, x'>`` subject to ``z_fixed(x') = z_fixed(x)``, the features' inequalities, and the domain, where z is
-    the network itself, written with binaries; see ``fiberscope.invariance.milp_encoding``. With ``within``, features may
-    differ by numbers: then the program for features that do not differ is solved first, and its optimum is where the
-    other one begins.
+    the network itself, written with binaries; see ``fiberscope.invariance.milp_encoding``. With ``within``, features
+    may differ by numbers: then the program for features that do not differ is solved first, and its optimum is where
+    the other one begins.
 
     Args:
         network: the network.

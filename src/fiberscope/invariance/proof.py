@@ -168,9 +168,8 @@ def _domain(polyhedron: Polyhedron, kept: BoolArray) -> Domain:
 
 def _beside(case: Case, stages: list[int], scale: float) -> Iterator[Finding]:
     """Where to look for an input: near the example, and where the equations are solved in rational numbers."""
-    for precise in (False, True):
-        for stage in stages:
-            yield from (Finding(stage, near * scale, precise=precise) for near in NEAR)
+    for stage in stages:
+        yield from (Finding(stage, near * scale) for near in NEAR)
     work = Work()
     for near in BESIDE:
         yield from corrections(case, near * scale, work)
