@@ -5,8 +5,8 @@
 
 demo: the network of table 1, trained here, on held-out MNIST digits. mnist and cifar: ``mnist-net_256x2.onnx`` on MNIST
 digits and ``cifar_base_kw.onnx`` on real CIFAR-10 test images, from the folder that FIBERSCOPE_EXTERNAL names. A pair
-is a random sample and a random one of another class; features may differ by each of the numbers of ``--within``, so that
-lines of one layer are its reach against eps; sought is the largest change towards the target within the region
+is a random sample and a random one of another class; features may differ by each of the numbers of ``--within``, so
+that lines of one layer are its reach against eps; sought is the largest change towards the target within the region
 of the sample and the range of the pixels. A line per layer: in how many pairs it reaches past half of the way, the
 largest difference of features in the original runtime as a share of what its rounding explains, how many examples are
 proved, and seconds per pair, verification apart.

@@ -85,6 +85,7 @@ def test_each_feature_has_its_own_number():
     assert e.verify()
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_changed_claims_are_not_proved():
     net = network("dense")
     x, target = inputs(net.input_shape, 2, seed=1)

@@ -8,7 +8,7 @@ more than is needed: that z moves by no more than w over the steepest slope.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ NAMED = "float32"
 """The name of a precision: what rounding its own sums in float32 may make of a layer's output, if it receives what is
 exact; what layers before have rounded is not counted, whose bounds grow tenfold a layer and would allow anything."""
 
-Within = float | FloatArray | str
+Within: TypeAlias = Any
 """By how much features may differ: a number, one for each of them, or the name of a precision."""
 
 
