@@ -10,6 +10,7 @@ from jaxtyping import Float64
 
 from fiberscope.audits.example_store import StoredExample
 from fiberscope.audits.store import Results
+from fiberscope.errors import InputError
 from fiberscope.invariance.feature_bands import NAMED, checked_allowance
 from fiberscope.invariance.feature_stage import stage_of
 from fiberscope.invariance.same_features import Connected, SameFeatures
@@ -113,8 +114,11 @@ def _why_not_as_it_says(network: Network, example: StoredExample) -> str:
     """Why features may differ by more than the example tells; empty if they may not."""
     facts = example.facts
     stage = stage_of(network, "output" if facts.layer == "output" else int(facts.layer))
-    said = facts.within if facts.within == NAMED else float(facts.within)
-    most = checked_allowance(network, stage, example.source.ravel(), said)
+    try:
+        said = facts.within if facts.within == NAMED else float(facts.within)
+        most = checked_allowance(network, stage, example.source.ravel(), said)
+    except (InputError, ValueError):
+        return f"what its features may differ by is no number of at least 0: {facts.within}"
     # the named one is computed again, by sums in another order perhaps
     if example.within.ndim > 1 or not (example.within <= np.asarray(most) * (1.0 + AGAIN)).all():
         return f"its features may differ by more than it says, which is {facts.within}"
