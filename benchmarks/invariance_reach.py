@@ -1,10 +1,12 @@
 """How far invariance reaches: layer by layer, towards samples of another class, and how well the original agrees.
 
-    python benchmarks/invariance_reach.py [--networks demo mnist cifar] [--pairs 100] [--layers 3] [--smoke]
+    python benchmarks/invariance_reach.py [--networks demo mnist cifar] [--pairs 100] [--layers 3]
+        [--within 0 1e-3 float32] [--smoke]
 
 demo: the network of table 1, trained here, on held-out MNIST digits. mnist and cifar: ``mnist-net_256x2.onnx`` on MNIST
 digits and ``cifar_base_kw.onnx`` on real CIFAR-10 test images, from the folder that FIBERSCOPE_EXTERNAL names. A pair
-is a random sample and a random one of another class; sought is the largest change towards the target within the region
+is a random sample and a random one of another class; features may differ by each of the numbers of ``--within``, so
+that lines of one layer are its reach against eps; sought is the largest change towards the target within the region
 of the sample and the range of the pixels. A line per layer: in how many pairs it reaches past half of the way, the
 largest difference of features in the original runtime as a share of what its rounding explains, how many examples are
 proved, and seconds per pair, verification apart.
@@ -36,6 +38,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=sorted(SUBJECTS), default=["demo", "mnist", "cifar"])
     parser.add_argument("--pairs", type=int, default=100)
     parser.add_argument("--layers", type=int, default=3, help="the first so many ReLU layers")
+    parser.add_argument("--within", nargs="+", default=["0"], help="by how much features may differ")
     parser.add_argument("--smoke", action="store_true", help="the untrained demo's first two layers, 3 pairs")
     options = parser.parse_args()
     names, pairs, layers = (["untrained"], 3, 2) if options.smoke else (options.networks, options.pairs, options.layers)
@@ -44,7 +47,8 @@ def main() -> None:
         if subject is None:
             print(f"{name}: skipped, FIBERSCOPE_EXTERNAL is not set")
             continue
-        measure(name, subject, pairs, layers)
+        for within in ["0", "float32"] if options.smoke else options.within:
+            measure(name, subject, pairs, layers, within if within == "float32" else float(within))
 
 
 def digits(*, trained: bool) -> Subject:
@@ -85,17 +89,17 @@ SUBJECTS = {"demo": partial(digits, trained=True), "untrained": partial(digits, 
 SUBJECTS |= {"mnist": mnist, "cifar": cifar}
 
 
-def measure(name: str, subject: Subject, pairs: int, layers: int) -> None:
+def measure(name: str, subject: Subject, pairs: int, layers: int, within: float | str) -> None:
     """Print a line per layer."""
     network, x, y, domain = subject
     generator = np.random.default_rng(0)
     sources = generator.choice(len(x), size=min(pairs, len(x)), replace=False)
     goals = [targets_of(int(source), len(x), y, 1, generator)[0] for source in sources]
-    print(f"{name}: {network}, {len(sources)} pairs")
+    print(f"{name}: {network}, {len(sources)} pairs, features within {within}")
     for layer in range(min(layers, len(network.placed_layers))):
         began = time.perf_counter()
         found = [
-            invariance_examples(network, x[source], [x[goal]], layer, domain, objective="towards")[0]
+            invariance_examples(network, x[source], [x[goal]], layer, domain, objective="towards", within=within)[0]
             for source, goal in zip(sources, goals, strict=True)
         ]
         seconds = (time.perf_counter() - began) / len(found)

@@ -35,8 +35,13 @@ def cases(
         yield module, net, generator.uniform(size=widths[0]), generator.standard_normal(widths[0])
 
 
-def best_of_all_regions(module: nn.Sequential, x: np.ndarray, c: np.ndarray, layer: int = 1) -> float:
-    """The largest ``<c, x'>`` in the unit box over all x' with the output of a ReLU layer at x, pattern by pattern."""
+def best_of_all_regions(
+    module: nn.Sequential, x: np.ndarray, c: np.ndarray, layer: int = 1, within: float = 0.0
+) -> float:
+    """The largest ``<c, x'>`` in the unit box over all x' with the output of a ReLU layer at x, pattern by pattern.
+
+    Outputs may differ by ``within``.
+    """
     maps = [(m.weight.detach().numpy(), m.bias.detach().numpy()) for m in module if isinstance(m, nn.Linear)]
     *before, (last, offset) = maps[: layer + 1]
     hidden = [len(b) for _, b in before]
@@ -51,8 +56,11 @@ def best_of_all_regions(module: nn.Sequential, x: np.ndarray, c: np.ndarray, lay
             G, h = [*G, signs[:, None] * J], [*h, -signs * constant]
             J, constant = on[:, None] * J, on * constant
         J, constant = last @ J, last @ constant + offset
-        G, h = np.concatenate([*G, J[y <= 0]]), np.concatenate([*h, -constant[y <= 0]])
-        found = linprog(-c, G, h, J[y > 0], (y - constant)[y > 0], bounds=(0, 1))
+        same = (y > 0) & (within == 0)
+        least, most = y > within if within else same & False, ~same
+        G = np.concatenate([*G, J[most], -J[least]])
+        h = np.concatenate([*h, (y + within - constant)[most], (constant - y + within)[least]])
+        found = linprog(-c, G, h, J[same], (y - constant)[same], bounds=(0, 1))
         if found.status == 0:
             best = max(best, -found.fun)
     return best

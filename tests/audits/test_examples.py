@@ -104,6 +104,34 @@ def test_an_optimum_without_a_way_is_shown_without_a_slider(subject, module, mon
     assert 'type="range"' not in (out / "invariance.html").read_text(encoding="utf-8")
 
 
+def test_features_may_differ_by_a_number_and_audits_prove_it_again(module, tmp_path: Path, capsys):
+    given, out = model_and_data(module, tmp_path), tmp_path / "out"
+    assert main(["audit", *given, "--out", str(out), "--samples", "4"]) == 0
+    pair = ["--source", "3", "--layer", "1", "--domain", "0,1", "--out", str(out)]
+    for target, within in (("4", "1e-3"), ("5", "float32")):
+        assert main(["invariance", *given, *pair, "--target", target, "--within", within]) == 0
+        said = capsys.readouterr().out
+        assert "nearest l2" in said, "these are pictures"
+        assert "is allowed" in said
+        assert "  proved: " in said
+    assert main(["verify", str(out)]) == 0
+    store = ExampleStore(out / "examples")
+    first, second = store.read()
+    assert (first.facts.within, float(first.within), second.facts.within) == ("0.001", 0.001, "float32")
+    assert second.within.shape == (8,)
+    for changed in (
+        replace(first, within=np.asarray(1.0)),
+        replace(second, within=2.0 * second.within),
+        replace(first, facts=replace(first.facts, within="0.0001")),
+        replace(first, corners=np.stack([first.source, np.clip(first.x + 0.01, 0, 1)])),
+    ):
+        store.write(changed)
+        assert main(["verify", str(out)]) != 0
+        store.write(first)
+        store.write(second)
+    assert main(["verify", str(out)]) == 0
+
+
 def test_what_is_stored_comes_back(subject, tmp_path: Path):
     examples = make_examples(subject, Wanted(count=2))
     store = ExampleStore(tmp_path / "examples")
@@ -113,7 +141,7 @@ def test_what_is_stored_comes_back(subject, tmp_path: Path):
     for example in examples:
         stored = back[example.facts.source, example.facts.target]
         assert stored.facts == example.facts
-        for name in ("source", "target", "corners"):
+        for name in ("source", "target", "corners", "within"):
             np.testing.assert_array_equal(getattr(stored, name), getattr(example, name))
 
 
@@ -199,6 +227,8 @@ def test_an_audit_of_the_same_network_shows_the_examples(module, tmp_path: Path)
         (["--layer", "first"], "--layer: expected a position"),
         (["--layer", "7"], "a number from 0 to 1"),
         (["--objective", "best"], "inner_product"),
+        (["--within", "-1"], "--within: expected float32, or a number of at least 0"),
+        (["--within", "tight"], "--within: expected float32, or a number of at least 0"),
         (["--count", "0"], "--count: expected at least 1"),
         (["--regions", "0"], "--regions: expected a number of at least 1, or all"),
         (["--source", "0", "--target", "1", "--domain", "0,0.5"], "coordinate"),

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import linprog
 
+from fiberscope.checker.feature_domain import Domain
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.same_features import Case, Claim, Finding, Proof
 from fiberscope.checker.stored import Activation, Map, Stage
@@ -165,10 +166,8 @@ def question(rng: np.random.Generator) -> tuple[list[Layer], Claim, Finding]:
     point = (numbers, 12) if radius == 0.0 and rng.random() < 0.5 else None
     kept, bounds = rng.random(n) < 0.1, rng.choice([0.0, 0.1], p=[0.8, 0.2])
     last = 2 * depth - 1
-    claim = Claim(
-        int(rng.choice([last, last, last - 1])), x, there, np.full(n, -bounds), np.full(n, 1.0 + bounds),
-        np.zeros((0, n)), np.zeros(0), kept & (x == there), 1.0, bool(rng.random() < 0.6),
-    )  # fmt: skip
+    domain = Domain(np.full(n, -bounds), np.full(n, 1.0 + bounds), np.zeros((0, n)), np.zeros(0), kept & (x == there))
+    claim = Claim(int(rng.choice([last, last, last - 1])), x, there, domain, 1.0, bool(rng.random() < 0.6))
     return (
         layers,
         claim,
@@ -186,7 +185,7 @@ def is_true(layers: list[Layer], claim: Claim, finding: Finding, proof: Proof) -
         return exists(layers, claim.source, claim.example, finding.radius, claim.segment)
     numbers, denominator = finding.point or (claim.example.tolist(), 1)
     end = [Fraction(v) / denominator for v in numbers]
-    if claim.kept.any() and any(a != b for a, b, k in zip(source, end, claim.kept, strict=True) if k):
+    if claim.domain.kept.any() and any(a != b for a, b, k in zip(source, end, claim.domain.kept, strict=True) if k):
         return False
     shares = (1, Fraction(1, 3), Fraction(5, 7), Fraction(1, 97)) if claim.segment else (1,)
     between = ([a + share * (b - a) for a, b in zip(source, end, strict=True)] for share in shares)

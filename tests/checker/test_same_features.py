@@ -17,6 +17,7 @@ from exact_stages import by_hand, read, times
 from feature_networks import NAMES, inputs, network, one_layer
 from fiberscope.checker.dyadic import Evaluation, Whole, Work, product
 from fiberscope.checker.enclosed import Room, Rows
+from fiberscope.checker.feature_domain import Domain
 from fiberscope.checker.linear import Linear
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.same_features import Case, Claim, Finding
@@ -31,9 +32,9 @@ from fiberscope.network.structured import WeightedSums
 def case(net: fs.Network, x: Any, there: Any, **changes: Any) -> Case:
     n = net.inputs
     points = [np.asarray(point, dtype=np.float64).ravel() for point in (x, there)]
-    claim = Claim(
-        len(net.stages) - 1, *points, np.zeros(n), np.ones(n), np.zeros((0, n)), np.zeros(0), np.zeros(n, bool), 1e-3
-    )
+    given = Domain(np.zeros(n), np.ones(n), np.zeros((0, n)), np.zeros(0), np.zeros(n, bool))
+    parts = {name: changes.pop(name) for name in tuple(changes) if hasattr(given, name)}
+    claim = Claim(len(net.stages) - 1, *points, replace(given, **parts), 1e-3)
     return Case(read(net), replace(claim, **changes))
 
 

@@ -12,6 +12,8 @@ from torch import nn
 
 import fiberscope as fs
 from feature_networks import one_layer
+from fiberscope.checker import dyadic
+from fiberscope.checker.feature_domain import Domain
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.same_features import Case, Claim, Finding
 from fiberscope.checker.stored import read_stages
@@ -34,11 +36,8 @@ def statement(net, stage, x, example, domain=BOX, segment=True):
 
 def case(given):
     """What the checker makes of a statement."""
-    domain = given.domain
-    claim = Claim(
-        given.stage, given.source, given.example, domain.low, domain.high, domain.G, domain.h, given.kept, 1.0,
-        given.segment,
-    )  # fmt: skip
+    domain = Domain(given.domain.low, given.domain.high, given.domain.G, given.domain.h, given.kept)
+    claim = Claim(given.stage, given.source, given.example, domain, 1.0, given.segment)
     return Case(read_stages(given.network.to_bytes()), claim)
 
 
@@ -190,7 +189,7 @@ def test_a_correction_is_a_rational_input_with_the_same_features():
     there = np.array([0.25, 0.25, 0.2])
     given = statement(net, 1, x, there)
     assert rational(layers, there)[0] != rational(layers, x)[0]
-    numerators, denominator = next(corrections(case(given), 1e-3, whole.Work())).point
+    numerators, denominator = next(corrections(case(given), 1e-3, dyadic.Work())).point
     numbers = [Fraction(entry, denominator) for entry in numerators]
     assert rational(layers, numbers)[0] == rational(layers, x)[0]
     assert max(abs(float(a) - b) for a, b in zip(numbers, there, strict=True)) < 0.2
@@ -209,7 +208,7 @@ def test_what_differs_is_said():
 
 
 def test_too_much_work_is_said(monkeypatch):
-    monkeypatch.setattr(whole, "MOST_NUMBERS", 1)
+    monkeypatch.setattr(dyadic, "MOST_NUMBERS", 1)
     proof = prove(statement(one_layer(np.eye(4), np.zeros(4)), 1, np.full(4, 0.5), [0.5, 0.5, 0.5, 0.75]))
     assert not proof.proved
     assert "exact arithmetic would take more than" in proof.reason

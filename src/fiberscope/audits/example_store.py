@@ -15,7 +15,7 @@ from fiberscope.files import read_file, write_file
 from fiberscope.network.arrays import FloatArray
 from fiberscope.seals import is_sealed
 
-_ARRAYS = ("source", "target", "corners")
+_ARRAYS = ("source", "target", "corners", "within")
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class ExampleFacts:
         connected: whether a way leads to it on which features stay the same.
         seconds: how long the search took.
         warnings: why the data may be others than the network was made for.
+        within: by how much every feature may differ, a number or "float32"; "0" for not at all.
     """
 
     model: str
@@ -83,6 +84,7 @@ class ExampleFacts:
     connected: bool
     seconds: float
     warnings: tuple[str, ...] = ()
+    within: str = "0"
 
     @property
     def domain(self) -> str:
@@ -93,6 +95,10 @@ class ExampleFacts:
     def compared_features(self) -> str:
         """By how much features differ, where they were computed."""
         words = ["the same numbers in float64"]
+        if self.within != "0":
+            allowed = "what rounding the layer's sums in float32 may do" if self.within == "float32" else self.within
+            words = [f"differ by at most {self.residual:.1e} in float64, where {allowed} is allowed"]
+            return "; ".join([*words, *([f"compared in {self.original}, too"] if self.original else [])])
         if self.residual:
             words = [f"differ by at most {self.residual:.1e} in float64, {self.units:.2g} of what rounding explains"]
         if self.original and not self.original_units:
@@ -119,12 +125,14 @@ class StoredExample:
         target: the sample that it goes towards.
         corners: (k, ...) the way from x, the first, to the example, the last, in straight pieces; everywhere on it the
             features are the same. Without a way, x and the example.
+        within: by how much every feature may differ, a number or (m,) of them.
     """
 
     facts: ExampleFacts
     source: FloatArray
     target: FloatArray
     corners: FloatArray
+    within: FloatArray
 
     @property
     def x(self) -> FloatArray:
@@ -179,6 +187,7 @@ def _read(path: Path) -> StoredExample:
     content = archive_from_bytes(read_file(path), str(path))
     try:
         about: dict[str, Any] = json.loads(content["facts"].tobytes())
+        about, content = {"within": "0"} | about, {"within": np.zeros(())} | content  # as before there were any
         arrays = {name: np.asarray(content[name], dtype=np.float64) for name in _ARRAYS}
         about["warnings"] = tuple(map(str, about["warnings"]))
         facts = ExampleFacts(**{field.name: about[field.name] for field in fields(ExampleFacts)})

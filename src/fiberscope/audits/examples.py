@@ -46,6 +46,7 @@ SAME = 1e-6
 class _Options(TypedDict):
     objective: Objective
     arithmetic: Arithmetic
+    within: float | str
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Wanted:
             mixed-integer program says how good an input can be in any of them: for small networks.
         count: how many examples, those with the largest change.
         seed: of what is chosen at random.
+        within: by how much every feature may differ: a number, or "float32"; see ``invariance_example``.
     """
 
     layer: int | Literal["output"] = 0
@@ -72,6 +74,7 @@ class Wanted:
     regions: int | Literal["all"] = 1
     count: int = 1
     seed: int = 0
+    within: float | str = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,8 +162,9 @@ def _in_one_region(
     began = time.perf_counter()
     goals = [samples[pair.target] for pair in pairs]
     results = invariance_examples(
-        network, samples[source], goals, wanted.layer, Box(*wanted.domain), objective=wanted.objective, seed=wanted.seed
-    )
+        network, samples[source], goals, wanted.layer, Box(*wanted.domain), objective=wanted.objective,
+        seed=wanted.seed, within=wanted.within,
+    )  # fmt: skip
     seconds = (time.perf_counter() - began) / len(pairs)
     yield from (_Found(pair, result, result.bound, seconds) for pair, result in zip(pairs, results, strict=True))
 
@@ -171,7 +175,7 @@ def _across_regions(
     """What a walk finds; with all regions, the optimum, and the walk to it if that gets there."""
     began = time.perf_counter()
     asked = (network, x, goal, wanted.layer, Box(*wanted.domain))
-    options: _Options = {"objective": wanted.objective, "arithmetic": "float32"}
+    options: _Options = {"objective": wanted.objective, "arithmetic": "float32", "within": wanted.within}
     most = MAX_REGIONS if wanted.regions == "all" else wanted.regions
     walk = walk_regions(*asked, max_regions=most, **options)
     if wanted.regions != "all":
@@ -215,13 +219,15 @@ def _stored(subject: Subject, wanted: Wanted, found: _Found, digest: str, warnin
         agrees=agrees,
         proved=proved,
         verification=words,
+        within=wanted.within if isinstance(wanted.within, str) else repr(wanted.within) if wanted.within else "0",
         regions=len(result.route) if isinstance(result, Walk) else 1,
         connected=isinstance(result, Connected),
         seconds=found.seconds,
         warnings=warnings,
     )
     shape = subject.x.shape[1:]  # the network may take pictures flat
-    return StoredExample(facts, result.source.reshape(shape), target.reshape(shape), result.corners.reshape(-1, *shape))
+    corners, within = result.corners.reshape(-1, *shape), np.asarray(result.within, dtype=np.float64)
+    return StoredExample(facts, result.source.reshape(shape), target.reshape(shape), corners, within)
 
 
 def _verified(result: InvarianceExample | Walk | Optimum) -> tuple[bool, bool, str]:
@@ -229,7 +235,8 @@ def _verified(result: InvarianceExample | Walk | Optimum) -> tuple[bool, bool, s
     verification = result.verify()
     agrees = verification.proved or not result.compare().failure
     where = "on the whole way" if isinstance(result, Connected) else "at the example"
-    return agrees, verification.proved, verification.reason or f"the original model gives the same features {where}"
+    same = "features that differ by no more than is allowed" if np.any(result.within) else "the same features"
+    return agrees, verification.proved, verification.reason or f"the original model gives {same} {where}"
 
 
 def in_the_original(network: Network, stage: int, corners: Float64[FloatArray, "k n"]) -> tuple[str, float]:

@@ -10,12 +10,17 @@ from jaxtyping import Float64
 
 from fiberscope.audits.example_store import StoredExample
 from fiberscope.audits.store import Results
+from fiberscope.errors import InputError
+from fiberscope.invariance.feature_bands import NAMED, checked_allowance
 from fiberscope.invariance.feature_stage import stage_of
 from fiberscope.invariance.same_features import Connected, SameFeatures
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Box
 from fiberscope.network.network import Network
 from fiberscope.threads import one_thread
+
+AGAIN = 2.0**-30
+"""By what share numbers that are computed again may differ: far more than rounding in float64."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def verify_examples(results: Results) -> Iterator[ExampleVerification]:
     subject = results.subject()
     for example in examples:
         facts = example.facts
-        reason = _why_not_at_its_sample(example, subject.x)
+        reason = _why_not_at_its_sample(example, subject.x) or _why_not_as_it_says(subject.network, example)
         proved = False
         if not reason:
             with one_thread():
@@ -105,14 +110,30 @@ def _why_not_at_its_sample(example: StoredExample, x: FloatArray) -> str:
     return ""
 
 
+def _why_not_as_it_says(network: Network, example: StoredExample) -> str:
+    """Why features may differ by more than the example tells; empty if they may not."""
+    facts = example.facts
+    stage = stage_of(network, "output" if facts.layer == "output" else int(facts.layer))
+    try:
+        said = facts.within if facts.within == NAMED else float(facts.within)
+        most = checked_allowance(network, stage, example.source.ravel(), said)
+    except (InputError, ValueError):
+        return f"what its features may differ by is no number of at least 0: {facts.within}"
+    # the named one is computed again, by sums in another order perhaps
+    if example.within.ndim > 1 or not (example.within <= np.asarray(most) * (1.0 + AGAIN)).all():
+        return f"its features may differ by more than it says, which is {facts.within}"
+    return ""
+
+
 def _claim(network: Network, example: StoredExample) -> SameFeatures:
     facts, shape = example.facts, network.input_shape
     stage = stage_of(network, "output" if facts.layer == "output" else int(facts.layer))
     source, x, domain = example.source.reshape(shape), example.x.reshape(shape), Box(facts.low, facts.high)
+    within = example.within if example.within.ndim else float(example.within)
     if not facts.connected:
-        return SameFeatures(network=network, stage=stage, source=source, x=x, domain=domain)
+        return SameFeatures(network=network, stage=stage, source=source, x=x, domain=domain, within=within)
     way = example.corners.reshape(len(example.corners), -1)
-    return _GivenWay(network=network, stage=stage, source=source, x=x, domain=domain, way=way)
+    return _GivenWay(network=network, stage=stage, source=source, x=x, domain=domain, within=within, way=way)
 
 
 __all__ = ["ExampleVerification", "changed_invariance", "verify_examples"]

@@ -6,6 +6,7 @@ rounding. Smooth activations are bounded by what holds of them without evaluatin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import reduce
 from typing import TypeAlias
 
@@ -23,7 +24,11 @@ LOG_2 = 0.6931471805599454
 
 
 def bounds(
-    network: tuple[int, tuple[Stage, ...]], low: FloatArray, high: FloatArray, last: int | None = None
+    network: tuple[int, tuple[Stage, ...]],
+    low: FloatArray,
+    high: FloatArray,
+    last: int | None = None,
+    linear: Mapping[int, tuple[Linear, ...]] | None = None,
 ) -> dict[int, Interval]:
     """What the stages give for all inputs x with ``low <= x <= high``, up to rounding of the bounds themselves.
 
@@ -32,6 +37,7 @@ def bounds(
         low: (n,) finite.
         high: (n,) finite.
         last: the stage of interest, whose sources are bounded alone; None for all stages.
+        linear: the affine maps of these stages as matrices; None to write them out.
 
     Returns:
         Lower and upper bounds, (m,) each, by the number of the stage; infinite where float64 overflows.
@@ -43,7 +49,8 @@ def bounds(
         before = [found[source] for source in stage.sources]
         with np.errstate(over="ignore", invalid="ignore"):
             if stage.activation is None:
-                parts = [Linear.of(a).forward(v, mapped, _sum) for a, v in zip(stage.maps, before, strict=True)]
+                maps = tuple(map(Linear.of, stage.maps)) if linear is None else linear[number]
+                parts = [each.forward(v, mapped, _sum) for each, v in zip(maps, before, strict=True)]
                 below, above = reduce(_sum, parts)
             else:
                 below, above = activated(stage.activation, *before[0])

@@ -28,15 +28,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from fiberscope.checker.affine import dense
-from fiberscope.checker.dyadic import Evaluation, Whole, Work, aligned, product
+from fiberscope.checker.dyadic import Evaluation, Whole, Work, aligned
 from fiberscope.checker.enclosed import Room
 from fiberscope.checker.exact import root_above
+from fiberscope.checker.feature_domain import Domain
 from fiberscope.checker.linear import Linear, leads_through, needed
 from fiberscope.checker.matrices import (
     ROUNDING,
     FloatArray,
     IntArray,
-    Matrix,
     NotProvedError,
     flushes_subnormal_numbers,
     norm_above,
@@ -56,11 +56,7 @@ class Claim:
         stage: the number of the stage that gives the features.
         source: (n,) x.
         example: (n,) the example.
-        low: (n,) what both, the input, and the segment lie above; -inf for no bound.
-        high: (n,) what they lie below.
-        G: (g, n) rows of half-spaces ``G x <= h`` that they lie in.
-        h: (g,) their right-hand sides.
-        kept: (n,) the pixels that must not change.
+        domain: where both, the input, and the segment lie.
         within: the distance.
         segment: whether the segment to the source shall have the same features, too.
     """
@@ -68,11 +64,7 @@ class Claim:
     stage: int
     source: FloatArray
     example: FloatArray
-    low: FloatArray
-    high: FloatArray
-    G: Matrix
-    h: FloatArray
-    kept: Array
+    domain: Domain
     within: float
     segment: bool = True
 
@@ -131,7 +123,7 @@ class Case:
         self._linear = {k: tuple(map(Linear.of, self.stages[k].maps)) for k in needed(self.stages, claim.stage)}
         self._work = Work()
         self.of_example = self.evaluation(Whole.of(claim.example[:, None]), 1)
-        self._check_in_domain(self.of_example)
+        claim.domain.check(self.of_example.points, 1, self._work)
 
     def prove(self, finding: Finding) -> Proof:
         """Prove the claim from a finding; NotProvedError where that does not close."""
@@ -144,7 +136,7 @@ class Case:
         if finding.point is not None:
             numbers, denominator = finding.point
             evaluation = self.evaluation(_column(numbers), denominator)
-            self._check_in_domain(evaluation)
+            claim.domain.check(evaluation.points, denominator, self._work)
         if finding.point is None and (claim.source == claim.example).all():
             return Proof(0.0, "exact")
         if not leads_through(self.stages, claim.stage, finding.through):
@@ -186,35 +178,18 @@ class Case:
 
     # ---- the domain
 
-    def _check_in_domain(self, evaluation: Evaluation) -> None:
-        claim, (source, there) = self.claim, (evaluation.points[:, :1], evaluation.points[:, 1:])
-        if (claim.kept[:, None] & ((there - source).numbers != 0)).any():
-            raise NotProvedError("a pixel that was to be kept has changed")
-        for point, name in ((source, "the source"), (there, "the example")):
-            for bound, side in ((claim.low, 1), (claim.high, -1)):
-                finite = np.isfinite(bound)
-                limit = Whole.of(bound[finite][:, None]).times(evaluation.denominator)
-                if (side * (point[finite] - limit).numbers < 0).any():
-                    raise NotProvedError(f"{name} lies outside of the domain")
-        for column, name in enumerate(("the source", "the example") if len(claim.h) else ()):
-            if (self._slack(evaluation)[:, column].numbers < 0).any():
-                raise NotProvedError(f"{name} violates a half-space of the domain")
-
-    def _slack(self, evaluation: Evaluation) -> Whole:
-        """``h - G x``, (g, 2)."""
-        limit = Whole.of(self.claim.h[:, None]).times(evaluation.denominator)
-        return limit - product(self.claim.G, evaluation.points, self._work)
-
     def _free(self, radius: float) -> Array:
         """The pixels that may move by the radius: a difference above 2 r in float64 is above r."""
-        claim, x = self.claim, self.claim.example
-        return ~claim.kept & (x - claim.low > 2.0 * radius) & (claim.high - x > 2.0 * radius)
+        domain, x = self.claim.domain, self.claim.example
+        return ~domain.kept & (x - domain.low > 2.0 * radius) & (domain.high - x > 2.0 * radius)
 
     def _check_half_spaces(self, evaluation: Evaluation, free: Array, radius: float) -> None:
-        if len(self.claim.h):
+        domain = self.claim.domain
+        if len(domain.h):
             # moving free pixels by the radius changes g x by at most |g_free| times as much
-            reached = row_norms_above(dense(self.claim.G)[:, free]) * radius * ROUNDING
-            if not (self._slack(evaluation)[:, 1].sizes()[0] >= reached).all():
+            reached = row_norms_above(dense(domain.G)[:, free]) * radius * ROUNDING
+            slack = domain.slack(evaluation.points[:, 1:], evaluation.denominator, self._work)
+            if not (slack[:, 0].sizes()[0] >= reached).all():
                 raise NotProvedError("a half-space of the domain leaves no room for the correction")
 
 

@@ -98,6 +98,7 @@ def parse_wanted(
     source: int | None,
     target: int | None,
     seed: int,
+    within: str = "0",
 ) -> Wanted:
     """Which invariance examples are asked for; without a domain, within the range of the samples.
 
@@ -123,7 +124,23 @@ def parse_wanted(
         regions="all" if regions == "all" else int(regions),
         count=count,
         seed=seed,
+        within=_parse_within(within),
     )
+
+
+def _parse_within(text: str) -> float | str:
+    """By how much features may differ: a number of at least 0, or float32."""
+    from fiberscope.invariance.feature_bands import NAMED
+
+    if text.lower() == NAMED:
+        return NAMED
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0.0 <= number < float("inf"):
+        raise InputError("--within", expected=f"{NAMED}, or a number of at least 0", got=repr(text))
+    return number
 
 
 def usage(error: CycloptsError, app: App, tokens: Sequence[str]) -> str:

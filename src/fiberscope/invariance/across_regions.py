@@ -10,6 +10,7 @@ from jaxtyping import Float64
 
 from fiberscope.errors import InputError
 from fiberscope.invariance.facet_program import FacetProgram
+from fiberscope.invariance.feature_bands import Within, checked_allowance
 from fiberscope.invariance.feature_region import Features, Pieces, feature_region, features_at, pieces_at
 from fiberscope.invariance.feature_stage import Layer, stage_of
 from fiberscope.invariance.objective import Goal, Objective, checked_objective
@@ -39,6 +40,7 @@ class Problem:
         source: (n,) x.
         objective: (n,) c.
         room: (r,) by how much the features' own inequalities are to hold strictly.
+        within: by how much every feature may differ, a number or (m,) of them.
     """
 
     network: Network
@@ -47,6 +49,7 @@ class Problem:
     source: Float64[FloatArray, " n"]
     objective: Float64[FloatArray, " n"]
     room: Float64[FloatArray, " r"]
+    within: float | Float64[FloatArray, " m"] = 0.0
 
     def pieces(self) -> Pieces:
         """The pieces of the units on the way at x."""
@@ -79,6 +82,7 @@ def problem(
     *,
     objective: Objective | str,
     arithmetic: Arithmetic | None,
+    within: Within = 0.0,
 ) -> Problem:
     """Check what is asked, once, and write it out; see ``fiberscope.invariance.walk.walk_regions``.
 
@@ -92,10 +96,16 @@ def problem(
         raise InputError("objective", expected="'inner_product' or 'towards', which are linear", got=repr(str(asked)))
     polyhedron = as_polyhedron(domain, network.inputs)
     check_inside(polyhedron, source)
-    features = features_at(network, source, stage)
+    allowed = checked_allowance(network, stage, source, within)
+    features = features_at(network, source, stage, allowed)
     vector = goal if asked is Objective.INNER_PRODUCT else goal - source
-    found = Problem(network, features, polyhedron, source, vector, np.zeros(len(features.others)))
-    return found if arithmetic is None else replace(found, room=_room(found, checked_arithmetic(arithmetic)))
+    room = np.zeros(len(features.others))
+    found = Problem(network, features, polyhedron, source, vector, room, allowed)
+    if arithmetic is None and not features.widths.any():
+        return found
+    own = features.widths.numpy() > 0
+    wanted = _room(found, "float64" if arithmetic is None else checked_arithmetic(arithmetic))
+    return replace(found, room=wanted if arithmetic is not None else np.where(own, wanted, 0.0))
 
 
 def _room(asked: Problem, arithmetic: Arithmetic) -> FloatArray:

@@ -35,16 +35,29 @@ class Comparison(NamedTuple):
 
 
 def compare_features(
-    network: Network, stage: int, X: Float64[FloatArray, "N ..."], original: AnyOriginal
+    network: Network,
+    stage: int,
+    X: Float64[FloatArray, "N ..."],
+    original: AnyOriginal,
+    within: Float64[FloatArray, " m"] | None = None,
 ) -> Comparison:
-    """Compare the features of several inputs with those of the first, in float64 and in the original's arithmetic."""
+    """Compare the features of several inputs with those of the first, in float64 and in the original's arithmetic.
+
+    Args:
+        network: the network.
+        stage: the number of the stage that gives the features.
+        X: the inputs.
+        original: what runs the model.
+        within: by how much every feature may differ beyond rounding; None for not at all.
+    """
     ours, allowed = rounding_bound(network, X.reshape(len(X), -1), stage, "float64")
-    difference = _difference(ours, allowed, 1.0, "the network, in float64")
+    extra = np.zeros(ours.shape[1]) if within is None else within
+    difference = _difference(ours, allowed, 1.0, "the network, in float64", extra)
     if difference:
         return Comparison(difference)
     notes: list[str] = []
     for run in _originals(network, stage, X, original):
-        answer = _recomputed(network, stage, run, X)
+        answer = _recomputed(network, stage, run, X, extra)
         if answer.failure:
             return Comparison(answer.failure)
         notes += [answer.note] if answer.note else []
@@ -71,7 +84,7 @@ def _originals(network: Network, stage: int, X: FloatArray, original: AnyOrigina
     return (Original("the original", arithmetic, lambda X: {origin: _as_array(original(X))}),)
 
 
-def _recomputed(network: Network, stage: int, original: Original, X: FloatArray) -> _Recomputed:
+def _recomputed(network: Network, stage: int, original: Original, X: FloatArray, extra: FloatArray) -> _Recomputed:
     """Compare the features that an original gives."""
     origin = network.stages[stage].origin
     name = f"{original.name}, in {original.arithmetic}"
@@ -87,22 +100,23 @@ def _recomputed(network: Network, stage: int, original: Original, X: FloatArray)
     ours, allowed = rounding_bound(network, flat, stage, original.arithmetic)
     if theirs.shape != ours.shape:
         return _Recomputed(failure=f"{name}: gives {theirs.shape[1]} features, the network {ours.shape[1]}")
-    return _Recomputed(failure=_difference(theirs, allowed, SLACK, name))
+    return _Recomputed(failure=_difference(theirs, allowed, SLACK, name, extra))
 
 
-def _difference(values: FloatArray, allowed: FloatArray, slack: float, name: str) -> str:
-    """Where features differ from those of the first input by more than rounding; empty if nowhere."""
+def _difference(values: FloatArray, allowed: FloatArray, slack: float, name: str, extra: FloatArray) -> str:
+    """Where features differ from those of the first input by more than rounding, and what is allowed; or empty."""
     difference = np.abs(values[1:] - values[0])
-    limit = slack * (allowed[1:] + allowed[0])
+    limit = slack * (allowed[1:] + allowed[0]) + extra
     if (difference <= limit).all():  # NaN is no agreement
         return ""
     with np.errstate(all="ignore"):
         excess = np.nan_to_num(difference / limit, nan=np.inf)
     point, unit = divmod(int(excess.argmax()), values.shape[1])
     where = "the example" if point == 0 else f"point {point} of the path"
+    explained = "rounding explains" if not extra[unit] else f"rounding, and the {extra[unit]:.3g} allowed, explain"
     return (
-        f"{name}: feature {unit} of {where} differs from that of the source by {difference[point, unit]:.3g}; rounding "
-        f"explains {limit[point, unit]:.3g}"
+        f"{name}: feature {unit} of {where} differs from that of the source by {difference[point, unit]:.3g}; "
+        f"{explained} {limit[point, unit]:.3g}"
     )
 
 

@@ -33,9 +33,10 @@ MOST_EQUATIONS = 400
 def corrections(case: Case, near: float, work: Work) -> Iterator[Finding]:
     """Rational inputs that solve the equations around the example; pixels and units within ``near`` are on bounds."""
     claim = case.claim
-    x, moving = claim.example, ~claim.kept
-    at_low, at_high = moving & (x - claim.low <= near), moving & (claim.high - x <= near)
-    start = Whole.of(np.where(at_low, claim.low, np.where(at_high, claim.high, x))[:, None])
+    x, domain = claim.example, claim.domain
+    moving = ~domain.kept
+    at_low, at_high = moving & (x - domain.low <= near), moving & (domain.high - x <= near)
+    start = Whole.of(np.where(at_low, domain.low, np.where(at_high, domain.high, x))[:, None])
     free = np.flatnonzero(moving & ~at_low & ~at_high)
     reach = np.zeros(len(x))
     reach[free] = near

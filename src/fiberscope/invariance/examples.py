@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from fiberscope.errors import InputError, shown
 from fiberscope.invariance.example import InvarianceExample
+from fiberscope.invariance.feature_bands import Within, checked_allowance
 from fiberscope.invariance.feature_stage import Layer, stage_of
 from fiberscope.invariance.objective import Goal, Objective, checked_objective
 from fiberscope.invariance.region_optimizer import Answer, Effort, Search, search_region
@@ -39,12 +41,14 @@ def invariance_example(
     max_programs: int | None = None,
     starts: int = 3,
     seed: int = 0,
+    within: Within = 0.0,
 ) -> InvarianceExample:
     """Find another input with the same features as x, the best one of the linear region of x.
 
     The inputs of the region with the features of x are a polytope: ``E x' = f, G x' <= h`` and the domain. Over it the
     paper maximises ``<c, x'>`` for a target c, ``fiberscope.Objective`` has the variants. Inequalities are held with
-    the room that rounding in the model's arithmetic needs, where there is any.
+    the room that rounding in the model's arithmetic needs, where there is any. With ``within``, every feature may
+    differ by so much, ``|F(x')_i - F(x)_i| <= eps_i``, which widens the polytope; what is found is never worse for it.
 
     Args:
         network: the network.
@@ -60,19 +64,21 @@ def invariance_example(
         max_programs: of the farthest input in L-infinity: the most linear programs, None for two per pixel.
         starts: of the farthest input in L1 and L2: the number of ascents.
         seed: of random directions.
+        within: eps, by how much every feature may differ: a number of at least 0, one for each, or "float32" for what
+            rounding the layer's own sums in float32 may make of its output at x.
 
     Returns:
         The example. If no other input does better, it is x itself, and says so.
 
     Raises:
-        InputError: wrong shapes, x outside of the domain, an unbounded objective (the direction is named), or a
-            fraction that no input of the region reaches.
+        InputError: wrong shapes, x outside of the domain, a negative ``within``, an unbounded objective (the direction
+            is named), or a fraction that no input of the region reaches.
         ModelError: a smooth activation before the layer.
     """
     targets = [target]
     (example,) = invariance_examples(
         network, x, targets, layer, domain, objective=objective, keep=keep, fraction=fraction, arithmetic=arithmetic,
-        max_programs=max_programs, starts=starts, seed=seed,
+        max_programs=max_programs, starts=starts, seed=seed, within=within,
     )  # fmt: skip
     return example
 
@@ -92,6 +98,7 @@ def invariance_examples(
     starts: int = 3,
     seed: int = 0,
     threads: int | None = None,
+    within: Within = 0.0,
 ) -> list[InvarianceExample]:
     """One example for each of many targets of one source; see ``invariance_example``.
 
@@ -112,6 +119,7 @@ def invariance_examples(
         starts: of the farthest input in L1 and L2.
         seed: of random directions.
         threads: how many linear programs are solved at a time; None for one per core.
+        within: by how much every feature may differ.
 
     Returns:
         The examples, one for each target, in their order.
@@ -130,6 +138,7 @@ def invariance_examples(
     fraction = as_number(fraction, "fraction", above=0.0, most=1.0)
     arithmetic = checked_arithmetic(arithmetic)
     stage, kept = stage_of(network, layer), _kept(network, keep)
+    allowed = checked_allowance(network, stage, source, within)
     polyhedron = as_polyhedron(domain, network.inputs)
     check_inside(polyhedron, source)
     most = None if max_programs is None else as_count(max_programs, "max_programs")
@@ -137,11 +146,12 @@ def invariance_examples(
     workers = checked_threads(threads)
     groups = [goals[start : start + TOGETHER] for start in range(0, len(goals), TOGETHER)]
     with one_thread():
-        search = search_region(network, stage, source, polyhedron, kept, arithmetic)
+        search = search_region(network, stage, source, polyhedron, kept, arithmetic, allowed)
 
         def found(group: list[FloatArray | None]) -> list[InvarianceExample]:
             own = search.afresh() if len(groups) > 1 else search
-            return [_example(own, stage, asked, goal, fraction, effort, domain, kept) for goal in group]
+            bare = [_example(own, stage, asked, goal, fraction, effort, domain, kept) for goal in group]
+            return [replace(example, within=allowed) for example in bare]
 
         return [example for part in in_threads(found, groups, min(workers, len(groups))) for example in part]
 

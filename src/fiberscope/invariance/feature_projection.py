@@ -38,6 +38,10 @@ ILL_CONDITIONED = 1e-7
 
 REFINEMENTS = 4
 
+NEAR_SIDE = 1e-7
+"""How near to a side of a feature an optimum counts as on it, in a program of size one: what solvers leave, and what
+putting other rows right may move it by."""
+
 FURTHER = 4.0
 """Roundings of the sums beyond a condition that an input is put, so that it holds whoever adds up."""
 
@@ -127,6 +131,39 @@ class _Target(NamedTuple):
     least: float
 
 
+class _Sides(NamedTuple):
+    """Sides of what features may differ by that a solver's tolerance may have passed, as equations.
+
+    Attributes:
+        rows: (k, n).
+        values: (k,) what they are to give: the side less its room, or what they give where that is less.
+    """
+
+    rows: SparseRows
+    values: FloatArray
+
+    @staticmethod
+    def near(program: RegionProgram, step: FloatArray) -> _Sides:
+        around = program.around
+        numbers = np.flatnonzero(around.region.widths)
+        rows = around.inequalities(numbers)
+        values, least = rows @ step, around.sides[numbers] - program.room[numbers]
+        beyond = (values - least) * row_units(rows, program.columns)
+        # both sides of a feature may be as near as that: the nearer one counts
+        unit = _units_of(around, numbers)
+        order = np.lexsort((beyond, unit))
+        nearest = order[np.append(unit[order][1:] != unit[order][:-1], True)] if len(order) else order
+        chosen = np.sort(nearest[beyond[nearest] >= -NEAR_SIDE])
+        return _Sides(rows[chosen], np.minimum(values, least)[chosen])
+
+
+def _units_of(around: Around, numbers: IntArray) -> IntArray:
+    """The numbers that sides of features, given by their numbers among all inequalities, are about."""
+    others = around.region.features.others
+    own = numbers - (around.region.count - len(others))
+    return np.maximum(others.first.numpy(), others.second.numpy())[own]
+
+
 class _Corrected(NamedTuple):
     """A point of the equations up to rounding.
 
@@ -150,9 +187,13 @@ def _corrected(
     near = AT_BOUND * size * np.ldexp(1.0, program.columns)
     step = np.where(start - low <= near, low, np.where(high - start <= near, high, start))
     rows, sides = held, np.zeros(held.shape[0])
+    asked = held.shape[0]
+    if around.region.widths.any():
+        bands = _Sides.near(program, around.point(step) - around.origin)
+        rows, sides = below([rows, bands.rows]), np.append(sides, bands.values)
     if target is not None:
         normal = SparseRows(target.normal[None])
-        rows = below([held, normal])
+        rows = below([rows, normal])
         further = FURTHER * float(_roundings(normal, around.point(step), step)[0])
         sides = np.append(sides, target.least + further)
     free = np.flatnonzero((step > low) & (step < high))
@@ -165,9 +206,12 @@ def _corrected(
     x = around.point(step)
     missing = np.abs(sides - rows @ (x - around.origin))
     inside = bool((step >= low).all() and (step <= high).all())
-    if not inside or (missing > FURTHER * _roundings(rows, x, x - around.origin)).any():
+    wrong = missing > FURTHER * _roundings(rows, x, x - around.origin)
+    wrong[asked : len(wrong) - (target is not None)] = False  # whoever asks looks at these as inequalities
+    if not inside or wrong.any():
         return None
-    return _Corrected(x, correction.complete or _holds_exactly(held, missing[: held.shape[0]], around.origin, x))
+    certain = correction.complete or not asked or _holds_exactly(held, missing[:asked], around.origin, x)
+    return _Corrected(x, certain)
 
 
 def _holds_exactly(rows: SparseRows, missing: FloatArray, x: FloatArray, other: FloatArray) -> bool:

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from fiberscope.invariance.feature_bands import bands
 from fiberscope.invariance.linear_pieces import Conditions, between_kinks, conditions, on_piece, piece_at
 from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.arrays import FloatArray, IntArray
@@ -40,7 +41,8 @@ class Features:
         source: the number of the stage whose output z decides: what the activation receives, or the stage itself.
         fixed: (p,) the coordinates of z that the features determine.
         z: (p,) their values.
-        others: what the other coordinates must satisfy: of a ReLU, ``z_i <= 0``.
+        others: what the other coordinates must satisfy: of a ReLU, ``z_i <= 0``; and those of features that may differ.
+        widths: (r,) by how much the feature that each of these is about may differ.
     """
 
     stage: int
@@ -48,11 +50,14 @@ class Features:
     fixed: Int64[Tensor, " p"]
     z: Float64[Tensor, " p"]
     others: Conditions
+    widths: Float64[Tensor, " r"]
 
 
-def features_at(network: Network, x: Float64[FloatArray, " n"], stage: int) -> Features:
-    """The features of x at a stage, evaluated in float64."""
-    return features_of(network, network.evaluated(x[None], decided_by(network, stage))[0], stage)
+def features_at(
+    network: Network, x: Float64[FloatArray, " n"], stage: int, within: float | Float64[FloatArray, " m"] = 0.0
+) -> Features:
+    """The features of x at a stage, evaluated in float64, each of which may differ by a number."""
+    return features_of(network, network.evaluated(x[None], decided_by(network, stage))[0], stage, within)
 
 
 def decided_by(network: Network, stage: int) -> int:
@@ -60,22 +65,40 @@ def decided_by(network: Network, stage: int) -> int:
     return stage if network.stages[stage].activation is None else network.sources(stage)[0]
 
 
-def features_of(network: Network, received: Float64[FloatArray, " m"], stage: int) -> Features:
+def features_of(
+    network: Network,
+    received: Float64[FloatArray, " m"],
+    stage: int,
+    within: float | Float64[FloatArray, " k"] = 0.0,
+) -> Features:
     """The features at a stage from the output of the stage that decides about them."""
     activation, source = network.stages[stage].activation, decided_by(network, stage)
     z = torch.tensor(received)
-    everything = torch.arange(len(z))
-    nothing = Conditions(everything[:0], everything[:0], z[:0])
-    if activation is None:
-        return Features(stage, source, everything, z, nothing)
+    widths = torch.tensor(np.broadcast_to(within, (network.stages[stage].outputs,)).astype(np.float64))
+    exact = widths == 0
+    piece = torch.arange(len(z))
+    fixed, others = torch.nonzero(exact)[:, 0], Conditions(piece[:0], piece[:0], z[:0])
     if isinstance(activation, Maximum):
         piece = piece_at(activation, z)
-        return Features(stage, source, piece, z[piece], conditions(activation, piece))
-    assert isinstance(activation, Pointwise), "activations are pointwise or maxima"
-    slope = activation.derivative(z).factor
-    fixed, free = torch.nonzero(slope != 0)[:, 0], slope == 0
-    others = between_kinks(activation, piece_at(activation, z), free) if bool(free.any()) else nothing
-    return Features(stage, source, fixed, z[fixed], others)
+        fixed, others = piece[exact], conditions(activation, piece, exact)
+    elif activation is not None:
+        assert isinstance(activation, Pointwise), "activations are pointwise or maxima"
+        moves = activation.derivative(z).factor != 0
+        fixed, free = torch.nonzero(exact & moves)[:, 0], exact & ~moves
+        others = between_kinks(activation, piece_at(activation, z), free) if bool(free.any()) else others
+    loose = bands(activation, z, widths, ~exact, piece)
+    return Features(
+        stage,
+        source,
+        fixed,
+        z[fixed],
+        Conditions(
+            torch.cat([others.first, loose.sides.first]),
+            torch.cat([others.second, loose.sides.second]),
+            torch.cat([others.bound, loose.sides.bound]),
+        ),
+        torch.cat([torch.zeros(len(others), dtype=torch.float64), loose.widths]),
+    )
 
 
 def pieces_at(network: Network, x: Float64[FloatArray, " n"], stage: int) -> dict[int, Tensor]:
@@ -128,6 +151,12 @@ class FeatureRegion:
         ends = np.cumsum([0, *(len(part) for _, part in self.inequalities)]).tolist()
         return list(pairwise(ends))
 
+    @property
+    def widths(self) -> Float64[FloatArray, " q"]:
+        """Of every inequality that is a side of a feature that may differ, by how much; 0 of the others."""
+        own = self.features.widths.numpy()
+        return np.concatenate([np.zeros(self.count - len(own)), own])
+
     def residuals(self, X: Float64[FloatArray, "N n"]) -> Float64[FloatArray, "N p"]:
         """How far the fixed coordinates are from their values on these pieces."""
         values = self._values(X)[self.features.source]
@@ -174,6 +203,10 @@ class RegionRows:
         features = self.region.features
         nothing = torch.full_like(features.fixed, -1)
         return self._rows(features.source, features.fixed, nothing), self.values
+
+    def of_units(self, source: int, units: Int64[Tensor, " k"]) -> SparseRows:
+        """(k, n) the rows of some of what a stage gives that an activation on the way receives."""
+        return self._rows(source, units, torch.full_like(units, -1))
 
     def inequalities(self, numbers: Int64[IntArray, " k"]) -> tuple[SparseRows, FloatArray]:
         """G (k, n) and h (k,) of ``G x' <= h`` for the inequalities with these numbers, in ascending order."""

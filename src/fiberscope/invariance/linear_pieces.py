@@ -64,12 +64,14 @@ def on_piece(activation: Activation, piece: Int64[Tensor, " m"]) -> AffineMap:
     return Diagonal(slopes.gather(0, piece[None])[0], constants[piece])
 
 
-def conditions(activation: Activation, piece: Int64[Tensor, " m"]) -> Conditions:
-    """What the inputs of an activation satisfy as long as every unit stays on its piece."""
+def conditions(activation: Activation, piece: Int64[Tensor, " m"], among: Tensor | None = None) -> Conditions:
+    """What the inputs of an activation satisfy as long as every unit, or each of some, a mask, stays on its piece."""
     if isinstance(activation, Maximum):
         output, place = _other_places(activation, piece)
+        if among is not None:
+            output, place = output[among[output]], place[among[output]]
         return Conditions(place, piece[output], torch.zeros(len(output), dtype=torch.float64))
-    return between_kinks(activation, piece, torch.ones_like(piece, dtype=torch.bool))
+    return between_kinks(activation, piece, torch.ones_like(piece, dtype=torch.bool) if among is None else among)
 
 
 def between_kinks(activation: Activation, piece: Int64[Tensor, " m"], among: Tensor) -> Conditions:

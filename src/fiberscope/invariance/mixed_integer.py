@@ -15,6 +15,7 @@ import numpy as np
 
 from fiberscope.invariance.across_regions import Problem, problem
 from fiberscope.invariance.bound_tightening import tightened
+from fiberscope.invariance.feature_bands import Within
 from fiberscope.invariance.feature_stage import Layer
 from fiberscope.invariance.milp_encoding import RegionChoice, region_choice
 from fiberscope.invariance.objective import Objective
@@ -97,11 +98,14 @@ def optimal_over_regions(
     arithmetic: Arithmetic | None = None,
     max_nodes: int = MAX_NODES,
     seconds: float | None = None,
+    within: Within = 0.0,
 ) -> Optimum:
     """Find the best input with the features of x, whatever region it lies in.
 
     maximize ``<c, x'>`` subject to ``z_fixed(x') = z_fixed(x)``, the features' inequalities, and the domain, where z is
-    the network itself, written with binaries; see ``fiberscope.invariance.milp_encoding``.
+    the network itself, written with binaries; see ``fiberscope.invariance.milp_encoding``. With ``within``, features
+    may differ by numbers: then the program for features that do not differ is solved first, and its optimum is where
+    the other one begins.
 
     Args:
         network: the network.
@@ -115,6 +119,7 @@ def optimal_over_regions(
             have it at x; None for no room.
         max_nodes: of the search tree.
         seconds: after which the solver gives up; answers then depend on the machine. None for no limit.
+        within: by how much every feature may differ, as in ``invariance_example``.
 
     Returns:
         The best input that was found, and a bound that holds even where the search did not finish.
@@ -125,12 +130,17 @@ def optimal_over_regions(
     """
     max_nodes = as_count(max_nodes, "max_nodes", 0)
     seconds = None if seconds is None else as_number(seconds, "seconds", above=0.0)
-    asked = problem(network, x, target, layer, domain, objective=objective, arithmetic=arithmetic)
-    box = box_of(asked.polyhedron)
+    asked = problem(network, x, target, layer, domain, objective=objective, arithmetic=arithmetic, within=within)
+    box, start = box_of(asked.polyhedron), asked.source
+    if asked.features.widths.any():
+        start = optimal_over_regions(
+            network, x, target, layer, domain, objective=objective, arithmetic=arithmetic, max_nodes=max_nodes,
+            seconds=seconds,
+        ).x.ravel()  # fmt: skip
     with one_thread():
         choice = region_choice(asked, tightened(asked, interval_bounds(asked, {INPUT: box})))
-        answer = _solved(choice, choice.at(asked, asked.source), max_nodes, seconds)
-        point = _landed(asked, choice, answer.values)
+        answer = _solved(choice, choice.at(asked, start), max_nodes, seconds)
+        point = _landed(asked, choice, answer.values, start)
     value, status = asked.value(point), answer.status
     bound = answer.bound if np.isfinite(answer.bound) else _largest(asked, box)
     size = float(np.abs(asked.objective) @ (box.high - box.low))
@@ -142,6 +152,7 @@ def optimal_over_regions(
         source=asked.source.reshape(network.input_shape),
         x=point.reshape(network.input_shape),
         domain=domain,
+        within=asked.within,
         value=value,
         bound=max(bound, value),
         status=status,
@@ -182,14 +193,14 @@ def _solved(choice: RegionChoice, start: FloatArray, max_nodes: int, seconds: fl
     return _Answer(status, solver.point if solver.feasible else start, bound, solver.nodes)
 
 
-def _landed(asked: Problem, choice: RegionChoice, values: FloatArray) -> FloatArray:
-    """The optimum of the region that was chosen; the source if the solver's region holds nothing better."""
+def _landed(asked: Problem, choice: RegionChoice, values: FloatArray, start: FloatArray) -> FloatArray:
+    """The optimum of the region that was chosen; the start if the solver's region holds nothing better."""
     domain = asked.polyhedron
     program = asked.program(choice.pieces(values), np.clip(values[: len(asked.source)], domain.low, domain.high))
     found = program.maximize(asked.objective)
     landed = vertex(program, found, asked.objective) if found.optimal else None
-    if landed is None or asked.value(landed.x) < asked.value(asked.source):
-        return asked.source
+    if landed is None or asked.value(landed.x) < asked.value(start):
+        return start
     return landed.x
 
 

@@ -1,7 +1,8 @@
-"""What is tried to prove that next to an input lies one with exactly the same features as another.
+"""What is tried to prove that an input, or one next to it, has the same features as another.
 
-``fiberscope.checker.same_features`` proves it: of the example itself, of inputs within some distance of it, or of a
-rational input next to it. Here is chosen what it is asked, in which order, and when to give up.
+``fiberscope.checker.same_features`` proves that they are exactly the same: of the example itself, of inputs within some
+distance of it, or of a rational input next to it. Here is chosen what it is asked, in which order, and when to give up.
+``fiberscope.checker.near_features`` proves that they are the same up to given numbers; there is nothing to choose.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
+from fiberscope.checker import near_features
 from fiberscope.checker.dyadic import Work
 from fiberscope.checker.enclosed import Room
+from fiberscope.checker.feature_domain import Domain
 from fiberscope.checker.forward import bounds
 from fiberscope.checker.linear import needed, pieces
 from fiberscope.checker.matrices import NotProvedError
@@ -23,6 +26,7 @@ from fiberscope.checker.same_features import Case, Claim, Finding
 from fiberscope.checker.stored import Stage, read_stages
 from fiberscope.errors import ModelError
 from fiberscope.invariance.exact_correction import corrections
+from fiberscope.invariance.gateways import sufficient_stages
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.network import Network
@@ -78,11 +82,10 @@ class Proof(NamedTuple):
 
 def prove(statement: Statement) -> Proof:
     """Try to prove a statement: of the example itself, or else of an input next to it."""
-    domain, change = statement.domain, np.abs(statement.example - statement.source)
-    scale = float(change.max(initial=0.0))
+    scale = float(np.abs(statement.example - statement.source).max(initial=0.0))
+    domain = _domain(statement.domain, statement.kept)
     claim = Claim(
-        statement.stage, statement.source, statement.example, domain.low, domain.high, domain.G, domain.h,
-        statement.kept, max(NEAR) * scale, statement.segment,
+        statement.stage, statement.source, statement.example, domain, max(NEAR) * scale, statement.segment
     )  # fmt: skip
     try:
         network = read_stages(statement.network.to_bytes())
@@ -97,7 +100,7 @@ def prove(statement: Statement) -> Proof:
     if claim.stage in out_of_reach:
         reason = f"{itself}; no input within {claim.within:.2g} of it has the features of the source"
         return Proof(False, reason, 0.0, "exact")
-    stages = [stage for stage in _sufficient_stages(statement.network, claim.stage) if stage not in out_of_reach]
+    stages = [stage for stage in sufficient_stages(statement.network, claim.stage) if stage not in out_of_reach]
     reasons = [itself]
     for finding in _beside(case, stages, scale):
         try:
@@ -105,6 +108,61 @@ def prove(statement: Statement) -> Proof:
         except NotProvedError as failure:
             reasons.append(str(failure))
     return Proof(False, "; of inputs next to it: ".join(dict.fromkeys(reasons[:2])), 0.0, "exact")
+
+
+@dataclass(frozen=True, eq=False)
+class NearStatement:
+    """What is to be proved of features that are the same up to given numbers.
+
+    Attributes:
+        network: the network.
+        stage: the number of the stage whose output must not change by more.
+        corners: (k, n) x, the corners of the way to x', and x'.
+        domain: what all of them, and the way, lie in.
+        kept: (n,) the pixels that must not change.
+        within: (m,) by how much every feature may differ.
+        way: whether it is said of the segments between the corners, too.
+    """
+
+    network: Network
+    stage: int
+    corners: Float64[FloatArray, "k n"]
+    domain: Polyhedron
+    kept: BoolArray
+    within: Float64[FloatArray, " m"]
+    way: bool
+
+    def case(self) -> near_features.Case:
+        """The statement as the checker reads it.
+
+        Raises:
+            NotProvedError: it is about no inputs of the network, or they lie elsewhere.
+        """
+        network, domain = read_stages(network_bytes(self.network)), _domain(self.domain, self.kept)
+        return near_features.Case(
+            network, near_features.Claim(self.stage, self.corners, domain, self.within, self.way)
+        )  # fmt: skip
+
+
+def prove_within(statement: NearStatement) -> Proof:
+    """Prove that features are the same up to given numbers."""
+    try:
+        return Proof(True, "", 0.0, statement.case().prove())
+    except (ModelError, NotProvedError) as failure:
+        return Proof(False, str(failure), 0.0, "exact")
+
+
+def proved_difference(statement: NearStatement) -> float:
+    """By how much features differ at most, whatever is said; inf where it is not known."""
+    try:
+        case = statement.case()
+        return float(case.exactly().max(initial=0.0))
+    except (ModelError, NotProvedError):
+        return np.inf
+
+
+def _domain(polyhedron: Polyhedron, kept: BoolArray) -> Domain:
+    return Domain(polyhedron.low, polyhedron.high, polyhedron.G, polyhedron.h, kept)
 
 
 def _beside(case: Case, stages: list[int], scale: float) -> Iterator[Finding]:
@@ -155,19 +213,4 @@ def _beyond_what_moves(case: Case) -> set[int]:
     return found
 
 
-def _sufficient_stages(network: Network, stage: int) -> Iterator[int]:
-    """The stage, and the earlier activations without which nothing of the input reaches it, the last first."""
-    yield stage
-    needed = network.needed_for(stage)
-    for number in reversed(needed[:-1]):
-        if network.stages[number].activation is None:
-            continue
-        reached = {INPUT}
-        for other in needed:
-            if other != number and reached.intersection(network.sources(other)):
-                reached.add(other)
-        if stage not in reached:
-            yield number
-
-
-__all__ = ["Proof", "Statement", "prove"]
+__all__ = ["NearStatement", "Proof", "Statement", "prove", "prove_within", "proved_difference"]

@@ -16,6 +16,7 @@ from fiberscope.invariance.box_optimum import BoxOptimum
 from fiberscope.invariance.farthest import farthest
 from fiberscope.invariance.feature_projection import Held, held_rows, settle
 from fiberscope.invariance.feature_region import FeatureRegion, feature_region, features_at, pieces_at
+from fiberscope.invariance.gateways import well_conditioned
 from fiberscope.invariance.interior import Interior, interior
 from fiberscope.invariance.nearest import Along, Found, nearest, size_of, smallest_change
 from fiberscope.invariance.objective import Goal, Objective
@@ -84,6 +85,7 @@ class Search:
         at_source: the same with no more room than the source has; None where that is all of it.
         held: the rows that do not change within the region.
         box: what tells whether the best input of the whole domain has the features; None where that is not asked.
+        exact: where features may differ, the search for those with exactly the same; else None.
     """
 
     region: FeatureRegion
@@ -95,11 +97,30 @@ class Search:
     at_source: RegionProgram | None
     held: Held
     box: BoxOptimum | None
+    exact: Search | None = None
 
     def best(
         self, objective: Objective, target: Float64[FloatArray, " n"] | None, fraction: float, effort: Effort
     ) -> Answer:
         """The best input for an objective and a target, never worse than the source.
+
+        Where features may differ, it is never worse than the best one with exactly the same: that is looked for, too,
+        because a local optimum, or what is put onto the sides of the features, may be.
+        """
+        answer = self._best(objective, target, fraction, effort)
+        if self.exact is None or answer.status is Status.UNBOUNDED:
+            return answer
+        other = self.exact.best(objective, target, fraction, effort)
+        if other.status is not Status.OPTIMAL:
+            return answer
+        sign = 1.0 if objective.is_maximum else -1.0
+        if answer.status is not Status.OPTIMAL:
+            return replace(other, bound=np.inf if sign > 0 else 0.0, is_optimal=False, room_costs=False)
+        values = [sign * objective.at(each.x, self.source, target) for each in (answer, other)]
+        return answer if values[0] >= values[1] else replace(answer, x=other.x)
+
+    def _best(self, objective: Objective, target: FloatArray | None, fraction: float, effort: Effort) -> Answer:
+        """The same for these features alone.
 
         Inputs with all of the room are tried first; if none of them is better than the source, or none goes as far as
         asked, those with as much as the source has.
@@ -150,7 +171,8 @@ class Search:
         """The same with programs of its own, which know nothing of targets before."""
         at_source = None if self.at_source is None else _again(self.at_source)
         box = None if self.box is None else replace(self.box, failures=0)
-        return replace(self, program=_again(self.program), at_source=at_source, box=box)
+        exact = None if self.exact is None else self.exact.afresh()
+        return replace(self, program=_again(self.program), at_source=at_source, box=box, exact=exact)
 
     def _found(
         self,
@@ -238,15 +260,18 @@ def search_region(
     domain: Polyhedron,
     kept: Int64[IntArray, " k"],
     arithmetic: Arithmetic,
+    within: float | Float64[FloatArray, " m"] = 0.0,
 ) -> Search:
-    """Prepare the search in the region of a source.
+    """Prepare the search in the region of a source, for features that may differ by numbers.
 
     Raises:
         ModelError: an activation before the stage is smooth.
     """
-    region = feature_region(network, features_at(network, source, stage), pieces_at(network, source, stage))
+    features = features_at(network, source, stage, within)
+    region = feature_region(network, features, pieces_at(network, source, stage))
+    exact = search_region(network, stage, source, domain, kept, arithmetic) if features.widths.any() else None
     domain = pinned(domain, source, kept)
-    around = Around.of(region, domain, source)
+    around = well_conditioned(Around.of(region, domain, source))
     wanted = wanted_room(region, domain, source, arithmetic)
     inner = interior(RegionProgram(around), wanted)
     room = np.where(inner.implied, 0.0, np.minimum(wanted, inner.slack))
@@ -254,7 +279,7 @@ def search_region(
     least = np.minimum(room, np.maximum(around.sides, 0.0))
     at_source = RegionProgram(around, room=least) if (least < room).any() else None
     held, box = held_rows(around, inner), BoxOptimum.of(program)
-    return Search(region, source, domain, room, inner, program, at_source, held, box)
+    return Search(region, source, domain, room, inner, program, at_source, held, box, exact)
 
 
 __all__ = ["Answer", "Effort", "Search", "search_region"]

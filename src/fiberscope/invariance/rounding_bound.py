@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor
@@ -61,6 +62,33 @@ def rounding_bound(
     return values.numpy(), error.numpy()
 
 
+def rounding_of_layer(
+    network: Network, x: Float64[FloatArray, " n"], stage: int, arithmetic: Arithmetic
+) -> Float64[FloatArray, " m"]:
+    """How far a stage, and the affine one before it, may move their own outputs at x by rounding, all before exact.
+
+    Args:
+        network: the network.
+        x: the input.
+        stage: the number of the stage.
+        arithmetic: that it rounds in.
+    """
+    last = stage if network.stages[stage].activation is None else network.sources(stage)[0]
+    if last == INPUT or network.stages[last].activation is not None:  # nothing is summed up
+        return UNIT_ROUNDOFF[arithmetic] * np.abs(network.evaluated(x[None], stage)[0])
+    part, sources = network.stages[last], network.sources(last)
+    before = [x if source == INPUT else network.evaluated(x[None], source)[0] for source in sources]
+    error = torch.full((1, part.outputs), SMALLEST[arithmetic], dtype=torch.float64)
+    for affine, value in zip(part.maps, before, strict=True):
+        terms = (affine.terms + EXTRA_TERMS) * UNIT_ROUNDOFF[arithmetic]
+        error += terms / (1.0 - terms) * affine.absolute().apply(torch.tensor(value[None]).abs())
+    if stage == last:
+        return error[0].numpy()
+    values = torch.tensor(network.evaluated(x[None], last))
+    own = network.stages[stage]
+    return _through_activation(own, own.apply(values), (values, error), UNIT_ROUNDOFF[arithmetic])[0].numpy()
+
+
 def _through_activation(stage: Stage, values: Tensor, before: tuple[Tensor, Tensor], roundoff: float) -> Tensor:
     activation, (value, wrong) = stage.activation, before
     match activation:
@@ -79,4 +107,4 @@ def _through_activation(stage: Stage, values: Tensor, before: tuple[Tensor, Tens
             assert_never(activation)  # type: ignore[arg-type]
 
 
-__all__ = ["rounding_bound"]
+__all__ = ["rounding_bound", "rounding_of_layer"]

@@ -22,6 +22,9 @@ from fiberscope.network.original import UNIT_ROUNDOFF
 from fiberscope.network.rows import dense
 from fiberscope.network.stage import INPUT
 
+SHARE = 0.5
+"""Of what a feature may differ by, what room for rounding may take at most."""
+
 LIKELY = 8.0
 """Times the typical rounding error."""
 
@@ -30,6 +33,9 @@ def wanted_room(
     region: FeatureRegion, polyhedron: Polyhedron, x: Float64[FloatArray, " n"], arithmetic: str
 ) -> Float64[FloatArray, " q"]:
     """The room that each inequality of the region, and each half-space of the domain, needs at inputs of the size of x.
+
+    What features may differ by is said of exact numbers: there only what float64 rounds needs room, and no more than
+    half of what they may differ by.
 
     Args:
         region: the region.
@@ -42,6 +48,9 @@ def wanted_room(
     size = np.where(np.isfinite(size), size, np.abs(x))
     errors = _errors(region, torch.tensor(x), torch.tensor(size), roundoff)
     parts = [_of_conditions(part, errors[source]) for source, part in region.inequalities]
+    widths = region.features.widths.numpy()
+    precise = parts[-1] * (UNIT_ROUNDOFF["float64"] / roundoff)
+    parts[-1] = np.where(widths > 0, np.minimum(precise, SHARE * widths), parts[-1])
     reach = np.abs(dense(polyhedron.G)) @ size
     return np.concatenate([*parts, LIKELY * roundoff * (reach + np.abs(polyhedron.h))])
 

@@ -10,7 +10,7 @@ from jaxtyping import Float64
 from fiberscope.errors import InputError, shown
 from fiberscope.invariance.comparing import AnyOriginal, Comparison, compare_features
 from fiberscope.invariance.objective import Norm
-from fiberscope.invariance.proof import Statement, prove
+from fiberscope.invariance.proof import NearStatement, Statement, prove, prove_within, proved_difference
 from fiberscope.invariance.rounding_bound import rounding_bound
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Domain, as_polyhedron
@@ -42,6 +42,7 @@ class SameFeatures:
         x: (*input_shape) x'; satisfies the equations of the features up to rounding in float64.
         domain: where inputs lie; None for all of R^n.
         kept: the numbers of the pixels that were to stay as they are.
+        within: by how much every feature may differ from that of x, a number or (m,) of them; 0 for not at all.
     """
 
     network: Network = field(repr=False)
@@ -50,6 +51,7 @@ class SameFeatures:
     x: Float64[FloatArray, "*shape"] = field(repr=False)
     domain: Domain | None = None
     kept: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64), repr=False)
+    within: float | Float64[FloatArray, " m"] = field(default=0.0, repr=False)
 
     @property
     def corners(self) -> Float64[FloatArray, "k n"]:
@@ -91,6 +93,19 @@ class SameFeatures:
         return float(np.abs(values - values[0]).max(initial=0.0))
 
     @property
+    def feature_bound(self) -> float:
+        """By how much a feature of x', or of a point on the way to it, differs from that of x at most: proved.
+
+        From one exact evaluation of the stored network; inf where that would take too long.
+        """
+        return proved_difference(self._near_statement(np.zeros(self.network.stages[self.stage].outputs)))
+
+    @property
+    def has_way(self) -> bool:
+        """Whether straight pieces from x to x', by the corners, are said to have the features, too."""
+        return False
+
+    @property
     def feature_units(self) -> float:
         """The largest such difference as a multiple of what rounding explains: at most 1, unless features differ.
 
@@ -113,14 +128,16 @@ class SameFeatures:
         corners = self.corners.reshape(-1, *self.source.shape)
         way = self._points_of_the_way(np.sort(np.random.default_rng(seed).uniform(size=max(0, points))))
         X = np.concatenate([corners[:1], corners[-1:], corners[1:-1], way])
-        return compare_features(self.network, self.stage, X, original)
+        return compare_features(self.network, self.stage, X, original, self._allowed())
 
     def verify(self, original: AnyOriginal = None, *, points: int = 50, seed: int = 0) -> Verification:
         """Run the original model on x' and on the way, and prove that x' has the same features.
 
-        Features must be the same up to rounding, as ``compare`` says. The proof is about exact real arithmetic: within
-        a tiny distance of x' there is an input with exactly the features of x; if x and x' lie in one activation
-        region, so has the segment between them; see ``fiberscope.checker.same_features``.
+        Features must be the same up to rounding, and ``within``, as ``compare`` says. The proof is about exact real
+        arithmetic: within a tiny distance of x' there is an input with exactly the features of x; if x and x' lie in
+        one activation region, so has the segment between them; see ``fiberscope.checker.same_features``. Where features
+        may differ by ``within``, it is that those of x' itself, and of all points on the way to it, differ by no more,
+        by one evaluation with bounds on all rounding; see ``fiberscope.checker.near_features``.
 
         Args:
             original: as in ``compare``.
@@ -132,19 +149,42 @@ class SameFeatures:
         """
         if self.x.shape != self.source.shape or not np.isfinite(self.x).all():
             return Verification(False, "float", "the example is no input of the network")
+        within = self._allowed()
+        if within is None:
+            return Verification(False, "float", "what features may differ by is no number of at least 0 for each")
         compared = self.compare(original, points=points, seed=seed)
         if compared.failure:
             return Verification(False, "float", compared.failure)
-        proof = prove(self._statement())
-        return Verification(proof.proved, proof.method, "; ".join(compared.notes) if proof.proved else proof.reason)
+        proof = prove_within(self._near_statement(within)) if within.any() else prove(self._statement())
+        if proof.proved:
+            return Verification(True, proof.method, "; ".join(compared.notes))
+        known = np.inf if within.any() else self.feature_bound
+        said = f"; that features differ by at most {known:.2g} is proved" if np.isfinite(known) else ""
+        return Verification(False, proof.method, proof.reason + said)
 
     def _statement(self) -> Statement:
-        kept: BoolArray = np.zeros(self.network.inputs, dtype=np.bool_)
-        kept[self.kept] = True
         domain = as_polyhedron(self.domain, self.network.inputs)
         return Statement(
-            self.network, self.stage, self.source.ravel(), self.x.ravel(), domain, kept, self.in_one_region
+            self.network, self.stage, self.source.ravel(), self.x.ravel(), domain, self._kept(), self.in_one_region
         )
+
+    def _near_statement(self, within: Float64[FloatArray, " m"]) -> NearStatement:
+        domain = as_polyhedron(self.domain, self.network.inputs)
+        return NearStatement(self.network, self.stage, self.corners, domain, self._kept(), within, self.has_way)
+
+    def _kept(self) -> BoolArray:
+        kept: BoolArray = np.zeros(self.network.inputs, dtype=np.bool_)
+        kept[self.kept] = True
+        return kept
+
+    def _allowed(self) -> Float64[FloatArray, " m"] | None:
+        """By how much every feature may differ; None if that makes no sense."""
+        outputs = self.network.stages[self.stage].outputs
+        try:
+            within: FloatArray = np.broadcast_to(np.asarray(self.within, dtype=np.float64), (outputs,))
+        except (TypeError, ValueError):
+            return None
+        return within if (np.isfinite(within) & (within >= 0.0)).all() else None
 
     def _points_of_the_way(self, shares: Float64[FloatArray, " s"]) -> Float64[FloatArray, "k ..."]:
         """Points whose features are to be compared, too; none where there is no way."""
@@ -179,6 +219,11 @@ class Connected(SameFeatures):
         # rounding may leave the segment, and with it the domain
         points = np.clip(points, np.minimum(first, second), np.maximum(first, second))
         return points.reshape(len(shares), *self.source.shape)
+
+    @property
+    def has_way(self) -> bool:
+        """True."""
+        return True
 
     def _points_of_the_way(self, shares: Float64[FloatArray, " s"]) -> Float64[FloatArray, "k ..."]:
         return self.between(shares)

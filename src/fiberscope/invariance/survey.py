@@ -10,6 +10,7 @@ import pyarrow
 from jaxtyping import Float64, Int64
 
 from fiberscope.errors import ModelError
+from fiberscope.invariance.feature_bands import Within, checked_allowance
 from fiberscope.invariance.feature_projection import held_rows
 from fiberscope.invariance.feature_region import FeatureRegion, RegionRows, feature_region, features_at, pieces_at
 from fiberscope.invariance.independent_rows import independent_rows
@@ -57,6 +58,7 @@ def invariance_survey(
     targets: int = 9,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    within: Within = 0.0,
 ) -> Any:
     """How large the set of inputs with the features of a sample is, within its activation region, layer by layer.
 
@@ -69,6 +71,7 @@ def invariance_survey(
         targets: how many other samples to go towards from each, at random.
         seed: of the choice.
         progress: told how many of all pairs of layer and sample are done.
+        within: by how much every feature may differ, as in ``invariance_example``.
 
     Returns:
         A table of pyarrow with a row per layer, sample x and target c: layer, name, sample, class, positives; the
@@ -93,7 +96,7 @@ def invariance_survey(
     surveyed = [surveyed_sample(samples, labels, i, targets, seed) for i in range(len(samples))]
     rows: list[dict[str, Any]] = []
     for done, (layer, sample) in enumerate(((layer, sample) for layer in chosen for sample in surveyed), start=1):
-        rows += survey_rows(network, layer, sample, polyhedron)
+        rows += survey_rows(network, layer, sample, polyhedron, within)
         if progress is not None:
             progress(done, len(chosen) * len(samples))
     return pa.Table.from_pylist(rows, schema=SCHEMA)
@@ -108,21 +111,26 @@ def surveyed_sample(
     return SurveyedSample(number, known[0], samples[number], tuple(chosen), tuple(known[1:]), samples[chosen])
 
 
-def survey_rows(network: Network, layer: int, sample: SurveyedSample, domain: Polyhedron) -> list[dict[str, Any]]:
+def survey_rows(
+    network: Network, layer: int, sample: SurveyedSample, domain: Polyhedron, within: Within = 0.0
+) -> list[dict[str, Any]]:
     """The rows of ``invariance_survey`` at one layer and sample.
 
     Raises:
+        InputError: this is nothing that features may differ by.
         ModelError: the layer lies behind a smooth activation.
     """
     placed, x = network.placed_layers[layer], sample.x
-    region = feature_region(network, features_at(network, x, placed.stage), pieces_at(network, x, placed.stage))
+    exact = features_at(network, x, placed.stage)
+    features = features_at(network, x, placed.stage, checked_allowance(network, placed.stage, x, within))
+    region = feature_region(network, features, pieces_at(network, x, placed.stage))
     rows = region.rows()
     about = {
         "layer": layer,
         "name": placed.name,
         "sample": sample.number,
         "class": sample.label,
-        "positives": len(region.features.fixed),
+        "positives": len(exact.fixed),
         "dimension": local_dimension(region, domain, x, rows),
     }
     program = RegionProgram(Around.of(region, domain, x, rows))

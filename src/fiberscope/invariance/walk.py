@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.invariance.across_regions import problem
+from fiberscope.invariance.feature_bands import Within
 from fiberscope.invariance.feature_stage import Layer
 from fiberscope.invariance.objective import Objective
 from fiberscope.invariance.region_search import MAX_PLATEAU, MAX_REGIONS, Budget, Ending, Visit, search
@@ -32,7 +33,8 @@ class Walk(Connected):
     """The best input that was found, and the way to it along which the features stay the same.
 
     ``verify`` proves that x' has the features of x. On the way, features are compared up to rounding: next to its
-    corners, which lie on kinks, rounding decides what a unit does.
+    corners, which lie on kinks, rounding decides what a unit does. Where features may differ by numbers, ``verify``
+    proves that they differ by no more on the whole way.
 
     Attributes:
         value: the objective ``<c, x>`` there.
@@ -76,6 +78,7 @@ def walk_regions(
     arithmetic: Arithmetic | None = None,
     max_regions: int = MAX_REGIONS,
     max_plateau: int = MAX_PLATEAU,
+    within: Within = 0.0,
 ) -> Walk:
     """Look for the best input with the features of x, in the region of x and beyond it.
 
@@ -95,6 +98,8 @@ def walk_regions(
         max_regions: how many regions may be visited, one linear program each.
         max_plateau: how many tries in a row may bring nothing better: regions, and facets that turn out to have no
             points; a linear program each.
+        within: by how much every feature may differ, as in ``invariance_example``. What is found is never worse than
+            what is found for features that do not differ, which takes a walk of its own.
 
     Returns:
         The best input that was found, and the way to it, along which the features stay the same.
@@ -106,9 +111,15 @@ def walk_regions(
     Source: section 4 and appendix A7, for every region instead of one.
     """
     max_regions, max_plateau = as_count(max_regions, "max_regions"), as_count(max_plateau, "max_plateau")
-    asked = problem(network, x, target, layer, domain, objective=objective, arithmetic=arithmetic)
+    asked = problem(network, x, target, layer, domain, objective=objective, arithmetic=arithmetic, within=within)
+    budget = Budget(max_regions, max_plateau)
     with one_thread():
-        found = search(asked, Budget(max_regions, max_plateau))
+        found = search(asked, budget)
+        if asked.features.widths.any():
+            exactly = search(
+                problem(network, x, target, layer, domain, objective=objective, arithmetic=arithmetic), budget
+            )
+            found = exactly if exactly.visits[exactly.best].value > found.visits[found.best].value else found
     best, shape = found.visits[found.best], network.input_shape
     return Walk(
         network=network,
@@ -116,6 +127,7 @@ def walk_regions(
         source=asked.source.reshape(shape),
         x=without_rounding(best.x, asked.source).reshape(shape),
         domain=domain,
+        within=asked.within,
         value=best.value,
         in_region=found.visits[0].value,
         visits=found.visits,

@@ -1,0 +1,141 @@
+"""Features that are the same up to given numbers: what that says of the numbers that decide about them.
+
+A unit of a ReLU that gives y says ``z <= y + w``, and ``z >= y - w`` where that is positive: an interval, as in
+``docs/precision.md``, so that inputs of one region with such features are a polytope. Of a maximum, all arguments are
+at most ``y + w``, and the one that is largest at x is at least ``y - w``. Of what is not monotone, or smooth, it asks
+more than is needed: that z moves by no more than w over the steepest slope.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64, Int64
+from torch import Tensor
+
+from fiberscope.errors import InputError, shown
+from fiberscope.invariance.linear_pieces import Conditions
+from fiberscope.invariance.rounding_bound import rounding_of_layer
+from fiberscope.network.activations import Activation, Maximum, Pointwise, PointwiseKind
+from fiberscope.network.arrays import FloatArray, as_float64
+from fiberscope.network.network import Network
+
+NAMED = "float32"
+"""The name of a precision: what rounding its own sums in float32 may make of a layer's output, if it receives what is
+exact; what layers before have rounded is not counted, whose bounds grow tenfold a layer and would allow anything."""
+
+Within: TypeAlias = Any
+"""By how much features may differ: a number, one for each of them, or the name of a precision."""
+
+
+def checked_allowance(
+    network: Network, stage: int, source: Float64[FloatArray, " n"], within: Any
+) -> float | Float64[FloatArray, " m"]:
+    """By how much the features of a stage may differ from those of the source, a number or one for each.
+
+    Raises:
+        InputError: neither numbers of at least 0, nor the name of a precision.
+    """
+    outputs = network.stages[stage].outputs
+    if isinstance(within, str):
+        if within != NAMED:
+            raise InputError("within", expected=f"{NAMED!r}, or numbers of at least 0", got=shown(within))
+        return rounding_of_layer(network, source, stage, NAMED)
+    array = as_float64(within, "within", finite=False)
+    if array.size != outputs and array.ndim:
+        raise InputError("within", expected=f"a number, or {outputs} of them", got=f"shape {array.shape}")
+    wrong = array[~((array >= 0) & (array < np.inf))]
+    if wrong.size:
+        hint = "it is by how much each feature may differ"
+        raise InputError("within", expected="finite numbers of at least 0", got=f"{wrong[0]:g}", hint=hint)
+    return array.reshape(outputs) + 0.0 if array.ndim else float(array) + 0.0
+
+
+class Bands(NamedTuple):
+    """What the numbers z that decide about features must satisfy.
+
+    Attributes:
+        sides: the conditions.
+        widths: (r,) by how much the feature that each is about may differ.
+    """
+
+    sides: Conditions
+    widths: Float64[Tensor, " r"]
+
+
+def bands(
+    activation: Activation | None,
+    z: Float64[Tensor, " n"],
+    within: Float64[Tensor, " m"],
+    among: Bool[Tensor, " m"],
+    piece: Int64[Tensor, " m"],
+) -> Bands:
+    """The bands of some features, a mask.
+
+    Args:
+        activation: what gives the features; None where z are the features.
+        z: (n,) what it receives at the source.
+        within: (m,) by how much every feature may differ.
+        among: (m,) whose bands are asked for.
+        piece: (m,) of a maximum, the argument that is largest.
+    """
+    units = torch.nonzero(among)[:, 0]
+    if isinstance(activation, Maximum):
+        index = activation.index
+        output, tap = torch.nonzero((index >= 0) & among[:, None], as_tuple=True)
+        place, winner = index[output, tap], piece[units]
+        upper, lower = z[piece[output]] + within[output], z[winner] - within[units]
+        return _joined((place, upper, within[output]), (winner, lower, within[units]))
+    low, high = _ends(activation, z, within)
+    above, below = units[torch.isfinite(high[units])], units[torch.isfinite(low[units])]
+    return _joined((above, high[above], within[above]), (below, low[below], within[below]))
+
+
+def _joined(upper: tuple[Tensor, Tensor, Tensor], lower: tuple[Tensor, Tensor, Tensor]) -> Bands:
+    """``z <= high`` of some numbers, ``z >= low`` of others; each with its places, its ends and the widths."""
+    (above, high, of_high), (below, low, of_low) = upper, lower
+    nothing = torch.full_like
+    sides = Conditions(
+        torch.cat([above, nothing(below, -1)]), torch.cat([nothing(above, -1), below]), torch.cat([high, -low])
+    )
+    return Bands(sides, torch.cat([of_high, of_low]))
+
+
+def _ends(activation: Activation | None, z: Tensor, within: Tensor) -> tuple[Tensor, Tensor]:
+    """(m,) between which numbers z may lie; infinite where there is no end."""
+    if activation is None:
+        return z - within, z + within
+    assert isinstance(activation, Pointwise), "activations are pointwise or maxima"
+    least, most = -torch.inf, torch.inf
+    match activation.function:
+        case PointwiseKind.RELU:
+            least = 0.0
+        case PointwiseKind.CLIP:
+            least, most = activation.alpha, activation.beta
+        case PointwiseKind.LEAKY_RELU:
+            return _of_leaky(activation, z, within)
+        case PointwiseKind.ELU:
+            steepest = max(1.0, abs(activation.alpha) / activation.beta)
+            return z - within / steepest, z + within / steepest
+        case PointwiseKind.SOFTPLUS | PointwiseKind.TANH | PointwiseKind.SIGMOID:
+            return z - within, z + within
+    y = z.clamp(least, most)
+    low, high = y - within, y + within
+    return torch.where(low > least, low, -torch.inf), torch.where(high < most, high, torch.inf)
+
+
+def _of_leaky(activation: Pointwise, z: Tensor, within: Tensor) -> tuple[Tensor, Tensor]:
+    """Of slopes s for negative numbers: both ends come back through the function, or z stays as near as is enough."""
+    slope = activation.slope.to(z)
+    y = activation.apply(z[None])[0]
+    low, high = y - within, y + within
+    back = [torch.where(end > 0, end, end / torch.where(slope > 0, slope, 1.0)) for end in (low, high)]
+    low = torch.where((slope == 0) & (low <= 0), -torch.inf, back[0])
+    steepest = slope.abs().clamp(min=1.0)
+    falls = slope < 0
+    return torch.where(falls, z - within / steepest, low), torch.where(falls, z + within / steepest, back[1])
+
+
+__all__ = ["NAMED", "Bands", "Within", "bands", "checked_allowance"]
