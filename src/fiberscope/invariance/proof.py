@@ -138,7 +138,7 @@ class NearStatement:
         Raises:
             NotProvedError: it is about no inputs of the network, or they lie elsewhere.
         """
-        network, domain = read_stages(network_bytes(self.network)), _domain(self.domain, self.kept)
+        network, domain = read_stages(self.network.to_bytes()), _domain(self.domain, self.kept)
         return near_features.Case(
             network, near_features.Claim(self.stage, self.corners, domain, self.within, self.way)
         )  # fmt: skip
