@@ -6,8 +6,7 @@ from fiberscope.errors import MemoryLimitError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.preimages.budget import TooLargeError
 from fiberscope.preimages.candidate import BoundedDomain, Candidate, Multipliers
-from fiberscope.preimages.dense import RESOLVED, numerical_rank
-from fiberscope.preimages.face import Face, find_face, find_recession
+from fiberscope.preimages.face import Face, find_face, find_recession, rank_of_equalities
 from fiberscope.preimages.interior_point import find_point
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.projection import point_inside
@@ -66,7 +65,7 @@ def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
     n = system.layer.inputs
     rank = None if related is None else related.equality_rank
     if rank is None and not len(system.tight) and (system.is_sparse or not len(system.positive)):
-        rank = numerical_rank(system.rows(system.positive), RESOLVED) if len(system.positive) else 0
+        rank = rank_of_equalities(system)
     if rank is not None and (not len(system.tight) or rank == n):
         return Face(system.positive, NO_ROWS, None, None, rank, rank, spans=rank == n)
     return find_face(system, system.positive, system.tight)
