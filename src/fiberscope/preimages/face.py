@@ -22,6 +22,7 @@ from fiberscope.preimages.budget import TooLargeError
 from fiberscope.preimages.candidate import Direction, Multipliers, Vector
 from fiberscope.preimages.central_path import follow
 from fiberscope.preimages.cone_projection import OrthantCones, OrthantRows, project
+from fiberscope.preimages.counting import undetermined
 from fiberscope.preimages.dense import (
     RESOLVED,
     gram,
@@ -57,6 +58,7 @@ class Face:
         equality_rank: the rank of the equalities. In float64 an estimate.
         rank: the rank of the equalities and implicit equalities; n where the cone is {0}. In float64 an estimate.
         spans: whether that rank is n.
+        counted: coordinates that hold a line, whatever the numbers; then no direction was looked for. None elsewhere.
     """
 
     equalities: IntArray
@@ -66,6 +68,7 @@ class Face:
     equality_rank: int
     rank: int
     spans: bool
+    counted: IntArray | None = None
 
     @property
     def held(self) -> IntArray:
@@ -109,6 +112,10 @@ def find_recession(system: MixedSystem) -> Face:
             return face
         if system.is_sparse:
             raise TooLargeError("the search for a ray, or for multipliers, ended without either")
+    counted = _line_by_counting(system) if system.is_sparse else NO_ROWS
+    if len(counted):
+        rank = rank_of_equalities(system)
+        return Face(equalities, NO_ROWS, None, None, rank, rank, spans=False, counted=counted)
     quick = _quick_face(system, equalities, inequalities)
     if quick is not None:
         return quick
@@ -126,6 +133,14 @@ def _cone_of(system: MixedSystem, rows: OrthantRows) -> OrthantCones:
     equal = np.isin(rows.upper, system.positive)
     upper, lower = (np.isin(numbers, system.inequalities) & ~equal for numbers in (rows.upper, rows.lower))
     return OrthantCones(equal[None], upper[None], lower[None])
+
+
+def _line_by_counting(system: MixedSystem) -> IntArray:
+    """Coordinates without bounds, more than rows that read one of them."""
+    numbers = np.concatenate([system.positive, system.inequalities])
+    coordinate, _ = system.coordinates(numbers)
+    free = np.setdiff1d(np.arange(system.layer.inputs), coordinate)
+    return undetermined(system.rows(numbers[coordinate < 0]), free)[0] if len(free) else NO_ROWS
 
 
 def _line_or_rays(system: MixedSystem, numbers: IntArray) -> Direction | Multipliers | None:

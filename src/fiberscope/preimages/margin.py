@@ -24,7 +24,7 @@ import numpy as np
 from fiberscope.network.arrays import IntArray
 from fiberscope.network.rows import Rows, dense, scaled, stacked
 from fiberscope.network.signs import row_norms
-from fiberscope.preimages.candidate import Candidate, Direction, Inconsistent, Multipliers, NegativeOutput
+from fiberscope.preimages.candidate import Counted, Candidate, Direction, Inconsistent, Multipliers, NegativeOutput
 from fiberscope.preimages.dense import (
     RESOLVED,
     gram,
@@ -65,6 +65,8 @@ def _margin(system: MixedSystem, certificate: Candidate) -> float:
             spanning = _spanning_margin(system.at_infinity, recession) if isinstance(recession, Multipliers) else 1.0
             return spanning if interior is None else min(spanning, _slack(system, interior, system.tight))
         case Kind.UNBOUNDED:
+            if isinstance(certificate.recession, Counted):
+                return 1.0  # whatever the weights
             assert isinstance(certificate.recession, Direction)
             at_infinity = system.at_infinity
             return _slack(at_infinity, certificate.recession, at_infinity.inequalities)
