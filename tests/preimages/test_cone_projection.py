@@ -65,7 +65,7 @@ def test_projection_says_which_cones_are_zero(form: Any, signs: tuple[int, ...])
 @pytest.mark.parametrize("form", [np.array, csr_array])
 @pytest.mark.parametrize("signs", [(1,) * 6, (1, -1, 1, -1, 1, 1), (1, 0, 0, -1, 1, 1)])
 def test_the_path_of_interior_points_settles_every_cone(form: Any, signs: tuple[int, ...]) -> None:
-    """Also those that only have rays on a face, and rows that depend on each other; a sign of 0 is a fixed coordinate."""
+    """Also those that only have rays on a face, and rows that depend on each other; a sign of 0 fixes a coordinate."""
     s = np.array(signs, dtype=float)
     for seed in range(5):
         A, equal, upper, lower = random_cones(seed)

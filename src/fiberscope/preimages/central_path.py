@@ -4,12 +4,12 @@ After signs and with slacks the cone is ``{x >= 0 : M x = 0}``. From ``x = 1`` o
 
     minimise rho   subject to   M x = rho r,   sum_j x_j + rho = n + 1,   x >= 0,   rho >= 0
 
-and its dual, to ``s = -M^T y - lambda >= 0`` with the largest lambda. Both have an interior point to start at, x = 1 and
-rho = 1, or y = 0 and lambda = -1. Where the cone is {0}, lambda becomes positive, and then ``-M^T y >= lambda > 0`` are
-multipliers. Where it is not, rho tends to 0, and x to the middle of the smallest face that holds the cone: what of it
-tends to 0 vanishes on all of the cone [A. J. Goldman & A. W. Tucker, 1956; O. Gueler & Y. Ye, 1993]. Steps are those of
-S. Mehrotra (1992). Each factors ``M D M^T``, as large as there are rows. Cones near the border, on which a projection by
-products takes thousands of steps, take 10 to 20 of these. Whatever is found is a guess until it is proved.
+and its dual, to ``s = -M^T y - lambda >= 0`` with the largest lambda. Both have an interior point to start at, x = 1
+and rho = 1, or y = 0 and lambda = -1. Where the cone is {0}, lambda becomes positive, and then ``-M^T y >= lambda > 0``
+are multipliers. Where it is not, rho tends to 0, and x to the middle of the smallest face that holds the cone: what of
+it tends to 0 vanishes on all of the cone [A. J. Goldman & A. W. Tucker, 1956; O. Gueler & Y. Ye, 1993]. Steps are those
+of S. Mehrotra (1992). Each factors ``M D M^T``, as large as there are rows. Cones near the border, on which a
+projection by products takes thousands of steps, take 10 to 25 of these. What is found is a guess until it is proved.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.linalg import LinAlgError
 
 from fiberscope.errors import MemoryLimitError
 from fiberscope.memory import check_matrix
-from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import Rows, is_sparse, scaled, sparse_rows, weighted_columns
 from fiberscope.network.signs import row_norms
 from fiberscope.network.sparse_rows import side_by_side
@@ -139,7 +139,7 @@ class _System:
         return out
 
     def _written(self, z: Float64[FloatArray, " n"]) -> Projected | None:
-        """z as a ray; None where the rows do not vanish on it, or nothing but slacks is left."""
+        """The ray that z is; None where the rows do not vanish on it, or nothing but slacks is left."""
         count = len(self.coordinates)
         d, held = np.zeros(len(self.rows.signs)), self.cone.equal[0].copy()
         d[self.coordinates] = self.rows.signs[self.coordinates] * z[:count]
@@ -276,9 +276,7 @@ class _Step:
         """How far x and s may move along a change, of at most the whole way."""
         path = self.path
         pairs = (((path.x, path.rho), (change.x, change.rho)), ((self.s, self.last), (change.s, change.last)))
-        limits = [
-            float(np.append(-dv / v, -dw / w).max(initial=0.0)) for (v, w), (dv, dw) in pairs
-        ]
+        limits = [float(np.append(-dv / v, -dw / w).max(initial=0.0)) for (v, w), (dv, dw) in pairs]
         primal, dual = (min(1.0, share / limit) if limit > 0 else 1.0 for limit in limits)
         return primal, dual
 

@@ -97,20 +97,10 @@ def find_recession(system: MixedSystem) -> Face:
     rows = OrthantRows.of(system.layer, system.domain)
     # of more dense rows than coordinates, Newton's steps on few of them cost less than products with all
     if rows.bounds_all and (system.is_sparse or len(rows.upper) <= system.layer.inputs):
-        cone = _cone_of(system, rows)
-        (projected,) = project(rows, cone, system.budget)
-        if projected is not None:
-            strict = isinstance(projected.part, Direction) and _quick_face(system, equalities, inequalities)
-            face = strict or _face_of_rays(system, projected.part)
-            if face.direction is None or not system.is_sparse or face.equality_rank == len(system.live(equalities)):
-                return face
-        # of rows that depend on each other a ray in the middle of a face is easier to prove
-        middle = follow(rows, cone, system.budget) if system.is_sparse else None
-        if middle is not None:
-            return _face_of_rays(system, middle.part)
-        if projected is not None:
-            return face
-        if system.is_sparse:
+        found = _recession_in_orthant(system, rows, inequalities)
+        if found is not None:
+            return found
+        if system.is_sparse and system.layer.inputs > MAX_PROGRAM_INPUTS:
             raise TooLargeError("the search for a ray, or for multipliers, ended without either")
     counted = _line_by_counting(system) if system.is_sparse else NO_ROWS
     if len(counted):
@@ -126,6 +116,22 @@ def find_recession(system: MixedSystem) -> Face:
         if system.layer.inputs > MAX_PROGRAM_INPUTS:
             raise TooLargeError("the search for a ray, or for multipliers, ended without either")
     return _searched_face(system, equalities, inequalities)
+
+
+def _recession_in_orthant(system: MixedSystem, rows: OrthantRows, inequalities: IntArray) -> Face | None:
+    """What a projection says; where it says nothing, or rows depend on each other, what a path of interior points says.
+
+    A ray in the middle of a face is easier to prove than others.
+    """
+    equalities, cone, face = system.positive, _cone_of(system, rows), None
+    (projected,) = project(rows, cone, system.budget)
+    if projected is not None:
+        strict = isinstance(projected.part, Direction) and _quick_face(system, equalities, inequalities)
+        face = strict or _face_of_rays(system, projected.part)
+        if face.direction is None or face.equality_rank == len(system.live(equalities)):
+            return face
+    middle = follow(rows, cone, system.budget) if system.is_sparse else None
+    return face if middle is None else _face_of_rays(system, middle.part)
 
 
 def _cone_of(system: MixedSystem, rows: OrthantRows) -> OrthantCones:
