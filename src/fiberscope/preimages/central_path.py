@@ -169,10 +169,12 @@ class _Path:
     def __init__(self, system: _System) -> None:
         self.system, self.M = system, system.M
         self.across: Any = cast(Any, self.M).T.tocsr() if is_sparse(self.M) else cast(FloatArray, self.M).T
-        self.x, self.rho = np.ones(self.M.shape[1]), 1.0
-        self.y, self.height = np.zeros(self.M.shape[0]), -1.0
-        self.r = self.M @ self.x
-        self.before = self.x, self.x
+        self.x: FloatArray = np.ones(self.M.shape[1])
+        self.y: FloatArray = np.zeros(self.M.shape[0])
+        self.rho: float = 1.0
+        self.height: float = -1.0
+        self.r: FloatArray = self.M @ self.x
+        self.before: tuple[FloatArray, FloatArray] = self.x, self.x
 
     def run(self, budget: Budget) -> Projected | None:
         """Follow it until there is an answer."""
