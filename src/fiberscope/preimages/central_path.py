@@ -60,6 +60,8 @@ def follow(rows: OrthantRows, cone: OrthantCones, budget: Budget = NO_LIMIT) -> 
         budget: when to end.
     """
     system = _System.of(rows, cone)
+    if not len(system.coordinates):
+        return None  # nothing may move
     try:
         check_matrix("a Gram matrix of rows", system.M.shape[0], system.M.shape[0])
         return _Path(system).run(budget)
