@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -139,7 +140,7 @@ def weights(seed: int) -> dict[str, Array]:
         "spp": (3, 3 * N),
     }
     return {key: generator.integers(-2, 3, shape).astype(np.float64) for key, shape in shapes.items()} | {
-        "bias": generator.integers(-1, 2, 3).astype(np.float64)
+        "bias": generator.integers(-1, 2, 3).astype(np.float64), "more": generator.integers(-1, 2, 3).astype(np.float64)
     }  # fmt: skip
 
 
@@ -188,7 +189,15 @@ def overlapping(x: Any, w: dict[str, Array]) -> Any:
     return x.dense(w["a"], w["bias"]).relu().beside(x.maximum(flat_windows(N)).dense(w["c"])).dense(w["in"])
 
 
+def projected(x: Any, w: dict[str, Array]) -> Any:
+    """Three branches with a constant each, of which one is a shortcut: no two constants may be added."""
+    branch = x.dense(w["a"], w["bias"]).relu()
+    shortcut = x.dense(w["a"][::-1], w["more"])
+    return branch.dense(w["d"], w["more"]).plus(shortcut).plus(branch.dense(w["d"][::-1], w["bias"]))
+
+
 NETWORKS: list[Steps] = [inception, dla, maxout, pyramid, pooled_features, pooled_leaky, in_a_row, overlapping]
+NETWORKS += [projected]
 
 
 def built(steps: Steps, w: dict[str, Array]) -> Network:
@@ -223,7 +232,7 @@ def test_a_layer_behind_max_pooling_is_the_composed_layer_on_its_region(steps: S
 
 
 @NEEDS_CDD
-@pytest.mark.parametrize("steps", [inception, maxout, pooled_leaky, in_a_row, overlapping])
+@pytest.mark.parametrize("steps", [inception, maxout, pooled_leaky, in_a_row, overlapping, projected])
 def test_no_number_is_rounded_where_products_and_sums_would_be(steps: Steps) -> None:
     """Tenths are no binary fractions: every product and sum of two would be another number than the model stores."""
     w = {key: value / 10 for key, value in weights(2).items()}
@@ -247,7 +256,7 @@ def test_no_number_is_rounded_where_products_and_sums_would_be(steps: Steps) -> 
 @pytest.mark.parametrize("steps", NETWORKS)
 def test_verdicts_do_not_depend_on_the_unit_of_the_input(steps: Steps, scale: float) -> None:
     w = weights(3)
-    plain, other = built(steps, w), built(steps, w | {"bias": w["bias"] * scale})
+    plain, other = built(steps, w), built(steps, w | {key: w[key] * scale for key in ("bias", "more")})
     for x in np.random.default_rng(1).integers(0, 3, (2, N)).astype(np.float64):
         verdicts = [
             fs.preimage(network.relu_layers[-1], x=point, domain=fs.NonNegative())
@@ -280,9 +289,34 @@ def test_the_region_holds_the_sample_and_ends_where_another_one_wins(steps: Step
             assert held == inside
 
 
-def _lifted(local: Any, x: Array) -> Array:
-    """The coordinates that belong to x by the definitions of the layer around a sample."""
-    k, n = local.layer.definitions, len(x)
-    rows = local.layer.weight[:k] if isinstance(local.layer.weight, np.ndarray) else local.layer.weight[:k].toarray()
-    constant = rows @ local.x
-    return np.concatenate([x, np.linalg.solve(rows[:, n:], constant - rows[:, :n] @ x)])
+def _lifted(local: Any, other: Array) -> Array:
+    """The coordinates that belong to x by the definitions, and the bounds, of the layer around a sample."""
+    k, n = local.layer.definitions, len(other)
+    rows = dense(local.layer.weight)[:k]
+    polyhedron = local.domain.polyhedron(len(local.x))
+    out = np.where(polyhedron.low == polyhedron.high, polyhedron.low, 0.0)
+    out[:n] = other
+    defined = np.setdiff1d(np.arange(n, len(local.x)), np.flatnonzero(polyhedron.low == polyhedron.high))
+    out[defined] = np.linalg.solve(rows[:, defined], rows @ local.x - rows @ out)
+    return out
+
+
+def test_constants_that_meet_take_one_coordinate_each() -> None:
+    """They are columns of a coordinate that is 1; at any other number nothing is proved."""
+    w = weights(1) | {"bias": np.array([0.1, -0.3, 0.7]), "more": np.array([0.2, 0.6, -0.9])}
+    layer = built(projected, w).relu_layers[-1]
+    assert isinstance(layer, RegionLayer)
+    x = np.array([0.5, 1.25, 0.75, 2.0])
+    local = layer.at(x)
+    assert local.layer.definitions == 3 + 3  # what the ReLU receives, and the third branch, whose entries meet others
+    assert local.layer.inputs == N + local.layer.definitions + 1
+    polyhedron = local.domain.polyhedron(len(local.x))
+    (one,) = np.flatnonzero(polyhedron.low == polyhedron.high)
+    assert polyhedron.low[one] == local.x[one] == 1.0
+    np.testing.assert_array_equal(dense(local.layer.weight)[-3:, one], w["more"])
+    p = fs.preimage(layer, x=x)
+    assert fs.verify(p)
+    assert p.x is not None
+    other = p.x.copy()
+    other[one] = 1.0 + 2.0**-52
+    assert not fs.verify(dataclasses.replace(p, x=other))

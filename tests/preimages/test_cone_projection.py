@@ -15,6 +15,7 @@ import oracles
 from fiberscope.network.convolution import Convolution
 from fiberscope.network.domains import as_polyhedron
 from fiberscope.preimages.candidate import Direction, Multipliers
+from fiberscope.preimages.central_path import follow
 from fiberscope.preimages.cone_projection import OrthantCones, OrthantRows, Projected, project
 from fiberscope.preimages.strict_direction import strict_direction
 
@@ -35,7 +36,7 @@ def random_cones(seed: int) -> tuple[Array, Array, Array, Array]:
 
 def has_ray(A: Array, equal: Array, upper: Array, lower: Array, signs: Array) -> bool:
     """Whether some d != 0 is in the cone, by a linear program over the simplex."""
-    held = np.vstack([A[equal] * signs, np.ones((1, A.shape[1]))])
+    held = np.vstack([A[equal] * signs, np.abs(signs)[None]])
     below = np.vstack([A[upper], -A[lower]]) * signs
     found = linprog(
         np.zeros(A.shape[1]),
@@ -57,19 +58,55 @@ def test_projection_says_which_cones_are_zero(form: Any, signs: tuple[int, ...])
         rows = OrthantRows.of(fs.ReLULayer(form(A)), as_polyhedron(domain, 6))
         assert rows.bounds_all
         for k, found in enumerate(project(rows, OrthantCones(equal, upper, lower))):
-            if found is None:  # a border; another method has the word
-                continue
-            truth = has_ray(A, equal[k], upper[k], lower[k], s)
-            assert isinstance(found.part, Direction) == truth, (seed, k)
-            assert 0.0 <= found.margin <= 1.0
-            if isinstance(found.part, Multipliers):
-                assert_multipliers_are_signs(found.part, A, equal[k], upper[k], lower[k])
-            else:
-                d = np.asarray(found.part.values)
-                assert (s * d >= 0).all()
-                assert np.abs(A[equal[k]] @ d).max(initial=0.0) < 1e-12
-                assert (A[upper[k]] @ d).max(initial=0.0) < 1e-12
-                assert (A[lower[k]] @ d).min(initial=0.0) > -1e-12
+            if found is not None:  # else it is a border, and another method has the word
+                assert_answers(found, A, (equal[k], upper[k], lower[k]), s)
+
+
+@pytest.mark.parametrize("form", [np.array, csr_array])
+@pytest.mark.parametrize("signs", [(1,) * 6, (1, -1, 1, -1, 1, 1), (1, 0, 0, -1, 1, 1)])
+def test_the_path_of_interior_points_settles_every_cone(form: Any, signs: tuple[int, ...]) -> None:
+    """Also those that only have rays on a face, and rows that depend on each other; a sign of 0 fixes a coordinate."""
+    s = np.array(signs, dtype=float)
+    for seed in range(5):
+        A, equal, upper, lower = random_cones(seed)
+        A[6] = A[5] * (1.0 if seed % 2 else -2.0)
+        domain = fs.Box(np.where(s >= 0, 0.0, -np.inf), np.where(s <= 0, 0.0, np.inf))
+        rows = OrthantRows.of(fs.ReLULayer(form(A)), as_polyhedron(domain, 6))
+        for k in range(len(equal)):
+            cone = OrthantCones(equal, upper, lower).chosen(np.array([k]))
+            found = follow(rows, cone)
+            assert found is not None, (seed, k)
+            assert_answers(found, A, (equal[k], upper[k], lower[k]), s)
+
+
+@pytest.mark.parametrize("power", [-400, 400])
+def test_the_path_is_the_same_for_rows_of_any_size(power: int) -> None:
+    A, equal, upper, lower = random_cones(2)
+    for k in range(len(equal)):
+        cone = OrthantCones(equal, upper, lower).chosen(np.array([k]))
+        plain, other = (
+            follow(OrthantRows.of(fs.ReLULayer(rows), as_polyhedron(fs.NonNegative(), 6)), cone)
+            for rows in (A, np.ldexp(A, power))
+        )
+        assert sort_of(plain) == sort_of(other)
+
+
+def assert_answers(found: Projected, A: Array, cone: tuple[Array, Array, Array], s: Array) -> None:
+    """That it is what an independent linear program says, and holds."""
+    equal, upper, lower = cone
+    truth = has_ray(A, equal, upper, lower, s)
+    assert isinstance(found.part, Direction) == truth
+    assert 0.0 <= found.margin <= 1.0
+    if isinstance(found.part, Multipliers):
+        assert_multipliers_are_signs(found.part, A, equal, upper, lower)
+        return
+    d = np.asarray(found.part.values)
+    assert d.any()
+    assert (s * d >= 0).all()
+    assert not d[s == 0].any()
+    assert np.abs(A[equal] @ d).max(initial=0.0) < 1e-12
+    assert (A[upper] @ d).max(initial=0.0) < 1e-12
+    assert (A[lower] @ d).min(initial=0.0) > -1e-12
 
 
 def assert_multipliers_are_signs(part: Multipliers, A: Array, equal: Array, upper: Array, lower: Array) -> None:

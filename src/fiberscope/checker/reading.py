@@ -127,7 +127,7 @@ class StoredLayer:
         matrix, bias = region.as_matrix(self.stages[self.number].sources[0])
         low, high = region.bounds()
         point = np.concatenate(region.blocks)
-        rows = self.rows(matrix, bias, len(point) - len(x))
+        rows = self.rows(matrix, bias, matrix.shape[0] - len(bias))
         return LocalRows(rows, point, low, high, region.half_spaces())
 
     def domain(self, name: str) -> tuple[FloatArray, FloatArray]:

@@ -9,7 +9,9 @@ Its numbers at the sample are those that float64 gives. New coordinates stand
   a clip is constant, and not 0, its bound is a coordinate, too, defined by ``-z_k = const``;
 - for the numbers of windows that a maximum is taken over, if they are not each a coordinate, its negative, or 0: behind
   it stands the largest of each window, of several the first, and the region keeps all others of the window below it;
-- for what an affine map receives, and for what is added to a sum, where numbers would have to be rounded otherwise.
+- for what an affine map receives, and for what is added to a sum, where numbers would have to be rounded otherwise;
+- for 1, where a sum would have to add two constants: one coordinate, of which the second is a multiple. Nothing defines
+  it but its bounds, which are both 1. The map from x to all coordinates stays one to one, and affine.
 """
 
 from __future__ import annotations
@@ -82,6 +84,13 @@ class Region:
         self._bounds.append((np.full(len(z), -np.inf), np.full(len(z), np.inf)))
         return {number: unit(np.ones(len(z)))}, np.zeros(len(z))
 
+    def _times_one(self, constant: FloatArray) -> _Terms:
+        """The constant as a multiple of a coordinate that is 1: ``c = c z_k`` wherever ``1 <= z_k <= 1``."""
+        number, units = len(self.blocks), np.flatnonzero(constant)
+        self.blocks.append(np.ones(1))
+        self._bounds.append((np.ones(1), np.ones(1)))
+        return {number: gathered(units, np.zeros_like(units), constant[units], (len(constant), 1))}
+
     def _at_sample(self, terms: _Terms) -> Any:
         return sum(matrix @ self.blocks[k] for k, matrix in terms.items())
 
@@ -136,9 +145,10 @@ class Region:
         (total, constant), *others = values
         for value in others:
             terms, more = value
-            met = any(_overlap(total[k], terms[k]) for k in total.keys() & terms.keys())
-            if met or ((constant != 0) & (more != 0)).any():
+            if any(_overlap(total[k], terms[k]) for k in total.keys() & terms.keys()):
                 terms, more = self._named(value)
+            elif ((constant != 0) & (more != 0)).any():
+                terms, more = {**terms, **self._times_one(more)}, np.zeros(len(more))
             both = {k: added(total[k], terms[k]) for k in terms if k in total}
             total, constant = {**total, **terms, **both}, constant + more
         return total, constant

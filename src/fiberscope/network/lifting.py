@@ -76,7 +76,7 @@ class Lifting:
 
     Attributes:
         blocks: the vectors of coordinates at the sample, by number; that of the ancestor first.
-        equations: what defines each of the others.
+        equations: what defines each of the others, but for those that are 1.
     """
 
     def __init__(
@@ -121,6 +121,14 @@ class Lifting:
         self._high.append(np.full(len(z), np.inf))
         return {number: diagonal(np.ones(len(z)))}, z
 
+    def _times_one(self, bias: FloatArray) -> _Expression:
+        """A constant as a function of a new coordinate that is 1, by its bounds: no row has to define it."""
+        number, held = len(self.blocks), np.flatnonzero(bias)
+        self.blocks[number] = np.ones(1)
+        self._low.append(np.ones(1))
+        self._high.append(np.ones(1))
+        return {number: sparse_rows(bias[held], held, np.zeros_like(held), (len(bias), 1))}
+
     def _bent(self, activation: Pointwise, value: _Affine) -> _Affine:
         """What an activation with kinks gives: new coordinates that stay on their pieces.
 
@@ -161,8 +169,10 @@ class Lifting:
         total, constant = terms[0]
         for term in terms[1:]:
             expression, bias = term
-            if _overlap(total, expression) or bool(((constant != 0) & (bias != 0)).any()):
+            if _overlap(total, expression):
                 expression, bias = self._lifted(term)[0], np.zeros(len(bias))
+            elif bool(((constant != 0) & (bias != 0)).any()):
+                expression, bias = expression | self._times_one(bias), np.zeros(len(bias))
             shared = {block: added(total[block], rows) for block, rows in expression.items() if block in total}
             total, constant = {**total, **expression, **shared}, constant + bias
         return total, constant

@@ -9,7 +9,8 @@ own,
 
 and all numbers are those that the model stores. The set of all (x, z) is the set of all x, seen from another side: z
 follows from x, so both have the same kind and dimension. What else would be rounded if it were multiplied out or added
-up (an affine map behind another, two maps of the same numbers) becomes coordinates in the same way.
+up (an affine map behind another, two maps of the same numbers) becomes coordinates in the same way. Two constants that
+would have to be added stay apart, too: the later one is multiplied by a coordinate that has the bounds 1 and 1.
 
 A clip has three pieces: z lies below its bounds, between them or above. Where it does not lie between, what the clip
 gives is a coordinate of its own that is equal to the bound, unless that is 0. On a kink the constant piece counts: of a
@@ -106,17 +107,17 @@ class RegionLayer:
         for number in self.inner:
             lifting.add(number)
         outer, bias = lifting.value(self.sources[self.number][0])
-        inner = lifting.inner
-        hidden = np.ones(len(inner), dtype=np.bool_)
+        rows = stacked(*(side_by_side(part, lifting.blocks) for part in (*lifting.equations, outer)))
+        definitions = rows.shape[0] - len(bias)
         layer = ReLULayer(
-            suited(stacked(*(side_by_side(part, lifting.blocks) for part in (*lifting.equations, outer)))),
-            np.concatenate([np.zeros(len(inner)), bias]),
-            injective=np.concatenate([hidden, self.injective]),
-            definitions=len(inner),
+            suited(rows),
+            np.concatenate([np.zeros(definitions), bias]),
+            injective=np.concatenate([np.ones(definitions, dtype=np.bool_), self.injective]),
+            definitions=definitions,
             low=self.low,
             high=self.high,
         )
-        return LocalLayer(layer, np.concatenate([x, inner]), lifting.region(domain))
+        return LocalLayer(layer, np.concatenate([x, lifting.inner]), lifting.region(domain))
 
     def __repr__(self) -> str:
         return f"RegionLayer({self.inputs} -> {self.outputs})"

@@ -80,6 +80,13 @@ class BoundedDomain:
     """The domain bounds every coordinate on both sides, so no preimage in it is unbounded."""
 
 
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """Coordinates that no domain bounds, more than rows of all kinds that read one of them: they hold a line."""
+
+    coordinates: IntArray
+
+
 @dataclass(frozen=True)
 class NegativeOutput:
     """Unit ``index`` gives none of the outputs that are possible there, whatever the input."""
@@ -112,7 +119,8 @@ class Candidate:
         interior: with ``x=``: a direction that is zero on P and E, and strictly negative on all other tight rows; rows
             that are not tight may hold it, too.
         recession: for bounded: multipliers with rank n, which are zeros where the equalities of the recession cone have
-            that rank alone, or the bounded domain; for unbounded: a nonzero direction of that cone.
+            that rank alone, or the bounded domain; for unbounded: a nonzero direction of that cone, or coordinates that
+            hold one.
         infeasible: for empty: Farkas multipliers whose right-hand sides sum to a negative number, rows of P that no x
             satisfies together, or an output that a unit never gives.
         dependencies: relations between rows of the layer, where ranks depend on them.
@@ -123,7 +131,7 @@ class Candidate:
     point: Vector | None = None
     implicit: Multipliers | None = None
     interior: Direction | None = None
-    recession: Multipliers | Direction | BoundedDomain | None = None
+    recession: Multipliers | Direction | BoundedDomain | Counted | None = None
     infeasible: Multipliers | Inconsistent | NegativeOutput | None = None
     dependencies: Dependencies | None = None
 
@@ -149,6 +157,7 @@ class Candidate:
 __all__ = [
     "BoundedDomain",
     "Candidate",
+    "Counted",
     "Dependencies",
     "Direction",
     "Inconsistent",

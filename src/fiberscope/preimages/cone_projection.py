@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Bool, Float32, Float64
 from numpy.typing import NDArray
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
@@ -247,7 +247,7 @@ class _Descent:
         for k, number in enumerate(self.active.tolist()):
             found = None
             if smallest[k] > (0.0 if last else CLEAR):
-                found = _multipliers(self.rows, self.cones.equal[number], self.mu[:, k].astype(np.float64))
+                found = multipliers_of(self.rows, self.cones.equal[number], self.mu[:, k].astype(np.float64))
             elif self.tried[k] < len(SMALL_RESIDUALS) and residuals[k] < SMALL_RESIDUALS[self.tried[k]]:
                 self.tried[k] += 1
                 cone = self.cones.chosen(np.array([number]))
@@ -272,7 +272,7 @@ class _Descent:
         )
 
 
-def _multipliers(rows: OrthantRows, equal: BoolArray, weights: Float64[FloatArray, " L"]) -> Projected | None:
+def multipliers_of(rows: OrthantRows, equal: BoolArray, weights: Float64[FloatArray, " L"]) -> Projected | None:
     """The weights and those of the bounds that balance them; None where one has the wrong sign but for rounding."""
     live, signs = np.flatnonzero(weights), rows.signs
     part, w, bounded = cast(Any, rows.unit[live]), weights[live], signs != 0
@@ -299,9 +299,14 @@ def _ray(
         return ~(signs * d > 0) & (d != 0)
 
     found = ray_near(rows.unit, equal | ((sides != 0) & (mu != 0.0)), sides, signs * h, wrong)
-    if found is None:
-        return None
-    d, held = found
+    return None if found is None else written_ray(rows, cone, *found)
+
+
+def written_ray(
+    rows: OrthantRows, cone: OrthantCones, d: Float64[FloatArray, " n"], held: Bool[BoolArray, " L"]
+) -> Projected:
+    """A ray with the numbers of the rows that hold it, of which those of the layer and of half-spaces are given."""
+    sides = cone.lower[0] * -1.0 + cone.upper[0]
     slopes = (sides * (rows.unit @ d))[(sides != 0) & ~held]
     vanishing = np.concatenate([rows.low[d == 0], rows.high[d == 0]])
     numbers = np.where((cone.lower[0] & held)[held], rows.lower[held], rows.upper[held])
@@ -309,4 +314,4 @@ def _ray(
     return Projected(Direction(np.concatenate([numbers, vanishing[vanishing >= 0]]), d), slack)
 
 
-__all__ = ["OrthantCones", "OrthantRows", "Projected", "project"]
+__all__ = ["OrthantCones", "OrthantRows", "Projected", "multipliers_of", "project", "written_ray"]

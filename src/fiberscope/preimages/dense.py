@@ -117,7 +117,12 @@ def pivoted_cholesky(
 def numerical_rank(rows: Rows, tolerance: float) -> int:
     """The rank by a pivoted Cholesky factorization of the smaller Gram matrix of the rows scaled to unit length."""
     square = smaller_gram(rows)
-    return 0 if square is None else pivoted_cholesky(square, tolerance)[2]
+    if square is None:
+        return 0
+    shifted = square.copy()
+    shifted[np.diag_indices(len(square))] -= tolerance
+    # then no pivot ends up below the tolerance, and LAPACK's blocks are several times as fast as pivoting
+    return len(square) if is_positive_definite(shifted) else pivoted_cholesky(square, tolerance)[2]
 
 
 def thin_qr(matrix: Float64[FloatArray, "n k"]) -> Float64[FloatArray, "n k"]:

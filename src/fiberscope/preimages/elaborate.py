@@ -20,7 +20,7 @@ import numpy as np
 from fiberscope.network.arrays import BoolArray, IntArray
 from fiberscope.preimages.bitsets import Bitsets, intersection, mask, union
 from fiberscope.preimages.blocks import keeps
-from fiberscope.preimages.candidate import Candidate, Direction, Inconsistent, Multipliers
+from fiberscope.preimages.candidate import Candidate, Counted, Direction, Inconsistent, Multipliers
 from fiberscope.preimages.certificate import Certificate, Face, Rational
 from fiberscope.preimages.contradictions import written_contradiction
 from fiberscope.preimages.grouping import Cones, intersections, unions
@@ -349,6 +349,7 @@ class _Elaboration:
             *faces,
             basis=rank.basis,
             zero=rank.zero,
+            counted=candidate.recession.coordinates if isinstance(candidate.recession, Counted) else None,
             relations=relations_of(self.units, used),
             scaling=self.units.scaling,
         )

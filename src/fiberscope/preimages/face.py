@@ -9,6 +9,7 @@ rank n.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float64
@@ -19,7 +20,9 @@ from fiberscope.network.rows import Rows, dense, scaled
 from fiberscope.network.signs import row_norms
 from fiberscope.preimages.budget import TooLargeError
 from fiberscope.preimages.candidate import Direction, Multipliers, Vector
+from fiberscope.preimages.central_path import follow
 from fiberscope.preimages.cone_projection import OrthantCones, OrthantRows, project
+from fiberscope.preimages.counting import undetermined
 from fiberscope.preimages.dense import (
     RESOLVED,
     gram,
@@ -55,6 +58,7 @@ class Face:
         equality_rank: the rank of the equalities. In float64 an estimate.
         rank: the rank of the equalities and implicit equalities; n where the cone is {0}. In float64 an estimate.
         spans: whether that rank is n.
+        counted: coordinates that hold a line, whatever the numbers; then no direction was looked for. None elsewhere.
     """
 
     equalities: IntArray
@@ -64,6 +68,7 @@ class Face:
     equality_rank: int
     rank: int
     spans: bool
+    counted: IntArray | None = None
 
     @property
     def held(self) -> IntArray:
@@ -92,15 +97,15 @@ def find_recession(system: MixedSystem) -> Face:
     rows = OrthantRows.of(system.layer, system.domain)
     # of more dense rows than coordinates, Newton's steps on few of them cost less than products with all
     if rows.bounds_all and (system.is_sparse or len(rows.upper) <= system.layer.inputs):
-        (projected,) = project(rows, _cone_of(system, rows), system.budget)
-        if projected is not None:
-            strict = isinstance(projected.part, Direction) and _quick_face(system, equalities, inequalities)
-            face = strict or _face_of_rays(system, projected.part)
-            if face.direction is None or not system.is_sparse or face.equality_rank == len(system.live(equalities)):
-                return face
-            # of rows that depend on each other a ray with fewer zeros is easier to prove
-            other = ray_or_multipliers(build_ray_system(system), system.budget)
-            return _face_of_rays(system, other) if isinstance(other, Direction) else face
+        found = _recession_in_orthant(system, rows, inequalities)
+        if found is not None:
+            return found
+        if system.is_sparse and system.layer.inputs > MAX_PROGRAM_INPUTS:
+            raise TooLargeError("the search for a ray, or for multipliers, ended without either")
+    counted = _line_by_counting(system) if system.is_sparse else NO_ROWS
+    if len(counted):
+        rank = rank_of_equalities(system)
+        return Face(equalities, NO_ROWS, None, None, rank, rank, spans=False, counted=counted)
     quick = _quick_face(system, equalities, inequalities)
     if quick is not None:
         return quick
@@ -113,11 +118,35 @@ def find_recession(system: MixedSystem) -> Face:
     return _searched_face(system, equalities, inequalities)
 
 
+def _recession_in_orthant(system: MixedSystem, rows: OrthantRows, inequalities: IntArray) -> Face | None:
+    """What a projection says; where it says nothing, or rows depend on each other, what a path of interior points says.
+
+    A ray in the middle of a face is easier to prove than others.
+    """
+    equalities, cone, face = system.positive, _cone_of(system, rows), None
+    (projected,) = project(rows, cone, system.budget)
+    if projected is not None:
+        strict = isinstance(projected.part, Direction) and _quick_face(system, equalities, inequalities)
+        face = strict or _face_of_rays(system, projected.part)
+        if face.direction is None or face.equality_rank == len(system.live(equalities)):
+            return face
+    middle = follow(rows, cone, system.budget) if system.is_sparse else None
+    return face if middle is None else _face_of_rays(system, middle.part)
+
+
 def _cone_of(system: MixedSystem, rows: OrthantRows) -> OrthantCones:
     """The system's cone, by the rows of its layer and its half-spaces."""
     equal = np.isin(rows.upper, system.positive)
     upper, lower = (np.isin(numbers, system.inequalities) & ~equal for numbers in (rows.upper, rows.lower))
     return OrthantCones(equal[None], upper[None], lower[None])
+
+
+def _line_by_counting(system: MixedSystem) -> IntArray:
+    """Coordinates without bounds, more than rows that read one of them."""
+    numbers = np.concatenate([system.positive, system.inequalities])
+    coordinate, _ = system.coordinates(numbers)
+    free = np.setdiff1d(np.arange(system.layer.inputs), coordinate)
+    return undetermined(system.rows(numbers[coordinate < 0]), free)[0] if len(free) else NO_ROWS
 
 
 def _line_or_rays(system: MixedSystem, numbers: IntArray) -> Direction | Multipliers | None:
@@ -133,7 +162,7 @@ def _line_or_rays(system: MixedSystem, numbers: IntArray) -> Direction | Multipl
 def _face_of_rays(system: MixedSystem, found: Direction | Multipliers) -> Face:
     """What a ray, or multipliers, say about the recession cone."""
     equalities, n = system.positive, system.layer.inputs
-    rank = numerical_rank(system.rows(equalities), RESOLVED)
+    rank = rank_of_equalities(system)
     if isinstance(found, Multipliers):
         implicit = np.setdiff1d(found.rows, equalities)
         return Face(equalities, implicit, found, None, rank, n, spans=True)
@@ -143,18 +172,20 @@ def _face_of_rays(system: MixedSystem, found: Direction | Multipliers) -> Face:
 
 def _quick_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
     n = system.layer.inputs
-    if len(equalities) >= n and _has_rank_n(system.rows(equalities)):
+    rows, pinned = _unpinned(system, equalities)
+    if len(equalities) >= n - pinned and _has_rank_n(rows):
         return Face(equalities, NO_ROWS, None, None, n, n, spans=True)
     direct = _strictly(system, equalities, inequalities, NO_ROWS) if len(inequalities) else None
     if direct is None:
         return None
-    rank = numerical_rank(system.rows(equalities), RESOLVED)
+    rank = rank_of_equalities(system)
     return Face(equalities, NO_ROWS, None, direct, rank, rank, spans=False)
 
 
 def _searched_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
     n = system.layer.inputs
-    if len(equalities) >= n and len(independent_rows(dense(unit_rows(system.rows(equalities))))) == n:
+    rows, pinned = _unpinned(system, equalities)
+    if len(equalities) >= n - pinned and len(independent_rows(dense(unit_rows(rows)))) == n - pinned:
         return Face(equalities, NO_ROWS, None, None, n, n, spans=True)
     system.budget.check("the face of a cone was looked for")
     if system.is_sparse and len(equalities) < n:
@@ -204,6 +235,19 @@ def _face_by_search(system: MixedSystem, equalities: IntArray, inequalities: Int
     return None
 
 
+def rank_of_equalities(system: MixedSystem) -> int:
+    """The rank of the equalities, and of coordinates that have one value, as float64 sees it."""
+    rows, pinned = _unpinned(system, system.positive)
+    return pinned + numerical_rank(rows, RESOLVED)
+
+
+def _unpinned(system: MixedSystem, numbers: IntArray) -> tuple[Rows, int]:
+    """Rows on the coordinates that have more than one value, and how many others there are."""
+    rows, pinned = system.rows(numbers), system.domain.low == system.domain.high
+    count = int(pinned.sum())
+    return (cast(Rows, cast(Any, rows)[:, np.flatnonzero(~pinned)]) if count else rows), count
+
+
 def _has_rank_n(rows: Rows) -> bool:
     """Whether a Cholesky factorization of the Gram matrix, shifted by its own rounding, shows rank n.
 
@@ -227,13 +271,14 @@ def _strictly(
     coordinate, sign = system.coordinates(others)
     held_coordinate, held_sign = system.coordinates(implicit)
     H = np.concatenate([system.live(equalities), implicit[held_sign == 0]])
-    W, fixed = others[sign == 0], np.zeros(n, dtype=np.bool_)
+    W, fixed = others[sign == 0], system.domain.low == system.domain.high
+    moved = (sign != 0) & ~fixed[coordinate]  # what has one value has no direction to be strict in
     fixed[held_coordinate[held_sign != 0]] = True
-    bounded = coordinate[sign != 0]
+    bounded, sign = coordinate[moved], sign[moved]
     if len(H) + len(W) > n or len(np.unique(bounded)) < len(bounded) or fixed[bounded].any():
         return None
     signs = np.zeros(n)
-    signs[bounded] = -sign[sign != 0]
+    signs[bounded] = -sign
     return strict_direction(system.rows(H), system.rows(W), signs, fixed, system.budget)
 
 

@@ -18,13 +18,14 @@ So a margin has no dimension; it lies in [0, 1]. It is an estimate for people, n
 from __future__ import annotations
 
 from math import fsum
+from typing import Any, cast
 
 import numpy as np
 
 from fiberscope.network.arrays import IntArray
 from fiberscope.network.rows import Rows, dense, scaled, stacked
 from fiberscope.network.signs import row_norms
-from fiberscope.preimages.candidate import Candidate, Direction, Inconsistent, Multipliers, NegativeOutput
+from fiberscope.preimages.candidate import Candidate, Counted, Direction, Inconsistent, Multipliers, NegativeOutput
 from fiberscope.preimages.dense import (
     RESOLVED,
     gram,
@@ -65,6 +66,8 @@ def _margin(system: MixedSystem, certificate: Candidate) -> float:
             spanning = _spanning_margin(system.at_infinity, recession) if isinstance(recession, Multipliers) else 1.0
             return spanning if interior is None else min(spanning, _slack(system, interior, system.tight))
         case Kind.UNBOUNDED:
+            if isinstance(certificate.recession, Counted):
+                return 1.0  # whatever the weights
             assert isinstance(certificate.recession, Direction)
             at_infinity = system.at_infinity
             return _slack(at_infinity, certificate.recession, at_infinity.inequalities)
@@ -73,7 +76,7 @@ def _margin(system: MixedSystem, certificate: Candidate) -> float:
 
 
 def _slack(system: MixedSystem, direction: Direction, inequalities: IntArray) -> float:
-    if len(np.setdiff1d(direction.equalities, system.positive)) and _depend(system.rows(direction.equalities)):
+    if len(np.setdiff1d(direction.equalities, system.positive)) and _depend(system, direction.equalities):
         return 0.0
     others = np.setdiff1d(inequalities, direction.equalities)
     coordinate, sign = system.coordinates(others)
@@ -86,8 +89,11 @@ def _slack(system: MixedSystem, direction: Direction, inequalities: IntArray) ->
     return float(np.concatenate(slopes).min(initial=np.linalg.norm(d)) / np.linalg.norm(d))
 
 
-def _depend(rows: Rows) -> bool:
-    """Whether rows depend on each other, zero rows apart, as far as float64 can tell."""
+def _depend(system: MixedSystem, numbers: IntArray) -> bool:
+    """Whether rows depend on each other on the coordinates that none of them bounds, zero rows apart, in float64."""
+    coordinate, sign = system.coordinates(numbers)
+    free = np.setdiff1d(np.arange(system.layer.inputs), coordinate)
+    rows = cast(Rows, cast(Any, system.rows(numbers[sign == 0]))[:, free])
     return numerical_rank(rows, RESOLVED) < int((row_norms(rows) > 0).sum())
 
 
@@ -100,6 +106,9 @@ def _spanning_margin(system: MixedSystem, multipliers: Multipliers | None) -> fl
     sizes = (unit_floats(multipliers.values) * row_norms(rows))[inequality]
     sizes = sizes[sizes > 0]
     smallest = sizes.min() / sizes.max() if len(sizes) else 1.0
+    coordinate, _ = system.coordinates(multipliers.rows[inequality])
+    if len(np.setdiff1d(np.arange(system.layer.inputs), coordinate)) == 0:
+        return float(smallest)  # rows that hold every coordinate shorten nothing: no large matrix has to be factored
     return float(smallest) * _smallest_stretch(system, rows[inequality])
 
 

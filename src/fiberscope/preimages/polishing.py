@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import numpy as np
-import scipy.sparse.linalg
 from jaxtyping import Bool, Float64
 from numpy.linalg import LinAlgError
 
@@ -15,8 +14,10 @@ from fiberscope.network.rows import Rows
 from fiberscope.network.signs import row_norms
 from fiberscope.preimages.dense import Cholesky, gram
 
-REFINEMENTS = 2
-"""A solve, and one for what its rounding left."""
+REFINEMENTS = 4
+"""A solve, and some for what its rounding, and the ridge, left."""
+RIDGE = 1e-13
+"""Relative to the diagonal, for rows that depend on each other."""
 
 VANISHING = 1e-9
 """Entries of a ray whose largest is 1, slopes and multipliers below this share of the largest count as zero.
@@ -29,10 +30,6 @@ ATTEMPTS = 8
 
 RESIDUAL = 1e-13
 """What rounding leaves of the products of unit rows with a ray whose largest entry is 1."""
-
-LSQR_TOLERANCE = 1e-16
-LSQR_STEPS = 5
-"""Steps per coordinate of the iteration that takes over where rows depend on each other."""
 
 
 def polished(rows: Rows, d: Float64[FloatArray, " n"], vanishing: float) -> Float64[FloatArray, " n"] | None:
@@ -51,7 +48,10 @@ def polished(rows: Rows, d: Float64[FloatArray, " n"], vanishing: float) -> Floa
     part = cast(Rows, cast(Any, rows)[:, support])
     part = part[row_norms(part) > 0]
     if part.shape[0] and len(support):
-        solve = _solver(part)
+        try:
+            solve = _solver(part)
+        except LinAlgError:  # no ridge is high enough
+            return None
         for _ in range(REFINEMENTS):
             d[support] -= solve(part @ d[support])
     d = _without_small_entries(d, vanishing)
@@ -102,20 +102,11 @@ def _without_small_entries(d: Float64[FloatArray, " n"], share: float) -> Float6
 
 
 def _solver(part: Rows) -> Callable[[FloatArray], FloatArray]:
-    """For a residual r (q,), the shortest c (s,) with ``part c = r``."""
-    if part.shape[0] <= part.shape[1]:
-        try:
-            factor = Cholesky(gram(part.T))
-        except LinAlgError:  # rows that depend on each other
-            pass
-        else:
-            return lambda residual: part.T @ factor.solve(residual)
-
-    def iterate(residual: FloatArray) -> FloatArray:
-        steps = LSQR_STEPS * part.shape[1]
-        solution = cast(Any, scipy.sparse.linalg).lsqr(
-            part, residual, atol=LSQR_TOLERANCE, btol=LSQR_TOLERANCE, iter_lim=steps
-        )
-        return cast(FloatArray, solution[0])
-
-    return iterate
+    """For a residual r (q,), about the shortest c (s,) with ``part c = r``."""
+    is_wide = part.shape[0] <= part.shape[1]
+    square = gram(part.T if is_wide else part)
+    square[np.diag_indices(len(square))] *= 1.0 + RIDGE
+    factor = Cholesky(square)
+    if is_wide:
+        return lambda residual: cast(FloatArray, part.T @ factor.solve(residual))
+    return lambda residual: factor.solve(cast(FloatArray, part.T @ residual))

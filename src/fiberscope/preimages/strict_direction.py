@@ -27,7 +27,7 @@ from fiberscope.network.sparse_rows import side_by_side
 from fiberscope.preimages.budget import NO_LIMIT, Budget
 from fiberscope.preimages.dense import Cholesky, gram
 
-MAX_STEPS = 30
+MAX_STEPS = 10
 """Where there is a direction, generic systems take 1 to 8."""
 LOOSE = 1e4
 """How easily coordinates without a sign move, relative to the largest of the others."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from fiberscope.errors import MemoryLimitError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.preimages.budget import TooLargeError
-from fiberscope.preimages.candidate import BoundedDomain, Candidate, Multipliers
-from fiberscope.preimages.dense import RESOLVED, numerical_rank
-from fiberscope.preimages.face import Face, find_face, find_recession
+from fiberscope.preimages.candidate import BoundedDomain, Candidate, Counted, Multipliers
+from fiberscope.preimages.face import Face, find_face, find_recession, rank_of_equalities
 from fiberscope.preimages.interior_point import find_point
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.projection import point_inside
@@ -44,6 +43,7 @@ def _suggestion(system: MixedSystem, point: FloatArray | None) -> Candidate:
     if tangent.rank == n:
         return Candidate(Kind.SINGLETON, 0, point, tangent.multipliers)
     away = None if cone is None else cone.as_direction()
+    line = None if cone is None or cone.counted is None else Counted(cone.counted)
     inside = away if tangent is cone else tangent.as_direction()  # one object where it is one direction
     interior = inside if len(tangent.implicit) < len(system.tight) else None
     common = (n - tangent.rank, point, tangent.multipliers, interior)
@@ -51,7 +51,7 @@ def _suggestion(system: MixedSystem, point: FloatArray | None) -> Candidate:
         return Candidate(Kind.BOUNDED, *common, recession=BoundedDomain())
     if cone.spans:
         return Candidate(Kind.BOUNDED, *common, recession=cone.multipliers or Multipliers.zero(cone.equalities))
-    return Candidate(Kind.UNBOUNDED, *common, recession=away)
+    return Candidate(Kind.UNBOUNDED, *common, recession=line or away)
 
 
 def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
@@ -61,13 +61,16 @@ def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
     answer serves.
     """
     related = None if len(system.two_sided) else cone
-    if related is not None and not len(related.implicit) and not related.spans:
+    if related is not None and related.direction is not None and not len(related.implicit):
         return related
     n = system.layer.inputs
     rank = None if related is None else related.equality_rank
-    if rank is None and not len(system.tight) and (system.is_sparse or not len(system.positive)):
-        rank = numerical_rank(system.rows(system.positive), RESOLVED) if len(system.positive) else 0
-    if rank is not None and (not len(system.tight) or rank == n):
+    coordinate, _ = system.coordinates(system.tight)
+    pinned = system.domain.low == system.domain.high  # they have no direction to leave their bounds in
+    tight = system.tight[(coordinate < 0) | ~pinned[coordinate]]
+    if rank is None and not len(tight) and (system.is_sparse or not len(system.positive)):
+        rank = rank_of_equalities(system)
+    if rank is not None and (not len(tight) or rank == n):
         return Face(system.positive, NO_ROWS, None, None, rank, rank, spans=rank == n)
     return find_face(system, system.positive, system.tight)
 
