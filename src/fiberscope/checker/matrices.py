@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from fiberscope.checker.cholesky import factor
+
 if TYPE_CHECKING:
     FloatArray: TypeAlias = NDArray[np.float64]
     IntArray: TypeAlias = NDArray[np.int64]
@@ -199,7 +201,7 @@ class Gram:
         if (places < 0).any():
             return False
         with np.errstate(all="ignore"):
-            return _is_definite(self.entries[np.ix_(places, places)], size, self.terms, s)
+            return is_definite(self.entries[np.ix_(places, places)], size, self.terms, s)
 
 
 def shared_gram(rows: Matrix, sets: list[IntArray]) -> Gram | None:
@@ -214,16 +216,16 @@ def _gram_exceeds(B: Matrix, s: float) -> bool:
     if min(B.shape) > MAX_GRAM:
         return False
     product = B @ B.T if B.shape[0] < B.shape[1] else B.T @ B
-    square = product if is_dense(product) else product.toarray()
-    return _is_definite(square, norm_above(entries(B)), max(B.shape), s)
+    return is_definite(product, norm_above(entries(B)), max(B.shape), s)
 
 
-def _is_definite(square: FloatArray, size: float, terms: int, s: float) -> bool:
-    """Whether a Gram matrix of B, as computed by sums of ``terms`` products, proves it; size is at least |B|_F.
+def is_definite(square: Matrix, size: float, terms: int, s: float) -> bool:
+    """Whether ``X^T X - s^2`` is definite, X^T X being as computed by sums of ``terms`` products; size is at least |X|_F.
 
-    It is overwritten.
+    So it is for sums and differences of such matrices, with size^2 the sum of their ``|X|_F^2``. A dense one is
+    overwritten.
     """
-    d = len(square)
+    d = square.shape[0]
     size = size * size * (1.0 + 4.0 * UNIT_ROUNDOFF)  # ** would raise where this is inf
     # products: gamma_N |B|_F^2; shift: u |B|_F^2; factorization: gamma_(d+1) / (1 - gamma_(d+1)) trace
     rounding = size * (relative_error(terms) + relative_error(d + 4))
@@ -231,12 +233,15 @@ def _is_definite(square: FloatArray, size: float, terms: int, s: float) -> bool:
     shift = (s * s + rounding) * (1.0 + 8.0 * UNIT_ROUNDOFF) + SMALLEST_NORMAL
     if not np.isfinite(shift):
         return False
-    square[np.diag_indices(d)] -= shift
-    try:
-        factor = np.linalg.cholesky(square)
-    except np.linalg.LinAlgError:
-        return False
-    return bool(np.isfinite(factor).all())  # it is not where the matrix is not
+    return factor(less_diagonal(square, shift)) is not None
+
+
+def less_diagonal(square: Matrix, shift: float | FloatArray) -> Matrix:
+    """The matrix minus a number, or numbers, on the diagonal; a dense one is overwritten."""
+    if is_dense(square):
+        square[np.diag_indices(len(square))] -= shift
+        return square
+    return (square - cast(Any, sparse).diags_array(np.broadcast_to(shift, square.shape[0]))).tocsr()
 
 
 def _preconditioned_exceeds(B: Matrix, s: float) -> bool:

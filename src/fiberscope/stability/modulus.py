@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any
@@ -27,9 +28,14 @@ ROUNDS_OTHERWISE = 2.0**-40
 PRECISION = 2.0**-7
 """By which share the radius that is found may be smaller than one at which nothing was proved."""
 
-MAX_QUARTERS = 16
-"""Radii that are tried where nothing is proved on the linear region, each a quarter of the one before."""
+FACTOR = 8.0
+"""From a radius to the next while the search is for one that is too large."""
 
+MAX_FRACTIONS = 12
+"""Radii that are tried where nothing is proved on the linear region, each an eighth of the one before."""
+
+BACK = 8
+"""Radii that are tried where what is proved at the largest one is within rounding of what has to be exceeded."""
 
 MAX_REPR = 120
 """Characters of a line."""
@@ -210,28 +216,44 @@ def _chain(network: Network, stage: int) -> tuple[LayerRows, ...]:
 
 
 def _largest(chain: tuple[LayerRows, ...], center: FloatArray, modulus: float, start: float) -> tuple[float, float]:
-    """The radius, by doubling and bisection, and what is proved at it; zeros where nothing is."""
+    """The radius, by multiplying and bisection, and what is proved at it; zeros where nothing is."""
 
-    def proved(radius: float) -> float:
+    def lower_at(radius: float) -> float:
         lower = checker.modulus(chain, center, radius).lower * (1.0 - ROUNDS_OTHERWISE)
         return lower if lower > modulus else 0.0
 
     if _never_bends(chain):
-        lower = proved(0.0)
+        lower = lower_at(0.0)
         return (inf if lower else 0.0), lower
-    first = start if 0.0 < start < inf else float(np.linalg.norm(center)) * 2.0**-20 or 1.0
-    tried = ((radius, proved(radius)) for radius in first * 4.0 ** -np.arange(MAX_QUARTERS))
-    radius, lower = next(((float(radius), lower) for radius, lower in tried if lower), (0.0, 0.0))
-    if not lower:
+    if not lower_at(0.0):
+        return 0.0, 0.0  # what is not proved at x itself is proved on no ball
+    asked = modulus * (1.0 + 2.0 * ROUNDS_OTHERWISE)
+    radius, beyond = _between(lambda r: checker.exceeds(chain, center, r, asked), _first(center, start))
+    if not radius:
         return 0.0, 0.0
-    beyond = inf if radius == first else 4.0 * radius
-    while beyond - radius > PRECISION * radius:
-        trial = 2.0 * radius if beyond == inf else 0.5 * (radius + beyond)
-        if trial == inf:
-            break
-        found = proved(trial)
-        radius, lower, beyond = (trial, found, beyond) if found else (radius, lower, trial)
-    return radius, lower
+    while beyond > radius * (1.0 + PRECISION):
+        trial = float(np.sqrt(radius) * np.sqrt(beyond))
+        radius, beyond = (trial, beyond) if checker.exceeds(chain, center, trial, asked) else (radius, trial)
+    tried = ((r, lower_at(r)) for r in radius * (1.0 - PRECISION * np.arange(BACK) ** 2))
+    return next(((float(r), lower) for r, lower in tried if lower), (0.0, 0.0))
+
+
+def _first(center: FloatArray, start: float) -> float:
+    """A radius to begin with: the distance to the end of the region, where there is one."""
+    return start if 0.0 < start < inf else float(np.linalg.norm(center)) * 2.0**-20 or 1.0
+
+
+def _between(proved: Callable[[float], bool], first: float) -> tuple[float, float]:
+    """A radius at which it is proved and a larger one at which it is not; zeros where it is at none."""
+    if proved(first):
+        radius = first
+        while FACTOR * radius < inf and proved(FACTOR * radius):
+            radius *= FACTOR
+        return radius, FACTOR * radius
+    for radius in first * FACTOR ** -np.arange(1.0, MAX_FRACTIONS):
+        if proved(float(radius)):
+            return float(radius), FACTOR * float(radius)
+    return 0.0, 0.0
 
 
 def _never_bends(chain: tuple[LayerRows, ...]) -> bool:
@@ -280,8 +302,8 @@ def _radius_disproved(claim: StabilityRadius) -> str:
     chain = _chain(claim.network, claim.stage)
     if radius == inf and not _never_bends(chain):
         return "the map bends somewhere, so that the whole space is no such ball"
-    proved = checker.modulus(chain, center, 0.0 if radius == inf else radius).lower
-    return "" if proved >= lower else "the modulus is larger than what is proved on the ball"
+    proved = checker.exceeds(chain, center, 0.0 if radius == inf else radius, lower)
+    return "" if proved else "the modulus is larger than what is proved on the ball"
 
 
 __all__ = ["InverseModulus", "StabilityRadius", "inverse_modulus", "stability_radius"]
