@@ -169,8 +169,10 @@ def shift_above(row_norms: FloatArray, distance: float) -> FloatArray:
     return np.where((row_norms > 0) & (distance != 0), above, 0.0)
 
 
-def singular_values_exceed(B: Matrix, s: float) -> bool:
+def singular_values_exceed(B: Matrix, s: float, second: int = MAX_PRECONDITIONING) -> bool:
     """Prove that B (q, n) has min(q, n) singular values above ``s >= 0``; False says only that it does not close.
+
+    A second attempt is made where it costs no more than so many multiplications.
 
     A floating-point Cholesky factorization of fl(Gram) - c I that completes proves ``sigma_min^2 >= c - (rounding of
     Gram, shift and factorization)`` (S. M. Rump, Verification of positive definiteness, BIT 46 (2006) 433-452).
@@ -178,7 +180,7 @@ def singular_values_exceed(B: Matrix, s: float) -> bool:
     if 0 in B.shape or not 0.0 <= s < np.inf:
         return 0 in B.shape and s == 0.0
     with np.errstate(all="ignore"):
-        return _gram_exceeds(B, s) or _preconditioned_exceeds(B, s)
+        return _gram_exceeds(B, s) or _preconditioned_exceeds(B, s, second)
 
 
 class Gram:
@@ -244,13 +246,13 @@ def less_diagonal(square: Matrix, shift: float | FloatArray) -> Matrix:
     return (square - cast(Any, sparse).diags_array(np.broadcast_to(shift, square.shape[0]))).tocsr()
 
 
-def _preconditioned_exceeds(B: Matrix, s: float) -> bool:
+def _preconditioned_exceeds(B: Matrix, s: float, most: int) -> bool:
     """``sigma_min(T) >= sigma_min(T X) / |X|`` with X near the inverse of T's triangular factor, T tall.
 
     Reaches condition numbers near 1/u.
     """
     N, d = max(B.shape), min(B.shape)
-    if not np.isfinite(entries(B)).all() or N * d * d > MAX_PRECONDITIONING:
+    if not np.isfinite(entries(B)).all() or N * d * d > most:
         return False
     tall = B if is_dense(B) else B.toarray()
     tall = np.ascontiguousarray(tall.T) if tall.shape[0] < tall.shape[1] else tall

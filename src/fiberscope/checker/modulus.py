@@ -55,6 +55,10 @@ from fiberscope.checker.stored import INPUT
 from fiberscope.checker.unsure import Form, form
 
 
+AGAIN = 2**30
+"""Multiplications that a second attempt to prove a given modulus may cost: a fraction of a second."""
+
+
 @dataclass(frozen=True, eq=False)
 class Modulus:
     """``|F(x') - F(x)| >= lower |x' - x|`` for all x and x' of a ball.
@@ -150,7 +154,12 @@ def exceeds(chain: Sequence[LayerRows], center: FloatArray, radius: float, kappa
         return found is not None and found.exceeds(kappa)
     C = ball.middle.rows(rows)
     enough = len(rows) >= C.value.shape[1] and bool(np.isfinite(entries(C.value)).all())
-    return enough and singular_values_exceed(C.value, (kappa + norm_above(C.error)) * ROUNDING)
+    return enough and singular_values_exceed(C.value, (kappa + norm_above(C.error)) * ROUNDING, AGAIN)
+
+
+def never_bends(chain: Sequence[LayerRows]) -> bool:
+    """Whether it is one affine map that nothing cuts off, so that a modulus on one ball is one everywhere."""
+    return len(chain) == 1 and not (np.isfinite(chain[0].low).any() or np.isfinite(chain[0].high).any())
 
 
 def region_at(chain: Sequence[LayerRows], point: FloatArray) -> Middle:
@@ -349,4 +358,4 @@ def _check(chain: Sequence[LayerRows], center: FloatArray, radius: float) -> Non
         size = m
 
 
-__all__ = ["Middle", "Modulus", "Near", "attained", "chain_of", "chain_to", "exceeds", "modulus", "near", "region_at"]
+__all__ = ["Middle", "Modulus", "Near", "attained", "chain_of", "chain_to", "exceeds", "modulus", "near", "never_bends", "region_at"]

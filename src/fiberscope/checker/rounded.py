@@ -10,7 +10,6 @@ from fiberscope.checker.affine import dense, is_sparse, suited, unit
 from fiberscope.checker.cholesky import factor, least_eigenvalue
 from fiberscope.checker.matrices import (
     MAX_GRAM,
-    MAX_PRECONDITIONING,
     ROUNDING,
     SMALLEST_NORMAL,
     FloatArray,
@@ -34,6 +33,9 @@ POWERS = 30
 ABOVE, BELOW = 1.0 + 2.0**-5, 1.0 - 2.0**-10
 """By how much more, or less, than an estimate is proved: room for estimates from below, and for rounding."""
 
+
+DECOMPOSED = 2**33
+"""Multiplications that a decomposition may cost of a matrix whose Gram matrix tells nothing: some seconds."""
 
 RESOLVED = 2.0**-40
 """Eigenvalues of a Gram matrix above that share of the largest have some correct digits."""
@@ -73,7 +75,7 @@ def least_stretch(C: Rounded, loss: float) -> float:
     least = _least_singular_value(C.value)
     lost = (norm_above(C.error) + loss) * ROUNDING
     for share in (BELOW, 0.5, 0.5 / np.sqrt(n)):  # the others where C is nearly singular, or the estimate too large
-        if share * least > lost and singular_values_exceed(C.value, float(share * least)):
+        if share * least > lost and singular_values_exceed(C.value, float(share * least), DECOMPOSED):
             return float((share * least - lost) / ROUNDING)
     return 0.0
 
@@ -89,7 +91,7 @@ def _least_singular_value(B: Matrix) -> float:
     square = 0.0 if factored is None else least_eigenvalue(factored, np.ones(n, dtype=np.bool_))
     if square > RESOLVED * float(gram.diagonal().max(initial=0.0)):
         return float(np.sqrt(square))
-    return float(np.linalg.svd(dense(B), compute_uv=False)[-1]) if p * n * n <= MAX_PRECONDITIONING else 0.0
+    return float(np.linalg.svd(dense(B), compute_uv=False)[-1]) if p * n * n <= DECOMPOSED else 0.0
 
 
 def _spectral_above(B: Matrix) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -12,7 +13,7 @@ from jaxtyping import Float64
 
 from fiberscope.checker import modulus as checker
 from fiberscope.checker.matrices import NotProvedError, norm_above
-from fiberscope.checker.reading import LayerRows, read_network
+from fiberscope.checker.reading import LayerRows, StoredNetwork, read_network
 from fiberscope.errors import ModelError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
@@ -197,20 +198,37 @@ def stability_radius(network: Network, x: Any, stage: int | None = None, modulus
     center = network.flat_sample(x)
     modulus = as_number(modulus, "modulus", least=0.0, below=inf)
     distance = linearize(network, x, number).region_distance
+    return radius_of(network, center, number, modulus, distance, partial(_read, network))
+
+
+def radius_of(
+    network: Network,
+    center: Float64[FloatArray, " n"],
+    stage: int,
+    modulus: float,
+    distance: float,
+    read: Callable[[], StoredNetwork],
+) -> StabilityRadius:
+    """The radius where the distance to the end of the region is known, and the network is read by a function."""
     shaped = center.reshape(network.input_shape)
     try:
-        chain = _chain(network, number)
+        chain = checker.chain_to(read(), stage)
         radius, lower = _largest(chain, center, modulus, distance)
         reason = "" if radius > 0 else _why_no_ball(chain, center, modulus)
-    except NotProvedError as error:
+    except (NotProvedError, ModelError) as error:
         radius, lower, reason = 0.0, 0.0, str(error)
-    return StabilityRadius(network, shaped, number, modulus, radius, lower, distance, reason)
+    return StabilityRadius(network, shaped, stage, modulus, radius, lower, distance, reason)
+
+
+def _read(network: Network) -> StoredNetwork:
+    """The network as the checker reads it."""
+    return read_network(network_bytes(network))
 
 
 def _chain(network: Network, stage: int) -> tuple[LayerRows, ...]:
     """The network up to a stage, as the checker reads it."""
     try:
-        return checker.chain_to(read_network(network_bytes(network)), stage)
+        return checker.chain_to(_read(network), stage)
     except ModelError as error:
         raise NotProvedError(str(error)) from error
 
@@ -222,7 +240,7 @@ def _largest(chain: tuple[LayerRows, ...], center: FloatArray, modulus: float, s
         lower = checker.modulus(chain, center, radius).lower * (1.0 - ROUNDS_OTHERWISE)
         return lower if lower > modulus else 0.0
 
-    if _never_bends(chain):
+    if checker.never_bends(chain):
         lower = lower_at(0.0)
         return (inf if lower else 0.0), lower
     if not lower_at(0.0):
@@ -254,11 +272,6 @@ def _between(proved: Callable[[float], bool], first: float) -> tuple[float, floa
         if proved(float(radius)):
             return float(radius), FACTOR * float(radius)
     return 0.0, 0.0
-
-
-def _never_bends(chain: tuple[LayerRows, ...]) -> bool:
-    """Whether it is one affine map that nothing cuts off."""
-    return len(chain) == 1 and not (np.isfinite(chain[0].low).any() or np.isfinite(chain[0].high).any())
 
 
 def _why_nothing(chain: tuple[LayerRows, ...], center: FloatArray, found: checker.Modulus) -> str:
@@ -300,10 +313,10 @@ def _radius_disproved(claim: StabilityRadius) -> str:
     if not (radius > 0 and lower > modulus >= 0 and len(center) == claim.network.inputs):
         return "no ball with a modulus above what is asked is claimed"
     chain = _chain(claim.network, claim.stage)
-    if radius == inf and not _never_bends(chain):
+    if radius == inf and not checker.never_bends(chain):
         return "the map bends somewhere, so that the whole space is no such ball"
     proved = checker.exceeds(chain, center, 0.0 if radius == inf else radius, lower)
     return "" if proved else "the modulus is larger than what is proved on the ball"
 
 
-__all__ = ["InverseModulus", "StabilityRadius", "inverse_modulus", "stability_radius"]
+__all__ = ["InverseModulus", "StabilityRadius", "inverse_modulus", "radius_of", "stability_radius"]
