@@ -179,7 +179,9 @@ def why_not_confirmed(
             if not reason:
                 found, bounds = np.array(row["values"]), np.array(row["error_bound"])
                 reason = _unlike(images, found, bounds) if full else _unlikely(images.T, factor, n, found, bounds)
-            reasons[number] = reason or (ends.contradicts(number, row["region_distance"]) if full else "")
+            if full and "region_distance" in row:
+                reason = reason or ends.contradicts(number, row["region_distance"])
+            reasons[number] = reason
     return full, reasons
 
 

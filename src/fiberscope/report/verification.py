@@ -75,8 +75,8 @@ def spectra_lines(checked: Sequence[SpectraVerification]) -> list[str]:
     how = f"{recomputed} recomputed in full, {tested} tested with random vectors"
     balls = sum(sample.balls for sample in checked)
     return [
-        *_shortened(lines),
         *([f"stability radii proved again: {balls}"] if balls else []),
+        *_shortened(lines),
         f"{confirmed} ({how}), {len(failures)} not confirmed, {left_out} left out by the audit",
     ]
 
