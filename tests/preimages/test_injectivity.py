@@ -68,6 +68,17 @@ def orthogonal(n):
     return np.linalg.qr(np.random.default_rng(n).standard_normal((n, n)))[0]
 
 
+def mercedes_benz():
+    angles = np.pi / 2 + 2 * np.pi / 3 * np.arange(3)
+    return np.c_[np.cos(angles), np.sin(angles)]
+
+
+def icosahedron():
+    golden = (1 + np.sqrt(5)) / 2
+    corners = [(0.0, s, t * golden) for s in (-1.0, 1.0) for t in (-1.0, 1.0)]
+    return np.array([np.roll(corner, k) for corner in corners for k in range(3)]) / np.hypot(1.0, golden)
+
+
 @pytest.mark.parametrize(
     ("A", "b", "domain", "holds"),
     [
@@ -83,6 +94,15 @@ def orthogonal(n):
         (np.array([[1.0, -1.0]]), None, fs.Box([0.0, 0.25], [1.0, 0.25]), False),  # blind where x1 < x2
         (np.array([[1.0, -1.0]]), None, fs.Box([0.5, 0.25], [1.0, 0.25]), True),  # the second coordinate is fixed
         (np.array([[1.0, 0.0]]), None, fs.Box(0.0, 1.0), False),
+        (mercedes_benz(), None, None, False),  # at most two of three rows are on: one in their middles
+        (icosahedron(), None, None, True),  # every half of the sphere has vertices that span it
+        (
+            icosahedron(),
+            -0.1 * np.ones(12),
+            fs.Box(-0.05, 0.05),
+            False,
+        ),  # Haider et al.: a bias above what facets allow
+        (np.r_[np.eye(3), -np.ones((1, 3))], np.zeros(4), None, False),
     ],
 )
 def test_constructions_with_known_answers(A, b, domain, holds):
@@ -213,6 +233,21 @@ def test_changed_witnesses_are_not_proved():
         replace(found, holds=True),
     ):
         assert not changed.verify()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_both_inputs_of_a_witness_lie_in_the_domain():
+    layer, domains = fs.ReLULayer(np.eye(2)), [fs.Box(-1, 1), fs.HalfSpaces([[-1.0, -1.0]], [1.0])]
+    for domain in domains:
+        found = fs.injectivity(layer, domain)
+        assert found.holds is False
+        assert found.verify()
+        x, other = found.witness
+        outside = np.where(other > 0, other, -9.0)  # its output is the same
+        assert np.allclose(layer(outside), layer(x))
+        changed = replace(found, witness=(x, outside))
+        assert not changed.verify()
+        assert "outside the domain" in changed.verify().reason
 
 
 def test_lines_are_short(proved):

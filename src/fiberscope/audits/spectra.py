@@ -63,7 +63,7 @@ class Spectra:
 
 
 def spectra_at(network: Network, task: SpectraTask) -> Any:
-    """All singular values of the local linear map up to every stage, at one sample, and how far beyond it they say something.
+    """All singular values of the local linear map up to every stage, at one sample, and how far beyond it that holds.
 
     A stage is left out if its matrix, or what must be held on the way to it, takes too much memory.
 

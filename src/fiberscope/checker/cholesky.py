@@ -21,7 +21,11 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 _sparse, _graph = cast(Any, sparse), cast(Any, csgraph)
-_solved, _solved_banded, _cholesky_banded = cast(Any, cho_solve), cast(Any, cho_solve_banded), cast(Any, cholesky_banded)
+_solved, _solved_banded, _cholesky_banded = (
+    cast(Any, cho_solve),
+    cast(Any, cho_solve_banded),
+    cast(Any, cholesky_banded),
+)
 
 NARROW = 0.25
 """Of the columns: a wider band is factored as a whole, which is faster then."""

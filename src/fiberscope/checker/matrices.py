@@ -222,9 +222,9 @@ def _gram_exceeds(B: Matrix, s: float) -> bool:
 
 
 def is_definite(square: Matrix, size: float, terms: int, s: float) -> bool:
-    """Whether ``X^T X - s^2`` is definite, X^T X being as computed by sums of ``terms`` products; size is at least |X|_F.
+    """Whether ``X^T X - s^2`` is definite, with X^T X as computed by sums of ``terms`` products.
 
-    So it is for sums and differences of such matrices, with size^2 the sum of their ``|X|_F^2``. A dense one is
+    Size is at least ``|X|_F``. So it is for sums and differences of such matrices, with size^2 the sum of their ``|X|_F^2``. A dense one is
     overwritten.
     """
     d = square.shape[0]

@@ -54,7 +54,6 @@ from fiberscope.checker.rounded import Rounded, least_stretch, times
 from fiberscope.checker.stored import INPUT
 from fiberscope.checker.unsure import Form, form
 
-
 AGAIN = 2**30
 """Multiplications that a second attempt to prove a given modulus may cost: a fraction of a second."""
 
@@ -358,4 +357,16 @@ def _check(chain: Sequence[LayerRows], center: FloatArray, radius: float) -> Non
         size = m
 
 
-__all__ = ["Middle", "Modulus", "Near", "attained", "chain_of", "chain_to", "exceeds", "modulus", "near", "never_bends", "region_at"]
+__all__ = [
+    "Middle",
+    "Modulus",
+    "Near",
+    "attained",
+    "chain_of",
+    "chain_to",
+    "exceeds",
+    "modulus",
+    "near",
+    "never_bends",
+    "region_at",
+]

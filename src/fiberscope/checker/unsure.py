@@ -114,7 +114,7 @@ def form(C: Rounded, through: list[Rounded], received: list[list[Rounded]]) -> F
 
 
 def _units(sigma: float, P: Rounded, rows: list[Rounded]) -> tuple[FloatArray, FloatArray]:
-    """q (u,), so that ``w = q w'``, and ``sigma / (2 q)``, which z is taken in: with multipliers ``t = sigma^2 / q^2``."""
+    """Units q (u,), so that ``w = q w'``, and ``sigma / (2 q)``, which z is taken in: then ``t = sigma^2 / q^2``."""
     onward = np.sqrt(_column_squares(P.value))
     before = np.sqrt(sum((np.square(row_norms_above(each.value)) for each in rows), np.zeros(len(onward))))
     floor = 2.0**-20 * float(onward.max(initial=0.0)) or 1.0
@@ -139,7 +139,9 @@ def _scaled(blocks: list[list[Rounded]], columns: list[FloatArray], rows: list[F
         written: list[Any] = []
         for part, q in zip(line, columns, strict=False):
             value = _times(part.value, factors, q)
-            error = error + part.error * factors * float(q.max(initial=0.0)) + 4.0 * UNIT_ROUNDOFF * row_norms_above(value)
+            error = (
+                error + part.error * factors * float(q.max(initial=0.0)) + 4.0 * UNIT_ROUNDOFF * row_norms_above(value)
+            )
             written.append(value)
         lines.append(written + [_sparse.csr_array((u, len(q))) for q in columns[len(written) :]])
         errors.append(error * ROUNDING + 2.0**-1000)
@@ -154,8 +156,6 @@ def _times(matrix: Matrix, rows: FloatArray, columns: FloatArray) -> Matrix:
     if is_sparse(matrix):
         return (_sparse.diags_array(rows) @ matrix @ _sparse.diags_array(columns)).tocsr()
     return rows[:, None] * matrix * columns
-
-
 
 
 __all__ = ["Form", "form"]

@@ -244,7 +244,7 @@ def _second(question: Question, x: FloatArray) -> FloatArray | None:
         meets = speed > SMALL * np.linalg.norm(rows, axis=1)
         step = min(reach, float((room[meets] / speed[meets]).min(initial=inf)))
         if step > far:
-            far, best = step, x + 0.5 * step * d
+            far, best = step, np.clip(x + 0.5 * step * d, question.low, question.high)
     return best if far > SMALL * reach else None
 
 
@@ -276,6 +276,15 @@ def _has_interior(question: Question, x: FloatArray) -> bool:
     """Whether a point lies inside all half-spaces, strictly, with a float's rounding to spare."""
     spare = 2.0**-40 * (np.abs(question.G) @ np.abs(x) + np.abs(question.h)) + 2.0**-1000
     return bool((question.G @ x + spare < question.h).all())
+
+
+def _is_inside(question: Question, x: FloatArray) -> bool:
+    """Whether a point lies in the domain, its half-spaces up to a float's rounding; x is known up to rounding, too."""
+    if x.shape != question.low.shape or not np.isfinite(x).all():
+        return False
+    spare = 2.0**-40 * (np.abs(question.G) @ np.abs(x) + np.abs(question.h))
+    between = (question.low <= x) & (x <= question.high)
+    return bool(between.all() and (question.G @ x <= question.h + spare).all())
 
 
 def _stretch(question: Question, x: FloatArray, direction: FloatArray) -> float:
@@ -323,6 +332,9 @@ def _no_witness(claim: Injectivity) -> str:
         return "the proof is about another input, or says nothing of a second one"
     if not verify(proof):
         return "that x has a second input with its output is not proved"
+    question = _question(claim.layer, claim.domain)
+    if not (_is_inside(question, x) and _is_inside(question, second)):
+        return "an input of the witness lies outside the domain"
     size = absolute(claim.layer.weight) @ np.maximum(np.abs(x), np.abs(second)) + np.abs(claim.layer.bias)
     apart = np.abs(claim.layer(x) - claim.layer(second)) > 2.0**-20 * size
     return "the two inputs are equal, or their outputs differ" if apart.any() or np.array_equal(x, second) else ""
