@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import linprog
 
 import fiberscope as fs
@@ -101,7 +102,7 @@ def icosahedron():
             -0.1 * np.ones(12),
             fs.Box(-0.05, 0.05),
             False,
-        ),  # Haider et al.: a bias above what facets allow
+        ),  # Haider et al.: all are off around 0
         (np.r_[np.eye(3), -np.ones((1, 3))], np.zeros(4), None, False),
     ],
 )
@@ -248,6 +249,55 @@ def test_both_inputs_of_a_witness_lie_in_the_domain():
         changed = replace(found, witness=(x, outside))
         assert not changed.verify()
         assert "outside the domain" in changed.verify().reason
+
+
+def convolution(maps, side, *, sees=2):
+    """Windows of a picture; at its border, padding leaves smaller ones."""
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Conv2d(1, maps, sees, padding=1), torch.nn.ReLU())
+    return fs.from_torch(module.double().eval(), input_shape=(1, side, side)).relu_layers[0]
+
+
+@pytest.fixture(scope="module")
+def by_windows():
+    return fs.injectivity(convolution(24, 5), fs.Box(-1, 1), 20)
+
+
+def test_a_convolution_is_injective_where_its_windows_are(by_windows):
+    assert by_windows.holds
+    assert by_windows.windows
+    assert by_windows.verify()
+    assert by_windows.nodes < 2000, "one question for all windows inside"
+    X = np.random.default_rng(0).uniform(-1, 1, (4000, 25))
+    near = X + 1e-3 * np.random.default_rng(1).standard_normal(X.shape) * (X > 0)
+    assert 0 < by_windows.lower <= ratio(by_windows.layer, X, np.clip(near, -1, 1))
+    assert by_windows.lower <= by_windows.upper
+
+
+def test_windows_that_tell_nothing_decide_nothing():
+    found = fs.injectivity(convolution(3, 5), fs.Box(-1, 1), 5)
+    assert not found.windows
+    assert found.holds is not True
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_changed_windows_are_not_proved(by_windows):
+    first, second, *others = by_windows.windows
+    assert second.tree is first.tree
+    for windows in (
+        (first, *others),
+        (first, first, second, *others),
+        (replace(first, columns=first.columns[:-1]), second, *others),
+        (replace(first, columns=second.columns), second, *others),
+        (replace(first, rows=first.rows[:-6]), second, *others),
+        (replace(first, tree=first.tree[:-1]), second, *others),
+        (replace(first, rows=(*first.rows, 10**6)), second, *others),
+        (replace(first, columns=(-1, *first.columns)), second, *others),
+        ("window",),
+    ):
+        assert not replace(by_windows, windows=windows).verify()
+    assert not replace(by_windows, lower=by_windows.lower * 1.01).verify()
+    assert not replace(by_windows, windows=()).verify()
 
 
 def test_lines_are_short(proved):

@@ -73,7 +73,7 @@ def spectra_at(network: Network, task: SpectraTask) -> Any:
     x = network.flat_sample(task.x)
     rows = _rows(network, np.asarray(task.x)[None], list(range(len(network.stages))))
     radii = stage_radii(network, x)
-    return _table(task, [row if row["reason"] else row | _columns(radii[row["stage"]]) for row in rows])
+    return _table(task, [row if row["reason"] else row | _columns(radii[int(row["stage"])]) for row in rows])
 
 
 def _columns(found: StageRadius) -> dict[str, Any]:

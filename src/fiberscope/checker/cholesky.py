@@ -13,7 +13,11 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.linalg import cho_solve, cho_solve_banded, cholesky_banded
+from scipy.linalg import (
+    cho_solve,  # pyright: ignore[reportUnknownVariableType]
+    cho_solve_banded,  # pyright: ignore[reportUnknownVariableType]
+    cholesky_banded,  # pyright: ignore[reportUnknownVariableType]
+)
 from scipy.sparse import csgraph
 
 FloatArray = NDArray[np.float64]
@@ -63,27 +67,24 @@ def factor(square: Any) -> Factor | None:
 
     Any order of its sums will do for the bounds of ``fiberscope.checker.matrices``, and a band only leaves out zeros.
     """
-    dense = isinstance(square, np.ndarray)
-    if not np.isfinite(square if dense else square.data).all():
+    written = isinstance(square, np.ndarray)
+    entries: FloatArray = square if written else square.data  # pyright: ignore[reportUnknownVariableType]
+    if not np.isfinite(entries).all():
         return None
-    if not dense:
-        banded = _banded(square)
-        if banded is not None:
-            return _completed(lambda: _cholesky_banded(banded[0], lower=True, check_finite=False), banded[1])
-        square = square.toarray()
-    return _completed(lambda: np.linalg.cholesky(square), None)
-
-
-def _completed(decompose: Callable[[], FloatArray], order: IntArray | None) -> Factor | None:
+    diagonals, order = (None, None) if written else _banded(square)
     try:
-        values = decompose()
+        values: FloatArray
+        if diagonals is not None:
+            values = _cholesky_banded(diagonals, lower=True, check_finite=False)
+        else:
+            values = np.linalg.cholesky(entries if written else square.toarray())
     except np.linalg.LinAlgError:
         return None
     return Factor(values, order) if np.isfinite(values).all() else None
 
 
-def _banded(square: Any) -> tuple[FloatArray, IntArray] | None:
-    """The lower diagonals of a sparse matrix in a narrow order, and that order; None where there is none."""
+def _banded(square: Any) -> tuple[FloatArray, IntArray] | tuple[None, None]:
+    """The lower diagonals of a sparse matrix in a narrow order, and that order; None where none is narrow."""
     order = np.asarray(_graph.reverse_cuthill_mckee(_sparse.csr_matrix(square), symmetric_mode=True), dtype=np.int64)
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
@@ -92,7 +93,7 @@ def _banded(square: Any) -> tuple[FloatArray, IntArray] | None:
     lower = row >= column
     width = int((row - column).max(initial=0))
     if width > NARROW * len(order):
-        return None
+        return None, None
     diagonals = np.zeros((width + 1, len(order)))
     np.add.at(diagonals, (row[lower] - column[lower], column[lower]), entries.data[lower])
     return diagonals, order

@@ -224,8 +224,8 @@ def _gram_exceeds(B: Matrix, s: float) -> bool:
 def is_definite(square: Matrix, size: float, terms: int, s: float) -> bool:
     """Whether ``X^T X - s^2`` is definite, with X^T X as computed by sums of ``terms`` products.
 
-    Size is at least ``|X|_F``. So it is for sums and differences of such matrices, with size^2 the sum of their ``|X|_F^2``. A dense one is
-    overwritten.
+    Size is at least ``|X|_F``. So it is for sums and differences of such matrices, with size^2 the sum of theirs. A
+    dense matrix is overwritten.
     """
     d = square.shape[0]
     size = size * size * (1.0 + 4.0 * UNIT_ROUNDOFF)  # ** would raise where this is inf

@@ -88,7 +88,7 @@ def _least_singular_value(B: Matrix) -> float:
     p, n = B.shape
     gram = B.T @ B
     factored = factor(gram) if n <= MAX_GRAM else None
-    square = 0.0 if factored is None else least_eigenvalue(factored, np.ones(n, dtype=np.bool_))
+    square = 0.0 if factored is None else least_eigenvalue(factored, np.ones(int(n), dtype=np.bool_))
     if square > RESOLVED * float(gram.diagonal().max(initial=0.0)):
         return float(np.sqrt(square))
     return float(np.linalg.svd(dense(B), compute_uv=False)[-1]) if p * n * n <= DECOMPOSED else 0.0

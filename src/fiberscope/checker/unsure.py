@@ -73,7 +73,7 @@ class Form:
         factored = factor(less_diagonal(self.square.copy(), self.doubt))
         if factored is None:
             return 0.0
-        return float(np.sqrt(least_eigenvalue(factored, np.arange(self.square.shape[0]) < self.inputs)))
+        return float(np.sqrt(least_eigenvalue(factored, np.arange(int(self.square.shape[0])) < self.inputs)))
 
     def largest(self) -> float:
         """A kappa that is proved, near the largest; 0 where none is."""
@@ -95,7 +95,7 @@ def form(C: Rounded, through: list[Rounded], received: list[list[Rounded]]) -> F
         return None
     gram = C.value.T @ C.value
     factored = factor(gram)
-    sigma = 0.0 if factored is None else float(np.sqrt(least_eigenvalue(factored, np.ones(n, dtype=np.bool_))))
+    sigma = 0.0 if factored is None else float(np.sqrt(least_eigenvalue(factored, np.ones(int(n), dtype=np.bool_))))
     if not sigma > 0:
         return None
     units = [_units(sigma, P, rows) for P, rows in zip(through, received, strict=True)]

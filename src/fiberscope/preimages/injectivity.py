@@ -12,7 +12,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float64
 
-from fiberscope.checker.injectivity import Node, Question, least_sigma, modulus_below
+from fiberscope.checker.injectivity import Node, Question, Window, least_of_windows, least_sigma, modulus_below
 from fiberscope.checker.modulus import attained
 from fiberscope.checker.reading import LayerRows
 from fiberscope.errors import InputError, shown
@@ -26,6 +26,7 @@ from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.preimage import Preimage, preimage
 from fiberscope.preimages.verification import Verification, verified
 from fiberscope.preimages.verify import verify
+from fiberscope.preimages.windows import covering_windows
 from fiberscope.scalars import as_number
 
 _linalg: Any = cast(Any, scipy.linalg)
@@ -66,6 +67,7 @@ class Injectivity:
         point: (n,) where ``upper`` is attained.
         direction: (n,) along which.
         reason: why neither is proved; empty where one is.
+        windows: the proof of ``lower`` where rows see windows of the input, as in convolutions; then there is no tree.
     """
 
     layer: ReLULayer = field(repr=False)
@@ -80,6 +82,7 @@ class Injectivity:
     point: Float64[FloatArray, " n"] | None = field(default=None, repr=False)
     direction: Float64[FloatArray, " n"] | None = field(default=None, repr=False)
     reason: str = ""
+    windows: tuple[Window, ...] = field(default=(), repr=False)
 
     def verify(self) -> Verification:
         """Prove what is claimed from the layer, the domain and the proofs alone; never raises."""
@@ -137,6 +140,14 @@ def injectivity(
     found = _witness(layer, domain, question, points, until)
     if found is not None:
         return found
+    windows = covering_windows(question, perf_counter() + 0.5 * (until - perf_counter()))
+    if windows:
+        lower = modulus_below(least_of_windows(question, windows)) * (1.0 - ROUNDS_OTHERWISE)
+        met = _weakest_met(question, points)
+        nodes = sum(len(tree) for tree in {id(w.tree): w.tree for w in windows}.values())
+        return Injectivity(
+            layer, domain, True, lower, met.stretch, None, nodes, (), None, met.point, met.direction, windows=windows
+        )
     if layer.outputs * layer.inputs > MAX_ENTRIES:
         met, size = _weakest_met(question, points), f"{layer.outputs} x {layer.inputs}"
         reason = f"no point of {len(points)} has a second input; a layer of {size} is too large for a tree"
@@ -307,8 +318,9 @@ def _disproved(claim: Injectivity) -> str:
     if not claim.holds or not lower > 0:
         return "a modulus is claimed and injectivity is not, or the other way round"
     question = _question(claim.layer, claim.domain)
-    if modulus_below(least_sigma(question, claim.tree)) < lower:
-        return "the modulus is larger than what the tree proves"
+    least = least_of_windows(question, claim.windows) if claim.windows else least_sigma(question, claim.tree)
+    if not lower <= modulus_below(least):
+        return "the modulus is larger than what the trees prove"
     return _upper_not_attained(claim, question, upper) if isfinite(upper) else ""
 
 
