@@ -77,7 +77,7 @@ def factor(square: Any) -> Factor | None:
         if diagonals is not None:
             values = _cholesky_banded(diagonals, lower=True, check_finite=False)
         else:
-            values = np.linalg.cholesky(entries if written else square.toarray())
+            values = np.linalg.cholesky(entries if written else square.toarray()).astype(np.float64, copy=False)
     except np.linalg.LinAlgError:
         return None
     return Factor(values, order) if np.isfinite(values).all() else None

@@ -39,13 +39,15 @@ def covering_windows(question: Question, until: float) -> tuple[Window, ...]:
 
 
 def _groups(question: Question) -> Iterator[tuple[IntArray, IntArray]]:
-    """Rows with the inputs that they see, those that see most first; nothing where all see the same."""
+    """Rows with the inputs that they see, those that see most first; nothing where one sees all that may change."""
     seen = question.weight != 0
+    if seen[:, question.low < question.high].all(axis=1).any():
+        return
     groups: dict[bytes, list[int]] = {}
     for number, line in enumerate(np.packbits(seen, axis=1)):
         groups.setdefault(line.tobytes(), []).append(number)
     sized = sorted(groups.values(), key=lambda rows: -int(seen[rows[0]].sum()))
-    for rows in sized if len(sized) > 1 else []:
+    for rows in sized:
         columns = np.flatnonzero(seen[rows[0]])
         if len(columns):
             yield np.array(rows, dtype=np.int64), columns
