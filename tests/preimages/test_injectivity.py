@@ -285,11 +285,11 @@ def test_changed_windows_are_not_proved(by_windows):
     first, second, *others = by_windows.windows
     assert second.tree is first.tree
     for windows in (
-        (first, *others),
+        (second, *others),  # a corner is in no window
         (first, first, second, *others),
         (replace(first, columns=first.columns[:-1]), second, *others),
         (replace(first, columns=second.columns), second, *others),
-        (replace(first, rows=first.rows[:-6]), second, *others),
+        (replace(first, rows=first.rows[:3]), second, *others),
         (replace(first, tree=first.tree[:-1]), second, *others),
         (replace(first, rows=(*first.rows, 10**6)), second, *others),
         (replace(first, columns=(-1, *first.columns)), second, *others),
