@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 
@@ -53,6 +54,11 @@ def main() -> None:
 def subjects(*, smoke: bool) -> Iterator[tuple[str, fs.Network, np.ndarray, tuple[int, ...]]]:
     network, digits = demo(trained=not smoke)
     yield "demo (mnist-5k digits)", network, np.asarray(digits.x, dtype=np.float64), (1,) if smoke else (1, 3)
+    torch.manual_seed(0)
+    sizes = (16, 96, 192, 256)
+    layers = [part for a, b in pairwise(sizes) for part in (torch.nn.Linear(a, b), torch.nn.ReLU())]
+    wide = fs.from_torch(torch.nn.Sequential(*layers).eval(), input_shape=(16,))
+    yield "16-96-192-256, random", wide, np.random.default_rng(0).standard_normal((50, 16)), (1, 3, 5)
     if smoke:
         return
     folder = os.environ.get("FIBERSCOPE_EXTERNAL", "")

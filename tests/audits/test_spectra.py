@@ -73,8 +73,9 @@ def test_there_is_one_row_per_sample_and_stage(decomposed: Path) -> None:
 def test_the_columns_are_those_of_the_library_and_the_reason(decomposed: Path) -> None:
     schema = pq.read_schema(decomposed / "out/spectra/sample-000000.parquet")
     assert schema.equals(SPECTRA_SCHEMA)
-    assert schema.names == [*SCHEMA.names, "reason"]
-    assert schema.types[:-1] == SCHEMA.types
+    radii = ["region_distance", "stability_radius", "modulus", "radius_reason"]
+    assert schema.names == [*SCHEMA.names, *radii, "reason"]
+    assert schema.types[: len(SCHEMA.types)] == SCHEMA.types
 
 
 def test_values_are_those_of_the_matrices_at_the_sample_of_that_number(decomposed: Path) -> None:

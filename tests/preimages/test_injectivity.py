@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import linprog
 
 import fiberscope as fs
@@ -68,6 +69,17 @@ def orthogonal(n):
     return np.linalg.qr(np.random.default_rng(n).standard_normal((n, n)))[0]
 
 
+def mercedes_benz():
+    angles = np.pi / 2 + 2 * np.pi / 3 * np.arange(3)
+    return np.c_[np.cos(angles), np.sin(angles)]
+
+
+def icosahedron():
+    golden = (1 + np.sqrt(5)) / 2
+    corners = [(0.0, s, t * golden) for s in (-1.0, 1.0) for t in (-1.0, 1.0)]
+    return np.array([np.roll(corner, k) for corner in corners for k in range(3)]) / np.hypot(1.0, golden)
+
+
 @pytest.mark.parametrize(
     ("A", "b", "domain", "holds"),
     [
@@ -83,6 +95,15 @@ def orthogonal(n):
         (np.array([[1.0, -1.0]]), None, fs.Box([0.0, 0.25], [1.0, 0.25]), False),  # blind where x1 < x2
         (np.array([[1.0, -1.0]]), None, fs.Box([0.5, 0.25], [1.0, 0.25]), True),  # the second coordinate is fixed
         (np.array([[1.0, 0.0]]), None, fs.Box(0.0, 1.0), False),
+        (mercedes_benz(), None, None, False),  # at most two of three rows are on: one in their middles
+        (icosahedron(), None, None, True),  # every half of the sphere has vertices that span it
+        (
+            icosahedron(),
+            -0.1 * np.ones(12),
+            fs.Box(-0.05, 0.05),
+            False,
+        ),  # Haider et al.: all are off around 0
+        (np.r_[np.eye(3), -np.ones((1, 3))], np.zeros(4), None, False),
     ],
 )
 def test_constructions_with_known_answers(A, b, domain, holds):
@@ -213,6 +234,70 @@ def test_changed_witnesses_are_not_proved():
         replace(found, holds=True),
     ):
         assert not changed.verify()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_both_inputs_of_a_witness_lie_in_the_domain():
+    layer, domains = fs.ReLULayer(np.eye(2)), [fs.Box(-1, 1), fs.HalfSpaces([[-1.0, -1.0]], [1.0])]
+    for domain in domains:
+        found = fs.injectivity(layer, domain)
+        assert found.holds is False
+        assert found.verify()
+        x, other = found.witness
+        outside = np.where(other > 0, other, -9.0)  # its output is the same
+        assert np.allclose(layer(outside), layer(x))
+        changed = replace(found, witness=(x, outside))
+        assert not changed.verify()
+        assert "outside the domain" in changed.verify().reason
+
+
+def convolution(maps, side, *, sees=2):
+    """Windows of a picture; at its border, padding leaves smaller ones."""
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Conv2d(1, maps, sees, padding=1), torch.nn.ReLU())
+    return fs.from_torch(module.double().eval(), input_shape=(1, side, side)).relu_layers[0]
+
+
+@pytest.fixture(scope="module")
+def by_windows():
+    return fs.injectivity(convolution(24, 5), fs.Box(-1, 1), 20)
+
+
+def test_a_convolution_is_injective_where_its_windows_are(by_windows):
+    assert by_windows.holds
+    assert by_windows.windows
+    assert by_windows.verify()
+    assert by_windows.nodes < 2000, "one question for all windows inside"
+    X = np.random.default_rng(0).uniform(-1, 1, (4000, 25))
+    near = X + 1e-3 * np.random.default_rng(1).standard_normal(X.shape) * (X > 0)
+    assert 0 < by_windows.lower <= ratio(by_windows.layer, X, np.clip(near, -1, 1))
+    assert by_windows.lower <= by_windows.upper
+
+
+def test_windows_that_tell_nothing_decide_nothing():
+    found = fs.injectivity(convolution(3, 5), fs.Box(-1, 1), 5)
+    assert not found.windows
+    assert found.holds is not True
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_changed_windows_are_not_proved(by_windows):
+    first, second, *others = by_windows.windows
+    assert second.tree is first.tree
+    for windows in (
+        (second, *others),  # a corner is in no window
+        (first, first, second, *others),
+        (replace(first, columns=first.columns[:-1]), second, *others),
+        (replace(first, columns=second.columns), second, *others),
+        (replace(first, rows=first.rows[:3]), second, *others),
+        (replace(first, tree=first.tree[:-1]), second, *others),
+        (replace(first, rows=(*first.rows, 10**6)), second, *others),
+        (replace(first, columns=(-1, *first.columns)), second, *others),
+        ("window",),
+    ):
+        assert not replace(by_windows, windows=windows).verify()
+    assert not replace(by_windows, lower=by_windows.lower * 1.01).verify()
+    assert not replace(by_windows, windows=()).verify()
 
 
 def test_lines_are_short(proved):

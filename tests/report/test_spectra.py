@@ -174,7 +174,10 @@ def test_the_terminal_shows_the_medians_in_80_columns(decomposed: Path) -> None:
         (line,) = [line for line in lines if line[1:2] == [stage.name]]
         rank = np.median([each["rank"] for each in group])
         condition = np.nanmedian([each["condition_number"] for each in group])
-        assert line[2:] == [str(stage.outputs), f"{rank:g}", f"{condition:.5g}"]
+        distance, radius = (
+            np.median([each[name] for each in group]) for name in ("region_distance", "stability_radius")
+        )
+        assert line[2:] == [str(stage.outputs), f"{rank:g}", f"{condition:.5g}", f"{distance:.5g}", f"{radius:.5g}"]
 
 
 @pytest.mark.parametrize(

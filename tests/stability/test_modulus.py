@@ -73,6 +73,24 @@ def test_the_stability_radius_is_proved_and_nearly_the_largest_that_is():
     assert beyond > BALLS // 10
 
 
+def test_behind_several_layers_it_is_far_beyond_the_region():
+    torch.manual_seed(0)
+    parts = [
+        torch.nn.Linear(8, 48),
+        torch.nn.ReLU(),
+        torch.nn.Linear(48, 96),
+        torch.nn.ReLU(),
+        torch.nn.Linear(96, 128),
+    ]
+    network = fs.from_torch(torch.nn.Sequential(*parts, torch.nn.ReLU()).eval(), input_shape=(8,))
+    ratios = []
+    for x in np.random.default_rng(0).standard_normal((3, 8)):
+        found = fs.stability_radius(network, x)
+        assert found.verify()
+        ratios.append(found.radius / found.region_distance)
+    assert min(ratios) > 10
+
+
 def test_with_a_modulus_the_radius_is_smaller_and_keeps_it():
     network = as_network(random_chain(np.random.default_rng(2), (3, 40), clips=0.0))
     x = np.zeros(3)

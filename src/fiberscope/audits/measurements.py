@@ -137,6 +137,11 @@ def measured(findings: FindingsTable, spectra: Any, plan: Plan, network: Network
             numbers = np.array(list(condition_numbers(spectra, place.stage).values()), dtype=np.float64)
             samples = len(nonzero_values(spectra, place.stage))
             yield Measured(Quantity.CONDITION, place, numbers, samples - len(numbers))
+            radii = np.array(
+                [r for r in _by_sample(spectra, place.stage, "stability_radius").values() if r is not None],
+                dtype=np.float64,
+            )
+            yield Measured(Quantity.STABILITY_RADIUS, place, radii, samples - len(radii))
         elif place.layer is not None and not place.is_network:
             yield from _of_group(findings.at(place.layer, place.domain_name, place.precision), place)
 

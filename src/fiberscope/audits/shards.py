@@ -59,10 +59,16 @@ SPECTRA_SCHEMA: Any = pa.schema(
         pa.field("values", pa.list_(pa.float64())),
         pa.field("error_bound", pa.list_(pa.float64())),
         pa.field("method", pa.string(), nullable=False),
+        pa.field(
+            "region_distance", pa.float64()
+        ),  # to the end of the linear region; this and the next two are null, too
+        pa.field("stability_radius", pa.float64()),  # of a ball beyond it; 0 where none was found
+        pa.field("modulus", pa.float64()),  # what is proved on that ball; 0 where there is none
+        pa.field("radius_reason", pa.string(), nullable=False),  # why no ball was found; empty where one was
         pa.field("reason", pa.string(), nullable=False),  # why the stage was left out; empty where it was not
     ]
 )
-"""The columns of ``fiberscope.spectra``, and why a stage was left out."""
+"""The columns of ``fiberscope.spectra``, those of ``stability.radii.StageRadius``, and why a stage was left out."""
 
 SURVEY_SCHEMA: Any = pa.schema(
     [

@@ -1,4 +1,4 @@
-"""The singular values of every stage at one sample: of the stages that fit, and for the others why they do not."""
+"""Singular values and stability radii of every stage at a sample: of the stages that fit; of others why they do not."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from fiberscope.audits.subject import Subject
 from fiberscope.audits.task import SpectraTask
 from fiberscope.errors import InputError
 from fiberscope.network.network import Network
+from fiberscope.stability.radii import StageRadius, stage_radii
 from fiberscope.stability.spectra import spectra
 from fiberscope.threads import cores
 
@@ -62,14 +63,26 @@ class Spectra:
 
 
 def spectra_at(network: Network, task: SpectraTask) -> Any:
-    """All singular values of the local linear map up to every stage, at one sample.
+    """All singular values of the local linear map up to every stage, at one sample, and how far beyond it that holds.
 
     A stage is left out if its matrix, or what must be held on the way to it, takes too much memory.
 
     Returns:
         A table of ``SPECTRA_SCHEMA`` with a row per stage. Of a stage that was left out, it has the reason.
     """
-    return _table(task, _rows(network, np.asarray(task.x)[None], list(range(len(network.stages)))))
+    x = network.flat_sample(task.x)
+    rows = _rows(network, np.asarray(task.x)[None], list(range(len(network.stages))))
+    radii = stage_radii(network, x)
+    return _table(task, [row if row["reason"] else row | _columns(radii[int(row["stage"])]) for row in rows])
+
+
+def _columns(found: StageRadius) -> dict[str, Any]:
+    return {
+        "region_distance": found.region_distance,
+        "stability_radius": found.radius,
+        "modulus": found.modulus,
+        "radius_reason": found.reason,
+    }
 
 
 def _table(task: SpectraTask, rows: list[dict[str, Any]]) -> Any:
@@ -98,7 +111,8 @@ def _rows(network: Network, x: NDArray[Any], stages: list[int]) -> list[dict[str
 
 def _left_out(network: Network, number: int, reason: str) -> dict[str, Any]:
     stage = network.stages[number]
-    return {"stage": number, "name": stage.name, "outputs": stage.outputs, "method": "", "reason": reason}
+    named = {"stage": number, "name": stage.name, "outputs": stage.outputs}
+    return {**named, "method": "", "radius_reason": "", "reason": reason}
 
 
 COUNTED = ("stage", "name", "reason")

@@ -46,6 +46,7 @@ _RANGES = {
     Quantity.BITS: (0.0, math.inf, "never below 0"),
     Quantity.RADIUS: (0.0, math.inf, "never below 0"),
     Quantity.CONDITION: (1.0, math.inf, "never below 1"),
+    Quantity.STABILITY_RADIUS: (0.0, math.inf, "never below 0"),
     Quantity.CONDITION_RATIO: (math.ulp(0.0), math.inf, "always above 0"),
 }
 """The values that a number for each sample can have, at least and at most, and the same in words."""

@@ -47,6 +47,8 @@ class Quantity(StrEnum):
     """Samples of which another input has the same features in the network up to a layer."""
     CONDITION = "condition"
     """The condition number of the local linear map up to a stage."""
+    STABILITY_RADIUS = "stability-radius"
+    """How large a ball around a sample is on which a modulus of the network up to a stage is proved; 0 for none."""
     REBUILT = "rebuilt"
     """Samples that an attack on features rebuilds, which proves nothing."""
     BITS = "bits"
@@ -67,11 +69,12 @@ NUMERIC = (
     Quantity.BITS,
     Quantity.RADIUS,
     Quantity.CONDITION,
+    Quantity.STABILITY_RADIUS,
     Quantity.CONDITION_RATIO,
 )
 """The quantities that are a number for each sample; the others are true or false of it."""
 
-OF_SPECTRA = (Quantity.CONDITION, Quantity.CONDITION_RATIO)
+OF_SPECTRA = (Quantity.CONDITION, Quantity.STABILITY_RADIUS, Quantity.CONDITION_RATIO)
 """The quantities that are measured at stages, not at layers and domains, and need ``--spectra``."""
 
 OF_LEAKAGE = (Quantity.RECOVERABLE, Quantity.REBUILT, Quantity.BITS, Quantity.RADIUS)
@@ -349,6 +352,8 @@ def _unknown_in_words(quantity: Quantity, count: int) -> str:
     samples = "sample" if count == 1 else "samples"
     if quantity is Quantity.CONDITION:
         return f"{count} {samples} without a condition number"
+    if quantity is Quantity.STABILITY_RADIUS:
+        return f"{count} {samples} at which the stage was left out"
     if quantity is Quantity.CONDITION_RATIO:
         return f"{count} {samples} without a condition number in one of the audits"
     if quantity in OF_COMPARISON:

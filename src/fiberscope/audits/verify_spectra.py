@@ -14,6 +14,8 @@ from fiberscope.audits.compute import ModelFile
 from fiberscope.audits.effort import sensible_spectra_workers
 from fiberscope.audits.plan import SpectraChunk
 from fiberscope.audits.store import Results
+from fiberscope.checker.balls import why_no_ball
+from fiberscope.checker.reading import StoredNetwork, read_network
 from fiberscope.checker.spectra import Written, why_not_confirmed
 from fiberscope.checker.stored import read_stages
 from fiberscope.errors import ResultsError
@@ -47,6 +49,7 @@ class SpectraVerification:
         recomputed: the number of stages of which every value was recomputed and agrees.
         tested: the number of stages whose values agree with what J does to random vectors.
         left_out: the number of stages that the audit left out.
+        balls: the number of stages with a ball on which the modulus is proved again.
         failures: the stages whose values are not confirmed.
         changed: the file, if it is not what the audit wrote.
     """
@@ -55,6 +58,7 @@ class SpectraVerification:
     recomputed: int
     tested: int
     left_out: int
+    balls: int
     failures: tuple[SpectraFailure, ...]
     changed: tuple[str, ...]
 
@@ -91,9 +95,13 @@ def _verified(network: Network, check: Check[SpectraChunk]) -> SpectraVerificati
     claimed = {row["stage"]: row for row in rows if not row["reason"]}
     x = network.flat(check.x)
     values = {number: value[0].numpy() for number, value in network.stage_outputs(torch.tensor(x))}
-    written = _written_out(ModelFile(check.results.model_path, check.manifest.model_digest))
+    model = ModelFile(check.results.model_path, check.manifest.model_digest)
+    written = _written_out(model)
     with one_thread():
         full, reasons = why_not_confirmed(written, x[0], values, claimed, seed=chunk.sample)
+        radii = {number: why_no_ball(lambda: _layers(model), x[0], number, row) for number, row in claimed.items()}
+    reasons = {number: reason or radii[number] for number, reason in reasons.items()}
+    balls = sum(not radii[number] and row["stability_radius"] > 0 for number, row in claimed.items())
     failures = tuple(
         SpectraFailure(chunk.sample, stage, claimed[stage]["name"], reason)
         for stage, reason in reasons.items()
@@ -105,6 +113,7 @@ def _verified(network: Network, check: Check[SpectraChunk]) -> SpectraVerificati
         recomputed=confirmed if full else 0,
         tested=0 if full else confirmed,
         left_out=len(rows) - len(claimed),
+        balls=balls,
         failures=failures,
         changed=() if unchanged else (path,),
     )
@@ -114,6 +123,12 @@ def _verified(network: Network, check: Check[SpectraChunk]) -> SpectraVerificati
 def _written_out(model: ModelFile) -> Written:
     """The network in the checker's own reading: all samples ask for it."""
     return Written(read_stages(model.path))
+
+
+@lru_cache(maxsize=1)
+def _layers(model: ModelFile) -> StoredNetwork:
+    """The layers of the network in the checker's own reading, read where a row claims a ball."""
+    return read_network(model.path)
 
 
 __all__ = ["SpectraFailure", "SpectraVerification", "verify_spectra"]

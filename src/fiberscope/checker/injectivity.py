@@ -32,7 +32,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fiberscope.checker.exact import as_integers
-from fiberscope.checker.matrices import ROUNDING, FloatArray, NotProvedError, singular_values_exceed
+from fiberscope.checker.matrices import ROUNDING, FloatArray, IntArray, NotProvedError, singular_values_exceed
 
 Terms = tuple[tuple[int, int], ...]
 """Numbers of rows, with multipliers."""
@@ -176,9 +176,65 @@ def least_sigma(question: Question, nodes: Sequence[Node]) -> float:
     return least
 
 
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Some rows that see some inputs only, and a tree that proves them injective on these.
+
+    Attributes:
+        rows: their numbers.
+        columns: those of the inputs.
+        tree: as for ``least_sigma``, of the rows on these columns, between the domain's bounds.
+    """
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+    tree: tuple[Node, ...]
+
+
+def least_of_windows(question: Question, windows: Sequence[Window]) -> float:
+    """The smallest sigma of trees for windows that together see every input that D does not fix.
+
+    No row is in two of them, so that ``|F(x'') - F(x')|^2`` is at least the sum of theirs, and each input counts in one.
+
+    Raises:
+        NotProvedError: they are no such windows, or have no such trees.
+    """
+    unseen, used, least = question.low < question.high, np.zeros(len(question.bias), dtype=np.bool_), np.inf
+    known: dict[tuple[bytes, ...], list[tuple[tuple[Node, ...], float]]] = {}
+    for window in windows:
+        rows, columns = np.array(window.rows, dtype=np.int64), np.array(window.columns, dtype=np.int64)
+        part = _part(question, rows, columns)
+        if used[rows].any() or len(set(window.rows)) != len(rows):
+            raise NotProvedError("a row is in two windows")
+        used[rows], unseen[columns] = True, False
+        alike = known.setdefault(tuple(each.tobytes() for each in vars(part).values()), [])
+        sigma = next((found for tree, found in alike if tree is window.tree or tree == window.tree), None)
+        if sigma is None:
+            sigma = least_sigma(part, window.tree)
+            alike.append((window.tree, sigma))
+        least = min(least, sigma)
+    if unseen.any():
+        raise NotProvedError("an input is in no window")
+    return least
+
+
+def _part(question: Question, rows: IntArray, columns: IntArray) -> Question:
+    m, n = question.weight.shape
+    inside = all(len(each) and each.min() >= 0 and each.max() < size for each, size in ((rows, m), (columns, n)))
+    if not inside or len(np.unique(columns)) != len(columns):
+        raise NotProvedError("a window has rows or inputs that there are not")
+    seen = np.zeros(n, dtype=np.bool_)
+    seen[columns] = True
+    if question.weight[rows][:, ~seen].any():
+        raise NotProvedError("a row sees inputs outside its window")
+    weight = np.ascontiguousarray(question.weight[np.ix_(rows, columns)])
+    low, high = question.low[columns], question.high[columns]
+    return Question(weight, question.bias[rows], low, high, np.zeros((0, len(columns))), np.zeros(0))
+
+
 def modulus_below(sigma: float) -> float:
     """``sigma / sqrt(2)``, rounded down."""
     return sigma * 0.5 * float(np.sqrt(2.0)) / ROUNDING
 
 
-__all__ = ["Exact", "Node", "Question", "Terms", "least_sigma", "modulus_below"]
+__all__ = ["Exact", "Node", "Question", "Terms", "Window", "least_of_windows", "least_sigma", "modulus_below"]

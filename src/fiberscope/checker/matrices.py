@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from fiberscope.checker.cholesky import factor
+
 if TYPE_CHECKING:
     FloatArray: TypeAlias = NDArray[np.float64]
     IntArray: TypeAlias = NDArray[np.int64]
@@ -167,8 +169,10 @@ def shift_above(row_norms: FloatArray, distance: float) -> FloatArray:
     return np.where((row_norms > 0) & (distance != 0), above, 0.0)
 
 
-def singular_values_exceed(B: Matrix, s: float) -> bool:
+def singular_values_exceed(B: Matrix, s: float, second: int = MAX_PRECONDITIONING) -> bool:
     """Prove that B (q, n) has min(q, n) singular values above ``s >= 0``; False says only that it does not close.
+
+    A second attempt is made where it costs no more than so many multiplications.
 
     A floating-point Cholesky factorization of fl(Gram) - c I that completes proves ``sigma_min^2 >= c - (rounding of
     Gram, shift and factorization)`` (S. M. Rump, Verification of positive definiteness, BIT 46 (2006) 433-452).
@@ -176,7 +180,7 @@ def singular_values_exceed(B: Matrix, s: float) -> bool:
     if 0 in B.shape or not 0.0 <= s < np.inf:
         return 0 in B.shape and s == 0.0
     with np.errstate(all="ignore"):
-        return _gram_exceeds(B, s) or _preconditioned_exceeds(B, s)
+        return _gram_exceeds(B, s) or _preconditioned_exceeds(B, s, second)
 
 
 class Gram:
@@ -199,7 +203,7 @@ class Gram:
         if (places < 0).any():
             return False
         with np.errstate(all="ignore"):
-            return _is_definite(self.entries[np.ix_(places, places)], size, self.terms, s)
+            return is_definite(self.entries[np.ix_(places, places)], size, self.terms, s)
 
 
 def shared_gram(rows: Matrix, sets: list[IntArray]) -> Gram | None:
@@ -214,16 +218,16 @@ def _gram_exceeds(B: Matrix, s: float) -> bool:
     if min(B.shape) > MAX_GRAM:
         return False
     product = B @ B.T if B.shape[0] < B.shape[1] else B.T @ B
-    square = product if is_dense(product) else product.toarray()
-    return _is_definite(square, norm_above(entries(B)), max(B.shape), s)
+    return is_definite(product, norm_above(entries(B)), max(B.shape), s)
 
 
-def _is_definite(square: FloatArray, size: float, terms: int, s: float) -> bool:
-    """Whether a Gram matrix of B, as computed by sums of ``terms`` products, proves it; size is at least |B|_F.
+def is_definite(square: Matrix, size: float, terms: int, s: float) -> bool:
+    """Whether ``X^T X - s^2`` is definite, with X^T X as computed by sums of ``terms`` products.
 
-    It is overwritten.
+    Size is at least ``|X|_F``. So it is for sums and differences of such matrices, with size^2 the sum of theirs. A
+    dense matrix is overwritten.
     """
-    d = len(square)
+    d = square.shape[0]
     size = size * size * (1.0 + 4.0 * UNIT_ROUNDOFF)  # ** would raise where this is inf
     # products: gamma_N |B|_F^2; shift: u |B|_F^2; factorization: gamma_(d+1) / (1 - gamma_(d+1)) trace
     rounding = size * (relative_error(terms) + relative_error(d + 4))
@@ -231,21 +235,24 @@ def _is_definite(square: FloatArray, size: float, terms: int, s: float) -> bool:
     shift = (s * s + rounding) * (1.0 + 8.0 * UNIT_ROUNDOFF) + SMALLEST_NORMAL
     if not np.isfinite(shift):
         return False
-    square[np.diag_indices(d)] -= shift
-    try:
-        factor = np.linalg.cholesky(square)
-    except np.linalg.LinAlgError:
-        return False
-    return bool(np.isfinite(factor).all())  # it is not where the matrix is not
+    return factor(less_diagonal(square, shift)) is not None
 
 
-def _preconditioned_exceeds(B: Matrix, s: float) -> bool:
+def less_diagonal(square: Matrix, shift: float | FloatArray) -> Matrix:
+    """The matrix minus a number, or numbers, on the diagonal; a dense one is overwritten."""
+    if is_dense(square):
+        square[np.diag_indices(len(square))] -= shift
+        return square
+    return (square - cast(Any, sparse).diags_array(np.broadcast_to(shift, square.shape[0]))).tocsr()
+
+
+def _preconditioned_exceeds(B: Matrix, s: float, most: int) -> bool:
     """``sigma_min(T) >= sigma_min(T X) / |X|`` with X near the inverse of T's triangular factor, T tall.
 
     Reaches condition numbers near 1/u.
     """
     N, d = max(B.shape), min(B.shape)
-    if not np.isfinite(entries(B)).all() or N * d * d > MAX_PRECONDITIONING:
+    if not np.isfinite(entries(B)).all() or N * d * d > most:
         return False
     tall = B if is_dense(B) else B.toarray()
     tall = np.ascontiguousarray(tall.T) if tall.shape[0] < tall.shape[1] else tall

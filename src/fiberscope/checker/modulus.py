@@ -13,8 +13,8 @@ With 1/2 for every unknown share J is C. What is between them is a telescoping s
 
 and row by row the same sum bounds ``|z_i(x') - z_i(c)|`` by r times the row's part: that decides on, off and unsure,
 layer by layer, from the first. Rows of J may be left out. So on rows that all products of the ball share,
-
-    |F(x') - F(x)| >= (sigma_n(C) - 1/2 sum_k |P_kL| e_k) |x' - x|.
+``|F(x') - F(x)| >= (sigma_n(C) - |J - C|) |x' - x|``; without norms of the parts by themselves,
+``fiberscope.checker.unsure`` proves far more.
 
 At one point of the ball the same products with r = 0 leave no unit unsure but those at a kink. J of a linear region
 that reaches the point lies as near to C, so that ``|J v| <= |C v| + |J - C| |v|``, over the rows that may be on, bounds
@@ -47,10 +47,15 @@ from fiberscope.checker.matrices import (
     product_error,
     relative_error,
     row_norms_above,
+    singular_values_exceed,
 )
 from fiberscope.checker.reading import LayerRows, StoredNetwork
 from fiberscope.checker.rounded import Rounded, least_stretch, times
 from fiberscope.checker.stored import INPUT
+from fiberscope.checker.unsure import Form, form
+
+AGAIN = 2**30
+"""Multiplications that a second attempt to prove a given modulus may cost: a fraction of a second."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,9 +132,33 @@ def modulus(chain: Sequence[LayerRows], center: FloatArray, radius: float) -> Mo
     """
     ball = _Ball(chain, center, radius)
     on, _ = ball.pieces()
+    rows, unsure = np.flatnonzero(on), tuple(len(units) for units, _ in ball.unsure_of)
+    if not any(unsure):
+        return Modulus(least_stretch(ball.middle.rows(rows), 0.0), len(rows), unsure)
+    found = ball.form(rows)
+    return Modulus(0.0 if found is None else found.largest(), len(rows), unsure)
+
+
+def exceeds(chain: Sequence[LayerRows], center: FloatArray, radius: float, kappa: float) -> bool:
+    """Prove that the modulus is at least kappa: for less than what it takes to find one.
+
+    Raises:
+        NotProvedError: as for ``modulus``.
+    """
+    ball = _Ball(chain, center, radius)
+    on, _ = ball.pieces()
     rows = np.flatnonzero(on)
-    lower = least_stretch(ball.middle.rows(rows), ball.loss(rows))
-    return Modulus(lower, len(rows), tuple(len(units) for units, _ in ball.unsure_of))
+    if any(len(units) for units, _ in ball.unsure_of):
+        found = ball.form(rows)
+        return found is not None and found.exceeds(kappa)
+    C = ball.middle.rows(rows)
+    enough = len(rows) >= C.value.shape[1] and bool(np.isfinite(entries(C.value)).all())
+    return enough and singular_values_exceed(C.value, (kappa + norm_above(C.error)) * ROUNDING, AGAIN)
+
+
+def never_bends(chain: Sequence[LayerRows]) -> bool:
+    """Whether it is one affine map that nothing cuts off, so that a modulus on one ball is one everywhere."""
+    return len(chain) == 1 and not (np.isfinite(chain[0].low).any() or np.isfinite(chain[0].high).any())
 
 
 def region_at(chain: Sequence[LayerRows], point: FloatArray) -> Middle:
@@ -207,6 +236,7 @@ class _Ball:
         middle: C.
         unsure_of: of every layer before the last, the numbers of the unsure units and e.
         onward: of every such layer P, to the numbers before the last clip.
+        received: of every such layer with unsure units, what they receive: of the input, and of those units before.
     """
 
     def __init__(self, chain: Sequence[LayerRows], center: FloatArray, radius: float) -> None:
@@ -214,6 +244,7 @@ class _Ball:
         self.chain, self.radius = chain, radius
         self.unsure_of: list[tuple[IntArray, float]] = []
         self.onward: list[Rounded] = []
+        self.received: list[list[Rounded]] = []
         h, doubt = center, np.zeros(len(center))
         with np.errstate(all="ignore"):
             for number, layer in enumerate(chain):
@@ -252,9 +283,19 @@ class _Ball:
         self.share = np.where(on, 1.0, np.where(off, 0.0, 0.5))
         units = np.flatnonzero(~on & ~off)
         e = self.middle.rows(units).norm() + self.loss(units)
+        if len(units):
+            self.received.append([self.middle.rows(units), *(part.rows(units) for part in self._through())])
         self.unsure_of.append((units, e * ROUNDING))
         self.onward.append(Rounded(np.zeros((0, 0)), np.zeros(0)))
         return np.clip(self.z, layer.low, layer.high), np.where(off, 0.0, self.error)
+
+    def _through(self) -> list[Rounded]:
+        """P of every layer before that has unsure units."""
+        return [part for (units, _), part in zip(self.unsure_of, self.onward, strict=True) if len(units)]
+
+    def form(self, rows: IntArray) -> Form | None:
+        """What proves a modulus by some rows, all of them on."""
+        return form(self.middle.rows(rows), [part.rows(rows) for part in self._through()], self.received)
 
     def loss(self, rows: IntArray) -> float:
         """A bound on ``|J - C|`` on some rows."""
@@ -316,4 +357,16 @@ def _check(chain: Sequence[LayerRows], center: FloatArray, radius: float) -> Non
         size = m
 
 
-__all__ = ["Middle", "Modulus", "Near", "attained", "chain_of", "chain_to", "modulus", "near", "region_at"]
+__all__ = [
+    "Middle",
+    "Modulus",
+    "Near",
+    "attained",
+    "chain_of",
+    "chain_to",
+    "exceeds",
+    "modulus",
+    "near",
+    "never_bends",
+    "region_at",
+]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fiberscope.checker.affine import dense, is_sparse, suited, unit
+from fiberscope.checker.cholesky import factor, least_eigenvalue
 from fiberscope.checker.matrices import (
     MAX_GRAM,
     ROUNDING,
@@ -16,6 +17,7 @@ from fiberscope.checker.matrices import (
     Matrix,
     NotProvedError,
     entries,
+    less_diagonal,
     norm_above,
     relative_error,
     row_norms_above,
@@ -31,6 +33,9 @@ POWERS = 30
 ABOVE, BELOW = 1.0 + 2.0**-5, 1.0 - 2.0**-10
 """By how much more, or less, than an estimate is proved: room for estimates from below, and for rounding."""
 
+
+DECOMPOSED = 2**33
+"""Multiplications that a decomposition may cost of a matrix whose Gram matrix tells nothing: some seconds."""
 
 RESOLVED = 2.0**-40
 """Eigenvalues of a Gram matrix above that share of the largest have some correct digits."""
@@ -70,7 +75,7 @@ def least_stretch(C: Rounded, loss: float) -> float:
     least = _least_singular_value(C.value)
     lost = (norm_above(C.error) + loss) * ROUNDING
     for share in (BELOW, 0.5, 0.5 / np.sqrt(n)):  # the others where C is nearly singular, or the estimate too large
-        if share * least > lost and singular_values_exceed(C.value, float(share * least)):
+        if share * least > lost and singular_values_exceed(C.value, float(share * least), DECOMPOSED):
             return float((share * least - lost) / ROUNDING)
     return 0.0
 
@@ -78,12 +83,15 @@ def least_stretch(C: Rounded, loss: float) -> float:
 def _least_singular_value(B: Matrix) -> float:
     """About the smallest of them; nothing is proved here.
 
-    From the Gram matrix where that resolves it; else the matrix is decomposed.
+    From the Gram matrix where that resolves it; else the matrix is decomposed, if it is small enough for a proof.
     """
-    values = np.linalg.eigvalsh(dense(B.T @ B))
-    if values[0] > RESOLVED * values[-1]:
-        return float(np.sqrt(values[0]))
-    return float(np.linalg.svd(dense(B), compute_uv=False)[-1])
+    p, n = B.shape
+    gram = B.T @ B
+    factored = factor(gram) if n <= MAX_GRAM else None
+    square = 0.0 if factored is None else least_eigenvalue(factored, np.ones(int(n), dtype=np.bool_))
+    if square > RESOLVED * float(gram.diagonal().max(initial=0.0)):
+        return float(np.sqrt(square))
+    return float(np.linalg.svd(dense(B), compute_uv=False)[-1]) if p * n * n <= DECOMPOSED else 0.0
 
 
 def _spectral_above(B: Matrix) -> float:
@@ -95,26 +103,21 @@ def _spectral_above(B: Matrix) -> float:
     whole, d, terms = norm_above(entries(B)), min(B.shape), max(B.shape)
     if d <= 1 or d > MAX_GRAM or not np.isfinite(whole) or whole == 0.0:
         return whole
-    gram = dense(B @ B.T if B.shape[0] < B.shape[1] else B.T @ B)
-    v = np.abs(gram).sum(axis=1)
-    estimate = 0.0
+    gram = B @ B.T if B.shape[0] < B.shape[1] else B.T @ B
+    v = np.asarray(abs(gram).sum(axis=1)).ravel()
+    estimate, square = 0.0, whole * whole
     for _ in range(POWERS):
         length = float(np.linalg.norm(v))
         if not 0.0 < length < np.inf:
             return whole
         v = gram @ (v / length)
         estimate = max(estimate, float(np.linalg.norm(v)))
-    square = whole * whole
-    rounding = square * relative_error(terms) + d * (estimate * ABOVE) * relative_error(d + 4)
-    rounding += 16.0 * d * (terms + d + 4) * (1.0 + square) * SMALLEST_NORMAL
-    shifted = -gram
-    shifted[np.diag_indices(d)] += estimate * ABOVE
-    try:
-        complete = bool(np.isfinite(np.linalg.cholesky(shifted)).all())
-    except np.linalg.LinAlgError:
-        complete = False
-    proved = float(np.sqrt((estimate * ABOVE + rounding) * ROUNDING)) * ROUNDING
-    return min(whole, proved) if complete else whole
+    for t in (estimate * ABOVE, estimate * 1.5):
+        rounding = square * relative_error(terms) + d * t * relative_error(d + 4)
+        rounding += 16.0 * d * (terms + d + 4) * (1.0 + square) * SMALLEST_NORMAL
+        if factor(less_diagonal(-gram, -t)) is not None:
+            return min(whole, float(np.sqrt((t + rounding) * ROUNDING)) * ROUNDING)
+    return whole
 
 
 def times(A: Matrix, X: Rounded) -> Rounded:

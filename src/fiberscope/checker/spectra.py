@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from fiberscope.checker.linear import Linear
+from fiberscope.checker.region_ends import AGREEMENT, Ends
 from fiberscope.checker.stored import INPUT, NOTHING, Activation, FloatArray, Stage
 
 FULL_NUMBERS = 2**22
@@ -29,10 +30,6 @@ FULL_NUMBERS = 2**22
 
 PROBES = 64
 """Random vectors per sample where not every value is recomputed."""
-
-AGREEMENT = 1e-9
-"""How far a value may be from the recomputed one beyond its error bound, relative to the largest: some thousand
-roundings. The bound is about the decomposition; the products that J is made of round as well."""
 
 DOUBT = math.log(1e10)
 """Minus the logarithm of the probability with which correct values fail the test on the sum of squares, on a side.
@@ -172,13 +169,18 @@ def why_not_confirmed(
     probes = np.random.default_rng(seed).standard_normal((n, n if full else min(PROBES, n)))
     basis, factor = np.linalg.qr(probes)
     reasons = dict.fromkeys(claimed, "what the network gives at the sample is not what it gave")
+    ends = Ends(network.stages, x, values)
     for number, images in network.derivatives(x, np.eye(n) if full else basis, values):
+        if full and images is not None:
+            ends.add(number, images)
         if number in claimed and images is not None:
             row = claimed[number]
             reason = _inconsistent(row, min(n, network.stages[number].outputs))
             if not reason:
                 found, bounds = np.array(row["values"]), np.array(row["error_bound"])
                 reason = _unlike(images, found, bounds) if full else _unlikely(images.T, factor, n, found, bounds)
+            if full and "region_distance" in row:
+                reason = reason or ends.contradicts(number, row["region_distance"])
             reasons[number] = reason
     return full, reasons
 

@@ -47,7 +47,7 @@ def print_report(results: Results, thresholds: Sequence[Threshold]) -> int:
     from fiberscope.audits.network_table import read_network
     from fiberscope.report.html import write_report
     from fiberscope.report.network import network_sentences, network_table, summarise_network
-    from fiberscope.report.spectra import left_out_lines, spectra_table
+    from fiberscope.report.spectra import left_out_lines, radius_lines, spectra_table
     from fiberscope.report.summary import closing_lines, summarise, summary_table
     from fiberscope.report.survey import summarise_survey, survey_table
     from fiberscope.report.thresholds import threshold_lines
@@ -69,7 +69,7 @@ def print_report(results: Results, thresholds: Sequence[Threshold]) -> int:
         console.print(spectra_table(stages))
     if manifest.invariance:
         console.print(survey_table(summarise_survey(results.survey_table(manifest))))
-    for line in (*left_out_lines(stages), *closing_lines(summaries, complete=manifest.complete)):
+    for line in (*left_out_lines(stages), *radius_lines(stages), *closing_lines(summaries, complete=manifest.complete)):
         print(line)
     if accuracy := accuracy_line(manifest.correct, manifest.samples):
         print(accuracy)

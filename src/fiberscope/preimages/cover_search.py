@@ -42,6 +42,7 @@ class Piece:
         on: the rows J.
         off: the rows N.
         sigma: the smallest singular value of A_J on the free coordinates, as floats say; 0 below full rank.
+        weakest: (n,) a unit vector on these that A_J shrinks most; of several, the one that A shrinks most.
         node: what it became: a cover, or empty; None of leaves.
         children: one for each row of the cover.
         is_final: no cover makes it better.
@@ -50,6 +51,7 @@ class Piece:
     on: frozenset[int]
     off: frozenset[int]
     sigma: float
+    weakest: Float64[FloatArray, " n"]
     node: Node | None = None
     children: list[Piece] = field(default_factory=list["Piece"])
     is_final: bool = False
@@ -70,6 +72,7 @@ class CoverSearch:
     def __init__(self, question: Question) -> None:
         self.question, self._numbers = question, Exact(question)
         self.free = question.low < question.high
+        self._whole = question.weight[:, self.free]
         self.norms = np.linalg.norm(question.weight, axis=1)
         self._scale = _scale(question, self.norms)
         self._solver = Solver(_program(question, self.norms, self._scale))
@@ -118,17 +121,24 @@ class CoverSearch:
     def _piece(self, on: frozenset[int], off: frozenset[int]) -> Piece:
         B = self._matrix(on)
         p, n = B.shape
-        if p < n:
-            return Piece(on, off, 0.0)
-        values = np.linalg.svd(B, compute_uv=False)
-        resolved = values[-1] > values[0] * p * np.finfo(np.float64).eps
-        return Piece(on, off, float(values[-1]) if resolved else 0.0)
+        vectors, rank, least, d = np.eye(n), 0, 0.0, np.zeros(len(self.free))
+        if p:
+            _, values, vectors = np.linalg.svd(B, full_matrices=p < n)
+            rank = int((values > values[0] * p * np.finfo(np.float64).eps).sum())
+            least = float(values[-1]) if rank == n else 0.0
+        if rank < n:  # of the directions that are lost
+            null = vectors[rank:].T
+            *_, inner = np.linalg.svd(self._whole @ null)
+            d[self.free] = null @ inner[-1]
+        else:
+            d[self.free] = vectors[-1]
+        return Piece(on, off, least, d)
 
     def _wait(self, piece: Piece) -> None:
         heappush(self._waiting, (piece.sigma, -len(piece.on), next(self._order), piece))
 
     def _expand(self, piece: Piece, until: float) -> None:
-        d = self._weakest(piece.on)
+        d = piece.weakest
         moved = np.abs(self.question.weight @ d)
         moved[sorted(piece.on)] = 0.0
         noise = np.finfo(np.float64).eps * len(d) * float(self.norms.max(initial=0.0))
@@ -150,23 +160,6 @@ class CoverSearch:
             piece.children.append(child)
             self.count += 1
             self._wait(child)
-
-    def _weakest(self, on: frozenset[int]) -> Float64[FloatArray, " n"]:
-        """A unit vector on the free coordinates that A_J shrinks most; of several, the one that A shrinks most."""
-        d = np.zeros(len(self.free))
-        B = self._matrix(on)
-        if len(B):
-            _, values, vectors = np.linalg.svd(B)
-            rank = int((values > values[0] * len(B) * np.finfo(np.float64).eps).sum())
-            if rank >= B.shape[1]:
-                d[self.free] = vectors[-1]
-                return d
-            null = vectors[rank:].T
-        else:
-            null = np.eye(B.shape[1])
-        *_, inner = np.linalg.svd(self.question.weight[:, self.free] @ null)
-        d[self.free] = null @ inner[-1]
-        return d
 
     def _cover(self, piece: Piece, rows: IntArray, off: frozenset[int], until: float) -> Node | None:
         """A cover by these rows, or an empty piece; None where there is none, or none is found."""

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float64
 
-from fiberscope.checker.injectivity import Node, Question, least_sigma, modulus_below
+from fiberscope.checker.injectivity import Node, Question, Window, least_of_windows, least_sigma, modulus_below
 from fiberscope.checker.modulus import attained
 from fiberscope.checker.reading import LayerRows
 from fiberscope.errors import InputError, shown
@@ -26,6 +26,7 @@ from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.preimage import Preimage, preimage
 from fiberscope.preimages.verification import Verification, verified
 from fiberscope.preimages.verify import verify
+from fiberscope.preimages.windows import covering_windows
 from fiberscope.scalars import as_number
 
 _linalg: Any = cast(Any, scipy.linalg)
@@ -66,6 +67,7 @@ class Injectivity:
         point: (n,) where ``upper`` is attained.
         direction: (n,) along which.
         reason: why neither is proved; empty where one is.
+        windows: the proof of ``lower`` where rows see windows of the input, as in convolutions; then there is no tree.
     """
 
     layer: ReLULayer = field(repr=False)
@@ -80,6 +82,7 @@ class Injectivity:
     point: Float64[FloatArray, " n"] | None = field(default=None, repr=False)
     direction: Float64[FloatArray, " n"] | None = field(default=None, repr=False)
     reason: str = ""
+    windows: tuple[Window, ...] = field(default=(), repr=False)
 
     def verify(self) -> Verification:
         """Prove what is claimed from the layer, the domain and the proofs alone; never raises."""
@@ -137,6 +140,14 @@ def injectivity(
     found = _witness(layer, domain, question, points, until)
     if found is not None:
         return found
+    windows = covering_windows(question, perf_counter() + 0.5 * (until - perf_counter()))
+    if windows:
+        lower = modulus_below(least_of_windows(question, windows)) * (1.0 - ROUNDS_OTHERWISE)
+        met = _weakest_met(question, points)
+        nodes = sum(len(tree) for tree in {id(w.tree): w.tree for w in windows}.values())
+        return Injectivity(
+            layer, domain, True, lower, met.stretch, None, nodes, (), None, met.point, met.direction, windows=windows
+        )
     if layer.outputs * layer.inputs > MAX_ENTRIES:
         met, size = _weakest_met(question, points), f"{layer.outputs} x {layer.inputs}"
         reason = f"no point of {len(points)} has a second input; a layer of {size} is too large for a tree"
@@ -244,7 +255,7 @@ def _second(question: Question, x: FloatArray) -> FloatArray | None:
         meets = speed > SMALL * np.linalg.norm(rows, axis=1)
         step = min(reach, float((room[meets] / speed[meets]).min(initial=inf)))
         if step > far:
-            far, best = step, x + 0.5 * step * d
+            far, best = step, np.clip(x + 0.5 * step * d, question.low, question.high)
     return best if far > SMALL * reach else None
 
 
@@ -278,6 +289,15 @@ def _has_interior(question: Question, x: FloatArray) -> bool:
     return bool((question.G @ x + spare < question.h).all())
 
 
+def _is_inside(question: Question, x: FloatArray) -> bool:
+    """Whether a point lies in the domain, its half-spaces up to a float's rounding; x is known up to rounding, too."""
+    if x.shape != question.low.shape or not np.isfinite(x).all():
+        return False
+    spare = 2.0**-40 * (np.abs(question.G) @ np.abs(x) + np.abs(question.h))
+    between = (question.low <= x) & (x <= question.high)
+    return bool(between.all() and (question.G @ x <= question.h + spare).all())
+
+
 def _stretch(question: Question, x: FloatArray, direction: FloatArray) -> float:
     """What the checker proves of the region at a point, along a direction."""
     low, high = np.zeros(len(question.bias)), np.full(len(question.bias), inf)
@@ -298,8 +318,9 @@ def _disproved(claim: Injectivity) -> str:
     if not claim.holds or not lower > 0:
         return "a modulus is claimed and injectivity is not, or the other way round"
     question = _question(claim.layer, claim.domain)
-    if modulus_below(least_sigma(question, claim.tree)) < lower:
-        return "the modulus is larger than what the tree proves"
+    least = least_of_windows(question, claim.windows) if claim.windows else least_sigma(question, claim.tree)
+    if not lower <= modulus_below(least):
+        return "the modulus is larger than what the trees prove"
     return _upper_not_attained(claim, question, upper) if isfinite(upper) else ""
 
 
@@ -323,6 +344,9 @@ def _no_witness(claim: Injectivity) -> str:
         return "the proof is about another input, or says nothing of a second one"
     if not verify(proof):
         return "that x has a second input with its output is not proved"
+    question = _question(claim.layer, claim.domain)
+    if not (_is_inside(question, x) and _is_inside(question, second)):
+        return "an input of the witness lies outside the domain"
     size = absolute(claim.layer.weight) @ np.maximum(np.abs(x), np.abs(second)) + np.abs(claim.layer.bias)
     apart = np.abs(claim.layer(x) - claim.layer(second)) > 2.0**-20 * size
     return "the two inputs are equal, or their outputs differ" if apart.any() or np.array_equal(x, second) else ""

@@ -18,11 +18,33 @@ def spectra_table(stages: Sequence[StageMedians]) -> Table:
     title = f"Singular values at {counted(max(stage.samples for stage in stages), 'sample')}, by stage"
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("stage", overflow="fold")
-    for heading in ("outputs", "median\nnonzero\nvalues", "median\ncondition\nnumber"):
+    headings = ["outputs", "median\nnonzero\nvalues", "median\ncondition\nnumber"]
+    has_radii = any(not np.isnan(stage.stability_radius) for stage in stages)
+    headings += ["median\nregion\ndistance", "median\nstability\nradius"] if has_radii else []
+    for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for stage in stages:
-        table.add_row(escape(stage.label), str(stage.outputs), number(stage.rank), number(stage.condition_number))
+        numbers = [stage.rank, stage.condition_number]
+        numbers += [stage.region_distance, stage.stability_radius] if has_radii else []
+        table.add_row(escape(stage.label), str(stage.outputs), *map(number, numbers))
     return table
+
+
+def radius_lines(stages: Sequence[StageMedians]) -> list[str]:
+    """At how many samples of which stages a ball with a modulus is proved; why at none, where that is so everywhere."""
+    known = [stage for stage in stages if stage.samples and not np.isnan(stage.stability_radius)]
+    proved = [stage for stage in known if stage.with_radius]
+    if known and not proved:
+        return [f"stability radius: 0 up to every stage, for instance since {known[0].radius_reason}"]
+    return [
+        f"stage {stage.label}: a ball on which the features tell inputs apart is proved around {stage.with_radius} of "
+        f"{counted(stage.samples, 'sample')}{_at_least(stage)}"
+        for stage in proved
+    ]
+
+
+def _at_least(stage: StageMedians) -> str:
+    return f", with a modulus of {number(stage.modulus)} (median)"
 
 
 def left_out_lines(stages: Sequence[StageMedians]) -> list[str]:
@@ -41,4 +63,4 @@ def number(value: float) -> str:
     return f"{value:.2e}" if value >= 1e5 else f"{value:.5g}"
 
 
-__all__ = ["left_out_lines", "number", "spectra_table"]
+__all__ = ["left_out_lines", "number", "radius_lines", "spectra_table"]

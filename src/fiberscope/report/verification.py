@@ -73,7 +73,9 @@ def spectra_lines(checked: Sequence[SpectraVerification]) -> list[str]:
     left_out = sum(sample.left_out for sample in checked)
     confirmed = f"{recomputed + tested} spectra confirmed"
     how = f"{recomputed} recomputed in full, {tested} tested with random vectors"
+    balls = sum(sample.balls for sample in checked)
     return [
+        *([f"stability radii proved again: {balls}"] if balls else []),
         *_shortened(lines),
         f"{confirmed} ({how}), {len(failures)} not confirmed, {left_out} left out by the audit",
     ]

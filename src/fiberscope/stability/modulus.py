@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -11,7 +13,7 @@ from jaxtyping import Float64
 
 from fiberscope.checker import modulus as checker
 from fiberscope.checker.matrices import NotProvedError, norm_above
-from fiberscope.checker.reading import LayerRows, read_network
+from fiberscope.checker.reading import LayerRows, StoredNetwork, read_network
 from fiberscope.errors import ModelError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
@@ -26,9 +28,14 @@ ROUNDS_OTHERWISE = 2.0**-40
 PRECISION = 2.0**-7
 """By which share the radius that is found may be smaller than one at which nothing was proved."""
 
-MAX_QUARTERS = 16
-"""Radii that are tried where nothing is proved on the linear region, each a quarter of the one before."""
+FACTOR = 8.0
+"""From a radius to the next while the search is for one that is too large."""
 
+MAX_FRACTIONS = 12
+"""Radii that are tried where nothing is proved on the linear region, each an eighth of the one before."""
+
+BACK = 8
+"""Radii that are tried where what is proved at the largest one is within rounding of what has to be exceeded."""
 
 MAX_REPR = 120
 """Characters of a line."""
@@ -190,52 +197,80 @@ def stability_radius(network: Network, x: Any, stage: int | None = None, modulus
     center = network.flat_sample(x)
     modulus = as_number(modulus, "modulus", least=0.0, below=inf)
     distance = linearize(network, x, number).region_distance
+    return radius_of(network, center, number, modulus, distance, partial(_read, network))
+
+
+def radius_of(
+    network: Network,
+    center: Float64[FloatArray, " n"],
+    stage: int,
+    modulus: float,
+    distance: float,
+    read: Callable[[], StoredNetwork],
+) -> StabilityRadius:
+    """The radius where the distance to the end of the region is known, and the network is read by a function."""
     shaped = center.reshape(network.input_shape)
     try:
-        chain = _chain(network, number)
+        chain = checker.chain_to(read(), stage)
         radius, lower = _largest(chain, center, modulus, distance)
         reason = "" if radius > 0 else _why_no_ball(chain, center, modulus)
-    except NotProvedError as error:
+    except (NotProvedError, ModelError) as error:
         radius, lower, reason = 0.0, 0.0, str(error)
-    return StabilityRadius(network, shaped, number, modulus, radius, lower, distance, reason)
+    return StabilityRadius(network, shaped, stage, modulus, radius, lower, distance, reason)
+
+
+def _read(network: Network) -> StoredNetwork:
+    """The network as the checker reads it."""
+    return read_network(network.to_bytes())
 
 
 def _chain(network: Network, stage: int) -> tuple[LayerRows, ...]:
     """The network up to a stage, as the checker reads it."""
     try:
-        return checker.chain_to(read_network(network.to_bytes()), stage)
+        return checker.chain_to(_read(network), stage)
     except ModelError as error:
         raise NotProvedError(str(error)) from error
 
 
 def _largest(chain: tuple[LayerRows, ...], center: FloatArray, modulus: float, start: float) -> tuple[float, float]:
-    """The radius, by doubling and bisection, and what is proved at it; zeros where nothing is."""
+    """The radius, by multiplying and bisection, and what is proved at it; zeros where nothing is."""
 
-    def proved(radius: float) -> float:
+    def lower_at(radius: float) -> float:
         lower = checker.modulus(chain, center, radius).lower * (1.0 - ROUNDS_OTHERWISE)
         return lower if lower > modulus else 0.0
 
-    if _never_bends(chain):
-        lower = proved(0.0)
+    if checker.never_bends(chain):
+        lower = lower_at(0.0)
         return (inf if lower else 0.0), lower
-    first = start if 0.0 < start < inf else float(np.linalg.norm(center)) * 2.0**-20 or 1.0
-    tried = ((radius, proved(radius)) for radius in first * 4.0 ** -np.arange(MAX_QUARTERS))
-    radius, lower = next(((float(radius), lower) for radius, lower in tried if lower), (0.0, 0.0))
-    if not lower:
+    if not lower_at(0.0):
+        return 0.0, 0.0  # what is not proved at x itself is proved on no ball
+    asked = modulus * (1.0 + 2.0 * ROUNDS_OTHERWISE)
+    radius, beyond = _between(lambda r: checker.exceeds(chain, center, r, asked), _first(center, start))
+    if not radius:
         return 0.0, 0.0
-    beyond = inf if radius == first else 4.0 * radius
-    while beyond - radius > PRECISION * radius:
-        trial = 2.0 * radius if beyond == inf else 0.5 * (radius + beyond)
-        if trial == inf:
-            break
-        found = proved(trial)
-        radius, lower, beyond = (trial, found, beyond) if found else (radius, lower, trial)
-    return radius, lower
+    while beyond > radius * (1.0 + PRECISION):
+        trial = float(np.sqrt(radius) * np.sqrt(beyond))
+        radius, beyond = (trial, beyond) if checker.exceeds(chain, center, trial, asked) else (radius, trial)
+    tried = ((r, lower_at(r)) for r in radius * (1.0 - PRECISION * np.arange(BACK) ** 2))
+    return next(((float(r), lower) for r, lower in tried if lower), (0.0, 0.0))
 
 
-def _never_bends(chain: tuple[LayerRows, ...]) -> bool:
-    """Whether it is one affine map that nothing cuts off."""
-    return len(chain) == 1 and not (np.isfinite(chain[0].low).any() or np.isfinite(chain[0].high).any())
+def _first(center: FloatArray, start: float) -> float:
+    """A radius to begin with: the distance to the end of the region, where there is one."""
+    return start if 0.0 < start < inf else float(np.linalg.norm(center)) * 2.0**-20 or 1.0
+
+
+def _between(proved: Callable[[float], bool], first: float) -> tuple[float, float]:
+    """A radius at which it is proved and a larger one at which it is not; zeros where it is at none."""
+    if proved(first):
+        radius = first
+        while FACTOR * radius < inf and proved(FACTOR * radius):
+            radius *= FACTOR
+        return radius, FACTOR * radius
+    for radius in first * FACTOR ** -np.arange(1.0, MAX_FRACTIONS):
+        if proved(float(radius)):
+            return float(radius), FACTOR * float(radius)
+    return 0.0, 0.0
 
 
 def _why_nothing(chain: tuple[LayerRows, ...], center: FloatArray, found: checker.Modulus) -> str:
@@ -277,10 +312,10 @@ def _radius_disproved(claim: StabilityRadius) -> str:
     if not (radius > 0 and lower > modulus >= 0 and len(center) == claim.network.inputs):
         return "no ball with a modulus above what is asked is claimed"
     chain = _chain(claim.network, claim.stage)
-    if radius == inf and not _never_bends(chain):
+    if radius == inf and not checker.never_bends(chain):
         return "the map bends somewhere, so that the whole space is no such ball"
-    proved = checker.modulus(chain, center, 0.0 if radius == inf else radius).lower
-    return "" if proved >= lower else "the modulus is larger than what is proved on the ball"
+    proved = checker.exceeds(chain, center, 0.0 if radius == inf else radius, lower)
+    return "" if proved else "the modulus is larger than what is proved on the ball"
 
 
-__all__ = ["InverseModulus", "StabilityRadius", "inverse_modulus", "stability_radius"]
+__all__ = ["InverseModulus", "StabilityRadius", "inverse_modulus", "radius_of", "stability_radius"]

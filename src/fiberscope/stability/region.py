@@ -44,25 +44,37 @@ def nearest_boundary(local: LocalNetwork, stage: int) -> RegionBoundary | None:
     For a pointwise activation with a kink at t, ``|z_i - t| / |J_i|``; for a maximum with the winner w,
     ``(z_w - z_i) / |J_w - J_i|``. Neurons that no input moves, ``J_i = 0``, bound nothing.
     """
+    for number in (number for number in local.network.needed_for(stage) if number in local.before):
+        if _is_smooth(local, number):
+            return RegionBoundary(0.0, number, local.network.stages[number].name, 0)
+    return min(boundaries(local, stage).values(), key=lambda boundary: boundary.distance, default=None)
+
+
+def boundaries(local: LocalNetwork, stage: int) -> dict[int, RegionBoundary]:
+    """The nearest kink of every activation up to a stage that has one, by the activation's number."""
     bends = [number for number in local.network.needed_for(stage) if number in local.before]
+    found: dict[int, RegionBoundary] = {}
     gaps: dict[int, Tensor] = {}
     for number in bends:
         gap = _gaps(local, number)
         if gap is None:
-            return RegionBoundary(0.0, number, local.network.stages[number].name, 0)
-        if gap.numel():  # a constant clip has no kink
+            found[number] = RegionBoundary(0.0, number, local.network.stages[number].name, 0)
+        elif gap.numel():  # a constant clip has no kink
             gaps[number] = gap
-    if not gaps:
-        return None
-    norms = _row_norms(local, list(gaps))
-    found: list[RegionBoundary] = []
+    norms = _row_norms(local, list(gaps)) if gaps else {}
     for number, gap in gaps.items():
         name = local.network.stages[number].name
         distance = torch.where(norms[number] > 0, gap / norms[number], torch.inf)
         place = int(distance.flatten().argmin())
-        found.append(RegionBoundary(float(distance.flatten()[place]), number, name, place // distance[0].numel()))
-    nearest = min(found, key=lambda boundary: boundary.distance)
-    return None if nearest.distance == float("inf") else nearest
+        nearest = float(distance.flatten()[place])
+        if nearest < torch.inf:
+            found[number] = RegionBoundary(nearest, number, name, place // distance[0].numel())
+    return found
+
+
+def _is_smooth(local: LocalNetwork, number: int) -> bool:
+    activation = local.network.stages[number].activation
+    return isinstance(activation, Pointwise) and activation.kinks() is None
 
 
 def _gaps(local: LocalNetwork, number: int) -> Tensor | None:
@@ -133,4 +145,4 @@ def _lengths(local: LocalNetwork, number: int, columns: Float64[Tensor, "k m"]) 
     return torch.stack(parts, dim=1)
 
 
-__all__ = ["RegionBoundary", "nearest_boundary"]
+__all__ = ["RegionBoundary", "boundaries", "nearest_boundary"]

@@ -36,6 +36,11 @@ class StageMedians:
         smallest_nonzero: the median of the smallest value above its error bound; NaN where there is none.
         values: (r,) the medians of the values, descending.
         error_bound: (r,) the medians of their error bounds.
+        region_distance: the median distance to the end of the linear region; NaN where it is not known.
+        stability_radius: the median radius of a ball with a proved modulus, 0 where there is none; NaN likewise.
+        modulus: the median modulus on these balls; NaN where there are none.
+        with_radius: the number of samples with such a ball.
+        radius_reason: why there is none, of the first sample without; empty where there is none such.
     """
 
     stage: int
@@ -50,6 +55,11 @@ class StageMedians:
     smallest_nonzero: float
     values: Float64[FloatArray, " r"]
     error_bound: Float64[FloatArray, " r"]
+    region_distance: float = float("nan")
+    stability_radius: float = float("nan")
+    modulus: float = float("nan")
+    with_radius: int = 0
+    radius_reason: str = ""
 
     @property
     def label(self) -> str:
@@ -90,7 +100,20 @@ def _of_stage(rows: Any) -> StageMedians:
         smallest_nonzero=_median(computed["smallest_nonzero"]),
         values=_medians(computed["values"]),
         error_bound=_medians(computed["error_bound"]),
+        **(_radii(computed) if "stability_radius" in rows.column_names else {}),
     )
+
+
+def _radii(computed: Any) -> dict[str, Any]:
+    """The medians of what an audit adds to the columns of ``spectra``."""
+    proved = computed.filter(pc.greater(computed["stability_radius"], 0.0))
+    return {
+        "region_distance": _median(computed["region_distance"]),
+        "stability_radius": _median(computed["stability_radius"]),
+        "modulus": _median(proved["modulus"]),
+        "with_radius": len(proved),
+        "radius_reason": next((reason for reason in computed["radius_reason"].to_pylist() if reason), ""),
+    }
 
 
 def _median(column: Any) -> float:
