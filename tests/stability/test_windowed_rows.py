@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import fiberscope as fs
-from fiberscope.stability import local_rows
+from fiberscope.stability import windowed_rows
 from fiberscope.stability.windowed_rows import gram, outer_gram
 from known_spectra import truth
 
@@ -129,7 +129,7 @@ def test_small_blocks_change_nothing(case, monkeypatch):
     J = fs.linearize(net, x)
     whole = J.rows()
     monkeypatch.setattr(carrying, "BLOCK_NUMBERS", 2_000)
-    monkeypatch.setattr(local_rows, "TILE_NUMBERS", 100)
+    monkeypatch.setattr(windowed_rows, "TILE_NUMBERS", 100)
     blocks = J.rows()
     np.testing.assert_allclose(written_out(blocks), written_out(whole), atol=1e-14 * float(whole.values.abs().max()))
     agree(blocks, J @ np.eye(net.inputs))
@@ -186,7 +186,7 @@ def test_an_error_of_the_rows_shows_in_the_bound(monkeypatch):
     net = fs.from_torch(CASES["strides"][0].double().eval(), input_shape=(2, 14, 13))
     J = fs.linearize(net, np.ones((2, 14, 13)), 4)
     honest = fs.singular_values(J, "gram")
-    original = local_rows.by_shift
+    original = windowed_rows.by_shift
 
     def shifted(shift):
         for first, members in original(shift):
