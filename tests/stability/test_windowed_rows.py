@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import fiberscope as fs
-from fiberscope.stability import windowed_rows
+from fiberscope.stability import row_propagation, windowed_rows
 from fiberscope.stability.windowed_rows import gram, outer_gram
 from known_spectra import truth
 
@@ -128,7 +128,7 @@ def test_small_blocks_change_nothing(case, monkeypatch):
     net, x = case
     J = fs.linearize(net, x)
     whole = J.rows()
-    monkeypatch.setattr(carrying, "BLOCK_NUMBERS", 2_000)
+    monkeypatch.setattr(row_propagation, "BLOCK_NUMBERS", 2_000)
     monkeypatch.setattr(windowed_rows, "TILE_NUMBERS", 100)
     blocks = J.rows()
     np.testing.assert_allclose(written_out(blocks), written_out(whole), atol=1e-14 * float(whole.values.abs().max()))
@@ -192,7 +192,7 @@ def test_an_error_of_the_rows_shows_in_the_bound(monkeypatch):
         for first, members in original(shift):
             yield tuple(0 for _ in first), members
 
-    monkeypatch.setattr(carrying, "by_shift", shifted)
+    monkeypatch.setattr(row_propagation, "by_shift", shifted)
     found = fs.singular_values(J, "gram")
     oracle = truth(J @ np.eye(net.inputs))
     assert np.abs(found.values - oracle).max() > 1e-3 * oracle[0]
