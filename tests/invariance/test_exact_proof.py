@@ -12,6 +12,7 @@ from torch import nn
 
 import fiberscope as fs
 from feature_networks import one_layer
+from fiberscope.checker import dyadic
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.same_features import Case, Claim, Finding
 from fiberscope.checker.stored import read_stages
@@ -191,7 +192,7 @@ def test_a_correction_is_a_rational_input_with_the_same_features():
     there = np.array([0.25, 0.25, 0.2])
     given = statement(net, 1, x, there)
     assert rational(layers, there)[0] != rational(layers, x)[0]
-    numerators, denominator = next(corrections(case(given), 1e-3, whole.Work())).point
+    numerators, denominator = next(corrections(case(given), 1e-3, dyadic.Work())).point
     numbers = [Fraction(entry, denominator) for entry in numerators]
     assert rational(layers, numbers)[0] == rational(layers, x)[0]
     assert max(abs(float(a) - b) for a, b in zip(numbers, there, strict=True)) < 0.2
@@ -210,7 +211,7 @@ def test_what_differs_is_said():
 
 
 def test_too_much_work_is_said(monkeypatch):
-    monkeypatch.setattr(whole, "MOST_NUMBERS", 1)
+    monkeypatch.setattr(dyadic, "MOST_NUMBERS", 1)
     proof = prove(statement(one_layer(np.eye(4), np.zeros(4)), 1, np.full(4, 0.5), [0.5, 0.5, 0.5, 0.75]))
     assert not proof.proved
     assert "exact arithmetic would take more than" in proof.reason
