@@ -13,6 +13,7 @@ from numpy.linalg import LinAlgError
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.rows import Rows
 from fiberscope.network.signs import row_norms
+from fiberscope.preimages.budget import NO_LIMIT, Budget, TooLargeError
 from fiberscope.preimages.dense import Cholesky, gram
 
 REFINEMENTS = 2
@@ -35,25 +36,31 @@ LSQR_STEPS = 5
 """Steps per coordinate of the iteration that takes over where rows depend on each other."""
 
 
-def polished(rows: Rows, d: Float64[FloatArray, " n"], vanishing: float) -> Float64[FloatArray, " n"] | None:
+def polished(
+    rows: Rows, d: Float64[FloatArray, " n"], vanishing: float, budget: Budget = NO_LIMIT
+) -> Float64[FloatArray, " n"] | None:
     """The direction nearest to d with ``rows d = 0`` and zeros where d has zeros; its largest entry becomes 1.
 
     Args:
         rows: (q, n) rows of unit length.
         d: (n,) a direction that the rows nearly hold.
         vanishing: entries below this share of the largest count as zeros, before and after.
+        budget: when to give up.
 
     Returns:
-        The direction, or None where nothing is left of it.
+        The direction, or None where nothing is left of it, or of the time.
     """
     d = _without_small_entries(d, vanishing)
     support = np.flatnonzero(d)
     part = cast(Rows, cast(Any, rows)[:, support])
     part = part[row_norms(part) > 0]
     if part.shape[0] and len(support):
-        solve = _solver(part)
-        for _ in range(REFINEMENTS):
-            d[support] -= solve(part @ d[support])
+        try:
+            solve = _solver(part, budget)
+            for _ in range(REFINEMENTS):
+                d[support] -= solve(part @ d[support])
+        except TooLargeError:
+            return None
     d = _without_small_entries(d, vanishing)
     size = np.abs(d).max()
     return d / size if np.isfinite(size) and size > 0 else None
@@ -65,6 +72,7 @@ def ray_near(
     sides: Float64[FloatArray, " L"],
     d: Float64[FloatArray, " n"],
     wrong: Callable[[FloatArray], BoolArray],
+    budget: Budget = NO_LIMIT,
 ) -> tuple[Float64[FloatArray, " n"], Bool[BoolArray, " L"]] | None:
     """The ray of a cone near a direction: zero on held rows, and ``sides_i r_i d < 0`` on the others that have a side.
 
@@ -76,6 +84,7 @@ def ray_near(
         sides: (L,) 1 or -1, and 0 for rows that have no side.
         d: (n,) the direction.
         wrong: tells which entries (n,) of a direction leave their bounds.
+        budget: when to give up.
 
     Returns:
         The ray, its largest entry 1, and the rows that hold it; None where there is none, or none is found.
@@ -87,7 +96,7 @@ def ray_near(
             return None
         held = held | (sided & (sides * (rows @ d) > -VANISHING * np.abs(d).max()))
         kept = cast(Rows, cast(Any, rows)[np.flatnonzero(held)])
-        polish = polished(kept, d, VANISHING)
+        polish = polished(kept, d, VANISHING, budget)
         if polish is None:
             return None
         d = polish
@@ -101,8 +110,8 @@ def _without_small_entries(d: Float64[FloatArray, " n"], share: float) -> Float6
     return np.where(np.abs(d) > share * np.abs(d).max(), d, 0.0)
 
 
-def _solver(part: Rows) -> Callable[[FloatArray], FloatArray]:
-    """For a residual r (q,), the shortest c (s,) with ``part c = r``."""
+def _solver(part: Rows, budget: Budget) -> Callable[[FloatArray], FloatArray]:
+    """For a residual r (q,), the shortest c (s,) with ``part c = r``; TooLargeError where the time is over."""
     if part.shape[0] <= part.shape[1]:
         try:
             factor = Cholesky(gram(part.T))
@@ -111,11 +120,14 @@ def _solver(part: Rows) -> Callable[[FloatArray], FloatArray]:
         else:
             return lambda residual: part.T @ factor.solve(residual)
 
+    def times(c: FloatArray) -> FloatArray:  # lsqr asks for one of these in each step
+        budget.check("directions were brought onto rows that depend on each other")
+        return part @ c
+
     def iterate(residual: FloatArray) -> FloatArray:
-        steps = LSQR_STEPS * part.shape[1]
-        solution = cast(Any, scipy.sparse.linalg).lsqr(
-            part, residual, atol=LSQR_TOLERANCE, btol=LSQR_TOLERANCE, iter_lim=steps
-        )
+        steps, linear = LSQR_STEPS * part.shape[1], cast(Any, scipy.sparse.linalg)
+        operator = linear.LinearOperator(part.shape, times, lambda r: part.T @ r, dtype=np.float64)
+        solution = linear.lsqr(operator, residual, atol=LSQR_TOLERANCE, btol=LSQR_TOLERANCE, iter_lim=steps)
         return cast(FloatArray, solution[0])
 
     return iterate
