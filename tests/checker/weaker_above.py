@@ -123,6 +123,7 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
 """A file, what it says, and something weaker."""
 
 EQUIVALENT: dict[str, str] = {
+    "surroundings: if not last": "what is behind a smooth unit is evaluated exactly nowhere",
     "injectivity: len(set(covers)) == len(covers) and ->": "the second child of a row is covered by its first",
 }
 """Mutants that prove nothing more, and why. The beginning of a mutant's name."""
