@@ -55,6 +55,12 @@ def test_x_is_kept() -> None:
     assert not proved(SUM, X, THERE, kept=np.array([True, False]))
 
 
+def test_a_kept_pixel_that_nothing_sees_has_changed() -> None:
+    unseen = line([1.0, 0.0])
+    assert proved(unseen, (0.5, 0.25), (0.5, 0.75), 0.0)
+    assert not proved(unseen, (0.5, 0.25), (0.5, 0.75), 0.0, kept=np.array([False, True]))
+
+
 @pytest.mark.parametrize("side", [0.0, 1.0])
 def test_x_is_at_its_bound(side: float) -> None:
     """u moves by r and makes up for two thirds, x would have to leave the domain for the rest."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,65 +56,67 @@ def test_trees_that_are_right_are_taken() -> None:
     assert proves(question([[1.0]], [0.0], 0.5, 0.5)) == np.inf
 
 
-TREES: dict[str, tuple[Question, Sequence[Node]]] = {
-    "nothing is on": (BLIND, [cover(0, 1), leaf(), leaf()]),
-    "the upper end where the lower one counts": (question([[1.0]], [-0.5], 0, 1), [cover(0), leaf()]),
-    "no cover at all": (question([[1.0]], [0.0], -1, 1), [cover()]),
-    "a leaf without rows": (BLIND, [leaf()]),
-    "a leaf of fewer rows than coordinates": (
+TREES: dict[str, Callable[[], tuple[Question, Sequence[Node]]]] = {
+    "nothing is on": lambda: (BLIND, [cover(0, 1), leaf(), leaf()]),
+    "the upper end where the lower one counts": lambda: (question([[1.0]], [-0.5], 0, 1), [cover(0), leaf()]),
+    "no cover at all": lambda: (question([[1.0]], [0.0], -1, 1), [cover()]),
+    "a leaf without rows": lambda: (BLIND, [leaf()]),
+    "a leaf of fewer rows than coordinates": lambda: (
         question(np.array([[3.0, 0.0], [0.0, 3.0]]), [9.0, 0.0], -1, 1), [cover(0), leaf(0.5)]),
-    "a leaf whose rows depend": (
+    "a leaf whose rows depend": lambda: (
         question([[1.0, 1.0], [2.0, 2.0]], [9.0, 9.0], -1, 1), [cover(0), cover(1), leaf(0.5)]),
-    "a leaf that says more": (question([[1.0]], [2.0], -1, 1), [cover(0), leaf(1.5)]),
-    "a leaf of 0": (LINE, [cover(0, 1), leaf(0.0), leaf()]),
-    "a leaf below 0": (LINE, [cover(0, 1), leaf(-1.0), leaf()]),
-    "a leaf of no number": (LINE, [cover(0, 1), leaf(np.nan), leaf()]),
-    "too few nodes": (LINE, [cover(0, 1), leaf()]),
-    "a node too many": (LINE, [cover(0, 1), leaf(), leaf(), leaf()]),
-    "no nodes": (LINE, []),
+    "a leaf that says more": lambda: (question([[1.0]], [2.0], -1, 1), [cover(0), leaf(1.5)]),
+    "a leaf of 0": lambda: (LINE, [cover(0, 1), leaf(0.0), leaf()]),
+    "a leaf below 0": lambda: (LINE, [cover(0, 1), leaf(-1.0), leaf()]),
+    "a leaf of no number": lambda: (LINE, [cover(0, 1), leaf(np.nan), leaf()]),
+    "too few nodes": lambda: (LINE, [cover(0, 1), leaf()]),
+    "a node too many": lambda: (LINE, [cover(0, 1), leaf(), leaf(), leaf()]),
+    "no nodes": lambda: (LINE, []),
     # z_0 = x >= 0 is no cover, and with -1 times it it is one
-    "a multiplier of -1": (
+    "a multiplier of -1": lambda: (
         question([[1.0], [1.0]], [0.0, -2.0], -1, 1), [Node(None, ((0, 1), (1, -1))), leaf(), leaf()]),
-    "a known row with -1": (
+    "a known row with -1": lambda: (
         question([[1.0], [0.0]], [-0.5, 1.0], -1, 1), [cover(1), cover(0, on=((1, -5),)), leaf()]),
-    "a multiplier of 0": (question([[1.0]], [-0.5], -1, 1), [cover(0, times=0), leaf()]),
-    "a known row that is added": (
+    "a multiplier of 0": lambda: (question([[1.0]], [-0.5], -1, 1), [cover(0, times=0), leaf()]),
+    "a known row that is added": lambda: (
         question([[1.0], [0.0]], [-0.5, 1.0], -1, 1), [cover(1), cover(0, on=((1, 5),)), leaf()]),
     # z_0 is at least 1 everywhere: its own child is not empty
-    "a child that is off where it is on": (
+    "a child that is off where it is on": lambda: (
         question([[1.0, 0.0], [1.0, 0.0]], [2.0, 2.0], -1, 1),
         [cover(0, 1), cover(off=((0, 1),)), cover(off=((0, 1),))]),
-    "a child that is off where it is on, beside one that is right": (
+    "a child that is off where it is on, beside one that is right": lambda: (
         question([[0.0], [1.0]], [1.0, -0.5], 0, 1), [cover(0, 1), cover(off=((0, 1),)), leaf()]),
     # z_0 is below 0 everywhere, and z_2 is not on where x_1 < 0.5
-    "a row that is off and taken away": (
+    "a row that is off and taken away": lambda: (
         question([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [-2.0, 5.0, -0.5], -1, 1),
         [cover(0, 1), cover(on=((0, 1),)), cover(2, off=((0, 5),)), leaf()]),
-    "a multiplier that is no whole number": (question([[1.0]], [2.0], -1, 1), [Node(None, ((0, 0.5),)), leaf()]),
-    "a row that is no whole number": (question([[1.0]], [2.0], -1, 1), [Node(None, ((False, 1),)), leaf()]),
+    "a multiplier that is no whole number": lambda: (
+        question([[1.0]], [2.0], -1, 1), [Node(None, ((0, 0.5),)), leaf()]),
+    "a row that is no whole number": lambda: (question([[1.0]], [2.0], -1, 1), [Node(None, ((False, 1),)), leaf()]),
     # x = -1 is in no child
-    "a known row that is not known": (question([[1.0], [-1.0]], [0.0, 0.0], -1, 1), [cover(0, off=((1, 1),)), leaf()]),
-    "a row on that is not on": (question([[1.0], [1.0]], [0.0, -2.0], -1, 1), [cover(0, on=((1, 1),)), leaf()]),
-    "a row of the domain that is none": (LINE, [cover(0, half_spaces=((-1, 1),)), leaf()]),
-    "a half-space with -1": (
+    "a known row that is not known": lambda: (
+        question([[1.0], [-1.0]], [0.0, 0.0], -1, 1), [cover(0, off=((1, 1),)), leaf()]),
+    "a row on that is not on": lambda: (question([[1.0], [1.0]], [0.0, -2.0], -1, 1), [cover(0, on=((1, 1),)), leaf()]),
+    "a row of the domain that is none": lambda: (LINE, [cover(0, half_spaces=((-1, 1),)), leaf()]),
+    "a half-space with -1": lambda: (
         question([[1.0]], [-1.0], -1, 1, [[0.0]], [1.0]), [cover(0, half_spaces=((0, -5),)), leaf()]),
-    "a half-space the other way": (
+    "a half-space the other way": lambda: (
         question([[1.0]], [0.0], -1, 1, [[1.0]], [0.0]), [cover(0, half_spaces=((0, 1),)), leaf()]),
-    "a sum of 0 with nothing in it": (question([[1.0]], [0.0], -1, 1), [cover()]),
-    "a row that is covered twice": (
+    "a sum of 0 with nothing in it": lambda: (question([[1.0]], [0.0], -1, 1), [cover()]),
+    "a row that is covered twice": lambda: (
         question([[1.0, 0.0], [0.0, 1.0]], [2.0, 2.0], -1, 1),
         [cover(0, 0), cover(1), leaf(), cover(1, off=((0, 9),))]),
     # to be on at 0 for what is on at 0 already, and off there for the rest of it
-    "a row that is on already": (
+    "a row that is on already": lambda: (
         question([[1.0, 0.0], [0.0, 1.0]], [0.0, -5.0], [0, -1], 1),
         [cover(0), cover(0, 1, times=1), leaf(), leaf()]),
-    "a domain without an end": (question([[1.0]], [0.0], -np.inf, 1), [cover(0), leaf()]),
+    "a domain without an end": lambda: (question([[1.0]], [0.0], -np.inf, 1), [cover(0), leaf()]),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TREES)
 def test_trees_that_are_wrong_prove_nothing(name: str) -> None:
-    about, tree = TREES[name]
+    about, tree = TREES[name]()
     assert proves(about, *tree) is None
 
 

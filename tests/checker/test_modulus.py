@@ -19,6 +19,7 @@ from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.modulus import attained, chain_of, chain_to, modulus, near
 from fiberscope.checker.reading import LayerRows, read_network
 from fiberscope.errors import ModelError
+from fiberscope.network.activations import Maximum
 from fiberscope.network.affine import Dense
 from fiberscope.network.network import Network
 from fiberscope.network.saving import network_bytes
@@ -261,11 +262,18 @@ def test_stages_that_are_no_end_of_a_chain_are_refused():
     straight = (affine_stage("a", first), relu_stage("r", 2), affine_stage("b", second))
     skipping = (*straight[:2], Stage("both", (first, second), sources=(1, -1)), relu_stage("s", 2))
     beside = (*straight[:2], Stage("b", (second,), sources=(-1,)), relu_stage("s", 2))
-    read = [read_network(network_bytes(Network(stages, (2,)))) for stages in (straight, skipping, beside)]
+    largest = Stage("max", activation=Maximum(np.array([[0, 1]]), 2))
+    around = (
+        *straight[:2],
+        largest,
+        Stage("both", (Dense(np.ones((2, 1))), first), sources=(2, 1)),
+        relu_stage("s", 2),
+    )
+    read = [read_network(network_bytes(Network(stages, (2,)))) for stages in (straight, skipping, beside, around)]
     assert [len(chain_to(read[0], stage)) for stage in (0, 1, 2)] == [1, 1, 2]
-    for network, stage in ((read[0], 3), (read[0], 9), (read[1], 2), (read[1], 3), (read[2], 2), (read[2], 3)):
+    for place, stage in ((0, 3), (0, 9), (1, 2), (1, 3), (2, 2), (2, 3), (3, 2), (3, 3), (3, 4)):
         with pytest.raises((NotProvedError, ModelError)):
-            chain_to(network, stage)
+            chain_to(read[place], stage)
 
 
 def test_no_bound_holds_where_small_numbers_are_flushed(monkeypatch):
