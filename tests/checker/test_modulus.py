@@ -173,6 +173,7 @@ def test_what_is_no_chain_is_refused():
         "no radius": (rows, center, np.nan),
         "no layers": ((), center, 1.0),
         "another activation": ((replace(rows[0], monotone=np.ones(4, dtype=bool)), rows[1]), center, 1.0),
+        "coordinates that rows define": ((replace(rows[0], definitions=1), rows[1]), center, 1.0),
         "no number": ((replace(rows[0], weight=rows[0].weight * np.nan), rows[1]), center, 1.0),
         "an infinite one": ((replace(rows[0], bias=rows[0].bias + np.inf), rows[1]), center, 1.0),
         "a clip upside down": ((replace(rows[0], low=np.ones(4), high=np.zeros(4)), rows[1]), center, 1.0),
