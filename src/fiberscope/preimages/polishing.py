@@ -121,7 +121,8 @@ def _solver(part: Rows, budget: Budget) -> Callable[[FloatArray], FloatArray]:
             return lambda residual: part.T @ factor.solve(residual)
 
     def times(c: FloatArray) -> FloatArray:  # lsqr asks for one of these in each step
-        budget.check("directions were brought onto rows that depend on each other")
+        if budget.is_over:
+            raise TooLargeError("the budget ended while a direction was brought onto rows that depend on each other")
         return part @ c
 
     def iterate(residual: FloatArray) -> FloatArray:
