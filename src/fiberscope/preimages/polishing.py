@@ -125,9 +125,12 @@ def _solver(part: Rows, budget: Budget) -> Callable[[FloatArray], FloatArray]:
             raise TooLargeError("the budget ended while a direction was brought onto rows that depend on each other")
         return part @ c
 
+    def adjoint(r: FloatArray) -> FloatArray:
+        return part.T @ r
+
     def iterate(residual: FloatArray) -> FloatArray:
         steps, linear = LSQR_STEPS * part.shape[1], cast(Any, scipy.sparse.linalg)
-        operator = linear.LinearOperator(part.shape, times, lambda r: part.T @ r, dtype=np.float64)
+        operator = linear.LinearOperator(part.shape, times, adjoint, dtype=np.float64)
         solution = linear.lsqr(operator, residual, atol=LSQR_TOLERANCE, btol=LSQR_TOLERANCE, iter_lim=steps)
         return cast(FloatArray, solution[0])
 
