@@ -61,6 +61,13 @@ def test_a_kept_pixel_that_nothing_sees_has_changed() -> None:
     assert not proved(unseen, (0.5, 0.25), (0.5, 0.75), 0.0, kept=np.array([False, True]))
 
 
+def test_points_outside_of_a_half_space_are_none() -> None:
+    unseen, G = line([1.0, 0.0]), np.array([[0.0, 1.0]])
+    for x, there in (((0.5, 0.25), (0.5, 0.75)), ((0.5, 0.75), (0.5, 0.25))):
+        assert proved(unseen, x, there, 0.0, G=G, h=np.array([0.75]))
+        assert not proved(unseen, x, there, 0.0, G=G, h=np.array([0.5]))
+
+
 @pytest.mark.parametrize("side", [0.0, 1.0])
 def test_x_is_at_its_bound(side: float) -> None:
     """u moves by r and makes up for two thirds, x would have to leave the domain for the rest."""
