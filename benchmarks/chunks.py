@@ -45,7 +45,7 @@ from fiberscope.network.stage import affine_stage, relu_stage
 from fiberscope.preimages.classify import classify
 from fiberscope.threads import cores, one_thread
 
-SIZES = (196, 300, 200, 100)
+SIZES, SMALL = (196, 300, 200, 100), (20, 30, 10)
 BOX = (0.0, 1.0)
 
 
@@ -63,18 +63,15 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=600)
     parser.add_argument("--block", type=int, default=150)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--smoke", action="store_true", help="24 samples, one round, without dask")
+    parser.add_argument("--smoke", action="store_true", help="24 samples of a small network, one round, without dask")
     options = parser.parse_args()
+    sizes = SMALL if options.smoke else SIZES
     if options.smoke:
         options.samples, options.block, options.rounds = 24, 8, 1
-    subject = random_subject(options.samples)
-    plan = Plan(
-        tuple(range(len(SIZES) - 1)),
-        options.samples,
-        BOX,
-        (options.block,) * (len(SIZES) - 1),
-        places_of(subject.network),
-    )
+    subject = random_subject(sizes, options.samples)
+    layers = tuple(range(len(sizes) - 1))
+    blocks = (options.block,) * len(layers)
+    plan = Plan(layers, options.samples, BOX, blocks, places_of(subject.network))
     pools = {"stored": (1, ""), "processes": (2, "")}
     if not options.smoke and importlib.util.find_spec("distributed") is not None:
         pools["dask"] = (2, "local")
@@ -115,16 +112,16 @@ def report(medians: dict[str, np.ndarray]) -> None:
         print(f"dask against two processes: {more:+.1%} of processor time")
 
 
-def random_subject(samples: int) -> Subject:
+def random_subject(sizes: tuple[int, ...], samples: int) -> Subject:
     """A network of random weights, and samples in the box."""
     rng = np.random.default_rng(0)
     stages = []
-    for position, (inputs, outputs) in enumerate(itertools.pairwise(SIZES)):
+    for position, (inputs, outputs) in enumerate(itertools.pairwise(sizes)):
         weight = rng.standard_normal((outputs, inputs)) * np.sqrt(2.0 / inputs)
         stages += [affine_stage(f"dense{position}", Dense(weight, 0.1 * rng.standard_normal(outputs)))]
         stages += [relu_stage(f"relu{position}", outputs)]
-    network = Network(tuple(stages), (SIZES[0],))
-    return Subject(network, rng.uniform(*BOX, size=(samples, SIZES[0])), None, "random", "random", "")
+    network = Network(tuple(stages), (sizes[0],))
+    return Subject(network, rng.uniform(*BOX, size=(samples, sizes[0])), None, "random", "random", "")
 
 
 def first(subject: Subject, samples: int) -> Subject:

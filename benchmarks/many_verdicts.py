@@ -43,13 +43,20 @@ def main() -> None:
     parser.add_argument("--printed", type=int, default=40, help="samples for Algorithm 1: some ten seconds each")
     parser.add_argument("--compared", type=int, default=200, help="samples that are asked alone as well")
     parser.add_argument("--parts", default="all", help=f"some of {', '.join(PARTS)}")
-    parser.add_argument("--smoke", action="store_true", help="40 samples, a program, and the untrained demo")
+    parser.add_argument(
+        "--smoke",
+        action="store_true",
+        help="40 samples of fewer units and pixels, a program, two layers of the untrained demo",
+    )
     options = parser.parse_args()
     if options.smoke:
         options.samples, options.stratified, options.printed, options.parts = 40, 1, 0, "layer,demo"
     parts = PARTS if options.parts == "all" else options.parts.split(",")
     print(f"{cores()} cores")
     name, layer, images = large_layer(options.samples)
+    if options.smoke:
+        name, layer = "its first 875 units, every fourth pixel", fs.ReLULayer(layer.weight[:875, ::4], layer.bias[:875])
+        images = images[:, ::4]
     if "layer" in parts:
         whole_space(name, layer, images, options.stratified, options.printed)
     if "curve" in parts:
@@ -59,7 +66,10 @@ def main() -> None:
     if "same" in parts:
         same(layer, images, options.compared)
     if "demo" in parts:
-        demo_network(5 if options.smoke else 1000, trained=not options.smoke)
+        if options.smoke:
+            demo_network(5, 2, trained=False)
+        else:
+            demo_network(1000, 10, trained=True)
     if "conv" in parts:
         convolution()
 
@@ -165,11 +175,11 @@ def same(layer: fs.ReLULayer, X: np.ndarray, count: int) -> None:
         )
 
 
-def demo_network(samples: int, *, trained: bool) -> None:
-    """All layers of the demo network, and the printed algorithm on every sample of each."""
+def demo_network(samples: int, layers: int, *, trained: bool) -> None:
+    """Layers of the demo network, and the printed algorithm on every sample of each."""
     network, test = demo(trained=trained)
     X = test.x[:samples]
-    for position, layer in enumerate(network.relu_layers):
+    for position, layer in enumerate(network.relu_layers[:layers]):
         inputs = network.layer_input(position, X)
         for domain in (None, fs.Box(0, 1) if position == 0 else fs.NonNegative()):
             where = "all of R^n" if domain is None else type(domain).__name__

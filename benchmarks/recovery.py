@@ -42,7 +42,9 @@ def main() -> None:
     """Print errors, seconds and their ratios."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=10)
-    parser.add_argument("--smoke", action="store_true", help="an image, one epoch, and the first layer")
+    parser.add_argument(
+        "--smoke", action="store_true", help="an image, one epoch, and the first layer; a smaller dense one"
+    )
     parser.add_argument("--seconds", type=float, default=60.0, help="for what is proved about one image")
     options = parser.parse_args()
     count, epochs, layers = (1, 1, 1) if options.smoke else (options.images, 3, 3)
@@ -54,7 +56,7 @@ def main() -> None:
         for layer in range(layers):
             for precision in ("float32", "int8"):
                 compare(module, network, layer, precision, images[:count], seconds)
-        fashion(1 if options.smoke else 5, seconds)
+        fashion(1 if options.smoke else 5, seconds, every=4 if options.smoke else 1)
 
 
 def trained(epochs: int) -> tuple[nn.Sequential, torch.Tensor]:
@@ -125,8 +127,8 @@ def adam(part: nn.Sequential, features: torch.Tensor) -> torch.Tensor:
     return x.detach()
 
 
-def fashion(count: int, limit: float) -> None:
-    """A dense layer: recoveries beside verdicts."""
+def fashion(count: int, limit: float, every: int) -> None:
+    """A dense layer, or some of its units and pixels: recoveries beside verdicts."""
     path = Path(os.environ.get("FIBERSCOPE_EXTERNAL", "")) / "models" / "fashion_mlp_3500_784.safetensors"
     if not path.is_file():
         print("the layer of Fashion-MNIST is not here: FIBERSCOPE_EXTERNAL names no folder that has it")
@@ -134,8 +136,9 @@ def fashion(count: int, limit: float) -> None:
     from safetensors.numpy import load_file
 
     numbers = load_file(path)
+    numbers = {"0.weight": numbers["0.weight"][::every, ::every].copy(), "0.bias": numbers["0.bias"][::every].copy()}
     layer = fs.ReLULayer(numbers["0.weight"], numbers["0.bias"])
-    images = load_data("fashion-mnist").x[-10_000:].reshape(10_000, -1)[:count]
+    images = load_data("fashion-mnist").x[-10_000:].reshape(10_000, -1)[:count, ::every]
     weight, bias = torch.tensor(numbers["0.weight"]), torch.tensor(numbers["0.bias"])
     fs.verify(fs.preimage(layer, x=images[0], domain=fs.Box(0, 1)))  # imports
     ratios: list[float] = []
@@ -146,7 +149,7 @@ def fashion(count: int, limit: float) -> None:
         assert isinstance(r, fs.Recovery)
         ratios.append(took / verdict)
         error = rms(r.x - image)
-        print(f"784 -> 3500, {p.positives} positive, {p.kind}: verdict {verdict:.2f} s, ", end="")
+        print(f"{layer.inputs} -> {layer.outputs}, {p.positives} positive, {p.kind}: verdict {verdict:.2f} s, ", end="")
         print(f"recovery {took:.2f} s, error {error:.1e}, {r!r}")
     print(f"a recovery takes {np.median(ratios):.1f} verdicts (median of {count}; at most {max(ratios):.1f})")
 

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import pytest
 
+from fiberscope.network.network import Network
+
 os.environ.setdefault("KERAS_BACKEND", "torch")
-keras = pytest.importorskip("keras", reason="keras is not installed")
+if find_spec("keras") is None:
+    pytest.skip("keras is not installed", allow_module_level=True)
 
-from fiberscope.network.network import Network  # noqa: E402
 
-K: Any = keras.layers
+class Later:
+    """A module that is imported when something of it is used: Keras takes seconds, and to collect tests needs none."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") and name != "__version__":  # asked by pytest, of all that modules hold
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self._name), name)
+
+
+keras: Any = Later("keras")
+K: Any = Later("keras.layers")
 
 
 def randomized(model: Any, seed: int = 0) -> Any:

@@ -84,6 +84,42 @@ def test_thresholds_fail_where_they_should(
     assert (tmp_path / "failed" / "leakage.html").exists()
 
 
+def test_a_finished_folder_is_held_against_thresholds(
+    given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By ``report``: where there is nothing but leakage, and beside an audit."""
+    out = tmp_path / "out"
+    assert main(["audit", *given, "--samples", "2", "--out", str(tmp_path / "audit")]) == 0
+    for folder in (out, tmp_path / "audit"):
+        assert run(given, folder, "--precision", "float32,int8") == 0
+
+    def report(*thresholds: str, folder: Path = out) -> tuple[int, str]:
+        capsys.readouterr()
+        status = main(["report", str(folder), *(f"--fail-on={each}" for each in thresholds)])
+        return status, "".join(capsys.readouterr())
+
+    assert report()[0] == 0
+    for folder in (out, tmp_path / "audit"):
+        assert report("recoverable>0@layer1@int8", "bits<1@layer1@int8", folder=folder)[0] == 0
+        status, said = report("recoverable>0@layer0@float32", "rebuilt>=1 sample@layer0", folder=folder)
+        assert status == 1
+        assert "2 of 2 thresholds failed" in said
+        assert re.search(r"failed: recoverable>0@layer0@float32: layer 0 \S+ at float32: 2 of 2 samples", said)
+        for wrong in ("rebuilt>0@float16", "rebuilt>0@layer7"):
+            status, said = report(wrong, folder=folder)
+            assert status == 2
+            assert "a place where rebuilt is measured" in said
+    status, said = report("unbounded>0@layer1", "radius<1@layer0@float32", folder=tmp_path / "audit")
+    assert status == 1
+    assert "2 of 2 thresholds failed" in said
+
+
+def test_thresholds_on_leakage_need_some(given: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", *given, "--samples", "2", "--out", str(tmp_path / "audit")]) == 0
+    assert main(["report", str(tmp_path / "audit"), "--fail-on", "bits<1"]) == 2
+    assert "only where fiberscope leakage has finished in the same folder" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [

@@ -92,6 +92,7 @@ def test_a_server_that_is_no_scheduler_is_found_out(monkeypatch: pytest.MonkeyPa
         check_scheduler(f"tcp://127.0.0.1:{server.getsockname()[1]}")
 
 
+@pytest.mark.fault
 def test_local_may_be_written_in_capitals() -> None:
     check_scheduler("Local")
     with closing(DaskWorkers("LOCAL", 1)) as pool:

@@ -80,7 +80,7 @@ def group_ended(process: subprocess.Popen[str], seconds: float) -> bool:
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize(("workers", "kills"), [pytest.param("1", 1, marks=pytest.mark.quick), ("2", 2)])
+@pytest.mark.parametrize(("workers", "kills"), [("1", 1), ("2", 2)])
 def test_killed_at_random_moments(workers: str, kills: int, finished: Path, again: list[str], tmp_path: Path) -> None:
     out, moments = tmp_path / "out", random.Random(kills)
     arguments = [*again, "--out", str(out), "--resume"]

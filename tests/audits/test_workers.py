@@ -54,17 +54,20 @@ def test_one_that_workers_die_of_is_replaced_and_the_others_lose_nothing() -> No
     assert sum(isinstance(result, str) for result in results.values()) == 2
 
 
+@pytest.mark.fault
 def test_one_that_dies_once_is_computed_after_all(tmp_path: Path) -> None:
     once = f"end once {tmp_path / 'ended'}"
     with closing(local_pool(2)) as pool:
         assert dict(spread(number_or_end, [once, "1", "2"], pool)) == {once: 0, "1": 1, "2": 2}
 
 
+@pytest.mark.fault
 def test_one_that_workers_die_of_is_an_error_where_nothing_can_replace_it() -> None:
     with closing(local_pool(2)) as pool, pytest.raises(ResultsError, match=r"3 times.*fewer --workers"):
         list(spread(os._exit, [3], pool))
 
 
+@pytest.mark.fault
 def test_workers_that_do_not_even_start_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fiberscope.audits.workers, "_become_worker", partial(os._exit, 3))
     with closing(local_pool(2)) as pool, pytest.raises(ResultsError, match=r"as soon as they are started.*--workers 1"):

@@ -4,13 +4,12 @@
 
 Mutants are made in a copy of the package: every refusal (``raise NotProvedError`` under an ``if``, every reason that is
 returned under one, and every alternative of an ``or`` there), and the comparisons and conjuncts that
-``weaker_conditions`` weakens. Each runs in a process of its own, against the claims of ``false_claims``, those of
-``test_underflow``, and a few hundred random ones. Exit code 1 where a mutant lives that is not listed with a reason.
+``weaker_conditions`` and ``weaker_above`` weaken. Each runs in a process of its own: what proves verdicts and their
+radii against the claims of ``false_claims``, those of ``test_underflow``, and a few hundred random ones; what stands
+above it against its own tests. Exit code 1 where a mutant lives that is not listed with a reason.
 
-What proves verdicts and their radii is covered. What stands above it is not: same features (``same_features.py``,
-``surroundings.py``, ``whole.py``, ``enclosed.py``), bounds on sizes (``duality.py``, ``membership.py``,
-``enclosures.py``), what recoveries rest on (``relaxation.py``, ``modulus.py``) and spectra; their tests have false
-claims of their own.
+Not covered are the arithmetics that stand below what is above (``dyadic.py``, ``enclosed.py``, ``rounded.py``,
+``anchored.py``), ``membership.py`` and ``enclosures.py``, and spectra; their tests have false claims of their own.
 """
 
 from __future__ import annotations
@@ -28,11 +27,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+import weaker_above
 from weaker_conditions import EQUIVALENT, WEAKER
 
 HERE = Path(__file__).parent
 SOURCE = HERE.parents[1] / "src" / "fiberscope"
 FILES = ("conditions", "facts", "arithmetic", "certificates", "verdicts", "system", "exact", "matrices", "radius")
+ABOVE = {
+    "same_features": ("checker/test_false_features.py", "checker/test_same_features.py"),
+    "surroundings": ("checker/test_false_features.py", "checker/test_same_features.py"),
+    "relaxation": ("checker/test_relaxation.py",),
+    "modulus": ("checker/test_modulus.py",),
+    "duality": ("checker/test_enclosures.py",),
+    "injectivity": ("checker/test_injectivity.py",),
+}
+"""Files above these, and what tests them."""
 
 BROKEN = "does not run:"
 """What is said of a mutant that falls over: it is no proof of anything."""
@@ -49,10 +59,10 @@ class Mutant:
 
 def mutants(package: Path) -> Iterator[Mutant]:
     """All of them."""
-    for file in FILES:
+    for file in (*FILES, *ABOVE):
         text = (package / "checker" / f"{file}.py").read_text()
         yield from _without_refusals(file, text)
-    for file, before, after in WEAKER:
+    for file, before, after in (*WEAKER, *weaker_above.WEAKER):
         text = (package / "checker" / f"{file}.py").read_text()
         assert text.count(before) == 1, f"{file} says {text.count(before)} times: {before}"
         yield Mutant(file, f"{file}: {before.strip()} -> {after.strip()}", text.replace(before, after))
@@ -101,7 +111,7 @@ def lives(mutant: Mutant, package: Path, claims: int) -> str:
             os.close(reader)
             sys.path[:0] = [folder, str(HERE), str(HERE.parent)]
             try:
-                said = _attack(copied, claims)
+                said = _tested(mutant.file) if mutant.file in ABOVE else _attack(copied, claims)
             except BaseException as error:
                 said = f"{BROKEN} {type(error).__name__}: {error}"
             os.write(writer, said.encode()[:4000])
@@ -142,6 +152,25 @@ def _attack(expected: Path, claims: int) -> str:
     return ""
 
 
+def _tested(file: str) -> str:
+    """The first test of a file above that fails."""
+    failed: list[str] = []
+
+    class Plugin:
+        @staticmethod
+        def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+            if report.failed:
+                failed.append(report.nodeid.partition("::")[2])
+
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    tests = [str(HERE.parent / test) for test in ABOVE[file]]
+    code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests], plugins=[Plugin()])
+    assert code in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED), f"the tests ended with {code}"
+    return failed[0] if failed else ""
+
+
 def _arguments(test: object) -> list[dict[str, object]]:
     """The cases of a test."""
     marks = [mark for mark in getattr(test, "pytestmark", []) if mark.name == "parametrize"]
@@ -164,16 +193,20 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:  # as it is now, whatever happens to it meanwhile
         package = Path(folder, "fiberscope")
         shutil.copytree(SOURCE, package, ignore=shutil.ignore_patterns("__pycache__"))
-        assert not lives(Mutant("verdicts", "", (package / "checker" / "verdicts.py").read_text()), package, 0)
+        for file in ("verdicts", *ABOVE) if not options.only else ():  # what is not changed passes
+            assert not lives(Mutant(file, "", (package / "checker" / f"{file}.py").read_text()), package, 0), file
         for mutant in mutants(package):
             if options.only in mutant.name:
+                if mutant.file in ABOVE and not options.list:
+                    import torch  # noqa: F401 - likewise
                 print(mutant.name if options.list else _judged(mutant, package, counts), flush=True)
     print(f"{dict(counts)}, {time.perf_counter() - began:.0f} s")
     return int(counts["LIVES"] > 0)
 
 
 def _judged(mutant: Mutant, package: Path, counts: Counter[str]) -> str:
-    reason = next((why for name, why in EQUIVALENT.items() if mutant.name.startswith(name)), "")
+    equivalent = EQUIVALENT | weaker_above.EQUIVALENT
+    reason = next((why for name, why in equivalent.items() if mutant.name.startswith(name)), "")
     killer = lives(mutant, package, claims=0 if reason else 600)
     assert not killer.startswith(BROKEN), (mutant.name, killer)
     counts["killed" if killer else "equivalent" if reason else "LIVES"] += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -243,3 +244,67 @@ def test_a_ball_bounds_where_no_box_does() -> None:
     sparse = replace(plain, weight=csr_array(plain.weight))
     again = ends(sparse, question, floats([[1.0, 1.0]]), bounds(sparse, question, floats([[1.0, 1.0]]), (-w, w)))
     np.testing.assert_allclose(again, (low, high), rtol=1e-14)
+
+
+def test_an_upper_side_weighs_what_is_above_alone() -> None:
+    """Multipliers of a side that is not there, or that are no numbers, prove nothing."""
+    plain = system([[1.0]], [-1.0], box=(-4, 4))  # off at 0: only an upper side is known
+    question = at_input([0.0], [0.0])
+    directions = np.array([[2.0]])
+    for w, most in ((2.0, 2.0), (1.0, 5.0), (-2.0, np.inf), (np.nan, np.inf), (np.inf, np.inf)):
+        found = bounds(plain, question, directions, (floats([[0.0]]), floats([[w]])))
+        assert found.high[0] >= most
+    lower = system([[1.0]], [3.0], high=2.0, box=(-4, 4))  # saturated: only a lower side is known
+    found = bounds(lower, question, directions, (floats([[-2.0]]), floats([[2.0]])))
+    assert found.high[0] == np.inf
+    assert found.low[0] >= 2.0
+
+
+def test_directions_that_are_no_single_coordinate_tighten_no_coordinate() -> None:
+    """A bound on 2 x, or on x + y, is none on x."""
+    plain = system([[1.0, 1.0]], [0.0], box=(-8, 8))
+    question = at_input([1.0, 1.0], [0.5])
+    for c in ([2.0, 0.0], [1.0, 1.0], [-1.0, 0.5], [0.5, 0.5]):
+        found = bounds(plain, question, floats([c]), (floats([[-1.0]]), floats([[1.0]])))
+        assert (found.above >= 7.0).all()
+        assert (found.below <= -9.0).all()
+    for c, sign in (([1.0, 0.0], 1.0), ([-1.0, 0.0], -1.0)):
+        found = bounds(plain, question, floats([c]), (floats([[-sign]]), floats([[sign]])))
+        assert found.above[0] >= 7.0
+        assert found.below[0] <= -7.5  # where y is 8
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sums_are_above_what_they_are_exactly(seed: int) -> None:
+    """Costs, residuals and ends with rounding in each, against rational numbers."""
+    rng, n, m = np.random.default_rng(seed), 30, 40
+    weight, x = rng.standard_normal((m, n)), rng.standard_normal(n)
+    slack = 0.5 * rng.random(m) * 10.0 ** rng.integers(-6, 1, m)  # both sides are known
+    plain = system(weight, np.abs(weight @ x) + 1.0, box=(x - rng.random(n), x + rng.random(n)))
+    question, w = at_input(x, slack), rng.standard_normal((1, m)) * 10.0 ** rng.integers(-3, 4, m)
+    sides, c = gaps(plain, question), rng.standard_normal((1, n)) * 1e-9
+    found = bounds(plain, question, c, (0.0 * w, w))
+    total = sum(
+        Fraction(v) * Fraction(float((sides.high if v > 0 else sides.low)[i])) for i, v in enumerate(w[0].tolist()) if v
+    )
+    for j in range(n):
+        r = Fraction(c[0, j]) - sum(
+            Fraction(a) * Fraction(v) for a, v in zip(weight[:, j].tolist(), w[0].tolist(), strict=True)
+        )
+        ends_ = [Fraction(float(end[j])) - Fraction(x[j]) for end in (plain.box_low, plain.box_high)]
+        total += max(r * end for end in ends_)
+    assert Fraction(float(found.high[0])) >= total
+    assert (
+        Fraction(float(found.high[0] - 2.0 * found.error[1][0])) <= total
+    )  # and the bound on rounding is no more than that
+
+
+def test_directions_and_multipliers_of_other_kinds_are_refused() -> None:
+    plain, question = system([[1.0, 1.0]], [0.0], box=(-8, 8)), at_input([1.0, 1.0], [0.5])
+    w = floats([[1.0]])
+    for directions in (np.eye(2, dtype=np.float32)[:1], np.ones(2), np.ones((1, 3)), floats([[np.nan, 1.0]])):
+        with pytest.raises(NotProvedError):
+            bounds(plain, question, directions, (w, w))
+    for wrong in (w.astype(np.int64), w.astype(object), np.ones((2, 1)), np.ones((1, 2)), np.ones(1)):
+        with pytest.raises(NotProvedError):
+            bounds(plain, question, np.ones((1, 2)), (w, wrong))

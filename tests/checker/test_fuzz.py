@@ -21,7 +21,7 @@ def test_some_hostile_claims() -> None:
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("seed", range(100, 112))
-def test_many_hostile_claims(seed: int) -> None:
-    tally = fuzz(seed, 2_000)
-    assert tally["proved in floats"] >= 20
+@pytest.mark.parametrize(("seed", "claims"), [(99, 500), *((seed, 2_000) for seed in range(100, 112))])
+def test_many_hostile_claims(seed: int, claims: int) -> None:
+    tally = fuzz(seed, claims)
+    assert tally["proved in floats"] >= claims // 100

@@ -86,7 +86,8 @@ print("\\n".join(sorted(sys.modules)))
 """
 
 
-@pytest.mark.parametrize("domain", ["none", "box"])
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("domain", ["box", "none"])
 def test_rational_checking_of_a_stored_certificate_loads_no_solver(tmp_path: Path, domain: str) -> None:
     generator = np.random.default_rng(4)
     layer = fs.ReLULayer(generator.integers(-3, 4, (9, 4)), generator.integers(-3, 4, 9))

@@ -16,8 +16,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "recovery"))
 from networks import as_network, as_rows, in_ball, outputs, random_chain
 
 from fiberscope.checker.matrices import NotProvedError
-from fiberscope.checker.modulus import chain_of, modulus, near
+from fiberscope.checker.modulus import attained, chain_of, chain_to, modulus, near
 from fiberscope.checker.reading import LayerRows, read_network
+from fiberscope.errors import ModelError
+from fiberscope.network.activations import Maximum
+from fiberscope.network.affine import Dense
+from fiberscope.network.network import Network
+from fiberscope.network.stage import Stage, affine_stage, relu_stage
 
 CHAINS = 150
 
@@ -167,6 +172,7 @@ def test_what_is_no_chain_is_refused():
         "no radius": (rows, center, np.nan),
         "no layers": ((), center, 1.0),
         "another activation": ((replace(rows[0], monotone=np.ones(4, dtype=bool)), rows[1]), center, 1.0),
+        "coordinates that rows define": ((replace(rows[0], definitions=1), rows[1]), center, 1.0),
         "no number": ((replace(rows[0], weight=rows[0].weight * np.nan), rows[1]), center, 1.0),
         "an infinite one": ((replace(rows[0], bias=rows[0].bias + np.inf), rows[1]), center, 1.0),
         "a clip upside down": ((replace(rows[0], low=np.ones(4), high=np.zeros(4)), rows[1]), center, 1.0),
@@ -192,3 +198,85 @@ def test_numbers_that_overflow_prove_nothing():
         for weight in (A, np.full((4, 3), 1e200))
     )  # fmt: skip
     assert modulus(rows, np.array([1.0, 2.0]), 0.1).lower == 0.0
+
+
+# ---- bounds from above, and what is refused
+
+
+def test_a_region_that_ends_at_the_point_counts():
+    """relu(relu(x - 1/2) + 1) at 1/2: the modulus on [1/2, 1] is 1, though half of it is the mean of both sides."""
+    chain = as_rows([(np.ones((1, 1)), np.array([-0.5]), 0.0, np.inf), (np.ones((1, 1)), np.ones(1), 0.0, np.inf)])
+    assert attained(chain, np.array([0.5]), np.ones(1)) >= 1.0
+    out = as_rows([(np.ones((2, 1)), np.array([-0.5, 1.0]), 0.0, np.inf)])  # the first output is on at one side
+    assert attained(out, np.array([0.5]), np.ones(1)) >= np.sqrt(2.0)
+
+
+def test_what_is_attained_is_above_what_the_rounded_product_says():
+    """Along rows that cancel but for 2^-46, which sums in float64 lose a part of."""
+    tiny, lost = np.full(256, 2.0**-54), 0
+    for seed in range(5):
+        terms = np.random.default_rng(seed).permutation(np.concatenate([[1.0], tiny, [-1.0]]))
+        first, second = terms[:, None], np.ones((1, len(terms)))
+        lost += float((second @ first)[0, 0]) < 2.0**-46
+        chain = as_rows([(first, np.full(len(terms), 4.0), 0.0, np.inf), (second, np.ones(1), 0.0, np.inf)])
+        assert attained(chain, np.zeros(1), np.ones(1)) >= 2.0**-46
+    assert lost >= 1
+
+
+def test_fewer_rows_than_the_direction_has_numbers_attain_nothing():
+    chain = as_rows([(np.array([[1.0, 2.0]]), np.ones(1), 0.0, np.inf)])
+    assert attained(chain, np.zeros(2), np.array([1.0, 1.0])) == 0.0
+    assert attained(chain, np.zeros(2), np.array([0.0, 1.0])) >= 2.0
+
+
+def test_no_direction_and_other_sizes_are_refused():
+    chain = as_rows([(np.eye(2), np.ones(2), 0.0, np.inf)])
+    for direction in (np.ones(1), np.ones((1, 2)), np.ones(3), np.array([np.nan, 1.0]), np.zeros(2)):
+        with pytest.raises(NotProvedError):
+            attained(chain, np.zeros(2), direction)
+    for low, high in ((np.zeros(1), np.ones(1)), (np.zeros(2), np.ones(1)), (np.zeros(3), np.ones(3))):
+        with pytest.raises(NotProvedError):
+            near(chain, np.zeros(2), 1.0, low, high, 1)
+
+
+def test_outputs_on_an_end_of_their_clip_tell_no_number():
+    """1 may come from any z of at least 1, and 0 from any of at most 0."""
+    chain = as_rows([(np.array([[1.0], [-1.0]]), np.array([0.0, 1.0]), 0.0, 1.0)])
+    for x in (1.5, -0.5):
+        y = np.clip(np.array([x, 1.0 - x]), 0.0, 1.0)
+        found = near(chain, np.array([0.5]), 2.0, y, y, 2)
+        assert found.distance >= abs(x - 0.5)
+        assert found.widths[0] >= abs(x - 0.5)
+
+
+def test_intervals_count_to_both_sides():
+    chain = as_rows([(np.eye(1), np.ones(1), 0.0, np.inf)])
+    for low, high in ((0.5, 1.0), (1.0, 1.5)):
+        found = near(chain, np.zeros(1), 2.0, np.array([low]), np.array([high]), 1)
+        assert found.distance >= 0.5
+        assert found.widths[0] >= 0.5
+
+
+def test_stages_that_are_no_end_of_a_chain_are_refused():
+    first, second = (Dense(np.eye(2), np.ones(2)) for _ in range(2))
+    straight = (affine_stage("a", first), relu_stage("r", 2), affine_stage("b", second))
+    skipping = (*straight[:2], Stage("both", (first, second), sources=(1, -1)), relu_stage("s", 2))
+    beside = (*straight[:2], Stage("b", (second,), sources=(-1,)), relu_stage("s", 2))
+    largest = Stage("max", activation=Maximum(np.array([[0, 1]]), 2))
+    around = (
+        *straight[:2],
+        largest,
+        Stage("both", (Dense(np.ones((2, 1))), first), sources=(2, 1)),
+        relu_stage("s", 2),
+    )
+    read = [read_network(network_bytes(Network(stages, (2,)))) for stages in (straight, skipping, beside, around)]
+    assert [len(chain_to(read[0], stage)) for stage in (0, 1, 2)] == [1, 1, 2]
+    for place, stage in ((0, 3), (0, 9), (1, 2), (1, 3), (2, 2), (2, 3), (3, 2), (3, 3), (3, 4)):
+        with pytest.raises((NotProvedError, ModelError)):
+            chain_to(read[place], stage)
+
+
+def test_no_bound_holds_where_small_numbers_are_flushed(monkeypatch):
+    chain = as_rows([(np.eye(2), np.ones(2), 0.0, np.inf)])
+    monkeypatch.setattr("fiberscope.checker.modulus.flushes_subnormal_numbers", lambda: True)
+    assert not _proves(chain, np.zeros(2), 0.5)

@@ -67,8 +67,8 @@ def test_both_checkers_say_the_same_of_the_table(case: Case, candidates: dict[in
 
 def test_both_checkers_say_the_same_of_random_layers(candidates: dict[int, tuple[Any, Candidate]]) -> None:
     witnessed = 0
-    for case in random_layers(40, seed=77, inputs=4, outputs=8):
+    for case in random_layers(25, seed=77, inputs=4, outputs=8):
         p = fs.preimage(fs.ReLULayer(case.weight, case.bias), **case.question)
         assert p.dimension is not None
         witnessed += agreed(p, candidates[id(p.certificate)][1], (str(p.kind), p.dimension), statements=True)
-    assert witnessed >= 36  # multipliers whose signs alone prove it are none to the old checker, which asks for a rank
+    assert witnessed >= 22  # multipliers whose signs alone prove it are none to the old checker, which asks for a rank

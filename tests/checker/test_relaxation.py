@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fiberscope as fs
-from fiberscope.checker.matrices import NotProvedError
+from fiberscope.checker.matrices import Matrix, NotProvedError
 from fiberscope.checker.relaxation import Known, Network, Step, narrowed, relaxed, replayed
 from fiberscope.checker.stored import read_stages
 from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
@@ -156,3 +157,81 @@ def test_units_of_weights_mean_nothing(power: int, tmp_path: Path) -> None:
         found.append(tighten(stored(net, tmp_path), LOW, HIGH, Known(3, y, y), Budget.of(20)))
     assert np.allclose(found[0].low, found[1].low, atol=1e-9)
     assert np.allclose(found[0].high, found[1].high, atol=1e-9)
+
+
+# ---- what each condition is for
+
+
+def test_features_that_bound_nothing_are_refused(tmp_path: Path) -> None:
+    """Of affine maps, leaky ReLUs and maxima."""
+    network = stored(branching(np.random.default_rng(0)), tmp_path)
+    for stage in (0, 3, 5):
+        size = network[1][stage].outputs
+        with pytest.raises(NotProvedError):
+            relaxed(network, LOW, HIGH, Known(stage, np.zeros(size), np.ones(size)))
+
+
+def identity(bound: PointwiseKind, *ends: float) -> fs.Network:
+    return fs.Network((affine_stage("a", Dense(np.eye(1))), Stage("f", activation=Pointwise(bound, 1, *ends))), (1,))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_features_at_the_ends_of_what_is_possible_are_no_contradiction(value: float, tmp_path: Path) -> None:
+    """An input that is fixed at them has them."""
+    x = np.array([value])
+    for net in (identity(PointwiseKind.RELU), identity(PointwiseKind.CLIP, 0.0, 1.0)):
+        network, known = stored(net, tmp_path), Known(1, x, x)
+        for low, high in ((x, x), (x, x + 1.0), (x - 1.0, x)):
+            around = relaxed(network, low, high, known)
+            nothing = np.zeros((1, len(around.low)))
+            again = replayed(network, low, high, known, [Step(np.array([0]), (nothing, nothing))])
+            assert again is not None
+            assert again[0] <= value <= again[1]
+
+
+def test_a_feature_on_an_end_of_its_clip_leaves_what_is_behind_it_open(tmp_path: Path) -> None:
+    network = stored(identity(PointwiseKind.CLIP, 0.25, 0.75), tmp_path)
+    for feature, meant in ((0.25, (-1.0, 0.25)), (0.75, (0.75, 2.0)), (0.5, (0.5, 0.5))):
+        y = np.array([feature])
+        low, high = relaxed(network, np.array([-1.0]), np.array([2.0]), Known(1, y, y)).box
+        assert low[1] <= meant[0]
+        assert meant[1] <= high[1]
+
+
+def test_sums_are_rounded_outwards(tmp_path: Path) -> None:
+    """1 + 2^-60 and 1 - 2^-60 are not 1."""
+    parts = (Dense(np.array([[1.0, 0.0]])), Dense(np.array([[0.0, 1.0]])))
+    net = fs.Network((Stage("sum", parts, sources=(-1, -1)), relu_stage("r", 1)), (2,))
+    for tiny in (2.0**-60, -(2.0**-60)):
+        x = np.array([1.0, tiny])
+        around = relaxed(stored(net, tmp_path), x, x, Known(1, np.array([0.5]), np.array([2.0])))
+        assert Fraction(around.box[0][-1]) <= 1 + Fraction(tiny) <= Fraction(around.box[1][-1])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_chords_hold_at_every_kink_exactly(seed: int, tmp_path: Path) -> None:
+    """Rows between what a unit receives and gives, at the ends of its interval and where it bends."""
+    rng, units = np.random.default_rng(seed), 40
+    first, second = (
+        Dense(rng.standard_normal(shape), rng.standard_normal(shape[0])) for shape in ((units, 3), (2, units))
+    )
+    stages = (affine_stage("a", first), clip(units), affine_stage("b", second), relu_stage("r", 2))
+    network = stored(fs.Network(stages, (3,)), tmp_path)
+    around = relaxed(network, -HIGH, HIGH, Known(3, np.zeros(2), np.full(2, 1e9)))
+    weight, checked = dense_rows(around.system.weight), 0
+    for row, low, high in zip(weight, around.low, around.high, strict=True):
+        places = np.flatnonzero(row)
+        if len(places) != 2:
+            continue
+        z, h = places.tolist()
+        assert h == z + units
+        for t in (around.box[0][z], 0.0, 1.5, around.box[1][z]):
+            if around.box[0][z] <= t <= around.box[1][z]:
+                value = Fraction(row[h]) * Fraction(min(max(t, 0.0), 1.5)) + Fraction(row[z]) * Fraction(t)
+                assert Fraction(low) <= value <= Fraction(high)
+                checked += 1
+    assert checked > units
+
+
+def dense_rows(matrix: Matrix) -> FloatArray:
+    return np.asarray(matrix if isinstance(matrix, np.ndarray) else matrix.toarray())

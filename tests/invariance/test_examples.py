@@ -26,6 +26,7 @@ def example(name, layer=0, objective="inner_product", **options):
     return fs.invariance_example(net, x, target, layer, BOX, objective=objective, **options)
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("layer", [0, -1, "output"])
 def test_features_are_those_of_the_source_and_the_proof_closes(name, layer):

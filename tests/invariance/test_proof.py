@@ -45,9 +45,10 @@ def test_the_distance_to_an_exact_input_is_tiny(name, layer):
     assert 0 < proof.distance <= 1e-7
 
 
+@pytest.mark.exhaustive(every=5)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("layer", [0, -1, "output"])
-@pytest.mark.parametrize("by", [1e-6, *(pytest.param(by, marks=pytest.mark.exhaustive) for by in (-1e-6, 1e-3)), 0.2])
+@pytest.mark.parametrize("by", [1e-6, -1e-6, 1e-3, 0.2])
 def test_a_moved_pixel_is_rejected(name, layer, by):
     e = example(name, layer)
     flat, n = e.x.ravel(), e.x.size

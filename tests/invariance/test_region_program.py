@@ -39,6 +39,7 @@ def scipy_maximum(region, polyhedron, c):
     return -result.fun
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("layer", [0, 1, "last"])
 def test_optima_agree_with_scipy_for_one_objective_after_the_other(name, layer):

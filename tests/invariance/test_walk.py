@@ -51,6 +51,7 @@ def test_walks_reach_the_mixed_integer_optimum_of_deeper_networks():
     assert np.mean(gains) >= 0.9
 
 
+@pytest.mark.exhaustive
 def test_promises_tell_what_lies_behind_a_facet():
     """Where nothing is promised, multipliers prove that nothing behind is better; else an optimum is mostly left."""
     promised, kept, idle = 0, 0, 0
@@ -75,6 +76,7 @@ def test_promises_tell_what_lies_behind_a_facet():
     assert kept == promised  # the optima of random networks have one set of multipliers
 
 
+@pytest.mark.exhaustive
 def test_corners_lie_in_neighbouring_regions_and_each_region_is_no_worse_than_its_entry():
     crossings_made = 0
     for _, net, x, c in cases(4, (8, 10, 4, 2)):
@@ -110,6 +112,7 @@ def test_other_activations_reach_their_mixed_integer_optima(activation):
     assert further >= 1
 
 
+@pytest.mark.exhaustive
 def test_room_is_kept_by_the_units_that_the_features_cut_off():
     for module, net, x, c in cases(4):
         walk = walk_regions(net, x, c, 1, fs.Box(0, 1), arithmetic="float32")

@@ -97,7 +97,7 @@ def check(layer: Any, X: Array, domain: Any, truths: list[tuple[str, int]]) -> N
         assert fs.verify(alone, exact=True)
 
 
-@pytest.mark.exhaustive(every=2)
+@pytest.mark.exhaustive
 @NEEDS_CDD
 @pytest.mark.parametrize(("low", "high"), BOUNDS)
 def test_a_clip_behind_a_clip(low: float, high: float):

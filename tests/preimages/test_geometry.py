@@ -238,7 +238,7 @@ assert optimum(highs)
 """
 
 
-@pytest.mark.exhaustive
+@pytest.mark.fault
 @pytest.mark.parametrize("threads", [4, 0])
 def test_other_uses_of_highs_in_the_process_do_not_matter(threads: int) -> None:
     ended = subprocess.run([sys.executable, "-c", OTHER_HIGHS, str(threads)], capture_output=True, text=True)

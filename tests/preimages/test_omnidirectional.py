@@ -80,12 +80,12 @@ def _check_certificate(A: np.ndarray[Any, Any], answer: fs.Omnidirectionality) -
 @NEEDS_CDD
 def test_agrees_with_the_list_of_rays() -> None:
     answers: list[bool | None] = []
-    for layer in random_layers(150, seed=11, largest=2, inputs=4, outputs=9):
+    for layer in random_layers(90, seed=11, largest=2, inputs=4, outputs=9):
         answer = fs.omnidirectional(layer.weight)
         assert answer.holds is oracles.omnidirectional(layer.weight), layer.weight.tolist()
         _check_certificate(layer.weight, answer)
         answers.append(answer.holds)
-    assert 20 < sum(map(bool, answers)) < 130
+    assert 12 < sum(map(bool, answers)) < 78
 
 
 def test_figure_1_left_holds() -> None:

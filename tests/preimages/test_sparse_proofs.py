@@ -116,7 +116,7 @@ def small_layers(draw: st.DrawFn) -> tuple[Array, Array, Array, Any]:
 
 
 @NEEDS_CDD
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(small_layers())
 def test_random_layers(layer: tuple[Array, Array, Array, Any]) -> None:
     assert_both_forms_agree_with_the_oracle(*layer)

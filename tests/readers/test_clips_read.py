@@ -18,10 +18,10 @@ import fiberscope as fs
 from fiberscope.network.network import Network
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.readers.keras import from_keras
-from keras_models import K, assert_same, functional, keras, sequential
+from keras_models import K, Later, assert_same, functional, sequential
 from readers.onnx_models import model_of, written
 
-ops = keras.ops
+ops: Any = Later("keras.ops")
 Bounds = tuple[float, float]
 
 

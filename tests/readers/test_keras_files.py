@@ -355,23 +355,21 @@ def test_code_in_a_lambda_does_not_run(tmp_path: Path):
     assert (tmp_path / "marker").exists()  # the file does hold code that runs
 
 
-@keras.saving.register_keras_serializable("own")
-class OwnLayer(keras.layers.Dense):
-    """A layer of the user's own."""
-
-
-@keras.saving.register_keras_serializable("own")
-class OwnRegularizer(keras.regularizers.Regularizer):
-    """A setting of the user's own, which plays no role at inference."""
-
-    def __call__(self, x: Any) -> Any:
-        return keras.ops.sum(x)
-
-    def get_config(self) -> dict[str, Any]:
-        return {}
-
-
 def test_classes_of_ones_own(tmp_path: Path):
+    @keras.saving.register_keras_serializable("own")
+    class OwnLayer(keras.layers.Dense):
+        """A layer of the user's own."""
+
+    @keras.saving.register_keras_serializable("own")
+    class OwnRegularizer(keras.regularizers.Regularizer):
+        """A setting of the user's own, which plays no role at inference."""
+
+        def __call__(self, x: Any) -> Any:
+            return keras.ops.sum(x)
+
+        def get_config(self) -> dict[str, Any]:
+            return {}
+
     path = tmp_path / "model.keras"
     sequential((4,), OwnLayer(3, name="mine")).save(path)
     error = refused(path)

@@ -218,7 +218,7 @@ HUGE = {"huge": np.array([2**20, 2**20, 2**20]), "large": np.array([1, 2**29]), 
 )
 def test_huge_results(nodes: list[onnx.NodeProto], folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(onnx_operation, "LARGEST_CONSTANT", 2**24)
-    for name in ("constants", "moving"):  # where the limit is imported to; the real one takes a second and a gigabyte
+    for name in ("constants", "indexing"):  # where the limit is imported to; the real one takes a second and a gigabyte
         monkeypatch.setattr(f"fiberscope.readers.onnx.{name}.LARGEST_CONSTANT", 2**24)
     constants = HUGE | {
         "pads": np.array([0, 0, 0, 2**40]), "zero": np.array(0), "one": np.array(1), "many": np.array(2**40),

@@ -106,7 +106,7 @@ def test_table_has_the_fields_of_a_leak_in_order() -> None:
 def test_the_layer_itself_is_judged_as_classify_does() -> None:
     rng = np.random.default_rng(4)
     net, X = network(rng, 3, 4, 9), rng.random((5, 3))
-    rows = leaks(net, X, (0.05,), 1.0)
+    rows = leaks(net, X, (0.05,), 20.0)
     for layer, own in enumerate(net.relu_layers):
         received = net.layer_input(layer, X)
         here = [row for row in rows if row.layer == layer]

@@ -317,3 +317,22 @@ def test_bad_input_is_one_clear_error(unchecked):
         fs.recover(nn.Linear(3, 4), y)
     with pytest.raises(fs.InputError, match="layer: expected a number from 0 to 0"):
         fs.recover(fs.ReLULayer(np.eye(2)), [1.0, 1.0], layer=1)
+
+
+def test_what_time_is_over_for_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A layer whose outputs tell too few numbers for a ball: without time its guess is a guess, and says why."""
+    rng = np.random.default_rng(0)
+    layer = fs.ReLULayer(rng.standard_normal((12, 10)), rng.standard_normal(12))
+    y = layer(rng.random(10))
+    assert (y > 0).sum() < 10
+    plenty = fs.recover(layer, y, within=1e-6)
+    assert plenty.scope is Scope.DOMAIN
+
+    def begun(*_: object, **__: object) -> None:
+        raise AssertionError("a search began after the time was over")
+
+    for name in ("free_duals", "around"):
+        monkeypatch.setattr(f"fiberscope.recovery.recover.{name}", begun)
+    found = fs.recover(layer, y, within=1e-6, seconds=1e-9)
+    assert found.scope is Scope.NONE
+    assert "more seconds" in found.reason

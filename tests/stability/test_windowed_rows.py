@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import fiberscope as fs
-from fiberscope.stability import local_rows
+from fiberscope.stability import row_propagation, windowed_rows
 from fiberscope.stability.windowed_rows import gram, outer_gram
 from known_spectra import truth
 
@@ -128,8 +128,8 @@ def test_small_blocks_change_nothing(case, monkeypatch):
     net, x = case
     J = fs.linearize(net, x)
     whole = J.rows()
-    monkeypatch.setattr(carrying, "BLOCK_NUMBERS", 2_000)
-    monkeypatch.setattr(local_rows, "TILE_NUMBERS", 100)
+    monkeypatch.setattr(row_propagation, "BLOCK_NUMBERS", 2_000)
+    monkeypatch.setattr(windowed_rows, "TILE_NUMBERS", 100)
     blocks = J.rows()
     np.testing.assert_allclose(written_out(blocks), written_out(whole), atol=1e-14 * float(whole.values.abs().max()))
     agree(blocks, J @ np.eye(net.inputs))
@@ -186,13 +186,13 @@ def test_an_error_of_the_rows_shows_in_the_bound(monkeypatch):
     net = fs.from_torch(CASES["strides"][0].double().eval(), input_shape=(2, 14, 13))
     J = fs.linearize(net, np.ones((2, 14, 13)), 4)
     honest = fs.singular_values(J, "gram")
-    original = local_rows.by_shift
+    original = windowed_rows.by_shift
 
     def shifted(shift):
         for first, members in original(shift):
             yield tuple(0 for _ in first), members
 
-    monkeypatch.setattr(carrying, "by_shift", shifted)
+    monkeypatch.setattr(row_propagation, "by_shift", shifted)
     found = fs.singular_values(J, "gram")
     oracle = truth(J @ np.eye(net.inputs))
     assert np.abs(found.values - oracle).max() > 1e-3 * oracle[0]

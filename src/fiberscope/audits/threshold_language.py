@@ -67,6 +67,28 @@ def parse_thresholds(texts: Sequence[str], quantities: Sequence[Quantity] = OF_A
     return tuple(_parsed(text, quantities) for text in texts)
 
 
+def parse_stored_thresholds(texts: Sequence[str]) -> tuple[tuple[Threshold, ...], tuple[Threshold, ...]]:
+    """The thresholds that a finished folder is held against: its audit, and what features were found to give away.
+
+    Both say what is ``recoverable``: the audit from exact features, so that what names a precision is about the other.
+
+    Raises:
+        InputError: one of them means nothing, or would fail always or never.
+    """
+    of_leakage = [text for text in texts if _is_of_leakage(text)]
+    return parse_thresholds([text for text in texts if text not in of_leakage]), parse_thresholds(
+        of_leakage, OF_LEAKAGE
+    )
+
+
+def _is_of_leakage(text: str) -> bool:
+    form = _FORM.fullmatch(text.strip())
+    if form is None:
+        return False
+    at_precision = any(known_precision(place.strip()) for place in form["places"].split("@")[1:])
+    return form["quantity"].lower() in (OF_LEAKAGE if at_precision else OF_LEAKAGE[1:])
+
+
 def _parsed(text: str, quantities: Sequence[Quantity]) -> Threshold:
     form = _FORM.fullmatch(text.strip())
     if form is None:
@@ -172,4 +194,4 @@ def _places(
     return layer, stage, domain, precision
 
 
-__all__ = ["parse_thresholds"]
+__all__ = ["parse_stored_thresholds", "parse_thresholds"]

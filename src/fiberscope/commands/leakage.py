@@ -20,7 +20,7 @@ from fiberscope.errors import FiberscopeError
 if TYPE_CHECKING:
     from fiberscope.audits.execution import Job
     from fiberscope.audits.store import Results
-    from fiberscope.audits.thresholds import Threshold
+    from fiberscope.audits.thresholds import Threshold, Violation
     from fiberscope.report.progress import Progress
 
 _SAMPLES = 10
@@ -97,7 +97,7 @@ def leakage(
             print(f"note: {note}", file=sys.stderr)
         with progress_on_stderr() as progress:
             failed = _run(job, progress)
-        status = _told(beside, thresholds, asked)
+        status = print_leakage(beside, thresholds)
     if failed:
         raise FiberscopeError(
             f"{len(failed)} of {len(job.chunks)} layers and samples failed and claim nothing: {failed[0]}; "
@@ -149,12 +149,37 @@ def _run(job: Job, progress: Progress) -> list[str]:
     return failed
 
 
-def _told(beside: Results, thresholds: Sequence[Threshold], asked: Sequence[Threshold]) -> int:
-    """Write the table and the page, print the table, and say which thresholds fail."""
+def leakage_violations(beside: Results, thresholds: Sequence[Threshold]) -> list[Violation]:
+    """Every threshold that finished results of this command fail, at every layer and precision where they do.
+
+    Raises:
+        InputError: there are none, or a threshold is about what was not measured.
+        ResultsError: they are damaged.
+    """
+    from fiberscope.audits.leak_measurements import leak_places, measured_of_leakage
+    from fiberscope.audits.thresholds import OPTION, check_thresholds, violations
+    from fiberscope.errors import InputError
+    from fiberscope.report.leakage import read_leakage
+
+    content = read_leakage(beside.leakage)
+    plan = None if content is None else content.manifest.plan
+    if content is None or plan is None or len(content.rows) < plan.samples * len(plan.layers) * len(plan.leakage):
+        expected = f"{thresholds[0].quantity} only where fiberscope leakage has finished in the same folder"
+        raise InputError(OPTION, expected=expected, got=repr(thresholds[0].text))
+    network, (low, high) = content.subject.network, content.domain
+    asked = _everywhere(thresholds, plan.leakage)
+    check_thresholds(asked, leak_places(plan, network), plan.samples)
+    return violations(asked, list(measured_of_leakage(content.rows, network.layer_names, high - low)))
+
+
+def print_leakage(beside: Results, thresholds: Sequence[Threshold]) -> int:
+    """Write the table and the page, print the table, and say which thresholds fail.
+
+    Returns:
+        The exit status.
+    """
     from fiberscope.audits import shards
-    from fiberscope.audits.leak_measurements import measured_of_leakage
     from fiberscope.audits.leak_store import PAGE, TABLE
-    from fiberscope.audits.thresholds import violations
     from fiberscope.files import is_file, write_file
     from fiberscope.recovery.leak import table_of
     from fiberscope.report.html import write_report
@@ -170,9 +195,8 @@ def _told(beside: Results, thresholds: Sequence[Threshold], asked: Sequence[Thre
         write_report(beside)
     else:
         write_file(page, render_leakage(content).encode())
-    low, high = content.domain
-    names, summaries = content.subject.network.layer_names, content.summaries()
-    found = violations(asked, list(measured_of_leakage(content.rows, names, high - low)))
+    summaries = content.summaries()
+    found = leakage_violations(beside, thresholds) if thresholds else []
     console_on_stdout().print(leakage_table(summaries))
     for line in [*leakage_lines(summaries, content.subject, content.domain), *threshold_lines(thresholds, found)]:
         print(line)
@@ -180,4 +204,4 @@ def _told(beside: Results, thresholds: Sequence[Threshold], asked: Sequence[Thre
     return FAILED if found else FINE
 
 
-__all__ = ["leakage"]
+__all__ = ["leakage", "leakage_violations", "print_leakage"]

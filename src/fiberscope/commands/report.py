@@ -22,22 +22,33 @@ def report(
     *,
     fail_on: Annotated[list[str] | None, Parameter(negative="")] = None,
 ) -> int:
-    """Write DIR/report.html again from the results, and hold a finished audit against thresholds.
+    """Write DIR/report.html again from the results, and hold what is finished against thresholds.
 
     Exit status 1 if a threshold fails.
 
     Args:
         folder: the folder of the results.
-        fail_on: a threshold, as for fiberscope audit; may be repeated.
+        fail_on: a threshold, as for fiberscope audit, or as for fiberscope leakage where its results lie in DIR; may be
+            repeated. recoverable is about those if it names a precision: 'recoverable>0@layer2@int8'.
     """
     from fiberscope.audits.store import Results
-    from fiberscope.audits.threshold_language import parse_thresholds
+    from fiberscope.audits.threshold_language import parse_stored_thresholds
+    from fiberscope.commands.leakage import print_leakage
+    from fiberscope.files import is_file
 
-    return print_report(Results(folder), parse_thresholds(fail_on or ()))
+    results, (thresholds, of_leakage) = Results(folder), parse_stored_thresholds(fail_on or ())
+    if not thresholds and not is_file(results.manifest_path) and is_file(results.leakage.manifest_path):
+        return print_leakage(results, of_leakage)
+    return print_report(results, thresholds, of_leakage)
 
 
-def print_report(results: Results, thresholds: Sequence[Threshold]) -> int:
+def print_report(results: Results, thresholds: Sequence[Threshold], of_leakage: Sequence[Threshold] = ()) -> int:
     """Write the page, print the tables, and say which thresholds fail.
+
+    Args:
+        results: the folder.
+        thresholds: on what the audit measured.
+        of_leakage: on what features were found to give away.
 
     Returns:
         The exit status.
@@ -45,6 +56,7 @@ def print_report(results: Results, thresholds: Sequence[Threshold]) -> int:
     from fiberscope.audits.accuracy import accuracy_line
     from fiberscope.audits.measurements import violations_of
     from fiberscope.audits.network_table import read_network
+    from fiberscope.commands.leakage import leakage_violations
     from fiberscope.report.html import write_report
     from fiberscope.report.network import network_sentences, network_table, summarise_network
     from fiberscope.report.spectra import left_out_lines, radius_lines, spectra_table
@@ -54,6 +66,7 @@ def print_report(results: Results, thresholds: Sequence[Threshold]) -> int:
     from fiberscope.stability.stage_medians import stage_medians
 
     found = violations_of(results, thresholds) if thresholds else []
+    found += leakage_violations(results, of_leakage) if of_leakage else []
     write_report(results)
     manifest = results.manifest()
     summaries = summarise(manifest, results.findings(manifest))
@@ -77,7 +90,7 @@ def print_report(results: Results, thresholds: Sequence[Threshold]) -> int:
         print(f"warning: {warning}")
     if manifest.training:
         print(manifest.training)
-    for line in threshold_lines(thresholds, found):
+    for line in threshold_lines((*thresholds, *of_leakage), found):
         print(line)
     print(f"report: {results.report_path}")
     return FAILED if found else FINE

@@ -16,6 +16,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from fiberscope.network.arrays import BoolArray, FloatArray
+from fiberscope.preimages.budget import NO_LIMIT, Budget
 from fiberscope.preimages.tensors import cholesky, cholesky_solve, gram
 
 NARROW = 2.0**-20
@@ -91,7 +92,7 @@ class Center:
     Attributes:
         point: (n,)
         weights: (M + n,) of all rows, coordinates last: ``H = sum_i weights_i R_i^T R_i``.
-        factor: (n, n) the lower triangular factor of H; None where float64 does not resolve it.
+        factor: (n, n) the lower triangular factor of H; None where float64 does not resolve it, or the time is over.
         slack: two of (M + n,): how far the lower and the upper side are, at least what float64 resolves.
     """
 
@@ -101,7 +102,7 @@ class Center:
     slack: tuple[FloatArray, FloatArray]
 
 
-def analytic_center(polytope: Polytope, point: Float64[FloatArray, " n"]) -> Center:
+def analytic_center(polytope: Polytope, point: Float64[FloatArray, " n"], budget: Budget = NO_LIMIT) -> Center:
     """The center of a polytope of size one, from a point of it or next to it.
 
     Sides are moved apart until the point has slack, and back as far as it gets any of its own.
@@ -118,7 +119,7 @@ def analytic_center(polytope: Polytope, point: Float64[FloatArray, " n"]) -> Cen
         over, under = high + apart * room - value, value - low + apart * room
         weights: FloatArray = over**-2.0 + under**-2.0
         slope: FloatArray = rows.T @ (1.0 / over - 1.0 / under)
-        factor = cholesky(gram(torch.from_numpy(rows * np.sqrt(weights)[:, None])))
+        factor = None if budget.is_over else cholesky(gram(torch.from_numpy(rows * np.sqrt(weights)[:, None])))
         if factor is None:
             break
         move: FloatArray = -cholesky_solve(factor, torch.from_numpy(slope)).numpy()

@@ -220,7 +220,7 @@ class _Descent:
         for step in range(1, MAX_STEPS + 1):
             self._step()
             if step % CHECKED == 0:
-                self._settle(last=step == MAX_STEPS)
+                self._settle(budget, last=step == MAX_STEPS)
                 if not len(self.active) or budget.is_over:
                     break
         return self.found
@@ -238,7 +238,7 @@ class _Descent:
         self.momentum = np.where(uphill, 1.0, following).astype(np.float32)
         self.ahead, self.mu = new + carried * change, new
 
-    def _settle(self, *, last: bool) -> None:
+    def _settle(self, budget: Budget, *, last: bool) -> None:
         c = self.operator.adjoint(self.mu)
         h = np.maximum(self.ones - c, np.float32(0.0))
         smallest = np.where(self.ones > 0, c, np.inf).min(axis=0)
@@ -251,7 +251,8 @@ class _Descent:
             elif self.tried[k] < len(SMALL_RESIDUALS) and residuals[k] < SMALL_RESIDUALS[self.tried[k]]:
                 self.tried[k] += 1
                 cone = self.cones.chosen(np.array([number]))
-                found = _ray(self.rows, cone, h[:, k].astype(np.float64), self.mu[:, k].astype(np.float64))
+                h_k, mu_k = h[:, k].astype(np.float64), self.mu[:, k].astype(np.float64)
+                found = _ray(self.rows, cone, h_k, mu_k, budget)
             if found is not None:
                 self.found[number], kept[k] = found, False
         if not kept.all():
@@ -289,7 +290,11 @@ def multipliers_of(rows: OrthantRows, equal: BoolArray, weights: Float64[FloatAr
 
 
 def _ray(
-    rows: OrthantRows, cone: OrthantCones, h: Float64[FloatArray, " n"], mu: Float64[FloatArray, " L"]
+    rows: OrthantRows,
+    cone: OrthantCones,
+    h: Float64[FloatArray, " n"],
+    mu: Float64[FloatArray, " L"],
+    budget: Budget,
 ) -> Projected | None:
     """The ray near h >= 0, which is one after signs; rows that weigh are held at zero."""
     (equal,), sides = cone.equal, cone.lower[0] * -1.0 + cone.upper[0]
@@ -298,7 +303,7 @@ def _ray(
     def wrong(d: FloatArray) -> BoolArray:
         return ~(signs * d > 0) & (d != 0)
 
-    found = ray_near(rows.unit, equal | ((sides != 0) & (mu != 0.0)), sides, signs * h, wrong)
+    found = ray_near(rows.unit, equal | ((sides != 0) & (mu != 0.0)), sides, signs * h, wrong, budget)
     return None if found is None else written_ray(rows, cone, *found)
 
 

@@ -28,7 +28,7 @@ from fiberscope.preimages.elaborate import elaborate
 from fiberscope.preimages.interval import Interval
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.margin import margin
-from fiberscope.preimages.modular import modular_rank
+from fiberscope.preimages.modular import modular_rank, modular_seconds
 from fiberscope.preimages.output_distance import describe_empty, describe_impossible
 from fiberscope.preimages.precision import Precision, within_at
 from fiberscope.preimages.preimage import Preimage
@@ -271,7 +271,8 @@ def _with_dependencies(asked: _Question, candidate: Candidate) -> Preimage | Non
 def _near_dependence(system: MixedSystem) -> str:
     """What makes a system hard, where it is that: rows that depend on each other but for their rounding."""
     P, n = system.positive, system.layer.inputs
-    if not 0 < len(P) * n <= MAX_ENTRIES or system.budget.is_over:
+    left = system.budget.left()
+    if not 0 < len(P) * n <= MAX_ENTRIES or (left is not None and modular_seconds(len(P), n) > left):
         return ""
     rows = dense(system.rows(P))
     exact, seen = modular_rank(rows), numerical_rank(rows, RESOLVED)

@@ -90,9 +90,9 @@ def _face(system: MixedSystem, inequalities: IntArray) -> ExactFace:
 
 def _check_pivot(system: MixedSystem, rows: list[FloatArray]) -> None:
     """Raise TooLargeError where a single pivot is out of reach: writing the rows out takes long as well."""
-    n = system.layer.inputs
-    estimate = pivot_seconds(n, entry_bits(np.concatenate(rows)))
-    system.budget.check_exact(estimate, f"one exact pivot on {sum(map(len, rows))} rows in dimension {n}")
+    n, doing = system.layer.inputs, f"one exact pivot on {sum(map(len, rows))} rows in dimension {system.layer.inputs}"
+    system.budget.check_exact(pivot_seconds(n, 1), doing)  # numbers have more bits, which takes long to count
+    system.budget.check_exact(pivot_seconds(n, entry_bits(np.concatenate(rows))), doing)
 
 
 def _contradiction(system: MixedSystem) -> list[Fraction] | None:

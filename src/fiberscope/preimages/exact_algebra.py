@@ -12,7 +12,7 @@ from jaxtyping import Float64
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimages.budget import NO_LIMIT, Budget, solve_seconds
 from fiberscope.preimages.exact_face import as_fractions, entry_bits
-from fiberscope.preimages.modular import modular_rank, pivots, residues
+from fiberscope.preimages.modular import modular_rank, modular_seconds, pivots, residues
 
 SOLVES_OF_AN_ELIMINATION = 10
 """An elimination over the integers takes about as long as so many exact solutions."""
@@ -27,6 +27,7 @@ def exact_rank(rows: Float64[FloatArray, "q n"], budget: Budget = NO_LIMIT) -> i
     live = rows[:, rows.any(axis=0)]
     live = live[live.any(axis=1)]
     # elimination over the integers is slow, and the rank modulo a prime can only be too small
+    budget.check_exact(modular_seconds(*live.shape), f"the rank of {live.shape[0]} rows modulo a prime")
     bound = modular_rank(live)
     if bound == min(live.shape):
         return bound

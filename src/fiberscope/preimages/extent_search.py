@@ -83,7 +83,9 @@ def _by_ascent(
     device: str,
 ) -> Extents:
     scaled, units, factors = polytope.scaled()
-    center = analytic_center(scaled, np.zeros(len(units)))
+    center = analytic_center(scaled, np.zeros(len(units)), budget)
+    if budget.is_over:
+        return _nothing(polytope, directions, "the time was over before the search began")
     if center.factor is None:
         return _nothing(polytope, directions, "float64 does not resolve the preimage's shape")
     objectives = np.where(polytope.above > polytope.below, directions * units, 0.0)

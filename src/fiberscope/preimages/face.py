@@ -153,7 +153,7 @@ def _line_or_rays(system: MixedSystem, numbers: IntArray) -> Direction | Multipl
     """A line or a ray with the rows that hold it, or multipliers that show that there is none."""
     rays = build_ray_system(system)
     if len(rays.free):
-        line = find_line(system.rows(system.live(numbers)))
+        line = find_line(system.rows(system.live(numbers)), budget=system.budget)
         if line is not None:
             return Direction(numbers, line)
     return ray_or_multipliers(rays, system.budget)
@@ -315,7 +315,7 @@ def _face_of_program(system: MixedSystem, equalities: IntArray, inequalities: In
     multipliers = Multipliers(held, snapped(np.concatenate([free, weights[implicit]]))) if len(implicit) else None
     alone, rank = (len(independent_rows(dense(unit_rows(system.rows(numbers))))) for numbers in (equalities, held))
     if rank < n and len(implicit) == len(inequalities):
-        direction = find_line(unit_rows(system.rows(held)))
+        direction = find_line(unit_rows(system.rows(held)), budget=system.budget)
     spans = rank == n or direction is None
     return Face(equalities, inequalities[implicit], multipliers, None if spans else direction, alone, rank, spans)
 

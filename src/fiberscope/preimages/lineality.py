@@ -12,6 +12,7 @@ from jaxtyping import Float64
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.rows import Rows, scaled
 from fiberscope.network.signs import row_norms
+from fiberscope.preimages.budget import NO_LIMIT, Budget
 from fiberscope.preimages.dense import gram, is_positive_definite, pivoted_cholesky, solve_upper
 from fiberscope.preimages.polishing import polished
 
@@ -22,12 +23,13 @@ VANISHING = 1e-7
 """Entries of a null vector below this share of the largest are taken as zero: a Gram matrix does not resolve them."""
 
 
-def find_line(rows: Rows, seed: int = 0) -> Float64[FloatArray, " n"] | None:
+def find_line(rows: Rows, seed: int = 0, budget: Budget = NO_LIMIT) -> Float64[FloatArray, " n"] | None:
     """Find d != 0 with ``rows d = 0`` up to rounding, zero wherever all such d are; None where there is none.
 
     Args:
         rows: (q, n) all rows of the cone, none of them zero.
         seed: for the choice among several.
+        budget: when to give up.
     """
     q, n = rows.shape
     unit = scaled(rows, 1.0 / row_norms(rows))
@@ -43,4 +45,4 @@ def find_line(rows: Rows, seed: int = 0) -> Float64[FloatArray, " n"] | None:
     d = np.zeros(n)
     d[pivots[rank:]] = free
     d[pivots[:rank]] = -solve_upper(R[:rank, :rank], R[:rank, rank:] @ free)
-    return polished(unit, d, VANISHING)
+    return polished(unit, d, VANISHING, budget)

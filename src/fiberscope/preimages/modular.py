@@ -49,4 +49,9 @@ def modular_rank(rows: Float64[FloatArray, "q n"]) -> int:
     return nmod_mat(q, n, residues(rows).ravel().tolist(), PRIME).rank() if rows.size else 0
 
 
-__all__ = ["PRIME", "modular_rank", "pivots", "residues"]
+def modular_seconds(q: int, n: int) -> float:
+    """About how long a rank modulo the prime takes: 0.2 s of 784 rows in as many dimensions, most of it to convert."""
+    return 3e-7 * q * n + 3e-10 * q * n * min(q, n)
+
+
+__all__ = ["PRIME", "modular_rank", "modular_seconds", "pivots", "residues"]

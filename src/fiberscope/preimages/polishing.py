@@ -12,6 +12,7 @@ from numpy.linalg import LinAlgError
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.rows import Rows
 from fiberscope.network.signs import row_norms
+from fiberscope.preimages.budget import NO_LIMIT, Budget
 from fiberscope.preimages.dense import Cholesky, gram
 
 REFINEMENTS = 4
@@ -32,22 +33,27 @@ RESIDUAL = 1e-13
 """What rounding leaves of the products of unit rows with a ray whose largest entry is 1."""
 
 
-def polished(rows: Rows, d: Float64[FloatArray, " n"], vanishing: float) -> Float64[FloatArray, " n"] | None:
+def polished(
+    rows: Rows, d: Float64[FloatArray, " n"], vanishing: float, budget: Budget = NO_LIMIT
+) -> Float64[FloatArray, " n"] | None:
     """The direction nearest to d with ``rows d = 0`` and zeros where d has zeros; its largest entry becomes 1.
 
     Args:
         rows: (q, n) rows of unit length.
         d: (n,) a direction that the rows nearly hold.
         vanishing: entries below this share of the largest count as zeros, before and after.
+        budget: when to give up.
 
     Returns:
-        The direction, or None where nothing is left of it.
+        The direction, or None where nothing is left of it, or of the time.
     """
     d = _without_small_entries(d, vanishing)
     support = np.flatnonzero(d)
     part = cast(Rows, cast(Any, rows)[:, support])
     part = part[row_norms(part) > 0]
     if part.shape[0] and len(support):
+        if budget.is_over:
+            return None
         try:
             solve = _solver(part)
         except LinAlgError:  # no ridge is high enough
@@ -65,6 +71,7 @@ def ray_near(
     sides: Float64[FloatArray, " L"],
     d: Float64[FloatArray, " n"],
     wrong: Callable[[FloatArray], BoolArray],
+    budget: Budget = NO_LIMIT,
 ) -> tuple[Float64[FloatArray, " n"], Bool[BoolArray, " L"]] | None:
     """The ray of a cone near a direction: zero on held rows, and ``sides_i r_i d < 0`` on the others that have a side.
 
@@ -76,6 +83,7 @@ def ray_near(
         sides: (L,) 1 or -1, and 0 for rows that have no side.
         d: (n,) the direction.
         wrong: tells which entries (n,) of a direction leave their bounds.
+        budget: when to give up.
 
     Returns:
         The ray, its largest entry 1, and the rows that hold it; None where there is none, or none is found.
@@ -87,7 +95,7 @@ def ray_near(
             return None
         held = held | (sided & (sides * (rows @ d) > -VANISHING * np.abs(d).max()))
         kept = cast(Rows, cast(Any, rows)[np.flatnonzero(held)])
-        polish = polished(kept, d, VANISHING)
+        polish = polished(kept, d, VANISHING, budget)
         if polish is None:
             return None
         d = polish

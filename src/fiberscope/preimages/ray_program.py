@@ -115,16 +115,16 @@ def ray_or_multipliers(rays: RaySystem, budget: Budget) -> Direction | Multiplie
     program = build_ray_program(rays)
     for method in (Method.INTERIOR, Method.INTERIOR_THEN_VERTEX):
         solution = solve(program, method)
-        found = _read(rays, solution) if len(solution.primal) else None
+        found = _read(rays, solution, budget) if len(solution.primal) else None
         if found is not None:
             return found
     return None
 
 
-def _read(rays: RaySystem, solution: Solution) -> Direction | Multipliers | None:
+def _read(rays: RaySystem, solution: Solution, budget: Budget) -> Direction | Multipliers | None:
     """What a solution shows, whatever its status says: it is corrected and proved, and HiGHS may end early."""
     if solution.value > 0.5:
-        ray = _ray(rays, solution.primal)
+        ray = _ray(rays, solution.primal, budget)
         if ray is not None:
             return ray
     for dual in (solution.row_dual, -solution.row_dual):  # HiGHS's sign depends on the sense of the optimization
@@ -134,11 +134,11 @@ def _read(rays: RaySystem, solution: Solution) -> Direction | Multipliers | None
     return None
 
 
-def _ray(rays: RaySystem, vertex: Float64[FloatArray, " n"]) -> Direction | None:
+def _ray(rays: RaySystem, vertex: Float64[FloatArray, " n"], budget: Budget) -> Direction | None:
     """The ray near a solution of the program."""
     p = rays.H.shape[0]
     sides = np.append(np.zeros(p), np.ones(rays.W.shape[0]))
-    found = ray_near(stacked(rays.H, rays.W), sides == 0, sides, vertex, lambda d: _leaves_bounds(rays, d))
+    found = ray_near(stacked(rays.H, rays.W), sides == 0, sides, vertex, lambda d: _leaves_bounds(rays, d), budget)
     if found is None:
         return None
     d, held = found

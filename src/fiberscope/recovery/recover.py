@@ -199,17 +199,23 @@ def _of_layer(
     ball = None if found is None else found[0]
     if not met:
         within = known.within if known.within.any() else 0.0
-        verdict = preimage(layer, y=known.y, domain=known.domain, within=within, seconds=_left(until))
+        left = _left(until)
+        half = None if left is None else 0.5 * left  # bounds need the rest
+        verdict = preimage(layer, y=known.y, domain=known.domain, within=within, seconds=half)
         if verdict.kind == Kind.EMPTY:
             return _Found(Proof(None, verdict), verdict.reason)
     if ball is not None:
         return _Found(Proof(ball), "")
+    if perf_counter() > until:
+        return _Found(Proof(), TIME_IS_OVER)
     free = free_duals(layer, known, x)
     if free is None:
         return _searched(layer, known, x, until)
     found = _Found(Proof(duals=free), "", prove(subject, known, Proof(duals=free), chain))
     if _narrow(found.proved, box):
         return found
+    if perf_counter() > until:
+        return found._replace(reason=TIME_IS_OVER)
     return _nearer(subject, known, found, _searched(layer, known, x, until))
 
 

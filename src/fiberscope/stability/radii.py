@@ -12,7 +12,6 @@ from jaxtyping import Float64
 from fiberscope.checker.reading import StoredNetwork, read_network
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
-from fiberscope.network.saving import network_bytes
 from fiberscope.stability.local_network import LocalNetwork, local_network
 from fiberscope.stability.modulus import radius_of
 from fiberscope.stability.region import boundaries
