@@ -55,7 +55,7 @@ class Ended(StrEnum):
     FAILED = "HiGHS failed; the bound is that of the domain"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Optimum(SameFeatures):
     """The best input that was found over all regions; whether a way with the same features leads to it is not known.
 
@@ -84,6 +84,9 @@ class Optimum(SameFeatures):
     def optimal(self) -> bool:
         """Whether the solver proved that none is better."""
         return self.status is Ended.OPTIMAL
+
+    def _line(self) -> str:
+        return f"{self.value:.4g}, at best {self.bound:.4g}, {self.nodes} nodes: {self.status}"
 
 
 def optimal_over_regions(

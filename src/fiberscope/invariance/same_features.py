@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +18,8 @@ from fiberscope.network.domains import Domain, as_polyhedron
 from fiberscope.network.network import Network
 from fiberscope.preimages.verification import Verification
 from fiberscope.scalars import as_count
+from fiberscope.showing.shown import Picture, Shown, facts_of, told
+from fiberscope.showing.thumbnails import directions_as_pictures, inputs_as_pictures
 
 CHANGED = 1e-6
 """By how much a pixel differs that counts as changed, relative to the largest change: less is what room for rounding,
@@ -31,8 +34,8 @@ def without_rounding(x: Float64[FloatArray, " n"], source: Float64[FloatArray, "
     return source if float(np.abs(x - source).max()) <= ROUNDED * float(np.abs(source).max()) else x
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class SameFeatures:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class SameFeatures(Shown):
     """An input x' with the features of another input x, the source.
 
     Attributes:
@@ -151,8 +154,20 @@ class SameFeatures:
         del shares
         return np.zeros((0, *self.source.shape))
 
+    def _facts(self) -> Mapping[str, str]:
+        moved = {"distance": told(self.distance), "pixels_changed": str(self.pixels_changed)}
+        return moved | facts_of(self)
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+    def _seen(self) -> Mapping[str, FloatArray]:
+        """Inputs to be shown, by caption."""
+        return {"the input": self.source, "the same features": self.x}
+
+    def _pictures(self) -> Sequence[Picture]:
+        change = directions_as_pictures(["the change"], (self.x - self.source)[None])
+        return (*inputs_as_pictures(self._seen()), *change)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Connected(SameFeatures):
     """Two inputs with the same features, and straight pieces between them on which the features stay the same."""
 

@@ -27,7 +27,7 @@ from fiberscope.scalars import as_count
 from fiberscope.threads import one_thread
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Walk(Connected):
     """The best input that was found, and the way to it along which the features stay the same.
 
@@ -63,6 +63,10 @@ class Walk(Connected):
     def ended_by_budget(self) -> bool:
         """Whether a larger budget would have gone on."""
         return self.ended in (Ending.REGIONS, Ending.PLATEAU)
+
+    def _line(self) -> str:
+        gain = f"{self.in_region:.4g} in the region of x, {self.value:.4g} beyond"
+        return f"{gain}, {len(self.visits)} regions visited: {self.ended}"
 
 
 def walk_regions(

@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -27,17 +27,21 @@ from fiberscope.network.original import Original
 from fiberscope.network.serialization import parts_of
 from fiberscope.network.stage import INPUT, Stage
 from fiberscope.scalars import as_position
+from fiberscope.showing.shown import Shown, Table, told
 
 T = TypeVar("T")
 
 _AS_MODEL = "pass samples in the shape in which the model takes them"
 
+_SHOWN_STAGES = 40
+"""Stages that a notebook lists."""
+
 BATCH_NUMBERS = 2**25
 """Numbers that the widest stage may give at a time: more samples are evaluated in several batches."""
 
 
-@dataclass(frozen=True, eq=False)
-class Network:
+@dataclass(frozen=True, eq=False, repr=False)
+class Network(Shown):
     """A graph of stages, each a function of earlier ones; the last gives the output.
 
     Args:
@@ -303,9 +307,23 @@ class Network:
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "originals": ()}  # a model that is running cannot be copied or sent to another process
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         sizes = " -> ".join(str(size) for size in (self.inputs, *(layer.outputs for layer in self.relu_layers)))
-        return f"Network({sizes} -> {self.outputs}, {len(self.relu_layers)} ReLU layers)"
+        return f"{sizes} -> {self.outputs}, {len(self.relu_layers)} ReLU layers"
+
+    def _facts(self) -> Mapping[str, str]:
+        named = {"output": self.output, "notes": "; ".join(self.notes)}
+        said = {"input_shape": told(self.input_shape), "parameters": f"{self.parameters:,}", **named}
+        return {name: text for name, text in said.items() if text}
+
+    def _tables(self) -> Sequence[Table]:
+        rows = [
+            (str(number), stage.name, stage.kind, told(stage.shape), f"{stage.parameters:,}")
+            for number, stage in enumerate(self.stages[:_SHOWN_STAGES])
+        ]
+        left = len(self.stages) - len(rows)
+        more = [("...", f"and {left} more", "", "", "")] if left else []
+        return (Table(("stage", "name", "kind", "shape", "parameters"), (*rows, *more)),)
 
 
 def check_network(network: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any
 
@@ -11,9 +11,10 @@ import numpy as np
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import BoolArray, FloatArray, as_float64
 from fiberscope.network.rows import Rows, checked_rows
+from fiberscope.showing.shown import Shown, told
 
 
-class ReLULayer:
+class ReLULayer(Shown):
     """The layer ``y = clip(A x + b, low, high)``: a ReLU with low = 0 and high = inf, a ReLU6 with high = 6.
 
     Args:
@@ -161,8 +162,15 @@ class ReLULayer:
         flat = inputs.reshape(inputs.shape[0], self.inputs)
         return np.clip((self.weight @ flat.T).T + self.bias, self.low, self.high)
 
-    def __repr__(self) -> str:
-        return f"ReLULayer({self.inputs} -> {self.outputs})"
+    def _line(self) -> str:
+        return f"{self.inputs} -> {self.outputs}"
+
+    def _facts(self) -> Mapping[str, str]:
+        shapes = {"input_shape": told(self.input_shape), "output_shape": told(self.output_shape)}
+        if self.injective.all():
+            return shapes | {"units": "strictly monotone"}
+        clip = self.low[~self.injective], self.high[~self.injective]
+        return shapes | {"units": "ReLU" if self.is_relu else f"from {clip[0].min():.4g} to {clip[1].max():.4g}"}
 
 
 def _checked_mask(injective: Any, outputs: int) -> BoolArray:

@@ -26,6 +26,8 @@ from fiberscope.preimages.precision import within_at
 from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.route import Route, Statistics
 from fiberscope.preimages.verify import radii, verify, verify_many
+from fiberscope.showing.colours import KINDS
+from fiberscope.showing.shown import Shown, Table
 from fiberscope.threads import checked_threads, in_threads, one_thread
 
 if TYPE_CHECKING:
@@ -49,8 +51,8 @@ has the same limit (``row_table.LARGEST``)."""
 NO_STATISTICS = Statistics({}, {})
 
 
-@dataclass(frozen=True, eq=False)
-class Classification:
+@dataclass(frozen=True, eq=False, repr=False)
+class Classification(Shown):
     """The preimages of a layer's outputs at N samples, in their order.
 
     Attributes:
@@ -137,6 +139,32 @@ class Classification:
                 "reason": pa.array([p.reason for p in self.preimages], pa.string()),
             }
         )
+
+    def _line(self) -> str:
+        counts = Counter(str(p.kind) for p in self.preimages)
+        return f"{len(self)} samples: {', '.join(f'{counts[kind]} {kind}' for kind in KINDS if counts[kind])}"
+
+    def _facts(self) -> dict[str, str]:
+        layer = {"layer": repr(self.preimages[0].layer)} if len(self) else {}
+        return {**layer, "samples": str(len(self)), "certificates": str(self.certificates)}
+
+    def _tables(self) -> tuple[Table, ...]:
+        kinds, dimension = self.kind, self.dimension
+        rows = [
+            (kind, str(int(has.sum())), _range(self.positives[has]), _range(dimension[has & (dimension >= -1)]))
+            for kind in KINDS
+            for has in [kinds == kind]
+            if has.any()
+        ]
+        heads = ("kind", "samples", "positive outputs", "dimension")
+        return (Table(heads, tuple(rows), tuple(KINDS[row[0]] for row in rows)),)
+
+
+def _range(numbers: IntArray) -> str:
+    if not len(numbers):
+        return "-"
+    low, high = int(numbers.min()), int(numbers.max())
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def _dimension(preimage: Preimage) -> int:

@@ -17,10 +17,11 @@ from fiberscope.preimages.certificate import Certificate
 from fiberscope.preimages.decide import decide_at_input
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.preimage import Preimage
+from fiberscope.showing.shown import Shown, answer
 
 
-@dataclass(frozen=True, eq=False)
-class Omnidirectionality:
+@dataclass(frozen=True, eq=False, repr=False)
+class Omnidirectionality(Shown):
     """Whether ``A x <= 0`` implies ``x = 0``.
 
     Attributes:
@@ -41,9 +42,12 @@ class Omnidirectionality:
     def __bool__(self) -> bool:
         return self.holds is True
 
+    def _line(self) -> str:
+        return answer(self.holds, self.margin, self.reason)
 
-@dataclass(frozen=True, eq=False)
-class UniqueSolution:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class UniqueSolution(Shown):
     """Whether x0 is the only solution of ``A x + b <= 0``.
 
     Attributes:
@@ -64,6 +68,9 @@ class UniqueSolution:
 
     def __bool__(self) -> bool:
         return self.holds is True
+
+    def _line(self) -> str:
+        return answer(self.holds, self.margin, self.reason)
 
 
 def omnidirectional(A: Any, b: Any = None, p: Any = None) -> Omnidirectionality:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,6 +15,8 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimages.certificate import Certificate
 from fiberscope.preimages.interval import Interval
 from fiberscope.preimages.kind import Kind
+from fiberscope.showing.shown import Picture, Shown
+from fiberscope.showing.thumbnails import inputs_as_pictures
 
 if TYPE_CHECKING:
     from fiberscope.preimages.enclosure import Enclosure
@@ -31,9 +33,12 @@ class Recovered(NamedTuple):
     x: FloatArray
     error_bound: float
 
+    def __repr__(self) -> str:
+        return f"Recovered({len(self.x)} numbers, error at most {self.error_bound:.3g})"
 
-@dataclass(frozen=True, eq=False)
-class Preimage:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Preimage(Shown):
     """``{x in domain : clip(A x + b) = y}`` [Theorem 4], given by x or by y, with a proved verdict.
 
     Where y is known up to ``within``, or to intervals, all x whose output agrees with that.
@@ -222,6 +227,15 @@ class Preimage:
         from fiberscope.preimages.geometry import recover
 
         return recover(self)
+
+    def _line(self) -> str:
+        n, bounds = self.layer.inputs, self.dimension_bounds
+        dimension = f"{bounds[0]} to {bounds[1]}" if self.dimension is None and bounds else self.dimension
+        says = str(self.kind) if dimension is None else f"{self.kind}, dimension {dimension} of {n}"
+        return f"{says}: {self.reason}" if self.reason else says
+
+    def _pictures(self) -> Sequence[Picture]:
+        return () if self.x is None else inputs_as_pictures({"the input": self.x}, self.layer.input_shape)
 
 
 def preimage(

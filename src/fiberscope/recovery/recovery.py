@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -16,6 +17,8 @@ from fiberscope.preimages.verification import Verification, verified
 from fiberscope.recovery.grid import Grid
 from fiberscope.recovery.proof import Proof, Proved, prove
 from fiberscope.recovery.question import Known, Subject
+from fiberscope.showing.shown import Picture, Shown
+from fiberscope.showing.thumbnails import inputs_as_pictures
 
 
 class Scope(StrEnum):
@@ -30,7 +33,7 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Recovery:
+class Recovery(Shown):
     """The input behind features that are known to a precision: a guess, and what is proved.
 
     Attributes:
@@ -79,7 +82,7 @@ class Recovery:
         """
         return verified(lambda: _disproved(self))
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         if self.contradiction:
             found = "no input has these features"
         elif self.exact:
@@ -90,7 +93,11 @@ class Recovery:
             where = "everywhere" if self.scope == Scope.DOMAIN else f"in a ball of radius {self.radius:.3g}"
             width = float(np.median(self.high - self.low))
             found = f"within {self.distance:.3g} {where}, coordinates to {width:.3g} (median)"
-        return f"Recovery({self.x.size} coordinates from layer {self.layer}: {found}; residual {self.residual:.2g})"
+        return f"{self.x.size} coordinates from layer {self.layer}: {found}; residual {self.residual:.2g}"
+
+    def _pictures(self) -> Sequence[Picture]:
+        guess, width = inputs_as_pictures({"the guess": self.x}), self.high - self.low
+        return (*guess, *inputs_as_pictures({"proved width": width})) if np.isfinite(width).all() else guess
 
 
 def _disproved(claim: Recovery) -> str:

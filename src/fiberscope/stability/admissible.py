@@ -40,6 +40,7 @@ from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.rounded import as_floats, unit_floats
 from fiberscope.preimages.system import build_at_input
 from fiberscope.scalars import as_count
+from fiberscope.showing.shown import Shown, answer, told
 from fiberscope.stability.index_sets import checked_index_set
 
 MAX_DECISIONS = 10_000
@@ -55,8 +56,8 @@ ROUNDINGS = (1, 2, 16, 1 << 20)
 """Denominators to which a rational point that float64 does not hold is rounded: ties mostly stem from short numbers."""
 
 
-@dataclass(frozen=True, eq=False)
-class Admissibility:
+@dataclass(frozen=True, eq=False, repr=False)
+class Admissibility(Shown):
     """Whether some x has exactly the inactive set I; true in a condition iff that is proved.
 
     Attributes:
@@ -82,9 +83,12 @@ class Admissibility:
     def __bool__(self) -> bool:
         return self.holds is True
 
+    def _line(self) -> str:
+        return answer(self.holds, self.margin, self.reason)
 
-@dataclass(frozen=True, eq=False)
-class VisitedPatterns:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class VisitedPatterns(Shown):
     """The activation patterns that data visit.
 
     Attributes:
@@ -115,6 +119,10 @@ class VisitedPatterns:
     def share_at_least(self) -> float:
         """K over the upper bound; 0 where the quotient is below the smallest float."""
         return self.visited / self.upper_bound
+
+    def _line(self) -> str:
+        of = f"at most {told(self.upper_bound)}" if self.possible is None else told(self.possible)
+        return f"{self.visited} visited by {int(self.counts.sum())} samples, of {of} possible"
 
 
 def is_admissible(layer: Layer, inactive: Any) -> Admissibility:

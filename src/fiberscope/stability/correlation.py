@@ -17,6 +17,7 @@ from jaxtyping import Float64
 from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_float64
 from fiberscope.network.rows import checked_rows, dense
+from fiberscope.showing.shown import Shown, told
 from fiberscope.stability.dense_spectrum import DenseSpectrum, dense_spectrum, spectrum_and_row_space
 from fiberscope.stability.index_sets import checked_index_set
 from fiberscope.stability.interlacing import InterlacingBound
@@ -29,8 +30,8 @@ SUBSPACE = 4.0
 """How often the row space's own error bound a row may leave it by and still count as inside: rounding adds to it."""
 
 
-@dataclass(frozen=True)
-class CorrelationBound:
+@dataclass(frozen=True, repr=False)
+class CorrelationBound(Shown):
     """Upper bounds of the smallest nonzero singular value of ``D_I A`` from one removed row k.
 
     Attributes:
@@ -63,9 +64,16 @@ class CorrelationBound:
         names = ("printed", "direct", "projected", "smallest_nonzero")
         return replace(self, **scaled({name: getattr(self, name) for name in names}, exponent))
 
+    def _line(self) -> str:
+        applies = "" if self.applies else ", which do not apply"
+        value = told(self.smallest_nonzero)
+        return (
+            f"row {self.row}: smallest nonzero {value}, printed {self.printed:.4g}, direct {self.direct:.4g}{applies}"
+        )
 
-@dataclass(frozen=True, eq=False)
-class CorrelationCounts:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CorrelationCounts(Shown):
     """The experiment of appendix A5: how many kept rows satisfy condition (3), for the best removed row.
 
     Attributes:
@@ -88,6 +96,10 @@ class CorrelationCounts:
     best: CorrelationBound
     best_direct: CorrelationBound
     interlacing: InterlacingBound
+
+    def _line(self) -> str:
+        best = f"best row {self.best.row}, printed bound {self.best.printed:.4g}"
+        return f"{len(self.constants)} constants, {self.kept} kept rows; {best}"
 
 
 def correlation_bound(A: Any, kept: Any, row: Any) -> CorrelationBound:

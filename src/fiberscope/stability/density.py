@@ -16,6 +16,7 @@ from jaxtyping import Float64
 from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_float64
 from fiberscope.scalars import as_count, as_number
+from fiberscope.showing.shown import Shown
 from fiberscope.stability.linear_map import EPS, MEMORY, NUMBER, CheckedMap, Progress, checked_map
 from fiberscope.stability.powers_of_two import check_range, exponent_of, number_times_power, times_power
 
@@ -28,8 +29,8 @@ PASSES = 2
 """Orthogonalisations against all earlier vectors: twice is enough (Giraud & Langou, 2003)."""
 
 
-@dataclass(frozen=True, eq=False)
-class SpectralDensity:
+@dataclass(frozen=True, eq=False, repr=False)
+class SpectralDensity(Shown):
     """The distribution of the p = min(m, n) singular values of J, as seen by random probes.
 
     Every estimate is a mean over probes and comes with its standard error, which holds what is due to chance. Counts of
@@ -208,6 +209,10 @@ class SpectralDensity:
     def _shares(self, points: Float64[FloatArray, " t"]) -> Float64[FloatArray, "r t"]:
         """The share of each probe's weight that lies on nodes up to each point."""
         return np.stack([(self.weights * (self.nodes <= t + self.floor)).sum(axis=1) for t in points], axis=1)
+
+    def _line(self) -> str:
+        probes, steps = self.nodes.shape
+        return f"{self.size} values up to {self.nodes.max(initial=0.0):.4g}, seen by {probes} probes of {steps} steps"
 
 
 def spectral_density(

@@ -12,6 +12,7 @@ from jaxtyping import Float64
 from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.scalars import as_count, as_number
+from fiberscope.showing.shown import Shown
 from fiberscope.stability.krylov import KrylovSpace, Ritz
 from fiberscope.stability.linear_map import EPS, MEMORY, NUMBER, CheckedMap, Progress, checked_map
 from fiberscope.stability.powers_of_two import bounds_times_power, check_range, number_times_power, times_power
@@ -60,8 +61,8 @@ class Which(StrEnum):
     """The smallest that are not zero."""
 
 
-@dataclass(frozen=True, eq=False)
-class ExtremeValues:
+@dataclass(frozen=True, eq=False, repr=False)
+class ExtremeValues(Shown):
     """Approximate singular values and vectors, and how far off the values may be.
 
     Within ``error_bound[i]`` of ``values[i]`` lies a singular value of J. That is all that residuals prove. They do not
@@ -89,6 +90,10 @@ class ExtremeValues:
     rounding: float
     products: int
     reason: str
+
+    def _line(self) -> str:
+        ends = f" from {self.values[0]:.4g} to {self.values[-1]:.4g}" if len(self.values) else ""
+        return f"{len(self.values)} values{ends}, {int(self.converged.sum())} converged, {self.products} products"
 
 
 def extreme_singular_values(

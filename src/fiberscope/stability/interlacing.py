@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from fiberscope.network.rows import checked_rows, dense
+from fiberscope.showing.shown import Shown, told
 from fiberscope.stability.dense_spectrum import DenseSpectrum, dense_spectrum
 from fiberscope.stability.index_sets import checked_index_set
 from fiberscope.stability.powers_of_two import bounds_times_power, scaled
 
 
-@dataclass(frozen=True)
-class InterlacingBound:
+@dataclass(frozen=True, repr=False)
+class InterlacingBound(Shown):
     """Upper bounds of the singular values of ``D_I A``, beside the singular values themselves.
 
     Attributes:
@@ -74,6 +75,10 @@ class InterlacingBound:
             value is None or bound is None or value <= bound + self.tolerance
             for value, bound in [*pairs, (self.largest_measured, self.largest)]
         )
+
+    def _line(self) -> str:
+        bounds = f"printed {told(self.printed)}, sharpened {told(self.sharpened)}"
+        return f"{self.removed} rows removed: smallest nonzero {told(self.smallest_nonzero)}, {bounds}"
 
 
 def interlacing_bound(A: Any, kept: Any) -> InterlacingBound:

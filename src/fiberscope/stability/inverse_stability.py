@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import Any, cast
@@ -14,6 +15,8 @@ from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.network import Network
 from fiberscope.scalars import as_count, as_flag, as_number
+from fiberscope.showing.shown import Picture, Shown, told
+from fiberscope.showing.thumbnails import directions_as_pictures, inputs_as_pictures
 from fiberscope.stability.directions import (
     InputDirections,
     found_directions,
@@ -37,8 +40,8 @@ BOUNDARY_INPUTS = 4096
 a product for each."""
 
 
-@dataclass(frozen=True, eq=False)
-class InverseStability:
+@dataclass(frozen=True, eq=False, repr=False)
+class InverseStability(Shown):
     """The local linear map J of a network at a sample: how much it hides, and how much it shrinks and stretches.
 
     With r the rank of J, for x' in the activation region of x with ``x - x'`` orthogonal to null(J):
@@ -133,15 +136,29 @@ class InverseStability:
             return np.zeros(values.shape)
         return without(self.row_space, values.reshape(-1, n)).reshape(values.shape)
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         m, n = self.J.shape
         if self.spectrum is None:
-            return f"InverseStability({n} -> {m}, largest {self.largest:.4g}, not all computed: {self.reason})"
+            return f"{n} -> {m}, largest {self.largest:.4g}, not all computed: {self.reason}"
         end = "end not looked for" if self.region_distance is None else f"up to distance {self.region_distance:.3g}"
         return (
-            f"InverseStability({n} -> {m}, values {self.smallest_nonzero:.4g} to {self.largest:.4g}, "
-            f"{self.invariant_dimension} invariant dimensions, {end})"
+            f"{n} -> {m}, values {self.smallest_nonzero:.4g} to {self.largest:.4g}, "
+            f"{self.invariant_dimension} invariant dimensions, {end}"
         )
+
+    def _facts(self) -> Mapping[str, str]:
+        numbers = ("rank", "invariant_dimension", "largest", "smallest_nonzero", "condition_number", "region_distance")
+        known = {name: told(getattr(self, name)) for name in numbers if getattr(self, name) is not None}
+        return known | ({"reason": self.reason} if self.reason else {})
+
+    def _pictures(self) -> Sequence[Picture]:
+        pictures = list(inputs_as_pictures({"the input": self.x}))
+        for name in ("strongest", "weakest", "invariant"):
+            directions: InputDirections | None = getattr(self, name)
+            if directions is not None:
+                captions = [f"{name}: |J v| = {value:.3g}" for value in directions.values]
+                pictures += directions_as_pictures(captions, directions.vectors)
+        return pictures
 
 
 def inverse_stability(

@@ -14,6 +14,7 @@ from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.network import Network, check_network
 from fiberscope.scalars import as_number, as_position
+from fiberscope.showing.shown import Shown
 from fiberscope.stability.devices import checked_device
 from fiberscope.stability.local_network import LocalNetwork, local_network
 from fiberscope.stability.matrix_size import MATRIX_BYTES, check_size
@@ -21,8 +22,8 @@ from fiberscope.stability.region import RegionBoundary, nearest_boundary
 from fiberscope.stability.windowed_rows import LocalRows
 
 
-@dataclass(frozen=True, eq=False)
-class Linearization:
+@dataclass(frozen=True, eq=False, repr=False)
+class Linearization(Shown):
     """The local linear map ``J = A_L D_{L-1} A_{L-1} ... D_1 A_1`` of a network at x, up to a stage.
 
     ``D`` holds the derivatives of the activations at x: of a ReLU, 1 where its input is positive and 0 elsewhere, so
@@ -135,8 +136,8 @@ class Linearization:
         nearest = self.nearest_boundary
         return np.inf if nearest is None else nearest.distance
 
-    def __repr__(self) -> str:
-        return f"Linearization({self.shape[1]} -> {self.shape[0]}, stage {self.stage})"
+    def _line(self) -> str:
+        return f"{self.shape[1]} -> {self.shape[0]}, stage {self.stage}"
 
 
 @dataclass(frozen=True, eq=False)

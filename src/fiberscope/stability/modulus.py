@@ -18,6 +18,7 @@ from fiberscope.network.network import Network
 from fiberscope.network.saving import network_bytes
 from fiberscope.preimages.verification import Verification, verified
 from fiberscope.scalars import as_count, as_number
+from fiberscope.showing.shown import Shown
 from fiberscope.stability.linearization import checked_stage, linearize
 from fiberscope.stability.weakest import weakest_met
 
@@ -31,12 +32,8 @@ MAX_QUARTERS = 16
 """Radii that are tried where nothing is proved on the linear region, each a quarter of the one before."""
 
 
-MAX_REPR = 120
-"""Characters of a line."""
-
-
 @dataclass(frozen=True, eq=False, repr=False)
-class InverseModulus:
+class InverseModulus(Shown):
     """For all x' and x'' within a radius of x, ``|F(x') - F(x'')| >= lower |x' - x''|`` (Euclid).
 
     The largest such number is at most ``upper``: a linear region that the ball meets has a direction along which F
@@ -72,12 +69,12 @@ class InverseModulus:
         """Prove both numbers from the stored network, the ball, the point and the direction alone; never raises."""
         return verified(lambda: _disproved(self))
 
-    def __repr__(self) -> str:
-        return f"InverseModulus({self.lower:.4g} <= modulus <= {self.upper:.4g} within {self.radius:.3g} of x)"
+    def _line(self) -> str:
+        return f"{self.lower:.4g} <= modulus <= {self.upper:.4g} within {self.radius:.3g} of x"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class StabilityRadius:
+class StabilityRadius(Shown):
     """The largest radius found with ``|F(x') - F(x'')| > modulus |x' - x''|`` proved for all x', x'' in the ball.
 
     Attributes:
@@ -104,12 +101,12 @@ class StabilityRadius:
         """Prove ``lower`` on the ball from the stored network alone; never raises."""
         return verified(lambda: _radius_disproved(self))
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         if self.radius == 0:
-            return f"StabilityRadius(0: {self.reason})"[:MAX_REPR]
+            return f"0: {self.reason}"
         ends = 0.0 < self.region_distance < inf
         times = f", {self.radius / self.region_distance:.3g} times the region's" if ends else ""
-        return f"StabilityRadius({self.radius:.4g}{times}; modulus at least {self.lower:.3g})"
+        return f"{self.radius:.4g}{times}; modulus at least {self.lower:.3g}"
 
 
 def inverse_modulus(

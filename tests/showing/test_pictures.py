@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fiberscope.report.pictures import picture, picture_format
+from fiberscope.showing.pictures import picture, picture_format
 
 
 def decoded(uri: str) -> np.ndarray:
