@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 _LINES_PER_TASK = 20
@@ -50,6 +50,23 @@ def progress_on_stderr() -> Generator[Progress]:
         yield _Bar(bar)
 
 
+class _Nothing:
+    """Shows nothing."""
+
+    def show(self, task: str, done: int, total: int) -> None:
+        del task, done, total
+
+
+@contextmanager
+def _silent() -> Generator[Progress]:
+    yield _Nothing()
+
+
+def shown_if(wanted: bool) -> Callable[[], AbstractContextManager[Progress]]:
+    """How progress is shown where that is wanted, and where it is not."""
+    return progress_on_stderr if wanted else _silent
+
+
 class _Bar:
     """Moves a bar of its own for each task."""
 
@@ -67,4 +84,4 @@ class _Bar:
         self._bar.update(self._tasks[task], completed=done, total=total)
 
 
-__all__ = ["Progress", "progress_on_stderr"]
+__all__ = ["Progress", "progress_on_stderr", "shown_if"]
