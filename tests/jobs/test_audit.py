@@ -55,8 +55,8 @@ def torch_module() -> torch.nn.Module:
     module = torch.nn.Sequential(torch.nn.Linear(6, 9), torch.nn.ReLU(), torch.nn.Linear(9, 7), torch.nn.ReLU())
     weights = [stage.maps[0] for stage in small_network().stages[0:4:2]]
     for linear, dense in zip((module[0], module[2]), weights, strict=True):
-        linear.weight.data = torch.as_tensor(np.array(dense.weight), dtype=torch.float32)  # multiples of 1/4
-        linear.bias.data = torch.as_tensor(np.array(dense.bias), dtype=torch.float32)
+        linear.weight.data = torch.as_tensor(dense.weight, dtype=torch.float32)  # multiples of 1/4
+        linear.bias.data = torch.as_tensor(dense.bias, dtype=torch.float32)
     return module.eval()
 
 
@@ -217,8 +217,8 @@ def test_data_by_name_or_path(tmp_path: Path) -> None:
     np.save(tmp_path / "some.npy", small_data(3))
     data = fs.load_data(tmp_path / "some.npy")
     assert (data.x == small_data(3)).all()
-    assert (data.y, data.name) == (None, "some.npy")
-    assert repr(data) == "DataSet(some.npy: 3 samples of 6)"
+    assert (data.y, data.name) == (None, "some")
+    assert repr(data) == "DataSet(some: 3 samples of 6)"
 
 
 def test_theory_is_a_module_of_its_own() -> None:

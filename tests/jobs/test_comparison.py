@@ -136,7 +136,7 @@ def test_what_cannot_be_compared(audits: list[fs.AuditResults], compared: fs.Com
         fs.compare(audits[0], 3)  # type: ignore[arg-type]
     with pytest.raises(fs.ResultsError, match="holds no audit"):
         fs.compare(audits[0], tmp_path)
-    with pytest.raises(fs.InputError, match="ends in .html"):
+    with pytest.raises(fs.InputError, match="ends in"):
         compared.report(tmp_path / "page.txt")
     other = fs.audit(small_network(), small_data(6, seed=9), layers=[0], progress=False)
     with pytest.raises(fs.ResultsError, match="different data"):

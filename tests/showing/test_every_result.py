@@ -77,7 +77,16 @@ def coarsest() -> fs.CoarsestPrecisions:
     return found
 
 
+@cache
+def audited() -> fs.AuditResults:
+    return fs.audit(network(), (IMAGES, [0, 1, 2]), domain=(0, 1), progress=False)
+
+
 RESULTS: dict[type, Callable[[], Any]] = {
+    fs.AuditResults: audited,
+    fs.AuditVerification: lambda: audited().verify(progress=False),
+    fs.Comparison: lambda: audited().compare(audited()),
+    fs.DataSet: lambda: fs.DataSet(NAME, IMAGES, np.arange(3), NAME, (NAME,) * 2),
     fs.Admissibility: lambda: fs.is_admissible(layer(), [0, 1]),
     fs.Box: lambda: fs.Box(np.zeros(784), 1),
     fs.Certificate: lambda: small().certificate,
@@ -118,7 +127,7 @@ RESULTS: dict[type, Callable[[], Any]] = {
     fs.StabilityRadius: lambda: fs.stability_radius(network(), IMAGES[0], 1),
     fs.UniqueSolution: lambda: fs.unique_solution(A, np.zeros(8), np.zeros(3)),
     fs.Verification: lambda: fs.verify(replace(small(), kind=fs.Kind.EMPTY)),
-    fs.VisitedPatterns: lambda: fs.visited_patterns(layer(), RNG.normal(size=(5, 3))),
+    fs.VisitedPatterns: lambda: fs.visited_patterns(fs.ReLULayer(A[:3]), RNG.normal(size=(5, 3))),
     fs.Walk: lambda: fs.walk_regions(network(), IMAGES[0], IMAGES[1], domain=fs.Box(0, 1), max_regions=3),
 }
 
