@@ -1,5 +1,6 @@
 """The public names of fiberscope, each with the module that defines it."""
 
+from . import plots as plots
 from . import theory as theory
 from .errors import FiberscopeError as FiberscopeError
 from .errors import InputError as InputError

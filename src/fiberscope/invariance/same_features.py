@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64
@@ -20,6 +21,9 @@ from fiberscope.preimages.verification import Verification
 from fiberscope.scalars import as_count
 from fiberscope.showing.shown import Picture, Shown, facts_of, told
 from fiberscope.showing.thumbnails import directions_as_pictures, inputs_as_pictures
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 CHANGED = 1e-6
 """By how much a pixel differs that counts as changed, relative to the largest change: less is what room for rounding,
@@ -166,6 +170,24 @@ class SameFeatures(Shown):
         change = directions_as_pictures(["the change"], (self.x - self.source)[None])
         return (*inputs_as_pictures(self._seen()), *change)
 
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """The inputs with the same features as pictures, and the change between them.
+
+        Args:
+            ax: axes of matplotlib; None for new ones.
+
+        Raises:
+            InputError: inputs are no pictures.
+        """
+        return self._drawn(self._seen(), ax)
+
+    def _drawn(self, seen: Mapping[str, FloatArray], ax: Axes | None) -> Axes:
+        from fiberscope.plots.montage import directions_as_pixels, inputs_as_pixels, montage
+
+        pictures = inputs_as_pixels(np.stack(list(seen.values())))
+        pictures += directions_as_pixels((self.x - self.source)[None])
+        return montage([*seen, "the change"], pictures, ax)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Connected(SameFeatures):
@@ -197,6 +219,25 @@ class Connected(SameFeatures):
 
     def _points_of_the_way(self, shares: Float64[FloatArray, " s"]) -> Float64[FloatArray, "k ..."]:
         return self.between(shares)
+
+    def plot(self, ax: Axes | None = None, *, steps: int = 5) -> Axes:
+        """The way from x to x' as pictures, all with the same features, and the change.
+
+        Args:
+            ax: axes of matplotlib; None for new ones.
+            steps: how many points of the way, both ends included.
+
+        Raises:
+            InputError: inputs are no pictures, or fewer than two steps.
+        """
+        way = self.path(steps)
+        names = [
+            "the input",
+            *(f"{i / (len(way) - 1):.0%} of the way" for i in range(1, len(way) - 1)),
+            "the same features",
+        ]
+        others = {name: each for name, each in self._seen().items() if name not in names}
+        return self._drawn(dict(zip(names, way, strict=True)) | others, ax)
 
 
 __all__ = ["CHANGED", "Connected", "SameFeatures", "without_rounding"]

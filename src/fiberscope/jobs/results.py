@@ -19,6 +19,7 @@ from fiberscope.showing.shown import Shown, Table
 
 if TYPE_CHECKING:
     import pyarrow
+    from matplotlib.axes import Axes
 
     from fiberscope.audits.store import Results
     from fiberscope.jobs.comparison import Comparison
@@ -236,6 +237,19 @@ class AuditResults(Shown):
             for summary in summaries
         ]
         return (Table(("layer and domain", *kinds, "median dimension"), tuple(rows)),)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """The share of the samples of each kind, a bar for each layer, domain and precision.
+
+        Args:
+            ax: axes of matplotlib; None for new ones.
+
+        Raises:
+            ResultsError: the folder is damaged, or holds no findings yet.
+        """
+        from fiberscope.plots.kinds import kinds_by_layer
+
+        return kinds_by_layer(self.findings, ax)
 
 
 def _kind(name: str) -> Any:

@@ -32,6 +32,7 @@ from fiberscope.threads import checked_threads, in_threads, one_thread
 
 if TYPE_CHECKING:
     import pyarrow
+    from matplotlib.axes import Axes
 
 UNDECIDED_DIMENSION = -2
 UNKNOWN_DIMENSION = -3
@@ -158,6 +159,19 @@ class Classification(Shown):
         ]
         heads = ("kind", "samples", "positive outputs", "dimension")
         return (Table(heads, tuple(rows), tuple(KINDS[row[0]] for row in rows)),)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """How many samples of each kind there are over the number of positive outputs [figure 3].
+
+        Of clips, saturated outputs are left out: they are no equations.
+
+        Args:
+            ax: axes of matplotlib; None for new ones.
+        """
+        from fiberscope.plots.kinds import kinds_by_positives
+
+        inputs = self.preimages[0].layer.inputs if len(self) else None
+        return kinds_by_positives(self.positives - self.saturated, self.kind, inputs, ax)
 
 
 def _range(numbers: IntArray) -> str:

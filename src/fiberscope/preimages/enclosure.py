@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from jaxtyping import Float64
@@ -30,6 +30,9 @@ from fiberscope.preimages.verify import in_numbers
 from fiberscope.scalars import as_count
 from fiberscope.showing.shown import Picture, Shown, Table
 from fiberscope.showing.thumbnails import inputs_as_pictures
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MARGIN = 8.0
 """By how many times their rounding bounds are claimed wider than they were found: other processors round otherwise."""
@@ -116,6 +119,24 @@ class Enclosure(Shown):
         """Whether its directions are the coordinates of the input, in their order."""
         k, n = self.directions.shape
         return k == n and bool((self.directions.diagonal() == 1).all()) and np.count_nonzero(self.directions) == n
+
+    def plot(self, ax: Axes | None = None, *, picture: bool = False) -> Axes:
+        """The bounds as intervals, with what points of the preimage attain; or their widths as a picture.
+
+        Args:
+            ax: axes of matplotlib; None for new ones.
+            picture: draw the widths as a picture of the input.
+
+        Raises:
+            InputError: a picture of directions that are not all coordinates, or of inputs that are no pictures.
+        """
+        from fiberscope.plots.intervals import intervals, uncertainty
+
+        if not picture:
+            return intervals(self.low, self.high, (self.reached_low, self.reached_high), ax=ax)
+        if not self.is_of_coordinates:
+            raise InputError("picture", expected="an enclosure of all coordinates", got="one of other directions")
+        return uncertainty(self.high - self.low, self.preimage.layer.input_shape, ax)
 
 
 def enclose(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -19,6 +19,9 @@ from fiberscope.recovery.proof import Proof, Proved, prove
 from fiberscope.recovery.question import Known, Subject
 from fiberscope.showing.shown import Picture, Shown
 from fiberscope.showing.thumbnails import inputs_as_pictures
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class Scope(StrEnum):
@@ -98,6 +101,22 @@ class Recovery(Shown):
     def _pictures(self) -> Sequence[Picture]:
         guess, width = inputs_as_pictures({"the guess": self.x}), self.high - self.low
         return (*guess, *inputs_as_pictures({"proved width": width})) if np.isfinite(width).all() else guess
+
+    def plot(self, ax: Axes | None = None, *, picture: bool = False) -> Axes:
+        """The bounds of every coordinate as intervals, with the guess; or their widths as a picture.
+
+        Args:
+            ax: axes of matplotlib; None for new ones.
+            picture: draw the widths as a picture of the input.
+
+        Raises:
+            InputError: a picture of inputs that are no pictures.
+        """
+        from fiberscope.plots.intervals import intervals, uncertainty
+
+        if picture:
+            return uncertainty((self.high - self.low).ravel(), self.x.shape, ax)
+        return intervals(self.low.ravel(), self.high.ravel(), middle=self.x.ravel(), ax=ax)
 
 
 def _disproved(claim: Recovery) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -14,6 +15,9 @@ from fiberscope.showing.thumbnails import directions_as_pictures
 from fiberscope.stability.measured_errors import UPWARDS, VANISHED, Columns, image, stretched
 from fiberscope.stability.powers_of_two import bounds_times_power, times_power
 from fiberscope.stability.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _FEW = 4
 """Values that a line names."""
@@ -60,6 +64,20 @@ class InputDirections(Shown):
 
     def _pictures(self) -> Sequence[Picture]:
         return directions_as_pictures([f"|J v| = {value:.3g}" for value in self.values], self.vectors)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """The directions as pictures: below 0 blue, above 0 red, each on a scale of its own.
+
+        Args:
+            ax: axes of matplotlib; None for new ones.
+
+        Raises:
+            InputError: there are none, or inputs are no pictures.
+        """
+        from fiberscope.plots.montage import directions_as_pixels, montage
+
+        captions = [f"|J v| = {value:.3g}" for value in self.values]
+        return montage(captions, directions_as_pixels(self.vectors), ax)
 
 
 def singular_directions(

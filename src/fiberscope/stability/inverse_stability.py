@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import scipy.linalg
@@ -31,6 +31,9 @@ from fiberscope.stability.powers_of_two import exponent_of, times_power
 from fiberscope.stability.region import RegionBoundary
 from fiberscope.stability.singular_values import singular_values
 from fiberscope.stability.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 DENSE_SIDE = 4096
 """The smaller side of a matrix up to which it is decomposed: 3072 x 3072 numbers take 12 seconds on two cores."""
@@ -159,6 +162,25 @@ class InverseStability(Shown):
                 captions = [f"{name}: |J v| = {value:.3g}" for value in directions.values]
                 pictures += directions_as_pictures(captions, directions.vectors)
         return pictures
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """The sample and the directions at it as pictures: strongest, weakest and invariant ones.
+
+        Args:
+            ax: axes of matplotlib; None for new ones.
+
+        Raises:
+            InputError: inputs are no pictures.
+        """
+        from fiberscope.plots.montage import directions_as_pixels, inputs_as_pixels, montage
+
+        captions, pictures = ["the input\n"], inputs_as_pixels(self.x[None])
+        for name in ("strongest", "weakest", "invariant"):
+            directions: InputDirections | None = getattr(self, name)
+            if directions is not None and len(directions):
+                captions += [f"{name}\n|J v| = {value:.2g}" for value in directions.values]
+                pictures += directions_as_pixels(directions.vectors)
+        return montage(captions, pictures, ax)
 
 
 def inverse_stability(

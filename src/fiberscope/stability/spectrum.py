@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64
@@ -11,6 +12,9 @@ from jaxtyping import Float64
 from fiberscope.network.arrays import FloatArray
 from fiberscope.showing.shown import Shown, told
 from fiberscope.stability.powers_of_two import bounds_times_power, check_range, times_power
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -90,6 +94,16 @@ class Spectrum(Shown):
     def _facts(self) -> Mapping[str, str]:
         numbers = ("rank", "largest", "smallest_nonzero", "condition_number", "tolerance", "method")
         return {name: told(getattr(self, name)) for name in numbers}
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """The values with their error bounds, on a logarithmic axis.
+
+        Args:
+            ax: axes of matplotlib; None for new ones.
+        """
+        from fiberscope.plots.spectra import spectrum
+
+        return spectrum(self.values, self.error_bound, self.tolerance, ax)
 
 
 RESOLVED = 1e-2
