@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fiberscope.preimages.algorithm1 import algorithm1
-from fiberscope.preimages.omnidirectional import UniqueSolution, unique_solution
+from fiberscope.preimages.omnidirectional import Omnidirectionality, UniqueSolution, omnidirectional, unique_solution
 from fiberscope.stability.admissible import Admissibility, VisitedPatterns, is_admissible, visited_patterns
 from fiberscope.stability.correlation import (
     CorrelationBound,
@@ -18,6 +18,7 @@ __all__ = [
     "CorrelationBound",
     "CorrelationCounts",
     "InterlacingBound",
+    "Omnidirectionality",
     "UniqueSolution",
     "VisitedPatterns",
     "algorithm1",
@@ -25,6 +26,7 @@ __all__ = [
     "correlation_counts",
     "interlacing_bound",
     "is_admissible",
+    "omnidirectional",
     "unique_solution",
     "visited_patterns",
 ]

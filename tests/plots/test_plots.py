@@ -172,7 +172,6 @@ def test_an_example_is_drawn_with_its_way() -> None:
     found = fs.invariance_example(network(), IMAGES[0], IMAGES[1], domain=fs.Box(0, 1))
     ax = found.plot(axes(), steps=4)
     captions = [text.get_text() for text in ax.texts]
-    way = ["33% of the way", "67% of the way"]
     assert captions == [
         "the input",
         "33% of the way",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,10 @@ from fiberscope.network.stage import INPUT
 from fiberscope.preimages.linear_program import Solver, Status
 from fiberscope.scalars import as_count, as_number
 from fiberscope.threads import one_thread
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 RELATIVE_GAP = 1e-9
 """Difference of bound and value, relative to the value, at which the solver stops."""
@@ -91,8 +95,8 @@ class Optimum(SameFeatures):
 
 def optimal_over_regions(
     network: Network,
-    x: Any,
-    target: Any,
+    x: Tensor | ArrayLike,
+    target: Tensor | ArrayLike,
     layer: Layer = 0,
     domain: Domain | None = None,
     *,

@@ -9,7 +9,7 @@ are kept along the whole way, and not only at its end.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64
@@ -25,6 +25,10 @@ from fiberscope.network.network import Network
 from fiberscope.network.original import Arithmetic
 from fiberscope.scalars import as_count
 from fiberscope.threads import one_thread
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -71,8 +75,8 @@ class Walk(Connected):
 
 def walk_regions(
     network: Network,
-    x: Any,
-    target: Any,
+    x: Tensor | ArrayLike,
+    target: Tensor | ArrayLike,
     layer: Layer = 0,
     domain: Domain | None = None,
     *,

@@ -233,7 +233,11 @@ class AuditResults(Shown):
         summaries = self._summaries()
         kinds = [kind for kind in KINDS if any(summary.counts.get(_kind(kind), 0) for summary in summaries)]
         rows = [
-            (summary.label, *(str(summary.counts.get(_kind(kind), 0)) for kind in kinds), _median(summary))
+            (
+                f"{summary.label}, {summary.place}",
+                *(str(summary.counts.get(_kind(kind), 0)) for kind in kinds),
+                _median(summary),
+            )
             for summary in summaries
         ]
         return (Table(("layer and domain", *kinds, "median dimension"), tuple(rows)),)

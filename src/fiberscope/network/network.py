@@ -9,7 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,7 +27,10 @@ from fiberscope.network.original import Original
 from fiberscope.network.serialization import parts_of
 from fiberscope.network.stage import INPUT, Stage
 from fiberscope.scalars import as_position
-from fiberscope.showing.shown import Shown, Table, told
+from fiberscope.showing.shown import Shown, Table
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 T = TypeVar("T")
 
@@ -161,12 +164,12 @@ class Network(Shown):
         """The shape of what a stage, or -1 for the network's input, gives for one sample."""
         return self._graph.shape(number)
 
-    def __call__(self, X: Any) -> Float64[FloatArray, "N ..."]:
+    def __call__(self, X: Tensor | ArrayLike) -> Float64[FloatArray, "N ..."]:
         """Evaluate in float64: X (N, *input_shape) -> (N, *output_shape)."""
         values = self.evaluated(self.flat(X), len(self.stages) - 1)
         return values.reshape(values.shape[0], *self.output_shape)
 
-    def layer_input(self, i: int, X: Any) -> Float64[FloatArray, "N n"]:
+    def layer_input(self, i: int, X: Tensor | ArrayLike) -> Float64[FloatArray, "N n"]:
         """What ReLU layer i receives for the inputs X, in float64 and flat.
 
         Args:
@@ -237,7 +240,7 @@ class Network(Shown):
     def _applied(self, number: int, inputs: list[Tensor]) -> Tensor:
         return self.stages[number].apply(*inputs)
 
-    def flat(self, X: Any) -> Float64[FloatArray, "N n"]:
+    def flat(self, X: Tensor | ArrayLike) -> Float64[FloatArray, "N n"]:
         """Check and flatten the inputs; a network with flat inputs takes samples of any shape, in C order.
 
         Raises:
@@ -251,7 +254,7 @@ class Network(Shown):
             raise InputError("x", expected=f"shape ({shape})", got=f"shape {values.shape}", hint=hint or _AS_MODEL)
         return values.reshape(values.shape[0], self.inputs)
 
-    def flat_sample(self, x: Any, what: str = "x") -> Float64[FloatArray, " n"]:
+    def flat_sample(self, x: Tensor | ArrayLike, what: str = "x") -> Float64[FloatArray, " n"]:
         """Check and flatten one input, given as the model takes it or flat; a batch of one is one, too.
 
         A network with flat inputs takes a sample of any shape, in C order.
@@ -313,12 +316,12 @@ class Network(Shown):
 
     def _facts(self) -> Mapping[str, str]:
         named = {"output": self.output, "notes": "; ".join(self.notes)}
-        said = {"input_shape": told(self.input_shape), "parameters": f"{self.parameters:,}", **named}
+        said = {"input shape": " x ".join(map(str, self.input_shape)), "parameters": f"{self.parameters:,}", **named}
         return {name: text for name, text in said.items() if text}
 
     def _tables(self) -> Sequence[Table]:
         rows = [
-            (str(number), stage.name, stage.kind, told(stage.shape), f"{stage.parameters:,}")
+            (str(number), stage.name, stage.kind, " x ".join(map(str, stage.shape)), f"{stage.parameters:,}")
             for number, stage in enumerate(self.stages[:_SHOWN_STAGES])
         ]
         left = len(self.stages) - len(rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,10 @@ from fiberscope.errors import InputError
 from fiberscope.network.arrays import BoolArray, FloatArray, as_float64
 from fiberscope.network.rows import Rows, checked_rows
 from fiberscope.showing.shown import Shown, told
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 
 class ReLULayer(Shown):
@@ -52,13 +56,13 @@ class ReLULayer(Shown):
 
     def __init__(
         self,
-        weight: Any,
-        bias: Any = None,
-        injective: Any = None,
+        weight: Rows | Tensor | ArrayLike,
+        bias: Tensor | ArrayLike | None = None,
+        injective: ArrayLike | None = None,
         definitions: int = 0,
         *,
-        low: Any = 0.0,
-        high: Any = np.inf,
+        low: Tensor | ArrayLike = 0.0,
+        high: Tensor | ArrayLike = np.inf,
     ) -> None:
         self._weight: Rows | None = checked_rows(weight, "weight")
         self.device: str = str(weight.device) if hasattr(weight, "detach") else "cpu"
@@ -144,7 +148,7 @@ class ReLULayer(Shown):
         """Whether every unit is a ReLU: neither another clip nor strictly monotone."""
         return not self.injective.any() and not self.low.any() and bool(np.isposinf(self.high).all())
 
-    def __call__(self, X: Any) -> FloatArray:
+    def __call__(self, X: Tensor | ArrayLike) -> FloatArray:
         """Evaluate in float64: X (n,) or (N, n) -> (m,) or (N, m).
 
         Raises:

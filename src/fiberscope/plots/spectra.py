@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fiberscope.errors import InputError
+from fiberscope.labels import label
 from fiberscope.network.arrays import FloatArray
 from fiberscope.plots.axes import axes_of, no_data
 from fiberscope.showing.colours import MAIN, MARK, SERIES
@@ -68,7 +69,7 @@ def condition_numbers(spectra: pyarrow.Table, ax: Axes | None = None) -> Axes:  
     axes.plot(places, [np.median(values) for values in stages.values()], "o-", color=MAIN, label="median")
     axes.set_yscale("log")
     axes.set_xticks(
-        places, [f"{place} {name}" for place, name in zip(places, names, strict=True)], rotation=45, ha="right"
+        places, [label(place, name) for place, name in zip(places, names, strict=True)], rotation=45, ha="right"
     )
     axes.set_ylabel("condition number")
     axes.legend()
@@ -99,7 +100,7 @@ def decay(spectra: pyarrow.Table, stages: Sequence[int] | None = None, ax: Axes 
     for colour, (stage, values) in zip(_colours(len(curves)), curves.items(), strict=True):
         positive = values[values > 0]
         index = np.arange(1, len(positive) + 1)
-        axes.plot(index, positive, color=colour, label=f"{stage} {columns[stage][0]}")
+        axes.plot(index, positive, color=colour, label=label(stage, columns[stage][0]))
     axes.set_yscale("log")
     axes.set_xlabel("index, largest value first")
     axes.set_ylabel("singular value, median")

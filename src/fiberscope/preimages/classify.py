@@ -33,6 +33,10 @@ from fiberscope.threads import checked_threads, in_threads, one_thread
 if TYPE_CHECKING:
     import pyarrow
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from fiberscope.preimages.precision import Precision
 
 UNDECIDED_DIMENSION = -2
 UNKNOWN_DIMENSION = -3
@@ -195,10 +199,10 @@ def _dimension_bounds(preimage: Preimage) -> tuple[int, int]:
 
 def classify(
     layer: Layer,
-    X: Any,
+    X: Tensor | ArrayLike,
     domain: Domain | None = None,
     *,
-    within: Any = 0.0,
+    within: Precision | Tensor | ArrayLike = 0.0,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     seconds: float | int | None = None,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
 from jaxtyping import Bool
@@ -34,6 +34,10 @@ from fiberscope.preimages.verify import verify, verify_many
 from fiberscope.showing.shown import Picture, Shown, Table
 from fiberscope.showing.thumbnails import inputs_as_pictures
 from fiberscope.threads import checked_threads, one_thread
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 BOUNDED = (Kind.SINGLETON, Kind.BOUNDED)
 
@@ -155,7 +159,7 @@ class CoarsestPrecisions(Shown):
 
 def coarsest_precision(
     layer: Layer,
-    x: Any,
+    x: Tensor | ArrayLike,
     domain: Domain | None = None,
     *,
     threads: int | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,8 +28,8 @@ from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.verification import Verification
 from fiberscope.preimages.verify import in_numbers
 from fiberscope.scalars import as_count
-from fiberscope.showing.shown import Picture, Shown, Table
-from fiberscope.showing.thumbnails import inputs_as_pictures
+from fiberscope.showing.shown import Picture, Shown, Table, told
+from fiberscope.showing.thumbnails import width_as_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,6 +100,10 @@ class Enclosure(Shown):
         middle = float(np.median(widths)) if len(widths) else 0.0
         return f"{len(widths)} directions, median width {middle:.3g}, radius {self.radius:.3g}"
 
+    def _facts(self) -> Mapping[str, str]:
+        said = {"preimage": repr(self.preimage), "directions": str(len(self.directions)), "radius": told(self.radius)}
+        return said | ({"reason": self.reason} if self.reason else {})
+
     def _tables(self) -> Sequence[Table]:
         proved, reached = self.high - self.low, self.reached_high - self.reached_low
         rows = [
@@ -112,7 +116,7 @@ class Enclosure(Shown):
     def _pictures(self) -> Sequence[Picture]:
         if not self.is_of_coordinates:
             return ()
-        return inputs_as_pictures({"proved width": self.high - self.low}, self.preimage.layer.input_shape)
+        return width_as_picture(self.high - self.low, self.preimage.layer.input_shape)
 
     @property
     def is_of_coordinates(self) -> bool:

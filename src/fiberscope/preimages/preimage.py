@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jaxtyping import Float64
 
@@ -19,7 +19,11 @@ from fiberscope.showing.shown import Picture, Shown
 from fiberscope.showing.thumbnails import inputs_as_pictures
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
     from fiberscope.preimages.enclosure import Enclosure
+    from fiberscope.preimages.precision import Precision
 
 
 class Recovered(NamedTuple):
@@ -100,7 +104,7 @@ class Preimage(Shown):
             return float("inf")
         return float(radii([self], [self.point()])[0])
 
-    def contains(self, x: Any) -> bool:
+    def contains(self, x: Tensor | ArrayLike) -> bool:
         """Whether ``clip(A x + b)`` agrees with what is known of the output, and x lies in the domain.
 
         Exact for any float input (n,).
@@ -119,7 +123,7 @@ class Preimage(Shown):
 
         return point(self)
 
-    def width(self, direction: Any, *, seconds: float | int | None = None) -> float:
+    def width(self, direction: Tensor | ArrayLike, *, seconds: float | int | None = None) -> float:
         """``max <c, x> - min <c, x>`` over the preimage, by two linear programs; inf where it is unbounded.
 
         Args:
@@ -155,7 +159,7 @@ class Preimage(Shown):
 
     def enclosure(
         self,
-        directions: Any = None,
+        directions: Tensor | ArrayLike | None = None,
         seconds: float | int | None = None,
         seed: int = 0,
         *,
@@ -240,11 +244,11 @@ class Preimage(Shown):
 
 def preimage(
     layer: Layer,
-    x: Any = None,
-    y: Any = None,
+    x: Tensor | ArrayLike | None = None,
+    y: Interval | Tensor | ArrayLike | None = None,
     domain: Domain | None = None,
     *,
-    within: Any = 0.0,
+    within: Precision | Tensor | ArrayLike = 0.0,
     seconds: float | int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Preimage:

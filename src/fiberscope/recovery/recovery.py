@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,8 @@ from fiberscope.preimages.verification import Verification, verified
 from fiberscope.recovery.grid import Grid
 from fiberscope.recovery.proof import Proof, Proved, prove
 from fiberscope.recovery.question import Known, Subject
-from fiberscope.showing.shown import Picture, Shown
-from fiberscope.showing.thumbnails import inputs_as_pictures
+from fiberscope.showing.shown import Picture, Shown, told
+from fiberscope.showing.thumbnails import inputs_as_pictures, width_as_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -99,8 +99,13 @@ class Recovery(Shown):
         return f"{self.x.size} coordinates from layer {self.layer}: {found}; residual {self.residual:.2g}"
 
     def _pictures(self) -> Sequence[Picture]:
-        guess, width = inputs_as_pictures({"the guess": self.x}), self.high - self.low
-        return (*guess, *inputs_as_pictures({"proved width": width})) if np.isfinite(width).all() else guess
+        guess = inputs_as_pictures({"the guess": self.x})
+        return (*guess, *width_as_picture(self.high - self.low, self.x.shape)) if guess else ()
+
+    def _facts(self) -> Mapping[str, str]:
+        names = ("layer", "scope", "radius", "distance", "exact", "contradiction", "residual")
+        said = {name: told(getattr(self, name)) for name in names}
+        return said | ({"reason": self.reason} if self.reason else {})
 
     def plot(self, ax: Axes | None = None, *, picture: bool = False) -> Axes:
         """The bounds of every coordinate as intervals, with the guess; or their widths as a picture.

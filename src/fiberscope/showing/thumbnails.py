@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,18 @@ def inputs_as_pictures(inputs: Mapping[str, Any], shape: tuple[int, ...] = ()) -
     return tuple(Picture(caption, picture(each, layout)) for caption, each in zip(inputs, stack, strict=True))
 
 
+def width_as_picture(width: Any, shape: tuple[int, ...]) -> tuple[Picture, ...]:
+    """How far bounds are apart, from black for 0, which is known, to white for the largest; nothing without pictures.
+
+    Args:
+        width: as many numbers as an input has.
+        shape: of the input.
+    """
+    widths = np.asarray(width, dtype=np.float64).reshape(1, *shape)
+    layout = picture_format(widths) if np.isfinite(widths).all() and widths.size else None
+    return () if layout is None else (Picture("proved width", picture(widths[0], replace(layout, low=0.0))),)
+
+
 def directions_as_pictures(captions: Sequence[str], directions: Any) -> tuple[Picture, ...]:
     """Directions (k, ...), each on a scale symmetric around 0; nothing where they are no pictures."""
     vectors = np.asarray(directions, dtype=np.float64)
@@ -39,4 +52,4 @@ def directions_as_pictures(captions: Sequence[str], directions: Any) -> tuple[Pi
     )
 
 
-__all__ = ["directions_as_pictures", "inputs_as_pictures"]
+__all__ = ["directions_as_pictures", "inputs_as_pictures", "width_as_picture"]

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import comb
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -42,6 +42,10 @@ from fiberscope.preimages.system import build_at_input
 from fiberscope.scalars import as_count
 from fiberscope.showing.shown import Shown, answer, told
 from fiberscope.stability.index_sets import checked_index_set
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 MAX_DECISIONS = 10_000
 """Patterns of the first neurons that are decided one by one to count those of all: some 15 seconds."""
@@ -125,7 +129,7 @@ class VisitedPatterns(Shown):
         return f"{self.visited} visited by {int(self.counts.sum())} samples, of {of} possible"
 
 
-def is_admissible(layer: Layer, inactive: Any) -> Admissibility:
+def is_admissible(layer: Layer, inactive: ArrayLike) -> Admissibility:
     """Decide whether an index set is admissible for a layer.
 
     I is iff ``a_i x + b_i > 0`` for i not in I and ``a_i x + b_i <= 0`` for i in I has a solution x in R^n.
@@ -178,7 +182,7 @@ def build_cone(layer: ReLULayer, inactive: Bool[BoolArray, " m"]) -> ReLULayer:
     return ReLULayer(stacked(neurons, np.append(np.zeros(layer.inputs), -1.0)[None]))
 
 
-def visited_patterns(layer: Layer, X: Any, max_decisions: int = MAX_DECISIONS) -> VisitedPatterns:
+def visited_patterns(layer: Layer, X: Tensor | ArrayLike, max_decisions: int = MAX_DECISIONS) -> VisitedPatterns:
     """Count the activation patterns that data visit, and those that there are.
 
     A pattern is the set of neurons with ``a_i x + b_i > 0``, its signs settled exactly. The possible ones are the

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -22,6 +22,10 @@ from fiberscope.stability.dense_spectrum import DenseSpectrum, dense_spectrum, s
 from fiberscope.stability.index_sets import checked_index_set
 from fiberscope.stability.interlacing import InterlacingBound
 from fiberscope.stability.powers_of_two import exponent_of, scaled, times_power
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 PRODUCTS = 2_000_000
 """Inner products of removed with kept rows that are held in memory at a time: 16 MB."""
@@ -102,7 +106,7 @@ class CorrelationCounts(Shown):
         return f"{len(self.constants)} constants, {self.kept} kept rows; {best}"
 
 
-def correlation_bound(A: Any, kept: Any, row: Any) -> CorrelationBound:
+def correlation_bound(A: Tensor | ArrayLike, kept: ArrayLike, row: int | ArrayLike) -> CorrelationBound:
     """Bound the smallest nonzero singular value of ``D_I A`` by the removed row a_k.
 
     ``sigma_min(D_I A) <= |D_I A a_k| / |a_k| <= c`` if a_k is orthogonal to null(D_I A) and
@@ -128,7 +132,7 @@ def correlation_bound(A: Any, kept: Any, row: Any) -> CorrelationBound:
     return _RowSpace.of(rows[mask]).bound(k, rows[k]).times_power(exponent)
 
 
-def correlation_counts(A: Any, kept: Any, constants: Any) -> CorrelationCounts:
+def correlation_counts(A: Tensor | ArrayLike, kept: ArrayLike, constants: ArrayLike) -> CorrelationCounts:
     """Count the kept rows that are weakly correlated with one removed row, for the best one [appendix A5, figure 8].
 
     For each c: ``max over k in I of #{j not in I : |<a_j, a_k>| <= c |a_k| / sqrt(M)}``.

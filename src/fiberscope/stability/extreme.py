@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 from jaxtyping import Float64
@@ -16,6 +16,12 @@ from fiberscope.showing.shown import Shown
 from fiberscope.stability.krylov import KrylovSpace, Ritz
 from fiberscope.stability.linear_map import EPS, MEMORY, NUMBER, CheckedMap, Progress, checked_map
 from fiberscope.stability.powers_of_two import bounds_times_power, check_range, number_times_power, times_power
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from fiberscope.stability.linear_map import LinearMap
 
 TOLERANCE = 1e-8
 """Relative to each value: half of float64's digits. A value without close neighbours then has nearly all of them right,
@@ -97,7 +103,7 @@ class ExtremeValues(Shown):
 
 
 def extreme_singular_values(
-    J: Any,
+    J: LinearMap | Tensor | ArrayLike,
     count: int = 10,
     which: str = Which.LARGEST,
     *,

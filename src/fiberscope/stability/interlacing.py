@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,10 @@ from fiberscope.showing.shown import Shown, told
 from fiberscope.stability.dense_spectrum import DenseSpectrum, dense_spectrum
 from fiberscope.stability.index_sets import checked_index_set
 from fiberscope.stability.powers_of_two import bounds_times_power, scaled
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,7 +85,7 @@ class InterlacingBound(Shown):
         return f"{self.removed} rows removed: smallest nonzero {told(self.smallest_nonzero)}, {bounds}"
 
 
-def interlacing_bound(A: Any, kept: Any) -> InterlacingBound:
+def interlacing_bound(A: Tensor | ArrayLike, kept: ArrayLike) -> InterlacingBound:
     """Bound the singular values of ``D_I A``, which is A with the rows in I set to zero.
 
     With N nonzero singular values of A, ``sigma_min(D_I A) <= sigma_r(A) <= sigma_{N-|I|}(A)`` for the smallest nonzero

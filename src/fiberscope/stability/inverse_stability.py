@@ -34,6 +34,8 @@ from fiberscope.stability.spectrum import Spectrum
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 DENSE_SIDE = 4096
 """The smaller side of a matrix up to which it is decomposed: 3072 x 3072 numbers take 12 seconds on two cores."""
@@ -115,7 +117,7 @@ class InverseStability(Shown):
         """``sigma_1 / sigma_r``; NaN for the zero map."""
         return None if self.spectrum is None else self.spectrum.condition_number
 
-    def invariant_part(self, direction: Any) -> FloatArray:
+    def invariant_part(self, direction: Tensor | ArrayLike) -> FloatArray:
         """The projection of a direction onto null(J): the nearest one in which the features do not change.
 
         Args:
@@ -185,7 +187,7 @@ class InverseStability(Shown):
 
 def inverse_stability(
     network: Network,
-    x: Any,
+    x: Tensor | ArrayLike,
     stage: int | None = None,
     *,
     count: int = 3,

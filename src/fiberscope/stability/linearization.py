@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from fiberscope.stability.local_network import LocalNetwork, local_network
 from fiberscope.stability.matrix_size import MATRIX_BYTES, check_size
 from fiberscope.stability.region import RegionBoundary, nearest_boundary
 from fiberscope.stability.windowed_rows import LocalRows
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -161,7 +164,9 @@ class Adjoint:
         return _multiplied(self.T.adjoint, u, self.T.shape[0], "u", self.T.local.x.device)
 
 
-def linearize(network: Network, x: Any, stage: int | None = None, *, device: str = "cpu") -> Linearization:
+def linearize(
+    network: Network, x: Tensor | ArrayLike, stage: int | None = None, *, device: str = "cpu"
+) -> Linearization:
     """The local linear map of a network at x.
 
     Args:

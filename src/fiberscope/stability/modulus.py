@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64
@@ -21,6 +21,10 @@ from fiberscope.scalars import as_count, as_number
 from fiberscope.showing.shown import Shown
 from fiberscope.stability.linearization import checked_stage, linearize
 from fiberscope.stability.weakest import weakest_met
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 ROUNDS_OTHERWISE = 2.0**-40
 """By which share less is claimed than was found: other processors round otherwise."""
@@ -110,7 +114,7 @@ class StabilityRadius(Shown):
 
 
 def inverse_modulus(
-    network: Network, x: Any, radius: float, stage: int | None = None, *, points: int = 8, seed: int = 0
+    network: Network, x: Tensor | ArrayLike, radius: float, stage: int | None = None, *, points: int = 8, seed: int = 0
 ) -> InverseModulus:
     """Bounds on the largest kappa with ``|F(x') - F(x'')| >= kappa |x' - x''|`` for all x', x'' within a radius of x.
 
@@ -164,7 +168,9 @@ def inverse_modulus(
     )
 
 
-def stability_radius(network: Network, x: Any, stage: int | None = None, modulus: float = 0.0) -> StabilityRadius:
+def stability_radius(
+    network: Network, x: Tensor | ArrayLike, stage: int | None = None, modulus: float = 0.0
+) -> StabilityRadius:
     """The largest radius found on whose ball the modulus of the inverse is proved to exceed a number.
 
     It is at least the distance to the end of the activation region of x if the smallest singular value there exceeds

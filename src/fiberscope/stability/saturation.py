@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from fiberscope.network.network import BATCH_NUMBERS, Network
 from fiberscope.showing.shown import Shown
 from fiberscope.stability.devices import checked_device
 from fiberscope.stability.linearization import checked_stage
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 FLAT = 1e-2
 """The share of the activation's steepest slope up to which a unit counts as saturated.
@@ -79,7 +82,9 @@ class Saturation(Shown):
         )
 
 
-def saturation(network: Network, x: Any, stage: int | None = None, *, device: str = "cpu") -> tuple[Saturation, ...]:
+def saturation(
+    network: Network, x: Tensor | ArrayLike, stage: int | None = None, *, device: str = "cpu"
+) -> tuple[Saturation, ...]:
     """How flat every pointwise activation of a network is at one sample or at many.
 
     Args:
