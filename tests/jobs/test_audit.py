@@ -124,6 +124,8 @@ ERRORS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "training": ({"model": torch.nn.Linear(6, 2)}, fs.ModelError, "training mode"),
     "no file": ({"model": "nowhere.onnx"}, fs.ModelError, "nowhere.onnx"),
     "shape": ({"data": np.zeros((2, 5))}, fs.InputError, "data: expected samples of shape (6,)"),
+    "folder": ({"out": 3}, fs.InputError, "out: expected a folder"),
+    "flag": ({"resume": "no"}, fs.InputError, "resume: expected True or False"),
     "text": ({"data": np.array([["a"]])}, fs.InputError, "data"),
 }
 

@@ -50,16 +50,9 @@ def parse_precision(text: str | None) -> str:
     Raises:
         InputError: something else was given.
     """
-    from fiberscope.audits.plan import EXACT, known_precision
-    from fiberscope.preimages.precision import NAMES
+    from fiberscope.audits.plan import EXACT, checked_precision
 
-    if text is None:
-        return EXACT
-    if not (precision := known_precision(text)):
-        hint = "a number says by how much every output may differ from the exact one"
-        expected = f"one of {', '.join(NAMES)}, or a positive number"
-        raise InputError("--precision", expected=expected, got=repr(text), hint=hint)
-    return precision
+    return EXACT if text is None else checked_precision(text)
 
 
 def parse_shape(text: str | None) -> tuple[int, ...] | None:

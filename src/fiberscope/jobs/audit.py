@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -13,7 +14,7 @@ from fiberscope.errors import InputError, shown
 from fiberscope.jobs.results import AuditResults
 from fiberscope.jobs.temporary import TemporaryFolder
 from fiberscope.jobs.words import errors_in_python, in_python
-from fiberscope.scalars import as_count, as_number, as_several
+from fiberscope.scalars import as_count, as_flag, as_number, as_several
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -86,28 +87,29 @@ def audit(
         ResultsError: the folder holds something else, or cannot be written.
         KeyboardInterrupt: Ctrl-C was pressed; says how much is written.
     """
-    from fiberscope.audits.threshold_language import parse_thresholds
     from fiberscope.jobs.running import Request, failure_message, run_audit
     from fiberscope.report.progress import shown_if
 
     thresholds = (fail_on,) if isinstance(fail_on, str) else tuple(fail_on)
     with errors_in_python():
         options = _options(
-            domain, precision, layers, resume=resume, scheduler=scheduler, samples=samples, workers=workers,
-            block=block, seconds=seconds,
-        )  # fmt: skip
+            domain, precision, layers, seconds, thresholds, samples=samples, workers=workers, block=block
+        )
+        options = replace(options, resume=as_flag(resume, "resume"), scheduler=scheduler or "")
         request = Request(
             model,
             data,
-            _with(options, parse_thresholds(thresholds)),
+            options,
             _count(spectra, "spectra", 0),
             _count(invariance, "invariance", 0),
             trust_model,
             output,
             input_shape,
         )
+        if not isinstance(out, str | os.PathLike | None):
+            raise InputError("out", expected="a folder, or None for a temporary one", got=shown(out))
         held = TemporaryFolder() if out is None else None
-        folder = Path(cast("str | os.PathLike[str]", out)) if held is None else held.path
+        folder = held.path if out is None else Path(out)
         try:
             ran = run_audit(request, folder, shown_if(progress), _warn)
         except KeyboardInterrupt as interrupt:
@@ -129,46 +131,24 @@ def _warn(kind: str, text: str) -> None:
 
 
 def _options(
-    domain: Any, precision: Any, layers: Any, *, resume: bool, scheduler: str | None, seconds: Any, **counts: Any
+    domain: Any, precision: Any, layers: Any, seconds: Any, thresholds: tuple[str, ...], **counts: Any
 ) -> Options:
     from fiberscope.audits.job import Options
+    from fiberscope.audits.plan import EXACT, checked_precision
+    from fiberscope.audits.threshold_language import parse_thresholds
 
     return Options(
         domain=_bounds(domain),
-        precision=_precision(precision),
+        precision=EXACT if precision is None else checked_precision(precision),
         layers=None if layers is None else tuple(as_count(each, "layers", 0) for each in as_several(layers, "layers")),
-        resume=resume,
-        scheduler=scheduler or "",
         seconds=None if seconds is None else as_number(seconds, "seconds", above=0.0, below=inf),
+        fail_on=parse_thresholds(thresholds),
         **{name: _count(value, name, 1) for name, value in counts.items()},
     )
 
 
-def _with(options: Options, thresholds: Any) -> Options:
-    from dataclasses import replace
-
-    return replace(options, fail_on=tuple(thresholds))
-
-
 def _count(value: Any, name: str, least: int) -> int | None:
     return None if value is None else as_count(value, name, least)
-
-
-def _precision(precision: Any) -> str:
-    from fiberscope.audits.plan import EXACT, known_precision
-    from fiberscope.preimages.precision import NAMES
-
-    if precision is None:
-        return EXACT
-    known = known_precision(str(precision))
-    if not known:
-        raise InputError(
-            "precision",
-            expected=f"one of {', '.join(NAMES)}, or a positive number",
-            got=shown(precision),
-            hint="a number says by how much every output may differ from the exact one",
-        )
-    return known
 
 
 def _bounds(domain: Any) -> tuple[float, float] | None:

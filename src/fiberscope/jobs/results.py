@@ -7,14 +7,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fiberscope.errors import FiberscopeError, InputError, ResultsError, shown
 from fiberscope.jobs.checking import check_folder
 from fiberscope.jobs.page import Page
 from fiberscope.jobs.temporary import TemporaryFolder
 from fiberscope.jobs.words import errors_in_python, in_python
-from fiberscope.showing.colours import KINDS
 from fiberscope.showing.shown import Shown, Table
 
 if TYPE_CHECKING:
@@ -230,17 +229,19 @@ class AuditResults(Shown):
         return {"folder": f"{self.folder}{' (temporary)' if self._held else ''}", "status": manifest.status, **notes}
 
     def _tables(self) -> Sequence[Table]:
+        from fiberscope.report.summary import SHOWN_KINDS
+
         summaries = self._summaries()
-        kinds = [kind for kind in KINDS if any(summary.counts.get(_kind(kind), 0) for summary in summaries)]
+        kinds = [kind for kind in SHOWN_KINDS if any(summary.counts.get(kind, 0) for summary in summaries)]
         rows = [
             (
                 f"{summary.label}, {summary.place}",
-                *(str(summary.counts.get(_kind(kind), 0)) for kind in kinds),
+                *(str(summary.counts.get(kind, 0)) for kind in kinds),
                 _median(summary),
             )
             for summary in summaries
         ]
-        return (Table(("layer and domain", *kinds, "median dimension"), tuple(rows)),)
+        return (Table(("layer and domain", *map(str, kinds), "median dimension"), tuple(rows)),)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """The share of the samples of each kind, a bar for each layer, domain and precision.
@@ -254,12 +255,6 @@ class AuditResults(Shown):
         from fiberscope.plots.kinds import kinds_by_layer
 
         return kinds_by_layer(self.findings, ax)
-
-
-def _kind(name: str) -> Any:
-    from fiberscope.preimages.kind import Kind
-
-    return Kind(name)
 
 
 def _median(summary: LayerSummary) -> str:

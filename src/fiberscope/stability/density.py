@@ -217,8 +217,7 @@ class SpectralDensity(Shown):
         return np.stack([(self.weights * (self.nodes <= t + self.floor)).sum(axis=1) for t in points], axis=1)
 
     def _line(self) -> str:
-        probes, steps = self.nodes.shape
-        return f"{self.size} values up to {self.nodes.max(initial=0.0):.4g}, seen by {probes} probes of {steps} steps"
+        return f"{self.size} values up to {self.nodes.max(initial=0.0):.4g}, seen by {len(self.nodes)} probes"
 
 
 def spectral_density(
