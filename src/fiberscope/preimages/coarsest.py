@@ -146,15 +146,10 @@ class CoarsestPrecisions(Shown):
     def _tables(self) -> Sequence[Table]:
         if not len(self):
             return ()
-        shares = {
-            "smallest": 0.0,
-            "a quarter is below": 0.25,
-            "median": 0.5,
-            "a quarter is above": 0.75,
-            "largest": 1.0,
-        }
-        found = np.quantile(self.eps, list(shares.values()), method="nearest")
-        return (Table(("", "eps"), tuple((name, f"{eps:.4g}") for name, eps in zip(shares, found, strict=True))),)
+        names, shares = ("smallest", "lower quartile", "median", "upper quartile", "largest"), np.linspace(0.0, 1.0, 5)
+        found = np.quantile(self.eps, shares, method="nearest")
+        rows = tuple((name, f"{eps:.4g}") for name, eps in zip(names, found, strict=True))
+        return (Table(("of the samples", "eps"), rows),)
 
 
 def coarsest_precision(
