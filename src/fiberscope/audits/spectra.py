@@ -1,5 +1,8 @@
 """The singular values of every stage at one sample: of the stages that fit, and for the others why they do not."""
 
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyarrow has no types
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator

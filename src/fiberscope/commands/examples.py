@@ -45,7 +45,7 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
         ("what changed from one version of a model to the next", "fiberscope compare results-old results-new"),
         (
             "the same of several versions, as a page with plots",
-            "fiberscope compare results-1 results-2 results-3 --out changes.html",
+            "fiberscope compare results-old results-new results --out changes.html",
         ),
         (
             "the same as JSON; exit status 1 if more than 5% of the samples lost",

@@ -106,10 +106,10 @@ def audit(
             output,
             input_shape,
         )
-        if not isinstance(out, str | os.PathLike | None):
+        if not isinstance(out, str | os.PathLike | None):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise InputError("out", expected="a folder, or None for a temporary one", got=shown(out))
         held = TemporaryFolder() if out is None else None
-        folder = held.path if out is None else Path(out)
+        folder = Path(cast("str | os.PathLike[str]", out)) if held is None else held.path
         try:
             ran = run_audit(request, folder, shown_if(progress), _warn)
         except KeyboardInterrupt as interrupt:
@@ -137,13 +137,14 @@ def _options(
     from fiberscope.audits.plan import EXACT, checked_precision
     from fiberscope.audits.threshold_language import parse_thresholds
 
+    numbers: dict[str, Any] = {name: _count(value, name, 1) for name, value in counts.items()}
     return Options(
         domain=_bounds(domain),
         precision=EXACT if precision is None else checked_precision(precision),
         layers=None if layers is None else tuple(as_count(each, "layers", 0) for each in as_several(layers, "layers")),
         seconds=None if seconds is None else as_number(seconds, "seconds", above=0.0, below=inf),
         fail_on=parse_thresholds(thresholds),
-        **{name: _count(value, name, 1) for name, value in counts.items()},
+        **numbers,
     )
 
 

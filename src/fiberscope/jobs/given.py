@@ -46,7 +46,8 @@ def given_subject(
 
     if not isinstance(model, str | os.PathLike) and output is not None:
         raise InputError("--output", expected="none for a model in memory, which has one", got=shown(output))
-    network = _read(model, trust, output, input_shape) if isinstance(model, str | os.PathLike) else None
+    path = cast("str | os.PathLike[str]", model) if isinstance(model, str | os.PathLike) else None
+    network = None if path is None else _read(path, trust, output, input_shape)
     samples = given_data(data)
     if network is None:
         network = _converted(model, samples.x.shape[1:] if input_shape is None else input_shape)

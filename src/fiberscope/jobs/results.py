@@ -1,5 +1,8 @@
 """An audit in a folder, as Python holds it."""
 
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyarrow has no types
+
 from __future__ import annotations
 
 import os
@@ -68,7 +71,7 @@ class AuditResults(Shown):
     _held: TemporaryFolder | None = field(default=None, repr=False)
 
     @property
-    def findings(self) -> pyarrow.Table:  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
+    def findings(self) -> pyarrow.Table:
         """A row per sample, layer, domain and precision: kind, dimension, positives, margin, radius, reason.
 
         Raises:
@@ -81,7 +84,7 @@ class AuditResults(Shown):
             return findings_to_table(results.findings(results.manifest()))
 
     @property
-    def spectra(self) -> pyarrow.Table:  # pyright: ignore[reportUnknownParameterType]
+    def spectra(self) -> pyarrow.Table:
         """A row per sample and stage, with the singular values, as ``fiberscope.spectra`` gives them.
 
         Raises:
@@ -92,7 +95,7 @@ class AuditResults(Shown):
             return results.spectra_table(results.manifest())
 
     @property
-    def verdicts(self) -> pyarrow.Table:  # pyright: ignore[reportUnknownParameterType]
+    def verdicts(self) -> pyarrow.Table:
         """A row per sample and layer: whether the input can be computed back from what the network gives up to there.
 
         Raises:

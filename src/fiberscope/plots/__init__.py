@@ -4,6 +4,9 @@ Every function takes ``ax``, the axes of matplotlib to draw on, makes new ones w
 Colours are those of the report.
 """
 
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyarrow has no types
+
 from __future__ import annotations
 
 from fiberscope.plots.kinds import kinds_by_layer

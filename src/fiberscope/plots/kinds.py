@@ -1,5 +1,8 @@
 """Kinds of preimages: over the number of positive outputs, and layer by layer."""
 
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyarrow has no types
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -50,7 +53,7 @@ def kinds_by_positives(
     return axes
 
 
-def kinds_by_layer(findings: pyarrow.Table, ax: Axes | None = None) -> Axes:  # pyright: ignore[reportUnknownParameterType]
+def kinds_by_layer(findings: pyarrow.Table, ax: Axes | None = None) -> Axes:
     """The share of the samples of each kind, a bar for each layer, domain and precision.
 
     Args:

@@ -1,5 +1,8 @@
 """What features give away, over the layers."""
 
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyarrow has no types
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -25,7 +28,7 @@ COLUMNS = {
 """What can be drawn, and what the axis says."""
 
 
-def leakage(table: pyarrow.Table, column: str = "pixel_median", ax: Axes | None = None) -> Axes:  # pyright: ignore[reportUnknownParameterType]
+def leakage(table: pyarrow.Table, column: str = "pixel_median", ax: Axes | None = None) -> Axes:
     """The median of a column over the samples, layer by layer, a curve for every precision.
 
     Where the median is infinite, nothing is proved of half of the samples: there is no point.

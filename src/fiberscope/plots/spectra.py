@@ -1,5 +1,8 @@
 """Singular values: of one map with their bounds, and of many samples over the stages."""
 
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyarrow has no types
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -50,7 +53,7 @@ def spectrum(values: FloatArray, error_bound: FloatArray, tolerance: float, ax: 
     return axes
 
 
-def condition_numbers(spectra: pyarrow.Table, ax: Axes | None = None) -> Axes:  # pyright: ignore[reportUnknownParameterType]
+def condition_numbers(spectra: pyarrow.Table, ax: Axes | None = None) -> Axes:
     """The median condition number up to each stage, and the band that 80% of the samples lie in [figure 4].
 
     Args:
@@ -76,7 +79,7 @@ def condition_numbers(spectra: pyarrow.Table, ax: Axes | None = None) -> Axes:  
     return axes
 
 
-def decay(spectra: pyarrow.Table, stages: Sequence[int] | None = None, ax: Axes | None = None) -> Axes:  # pyright: ignore[reportUnknownParameterType]
+def decay(spectra: pyarrow.Table, stages: Sequence[int] | None = None, ax: Axes | None = None) -> Axes:
     """The median of each singular value over the samples, a curve for every stage [figure 5].
 
     Args:

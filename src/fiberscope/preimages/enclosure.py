@@ -122,7 +122,7 @@ class Enclosure(Shown):
     def is_of_coordinates(self) -> bool:
         """Whether its directions are the coordinates of the input, in their order."""
         k, n = self.directions.shape
-        return k == n and bool((self.directions.diagonal() == 1).all()) and np.count_nonzero(self.directions) == n
+        return k == n and bool((self.directions.diagonal() == 1).all() and np.count_nonzero(self.directions) == n)
 
     def plot(self, ax: Axes | None = None, *, picture: bool = False) -> Axes:
         """The bounds as intervals, with what points of the preimage attain; or their widths as a picture.

@@ -1,5 +1,8 @@
 """The singular values of every stage at many samples [section 3.2, figures 4, 5, 7, 9 and 10]."""
 
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyarrow has no types
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
@@ -50,7 +53,7 @@ def spectra(
     method: str = "auto",
     max_bytes: int = MATRIX_BYTES,
     progress: Callable[[int, int], None] | None = None,
-) -> pyarrow.Table:  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
+) -> pyarrow.Table:
     """All singular values of the local linear map up to every stage, at many samples.
 
     The rows of the map are carried from stage to stage, as windows of the input outside which they are zero; a ReLU
