@@ -101,7 +101,7 @@ def test_everything_is_proved_and_nothing_that_was_changed(results: fs.AuditResu
     damaged = copy.verify(exact=True, progress=False)
     assert not damaged
     assert damaged.reason
-    for folder in (tmp_path, Path("nowhere"), None, 3):
+    for folder in (tmp_path, Path("nowhere"), path):
         changed = replace(results, folder=folder)
         assert not changed.verify(progress=False)
         assert repr(changed).startswith("AuditResults(malformed")
