@@ -178,7 +178,7 @@ def test_an_unexpected_exception_shows_its_traceback_and_is_an_error(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("the cause")
 
-    monkeypatch.setattr("fiberscope.audits.job.build_job", broken)
+    monkeypatch.setattr("fiberscope.jobs.running.build_job", broken)
     assert main(given) == 2
     errors = capsys.readouterr().err
     assert "ZeroDivisionError: the cause" in errors

@@ -87,5 +87,6 @@ def test_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
         ran += 1
         if command == "audit" and (tmp_path / "results-old").exists():
             shutil.copytree("results", "results-new")
-    assert ran == 13
+    assert ran == 14
+    assert (tmp_path / "changes.html").is_file()
     assert (tmp_path / "changes.json").is_file()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import subprocess
 import sys
 
@@ -58,6 +60,16 @@ def test_every_public_name_exists():
         assert getattr(fs, name) is not None
     assert len(set(fs.__all__)) == len(fs.__all__)
     assert set(fs.__all__) <= set(dir(fs))
+
+
+def test_the_help_begins_with_every_function_by_what_it_is_for():
+    assert fs.__doc__ is not None
+    words = set(re.findall(r"[A-Za-z_]+[0-9]*", fs.__doc__))
+    functions = {name for name in fs.__all__ if inspect.isfunction(getattr(fs, name))}
+    assert functions <= words
+    assert set(fs.plots.__all__) <= words
+    assert {name for name in fs.theory.__all__ if name.islower()} <= words
+    assert len(fs.__doc__.splitlines()) <= 40
 
 
 def test_unknown_names_are_refused():

@@ -1,5 +1,7 @@
 """The public names of fiberscope, each with the module that defines it."""
 
+from . import plots as plots
+from . import theory as theory
 from .errors import FiberscopeError as FiberscopeError
 from .errors import InputError as InputError
 from .errors import MemoryLimitError as MemoryLimitError
@@ -16,11 +18,19 @@ from .invariance.objective import Objective as Objective
 from .invariance.survey import invariance_survey as invariance_survey
 from .invariance.walk import Walk as Walk
 from .invariance.walk import walk_regions as walk_regions
+from .jobs.audit import audit as audit
+from .jobs.comparison import Comparison as Comparison
+from .jobs.comparison import compare as compare
+from .jobs.results import AuditResults as AuditResults
+from .jobs.results import AuditVerification as AuditVerification
+from .jobs.results import open_results as open_results
 from .network.domains import Box as Box
 from .network.domains import HalfSpaces as HalfSpaces
 from .network.domains import NonNegative as NonNegative
 from .network.network import Network as Network
 from .network.relu_layer import ReLULayer as ReLULayer
+from .paper.datasets import DataSet as DataSet
+from .paper.datasets import load_data as load_data
 from .preimages.algorithm1 import algorithm1 as algorithm1
 from .preimages.certificate import Certificate as Certificate
 from .preimages.certificate import Direction as Direction

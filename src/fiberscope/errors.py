@@ -16,6 +16,11 @@ class FiberscopeError(Exception):
     def __init__(self, message: str = "") -> None:
         super().__init__(" ".join(filter(None, map(str.strip, str(message).splitlines()))))
 
+    def reworded(self, words: Callable[[str], str]) -> FiberscopeError:
+        """The same error with its message, and the texts that it carries, in other words."""
+        data = {name: words(value) if isinstance(value, str) else value for name, value in vars(self).items()}
+        return _said_again(type(self), words(str(self)), data)
+
     def __reduce__(self) -> tuple[Callable[..., FiberscopeError], tuple[Any, ...]]:
         # by what was said, not by the arguments: these have no default, and errors cross processes
         return _said_again, (type(self), str(self), vars(self))

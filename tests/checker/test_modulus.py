@@ -269,7 +269,7 @@ def test_stages_that_are_no_end_of_a_chain_are_refused():
         Stage("both", (Dense(np.ones((2, 1))), first), sources=(2, 1)),
         relu_stage("s", 2),
     )
-    read = [read_network(network_bytes(Network(stages, (2,)))) for stages in (straight, skipping, beside, around)]
+    read = [read_network(Network(stages, (2,)).to_bytes()) for stages in (straight, skipping, beside, around)]
     assert [len(chain_to(read[0], stage)) for stage in (0, 1, 2)] == [1, 1, 2]
     for place, stage in ((0, 3), (0, 9), (1, 2), (1, 3), (2, 2), (2, 3), (3, 2), (3, 3), (3, 4)):
         with pytest.raises((NotProvedError, ModelError)):

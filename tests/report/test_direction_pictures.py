@@ -10,7 +10,7 @@ from torch import nn
 
 import fiberscope as fs
 from fiberscope.report.direction_pictures import direction_rows, write_direction_pictures
-from fiberscope.report.pictures import PictureFormat, direction_pixels
+from fiberscope.showing.pictures import PictureFormat, direction_pixels
 
 
 def stability(shape: tuple[int, ...], outputs: int = 5, **arguments) -> fs.InverseStability:

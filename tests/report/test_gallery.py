@@ -16,10 +16,10 @@ from fiberscope.audits.store import Results
 from fiberscope.preimages.kind import Kind
 from fiberscope.report.gallery import layer_conditions, sample_columns
 from fiberscope.report.html import Content, read_content
-from fiberscope.report.pictures import picture_format
 from fiberscope.report.sample_selection import MOST, choose_samples
 from fiberscope.report.sheets import COLUMNS, PER_SHEET, picture_sheets
 from fiberscope.report.summary import SHOWN_KINDS, summarise
+from fiberscope.showing.pictures import picture_format
 from small_audits import rows, small_network, spectra_rows
 
 

@@ -16,9 +16,9 @@ from fiberscope.network.affine import Dense
 from fiberscope.network.network import Network
 from fiberscope.network.stage import affine_stage, relu_stage
 from fiberscope.report import sample_pages as module
-from fiberscope.report.pictures import picture_format
 from fiberscope.report.sample_pages import examples_of, sample_pages
 from fiberscope.report.sample_selection import ChosenSample
+from fiberscope.showing.pictures import picture_format
 from small_audits import small_network
 
 EMPTY = SURVEY_SCHEMA.empty_table()

@@ -8,7 +8,7 @@ from enum import StrEnum
 from math import inf
 from typing import Any, assert_never
 
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, shown
 from fiberscope.network.domains import Box, Domain, NonNegative
 from fiberscope.network.layers import PlacedLayer
 from fiberscope.network.network import Network
@@ -83,6 +83,19 @@ def known_precision(text: str) -> str:
     except ValueError:
         return ""
     return repr(eps) if 0.0 < eps < inf else ""
+
+
+def checked_precision(value: Any) -> str:
+    """The precision that a name or a number means, as results have it.
+
+    Raises:
+        InputError: it means none.
+    """
+    if not (precision := known_precision(str(value))):
+        hint = "a number says by how much every output may differ from the exact one"
+        expected = f"one of {', '.join(NAMES)}, or a positive number"
+        raise InputError("--precision", expected=expected, got=shown(value), hint=hint)
+    return precision
 
 
 def place_label(domain: str, precision: str) -> str:
@@ -314,6 +327,7 @@ __all__ = [
     "SampleChunk",
     "SpectraChunk",
     "SurveyChunk",
+    "checked_precision",
     "chosen_layers",
     "known_precision",
     "place_label",

@@ -123,6 +123,16 @@ def findings_from_bytes(data: bytes, path: str) -> tuple[FindingsTable, dict[str
     return FindingsTable(**columns, dimension=dimension.to_numpy().astype(np.int64)), siblings
 
 
+def findings_to_table(findings: FindingsTable) -> Any:
+    """Findings as a table of ``FINDINGS_SCHEMA``."""
+    unknown = findings.dimension == UNDECIDED_DIMENSION
+    columns = [
+        pa.array(getattr(findings, column.name), column.type, mask=unknown if column.name == "dimension" else None)
+        for column in FINDINGS_SCHEMA
+    ]
+    return pa.Table.from_arrays(columns, schema=FINDINGS_SCHEMA)
+
+
 def _shared(column: Any) -> NDArray[np.object_]:
     """The strings of a column, of which equal ones are one object: there may be millions."""
     encoded = column.combine_chunks().dictionary_encode()
@@ -220,6 +230,7 @@ __all__ = [
     "certificates_to_bytes",
     "findings_from_bytes",
     "findings_to_bytes",
+    "findings_to_table",
     "sha256",
     "table_from_bytes",
     "table_to_bytes",

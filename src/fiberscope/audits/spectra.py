@@ -1,5 +1,8 @@
 """Singular values and stability radii of every stage at a sample: of the stages that fit; of others why they do not."""
 
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyarrow has no types
+
 from __future__ import annotations
 
 from collections.abc import Iterator

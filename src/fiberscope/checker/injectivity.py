@@ -194,7 +194,7 @@ class Window:
 def least_of_windows(question: Question, windows: Sequence[Window]) -> float:
     """The smallest sigma of trees for windows that together see every input that D does not fix.
 
-    No row is in two of them, so that ``|F(x'') - F(x')|^2`` is at least the sum of theirs, and each input counts in one.
+    No row is in two of them, so that ``|F(x'') - F(x')|^2`` is at least the sum of theirs; each input counts in one.
 
     Raises:
         NotProvedError: they are no such windows, or have no such trees.

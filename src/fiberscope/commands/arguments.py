@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, UnusedCliTokensError
@@ -17,12 +16,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fiberscope.audits.examples import Wanted
-
-
-def require_both(model: Path | None, data: str | None) -> None:
-    """InputError if a model comes without data."""
-    if model is not None and data is None:
-        raise InputError("audit", expected="both MODEL and DATA, or neither for the built-in demo", got="MODEL alone")
 
 
 def parse_domain(text: str | None) -> tuple[float, float] | None:
@@ -57,16 +50,9 @@ def parse_precision(text: str | None) -> str:
     Raises:
         InputError: something else was given.
     """
-    from fiberscope.audits.plan import EXACT, known_precision
-    from fiberscope.preimages.precision import NAMES
+    from fiberscope.audits.plan import EXACT, checked_precision
 
-    if text is None:
-        return EXACT
-    if not (precision := known_precision(text)):
-        hint = "a number says by how much every output may differ from the exact one"
-        expected = f"one of {', '.join(NAMES)}, or a positive number"
-        raise InputError("--precision", expected=expected, got=repr(text), hint=hint)
-    return precision
+    return EXACT if text is None else checked_precision(text)
 
 
 def parse_shape(text: str | None) -> tuple[int, ...] | None:
@@ -179,4 +165,4 @@ def _misspelled(app: App, command: str, tokens: Sequence[str]) -> str:
     return ""
 
 
-__all__ = ["parse_domain", "parse_layers", "parse_shape", "parse_wanted", "require_both", "usage"]
+__all__ = ["parse_domain", "parse_layers", "parse_shape", "parse_wanted", "usage"]

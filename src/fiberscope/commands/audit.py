@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from fiberscope.commands.arguments import parse_domain, parse_layers, parse_precision, require_both
+from fiberscope.commands.arguments import parse_domain, parse_layers, parse_precision
 from fiberscope.commands.report import print_report
-from fiberscope.commands.subject import given_subject
-from fiberscope.errors import FiberscopeError, InputError
-
-if TYPE_CHECKING:  # these load solvers or torch, which nobody who asks for help wants to wait for
-    from fiberscope.audits.execution import Job
-    from fiberscope.audits.job import Options
-    from fiberscope.audits.store import Results
-    from fiberscope.audits.subject import Subject
-    from fiberscope.report.progress import Progress
-
-_DEMO_SPECTRA = 50
-"""Samples of the demo at which singular values are computed, as many as in the paper's figures 4 and 5."""
-
-_DEMO_INVARIANCE = 2
-"""Samples of the demo from which it is computed how far invariance reaches."""
+from fiberscope.errors import FiberscopeError
 
 
 def audit(
@@ -94,15 +78,10 @@ def audit(
         config: a TOML file with these options; the command line overrides it.
     """
     del config  # read before the options were parsed
-    require_both(model, data)
-    if model is None and output is not None:
-        raise InputError("--output", expected="a MODEL whose output is chosen", got="the built-in demo")
-    demo = model is None
-    box = (0.0, 1.0) if demo and domain is None else parse_domain(domain)
-    positions, known = parse_layers(layers), parse_precision(precision)
-    from fiberscope.audits.job import Options, build_job, check_options, open_folder
-    from fiberscope.audits.stored_subject import require_same
+    box, positions, known = parse_domain(domain), parse_layers(layers), parse_precision(precision)
+    from fiberscope.audits.job import Options
     from fiberscope.audits.threshold_language import parse_thresholds
+    from fiberscope.jobs.running import Request, failure_message, run_audit
     from fiberscope.report.progress import progress_on_stderr
 
     options = Options(
@@ -112,93 +91,17 @@ def audit(
         workers,
         resume,
         block,
-        spectra=(_DEMO_SPECTRA if demo else 0) if spectra is None else spectra,
-        invariance=(_DEMO_INVARIANCE if demo else 0) if invariance is None else invariance,
         fail_on=parse_thresholds(fail_on or ()),
         scheduler=scheduler or "",
         seconds=seconds,
         precision=known,
     )
-    check_options(options)
-    with open_folder(out, resume=resume) as (results, continued), progress_on_stderr() as progress:
-        if model is None or data is None:
-            subject = _demo_subject(results, options, progress, continued=continued)
-            options = _fitted(options, subject.samples, spectra=spectra is None, invariance=invariance is None)
-        else:
-            chosen = _earlier_output(results, model) if continued and output is None else output
-            subject = given_subject(model, data, options, trust=trust_model, output=chosen)
-        require_same(results.leakage, subject)
-        job = build_job(results, subject, options)
-        for note in job.notes:
-            print(f"note: {note}", file=sys.stderr)
-        for warning in job.manifest.warnings:  # now, too: whoever sees it may not want to wait for the end
-            print(f"warning: {warning}", file=sys.stderr)
-        failed = _run(job, progress)
-    status = print_report(results, options.fail_on)
-    if failed:  # said last, and above every threshold: whoever asked for a verdict has none there
-        raise FiberscopeError(
-            f"{len(failed)} of {len(job.chunks)} chunks failed and are undecided: {failed[0]}; "
-            "the same command with --resume tries them again"
-        )
+    request = Request(model, data, options, spectra, invariance, trust_model, output)
+    ran = run_audit(request, out, progress_on_stderr, lambda kind, text: print(f"{kind}: {text}", file=sys.stderr))
+    status = print_report(ran.job.results, options.fail_on)
+    if failed := failure_message(ran):  # said last, and above every threshold: whoever asked for a verdict has none
+        raise FiberscopeError(failed)
     return status
-
-
-def _earlier_output(results: Results, model: Path) -> str | None:
-    """The output that an audit was begun with, where the model's format has several."""
-    return (results.manifest().output or None) if model.suffix.lower() == ".onnx" else None
-
-
-def _fitted(options: Options, samples: int, *, spectra: bool, invariance: bool) -> Options:
-    """The same with what the demo does unasked at no more samples than there are."""
-    return replace(
-        options,
-        spectra=min(options.spectra, samples) if spectra else options.spectra,
-        invariance=min(options.invariance, samples) if invariance else options.invariance,
-    )
-
-
-def _demo_subject(results: Results, options: Options, progress: Progress, *, continued: bool) -> Subject:
-    """The demo's network and digits: from the folder if they are there, otherwise trained now."""
-    from fiberscope.audits.job import build_subject
-
-    if continued:  # training again would give another network on another machine
-        return replace(results.subject(), demo=True)
-    from fiberscope.paper.demo import train
-
-    demo = train(on_epoch=lambda epoch, epochs, _: progress.show("training the demo, epochs", epoch, epochs))
-    words: dict[str, Any] = {
-        "model_name": "the built-in demo",
-        "data_name": demo.test.name,
-        "data_description": demo.test.description,
-        "demo": True,
-        "training": f"{demo.description} Training took {demo.seconds:.0f} s.",
-    }
-    return build_subject(demo.network, demo.test.x, demo.test.y, options, **words)
-
-
-def _run(job: Job, progress: Progress) -> list[str]:
-    """Run the audit; returns why chunks failed, a reason for each."""
-    from fiberscope.audits.plan import AnyChunk, Chunk, SpectraChunk, SurveyChunk
-
-    tasks: dict[type[AnyChunk], str] = {
-        Chunk: f"judging {job.subject.samples} samples, chunks",
-        SpectraChunk: "singular values, samples",
-        SurveyChunk: "how far invariance reaches, samples",
-    }
-    written, total, failed = Counter(map(type, job.done)), Counter(map(type, job.chunks)), list[str]()
-    progress.show(tasks[Chunk], written[Chunk], total[Chunk])
-    try:
-        for chunk in job.run():
-            kind = type(chunk.chunk)
-            written[kind] += 1
-            failed += [chunk.failed] if chunk.failed else []
-            progress.show(tasks[kind], written[kind], total[kind])
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"interrupted: {written.total()} of {total.total()} chunks are written; "
-            "continue with the same command and --resume"
-        ) from None
-    return failed
 
 
 __all__ = ["audit"]

@@ -44,6 +44,10 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
     "compare": (
         ("what changed from one version of a model to the next", "fiberscope compare results-old results-new"),
         (
+            "the same of several versions, as a page with plots",
+            "fiberscope compare results-old results-new results --out changes.html",
+        ),
+        (
             "the same as JSON; exit status 1 if more than 5% of the samples lost",
             "fiberscope compare results-old results-new --out changes.json --fail-on 'less-invertible>0.05'",
         ),

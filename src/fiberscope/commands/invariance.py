@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from fiberscope.commands.arguments import parse_wanted
 from fiberscope.commands.status import FAILED, FINE
-from fiberscope.commands.subject import given_subject
+from fiberscope.jobs.given import given_subject
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

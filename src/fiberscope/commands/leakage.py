@@ -14,8 +14,8 @@ from cyclopts import Parameter
 from fiberscope.commands.arguments import parse_domain, parse_layers, parse_precision
 from fiberscope.commands.console import console_on_stdout
 from fiberscope.commands.status import FAILED, FINE
-from fiberscope.commands.subject import given_subject
 from fiberscope.errors import FiberscopeError
+from fiberscope.jobs.given import given_subject
 
 if TYPE_CHECKING:
     from fiberscope.audits.execution import Job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jaxtyping import Float64
@@ -11,7 +12,7 @@ from fiberscope.invariance.same_features import Connected
 from fiberscope.network.arrays import FloatArray
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class InvarianceExample(Connected):
     """The best input of the region of x that has the features of x.
 
@@ -46,6 +47,14 @@ class InvarianceExample(Connected):
     def in_one_region(self) -> bool:
         """True: the inputs of one region with the same features are convex."""
         return True
+
+    def _line(self) -> str:
+        proved = ", optimal" if self.is_optimal else f", at best {self.bound:.4g}"
+        return f"{self.asked} {self.objective:.4g}{proved}; {self.pixels_changed} pixels changed by {self.distance:.4g}"
+
+    def _seen(self) -> Mapping[str, FloatArray]:
+        target = {} if self.target is None else {"the target": self.target}
+        return {**super()._seen(), **target}
 
 
 __all__ = ["InvarianceExample"]

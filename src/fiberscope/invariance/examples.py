@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,19 +23,23 @@ from fiberscope.preimages.system import check_inside
 from fiberscope.scalars import as_count, as_number, as_several
 from fiberscope.threads import checked_threads, in_threads, one_thread
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
 TOGETHER = 16
 """Targets that share a linear program and its last basis."""
 
 
 def invariance_example(
     network: Network,
-    x: Any,
-    target: Any = None,
+    x: Tensor | ArrayLike,
+    target: Tensor | ArrayLike | None = None,
     layer: Layer = 0,
     domain: Domain | None = None,
     *,
     objective: Objective | str = Objective.INNER_PRODUCT,
-    keep: Any = None,
+    keep: ArrayLike | None = None,
     fraction: float = 0.5,
     arithmetic: Arithmetic = "float32",
     max_programs: int | None = None,
@@ -85,13 +89,13 @@ def invariance_example(
 
 def invariance_examples(
     network: Network,
-    x: Any,
-    targets: Sequence[Any],
+    x: Tensor | ArrayLike,
+    targets: Sequence[Tensor | ArrayLike],
     layer: Layer = 0,
     domain: Domain | None = None,
     *,
     objective: Objective | str = Objective.INNER_PRODUCT,
-    keep: Any = None,
+    keep: ArrayLike | None = None,
     fraction: float = 0.5,
     arithmetic: Arithmetic = "float32",
     max_programs: int | None = None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,10 @@ from fiberscope.network.stage import INPUT
 from fiberscope.preimages.linear_program import Solver, Status
 from fiberscope.scalars import as_count, as_number
 from fiberscope.threads import one_thread
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 RELATIVE_GAP = 1e-9
 """Difference of bound and value, relative to the value, at which the solver stops."""
@@ -56,7 +60,7 @@ class Ended(StrEnum):
     FAILED = "HiGHS failed; the bound is that of the domain"
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Optimum(SameFeatures):
     """The best input that was found over all regions; whether a way with the same features leads to it is not known.
 
@@ -86,11 +90,14 @@ class Optimum(SameFeatures):
         """Whether the solver proved that none is better."""
         return self.status is Ended.OPTIMAL
 
+    def _line(self) -> str:
+        return f"{self.value:.4g}, at best {self.bound:.4g}, {self.nodes} nodes: {self.status}"
+
 
 def optimal_over_regions(
     network: Network,
-    x: Any,
-    target: Any,
+    x: Tensor | ArrayLike,
+    target: Tensor | ArrayLike,
     layer: Layer = 0,
     domain: Domain | None = None,
     *,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64
@@ -17,6 +19,11 @@ from fiberscope.network.domains import Domain, as_polyhedron
 from fiberscope.network.network import Network
 from fiberscope.preimages.verification import Verification
 from fiberscope.scalars import as_count
+from fiberscope.showing.shown import Picture, Shown, facts_of, told
+from fiberscope.showing.thumbnails import directions_as_pictures, inputs_as_pictures
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 CHANGED = 1e-6
 """By how much a pixel differs that counts as changed, relative to the largest change: less is what room for rounding,
@@ -31,8 +38,8 @@ def without_rounding(x: Float64[FloatArray, " n"], source: Float64[FloatArray, "
     return source if float(np.abs(x - source).max()) <= ROUNDED * float(np.abs(source).max()) else x
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class SameFeatures:
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class SameFeatures(Shown):
     """An input x' with the features of another input x, the source.
 
     Attributes:
@@ -191,8 +198,38 @@ class SameFeatures:
         del shares
         return np.zeros((0, *self.source.shape))
 
+    def _facts(self) -> Mapping[str, str]:
+        moved = {"distance": told(self.distance), "pixels_changed": str(self.pixels_changed)}
+        return moved | facts_of(self)
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+    def _seen(self) -> Mapping[str, FloatArray]:
+        """Inputs to be shown, by caption."""
+        return {"the input": self.source, "the same features": self.x}
+
+    def _pictures(self) -> Sequence[Picture]:
+        change = directions_as_pictures(["the change"], (self.x - self.source)[None])
+        return (*inputs_as_pictures(self._seen()), *change)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """The inputs with the same features as pictures, and the change between them.
+
+        Args:
+            ax: axes of matplotlib; None for new ones.
+
+        Raises:
+            InputError: inputs are no pictures.
+        """
+        return self._drawn(self._seen(), ax)
+
+    def _drawn(self, seen: Mapping[str, FloatArray], ax: Axes | None) -> Axes:
+        from fiberscope.plots.montage import directions_as_pixels, inputs_as_pixels, montage
+
+        pictures = inputs_as_pixels(np.stack(list(seen.values())))
+        pictures += directions_as_pixels((self.x - self.source)[None])
+        return montage([*seen, "the change"], pictures, ax)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Connected(SameFeatures):
     """Two inputs with the same features, and straight pieces between them on which the features stay the same."""
 
@@ -227,6 +264,25 @@ class Connected(SameFeatures):
 
     def _points_of_the_way(self, shares: Float64[FloatArray, " s"]) -> Float64[FloatArray, "k ..."]:
         return self.between(shares)
+
+    def plot(self, ax: Axes | None = None, *, steps: int = 5) -> Axes:
+        """The way from x to x' as pictures, all with the same features, and the change.
+
+        Args:
+            ax: axes of matplotlib; None for new ones.
+            steps: how many points of the way, both ends included.
+
+        Raises:
+            InputError: inputs are no pictures, or fewer than two steps.
+        """
+        way = self.path(steps)
+        names = [
+            "the input",
+            *(f"{i / (len(way) - 1):.0%} of the way" for i in range(1, len(way) - 1)),
+            "the same features",
+        ]
+        others = {name: each for name, each in self._seen().items() if name not in names}
+        return self._drawn(dict(zip(names, way, strict=True)) | others, ax)
 
 
 __all__ = ["CHANGED", "Connected", "SameFeatures", "without_rounding"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow
@@ -26,6 +26,10 @@ from fiberscope.network.rows import sparse
 from fiberscope.network.sparse_rows import below
 from fiberscope.preimages.linear_program import Status
 from fiberscope.scalars import as_count, as_position, as_several
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 pa: Any = pyarrow  # has no types
 
@@ -50,8 +54,8 @@ SCHEMA: Any = pa.schema(
 
 def invariance_survey(
     network: Network,
-    X: Any,
-    y: Any = None,
+    X: Tensor | ArrayLike,
+    y: ArrayLike | None = None,
     *,
     layers: Sequence[int] | None = None,
     domain: Domain | None = None,
@@ -59,7 +63,7 @@ def invariance_survey(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     within: Within = 0.0,
-) -> Any:
+) -> pyarrow.Table:  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
     """How large the set of inputs with the features of a sample is, within its activation region, layer by layer.
 
     Args:

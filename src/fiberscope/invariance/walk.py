@@ -9,7 +9,7 @@ are kept along the whole way, and not only at its end.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64
@@ -27,8 +27,12 @@ from fiberscope.network.original import Arithmetic
 from fiberscope.scalars import as_count
 from fiberscope.threads import one_thread
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Walk(Connected):
     """The best input that was found, and the way to it along which the features stay the same.
 
@@ -66,11 +70,15 @@ class Walk(Connected):
         """Whether a larger budget would have gone on."""
         return self.ended in (Ending.REGIONS, Ending.PLATEAU)
 
+    def _line(self) -> str:
+        gain = f"{self.in_region:.4g} in the region of x, {self.value:.4g} beyond"
+        return f"{gain}, {len(self.visits)} regions visited: {self.ended}"
+
 
 def walk_regions(
     network: Network,
-    x: Any,
-    target: Any,
+    x: Tensor | ArrayLike,
+    target: Tensor | ArrayLike,
     layer: Layer = 0,
     domain: Domain | None = None,
     *,

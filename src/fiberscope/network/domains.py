@@ -10,6 +10,7 @@ import numpy as np
 from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.rows import Rows, checked_rows, stacked
+from fiberscope.showing.shown import Shown
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ class _Intersecting:
         return Intersection((self, checked_domain(other)))
 
 
-@dataclass(frozen=True, eq=False)
-class Box(_Intersecting):
+@dataclass(frozen=True, eq=False, repr=False)
+class Box(_Intersecting, Shown):
     """The box ``low <= x <= high``, coordinate by coordinate.
 
     Args:
@@ -107,9 +108,12 @@ class Box(_Intersecting):
         low, high = (_broadcast(bound, n, f"Box {name}") for name, bound in (("low", self.low), ("high", self.high)))
         return Polyhedron(low, high, np.zeros((0, n)), np.zeros(0))
 
+    def _line(self) -> str:
+        return f"{_bound(self.low)}, {_bound(self.high)}"
 
-@dataclass(frozen=True)
-class NonNegative(_Intersecting):
+
+@dataclass(frozen=True, repr=False)
+class NonNegative(_Intersecting, Shown):
     """The nonnegative orthant ``x >= 0``: where the inputs of every layer behind a ReLU lie."""
 
     def polyhedron(self, n: int) -> Polyhedron:
@@ -117,8 +121,8 @@ class NonNegative(_Intersecting):
         return Polyhedron(np.zeros(n), np.full(n, np.inf), np.zeros((0, n)), np.zeros(0))
 
 
-@dataclass(frozen=True, eq=False)
-class HalfSpaces(_Intersecting):
+@dataclass(frozen=True, eq=False, repr=False)
+class HalfSpaces(_Intersecting, Shown):
     """The polyhedron ``G x <= h``.
 
     Args:
@@ -145,9 +149,12 @@ class HalfSpaces(_Intersecting):
             )
         return Polyhedron(np.full(n, -np.inf), np.full(n, np.inf), self.G, self.h)
 
+    def _line(self) -> str:
+        return f"{len(self.h)} in {self.G.shape[1]} coordinates"
 
-@dataclass(frozen=True, eq=False)
-class Intersection(_Intersecting):
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Intersection(_Intersecting, Shown):
     """The points that lie in all of several domains; written ``d1 & d2``."""
 
     parts: tuple[Domain, ...]
@@ -161,6 +168,15 @@ class Intersection(_Intersecting):
             stacked(*(part.G for part in parts)),
             np.concatenate([part.h for part in parts]),
         )
+
+    def _line(self) -> str:
+        return " & ".join(map(repr, self.parts))
+
+
+def _bound(bound: FloatArray) -> str:
+    if bound.ndim == 0:
+        return f"{float(bound):.10g}"
+    return f"{len(bound)} numbers from {bound.min():.4g} to {bound.max():.4g}"
 
 
 def whole_space(n: int) -> Polyhedron:

@@ -7,10 +7,10 @@ import json
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,17 +29,24 @@ from fiberscope.network.original import Original
 from fiberscope.network.serialization import SUFFIX, file_bytes, parts_of
 from fiberscope.network.stage import INPUT, Stage
 from fiberscope.scalars import as_position
+from fiberscope.showing.shown import Shown, Table
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 T = TypeVar("T")
 
 _AS_MODEL = "pass samples in the shape in which the model takes them"
 
+_SHOWN_STAGES = 40
+"""Stages that a notebook lists."""
+
 BATCH_NUMBERS = 2**25
 """Numbers that the widest stage may give at a time: more samples are evaluated in several batches."""
 
 
-@dataclass(frozen=True, eq=False)
-class Network:
+@dataclass(frozen=True, eq=False, repr=False)
+class Network(Shown):
     """A graph of stages, each a function of earlier ones; the last gives the output.
 
     Args:
@@ -159,12 +166,12 @@ class Network:
         """The shape of what a stage, or -1 for the network's input, gives for one sample."""
         return self._graph.shape(number)
 
-    def __call__(self, X: Any) -> Float64[FloatArray, "N ..."]:
+    def __call__(self, X: Tensor | ArrayLike) -> Float64[FloatArray, "N ..."]:
         """Evaluate in float64: X (N, *input_shape) -> (N, *output_shape)."""
         values = self.evaluated(self.flat(X), len(self.stages) - 1)
         return values.reshape(values.shape[0], *self.output_shape)
 
-    def layer_input(self, i: int, X: Any) -> Float64[FloatArray, "N n"]:
+    def layer_input(self, i: int, X: Tensor | ArrayLike) -> Float64[FloatArray, "N n"]:
         """What ReLU layer i receives for the inputs X, in float64 and flat.
 
         Args:
@@ -235,7 +242,7 @@ class Network:
     def _applied(self, number: int, inputs: list[Tensor]) -> Tensor:
         return self.stages[number].apply(*inputs)
 
-    def flat(self, X: Any) -> Float64[FloatArray, "N n"]:
+    def flat(self, X: Tensor | ArrayLike) -> Float64[FloatArray, "N n"]:
         """Check and flatten the inputs; a network with flat inputs takes samples of any shape, in C order.
 
         Raises:
@@ -249,7 +256,7 @@ class Network:
             raise InputError("x", expected=f"shape ({shape})", got=f"shape {values.shape}", hint=hint or _AS_MODEL)
         return values.reshape(values.shape[0], self.inputs)
 
-    def flat_sample(self, x: Any, what: str = "x") -> Float64[FloatArray, " n"]:
+    def flat_sample(self, x: Tensor | ArrayLike, what: str = "x") -> Float64[FloatArray, " n"]:
         """Check and flatten one input, given as the model takes it or flat; a batch of one is one, too.
 
         A network with flat inputs takes a sample of any shape, in C order.
@@ -314,9 +321,23 @@ class Network:
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "originals": ()}  # a model that is running cannot be copied or sent to another process
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         sizes = " -> ".join(str(size) for size in (self.inputs, *(layer.outputs for layer in self.relu_layers)))
-        return f"Network({sizes} -> {self.outputs}, {len(self.relu_layers)} ReLU layers)"
+        return f"{sizes} -> {self.outputs}, {len(self.relu_layers)} ReLU layers"
+
+    def _facts(self) -> Mapping[str, str]:
+        named = {"output": self.output, "notes": "; ".join(self.notes)}
+        said = {"input shape": " x ".join(map(str, self.input_shape)), "parameters": f"{self.parameters:,}", **named}
+        return {name: text for name, text in said.items() if text}
+
+    def _tables(self) -> Sequence[Table]:
+        rows = [
+            (str(number), stage.name, stage.kind, " x ".join(map(str, stage.shape)), f"{stage.parameters:,}")
+            for number, stage in enumerate(self.stages[:_SHOWN_STAGES])
+        ]
+        left = len(self.stages) - len(rows)
+        more = [("...", f"and {left} more", "", "", "")] if left else []
+        return (Table(("stage", "name", "kind", "shape", "parameters"), (*rows, *more)),)
 
 
 def check_network(network: Any) -> None:

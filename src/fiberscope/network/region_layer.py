@@ -24,7 +24,7 @@ coordinates, as z does: these half-spaces have no entries but 1 and -1 (or 2 and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -37,6 +37,7 @@ from fiberscope.network.domains import Domain
 from fiberscope.network.lifting import Lifting, side_by_side
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import stacked, suited
+from fiberscope.showing.shown import Shown, told
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +55,8 @@ class LocalLayer:
     domain: Domain
 
 
-@dataclass(frozen=True, eq=False)
-class RegionLayer:
+@dataclass(frozen=True, eq=False, repr=False)
+class RegionLayer(Shown):
     """A ReLU of a sum whose branches contain ReLUs of their own; it is an affine map and a ReLU around each sample.
 
     Any of them may be a clip. Within the linear region of x0, where the inner activations stay on their pieces, the
@@ -119,8 +120,12 @@ class RegionLayer:
         )
         return LocalLayer(layer, np.concatenate([x, lifting.inner]), lifting.region(domain))
 
-    def __repr__(self) -> str:
-        return f"RegionLayer({self.inputs} -> {self.outputs})"
+    def _line(self) -> str:
+        return f"{self.inputs} -> {self.outputs}"
+
+    def _facts(self) -> Mapping[str, str]:
+        shapes = {"input_shape": told(self.input_shape), "outputs": str(self.outputs)}
+        return shapes | {"around": "each sample, in its linear region"}
 
 
 __all__ = ["LocalLayer", "RegionLayer"]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import BoolArray, FloatArray, as_float64
 from fiberscope.network.rows import Rows, checked_rows
+from fiberscope.showing.shown import Shown, told
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 
-class ReLULayer:
+class ReLULayer(Shown):
     """The layer ``y = clip(A x + b, low, high)``: a ReLU with low = 0 and high = inf, a ReLU6 with high = 6.
 
     Args:
@@ -51,13 +56,13 @@ class ReLULayer:
 
     def __init__(
         self,
-        weight: Any,
-        bias: Any = None,
-        injective: Any = None,
+        weight: Rows | Tensor | ArrayLike,
+        bias: Tensor | ArrayLike | None = None,
+        injective: ArrayLike | None = None,
         definitions: int = 0,
         *,
-        low: Any = 0.0,
-        high: Any = np.inf,
+        low: Tensor | ArrayLike = 0.0,
+        high: Tensor | ArrayLike = np.inf,
     ) -> None:
         self._weight: Rows | None = checked_rows(weight, "weight")
         self.device: str = str(weight.device) if hasattr(weight, "detach") else "cpu"
@@ -143,7 +148,7 @@ class ReLULayer:
         """Whether every unit is a ReLU: neither another clip nor strictly monotone."""
         return not self.injective.any() and not self.low.any() and bool(np.isposinf(self.high).all())
 
-    def __call__(self, X: Any) -> FloatArray:
+    def __call__(self, X: Tensor | ArrayLike) -> FloatArray:
         """Evaluate in float64: X (n,) or (N, n) -> (m,) or (N, m).
 
         Raises:
@@ -161,8 +166,15 @@ class ReLULayer:
         flat = inputs.reshape(inputs.shape[0], self.inputs)
         return np.clip((self.weight @ flat.T).T + self.bias, self.low, self.high)
 
-    def __repr__(self) -> str:
-        return f"ReLULayer({self.inputs} -> {self.outputs})"
+    def _line(self) -> str:
+        return f"{self.inputs} -> {self.outputs}"
+
+    def _facts(self) -> Mapping[str, str]:
+        shapes = {"input_shape": told(self.input_shape), "output_shape": told(self.output_shape)}
+        if self.injective.all():
+            return shapes | {"units": "strictly monotone"}
+        clip = self.low[~self.injective], self.high[~self.injective]
+        return shapes | {"units": "ReLU" if self.is_relu else f"from {clip[0].min():.4g} to {clip[1].max():.4g}"}
 
 
 def _checked_mask(injective: Any, outputs: int) -> BoolArray:

@@ -11,6 +11,7 @@ from torch import Tensor
 from fiberscope.errors import ModelError
 from fiberscope.network.activations import Activation, relu
 from fiberscope.network.affine import AffineMap
+from fiberscope.showing.shown import Shown
 
 INPUT = -1
 """The number that stands for the network's input among the sources of a stage."""
@@ -19,8 +20,8 @@ AFFINE = "affine"
 """The kind of a stage that is no activation."""
 
 
-@dataclass(frozen=True, eq=False)
-class Stage:
+@dataclass(frozen=True, eq=False, repr=False)
+class Stage(Shown):
     """One step of a network on flat vectors: ``sum_i A_i x_i + b`` of its sources, or an activation of its one source.
 
     Args:
@@ -54,6 +55,10 @@ class Stage:
             raise ModelError(f"stage {self.name!r}: its maps, sources and shape do not fit each other")
         if not self.shape:
             object.__setattr__(self, "shape", (self.outputs,))
+
+    def _line(self) -> str:
+        shape = " x ".join(map(str, self.shape))
+        return f"{self.name}: {self.kind}, {shape} outputs"
 
     @property
     def kind(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 from fiberscope.errors import InputError, shown
 from fiberscope.paper.data_files import read_cifar10_binary, read_idx, read_images, read_npy, read_npz
 from fiberscope.paper.python_batches import read_cifar10_python
+from fiberscope.showing.shown import Picture, Shown
+from fiberscope.showing.thumbnails import inputs_as_pictures
 
 DATA_VARIABLE = "FIBERSCOPE_DATA"
 """The environment variable that names a folder with data sets."""
@@ -59,12 +62,15 @@ FASHION_PIXELS: dict[Split, str] = {
 }
 """The SHA-256 of Fashion-MNIST's pixels. Its files have the names of MNIST's, so that only contents tell them apart."""
 
+_SHOWN = 8
+"""Samples that a notebook shows."""
+
 FULL_SIZES = (10_000, 60_000)
 """Test and training images of MNIST, and of all sets that are made like it."""
 
 
-@dataclass(frozen=True, eq=False)
-class DataSet:
+@dataclass(frozen=True, eq=False, repr=False)
+class DataSet(Shown):
     """Samples to ask a network about.
 
     Attributes:
@@ -91,6 +97,18 @@ class DataSet:
             return self
         labels = None if self.y is None else self.y[:count]
         return replace(self, x=self.x[:count], y=labels, description=f"the first {count:,} of: {self.description}")
+
+    def _line(self) -> str:
+        shape = " x ".join(map(str, self.x.shape[1:]))
+        return f"{self.name}: {len(self)} samples of {shape}{'' if self.y is None else ', with labels'}"
+
+    def _pictures(self) -> Sequence[Picture]:
+        shown = self.x[:_SHOWN]
+        captions = [str(i) if self.y is None else f"{i}: {self._called(int(self.y[i]))}" for i in range(len(shown))]
+        return inputs_as_pictures(dict(zip(captions, shown, strict=True))) if len(shown) else ()
+
+    def _called(self, label: int) -> str:
+        return self.classes[label] if 0 <= label < len(self.classes) else str(label)
 
 
 def load_data(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import scipy.linalg
@@ -10,8 +10,12 @@ import scipy.optimize
 
 from fiberscope.network.arrays import FloatArray, as_float64
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
-def algorithm1(A: Any, b: Any, y: Any) -> bool:
+
+def algorithm1(A: Tensor | ArrayLike, b: Tensor | ArrayLike, y: Tensor | ArrayLike) -> bool:
     """Answer "the preimage of y is finite" as Algorithm 1 (appendix A3) prints it, with its mistakes.
 
     It asks for ``lambda in [0, 1]^k, sum lambda = 1, A^T lambda = 0``: whether 0 lies in the *closed* convex hull of

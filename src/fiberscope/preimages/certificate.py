@@ -28,13 +28,14 @@ from numpy.typing import NDArray
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimages.kind import Kind
+from fiberscope.showing.shown import Shown
 
 VERSION = 3
 """Of the format; raised when what is written means something else than before."""
 
 
-@dataclass(frozen=True)
-class Rational:
+@dataclass(frozen=True, repr=False)
+class Rational(Shown):
     """A vector of exact rational numbers ``numerators / denominator``."""
 
     numerators: tuple[int, ...]
@@ -43,12 +44,15 @@ class Rational:
     def __len__(self) -> int:
         return len(self.numerators)
 
+    def _line(self) -> str:
+        return f"{len(self)} numbers, a denominator of {self.denominator.bit_length()} bits"
+
 
 Vector = FloatArray | Rational
 
 
-@dataclass(frozen=True, eq=False)
-class Multipliers:
+@dataclass(frozen=True, eq=False, repr=False)
+class Multipliers(Shown):
     """Weights of rows whose combination vanishes, ``sum_i values_i R_rows_i = 0``: the signed rows are implicit.
 
     Attributes:
@@ -64,8 +68,8 @@ class Multipliers:
     sigma: float = 0.0
 
 
-@dataclass(frozen=True, eq=False)
-class Direction:
+@dataclass(frozen=True, eq=False, repr=False)
+class Direction(Shown):
     """A direction that vanishes on the rows ``held``, and is strict on the others of its cone.
 
     Attributes:
@@ -82,16 +86,20 @@ class Direction:
     basis: IntArray | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Face:
+@dataclass(frozen=True, eq=False, repr=False)
+class Face(Shown):
     """The smallest face of a cone that holds it all: the rows that vanish on it, and a direction strict on the rest."""
 
     multipliers: Multipliers | None = None
     direction: Direction | None = None
 
+    def _line(self) -> str:
+        parts = [name for name in ("multipliers", "direction") if getattr(self, name) is not None]
+        return ", ".join(parts) or "empty"
 
-@dataclass(frozen=True, eq=False)
-class Relations:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Relations(Shown):
     """Exact relations ``sum_i values_i R_rows_i = 0`` over ``starts_k <= i < starts_(k+1)``.
 
     The first row of each appears in no later one, so that they are independent.
@@ -107,8 +115,8 @@ class Relations:
     values: FloatArray
 
 
-@dataclass(frozen=True, eq=False)
-class Scaling:
+@dataclass(frozen=True, eq=False, repr=False)
+class Scaling(Shown):
     """Exponents: proofs are in rows ``2**-rows_i R_i`` and coordinates ``2**-columns_j x_j``.
 
     Attributes:
@@ -120,8 +128,8 @@ class Scaling:
     columns: IntArray
 
 
-@dataclass(frozen=True, eq=False)
-class Certificate:
+@dataclass(frozen=True, eq=False, repr=False)
+class Certificate(Shown):
     """Why a verdict holds. Every part is optional; which are needed depends on the kind.
 
     Attributes:
@@ -199,6 +207,12 @@ class Certificate:
                 "certificate", expected="a block of bytes as to_bytes wrote it", got=f"{type(error).__name__}: {error}"
             ) from error
         return cls.from_arrays(metadata, arrays)
+
+    def _line(self) -> str:
+        parts = [each.name for each in fields(self) if each.name not in ("kind", "dimension")]
+        there = ", ".join(name for name in parts if getattr(self, name) is not None)
+        dimension = "" if self.dimension is None else f", dimension {self.dimension}"
+        return f"{self.kind}{dimension}{': ' if there else ''}{there}"
 
 
 def _read_arrays(layout: dict[str, Any], data: bytes, start: int) -> dict[str, NDArray[Any]]:

@@ -26,10 +26,17 @@ from fiberscope.preimages.precision import within_at
 from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.route import Route, Statistics
 from fiberscope.preimages.verify import radii, verify, verify_many
+from fiberscope.showing.colours import KINDS
+from fiberscope.showing.shown import Shown, Table
 from fiberscope.threads import checked_threads, in_threads, one_thread
 
 if TYPE_CHECKING:
     import pyarrow
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from fiberscope.preimages.precision import Precision
 
 UNDECIDED_DIMENSION = -2
 UNKNOWN_DIMENSION = -3
@@ -49,8 +56,8 @@ has the same limit (``row_table.LARGEST``)."""
 NO_STATISTICS = Statistics({}, {})
 
 
-@dataclass(frozen=True, eq=False)
-class Classification:
+@dataclass(frozen=True, eq=False, repr=False)
+class Classification(Shown):
     """The preimages of a layer's outputs at N samples, in their order.
 
     Attributes:
@@ -138,6 +145,45 @@ class Classification:
             }
         )
 
+    def _line(self) -> str:
+        counts = Counter(str(p.kind) for p in self.preimages)
+        return f"{len(self)} samples: {', '.join(f'{counts[kind]} {kind}' for kind in KINDS if counts[kind])}"
+
+    def _facts(self) -> dict[str, str]:
+        layer = {"layer": repr(self.preimages[0].layer)} if len(self) else {}
+        return {**layer, "samples": str(len(self)), "certificates": str(self.certificates)}
+
+    def _tables(self) -> tuple[Table, ...]:
+        kinds, dimension = self.kind, self.dimension
+        rows = [
+            (kind, str(int(has.sum())), _range(self.positives[has]), _range(dimension[has & (dimension >= -1)]))
+            for kind in KINDS
+            for has in [kinds == kind]
+            if has.any()
+        ]
+        heads = ("kind", "samples", "positive outputs", "dimension")
+        return (Table(heads, tuple(rows), tuple(KINDS[row[0]] for row in rows)),)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """How many samples of each kind there are over the number of positive outputs [figure 3].
+
+        Of clips, saturated outputs are left out: they are no equations.
+
+        Args:
+            ax: axes of matplotlib; None for new ones.
+        """
+        from fiberscope.plots.kinds import kinds_by_positives
+
+        inputs = self.preimages[0].layer.inputs if len(self) else None
+        return kinds_by_positives(self.positives - self.saturated, self.kind, inputs, ax)
+
+
+def _range(numbers: IntArray) -> str:
+    if not len(numbers):
+        return "-"
+    low, high = int(numbers.min()), int(numbers.max())
+    return str(low) if low == high else f"{low} to {high}"
+
 
 def _dimension(preimage: Preimage) -> int:
     if preimage.dimension is not None:
@@ -153,10 +199,10 @@ def _dimension_bounds(preimage: Preimage) -> tuple[int, int]:
 
 def classify(
     layer: Layer,
-    X: Any,
+    X: Tensor | ArrayLike,
     domain: Domain | None = None,
     *,
-    within: Any = 0.0,
+    within: Precision | Tensor | ArrayLike = 0.0,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     seconds: float | int | None = None,

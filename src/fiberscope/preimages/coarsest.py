@@ -9,9 +9,10 @@ preimage bounded at some eps prove it at every smaller one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, SupportsIndex
+from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
 from jaxtyping import Bool
@@ -30,7 +31,13 @@ from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.sides import check_loose, sides_at_inputs
 from fiberscope.preimages.verification import Verification
 from fiberscope.preimages.verify import verify, verify_many
+from fiberscope.showing.shown import Picture, Shown, Table
+from fiberscope.showing.thumbnails import inputs_as_pictures
 from fiberscope.threads import checked_threads, one_thread
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 BOUNDED = (Kind.SINGLETON, Kind.BOUNDED)
 
@@ -39,7 +46,7 @@ _AT_ONCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CoarsestPrecision:
+class CoarsestPrecision(Shown):
     """The smallest eps at which outputs known up to eps leave an unbounded preimage, proved on both sides.
 
     Attributes:
@@ -81,13 +88,16 @@ class CoarsestPrecision:
                 return proof
         return proof
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         between = "" if self.lower == self.upper else f", undecided in [{self.lower:g}, {self.upper:g})"
-        return f"CoarsestPrecision(eps={self.eps:g}{between})"
+        return f"eps={self.eps:g}{between}"
+
+    def _pictures(self) -> Sequence[Picture]:
+        return inputs_as_pictures({"the input": self.x}, self.layer.input_shape)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CoarsestPrecisions:
+class CoarsestPrecisions(Shown):
     """The coarsest precisions at N samples.
 
     Attributes:
@@ -130,13 +140,21 @@ class CoarsestPrecisions:
             proved[i] &= bool(proof) or bool(verify(claim, exact=True))
         return proved
 
-    def __repr__(self) -> str:
-        return f"CoarsestPrecisions({len(self)} samples)"
+    def _line(self) -> str:
+        return f"{len(self)} samples"
+
+    def _tables(self) -> Sequence[Table]:
+        if not len(self):
+            return ()
+        names, shares = ("smallest", "lower quartile", "median", "upper quartile", "largest"), np.linspace(0.0, 1.0, 5)
+        found = np.quantile(self.eps, shares, method="nearest")
+        rows = tuple((name, f"{eps:.4g}") for name, eps in zip(names, found, strict=True))
+        return (Table(("of the samples", "eps"), rows),)
 
 
 def coarsest_precision(
     layer: Layer,
-    x: Any,
+    x: Tensor | ArrayLike,
     domain: Domain | None = None,
     *,
     threads: int | None = None,

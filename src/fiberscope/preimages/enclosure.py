@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from jaxtyping import Float64
@@ -28,6 +28,11 @@ from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.verification import Verification
 from fiberscope.preimages.verify import in_numbers
 from fiberscope.scalars import as_count
+from fiberscope.showing.shown import Picture, Shown, Table, told
+from fiberscope.showing.thumbnails import width_as_picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MARGIN = 8.0
 """By how many times their rounding bounds are claimed wider than they were found: other processors round otherwise."""
@@ -36,8 +41,8 @@ LARGEST = 2**28
 """Entries of a system that is searched, with rows for its coordinates: copies of it take some gigabytes."""
 
 
-@dataclass(frozen=True, eq=False)
-class Enclosure:
+@dataclass(frozen=True, eq=False, repr=False)
+class Enclosure(Shown):
     """``low <= directions x <= high`` for every x of a preimage, proved; and what points of it attain.
 
     Attributes:
@@ -90,10 +95,52 @@ class Enclosure:
         except Exception as error:  # a claim may be made of anything
             return Verification(False, "float", f"the enclosure is malformed: {type(error).__name__}")
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         widths = self.high - self.low
         middle = float(np.median(widths)) if len(widths) else 0.0
-        return f"Enclosure({len(widths)} directions, median width {middle:.3g}, radius {self.radius:.3g})"
+        return f"{len(widths)} directions, median width {middle:.3g}, radius {self.radius:.3g}"
+
+    def _facts(self) -> Mapping[str, str]:
+        said = {"preimage": repr(self.preimage), "directions": str(len(self.directions)), "radius": told(self.radius)}
+        return said | ({"reason": self.reason} if self.reason else {})
+
+    def _tables(self) -> Sequence[Table]:
+        proved, reached = self.high - self.low, self.reached_high - self.reached_low
+        rows = [
+            (name, *(f"{np.quantile(widths, share):.4g}" for share in (0.0, 0.5, 1.0)))
+            for name, widths in (("proved", proved), ("reached", reached))
+            if len(widths) and not np.isnan(widths).any()
+        ]
+        return (Table(("width", "smallest", "median", "largest"), tuple(rows)),) if rows else ()
+
+    def _pictures(self) -> Sequence[Picture]:
+        if not self.is_of_coordinates:
+            return ()
+        return width_as_picture(self.high - self.low, self.preimage.layer.input_shape)
+
+    @property
+    def is_of_coordinates(self) -> bool:
+        """Whether its directions are the coordinates of the input, in their order."""
+        k, n = self.directions.shape
+        return k == n and bool((self.directions.diagonal() == 1).all() and np.count_nonzero(self.directions) == n)
+
+    def plot(self, ax: Axes | None = None, *, picture: bool = False) -> Axes:
+        """The bounds as intervals, with what points of the preimage attain; or their widths as a picture.
+
+        Args:
+            ax: axes of matplotlib; None for new ones.
+            picture: draw the widths as a picture of the input.
+
+        Raises:
+            InputError: a picture of directions that are not all coordinates, or of inputs that are no pictures.
+        """
+        from fiberscope.plots.intervals import intervals, uncertainty
+
+        if not picture:
+            return intervals(self.low, self.high, (self.reached_low, self.reached_high), ax=ax)
+        if not self.is_of_coordinates:
+            raise InputError("picture", expected="an enclosure of all coordinates", got="one of other directions")
+        return uncertainty(self.high - self.low, self.preimage.layer.input_shape, ax)
 
 
 def enclose(

@@ -28,6 +28,7 @@ from fiberscope.preimages.verification import Verification, verified
 from fiberscope.preimages.verify import verify
 from fiberscope.preimages.windows import covering_windows
 from fiberscope.scalars import as_number
+from fiberscope.showing.shown import Shown
 
 _linalg: Any = cast(Any, scipy.linalg)
 
@@ -48,7 +49,7 @@ ROUNDS_OTHERWISE = 2.0**-40
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Injectivity:
+class Injectivity(Shown):
     """Whether ``x -> relu(A x + b)`` is injective on a domain, and its modulus there.
 
     The modulus is the largest kappa with ``|F(x') - F(x'')| >= kappa |x' - x''|`` for all x', x'' of the domain.
@@ -88,9 +89,9 @@ class Injectivity:
         """Prove what is claimed from the layer, the domain and the proofs alone; never raises."""
         return verified(lambda: _disproved(self), "exact" if self.holds is True else "float")
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         says = {"True": "injective", "False": "not injective"}.get(str(self.holds), "undecided")
-        return f"Injectivity({says}; {self.lower:.4g} <= modulus <= {self.upper:.4g}; {self.nodes} nodes)"
+        return f"{says}; {self.lower:.4g} <= modulus <= {self.upper:.4g}; {self.nodes} nodes"
 
 
 def injectivity(

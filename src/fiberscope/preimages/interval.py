@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from fiberscope.errors import InputError
-from fiberscope.network.arrays import as_float64
+from fiberscope.network.arrays import FloatArray, as_float64
+from fiberscope.showing.shown import Shown
 
 
-@dataclass(frozen=True, eq=False)
-class Interval:
+@dataclass(frozen=True, eq=False, repr=False)
+class Interval(Shown):
     """Outputs ``low <= y <= high`` of a layer, unit by unit.
 
     Args:
@@ -46,6 +47,13 @@ class Interval:
             )
         object.__setattr__(self, "low", low)
         object.__setattr__(self, "high", high)
+
+    def _line(self) -> str:
+        return f"{self.low.size} units, low {_span(self.low)}, high {_span(self.high)}"
+
+
+def _span(side: FloatArray) -> str:
+    return f"{side.min():.4g} to {side.max():.4g}" if side.size else "of none"
 
 
 __all__ = ["Interval"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,10 +17,15 @@ from fiberscope.preimages.certificate import Certificate
 from fiberscope.preimages.decide import decide_at_input
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.preimage import Preimage
+from fiberscope.showing.shown import Shown, answer
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class Omnidirectionality:
+@dataclass(frozen=True, eq=False, repr=False)
+class Omnidirectionality(Shown):
     """Whether ``A x <= 0`` implies ``x = 0``.
 
     Attributes:
@@ -41,9 +46,12 @@ class Omnidirectionality:
     def __bool__(self) -> bool:
         return self.holds is True
 
+    def _line(self) -> str:
+        return answer(self.holds, self.margin, self.reason)
 
-@dataclass(frozen=True, eq=False)
-class UniqueSolution:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class UniqueSolution(Shown):
     """Whether x0 is the only solution of ``A x + b <= 0``.
 
     Attributes:
@@ -65,8 +73,13 @@ class UniqueSolution:
     def __bool__(self) -> bool:
         return self.holds is True
 
+    def _line(self) -> str:
+        return answer(self.holds, self.margin, self.reason)
 
-def omnidirectional(A: Any, b: Any = None, p: Any = None) -> Omnidirectionality:
+
+def omnidirectional(
+    A: Tensor | ArrayLike, b: Tensor | ArrayLike | None = None, p: Tensor | ArrayLike | None = None
+) -> Omnidirectionality:
     """Decide whether A, or the tuple (A, b) for the point p, is omnidirectional [Definition 1].
 
     A is omnidirectional iff ``A x <= 0`` implies ``x = 0``; equivalently (Stiemke) rank A = n and ``A^T lambda = 0``
@@ -102,7 +115,7 @@ def omnidirectional(A: Any, b: Any = None, p: Any = None) -> Omnidirectionality:
     return Omnidirectionality(holds, cone.certificate, cone.margin, reason, cone)
 
 
-def unique_solution(A: Any, b: Any, x0: Any) -> UniqueSolution:
+def unique_solution(A: Tensor | ArrayLike, b: Tensor | ArrayLike, x0: Tensor | ArrayLike) -> UniqueSolution:
     """Decide whether x0 is the only solution of ``A x + b <= 0`` [Theorem 12].
 
     It is iff the rows I that are active at x0 make (A_I, b_I) omnidirectional for x0.

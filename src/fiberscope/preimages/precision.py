@@ -45,6 +45,7 @@ from fiberscope.network.signs import row_entries
 from fiberscope.network.sparse_rows import SparseRows
 from fiberscope.preimages.sides import check_loose, checked_within
 from fiberscope.scalars import as_number
+from fiberscope.showing.shown import Shown
 
 DIGITS = 20
 """Significant binary digits of what is known; more would have to be settled by exact sums more often."""
@@ -81,8 +82,8 @@ NAMES = (*FLOAT_TYPES, "int8")
 """All names of precisions."""
 
 
-@dataclass(frozen=True)
-class Precision:
+@dataclass(frozen=True, repr=False)
+class Precision(Shown):
     """What a runtime gives of a layer's outputs: numbers of a float type, or 8-bit codes.
 
     Args:
@@ -124,6 +125,9 @@ class Precision:
             )
         bound = _rounding(layer, X, self.name)
         return np.broadcast_to(bound[:, None], (len(X), 2, layer.outputs))
+
+    def _line(self) -> str:
+        return repr(self.name) if self.scale is None else f"{self.name!r}, scale={self.scale:.6g}"
 
 
 def within_at(layer: Layer, X: Float64[FloatArray, "*N n"], within: Any) -> Float64[FloatArray, "*N 2 m"]:

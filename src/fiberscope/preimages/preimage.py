@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jaxtyping import Float64
 
@@ -15,9 +15,15 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimages.certificate import Certificate
 from fiberscope.preimages.interval import Interval
 from fiberscope.preimages.kind import Kind
+from fiberscope.showing.shown import Picture, Shown
+from fiberscope.showing.thumbnails import inputs_as_pictures
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
     from fiberscope.preimages.enclosure import Enclosure
+    from fiberscope.preimages.precision import Precision
 
 
 class Recovered(NamedTuple):
@@ -31,9 +37,12 @@ class Recovered(NamedTuple):
     x: FloatArray
     error_bound: float
 
+    def __repr__(self) -> str:
+        return f"Recovered({len(self.x)} numbers, error at most {self.error_bound:.3g})"
 
-@dataclass(frozen=True, eq=False)
-class Preimage:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Preimage(Shown):
     """``{x in domain : clip(A x + b) = y}`` [Theorem 4], given by x or by y, with a proved verdict.
 
     Where y is known up to ``within``, or to intervals, all x whose output agrees with that.
@@ -95,7 +104,7 @@ class Preimage:
             return float("inf")
         return float(radii([self], [self.point()])[0])
 
-    def contains(self, x: Any) -> bool:
+    def contains(self, x: Tensor | ArrayLike) -> bool:
         """Whether ``clip(A x + b)`` agrees with what is known of the output, and x lies in the domain.
 
         Exact for any float input (n,).
@@ -114,7 +123,7 @@ class Preimage:
 
         return point(self)
 
-    def width(self, direction: Any, *, seconds: float | int | None = None) -> float:
+    def width(self, direction: Tensor | ArrayLike, *, seconds: float | int | None = None) -> float:
         """``max <c, x> - min <c, x>`` over the preimage, by two linear programs; inf where it is unbounded.
 
         Args:
@@ -150,7 +159,7 @@ class Preimage:
 
     def enclosure(
         self,
-        directions: Any = None,
+        directions: Tensor | ArrayLike | None = None,
         seconds: float | int | None = None,
         seed: int = 0,
         *,
@@ -223,14 +232,23 @@ class Preimage:
 
         return recover(self)
 
+    def _line(self) -> str:
+        n, bounds = self.layer.inputs, self.dimension_bounds
+        dimension = f"{bounds[0]} to {bounds[1]}" if self.dimension is None and bounds else self.dimension
+        says = str(self.kind) if dimension is None else f"{self.kind}, dimension {dimension} of {n}"
+        return f"{says}: {self.reason}" if self.reason else says
+
+    def _pictures(self) -> Sequence[Picture]:
+        return () if self.x is None else inputs_as_pictures({"the input": self.x}, self.layer.input_shape)
+
 
 def preimage(
     layer: Layer,
-    x: Any = None,
-    y: Any = None,
+    x: Tensor | ArrayLike | None = None,
+    y: Interval | Tensor | ArrayLike | None = None,
     domain: Domain | None = None,
     *,
-    within: Any = 0.0,
+    within: Precision | Tensor | ArrayLike = 0.0,
     seconds: float | int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Preimage:

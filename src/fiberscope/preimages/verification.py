@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fiberscope.checker.matrices import NotProvedError
+from fiberscope.showing.shown import Shown
 
 
-@dataclass(frozen=True)
-class Verification:
+@dataclass(frozen=True, repr=False)
+class Verification(Shown):
     """Whether a certificate proves a verdict; truthy iff it does.
 
     Attributes:
@@ -25,6 +26,9 @@ class Verification:
 
     def __bool__(self) -> bool:
         return self.proved
+
+    def _line(self) -> str:
+        return f"{'proved' if self.proved else 'not proved'}, {self.method}{': ' if self.reason else ''}{self.reason}"
 
 
 def verified(disproved: Callable[[], str], method: Literal["float", "exact"] = "float") -> Verification:

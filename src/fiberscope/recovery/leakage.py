@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fiberscope.errors import InputError, ModelError, shown
 from fiberscope.network.domains import Domain
@@ -15,20 +15,25 @@ from fiberscope.recovery.leak import Leak, table_of
 from fiberscope.recovery.leak_question import LeakQuestion
 from fiberscope.scalars import as_number, as_position
 
+if TYPE_CHECKING:
+    import pyarrow
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
 SECONDS = 30.0
 """For one sample at one layer and one precision: through several layers, linear programs would go on for longer."""
 
 
 def leakage(
     net: Network,
-    X: Any,
+    X: Tensor | ArrayLike,
     domain: Domain,
     precisions: Sequence[str | float | int] = ("float32", "float16", "int8"),
     layers: Sequence[int] | None = None,
     *,
     seconds: float | int | None = SECONDS,
     progress: Callable[[int, int], None] | None = None,
-) -> Any:
+) -> pyarrow.Table:  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
     """Tabulate what the features of layers give away of samples: what is proved, and what an attack rebuilds.
 
     ``{x' in domain : |F_i(x') - F_i(x)| <= e_i}`` for features F of a layer of the network, with e_i of the precision:

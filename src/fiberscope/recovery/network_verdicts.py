@@ -16,7 +16,7 @@ recoverable" passes from j to k, and "recoverable" from k to j.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,15 +35,20 @@ from fiberscope.recovery.verdict import verdict_table
 from fiberscope.scalars import as_number, as_position, as_several
 from fiberscope.threads import one_thread
 
+if TYPE_CHECKING:
+    import pyarrow
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
 
 def network_verdicts(
     network: Network,
-    X: Any,
-    layers: Any = None,
+    X: Tensor | ArrayLike,
+    layers: ArrayLike | None = None,
     domain: Domain | None = None,
     *,
     seconds: float | int = 60.0,
-) -> Any:
+) -> pyarrow.Table:  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
     """Decide and prove whether the network's input can be computed back from what each ReLU layer gives.
 
     About the map ``F_k`` from the input to the output of layer k, in exact real arithmetic on the numbers that the

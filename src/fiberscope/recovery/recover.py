@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from math import inf
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -37,6 +37,13 @@ from fiberscope.recovery.question import Known, Subject, features_of, within_of
 from fiberscope.recovery.recovery import Recovery, Scope, distance_from, on_grid
 from fiberscope.recovery.tightening import Tightened, tighten
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from fiberscope.network.layer import Layer
+    from fiberscope.network.network import Network
+
 UNIT_BOX = Box(0, 1)
 TELLS = 0.5
 """Bounds on the whole domain are claimed rather than those in a ball if they leave so much of a median coordinate."""
@@ -60,12 +67,12 @@ NO_RANK = "the outputs that tell their number do not determine the input by them
 
 
 def recover(
-    net_or_layer: Any,
-    features: Any,
-    layer: Any = 0,
-    within: Any = 0.0,
+    net_or_layer: Network | Layer,
+    features: Tensor | ArrayLike,
+    layer: int = 0,
+    within: Tensor | ArrayLike = 0.0,
     domain: Domain | None = UNIT_BOX,
-    grid: Any = None,
+    grid: ArrayLike | None = None,
     *,
     seconds: float | int | None = None,
 ) -> Recovery | list[Recovery]:

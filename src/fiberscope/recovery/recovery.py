@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -16,6 +17,11 @@ from fiberscope.preimages.verification import Verification, verified
 from fiberscope.recovery.grid import Grid
 from fiberscope.recovery.proof import Proof, Proved, prove
 from fiberscope.recovery.question import Known, Subject
+from fiberscope.showing.shown import Picture, Shown, told
+from fiberscope.showing.thumbnails import inputs_as_pictures, width_as_picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class Scope(StrEnum):
@@ -30,7 +36,7 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Recovery:
+class Recovery(Shown):
     """The input behind features that are known to a precision: a guess, and what is proved.
 
     Attributes:
@@ -79,7 +85,7 @@ class Recovery:
         """
         return verified(lambda: _disproved(self))
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         if self.contradiction:
             found = "no input has these features"
         elif self.exact:
@@ -90,7 +96,32 @@ class Recovery:
             where = "everywhere" if self.scope == Scope.DOMAIN else f"in a ball of radius {self.radius:.3g}"
             width = float(np.median(self.high - self.low))
             found = f"within {self.distance:.3g} {where}, coordinates to {width:.3g} (median)"
-        return f"Recovery({self.x.size} coordinates from layer {self.layer}: {found}; residual {self.residual:.2g})"
+        return f"{self.x.size} coordinates from layer {self.layer}: {found}; residual {self.residual:.2g}"
+
+    def _pictures(self) -> Sequence[Picture]:
+        guess = inputs_as_pictures({"the guess": self.x})
+        return (*guess, *width_as_picture(self.high - self.low, self.x.shape)) if guess else ()
+
+    def _facts(self) -> Mapping[str, str]:
+        names = ("layer", "scope", "radius", "distance", "exact", "contradiction", "residual")
+        said = {name: told(getattr(self, name)) for name in names}
+        return said | ({"reason": self.reason} if self.reason else {})
+
+    def plot(self, ax: Axes | None = None, *, picture: bool = False) -> Axes:
+        """The bounds of every coordinate as intervals, with the guess; or their widths as a picture.
+
+        Args:
+            ax: axes of matplotlib; None for new ones.
+            picture: draw the widths as a picture of the input.
+
+        Raises:
+            InputError: a picture of inputs that are no pictures.
+        """
+        from fiberscope.plots.intervals import intervals, uncertainty
+
+        if picture:
+            return uncertainty((self.high - self.low).ravel(), self.x.shape, ax)
+        return intervals(self.low.ravel(), self.high.ravel(), middle=self.x.ravel(), ax=ax)
 
 
 def _disproved(claim: Recovery) -> str:

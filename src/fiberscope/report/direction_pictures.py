@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 from fiberscope.errors import InputError
 from fiberscope.files import atomic_path
 from fiberscope.network.arrays import FloatArray
-from fiberscope.report.pictures import PictureFormat, direction_pixels, picture_format, shades
+from fiberscope.showing.pictures import PictureFormat, direction_pixels, picture_format, shades
 from fiberscope.stability.directions import InputDirections
 from fiberscope.stability.inverse_stability import InverseStability
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fiberscope.audits.example_store import ExampleFacts, StoredExample
 from fiberscope.files import atomic_path
-from fiberscope.report.pictures import PictureFormat, picture, picture_format, signed_picture
+from fiberscope.showing.pictures import PictureFormat, picture, picture_format, signed_picture
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,9 @@ import numpy as np
 from fiberscope.audits.findings import FindingsTable
 from fiberscope.preimages.kind import Kind
 from fiberscope.report.summary import SHOWN_KINDS, LayerSummary
+from fiberscope.showing import colours
 
 Figure = dict[str, Any]
-
-COLOURS = {
-    Kind.SINGLETON: "#0072b2",
-    Kind.BOUNDED: "#56b4e9",
-    Kind.UNBOUNDED: "#e69f00",
-    Kind.EMPTY: "#8c8c8c",
-    Kind.UNDECIDED: "#cc79a7",
-}
-"""Told apart by readers with any colour vision (Okabe and Ito), on light and on dark ground."""
 
 _BINS = 40
 
@@ -91,7 +83,7 @@ def _histograms(findings: FindingsTable, summary: LayerSummary, values: Any, edg
                 "y": counts.tolist(),
                 "width": width,
                 "hovertemplate": f"{hover}: %{{y}} samples<extra>{kind}</extra>",
-                "marker": {"color": COLOURS[kind]},
+                "marker": {"color": colours.KINDS[kind]},
             }
         )
     return traces
@@ -108,4 +100,4 @@ def _occurring(summaries: Sequence[LayerSummary]) -> list[Kind]:
     return [kind for kind in SHOWN_KINDS if any(s.counts[kind] for s in summaries)]
 
 
-__all__ = ["COLOURS", "Figure", "kinds_by_positives", "margins"]
+__all__ = ["Figure", "kinds_by_positives", "margins"]

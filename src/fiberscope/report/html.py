@@ -28,7 +28,6 @@ from fiberscope.report.gallery import layer_conditions, sample_columns
 from fiberscope.report.headlines import headlines
 from fiberscope.report.leakage import LeakageContent, read_leakage, section
 from fiberscope.report.network import network_sentences, summarise_network
-from fiberscope.report.pictures import PictureFormat, picture_format
 from fiberscope.report.sample_pages import SamplePage, examples_of, sample_pages
 from fiberscope.report.sample_selection import choose_samples
 from fiberscope.report.sheets import COLUMNS, PER_SHEET, picture_sheets
@@ -36,6 +35,8 @@ from fiberscope.report.spectra import number
 from fiberscope.report.spread_figures import spread
 from fiberscope.report.summary import SHOWN_KINDS, LayerSummary, share, summarise
 from fiberscope.report.survey import ReachSummary, reach_by_layer, summarise_survey
+from fiberscope.showing import colours
+from fiberscope.showing.pictures import PictureFormat, picture_format
 from fiberscope.stability.stage_medians import StageMedians, stage_medians
 
 _SHOWN_REASONS = 10
@@ -132,7 +133,7 @@ def render(content: Content) -> str:
             conditions=_condition_by_layer(content, stages),
             kinds=[kind for kind in SHOWN_KINDS if any(s.counts[kind] for s in summaries)],
             all_kinds=SHOWN_KINDS,
-            colours=figures.COLOURS,
+            colours=colours.KINDS,
             share=share,
             number=number,
             counted=counted,

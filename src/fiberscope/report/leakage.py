@@ -26,7 +26,8 @@ from fiberscope.recovery.leak import Leak
 from fiberscope.recovery.leakage import in_order
 from fiberscope.recovery.recovery import Scope
 from fiberscope.report.counting import counted
-from fiberscope.report.pictures import picture, picture_format
+from fiberscope.showing.colours import SERIES
+from fiberscope.showing.pictures import picture, picture_format
 
 PICTURED = 3
 """Samples whose rebuilt inputs are shown."""
@@ -359,7 +360,7 @@ def section(content: LeakageContent) -> dict[str, Any]:
         "headings": [heading.split("\n") for heading in HEADINGS],
         "cells": cells,
         "curves": curves(summaries, network.inputs),
-        "colours": COLOURS,
+        "colours": SERIES,
         "shown": shown_leaks(content),
         "sentences": leakage_sentences(summaries),
         "tolerance": short((high - low) / (LEVELS - 1) / 2.0),
@@ -373,9 +374,6 @@ def render_leakage(content: LeakageContent) -> str:
     page = environment().get_template("leakage.html")
     return page.render(leak=section(content), counted=counted)
 
-
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")
-"""Told apart by readers with any colour vision (Okabe and Ito)."""
 
 __all__ = [
     "PICTURED",

@@ -15,8 +15,8 @@ from fiberscope.network.network import Network
 from fiberscope.report.counting import counted
 from fiberscope.report.direction_pictures import direction_rows
 from fiberscope.report.examples import ShownExample, shown_examples
-from fiberscope.report.pictures import PictureFormat, picture, signed_picture
 from fiberscope.report.sample_selection import ChosenSample
+from fiberscope.showing.pictures import PictureFormat, picture, signed_picture
 from fiberscope.stability.inverse_stability import InverseStability, inverse_stability
 from fiberscope.threads import one_thread
 

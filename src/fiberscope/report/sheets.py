@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy.typing import NDArray
 
-from fiberscope.report.pictures import PictureFormat, encoded, shades, thinning
+from fiberscope.showing.pictures import PictureFormat, encoded, shades, thinning
 
 COLUMNS = 16
 """Thumbnails in a row of a sheet."""

@@ -11,12 +11,12 @@ import numpy as np
 from fiberscope.network.network import Network
 from fiberscope.network.stage import AFFINE
 from fiberscope.report.figures import Figure
+from fiberscope.showing.colours import MAIN, OTHER
 from fiberscope.stability.stage_medians import StageMedians
 
 _COLOURS = ("#3b6fd4", "#1a9fb8", "#2fae62", "#b09a1c", "#e0752b", "#d2487e")
 """From the first stage to the last: in between, colours are mixed. All are seen on light and on dark ground."""
 
-_SINGLE = "#0072b2"
 
 _DIGITS = 6
 """Significant digits of a value in the page."""
@@ -49,8 +49,8 @@ def over_the_stages(stages: Sequence[StageMedians], network: Network) -> Figure:
             "yaxis": axis,
             "text": [_label(stage) for stage in drawn],
             "hovertemplate": "stage %{text}: %{y:.5~g}<extra>" + name + "</extra>",
-            "line": {"color": _SINGLE, "width": 2},
-            "marker": {"color": [_SINGLE if _is_affine(stage, network) else "#e69f00" for stage in drawn], "size": 8},
+            "line": {"color": MAIN, "width": 2},
+            "marker": {"color": [MAIN if _is_affine(stage, network) else OTHER for stage in drawn], "size": 8},
         }
         for name, axis, values in panels
     ]

@@ -11,6 +11,7 @@ from jaxtyping import Int64
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.report.figures import Figure
 from fiberscope.report.spectra_figures import powers_of_ten
+from fiberscope.showing.colours import MAIN
 from fiberscope.stability.stage_medians import StageMedians
 
 pc: Any = pyarrow.compute  # has no types
@@ -24,7 +25,7 @@ _POINTS = 300
 _FLOOR = 10.0
 """The band ends this many times below the smallest median: on a logarithmic axis, zero lies nowhere."""
 
-_COLOUR, _SHADE = "#0072b2", "rgba(0, 114, 178, 0.35)"
+_SHADE = "rgba(0, 114, 178, 0.35)"
 
 
 def spread(summary: StageMedians, table: Any) -> Figure:
@@ -47,7 +48,7 @@ def spread(summary: StageMedians, table: Any) -> Figure:
     data = [
         _curve("", shown, high, edge),
         _curve("10 to 90 per cent of the samples", shown, low, edge | fill | {"showlegend": True}),
-        _curve("median", shown, summary.values[shown], hover | {"line": {"width": 2, "color": _COLOUR}}),
+        _curve("median", shown, summary.values[shown], hover | {"line": {"width": 2, "color": MAIN}}),
     ]
     extremes = [float(low[0]), float(low[-1]), float(high[0])]
     layout = {

@@ -17,13 +17,12 @@ from fiberscope.labels import label
 from fiberscope.network.arrays import FloatArray
 from fiberscope.report.counting import counted
 from fiberscope.report.figures import Figure
+from fiberscope.showing.colours import MAIN
 
 pc: Any = pyarrow.compute  # has no types
 
 HALF = 0.5
 """The share of the way to a target past which an input counts as reaching its class."""
-
-_COLOUR = "#0072b2"
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +141,7 @@ def reach_by_layer(layers: Sequence[ReachSummary]) -> Figure:
             "type": "box",
             "name": str(layer.layer),
             "y": [float(f"{value:.4g}") for value in layer.reached if np.isfinite(value)],
-            "marker": {"color": _COLOUR},
+            "marker": {"color": MAIN},
             "boxpoints": "outliers",
             "hovertemplate": f"layer {layer.layer}: %{{y:.3g}}<extra></extra>",
         }

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from math import comb
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
@@ -40,7 +40,12 @@ from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.rounded import as_floats, unit_floats
 from fiberscope.preimages.system import build_at_input
 from fiberscope.scalars import as_count
+from fiberscope.showing.shown import Shown, answer, told
 from fiberscope.stability.index_sets import checked_index_set
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 MAX_DECISIONS = 10_000
 """Patterns of the first neurons that are decided one by one to count those of all: some 15 seconds."""
@@ -55,8 +60,8 @@ ROUNDINGS = (1, 2, 16, 1 << 20)
 """Denominators to which a rational point that float64 does not hold is rounded: ties mostly stem from short numbers."""
 
 
-@dataclass(frozen=True, eq=False)
-class Admissibility:
+@dataclass(frozen=True, eq=False, repr=False)
+class Admissibility(Shown):
     """Whether some x has exactly the inactive set I; true in a condition iff that is proved.
 
     Attributes:
@@ -82,9 +87,12 @@ class Admissibility:
     def __bool__(self) -> bool:
         return self.holds is True
 
+    def _line(self) -> str:
+        return answer(self.holds, self.margin, self.reason)
 
-@dataclass(frozen=True, eq=False)
-class VisitedPatterns:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class VisitedPatterns(Shown):
     """The activation patterns that data visit.
 
     Attributes:
@@ -116,8 +124,12 @@ class VisitedPatterns:
         """K over the upper bound; 0 where the quotient is below the smallest float."""
         return self.visited / self.upper_bound
 
+    def _line(self) -> str:
+        of = f"at most {told(self.upper_bound)}" if self.possible is None else told(self.possible)
+        return f"{self.visited} visited by {int(self.counts.sum())} samples, of {of} possible"
 
-def is_admissible(layer: Layer, inactive: Any) -> Admissibility:
+
+def is_admissible(layer: Layer, inactive: ArrayLike) -> Admissibility:
     """Decide whether an index set is admissible for a layer.
 
     I is iff ``a_i x + b_i > 0`` for i not in I and ``a_i x + b_i <= 0`` for i in I has a solution x in R^n.
@@ -170,7 +182,7 @@ def build_cone(layer: ReLULayer, inactive: Bool[BoolArray, " m"]) -> ReLULayer:
     return ReLULayer(stacked(neurons, np.append(np.zeros(layer.inputs), -1.0)[None]))
 
 
-def visited_patterns(layer: Layer, X: Any, max_decisions: int = MAX_DECISIONS) -> VisitedPatterns:
+def visited_patterns(layer: Layer, X: Tensor | ArrayLike, max_decisions: int = MAX_DECISIONS) -> VisitedPatterns:
     """Count the activation patterns that data visit, and those that there are.
 
     A pattern is the set of neurons with ``a_i x + b_i > 0``, its signs settled exactly. The possible ones are the

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -17,10 +17,15 @@ from jaxtyping import Float64
 from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_float64
 from fiberscope.network.rows import checked_rows, dense
+from fiberscope.showing.shown import Shown, told
 from fiberscope.stability.dense_spectrum import DenseSpectrum, dense_spectrum, spectrum_and_row_space
 from fiberscope.stability.index_sets import checked_index_set
 from fiberscope.stability.interlacing import InterlacingBound
 from fiberscope.stability.powers_of_two import exponent_of, scaled, times_power
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 PRODUCTS = 2_000_000
 """Inner products of removed with kept rows that are held in memory at a time: 16 MB."""
@@ -29,8 +34,8 @@ SUBSPACE = 4.0
 """How often the row space's own error bound a row may leave it by and still count as inside: rounding adds to it."""
 
 
-@dataclass(frozen=True)
-class CorrelationBound:
+@dataclass(frozen=True, repr=False)
+class CorrelationBound(Shown):
     """Upper bounds of the smallest nonzero singular value of ``D_I A`` from one removed row k.
 
     Attributes:
@@ -63,9 +68,16 @@ class CorrelationBound:
         names = ("printed", "direct", "projected", "smallest_nonzero")
         return replace(self, **scaled({name: getattr(self, name) for name in names}, exponent))
 
+    def _line(self) -> str:
+        applies = "" if self.applies else ", which do not apply"
+        value = told(self.smallest_nonzero)
+        return (
+            f"row {self.row}: smallest nonzero {value}, printed {self.printed:.4g}, direct {self.direct:.4g}{applies}"
+        )
 
-@dataclass(frozen=True, eq=False)
-class CorrelationCounts:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CorrelationCounts(Shown):
     """The experiment of appendix A5: how many kept rows satisfy condition (3), for the best removed row.
 
     Attributes:
@@ -89,8 +101,12 @@ class CorrelationCounts:
     best_direct: CorrelationBound
     interlacing: InterlacingBound
 
+    def _line(self) -> str:
+        best = f"best row {self.best.row}, printed bound {self.best.printed:.4g}"
+        return f"{len(self.constants)} constants, {self.kept} kept rows; {best}"
 
-def correlation_bound(A: Any, kept: Any, row: Any) -> CorrelationBound:
+
+def correlation_bound(A: Tensor | ArrayLike, kept: ArrayLike, row: int | ArrayLike) -> CorrelationBound:
     """Bound the smallest nonzero singular value of ``D_I A`` by the removed row a_k.
 
     ``sigma_min(D_I A) <= |D_I A a_k| / |a_k| <= c`` if a_k is orthogonal to null(D_I A) and
@@ -116,7 +132,7 @@ def correlation_bound(A: Any, kept: Any, row: Any) -> CorrelationBound:
     return _RowSpace.of(rows[mask]).bound(k, rows[k]).times_power(exponent)
 
 
-def correlation_counts(A: Any, kept: Any, constants: Any) -> CorrelationCounts:
+def correlation_counts(A: Tensor | ArrayLike, kept: ArrayLike, constants: ArrayLike) -> CorrelationCounts:
     """Count the kept rows that are weakly correlated with one removed row, for the best one [appendix A5, figure 8].
 
     For each c: ``max over k in I of #{j not in I : |<a_j, a_k>| <= c |a_k| / sqrt(M)}``.

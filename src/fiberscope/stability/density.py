@@ -8,7 +8,7 @@ weights, exact for every polynomial f of degree up to 2 k - 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64
@@ -16,8 +16,15 @@ from jaxtyping import Float64
 from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_float64
 from fiberscope.scalars import as_count, as_number
+from fiberscope.showing.shown import Shown
 from fiberscope.stability.linear_map import EPS, MEMORY, NUMBER, CheckedMap, Progress, checked_map
 from fiberscope.stability.powers_of_two import check_range, exponent_of, number_times_power, times_power
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from fiberscope.stability.linear_map import LinearMap
 
 WORKING_VECTORS = 4
 """Vectors of either side that every probe needs beside its basis: the last ones, their products, and copies."""
@@ -28,8 +35,8 @@ PASSES = 2
 """Orthogonalisations against all earlier vectors: twice is enough (Giraud & Langou, 2003)."""
 
 
-@dataclass(frozen=True, eq=False)
-class SpectralDensity:
+@dataclass(frozen=True, eq=False, repr=False)
+class SpectralDensity(Shown):
     """The distribution of the p = min(m, n) singular values of J, as seen by random probes.
 
     Every estimate is a mean over probes and comes with its standard error, which holds what is due to chance. Counts of
@@ -55,7 +62,7 @@ class SpectralDensity:
     floor: float
     products: int
 
-    def cumulative(self, points: Any) -> tuple[FloatArray, FloatArray]:
+    def cumulative(self, points: ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Estimate the number of singular values that are at most t, for each point t.
 
         Args:
@@ -70,7 +77,7 @@ class SpectralDensity:
         t = as_float64(points, "points", shape=(None,))
         return _estimate(self.size * self._shares(t))
 
-    def bracket(self, points: Any) -> tuple[FloatArray, FloatArray]:
+    def bracket(self, points: ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Bound what ``cumulative`` would estimate from the same probes with infinitely many steps.
 
         With nodes ``s_i <= t < s_j`` next to t, ``F(t) - w_i <= F_exact(t) <= F(t) + w_j`` for each probe. A wide
@@ -144,7 +151,7 @@ class SpectralDensity:
         estimate, error = self.cumulative([t])
         return self.size - float(estimate[0]), float(error[0])
 
-    def histogram(self, edges: Any) -> tuple[FloatArray, FloatArray]:
+    def histogram(self, edges: ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Estimate the number of singular values in each bin ``(e_i, e_{i+1}]``, the first with its lower edge.
 
         Args:
@@ -209,9 +216,12 @@ class SpectralDensity:
         """The share of each probe's weight that lies on nodes up to each point."""
         return np.stack([(self.weights * (self.nodes <= t + self.floor)).sum(axis=1) for t in points], axis=1)
 
+    def _line(self) -> str:
+        return f"{self.size} values up to {self.nodes.max(initial=0.0):.4g}, seen by {len(self.nodes)} probes"
+
 
 def spectral_density(
-    J: Any,
+    J: LinearMap | Tensor | ArrayLike,
     *,
     probes: int = 10,
     steps: int = 30,

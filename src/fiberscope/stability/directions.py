@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.showing.shown import Picture, Shown
+from fiberscope.showing.thumbnails import directions_as_pictures
 from fiberscope.stability.measured_errors import UPWARDS, VANISHED, Columns, image, stretched
 from fiberscope.stability.powers_of_two import bounds_times_power, times_power
 from fiberscope.stability.spectrum import Spectrum
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-@dataclass(frozen=True, eq=False)
-class InputDirections:
+_FEW = 4
+"""Values that a line names."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class InputDirections(Shown):
     """Orthonormal directions in the input, how far a map J stretches each, and how well each is determined.
 
     For a singular pair, unit vectors v and u with ``J v`` close to ``s u`` and ``J^T u`` close to ``s v``, the residual
@@ -49,8 +59,25 @@ class InputDirections:
     def __len__(self) -> int:
         return len(self.values)
 
-    def __repr__(self) -> str:
-        return f"InputDirections({len(self)}, |J v| = {', '.join(f'{value:.3g}' for value in self.values)})"
+    def _line(self) -> str:
+        return f"{len(self)}, |J v| = {', '.join(f'{value:.3g}' for value in self.values[:_FEW])}"
+
+    def _pictures(self) -> Sequence[Picture]:
+        return directions_as_pictures([f"|J v| = {value:.3g}" for value in self.values], self.vectors)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """The directions as pictures: below 0 blue, above 0 red, each on a scale of its own.
+
+        Args:
+            ax: axes of matplotlib; None for new ones.
+
+        Raises:
+            InputError: there are none, or inputs are no pictures.
+        """
+        from fiberscope.plots.montage import directions_as_pixels, montage
+
+        captions = [f"|J v| = {value:.3g}" for value in self.values]
+        return montage(captions, directions_as_pixels(self.vectors), ax)
 
 
 def singular_directions(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 from jaxtyping import Float64
@@ -12,9 +12,16 @@ from jaxtyping import Float64
 from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.scalars import as_count, as_number
+from fiberscope.showing.shown import Shown
 from fiberscope.stability.krylov import KrylovSpace, Ritz
 from fiberscope.stability.linear_map import EPS, MEMORY, NUMBER, CheckedMap, Progress, checked_map
 from fiberscope.stability.powers_of_two import bounds_times_power, check_range, number_times_power, times_power
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
+    from fiberscope.stability.linear_map import LinearMap
 
 TOLERANCE = 1e-8
 """Relative to each value: half of float64's digits. A value without close neighbours then has nearly all of them right,
@@ -60,8 +67,8 @@ class Which(StrEnum):
     """The smallest that are not zero."""
 
 
-@dataclass(frozen=True, eq=False)
-class ExtremeValues:
+@dataclass(frozen=True, eq=False, repr=False)
+class ExtremeValues(Shown):
     """Approximate singular values and vectors, and how far off the values may be.
 
     Within ``error_bound[i]`` of ``values[i]`` lies a singular value of J. That is all that residuals prove. They do not
@@ -90,9 +97,13 @@ class ExtremeValues:
     products: int
     reason: str
 
+    def _line(self) -> str:
+        ends = f" from {self.values[0]:.4g} to {self.values[-1]:.4g}" if len(self.values) else ""
+        return f"{len(self.values)} values{ends}, {int(self.converged.sum())} converged, {self.products} products"
+
 
 def extreme_singular_values(
-    J: Any,
+    J: LinearMap | Tensor | ArrayLike,
     count: int = 10,
     which: str = Which.LARGEST,
     *,

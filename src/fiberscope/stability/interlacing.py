@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fiberscope.network.rows import checked_rows, dense
+from fiberscope.showing.shown import Shown, told
 from fiberscope.stability.dense_spectrum import DenseSpectrum, dense_spectrum
 from fiberscope.stability.index_sets import checked_index_set
 from fiberscope.stability.powers_of_two import bounds_times_power, scaled
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
-@dataclass(frozen=True)
-class InterlacingBound:
+
+@dataclass(frozen=True, repr=False)
+class InterlacingBound(Shown):
     """Upper bounds of the singular values of ``D_I A``, beside the singular values themselves.
 
     Attributes:
@@ -75,8 +80,12 @@ class InterlacingBound:
             for value, bound in [*pairs, (self.largest_measured, self.largest)]
         )
 
+    def _line(self) -> str:
+        bounds = f"printed {told(self.printed)}, sharpened {told(self.sharpened)}"
+        return f"{self.removed} rows removed: smallest nonzero {told(self.smallest_nonzero)}, {bounds}"
 
-def interlacing_bound(A: Any, kept: Any) -> InterlacingBound:
+
+def interlacing_bound(A: Tensor | ArrayLike, kept: ArrayLike) -> InterlacingBound:
     """Bound the singular values of ``D_I A``, which is A with the rows in I set to zero.
 
     With N nonzero singular values of A, ``sigma_min(D_I A) <= sigma_r(A) <= sigma_{N-|I|}(A)`` for the smallest nonzero

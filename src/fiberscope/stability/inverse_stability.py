@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import scipy.linalg
@@ -14,6 +15,8 @@ from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.network import Network
 from fiberscope.scalars import as_count, as_flag, as_number
+from fiberscope.showing.shown import Picture, Shown, told
+from fiberscope.showing.thumbnails import directions_as_pictures, inputs_as_pictures
 from fiberscope.stability.directions import (
     InputDirections,
     found_directions,
@@ -29,6 +32,11 @@ from fiberscope.stability.region import RegionBoundary
 from fiberscope.stability.singular_values import singular_values
 from fiberscope.stability.spectrum import Spectrum
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike
+    from torch import Tensor
+
 DENSE_SIDE = 4096
 """The smaller side of a matrix up to which it is decomposed: 3072 x 3072 numbers take 12 seconds on two cores."""
 
@@ -37,8 +45,8 @@ BOUNDARY_INPUTS = 4096
 a product for each."""
 
 
-@dataclass(frozen=True, eq=False)
-class InverseStability:
+@dataclass(frozen=True, eq=False, repr=False)
+class InverseStability(Shown):
     """The local linear map J of a network at a sample: how much it hides, and how much it shrinks and stretches.
 
     With r the rank of J, for x' in the activation region of x with ``x - x'`` orthogonal to null(J):
@@ -109,7 +117,7 @@ class InverseStability:
         """``sigma_1 / sigma_r``; NaN for the zero map."""
         return None if self.spectrum is None else self.spectrum.condition_number
 
-    def invariant_part(self, direction: Any) -> FloatArray:
+    def invariant_part(self, direction: Tensor | ArrayLike) -> FloatArray:
         """The projection of a direction onto null(J): the nearest one in which the features do not change.
 
         Args:
@@ -133,20 +141,53 @@ class InverseStability:
             return np.zeros(values.shape)
         return without(self.row_space, values.reshape(-1, n)).reshape(values.shape)
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         m, n = self.J.shape
         if self.spectrum is None:
-            return f"InverseStability({n} -> {m}, largest {self.largest:.4g}, not all computed: {self.reason})"
+            return f"{n} -> {m}, largest {self.largest:.4g}, not all computed: {self.reason}"
         end = "end not looked for" if self.region_distance is None else f"up to distance {self.region_distance:.3g}"
         return (
-            f"InverseStability({n} -> {m}, values {self.smallest_nonzero:.4g} to {self.largest:.4g}, "
-            f"{self.invariant_dimension} invariant dimensions, {end})"
+            f"{n} -> {m}, values {self.smallest_nonzero:.4g} to {self.largest:.4g}, "
+            f"{self.invariant_dimension} invariant dimensions, {end}"
         )
+
+    def _facts(self) -> Mapping[str, str]:
+        numbers = ("rank", "invariant_dimension", "largest", "smallest_nonzero", "condition_number", "region_distance")
+        known = {name: told(getattr(self, name)) for name in numbers if getattr(self, name) is not None}
+        return known | ({"reason": self.reason} if self.reason else {})
+
+    def _pictures(self) -> Sequence[Picture]:
+        pictures = list(inputs_as_pictures({"the input": self.x}))
+        for name in ("strongest", "weakest", "invariant"):
+            directions: InputDirections | None = getattr(self, name)
+            if directions is not None:
+                captions = [f"{name}: |J v| = {value:.3g}" for value in directions.values]
+                pictures += directions_as_pictures(captions, directions.vectors)
+        return pictures
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """The sample and the directions at it as pictures: strongest, weakest and invariant ones.
+
+        Args:
+            ax: axes of matplotlib; None for new ones.
+
+        Raises:
+            InputError: inputs are no pictures.
+        """
+        from fiberscope.plots.montage import directions_as_pixels, inputs_as_pixels, montage
+
+        captions, pictures = ["the input\n"], inputs_as_pixels(self.x[None])
+        for name in ("strongest", "weakest", "invariant"):
+            directions: InputDirections | None = getattr(self, name)
+            if directions is not None and len(directions):
+                captions += [f"{name}\n|J v| = {value:.2g}" for value in directions.values]
+                pictures += directions_as_pixels(directions.vectors)
+        return montage(captions, pictures, ax)
 
 
 def inverse_stability(
     network: Network,
-    x: Any,
+    x: Tensor | ArrayLike,
     stage: int | None = None,
     *,
     count: int = 3,

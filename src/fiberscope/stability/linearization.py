@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,15 +14,19 @@ from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.network import Network, check_network
 from fiberscope.scalars import as_number, as_position
+from fiberscope.showing.shown import Shown
 from fiberscope.stability.devices import checked_device
 from fiberscope.stability.local_network import LocalNetwork, local_network
 from fiberscope.stability.matrix_size import MATRIX_BYTES, check_size
 from fiberscope.stability.region import RegionBoundary, nearest_boundary
 from fiberscope.stability.windowed_rows import LocalRows
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
-@dataclass(frozen=True, eq=False)
-class Linearization:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Linearization(Shown):
     """The local linear map ``J = A_L D_{L-1} A_{L-1} ... D_1 A_1`` of a network at x, up to a stage.
 
     ``D`` holds the derivatives of the activations at x: of a ReLU, 1 where its input is positive and 0 elsewhere, so
@@ -135,8 +139,8 @@ class Linearization:
         nearest = self.nearest_boundary
         return np.inf if nearest is None else nearest.distance
 
-    def __repr__(self) -> str:
-        return f"Linearization({self.shape[1]} -> {self.shape[0]}, stage {self.stage})"
+    def _line(self) -> str:
+        return f"{self.shape[1]} -> {self.shape[0]}, stage {self.stage}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,7 +164,9 @@ class Adjoint:
         return _multiplied(self.T.adjoint, u, self.T.shape[0], "u", self.T.local.x.device)
 
 
-def linearize(network: Network, x: Any, stage: int | None = None, *, device: str = "cpu") -> Linearization:
+def linearize(
+    network: Network, x: Tensor | ArrayLike, stage: int | None = None, *, device: str = "cpu"
+) -> Linearization:
     """The local linear map of a network at x.
 
     Args:

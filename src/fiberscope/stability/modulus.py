@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64
@@ -19,8 +19,13 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
 from fiberscope.preimages.verification import Verification, verified
 from fiberscope.scalars import as_count, as_number
+from fiberscope.showing.shown import Shown
 from fiberscope.stability.linearization import checked_stage, linearize
 from fiberscope.stability.weakest import weakest_met
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 ROUNDS_OTHERWISE = 2.0**-40
 """By which share less is claimed than was found: other processors round otherwise."""
@@ -37,12 +42,8 @@ MAX_FRACTIONS = 12
 BACK = 8
 """Radii that are tried where what is proved at the largest one is within rounding of what has to be exceeded."""
 
-MAX_REPR = 120
-"""Characters of a line."""
-
-
 @dataclass(frozen=True, eq=False, repr=False)
-class InverseModulus:
+class InverseModulus(Shown):
     """For all x' and x'' within a radius of x, ``|F(x') - F(x'')| >= lower |x' - x''|`` (Euclid).
 
     The largest such number is at most ``upper``: a linear region that the ball meets has a direction along which F
@@ -78,12 +79,12 @@ class InverseModulus:
         """Prove both numbers from the stored network, the ball, the point and the direction alone; never raises."""
         return verified(lambda: _disproved(self))
 
-    def __repr__(self) -> str:
-        return f"InverseModulus({self.lower:.4g} <= modulus <= {self.upper:.4g} within {self.radius:.3g} of x)"
+    def _line(self) -> str:
+        return f"{self.lower:.4g} <= modulus <= {self.upper:.4g} within {self.radius:.3g} of x"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class StabilityRadius:
+class StabilityRadius(Shown):
     """The largest radius found with ``|F(x') - F(x'')| > modulus |x' - x''|`` proved for all x', x'' in the ball.
 
     Attributes:
@@ -110,16 +111,16 @@ class StabilityRadius:
         """Prove ``lower`` on the ball from the stored network alone; never raises."""
         return verified(lambda: _radius_disproved(self))
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         if self.radius == 0:
-            return f"StabilityRadius(0: {self.reason})"[:MAX_REPR]
+            return f"0: {self.reason}"
         ends = 0.0 < self.region_distance < inf
         times = f", {self.radius / self.region_distance:.3g} times the region's" if ends else ""
-        return f"StabilityRadius({self.radius:.4g}{times}; modulus at least {self.lower:.3g})"
+        return f"{self.radius:.4g}{times}; modulus at least {self.lower:.3g}"
 
 
 def inverse_modulus(
-    network: Network, x: Any, radius: float, stage: int | None = None, *, points: int = 8, seed: int = 0
+    network: Network, x: Tensor | ArrayLike, radius: float, stage: int | None = None, *, points: int = 8, seed: int = 0
 ) -> InverseModulus:
     """Bounds on the largest kappa with ``|F(x') - F(x'')| >= kappa |x' - x''|`` for all x', x'' within a radius of x.
 
@@ -173,7 +174,9 @@ def inverse_modulus(
     )
 
 
-def stability_radius(network: Network, x: Any, stage: int | None = None, modulus: float = 0.0) -> StabilityRadius:
+def stability_radius(
+    network: Network, x: Tensor | ArrayLike, stage: int | None = None, modulus: float = 0.0
+) -> StabilityRadius:
     """The largest radius found on whose ball the modulus of the inverse is proved to exceed a number.
 
     It is at least the distance to the end of the activation region of x if the smallest singular value there exceeds

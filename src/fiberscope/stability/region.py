@@ -12,6 +12,7 @@ from fiberscope.errors import InputError
 from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.stage import INPUT
 from fiberscope.network.structured import Rearrangement
+from fiberscope.showing.shown import Shown
 from fiberscope.stability.local_network import LocalNetwork, unit_vectors
 from fiberscope.stability.row_propagation import differences
 from fiberscope.stability.windowed_rows import lengths_along
@@ -20,8 +21,8 @@ ROW_BYTES = 2**30
 """What the rows of a stage may take."""
 
 
-@dataclass(frozen=True)
-class RegionBoundary:
+@dataclass(frozen=True, repr=False)
+class RegionBoundary(Shown):
     """Where the activation region of a sample is nearest to its end.
 
     Attributes:
@@ -36,6 +37,9 @@ class RegionBoundary:
     stage: int
     name: str
     neuron: int
+
+    def _line(self) -> str:
+        return f"distance {self.distance:.4g}, at neuron {self.neuron} of stage {self.stage} {self.name}"
 
 
 def nearest_boundary(local: LocalNetwork, stage: int) -> RegionBoundary | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 import torch
@@ -14,8 +14,12 @@ from torch import Tensor
 from fiberscope.network.activations import Pointwise, PointwiseKind
 from fiberscope.network.arrays import BoolArray, FloatArray, as_float64
 from fiberscope.network.network import BATCH_NUMBERS, Network
+from fiberscope.showing.shown import Shown
 from fiberscope.stability.devices import checked_device
 from fiberscope.stability.linearization import checked_stage
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 FLAT = 1e-2
 """The share of the activation's steepest slope up to which a unit counts as saturated.
@@ -28,8 +32,8 @@ STEEPEST_SIGMOID = 0.25
 """The slope of a sigmoid at 0."""
 
 
-@dataclass(frozen=True, eq=False)
-class Saturation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Saturation(Shown):
     """The derivatives d of the units of one activation at N samples, in absolute value.
 
     With ``D = diag(d)`` at a sample, A the local map before it, and sigma_r the smallest nonzero singular value,
@@ -71,14 +75,16 @@ class Saturation:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(self.smallest > 0, self.largest / self.smallest, np.inf)
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         return (
-            f"Saturation(stage {self.stage}, {self.units} units of {self.kind} at {len(self.median)} samples, "
-            f"{self.saturated.mean():.1%} saturated, derivatives {self.smallest.min():.3g} to {self.largest.max():.3g})"
+            f"stage {self.stage}, {self.units} units of {self.kind} at {len(self.median)} samples, "
+            f"{self.saturated.mean():.1%} saturated, derivatives {self.smallest.min():.3g} to {self.largest.max():.3g}"
         )
 
 
-def saturation(network: Network, x: Any, stage: int | None = None, *, device: str = "cpu") -> tuple[Saturation, ...]:
+def saturation(
+    network: Network, x: Tensor | ArrayLike, stage: int | None = None, *, device: str = "cpu"
+) -> tuple[Saturation, ...]:
     """How flat every pointwise activation of a network is at one sample or at many.
 
     Args:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, assert_never
 
 import numpy as np
 import torch
@@ -28,11 +28,18 @@ from fiberscope.stability.powers_of_two import exponent_of, times_power
 from fiberscope.stability.spectrum import Spectrum
 from fiberscope.stability.windowed_rows import LocalRows, gram, gram_product, outer_gram
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from fiberscope.stability.linear_map import LinearMap
+
 SMALL = 256
 """Values up to which the singular value decomposition with vectors costs next to nothing."""
 
 
-def singular_values(J: Any, method: str = "auto", *, seed: int = 0, max_bytes: int = MATRIX_BYTES) -> Spectrum:
+def singular_values(
+    J: LinearMap | Tensor | ArrayLike, method: str = "auto", *, seed: int = 0, max_bytes: int = MATRIX_BYTES
+) -> Spectrum:
     """All singular values of a linear map, each with an error bound.
 
     Args:

@@ -1,10 +1,13 @@
 """The singular values of every stage at many samples [section 3.2, figures 4, 5, 7, 9 and 10]."""
 
+# pyright: reportUnknownParameterType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyarrow has no types
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow
 import torch
@@ -18,6 +21,10 @@ from fiberscope.stability.local_network import local_network
 from fiberscope.stability.matrix_size import MATRIX_BYTES
 from fiberscope.stability.singular_values import check_gram, checked_method, local_spectrum
 from fiberscope.stability.spectrum import Spectrum
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from torch import Tensor
 
 pa: Any = pyarrow  # has no types
 
@@ -40,13 +47,13 @@ SCHEMA: Any = pa.schema(
 
 def spectra(
     network: Network,
-    X: Any,
+    X: Tensor | ArrayLike,
     stages: Sequence[int] | None = None,
     *,
     method: str = "auto",
     max_bytes: int = MATRIX_BYTES,
     progress: Callable[[int, int], None] | None = None,
-) -> Any:
+) -> pyarrow.Table:
     """All singular values of the local linear map up to every stage, at many samples.
 
     The rows of the map are carried from stage to stage, as windows of the input outside which they are zero; a ReLU

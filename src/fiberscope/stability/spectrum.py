@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
+from fiberscope.showing.shown import Shown, told
 from fiberscope.stability.powers_of_two import bounds_times_power, check_range, times_power
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-@dataclass(frozen=True, eq=False)
-class Spectrum:
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectrum(Shown):
     """All singular values of a linear map, with a bound on the error of each.
 
     Attributes:
@@ -81,9 +87,23 @@ class Spectrum:
         zeros = (0, min(shape) - len(self.values))
         return Spectrum(np.pad(self.values, zeros), np.pad(self.error_bound, zeros), self.tolerance, self.method, shape)
 
-    def __repr__(self) -> str:
+    def _line(self) -> str:
         m, n = self.shape
-        return f"Spectrum({m} x {n}, rank {self.rank}, condition number {self.condition_number:.3g}, by {self.method})"
+        return f"{m} x {n}, rank {self.rank}, condition number {self.condition_number:.3g}, by {self.method}"
+
+    def _facts(self) -> Mapping[str, str]:
+        numbers = ("rank", "largest", "smallest_nonzero", "condition_number", "tolerance", "method")
+        return {name: told(getattr(self, name)) for name in numbers}
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """The values with their error bounds, on a logarithmic axis.
+
+        Args:
+            ax: axes of matplotlib; None for new ones.
+        """
+        from fiberscope.plots.spectra import spectrum
+
+        return spectrum(self.values, self.error_bound, self.tolerance, ax)
 
 
 RESOLVED = 1e-2

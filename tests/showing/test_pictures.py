@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from fiberscope.report.pictures import picture, picture_format
+from fiberscope.showing.pictures import picture, picture_format
+from fiberscope.showing.thumbnails import width_as_picture
 
 
 def decoded(uri: str) -> np.ndarray:
@@ -54,3 +56,16 @@ def test_large_pictures_are_thinned_out() -> None:
 @pytest.mark.parametrize("shape", [(6,), (783,), (1, 5), (2, 8, 8), (5, 2, 2, 2)])
 def test_other_inputs_are_no_pictures(shape: tuple[int, ...]) -> None:
     assert picture_format(np.zeros((2, *shape))) is None
+
+
+def test_widths_are_white_where_they_are_largest_and_black_where_nothing_is_open() -> None:
+    def pixels(width: Any) -> list[int]:
+        (shown,) = width_as_picture(width, (2, 2))
+        data = base64.b64decode(shown.uri.partition(",")[2])
+        return np.asarray(Image.open(io.BytesIO(data))).ravel().tolist()
+
+    assert pixels(np.ones(4)) == [255] * 4
+    assert pixels(np.array([0.0, 1.0, 2.0, 2.0])) == [0, 128, 255, 255]
+    assert pixels(np.zeros(4)) == [0] * 4
+    assert width_as_picture(np.array([0.0, 1.0, np.inf, 1.0]), (2, 2)) == ()
+    assert width_as_picture(np.ones(4), (4,)) == ()
