@@ -21,7 +21,9 @@ def dense(inputs: int = 6, units: int = 15, classes: int = 3) -> nn.Module:
 
 def deep() -> nn.Module:
     return seeded(
-        lambda: nn.Sequential(nn.Linear(6, 15), nn.ReLU(), nn.Linear(15, 40), nn.LeakyReLU(), nn.Linear(40, 9), nn.Tanh())
+        lambda: nn.Sequential(
+            nn.Linear(6, 15), nn.ReLU(), nn.Linear(15, 40), nn.LeakyReLU(), nn.Linear(40, 9), nn.Tanh()
+        )
     )
 
 

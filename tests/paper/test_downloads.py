@@ -139,7 +139,7 @@ def test_the_data_of_every_experiment_are_known(tmp_path: Path, monkeypatch: pyt
     for module in (figure3, figure6, spectra_subjects):
         monkeypatch.setattr(module, "used_data", used_data)
     for experiment in EXPERIMENTS:
-        if experiment.takes_model:
+        if experiment.heeds:
             with pytest.raises(Asked) as asked:
                 experiment.run(Context(tmp_path))
             assert papers_data([experiment.name]) == list(asked.value.args)

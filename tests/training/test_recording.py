@@ -66,7 +66,9 @@ def test_lengths_of_rows_need_no_matrix():
 
 def test_slopes_are_the_derivative_of_the_activation():
     module = deep().double()
-    for layer, f in zip(recorded_layers(module, batch(module)), (torch.relu, functional.leaky_relu, torch.tanh), strict=True):
+    for layer, f in zip(
+        recorded_layers(module, batch(module)), (torch.relu, functional.leaky_relu, torch.tanh), strict=True
+    ):
         assert isinstance(layer, RecordedLayer)
         z = layer.values.detach().requires_grad_()
         (expected,) = torch.autograd.grad(f(z).sum(), z)

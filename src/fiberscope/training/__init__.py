@@ -14,6 +14,7 @@ from fiberscope.training.baselines import (
 from fiberscope.training.correlation import RemovedCorrelation
 from fiberscope.training.frame import FrameBound, Volume
 from fiberscope.training.margin import ActiveMargin
+from fiberscope.training.measuring import Watch, measure, plot
 from fiberscope.training.omnidirectionality import Omnidirectionality
 
 __all__ = [
@@ -26,6 +27,9 @@ __all__ = [
     "SmoothSailing",
     "SpectralClip",
     "Volume",
+    "Watch",
     "bound_singular_values",
+    "measure",
     "parseval_retraction",
+    "plot",
 ]

@@ -35,7 +35,7 @@ class Omnidirectionality(RowPenalty):
         radius: r.
         stiffness: k.
         steps: products with the rows and their adjoint for each sample.
-        hide: ask for room instead: 1 minus the above.
+        hide: ask for room instead: 1 minus the above, at least 0.
 
     Returns:
         From 0 (nothing can be changed) to about 1.
@@ -63,7 +63,7 @@ class Omnidirectionality(RowPenalty):
         with torch.no_grad():
             U = _minimiser(f, self.radius * sqrt(rows.inputs), self.steps)
         room = torch.relu(-f(U)) / self.radius
-        return 1.0 - room if self.hide else room
+        return torch.relu(1.0 - room) if self.hide else room
 
 
 @dataclass(frozen=True, eq=False)

@@ -67,8 +67,9 @@ def _value(penalty: LayerPenalty, x: Tensor) -> Tensor:
     """Outside of compiled code, and in full precision, whatever the loss is computed in."""
     if not isinstance(x, Tensor) or x.ndim < 2 or not len(x):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise InputError("x", expected="a batch of at least one sample, (N, ...)", got=shown(x))
-    layers = chosen_layers(recorded_layers(penalty.module, x), penalty.layers)
-    with torch.autocast(x.device.type, enabled=False):
+    keeps = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    with torch.inference_mode(mode=False), torch.set_grad_enabled(keeps), torch.autocast(x.device.type, enabled=False):
+        layers = chosen_layers(recorded_layers(penalty.module, x), penalty.layers)
         return torch.stack([penalty.of_layer(layer) for layer in layers]).mean()
 
 

@@ -63,7 +63,7 @@ def recorded_layers(module: nn.Module, x: Tensor) -> list[RecordedLayer | str]:
     """Run a module as in evaluation mode, in its own precision, and note its layers.
 
     Dropout is left out, and batch norm uses its running statistics; buffers are copied, so that the module stays as it
-    is. Autocast is off.
+    is.
 
     Args:
         module: the module.
@@ -82,7 +82,7 @@ def recorded_layers(module: nn.Module, x: Tensor) -> list[RecordedLayer | str]:
     recording = _Recording(given)
     buffers = {name: buffer.detach().clone() for name, buffer in inner.named_buffers()}
     try:
-        with torch.autocast(given.device.type, enabled=False), recording:
+        with recording:
             torch.func.functional_call(inner, buffers, (given,))
     except Exception as error:  # whatever torch or the module's own code raises
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
