@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from fiberscope.errors import InputError
 from fiberscope.scalars import as_count, as_number
+from fiberscope.training.krylov import eigh
 from fiberscope.training.penalty import LayerPenalty
 from fiberscope.training.recording import RecordedLayer
 from fiberscope.training.rows import DENSE_INPUTS
@@ -185,13 +186,13 @@ def _defect(W: Float[Tensor, "m n"]) -> Float[Tensor, "k k"]:
 def _extreme_vector(M: Float[Tensor, "k k"], steps: int) -> Float[Tensor, " k"]:
     """An eigenvector of the eigenvalue with the largest absolute value."""
     if len(M) < DENSE_INPUTS:
-        values, vectors = torch.linalg.eigh(M)
+        values, vectors = eigh(M)
         return vectors[:, values.abs().argmax()]
     generator = torch.Generator().manual_seed(0)
     v = torch.randn(len(M), generator=generator).to(dtype=M.dtype, device=M.device)
     for _ in range(steps):
         v = M @ (M @ v)  # the square has no eigenvalues of opposite sign, which would never settle
-        v = v / v.norm().clamp_min(torch.finfo(v.dtype).tiny)
+        v = v / torch.linalg.vector_norm(v).clamp_min(torch.finfo(v.dtype).tiny)
     return v
 
 

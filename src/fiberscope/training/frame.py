@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fiberscope.scalars import as_count, as_number
-from fiberscope.training.krylov import lanczos
+from fiberscope.training.krylov import eigh, lanczos
 from fiberscope.training.penalty import RowPenalty
 from fiberscope.training.rows import LayerRows
 
@@ -122,7 +122,7 @@ def _exact_vectors(rows: LayerRows, slopes: Tensor) -> Float[Tensor, "K n"]:
     A, found = rows.matrix.double(), list[Tensor]()
     for part in slopes.double().split(_at_once(A)):
         scaled = part[:, :, None] * A
-        found.append(torch.linalg.eigh(scaled.mT @ scaled).eigenvectors[:, :, 0])
+        found.append(eigh(scaled.mT @ scaled)[1][:, :, 0])
     return torch.cat(found).to(slopes.dtype)
 
 

@@ -116,7 +116,7 @@ class _Room:
         size = torch.zeros_like(v[:, :1])
         for _ in range(POWERS):
             v = self.rows.adjoint(self.springs * self.rows.apply(v) * self.inverse.square())
-            size = v.norm(dim=1, keepdim=True)
+            size = torch.linalg.vector_norm(v, dim=1, keepdim=True)
             v = v / torch.where(size > 0, size, 1.0)
         return 1.0 + 2.0 * size
 
@@ -142,7 +142,7 @@ def _minimiser(f: _Room, radius: float, steps: int) -> Float[Tensor, "N n"]:
 
 
 def _into_ball(u: Tensor, radius: float) -> Tensor:
-    size = u.norm(dim=1, keepdim=True)
+    size = torch.linalg.vector_norm(u, dim=1, keepdim=True)
     return u * torch.where(size > radius, radius / size, 1.0)
 
 

@@ -35,8 +35,11 @@ _NEGATIVES = frozenset({"neg", "__neg__", "negative"})
 
 _CONVOLUTIONS = frozenset({f"conv{kind}{k}d" for kind in ("", "_transpose") for k in (1, 2, 3)})
 
-_SUMS = {"add": 1, "__add__": 1, "__radd__": 1, "add_": 1, "__iadd__": 1, "sub": -1, "__sub__": -1, "sub_": -1}
-_SUMS |= {"__isub__": -1, "subtract": -1}
+_SUMS = {
+    **dict.fromkeys(("add", "__add__", "__radd__", "add_", "__iadd__"), 1),
+    **dict.fromkeys(("sub", "__sub__", "sub_", "__isub__", "subtract"), -1),
+}
+"""Functions that add two arguments, and the sign of the second."""
 _SCALED = frozenset({"mul", "multiply", "__mul__", "__rmul__", "mul_", "__imul__"})
 _DIVIDED = frozenset({"div", "divide", "true_divide", "__truediv__", "div_", "__itruediv__"})
 _PRODUCTS = frozenset({"matmul", "__matmul__", "mm"})
@@ -164,7 +167,11 @@ def _joined(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, 
 
 def _sum(sign: float, where: Sequence[int]) -> AffineStep:
     if len(where) == 2:
-        return AffineStep(lambda a, b: a + sign * b)
+
+        def added(a: Tensor, b: Tensor) -> Tensor:
+            return a + sign * b
+
+        return AffineStep(added)
     return _scaled(sign if where[0] == 1 else 1)  # the other is a constant
 
 

@@ -95,8 +95,8 @@ def unwrapped(module: nn.Module) -> nn.Module:
     """The module itself, without what compiles it or runs it on several devices."""
     wrapped: Any = uncompiled(module)
     if isinstance(wrapped, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        wrapped = wrapped.module
-    return module if wrapped is module else unwrapped(wrapped)
+        wrapped = cast(Any, wrapped).module
+    return module if wrapped is module else unwrapped(cast(nn.Module, wrapped))
 
 
 class _Recording(TorchFunctionMode):

@@ -12,7 +12,7 @@ from fiberscope.paper.reproduction.control_variants import Variant
 BATCH, PENALISED = 100, 16
 """Samples of a step, and how many of them the penalty looks at."""
 
-LEARNING_RATE = 1e-3
+LEARNING_RATE = 3e-3
 
 REACH, STEPS = 0.1, 10
 """Of the attack: how far a pixel may be moved, and in how many steps."""
