@@ -1,4 +1,4 @@
-"""What penalties cost and do: seconds per step against plain training, and ten seeds of the quantity that each is about.
+"""What penalties cost and do: time per step against plain training, and ten seeds of what each is about.
 
     python benchmarks/training.py [--seeds 10] [--smoke]
 
@@ -101,11 +101,8 @@ def effects(kind: type[LayerPenalty], weight: float, hide: bool, x: Tensor, y: T
         with torch.no_grad():
             gains.append(float(kind(plain, 0)(test) - kind(other, 0)(test)) * (-1 if hide else 1))
     wish = "hide" if hide else "invert"
-    print(
-        f"{kind.__name__}, {wish}: median {statistics.median(gains):.3g}, from {min(gains):.3g} to {max(gains):.3g} over "
-        f"{seeds} seeds",
-        flush=True,
-    )
+    spread = f"median {statistics.median(gains):.3g}, from {min(gains):.3g} to {max(gains):.3g}"
+    print(f"{kind.__name__}, {wish}: {spread} over {seeds} seeds", flush=True)
 
 
 if __name__ == "__main__":

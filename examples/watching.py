@@ -18,25 +18,28 @@ from fiberscope.training import FrameBound, Watch
 
 
 class LightningWatch:
-    """``Trainer(callbacks=[type("Watching", (LightningWatch, lightning.Callback), {})(X)])``"""
+    """For ``Trainer(callbacks=[...])``."""
 
     def __init__(self, X: Any, **options: Any) -> None:
         self.X, self.options, self.watch = X, options, None
 
     def on_train_start(self, trainer: Any, module: nn.Module) -> None:
+        """Begin to watch the module that is trained."""
         self.watch = Watch(module, self.X, **self.options)
 
     def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Measure, if this is a step to measure at."""
         self.watch(int(trainer.global_step))
 
 
 class KerasWatch:
-    """``model.fit(callbacks=[type("Watching", (KerasWatch, keras.callbacks.Callback), {})(module, X)])``"""
+    """For ``model.fit(callbacks=[...])``."""
 
     def __init__(self, module: nn.Module, X: Any, **options: Any) -> None:
         self.watch, self.step = Watch(module, X, **options), 0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Measure, if this is a step to measure at."""
         self.step += 1
         self.watch(self.step)
 

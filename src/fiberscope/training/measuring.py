@@ -191,7 +191,7 @@ def _measured(network: Network, i: int, flat: FloatArray, domain: Domain | None,
         float(np.mean([p.kind in (Kind.SINGLETON, Kind.BOUNDED) for _, p in pairs])),
         float(np.mean([Kind.UNDECIDED in (p.kind, q.kind) for p, q in pairs])),
         float(np.median(condition_numbers(network, placed, values))),
-        float(np.median([_radius(network, x, placed.stage) for x in flat])),
+        float(np.median([radius(network, x, placed.stage) for x in flat])),
         float(np.mean(off.all(axis=0))),
     )
 
@@ -235,11 +235,16 @@ def _condition_number(rows: FloatArray) -> float:
     return inf if lost else float(sigma[0] / sigma[-1])
 
 
-def _radius(network: Network, x: FloatArray, stage: int) -> float:
+def radius(network: Network, x: FloatArray, stage: int) -> float:
+    """The stability radius up to a stage; NaN where that is not defined: strictly monotone activations, or branches."""
+    before = [network.stages[i].activation for i in network.needed_for(stage)]
+    monotone = [each.injective() for each in before if isinstance(each, Pointwise)]
+    if any(each is None or bool(each.any()) for each in monotone):
+        return nan
     try:
         return stability_radius(network, x, stage).radius
-    except (InputError, ModelError):  # smooth activations, or branches
+    except (InputError, ModelError):
         return nan
 
 
-__all__ = ["LayerMeasurement", "Watch", "condition_numbers", "measure", "plot"]
+__all__ = ["LayerMeasurement", "Watch", "condition_numbers", "measure", "plot", "radius"]

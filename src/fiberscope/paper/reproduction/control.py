@@ -85,7 +85,8 @@ def _caption(data: UsedData, training: Samples, epochs: int, count: int, context
         f"rate {LEARNING_RATE:g}, for {epochs} epochs on {len(training.x):,} samples, seed {context.seed}, plainly, "
         f"with a penalty on {PENALISED} samples of each step, or with another activation. Measured at {count} test "
         f"samples (radius, reach, precision and rebuilding at {max(1, count // 4)}). Singletons: in the box [0, 1]. "
-        f"Rebuilt: error of an attack on features of {LEVELS + 1} levels. Adversarial: after moving pixels by {REACH:g}."
+        f"Rebuilt: error of an attack on features of {LEVELS + 1} levels. Adversarial: after moving pixels by "
+        f"{REACH:g}."
     )
 
 

@@ -15,19 +15,31 @@ seeds of ``benchmarks/training.py`` spread less."""
 SATURATED = 2.0
 """From what factor that slopes add to the condition number an inverse counts as unstable by saturation."""
 
+NOTHING = "no, nothing happens"
+
 INJECTIVE = ("leaky ReLU", "ELU", "tanh")
 
 
 def effect(each: Measured, plain: Measured) -> str:
-    """Whether it is easier to invert than the plain one: by the condition number of wide layers, or by singletons."""
+    """Whether it is easier to invert than the plain one.
+
+    By the condition number of wide layers; of narrow ones, where that is infinite, by the share of singletons, and if
+    that does not change by how well an attack rebuilds the input.
+    """
     if each is plain:
         return ""
-    if each.variant.width == NARROW:
-        gain = each.singletons - plain.singletons
-        return "yes" if gain >= SHARE else "no, harder" if gain <= -SHARE else "no, nothing happens"
-    if each.condition_number * CLEAR <= plain.condition_number:
-        return "yes"
-    return "no, harder" if each.condition_number >= CLEAR * plain.condition_number else "no, nothing happens"
+    if each.variant.width != NARROW:
+        return _by_factor(each.condition_number, plain.condition_number, "")
+    gain = each.singletons - plain.singletons
+    if abs(gain) >= SHARE:
+        return "yes" if gain > 0 else "no, harder"
+    return _by_factor(each.rebuilt, plain.rebuilt, ", to rebuild")
+
+
+def _by_factor(value: float, plain: float, words: str) -> str:
+    if value * CLEAR <= plain:
+        return f"yes{words}"
+    return f"no, harder{words}" if value >= CLEAR * plain else NOTHING
 
 
 def claims(found: Sequence[Measured]) -> tuple[Claim, ...]:
@@ -40,7 +52,7 @@ def kinds(found: Sequence[Measured]) -> Claim:
     plain, part = _of(found, NARROW)
     low, high = min(part, key=lambda each: each.singletons), max(part, key=lambda each: each.singletons)
     good = high.singletons - plain.singletons >= SHARE and plain.singletons - low.singletons >= SHARE
-    idle = [each.variant.label for each in part if effect(each, plain) == "no, nothing happens"]
+    idle = [each.variant.label for each in part if effect(each, plain) == NOTHING]
     return Claim(
         "omnidirectionality could partially be controlled by regularization",
         f"with fewer units than inputs, samples that are alone with their features in the box: {plain.singletons:.0%} "
@@ -58,7 +70,7 @@ def conditions(found: Sequence[Measured]) -> Claim:
     low = min(ours, key=lambda each: each.condition_number)
     high = max(ours, key=lambda each: (each.condition_number, -each.accuracy))
     good = "yes" in effect(low, plain) and "harder" in effect(high, plain)
-    idle = [each.variant.label for each in part if effect(each, plain) == "no, nothing happens"]
+    idle = [each.variant.label for each in part if effect(each, plain) == NOTHING]
     return Claim(
         "the stability of the inverse could partially be controlled by regularization",
         f"condition number {plain.condition_number:.3g} and accuracy {plain.accuracy:.3f} without a penalty, "

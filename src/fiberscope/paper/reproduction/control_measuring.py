@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from fiberscope.errors import FiberscopeError
 from fiberscope.invariance.examples import invariance_examples
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Box
@@ -24,8 +23,7 @@ from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.verify import verify
 from fiberscope.readers.torch import from_torch
 from fiberscope.recovery.attack import attack
-from fiberscope.stability.modulus import stability_radius
-from fiberscope.training.measuring import condition_numbers
+from fiberscope.training.measuring import condition_numbers, radius
 
 LEVELS = 255
 """Steps of the features that the attack is given: 8 bits from the smallest to the largest of all samples."""
@@ -95,7 +93,7 @@ def measured(variant: Variant, module: nn.Sequential, test: Samples, count: int,
         len(verdicts) - len(settled),
         sum(not verify(p) for p in settled),
         _coarsest(layer, X[:few], network.evaluated(X, placed.stage)),
-        float(np.median([_radius(network, x, placed.stage) for x in X[:few]])),
+        float(np.median([radius(network, x, placed.stage) for x in X[:few]])),
         float(np.median(conditions)),
         _amplified(layer, Z, conditions),
         _rebuilt(network, X[:few], network.evaluated(X, placed.stage)),
@@ -108,13 +106,6 @@ def _coarsest(layer: ReLULayer, X: FloatArray, features: FloatArray) -> float:
         return nan
     found: Any = coarsest_precision(layer, X)
     return float(np.median(found.lower) / np.sqrt(np.mean(features**2)))
-
-
-def _radius(network: Network, x: FloatArray, stage: int) -> float:
-    try:
-        return stability_radius(network, x, stage).radius
-    except FiberscopeError:  # of smooth activations
-        return nan
 
 
 def _amplified(layer: ReLULayer, Z: FloatArray, conditions: FloatArray) -> float:

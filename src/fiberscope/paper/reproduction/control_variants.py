@@ -84,13 +84,13 @@ _BASELINES: tuple[tuple[str, Callable[..., LayerPenalty], float], ...] = (
 
 
 def variants(factors: tuple[float, ...]) -> list[Variant]:
-    """All of them: each penalty with its usual weight times some factors, in a wide layer; the usual one in a narrow one."""
+    """All of them: penalties with their usual weights times some factors, in narrow layers with the usual ones."""
     found = [Variant("plain", "plain"), Variant("plain", "plain", width=NARROW)]
     for name, kind, weight in _OURS:
         for wish in ("invert", "hide"):
             make = partial(kind, layers=0, hide=wish == "hide")
-            for factor in factors if wish == "invert" else (1.0,):
-                found.append(Variant(name, wish, factor * weight, penalty=make))
+            asked = factors if wish == "invert" else (1.0,)
+            found += [Variant(name, wish, factor * weight, penalty=make) for factor in asked]
             found.append(Variant(name, wish, weight, NARROW, make))
     for name, kind, weight in _BASELINES:
         make = partial(kind, layers=0)
