@@ -1,4 +1,4 @@
-"""Penalties against dense eigenvalues and determinants, their gradients, what leaves them unchanged, and where they run."""
+"""Penalties against dense eigenvalues, their gradients, what leaves them unchanged, and where they run."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from fiberscope.errors import InputError
 from fiberscope.scalars import as_count, as_number
-from fiberscope.training.krylov import eigh
+from fiberscope.training.algebra import eigh, length, singular_values, svd
 from fiberscope.training.penalty import LayerPenalty
 from fiberscope.training.recording import RecordedLayer
-from fiberscope.training.rows import DENSE_INPUTS
+from fiberscope.training.rows import DENSE_INPUTS, full
 
 
 class WeightPenalty(LayerPenalty):
@@ -106,7 +106,7 @@ class SpectralClip(WeightPenalty):
 
     def of_weight(self, W: Float[Tensor, "m n"]) -> Float[Tensor, ""]:
         """The mean square of one matrix."""
-        sigma = torch.linalg.svdvals(W)
+        sigma = singular_values(W)
         return (torch.relu(sigma - self.high) + torch.relu(self.low - sigma)).square().mean()
 
 
@@ -125,7 +125,7 @@ class SmoothSailing(WeightPenalty):
 
     def of_weight(self, W: Float[Tensor, "m n"]) -> Float[Tensor, ""]:
         """The spread of one matrix."""
-        largest = torch.linalg.matrix_norm(W, 2).square()
+        largest = singular_values(W)[0].square()
         return 1.0 - W.square().sum() / (min(W.shape) * torch.where(largest > 0, largest, 1.0))
 
 
@@ -162,20 +162,19 @@ def bound_singular_values(module: nn.Module, epsilon: float | int = 0.05) -> Non
     high = 1.0 + as_number(epsilon, "epsilon", above=0.0)
     with torch.no_grad():
         for weight in _weights(module):
-            U, sigma, Vh = torch.linalg.svd(_matrix(weight), full_matrices=False)
+            U, sigma, Vh = svd(_matrix(weight))
             weight.copy_(((U * sigma.clamp(1.0 / high, high)) @ Vh).reshape(weight.shape))
 
 
 def _weights(module: nn.Module) -> Iterator[Tensor]:
     """Each once, and none that a parametrization computes."""
     for part in module.modules():
-        if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) and "weight" in part._parameters:
+        if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d) and isinstance(part.weight, nn.Parameter):
             yield part.weight
 
 
 def _matrix(weight: Tensor) -> Float[Tensor, "m n"]:
-    W = weight.flatten(1)
-    return W.float() if W.dtype in (torch.float16, torch.bfloat16) else W
+    return full(weight).flatten(1)
 
 
 def _defect(W: Float[Tensor, "m n"]) -> Float[Tensor, "k k"]:
@@ -192,7 +191,7 @@ def _extreme_vector(M: Float[Tensor, "k k"], steps: int) -> Float[Tensor, " k"]:
     v = torch.randn(len(M), generator=generator).to(dtype=M.dtype, device=M.device)
     for _ in range(steps):
         v = M @ (M @ v)  # the square has no eigenvalues of opposite sign, which would never settle
-        v = v / torch.linalg.vector_norm(v).clamp_min(torch.finfo(v.dtype).tiny)
+        v = v / length(v).clamp_min(torch.finfo(v.dtype).tiny)
     return v
 
 

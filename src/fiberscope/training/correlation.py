@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp, log1p
+from math import exp, log1p, prod
 
 import torch
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from fiberscope.errors import InputError, shown
 from fiberscope.training.penalty import RowPenalty
-from fiberscope.training.rows import LayerRows, root
+from fiberscope.training.rows import LayerRows, full, root
 
 PAIRS = ("removed", "kept", "all")
 
@@ -81,12 +81,8 @@ def _filters(rows: LayerRows) -> tuple[Float[Tensor, "c k"], int]:
     (*others, last) = [step for step in steps if step.filters is not None] or [None]
     if others or last is None or last.filters is None or last.filters.groups > 1:
         return rows.matrix, 1
-    W = last.filters.weight.flatten(1)
-    if W.dtype in (torch.float16, torch.bfloat16):
-        W = W.float()
-    for step in steps[steps.index(last) + 1 :]:
-        if step.scale is not None:
-            W = W * step.scale.sign()[:, None]
+    signs = [step.scale.sign()[:, None] for step in steps[steps.index(last) + 1 :] if step.scale is not None]
+    W = prod(signs, start=full(last.filters.weight).flatten(1))
     places, rest = divmod(rows.outputs, len(W))
     return (rows.matrix, 1) if rest or rows.layer.values.shape[1] != len(W) else (W, places)
 

@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fiberscope.scalars import as_count, as_number
-from fiberscope.training.krylov import eigh, lanczos
+from fiberscope.training.algebra import cholesky, eigh, parts
+from fiberscope.training.krylov import lanczos
 from fiberscope.training.penalty import RowPenalty
 from fiberscope.training.rows import LayerRows
 
@@ -120,7 +121,7 @@ def smallest_eigenvalues(rows: LayerRows, steps: int) -> Float[Tensor, " N"]:
 
 def _exact_vectors(rows: LayerRows, slopes: Tensor) -> Float[Tensor, "K n"]:
     A, found = rows.matrix.double(), list[Tensor]()
-    for part in slopes.double().split(_at_once(A)):
+    for part in parts(slopes.double(), _at_once(A)):
         scaled = part[:, :, None] * A
         found.append(eigh(scaled.mT @ scaled)[1][:, :, 0])
     return torch.cat(found).to(slopes.dtype)
@@ -165,8 +166,8 @@ class _LogDeterminants(torch.autograd.Function):
     def forward(ctx: Any, A: Tensor, weights: Tensor, delta: float) -> Tensor:
         rows, eye = A.double(), delta * torch.eye(A.shape[1], dtype=torch.float64, device=A.device)
         values, inverses = list[Tensor](), list[Tensor]()
-        for part in weights.double().split(_at_once(A)):
-            factor = torch.linalg.cholesky(rows.mT @ (part[:, :, None] * rows) + eye)
+        for part in parts(weights.double(), _at_once(A)):
+            factor = cholesky(rows.mT @ (part[:, :, None] * rows) + eye)
             values.append(2.0 * factor.diagonal(dim1=1, dim2=2).log().sum(dim=1))
             inverses.append(torch.cholesky_inverse(factor).to(A.dtype))
         ctx.save_for_backward(A, weights, torch.cat(inverses))
@@ -178,7 +179,7 @@ class _LogDeterminants(torch.autograd.Function):
         A, weights, inverses = ctx.saved_tensors
         of_rows, of_weights = torch.zeros_like(A), list[Tensor]()
         size = _at_once(A)
-        for w, inverse, grad in zip(weights.split(size), inverses.split(size), grads[0].split(size), strict=True):
+        for w, inverse, grad in zip(*(parts(each, size) for each in (weights, inverses, grads[0])), strict=True):
             turned = A @ inverse
             of_rows += 2.0 * (grad[:, None, None] * w[:, :, None] * turned).sum(dim=0)
             of_weights.append(grad[:, None] * (turned * A).sum(dim=2))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from fiberscope.training.algebra import eigh
+from fiberscope.training.algebra import length as norm
 
 GONE = 1e-5
 """A new direction below that share of the matrix's size is rounding of float32: the space is complete."""
@@ -55,36 +57,30 @@ def lanczos(product: Callable[[Tensor], Tensor], w: Float[Tensor, "N n"], steps:
 
     Source: C. Lanczos 1950; G. Golub and G. Meurant, Matrices, Moments and Quadrature, 2010.
     """
-    length = torch.linalg.vector_norm(w, dim=1)
+    length = norm(w)
     vector, basis = w / length[:, None], list[Tensor]()
     diagonal, beside = list[Tensor](), list[Tensor]()
     for _ in range(min(steps, w.shape[1])):
         basis.append(vector)
         new = product(vector)
-        size = torch.linalg.vector_norm(new, dim=1)
+        size = norm(new)
         diagonal.append((new * vector).sum(dim=1))
         so_far = torch.stack(basis, dim=1)
         for _ in range(2):  # once is not enough
             new = new - ((so_far @ new[:, :, None]) * so_far).sum(dim=1)
-        left = torch.linalg.vector_norm(new, dim=1)
+        left = norm(new)
         goes_on = left > GONE * size
         beside.append(torch.where(goes_on, left, 0.0))
         vector = torch.where(goes_on[:, None], new / torch.where(goes_on, left, 1.0)[:, None], 0.0)
-    T = torch.diag_embed(torch.stack(diagonal, dim=1))
+    tridiagonal = torch.diag_embed(torch.stack(diagonal, dim=1))
     if len(beside) > 1:
         off = torch.diag_embed(torch.stack(beside[:-1], dim=1), offset=1)
-        T = T + off + off.mT
+        tridiagonal = tridiagonal + off + off.mT
     # rows of a complete space are zero: large on the diagonal, they are neither smallest nor part of w
     absent = (torch.stack(basis, dim=1) == 0).all(dim=2)
-    T = T + torch.diag_embed(absent * (1.0 + T.abs().amax(dim=(1, 2)))[:, None])
-    values, vectors = eigh(T)
+    shift = absent * (1.0 + tridiagonal.abs().amax(dim=(1, 2)))[:, None]
+    values, vectors = eigh(tridiagonal + torch.diag_embed(shift))
     return Krylov(torch.stack(basis, dim=1), values, vectors, length)
 
 
-def eigh(M: Float[Tensor, "*N k k"]) -> tuple[Float[Tensor, "*N k"], Float[Tensor, "*N k k"]]:
-    """Eigenvalues in ascending order, and eigenvectors as columns; torch's own tuple has no types."""
-    found: Any = torch.linalg.eigh(M)
-    return found[0], found[1]
-
-
-__all__ = ["Krylov", "eigh", "lanczos"]
+__all__ = ["Krylov", "lanczos"]

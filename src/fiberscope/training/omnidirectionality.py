@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fiberscope.scalars import as_count, as_number
+from fiberscope.training.algebra import length
 from fiberscope.training.penalty import RowPenalty
 from fiberscope.training.rows import LayerRows
 
@@ -116,7 +117,7 @@ class _Room:
         size = torch.zeros_like(v[:, :1])
         for _ in range(POWERS):
             v = self.rows.adjoint(self.springs * self.rows.apply(v) * self.inverse.square())
-            size = torch.linalg.vector_norm(v, dim=1, keepdim=True)
+            size = length(v, keepdim=True)
             v = v / torch.where(size > 0, size, 1.0)
         return 1.0 + 2.0 * size
 
@@ -142,7 +143,7 @@ def _minimiser(f: _Room, radius: float, steps: int) -> Float[Tensor, "N n"]:
 
 
 def _into_ball(u: Tensor, radius: float) -> Tensor:
-    size = torch.linalg.vector_norm(u, dim=1, keepdim=True)
+    size = length(u, keepdim=True)
     return u * torch.where(size > radius, radius / size, 1.0)
 
 

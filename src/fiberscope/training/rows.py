@@ -46,7 +46,7 @@ class LayerRows:
     @cached_property
     def z(self) -> Float[Tensor, "N m"]:
         """``A h + b``."""
-        return _full(self.layer.values).flatten(1)
+        return full(self.layer.values).flatten(1)
 
     @property
     def has_kink(self) -> bool:
@@ -67,12 +67,12 @@ class LayerRows:
             return self.kept.to(self.z.dtype)
         values = self.layer.values
         slopes: Tensor = torch.func.jvp(self.layer.activation, (values,), (torch.ones_like(values),))[1]
-        return _full(slopes).flatten(1)
+        return full(slopes).flatten(1)
 
     def apply(self, V: Float[Tensor, "K n"]) -> Float[Tensor, "K m"]:
         """``A v`` of each v."""
         shape = self.layer.source.shape[1:]
-        return _full(self.layer.linear(V.to(self.layer.source.dtype).reshape(len(V), *shape))).flatten(1)
+        return full(self.layer.linear(V.to(self.layer.source.dtype).reshape(len(V), *shape))).flatten(1)
 
     def adjoint(self, U: Float[Tensor, "K m"]) -> Float[Tensor, "K n"]:
         """``A^T u`` of each u; it has no gradient."""
@@ -86,7 +86,7 @@ class LayerRows:
         """A."""
         *_, (_, _, last) = self.layer.steps
         if len(self.layer.steps) == 1 and last.filters is not None and last.filters.weight.ndim == 2:
-            return _full(last.filters.weight)
+            return full(last.filters.weight)
         return self.apply(torch.eye(self.inputs, dtype=self.z.dtype, device=self.z.device)).mT
 
     @cached_property
@@ -102,7 +102,7 @@ class LayerRows:
         if self.is_dense or mixed or None in squared:
             return root(self.matrix.square().sum(dim=1))
         ones = torch.ones_like(self.layer.source[:1])
-        return root(_full(self.layer.linear(ones, squared=True)).flatten())
+        return root(full(self.layer.linear(ones, squared=True)).flatten())
 
     @property
     def mean_square(self) -> Float[Tensor, ""]:
@@ -116,9 +116,9 @@ def root(squares: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return torch.where(positive, torch.where(positive, squares, 1.0).sqrt(), 0.0)
 
 
-def _full(tensor: Tensor) -> Tensor:
+def full(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """In float32 at least."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
-__all__ = ["DENSE_INPUTS", "LayerRows", "root"]
+__all__ = ["DENSE_INPUTS", "LayerRows", "full", "root"]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fiberscope.paper.reproduction.control_variants import Variant
+from fiberscope.training.algebra import parts
 
 BATCH, PENALISED = 100, 16
 """Samples of a step, and how many of them the penalty looks at."""
@@ -40,7 +41,7 @@ def train(variant: Variant, samples: Samples, classes: int, epochs: int, seed: i
     penalty = None if variant.penalty is None else variant.penalty(module)
     optimizer = torch.optim.Adam(module.parameters(), lr=LEARNING_RATE)
     for _ in range(epochs):
-        for batch in torch.randperm(len(samples.x), generator=generator).split(BATCH):
+        for batch in parts(torch.randperm(len(samples.x), generator=generator), BATCH):
             loss = nn.functional.cross_entropy(module(samples.x[batch]), samples.y[batch])
             if penalty is not None:
                 loss = loss + variant.weight * penalty(samples.x[batch[:PENALISED]])
