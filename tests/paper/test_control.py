@@ -21,7 +21,7 @@ from fiberscope.paper.reproduction.control_variants import NARROW, WIDE, Variant
 
 
 def made(name: str, wish: str, width: float, **changes: float) -> Measured:
-    usual = Measured(Variant(name, wish, width=width), 0.9, 0.2, 50, 0.5, 1.0, 0, 0, 0.3, 0.1, 100.0, 1.0, 0.01, 0.0)
+    usual = Measured(Variant(name, wish, width=width), 0.9, 0.2, 50.0, 0.5, 1.0, 0, 0, 0.3, 0.1, 100.0, 1.0, 0.01, 0.0)
     return replace(usual, **changes)
 
 
