@@ -36,8 +36,8 @@ _NEGATIVES = frozenset({"neg", "__neg__", "negative"})
 _CONVOLUTIONS = frozenset({f"conv{kind}{k}d" for kind in ("", "_transpose") for k in (1, 2, 3)})
 
 _SUMS = {
-    **dict.fromkeys(("add", "__add__", "__radd__", "add_", "__iadd__"), 1),
-    **dict.fromkeys(("sub", "__sub__", "sub_", "__isub__", "subtract"), -1),
+    **dict.fromkeys(("add", "__add__", "__radd__", "add_", "__iadd__"), 1.0),
+    **dict.fromkeys(("sub", "__sub__", "sub_", "__isub__", "subtract"), -1.0),
 }
 """Functions that add two arguments, and the sign of the second."""
 _SCALED = frozenset({"mul", "multiply", "__mul__", "__rmul__", "mul_", "__imul__"})
@@ -90,7 +90,7 @@ def affine_step(call: Call, is_tracked: Callable[[Any], bool], output: Any) -> A
     if name in ("cat", "concat", "concatenate", "stack"):
         return _joined(func, args, kwargs, is_tracked)
     if name in _SUMS and where:
-        return _sum(_SUMS[name] * kwargs.get("alpha", 1), where)
+        return _sum(_SUMS[name] * float(kwargs.get("alpha", 1)), where)
     if name == "rsub" and where == [0]:
         return _of_one(torch.neg, _same)
     if len(where) != 1:
@@ -172,7 +172,7 @@ def _sum(sign: float, where: Sequence[int]) -> AffineStep:
             return a + sign * b
 
         return AffineStep(added)
-    return _scaled(sign if where[0] == 1 else 1)  # the other is a constant
+    return _scaled(sign if where[0] == 1 else 1.0)  # the other is a constant
 
 
 def _product(args: Sequence[Any], where: int) -> AffineStep:
@@ -235,7 +235,7 @@ def cut_of(call: Call) -> tuple[float, float] | None:
     if name in _MONOTONE:
         return -inf, inf
     if name in ("hardtanh", "hardtanh_"):
-        return _argument(others, kwargs, 0, "min_val", -1.0), _argument(others, kwargs, 1, "max_val", 1.0)
+        return float(_argument(others, kwargs, 0, "min_val", -1.0)), float(_argument(others, kwargs, 1, "max_val", 1.0))
     if name in ("clamp_min", "clamp_min_"):
         return _ends(_argument(others, kwargs, 0, "min"), None)
     if name in ("clamp", "clamp_", "clip", "clip_"):
