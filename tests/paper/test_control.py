@@ -34,6 +34,9 @@ def test_an_effect_is_a_clear_one():
     assert effect(wide, wide) == ""
     for value, said in ((60.0, "yes"), (80.0, NOTHING), (140.0, NOTHING), (160.0, "no, harder"), (inf, "no, harder")):
         assert effect(made("p", "invert", WIDE, condition_number=value), wide) == said
+    lost = made("plain", "plain", WIDE, condition_number=inf)
+    assert effect(made("p", "invert", WIDE, condition_number=inf), lost) == NOTHING
+    assert effect(made("p", "invert", WIDE, condition_number=50.0), lost) == "yes"
     for changes, said in (
         ({"singletons": 0.6}, "yes"), ({"singletons": 0.4}, "no, harder"), ({"singletons": 0.55}, NOTHING),
         ({"rebuilt": 0.02}, "no, harder, to rebuild"), ({"rebuilt": 0.005}, "yes, to rebuild"),

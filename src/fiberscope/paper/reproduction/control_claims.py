@@ -37,6 +37,8 @@ def effect(each: Measured, plain: Measured) -> str:
 
 
 def _by_factor(value: float, plain: float, words: str) -> str:
+    if value == plain:  # both may be infinite
+        return NOTHING
     if value * CLEAR <= plain:
         return f"yes{words}"
     return f"no, harder{words}" if value >= CLEAR * plain else NOTHING
