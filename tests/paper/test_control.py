@@ -38,7 +38,7 @@ def test_an_effect_is_a_clear_one():
     assert effect(made("p", "invert", WIDE, condition_number=inf), lost) == NOTHING
     assert effect(made("p", "invert", WIDE, condition_number=50.0), lost) == "yes"
     for changes, said in (
-        ({"singletons": 0.6}, "yes"), ({"singletons": 0.4}, "no, harder"), ({"singletons": 0.55}, NOTHING),
+        ({"singletons": 0.65}, "yes"), ({"singletons": 0.35}, "no, harder"), ({"singletons": 0.55}, NOTHING),
         ({"rebuilt": 0.02}, "no, harder, to rebuild"), ({"rebuilt": 0.005}, "yes, to rebuild"),
     ):  # fmt: skip
         assert effect(made("p", "invert", NARROW, condition_number=inf, **changes), narrow) == said
