@@ -19,7 +19,7 @@ from fiberscope.errors import InputError
 from fiberscope.paper import downloads
 from fiberscope.paper.datasets import SPLIT, load_data
 from fiberscope.paper.downloads import FILES, RemoteFile, download
-from fiberscope.paper.reproduction import figure3, figure6, spectra_subjects
+from fiberscope.paper.reproduction import control, figure3, figure6, spectra_subjects
 from fiberscope.paper.reproduction.context import Context
 from fiberscope.paper.reproduction.registry import EXPERIMENTS, experiments
 from fiberscope.paper.reproduction.sources import papers_data
@@ -136,10 +136,10 @@ def test_the_data_of_every_experiment_are_known(tmp_path: Path, monkeypatch: pyt
     def used_data(context: Context, *, paper: str, stand_ins: tuple[str, ...]) -> None:
         raise Asked(paper)
 
-    for module in (figure3, figure6, spectra_subjects):
+    for module in (figure3, figure6, spectra_subjects, control):
         monkeypatch.setattr(module, "used_data", used_data)
     for experiment in EXPERIMENTS:
-        if experiment.takes_model:
+        if experiment.heeds:
             with pytest.raises(Asked) as asked:
                 experiment.run(Context(tmp_path))
             assert papers_data([experiment.name]) == list(asked.value.args)

@@ -100,13 +100,13 @@ def train_classifier(
     with torch.random.fork_rng(devices=[]):  # making the modules draws global random numbers
         module = architecture()
     glorot(module, generator)
-    with _threads(recipe.threads):
+    with torch_threads(recipe.threads):
         _fit(module[:-1], inputs, classes, recipe, generator, on_epoch, checkpoint)
     return module.eval()
 
 
 @contextmanager
-def _threads(count: int | None) -> Generator[None]:
+def torch_threads(count: int | None) -> Generator[None]:
     """Let torch use ``count`` threads for a while; its setting is global, so it is put back."""
     before = torch.get_num_threads()
     if count is not None:
@@ -165,4 +165,4 @@ def _optimizer(recipe: Recipe, module: nn.Module) -> torch.optim.Optimizer:
             assert_never(recipe.optimizer)
 
 
-__all__ = ["PAPER", "PAPER_CIFAR", "EpochReport", "Optimizer", "Recipe", "train_classifier"]
+__all__ = ["PAPER", "PAPER_CIFAR", "EpochReport", "Optimizer", "Recipe", "torch_threads", "train_classifier"]

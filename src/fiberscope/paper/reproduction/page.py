@@ -130,7 +130,7 @@ def _run(result: Result) -> str:
 
 
 def _heading(name: str) -> str:
-    return name.replace("figure", "Figure ").replace("table", "Table ")
+    return name.replace("figure", "Figure ").replace("table", "Table ").replace("control", "Control")
 
 
 def _option(command: str, name: str) -> str:

@@ -1,7 +1,7 @@
 """The experiments by name.
 
 To add one: write ``def NAME(context: Context) -> Outcome`` in a module of its own in this folder, and add
-``Experiment("NAME", "its title", NAME)`` to ``EXPERIMENTS``, with ``takes_model=True`` if it heeds the model, the data
+``Experiment("NAME", "its title", NAME)`` to ``EXPERIMENTS``, with ``heeds=WITH_MODEL`` if it heeds the model, the data
 and the numbers of samples and epochs of the context. ``run.py`` writes its files, the command line and the page of
 claims find it here. ``trained_network`` gives it a network that is trained once, ``used_data`` its samples,
 ``drawing.new_figure`` its axes.
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from fiberscope.errors import InputError
 from fiberscope.paper.reproduction.context import Context
+from fiberscope.paper.reproduction.control import control
 from fiberscope.paper.reproduction.decay_figures import figure5, figure7, figure9, figure10
 from fiberscope.paper.reproduction.figure1 import figure1
 from fiberscope.paper.reproduction.figure2 import figure2
@@ -26,6 +27,12 @@ from fiberscope.paper.reproduction.tables import table1, table2, table3, table4
 
 ALL = "all"
 
+TRAINED = ("data", "samples", "epochs")
+"""Options that an experiment heeds which trains its own networks."""
+
+WITH_MODEL = ("model", "output", *TRAINED)
+"""Options that an experiment heeds in which a network of the user can take the place of the trained one."""
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -35,31 +42,32 @@ class Experiment:
         name: such as ``figure3``.
         title: what it shows.
         run: computes it.
-        takes_model: whether it heeds the model, the data and the numbers of samples and epochs that the user names.
+        heeds: the options of the user that it heeds, by the names that they have in the context.
     """
 
     name: str
     title: str
     run: Callable[[Context], Outcome]
-    takes_model: bool = False
+    heeds: tuple[str, ...] = ()
 
 
 EXPERIMENTS = (
     Experiment("figure1", "Omnidirectional tuples, and two ways to fail", figure1),
     Experiment("figure2", "Removing a row by ReLU leaves correlated rows", figure2),
-    Experiment("figure3", "Bounded and unbounded preimages against positive outputs", figure3, takes_model=True),
-    Experiment("figure4", "Stability over the stages of WideCIFAR and ThinCIFAR", figure4, takes_model=True),
-    Experiment("figure5", "Decay of singular values, WideCIFAR", figure5, takes_model=True),
-    Experiment("figure6", "Inputs with the features of a 3", figure6, takes_model=True),
-    Experiment("figure7", "Effect of ReLU on the singular values, WideCIFAR", figure7, takes_model=True),
-    Experiment("figure8", "Rows that satisfy the condition of Lemma 9", figure8, takes_model=True),
-    Experiment("figure9", "Singular values of ThinCIFAR", figure9, takes_model=True),
-    Experiment("figure10", "Singular values of the MLP", figure10, takes_model=True),
-    Experiment("figure11", "Inputs with the same features", figure11, takes_model=True),
+    Experiment("figure3", "Bounded and unbounded preimages against positive outputs", figure3, heeds=WITH_MODEL),
+    Experiment("figure4", "Stability over the stages of WideCIFAR and ThinCIFAR", figure4, heeds=WITH_MODEL),
+    Experiment("figure5", "Decay of singular values, WideCIFAR", figure5, heeds=WITH_MODEL),
+    Experiment("figure6", "Inputs with the features of a 3", figure6, heeds=WITH_MODEL),
+    Experiment("figure7", "Effect of ReLU on the singular values, WideCIFAR", figure7, heeds=WITH_MODEL),
+    Experiment("figure8", "Rows that satisfy the condition of Lemma 9", figure8, heeds=WITH_MODEL),
+    Experiment("figure9", "Singular values of ThinCIFAR", figure9, heeds=WITH_MODEL),
+    Experiment("figure10", "Singular values of the MLP", figure10, heeds=WITH_MODEL),
+    Experiment("figure11", "Inputs with the same features", figure11, heeds=WITH_MODEL),
     Experiment("table1", "The MLP with ten layers of 100", table1),
     Experiment("table2", "The MLP with layers of 3500 and 784", table2),
     Experiment("table3", "WideCIFAR", table3),
     Experiment("table4", "ThinCIFAR", table4),
+    Experiment("control", "What training controls, and at what price", control, heeds=TRAINED),
 )
 
 
@@ -78,4 +86,4 @@ def experiments(what: str) -> tuple[Experiment, ...]:
     return found
 
 
-__all__ = ["ALL", "EXPERIMENTS", "Experiment", "experiments"]
+__all__ = ["ALL", "EXPERIMENTS", "TRAINED", "WITH_MODEL", "Experiment", "experiments"]

@@ -21,12 +21,9 @@ from fiberscope.errors import InputError
 from fiberscope.files import write_file
 from fiberscope.paper.reproduction.context import Context
 from fiberscope.paper.reproduction.outcome import Outcome
-from fiberscope.paper.reproduction.registry import Experiment
+from fiberscope.paper.reproduction.registry import WITH_MODEL, Experiment
 
 _LIBRARIES = ("numpy", "scipy", "torch", "matplotlib", "highspy", "pyarrow")
-
-_FOR_NETWORKS = ("model", "output", "data", "samples", "epochs")
-"""The options that only experiments with a network heed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +43,13 @@ class Written:
 
 def check_options(chosen: Sequence[Experiment], context: Context) -> None:
     """InputError if the user asks for a model, data or their like, and nothing that is asked for heeds them."""
-    named = [name for name in _FOR_NETWORKS if getattr(context, name) is not None]
-    if named and not any(each.takes_model for each in chosen):
+    heeded = {name for each in chosen for name in each.heeds}
+    unheeded = [name for name in WITH_MODEL if getattr(context, name) is not None and name not in heeded]
+    if unheeded:
         names = ", ".join(each.name for each in chosen)
-        raise InputError(f"--{named[0]}", expected=f"no such option for {names}, which takes no model and no data",
-                         got=str(getattr(context, named[0])), hint="leave it out")  # fmt: skip
+        takes = f"which takes {'no model' if heeded else 'no model and no data'}"
+        raise InputError(f"--{unheeded[0]}", expected=f"no such option for {names}, {takes}",
+                         got=str(getattr(context, unheeded[0])), hint="leave it out")  # fmt: skip
 
 
 def run_experiment(experiment: Experiment, context: Context, folder: Path) -> Written:
@@ -60,7 +59,7 @@ def run_experiment(experiment: Experiment, context: Context, folder: Path) -> Wr
         InputError: the data or the model are not there or do not fit.
         ResultsError: a file cannot be written.
     """
-    asked = context if experiment.takes_model else replace(context, **dict.fromkeys(_FOR_NETWORKS))
+    asked = replace(context, **dict.fromkeys(name for name in WITH_MODEL if name not in experiment.heeds))
     began, worked = time.perf_counter(), time.process_time()
     outcome = experiment.run(asked)
     seconds, processor = time.perf_counter() - began, time.process_time() - worked
@@ -125,7 +124,7 @@ def _facts(experiment: Experiment, outcome: Outcome, context: Context) -> dict[s
 def command_line(what: str, context: Context) -> str:
     """The command that asks for the same; DIR stands for the folder, which does not matter."""
     words = ["fiberscope", "reproduce", what, "--out", "DIR", "--scale", str(context.scale)]
-    for option in _FOR_NETWORKS:
+    for option in WITH_MODEL:
         value = getattr(context, option)
         words += [] if value is None else [f"--{option}", str(value)]
     words += [] if context.seed == 0 else ["--seed", str(context.seed)]

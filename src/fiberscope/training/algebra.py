@@ -1,0 +1,46 @@
+"""Torch's linear algebra with types, which its own declarations leave out."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+_linalg: Any = torch.linalg
+
+
+def eigh(M: Float[Tensor, "*N k k"]) -> tuple[Float[Tensor, "*N k"], Float[Tensor, "*N k k"]]:
+    """Eigenvalues in ascending order, and eigenvectors as columns."""
+    values, vectors = _linalg.eigh(M)
+    return values, vectors
+
+
+def cholesky(M: Float[Tensor, "*N k k"]) -> Float[Tensor, "*N k k"]:
+    """The lower triangular factor."""
+    return _linalg.cholesky(M)
+
+
+def svd(W: Float[Tensor, "m n"]) -> tuple[Float[Tensor, "m k"], Float[Tensor, " k"], Float[Tensor, "k n"]]:
+    """``W = U diag(sigma) Vh``, of which k is the smaller side."""
+    U, sigma, Vh = _linalg.svd(W, full_matrices=False)
+    return U, sigma, Vh
+
+
+def singular_values(W: Float[Tensor, "m n"]) -> Float[Tensor, " k"]:
+    """In descending order."""
+    return _linalg.svdvals(W)
+
+
+def length(V: Float[Tensor, "*N n"], *, keepdim: bool = False) -> Float[Tensor, ...]:
+    """Euclid, along the last axis."""
+    return _linalg.vector_norm(V, dim=-1, keepdim=keepdim)
+
+
+def parts(tensor: Shaped[Tensor, "N ..."], size: int) -> list[Tensor]:
+    """Some samples at a time."""
+    return list(cast(Any, tensor).split(size))
+
+
+__all__ = ["cholesky", "eigh", "length", "parts", "singular_values", "svd"]
