@@ -15,6 +15,7 @@ import numpy as np
 from fiberscope.checker import arithmetic, exact, matrices
 from fiberscope.checker.arithmetic import Vector
 from fiberscope.checker.certificates import Certificate, Scaling
+from fiberscope.checker.convolutions import Convolution
 from fiberscope.checker.matrices import (
     BoolArray,
     FloatArray,
@@ -31,7 +32,7 @@ class System:
     """A layer ``clip(A x + b, low, high)`` on a domain ``box_low <= x <= box_high, G x <= h``, in float64 numbers.
 
     Attributes:
-        weight: A, (m, n): an array, or scipy's compressed sparse rows.
+        weight: A, (m, n): an array, scipy's compressed sparse rows, or a convolution.
         bias: b, (m,).
         low: (m,) the smallest output of each unit, -inf for none; 0 for a ReLU.
         high: (m,) the largest output of each unit, inf for none.
@@ -62,8 +63,11 @@ class System:
         (m, n), q = self.weight.shape, self.G.shape[0]
         for matrix, shape in ((self.weight, (m, n)), (self.G, (q, n))):
             stored = matrices.entries(matrix)
+            if isinstance(matrix, Convolution):
+                matrix.check()
             well = matrix.shape == shape and stored.dtype == np.float64 and n > 0 and np.isfinite(stored).all()
-            if not well or not (matrices.is_dense(matrix) or _is_well_formed(matrix)):
+            written = matrices.is_written(matrix)
+            if not well or (written and not (matrices.is_dense(matrix) or _is_well_formed(matrix))):
                 raise NotProvedError("a matrix is not made of finite float64 numbers, or has another shape")
         sides = (self.low, self.high, self.box_low, self.box_high)
         lengths = (m, m, n, n)
@@ -188,7 +192,11 @@ class Rows:
 
     def live(self, numbers: IntArray, columns: BoolArray) -> BoolArray:
         """Which of these rows of the stack are not zero on some columns."""
-        return (self.norms[numbers] if columns.all() else matrices.row_sizes(self.block(numbers, columns))) > 0
+        if columns.all():
+            return self.norms[numbers] > 0
+        if isinstance(self.stack, Convolution):
+            return self.stack.reads(columns)[numbers]
+        return matrices.row_sizes(self.block(numbers, columns)) > 0
 
     def block(self, numbers: IntArray, columns: BoolArray) -> Matrix:
         """Some rows of the stack, on some columns."""
@@ -212,7 +220,8 @@ class Rows:
 
     def products(self, vector: Vector, numbers: IntArray | slice = slice(None)) -> tuple[Any, FloatArray]:
         """``R_i v`` of rows of the stack, and bounds on their errors."""
-        return arithmetic.products(self.stack[numbers], vector, self.norms[numbers], rational=self.rational)
+        rows = self.stack if isinstance(numbers, slice) and isinstance(self.stack, Convolution) else self.stack[numbers]
+        return arithmetic.products(rows, vector, self.norms[numbers], rational=self.rational)
 
     def signs(
         self, some: slice, X: FloatArray, products: FloatArray, lengths: FloatArray, terms: list[FloatArray]
@@ -238,7 +247,8 @@ class Rows:
         for j in np.flatnonzero(~certain.all(axis=1)):
             rows = np.flatnonzero(~certain[j])
             added = [np.broadcast_to(term, value.shape)[j, rows].tolist() for term in finite]
-            for i, product, *more in zip(rows, exact.products(self.stack[some][rows], X[j]), *added, strict=True):
+            places = np.arange(len(self.places))[some][rows]
+            for i, product, *more in zip(rows, exact.products(self.stack[places], X[j]), *added, strict=True):
                 number = product + exact.total(more)
                 sign[j, i] = (number > 0) - (number < 0)
         return sign

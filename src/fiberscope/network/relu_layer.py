@@ -9,8 +9,13 @@ from typing import Any
 import numpy as np
 
 from fiberscope.errors import InputError
-from fiberscope.network.arrays import BoolArray, FloatArray, as_float64
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_float64
 from fiberscope.network.rows import Rows, checked_rows
+
+MAX_WRITTEN = 2**24
+"""Entries of a convolution's matrix that is written out: sparse rows of it take some 300 megabytes."""
+MAX_FACTORED = 2**14
+"""Rows, or columns, of a matrix that is factored: a Gram matrix takes 2 gigabytes, and minutes."""
 
 
 class ReLULayer:
@@ -28,6 +33,7 @@ class ReLULayer:
         high: the largest output, a number or (m,); inf for none.
 
     Attributes:
+        operator: the map as a convolution, if it is one.
         device: where many samples are decided at once: the device of the tensor that A was given as, else the CPU. The
             numbers themselves are kept as arrays; proofs are always checked on the CPU.
 
@@ -46,6 +52,7 @@ class ReLULayer:
         "high",
         "injective",
         "low",
+        "operator",
         "outputs",
     )
 
@@ -68,6 +75,7 @@ class ReLULayer:
         self._source: Callable[[], tuple[Rows, FloatArray]] | None = None
         self.injective: BoolArray = _checked_mask(injective, self.outputs)
         self.low, self.high = _checked_clip(low, high, self.outputs)
+        self.operator: Any = None
         self.definitions: int = definitions
         if not 0 <= definitions <= self.outputs or not self.injective[:definitions].all():
             raise InputError("definitions", expected="a number of injective rows", got=str(definitions))
@@ -83,6 +91,7 @@ class ReLULayer:
         *,
         low: Any = 0.0,
         high: Any = np.inf,
+        operator: Any = None,
     ) -> ReLULayer:
         """A layer whose numbers are written out when they are first asked for, and then kept.
 
@@ -94,13 +103,37 @@ class ReLULayer:
             device: as above.
             low: as above.
             high: as above.
+            operator: the same numbers as a convolution, if they are one.
         """
         layer = object.__new__(cls)
         layer._weight, layer.definitions, layer.device = None, 0, device
         layer._source, layer._input_shape, layer._output_shape = write_out, input_shape, output_shape
-        layer.outputs, layer.injective = prod(output_shape), injective
+        layer.outputs, layer.injective, layer.operator = prod(output_shape), injective, operator
         layer.low, layer.high = _checked_clip(low, high, layer.outputs)
         return layer
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is judged by products with its convolution alone: its matrix would take too long to work with."""
+        operator = self.operator
+        if operator is None or any(side < 0 for pair in operator.padding for side in pair):
+            return False
+        return (
+            self._weight is None and self.outputs * (operator.terms - 1) > MAX_WRITTEN
+        ) or min(self.inputs, self.outputs) > MAX_FACTORED
+
+    def restricted(self, units: IntArray) -> ReLULayer:
+        """The layer of some units."""
+        rows = self.weight[units] if self.operator is None else self.operator.rows(units)
+        bounds = {"low": self.low[units], "high": self.high[units]}
+        return ReLULayer(rows, self.constants[units], self.injective[units], **bounds)
+
+    @property
+    def constants(self) -> FloatArray:
+        """The constant part b, (m,), for which nothing is written out that is known as a convolution."""
+        if self.operator is not None and self._weight is None:
+            return self.operator.bias.cpu().numpy()
+        return self.bias
 
     def _write_out(self) -> None:
         assert self._source is not None, "a layer has its numbers or knows where to get them"
@@ -154,12 +187,26 @@ class ReLULayer:
                 "layer", expected="a layer of ReLUs or clips", got="others", hint="evaluate the network instead"
             )
         inputs = as_float64(X, "x")
+        if self.is_large:
+            return self._applied(inputs)
         if inputs.shape in ((self.inputs,), self.input_shape):
             return np.clip(self.weight @ inputs.reshape(self.inputs) + self.bias, self.low, self.high)
         if inputs.shape[1:] not in ((self.inputs,), self.input_shape):
             raise InputError("x", expected=f"shape ({self.inputs},) or (N, {self.inputs})", got=f"shape {inputs.shape}")
         flat = inputs.reshape(inputs.shape[0], self.inputs)
         return np.clip((self.weight @ flat.T).T + self.bias, self.low, self.high)
+
+    def _applied(self, inputs: FloatArray) -> FloatArray:
+        """Evaluate by the convolution."""
+        import torch
+
+        assert self.operator is not None, "a large layer is one"
+        alone = inputs.shape in ((self.inputs,), self.input_shape)
+        if not alone and inputs.shape[1:] not in ((self.inputs,), self.input_shape):
+            raise InputError("x", expected=f"shape ({self.inputs},) or (N, {self.inputs})", got=f"shape {inputs.shape}")
+        flat = torch.from_numpy(np.ascontiguousarray(inputs.reshape(-1, self.inputs)))
+        out = np.clip(self.operator.apply(flat).numpy(), self.low, self.high)
+        return out[0] if alone else out
 
     def __repr__(self) -> str:
         return f"ReLULayer({self.inputs} -> {self.outputs})"

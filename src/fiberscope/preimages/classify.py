@@ -19,7 +19,7 @@ from fiberscope.network.layer import Layer, check_layer, flat_inputs
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import is_sparse
 from fiberscope.preimages.budget import Budget
-from fiberscope.preimages.decide import check_memory, decide_at_input
+from fiberscope.preimages.decide import check_memory, decide_at_input, goes_by_products
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.patterns import settle_patterns
 from fiberscope.preimages.precision import within_at
@@ -190,7 +190,8 @@ def classify(
         MemoryLimitError: the layer is too large for the memory of this machine; nothing was computed.
     """
     check_layer(layer)
-    check_memory(layer)
+    if not goes_by_products(layer, domain, within):
+        check_memory(layer)
     threads = checked_threads(threads)
     if progress is not None and not callable(progress):
         hint = "it is called with the number of samples settled so far and N"
@@ -216,7 +217,7 @@ def classify(
 
 def _may_share(layer: Layer, domain: Polyhedron) -> bool:
     """Whether the samples of a layer have rows in common, and these may be written out and factored."""
-    if not isinstance(layer, ReLULayer) or layer.inputs > MAX_INPUTS:
+    if not isinstance(layer, ReLULayer) or layer.is_large or layer.inputs > MAX_INPUTS:
         return False
     sparse = is_sparse(layer.weight) or is_sparse(domain.G)
     entries = (layer.outputs + len(domain.h)) * layer.inputs

@@ -21,6 +21,7 @@ from fiberscope.preimages.budget import NO_LIMIT, Budget, TooLargeError
 from fiberscope.preimages.candidate import Candidate, Inconsistent, NegativeOutput
 from fiberscope.preimages.certificate import Certificate
 from fiberscope.preimages.counting import undetermined
+from fiberscope.preimages.decide_large import decide_large
 from fiberscope.preimages.decide_exactly import MAX_DIMENSION, certify_exactly, exact_proof_seconds
 from fiberscope.preimages.dense import RESOLVED, numerical_rank
 from fiberscope.preimages.dependencies import find_dependencies
@@ -74,8 +75,9 @@ def decide(
         got = "both" if x is not None else "neither"
         hint = "x is an input whose output is meant, y an output; write x=... or y=..."
         raise InputError("preimage", expected="exactly one of x and y", got=got, hint=hint)
-    check_memory(layer)
     budget = Budget.of(seconds, progress)
+    if x is None or not goes_by_products(layer, domain, within):
+        check_memory(layer)
     if x is not None:
         point = flat_input(layer, x)
         return decide_at_input(layer, domain, point, budget, within_at(layer, point, within))
@@ -91,6 +93,13 @@ def decide(
             hint="give x instead",
         )
     return _decide_at_output(layer, domain, _checked_output(layer, y, precision), precision, budget)
+
+
+def goes_by_products(layer: Layer, domain: Domain | None, within: Any = 0.0) -> bool:
+    """Whether inputs of a layer are decided without its rows being written out: no half-spaces, no named precision."""
+    if not isinstance(layer, ReLULayer) or not layer.is_large or isinstance(within, str | Precision):
+        return False
+    return not len(as_polyhedron(domain, layer.inputs).h)
 
 
 def check_memory(layer: Layer) -> None:
@@ -134,6 +143,8 @@ def decide_at_input(
     if budget.is_over:
         check_inside(polyhedron, x)
         return replace(question, reason=f"the budget of {budget.seconds:g} seconds was spent on other samples")
+    if goes_by_products(layer, domain):
+        return decide_large(question, polyhedron, budget)
     as_given = replace(build_at_input(layer, polyhedron, x, precision), budget=budget)
     # numbers near the ends of float64 overflow here; what is found is proved or dropped
     with np.errstate(all="ignore"):

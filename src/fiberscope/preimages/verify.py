@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float64
 from numpy.typing import NDArray
 
 from fiberscope.checker import verdicts
+from fiberscope.checker.convolutions import Convolution
 from fiberscope.checker.radius import measure
 from fiberscope.checker.verdicts import Claim as PlainClaim
 from fiberscope.checker.verdicts import System
@@ -277,8 +278,9 @@ def _system(asked: _Asked) -> System | str:
     """The numbers of a claim's layer and domain; or, in words, why there are none."""
     try:
         layer: Any = asked.layer
-        weight = _matrix(layer.weight)
-        bias, injective = _plain(layer.bias), _plain(layer.injective)
+        weight = _weight(layer)
+        bias = _plain(layer.constants if isinstance(weight, Convolution) else layer.bias)
+        injective = _plain(layer.injective)
         # what has no clip is a layer of ReLUs
         low, high = (
             _plain(getattr(layer, name, np.full(bias.shape, usual))) for name, usual in (("low", 0.0), ("high", np.inf))
@@ -306,6 +308,18 @@ def _plain(value: Any) -> NDArray[Any]:
     if not issubclass(type(value), np.ndarray) or np.ndarray.view(value, np.ndarray).dtype.kind not in "biuf":
         raise MalformedError("is no array of numbers")
     return np.ndarray.view(value, np.ndarray)
+
+
+def _weight(layer: Any) -> Any:
+    """The rows of a layer: written out, or as a convolution where they are not."""
+    operator = layer.operator if type(layer) is ReLULayer and layer.is_large else None
+    if operator is None:
+        return _matrix(layer.weight)
+    weight = _plain(operator.weight.numpy())
+    return Convolution(
+        np.ascontiguousarray(weight), operator.input_shape, operator.stride, operator.padding, operator.dilation,
+        operator.groups,
+    )  # fmt: skip
 
 
 def _matrix(value: Any) -> Any:
