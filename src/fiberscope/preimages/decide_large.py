@@ -21,7 +21,7 @@ from fiberscope.preimages.certificate import Certificate, Direction, Face, Multi
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.large_cones import LargeCones
 from fiberscope.preimages.large_projection import project_large
-from fiberscope.preimages.large_windows import Sides, counted, first_unread, moved
+from fiberscope.preimages.large_windows import Sides, counted, moved
 from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.system import NO_ROWS
 from fiberscope.preimages.verify import verify_in_float
@@ -72,7 +72,7 @@ def decide_large(question: Preimage, domain: Polyhedron, budget: Budget) -> Prei
 def _answers(question: Preimage, cones: LargeCones, away: _Away, budget: Budget) -> Iterator[Preimage]:
     if away.kind is None:
         return
-    coordinates, least = (away.counted, 1) if away.counted is not None else counted(cones)
+    coordinates, least = (away.counted, 1) if away.counted is not None else counted(cones, Sides.tangent(cones))
     if least:
         yield _answer(question, cones, away, max(least, 1), coordinates, None)
     if away.face is not None and away.face.direction is not None:  # what leads to infinity leads to a second point
@@ -86,14 +86,17 @@ def _at_infinity(cones: LargeCones, budget: Budget) -> _Away:
     layer, boxed, outward = cones.layer, cones.boxed, cones.outward
     if boxed.all():
         return _Away(Kind.BOUNDED, margin=1.0)
-    unread = np.flatnonzero(first_unread(cones) & ~boxed)
+    sides = Sides.recession(cones)
+    unread = np.flatnonzero(~cones.is_read(cones.far | (sides.upper != 0)) & ~boxed)
     if len(unread):
         return _Away(Kind.UNBOUNDED, Face(direction=_along(cones, int(unread[0]))), margin=1.0)
     if (outward[~boxed] == 0).any():
-        free = ~boxed & (outward == 0)
-        conditions = cones.far | cones.upper | cones.lower
-        if free.sum() > cones.reads(conditions, free).sum():
-            return _Away(Kind.UNBOUNDED, counted=np.flatnonzero(free))
+        line, left = counted(cones, sides)
+        if left:
+            return _Away(Kind.UNBOUNDED, counted=line)
+        found = moved(cones, sides, budget)
+        if found is not None:
+            return _Away(Kind.UNBOUNDED, Face(direction=_held(*found)))
         return _Away(None, reason=_rank_missing(layer.inputs, int(cones.far.sum())))
     ended = project_large(cones, budget)
     if ended.weights is not None:
@@ -102,7 +105,7 @@ def _at_infinity(cones: LargeCones, budget: Budget) -> _Away:
         weights = np.concatenate([ended.weights[live], np.zeros(int((outward != 0).sum()))])
         largest = max(1.0, float(np.abs(ended.weights).max()))
         return _Away(Kind.BOUNDED, Face(Multipliers(numbers, weights)), margin=min(1.0, ended.least / largest))
-    found = moved(cones, Sides.recession(cones), budget, near=ended.left)
+    found = moved(cones, sides, budget, near=ended.left)
     if found is not None:
         return _Away(Kind.UNBOUNDED, Face(direction=_held(*found)))
     return _Away(
@@ -121,7 +124,7 @@ def _rank_missing(inputs: int, equations: int) -> str:
 
 
 def _along(cones: LargeCones, j: int) -> Direction:
-    """The direction of one coordinate, which no row reads."""
+    """The direction of one coordinate, which no row with a side reads."""
     values, others = np.zeros(cones.layer.inputs), np.ones(cones.layer.inputs, dtype=np.bool_)
     values[j], others[j] = cones.outward[j] or 1.0, False
     return Direction(cones.layer.outputs + np.flatnonzero(others), values)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.preimages.budget import NO_LIMIT, Budget
@@ -156,9 +156,8 @@ def _numbers(shape: tuple[int, ...], first: int, channels: int, start: list[int]
     return np.arange(prod(shape)).reshape(shape)[tuple(parts)].ravel()
 
 
-def counted(cones: LargeCones) -> tuple[IntArray, int]:
-    """Coordinates that can move freely at x, fewer rows than which read them, and how many fewer; none without any."""
-    sides = Sides.tangent(cones)
+def counted(cones: LargeCones, sides: Sides) -> tuple[IntArray, int]:
+    """Coordinates without a sign, fewer rows than which read them, and how many fewer; none without any."""
     conditions, free = sides.equal | (sides.upper != 0), ~sides.fixed & (sides.signs == 0)
     unread = free & ~cones.is_read(conditions)
     best, most = np.flatnonzero(unread), int(unread.sum())
@@ -264,9 +263,4 @@ def _smallest(H: Float64[FloatArray, "p k"]) -> float | None:
     return SAFETY * value**0.5 if np.isfinite(value) and value > 0 else None
 
 
-def first_unread(cones: LargeCones) -> Bool[BoolArray, " n"]:
-    """(n,) coordinates that no row of the layer reads."""
-    return ~cones.is_read(np.ones(cones.layer.outputs, dtype=np.bool_))
-
-
-__all__ = ["Sides", "counted", "first_unread", "moved"]
+__all__ = ["Sides", "counted", "moved"]
