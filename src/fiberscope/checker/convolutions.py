@@ -70,6 +70,11 @@ class Convolution:
         return self.weight.shape[0] * prod(self.places), prod(self.input_shape)
 
     @property
+    def filter_size(self) -> int:
+        """The entries of one row at most."""
+        return prod(self.weight.shape[1:])
+
+    @property
     def data(self) -> FloatArray:
         """The stored numbers, each once."""
         return self.weight

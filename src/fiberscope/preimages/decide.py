@@ -39,6 +39,7 @@ from fiberscope.preimages.sides import Outputs, as_known, checked_within, imposs
 from fiberscope.preimages.suggestion import candidate_at_input, candidate_at_output
 from fiberscope.preimages.system import NO_ROWS, MixedSystem, build_at_input, build_at_output, check_inside
 from fiberscope.preimages.verify import verify, verify_in_float
+from fiberscope.preimages.window import fixed_outside, window_of
 
 NOTHING_PROVED = Certificate(Kind.UNDECIDED, None)
 
@@ -66,6 +67,7 @@ def decide(
     y: Any,
     domain: Domain | None,
     within: Any = 0.0,
+    window: Any = None,
     seconds: float | int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Preimage:
@@ -76,6 +78,11 @@ def decide(
         hint = "x is an input whose output is meant, y an output; write x=... or y=..."
         raise InputError("preimage", expected="exactly one of x and y", got=got, hint=hint)
     budget = Budget.of(seconds, progress)
+    if window is not None:
+        if x is None:
+            hint = "outside the window inputs stay as they are at x: give x instead of y"
+            raise InputError("window", expected="an input x beside it", got="an output y", hint=hint)
+        domain = fixed_outside(layer, domain, flat_input(layer, x), window_of(layer, window))
     if x is None or not goes_by_products(layer, domain, within):
         check_memory(layer)
     if x is not None:

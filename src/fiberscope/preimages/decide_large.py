@@ -22,9 +22,10 @@ from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.large_cones import LargeCones
 from fiberscope.preimages.large_projection import project_large
 from fiberscope.preimages.large_windows import Sides, counted, moved
+from fiberscope.preimages.narrowed import Narrowed, narrowed
 from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.system import NO_ROWS
-from fiberscope.preimages.verify import verify_in_float
+from fiberscope.preimages.verify import verify, verify_in_float
 
 NO_SECOND_POINT = "in no window of the grid that is small enough to be searched was a second point found"
 
@@ -55,18 +56,40 @@ def decide_large(question: Preimage, domain: Polyhedron, budget: Budget) -> Prei
         InputError: the input lies outside the domain.
     """
     assert question.x is not None, "large layers are asked about inputs"
+    narrow = narrowed(question)
+    if narrow is not None:
+        return _widened(question, narrow, budget)
     try:
         with np.errstate(all="ignore"):
             within = np.broadcast_to(np.asarray(question.within, dtype=np.float64), (2, question.layer.outputs))
             cones = LargeCones.of(question.layer, domain, question.x, within)
             away = _at_infinity(cones, budget)
             for answer in _answers(question, cones, away, budget):
-                if check := verify_in_float(answer):
+                check = verify_in_float(answer)
+                if check:
                     return answer
                 away = replace(away, reason=f"a certificate was not proved: {check.reason}")
     except (TooLargeError, MemoryLimitError) as limit:
         return replace(question, reason=str(limit))
     return replace(question, reason=away.reason or f"the preimage is {away.kind}, or a single point: {NO_SECOND_POINT}")
+
+
+def _widened(question: Preimage, narrow: Narrowed, budget: Budget) -> Preimage:
+    """The answer of the narrow question, proved about the wide one."""
+    from fiberscope.preimages.decide import decide_at_input
+
+    asked = narrow.preimage
+    assert asked.x is not None, "large layers are asked about inputs"
+    within = np.broadcast_to(np.asarray(asked.within, dtype=np.float64), (2, asked.layer.outputs))
+    found = decide_at_input(asked.layer, asked.domain, asked.x, budget, within)
+    said = {name: getattr(found, name) for name in ("kind", "dimension", "margin", "reason", "dimension_bounds")}
+    answer = replace(question, **said, certificate=narrow.certificate(found.certificate))
+    if found.kind == Kind.UNDECIDED:
+        return answer
+    check = verify(answer)
+    if check:
+        return answer
+    return replace(question, reason=f"the certificate of the window was not proved: {check.reason}")
 
 
 def _answers(question: Preimage, cones: LargeCones, away: _Away, budget: Budget) -> Iterator[Preimage]:

@@ -101,13 +101,17 @@ class LargeCones:
 
     def pattern(self) -> Any:
         """The convolution of ones where its entries are not zero."""
-        o = self.operator
-        weight = (o.weight != 0).double()
-        return type(o)(weight, o.input_shape, None, o.stride, o.padding, o.dilation, o.groups)
+        return pattern_of(self.operator)
 
     def written(self, rows: IntArray, columns: IntArray) -> Rows:
         """Some rows on some columns, as an array."""
         return self.operator.rows(rows)[:, columns].toarray()
 
 
-__all__ = ["LargeCones"]
+def pattern_of(operator: Any) -> Any:
+    """A convolution with ones in place of the entries that are not zero, and no constants."""
+    o = operator
+    return type(o)((o.weight != 0).double(), o.input_shape, None, o.stride, o.padding, o.dilation, o.groups)
+
+
+__all__ = ["LargeCones", "pattern_of"]
