@@ -121,6 +121,9 @@ def _at_infinity(cones: LargeCones, budget: Budget) -> _Away:
         if found is not None:
             return _Away(Kind.UNBOUNDED, Face(direction=_held(*found)))
         return _Away(None, reason=_rank_missing(layer.inputs, int(cones.far.sum())))
+    found = moved(cones, sides, budget)  # none is tried where the counts of rows speak against it
+    if found is not None:
+        return _Away(Kind.UNBOUNDED, Face(direction=_held(*found)))
     ended = project_large(cones, budget)
     if ended.weights is not None:
         live = np.flatnonzero(ended.weights)

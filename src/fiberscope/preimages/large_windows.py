@@ -26,11 +26,11 @@ from fiberscope.preimages.strict_direction import strict_direction
 
 SIDES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 40, 56, 112)
 """Of windows, in places of the grid."""
-MOST = 7_000
+MOST = 9_000
 """Coordinates, and rows, of a window that is searched: a factorization takes seconds."""
 ROOM = 0.02
 """Of its coordinates, by how many a window must miss the threshold on the good side to be searched."""
-TRIES = 4
+TRIES = 6
 """Windows that are searched."""
 INVERSE_STEPS = 12
 SAFETY = 0.5
@@ -198,7 +198,7 @@ def moved(cones: LargeCones, sides: Sides, budget: Budget = NO_LIMIT, near: Floa
 
 
 def _promising(grid: Grid, near: FloatArray | None) -> list[tuple[int, tuple[int, ...], int]]:
-    """The windows to search: small ones with much room, or around what is left of the ones."""
+    """The windows to search: of each size that has room the one with most, or the one around what is left of the ones."""
     found: list[tuple[float, int, tuple[int, ...], int]] = []
     weight = None if near is None else _table(near.reshape(grid.operator.groups, -1, *grid.grid).sum(axis=1))
     for windows in grid.windows():
@@ -216,11 +216,7 @@ def _promising(grid: Grid, near: FloatArray | None) -> list[tuple[int, tuple[int
         if np.isfinite(score.ravel()[place]):
             group, *start = np.unravel_index(place, score.shape)
             found.append((float(score.ravel()[place]), int(group), tuple(map(int, start)), windows.side))
-    if near is None:
-        found = sorted(found, key=lambda each: -each[0])
-    else:
-        found = found[::-1]
-    return [each[1:] for each in found[:TRIES]]
+    return [each[1:] for each in found[:TRIES]]  # small ones first: factorizations cost the cube
 
 
 def _direction(

@@ -44,7 +44,7 @@ BATCH_NUMBERS = 2**23
 LARGE = 5_000_000
 """Networks of more parameters, or wider stages, are compared on fewer inputs."""
 
-VERY_LARGE = 2**23
+VERY_LARGE = 2**21
 """Networks whose stages give more numbers are compared on two inputs, a normal one and one of zeros and ones: an input
 of VGG-16 at 224 x 224 takes seconds."""
 
