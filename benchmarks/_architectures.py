@@ -19,7 +19,15 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0)
 """Channels of the convolutions; 0 stands for max pooling."""
 
-MOBILENET_V2 = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+MOBILENET_V2 = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
 """Expansion, channels, blocks, and the stride of the first of them."""
 
 
@@ -86,7 +94,9 @@ def mobilenet_v2(width: float = 1.0, size: int = 224, classes: int = 1000) -> nn
             branch: list[nn.Module] = [*convolution(channels, inner, 1), nn.ReLU6()] if expansion > 1 else []
             branch += [*convolution(inner, inner, 3, stride, inner), nn.ReLU6(), *convolution(inner, outputs, 1)]
             alike = stride == 1 and channels == outputs
-            parts.append(Residual(nn.Sequential(*branch), nn.Identity(), nn.Identity()) if alike else nn.Sequential(*branch))
+            parts.append(
+                Residual(nn.Sequential(*branch), nn.Identity(), nn.Identity()) if alike else nn.Sequential(*branch)
+            )
             channels = outputs
     last = round(width * 1280)
     parts += [*convolution(channels, last, 1), nn.ReLU6(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]

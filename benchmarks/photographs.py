@@ -2,8 +2,8 @@
 
     python benchmarks/photographs.py [--networks vgg16 resnet18 mobilenet_v2] [--size 224] [--layers 3] [--smoke]
 
-Public architectures with random weights and statistics of real photographs (``_architectures.py``). Every layer is asked
-about what it receives for one photograph, on the domain that the activation before it gives: all of R^n for the first.
+Public architectures with random weights and statistics of real photographs (``_architectures.py``). Every layer is
+asked about what it receives for one photograph, on the domain that the activation before it gives: all of R^n for the first.
 Seconds are those of deciding, with its proofs, and of checking the certificate once more, on the clock and in processor
 time; memory is the peak of the process so far. With ``--smoke`` a sixteenth of the channels, at 32 x 32.
 """
@@ -76,7 +76,8 @@ def judged(network: Network, X: np.ndarray, numbers: list[int] | None, seconds: 
         verdict = str(found.kind) + (f", dimension {found.dimension or found.dimension_bounds}")
         verdict = f"undecided: {found.reason}" if found.kind == "undecided" else verdict
         print(
-            f"{sizes} {wall:7.1f} {processor:10.1f} {checked:8.1f} {peak():8.2f} {megabytes:12.2f}  {verdict}", flush=True
+            f"{sizes} {wall:7.1f} {processor:10.1f} {checked:8.1f} {peak():8.2f} {megabytes:12.2f}  {verdict}",
+            flush=True,
         )
     print(f"{total:.0f} s in all")
 
@@ -88,7 +89,7 @@ def domain_of(low: float, high: float) -> tuple[str, Domain | None]:
     return f"[{low:g}, {high:g}]", fs.Box(low, high)
 
 
-def inputs_of(network: Network, X: np.ndarray):  # noqa: ANN201 - a generator of pairs
+def inputs_of(network: Network, X: np.ndarray):
     """What every layer receives, layer after layer, evaluated once."""
     values = {INPUT: torch.tensor(X.reshape(1, -1))}
     places = {placed.stage: number for number, placed in enumerate(network.placed_layers)}

@@ -89,7 +89,9 @@ def row_of(weights: list[float]) -> Convolution:
     return Convolution(np.array(weights).reshape(1, -1, 1), (len(weights), 1), (1,), ((0, 0),), (1,), 1)
 
 
-def proved(conv: Convolution, kind: str, *, low: float = 0.0, high: float = np.inf, x: list[float], **said: object) -> bool:
+def proved(
+    conv: Convolution, kind: str, *, low: float = 0.0, high: float = np.inf, x: list[float], **said: object
+) -> bool:
     """Whether a claim about a unit that is off is proved."""
     bounds = (1, conv.shape[1])
     written = certificate(kind, None, **said)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """The rows of a convolution, which are never written out: products with them, their lengths, and some of them.
 
-Row ``(c, o)`` has the entries ``w[c, i, t]`` at the places ``x[i, o * stride - low + t * dilation]`` of the grid, i over
-the input channels of c's group. A product adds, tap by tap, the products of a matrix of weights with a part of the
+Row ``(c, o)`` has the entries ``w[c, i, t]`` at the places ``x[i, o * stride - low + t * dilation]`` of the grid, i
+over the input channels of c's group. A product adds, tap by tap, the products of a matrix of weights with a part of the
 grid: sums of the same terms as those of written rows, and of zeros, so that the bounds of ``matrices`` hold for them.
 """
 
@@ -43,7 +43,13 @@ class Convolution:
 
     def check(self) -> None:
         """NotProvedError where this is no convolution."""
-        numbers = (*self.input_shape, *self.stride, *self.dilation, self.groups, *(p for pair in self.padding for p in pair))
+        numbers = (
+            *self.input_shape,
+            *self.stride,
+            *self.dilation,
+            self.groups,
+            *(p for pair in self.padding for p in pair),
+        )
         if not all(type(number) is int and number >= 0 for number in numbers):
             raise NotProvedError("a convolution is not described by whole numbers")
         axes, shape = len(self.input_shape) - 1, self.weight.shape
@@ -66,7 +72,7 @@ class Convolution:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """m and n."""
+        """M and n."""
         return self.weight.shape[0] * prod(self.places), prod(self.input_shape)
 
     @property
@@ -148,12 +154,14 @@ class Convolution:
             taps = np.arange(kernel[axis]) * self.dilation[axis]
             count = position.shape[1] * kernel[axis]
             seen = at[axis][:, None] * self.stride[axis] - self.padding[axis][0] + taps
-            position = (position[:, :, None] * size + np.clip(seen, 0, size - 1)[:, None, :]).reshape(len(numbers), count)
+            position = (position[:, :, None] * size + np.clip(seen, 0, size - 1)[:, None, :]).reshape(
+                len(numbers), count
+            )
             inside = (inside[:, :, None] & ((seen >= 0) & (seen < size))[:, None, :]).reshape(len(numbers), count)
         first = (channel // (channels // self.groups))[:, None] * width + np.arange(width)
         columns = first[:, :, None] * prod(sizes) + position[:, None, :]
         values = self.weight.reshape(channels, width, -1)[channel]
         kept = inside[:, None, :] & (values != 0)
         starts = np.concatenate([[0], np.cumsum(kept.sum(axis=(1, 2)))])
-        rows = cast(Any, sparse).csr_array((values[kept], columns[kept], starts), shape=(len(numbers), self.shape[1]))
-        return rows  # columns ascend: channels, then places, as taps do
+        # columns ascend: channels, then places, as taps do
+        return cast(Any, sparse).csr_array((values[kept], columns[kept], starts), shape=(len(numbers), self.shape[1]))

@@ -26,7 +26,6 @@ from fiberscope.checker.matrices import (
     scaled_exactly,
 )
 
-
 MAX_SEEN, MAX_CHANGING = 2**24, 2**14
 """Entries of a convolution's rows that are written out, and coordinates that may change then."""
 
@@ -86,9 +85,9 @@ class System:
     def seen(self) -> tuple[System, IntArray | None]:
         """The system of the units that read a coordinate which the domain does not fix, and their numbers.
 
-        Of a convolution, where these can be written out; else the system itself, and None. Whatever its row, a unit that
-        reads fixed coordinates alone gives one output on the whole domain. So it says nothing about inputs of the domain
-        with the same output as x, and is zero on both cones: a claim about x is one about the other units.
+        Of a convolution, where these can be written out; else the system itself, and None. A unit that reads fixed
+        coordinates alone gives one output on the whole domain. So it says nothing about inputs of the domain with the
+        same output as x, and its row is zero on both cones: a claim about x is one about the other units.
         """
         fixed = self.box_low == self.box_high
         if not isinstance(self.weight, Convolution) or not fixed.any() or fixed.all():

@@ -243,9 +243,7 @@ def _layer(graph: Graph, number: int, name: str, activation: Pointwise) -> Place
     shapes = graph.shape(source), graph.shape(number)
     low, high = activation.cut
     device = str(injective.device)
-    layer = ReLULayer.of_map(
-        write_out, *shapes, mask, device, low=low, high=high, operator=as_convolution(affine)
-    )  # type: ignore[arg-type]
+    layer = ReLULayer.of_map(write_out, *shapes, mask, device, low=low, high=high, operator=as_convolution(affine))  # type: ignore[arg-type]
     note = "" if is_exact(affine) else _rounds(name)
     return PlacedLayer(layer, name, source, number, graph.bounds(source), note)
 

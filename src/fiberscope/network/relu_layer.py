@@ -118,9 +118,9 @@ class ReLULayer:
         operator = self.operator
         if operator is None or any(side < 0 for pair in operator.padding for side in pair):
             return False
-        return (
-            self._weight is None and self.outputs * (operator.terms - 1) > MAX_WRITTEN
-        ) or min(self.inputs, self.outputs) > MAX_FACTORED
+        return (self._weight is None and self.outputs * (operator.terms - 1) > MAX_WRITTEN) or min(
+            self.inputs, self.outputs
+        ) > MAX_FACTORED
 
     def restricted(self, units: IntArray) -> ReLULayer:
         """The layer of some units."""

@@ -190,7 +190,8 @@ def classify(
 
     Raises:
         InputError: wrong shape, no samples, NaN or infinite numbers, a sample outside the domain, a precision that is
-            negative or not known, a window that does not fit or is empty, no thread, or a budget that is no positive number.
+            negative or not known, a window that does not fit or is empty, no thread, or a budget that is no
+            positive number.
         MemoryLimitError: the layer is too large for the memory of this machine; nothing was computed.
     """
     check_layer(layer)
@@ -215,9 +216,7 @@ def classify(
         if shared:
             assert isinstance(layer, ReLULayer)
             return _together(layer, domain, polyhedron, samples, precision, threads, report, budget)
-        preimages = [
-            _decided(layer, each, samples, i, precision[i], report, budget) for i, each in enumerate(domains)
-        ]
+        preimages = [_decided(layer, each, samples, i, precision[i], report, budget) for i, each in enumerate(domains)]
         positives, saturated = (
             np.array([getattr(p, name) for p in preimages], dtype=np.int64) for name in ("positives", "saturated")
         )

@@ -30,7 +30,7 @@ def _integers(array: NDArray[Any], plain: tuple[str, bytes]) -> tuple[str, bytes
         bits[array] = True
         stored = np.packbits(bits, bitorder="little")
         return "set", len(stored).to_bytes(8, "little") + stored.tobytes()
-    if -(2**31) <= low and high < 2**31:
+    if low >= -(2**31) and high < 2**31:
         return "<i4", array.astype("<i4").tobytes()
     return plain
 

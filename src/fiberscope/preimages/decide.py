@@ -21,8 +21,8 @@ from fiberscope.preimages.budget import NO_LIMIT, Budget, TooLargeError
 from fiberscope.preimages.candidate import Candidate, Inconsistent, NegativeOutput
 from fiberscope.preimages.certificate import Certificate
 from fiberscope.preimages.counting import undetermined
-from fiberscope.preimages.decide_large import decide_large
 from fiberscope.preimages.decide_exactly import MAX_DIMENSION, certify_exactly, exact_proof_seconds
+from fiberscope.preimages.decide_large import decide_large
 from fiberscope.preimages.dense import RESOLVED, numerical_rank
 from fiberscope.preimages.dependencies import find_dependencies
 from fiberscope.preimages.elaborate import elaborate

@@ -27,7 +27,10 @@ from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.system import NO_ROWS
 from fiberscope.preimages.verify import verify, verify_in_float
 
-NO_SECOND_POINT = "in no window of the grid that is small enough to be searched was a second point found"
+NO_SECOND_POINT = (
+    "in no window of the grid that is small enough to be searched was a second point found, and to show that there is none "
+    "takes the rank of as many rows as there are inputs, which is out of reach; ask about a window="
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +139,7 @@ def _at_infinity(cones: LargeCones, budget: Budget) -> _Away:
         return _Away(Kind.UNBOUNDED, Face(direction=_held(*found)))
     return _Away(
         None,
-        reason=f"whether the preimage is bounded is not settled: after {ended.steps} steps of the projection of the ones "
+        reason=f"whether the preimage is bounded is not settled: after {ended.steps} steps of projecting the ones "
         f"{float((ended.left > 0).mean()):.1%} of the coordinates are left, and no ray was found in a window",
     )
 
@@ -144,8 +147,8 @@ def _at_infinity(cones: LargeCones, budget: Budget) -> _Away:
 def _rank_missing(inputs: int, equations: int) -> str:
     fewer = "fewer" if equations < inputs else "no fewer"
     return (
-        f"on inputs without bounds it hangs on the rank of {equations} rows, {fewer} than the {inputs} inputs, and that "
-        "is out of reach; give the domain in which inputs lie, or ask about a window="
+        f"on inputs without bounds it hangs on the rank of {equations} rows, {fewer} than the {inputs} inputs, and "
+        "that is out of reach; give the domain in which inputs lie, or ask about a window="
     )
 
 

@@ -19,6 +19,7 @@ from fiberscope.network.rows import Rows
 from fiberscope.preimages.sides import sides_at_inputs
 from fiberscope.preimages.system import check_inside
 
+
 @dataclass(frozen=True, eq=False)
 class LargeCones:
     """Both cones at x: rows of the layer (m,), and coordinates (n,).
@@ -76,7 +77,9 @@ class LargeCones:
     @property
     def inward(self) -> Float64[FloatArray, " n"]:
         """(n,) the sign that bounds which are tight at x leave to a change; 0 where none is, and where all is fixed."""
-        return np.where(self.pinned, 0.0, np.where(self.x == self.low, 1.0, 0.0) - np.where(self.x == self.high, 1.0, 0.0))
+        return np.where(
+            self.pinned, 0.0, np.where(self.x == self.low, 1.0, 0.0) - np.where(self.x == self.high, 1.0, 0.0)
+        )
 
     @property
     def outward(self) -> Float64[FloatArray, " n"]:

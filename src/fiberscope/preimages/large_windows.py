@@ -132,7 +132,9 @@ class Grid:
         """Those that may read it."""
         channels = self.operator.output_shape[0] // self.operator.groups
         ends = [min(s + side, length) for s, length in zip(start, self.grid, strict=True)]
-        seen = [self.readers(axis, np.array(s), np.array(e)) for axis, (s, e) in enumerate(zip(start, ends, strict=True))]
+        seen = [
+            self.readers(axis, np.array(s), np.array(e)) for axis, (s, e) in enumerate(zip(start, ends, strict=True))
+        ]
         first, stop = ([int(pair[k]) for pair in seen] for k in (0, 1))
         return _numbers(self.operator.output_shape, group * channels, channels, first, stop)
 
@@ -151,7 +153,9 @@ def _sums(table: IntArray, starts: list[IntArray], stops: list[IntArray]) -> Int
     return table
 
 
-def _numbers(shape: tuple[int, ...], first: int, channels: int, start: list[int] | tuple[int, ...], stop: list[int]) -> IntArray:
+def _numbers(
+    shape: tuple[int, ...], first: int, channels: int, start: list[int] | tuple[int, ...], stop: list[int]
+) -> IntArray:
     parts = [slice(first, first + channels), *map(slice, start, stop)]
     return np.arange(prod(shape)).reshape(shape)[tuple(parts)].ravel()
 
@@ -179,7 +183,9 @@ def counted(cones: LargeCones, sides: Sides) -> tuple[IntArray, int]:
     return best, most
 
 
-def moved(cones: LargeCones, sides: Sides, budget: Budget = NO_LIMIT, near: FloatArray | None = None) -> tuple[Direction, float] | None:
+def moved(
+    cones: LargeCones, sides: Sides, budget: Budget = NO_LIMIT, near: FloatArray | None = None
+) -> tuple[Direction, float] | None:
     """A direction of a cone that moves a window only, with the rows that hold it, and a bound on singular values.
 
     Args:
@@ -198,7 +204,7 @@ def moved(cones: LargeCones, sides: Sides, budget: Budget = NO_LIMIT, near: Floa
 
 
 def _promising(grid: Grid, near: FloatArray | None) -> list[tuple[int, tuple[int, ...], int]]:
-    """The windows to search: of each size that has room the one with most, or the one around what is left of the ones."""
+    """The windows to search: of each size the one with most room, or around what is left of the ones."""
     found: list[tuple[float, int, tuple[int, ...], int]] = []
     weight = None if near is None else _table(near.reshape(grid.operator.groups, -1, *grid.grid).sum(axis=1))
     for windows in grid.windows():

@@ -127,7 +127,9 @@ def narrowed(question: Preimage) -> Narrowed | None:
     inside = suited(rows[:, columns] if len(columns) < layer.inputs else rows)
     weight = beside(inside, constants) if constants.shape[1] else inside
     ones = np.ones(constants.shape[1])
-    narrow = ReLULayer(weight, layer.constants[units], layer.injective[units], low=layer.low[units], high=layer.high[units])
+    narrow = ReLULayer(
+        weight, layer.constants[units], layer.injective[units], low=layer.low[units], high=layer.high[units]
+    )
     box = Box(np.concatenate([domain.low[columns], ones]), np.concatenate([domain.high[columns], ones]))
     within = np.asarray(question.within)
     known = float(within) if within.ndim == 0 else within[..., units]

@@ -250,7 +250,7 @@ def preimage(
             0 for exactly that output. For units that are ReLUs or clips. Beside x also a ``Precision``, or its name:
             "float32", "float16" or "int8".
         window: beside x, the coordinates that may change, by a slice or a number for each axis of layer.input_shape, as
-            ``np.s_[:, 8:24, 8:24]``; all others stay as they are at x, as the preimage's domain then says. None for all.
+            ``np.s_[:, 8:24, 8:24]``; all others stay as they are at x, as its domain then says. None for all.
         seconds: a budget; past it the verdict is undecided, with the reason. None for no limit but the default one on
             exact arithmetic, which counts work and looks at no clock.
         progress: called with what is being done, in words, step by step, from the calling thread.
