@@ -3,9 +3,9 @@
     python benchmarks/photographs.py [--networks vgg16 resnet18 mobilenet_v2] [--size 224] [--layers 3] [--smoke]
 
 Public architectures with random weights and statistics of real photographs (``_architectures.py``). Every layer is
-asked about what it receives for one photograph, on the domain that the activation before it gives: all of R^n for the first.
-Seconds are those of deciding, with its proofs, and of checking the certificate once more, on the clock and in processor
-time; memory is the peak of the process so far. With ``--smoke`` a sixteenth of the channels, at 32 x 32.
+asked about what it receives for one photograph, on the domain that the activation before it gives: all of R^n for the
+first. Seconds are those of deciding, with its proofs, and of checking the certificate once more, on the clock and in
+processor time; memory is the peak of the process so far. With ``--smoke`` a sixteenth of the channels, at 32 x 32.
 """
 
 from __future__ import annotations

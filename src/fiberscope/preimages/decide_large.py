@@ -28,8 +28,8 @@ from fiberscope.preimages.system import NO_ROWS
 from fiberscope.preimages.verify import verify, verify_in_float
 
 NO_SECOND_POINT = (
-    "in no window of the grid that is small enough to be searched was a second point found, and to show that there is none "
-    "takes the rank of as many rows as there are inputs, which is out of reach; ask about a window="
+    "in no window of the grid that is small enough to be searched was a second point found, and to show that there is "
+    "none takes the rank of as many rows as there are inputs, which is out of reach; ask about a window="
 )
 
 

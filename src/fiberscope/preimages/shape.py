@@ -206,7 +206,7 @@ def _dimension(preimage: Preimage) -> int:
 def _constant_rows(preimage: Preimage, system: MixedSystem) -> tuple[IntArray, IntArray]:
     """The rows that are constant on the preimage, one number for each, and the inequality rows that are not.
 
-    Constant are the equalities, coordinates that the domain fixes, and the rows that the certificate's multipliers name;
+    Constant are the equalities, coordinates that the domain fixes, and rows that the certificate's multipliers name;
     there a coordinate, or a row with two sides, has one number.
     """
     m, n = system.layer.outputs, system.layer.inputs
