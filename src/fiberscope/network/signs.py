@@ -56,26 +56,27 @@ def exact_signs_of_many(
 
 
 def signs_of_map(
-    affine: Any, X: Float64[FloatArray, "N n"], *offsets: Float64[FloatArray, " m"]
+    affine: Any, X: Float64[FloatArray, "N n"], *offsets: Float64[FloatArray, "... m"]
 ) -> Int8[NDArray[np.int8], "N m"]:
-    """The exact signs of ``a_i x_j + c_i``, (N, m), for the rows of a map that are not written out; c as above."""
+    """The exact signs of ``a_i x_j + c_ij``, (N, m), for the rows of an affine map that are not written out.
+
+    Offsets are (m,), or (N, m), as above.
+    """
     import torch
 
-    absolute, total = affine.absolute(), sum(offsets)
-    size = sum(np.abs(offset) for offset in offsets)
-    out = np.zeros((len(X), affine.outputs), dtype=np.int8)
+    absolute, out = affine.absolute(), np.zeros((len(X), affine.outputs), dtype=np.int8)
     step = max(1, BLOCK // affine.terms)
     for j, x in enumerate(X):
-        point = torch.tensor(x)[None]
+        point, added = torch.tensor(x)[None], [np.broadcast_to(each, out.shape)[j] for each in offsets]
         with np.errstate(all="ignore"):
-            value = affine.linear(point)[0].numpy() + total
-            reach = absolute.linear(point.abs())[0].numpy() + size
-            certain = np.abs(value) > _rounding(reach, affine.terms + len(offsets))
+            value = affine.linear(point)[0].numpy() + sum(added)
+            reach = absolute.linear(point.abs())[0].numpy() + sum(np.abs(each) for each in added)
+            certain = np.abs(value) > _rounding(reach, affine.terms + len(added))
         out[j] = (value > 0).astype(np.int8) - (value < 0).astype(np.int8)
         unsure = np.flatnonzero(~certain)
         for start in range(0, len(unsure), step):
             some = unsure[start : start + step]
-            out[j, some] = exact_signs(affine.rows(some), x, *(offset[some] for offset in offsets))
+            out[j, some] = exact_signs(affine.rows(some), x, *(each[some] for each in added))
     return out
 
 

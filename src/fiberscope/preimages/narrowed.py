@@ -110,7 +110,7 @@ def _some(values: FloatArray | Rational, kept: IntArray) -> FloatArray | Rationa
 
 
 def narrowed(question: Preimage) -> Narrowed | None:
-    """The narrow question of one about a large layer; None where too few coordinates are fixed."""
+    """The narrow question of one about a large layer; None where too few coordinates are fixed, or no floats say it."""
     layer, x = question.layer, question.x
     if x is None or not isinstance(layer, ReLULayer) or not layer.is_large:
         return None
@@ -124,6 +124,8 @@ def narrowed(question: Preimage) -> Narrowed | None:
         return None
     rows = sparse(layer.operator.rows(units))
     constants = _exact_sums(rows, np.where(fixed, x, 0.0))
+    if constants is None:
+        return None
     inside = suited(rows[:, columns] if len(columns) < layer.inputs else rows)
     weight = beside(inside, constants) if constants.shape[1] else inside
     ones = np.ones(constants.shape[1])
@@ -143,8 +145,8 @@ def _as_batch(columns: Any) -> Any:
     return torch.tensor(columns[None], dtype=torch.float32)
 
 
-def _exact_sums(rows: SparseRows, x: Float64[FloatArray, " n"]) -> Float64[FloatArray, "k e"]:
-    """``sum_j a_ij x_j`` of every row, exactly, as a sum of e floats."""
+def _exact_sums(rows: SparseRows, x: Float64[FloatArray, " n"]) -> Float64[FloatArray, "k e"] | None:
+    """``sum_j a_ij x_j`` of every row, exactly, as a sum of e floats; None where no floats sum to it."""
     used = (x[rows.indices] != 0) & (rows.data != 0)
     row, left, right = row_numbers(rows)[used], rows.data[used], x[rows.indices[used]]
     starts = np.searchsorted(row, np.arange(rows.shape[0] + 1))
@@ -193,7 +195,7 @@ def _added(parts: FloatArray, rows: IntArray, term: FloatArray) -> FloatArray:
     return parts
 
 
-def _rational_sums(row: IntArray, left: FloatArray, right: FloatArray, count: int) -> Float64[FloatArray, "k e"]:
+def _rational_sums(row: IntArray, left: FloatArray, right: FloatArray, count: int) -> Float64[FloatArray, "k e"] | None:
     """The same in rational arithmetic: the nearest float, that of what is left, and so on."""
     totals = [Fraction(0)] * count
     for i, a, b in zip(row.tolist(), left.tolist(), right.tolist(), strict=True):
@@ -201,6 +203,8 @@ def _rational_sums(row: IntArray, left: FloatArray, right: FloatArray, count: in
     columns: list[FloatArray] = []
     while any(totals):
         column = np.array([float(total) for total in totals])
+        if not all(column[i] or not total for i, total in enumerate(totals)):
+            return None  # what is left lies below the smallest float
         columns.append(column)
         totals = [total - Fraction(value) for total, value in zip(totals, column.tolist(), strict=True)]
     return np.stack(columns, axis=1) if columns else np.zeros((count, 0))

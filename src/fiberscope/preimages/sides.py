@@ -170,7 +170,7 @@ def _signs_at(layer: ReLULayer, X: FloatArray, limits: FloatArray, shift: FloatA
         return np.broadcast_to(-np.sign(limits).astype(np.int8), (len(X), layer.outputs))
     offsets = [layer.constants] + [-part for part in (np.where(finite, limits, 0.0), shift) if part.any()]
     if layer.is_large:
-        signs = signs_of_map(layer.operator, X, *(np.broadcast_to(part, (layer.outputs,)) for part in offsets))
+        signs = signs_of_map(layer.operator, X, *offsets)
     else:
         signs = exact_signs_of_many(layer.weight, X, *offsets)
     return np.where(finite, signs, -np.sign(limits)).astype(np.int8)
