@@ -232,20 +232,21 @@ def _direction(
     equal, signed = rows[sides.equal[rows]], rows[(sides.upper[rows] != 0) & ~sides.equal[rows]]
     H, W = (np.asarray(cones.written(part, columns)) for part in (equal, signed))
     live, strict = H.any(axis=1), W.any(axis=1)
-    equal, H, W = equal[live], H[live], (sides.upper[signed][:, None] * W)[strict]
+    equal, held = equal[live], H[live]
+    others = (sides.upper[signed][:, None].astype(np.float64) * W)[strict]
     none = np.zeros(len(columns), dtype=np.bool_)
-    if len(H) > len(columns):
+    if len(held) > len(columns):
         return None
-    d = strict_direction(H, W, sides.signs[columns], none, budget)
+    d = strict_direction(held, others, sides.signs[columns], none, budget)
     if d is None or not d.any():
         return None
-    sigma = _smallest(H)
+    sigma = _smallest(held)
     if sigma is None:
         return None
     whole, outside = np.zeros(len(cones.x)), np.ones(len(cones.x), dtype=np.bool_)
     whole[columns], outside[columns] = d, False
-    held = np.concatenate([equal, cones.layer.outputs + np.flatnonzero(outside)])
-    return Direction(held, whole), sigma
+    numbers = np.concatenate([equal, cones.layer.outputs + np.flatnonzero(outside)])
+    return Direction(numbers, whole), sigma
 
 
 def _smallest(H: Float64[FloatArray, "p k"]) -> float | None:

@@ -92,7 +92,7 @@ class Narrowed:
     def _values(self, values: FloatArray | Rational) -> FloatArray | Rational:
         if isinstance(values, np.ndarray):
             return self.widened(values, np.zeros(self.inputs))
-        numerators = [0] * self.inputs
+        numerators: list[int] = [0] * self.inputs
         for j, number in zip(self.columns.tolist(), values.numerators, strict=False):
             numerators[j] = number
         return Rational(tuple(numerators), values.denominator)
@@ -112,7 +112,7 @@ def _some(values: FloatArray | Rational, kept: IntArray) -> FloatArray | Rationa
 def narrowed(question: Preimage) -> Narrowed | None:
     """The narrow question of one about a large layer; None where too few coordinates are fixed, or no floats say it."""
     layer, x = question.layer, question.x
-    if x is None or not isinstance(layer, ReLULayer) or not layer.is_large:
+    if x is None or not layer.is_large:
         return None
     domain = as_polyhedron(question.domain, layer.inputs)
     fixed = domain.low == domain.high

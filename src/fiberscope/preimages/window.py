@@ -24,7 +24,8 @@ def window_of(layer: Layer, window: Any) -> Bool[BoolArray, " n"]:
         InputError: something else, another number of axes, beyond the shape, or no coordinate.
     """
     shape = layer.input_shape
-    parts: tuple[Any, ...] = cast("tuple[Any, ...]", window) if type(window) is tuple else (window,)
+    given: Any = window
+    parts: tuple[Any, ...] = cast("tuple[Any, ...]", given) if type(given) is tuple else (given,)
     fits = len(parts) == len(shape) and all(_fits(part, size) for part, size in zip(parts, shape, strict=True))
     inside = np.zeros(shape, dtype=np.bool_)
     if fits:
@@ -33,7 +34,7 @@ def window_of(layer: Layer, window: Any) -> Bool[BoolArray, " n"]:
         raise InputError(
             "window",
             expected=f"a slice or a number within each axis of the input's shape {shape}, with a coordinate in common",
-            got=shown(window),
+            got=shown(given),
             hint="write it with numpy's s_, as np.s_[:, 8:16, 8:16] of a picture",
         )
     return inside.ravel()
@@ -42,7 +43,8 @@ def window_of(layer: Layer, window: Any) -> Bool[BoolArray, " n"]:
 def _fits(part: Any, size: int) -> bool:
     """Whether a slice, or a number, lies within an axis."""
     if isinstance(part, slice):
-        ends, step = (part.start, part.stop), part.step
+        given = cast("slice[Any, Any, Any]", part)
+        ends, step = (given.start, given.stop), given.step
         return all(end is None or (_is_whole(end) and -size <= end <= size) for end in ends) and (
             step is None or (_is_whole(step) and step != 0)
         )
