@@ -63,14 +63,30 @@ def least_singular_value(B):  # from below: (1 - |X B - I|) / |X| for any X, her
     return Fraction(one - error, norm_above(X))
 
 
+def read_array(data, form, size, start):  # the numbers, and where the next array begins
+    require(form in ("<f8", "<i8", "<f4", "<i4", "set", "sparse") and 0 <= size <= LARGEST)
+    if form[0] == "<":
+        values = np.frombuffer(data, form, size, start)
+        return values.astype(float if form[1] == "f" else np.int64), start + values.nbytes
+    count, start = int.from_bytes(data[start : start + 8], "little"), start + 8
+    if form == "set":
+        values = np.flatnonzero(np.unpackbits(np.frombuffer(data, "u1", count, start), bitorder="little"))
+        require(len(values) == size, "a set of another size")
+        return values, start + count
+    places, values = np.frombuffer(data, "<i8", count, start), np.zeros(size)
+    require((np.diff(places) > 0).all() and (places >= 0).all(), "places that do not ascend")
+    values[places] = np.frombuffer(data, "<f8", count, start + 8 * count)
+    return values, start + 16 * count
+
+
 def read_certificate(data):
     end = 8 + int.from_bytes(data[:8], "little")
     out = (header := json.loads(data[8:end]))["certificate"]
     require(out["version"] == CERTIFICATE, "its certificate is of another version")
-    for name, (dtype, (size,)) in header["arrays"].items():
+    for name, (form, (size,)) in header["arrays"].items():
         *path, last = name.split(".")
-        reduce(lambda part, key: part.setdefault(key, {}), path, out)[last] = np.frombuffer(data, dtype, size, end)
-        end += 8 * size
+        values, end = read_array(data, form, size, end)
+        reduce(lambda part, key: part.setdefault(key, {}), path, out)[last] = values
     require(end == len(data), "its bytes are not as many as its header says")
     return out
 

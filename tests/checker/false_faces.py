@@ -196,6 +196,10 @@ def of_cones() -> Iterator[Lie]:
         recession=(None, direction([], [1.0])),
         x=[0.0],
     )
+    corner, none = system([[1.0], [1.0]], [-1.0, 0.0], box=(0.0, 5.0)), direction([], [0.0])
+    for name, way in (("a second point that is none", none), ("a second point outside", direction([], [1.0]))):
+        yield one(name, corner, "bounded", None, bounds=(1, 1), tangent=(None, way), x=[0.0])
+        yield one(f"{name}, away", corner, "bounded", None, bounds=(1, 1), recession=(None, way), x=[0.0])
     strip = system([[1.0, 0.0], [-1.0, 0.0]], [-1.0, -1.0])
     yield one("a strip", strip, "bounded", 2, recession=(ends, None), x=[0.0, 0.0])
     yield one("a strip, exactly", strip, "bounded", 2, recession=(multipliers([0, 1], [1.0, 1.0]), None), x=[0.0, 0.0])

@@ -20,6 +20,8 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
     ("conditions", "self._left(tangent.equal | tangent.one_sided)", "self._left(tangent.one_sided)"),
     ("conditions", "self._left(cone.equal | cone.one_sided)", "self._left(cone.equal)"),
     ("conditions", "self._left(cone.equal | cone.one_sided)", "self._left(cone.one_sided)"),
+    ("conditions", "is not None and way.nonzero]", "is not None]"),
+    ("conditions", "[_respects(way, cone) for way in ways]", "[cone.equal[:, 0] | True for way in ways]"),
     ("conditions", "np.where(_respects(lead, tangent), 0, -1)", "0"),
     ("conditions", 'return "" if most < 0 else', 'return "" if most <= 0 else'),
     ("conditions", 'return "" if most < 0 else', 'return "" if most < np.inf else'),

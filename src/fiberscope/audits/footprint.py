@@ -13,6 +13,7 @@ from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import is_sparse
 from fiberscope.preimages.classify import MAX_DENSE_ENTRIES, MAX_ENTRIES, MAX_INPUTS
+from fiberscope.preimages.large_windows import MOST
 from fiberscope.stability.matrix_size import MATRIX_BYTES
 
 _BYTES = 8
@@ -35,6 +36,9 @@ _ROWS_IF_SPARSE, _SQUARES_IF_SPARSE = 5, 6
 _SQUARES_ALONE = 3
 """Square matrices in the number of inputs that a proof of one sample holds."""
 
+_OF_LARGE = 250
+"""Bytes per row and coordinate of a layer that is judged by products alone, one sample after the other."""
+
 _ROWS_OF_PROGRAMS = 3
 """Copies of the rows and bounds that linear programs hold."""
 
@@ -50,16 +54,22 @@ def process_bytes(network: Network) -> int:
 def judging_bytes(network: Network, placed: PlacedLayer, samples: int) -> int:
     """Bytes that judging so many samples of a layer together takes."""
     n, m, layer = placed.layer.inputs, placed.layer.outputs, placed.layer
+    if isinstance(layer, ReLULayer) and layer.is_large:
+        return _OF_LARGE * (m + n) + _SQUARES_ALONE * _BYTES * min(n, MOST) ** 2
     of_samples = _PER_SAMPLE * _BYTES * samples * (m + 2 * n)
     if isinstance(layer, ReLULayer) and n <= MAX_INPUTS:
         sparse = is_sparse(layer.weight)
         if m * n <= (MAX_ENTRIES if sparse else MAX_DENSE_ENTRIES):
             rows, squares = (_ROWS_IF_SPARSE, _SQUARES_IF_SPARSE) if sparse else (_ROWS, _SQUARES)
             return of_samples + _BYTES * n * (rows * m + squares * n)
-    first = placed.source + 1
-    maps = [affine for stage in network.stages[first : placed.stage] for affine in stage.maps]
-    entries = max((_entries(affine) for affine in maps), default=0)
+    entries = max((_entries(affine) for affine in maps_of(network, placed)), default=0)
     return of_samples + entries * _BYTES_PER_SPARSE_ENTRY + _SQUARES_ALONE * _BYTES * n * n
+
+
+def maps_of(network: Network, placed: PlacedLayer) -> list[AffineMap]:
+    """The affine maps that a layer is made of."""
+    first = placed.source + 1
+    return [affine for stage in network.stages[first : placed.stage] for affine in stage.maps]
 
 
 def chunk_bytes(network: Network, plan: Plan) -> int:
@@ -90,4 +100,4 @@ def _entries(affine: AffineMap) -> int:
     return min(affine.terms * affine.outputs, affine.inputs * affine.outputs)
 
 
-__all__ = ["chunk_bytes", "judging_bytes", "process_bytes", "spectra_bytes", "survey_bytes"]
+__all__ = ["chunk_bytes", "judging_bytes", "maps_of", "process_bytes", "spectra_bytes", "survey_bytes"]

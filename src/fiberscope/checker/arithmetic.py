@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fiberscope.checker import exact
-from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray, Matrix, norm_above, product_error
+from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray, Matrix, longest_sum, norm_above, product_error
 
 Vector: TypeAlias = FloatArray | tuple[list[int], int]
 """(n,) float64 numbers, or the numerators and the denominator of rational ones."""
@@ -23,7 +23,7 @@ def products(matrix: Matrix, vector: Vector, norms: FloatArray, *, rational: boo
     if rational:
         return exact.products(matrix, vector), np.zeros(len(norms))
     assert not isinstance(vector, tuple), "rational vectors are refused before"
-    return np.asarray(matrix @ vector), product_error(norms, norm_above(vector), len(vector))
+    return np.asarray(matrix @ vector), product_error(norms, norm_above(vector), longest_sum(matrix))
 
 
 def support(vector: Vector) -> BoolArray:

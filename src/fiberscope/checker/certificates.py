@@ -14,6 +14,10 @@ from fiberscope.checker.arithmetic import Vector
 from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray, NotProvedError, is_vector, scaled_exactly
 
 VERSION = 3
+FORMS = {"<f8": ["<f8"], "<i8": ["<i8"], "<f4": ["<f4"], "<i4": ["<i4"], "set": ["u1"], "sparse": ["<i8", "<f8"]}
+"""How an array may be stored; in what types of numbers, one after the other."""
+LONGEST = 2**31
+"""Numbers of an array: what is to be reserved for more is refused."""
 MAX_BITS = 2**21
 """Longer rational numbers are refused, not multiplied: Cramer's rule in a thousand dimensions stays well below this."""
 
@@ -257,6 +261,22 @@ def required(value: Any, name: str) -> Any:
     return value
 
 
+def _array(form: str, count: int, read: list[Any]) -> Any:
+    """What is stored in one of the forms: numbers, the places of bits that are 1, or the few that are not zero."""
+    if form == "set":
+        out = np.flatnonzero(np.unpackbits(read[0], bitorder="little"))
+        if len(out) != count:
+            raise NotProvedError("a set has another number of members than it is said to have")
+        return out.astype(np.int64)
+    if form == "sparse":
+        out = np.zeros(count)
+        if not named(read[0], np.ones(count, dtype=np.bool_)) or (np.diff(read[0]) <= 0).any():
+            raise NotProvedError("numbers beside zeros stand at no places, or not in order")
+        out[read[0]] = read[1]
+        return out
+    return read[0].astype(np.float64 if form == "<f4" else np.int64) if form in ("<f4", "<i4") else read[0]
+
+
 def _integer(text: str) -> int:
     if len(text) > MAX_BITS // 4:
         raise NotProvedError(f"a rational number has more than {MAX_BITS} bits, as none that solves a system here")
@@ -265,11 +285,18 @@ def _integer(text: str) -> int:
 
 def _arrays(layout: dict[str, Any], data: bytes, start: int) -> dict[str, Any]:
     out: dict[str, Any] = {}
-    for name, (dtype, (count,)) in layout.items():
-        if dtype not in ("<f8", "<i8") or count < 0:
-            raise NotProvedError(f"the certificate has an array of type {dtype!r} and length {count!r}")
-        out[name] = np.frombuffer(data, dtype=dtype, count=count, offset=start)
-        start += 8 * count
+    for name, (form, (count,)) in layout.items():
+        if form not in FORMS or not 0 <= count <= LONGEST:
+            raise NotProvedError(f"the certificate has an array of type {form!r} and length {count!r}")
+        stored = count
+        if form in ("set", "sparse"):  # how many bytes hold the bits, or how many numbers are not zero
+            stored = int.from_bytes(data[start : start + 8], "little")
+            start += 8
+        read: list[Any] = []
+        for dtype in FORMS[form]:
+            read.append(np.frombuffer(data, dtype=dtype, count=stored, offset=start))
+            start += read[-1].nbytes
+        out[name] = _array(form, count, read)
     if start != len(data):
         raise NotProvedError("the certificate has another length than its header says")
     return out

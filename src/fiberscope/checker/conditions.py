@@ -67,6 +67,7 @@ class Conditions:
         lead = self._leading(self.certificate.tangent.direction)
         lowest, highest = self._dimensions(tangent, self.vanishing(self.certificate.tangent.multipliers, tangent), lead)
         lowest = np.maximum(np.maximum(lowest, 0), self._left(tangent.equal | tangent.one_sided))
+        lowest = np.maximum(lowest, self._moves(tangent))
         return Proof(lowest, highest, self._ends(recession), self._runs(recession))
 
     def at_output(self, sides: Sides) -> Proof:
@@ -174,6 +175,13 @@ class Conditions:
         live = self._live(inside)
         reads = self.rows.whole(live[: self.rows.m], inside, live[self.rows.m :])
         return np.maximum(inside.sum() - (conditions & reads).sum(axis=1), 0)
+
+    def _moves(self, cone: Cone) -> IntArray:
+        """(N,) 1 where a direction that is not 0 lies in the tangent cone: some multiple leads to a second point."""
+        faces = (self.certificate.tangent, self.certificate.recession)
+        ways = [way for face in faces if (way := self._leading(face.direction)) is not None and way.nonzero]
+        inside = [_respects(way, cone) for way in ways]
+        return np.asarray(np.any(inside, axis=0), dtype=np.int64) if ways else np.zeros(len(cone.equal), dtype=np.int64)
 
     # ---- the recession cone
 

@@ -44,6 +44,10 @@ def as_fractions(vector: FloatArray | tuple[list[int], int]) -> tuple[list[int],
 
 def products(matrix: Matrix, vector: FloatArray | tuple[list[int], int]) -> Exact:
     """``A v`` exactly, (q,) rational numbers."""
+    if not is_dense(matrix):  # of the vector no more than is read
+        used, positions = np.unique(matrix.indices, return_inverse=True)
+        places: list[int] = positions.tolist()
+        vector = ([vector[0][j] for j in used], vector[1]) if isinstance(vector, tuple) else vector[used]
     numbers, unit = as_fractions(vector)
     if is_dense(matrix):
         whole, exponent = as_matrix(matrix)
@@ -52,7 +56,6 @@ def products(matrix: Matrix, vector: FloatArray | tuple[list[int], int]) -> Exac
         _check_size(matrix.nnz)
         stored, exponent = as_integers(matrix.data)
         bounds: list[int] = matrix.indptr.tolist()
-        places: list[int] = matrix.indices.tolist()
         terms: list[int] = [factor * numbers[place] for factor, place in zip(stored, places, strict=True)]
         column = [sum(terms[start:stop]) for start, stop in pairwise(bounds)]
     unit *= Fraction(2) ** exponent

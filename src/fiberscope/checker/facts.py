@@ -16,6 +16,7 @@ import numpy as np
 from fiberscope.checker import exact, matrices
 from fiberscope.checker.arithmetic import Vector, length_above, objects, products, signs, support, values_of
 from fiberscope.checker.certificates import Direction, Multipliers, Relations
+from fiberscope.checker.convolutions import Convolution
 from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray, Matrix, NotProvedError
 from fiberscope.checker.system import Rows, Sides
 
@@ -63,10 +64,13 @@ def vanishing(rows: Rows, part: Multipliers, fixed: BoolArray) -> Vanishing:
     named = rows.mask(part.rows)
     in_box = rows.is_coordinate(part.rows)
     joined, weights = rows.in_stack(part.rows[~in_box]), _chosen(rows.vector(part.values), ~in_box)
-    chosen = rows.stack[joined]
-    across = chosen.T if matrices.is_dense(chosen) else chosen.T.tocsr()
-    sizes = matrices.row_norms_above(across)
-    sums, error = products(across, weights, sizes, rational=rows.rational)
+    if isinstance(rows.stack, Convolution):
+        across, (sums, error, sizes) = None, _combined(rows.stack, joined, weights)
+    else:
+        chosen = rows.stack[joined]
+        across = chosen.T if matrices.is_dense(chosen) else chosen.T.tocsr()
+        sizes = matrices.row_norms_above(across)
+        sums, error = products(across, weights, sizes, rational=rows.rational)
     absorbed = (named[rows.coordinates] | fixed) & (sizes > 0)  # where the column is 0 the weight is, too
     columns = ~(absorbed | fixed)
     live = columns & (sizes > 0)
@@ -83,6 +87,22 @@ def vanishing(rows: Rows, part: Multipliers, fixed: BoolArray) -> Vanishing:
     sign[rows.places[joined]] = signs(values_of(weights), np.full(len(joined), radius))
     sign[rows.coordinates], named[rows.coordinates] = coordinates, absorbed
     return Vanishing(rows, named, sign, joined, weights, radius, -sums, bounds, columns, sigma)
+
+
+def _combined(stack: Convolution, joined: IntArray, weights: Vector) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Of rows that are not written out, their combination, bounds on its errors, and on the lengths of their columns.
+
+    Columns are as long as those of all rows together at most; one that only other rows read counts as read, too, which
+    asks for more than is needed.
+    """
+    if isinstance(weights, tuple):
+        raise NotProvedError("rational weights of a convolution that is not written out")
+    every = np.zeros(stack.shape[0])
+    every[joined] = weights
+    m, read = stack.shape[0], stack.is_read()
+    lengths = np.sqrt(stack.squares_across()) * (1.0 + matrices.relative_error(m)) + float(m) ** 0.5 * 2.0**-510
+    sizes = np.where(read, lengths, 0.0)
+    return stack.across(every), matrices.product_error(sizes, matrices.norm_above(weights), m), sizes
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,10 +277,12 @@ def _cancels(part: Matrix, factors: FloatArray) -> bool:
     return all(value == 0 for value in exact.products(np.ascontiguousarray(dense.T), factors))
 
 
-def _is_zero(across: Matrix, live: BoolArray, weights: Vector, sigma: float, sums: Any) -> bool:
+def _is_zero(across: Matrix | None, live: BoolArray, weights: Vector, sigma: float, sums: Any) -> bool:
     """Whether a combination vanishes exactly, as a certificate without a singular value says."""
     if sigma > 0:
         return False
+    if across is None:
+        raise NotProvedError("a combination of rows that are not written out leaves columns that nothing absorbs")
     exactly = sums[live] if sums.dtype == object else exact.products(across[np.flatnonzero(live)], weights)
     if not all(value == 0 for value in exactly):
         raise NotProvedError("the combination does not vanish exactly, and no singular value is given")

@@ -25,7 +25,7 @@ else:
     FloatArray = IntArray = BoolArray = np.ndarray
 
 Matrix: TypeAlias = Any
-"""A float64 array, or scipy's compressed sparse rows."""
+"""A float64 array, scipy's compressed sparse rows, or a convolution (``checker.convolutions``)."""
 
 UNIT_ROUNDOFF = 2.0**-53
 SMALLEST_NORMAL = 2.0**-1022
@@ -61,6 +61,17 @@ def is_dense(matrix: Matrix) -> TypeGuard[FloatArray]:
     return isinstance(matrix, np.ndarray)
 
 
+def is_written(matrix: Matrix) -> bool:
+    """Whether the rows are written out, dense or sparse."""
+    return is_dense(matrix) or hasattr(matrix, "indptr")
+
+
+def longest_sum(matrix: Matrix) -> int:
+    """An upper bound on the number of products that a product with a vector adds to one number."""
+    sparsely = not is_dense(matrix) and is_written(matrix)
+    return int(np.diff(matrix.indptr).max(initial=0)) if sparsely else matrix.shape[1]
+
+
 def entries(matrix: Matrix) -> FloatArray:
     """The stored numbers, in the order of the matrix."""
     return matrix if is_dense(matrix) else matrix.data
@@ -70,6 +81,8 @@ def stacked(upper: Matrix, lower: Matrix) -> Matrix:
     """One matrix below the other, sparse if one of them is."""
     if not lower.shape[0]:
         return upper
+    if not is_written(upper):
+        raise NotProvedError("half-spaces beside a convolution, which is not written out")
     if is_dense(upper) and is_dense(lower):
         return np.concatenate([upper, lower])
     return cast(Any, sparse).vstack([upper, lower], format="csr")
@@ -89,6 +102,8 @@ def scaled(matrix: Matrix, rows: IntArray, columns: IntArray) -> Matrix:
         return matrix
     if is_dense(matrix):
         return scaled_exactly(matrix, columns - rows[:, None])
+    if not is_written(matrix):
+        raise NotProvedError("a convolution, which is not written out, in other units")
     exponents = columns[matrix.indices] - rows[row_numbers(matrix)]
     return cast(Any, sparse).csr_array(
         (scaled_exactly(matrix.data, exponents), matrix.indices, matrix.indptr), shape=matrix.shape
@@ -143,13 +158,16 @@ def norm_below(v: FloatArray) -> float:
 def row_norms_above(matrix: Matrix) -> FloatArray:
     """Upper bounds on the Euclidean norms of the rows; exactly 0 for zero rows."""
     with np.errstate(over="ignore", invalid="ignore"):
-        if is_dense(matrix):
+        if not is_written(matrix):
+            squares = matrix.squares()
+        elif is_dense(matrix):
             squares = np.einsum("ij,ij->i", matrix, matrix)
         else:
             squares = np.bincount(row_numbers(matrix), weights=np.square(matrix.data), minlength=matrix.shape[0])
     n = matrix.shape[1]
     above = np.sqrt(squares) * (1.0 + relative_error(n)) + float(np.sqrt(n)) * 2.0**-510
-    return np.where(row_sizes(matrix) > 0, above, 0.0)
+    live = row_sizes(matrix) > 0 if is_written(matrix) else matrix.reads(np.ones(n, dtype=np.bool_))
+    return np.where(live, above, 0.0)
 
 
 def product_error(row_norms: FloatArray, v_norm: float | FloatArray, terms: int) -> FloatArray:

@@ -5,7 +5,7 @@ Rows are numbered as in certificates: the layer's (i < m), coordinates (m + j), 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from fiberscope.checker import arithmetic, exact, matrices
 from fiberscope.checker.arithmetic import Vector
 from fiberscope.checker.certificates import Certificate, Scaling
+from fiberscope.checker.convolutions import Convolution
 from fiberscope.checker.matrices import (
     BoolArray,
     FloatArray,
@@ -25,13 +26,16 @@ from fiberscope.checker.matrices import (
     scaled_exactly,
 )
 
+MAX_SEEN, MAX_CHANGING = 2**24, 2**14
+"""Entries of a convolution's rows that are written out, and coordinates that may change then."""
+
 
 @dataclass(frozen=True, eq=False)
 class System:
     """A layer ``clip(A x + b, low, high)`` on a domain ``box_low <= x <= box_high, G x <= h``, in float64 numbers.
 
     Attributes:
-        weight: A, (m, n): an array, or scipy's compressed sparse rows.
+        weight: A, (m, n): an array, scipy's compressed sparse rows, or a convolution.
         bias: b, (m,).
         low: (m,) the smallest output of each unit, -inf for none; 0 for a ReLU.
         high: (m,) the largest output of each unit, inf for none.
@@ -62,8 +66,11 @@ class System:
         (m, n), q = self.weight.shape, self.G.shape[0]
         for matrix, shape in ((self.weight, (m, n)), (self.G, (q, n))):
             stored = matrices.entries(matrix)
+            if isinstance(matrix, Convolution):
+                matrix.check()
             well = matrix.shape == shape and stored.dtype == np.float64 and n > 0 and np.isfinite(stored).all()
-            if not well or not (matrices.is_dense(matrix) or _is_well_formed(matrix)):
+            written = matrices.is_written(matrix)
+            if not well or (written and not (matrices.is_dense(matrix) or _is_well_formed(matrix))):
                 raise NotProvedError("a matrix is not made of finite float64 numbers, or has another shape")
         sides = (self.low, self.high, self.box_low, self.box_high)
         lengths = (m, m, n, n)
@@ -74,6 +81,23 @@ class System:
             raise NotProvedError("there is a bound that no number meets")
         if self.monotone.dtype != np.bool_ or self.monotone.shape != (m,) or not (self.low <= self.high).all():
             raise NotProvedError("the units' activations are not given")
+
+    def seen(self) -> tuple[System, IntArray | None]:
+        """The system of the units that read a coordinate which the domain does not fix, and their numbers.
+
+        Of a convolution, where these can be written out; else the system itself, and None. A unit that reads fixed
+        coordinates alone gives one output on the whole domain. So it says nothing about inputs of the domain with the
+        same output as x, and its row is zero on both cones: a claim about x is one about the other units.
+        """
+        fixed = self.box_low == self.box_high
+        if not isinstance(self.weight, Convolution) or not fixed.any() or fixed.all():
+            return self, None
+        self.check()
+        units = np.flatnonzero(self.weight.reads(~fixed))
+        if not len(units) or len(units) * self.weight.filter_size > MAX_SEEN or (~fixed).sum() > MAX_CHANGING:
+            return self, None
+        parts = {name: getattr(self, name)[units] for name in ("bias", "low", "high", "monotone")}
+        return replace(self, weight=self.weight[units], **parts), units
 
     def scaled(self, scaling: Scaling) -> System:
         """The system of rows ``2**-r_i R_i`` in coordinates ``2**-c_j x_j``; NotProvedError where a number changes."""
@@ -188,7 +212,11 @@ class Rows:
 
     def live(self, numbers: IntArray, columns: BoolArray) -> BoolArray:
         """Which of these rows of the stack are not zero on some columns."""
-        return (self.norms[numbers] if columns.all() else matrices.row_sizes(self.block(numbers, columns))) > 0
+        if columns.all():
+            return self.norms[numbers] > 0
+        if isinstance(self.stack, Convolution):
+            return self.stack.reads(columns)[numbers]
+        return matrices.row_sizes(self.block(numbers, columns)) > 0
 
     def block(self, numbers: IntArray, columns: BoolArray) -> Matrix:
         """Some rows of the stack, on some columns."""
@@ -212,7 +240,8 @@ class Rows:
 
     def products(self, vector: Vector, numbers: IntArray | slice = slice(None)) -> tuple[Any, FloatArray]:
         """``R_i v`` of rows of the stack, and bounds on their errors."""
-        return arithmetic.products(self.stack[numbers], vector, self.norms[numbers], rational=self.rational)
+        rows = self.stack if isinstance(numbers, slice) and isinstance(self.stack, Convolution) else self.stack[numbers]
+        return arithmetic.products(rows, vector, self.norms[numbers], rational=self.rational)
 
     def signs(
         self, some: slice, X: FloatArray, products: FloatArray, lengths: FloatArray, terms: list[FloatArray]
@@ -238,7 +267,8 @@ class Rows:
         for j in np.flatnonzero(~certain.all(axis=1)):
             rows = np.flatnonzero(~certain[j])
             added = [np.broadcast_to(term, value.shape)[j, rows].tolist() for term in finite]
-            for i, product, *more in zip(rows, exact.products(self.stack[some][rows], X[j]), *added, strict=True):
+            places = np.arange(len(self.places))[some][rows]
+            for i, product, *more in zip(rows, exact.products(self.stack[places], X[j]), *added, strict=True):
                 number = product + exact.total(more)
                 sign[j, i] = (number > 0) - (number < 0)
         return sign

@@ -13,6 +13,7 @@ from torch import Tensor
 from fiberscope.errors import InputError
 from fiberscope.network.affine import AffineMap, constant_part
 from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.convolution import Convolution, joined_pointwise
 from fiberscope.network.rows import Rows, added, product, split_column, with_column
 from fiberscope.network.structured import Diagonal, Rearrangement, WeightedSums
 
@@ -193,6 +194,17 @@ def _rearranged_twice(first: Rearrangement, second: Rearrangement) -> Rearrangem
     return Rearrangement(index, first.inputs, bias)
 
 
+def as_convolution(affine: AffineMap) -> Convolution | None:
+    """A map as a convolution of the numbers that ``as_rows`` gives, where it is one; None elsewhere."""
+    match affine:
+        case Convolution():
+            return affine
+        case Composition(factors=(Convolution() as first, Convolution() as second)):
+            return joined_pointwise(first, second)
+        case _:
+            return None
+
+
 def as_rows(affine: AffineMap) -> tuple[Rows, FloatArray]:
     """A and b as numbers, the same on every machine: products are rounded one after the other, never fused.
 
@@ -273,4 +285,4 @@ def _stored(factor: AffineMap) -> Iterator[Tensor]:
             yield value
 
 
-__all__ = ["Composition", "Sum", "as_rows", "composed", "is_exact"]
+__all__ = ["Composition", "Sum", "as_convolution", "as_rows", "composed", "is_exact"]

@@ -14,7 +14,7 @@ from torch.nn import functional as F  # noqa: N812  torch's own name for it
 from fiberscope.errors import InputError
 from fiberscope.network.affine import AffineMap, constant_part
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_tensor
-from fiberscope.network.rows import Rows, sparse_rows
+from fiberscope.network.rows import Rows, product, sparse_rows
 from fiberscope.network.sparse_rows import SparseRows
 
 _CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -195,6 +195,22 @@ class Convolution(AffineMap):
         return f"Convolution({self.input_shape} -> {self.output_shape}, kernel {kernel}, stride {self.stride})"
 
 
+def joined_pointwise(first: Convolution, second: Convolution) -> Convolution | None:
+    """A convolution behind another as one, where both read single places; None elsewhere.
+
+    Its numbers are those of the written matrices' product, rounded after every operation in the same order.
+    """
+    places = prod(first.output_shape[1:])
+    for part in (first, second):
+        if set(part.kernel) != {1} or set(part.stride) != {1} or part.groups > 1 or any(map(any, part.padding)):
+            return None
+    outer, inner = (np.asarray(part.weight.cpu().numpy())[..., *[0] * len(part.kernel)] for part in (second, first))
+    constants = product(outer, first.bias.cpu().numpy().reshape(len(inner), places))
+    bias = second.bias.cpu().numpy() + np.asarray(constants).ravel()
+    weight = np.asarray(product(outer, inner)).reshape(*outer.shape[:1], -1, *second.kernel)
+    return Convolution(weight, first.input_shape, bias)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Transposed(AffineMap):
     """``x -> A^T x + b`` for the matrix A of another map: a transposed convolution.
@@ -263,4 +279,4 @@ class Transposed(AffineMap):
         return Transposed(self.forward.absolute(), self.bias.abs())
 
 
-__all__ = ["Convolution", "Transposed"]
+__all__ = ["Convolution", "Transposed", "joined_pointwise"]

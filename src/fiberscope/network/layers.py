@@ -11,7 +11,7 @@ import torch
 
 from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.affine import AffineMap
-from fiberscope.network.combination import Sum, as_rows, composed, is_exact
+from fiberscope.network.combination import Sum, as_convolution, as_rows, composed, is_exact
 from fiberscope.network.layer import Layer
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
@@ -243,7 +243,7 @@ def _layer(graph: Graph, number: int, name: str, activation: Pointwise) -> Place
     shapes = graph.shape(source), graph.shape(number)
     low, high = activation.cut
     device = str(injective.device)
-    layer = ReLULayer.of_map(write_out, *shapes, mask, device, low=low, high=high)  # type: ignore[arg-type]
+    layer = ReLULayer.of_map(write_out, *shapes, mask, device, low=low, high=high, operator=as_convolution(affine))  # type: ignore[arg-type]
     note = "" if is_exact(affine) else _rounds(name)
     return PlacedLayer(layer, name, source, number, graph.bounds(source), note)
 

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fiberscope.errors import InputError
-from fiberscope.network.arrays import BoolArray, FloatArray, as_float64
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_float64
 from fiberscope.network.rows import Rows, checked_rows
 from fiberscope.showing.shown import Shown, told
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from torch import Tensor
+
+MAX_WRITTEN = 2**24
+"""Entries of a convolution's matrix that is written out: sparse rows of it take some 300 megabytes."""
+MAX_FACTORED = 2**14
+"""Rows, or columns, of a matrix that is factored: a Gram matrix takes 2 gigabytes, and minutes."""
 
 
 class ReLULayer(Shown):
@@ -33,6 +38,7 @@ class ReLULayer(Shown):
         high: the largest output, a number or (m,); inf for none.
 
     Attributes:
+        operator: the map as a convolution, if it is one.
         device: where many samples are decided at once: the device of the tensor that A was given as, else the CPU. The
             numbers themselves are kept as arrays; proofs are always checked on the CPU.
 
@@ -51,6 +57,7 @@ class ReLULayer(Shown):
         "high",
         "injective",
         "low",
+        "operator",
         "outputs",
     )
 
@@ -73,6 +80,7 @@ class ReLULayer(Shown):
         self._source: Callable[[], tuple[Rows, FloatArray]] | None = None
         self.injective: BoolArray = _checked_mask(injective, self.outputs)
         self.low, self.high = _checked_clip(low, high, self.outputs)
+        self.operator: Any = None
         self.definitions: int = definitions
         if not 0 <= definitions <= self.outputs or not self.injective[:definitions].all():
             raise InputError("definitions", expected="a number of injective rows", got=str(definitions))
@@ -88,6 +96,7 @@ class ReLULayer(Shown):
         *,
         low: Any = 0.0,
         high: Any = np.inf,
+        operator: Any = None,
     ) -> ReLULayer:
         """A layer whose numbers are written out when they are first asked for, and then kept.
 
@@ -99,13 +108,37 @@ class ReLULayer(Shown):
             device: as above.
             low: as above.
             high: as above.
+            operator: the same numbers as a convolution, if they are one.
         """
         layer = object.__new__(cls)
         layer._weight, layer.definitions, layer.device = None, 0, device
         layer._source, layer._input_shape, layer._output_shape = write_out, input_shape, output_shape
-        layer.outputs, layer.injective = prod(output_shape), injective
+        layer.outputs, layer.injective, layer.operator = prod(output_shape), injective, operator
         layer.low, layer.high = _checked_clip(low, high, layer.outputs)
         return layer
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is judged by products with its convolution alone: its matrix would take too long to work with."""
+        operator = self.operator
+        if operator is None or any(side < 0 for pair in operator.padding for side in pair):
+            return False
+        return (self._weight is None and self.outputs * (operator.terms - 1) > MAX_WRITTEN) or min(
+            self.inputs, self.outputs
+        ) > MAX_FACTORED
+
+    def restricted(self, units: IntArray) -> ReLULayer:
+        """The layer of some units."""
+        rows = self.weight[units] if self.operator is None else self.operator.rows(units)
+        bounds = {"low": self.low[units], "high": self.high[units]}
+        return ReLULayer(rows, self.constants[units], self.injective[units], **bounds)
+
+    @property
+    def constants(self) -> FloatArray:
+        """The constant part b, (m,), for which nothing is written out that is known as a convolution."""
+        if self.operator is not None and self._weight is None:
+            return self.operator.bias.cpu().numpy()
+        return self.bias
 
     def _write_out(self) -> None:
         assert self._source is not None, "a layer has its numbers or knows where to get them"
@@ -159,6 +192,8 @@ class ReLULayer(Shown):
                 "layer", expected="a layer of ReLUs or clips", got="others", hint="evaluate the network instead"
             )
         inputs = as_float64(X, "x")
+        if self.is_large:
+            return self._applied(inputs)
         if inputs.shape in ((self.inputs,), self.input_shape):
             return np.clip(self.weight @ inputs.reshape(self.inputs) + self.bias, self.low, self.high)
         if inputs.shape[1:] not in ((self.inputs,), self.input_shape):
@@ -175,6 +210,18 @@ class ReLULayer(Shown):
             return shapes | {"units": "strictly monotone"}
         clip = self.low[~self.injective], self.high[~self.injective]
         return shapes | {"units": "ReLU" if self.is_relu else f"from {clip[0].min():.4g} to {clip[1].max():.4g}"}
+
+    def _applied(self, inputs: FloatArray) -> FloatArray:
+        """Evaluate by the convolution."""
+        import torch
+
+        assert self.operator is not None, "a large layer is one"
+        alone = inputs.shape in ((self.inputs,), self.input_shape)
+        if not alone and inputs.shape[1:] not in ((self.inputs,), self.input_shape):
+            raise InputError("x", expected=f"shape ({self.inputs},) or (N, {self.inputs})", got=f"shape {inputs.shape}")
+        flat = torch.from_numpy(np.ascontiguousarray(inputs.reshape(-1, self.inputs)))
+        out = np.clip(self.operator.apply(flat).numpy(), self.low, self.high)
+        return out[0] if alone else out
 
 
 def _checked_mask(injective: Any, outputs: int) -> BoolArray:

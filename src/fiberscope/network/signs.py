@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float64, Int8, Int64
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import Rows
 from fiberscope.network.sparse_rows import SparseRows, row_numbers
+
+BLOCK = 2**22
+"""Entries of rows that are written out at a time."""
 
 SQUARES_UNDERFLOW = 1e-140
 """Below it, squares of entries lose digits: those under 1e-154 are subnormal."""
@@ -50,6 +53,31 @@ def exact_signs_of_many(
         for j in np.flatnonzero(~certain[:, i]) if len(entries) or len(added) > 1 else ():
             sign[j, i] = _sign(entries, X[j, columns], np.array([offset[j] for offset in added]))
     return sign
+
+
+def signs_of_map(
+    affine: Any, X: Float64[FloatArray, "N n"], *offsets: Float64[FloatArray, "... m"]
+) -> Int8[NDArray[np.int8], "N m"]:
+    """The exact signs of ``a_i x_j + c_ij``, (N, m), for the rows of an affine map that are not written out.
+
+    Offsets are (m,), or (N, m), as above.
+    """
+    import torch
+
+    absolute, out = affine.absolute(), np.zeros((len(X), affine.outputs), dtype=np.int8)
+    step = max(1, BLOCK // affine.terms)
+    for j, x in enumerate(X):
+        point, added = torch.tensor(x)[None], [np.broadcast_to(each, out.shape)[j] for each in offsets]
+        with np.errstate(all="ignore"):
+            value = affine.linear(point)[0].numpy() + sum(added)
+            reach = absolute.linear(point.abs())[0].numpy() + sum(np.abs(each) for each in added)
+            certain = np.abs(value) > _rounding(reach, affine.terms + len(added))
+        out[j] = (value > 0).astype(np.int8) - (value < 0).astype(np.int8)
+        unsure = np.flatnonzero(~certain)
+        for start in range(0, len(unsure), step):
+            some = unsure[start : start + step]
+            out[j, some] = exact_signs(affine.rows(some), x, *(each[some] for each in added))
+    return out
 
 
 def signs_against(
@@ -134,4 +162,4 @@ def row_entries(rows: Rows, i: int) -> tuple[IntArray, FloatArray]:
     return np.arange(rows.shape[1], dtype=np.int64), cast(FloatArray, rows[i])
 
 
-__all__ = ["exact_signs", "exact_signs_of_many", "row_entries", "row_norms", "signs_against"]
+__all__ = ["exact_signs", "exact_signs_of_many", "row_entries", "row_norms", "signs_against", "signs_of_map"]

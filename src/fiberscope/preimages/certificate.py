@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.preimages.compact import packed, unpacked
 from fiberscope.preimages.kind import Kind
 from fiberscope.showing.shown import Shown
 
@@ -185,11 +186,10 @@ class Certificate(Shown):
         """Serialise into one block: the length of the JSON header, the header, the arrays."""
         metadata, arrays = self.to_arrays()
         arrays = dict(sorted(arrays.items()))  # the header names them in this order
-        layout = {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()}
+        written = {name: packed(array) for name, array in arrays.items()}
+        layout = {name: [form, [len(arrays[name])]] for name, (form, _) in written.items()}
         header = json.dumps({"certificate": metadata, "arrays": layout}, sort_keys=True).encode()
-        return b"".join(
-            [len(header).to_bytes(8, "little"), header, *(np.ascontiguousarray(a).tobytes() for a in arrays.values())]
-        )
+        return b"".join([len(header).to_bytes(8, "little"), header, *(data for _, data in written.values())])
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Certificate:
@@ -217,12 +217,8 @@ class Certificate(Shown):
 
 def _read_arrays(layout: dict[str, Any], data: bytes, start: int) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
-    for name, (dtype, shape) in layout.items():
-        if dtype not in ("<f8", "<i8"):
-            raise ValueError(f"array type {dtype!r}")
-        count = int(np.prod(shape, dtype=np.int64))
-        arrays[name] = np.frombuffer(data, dtype=dtype, count=count, offset=start).reshape(shape)
-        start += 8 * count
+    for name, (form, (count,)) in layout.items():
+        arrays[name], start = unpacked(form, count, data, start)
     if start != len(data):
         raise ValueError(f"{len(data)} bytes where the header describes {start}")
     return arrays

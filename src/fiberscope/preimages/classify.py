@@ -19,13 +19,14 @@ from fiberscope.network.layer import Layer, check_layer, flat_inputs
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import is_sparse
 from fiberscope.preimages.budget import Budget
-from fiberscope.preimages.decide import check_memory, decide_at_input
+from fiberscope.preimages.decide import check_memory, decide_at_input, goes_by_products
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.patterns import settle_patterns
 from fiberscope.preimages.precision import within_at
 from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.route import Route, Statistics
 from fiberscope.preimages.verify import radii, verify, verify_many
+from fiberscope.preimages.window import fixed_outside, window_of
 from fiberscope.showing.colours import KINDS
 from fiberscope.showing.shown import Shown, Table
 from fiberscope.threads import checked_threads, in_threads, one_thread
@@ -203,6 +204,7 @@ def classify(
     domain: Domain | None = None,
     *,
     within: Precision | Tensor | ArrayLike = 0.0,
+    window: Any = None,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     seconds: float | int | None = None,
@@ -220,6 +222,8 @@ def classify(
         domain: where inputs lie; None for all of R^n.
         within: by how much every output may differ from that at the sample, as in ``preimage``: a number, (m,), or
             (N, m) or (N, 1) where each sample has its own; or a ``Precision``, or its name.
+        window: the coordinates that may change, as in ``preimage``; those outside stay as they are at each sample, so
+            that each has a domain of its own, and none shares a proof.
         threads: how many searches and proofs run at a time; None for one per core.
         progress: called with the number of samples settled so far and N, from the calling thread. The number may fall
             when what seemed to be settled turns out not to be proved; it ends at N.
@@ -232,11 +236,13 @@ def classify(
 
     Raises:
         InputError: wrong shape, no samples, NaN or infinite numbers, a sample outside the domain, a precision that is
-            negative or not known, no thread, or a budget that is no positive number.
+            negative or not known, a window that does not fit or is empty, no thread, or a budget that is no
+            positive number.
         MemoryLimitError: the layer is too large for the memory of this machine; nothing was computed.
     """
     check_layer(layer)
-    check_memory(layer)
+    if not goes_by_products(layer, domain, within):
+        check_memory(layer)
     threads = checked_threads(threads)
     if progress is not None and not callable(progress):
         hint = "it is called with the number of samples settled so far and N"
@@ -245,14 +251,18 @@ def classify(
     precision = within_at(layer, samples, within)
     polyhedron = as_polyhedron(domain, layer.inputs)
     report, budget = _Progress(len(samples), progress), Budget.of(seconds)
-    shared = len(samples) > 1 and _may_share(layer, polyhedron)
+    domains = [domain] * len(samples)
+    if window is not None:
+        inside = window_of(layer, window)
+        domains = [_fixed(layer, domain, samples, i, inside) for i in range(len(samples))]
+    shared = len(samples) > 1 and window is None and _may_share(layer, polyhedron)
     if shared:
         import torch  # noqa: F401  # pyright: ignore[reportUnusedImport]  # here, so that its threads are limited, too
     with one_thread():
         if shared:
             assert isinstance(layer, ReLULayer)
             return _together(layer, domain, polyhedron, samples, precision, threads, report, budget)
-        preimages = [_decided(layer, domain, samples, i, precision[i], report, budget) for i in range(len(samples))]
+        preimages = [_decided(layer, each, samples, i, precision[i], report, budget) for i, each in enumerate(domains)]
         positives, saturated = (
             np.array([getattr(p, name) for p in preimages], dtype=np.int64) for name in ("positives", "saturated")
         )
@@ -262,7 +272,7 @@ def classify(
 
 def _may_share(layer: Layer, domain: Polyhedron) -> bool:
     """Whether the samples of a layer have rows in common, and these may be written out and factored."""
-    if not isinstance(layer, ReLULayer) or layer.inputs > MAX_INPUTS:
+    if not isinstance(layer, ReLULayer) or layer.is_large or layer.inputs > MAX_INPUTS:
         return False
     sparse = is_sparse(layer.weight) or is_sparse(domain.G)
     entries = (layer.outputs + len(domain.h)) * layer.inputs
@@ -320,6 +330,14 @@ def _together(
     routes = Counter(route if i in proved else Route.SINGLY for i, route in enumerate(found.routes))
     statistics = Statistics(dict(routes), found.seconds, settling, searching, checking, report.seconds())
     return Classification(preimages, patterns.positives, patterns.saturated, statistics)
+
+
+def _fixed(layer: Layer, domain: Domain | None, samples: FloatArray, i: int, inside: BoolArray) -> Domain:
+    """The domain of one sample, whose coordinates outside a window stay as they are."""
+    try:
+        return fixed_outside(layer, domain, samples[i], inside)
+    except InputError as error:
+        raise InputError(f"X[{i}]", expected=error.expected, got=error.got, hint=error.hint) from error
 
 
 def _decided(

@@ -22,6 +22,7 @@ from fiberscope.preimages.candidate import Candidate, Inconsistent, NegativeOutp
 from fiberscope.preimages.certificate import Certificate
 from fiberscope.preimages.counting import undetermined
 from fiberscope.preimages.decide_exactly import MAX_DIMENSION, certify_exactly, exact_proof_seconds
+from fiberscope.preimages.decide_large import decide_large
 from fiberscope.preimages.dense import RESOLVED, numerical_rank
 from fiberscope.preimages.dependencies import find_dependencies
 from fiberscope.preimages.elaborate import elaborate
@@ -38,6 +39,7 @@ from fiberscope.preimages.sides import Outputs, as_known, checked_within, imposs
 from fiberscope.preimages.suggestion import candidate_at_input, candidate_at_output
 from fiberscope.preimages.system import NO_ROWS, MixedSystem, build_at_input, build_at_output, check_inside
 from fiberscope.preimages.verify import verify, verify_in_float
+from fiberscope.preimages.window import fixed_outside, window_of
 
 NOTHING_PROVED = Certificate(Kind.UNDECIDED, None)
 
@@ -65,6 +67,7 @@ def decide(
     y: Any,
     domain: Domain | None,
     within: Any = 0.0,
+    window: Any = None,
     seconds: float | int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Preimage:
@@ -74,8 +77,14 @@ def decide(
         got = "both" if x is not None else "neither"
         hint = "x is an input whose output is meant, y an output; write x=... or y=..."
         raise InputError("preimage", expected="exactly one of x and y", got=got, hint=hint)
-    check_memory(layer)
     budget = Budget.of(seconds, progress)
+    if window is not None:
+        if x is None:
+            hint = "outside the window inputs stay as they are at x: give x instead of y"
+            raise InputError("window", expected="an input x beside it", got="an output y", hint=hint)
+        domain = fixed_outside(layer, domain, flat_input(layer, x), window_of(layer, window))
+    if x is None or not goes_by_products(layer, domain, within):
+        check_memory(layer)
     if x is not None:
         point = flat_input(layer, x)
         return decide_at_input(layer, domain, point, budget, within_at(layer, point, within))
@@ -91,6 +100,13 @@ def decide(
             hint="give x instead",
         )
     return _decide_at_output(layer, domain, _checked_output(layer, y, precision), precision, budget)
+
+
+def goes_by_products(layer: Layer, domain: Domain | None, within: Any = 0.0) -> bool:
+    """Whether inputs of a layer are decided without its rows being written out: no half-spaces, no named precision."""
+    if not isinstance(layer, ReLULayer) or not layer.is_large or isinstance(within, str | Precision):
+        return False
+    return not len(as_polyhedron(domain, layer.inputs).h)
 
 
 def check_memory(layer: Layer) -> None:
@@ -134,6 +150,8 @@ def decide_at_input(
     if budget.is_over:
         check_inside(polyhedron, x)
         return replace(question, reason=f"the budget of {budget.seconds:g} seconds was spent on other samples")
+    if goes_by_products(layer, domain):
+        return decide_large(question, polyhedron, budget)
     as_given = replace(build_at_input(layer, polyhedron, x, precision), budget=budget)
     # numbers near the ends of float64 overflow here; what is found is proved or dropped
     with np.errstate(all="ignore"):

@@ -17,6 +17,7 @@ from fiberscope.preimages.certificate import Rational
 from fiberscope.preimages.exact_algebra import solve_exactly
 from fiberscope.preimages.interval import Interval
 from fiberscope.preimages.kind import Kind
+from fiberscope.preimages.narrowed import Narrowed, narrowed
 from fiberscope.preimages.preimage import Preimage, Recovered
 from fiberscope.preimages.rounded import as_floats, nearest_float
 from fiberscope.preimages.sampling import sample_uniformly
@@ -68,6 +69,13 @@ def _within(preimage: Preimage) -> FloatArray:
 def contains(preimage: Preimage, x: Any) -> bool:
     """Whether x is in the preimage, exactly."""
     point = flat_input(preimage.layer, x)
+    narrow = narrowed(preimage)
+    if narrow is not None:
+        assert preimage.x is not None
+        as_at_x = narrow.widened(preimage.x[narrow.columns], point)
+        return bool((as_at_x == narrow.widened(preimage.x[narrow.columns], preimage.x)).all()) and contains(
+            narrow.preimage, narrow.beside_fixed(point, 1.0)
+        )
     if preimage.x is None and impossible_units(preimage.layer, outputs_of(preimage)).any():
         return False
     system = system_of(preimage)
@@ -89,6 +97,10 @@ def width(preimage: Preimage, direction: Any, seconds: float | int | None) -> fl
     c = flat_input(preimage.layer, direction, "direction")
     if not c.any():
         raise InputError("direction", expected="a nonzero vector", got="zeros", hint="any length serves")
+    narrow = narrowed(preimage)
+    if narrow is not None:
+        inside = narrow.beside_fixed(c, 0.0)
+        return width(_narrow(preimage, narrow), inside, seconds) if inside.any() else 0.0
     return float(Shape.of(preimage, system_of(preimage)).reaches(np.stack([c, -c]), limit).sum())
 
 
@@ -96,6 +108,11 @@ def bounding_box(preimage: Preimage, seconds: float | int | None) -> tuple[Float
     """The smallest box around the preimage."""
     _check_not_empty(preimage, "bounding_box")
     limit = TimeLimit.of("bounding_box", seconds)
+    narrow = narrowed(preimage)
+    if narrow is not None:
+        assert preimage.x is not None
+        low, high = bounding_box(_narrow(preimage, narrow), seconds)
+        return narrow.widened(low, preimage.x), narrow.widened(high, preimage.x)
     shape = Shape.of(preimage, system_of(preimage))
     units = np.eye(preimage.layer.inputs)
     down, up = np.split(shape.reaches(np.concatenate([-units, units]), limit), 2)
@@ -106,6 +123,11 @@ def chebyshev_center(preimage: Preimage, seconds: float | int | None) -> tuple[F
     """The center and radius of a largest ball of the affine hull inside the preimage."""
     _check_not_empty(preimage, "chebyshev_center")
     limit = TimeLimit.of("chebyshev_center", seconds)
+    narrow = narrowed(preimage)
+    if narrow is not None:
+        assert preimage.x is not None
+        center, radius = chebyshev_center(_narrow(preimage, narrow), seconds)
+        return narrow.widened(center, preimage.x), radius
     return Shape.of(preimage, system_of(preimage)).largest_ball(limit)
 
 
@@ -117,6 +139,11 @@ def sample(preimage: Preimage, count: int, seed: int, seconds: float | int | Non
         raise InputError(
             "sample", expected="a bounded preimage", got="an unbounded one", hint="intersect it with a Box domain"
         )
+    narrow = narrowed(preimage)
+    if narrow is not None:
+        assert preimage.x is not None
+        points = sample(_narrow(preimage, narrow), count, seed, seconds)
+        return np.stack([narrow.widened(p, preimage.x) for p in points])
     limit, system = TimeLimit.of("sample", seconds), system_of(preimage)
     return sample_uniformly(Shape.of(preimage, system), system, count, np.random.default_rng(seed), limit)
 
@@ -142,6 +169,19 @@ def recover(preimage: Preimage) -> Recovered:
     # one rounding up for the conversion, one for the root
     bound = np.nextafter(np.sqrt(np.nextafter(nearest_float(squares), np.inf)), np.inf)
     return Recovered(x, float(bound) if squares else 0.0)
+
+
+def _narrow(preimage: Preimage, narrow: Narrowed) -> Preimage:
+    """The narrow preimage with its verdict, decided again: shapes are read off its own certificate."""
+    from fiberscope.preimages.decide import decide_at_input
+
+    asked = narrow.preimage
+    assert asked.x is not None, "large layers are asked about inputs"
+    within = np.broadcast_to(np.asarray(asked.within, dtype=np.float64), (2, asked.layer.outputs))
+    found = decide_at_input(asked.layer, asked.domain, asked.x, within=within)
+    if found.kind != preimage.kind:
+        raise InputError("preimage", expected=f"one of kind {found.kind!s}", got=str(preimage.kind), hint=_NO_POINTS)
+    return found
 
 
 _NO_POINTS = "look at its kind and reason before asking for points"

@@ -249,6 +249,7 @@ def preimage(
     domain: Domain | None = None,
     *,
     within: Precision | Tensor | ArrayLike = 0.0,
+    window: Any = None,
     seconds: float | int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Preimage:
@@ -266,6 +267,8 @@ def preimage(
         within: by how much every output may differ from y, or from that at x: a number or (m,), in the outputs' units;
             0 for exactly that output. For units that are ReLUs or clips. Beside x also a ``Precision``, or its name:
             "float32", "float16" or "int8".
+        window: beside x, the coordinates that may change, by a slice or a number for each axis of layer.input_shape, as
+            ``np.s_[:, 8:24, 8:24]``; all others stay as they are at x, as its domain then says. None for all.
         seconds: a budget; past it the verdict is undecided, with the reason. None for no limit but the default one on
             exact arithmetic, which counts work and looks at no clock.
         progress: called with what is being done, in words, step by step, from the calling thread.
@@ -275,13 +278,13 @@ def preimage(
 
     Raises:
         InputError: wrong shape, NaN or infinite numbers, x outside the domain, not exactly one of x and y, a precision
-            that is negative, not known, beside intervals or of other activations, or a budget that is no positive
-            number.
+            that is negative, not known, beside intervals or of other activations, a window that does not fit or is
+            empty or beside y, or a budget that is no positive number.
         MemoryLimitError: the layer is too large for the memory of this machine; nothing was computed.
     """
     from fiberscope.preimages.decide import decide
 
-    return decide(layer, x, y, domain, within, seconds, progress)
+    return decide(layer, x, y, domain, within, window, seconds, progress)
 
 
 __all__ = ["Preimage", "preimage"]

@@ -206,12 +206,14 @@ def _dimension(preimage: Preimage) -> int:
 def _constant_rows(preimage: Preimage, system: MixedSystem) -> tuple[IntArray, IntArray]:
     """The rows that are constant on the preimage, one number for each, and the inequality rows that are not.
 
-    Constant are the equalities, and the rows that the certificate's multipliers name; there a coordinate, or a row with
-    two sides, has one number.
+    Constant are the equalities, coordinates that the domain fixes, and rows that the certificate's multipliers name;
+    there a coordinate, or a row with two sides, has one number.
     """
     m, n = system.layer.outputs, system.layer.inputs
     face = preimage.certificate.tangent
     implicit = NO_ROWS if face is None or face.multipliers is None else face.multipliers.rows
+    fixed = m + np.flatnonzero(system.domain.low == system.domain.high)  # no certificate has to name them
+    implicit = np.union1d(implicit, fixed)
     numbers = np.where(implicit < m + n, implicit, implicit + n)
     upper_bounds = implicit[(implicit >= m) & (implicit < m + n)] + n
     constant = np.union1d(system.positive, numbers)

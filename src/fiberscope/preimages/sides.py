@@ -19,7 +19,7 @@ from fiberscope.network.arrays import BoolArray, FloatArray, as_float64
 from fiberscope.network.layer import Layer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import beside
-from fiberscope.network.signs import exact_signs_of_many, row_entries, signs_against
+from fiberscope.network.signs import exact_signs_of_many, row_entries, signs_against, signs_of_map
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,8 +168,12 @@ def _signs_at(layer: ReLULayer, X: FloatArray, limits: FloatArray, shift: FloatA
     finite = np.isfinite(limits)
     if not finite.any():
         return np.broadcast_to(-np.sign(limits).astype(np.int8), (len(X), layer.outputs))
-    offsets = [layer.bias] + [-part for part in (np.where(finite, limits, 0.0), shift) if part.any()]
-    return np.where(finite, exact_signs_of_many(layer.weight, X, *offsets), -np.sign(limits)).astype(np.int8)
+    offsets = [layer.constants] + [-part for part in (np.where(finite, limits, 0.0), shift) if part.any()]
+    if layer.is_large:
+        signs = signs_of_map(layer.operator, X, *offsets)
+    else:
+        signs = exact_signs_of_many(layer.weight, X, *offsets)
+    return np.where(finite, signs, -np.sign(limits)).astype(np.int8)
 
 
 def checked_within(layer: Layer, within: Any, samples: int | None = None) -> Float64[FloatArray, "*N 2 m"]:

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float64
 from numpy.typing import NDArray
 
 from fiberscope.checker import verdicts
+from fiberscope.checker.convolutions import Convolution
 from fiberscope.checker.radius import measure
 from fiberscope.checker.verdicts import Claim as PlainClaim
 from fiberscope.checker.verdicts import System
@@ -130,15 +131,15 @@ def verify_many(claims: Sequence[Claim], threads: int = 1) -> Bool[BoolArray, " 
     systems = {key: _system(together[0][1]) for key, together in alike.items()}
     proved = np.zeros(len(claims), dtype=np.bool_)
 
-    def prove(share: tuple[System, list[tuple[int, _Asked]]]) -> None:
+    def prove(share: tuple[tuple[System, Any], list[tuple[int, _Asked]]]) -> None:
         system, together = share
-        reasons = verdicts.prove(system, [asked.said.about(system) for _, asked in together], exact=False)
+        reasons = verdicts.prove(system[0], [asked.said.about(*system) for _, asked in together], exact=False)
         proved[[index for index, _ in together]] = [reason == "" for reason in reasons]
 
     shares = [
         (system, share)
         for key, together in alike.items()
-        if isinstance(system := systems[key], System)
+        if not isinstance(system := systems[key], str)
         for share in _shares(together, threads)
     ]
     with ThreadPoolExecutor(threads) as executor:
@@ -156,12 +157,12 @@ def radii(claims: Sequence[Claim], centers: Sequence[FloatArray]) -> Float64[Flo
     out, alike = np.full(len(claims), np.inf), _alike(claims)
     for together in alike.values():
         system, left = _system(together[0][1]), together
-        if not isinstance(system, System):
+        if isinstance(system, str):
             continue
         for exact in (False, True):
-            plain = [asked.said.about(system) for _, asked in left]
+            plain = [asked.said.about(*system) for _, asked in left]
             beside = [np.array(centers[k], dtype=np.float64) for k, _ in left]
-            found = measure(system, plain, beside, exact=exact)
+            found = measure(system[0], plain, beside, exact=exact)
             out[[k for k, _ in left]] = [size for _, size in found]
             left = [one for one, (reason, _) in zip(left, found, strict=True) if reason]
     return out
@@ -180,9 +181,12 @@ class _Said:
     dimension_bounds: tuple[int, int] | None
     certificate: bytes
 
-    def about(self, system: System) -> PlainClaim:
-        """The same about a layer, whose every unit has a precision."""
-        within = np.full(system.bias.shape, self.within) if isinstance(self.within, float) else self.within
+    def about(self, system: System, units: Any) -> PlainClaim:
+        """The same about a system of all units of a layer, or of some, whose every unit has a precision."""
+        if isinstance(self.within, float):
+            within = np.full(system.bias.shape, self.within)
+        else:
+            within = self.within if units is None or self.within is None else self.within[..., units]
         return PlainClaim(
             self.x, self.output_low, self.output_high, within,
             self.kind, self.dimension, self.dimension_bounds, self.certificate,
@@ -198,14 +202,14 @@ class _Asked:
     domain: Any
 
 
-def _alike(claims: Sequence[Claim]) -> dict[tuple[int, int], list[tuple[int, _Asked]]]:
-    """What claims say, with their places, by layer and domain."""
+def _alike(claims: Sequence[Claim]) -> dict[tuple[int, int, bool], list[tuple[int, _Asked]]]:
+    """What claims say, with their places, by layer, by domain, and by whether they are about inputs."""
     written: dict[int, tuple[Any, bytes]] = {}
-    alike: dict[tuple[int, int], list[tuple[int, _Asked]]] = {}
+    alike: dict[tuple[int, int, bool], list[tuple[int, _Asked]]] = {}
     for index, claim in enumerate(claims):
         asked = _asked(claim, written)
         if isinstance(asked, _Asked):
-            alike.setdefault((id(asked.layer), id(asked.domain)), []).append((index, asked))
+            alike.setdefault((id(asked.layer), id(asked.domain), asked.said.x is None), []).append((index, asked))
     return alike
 
 
@@ -228,7 +232,7 @@ def _question(claim: Any) -> tuple[System, PlainClaim] | str:
     if isinstance(asked, str):
         return asked
     system = _system(asked)
-    return system if isinstance(system, str) else (system, asked.said.about(system))
+    return system if isinstance(system, str) else (system[0], asked.said.about(*system))
 
 
 def in_numbers(claim: Any) -> tuple[System, PlainClaim] | str:
@@ -273,20 +277,22 @@ def _asked(claim: Any, written: dict[int, tuple[Any, bytes]]) -> _Asked | str:
         return _malformed(error)
 
 
-def _system(asked: _Asked) -> System | str:
-    """The numbers of a claim's layer and domain; or, in words, why there are none."""
+def _system(asked: _Asked) -> tuple[System, Any] | str:
+    """The numbers of a claim's layer and domain, and of which units, None for all; or, in words, why there are none."""
     try:
         layer: Any = asked.layer
-        weight = _matrix(layer.weight)
-        bias, injective = _plain(layer.bias), _plain(layer.injective)
+        weight = _weight(layer)
+        bias = _plain(layer.constants if isinstance(weight, Convolution) else layer.bias)
+        injective = _plain(layer.injective)
         # what has no clip is a layer of ReLUs
         low, high = (
             _plain(getattr(layer, name, np.full(bias.shape, usual))) for name, usual in (("low", 0.0), ("high", np.inf))
         )
         box = as_polyhedron(asked.domain, weight.shape[1])
-        return System(
+        system = System(
             weight, bias, low, high, injective, _plain(box.low), _plain(box.high), _matrix(box.G), _plain(box.h)
         )
+        return (system, None) if asked.said.x is None else system.seen()
     except MalformedError as failure:
         return f"a part of the layer or of the domain {failure}"
     except Exception as error:  # these, too
@@ -306,6 +312,18 @@ def _plain(value: Any) -> NDArray[Any]:
     if not issubclass(type(value), np.ndarray) or np.ndarray.view(value, np.ndarray).dtype.kind not in "biuf":
         raise MalformedError("is no array of numbers")
     return np.ndarray.view(value, np.ndarray)
+
+
+def _weight(layer: Any) -> Any:
+    """The rows of a layer: written out, or as a convolution where they are not."""
+    operator = layer.operator if type(layer) is ReLULayer and layer.is_large else None
+    if operator is None:
+        return _matrix(layer.weight)
+    weight = _plain(operator.weight.numpy())
+    return Convolution(
+        np.ascontiguousarray(weight), operator.input_shape, operator.stride, operator.padding, operator.dilation,
+        operator.groups,
+    )  # fmt: skip
 
 
 def _matrix(value: Any) -> Any:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from fiberscope.errors import ModelError
 from fiberscope.network.activations import Pointwise, PointwiseKind
+from fiberscope.network.affine import AffineMap, Dense
 from fiberscope.network.agreement import Agreement
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
@@ -43,6 +44,16 @@ BATCH_NUMBERS = 2**23
 LARGE = 5_000_000
 """Networks of more parameters, or wider stages, are compared on fewer inputs."""
 
+VERY_LARGE = 2**21
+"""Networks whose stages give more numbers are compared on two inputs, a normal one and one of zeros and ones: an input
+of VGG-16 at 224 x 224 takes seconds."""
+
+WIDE = 2**20
+"""Stages of more outputs, or weights of more numbers, have the sizes of their terms summed in float32."""
+
+LARGEST_SINGLE = 1e30
+"""Values up to which that is tried: sums of terms must not overflow float32."""
+
 
 def comparison_inputs(network: Network, dtype: str, seed: int = 0) -> FloatArray:
     """Random and boundary inputs (N, *input_shape): normal, uniform, black and white; all zero, all one.
@@ -53,6 +64,9 @@ def comparison_inputs(network: Network, dtype: str, seed: int = 0) -> FloatArray
     widest = max(stage.outputs for stage in network.stages)
     count = SAMPLES if network.parameters + widest < LARGE else SAMPLES_IF_LARGE
     shape = (count, *network.input_shape)
+    if sum(stage.outputs for stage in network.stages) > VERY_LARGE:
+        parts = [rng.standard_normal(shape), rng.integers(0, 2, size=shape).astype(np.float64)]
+        return np.concatenate(parts).astype(dtype).astype(np.float64)
     parts = [
         rng.standard_normal(shape),
         rng.uniform(size=shape),
@@ -152,16 +166,29 @@ def _rounding(
         return own + carried / FUNCTION_UNITS, allowed
     size, carried, terms = torch.zeros_like(ours), torch.zeros_like(ours), len(inputs)
     for affine, (values, bound) in zip(stage.maps, inputs, strict=True):
-        magnitude = affine.absolute()
-        size = size + magnitude.apply(values.abs())
+        size = size + _sizes(affine, values) + affine.bias.abs()
         if bound is not None:
-            carried = carried + magnitude.linear(bound)
+            carried = carried + _sizes(affine, bound)
         terms += affine.terms
     # constants that were folded into one may cancel: where it is small, what it was made of is about as large as others
     folded = EXTRA_TERMS * roundoff * size.amax() / (terms + EXTRA_TERMS)
     multiple = SLACK * (terms + EXTRA_TERMS)
     unit = roundoff * size + folded + carried * (1.0 + roundoff) / multiple + smallest
     return unit, multiple * unit
+
+
+def _sizes(affine: AffineMap, values: Tensor) -> Tensor:
+    """``|A| |x|`` for each row x; of large maps in float32, rounded up."""
+    if max(affine.outputs, affine.parameters) <= WIDE or float(values.abs().max()) > LARGEST_SINGLE:
+        return affine.absolute().linear(values.abs())
+    single = values.abs().float()
+    if isinstance(affine, Dense):  # block by block: a copy of all weights would double what a network takes
+        rows = max(1, WIDE // affine.inputs)
+        sums = torch.cat([single @ part.abs().float().T for part in affine.weight.split(rows)], dim=1)
+    else:
+        sums = affine.absolute().linear(single)
+    out = sums.double() * (1.0 + 2.0 * affine.terms * UNIT_ROUNDOFF["float32"])
+    return out if bool(out.isfinite().all()) else affine.absolute().linear(values.abs())
 
 
 def _steepness(stage: Stage) -> float:

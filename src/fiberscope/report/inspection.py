@@ -8,12 +8,13 @@ from typing import assert_never
 from rich.markup import escape
 from rich.table import Table
 
-from fiberscope.audits.footprint import judging_bytes
+from fiberscope.audits.footprint import judging_bytes, maps_of
 from fiberscope.audits.plan import Place, Reads, places_of
 from fiberscope.memory import gigabytes
 from fiberscope.network.layers import PlacedLayer
 from fiberscope.network.network import Network
 from fiberscope.network.stage import INPUT
+from fiberscope.preimages.method import method_of
 
 
 def stage_table(network: Network) -> Table:
@@ -30,12 +31,16 @@ def stage_table(network: Network) -> Table:
 
 
 def layer_table(network: Network) -> Table:
-    """One row per layer that can be judged: its size, what it receives, and the memory that judging a sample takes."""
+    """One row per layer that can be judged: its size, what it receives, and what judging a sample takes.
+
+    Memory, the method, and seconds on one core, where a count of operations gives an idea of these.
+    """
     table = Table(title=f"{len(network.relu_layers)} layers to judge", title_justify="left")
-    for heading in ("layer", "name", "inputs", "neurons", "receives", "judged on", "memory"):
-        right = heading in ("layer", "inputs", "neurons", "memory")
+    for heading in ("layer", "name", "inputs", "neurons", "receives", "judged on", "memory", "method", "seconds"):
+        right = heading in ("layer", "inputs", "neurons", "memory", "seconds")
         table.add_column(heading, justify="right" if right else "left", overflow="fold")
     for number, (placed, place) in enumerate(zip(network.placed_layers, places_of(network), strict=True)):
+        method = method_of(placed.layer, maps_of(network, placed), placed.received)
         table.add_row(
             str(number),
             escape(placed.name),
@@ -44,6 +49,8 @@ def layer_table(network: Network) -> Table:
             _receives(network, placed, place),
             "the sample's linear region" if place.region else "the whole domain",
             gigabytes(judging_bytes(network, placed, samples=1)),
+            method.name,
+            "" if method.seconds is None else _seconds(method.seconds),
         )
     return table
 
@@ -72,6 +79,11 @@ def _receives(network: Network, placed: PlacedLayer, place: Place) -> str:
         case _:
             assert_never(place.reads)
     return escape(f"{network.stages[placed.source].name}{known}")
+
+
+def _seconds(value: float) -> str:
+    """About how many."""
+    return "below 1" if value < 1 else f"about {value:.0f}" if value < 100 else f"about {round(value, -1):.0f}"
 
 
 def _interval(low: float, high: float) -> str:

@@ -62,10 +62,25 @@ def _softplus(x: Tensor, beta: float = 1.0, threshold: float = SOFTPLUS_THRESHOL
     return torch.logaddexp(x * beta, torch.zeros_like(x)) / beta
 
 
+LARGE = 2**20
+"""Numbers of a tensor beyond which no wide copy of it is kept."""
+
+
+def stand_in(tensor: Tensor, device: torch.device | str | None = None) -> Tensor:
+    """What is passed in place of a tensor of a model while ``InFloat64`` is active: a copy in float64.
+
+    A large one of float32 stays as it is: every operation takes a wide copy of it, for as long as it runs, so that
+    nothing writes into the tensor itself, and a large model is not there twice.
+    """
+    here = device is None or torch.device(device).type == tensor.device.type
+    large = tensor.dtype == torch.float32 and tensor.numel() > LARGE and here
+    return tensor.detach() if large else in_float64(tensor, device)
+
+
 def in_float64(tensor: Tensor, device: torch.device | str | None = None) -> Tensor:
     """A copy that shares no memory with the original, floating-point numbers in float64."""
     copy = tensor.detach().clone()
     return copy.to(device=device, dtype=torch.float64 if copy.is_floating_point() else copy.dtype)
 
 
-__all__ = ["SOFTPLUS_ERROR", "SOFTPLUS_THRESHOLD", "InFloat64", "in_float64"]
+__all__ = ["SOFTPLUS_ERROR", "SOFTPLUS_THRESHOLD", "InFloat64", "in_float64", "stand_in"]

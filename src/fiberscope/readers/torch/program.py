@@ -18,7 +18,7 @@ from torch.export.graph_signature import ConstantArgument, InputKind, OutputKind
 
 from fiberscope.errors import ModelError
 from fiberscope.readers.torch.call import operator_name
-from fiberscope.readers.torch.float64 import InFloat64, in_float64
+from fiberscope.readers.torch.float64 import InFloat64, stand_in
 from fiberscope.readers.torch.operators import is_known
 
 _COMPOSITE = ("column_stack", "dstack", "einsum", "inner", "instance_norm", "tensordot")
@@ -85,9 +85,9 @@ class Program:
         return recorder.seen
 
     def state(self) -> dict[str, Any]:
-        """Copies of all tensors, in float64 and on the CPU."""
+        """Stand-ins for all tensors, on the CPU; see ``stand_in``."""
         return {
-            name: in_float64(item, "cpu") if isinstance(item, Tensor) else item for name, item in self.tensors.items()
+            name: stand_in(item, "cpu") if isinstance(item, Tensor) else item for name, item in self.tensors.items()
         }
 
 

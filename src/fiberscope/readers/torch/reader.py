@@ -17,7 +17,7 @@ from fiberscope.network.network import Network
 from fiberscope.readers.torch.agreement import with_agreement
 from fiberscope.readers.torch.conversion import converted
 from fiberscope.readers.torch.exported import exported_again, is_unlifted, network_of_program
-from fiberscope.readers.torch.float64 import InFloat64, in_float64
+from fiberscope.readers.torch.float64 import InFloat64, stand_in
 from fiberscope.readers.torch.given import check_module, check_output, uncompiled
 from fiberscope.readers.torch.program import decomposed, first_line, program_of, quiet
 
@@ -239,7 +239,7 @@ def _check_whole_numbers(module: nn.Module, shape: tuple[int, ...]) -> None:
 
 
 def _called_in_float64(module: nn.Module, X: Tensor) -> Any:
-    stand_ins = {name: in_float64(tensor) for name, tensor in _tensors(module)}
+    stand_ins = {name: stand_in(tensor) for name, tensor in _tensors(module)}
     device = next((tensor.device for tensor in stand_ins.values()), torch.device("cpu"))
     with torch.no_grad(), quiet(), InFloat64():
         return torch.func.functional_call(module, stand_ins, (X.detach().clone().to(device),))

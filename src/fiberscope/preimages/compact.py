@@ -1,0 +1,74 @@
+"""Arrays of certificates as bytes: short ones as they are, long ones in the form that takes least.
+
+Nothing is lost: numbers that float32 does not hold stay float64. What the forms mean is said in
+``docs/certificates.md``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+LONG = 2**14
+"""Numbers up to which an array is stored as it is, in eight bytes each."""
+
+
+def packed(array: NDArray[Any]) -> tuple[str, bytes]:
+    """The form and the bytes of a vector of float64 or int64 numbers."""
+    plain = array.dtype.str, np.ascontiguousarray(array).tobytes()
+    if array.ndim != 1 or len(array) <= LONG:
+        return plain
+    return _integers(array, plain) if array.dtype == np.int64 else _floats(array, plain)
+
+
+def _integers(array: NDArray[Any], plain: tuple[str, bytes]) -> tuple[str, bytes]:
+    low, high = int(array.min()), int(array.max())
+    if low >= 0 and high < 32 * len(array) and (np.diff(array) > 0).all():
+        bits = np.zeros(high + 1, dtype=np.bool_)
+        bits[array] = True
+        stored = np.packbits(bits, bitorder="little")
+        return "set", len(stored).to_bytes(8, "little") + stored.tobytes()
+    if low >= -(2**31) and high < 2**31:
+        return "<i4", array.astype("<i4").tobytes()
+    return plain
+
+
+def _floats(array: NDArray[Any], plain: tuple[str, bytes]) -> tuple[str, bytes]:
+    places = np.flatnonzero((array != 0) | np.signbit(array))
+    if 16 * len(places) < 4 * len(array):
+        count = len(places).to_bytes(8, "little")
+        return "sparse", count + places.astype("<i8").tobytes() + array[places].astype("<f8").tobytes()
+    with np.errstate(over="ignore"):
+        single = array.astype("<f4")
+    return ("<f4", single.tobytes()) if np.array_equal(single, array) else plain
+
+
+def unpacked(form: str, count: int, data: bytes, start: int) -> tuple[NDArray[Any], int]:
+    """A vector of ``count`` numbers that begins at a byte, and where the next one does.
+
+    Raises:
+        ValueError: there is no such form, or other bytes than it has.
+    """
+    if form in ("<f8", "<i8", "<f4", "<i4"):
+        stored = np.frombuffer(data, dtype=form, count=count, offset=start)
+        wide = stored if stored.itemsize == 8 else stored.astype(np.float64 if form == "<f4" else np.int64)
+        return wide, start + stored.nbytes
+    length, start = int.from_bytes(data[start : start + 8], "little"), start + 8
+    if form == "set":
+        bits = np.frombuffer(data, dtype=np.uint8, count=length, offset=start)
+        numbers = np.flatnonzero(np.unpackbits(bits, bitorder="little")).astype(np.int64)
+        if len(numbers) != count:
+            raise ValueError(f"{len(numbers)} members of a set of {count}")
+        return numbers, start + length
+    if form != "sparse":
+        raise ValueError(f"array type {form!r}")
+    places = np.frombuffer(data, dtype="<i8", count=length, offset=start)
+    values = np.frombuffer(data, dtype="<f8", count=length, offset=start + 8 * length)
+    out = np.zeros(count)
+    out[places] = values
+    return out, start + 16 * length
+
+
+__all__ = ["packed", "unpacked"]

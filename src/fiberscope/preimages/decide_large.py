@@ -1,0 +1,192 @@
+"""Deciding the preimage of an output of a large convolutional layer, whose rows are never written out.
+
+The recession cone is settled by the domain, by counting, by coordinates that nothing reads, by the projection of the
+ones, or by a ray within a window; the cone at x by counting, or by a direction within a window. Ranks of as many rows
+as such a layer has are out of reach, so that kinds come with bounds on the dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fiberscope.errors import MemoryLimitError
+from fiberscope.network.arrays import IntArray
+from fiberscope.network.domains import Polyhedron
+from fiberscope.preimages.budget import Budget, TooLargeError
+from fiberscope.preimages.candidate import Direction as Moving
+from fiberscope.preimages.certificate import Certificate, Direction, Face, Multipliers
+from fiberscope.preimages.kind import Kind
+from fiberscope.preimages.large_cones import LargeCones
+from fiberscope.preimages.large_projection import project_large
+from fiberscope.preimages.large_windows import Sides, counted, moved
+from fiberscope.preimages.narrowed import Narrowed, narrowed
+from fiberscope.preimages.preimage import Preimage
+from fiberscope.preimages.system import NO_ROWS
+from fiberscope.preimages.verify import verify, verify_in_float
+
+NO_SECOND_POINT = (
+    "in no window of the grid that is small enough to be searched was a second point found, and to show that there is "
+    "none takes the rank of as many rows as there are inputs, which is out of reach; ask about a window="
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _Away:
+    """What is known of the recession cone.
+
+    Attributes:
+        kind: bounded or unbounded; None where it is not settled.
+        face: what shows it; None where the domain, or counting, does.
+        counted: coordinates that fewer rows read.
+        reason: why it is not settled.
+        margin: of the verdict.
+    """
+
+    kind: Kind | None
+    face: Face | None = None
+    counted: IntArray | None = None
+    reason: str = ""
+    margin: float = 0.0
+
+
+def decide_large(question: Preimage, domain: Polyhedron, budget: Budget) -> Preimage:
+    """Decide an open question about an input.
+
+    Raises:
+        InputError: the input lies outside the domain.
+    """
+    assert question.x is not None, "large layers are asked about inputs"
+    narrow = narrowed(question)
+    if narrow is not None:
+        return _widened(question, narrow, budget)
+    try:
+        with np.errstate(all="ignore"):
+            within = np.broadcast_to(np.asarray(question.within, dtype=np.float64), (2, question.layer.outputs))
+            cones = LargeCones.of(question.layer, domain, question.x, within)
+            away = _at_infinity(cones, budget)
+            for answer in _answers(question, cones, away, budget):
+                check = verify_in_float(answer)
+                if check:
+                    return answer
+                away = replace(away, reason=f"a certificate was not proved: {check.reason}")
+    except (TooLargeError, MemoryLimitError) as limit:
+        return replace(question, reason=str(limit))
+    return replace(question, reason=away.reason or f"the preimage is {away.kind}, or a single point: {NO_SECOND_POINT}")
+
+
+def _widened(question: Preimage, narrow: Narrowed, budget: Budget) -> Preimage:
+    """The answer of the narrow question, proved about the wide one."""
+    from fiberscope.preimages.decide import decide_at_input
+
+    asked = narrow.preimage
+    assert asked.x is not None, "large layers are asked about inputs"
+    within = np.broadcast_to(np.asarray(asked.within, dtype=np.float64), (2, asked.layer.outputs))
+    found = decide_at_input(asked.layer, asked.domain, asked.x, budget, within)
+    said = {name: getattr(found, name) for name in ("kind", "dimension", "margin", "reason", "dimension_bounds")}
+    answer = replace(question, **said, certificate=narrow.certificate(found.certificate))
+    if found.kind == Kind.UNDECIDED:
+        return answer
+    check = verify(answer)
+    if check:
+        return answer
+    return replace(question, reason=f"the certificate of the window was not proved: {check.reason}")
+
+
+def _answers(question: Preimage, cones: LargeCones, away: _Away, budget: Budget) -> Iterator[Preimage]:
+    if away.kind is None:
+        return
+    coordinates, least = (away.counted, 1) if away.counted is not None else counted(cones, Sides.tangent(cones))
+    if least:
+        yield _answer(question, cones, away, max(least, 1), coordinates, None)
+    if away.face is not None and away.face.direction is not None:  # what leads to infinity leads to a second point
+        yield _answer(question, cones, away, 1, None, None)
+    found = moved(cones, Sides.tangent(cones), budget)
+    if found is not None:
+        yield _answer(question, cones, away, 1, None, _held(*found))
+
+
+def _at_infinity(cones: LargeCones, budget: Budget) -> _Away:
+    layer, boxed, outward = cones.layer, cones.boxed, cones.outward
+    if boxed.all():
+        return _Away(Kind.BOUNDED, margin=1.0)
+    sides = Sides.recession(cones)
+    unread = np.flatnonzero(~cones.is_read(cones.far | (sides.upper != 0)) & ~boxed)
+    if len(unread):
+        return _Away(Kind.UNBOUNDED, Face(direction=_along(cones, int(unread[0]))), margin=1.0)
+    if (outward[~boxed] == 0).any():
+        line, left = counted(cones, sides)
+        if left:
+            return _Away(Kind.UNBOUNDED, counted=line)
+        found = moved(cones, sides, budget)
+        if found is not None:
+            return _Away(Kind.UNBOUNDED, Face(direction=_held(*found)))
+        return _Away(None, reason=_rank_missing(layer.inputs, int(cones.far.sum())))
+    found = moved(cones, sides, budget)  # none is tried where the counts of rows speak against it
+    if found is not None:
+        return _Away(Kind.UNBOUNDED, Face(direction=_held(*found)))
+    ended = project_large(cones, budget)
+    if ended.weights is not None:
+        live = np.flatnonzero(ended.weights)
+        numbers = np.concatenate([live, layer.outputs + np.flatnonzero(outward)])
+        weights = np.concatenate([ended.weights[live], np.zeros(int((outward != 0).sum()))])
+        largest = max(1.0, float(np.abs(ended.weights).max()))
+        return _Away(Kind.BOUNDED, Face(Multipliers(numbers, weights)), margin=min(1.0, ended.least / largest))
+    found = moved(cones, sides, budget, near=ended.left)
+    if found is not None:
+        return _Away(Kind.UNBOUNDED, Face(direction=_held(*found)))
+    return _Away(
+        None,
+        reason=f"whether the preimage is bounded is not settled: after {ended.steps} steps of projecting the ones "
+        f"{float((ended.left > 0).mean()):.1%} of the coordinates are left, and no ray was found in a window",
+    )
+
+
+def _rank_missing(inputs: int, equations: int) -> str:
+    fewer = "fewer" if equations < inputs else "no fewer"
+    return (
+        f"on inputs without bounds it hangs on the rank of {equations} rows, {fewer} than the {inputs} inputs, and "
+        "that is out of reach; give the domain in which inputs lie, or ask about a window="
+    )
+
+
+def _along(cones: LargeCones, j: int) -> Direction:
+    """The direction of one coordinate, which no row with a side reads."""
+    values, others = np.zeros(cones.layer.inputs), np.ones(cones.layer.inputs, dtype=np.bool_)
+    values[j], others[j] = cones.outward[j] or 1.0, False
+    return Direction(cones.layer.outputs + np.flatnonzero(others), values)
+
+
+def _held(moving: Moving, sigma: float) -> Direction:
+    assert isinstance(moving.values, np.ndarray), "directions of windows are floats"
+    return Direction(moving.equalities, moving.values, sigma)
+
+
+def _answer(
+    question: Preimage,
+    cones: LargeCones,
+    away: _Away,
+    least: int,
+    coordinates: IntArray | None,
+    inside: Direction | None,
+) -> Preimage:
+    assert away.kind is not None, "a verdict has a kind"
+    most = cones.layer.inputs - int(cones.pinned.sum())
+    certificate = Certificate(
+        away.kind,
+        None,
+        tangent=None if inside is None else Face(direction=inside),
+        recession=away.face,
+        basis=NO_ROWS,
+        counted=coordinates,
+    )
+    reason = f"the dimension is too large a rank to prove: it lies in {least} to {most}"
+    return replace(
+        question, kind=away.kind, dimension=None, dimension_bounds=(least, most), margin=away.margin,
+        certificate=certificate, reason=reason,
+    )  # fmt: skip
+
+
+__all__ = ["decide_large"]

@@ -1,0 +1,125 @@
+"""Whether the recession cone of a large convolutional layer in an orthant is {0}: by products with the convolution.
+
+The projection of the ones onto the cone, as in ``fiberscope.preimages.cone_projection``, for one cone whose rows are
+not written out: every step is a convolution and its transpose in float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64
+from torch import Tensor
+
+from fiberscope.network.arrays import FloatArray
+from fiberscope.preimages.budget import NO_LIMIT, Budget
+from fiberscope.preimages.large_cones import LargeCones
+
+MAX_STEPS = 400
+CHECKED = 10
+"""Steps after which the answer is looked at."""
+POWER_STEPS = 15
+SAFETY = 1.3
+"""What so few power steps may leave of the largest singular value."""
+CLEAR = 0.01
+"""Where the smallest entry of c is at least this, of the 1 that is aimed at, multipliers are there."""
+SURE = 1e-3
+"""What it must be in float64, for the multipliers in float32 that are stored."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ended:
+    """What the projection ended in.
+
+    Attributes:
+        weights: (m,) of the rows, float32 numbers that show that the cone is {0}; None where it did not come to that.
+        left: (n,) what is left of the ones: a ray, nearly, where the cone is not {0}.
+        least: the smallest entry of c, of the 1 that was aimed at.
+        steps: that it took.
+    """
+
+    weights: FloatArray | None
+    left: FloatArray
+    least: float
+    steps: int
+
+
+def project_large(cones: LargeCones, budget: Budget = NO_LIMIT, most: int = MAX_STEPS) -> Ended:
+    """Project the ones onto the recession cone, every coordinate of which has a bound."""
+    descent = _Descent(cones)
+    for step in range(1, most + 1):
+        descent.step()
+        if step % CHECKED == 0 or step == most:
+            budget.check(f"the ones were projected onto a cone, {step} steps")
+            least = descent.least()
+            if least > CLEAR or step == most:
+                break
+    return descent.ended(step, least)
+
+
+class _Descent:
+    """Accelerated gradients (FISTA with restarts)."""
+
+    def __init__(self, cones: LargeCones) -> None:
+        self.cones, self.operator = cones, cones.operator
+        o = self.operator
+        squares = type(o)(o.weight.square(), o.input_shape, None, o.stride, o.padding, o.dilation, o.groups)
+        norms = squares.linear(torch.ones(1, o.inputs)).sqrt()
+        self.scale = torch.where(norms > 0, 1.0 / norms.clamp(min=torch.finfo(torch.float32).tiny), 0.0)
+        self.signs = torch.from_numpy(cones.outward.astype(np.float32))[None]
+        self.ones = self.signs.abs()
+        free = torch.from_numpy(cones.far | cones.upper)[None], torch.from_numpy(cones.far | cones.lower)[None]
+        self.most, self.least_weight = (
+            torch.where(side, sign * torch.inf, 0.0).float() for side, sign in zip(free, (1.0, -1.0), strict=True)
+        )
+        self.mu = torch.zeros(1, o.outputs)
+        self.ahead, self.momentum = self.mu, 1.0
+        self.size = 1.0 / (SAFETY * self._largest())
+
+    def _apply(self, d: Float32[Tensor, "1 n"]) -> Float32[Tensor, "1 m"]:
+        return self.operator.linear(self.signs * d) * self.scale
+
+    def _adjoint(self, mu: Float32[Tensor, "1 m"]) -> Float32[Tensor, "1 n"]:
+        return self.operator.adjoint(mu * self.scale) * self.signs
+
+    def _largest(self) -> float:
+        v = torch.randn(1, self.operator.inputs, generator=torch.Generator().manual_seed(0))
+        largest = 0.0
+        for _ in range(POWER_STEPS):
+            v = self._adjoint(self._apply(v / v.norm().clamp(min=torch.finfo(torch.float32).tiny)))
+            largest = max(largest, float(v.norm()))
+        return largest or 1.0
+
+    def step(self) -> None:
+        """One gradient step, with momentum that is lost where it leads uphill."""
+        h = (self.ones - self._adjoint(self.ahead)).clamp(min=0.0)
+        new = torch.minimum(torch.maximum(self.ahead + self.size * self._apply(h), self.least_weight), self.most)
+        change = new - self.mu
+        if float(((self.ahead - new) * change).sum()) > 0:
+            self.momentum, self.ahead = 1.0, new
+        else:
+            following = 0.5 * (1.0 + (1.0 + 4.0 * self.momentum**2) ** 0.5)
+            self.ahead = new + (self.momentum - 1.0) / following * change
+            self.momentum = following
+        self.mu = new
+
+    def least(self) -> float:
+        """The smallest entry of c where there is one bound."""
+        c = self._adjoint(self.mu)
+        return float(torch.where(self.ones > 0, c, torch.inf).min())
+
+    def ended(self, steps: int, least: float) -> Ended:
+        """What is there now."""
+        left = (self.ones - self._adjoint(self.mu)).clamp(min=0.0)[0].double().numpy()
+        weights = (self.mu * self.scale)[0]
+        c = self._in_double(weights.double()[None])
+        sure = least > 0 and bool((c[self.cones.outward != 0] > SURE * CLEAR).all())
+        return Ended(weights.double().numpy() if sure else None, left, least, steps)
+
+    def _in_double(self, weights: Tensor) -> Float64[FloatArray, " n"]:
+        return self.operator.adjoint(weights)[0].numpy() * self.cones.outward
+
+
+__all__ = ["Ended", "project_large"]
