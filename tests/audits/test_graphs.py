@@ -99,7 +99,7 @@ def test_inspect_shows_stages_layers_and_notes(files: Path, capsys: pytest.Captu
         "first",
         "2 x 4 x 4",
         "4 layers to judge",
-        "the sample's linear region",
+        "region",
         "checked: agrees with",
         "MB",
     ):

@@ -171,7 +171,7 @@ def test_what_is_there_of_an_audit_that_is_not_complete_is_checked(
     spectra_out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One chunk of verdicts, and singular values at three of five samples."""
-    unfinish(spectra_out, blocks=[13] * LAYERS)
+    unfinish(spectra_out, blocks=[13])
     for sample in (1, 4):
         (spectra_out / f"spectra/sample-{sample:06d}.parquet").unlink()
     status, said, error = verified(spectra_out, capsys)

@@ -2,11 +2,12 @@
 
     python tests/checker/mutate_conditions.py [--above] [--only TEXT] [--list]
 
-Mutants are made in a copy of the package: every refusal (``raise NotProvedError`` under an ``if``, every reason that is
-returned under one, and every alternative of an ``or`` there), and the comparisons and conjuncts that
+Mutants are made in a copy of the package: every refusal (``raise NotProvedError`` under an ``if``, every reason that
+is returned under one, and every alternative of an ``or`` there), and the comparisons and conjuncts that
 ``weaker_conditions`` and ``weaker_above`` weaken. Each runs in a process of its own: what proves verdicts and their
 radii against the claims of ``false_claims``, those of ``test_underflow``, and a few hundred random ones; with
-``--above``, what stands above it against its own tests, which takes half an hour of one core. Exit code 1 where a mutant lives that is not listed with a reason.
+``--above``, what stands above it against its own tests, which takes half an hour of one core. Exit code 1 where a
+mutant lives that is not listed with a reason.
 
 Not covered are the arithmetics that stand below what is above (``dyadic.py``, ``enclosed.py``, ``rounded.py``,
 ``anchored.py``), ``membership.py`` and ``enclosures.py``, and spectra; their tests have false claims of their own.

@@ -262,7 +262,7 @@ def corrupted(c: Any, name: str) -> Any:
         "a singular value of 0": lambda: with_part(c, sigma=0.0),
         "NaN": lambda: with_part(c, values=np.where(np.arange(len(values)) == 1, np.nan, values)),
         "zero": lambda: with_part(c, values=0 * values),
-        "float32": lambda: with_part(c, values=values.astype(np.float32)),
+        "float16": lambda: with_part(c, values=values.astype(np.float16)),
         "too short": lambda: with_part(c, values=values[:-1]),
         "too long": lambda: with_part(c, values=np.append(values, 1.0)),
         "a list": lambda: with_part(c, values=list(values)),
@@ -286,7 +286,7 @@ def corrupted(c: Any, name: str) -> Any:
 
 CORRUPTIONS = (
     *("a large singular value", "a singular value of 0"),
-    *("another vector", "reversed", "NaN", "zero", "float32", "too short", "too long", "a list", "rows named twice"),
+    *("another vector", "reversed", "NaN", "zero", "float16", "too short", "too long", "a list", "rows named twice"),
     *("rows of floats", "a row that does not exist", "a negative row number", "no certificate", "another kind"),
     *("no part", "another dimension", "a dimension of another type", "another dimension named", "x outside"),
     *("x of another length", "x and y", "a positive row is missing"),

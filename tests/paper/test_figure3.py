@@ -97,6 +97,7 @@ def test_the_strip_reaches_from_the_smallest_finite_to_the_largest_unbounded():
     assert [strip_of(each).overlaps for each in (MIXED, APART, ONE_KIND)] == [True, False, None]
 
 
+@pytest.mark.usefixtures("unchecked")  # stand-ins for what is measured
 @pytest.mark.parametrize(
     ("name", "holds"),
     [
@@ -110,6 +111,7 @@ def test_claims_come_out_as_the_counts_say(name: str, holds: list[bool | None]):
     assert [claim(measured(each), "other weights").holds for each in (MIXED, APART, ONE_KIND)] == holds
 
 
+@pytest.mark.usefixtures("unchecked")  # stand-ins for what is measured
 def test_the_claim_about_the_size_of_the_layer_is_of_the_papers_layer_alone():
     (near,) = figure3_claims.roughly_as_many(measured(MIXED), "other weights")
     assert near.holds is True
@@ -119,6 +121,7 @@ def test_the_claim_about_the_size_of_the_layer_is_of_the_papers_layer_alone():
     assert figure3_claims.roughly_as_many(measured(MIXED, outputs=100), "") == ()
 
 
+@pytest.mark.usefixtures("unchecked")  # stand-ins for what is measured
 def test_claims_about_singletons_can_fail():
     assert [figure3_claims.enough_equations(measured(each)).holds for each in (MIXED, APART, ONE_KIND)] == [
         False,

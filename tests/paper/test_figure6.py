@@ -119,6 +119,7 @@ def variant(*, proved: bool = True, like: int = 6, answer: int = 3, target: floa
     )
 
 
+@pytest.mark.usefixtures("unchecked")  # stand-ins for what is measured
 def test_claims_can_fail():
     good, bad = [variant()], [variant(), variant(proved=False, like=3, answer=8, target=0.4)]
     for claim in (figure6_claims.same_features, figure6_claims.same_answer):

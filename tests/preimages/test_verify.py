@@ -150,7 +150,7 @@ def test_parts_of_a_certificate_that_are_none() -> None:
     values = multipliers.values
     broken = [
         replace(multipliers, values=values[:-1]),
-        replace(multipliers, values=values.astype(np.float32)),
+        replace(multipliers, values=values.astype(np.float16)),
         replace(multipliers, values=values * np.nan),
         replace(multipliers, values=list(values)),
         replace(multipliers, values=-values),

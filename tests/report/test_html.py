@@ -225,4 +225,4 @@ def test_the_report_is_written_again_from_the_results(audited: Path, tmp_path: P
 
 def test_a_manifest_survives_being_written_and_read(audited: Path) -> None:
     manifest = Results(audited).manifest()
-    assert Manifest.from_json(manifest.to_json(), "") == manifest
+    assert Manifest.from_json(manifest.to_json(), "") == replace(manifest, shards={}), "these are read from the ledger"

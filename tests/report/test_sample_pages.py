@@ -103,6 +103,7 @@ def _example():
 
     def make(number: int, source: np.ndarray, target: np.ndarray) -> StoredExample:
         values = {field.name: empty[str(field.type)] for field in fields(ExampleFacts)}
-        return StoredExample(ExampleFacts(**(values | {"source": number})), source, target, np.stack([source, target]))
+        facts = ExampleFacts(**(values | {"source": number}))
+        return StoredExample(facts, source, target, np.stack([source, target]), np.zeros(()))
 
     return make

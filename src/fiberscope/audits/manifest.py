@@ -242,6 +242,8 @@ class Manifest:
         """
         cut = self.samples_requested != asked.samples_requested
         told = {name: words for name, words in _MUST_AGREE.items() if not (cut and name in _OF_CUT_DATA)}
+        if self.layers != asked.layers:
+            told.pop("blocks")  # are those of the layers
         fewer = [name for name in ("spectra", "invariance") if getattr(asked, name) < getattr(self, name)]
         return [
             f"{words}: {_shown(getattr(self, name))} in the folder, {_shown(getattr(asked, name))} now"

@@ -33,7 +33,8 @@ def stage_table(network: Network) -> Table:
 def layer_table(network: Network) -> Table:
     """One row per layer that can be judged: its size, what it receives, and what judging a sample takes.
 
-    Memory, the method, and seconds on one core, where a count of operations gives an idea of these.
+    Judged on the whole domain, or within the sample's linear region. Memory, the method, and seconds on one core, where
+    a count of operations gives an idea of these.
     """
     table = Table(title=f"{len(network.relu_layers)} layers to judge", title_justify="left")
     for heading in ("layer", "name", "inputs", "neurons", "receives", "judged on", "memory", "method", "seconds"):
@@ -47,7 +48,7 @@ def layer_table(network: Network) -> Table:
             str(placed.layer.inputs),
             str(placed.layer.outputs),
             _receives(network, placed, place),
-            "the sample's linear region" if place.region else "the whole domain",
+            "region" if place.region else "domain",
             gigabytes(judging_bytes(network, placed, samples=1)),
             method.name,
             "" if method.seconds is None else _seconds(method.seconds),
