@@ -18,8 +18,8 @@ from fiberscope.preimages.dense import Cholesky, gram
 REFINEMENTS = 4
 """A solve, and some for what its rounding, and the ridge, left."""
 RIDGE, RIDGE_OF_COLUMNS = 1e-13, 1e-9
-"""Relative to the diagonal, for rows that depend on each other. Where columns do, too, a solve adds rounding over the
-ridge in directions that no row sees."""
+"""Relative to the largest on the diagonal, for rows that depend on each other. Where columns do, too, a solve adds
+rounding over the ridge in directions that no row sees."""
 
 VANISHING = 1e-9
 """Entries of a ray whose largest is 1, slopes and multipliers below this share of the largest count as zero.
@@ -114,7 +114,8 @@ def _solver(part: Rows) -> Callable[[FloatArray], FloatArray]:
     """For a residual r (q,), about the shortest c (s,) with ``part c = r``."""
     is_wide = part.shape[0] <= part.shape[1]
     square = gram(part.T if is_wide else part)
-    square[np.diag_indices(len(square))] *= 1.0 + (RIDGE if is_wide else RIDGE_OF_COLUMNS)
+    ridge = (RIDGE if is_wide else RIDGE_OF_COLUMNS) * square.diagonal().max()  # the same for all: nearest by Euclid
+    square[np.diag_indices(len(square))] += ridge
     factor = Cholesky(square)
     if is_wide:
         return lambda residual: cast(FloatArray, part.T @ factor.solve(residual))
