@@ -113,7 +113,7 @@ PARTS: dict[str, Any] = {
     "kind": ["none", None, Kind.UNDECIDED, Kind.EMPTY, Trap(), 3],
     "dimension": [1, -1, 0.0, "0", None, Whole(0), Trap(), 10**400],
     "certificate": [None, Trap(), OtherCertificate(Kind.SINGLETON, 0), fs.Certificate(Kind.SINGLETON, 0), b"bytes"],
-    "within": [0.5, -1.0, np.nan, np.zeros(2), "a", Trap(), np.array([0.0, 0.5, 0.0])],
+    "within": [None, 0.5, -1.0, np.nan, np.zeros(2), "a", Trap(), np.array([0.0, 0.5, 0.0])],
     "dimension_bounds": [(0,), "bounds", (0, 0.5), Trap()],
 }
 HOSTILE = [(name, value) for name, values in PARTS.items() for value in values]
@@ -130,6 +130,11 @@ def test_wrong_parts_are_not_proved(name: str, value: Any) -> None:
         assert not verification
         assert verification.reason
     assert verify_many([claim, p]).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("within", [None, "a", np.array([None])], ids=["None", "text", "objects"])
+def test_a_within_that_is_no_number_is_named(within: Any) -> None:
+    assert verify(replace(singleton(), within=within)).reason == "within is no array of numbers"
 
 
 def test_arrays_of_any_class_are_numbers() -> None:

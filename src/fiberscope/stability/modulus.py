@@ -42,6 +42,7 @@ MAX_FRACTIONS = 12
 BACK = 8
 """Radii that are tried where what is proved at the largest one is within rounding of what has to be exceeded."""
 
+
 @dataclass(frozen=True, eq=False, repr=False)
 class InverseModulus(Shown):
     """For all x' and x'' within a radius of x, ``|F(x') - F(x'')| >= lower |x' - x''|`` (Euclid).
