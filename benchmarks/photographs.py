@@ -73,7 +73,8 @@ def judged(network: Network, X: np.ndarray, numbers: list[int] | None, seconds: 
         checked = time.perf_counter() - began
         assert proved, "a verdict that is given is proved"
         megabytes = len(found.certificate.to_bytes()) / 1e6
-        verdict = str(found.kind) + (f", dimension {found.dimension or found.dimension_bounds}")
+        dimension = found.dimension_bounds if found.dimension is None else found.dimension
+        verdict = f"{found.kind}, dimension {dimension}"
         verdict = f"undecided: {found.reason}" if found.kind == "undecided" else verdict
         print(
             f"{sizes} {wall:7.1f} {processor:10.1f} {checked:8.1f} {peak():8.2f} {megabytes:12.2f}  {verdict}",
