@@ -155,7 +155,7 @@ def test_parts_of_a_certificate_that_are_none() -> None:
     values = multipliers.values
     broken = [
         replace(multipliers, values=values[:-1]),
-        replace(multipliers, values=values.astype(np.float32)),
+        replace(multipliers, values=values.astype(np.complex128)),
         replace(multipliers, values=values * np.nan),
         replace(multipliers, values=list(values)),
         replace(multipliers, values=-values),
@@ -179,6 +179,10 @@ def test_parts_of_a_certificate_that_are_none() -> None:
     ]
     assert [bool(verify(claim)) for claim in claims] == [False] * len(claims)
     assert verify_many([*claims, p]).tolist() == [False] * len(claims) + [True]
+    single = replace(
+        multipliers, values=values.astype(np.float32)
+    )  # the format has these, too
+    assert verify(replace(p, certificate=replace(p.certificate, tangent=fs.Face(multipliers=single))))
 
 
 def test_a_claim_that_changes_at_each_look() -> None:
