@@ -179,9 +179,7 @@ def test_parts_of_a_certificate_that_are_none() -> None:
     ]
     assert [bool(verify(claim)) for claim in claims] == [False] * len(claims)
     assert verify_many([*claims, p]).tolist() == [False] * len(claims) + [True]
-    single = replace(
-        multipliers, values=values.astype(np.float32)
-    )  # the format has these, too
+    single = replace(multipliers, values=values.astype(np.float32))  # the format has these, too
     assert verify(replace(p, certificate=replace(p.certificate, tangent=fs.Face(multipliers=single))))
 
 
