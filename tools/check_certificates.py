@@ -18,6 +18,7 @@ FORMAT, NETWORK, CERTIFICATE, AGREEMENT = "fiberscope results 7", 2, 3, 1e-9  # 
 LARGEST, ELIMINATED, PRIME = 6_000_000, 250, 2**61 - 1  # entries of a matrix; sides whose rank elimination finds
 FLOATS = {"float32": (np.float32, 24, 126), "float16": (np.float16, 11, 25)}  # type, its digits, where numbers end
 ARRAYS = ("weight", "factor", "index", "weights", "bias", "slope")  # in the order in which digests take them
+up = np.frompyfunc(lambda n: -(-n >> (k := max(n.bit_length() - 20, 0))) << k, 1, 1)  # to 20 binary digits
 
 
 def require(condition, reason="numbers or matrices of this size are beyond the reach of this script"):
@@ -101,15 +102,14 @@ def vector(values, exponents):  # integers proportional to a float or rational v
 
 class System:  # the rows R of a layer (m, n) as integers, in the units of a scaling; row m + j is coordinate j
     def __init__(self, A, r, c):
-        self.m, self.n = A.shape
         require(r.shape + c.shape == A.shape and -5_000 < min(*r, *c) <= max(*r, *c) < 5_000, "another scaling")
-        self.rows, self.columns, self.R, self.nonzero = np.append(r, 0 * c), c, whole(A, c - r[:, None])[0], A != 0
-        self.matrix, self.independent = matrix(self.R), []  # rows that are, and on which columns
+        (self.m, self.n), self.rows, self.columns, self.R = A.shape, np.append(r, 0 * c), c, whole(A, c - r[:, None])[0]
+        self.matrix, self.nonzero, self.independent = matrix(self.R), A != 0, []  # rows that are, and on which columns
         rows, columns = ([math.isqrt(v) + 1 for v in (self.R**2).sum(axis=k)] for k in (1, 0))
         self.norms = np.array([rows + [1] * self.n, [1] * self.m + columns], dtype=object)
 
-    def mask(self, numbers):  # the rows with these numbers
-        there = numbers.dtype == np.int64 and ((numbers >= 0) & (numbers < self.m + self.n)).all()
+    def mask(self, numbers, first=0):  # the rows with these numbers, which begin at the first one
+        there = numbers.dtype == np.int64 and ((numbers >= first) & (numbers < self.m + self.n)).all()
         require(there and len(np.unique(numbers)) == len(numbers), "rows that are not there, or named twice")
         return np.isin(np.arange(self.m + self.n), numbers)
 
@@ -164,14 +164,13 @@ class System:  # the rows R of a layer (m, n) as integers, in the units of a sca
 
 class Proof:  # a certificate for one layer; a cone is three masks over all rows: 0 on it, at most 0, at least 0
     def __init__(self, data, A, systems, fixed):
-        self.given, none = read_certificate(data), np.zeros(0, dtype=np.int64)
-        scaling, faces = self.given.get("scaling", {}), [self.given.get(name, {}) for name in ("tangent", "recession")]
+        self.given, none = (given := read_certificate(data)), np.zeros(0, dtype=np.int64)
+        scaling, faces = given.get("scaling", {}), [given.get(name, {}) for name in ("tangent", "recession")]
         r, c = (scaling.get(name, np.zeros(A.shape[k], dtype=int)) for k, name in enumerate(("rows", "columns")))
         key = r.tobytes(), c.tobytes()
         self.system = system = systems[key] = systems.get(key) or System(A, r, c)
-        self.relations = system.relations(self.given["relations"]) if self.given.get("relations") else []
-        named = (system.mask(self.given.get(name, none) + system.m) for name in ("zero", "counted"))
-        self.zero, self.counted = (mask & (np.arange(len(mask)) >= system.m) for mask in named)
+        self.relations = system.relations(given["relations"]) if given.get("relations") else []
+        self.zero, self.counted = (system.mask(system.m + given.get(k, none), system.m) for k in ("zero", "counted"))
         weights, ways = ([face.get(part) for face in faces] for part in ("multipliers", "direction"))
         self.weights = [w and system.multipliers(w, equal) for w, equal in zip(weights, fixed, strict=True)]
         self.ways = [system.direction(d, self.relations) for d in ways if d]
@@ -186,49 +185,43 @@ class Proof:  # a certificate for one layer; a cone is three masks over all rows
         return max(0, int(self.counted.sum() - (cone.any(axis=0) & self.system.live(~self.counted)).sum()))
 
     def moving(self, cone, ways):  # those directions that are not 0, and lie in a cone
-        in_cone = [(d[cone[0]] == 0).all() and (d[cone[1]] <= 0).all() and (d[cone[2]] // 2 == 0).all() for d in ways]
-        return [d for d, fits in zip(ways, in_cone, strict=True) if fits and (abs(d) == 1).any()]
+        return [d for d in ways if (abs(d) == 1).any() and not (cone & [d != 0, d > 0, d // 2 != 0]).any()]
 
     def dimension(self, cone):  # bounds on the dimension of a tangent cone
-        system, m, zero = self.system, self.system.m, self.zero
-        rows, spans = self.vanishing(cone, self.weights[0])
+        system, zero, (rows, spans) = self.system, self.zero, self.vanishing(cone, self.weights[0])
         if zero.any() and not (rows & zero).any():
-            supported = (rows & ~system.live(rows | zero))[:m]
-            held = matrix(system.R[supported][:, zero[m:]], PRIME).rank()
+            held = matrix(system.R[(rows & ~system.live(rows | zero))[: system.m]][:, zero[system.m :]], PRIME).rank()
             require(held == zero.sum(), "coordinates are not held at zero")
             rows = rows | zero
         low, high = system.rank(rows, self.relations)
-        _, upper, lower = cone & ~rows & system.live(rows)
-        ways = self.moving(cone, self.ways)
+        (_, upper, lower), ways = cone & ~rows & system.live(rows), self.moving(cone, self.ways)
         strict = not (upper | lower).any() or any((d[upper] == -1).all() and (d[lower] == 1).all() for d in ways)
         least = max(self.count(cone), system.n - high if strict else 0, int(len(ways) > 0))
         return (0, 0) if spans else (least, system.n - low)
 
-    def check(self, tangent, recession, finding):  # ValueError unless what is found follows
-        kind, stored, (low, high) = finding["kind"], finding["dimension"], self.dimension(tangent)
+    def check(self, near, far, finding):  # ValueError unless what is found follows from the cones near x and far away
+        kind, stored, (low, high) = finding["kind"], finding["dimension"], self.dimension(near)
         require((self.given["kind"], self.given.get("dimension", stored)) == (kind, stored), "another certificate")
         least, most = finding.get("dimension_low", low), finding.get("dimension_high", high)
         bounded = least <= low <= high <= most and (stored is None or least == stored == most)
         require(bounded, f"a dimension of {low} to {high} is proved, not {stored} or {least} to {most}")
-        rows, spans = self.vanishing(recession, self.weights[1])
+        (rows, spans), runs = self.vanishing(far, self.weights[1]), self.moving(far, self.ray) or self.count(far)
         spans = spans or (kind == "bounded" and self.system.rank(rows)[0] == self.system.n)
-        runs = self.moving(recession, self.ray) or self.count(recession)
         shown = {"singleton": high == 0, "bounded": low > 0 and spans, "unbounded": low > 0 and runs}
         require(shown.get(kind), f"it is not proved that it is {kind}")
 
 
-up = np.frompyfunc(lambda n: -(-n >> (k := max(n.bit_length() - 20, 0))) << k, 1, 1)  # to 20 binary digits
-
-
 def sides(layer, X, precision="exact", step=None):  # where units lie at X: masks for cones, and two counts
-    (A, b, *ends, monotone, _), exact, below, above = layer, precision == "exact", 0, 0
+    (A, b, *ends, monotone, _), exact = layer, precision == "exact"
     rows, X = np.column_stack([A, b]), np.column_stack([X, np.ones(len(X))])
-    width = 0.0 if precision in ("exact", "int8", *FLOATS) else float(precision)
+    width = 0.0 if (named := precision in ("exact", "int8", *FLOATS)) else float(precision)
+    require(named or width > 0, f"{precision} is no precision")
     unit = 200 + sum(Fraction(v).denominator.bit_length() for v in (*ends, step or 0.0, width) if abs(v) < np.inf)
     unit -= min(whole(rows)[1], 0) + min(whole(X)[1], 0)  # all numbers are integers times 2**-unit
     z, (p, q) = products(rows, X, unit), (int(Fraction(v) * 2**unit) if abs(v) < np.inf else None for v in ends)
     far, wide = np.full(z.shape, np.inf, dtype=object), np.inf if None in (p, q) else q - p  # objects compare exactly
     rise, fall = far if p is None else z - p, far if q is None else q - z
+    below = above = int(Fraction(width) * 2**unit)  # what a number says; names say more
     if precision == "int8":
         y, s, (first, last) = np.clip(z, p, q), int(Fraction(step) * 2**unit), (-128, 127) if ends[0] < 0 else (0, 255)
         require(s > 0, "a step that is not positive")
@@ -238,16 +231,12 @@ def sides(layer, X, precision="exact", step=None):  # where units lie at X: mask
     elif precision in FLOATS:
         (dtype, digits, exponent), rows, X, ones = FLOATS[precision], abs(rows), abs(X), np.ones((1, A.shape[1]))
         sums, terms = products(rows, X, unit), np.count_nonzero(A, axis=1).astype(object)
-        k = 2 ** (26 - digits) + terms + 2
-        lengths = products(ones, X[:, :-1], unit) + products(rows[:, :-1], ones, unit)
+        k, length = 2 ** (26 - digits) + terms + 2, products(ones, X[:, :-1], unit) + products(rows[:, :-1], ones, unit)
         moved = max((abs(Fraction(float(dtype(end))) - Fraction(end)) for end in ends if abs(end) < np.inf), default=0)
-        bound = -(-k * sums // (2**24 - k)) + (lengths + (3 * terms + 6 << unit) >> exponent - 1) + int(moved * 2**unit)
+        bound = -(-k * sums // (2**24 - k)) + (length + (3 * terms + 6 << unit) >> exponent - 1) + int(moved * 2**unit)
         fits = max(rows.max(), X.max(), Fraction((sums + bound).max(), 2**unit)) <= float(np.finfo(dtype).max)
         require(fits and max(k) <= 2**23, f"sums that are too long for {precision}, or numbers that it does not hold")
         below = above = up(bound)
-    elif not exact:
-        require(width > 0, f"{precision} is no precision")
-        below = above = int(Fraction(width) * 2**unit)
     lower, upper = (below < rise) & (below < wide) | monotone, (above < fall) & (above < wide) | monotone
     counts = ((rise > 0) | monotone, (fall <= 0) & ~monotone) if exact else (lower, ~upper & (q is not None))
     at_upper, at_lower, equal = (rise == 0) & exact, (fall == 0) & exact, (lower & upper & exact) | monotone
@@ -256,8 +245,7 @@ def sides(layer, X, precision="exact", step=None):  # where units lie at X: mask
 
 def cones(units, X, low, high):  # the tangent and the recession cone of each sample
     box = abs(low) < np.inf, abs(high) < np.inf, low == high, high == X, low == X
-    pairs = zip(units[:5], (np.broadcast_to(b, X.shape) for b in box), strict=True)
-    lower, upper, equal, at_upper, at_lower = map(np.hstack, pairs)
+    lower, upper, equal, at_upper, at_lower = map(lambda u, b: np.hstack([u, np.full(X.shape, b)]), units, box)
     tangent = np.stack([equal, upper & at_upper & ~equal, lower & at_lower & ~equal], axis=1)
     return tangent, np.stack([lower & upper, upper & ~lower, lower & ~upper], axis=1)
 
@@ -289,18 +277,15 @@ class Network:  # what model.safetensors describes, evaluated at the samples x
         require(m * n <= LARGEST)
         index, weights = (np.arange(n), factor) if part["kind"] == "diagonal" else (index, weights)
         if part["kind"] == "convolution":
-            (channels, width, *kernel), gaps = weight.shape, part["dilation"]
+            (channels, width, *kernel), gaps, groups = weight.shape, part["dilation"], part["groups"]
             grid = np.pad(np.arange(n).reshape(part["input_shape"]), [(0, 0), *part["padding"]], constant_values=-1)
             reach = [gap * (taps - 1) + 1 for gap, taps in zip(gaps, kernel, strict=True)]
             seen = np.lib.stride_tricks.sliding_window_view(grid, reach, tuple(range(1, grid.ndim)))
             seen = seen[(slice(None), *(slice(None, None, step) for step in (*part["stride"], *gaps)))]
-            seen = seen.reshape(part["groups"], width, m // channels, -1).swapaxes(1, 2)
-            index = np.repeat(seen, channels // part["groups"], axis=0)
+            index = np.repeat(seen.reshape(groups, width, m // channels, -1), channels // groups, axis=0).swapaxes(1, 2)
             weights = np.broadcast_to(weight.reshape(channels, 1, width, -1), index.shape)
-        A, index = np.zeros((m, n)), index.reshape(m, -1)
-        weights = np.ones(index.shape) if weights is None else weights.reshape(m, -1)
-        row, column = np.nonzero(index >= 0)
-        np.add.at(A, (row, index[row, column]), weights[row, column])
+        A, index, weights = np.zeros((m, n)), index.reshape(m, -1), np.ones(index.size) if weights is None else weights
+        np.add.at(A, (np.nonzero(index >= 0)[0], index[index >= 0]), weights.reshape(m, -1)[index >= 0])
         return A, bias
 
     def layer(self, number):  # A, b, bounds of outputs, which units are monotone, and the stage that it reads
@@ -354,8 +339,7 @@ def check_chunk(folder, told, network, number, questions, stem, samples):  # why
     require(same, "its files are not as they were written, or the audit is not complete")
     findings, stored = (parquet.read_table(paths[part]).to_pylist() for part in ("preimages", "certificates"))
     stored = {row["id"]: row["data"] for row in stored if sha256(row["data"]).hexdigest()[:32] == row["id"]}
-    X, proofs, systems, out = np.load(paths["inputs"]), {}, {}, []
-    layer = network.layer(network.layers[number])
+    X, layer, proofs, systems, out = np.load(paths["inputs"]), network.layer(network.layers[number]), {}, {}, []
     given = network.value(layer[-1])[samples.start : samples.stop]
     allowed = AGREEMENT * np.abs(given[np.isfinite(given)]).max(initial=0.0) * (layer[-1] >= 0)
     require(len(X) == len(given) and not (abs(X - given) > allowed).any(), "inputs are not what the network gives")

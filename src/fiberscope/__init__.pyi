@@ -15,7 +15,7 @@ from .invariance.examples import invariance_examples as invariance_examples
 from .invariance.mixed_integer import Optimum as Optimum
 from .invariance.mixed_integer import optimal_over_regions as optimal_over_regions
 from .invariance.objective import Objective as Objective
-from .invariance.survey import invariance_survey as invariance_survey
+from .invariance.survey import invariance_survey as invariance_survey  # pyright: ignore[reportUnknownVariableType] - pyarrow has no types
 from .invariance.walk import Walk as Walk
 from .invariance.walk import walk_regions as walk_regions
 from .jobs.audit import audit as audit
@@ -61,8 +61,8 @@ from .preimages.verify import verify as verify
 from .readers.files import load as load
 from .readers.keras import from_keras as from_keras
 from .readers.torch import from_torch as from_torch
-from .recovery.leakage import leakage as leakage
-from .recovery.network_verdicts import network_verdicts as network_verdicts
+from .recovery.leakage import leakage as leakage  # pyright: ignore[reportUnknownVariableType] - pyarrow has no types
+from .recovery.network_verdicts import network_verdicts as network_verdicts  # pyright: ignore[reportUnknownVariableType] - pyarrow has no types
 from .recovery.recover import recover as recover
 from .recovery.recovery import Recovery as Recovery
 from .stability.admissible import Admissibility as Admissibility
@@ -92,7 +92,7 @@ from .stability.region import RegionBoundary as RegionBoundary
 from .stability.saturation import Saturation as Saturation
 from .stability.saturation import saturation as saturation
 from .stability.singular_values import singular_values as singular_values
-from .stability.spectra import spectra as spectra
+from .stability.spectra import spectra as spectra  # pyright: ignore[reportUnknownVariableType] - pyarrow has no types
 from .stability.spectrum import Spectrum as Spectrum
 
 __version__: str

@@ -113,7 +113,7 @@ PARTS: dict[str, Any] = {
     "kind": ["none", None, Kind.UNDECIDED, Kind.EMPTY, Trap(), 3],
     "dimension": [1, -1, 0.0, "0", None, Whole(0), Trap(), 10**400],
     "certificate": [None, Trap(), OtherCertificate(Kind.SINGLETON, 0), fs.Certificate(Kind.SINGLETON, 0), b"bytes"],
-    "within": [0.5, -1.0, np.nan, np.zeros(2), "a", Trap(), np.array([0.0, 0.5, 0.0])],
+    "within": [None, 0.5, -1.0, np.nan, np.zeros(2), "a", Trap(), np.array([0.0, 0.5, 0.0])],
     "dimension_bounds": [(0,), "bounds", (0, 0.5), Trap()],
 }
 HOSTILE = [(name, value) for name, values in PARTS.items() for value in values]
@@ -130,6 +130,11 @@ def test_wrong_parts_are_not_proved(name: str, value: Any) -> None:
         assert not verification
         assert verification.reason
     assert verify_many([claim, p]).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("within", [None, "a", np.array([None])], ids=["None", "text", "objects"])
+def test_a_within_that_is_no_number_is_named(within: Any) -> None:
+    assert verify(replace(singleton(), within=within)).reason == "within is no array of numbers"
 
 
 def test_arrays_of_any_class_are_numbers() -> None:
@@ -150,7 +155,7 @@ def test_parts_of_a_certificate_that_are_none() -> None:
     values = multipliers.values
     broken = [
         replace(multipliers, values=values[:-1]),
-        replace(multipliers, values=values.astype(np.float16)),
+        replace(multipliers, values=values.astype(np.complex128)),
         replace(multipliers, values=values * np.nan),
         replace(multipliers, values=list(values)),
         replace(multipliers, values=-values),
@@ -174,6 +179,8 @@ def test_parts_of_a_certificate_that_are_none() -> None:
     ]
     assert [bool(verify(claim)) for claim in claims] == [False] * len(claims)
     assert verify_many([*claims, p]).tolist() == [False] * len(claims) + [True]
+    single = replace(multipliers, values=values.astype(np.float32))  # the format has these, too
+    assert verify(replace(p, certificate=replace(p.certificate, tangent=fs.Face(multipliers=single))))
 
 
 def test_a_claim_that_changes_at_each_look() -> None:

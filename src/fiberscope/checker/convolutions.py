@@ -143,13 +143,14 @@ class Convolution:
 
     def __getitem__(self, numbers: IntArray) -> Any:
         """Some rows, written out as compressed sparse rows."""
-        (channels, width, *kernel), places = self.weight.shape, prod(self.places)
+        shape: tuple[int, ...] = self.weight.shape
+        channels, width, kernel = shape[0], shape[1], shape[2:]
         if len(numbers) * width * prod(kernel) > MAX_WRITTEN:
             raise NotProvedError(f"{len(numbers)} rows of a convolution are too many to be written out")
-        channel, place = np.divmod(np.asarray(numbers, dtype=np.int64), places)
+        channel, place = np.divmod(np.asarray(numbers, dtype=np.int64), prod(self.places))
         sizes = self.input_shape[1:]
         position, inside = np.zeros((len(numbers), 1), dtype=np.int64), np.ones((len(numbers), 1), dtype=np.bool_)
-        at = np.stack(np.unravel_index(place, self.places))
+        at: IntArray = np.stack(np.unravel_index(place, self.places))
         for axis, size in enumerate(sizes):
             taps = np.arange(kernel[axis]) * self.dilation[axis]
             count = position.shape[1] * kernel[axis]

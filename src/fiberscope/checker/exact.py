@@ -44,16 +44,17 @@ def as_fractions(vector: FloatArray | tuple[list[int], int]) -> tuple[list[int],
 
 def products(matrix: Matrix, vector: FloatArray | tuple[list[int], int]) -> Exact:
     """``A v`` exactly, (q,) rational numbers."""
-    if not is_dense(matrix):  # of the vector no more than is read
-        used, positions = np.unique(matrix.indices, return_inverse=True)
-        places: list[int] = positions.tolist()
-        vector = ([vector[0][j] for j in used], vector[1]) if isinstance(vector, tuple) else vector[used]
-    numbers, unit = as_fractions(vector)
     if is_dense(matrix):
+        numbers, unit = as_fractions(vector)
         whole, exponent = as_matrix(matrix)
         column = (whole * fmpz_mat(len(numbers), 1, numbers)).entries() if numbers else [0] * matrix.shape[0]
     else:
         _check_size(matrix.nnz)
+        used, positions = np.unique(matrix.indices, return_inverse=True)  # of the vector no more than is read
+        places: list[int] = positions.tolist()
+        needed: list[int] = used.tolist()
+        read = ([vector[0][j] for j in needed], vector[1]) if isinstance(vector, tuple) else vector[used]
+        numbers, unit = as_fractions(read)
         stored, exponent = as_integers(matrix.data)
         bounds: list[int] = matrix.indptr.tolist()
         terms: list[int] = [factor * numbers[place] for factor, place in zip(stored, places, strict=True)]

@@ -68,8 +68,9 @@ def is_written(matrix: Matrix) -> bool:
 
 def longest_sum(matrix: Matrix) -> int:
     """An upper bound on the number of products that a product with a vector adds to one number."""
-    sparsely = not is_dense(matrix) and is_written(matrix)
-    return int(np.diff(matrix.indptr).max(initial=0)) if sparsely else matrix.shape[1]
+    if is_dense(matrix) or not is_written(matrix):
+        return matrix.shape[1]
+    return int(np.diff(matrix.indptr).max(initial=0))
 
 
 def entries(matrix: Matrix) -> FloatArray:
@@ -157,6 +158,8 @@ def norm_below(v: FloatArray) -> float:
 
 def row_norms_above(matrix: Matrix) -> FloatArray:
     """Upper bounds on the Euclidean norms of the rows; exactly 0 for zero rows."""
+    n = matrix.shape[1]
+    live = row_sizes(matrix) > 0 if is_written(matrix) else matrix.reads(np.ones(n, dtype=np.bool_))
     with np.errstate(over="ignore", invalid="ignore"):
         if not is_written(matrix):
             squares = matrix.squares()
@@ -164,9 +167,7 @@ def row_norms_above(matrix: Matrix) -> FloatArray:
             squares = np.einsum("ij,ij->i", matrix, matrix)
         else:
             squares = np.bincount(row_numbers(matrix), weights=np.square(matrix.data), minlength=matrix.shape[0])
-    n = matrix.shape[1]
     above = np.sqrt(squares) * (1.0 + relative_error(n)) + float(np.sqrt(n)) * 2.0**-510
-    live = row_sizes(matrix) > 0 if is_written(matrix) else matrix.reads(np.ones(n, dtype=np.bool_))
     return np.where(live, above, 0.0)
 
 

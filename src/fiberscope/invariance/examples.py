@@ -79,9 +79,8 @@ def invariance_example(
             is named), or a fraction that no input of the region reaches.
         ModelError: a smooth activation before the layer.
     """
-    targets = [target]
     (example,) = invariance_examples(
-        network, x, targets, layer, domain, objective=objective, keep=keep, fraction=fraction, arithmetic=arithmetic,
+        network, x, [target], layer, domain, objective=objective, keep=keep, fraction=fraction, arithmetic=arithmetic,
         max_programs=max_programs, starts=starts, seed=seed, within=within,
     )  # fmt: skip
     return example
@@ -90,7 +89,7 @@ def invariance_example(
 def invariance_examples(
     network: Network,
     x: Tensor | ArrayLike,
-    targets: Sequence[Tensor | ArrayLike],
+    targets: Sequence[Tensor | ArrayLike | None],
     layer: Layer = 0,
     domain: Domain | None = None,
     *,
@@ -112,7 +111,7 @@ def invariance_examples(
     Args:
         network: as in ``invariance_example``, like all that is not named here.
         x: the source.
-        targets: as many targets c as examples are wanted.
+        targets: as many targets c as examples are wanted; None where the objective needs none.
         layer: whose output counts as the features.
         domain: where inputs lie.
         objective: what the examples are to be best at.

@@ -52,7 +52,7 @@ SCHEMA: Any = pa.schema(
 )
 
 
-def invariance_survey(
+def invariance_survey(  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
     network: Network,
     X: Tensor | ArrayLike,
     y: ArrayLike | None = None,
@@ -63,7 +63,7 @@ def invariance_survey(
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     within: Within = 0.0,
-) -> pyarrow.Table:  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
+) -> pyarrow.Table:
     """How large the set of inputs with the features of a sample is, within its activation region, layer by layer.
 
     Args:

@@ -72,7 +72,7 @@ class ReLULayer(Shown):
         high: Tensor | ArrayLike = np.inf,
     ) -> None:
         self._weight: Rows | None = checked_rows(weight, "weight")
-        self.device: str = str(weight.device) if hasattr(weight, "detach") else "cpu"
+        self.device: str = str(getattr(weight, "device", "cpu")) if hasattr(weight, "detach") else "cpu"
         self.outputs: int = self._weight.shape[0]
         self._bias = as_float64(np.zeros(self.outputs) if bias is None else bias, "bias", shape=(self.outputs,))
         self._input_shape: tuple[int, ...] = (self._weight.shape[1],)
@@ -130,8 +130,8 @@ class ReLULayer(Shown):
     def restricted(self, units: IntArray) -> ReLULayer:
         """The layer of some units."""
         rows = self.weight[units] if self.operator is None else self.operator.rows(units)
-        bounds = {"low": self.low[units], "high": self.high[units]}
-        return ReLULayer(rows, self.constants[units], self.injective[units], **bounds)
+        low, high = self.low[units], self.high[units]
+        return ReLULayer(rows, self.constants[units], self.injective[units], low=low, high=high)
 
     @property
     def constants(self) -> FloatArray:

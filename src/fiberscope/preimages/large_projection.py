@@ -48,14 +48,13 @@ class Ended:
 
 def project_large(cones: LargeCones, budget: Budget = NO_LIMIT, most: int = MAX_STEPS) -> Ended:
     """Project the ones onto the recession cone, every coordinate of which has a bound."""
-    descent = _Descent(cones)
-    for step in range(1, most + 1):
+    descent, step, least = _Descent(cones), 0, 0.0
+    while step < most and not least > CLEAR:
         descent.step()
+        step += 1
         if step % CHECKED == 0 or step == most:
             budget.check(f"the ones were projected onto a cone, {step} steps")
             least = descent.least()
-            if least > CLEAR or step == most:
-                break
     return descent.ended(step, least)
 
 
@@ -86,10 +85,11 @@ class _Descent:
 
     def _largest(self) -> float:
         v = torch.randn(1, self.operator.inputs, generator=torch.Generator().manual_seed(0))
-        largest = 0.0
+        length, largest = float(v.square().sum().sqrt()), 0.0
         for _ in range(POWER_STEPS):
-            v = self._adjoint(self._apply(v / v.norm().clamp(min=torch.finfo(torch.float32).tiny)))
-            largest = max(largest, float(v.norm()))
+            v = self._adjoint(self._apply(v / (length or 1.0)))
+            length = float(v.square().sum().sqrt())
+            largest = max(largest, length)
         return largest or 1.0
 
     def step(self) -> None:

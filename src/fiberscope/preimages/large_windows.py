@@ -89,7 +89,8 @@ class Grid:
     def __init__(self, cones: LargeCones, sides: Sides) -> None:
         o = cones.operator
         self.operator, self.cones, self.sides = o, cones, sides
-        self.grid, self.places = o.input_shape[1:], o.output_shape[1:]
+        self.grid: tuple[int, ...] = o.input_shape[1:]
+        self.places: tuple[int, ...] = o.output_shape[1:]
         by_group = (o.groups, -1, *self.grid), (o.groups, -1, *self.places)
         self.moving, self.free = (
             _table(part.reshape(by_group[0]).sum(axis=1)) for part in (~sides.fixed, ~sides.fixed & (sides.signs == 0))
@@ -100,7 +101,7 @@ class Grid:
 
     def windows(self) -> Iterator[Windows]:
         """All windows, size by size."""
-        last = ()
+        last: tuple[int, ...] = ()
         for side in SIDES:
             sizes = tuple(min(side, length) for length in self.grid)
             if sizes == last:
@@ -132,10 +133,9 @@ class Grid:
         """Those that may read it."""
         channels = self.operator.output_shape[0] // self.operator.groups
         ends = [min(s + side, length) for s, length in zip(start, self.grid, strict=True)]
-        seen = [
-            self.readers(axis, np.array(s), np.array(e)) for axis, (s, e) in enumerate(zip(start, ends, strict=True))
-        ]
-        first, stop = ([int(pair[k]) for pair in seen] for k in (0, 1))
+        pairs = enumerate(zip(start, ends, strict=True))
+        seen = [self.readers(axis, np.array([first]), np.array([stop])) for axis, (first, stop) in pairs]
+        first, stop = ([int(pair[k][0]) for pair in seen] for k in (0, 1))
         return _numbers(self.operator.output_shape, group * channels, channels, first, stop)
 
 

@@ -106,7 +106,8 @@ class Narrowed:
 def _some(values: FloatArray | Rational, kept: IntArray) -> FloatArray | Rational:
     if isinstance(values, np.ndarray):
         return values[kept]
-    return Rational(tuple(values.numerators[i] for i in kept.tolist()), values.denominator)
+    numbers: list[int] = kept.tolist()
+    return Rational(tuple(values.numerators[i] for i in numbers), values.denominator)
 
 
 def narrowed(question: Preimage) -> Narrowed | None:

@@ -175,7 +175,7 @@ class _Said:
     x: Any
     output_low: Any
     output_high: Any
-    within: Any
+    within: float | FloatArray
     kind: str
     dimension: int | None
     dimension_bounds: tuple[int, int] | None
@@ -183,10 +183,10 @@ class _Said:
 
     def about(self, system: System, units: Any) -> PlainClaim:
         """The same about a system of all units of a layer, or of some, whose every unit has a precision."""
-        if isinstance(self.within, float):
-            within = np.full(system.bias.shape, self.within)
+        if isinstance(self.within, np.ndarray):
+            within = self.within if units is None else self.within[..., units]
         else:
-            within = self.within if units is None or self.within is None else self.within[..., units]
+            within = np.full(system.bias.shape, self.within)
         return PlainClaim(
             self.x, self.output_low, self.output_high, within,
             self.kind, self.dimension, self.dimension_bounds, self.certificate,
@@ -357,10 +357,12 @@ def _copied(value: Any, what: str) -> Any:
         raise MalformedError(f"{what} {error}") from error
 
 
-def _within(value: Any) -> Any:
+def _within(value: Any) -> float | FloatArray:
     """A number, or a copy of an array of them."""
     if any(type(value) is known for known in NUMBERS):
         return float(value)
+    if value is None:
+        raise MalformedError("within is no array of numbers")
     return _copied(value, "within")
 
 

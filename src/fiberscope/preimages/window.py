@@ -34,7 +34,7 @@ def window_of(layer: Layer, window: Any) -> Bool[BoolArray, " n"]:
         raise InputError(
             "window",
             expected=f"a slice or a number within each axis of the input's shape {shape}, with a coordinate in common",
-            got=shown(given),
+            got=shown(window),
             hint="write it with numpy's s_, as np.s_[:, 8:16, 8:16] of a picture",
         )
     return inside.ravel()

@@ -24,7 +24,7 @@ SECONDS = 30.0
 """For one sample at one layer and one precision: through several layers, linear programs would go on for longer."""
 
 
-def leakage(
+def leakage(  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
     net: Network,
     X: Tensor | ArrayLike,
     domain: Domain,
@@ -33,7 +33,7 @@ def leakage(
     *,
     seconds: float | int | None = SECONDS,
     progress: Callable[[int, int], None] | None = None,
-) -> pyarrow.Table:  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
+) -> pyarrow.Table:
     """Tabulate what the features of layers give away of samples: what is proved, and what an attack rebuilds.
 
     ``{x' in domain : |F_i(x') - F_i(x)| <= e_i}`` for features F of a layer of the network, with e_i of the precision:

@@ -41,14 +41,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def network_verdicts(
+def network_verdicts(  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
     network: Network,
     X: Tensor | ArrayLike,
     layers: ArrayLike | None = None,
     domain: Domain | None = None,
     *,
     seconds: float | int = 60.0,
-) -> pyarrow.Table:  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
+) -> pyarrow.Table:
     """Decide and prove whether the network's input can be computed back from what each ReLU layer gives.
 
     About the map ``F_k`` from the input to the output of layer k, in exact real arithmetic on the numbers that the

@@ -21,7 +21,7 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
 from fiberscope.paper.reproduction.context import Context
 from fiberscope.stability.linearization import checked_stage
-from fiberscope.stability.spectra import SCHEMA, spectra
+from fiberscope.stability.spectra import SCHEMA, spectra  # pyright: ignore[reportUnknownVariableType] - pyarrow has no types
 from fiberscope.stability.stage_medians import StageMedians
 
 _arrow: Any = pa  # these have no types
@@ -67,7 +67,7 @@ def _kept_or_computed(
 ) -> Any:
     if path.is_file():
         return _kept(path, network, stages)
-    table = spectra(network, x.reshape(1, *network.input_shape), stages, progress=progress)
+    table = cast(Any, spectra)(network, x.reshape(1, *network.input_shape), stages, progress=progress)
     buffer = io.BytesIO()
     _parquet.write_table(table, buffer, write_page_checksum=True)
     write_file(path, buffer.getvalue())
