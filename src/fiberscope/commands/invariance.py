@@ -88,7 +88,7 @@ def invariance(
 
 def usual_objective(x: NDArray[Any], regions: str) -> str:
     """What is sought where nothing is said: what looks most like the target, of pictures in one region."""
-    from fiberscope.report.pictures import picture_format
+    from fiberscope.showing.pictures import picture_format
 
     return "nearest_l2" if regions == "1" and picture_format(x) is not None else "inner_product"
 
