@@ -57,3 +57,19 @@ def test_every_command_is_documented() -> None:
     text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
     table = set(re.findall(r"^\| `fiberscope (\w+)` \|", text, re.MULTILINE))
     assert table == {name for name in build_app() if not name.startswith("-")}
+
+
+def test_the_map_of_the_code_names_what_is_there() -> None:
+    """By their paths, or the end of these."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w./]+\.(?:py|pyi|md|toml))`", text))
+    folders = ("src", "tests", "tools", "benchmarks", "docs", "examples")
+    files = {f"/{path.relative_to(ROOT).as_posix()}" for folder in folders for path in (ROOT / folder).rglob("*.*")}
+    files |= {f"/{path.name}" for path in ROOT.iterdir()}
+    lost = [name for name in sorted(named) if not any(path.endswith(f"/{name}") for path in files)]
+    assert not lost
+    questions = re.search(r"### Where would you change.*?(?=\nPublic is)", text, re.DOTALL)
+    assert questions is not None
+    answers = re.findall(r"^\d+\. .*?`([\w/]+\.py)`", questions.group(), re.MULTILINE | re.DOTALL)
+    assert len(answers) >= 10
+    assert all((ROOT / answer).is_file() for answer in answers)

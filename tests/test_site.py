@@ -15,7 +15,7 @@ import fiberscope as fs
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in (DOCS / "api").glob("*.md") if path.stem != "index")
-DIRECTIVE = re.compile(r"^\.\. auto(?:function|class|exception):: fiberscope\.(\w+)$", re.MULTILINE)
+DIRECTIVE = re.compile(r"^\.\. auto(?:function|class|exception|module):: fiberscope\.(\w+)$", re.MULTILINE)
 SITE, REPOSITORY = "https://fiberscope.github.io/fiberscope/", "https://github.com/fiberscope/fiberscope/blob/main/"
 FUNCTIONS = [name for name in fs.__all__ if inspect.isfunction(getattr(fs, name))]
 

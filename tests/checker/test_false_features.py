@@ -14,6 +14,7 @@ import pytest
 
 import fiberscope as fs
 from exact_stages import read
+from fiberscope.checker.feature_domain import Domain
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.same_features import Case, Claim, Finding
 from fiberscope.network.activations import Maximum
@@ -29,11 +30,11 @@ def line(*rows: Any) -> fs.Network:
     return fs.Network((affine_stage("a", Dense(np.array(rows, dtype=np.float64))),), (len(rows[0]),))
 
 
-def proved(net: fs.Network, x: Any, there: Any, radius: float = R, **changes: Any) -> bool:
+def proved(net: fs.Network, x: Any, there: Any, radius: float = R, segment: bool = True, **changes: Any) -> bool:
     n, last = net.inputs, len(net.stages) - 1
     points = [np.asarray(point, dtype=np.float64) for point in (x, there)]
     free = np.zeros((0, n)), np.zeros(0), np.zeros(n, dtype=np.bool_)
-    claim = replace(Claim(last, *points, np.zeros(n), np.ones(n), *free, radius), **changes)
+    claim = Claim(last, *points, replace(Domain(np.zeros(n), np.ones(n), *free), **changes), radius, segment)
     try:
         Case(read(net), claim).prove(Finding(last, radius))
     except NotProvedError:

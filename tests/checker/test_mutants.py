@@ -26,6 +26,14 @@ def test_a_condition_that_is_missing_is_missed(condition: str) -> None:
 
 
 @pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    "condition", ["injectivity: if value < 0 or (not covers and value == 0): not value", "feature_domain: "]
+)
+def test_a_condition_above_that_is_missing_is_missed(condition: str) -> None:
+    assert "LIVES" not in killed("--above", "--only", condition)
+
+
+@pytest.mark.exhaustive
 def test_each_condition_is_missed() -> None:
     said = killed(seconds=3600)
     assert "LIVES" not in said

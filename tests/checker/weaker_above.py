@@ -4,14 +4,14 @@ from __future__ import annotations
 
 WEAKER: tuple[tuple[str, str, str], ...] = (
     ("same_features", "if not any(equation.is_open for equation in equations):", "if True:"),
-    ("same_features", "~claim.kept & (x - claim.low", "(x - claim.low"),
-    ("same_features", "(x - claim.low > 2.0 * radius) & (claim.high", "(claim.high"),
-    ("same_features", "& (claim.high - x > 2.0 * radius)", ""),
+    ("same_features", "~domain.kept & (x - domain.low", "(x - domain.low"),
+    ("same_features", "(x - domain.low > 2.0 * radius) & (domain.high", "(domain.high"),
+    ("same_features", "& (domain.high - x > 2.0 * radius)", ""),
     ("same_features", "(needed + norm_above(error)) * ROUNDING", "needed * ROUNDING"),
     ("same_features", "needed = total / radius * ROUNDING", "needed = 0.0"),
     ("same_features", "exact = (error == 0).all(axis=1) & rows.any(axis=1)", "exact = rows.any(axis=1)"),
     ("same_features", "_check_equations(around, equations, free, finding.radius)\n        return", "return"),
-    ("same_features", "reached = row_norms_above(dense(self.claim.G)[:, free]) * radius * ROUNDING", "reached = 0.0"),
+    ("same_features", "reached = row_norms_above(dense(domain.G)[:, free]) * radius * ROUNDING", "reached = 0.0"),
     ("surroundings", "allowed &= slopes == 0", "pass"),
     ("surroundings", "elif not self.segment:", "else:"),
     ("surroundings", "stays[piece] &= low >= room", "pass"),

@@ -270,6 +270,9 @@ def open_results(folder: str | os.PathLike[str]) -> AuditResults:
     Args:
         folder: where they are.
 
+    Returns:
+        The results; nothing is read before it is asked for.
+
     Raises:
         InputError: no path.
         ResultsError: there are none, or they are damaged.

@@ -127,6 +127,9 @@ def load_data(
         split: "train" for the training images of ``mnist``, ``fashion-mnist`` or ``cifar10``, whose files lie beside
             those of the test images; other data have no such split.
 
+    Returns:
+        Samples ``x``, labels ``y`` where there are some, and what the data is called.
+
     Raises:
         InputError: no such data, or a file that is not what it says; says what was expected and where.
     """
