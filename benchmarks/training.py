@@ -6,8 +6,9 @@ Cost: processor time of a step of a 64-128-10 network on batches of 50 of scikit
 network, as a multiple of the plain step, timed side by side in one run, one thread; the penalty looks at the whole
 batch. Effect: two epochs on 500 digits, with each penalty and without, from the same weights and in the same order, as
 in ``tests/training/test_effect.py``; how much lower the penalty is than that of the twin without it, at 100 digits that
-were not trained on. Shown are the median, the smallest and the largest difference over the seeds: positive is what was
-asked for.
+were not trained on: positive is what was asked for; and by what factor the smallest singular value of the rows that are kept
+changes. Shown are the median, the smallest and the largest over the seeds. Sign: how correlations of removed with kept
+rows go with that singular value where one frame loses rows at random.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import argparse
 import statistics
 from collections.abc import Callable
 
+import numpy as np
+import scipy.stats
 import torch
 from _timing import least
 from sklearn.datasets import load_digits
@@ -53,6 +56,7 @@ def main() -> None:
     costs("64-128-10", network(64, 128, 0), x[:50], y[:50])
     if not options.smoke:
         costs("784-2000-10", network(784, 2000, 0), torch.rand(50, 784), y[:50])
+    signs()
     twins = [trained(None, 0.0, seed, x, y) for seed in range(1 if options.smoke else options.seeds)]
     for kind, weight in WEIGHTS.items():
         for hide in (False, True):
@@ -101,14 +105,44 @@ def effects(
     kind: type[LayerPenalty], weight: float, hide: bool, twins: list[nn.Sequential], x: Tensor, y: Tensor
 ) -> None:
     """How much lower the penalty is than that of the twin, over seeds."""
-    test, gains = x[500:600], list[float]()
+    test, gains, factors = x[500:600], list[float](), list[float]()
     for seed, plain in enumerate(twins):
         other = trained(lambda module: kind(module, 0, hide=hide), weight, seed, x, y)
         with torch.no_grad():
             gains.append(float(kind(plain, 0, hide=hide)(test) - kind(other, 0, hide=hide)(test)))
+            factors.append(smallest(other, test) / smallest(plain, test))
     wish = "hide" if hide else "invert"
-    spread = f"median {statistics.median(gains):.3g}, from {min(gains):.3g} to {max(gains):.3g}"
-    print(f"{kind.__name__}, {wish}: {spread} over {len(twins)} seeds", flush=True)
+    print(f"{kind.__name__}, {wish}: {spread(gains)}; smallest singular value times {spread(factors)}", flush=True)
+
+
+def smallest(module: nn.Sequential, x: Tensor) -> float:
+    """The n-th singular value of the rows that are kept at a sample, by that of all rows; the median over samples."""
+    A = module[0].weight
+    kept = [torch.linalg.svdvals(A[z > 0]) for z in module[0](x)]
+    found = [float(sigma[-1]) if len(sigma) == A.shape[1] else 0.0 for sigma in kept]
+    return statistics.median(found) / float(torch.linalg.svdvals(A)[0])
+
+
+def signs() -> None:
+    """Which rows a tight frame loses: how correlations go with the smallest singular value of what is left."""
+    generator = np.random.default_rng(0)
+    for n, m, count in ((8, 16, 10), (20, 40, 24), (49, 61, 54)):
+        A = np.linalg.qr(generator.standard_normal((m, n)))[0]
+        cosines = A @ A.T / np.outer(*[np.linalg.norm(A, axis=1)] * 2)
+        told: list[tuple[float, float, float]] = []
+        for _ in range(1500):
+            kept = np.isin(np.arange(m), generator.choice(m, count, replace=False))
+            c = cosines[np.ix_(~kept, kept)]
+            sigma = np.linalg.svd(A[kept], compute_uv=False)
+            told.append((sigma[-1], np.log1p(np.exp(10 * (c - 1))).mean(), (c**2).mean()))
+        ranks = scipy.stats.spearmanr(np.array(told))[0][0]
+        where = f"{count} of {m} rows in {n} dimensions, removed against kept"
+        print(f"{where}: rank correlation of the smallest singular value with the count {ranks[1]:.2f}", end="")
+        print(f", with squares {ranks[2]:.2f}", flush=True)
+
+
+def spread(values: list[float]) -> str:
+    return f"median {statistics.median(values):.3g}, from {min(values):.3g} to {max(values):.3g}"
 
 
 if __name__ == "__main__":

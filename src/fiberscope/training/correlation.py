@@ -30,7 +30,8 @@ class RemovedCorrelation(RowPenalty):
 
     with ``c_ij`` the cosine of the angle between a_i and a_j: a pair counts 1 if the rows are orthogonal, and 15,000 if
     they are equal; M is 1 where there is no pair. By Lemma 9, removing a row does harm where the kept ones are *weakly*
-    correlated with it, as nothing else tells what it told. Lowering M, as regularizers of correlation do, hides.
+    correlated with it, as nothing else tells what it told. Lowering M, as regularizers of correlation do, hides. The
+    wish helps where few rows are kept; where there are rows to spare it does not.
     Neither scaling rows nor permuting them changes it. Of a convolution, the filters are the rows, at each place those
     that are removed against those that are kept there.
 
