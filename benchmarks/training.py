@@ -6,9 +6,9 @@ Cost: processor time of a step of a 64-128-10 network on batches of 50 of scikit
 network, as a multiple of the plain step, timed side by side in one run, one thread; the penalty looks at the whole
 batch. Effect: two epochs on 500 digits, with each penalty and without, from the same weights and in the same order, as
 in ``tests/training/test_effect.py``; how much lower the penalty is than that of the twin without it, at 100 digits that
-were not trained on: positive is what was asked for; and by what factor the smallest singular value of the rows that are kept
-changes. Shown are the median, the smallest and the largest over the seeds. Sign: how correlations of removed with kept
-rows go with that singular value where one frame loses rows at random.
+were not trained on: positive is what was asked for; and by what factor the smallest singular value of the rows that are
+kept changes. Shown are the median, the smallest and the largest over the seeds. Sign: how correlations of removed with
+kept rows go with that singular value where one frame loses rows at random.
 """
 
 from __future__ import annotations
