@@ -183,12 +183,14 @@ def _measured(network: Network, i: int, flat: FloatArray, domain: Domain | None,
     inside = classify(placed.layer, X, _received(placed, domain))
     free = classify(placed.layer, X)
     proved: BoolArray = inside.verify() & free.verify()
+    alone: BoolArray = inside.kind == Kind.SINGLETON
+    bounded: BoolArray = (free.kind == Kind.SINGLETON) | (free.kind == Kind.BOUNDED)
     off = (values <= placed.layer.low) & ~placed.layer.injective
     return LayerMeasurement(
         step,
         i,
-        float(np.mean(proved & (inside.kind == Kind.SINGLETON))),
-        float(np.mean(proved & ((free.kind == Kind.SINGLETON) | (free.kind == Kind.BOUNDED)))),
+        float(np.mean(proved & alone)),
+        float(np.mean(proved & bounded)),
         float(np.mean(~proved)),
         float(np.median(condition_numbers(network, placed, values))),
         float(np.median([radius(network, x, placed.stage) for x in flat])),
