@@ -439,6 +439,6 @@ def test_nothing_stays_in_memory():
         return sum(issubclass(type(each), Tensor) for each in gc.get_objects())
 
     before = tensors()
-    for _ in range(3):
+    for _ in range(20):
         penalty(x).backward()
-    assert tensors() == before
+    assert tensors() <= before  # fewer where another test's are let go of meanwhile
