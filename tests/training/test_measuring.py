@@ -96,3 +96,14 @@ def test_the_adapters_of_the_example(capsys: pytest.CaptureFixture[str]):
     callback.on_train_start(None, dense())
     callback.on_train_batch_end(SimpleNamespace(global_step=7), None, None, None, 0)
     assert callback.watch.table["step"].to_pylist() == [7]
+
+
+def test_what_is_not_proved_counts_as_neither(monkeypatch: pytest.MonkeyPatch):
+    module = dense(6, 24)
+    x = batch(module, 4)
+    (before,) = measure(module, x, layers=0).to_pylist()
+    assert before["undecided"] == 0
+    assert before["bounded"] > 0
+    monkeypatch.setattr("fiberscope.preimages.classify.Classification.verify", lambda self: np.zeros(4, dtype=bool))
+    (after,) = measure(module, x, layers=0).to_pylist()
+    assert (after["singletons"], after["bounded"], after["undecided"]) == (0, 0, 1)

@@ -24,25 +24,25 @@ UNCORRELATED = log1p(exp(-STEEPNESS))
 
 
 class RemovedCorrelation(RowPenalty):
-    """The correlations of the rows that are removed with those that are kept.
+    """The wish that the rows that are removed be correlated with those that are kept.
 
-        mean over samples of the mean over i in N, j in P of log(1 + exp(10 (c_ij - 1))) / log(1 + exp(-10)),
+        mean over samples of 1 / M, M = mean over i in N, j in P of log(1 + exp(10 (c_ij - 1))) / log(1 + exp(-10)),
 
-    with ``c_ij`` the cosine of the angle between a_i and a_j: 1 for orthogonal rows, 15,000 for equal ones, and 1
-    where there is no pair. It is the penalty as it is usually written, and lowering it does not make a layer easier to
-    invert: by Lemma 9, removing a row does harm where the kept ones are *weakly* correlated with it.
+    with ``c_ij`` the cosine of the angle between a_i and a_j: a pair counts 1 if the rows are orthogonal, and 15,000 if
+    they are equal; M is 1 where there is no pair. By Lemma 9, removing a row does harm where the kept ones are *weakly*
+    correlated with it, as nothing else tells what it told. Lowering M, as regularizers of correlation do, hides. The
+    wish helps where few rows are kept; where there are rows to spare it does not.
     Neither scaling rows nor permuting them changes it. Of a convolution, the filters are the rows, at each place those
     that are removed against those that are kept there.
 
     Args:
         module: see ``LayerPenalty``.
         layers: likewise.
-        pairs: "removed"; or "kept", pairs of kept rows; or "all", all pairs of different rows, whatever is removed, the
-            penalty of Rodriguez et al.
-        hide: ask for correlation instead: 1 divided by the above.
+        pairs: "removed"; or "kept", pairs of kept rows; or "all", all pairs of different rows, whatever is removed. Of
+            these two, the wish is weak correlation, M itself: with "all", the penalty of Rodriguez et al.
+        hide: turns the wish round, 1 / M into M or M into 1 / M.
 
-    Source: section 13 of the theory; P. Rodriguez et al., Regularizing CNNs with locally constrained decorrelations,
-    2017.
+    Source: Lemma 9; P. Rodriguez et al., Regularizing CNNs with locally constrained decorrelations, 2017.
     """
 
     def __init__(
@@ -72,7 +72,8 @@ class RemovedCorrelation(RowPenalty):
             counts = counts - torch.diag(counts.diagonal())
         total = torch.einsum("bip,ij,bjp->b", others, counts, kept)
         mean = torch.where(pairs > 0, total / pairs.clamp_min(1.0), 1.0)
-        return 1.0 / mean if self.hide else mean
+        wants_correlation = self.hide != (self.pairs == "removed")
+        return 1.0 / mean if wants_correlation else mean
 
 
 def _filters(rows: LayerRows) -> tuple[Float[Tensor, "c k"], int]:

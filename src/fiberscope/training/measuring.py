@@ -14,7 +14,7 @@ from torch import nn
 
 from fiberscope.errors import InputError, ModelError
 from fiberscope.network.activations import Pointwise
-from fiberscope.network.arrays import FloatArray
+from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Box, Domain, NonNegative
 from fiberscope.network.layers import PlacedLayer
 from fiberscope.network.network import Network
@@ -42,7 +42,7 @@ class LayerMeasurement:
         singletons: the share of samples whose preimage is proved to be the sample alone, in the domain of the layer's
             inputs: the domain that is given for the first layer, otherwise what the activation before it can give.
         bounded: the share of samples whose preimage is proved to be bounded (or a singleton) on all of R^n.
-        undecided: the share of samples of which one of the two is not settled.
+        undecided: the share of samples of which one of the two is not proved; they count as neither.
         condition_number: the largest singular value of the layer around a sample divided by the n-th, median: inf where
             fewer than n are nonzero. The layer by itself, without those before it; NaN where its matrix is too large.
         stability_radius: of the network up to the layer, median; see ``stability_radius``. NaN where that is not
@@ -182,14 +182,16 @@ def _measured(network: Network, i: int, flat: FloatArray, domain: Domain | None,
     values = network.evaluated(flat, network.sources(placed.stage)[0])
     inside = classify(placed.layer, X, _received(placed, domain))
     free = classify(placed.layer, X)
-    pairs = list(zip(inside.preimages, free.preimages, strict=True))
+    proved: BoolArray = inside.verify() & free.verify()
+    alone: BoolArray = inside.kind == Kind.SINGLETON
+    bounded: BoolArray = (free.kind == Kind.SINGLETON) | (free.kind == Kind.BOUNDED)
     off = (values <= placed.layer.low) & ~placed.layer.injective
     return LayerMeasurement(
         step,
         i,
-        float(np.mean([p.kind is Kind.SINGLETON for p, _ in pairs])),
-        float(np.mean([p.kind in (Kind.SINGLETON, Kind.BOUNDED) for _, p in pairs])),
-        float(np.mean([Kind.UNDECIDED in (p.kind, q.kind) for p, q in pairs])),
+        float(np.mean(proved & alone)),
+        float(np.mean(proved & bounded)),
+        float(np.mean(~proved)),
         float(np.median(condition_numbers(network, placed, values))),
         float(np.median([radius(network, x, placed.stage) for x in flat])),
         float(np.mean(off.all(axis=0))),

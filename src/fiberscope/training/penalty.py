@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from jaxtyping import Float
@@ -13,6 +13,12 @@ from fiberscope.errors import InputError, shown
 from fiberscope.scalars import as_flag, as_several
 from fiberscope.training.recording import RecordedLayer, chosen_layers, recorded_layers, unwrapped
 from fiberscope.training.rows import LayerRows
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def _outside_of_compiled_code(function: _Function) -> _Function:
+    return cast(Any, torch.compiler.disable)(function)
 
 
 class LayerPenalty(nn.Module):
@@ -41,9 +47,16 @@ class LayerPenalty(nn.Module):
             raise InputError("layers", expected="the numbers of some layers", got="none", hint="None stands for all")
         self._check_at_once()
 
+    @_outside_of_compiled_code
     def forward(self, x: Float[Tensor, "N ..."]) -> Float[Tensor, ""]:
-        """The penalty of a batch x, as the module takes it."""
-        return _value_of(self, x)
+        """The penalty of a batch x, as the module takes it, in full precision whatever the loss is computed in."""
+        if not isinstance(x, Tensor) or x.ndim < 2 or not len(x):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise InputError("x", expected="a batch of at least one sample, (N, ...)", got=shown(x))
+        keeps = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+        full = torch.autocast(x.device.type, enabled=False)
+        with torch.inference_mode(mode=False), torch.set_grad_enabled(keeps), full:
+            layers = chosen_layers(recorded_layers(self.module, x), self.layers)
+            return torch.stack([self.of_layer(layer) for layer in layers]).mean()
 
     def of_layer(self, layer: RecordedLayer) -> Float[Tensor, ""]:
         """The number for one layer, as it was run on the batch."""
@@ -61,19 +74,6 @@ class LayerPenalty(nn.Module):
                 continue
             chosen_layers(found, self.layers)
             return
-
-
-def _value(penalty: LayerPenalty, x: Tensor) -> Tensor:
-    """Outside of compiled code, and in full precision, whatever the loss is computed in."""
-    if not isinstance(x, Tensor) or x.ndim < 2 or not len(x):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError("x", expected="a batch of at least one sample, (N, ...)", got=shown(x))
-    keeps = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
-    with torch.inference_mode(mode=False), torch.set_grad_enabled(keeps), torch.autocast(x.device.type, enabled=False):
-        layers = chosen_layers(recorded_layers(penalty.module, x), penalty.layers)
-        return torch.stack([penalty.of_layer(layer) for layer in layers]).mean()
-
-
-_value_of: Callable[[LayerPenalty, Tensor], Tensor] = cast(Any, torch.compiler.disable)(_value)
 
 
 class RowPenalty(LayerPenalty):

@@ -87,7 +87,6 @@ def correlations(found: Sequence[Measured]) -> Claim:
     """What Rodriguez et al. ask for."""
     plain, part = _of(found, WIDE)
     asked = [each for each in part if each.variant.name in ("all correlations", "removed correlation")]
-    asked = [each for each in asked if each.variant.wish != "hide"]
     good = any(each.variant.name == "all correlations" and effect(each, plain) == "yes" for each in asked)
     told = "; ".join(f"{each.variant.label}: {each.condition_number:.3g}, {each.kept:.0f} units kept" for each in asked)
     why = (
