@@ -18,7 +18,7 @@ from small_audits import finished_chunks, identities, tables, write_model_and_da
 
 pytestmark = pytest.mark.fault
 
-SAMPLES, FILES = 7, 33
+SAMPLES, FILES = 7, 35
 """Files that the audit below writes: who runs; model, data, manifest (twice); 3 x 2 x 3 of chunks; 2 + 2 of samples;
 3 examples; the complete manifest, and the report."""
 

@@ -272,5 +272,22 @@ EQUIVALENT: dict[str, str] = {
     "facts: has[row] and value ==": "only equations are held, and they have both sides",
     "certificates: if dtype not in": "each reader asks for its own type, some bytes are read twice, or " + FAILS,
     "certificates: if value is not None and type(value) is not int": "a dimension is only compared",
+    **dict.fromkeys(
+        (
+            "certificates: if len(out) != count",
+            "certificates: if not named(read[0], np.ones(count, dtype=np.bool_)) or",
+            "certificates: if form not in FORMS or not 0 <= count <= LONGEST",
+        ),
+        "another array is read, of which the same is asked, or " + FAILS,
+    ),
+    **dict.fromkeys(
+        (
+            "facts: if isinstance(weights, tuple)",
+            "facts: if across is None",
+            "matrices: if not is_written(upper)",
+            "matrices: if not is_written(matrix)",
+        ),
+        "a convolution that is not written out has no entries to compute with: " + FAILS,
+    ),
 }
 """Mutants that prove nothing more, and why. The beginning of a mutant's name."""

@@ -90,9 +90,9 @@ class Job:
         started, clock, spent = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter(), _Spent()
         manifest = replace(self.manifest, status="running", shards={}, digests="", examples=(), **_NO_COUNTS)
         entries = dict(self.done)
-        self.results.ledger.rewrite(entries.values())
         if todo:
-            self.results.write_manifest(manifest)
+            self.results.write_manifest(manifest)  # before the ledger, whose digest that of a complete audit has
+            self.results.ledger.rewrite(entries.values())
         try:
             with closing(OpenLedger(self.results.ledger)) as ledger, closing(self._all_written(pool)) as all_written:
                 for written in all_written:
@@ -149,15 +149,21 @@ class Job:
     def _finish(self, manifest: Manifest, entries: Mapping[AnyChunk, Entry]) -> None:
         ordered = [entries[chunk] for chunk in self.chunks]
         if manifest.leakage:
-            self.results.write_manifest(manifest.finished((), (), self.results.ledger.rewrite(ordered), ()))
+            self.results.write_manifest(manifest.finished((), (), self._digests(manifest, ordered), ()))
             return
         examples = self._write_examples(manifest)
         counts = count_findings(self.results.findings(manifest))
         spectra_counts = count_stages(self.results.spectra_table(manifest, COUNTED))
         ordered.append(write_network(self.results, manifest, self.subject, ordered))
         network_counts = count_verdicts(read_network(self.results, manifest))
-        digests = self.results.ledger.rewrite(ordered)
+        digests = self._digests(manifest, ordered)
         self.results.write_manifest(manifest.finished(counts, spectra_counts, digests, examples, network_counts))
+
+    def _digests(self, manifest: Manifest, ordered: list[Entry]) -> str:
+        """Write the ledger in order, unless it is; a complete audit is none while its ledger changes."""
+        if self.manifest.complete and not self.results.ledger.is_as(ordered):
+            self.results.write_manifest(manifest)
+        return self.results.ledger.rewrite(ordered)
 
     def _write_examples(self, manifest: Manifest) -> tuple[str, ...]:
         """Of every layer the pair in which invariance reaches furthest, unless it is there; returns their files."""

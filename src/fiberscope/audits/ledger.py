@@ -129,9 +129,17 @@ class Ledger:
 
     def rewrite(self, entries: Iterable[Entry]) -> str:
         """Put these entries in the place of all that is there; returns the digest of the file."""
-        data = b"".join(entry.to_line() for entry in entries)
+        data = _lines(entries)
         write_file(self.path, data)
         return sha256(data)
+
+    def is_as(self, entries: Iterable[Entry]) -> bool:
+        """Whether it has these entries and nothing else."""
+        return is_file(self.path) and read_file(self.path) == _lines(entries)
+
+
+def _lines(entries: Iterable[Entry]) -> bytes:
+    return b"".join(entry.to_line() for entry in entries)
 
 
 class OpenLedger:
