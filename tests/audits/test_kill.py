@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from dying import Ends, Nursery
-from small_audits import finished_chunks, identities, tables, write_model_and_data
+from small_audits import digests, finished_chunks, identities, tables, write_model_and_data
 
 pytestmark = pytest.mark.fault
 
 SAMPLES, FILES = 7, 35
-"""Files that the audit below writes: who runs; model, data, manifest (twice); 3 x 2 x 3 of chunks; 2 + 2 of samples;
-3 examples; the complete manifest, and the report."""
+"""Files that the audit below writes: who runs; model, data, manifest (twice); the ledger (twice); 3 x 2 x 3 of chunks;
+2 + 2 of samples; 3 examples; the complete manifest, and the report."""
 
 KILLS = (Ends.HALF, Ends.UNNAMED, Ends.NAMED)
 
@@ -61,8 +61,9 @@ def examples(out: Path) -> dict[str, list[Any]]:
 def assert_same(out: Path, undisturbed: Path) -> None:
     assert tables(out) == tables(undisturbed)
     assert examples(out) == examples(undisturbed)
+    assert digests(out) == digests(undisturbed)
     manifests = [json.loads((folder / "manifest.json").read_text()) for folder in (out, undisturbed)]
-    for name in manifests[0].keys() - {"runs", "seal"}:
+    for name in manifests[0].keys() - {"runs", "seal", "digests"}:  # the ledger knows when files were modified
         assert manifests[0][name] == manifests[1][name], name
     assert not [path for path in out.rglob(".*") if ".part" in path.suffixes]
 
