@@ -43,6 +43,7 @@ from fiberscope.audits.dask_workers import DaskWorkers
 from fiberscope.audits.effort import sensible_blocks
 from fiberscope.audits.execution import count_findings
 from fiberscope.audits.findings import Finding, certificate_id
+from fiberscope.audits.finished import finished
 from fiberscope.audits.ledger import Entry, Ledger, OpenLedger, Stamp
 from fiberscope.audits.manifest import new_manifest
 from fiberscope.audits.plan import Chunk, Plan, SpectraChunk, places_of
@@ -305,10 +306,10 @@ def many_chunks(count: int, inputs: int, certificate: int) -> dict[str, Any]:
             began = time.perf_counter()
             entries.append(results.write(chunk, work.files(task, result)))
             writing.append(time.perf_counter() - began)
-        reading, done = timed(lambda: results.done(manifest))
+        reading, done = timed(lambda: finished(results, manifest))
         assert len(done) == count
         results.ledger.rewrite(entries)
-        looking, done = timed(lambda: results.done(manifest))
+        looking, done = timed(lambda: finished(results, manifest))
         assert len(done) == count
         finishing, _ = timed(lambda: count_findings(results.findings(manifest)))
     seconds = {"reading": reading / count, "looking": looking / count, "finishing": finishing / count}

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from chromium import BROWSER, DRIVER, chromium
+
 selenium = pytest.importorskip("selenium", reason="selenium drives the browser; it is in the extra 'dev'")
 
 from selenium import webdriver  # noqa: E402
-from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 SITE = Path(__file__).parent.parent / "build" / "site"
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
 PAGES = ("index", "start", "guides", "theory", "findings", "atlas", "certificates", "api/index", "api/preimages",
          "tutorials/first-audit", "tutorials/leakage")  # fmt: skip
 
@@ -29,16 +27,9 @@ pytestmark = [
 
 @pytest.fixture(name="browser", scope="module")
 def _browser() -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    assert BROWSER is not None
-    options.binary_location = BROWSER
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--allow-file-access-from-files"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    driver.set_script_timeout(120)
-    yield driver
-    driver.quit()
+    with chromium("--allow-file-access-from-files", browser="ALL") as driver:
+        driver.set_script_timeout(120)
+        yield driver
 
 
 def opened(browser: webdriver.Chrome, page: str, width: int = 1400) -> None:

@@ -43,6 +43,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Generator[Path]:
             temporary.unlink()
 
 
+def is_temporary(path: Path) -> bool:
+    """Whether a file is one that ``atomic_path`` gave, left by a process that was killed."""
+    return path.name.startswith(".") and ".part" in path.suffixes
+
+
 def read_file(path: Path) -> bytes:
     """The bytes of a file.
 
@@ -112,4 +117,4 @@ def _explain(target: Path, error: OSError) -> str:
     return f"cannot write {target}: {advice}"
 
 
-__all__ = ["atomic_path", "is_file", "read_file", "write_file"]
+__all__ = ["atomic_path", "is_file", "is_temporary", "read_file", "write_file"]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fiberscope.audits.finished import is_finished
 from fiberscope.audits.kinds import KINDS
 from fiberscope.audits.plan import Chunk, SpectraChunk, SurveyChunk
 from fiberscope.audits.store import Results
@@ -90,7 +91,7 @@ def is_noticed(out: Path, path: Path) -> bool:
         for chunk in work.chunks(plan)
         if path in [results.path(part, chunk) for part in PARTS[type(chunk)]]
     )
-    return not results.is_done(manifest, chunk)
+    return not is_finished(results, manifest, chunk)
 
 
 @pytest.mark.exhaustive(every=3)

@@ -14,6 +14,7 @@ import pytest
 from fiberscope.audits import sample_tables, store
 from fiberscope.audits.archives import map_archive, write_archive
 from fiberscope.audits.effort import sensible_blocks
+from fiberscope.audits.finished import finished
 from fiberscope.audits.job import Options, build_job
 from fiberscope.audits.ledger import Entry, Ledger, Stamp
 from fiberscope.audits.plan import AnyChunk, Chunk
@@ -53,7 +54,7 @@ def read_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[set[AnyCh
         for module in (store, sample_tables):
             patch.setattr(module, "read_file", noted)
         results = Results(folder)
-        done = results.done(results.manifest())
+        done = finished(results, results.manifest())
     return set(done), {name for name in read if "/" in name}
 
 

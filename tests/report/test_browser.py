@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from chromium import BROWSER, DRIVER, chromium
 from fiberscope.audits.store import Results
 from fiberscope.cli import main
 from fiberscope.network.affine import Dense
@@ -24,15 +24,12 @@ from small_audits import rows, spectra_rows
 selenium = pytest.importorskip("selenium", reason="selenium drives the browser; it is in the extra 'dev'")
 
 from selenium import webdriver  # noqa: E402
-from selenium.webdriver.chrome.service import Service  # noqa: E402
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
 SAMPLES, SIDE, STEP = 300, 6, 48
 HOSTILE = "<script>document.title = 'taken over'</script><img src=x onerror=\"document.title = 'taken over'\">"
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-DRIVER = shutil.which("chromedriver")
 
 pytestmark = [
     pytest.mark.browser,
@@ -67,15 +64,8 @@ def _audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(name="browser", scope="module")
 def _browser() -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    assert BROWSER is not None
-    options.binary_location = BROWSER
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1400,1000"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
-    yield driver
-    driver.quit()
+    with chromium("--window-size=1400,1000", browser="ALL", performance="ALL") as driver:
+        yield driver
 
 
 @pytest.fixture(name="page")

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any
 
 from fiberscope.audits.failure import Failed
+from fiberscope.audits.finished import is_finished
 from fiberscope.audits.ledger import Entry
 from fiberscope.audits.manifest import Manifest
 from fiberscope.audits.plan import AnyChunk
@@ -139,7 +140,7 @@ def _written(orders: Orders, subject: Subject, chunk: AnyChunk, task: Any, faile
 
 def _put(orders: Orders, chunk: AnyChunk, files: dict[str, bytes], *, failed: bool) -> Entry:
     """Write files, unless another worker was given the chunk as well and was faster."""
-    if orders.results.is_done(orders.manifest, chunk):
+    if is_finished(orders.results, orders.manifest, chunk):
         return orders.results.entry(chunk)
     return orders.results.write(chunk, files, failed=failed)
 
@@ -167,7 +168,7 @@ def read_model(model: ModelFile) -> Network:
     """
     from fiberscope.readers.files import load
 
-    who, path = f"the worker process {os.getpid()} on {platform.node()}", str(model.path)
+    who, path = _this_worker(), str(model.path)
     if not model.path.is_file():
         raise ResultsError(f"{who} does not see {path}; it must have the results folder under the same path", path=path)
     try:
@@ -196,8 +197,11 @@ def _read_subject(source: _Source) -> Subject:
     try:
         return read_subject(source.folder, source.manifest, network)
     except ResultsError as error:
-        who = f"the worker process {os.getpid()} on {platform.node()}"
-        raise ResultsError(f"{who} cannot use the data: {error}", path=error.path) from error
+        raise ResultsError(f"{_this_worker()} cannot use the data: {error}", path=error.path) from error
+
+
+def _this_worker() -> str:
+    return f"the worker process {os.getpid()} on {platform.node()}"
 
 
 __all__ = [

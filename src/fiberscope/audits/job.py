@@ -13,6 +13,7 @@ from fiberscope.audits.capacity import Capacity, cluster_capacity, local_capacit
 from fiberscope.audits.dask_workers import check_scheduler, is_local
 from fiberscope.audits.effort import sensible_blocks
 from fiberscope.audits.execution import Job
+from fiberscope.audits.finished import finished
 from fiberscope.audits.kinds import KINDS
 from fiberscope.audits.lock import require_none_running, running_alone
 from fiberscope.audits.manifest import Manifest, new_manifest
@@ -159,7 +160,7 @@ def build_job(results: Results, subject: Subject, options: Options) -> Job:
         results.remove_leftovers()
         results.begin(subject, manifest)
     stored = _stored(results, subject)
-    done = results.done(manifest)
+    done = finished(results, manifest)
     capacities = _capacities(stored.network, plan, options)
     return Job(
         results,

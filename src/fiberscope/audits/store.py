@@ -34,7 +34,6 @@ import numpy as np
 
 from fiberscope.audits import shards
 from fiberscope.audits.example_store import ExampleStore
-from fiberscope.audits.failure import says_failed
 from fiberscope.audits.findings import FindingsTable
 from fiberscope.audits.leak_store import FOLDER, LEAKS, PAGE, PROOFS, TABLE, LeakFiles
 from fiberscope.audits.ledger import Entry, Ledger, Stamp, stamp_of
@@ -45,7 +44,7 @@ from fiberscope.audits.sample_tables import SampleTables
 from fiberscope.audits.stored_subject import DATA, MODEL, read_subject, write_subject
 from fiberscope.audits.subject import Subject
 from fiberscope.errors import ResultsError
-from fiberscope.files import is_file, read_file, write_file
+from fiberscope.files import is_file, is_temporary, read_file, write_file
 from fiberscope.network.arrays import FloatArray
 from fiberscope.seals import is_sealed
 
@@ -258,70 +257,15 @@ class Results:
 
     def is_written(self, chunk: AnyChunk) -> bool:
         """Whether the last file of a chunk is there."""
-        return is_file(self.path(_parts(chunk)[-1], chunk))
+        return is_file(self.path(parts_of(chunk)[-1], chunk))
 
     def to_be_checked(self, manifest: Manifest, chunk: AnyChunk) -> bool:
         """Whether a chunk must be there: every one of a complete audit; else those that are, and others are to come."""
         return manifest.complete or self.is_written(chunk)
 
-    def is_done(self, manifest: Manifest, chunk: AnyChunk) -> bool:
-        """Whether a chunk was computed, written completely, and is unchanged since.
-
-        One whose computation failed is not done: its findings say so, and another run may do better.
-        """
-        if not self.is_written(chunk):
-            return False
-        try:
-            reasons, unchanged = self._reasons(manifest, chunk)
-        except ResultsError:
-            return False
-        return unchanged and not any(map(says_failed, reasons))
-
-    def _reasons(self, manifest: Manifest, chunk: AnyChunk) -> tuple[list[str], bool]:
-        """The reasons in a chunk's rows, and whether it is complete and unchanged."""
-        match chunk:
-            case Chunk():
-                read = self.read_chunk(manifest, chunk)
-                named = set(read.findings.certificate.tolist()) - {""}
-                return read.findings.reason.tolist(), not read.changed and named <= read.certificates.keys()
-            case SpectraChunk():
-                table, unchanged = self.spectra.read(manifest, chunk)
-            case SurveyChunk():
-                table, unchanged = self.survey.read(manifest, chunk)
-            case LeakChunk():
-                leaks = self.leaks.read(manifest, chunk)
-                return [row.reason for row in leaks.rows], not leaks.changed
-            case _:
-                assert_never(chunk)
-        return table["reason"].to_pylist(), unchanged
-
-    def done(self, manifest: Manifest) -> dict[AnyChunk, Entry]:
-        """The chunks that are done, each with its entry.
-
-        Of those that the ledger tells of nothing is read: that their files are as long as they were, and were not
-        modified since, is enough to go on from. Others are read.
-        """
-        told, done = self.ledger.entries(), dict[AnyChunk, Entry]()
-        for chunk in manifest.plan.every_chunk():
-            entry = told.get((chunk.name, _parts(chunk)[-1]))
-            if entry is not None and not entry.failed and self._looks_as_in(entry, chunk):
-                done[chunk] = entry
-            elif self.is_done(manifest, chunk):
-                done[chunk] = self.entry(chunk)
-        return done
-
-    def _looks_as_in(self, entry: Entry, chunk: AnyChunk) -> bool:
-        try:
-            looks = {part: self.path(part, chunk).stat() for part in _parts(chunk)}
-        except OSError:
-            return False
-        return {part: (of.st_size, of.st_mtime_ns) for part, of in looks.items()} == {
-            part: (stamp.size, stamp.modified) for part, stamp in entry.files.items()
-        }
-
     def entry(self, chunk: AnyChunk, *, failed: bool = False) -> Entry:
         """A chunk whose files are there, for the ledger."""
-        return Entry(chunk.name, {part: stamp_of(self.path(part, chunk)) for part in _parts(chunk)}, failed)
+        return Entry(chunk.name, {part: stamp_of(self.path(part, chunk)) for part in parts_of(chunk)}, failed)
 
     def findings(self, manifest: Manifest) -> FindingsTable:
         """All findings of the chunks that are there.
@@ -370,7 +314,7 @@ class Results:
         return len(leftovers)
 
 
-def _parts(chunk: AnyChunk) -> tuple[str, ...]:
+def parts_of(chunk: AnyChunk) -> tuple[str, ...]:
     """The parts that a chunk has files in, in the order in which they are written."""
     match chunk:
         case Chunk():
@@ -407,18 +351,14 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _may_precede_manifest(path: Path) -> bool:
-    return path.name in _BEFORE_THE_MANIFEST or _is_temporary(path)
-
-
-def _is_temporary(path: Path) -> bool:
-    return path.name.startswith(".") and ".part" in path.suffixes
+    return path.name in _BEFORE_THE_MANIFEST or is_temporary(path)
 
 
 def _temporary_files(folder: Path) -> Iterator[Path]:
     results = Results(folder)
     parts = (results.spectra.folder, results.survey.folder, results.examples.folder)
     for place in (folder, folder / "network", *parts, *(folder / part for part in (*_OF_VERDICTS, PROOFS, LEAKS))):
-        yield from (path for path in _listed(place) if _is_temporary(path))
+        yield from (path for path in _listed(place) if is_temporary(path))
 
 
-__all__ = ["CERTIFICATES", "INPUTS", "PREIMAGES", "SPECTRA", "SURVEY", "ChunkData", "Results"]
+__all__ = ["CERTIFICATES", "INPUTS", "PREIMAGES", "SPECTRA", "SURVEY", "ChunkData", "Results", "parts_of"]

@@ -70,6 +70,8 @@ class Windows:
 
     Attributes:
         side: the size, on each axis of the grid at most.
+        starts: where they begin, on each axis.
+        ends: and end.
         held: (groups, *places) coordinates that can move.
         free: (groups, *places) those without a sign.
         equations: (groups, *places) rows that vanish and read the window, or more.
@@ -77,6 +79,8 @@ class Windows:
     """
 
     side: int
+    starts: list[IntArray]
+    ends: list[IntArray]
     held: IntArray
     free: IntArray
     equations: IntArray
@@ -112,7 +116,7 @@ class Grid:
             seen = [self.readers(axis, *pair) for axis, pair in enumerate(zip(starts, ends, strict=True))]
             first, stop = ([pair[k] for pair in seen] for k in (0, 1))
             yield Windows(
-                side, _sums(self.moving, starts, ends), _sums(self.free, starts, ends),
+                side, starts, ends, _sums(self.moving, starts, ends), _sums(self.free, starts, ends),
                 _sums(self.equal, first, stop), _sums(self.signed, first, stop),
             )  # fmt: skip
 
@@ -166,17 +170,15 @@ def counted(cones: LargeCones, sides: Sides) -> tuple[IntArray, int]:
     unread = free & ~cones.is_read(conditions)
     best, most = np.flatnonzero(unread), int(unread.sum())
     grid = Grid(cones, sides)
-    candidates: list[BoolArray] = [free]
-    scores: list[tuple[int, BoolArray]] = []
+    promised, within = 0, list[BoolArray]()
     for windows in grid.windows():
         score = windows.free - windows.equations - windows.others
         group, *start = np.unravel_index(int(score.argmax()), score.shape)
-        inside = np.zeros_like(free)
-        inside[grid.coordinates(int(group), tuple(map(int, start)), windows.side)] = True
-        if score.max() > 0:
-            scores.append((int(score.max()), inside & free))
-    candidates += [inside for _, inside in sorted(scores, key=lambda pair: -pair[0])[:1]]
-    for columns in candidates:
+        if score.max() > promised:
+            inside = np.zeros_like(free)
+            inside[grid.coordinates(int(group), tuple(map(int, start)), windows.side)] = True
+            promised, within = int(score.max()), [inside & free]
+    for columns in (free, *within):
         left = int(columns.sum()) - int(cones.reads(conditions, columns).sum())
         if left > most:
             best, most = np.flatnonzero(columns), left
@@ -212,10 +214,7 @@ def _promising(grid: Grid, near: FloatArray | None) -> list[tuple[int, tuple[int
         signed = windows.held - windows.free + windows.others
         room = (windows.held - windows.equations - 0.5 * signed) / np.maximum(windows.held, 1)
         if weight is not None:
-            sizes = [min(windows.side, length) for length in grid.grid]
-            starts = [np.arange(length - size + 1) for length, size in zip(grid.grid, sizes, strict=True)]
-            ends = [start + size for start, size in zip(starts, sizes, strict=True)]
-            score = np.where(small, _sums(weight, starts, ends), -np.inf)
+            score = np.where(small, _sums(weight, windows.starts, windows.ends), -np.inf)
         else:
             score = np.where(small & (room > ROOM), room, -np.inf)
         place = int(score.argmax())
