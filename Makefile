@@ -18,8 +18,8 @@ audit: .venv/demo.stamp
 	rm -rf $(AUDIT)
 	$(BIN)/fiberscope audit --out $(AUDIT)
 
-# Every figure and table of the paper, in small.
-reproduce: .venv/demo.stamp
+# Every figure and table of the paper, in small, by the package in reproduction/.
+reproduce: .venv/reproduction.stamp
 	rm -rf $(REPRODUCTION)
 	OMP_NUM_THREADS=1 $(BIN)/fiberscope reproduce all --scale quick --out $(REPRODUCTION)
 
@@ -47,7 +47,7 @@ types: .venv/dev.stamp
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 doctest: .venv/dev.stamp
-	$(BIN)/pytest --doctest-modules --doctest-glob='*.md' src README.md $(wildcard docs)
+	$(BIN)/pytest --doctest-modules --doctest-glob='*.md' src reproduction/src README.md $(wildcard docs)
 
 benchmark-smoke: .venv/dev.stamp
 	set -e; for file in benchmarks/[!_]*.py; do \
@@ -60,13 +60,16 @@ docs: .venv/docs.stamp
 	rm -rf $(SITE)
 	$(BIN)/sphinx-build -W --keep-going --quiet --doctree-dir build/doctrees docs $(SITE)
 
-# What is uploaded: the wheel is built from the source distribution, and installed where nothing else is.
+# What is uploaded: wheels are built from source distributions, and installed where nothing else is, the one of the
+# reproduction after fiberscope was tried without it.
 dist: .venv/dev.stamp
 	rm -rf dist $(FRESH)
-	$(BIN)/python -m build --outdir dist . > /dev/null
+	for project in . reproduction; do $(BIN)/python -m build --outdir dist $$project > /dev/null || exit; done
 	$(PYTHON) -m venv $(FRESH)
-	$(FRESH)/bin/python -m pip install --quiet --no-compile -c constraints.txt dist/*.whl
+	$(FRESH)/bin/python -m pip install --quiet --no-compile -c constraints.txt dist/fiberscope-*.whl
 	cd $(FRESH) && bin/python $(CURDIR)/tools/check_installed.py
+	$(FRESH)/bin/python -m pip install --quiet --no-compile -c constraints.txt --find-links dist dist/fiberscope_paper-*.whl
+	cd $(FRESH) && bin/python $(CURDIR)/tools/check_installed.py --reproduction
 
 # Any of these, and the seconds that it took.
 timed-%:
@@ -87,9 +90,13 @@ clean:
 	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[demo]'
 	touch $@
 
-.venv/dev.stamp: .venv/python.stamp pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev,demo]'
+.venv/reproduction.stamp: .venv/python.stamp pyproject.toml reproduction/pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[demo]' -e reproduction
 	touch $@ .venv/demo.stamp
+
+.venv/dev.stamp: .venv/python.stamp pyproject.toml reproduction/pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev,demo]' -e reproduction
+	touch $@ .venv/demo.stamp .venv/reproduction.stamp
 
 .venv/docs.stamp: .venv/python.stamp pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[docs]'

@@ -7,10 +7,10 @@ from dataclasses import replace
 import torch
 
 import fiberscope as fs
-from fiberscope.paper.architectures import table1
-from fiberscope.paper.datasets import DataSet, load_data
-from fiberscope.paper.demo import HELD_OUT_PER_CLASS, train
-from fiberscope.paper.splits import split_by_class
+from fiberscope.data.datasets import DataSet, load_data
+from fiberscope.data.splits import split_by_class
+from fiberscope.demo.demo import HELD_OUT_PER_CLASS, train
+from fiberscope.demo.perceptron import table1
 
 
 def demo(*, trained: bool) -> tuple[fs.Network, DataSet]:

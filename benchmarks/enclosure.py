@@ -20,7 +20,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import fiberscope as fs
-from fiberscope.paper.datasets import load_data
+from fiberscope.data.datasets import load_data
 from fiberscope.preimages.linear_program import LinearProgram, Solver, Status
 
 TRAINED = "models/fashion_mlp_3500_784.safetensors"

@@ -26,12 +26,12 @@ from scipy.optimize import linprog
 from threadpoolctl import threadpool_limits
 
 import fiberscope as fs
+from fiberscope.data.datasets import load_data
+from fiberscope.demo.demo import train
 from fiberscope.errors import InputError
 from fiberscope.invariance.feature_region import FeatureRegion, feature_region, features_at, pieces_at
 from fiberscope.invariance.region_program import RegionProgram
 from fiberscope.invariance.region_restriction import Around
-from fiberscope.paper.datasets import load_data
-from fiberscope.paper.demo import train
 from fiberscope.threads import cores
 
 MNIST_NET = "models/mnist-net_256x2.onnx"

@@ -25,9 +25,9 @@ from _demo import demo
 
 import fiberscope as fs
 from fiberscope.audits.examples import in_the_original, reached
+from fiberscope.data.datasets import load_data
 from fiberscope.invariance.examples import invariance_examples
 from fiberscope.invariance.pairs import targets_of
-from fiberscope.paper.datasets import load_data
 
 Subject = tuple[fs.Network, np.ndarray, np.ndarray, fs.Box]
 

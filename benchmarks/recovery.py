@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 import fiberscope as fs
-from fiberscope.paper.datasets import load_data
+from fiberscope.data.datasets import load_data
 from fiberscope.recovery.attack import attack
 from fiberscope.threads import one_thread
 

@@ -27,9 +27,9 @@ import torch
 import fiberscope as fs
 from fiberscope.audits.store import Results
 from fiberscope.cli import main as fiberscope
+from fiberscope.data.datasets import load_data
+from fiberscope.demo.perceptron import glorot, table1
 from fiberscope.errors import InputError
-from fiberscope.paper.architectures import glorot, table1
-from fiberscope.paper.datasets import load_data
 from fiberscope.report.html import write_report
 
 PIXELS, CLASSES = 784, 10

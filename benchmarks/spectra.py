@@ -24,8 +24,9 @@ import torch
 from torch import nn
 
 import fiberscope as fs
-from fiberscope.paper.architectures import glorot, table3, table4
+from fiberscope.demo.perceptron import glorot
 from fiberscope.stability import gram_eigenvalues as module_of_eigenvalues
+from fiberscope_paper.architectures import table3, table4
 
 CONVOLUTIONAL = 18
 """Parts of the architectures before the dense layers: padding, convolution and ReLU, six times."""

@@ -23,8 +23,8 @@ from _demo import demo
 from safetensors.torch import load_file
 
 import fiberscope as fs
-from fiberscope.paper.architectures import table3
-from fiberscope.paper.datasets import load_data
+from fiberscope.data.datasets import load_data
+from fiberscope_paper.architectures import table3
 
 MEAN, DEVIATION = np.array([0.485, 0.456, 0.406])[:, None, None], 0.225
 """What cifar_base_kw was trained on: (pixels / 255 - mean) / deviation."""

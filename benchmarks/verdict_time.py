@@ -23,8 +23,8 @@ from scipy.linalg import qr
 from threadpoolctl import threadpool_limits
 
 import fiberscope as fs
+from fiberscope.data.datasets import load_data
 from fiberscope.errors import InputError
-from fiberscope.paper.datasets import load_data
 from fiberscope.preimages.linear_program import LinearProgram, Status, solve
 from fiberscope.preimages.verify import verify_in_float
 

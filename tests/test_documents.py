@@ -63,7 +63,7 @@ def test_the_map_of_the_code_names_what_is_there() -> None:
     """By their paths, or the end of these."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = set(re.findall(r"`([\w./]+\.(?:py|pyi|md|toml))`", text))
-    folders = ("src", "tests", "tools", "benchmarks", "docs", "examples")
+    folders = ("src", "reproduction", "tests", "tools", "benchmarks", "docs", "examples")
     files = {f"/{path.relative_to(ROOT).as_posix()}" for folder in folders for path in (ROOT / folder).rglob("*.*")}
     files |= {f"/{path.name}" for path in ROOT.iterdir()}
     lost = [name for name in sorted(named) if not any(path.endswith(f"/{name}") for path in files)]

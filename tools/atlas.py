@@ -169,7 +169,7 @@ def loaded(path: str, entry: Entry) -> tuple[fs.Network, Array, Any, fs.Box]:
         X, low, high = (images - mean) / deviation, (0 - mean) / deviation, (1 - mean) / deviation
         low, high = (np.broadcast_to(each, X.shape[1:]).reshape(-1) for each in (low, high))
     elif entry.samples == "mnist":
-        from fiberscope.paper.datasets import load_data
+        from fiberscope.data.datasets import load_data
 
         digits = load_data("mnist-5k")
         assert digits.y is not None
@@ -185,7 +185,7 @@ def cifar() -> tuple[Array, Any]:
     """The images of CIFAR-10's test set that are at hand, between 0 and 1, and their classes."""
     folder = os.environ.get("FIBERSCOPE_EXTERNAL")
     if folder is None:
-        from fiberscope.paper.datasets import load_data
+        from fiberscope.data.datasets import load_data
 
         test = load_data("cifar10")
         return test.x.astype(float), test.y

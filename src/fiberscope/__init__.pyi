@@ -2,6 +2,8 @@
 
 from . import plots as plots
 from . import theory as theory
+from .data.datasets import DataSet as DataSet
+from .data.datasets import load_data as load_data
 from .errors import FiberscopeError as FiberscopeError
 from .errors import InputError as InputError
 from .errors import MemoryLimitError as MemoryLimitError
@@ -29,8 +31,6 @@ from .network.domains import HalfSpaces as HalfSpaces
 from .network.domains import NonNegative as NonNegative
 from .network.network import Network as Network
 from .network.relu_layer import ReLULayer as ReLULayer
-from .paper.datasets import DataSet as DataSet
-from .paper.datasets import load_data as load_data
 from .preimages.algorithm1 import algorithm1 as algorithm1
 from .preimages.certificate import Certificate as Certificate
 from .preimages.certificate import Direction as Direction

@@ -15,8 +15,8 @@ import fiberscope as fs
 from fiberscope.audits.accuracy import fit_of
 from fiberscope.audits.subject import Subject
 from fiberscope.cli import main
+from fiberscope.data.datasets import load_data
 from fiberscope.network.network import Network
-from fiberscope.paper.datasets import load_data
 
 CLASSES = 4
 

@@ -12,6 +12,7 @@ from torch import nn
 
 import fiberscope as fs
 from all_regions import best_of_all_regions, cases
+from fiberscope.data.datasets import load_data
 from fiberscope.invariance.across_regions import problem
 from fiberscope.invariance.crossing import crossed, crossings
 from fiberscope.invariance.mixed_integer import optimal_over_regions
@@ -19,7 +20,6 @@ from fiberscope.invariance.proof import prove
 from fiberscope.invariance.region_search import Ending, Outcome
 from fiberscope.invariance.vertex import vertex
 from fiberscope.invariance.walk import walk_regions
-from fiberscope.paper.datasets import load_data
 
 
 @pytest.mark.exhaustive

@@ -12,7 +12,7 @@ import torch
 from safetensors.numpy import load_file
 
 import fiberscope as fs
-from fiberscope.paper.datasets import load_data
+from fiberscope.data.datasets import load_data
 from fiberscope.preimages.route import Route
 from fiberscope.preimages.verify import verify_many
 

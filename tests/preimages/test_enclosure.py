@@ -244,7 +244,7 @@ def test_pixels_of_an_8_bit_image_hold_their_known_range(external: Any) -> None:
     """A trained layer of 3500 units, features in half a step of 8 bits: against optima of linear programs."""
     from safetensors.numpy import load_file
 
-    from fiberscope.paper.datasets import load_data
+    from fiberscope.data.datasets import load_data
 
     weights = load_file(external / "models" / "fashion_mlp_3500_784.safetensors")
     x = np.asarray(load_data("fashion-mnist").x[0], dtype=np.float64).ravel()

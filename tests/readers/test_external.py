@@ -10,8 +10,8 @@ import torch
 from safetensors.numpy import load_file
 
 import fiberscope as fs
-from fiberscope.paper.architectures import table2
-from fiberscope.paper.datasets import load_data
+from fiberscope.data.datasets import load_data
+from fiberscope_paper.architectures import table2
 
 
 @pytest.fixture(scope="module")

@@ -1,24 +1,13 @@
-"""The command ``fiberscope reproduce``."""
+"""The command ``fiberscope reproduce``: the door to the package fiberscope-paper, the only one."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from fiberscope.commands.status import ERROR, FAILED, FINE
-from fiberscope.errors import FiberscopeError, InputError
-
-if TYPE_CHECKING:  # these load matplotlib and torch, which nobody who asks for help wants to wait for
-    from fiberscope.paper.reproduction.context import Context
-    from fiberscope.paper.reproduction.registry import Experiment
-    from fiberscope.paper.reproduction.run import Written
-    from fiberscope.report.progress import Progress
-
-_HOLDS = {True: "holds", False: "does not hold", None: "cannot tell"}
+from fiberscope.errors import InputError
 
 
 def reproduce(
@@ -60,81 +49,17 @@ def reproduce(
         download: fetch the data set that --data names, or else the paper's for WHAT, MNIST or CIFAR-10, into the folder
             that FIBERSCOPE_DATA names.
     """
-    from fiberscope.paper.reproduction.context import Context, checked_scale
-    from fiberscope.paper.reproduction.page import write_page
-    from fiberscope.paper.reproduction.registry import ALL, experiments
-    from fiberscope.paper.reproduction.run import check_options
-    from fiberscope.report.progress import progress_on_stderr
-
-    chosen = () if what == "page" else experiments(what)
-    with progress_on_stderr() as progress:
-        folder = networks or out / "networks"
-        context = Context(
-            folder, checked_scale(scale), model, data, samples, epochs, seed, trust_model, progress.show, output
-        )
-        if chosen:
-            check_options(chosen, context)
-        if download:
-            _download(chosen, data, progress)
-        status = _run(chosen, context, out)
-    if what in ("page", ALL):
-        print(f"page: {write_page(out)}")
-    return status
-
-
-def _download(chosen: Sequence[Experiment], data: str | None, progress: Progress) -> None:
-    """Fetch the data that are asked for, where they are not there yet."""
-    from fiberscope.paper.downloads import FILES, data_folder
-    from fiberscope.paper.downloads import download as fetch
-    from fiberscope.paper.reproduction.sources import papers_data
-
-    if data is not None and data not in FILES:
-        hint = "leave --download out, or --data for the paper's data"
-        raise InputError("--data", expected=f"with --download one of {', '.join(FILES)}", got=repr(data), hint=hint)
-    names = papers_data([each.name for each in chosen]) if data is None else [data]
-    if not names:
-        got = ", ".join(each.name for each in chosen) or "page"
-        raise InputError("--download", expected="a figure that is drawn from data", got=got, hint="leave it out")
-    folder = data_folder()
-    for name in names:
-        fetch(name, folder, progress.show)
-
-
-def _run(chosen: Sequence[Experiment], context: Context, out: Path) -> int:
-    """Run one experiment after the other; where there are several, one that cannot run does not stop the others."""
-    from fiberscope.paper.reproduction.run import run_experiment
-
-    failed: list[str] = []
-    unproved = 0
-    for experiment in chosen:
-        try:
-            written = run_experiment(experiment, context, out)
-        except FiberscopeError as error:
-            if len(chosen) == 1:
-                raise
-            failed.append(experiment.name)
-            print(f"fiberscope: {experiment.name}: {' '.join(str(error).split())}", file=sys.stderr)
-            continue
-        unproved += written.outcome.unproved
-        for line in _lines(experiment, written):
-            print(line)
-    if failed:
-        print(f"fiberscope: error: not reproduced: {', '.join(failed)}; the lines above say why", file=sys.stderr)
-        return ERROR
-    return FAILED if unproved else FINE
-
-
-def _lines(experiment: Experiment, written: Written) -> list[str]:
-    """What the terminal says about an experiment."""
-    outcome = written.outcome
-    lines = [f"{experiment.name}: {outcome.title} ({written.seconds:.1f} s)"]
-    for claim in outcome.claims:
-        lines.append(f"  paper: {claim.paper}")
-        lines.append(f"    here: {claim.measured}: {_HOLDS[claim.holds]}{f' ({claim.why})' if claim.why else ''}")
-    if outcome.unproved:
-        lines.append(f"  NOT PROVED: {outcome.unproved} verdicts or examples")
-    lines.append(f"  files: {', '.join(str(path) for path in written.files)}")
-    return lines
+    try:
+        from fiberscope_paper.command import run
+        from fiberscope_paper.context import Context, checked_scale
+    except ModuleNotFoundError as error:
+        if error.name != "fiberscope_paper":  # what that package needs is another matter
+            raise
+        hint = "pip install fiberscope-paper, or from a checkout: pip install ./reproduction"
+        raise InputError("reproduce", expected="the package fiberscope-paper", got="none", hint=hint) from None
+    folder = networks or out / "networks"
+    context = Context(folder, checked_scale(scale), model, data, samples, epochs, seed, trust_model, output=output)
+    return run(what, context, out, download=download)
 
 
 __all__ = ["reproduce"]

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from fiberscope.audits.job import Options
+    from fiberscope.data.datasets import DataSet
     from fiberscope.network.domains import Box
     from fiberscope.network.network import Network
-    from fiberscope.paper.datasets import DataSet
 
 
 def audit(

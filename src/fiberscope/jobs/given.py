@@ -12,8 +12,8 @@ from fiberscope.errors import InputError, shown
 if TYPE_CHECKING:
     from fiberscope.audits.job import Options
     from fiberscope.audits.subject import Subject
+    from fiberscope.data.datasets import DataSet
     from fiberscope.network.network import Network
-    from fiberscope.paper.datasets import DataSet
 
 _MODELS = "a path, a torch module, a Keras model or a fiberscope.Network"
 
@@ -108,8 +108,8 @@ def given_data(data: Any) -> DataSet:
         InputError: no such data, or no numbers.
     """
     from fiberscope.audits.subject import first_samples
+    from fiberscope.data.datasets import DataSet, load_data
     from fiberscope.network.arrays import as_float64
-    from fiberscope.paper.datasets import DataSet, load_data
 
     if isinstance(data, str | os.PathLike):
         return load_data(cast("str | os.PathLike[str]", data))

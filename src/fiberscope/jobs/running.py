@@ -149,7 +149,7 @@ def _demo_subject(results: Results, options: Options, progress: Progress, *, con
     """The demo's network and digits: from the folder if they are there, otherwise trained now."""
     if continued:  # training again would give another network on another machine
         return replace(results.subject(), demo=True)
-    from fiberscope.paper.demo import train
+    from fiberscope.demo.demo import train
 
     demo = train(on_epoch=lambda epoch, epochs, _: progress.show("training the demo, epochs", epoch, epochs))
     words: dict[str, Any] = {

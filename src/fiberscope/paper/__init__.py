@@ -1,1 +1,0 @@
-"""What the paper's experiments need: architectures, training, and data sets."""
