@@ -1,6 +1,7 @@
 """Does an installed fiberscope work? Run by an interpreter that has it from a wheel.
 
 Everything public is there, an audit of a small network is written, proved and shown, and the command says its version.
+Without the reproduction the command says what to install; with ``--reproduction`` it is there, and draws a figure.
 """
 
 from __future__ import annotations
@@ -27,7 +28,12 @@ def main() -> None:
     if about["Version"] != fs.__version__ or not about.get_all("Project-URL"):
         raise SystemExit("the metadata are not those of the package")
     with tempfile.TemporaryDirectory() as folder:
+        if "--reproduction" in sys.argv:
+            reproduction(Path(folder))
+            print(f"fiberscope-paper {fs.__version__}: a figure and a table of the paper")
+            return
         audit(Path(folder))
+        no_reproduction(Path(folder))
     print(f"fiberscope {fs.__version__}: {len(fs.__all__)} public names, an audit, its proofs and its report")
 
 
@@ -47,13 +53,45 @@ def audit(folder: Path) -> None:
         raise SystemExit("--version says another version")
 
 
+def no_reproduction(folder: Path) -> None:
+    """Without that package, one line says what to install."""
+    refused = run("reproduce", "figure1", "--out", folder / "figures")
+    if (
+        refused.returncode != 2
+        or "pip install fiberscope-paper" not in refused.stderr
+        or refused.stderr.count("\n") != 1
+    ):
+        raise SystemExit(f"fiberscope reproduce does not say what to install: {refused.stderr[-500:]}")
+
+
+def reproduction(folder: Path) -> None:
+    """The package is that of a wheel, of the same version, and draws and prints."""
+    import fiberscope_paper
+
+    place = Path(fiberscope_paper.__file__).resolve()
+    if (
+        not place.is_relative_to(Path(sys.prefix).resolve())
+        or metadata("fiberscope-paper")["Version"] != fs.__version__
+    ):
+        raise SystemExit(f"not the installed package of this version: {place}")
+    for what, name in (("figure1", "figure1.png"), ("table1", "table1.md")):
+        command("reproduce", what, "--out", folder)
+        if not (folder / name).is_file():
+            raise SystemExit(f"fiberscope reproduce {what} did not write {name}")
+
+
 def command(*arguments: object) -> str:
     """What the installed command prints; its failure is ours."""
+    done = run(*arguments)
+    if done.returncode:
+        raise SystemExit(f"fiberscope {arguments[0]} ended with {done.returncode}: {done.stderr[-500:]}")
+    return done.stdout
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The installed command."""
     script = Path(sys.executable).with_name("fiberscope")
-    run = subprocess.run([script, *map(str, arguments)], capture_output=True, text=True, check=False)
-    if run.returncode:
-        raise SystemExit(f"fiberscope {arguments[0]} ended with {run.returncode}: {run.stderr[-500:]}")
-    return run.stdout
+    return subprocess.run([script, *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
 if __name__ == "__main__":
