@@ -49,6 +49,20 @@ def test_gradients(kind: type[Orthogonality]):
     assert torch.autograd.gradcheck(value, (module[0].weight.detach().clone().requires_grad_(),))
 
 
+@pytest.mark.parametrize("kind", [Orthogonality, SRIP, SpectralClip, SmoothSailing])
+def test_a_value_is_the_same_to_the_last_digit_without_a_gradient(kind: type[Orthogonality]):
+    """Torch finds singular values in another way where no gradient is asked for."""
+    for inputs, units in ((6, 24), (24, 6), (40, 40)):
+        module = dense(inputs, units)
+        x = torch.rand(3, inputs, generator=torch.Generator().manual_seed(0))
+        value = kind(module)(x)
+        with torch.no_grad():
+            assert torch.equal(kind(module)(x), value)
+        for each in module.parameters():
+            each.requires_grad_(False)
+        assert torch.equal(kind(module)(x), value)
+
+
 def test_large_weights_by_the_power_method():
     module = seeded(lambda: nn.Sequential(nn.Linear(600, 600), nn.ReLU()))
     sigma = sigma_of(module[0].weight)

@@ -16,14 +16,17 @@ from fiberscope.errors import InputError
 from fiberscope.training import (
     ActiveMargin,
     FrameBound,
+    JacobianCondition,
     Omnidirectionality,
     RemovedCorrelation,
     Volume,
 )
-from fiberscope.training.penalty import RowPenalty
+from fiberscope.training.penalty import LayerPenalty, RowPenalty
 from penalised import Concatenated, Convolutional, Twice, batch, deep, dense, seeded
 
 PENALTIES: list[type[RowPenalty]] = [FrameBound, Volume, RemovedCorrelation, ActiveMargin, Omnidirectionality]
+
+ALL: list[type[LayerPenalty]] = [*PENALTIES, JacobianCondition]
 
 
 def rows_of(module: nn.Module, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -190,8 +193,8 @@ def test_all_gradients_of_frames(kind: type[RowPenalty]):
 
 
 @pytest.mark.parametrize("scale", [2.0**20, 2.0**-20, 1e3, 1e-3])
-@pytest.mark.parametrize("kind", PENALTIES)
-def test_neither_units_nor_the_order_of_rows_count(kind: type[RowPenalty], scale: float):
+@pytest.mark.parametrize("kind", ALL)
+def test_neither_units_nor_the_order_of_rows_count(kind: type[LayerPenalty], scale: float):
     module = dense(6, 24)
     x = batch(module, 8)
     expected = kind(module)(x)
@@ -266,8 +269,8 @@ def test_gradients_of_large_layers(kind: type[RowPenalty]):
     )
 
 
-@pytest.mark.parametrize("kind", PENALTIES)
-def test_two_calls_are_equal(kind: type[RowPenalty]):
+@pytest.mark.parametrize("kind", ALL)
+def test_two_calls_are_equal(kind: type[LayerPenalty]):
     for module, x in ((dense(), batch(dense())), (large(), torch.rand(2, 1, *LARGE))):
         penalty = kind(module)
         first, second = penalty(x), penalty(x)
@@ -279,8 +282,8 @@ def test_two_calls_are_equal(kind: type[RowPenalty]):
         assert torch.equal(first, kind(module)(x))
 
 
-@pytest.mark.parametrize("kind", PENALTIES)
-def test_of_order_one_at_initialisation(kind: type[RowPenalty]):
+@pytest.mark.parametrize("kind", ALL)
+def test_of_order_one_at_initialisation(kind: type[LayerPenalty]):
     for units in (30, 60, 200, 500):
         module = seeded(lambda units=units: nn.Sequential(nn.Linear(100, units), nn.ReLU()))
         x = torch.rand(16, 100, generator=torch.Generator().manual_seed(0))
@@ -339,8 +342,8 @@ def test_what_is_easy_is_smaller_and_hide_turns_it_round(kind: type[RowPenalty])
     assert kind(good, hide=True)(x) > kind(bad, hide=True)(x)
 
 
-@pytest.mark.parametrize("kind", PENALTIES)
-def test_autocast_changes_nothing(kind: type[RowPenalty]):
+@pytest.mark.parametrize("kind", ALL)
+def test_autocast_changes_nothing(kind: type[LayerPenalty]):
     module = dense(6, 24)
     x = batch(module)
     expected = kind(module)(x)
@@ -355,8 +358,8 @@ def test_autocast_changes_nothing(kind: type[RowPenalty]):
     torch.testing.assert_close(half, expected, rtol=0.2, atol=0.05)
 
 
-@pytest.mark.parametrize("kind", PENALTIES)
-def test_without_gradients(kind: type[RowPenalty]):
+@pytest.mark.parametrize("kind", ALL)
+def test_without_gradients(kind: type[LayerPenalty]):
     module = deep()
     expected = kind(module)(batch(module))
     with torch.no_grad():
@@ -411,7 +414,7 @@ def test_degenerate_layers():
         module = dense(6, 12)
         with torch.no_grad():
             change(module)
-        for kind in PENALTIES:
+        for kind in ALL:
             value = kind(module)(batch(module))
             value.backward()
             assert torch.isfinite(value), kind

@@ -40,7 +40,7 @@ def control(context: Context) -> Outcome:
     """Train a layer with every penalty, weight and activation, and measure what it tells of its inputs."""
     data = used_data(context, paper="mnist", stand_ins=("mnist-5k", "fashion-mnist"))
     assert data.training is not None, "no model takes the place of training here"
-    smaller = context.at_scale(quick=4, paper=1)
+    smaller = context.at_scale(quick=4, paper=2)
     training = _samples(data.training, smaller, context.at_scale(quick=TRAINING_QUICK, paper=TRAINING_PAPER))
     test = _samples(data.test, smaller, len(data.test))
     count = min(len(test.x), context.samples or context.at_scale(quick=SAMPLES_QUICK, paper=SAMPLES_PAPER))

@@ -17,8 +17,9 @@ PAGE = "reproduction.md"
 
 _INTRODUCTION = """# The paper's figures and tables, beside what was measured
 
-Written by `fiberscope reproduce page` from the results of the commands below, which need `pip install fiberscope-paper`;
-do not edit it. "Holds" says whether the measurement agrees with the paper's statement: yes, no, or ? where it cannot tell.
+Written by `fiberscope reproduce page` from the results of the commands below, which need `pip install
+fiberscope-paper`; do not edit it. "Holds" says whether the measurement agrees with the paper's statement: yes, no, or ?
+where it cannot tell.
 
 Times are of the processor, on the machine at hand. Figures share trained networks and singular values: the first run
 that needs them has their time. Training rounds a little differently on other processors and with other versions of

@@ -13,6 +13,7 @@ from fiberscope.training.baselines import (
 )
 from fiberscope.training.correlation import RemovedCorrelation
 from fiberscope.training.frame import FrameBound, Volume
+from fiberscope.training.jacobian import JacobianCondition
 from fiberscope.training.margin import ActiveMargin
 from fiberscope.training.measuring import Watch, measure, plot
 from fiberscope.training.omnidirectionality import Omnidirectionality
@@ -21,6 +22,7 @@ __all__ = [
     "SRIP",
     "ActiveMargin",
     "FrameBound",
+    "JacobianCondition",
     "Omnidirectionality",
     "Orthogonality",
     "RemovedCorrelation",

@@ -128,11 +128,11 @@ def _exact_vectors(rows: LayerRows, slopes: Tensor) -> Float[Tensor, "K n"]:
 
 
 def _found_vectors(rows: LayerRows, slopes: Tensor, steps: int) -> Float[Tensor, "K n"]:
-    start = _random_signs(len(slopes), rows.inputs, slopes)
+    start = random_signs(len(slopes), rows.inputs, slopes)
     return lanczos(lambda V: rows.adjoint(slopes.square() * rows.apply(V)), start, steps).smallest()
 
 
-def _random_signs(count: int, size: int, like: Tensor) -> Float[Tensor, "K n"]:
+def random_signs(count: int, size: int, like: Tensor) -> Float[Tensor, "K n"]:
     """Always the same: nothing of it depends on calls before."""
     generator = torch.Generator().manual_seed(0)
     signs = torch.randint(0, 2, (count, size), generator=generator)
@@ -149,7 +149,7 @@ def _log_determinants(rows: LayerRows, delta: float, steps: int) -> Float[Tensor
 
 def _estimated(rows: LayerRows, unit: Tensor, delta: float, steps: int) -> Float[Tensor, " N"]:
     """``w^T log(M + delta I) w`` for a random w, and ``w^T (M + delta I)^-1 dM w`` as its gradient."""
-    w = _random_signs(rows.samples, rows.inputs, rows.z)
+    w = random_signs(rows.samples, rows.inputs, rows.z)
     with torch.no_grad():
         weights = rows.slopes.square() / unit
         space = lanczos(lambda V: rows.adjoint(weights * rows.apply(V)), w, steps)

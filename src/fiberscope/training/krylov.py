@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from fiberscope.training.algebra import eigh
@@ -25,17 +25,26 @@ class Krylov:
         values: (N, k) the eigenvalues of M there.
         vectors: (N, k, k) and its eigenvectors, columns, in the basis.
         length: (N,) of w.
+        dimension: (N,) of the space, at most k; the eigenvalues behind that many are of nothing.
     """
 
     basis: Float[Tensor, "N k n"]
     values: Float[Tensor, "N k"]
     vectors: Float[Tensor, "N k k"]
     length: Float[Tensor, " N"]
+    dimension: Int64[Tensor, " N"]
 
     def smallest(self) -> Float[Tensor, "N n"]:
         """The vector of the space, of length 1, with the smallest ``u M u``."""
-        first = self.vectors[:, :, :1]
-        return (self.basis * first).sum(dim=1)
+        return self._vector(torch.zeros_like(self.dimension))
+
+    def largest(self) -> Float[Tensor, "N n"]:
+        """The vector of the space, of length 1, with the largest ``u M u``."""
+        return self._vector(self.dimension - 1)
+
+    def _vector(self, number: Int64[Tensor, " N"]) -> Float[Tensor, "N n"]:
+        chosen = self.vectors.gather(2, number[:, None, None].expand(-1, self.vectors.shape[1], 1))
+        return (self.basis * chosen).sum(dim=1)
 
     def form(self, f: Callable[[Tensor], Tensor]) -> Float[Tensor, " N"]:
         """``w^T f(M) w``, by the quadrature of Gauss."""
@@ -80,7 +89,7 @@ def lanczos(product: Callable[[Tensor], Tensor], w: Float[Tensor, "N n"], steps:
     absent = (torch.stack(basis, dim=1) == 0).all(dim=2)
     shift = absent * (1.0 + tridiagonal.abs().amax(dim=(1, 2)))[:, None]
     values, vectors = eigh(tridiagonal + torch.diag_embed(shift))
-    return Krylov(torch.stack(basis, dim=1), values, vectors, length)
+    return Krylov(torch.stack(basis, dim=1), values, vectors, length, (~absent).sum(dim=1))
 
 
 __all__ = ["Krylov", "lanczos"]

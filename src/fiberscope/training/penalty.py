@@ -55,8 +55,12 @@ class LayerPenalty(nn.Module):
         keeps = torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
         full = torch.autocast(x.device.type, enabled=False)
         with torch.inference_mode(mode=False), torch.set_grad_enabled(keeps), full:
-            layers = chosen_layers(recorded_layers(self.module, x), self.layers)
-            return torch.stack([self.of_layer(layer) for layer in layers]).mean()
+            return self.of_batch(x)
+
+    def of_batch(self, x: Float[Tensor, "N ..."]) -> Float[Tensor, ""]:
+        """The mean over layers."""
+        layers = chosen_layers(recorded_layers(self.module, x), self.layers)
+        return torch.stack([self.of_layer(layer) for layer in layers]).mean()
 
     def of_layer(self, layer: RecordedLayer) -> Float[Tensor, ""]:
         """The number for one layer, as it was run on the batch."""
@@ -69,11 +73,16 @@ class LayerPenalty(nn.Module):
         for size in sizes:
             try:
                 with torch.no_grad():
-                    found = recorded_layers(inner, torch.zeros(1, size))
+                    recorded_layers(inner, torch.zeros(1, size))
             except InputError:
                 continue
-            chosen_layers(found, self.layers)
+            self._check_layers(torch.zeros(1, size))
             return
+
+    def _check_layers(self, x: Float[Tensor, "1 n"]) -> None:
+        """Refuse layers that are not there."""
+        with torch.no_grad():
+            chosen_layers(recorded_layers(self.module, x), self.layers)
 
 
 class RowPenalty(LayerPenalty):

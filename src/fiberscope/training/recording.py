@@ -77,8 +77,16 @@ def recorded_layers(module: nn.Module, x: Tensor) -> list[RecordedLayer | str]:
         InputError: the module does not run on x.
     """
     inner = unwrapped(module)
+    return _recorded(inner, _as_taken(inner, x).clone()).layers
+
+
+def _as_taken(inner: nn.Module, x: Tensor) -> Tensor:
+    """Where the module is, and in its precision."""
     like = next((each for each in inner.parameters() if each.is_floating_point()), torch.empty(0))
-    given = x.detach().to(device=like.device if like.numel() else x.device, dtype=like.dtype).clone()
+    return x.detach().to(device=like.device if like.numel() else x.device, dtype=like.dtype)
+
+
+def _recorded(inner: nn.Module, given: Tensor) -> _Recording:
     recording = _Recording(given)
     buffers = {name: buffer.detach().clone() for name, buffer in inner.named_buffers()}
     try:
@@ -86,9 +94,37 @@ def recorded_layers(module: nn.Module, x: Tensor) -> list[RecordedLayer | str]:
             torch.func.functional_call(inner, buffers, (given,))
     except Exception as error:  # whatever torch or the module's own code raises
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        got = f"shape {tuple(x.shape)} ({reason})"
+        got = f"shape {tuple(given.shape)} ({reason})"
         raise InputError("x", expected="a batch that the module takes", got=got) from error
-    return recording.layers
+    return recording
+
+
+@dataclass(frozen=True, eq=False)
+class LayerOutputs:
+    """What the layers of a module give for a batch, as functions of it that have derivatives.
+
+    Attributes:
+        start: (N, *shape) the batch, as the module takes it.
+        outputs: of each layer.
+    """
+
+    start: Tensor
+    outputs: tuple[Tensor, ...]
+
+    @staticmethod
+    def of(module: nn.Module, x: Tensor) -> LayerOutputs:
+        """Run a module as in evaluation mode.
+
+        Raises:
+            InputError: the module does not run on x, or samples are mixed on the way.
+        """
+        inner = unwrapped(module)
+        start = _as_taken(inner, x).clone().requires_grad_()
+        recording = _recorded(inner, start.clone())  # which may be changed in place
+        if recording.mixes:
+            expected = "a module in which each sample has an output of its own"
+            raise InputError("module", expected=expected, got="a batch norm without running statistics")
+        return LayerOutputs(start, tuple(activation(values) for values, activation in recording.activated))
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
@@ -105,6 +141,8 @@ class _Recording(TorchFunctionMode):
     def __init__(self, x: Tensor) -> None:
         super().__init__()
         self.layers: list[RecordedLayer | str] = []
+        self.activated: list[tuple[Tensor, Callable[[Tensor], Tensor]]] = []  # of each: values, and the activation
+        self.mixes = False
         self._numbers: dict[int, int] = {}
         self._tensors: list[Tensor] = []  # numbers stay theirs as long as they live
         self._origins: list[frozenset[int]] = []
@@ -119,6 +157,7 @@ class _Recording(TorchFunctionMode):
         """Run a function, and note what it was to the batch."""
         call = _as_evaluated(func, list(args), dict(kwargs or {}))
         func, args, kwargs = call
+        self.mixes = self.mixes or _mixes_samples(func, args, kwargs)
         if func.__name__ in DROPOUTS and args and self._is_tracked(args[0]):
             return args[0]
         sources = tuple(self._number(each) for each in _tensors_of((*args, *kwargs.values())) if self._is_tracked(each))
@@ -137,16 +176,16 @@ class _Recording(TorchFunctionMode):
         func, (_, *others), kwargs = call
         kept = {name: value for name, value in kwargs.items() if name != "inplace"}
         if self._has_weights[number]:
-            origins = self._origins[number]
-            if len(origins) == 1:
-                (first,) = origins
-                out = getattr(torch, func.__name__.removesuffix("_"), func) if func.__name__.endswith("_") else func
-                self.layers.append(
-                    RecordedLayer(self._tensors[first], values, self._between(first, number), first, number,
-                                  lambda z: out(z, *others, **kept), cut)
-                )  # fmt: skip
-            else:
-                self.layers.append(BRANCHES)
+            out = getattr(torch, func.__name__.removesuffix("_"), func) if func.__name__.endswith("_") else func
+
+            def activation(z: Tensor) -> Tensor:
+                return out(z, *others, **kept)
+
+            self.activated.append((values, activation))
+            first, *more = self._origins[number]
+            steps = () if more else self._between(first, number)
+            layer = RecordedLayer(self._tensors[first], values, steps, first, number, activation, cut)
+            self.layers.append(BRANCHES if more else layer)
         self._begin(output)
 
     def _affine_or_not(self, call: Call, sources: tuple[int, ...], output: Any) -> None:
@@ -196,11 +235,16 @@ class _Recording(TorchFunctionMode):
         return self._numbers[id(tensor)]
 
 
+def _mixes_samples(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a function takes statistics of the whole batch, as a batch norm does that keeps none."""
+    return getattr(func, "__name__", "") == "batch_norm" and (args[1:2] or [kwargs.get("running_mean")])[0] is None
+
+
 def _as_evaluated(func: Any, args: list[Any], kwargs: dict[str, Any]) -> Call:
     """A call as in evaluation mode, where it is one that training changes."""
     name = getattr(func, "__name__", "")
     position = {"batch_norm": 5, "rrelu": 3}.get(name)
-    if position is None or (name == "batch_norm" and (args[1:2] or [kwargs.get("running_mean")])[0] is None):
+    if position is None or _mixes_samples(func, args, kwargs):
         return func, args, kwargs
     if position < len(args):
         args[position] = False
@@ -227,6 +271,18 @@ def _tensors_of(values: Iterable[Any]) -> Iterable[Tensor]:
             yield from _tensors_of(cast(Sequence[Any], value))
 
 
+def chosen_outputs(found: LayerOutputs, layers: Sequence[int] | None) -> list[Tensor]:
+    """What the layers give that are asked for; without a choice, all.
+
+    Raises:
+        InputError: there is no layer, or none of a number.
+    """
+    if not found.outputs:
+        raise InputError("module", expected=_A_LAYER, got="a module without one")
+    numbers = range(len(found.outputs)) if layers is None else layers
+    return [found.outputs[as_position(number, len(found.outputs), "layers")] for number in numbers]
+
+
 def chosen_layers(found: Sequence[RecordedLayer | str], layers: Sequence[int] | None) -> list[RecordedLayer]:
     """The layers that are asked for; without a choice, all that are affine maps of one activation.
 
@@ -249,4 +305,4 @@ def chosen_layers(found: Sequence[RecordedLayer | str], layers: Sequence[int] | 
     return chosen
 
 
-__all__ = ["RecordedLayer", "chosen_layers", "recorded_layers", "unwrapped"]
+__all__ = ["LayerOutputs", "RecordedLayer", "chosen_layers", "chosen_outputs", "recorded_layers", "unwrapped"]
