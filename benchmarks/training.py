@@ -28,6 +28,7 @@ from fiberscope.training import (
     SRIP,
     ActiveMargin,
     FrameBound,
+    JacobianCondition,
     Omnidirectionality,
     Orthogonality,
     RemovedCorrelation,
@@ -71,7 +72,7 @@ def network(inputs: int, units: int, seed: int) -> nn.Sequential:
 def costs(name: str, module: nn.Sequential, x: Tensor, y: Tensor) -> None:
     """The time of a step with each penalty as a multiple of the plain step."""
     plain = least(lambda: [step(module, None, 0.0, x, y) for _ in range(10)]) / 10
-    for kind in (*WEIGHTS, *BASELINES):
+    for kind in (*WEIGHTS, JacobianCondition, *BASELINES):
         penalty = kind(module, 0)
         with_it = least(lambda penalty=penalty: step(module, penalty, 1.0, x, y))
         print(f"{name}, {kind.__name__}: {with_it / plain:.1f} plain steps of {1e3 * plain:.2f} ms", flush=True)
