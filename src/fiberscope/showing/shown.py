@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
-from typing import Any, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 LONGEST = 120
 """Characters of a line."""
@@ -75,13 +79,35 @@ class Shown:
         return one_line(f"{name}({line})")
 
     def _repr_html_(self) -> str:
-        from fiberscope.showing.html import card
-
         name = type(self).__name__
         try:
             return card(name, self._line(), self._facts(), self._tables(), self._pictures())
         except Exception as error:  # as above
             return card(name, f"malformed: {type(error).__name__}", {})
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("fiberscope", "showing")
+    words = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return words.get_template("card.html")
+
+
+def card(
+    name: str, line: str, facts: Mapping[str, str], tables: Sequence[Table] = (), pictures: Sequence[Picture] = ()
+) -> str:
+    """A result as HTML that needs nothing else; every text is escaped.
+
+    Args:
+        name: of the class.
+        line: what its line says.
+        facts: texts by name.
+        tables: tables.
+        pictures: pictures.
+    """
+    return _template().render(name=name, line=line, facts=facts, tables=tables, pictures=pictures)
 
 
 def one_line(text: str) -> str:
@@ -142,4 +168,4 @@ def _several(values: Sequence[Any]) -> str:
     return f"({', '.join(map(told, values))})" if plain else f"{len(values)} items"
 
 
-__all__ = ["LONGEST", "Picture", "Shown", "Table", "answer", "facts_of", "one_line", "told"]
+__all__ = ["LONGEST", "Picture", "Shown", "Table", "answer", "card", "facts_of", "one_line", "told"]
