@@ -56,13 +56,13 @@ def print_report(results: Results, thresholds: Sequence[Threshold], of_leakage: 
     from fiberscope.audits.accuracy import accuracy_line
     from fiberscope.audits.measurements import violations_of
     from fiberscope.audits.network_table import read_network
+    from fiberscope.audits.thresholds import threshold_lines
     from fiberscope.commands.leakage import leakage_violations
     from fiberscope.report.html import write_report
     from fiberscope.report.network import network_sentences, network_table, summarise_network
     from fiberscope.report.spectra import left_out_lines, radius_lines, spectra_table
     from fiberscope.report.summary import closing_lines, summarise, summary_table
     from fiberscope.report.survey import summarise_survey, survey_table
-    from fiberscope.report.thresholds import threshold_lines
     from fiberscope.stability.stage_medians import stage_medians
 
     found = violations_of(results, thresholds) if thresholds else []
