@@ -11,13 +11,13 @@ import pyarrow
 from numpy.typing import NDArray
 
 from fiberscope.audits import shards
-from fiberscope.audits.effort import Effort, sensible_survey_workers
-from fiberscope.audits.footprint import survey_bytes
+from fiberscope.audits.effort import sensible_survey_workers, survey_bytes
 from fiberscope.audits.plan import Plan, SurveyChunk
 from fiberscope.audits.shards import SURVEY_SCHEMA
 from fiberscope.audits.store import SURVEY
 from fiberscope.audits.subject import Subject
 from fiberscope.audits.task import SurveyTask
+from fiberscope.audits.work import Effort
 from fiberscope.errors import ModelError
 from fiberscope.invariance.pairs import checked_labels
 from fiberscope.invariance.survey import survey_rows, surveyed_sample

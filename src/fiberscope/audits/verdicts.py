@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from fiberscope.audits import shards
-from fiberscope.audits.effort import Effort, sensible_workers
+from fiberscope.audits.effort import chunk_bytes, sensible_workers
 from fiberscope.audits.findings import Finding, certificate_id
-from fiberscope.audits.footprint import chunk_bytes
 from fiberscope.audits.plan import EXACT, Chunk, NamedDomain, Plan
 from fiberscope.audits.store import CERTIFICATES, INPUTS, PREIMAGES
 from fiberscope.audits.subject import Subject
 from fiberscope.audits.task import ChunkResult, Task
 from fiberscope.audits.unit_counts import unit_counts
+from fiberscope.audits.work import Effort
 from fiberscope.errors import InputError, MemoryLimitError
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Domain, as_polyhedron
