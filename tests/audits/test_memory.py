@@ -19,6 +19,7 @@ from fiberscope.audits.plan import Chunk, NamedDomain, Plan, places_of
 from fiberscope.audits.subject import Subject
 from fiberscope.audits.task import Task
 from fiberscope.audits.verdicts import judge
+from fiberscope.audits.work import local_capacity
 from fiberscope.cli import main
 from fiberscope.memory import available_memory, room_in_groups
 from small_audits import small_data, small_network

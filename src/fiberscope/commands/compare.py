@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from fiberscope.commands import FAILED, FINE
 from fiberscope.commands.console import console_on_stdout
-from fiberscope.commands.status import FAILED, FINE
 
 if TYPE_CHECKING:
     from fiberscope.audits.changes import Changes

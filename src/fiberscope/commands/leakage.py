@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from fiberscope.commands import FAILED, FINE
 from fiberscope.commands.arguments import parse_domain, parse_layers, parse_precision
 from fiberscope.commands.console import console_on_stdout
-from fiberscope.commands.status import FAILED, FINE
 from fiberscope.errors import FiberscopeError
 from fiberscope.jobs.given import given_subject
 

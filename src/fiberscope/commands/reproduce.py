@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from fiberscope.commands.status import ERROR, FAILED, FINE
+from fiberscope.commands import ERROR, FAILED, FINE
 from fiberscope.errors import FiberscopeError, InputError
 
 if TYPE_CHECKING:  # these load matplotlib and torch, which nobody who asks for help wants to wait for

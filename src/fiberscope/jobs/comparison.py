@@ -15,8 +15,7 @@ from fiberscope.audits.pairing import pair
 from fiberscope.audits.store import Results
 from fiberscope.errors import InputError, shown
 from fiberscope.files import write_file
-from fiberscope.jobs.page import Page
-from fiberscope.jobs.temporary import TemporaryFolder
+from fiberscope.jobs.page import Page, TemporaryFolder
 from fiberscope.jobs.words import errors_in_python
 from fiberscope.showing.shown import Shown, Table
 

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from fiberscope.errors import FiberscopeError, InputError, ResultsError, shown
 from fiberscope.jobs.checking import check_folder
 from fiberscope.jobs.comparison import Comparison, compare
-from fiberscope.jobs.page import Page
-from fiberscope.jobs.temporary import TemporaryFolder
+from fiberscope.jobs.page import Page, TemporaryFolder
 from fiberscope.jobs.words import errors_in_python, in_python
 from fiberscope.showing.shown import Shown, Table
 

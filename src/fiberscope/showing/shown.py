@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
-from functools import cache
-from typing import TYPE_CHECKING, Any, cast
-
-if TYPE_CHECKING:
-    from jinja2 import Template
+from typing import Any, cast
 
 LONGEST = 120
 """Characters of a line."""
@@ -86,15 +82,6 @@ class Shown:
             return card(name, f"malformed: {type(error).__name__}", {})
 
 
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    loader = PackageLoader("fiberscope", "showing")
-    words = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return words.get_template("card.html")
-
-
 def card(
     name: str, line: str, facts: Mapping[str, str], tables: Sequence[Table] = (), pictures: Sequence[Picture] = ()
 ) -> str:
@@ -107,7 +94,10 @@ def card(
         tables: tables.
         pictures: pictures.
     """
-    return _template().render(name=name, line=line, facts=facts, tables=tables, pictures=pictures)
+    from fiberscope.showing.templates import environment
+
+    template = environment("showing").get_template("card.html")
+    return template.render(name=name, line=line, facts=facts, tables=tables, pictures=pictures)
 
 
 def one_line(text: str) -> str:
