@@ -120,7 +120,7 @@ def _import_what_an_audit_imports() -> None:
     for name in names:
         with contextlib.suppress(ImportError):  # some put themselves there under a name of their own
             importlib.import_module(name)
-    templates = sys.modules["fiberscope.report.templates"].environment()
+    templates = sys.modules["fiberscope.showing.templates"].environment("report")
     for name in templates.list_templates(extensions=["html"]):
         templates.get_template(name)
 

@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError
 from cyclopts.config import Dict
 
 from fiberscope import __version__
+from fiberscope.commands import ERROR, FINE
 from fiberscope.commands.arguments import usage
 from fiberscope.commands.audit import audit
 from fiberscope.commands.compare import compare
@@ -22,7 +23,6 @@ from fiberscope.commands.invariance import invariance
 from fiberscope.commands.leakage import leakage
 from fiberscope.commands.report import report
 from fiberscope.commands.reproduce import reproduce
-from fiberscope.commands.status import ERROR, FINE
 from fiberscope.commands.verify import verify
 from fiberscope.errors import FiberscopeError
 

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 import fiberscope as fs
-import fiberscope.audits.capacity
+import fiberscope.audits.work
 import fiberscope.memory
-from fiberscope.audits.capacity import local_capacity
-from fiberscope.audits.footprint import process_bytes
+from fiberscope.audits.effort import process_bytes
 from fiberscope.audits.kinds import KINDS
 from fiberscope.audits.plan import Chunk, NamedDomain, Plan, places_of
 from fiberscope.audits.subject import Subject
 from fiberscope.audits.task import Task
 from fiberscope.audits.verdicts import judge
+from fiberscope.audits.work import local_capacity
 from fiberscope.cli import main
 from fiberscope.memory import available_memory, room_in_groups
 from small_audits import small_data, small_network
@@ -79,7 +79,7 @@ def test_some_memory_is_there() -> None:
 def test_no_more_processes_than_fit(processes: float, fits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     network, plan = small_network(), Plan((0, 1, 2), 100, blocks=(10, 10, 10))
     each = KINDS[0].effort(network, plan).memory + process_bytes(network)
-    monkeypatch.setattr(fiberscope.audits.capacity, "available_memory", lambda: int(processes * each))
+    monkeypatch.setattr(fiberscope.audits.work, "available_memory", lambda: int(processes * each))
     capacity = local_capacity(KINDS[0], network, plan, 4)
     assert capacity.processes == fits
     assert (f"{fits} instead of 4 processes for verdicts" in capacity.note) == (fits < 4)
@@ -96,7 +96,7 @@ def test_no_more_processes_than_fit(processes: float, fits: int, monkeypatch: py
 def test_what_does_not_fit_is_said_before_the_work(
     available: int, said: tuple[str, ...], again: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    monkeypatch.setattr(fiberscope.audits.capacity, "available_memory", lambda: available)
+    monkeypatch.setattr(fiberscope.audits.work, "available_memory", lambda: available)
     workers = "1" if available > 1e9 else "2"  # that two are started is tested elsewhere
     assert main([*again, "--layers", "2", "--workers", workers, "--out", str(tmp_path / "out")]) == 0
     lines = capsys.readouterr().err.splitlines()
@@ -119,6 +119,7 @@ PEAK = """
 import pickle, sys
 from pathlib import Path
 from fiberscope.audits.compute import ModelFile, Threads, compute, read_model
+from fiberscope.audits.work import local_capacity
 work, task, digest = pickle.loads(Path(sys.argv[2]).read_bytes())
 result = compute(work, Threads(1, 1), read_model(ModelFile(Path(sys.argv[1]), digest)), task)
 assert type(result).__name__ != "Failed", result

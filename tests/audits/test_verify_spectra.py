@@ -269,7 +269,7 @@ def test_values_that_the_network_does_not_give_confirm_nothing_behind_them(stage
 def test_checking_loads_nothing_that_computes_singular_values(decomposed: Path) -> None:
     code = (
         "import sys; from fiberscope.cli import main; status = main(['verify', sys.argv[1]]);"
-        "computing = 'singular_values', 'dense_spectrum', 'gram_eigenvalues', 'krylov', 'extreme', 'linearization';"
+        "computing = 'singular_values', 'factorizations', 'gram_eigenvalues', 'krylov', 'extreme', 'linearization';"
         "print(status, [name for name in computing if f'fiberscope.stability.{name}' in sys.modules])"
     )
     done = subprocess.run(

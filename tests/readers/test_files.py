@@ -18,9 +18,9 @@ from safetensors.numpy import save_file
 import fiberscope as fs
 from fiberscope.network.activations import PointwiseKind
 from fiberscope.network.affine import Dense
-from fiberscope.network.agreement import Agreement
 from fiberscope.network.building import NetworkBuilder, windows
 from fiberscope.network.network import Network
+from fiberscope.network.original import Agreement
 from fiberscope.network.stage import affine_stage, relu_stage
 
 

@@ -17,7 +17,7 @@ import fiberscope as fs
 from fiberscope.network.affine import Dense
 from fiberscope.network.network import Network
 from fiberscope.network.stage import affine_stage, relu_stage
-from fiberscope.preimages.preimage import Recovered
+from fiberscope.preimages.geometry import Recovered
 from fiberscope.showing.shown import LONGEST, Shown
 
 NAME = '<b title="x">&amp;</b>'

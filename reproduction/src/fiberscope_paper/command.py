@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from fiberscope.commands.status import ERROR, FAILED, FINE
+from fiberscope.commands import ERROR, FAILED, FINE
 from fiberscope.data.downloads import FILES, data_folder
 from fiberscope.data.downloads import download as fetch
 from fiberscope.errors import FiberscopeError, InputError

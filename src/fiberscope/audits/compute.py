@@ -10,8 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from fiberscope.audits.failure import Failed
-from fiberscope.audits.finished import is_finished
+from fiberscope.audits.finished import Failed, is_finished
 from fiberscope.audits.ledger import Entry
 from fiberscope.audits.manifest import Manifest
 from fiberscope.audits.plan import AnyChunk

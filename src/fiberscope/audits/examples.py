@@ -192,7 +192,6 @@ def _stored(subject: Subject, wanted: Wanted, found: _Found, digest: str, warnin
     names = {placed.stage: placed.name for placed in network.placed_layers}
     agrees, proved, words = _verified(result)
     original, original_units = in_the_original(network, stage, result.corners)
-    labels = subject.y
     facts = ExampleFacts(
         model=subject.model_name,
         model_digest=digest,
@@ -201,8 +200,8 @@ def _stored(subject: Subject, wanted: Wanted, found: _Found, digest: str, warnin
         layer_name=names.get(stage, network.stages[stage].name),
         source=found.pair.source,
         target=found.pair.target,
-        source_class="" if labels is None else subject.class_name(int(labels[found.pair.source])),
-        target_class="" if labels is None else subject.class_name(int(labels[found.pair.target])),
+        source_class=subject.class_of(found.pair.source),
+        target_class=subject.class_of(found.pair.target),
         low=wanted.domain[0],
         high=wanted.domain[1],
         objective=str(wanted.objective).replace("_", " "),

@@ -1,15 +1,47 @@
-"""Which chunks of a folder are done: by the ledger and how files look, or by reading them where that says nothing."""
+"""Which chunks of a folder are done, and what stands for one that failed.
+
+The ledger and how files look tell, or the files where these say nothing.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import assert_never
 
-from fiberscope.audits.failure import says_failed
 from fiberscope.audits.ledger import Entry
 from fiberscope.audits.manifest import Manifest
 from fiberscope.audits.plan import AnyChunk, Chunk, LeakChunk, SpectraChunk, SurveyChunk
 from fiberscope.audits.store import Results, parts_of
 from fiberscope.errors import ResultsError
+
+_FAILED = "the computation failed: "
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Stands for the result of a computation that failed.
+
+    Attributes:
+        reason: why, in the words that the rows of the chunk carry.
+    """
+
+    reason: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failed:
+        """The failure that an exception means."""
+        said = " ".join(str(error).split())
+        return cls.because(f"{type(error).__name__}: {said}" if said else type(error).__name__)
+
+    @classmethod
+    def because(cls, cause: str) -> Failed:
+        """The failure with a cause in words."""
+        return cls(_FAILED + cause)
+
+
+def says_failed(reason: str) -> bool:
+    """Whether the reason of a row is that the computation failed, so that it may succeed when it is tried again."""
+    return reason.startswith(_FAILED)
 
 
 def finished(results: Results, manifest: Manifest) -> dict[AnyChunk, Entry]:
@@ -70,4 +102,4 @@ def _looks_as_in(results: Results, entry: Entry, chunk: AnyChunk) -> bool:
     return told == {part: (of.st_size, of.st_mtime_ns) for part, of in looks.items()}
 
 
-__all__ = ["finished", "is_finished"]
+__all__ = ["Failed", "finished", "is_finished", "says_failed"]

@@ -9,7 +9,6 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from fiberscope.audits.capacity import Capacity, cluster_capacity, local_capacity
 from fiberscope.audits.dask_workers import check_scheduler, is_local
 from fiberscope.audits.effort import sensible_blocks
 from fiberscope.audits.execution import Job
@@ -22,6 +21,7 @@ from fiberscope.audits.plan import EXACT, Plan, Reads, chosen_layers, places_of
 from fiberscope.audits.store import Results
 from fiberscope.audits.subject import Subject, check_box, first_samples, fitted
 from fiberscope.audits.thresholds import Threshold, check_spectra
+from fiberscope.audits.work import Capacity, cluster_capacity, local_capacity
 from fiberscope.errors import InputError, ModelError, ResultsError
 from fiberscope.files import is_file
 from fiberscope.network.network import Network

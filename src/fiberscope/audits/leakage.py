@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fiberscope.audits.archives import archive_to_bytes
-from fiberscope.audits.effort import Effort
-from fiberscope.audits.footprint import judging_bytes
+from fiberscope.audits.effort import judging_bytes
 from fiberscope.audits.leak_claims import claims_of
 from fiberscope.audits.leak_store import LEAKS, PROOFS, rows_to_bytes
 from fiberscope.audits.plan import LeakChunk, Plan
 from fiberscope.audits.subject import Subject
+from fiberscope.audits.work import Effort
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Box
 from fiberscope.network.network import Network

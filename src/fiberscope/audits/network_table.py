@@ -22,8 +22,8 @@ import pyarrow
 from numpy.typing import NDArray
 
 from fiberscope.audits import shards
-from fiberscope.audits.failure import Failed, says_failed
 from fiberscope.audits.findings import FindingsTable
+from fiberscope.audits.finished import Failed, says_failed
 from fiberscope.audits.ledger import Entry, stamp_of
 from fiberscope.audits.manifest import Manifest
 from fiberscope.audits.store import INPUTS, PREIMAGES, Results

@@ -13,13 +13,13 @@ import pyarrow
 from numpy.typing import NDArray
 
 from fiberscope.audits import shards
-from fiberscope.audits.effort import Effort, has_large_matrices, sensible_spectra_workers
-from fiberscope.audits.footprint import spectra_bytes
+from fiberscope.audits.effort import has_large_matrices, sensible_spectra_workers, spectra_bytes
 from fiberscope.audits.plan import Plan, SpectraChunk
 from fiberscope.audits.shards import SPECTRA_SCHEMA
 from fiberscope.audits.store import SPECTRA
 from fiberscope.audits.subject import Subject
 from fiberscope.audits.task import SpectraTask
+from fiberscope.audits.work import Effort
 from fiberscope.errors import InputError
 from fiberscope.network.network import Network
 from fiberscope.stability.radii import StageRadius, stage_radii

@@ -31,7 +31,7 @@ def read_subject(folder: Path, manifest: Manifest, network: Network | None = Non
     Args:
         folder: the results folder.
         manifest: its manifest.
-        network: the network, if it is read already.
+        network: the network, if it is read already, and known to be the one that the manifest names.
 
     Raises:
         ResultsError: they are damaged, or not those that the manifest names.
@@ -58,10 +58,11 @@ def _subject(folder: Path, manifest: Manifest, network: Network | None) -> Subje
         training=manifest.training,
         classes=manifest.classes,
     )
-    for what, path, have, want in (
-        ("model", folder / MODEL, subject.network.digest(), manifest.model_digest),
-        ("data", folder / DATA, subject.data_digest(), manifest.data_digest),
+    for what, path, digest, want in (
+        ("model", folder / MODEL, subject.network.digest, manifest.model_digest),
+        ("data", folder / DATA, subject.data_digest, manifest.data_digest),
     ):
+        have = want if what == "model" and network else digest()
         if have != want:
             digests = f"SHA-256 {have[:12]} instead of {want[:12]}"
             raise ResultsError(f"{path} is not the {what} that manifest.json names: {digests}", path=str(path))

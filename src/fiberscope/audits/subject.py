@@ -51,6 +51,10 @@ class Subject:
         """What a label is called: its own number where it has no name."""
         return self.classes[label] if 0 <= label < len(self.classes) else str(label)
 
+    def class_of(self, sample: int) -> str:
+        """What the label of a sample is called; empty where samples have none."""
+        return "" if self.y is None else self.class_name(int(self.y[sample]))
+
     def data_digest(self) -> str:
         """SHA-256 of the samples and labels: type, shape and bytes."""
         digest = hashlib.sha256()

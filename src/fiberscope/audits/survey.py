@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pyarrow
-from numpy.typing import NDArray
 
 from fiberscope.audits import shards
-from fiberscope.audits.effort import Effort, sensible_survey_workers
-from fiberscope.audits.footprint import survey_bytes
+from fiberscope.audits.effort import sensible_survey_workers, survey_bytes
 from fiberscope.audits.plan import Plan, SurveyChunk
 from fiberscope.audits.shards import SURVEY_SCHEMA
 from fiberscope.audits.store import SURVEY
 from fiberscope.audits.subject import Subject
 from fiberscope.audits.task import SurveyTask
+from fiberscope.audits.work import Effort
 from fiberscope.errors import ModelError
 from fiberscope.invariance.pairs import checked_labels
 from fiberscope.invariance.survey import survey_rows, surveyed_sample
@@ -47,7 +45,14 @@ class Survey:
     def task(self, subject: Subject, plan: Plan, chunk: SurveyChunk) -> SurveyTask:
         """The sample and its targets, found among all samples: of other classes, unless all are of one."""
         assert plan.box is not None, "a survey has a box"
-        sample = surveyed_sample(*_candidates(subject), chunk.sample, TARGETS, seed=0)
+        labels = checked_labels(subject.y, subject.samples)
+        several = labels is not None and len(np.unique(labels)) > 1
+
+        def at(numbers: list[int]) -> FloatArray:
+            return subject.network.flat(subject.x[numbers])
+
+        known = labels if several else None
+        sample = surveyed_sample(at, known, chunk.sample, subject.samples, TARGETS, seed=0)
         return SurveyTask(chunk, sample, plan.layers, plan.box)
 
     def compute(self, network: Network, task: SurveyTask, threads: int) -> Any:
@@ -63,14 +68,6 @@ class Survey:
         """The table."""
         del task
         return {SURVEY: shards.table_to_bytes(result)}
-
-
-@lru_cache(maxsize=1)
-def _candidates(subject: Subject) -> tuple[FloatArray, NDArray[np.int64] | None]:
-    """All samples, and their labels if they are of several classes."""
-    labels = checked_labels(subject.y, subject.samples)
-    several = labels is not None and len(np.unique(labels)) > 1
-    return subject.network.flat(subject.x), labels if several else None
 
 
 def survey_at(network: Network, task: SurveyTask) -> Any:

@@ -15,12 +15,10 @@ from difflib import get_close_matches
 
 from fiberscope.audits.plan import EXACT, known_precision
 from fiberscope.audits.thresholds import (
-    NUMERIC,
     OF_AUDIT,
     OF_LEAKAGE,
-    OF_NETWORK,
-    OF_SPECTRA,
     OPTION,
+    QUANTITIES,
     STATISTICS,
     Comparison,
     DomainKind,
@@ -40,17 +38,6 @@ _NUMBER = re.compile(
     r"(?P<number>[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,3})?)\s*(?P<unit>%|samples?|)", re.IGNORECASE | re.ASCII
 )
 _PLACE = re.compile(r"(?P<what>layer|stage)(?P<number>\d{1,9})", re.IGNORECASE | re.ASCII)
-_RANGES = {
-    Quantity.DIMENSION: (0.0, math.inf, "never below 0"),
-    Quantity.MARGIN: (0.0, 1.0, "always from 0 to 1"),
-    Quantity.BITS: (0.0, math.inf, "never below 0"),
-    Quantity.RADIUS: (0.0, math.inf, "never below 0"),
-    Quantity.CONDITION: (1.0, math.inf, "never below 1"),
-    Quantity.STABILITY_RADIUS: (0.0, math.inf, "never below 0"),
-    Quantity.CONDITION_RATIO: (math.ulp(0.0), math.inf, "always above 0"),
-}
-"""The values that a number for each sample can have, at least and at most, and the same in words."""
-
 _EXAMPLES = "such as unbounded>0.1@layer0, undecided>0, dimension.max>=50 or condition>1e6"
 
 
@@ -86,7 +73,8 @@ def _is_of_leakage(text: str) -> bool:
     if form is None:
         return False
     at_precision = any(known_precision(place.strip()) for place in form["places"].split("@")[1:])
-    return form["quantity"].lower() in (OF_LEAKAGE if at_precision else OF_LEAKAGE[1:])
+    name = form["quantity"].lower()
+    return name in OF_LEAKAGE and (at_precision or name not in OF_AUDIT)
 
 
 def _parsed(text: str, quantities: Sequence[Quantity]) -> Threshold:
@@ -122,7 +110,7 @@ def _bound(text: str, statistic: str | None, quantity: Quantity, whole: str) -> 
     if form is None or not abs(float(number)) < float("inf"):
         raise _refused(whole, f"a finite number after the comparison, {_EXAMPLES}")
     unit = form["unit"].lower()
-    if quantity in NUMERIC:
+    if QUANTITIES[quantity].number:
         if unit:
             raise _refused(whole, f"a plain number, since {quantity} is neither a share nor a count")
         return _statistic(statistic, quantity, whole), float(number)
@@ -148,16 +136,14 @@ def _check_can_hold_and_fail(
     text: str, quantity: Quantity, measure: Measure, comparison: Comparison, bound: float
 ) -> None:
     """Refuse what says nothing; most likely, a count is written where a share is read."""
-    if quantity in NUMERIC:
-        low, high, words = _RANGES[quantity]
-        expected, hint = "a bound", f"{quantity} is {words}"
+    row = QUANTITIES[quantity]
+    if row.number:
+        expected, hint = "a bound", f"{quantity} is {row.number}"
     elif measure is Measure.SHARE:
-        low, high = 0.0, 1.0
         expected, hint = "a share of the samples between 0 and 1 (or 0% and 100%)", _SAY_SO
     else:
-        low, high = 0.0, math.inf
         expected, hint = "a count", ""
-    if not comparison.says_something(bound, low, high):
+    if not comparison.says_something(bound, row.low, math.inf if measure is Measure.COUNT else row.high):
         raise _refused(text, f"{expected} that can be kept as well as missed", hint)
 
 
@@ -168,7 +154,7 @@ def _places(
     text: str, quantity: Quantity, whole: str, *, of_leakage: bool
 ) -> tuple[int | None, int | None, DomainKind | None, str]:
     """The layer, the stage and the domain that are named, None where none is; and the precision."""
-    at_stages, has_domain = quantity in OF_SPECTRA, quantity not in (*OF_SPECTRA, *OF_NETWORK)
+    at_stages, has_domain = (QUANTITIES[quantity].at == place for place in ("stage", "domain"))
     at_precision = has_domain or of_leakage
     precision = EXACT
     layer = stage = domain = None

@@ -8,11 +8,11 @@ if it is kept whatever that is.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import assert_never
 
 import numpy as np
 
@@ -63,31 +63,58 @@ class Quantity(StrEnum):
     """The condition number of the second over that of the first, sample by sample."""
 
 
-NUMERIC = (
-    Quantity.DIMENSION,
-    Quantity.MARGIN,
-    Quantity.BITS,
-    Quantity.RADIUS,
-    Quantity.CONDITION,
-    Quantity.STABILITY_RADIUS,
-    Quantity.CONDITION_RATIO,
+@dataclass(frozen=True)
+class _Row:
+    """What is known of a quantity.
+
+    Attributes:
+        at: where it is measured: of a layer on a "domain", of the "network" up to a layer, or at a "stage".
+        of: what has it: an "audit", a "leakage", a "comparison" of two audits.
+        low: the least that it is at a sample.
+        high: the most.
+        number: the same in words; empty of what is true or false of a sample, and then 1 or 0.
+        unknown: what is said of samples at which it is not known: how many, and that these are samples.
+    """
+
+    at: str = "domain"
+    of: tuple[str, ...] = ("audit",)
+    low: float = 0.0
+    high: float = 1.0
+    number: str = ""
+    unknown: str = "{} undecided {}"
+
+
+_UNSIGNED = _Row(high=math.inf, number="never below 0")
+_CONDITION = _Row("stage", low=1.0, high=math.inf, number="never below 1", unknown="{} {} without a condition number")
+_LEAK = _Row(at="network", of=("leakage",), unknown="{} {} without a number")
+_PAIR = _Row(of=("comparison",), unknown="{} {} undecided in one of the audits")
+
+QUANTITIES = {each: _Row() for each in Quantity} | {
+    Quantity.DIMENSION: _UNSIGNED,
+    Quantity.MARGIN: _Row(number="always from 0 to 1"),
+    Quantity.RECOVERABLE: _Row(at="network", of=("audit", "leakage")),
+    Quantity.NOT_RECOVERABLE: _Row(at="network"),
+    Quantity.CONDITION: _CONDITION,
+    Quantity.STABILITY_RADIUS: replace(_UNSIGNED, at="stage", unknown="{} {} at which the stage was left out"),
+    Quantity.REBUILT: _LEAK,
+    Quantity.BITS: replace(_LEAK, high=math.inf, number="never below 0"),
+    Quantity.RADIUS: replace(_LEAK, high=math.inf, number="never below 0"),
+    Quantity.MORE_INVERTIBLE: _PAIR,
+    Quantity.LESS_INVERTIBLE: _PAIR,
+    Quantity.CONDITION_RATIO: replace(
+        _CONDITION,
+        of=_PAIR.of,
+        low=math.ulp(0.0),
+        number="always above 0",
+        unknown=f"{_CONDITION.unknown} in one of the audits",
+    ),
+}
+"""The table of all quantities."""
+
+OF_AUDIT, OF_LEAKAGE, OF_COMPARISON = (
+    tuple(each for each, row in QUANTITIES.items() if name in row.of) for name in ("audit", "leakage", "comparison")
 )
-"""The quantities that are a number for each sample; the others are true or false of it."""
-
-OF_SPECTRA = (Quantity.CONDITION, Quantity.STABILITY_RADIUS, Quantity.CONDITION_RATIO)
-"""The quantities that are measured at stages, not at layers and domains, and need ``--spectra``."""
-
-OF_LEAKAGE = (Quantity.RECOVERABLE, Quantity.REBUILT, Quantity.BITS, Quantity.RADIUS)
-"""The quantities that ``fiberscope leakage`` has, at layers and precisions."""
-
-OF_NETWORK = (*OF_LEAKAGE, Quantity.NOT_RECOVERABLE)
-"""The quantities that are measured of the network up to a layer, not of the layer by itself."""
-
-OF_COMPARISON = (Quantity.MORE_INVERTIBLE, Quantity.LESS_INVERTIBLE, Quantity.CONDITION_RATIO)
-"""The quantities that two audits have together."""
-
-OF_AUDIT = tuple(each for each in Quantity if each not in (*OF_COMPARISON, *OF_LEAKAGE[1:]))
-"""The quantities that one audit has."""
+"""What one audit has, what ``fiberscope leakage`` has, and what two audits have together."""
 
 
 class Measure(StrEnum):
@@ -99,6 +126,14 @@ class Measure(StrEnum):
     MEDIAN = "median"
     MAX = "max"
 
+
+_MEASURES: dict[Measure, Callable[[FloatArray], float]] = {
+    Measure.SHARE: lambda values: float(values.mean()),
+    Measure.COUNT: lambda values: float(values.sum()),
+    Measure.MIN: lambda values: float(values.min()),
+    Measure.MEDIAN: lambda values: float(np.median(values)),
+    Measure.MAX: lambda values: float(values.max()),
+}
 
 STATISTICS = (Measure.MIN, Measure.MEDIAN, Measure.MAX)
 """What is compared of a number for each sample; the median, as in the tables, if nothing is said."""
@@ -166,7 +201,8 @@ class Place:
 
     def measures(self, quantity: Quantity) -> bool:
         """Whether a quantity is measured in such a place."""
-        return (quantity in OF_SPECTRA, quantity in OF_NETWORK) == (self.stage is not None, self.is_network)
+        here = "network" if self.is_network else "domain" if self.stage is None else "stage"
+        return QUANTITIES[quantity].at == here
 
 
 @dataclass(frozen=True, eq=False)
@@ -247,7 +283,7 @@ def check_spectra(thresholds: Iterable[Threshold], *, computed: bool) -> None:
         InputError: there are none.
     """
     for threshold in thresholds:
-        if threshold.quantity in OF_SPECTRA and not computed:
+        if QUANTITIES[threshold.quantity].at == "stage" and not computed:
             expected = f"{threshold.quantity} only where an audit has singular values, with --spectra N"
             raise InputError(OPTION, expected=expected, got=repr(threshold.text))
 
@@ -300,77 +336,47 @@ def violations(thresholds: Iterable[Threshold], measured: Sequence[Measured]) ->
 
 def is_kept(threshold: Threshold, measured: Measured) -> bool:
     """Whether a threshold is kept in one place, whatever the values are that are not known."""
-    low, high = (-np.inf, np.inf) if threshold.quantity in NUMERIC else (0.0, 1.0)
-    worst = high if threshold.comparison.upward else low
+    row = QUANTITIES[threshold.quantity]
+    worst = row.high if threshold.comparison.upward else row.low
     values = np.append(measured.values, np.full(measured.unknown, worst))
-    return len(values) > 0 and not threshold.comparison.holds(_measured(threshold.measure, values), threshold.bound)
+    return len(values) > 0 and not threshold.comparison.holds(_MEASURES[threshold.measure](values), threshold.bound)
 
 
 def in_words(threshold: Threshold, measured: Measured) -> str:
     """What is known of a threshold that is not kept: the measured value, of how many samples, and what is not known."""
-    values, unknown = measured.values, _unknown_in_words(threshold.quantity, measured.unknown)
-    if threshold.quantity not in NUMERIC:  # a sample of which it is not known is not counted, but is one of all
+    values, row = measured.values, QUANTITIES[threshold.quantity]
+    unknown = row.unknown.format(measured.unknown, "sample" if measured.unknown == 1 else "samples")
+    if not row.number:  # a sample of which it is not known is not counted, but is one of all
         values = np.append(values, np.zeros(measured.unknown))
     if not len(values):
-        return f"{_NOTHING}: {unknown}" if unknown else _NOTHING
-    value = _measured(threshold.measure, values)
-    match threshold.measure:
-        case Measure.SHARE | Measure.COUNT:
-            known = f"{int(values.sum())} of {len(values)} samples ({100 * values.sum() / len(values):.4g} %)"
-        case Measure.MIN | Measure.MEDIAN | Measure.MAX:
-            known = f"{threshold.measure} {value:.6g} over {len(values)} samples"
-        case _:
-            assert_never(threshold.measure)
-    if not unknown:
+        return f"{_NOTHING}: {unknown}" if measured.unknown else _NOTHING
+    value = _MEASURES[threshold.measure](values)
+    known = f"{threshold.measure} {value:.6g} over {len(values)} samples"
+    if not row.number:
+        known = f"{int(values.sum())} of {len(values)} samples ({100 * values.sum() / len(values):.4g} %)"
+    if not measured.unknown:
         return known
-    if threshold.comparison.holds(value, threshold.bound):
-        return f"{known}; {unknown}"
-    return f"{known}, but {unknown} may miss it"
+    missed = threshold.comparison.holds(value, threshold.bound)
+    return f"{known}; {unknown}" if missed else f"{known}, but {unknown} may miss it"
 
 
-def _measured(measure: Measure, values: FloatArray) -> float:
-    """What is compared with the bound, of the values (k,) at k > 0 samples."""
-    match measure:
-        case Measure.SHARE:
-            return float(values.sum() / len(values))
-        case Measure.COUNT:
-            return float(values.sum())
-        case Measure.MIN:
-            return float(values.min())
-        case Measure.MEDIAN:
-            return float(np.median(values))
-        case Measure.MAX:
-            return float(values.max())
-        case _:
-            assert_never(measure)
-
-
-def _unknown_in_words(quantity: Quantity, count: int) -> str:
-    """The samples at which a quantity is not known, and why; empty if there are none."""
-    if not count:
-        return ""
-    samples = "sample" if count == 1 else "samples"
-    if quantity is Quantity.CONDITION:
-        return f"{count} {samples} without a condition number"
-    if quantity is Quantity.STABILITY_RADIUS:
-        return f"{count} {samples} at which the stage was left out"
-    if quantity is Quantity.CONDITION_RATIO:
-        return f"{count} {samples} without a condition number in one of the audits"
-    if quantity in OF_COMPARISON:
-        return f"{count} {samples} undecided in one of the audits"
-    if quantity in OF_LEAKAGE[1:]:
-        return f"{count} {samples} without a number"
-    return f"{count} undecided {samples}"
+def threshold_lines(thresholds: Sequence[Threshold], found: Sequence[Violation]) -> list[str]:
+    """Every violation, and how many thresholds are kept; nothing where none was asked for."""
+    if not thresholds:
+        return []
+    failed = len({violation.threshold.text for violation in found})
+    asked = len({threshold.text for threshold in thresholds})
+    word = "threshold" if asked == 1 else "thresholds"
+    closing = f"{failed} of {asked} {word} failed" if failed else f"{asked} {word} kept"
+    return [*(f"threshold failed: {violation}" for violation in found), closing]
 
 
 __all__ = [
-    "NUMERIC",
     "OF_AUDIT",
     "OF_COMPARISON",
     "OF_LEAKAGE",
-    "OF_NETWORK",
-    "OF_SPECTRA",
     "OPTION",
+    "QUANTITIES",
     "STATISTICS",
     "Comparison",
     "DomainKind",
@@ -384,5 +390,6 @@ __all__ = [
     "check_thresholds",
     "in_words",
     "is_kept",
+    "threshold_lines",
     "violations",
 ]

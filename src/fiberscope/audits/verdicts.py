@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from fiberscope.audits import shards
-from fiberscope.audits.effort import Effort, sensible_workers
+from fiberscope.audits.effort import chunk_bytes, sensible_workers
 from fiberscope.audits.findings import Finding, certificate_id
-from fiberscope.audits.footprint import chunk_bytes
 from fiberscope.audits.plan import EXACT, Chunk, NamedDomain, Plan
 from fiberscope.audits.store import CERTIFICATES, INPUTS, PREIMAGES
 from fiberscope.audits.subject import Subject
 from fiberscope.audits.task import ChunkResult, Task
 from fiberscope.audits.unit_counts import unit_counts
+from fiberscope.audits.work import Effort
 from fiberscope.errors import InputError, MemoryLimitError
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Domain, as_polyhedron
@@ -107,27 +108,31 @@ def _judge_on(
     sizes = np.zeros(0) if judged is None else judged.radius
     position = np.cumsum(inside) - 1
     for row, sample in enumerate(task.chunk.samples):
-        if judged is not None and inside[row]:
-            i = int(position[row])
-            p = judged[i]
-            yield Finding(
-                sample=sample,
-                layer=task.chunk.layer,
-                domain=named.name,
-                positives=int(judged.positives[i]),
-                saturated=int(judged.saturated[i]),
-                kind=p.kind,
-                dimension=p.dimension,
-                margin=float(p.margin),
-                certificate=identities[i],
-                reason=p.reason,
-                radius=float(sizes[i]),
-                dimension_bounds=p.dimension_bounds,
-                precision=named.precision,
-            )
-        else:
+        if judged is None or not inside[row]:
             reason = f"the layer's input does not lie in {named.name}: what comes before the layer lets others through"
             yield _undecided(layer, task.inputs[row], sample, task.chunk.layer, named, reason)
+            continue
+        i = int(position[row])
+        finding = _judged(judged, i, sample, task.chunk.layer, named)
+        yield replace(finding, certificate=identities[i], radius=float(sizes[i]))
+
+
+def _judged(judged: Classification, i: int, sample: int, layer: int, named: NamedDomain) -> Finding:
+    p = judged[i]
+    return Finding(
+        sample=sample,
+        layer=layer,
+        domain=named.name,
+        positives=int(judged.positives[i]),
+        saturated=int(judged.saturated[i]),
+        kind=p.kind,
+        dimension=p.dimension,
+        margin=float(p.margin),
+        certificate="",
+        reason=p.reason,
+        dimension_bounds=p.dimension_bounds,
+        precision=named.precision,
+    )
 
 
 def _stored(judged: Classification, certificates: dict[str, bytes]) -> list[str]:

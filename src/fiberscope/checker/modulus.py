@@ -26,7 +26,7 @@ each of its rows from the exact one. Convolutions leave rows that are windows of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,6 +53,7 @@ from fiberscope.checker.reading import LayerRows, StoredNetwork
 from fiberscope.checker.rounded import Rounded, least_stretch, times
 from fiberscope.checker.stored import INPUT
 from fiberscope.checker.unsure import Form, form
+from fiberscope.errors import ModelError
 
 AGAIN = 2**30
 """Multiplications that a second attempt to prove a given modulus may cost: a fraction of a second."""
@@ -108,11 +109,18 @@ def chain_of(network: StoredNetwork, layer: int) -> tuple[LayerRows, ...]:
 
 def chain_to(network: StoredNetwork, stage: int) -> tuple[LayerRows, ...]:
     """The layers up to a stage, the last of them without a clip where it is affine; NotProvedError if they are none."""
-    before, rows = INPUT, list[LayerRows]()
+    try:
+        return tuple(_rows_to(network, stage))
+    except ModelError as error:  # rows that leave float64's range, or branches that meet
+        raise NotProvedError(str(error)) from error
+
+
+def _rows_to(network: StoredNetwork, stage: int) -> Iterator[LayerRows]:
+    before = INPUT
     for judged in (layer for layer in network.layers if layer.number <= stage):
         if judged.source != before or judged.inner:
             raise NotProvedError("the layers are no chain: something else lies between them, or branches meet")
-        rows.append(judged.system_rows())
+        yield judged.system_rows()
         before = judged.number
     if before != stage:
         if not 0 <= stage < len(network.stages) or network.stages[stage].activation is not None:
@@ -120,8 +128,7 @@ def chain_to(network: StoredNetwork, stage: int) -> tuple[LayerRows, ...]:
         last, source = network.affine_rows(stage)
         if source != before:
             raise NotProvedError("the layers are no chain: something else lies between them")
-        rows.append(last)
-    return tuple(rows)
+        yield last
 
 
 def modulus(chain: Sequence[LayerRows], center: FloatArray, radius: float) -> Modulus:

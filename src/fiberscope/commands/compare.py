@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from fiberscope.commands import FAILED, FINE
 from fiberscope.commands.console import console_on_stdout
-from fiberscope.commands.status import FAILED, FINE
 
 if TYPE_CHECKING:
     from fiberscope.audits.changes import Changes
@@ -39,9 +39,8 @@ def compare(
             What is undecided in one of the audits may be anything: a threshold that it could miss fails.
     """
     from fiberscope.audits.threshold_language import parse_thresholds
-    from fiberscope.audits.thresholds import OF_COMPARISON
+    from fiberscope.audits.thresholds import OF_COMPARISON, threshold_lines
     from fiberscope.jobs.comparison import Comparison, compared
-    from fiberscope.report.thresholds import threshold_lines
 
     thresholds = parse_thresholds(fail_on or (), OF_COMPARISON)
     comparison = Comparison(compared([before, after, *more]))

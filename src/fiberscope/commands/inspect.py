@@ -7,9 +7,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from fiberscope.commands import FINE
 from fiberscope.commands.arguments import parse_shape
 from fiberscope.commands.console import console_on_stdout
-from fiberscope.commands.status import FINE
 
 
 def inspect(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from fiberscope.commands import FAILED, FINE
 from fiberscope.commands.arguments import parse_wanted
-from fiberscope.commands.status import FAILED, FINE
 from fiberscope.jobs.given import given_subject
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from fiberscope.commands import FAILED, FINE
 from fiberscope.commands.arguments import parse_domain, parse_layers, parse_precision
 from fiberscope.commands.console import console_on_stdout
-from fiberscope.commands.status import FAILED, FINE
 from fiberscope.errors import FiberscopeError
 from fiberscope.jobs.given import given_subject
 
@@ -180,11 +180,11 @@ def print_leakage(beside: Results, thresholds: Sequence[Threshold]) -> int:
     """
     from fiberscope.audits import shards
     from fiberscope.audits.leak_store import PAGE, TABLE
+    from fiberscope.audits.thresholds import threshold_lines
     from fiberscope.files import is_file, write_file
     from fiberscope.recovery.leak import table_of
     from fiberscope.report.html import write_report
     from fiberscope.report.leakage import leakage_lines, leakage_table, read_leakage, render_leakage
-    from fiberscope.report.thresholds import threshold_lines
 
     content = read_leakage(beside.leakage)
     assert content is not None, "all rows were written"

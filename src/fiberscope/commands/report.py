@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from fiberscope.commands import FAILED, FINE
 from fiberscope.commands.console import console_on_stdout
-from fiberscope.commands.status import FAILED, FINE
 
 if TYPE_CHECKING:
     from fiberscope.audits.store import Results
@@ -56,13 +56,13 @@ def print_report(results: Results, thresholds: Sequence[Threshold], of_leakage: 
     from fiberscope.audits.accuracy import accuracy_line
     from fiberscope.audits.measurements import violations_of
     from fiberscope.audits.network_table import read_network
+    from fiberscope.audits.thresholds import threshold_lines
     from fiberscope.commands.leakage import leakage_violations
     from fiberscope.report.html import write_report
     from fiberscope.report.network import network_sentences, network_table, summarise_network
     from fiberscope.report.spectra import left_out_lines, radius_lines, spectra_table
     from fiberscope.report.summary import closing_lines, summarise, summary_table
     from fiberscope.report.survey import summarise_survey, survey_table
-    from fiberscope.report.thresholds import threshold_lines
     from fiberscope.stability.stage_medians import stage_medians
 
     found = violations_of(results, thresholds) if thresholds else []
@@ -84,13 +84,8 @@ def print_report(results: Results, thresholds: Sequence[Threshold], of_leakage: 
         console.print(survey_table(summarise_survey(results.survey_table(manifest))))
     for line in (*left_out_lines(stages), *radius_lines(stages), *closing_lines(summaries, complete=manifest.complete)):
         print(line)
-    if accuracy := accuracy_line(manifest.correct, manifest.samples):
-        print(accuracy)
-    for warning in manifest.warnings:
-        print(f"warning: {warning}")
-    if manifest.training:
-        print(manifest.training)
-    for line in threshold_lines((*thresholds, *of_leakage), found):
+    said = accuracy_line(manifest.correct, manifest.samples), *(f"warning: {each}" for each in manifest.warnings)
+    for line in (*filter(None, (*said, manifest.training)), *threshold_lines((*thresholds, *of_leakage), found)):
         print(line)
     print(f"report: {results.report_path}")
     return FAILED if found else FINE

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from fiberscope.commands.status import FAILED, FINE
+from fiberscope.commands import FAILED, FINE
 
 
 def verify(

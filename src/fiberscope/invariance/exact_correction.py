@@ -11,10 +11,10 @@ that are near are put onto them first; in a second attempt, units are left where
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-from flint import fmpz, fmpz_mat
+from flint import fmpq_mat, fmpz, fmpz_mat, nmod_mat
 
 from fiberscope.checker.affine import dense, sparse
 from fiberscope.checker.dyadic import Whole, Work, product
@@ -23,9 +23,11 @@ from fiberscope.checker.linear import Linear
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.same_features import Case, Finding
 from fiberscope.checker.surroundings import Equation, Surroundings
-from fiberscope.invariance.exact_solving import ExactVector, nearest_solution
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 
+PRIME = 2**61 - 1
+MAX_EQUATIONS = 1_500
+"""Equations beyond which solving them in rational numbers takes many minutes."""
 MOST_EQUATIONS = 400
 """Equations that are solved in rational numbers at most: some ten seconds."""
 
@@ -68,7 +70,7 @@ class _OntoKinks(Surroundings):
         return Whole(np.where(certain & (ahead.numbers > 0).astype(np.bool_), 0, ahead.numbers), ahead.exponent)
 
 
-def _solution(around: Surroundings, equations: Sequence[Equation], free: IntArray, work: Work) -> ExactVector:
+def _solution(around: Surroundings, equations: Sequence[Equation], free: IntArray, work: Work) -> _ExactVector:
     """The smallest change of the free pixels that solves all equations, in rational numbers."""
     matrix: list[list[int]] = []
     wanted: list[int] = []
@@ -97,9 +99,9 @@ def _solution(around: Surroundings, equations: Sequence[Equation], free: IntArra
     return _solved(matrix, wanted, len(free))
 
 
-def _solved(matrix: list[list[int]], wanted: list[int], size: int) -> ExactVector:
+def _solved(matrix: list[list[int]], wanted: list[int], size: int) -> _ExactVector:
     """The smallest solution d of ``M d = r``."""
-    nothing = ExactVector(fmpz_mat(size, 1), fmpz(1))
+    nothing = _ExactVector(fmpz_mat(size, 1), fmpz(1))
     if not matrix:
         return nothing
     if size == 0:
@@ -107,16 +109,64 @@ def _solved(matrix: list[list[int]], wanted: list[int], size: int) -> ExactVecto
     if len(matrix) > MOST_EQUATIONS:
         raise NotProvedError(f"{len(matrix)} equations are too many to be solved in rational numbers")
     entries = [entry for row in matrix for entry in row]
-    return nearest_solution(fmpz_mat(len(matrix), size, entries), nothing, [fmpz(side) for side in wanted])
+    return _nearest_solution(fmpz_mat(len(matrix), size, entries), nothing, [fmpz(side) for side in wanted])
 
 
-def _moved(start: Whole, free: IntArray, change: ExactVector) -> tuple[list[int], int]:
+def _moved(start: Whole, free: IntArray, change: _ExactVector) -> tuple[list[int], int]:
     """The start with its free pixels changed, as whole numbers and what they are divided by."""
     moved = np.zeros(start.numbers.shape, dtype=object)
     moved[free, 0] = [int(entry) for entry in change.column.entries()]
     point = start.times(int(change.denominator)) + Whole(moved, 0)
     up, down = max(point.exponent, 0), max(-point.exponent, 0)
     return [number << up for number in point.numbers[:, 0].tolist()], int(change.denominator) << down
+
+
+class _ExactVector:
+    """A vector of rational numbers: an integer column and a positive common denominator."""
+
+    __slots__ = ("column", "denominator")
+
+    def __init__(self, column: fmpz_mat, denominator: fmpz) -> None:
+        self.column = column
+        self.denominator = denominator
+
+
+def _nearest_solution(M: fmpz_mat, v: _ExactVector, sides: list[fmpz] | None = None) -> _ExactVector:
+    """The exact solution of ``M x = sides`` (0 if not given) that is nearest to v.
+
+    It is the projection of v onto what independent rows of M allow; all rows of M are tested afterwards.
+
+    Raises:
+        NotProvedError: there is none.
+    """
+    target = fmpz_mat(M.nrows(), 1, [0] * M.nrows() if sides is None else [s * v.denominator for s in sides])
+    residual = M * v.column - target
+    if residual.is_zero():
+        return v
+    chosen = _independent_rows(M)
+    if len(chosen) > MAX_EQUATIONS:
+        raise NotProvedError(f"{len(chosen)} equations are too many to be solved in exact arithmetic")
+    R = fmpz_mat([[M[i, j] for j in range(M.ncols())] for i in chosen])
+    z = cast(fmpq_mat, (R * R.transpose()).solve(fmpz_mat([[residual[i, 0]] for i in chosen])))
+    numerator, denominator = z.numer_denom()
+    column = v.column * denominator - R.transpose() * numerator
+    if not (M * column - target * denominator).is_zero():
+        raise NotProvedError("the equalities have no exact solution near the certificate's vector")
+    return _ExactVector(column, v.denominator * denominator)
+
+
+def _independent_rows(M: fmpz_mat) -> list[int]:
+    """Rows that are independent modulo a prime, hence independent; at least one must be nonzero there."""
+    reduced, rank = nmod_mat(M.transpose(), PRIME).rref()
+    if rank == 0:
+        raise NotProvedError("all rows vanish modulo the prime")
+    pivots: list[int] = []
+    column = 0
+    for row in range(rank):
+        while int(reduced[row, column]) == 0:
+            column += 1
+        pivots.append(column)
+    return pivots
 
 
 __all__ = ["corrections"]

@@ -12,7 +12,7 @@ relative to what it finds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -171,6 +171,18 @@ class RegionProgram:
         else:
             self._afresh = found.iterations
         return found
+
+    def maximize_on_facet(self, objective: Float64[FloatArray, " n"], number: int) -> RegionSolution:
+        """Maximise ``<c, x'>`` where the inequality with this number holds with equality; it counts as binding."""
+        if number not in self._numbers:
+            self._add(np.array([number]))
+        place = int(np.flatnonzero(self._numbers == number)[0])
+        row = len(self.around.values) + len(self._extension.row_low) + place
+        side = float(self._sides(np.array([number]))[0])
+        self._solver.bound_row(row, side, side)
+        found = self.maximize(objective)
+        self._solver.bound_row(row, -np.inf, side)
+        return replace(found, tight=np.union1d(found.tight, [number]))
 
     def _optimum(self, cost: FloatArray) -> RegionSolution:
         width, iterations, magnified = len(cost), 0, 0

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from fiberscope.invariance.across_regions import Problem
 from fiberscope.invariance.crossing import Crossings, Facet, Flip, crossed, crossings, pattern
-from fiberscope.invariance.facet_program import FacetProgram
+from fiberscope.invariance.region_program import RegionProgram
 from fiberscope.invariance.vertex import at_point, vertex
 from fiberscope.network.arrays import FloatArray
 from fiberscope.preimages.linear_program import Status
@@ -204,7 +204,7 @@ class _FacetPoints:
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
-        self._last: tuple[str, FacetProgram] | None = None
+        self._last: tuple[str, RegionProgram] | None = None
 
     def best(self, region: _Region, number: int) -> FloatArray | None:
         """The best point of a facet; None if the facet has no points, or none that can be put onto the equations."""

@@ -42,22 +42,13 @@ def rounding_bound(
         arithmetic: of the other evaluation.
     """
     inputs = torch.tensor(X)
-    roundoff, smallest = UNIT_ROUNDOFF[arithmetic], SMALLEST[arithmetic]
-    entry = roundoff * inputs.abs() if arithmetic == "float32" else torch.zeros_like(inputs)
-
-    def step(number: int, before: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        part = network.stages[number]
-        values = part.apply(*(value for value, _ in before))
-        if part.activation is not None:
-            return values, _through_activation(part, values, before[0], roundoff)
-        error = torch.full_like(values, smallest)
-        for affine, (value, wrong) in zip(part.maps, before, strict=True):
-            magnitude, terms = affine.absolute(), (affine.terms + EXTRA_TERMS) * roundoff
-            error += terms / (1.0 - terms) * magnitude.apply(value.abs() + wrong) + magnitude.linear(wrong)
-        return values, error
-
+    entry = UNIT_ROUNDOFF[arithmetic] * inputs.abs() if arithmetic == "float32" else torch.zeros_like(inputs)
     if stage == INPUT:
         return X, entry.numpy()
+
+    def step(number: int, before: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        return _after(network.stages[number], before, arithmetic)
+
     *_, (_, (values, error)) = network.walk((inputs, entry), network.needed_for(stage), step)
     return values.numpy(), error.numpy()
 
@@ -76,17 +67,22 @@ def rounding_of_layer(
     last = stage if network.stages[stage].activation is None else network.sources(stage)[0]
     if last == INPUT or network.stages[last].activation is not None:  # nothing is summed up
         return UNIT_ROUNDOFF[arithmetic] * np.abs(network.evaluated(x[None], stage)[0])
-    part, sources = network.stages[last], network.sources(last)
-    before = [x if source == INPUT else network.evaluated(x[None], source)[0] for source in sources]
-    error = torch.full((1, part.outputs), SMALLEST[arithmetic], dtype=torch.float64)
-    for affine, value in zip(part.maps, before, strict=True):
-        terms = (affine.terms + EXTRA_TERMS) * UNIT_ROUNDOFF[arithmetic]
-        error += terms / (1.0 - terms) * affine.absolute().apply(torch.tensor(value[None]).abs())
-    if stage == last:
-        return error[0].numpy()
-    values = torch.tensor(network.evaluated(x[None], last))
-    own = network.stages[stage]
-    return _through_activation(own, own.apply(values), (values, error), UNIT_ROUNDOFF[arithmetic])[0].numpy()
+    before = [x if source == INPUT else network.evaluated(x[None], source)[0] for source in network.sources(last)]
+    exact = [(value, torch.zeros_like(value)) for value in (torch.tensor(each[None]) for each in before)]
+    found = _after(network.stages[last], exact, arithmetic)
+    return (found if stage == last else _after(network.stages[stage], [found], arithmetic))[1][0].numpy()
+
+
+def _after(stage: Stage, before: list[tuple[Tensor, Tensor]], arithmetic: Arithmetic) -> tuple[Tensor, Tensor]:
+    """What a stage gives for values, and how far rounding moves that, with how far it moved them."""
+    values, roundoff = stage.apply(*(value for value, _ in before)), UNIT_ROUNDOFF[arithmetic]
+    if stage.activation is not None:
+        return values, _through_activation(stage, values, before[0], roundoff)
+    error = torch.full_like(values, SMALLEST[arithmetic])
+    for affine, (value, wrong) in zip(stage.maps, before, strict=True):
+        magnitude, terms = affine.absolute(), (affine.terms + EXTRA_TERMS) * roundoff
+        error += terms / (1.0 - terms) * magnitude.apply(value.abs() + wrong) + magnitude.linear(wrong)
+    return values, error
 
 
 def _through_activation(stage: Stage, values: Tensor, before: tuple[Tensor, Tensor], roundoff: float) -> Tensor:

@@ -97,7 +97,8 @@ def invariance_survey(  # pyright: ignore[reportUnknownParameterType] - pyarrow 
     chosen = [as_position(layer, count, "layers") for layer in given]
     targets, seed = as_count(targets, "targets", 0), as_count(seed, "seed", 0)
     polyhedron = as_polyhedron(domain, network.inputs)
-    surveyed = [surveyed_sample(samples, labels, i, targets, seed) for i in range(len(samples))]
+    everything = range(len(samples))
+    surveyed = [surveyed_sample(samples.__getitem__, labels, i, len(samples), targets, seed) for i in everything]
     rows: list[dict[str, Any]] = []
     for done, (layer, sample) in enumerate(((layer, sample) for layer in chosen for sample in surveyed), start=1):
         rows += survey_rows(network, layer, sample, polyhedron, within)
@@ -107,12 +108,18 @@ def invariance_survey(  # pyright: ignore[reportUnknownParameterType] - pyarrow 
 
 
 def surveyed_sample(
-    samples: Float64[FloatArray, "N n"], labels: Int64[IntArray, " N"] | None, number: int, targets: int, seed: int
+    at: Callable[[list[int]], Float64[FloatArray, "k n"]],
+    labels: Int64[IntArray, " N"] | None,
+    number: int,
+    count: int,
+    targets: int,
+    seed: int,
 ) -> SurveyedSample:
-    """A sample with targets that depend on its position and the seed alone."""
-    chosen = targets_of(number, len(samples), labels, targets, np.random.default_rng([seed, number]))
+    """One of so many samples, with targets that depend on its position and the seed alone; ``at`` gives samples."""
+    chosen = targets_of(number, count, labels, targets, np.random.default_rng([seed, number]))
     known = [None if labels is None else int(labels[i]) for i in (number, *chosen)]
-    return SurveyedSample(number, known[0], samples[number], tuple(chosen), tuple(known[1:]), samples[chosen])
+    x, *goals = at([number, *chosen])
+    return SurveyedSample(number, known[0], x, tuple(chosen), tuple(known[1:]), np.array(goals).reshape(-1, len(x)))
 
 
 def survey_rows(

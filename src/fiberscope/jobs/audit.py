@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from fiberscope.errors import InputError, shown
+from fiberscope.jobs.page import TemporaryFolder
 from fiberscope.jobs.results import AuditResults
-from fiberscope.jobs.temporary import TemporaryFolder
 from fiberscope.jobs.words import errors_in_python, in_python
 from fiberscope.scalars import as_count, as_flag, as_number, as_several
 

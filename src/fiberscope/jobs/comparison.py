@@ -15,14 +15,12 @@ from fiberscope.audits.pairing import pair
 from fiberscope.audits.store import Results
 from fiberscope.errors import InputError, shown
 from fiberscope.files import write_file
-from fiberscope.jobs.page import Page
-from fiberscope.jobs.temporary import TemporaryFolder
+from fiberscope.jobs.page import Page, TemporaryFolder
 from fiberscope.jobs.words import errors_in_python
 from fiberscope.showing.shown import Shown, Table
 
 if TYPE_CHECKING:
     from fiberscope.audits.thresholds import Threshold, Violation
-    from fiberscope.jobs.results import AuditResults
 
 PAGE = ".html"
 """The end of the names of pages."""
@@ -139,16 +137,14 @@ class Comparison(Shown):
         return (Table(("layer and domain", "more invertible", "less invertible", "undecided"), tuple(rows)),)
 
 
-def compare(
-    before: AuditResults | str | os.PathLike[str], *others: AuditResults | str | os.PathLike[str]
-) -> Comparison:
+def compare(before: str | os.PathLike[str], *others: str | os.PathLike[str]) -> Comparison:
     """What became more or less invertible from one audit to others of the same data: ``fiberscope compare``.
 
     Layers and stages correspond by position, and samples are compared one by one: a sample became more invertible in a
     layer if its preimage leaves less open, by its kind or, for the same kind, by its dimension.
 
     Args:
-        before: the first audit, or its folder.
+        before: the first audit: its results, or its folder.
         others: at least one other, each compared with the first.
 
     Returns:
@@ -172,10 +168,6 @@ def compared(folders: Sequence[Path]) -> tuple[Changes, ...]:
 
 
 def _folder(audit: Any) -> Path:
-    from fiberscope.jobs.results import AuditResults
-
-    if isinstance(audit, AuditResults):
-        return Path(audit.folder)
     if not isinstance(audit, str | os.PathLike):
         expected = "the results of fiberscope.audit, or their folder"
         raise InputError("compare", expected=expected, got=shown(audit))

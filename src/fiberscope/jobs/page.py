@@ -1,8 +1,11 @@
-"""A page on disk that shows itself: in a notebook where it is, elsewhere in a browser."""
+"""What is on disk for as long as somebody holds it: folders, and pages, which show themselves where they are asked."""
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
+import weakref
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
@@ -14,6 +17,17 @@ from fiberscope.showing.shown import one_line
 
 _HEIGHT = 640
 """Pixels of a page within a notebook."""
+
+
+class TemporaryFolder:
+    """A new folder, removed when nothing refers to this object any more, or Python ends."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="fiberscope-"))
+        self._remove = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        return type(None), ()  # a copy in another process does not remove the folder
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,4 +59,4 @@ class Page:
         return f'<iframe srcdoc="{page}" width="100%" height="{_HEIGHT}" style="border: 0"></iframe>'
 
 
-__all__ = ["Page"]
+__all__ = ["Page", "TemporaryFolder"]

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from fiberscope.errors import FiberscopeError, InputError, ResultsError, shown
 from fiberscope.jobs.checking import check_folder
-from fiberscope.jobs.page import Page
-from fiberscope.jobs.temporary import TemporaryFolder
+from fiberscope.jobs.comparison import Comparison, compare
+from fiberscope.jobs.page import Page, TemporaryFolder
 from fiberscope.jobs.words import errors_in_python, in_python
 from fiberscope.showing.shown import Shown, Table
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from fiberscope.audits.store import Results
-    from fiberscope.jobs.comparison import Comparison
     from fiberscope.network.network import Network
     from fiberscope.report.summary import LayerSummary
 
@@ -181,10 +180,8 @@ class AuditResults(Shown):
             write_report(results)
         return Page(results.report_path, held=self._held).opened(open)
 
-    def compare(self, *others: AuditResults | str | os.PathLike[str]) -> Comparison:
+    def compare(self, *others: str | os.PathLike[str]) -> Comparison:
         """What changed from this audit to others of the same data; see ``fiberscope.compare``."""
-        from fiberscope.jobs.comparison import compare
-
         return compare(self, *others)
 
     def keep(self, folder: str | os.PathLike[str]) -> AuditResults:
@@ -208,6 +205,9 @@ class AuditResults(Shown):
             words = f"cannot copy {self.folder} to {target}: {error.strerror or 'not all files could be copied'}"
             raise ResultsError(f"{words}; choose another folder", path=str(target)) from error
         return AuditResults(target, self.fail_on)
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
 
     def _results(self) -> Results:
         from fiberscope.audits.store import Results

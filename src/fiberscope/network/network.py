@@ -20,12 +20,11 @@ from torch import Tensor
 from fiberscope.errors import InputError, ModelError, shown
 from fiberscope.files import write_file
 from fiberscope.network.activations import Pointwise
-from fiberscope.network.agreement import Agreement
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.foreign import what_to_do
 from fiberscope.network.layer import Layer
 from fiberscope.network.layers import Graph, PlacedLayer, UnjudgedLayer, graph_name, layers_of, unjudged_notes
-from fiberscope.network.original import Original
+from fiberscope.network.original import Agreement, Original
 from fiberscope.network.serialization import SUFFIX, file_bytes, parts_of
 from fiberscope.network.stage import INPUT, Stage
 from fiberscope.scalars import as_position

@@ -1,4 +1,4 @@
-"""What runs the model that a network was read from."""
+"""What runs the model that a network was read from, and how well the network agrees with it."""
 
 from __future__ import annotations
 
@@ -49,4 +49,30 @@ class Original:
     run: Run
 
 
-__all__ = ["UNIT_ROUNDOFF", "Arithmetic", "Original", "Run", "checked_arithmetic"]
+@dataclass(frozen=True)
+class Agreement:
+    """How well a converted network agrees with the original.
+
+    Attributes:
+        original: what it was compared with.
+        inputs: on how many inputs.
+        places: at how many places.
+        units: the largest difference, in units of rounding: ``u (|A| |x| + |b|)`` with the original's unit roundoff u,
+            and what was carried over from earlier places that the original does not show.
+        place: where that is.
+    """
+
+    original: str
+    inputs: int
+    places: int
+    units: float
+    place: str
+
+    def __str__(self) -> str:
+        return (
+            f"agrees with {self.original} on {self.inputs} inputs at {self.places} places: the largest difference is "
+            f"{self.units:.2g} units of rounding, at {self.place!r}"
+        )
+
+
+__all__ = ["UNIT_ROUNDOFF", "Agreement", "Arithmetic", "Original", "Run", "checked_arithmetic"]

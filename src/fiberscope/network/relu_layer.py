@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fiberscope.errors import InputError
-from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_float64
+from fiberscope.network.arrays import BoolArray, FloatArray, as_float64
 from fiberscope.network.rows import Rows, checked_rows
 from fiberscope.showing.shown import Shown, told
 
@@ -126,12 +126,6 @@ class ReLULayer(Shown):
         return (self._weight is None and self.outputs * (operator.terms - 1) > MAX_WRITTEN) or min(
             self.inputs, self.outputs
         ) > MAX_FACTORED
-
-    def restricted(self, units: IntArray) -> ReLULayer:
-        """The layer of some units."""
-        rows = self.weight[units] if self.operator is None else self.operator.rows(units)
-        low, high = self.low[units], self.high[units]
-        return ReLULayer(rows, self.constants[units], self.injective[units], low=low, high=high)
 
     @property
     def constants(self) -> FloatArray:

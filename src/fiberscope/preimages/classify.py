@@ -350,7 +350,7 @@ def _decided(
     budget: Budget,
 ) -> Preimage:
     try:
-        preimage = decide_at_input(layer, domain, samples[i], budget, within)
+        preimage = Preimage.of(decide_at_input(layer, domain, samples[i], budget, within))
     except InputError as error:
         raise InputError(f"X[{i}]", expected=error.expected, got=error.got, hint=error.hint) from error
     report(1)

@@ -30,14 +30,15 @@ from fiberscope.preimages.interval import Interval
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.margin import margin
 from fiberscope.preimages.modular import modular_rank, modular_seconds
+from fiberscope.preimages.narrowed import Narrowed, narrowed
 from fiberscope.preimages.output_distance import describe_empty, describe_impossible
 from fiberscope.preimages.precision import Precision, within_at
-from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.projection import MAX_ENTRIES, contradiction_by_projection, contradiction_by_rank
 from fiberscope.preimages.rounded import rounded
 from fiberscope.preimages.sides import Outputs, as_known, checked_within, impossible_units
 from fiberscope.preimages.suggestion import candidate_at_input, candidate_at_output
 from fiberscope.preimages.system import NO_ROWS, MixedSystem, build_at_input, build_at_output, check_inside
+from fiberscope.preimages.verdict import Verdict
 from fiberscope.preimages.verify import verify, verify_in_float
 from fiberscope.preimages.window import fixed_outside, window_of
 
@@ -55,7 +56,7 @@ class _Question:
         as_given: the system as it was asked.
     """
 
-    open: Preimage
+    open: Verdict
     system: MixedSystem
     balance: Balance
     as_given: MixedSystem
@@ -70,7 +71,7 @@ def decide(
     window: Any = None,
     seconds: float | int | None = None,
     progress: Callable[[str], None] | None = None,
-) -> Preimage:
+) -> Verdict:
     """Validate the arguments, then decide; see ``preimage``."""
     check_layer(layer)
     if (x is None) == (y is None):
@@ -135,7 +136,7 @@ def _checked_output(layer: ReLULayer, y: Any, within: FloatArray) -> FloatArray 
 
 def decide_at_input(
     layer: Layer, domain: Domain | None, x: FloatArray, budget: Budget = NO_LIMIT, within: FloatArray | None = None
-) -> Preimage:
+) -> Verdict:
     """Decide the preimage of the output at x, known up to ``within`` (2, m); the arguments are valid already.
 
     Around x, a layer in which branches meet is one affine map on the linear region of x: the answer is about that.
@@ -146,12 +147,13 @@ def decide_at_input(
     if within is not None:  # coordinates that are defined by others are known exactly
         precision[:, layer.outputs - within.shape[-1] :] = within
     known = as_known(precision)
-    question = Preimage(layer, domain, x, None, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED, within=known)
+    question = Verdict(layer, domain, x, None, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED, within=known)
     if budget.is_over:
         check_inside(polyhedron, x)
         return replace(question, reason=f"the budget of {budget.seconds:g} seconds was spent on other samples")
     if goes_by_products(layer, domain):
-        return decide_large(question, polyhedron, budget)
+        narrow = narrowed(question)
+        return decide_large(question, polyhedron, budget) if narrow is None else _widened(question, narrow, budget)
     as_given = replace(build_at_input(layer, polyhedron, x, precision), budget=budget)
     # numbers near the ends of float64 overflow here; what is found is proved or dropped
     with np.errstate(all="ignore"):
@@ -160,13 +162,34 @@ def decide_at_input(
         return _prove(asked, candidate_at_input(asked.system))
 
 
+def decide_narrow(narrow: Narrowed, budget: Budget = NO_LIMIT) -> Verdict:
+    """Decide a narrow question on its own."""
+    asked = narrow.question
+    assert asked.x is not None, "large layers are asked about inputs"
+    within = np.broadcast_to(np.asarray(asked.within, dtype=np.float64), (2, asked.layer.outputs))
+    return decide_at_input(asked.layer, asked.domain, asked.x, budget, within)
+
+
+def _widened(question: Verdict, narrow: Narrowed, budget: Budget) -> Verdict:
+    """The answer of the narrow question, proved about the wide one."""
+    found = decide_narrow(narrow, budget)
+    said = {name: getattr(found, name) for name in ("kind", "dimension", "margin", "reason", "dimension_bounds")}
+    answer = replace(question, **said, certificate=narrow.certificate(found.certificate))
+    if found.kind == Kind.UNDECIDED:
+        return answer
+    check = verify(answer)
+    if check:
+        return answer
+    return replace(question, reason=f"the certificate of the window was not proved: {check.reason}")
+
+
 def _decide_at_output(
     layer: ReLULayer, domain: Domain | None, y: FloatArray | Interval, within: FloatArray, budget: Budget
-) -> Preimage:
+) -> Verdict:
     polyhedron = as_polyhedron(domain, layer.inputs)
     low, high = (y.low, y.high) if isinstance(y, Interval) else (y, y)
     outputs, known = Outputs(low, high, within), as_known(np.stack([within, within]))
-    question = Preimage(layer, domain, None, y, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED, within=known)
+    question = Verdict(layer, domain, None, y, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED, within=known)
     as_given = replace(build_at_output(layer, polyhedron, outputs), budget=budget)
     impossible = np.flatnonzero(impossible_units(layer, outputs))
     if len(impossible):
@@ -182,7 +205,7 @@ def _decide_at_output(
         return _prove(asked, candidate_at_output(asked.system)) if answer is None else answer
 
 
-def _empty(asked: _Question) -> Preimage | None:
+def _empty(asked: _Question) -> Verdict | None:
     """The proof that y is no output, where rows of P contradict each other or the nearest output is clearly another."""
     for find in (contradiction_by_rank, contradiction_by_projection):
         try:
@@ -196,7 +219,7 @@ def _empty(asked: _Question) -> Preimage | None:
     return None
 
 
-def _prove(asked: _Question, candidate: Candidate | str) -> Preimage:
+def _prove(asked: _Question, candidate: Candidate | str) -> Verdict:
     """Prove the candidate; where that fails, decide exactly; where that is too large, say so."""
     system = asked.system
     guess = None if isinstance(candidate, str) else _answer(asked, candidate)
@@ -225,7 +248,7 @@ def _prove(asked: _Question, candidate: Candidate | str) -> Preimage:
     return replace(asked.open, reason=f"the exact certificate was not proved: {check.reason}")
 
 
-def _kind_alone(asked: _Question, guess: Preimage | None) -> Preimage | None:
+def _kind_alone(asked: _Question, guess: Verdict | None) -> Verdict | None:
     """The kind and bounds on the dimension, where these can be proved although the dimension cannot."""
     if asked.system.budget.is_over:
         return None
@@ -237,7 +260,7 @@ def _kind_alone(asked: _Question, guess: Preimage | None) -> Preimage | None:
     return None
 
 
-def _without_dimension(asked: _Question, guess: Preimage) -> Preimage:
+def _without_dimension(asked: _Question, guess: Verdict) -> Verdict:
     """The guess, of whose dimension only what the number of rows says is claimed."""
     face = guess.certificate.tangent
     implicit = NO_ROWS if face is None or face.multipliers is None else face.multipliers.rows
@@ -248,7 +271,7 @@ def _without_dimension(asked: _Question, guess: Preimage) -> Preimage:
     return _bounded_by(guess, guess.certificate, max(1, n - len(rows)), n - len(coordinates))
 
 
-def _counted(asked: _Question) -> Iterator[Preimage]:
+def _counted(asked: _Question) -> Iterator[Verdict]:
     """What follows from fewer rows than the coordinates that they read: more than one point, or a line."""
     system, n = asked.system, asked.system.layer.inputs
     most = n - len(_fixed_coordinates(asked.as_given))
@@ -269,7 +292,7 @@ def _fixed_coordinates(system: MixedSystem) -> IntArray:
     return np.flatnonzero(system.domain.low == system.domain.high)
 
 
-def _bounded_by(answer: Preimage, certificate: Certificate, least: int, most: int) -> Preimage:
+def _bounded_by(answer: Verdict, certificate: Certificate, least: int, most: int) -> Verdict:
     reason = f"the dimension is too large a rank to prove: it lies in {least} to {most}"
     return replace(
         answer,
@@ -280,7 +303,7 @@ def _bounded_by(answer: Preimage, certificate: Certificate, least: int, most: in
     )
 
 
-def _with_dependencies(asked: _Question, candidate: Candidate) -> Preimage | None:
+def _with_dependencies(asked: _Question, candidate: Candidate) -> Verdict | None:
     """The answer with relations between rows of the layer, where there are any that ranks may depend on."""
     found = None if candidate.kind is Kind.EMPTY else find_dependencies(asked.open.layer.weight)
     return None if found is None else _answer(asked, replace(candidate, dependencies=found))
@@ -302,7 +325,7 @@ def _near_dependence(system: MixedSystem) -> str:
     )
 
 
-def _is_proved_exactly(system: MixedSystem, answer: Preimage, candidate: Candidate) -> bool:
+def _is_proved_exactly(system: MixedSystem, answer: Verdict, candidate: Candidate) -> bool:
     """Whether an answer is proved by rational numbers, where that is in reach."""
     if isinstance(candidate.infeasible, Inconsistent):  # a rank modulo a prime
         return bool(verify(answer, exact=True))
@@ -315,7 +338,7 @@ def _is_proved_exactly(system: MixedSystem, answer: Preimage, candidate: Candida
     return bool(verify(answer, exact=True))
 
 
-def _answer(asked: _Question, candidate: Candidate) -> Preimage:
+def _answer(asked: _Question, candidate: Candidate) -> Verdict:
     """The verdict of a candidate about the scaled system."""
     as_asked = asked.balance.undone(candidate)
     answer = replace(
@@ -328,4 +351,4 @@ def _answer(asked: _Question, candidate: Candidate) -> Preimage:
     return replace(answer, certificate=elaborate(answer, as_asked, asked.as_given))
 
 
-__all__ = ["check_memory", "decide", "decide_at_input"]
+__all__ = ["check_memory", "decide", "decide_at_input", "decide_narrow"]

@@ -22,10 +22,9 @@ from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.large_cones import LargeCones
 from fiberscope.preimages.large_projection import project_large
 from fiberscope.preimages.large_windows import Sides, counted, moved
-from fiberscope.preimages.narrowed import Narrowed, narrowed
-from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.system import NO_ROWS
-from fiberscope.preimages.verify import verify, verify_in_float
+from fiberscope.preimages.verdict import Verdict
+from fiberscope.preimages.verify import verify_in_float
 
 NO_SECOND_POINT = (
     "in no window of the grid that is small enough to be searched was a second point found, and to show that there is "
@@ -52,16 +51,13 @@ class _Away:
     margin: float = 0.0
 
 
-def decide_large(question: Preimage, domain: Polyhedron, budget: Budget) -> Preimage:
+def decide_large(question: Verdict, domain: Polyhedron, budget: Budget) -> Verdict:
     """Decide an open question about an input.
 
     Raises:
         InputError: the input lies outside the domain.
     """
     assert question.x is not None, "large layers are asked about inputs"
-    narrow = narrowed(question)
-    if narrow is not None:
-        return _widened(question, narrow, budget)
     try:
         with np.errstate(all="ignore"):
             within = np.broadcast_to(np.asarray(question.within, dtype=np.float64), (2, question.layer.outputs))
@@ -77,25 +73,7 @@ def decide_large(question: Preimage, domain: Polyhedron, budget: Budget) -> Prei
     return replace(question, reason=away.reason or f"the preimage is {away.kind}, or a single point: {NO_SECOND_POINT}")
 
 
-def _widened(question: Preimage, narrow: Narrowed, budget: Budget) -> Preimage:
-    """The answer of the narrow question, proved about the wide one."""
-    from fiberscope.preimages.decide import decide_at_input
-
-    asked = narrow.preimage
-    assert asked.x is not None, "large layers are asked about inputs"
-    within = np.broadcast_to(np.asarray(asked.within, dtype=np.float64), (2, asked.layer.outputs))
-    found = decide_at_input(asked.layer, asked.domain, asked.x, budget, within)
-    said = {name: getattr(found, name) for name in ("kind", "dimension", "margin", "reason", "dimension_bounds")}
-    answer = replace(question, **said, certificate=narrow.certificate(found.certificate))
-    if found.kind == Kind.UNDECIDED:
-        return answer
-    check = verify(answer)
-    if check:
-        return answer
-    return replace(question, reason=f"the certificate of the window was not proved: {check.reason}")
-
-
-def _answers(question: Preimage, cones: LargeCones, away: _Away, budget: Budget) -> Iterator[Preimage]:
+def _answers(question: Verdict, cones: LargeCones, away: _Away, budget: Budget) -> Iterator[Verdict]:
     if away.kind is None:
         return
     coordinates, least = (away.counted, 1) if away.counted is not None else counted(cones, Sides.tangent(cones))
@@ -165,13 +143,13 @@ def _held(moving: Moving, sigma: float) -> Direction:
 
 
 def _answer(
-    question: Preimage,
+    question: Verdict,
     cones: LargeCones,
     away: _Away,
     least: int,
     coordinates: IntArray | None,
     inside: Direction | None,
-) -> Preimage:
+) -> Verdict:
     assert away.kind is not None, "a verdict has a kind"
     most = cones.layer.inputs - int(cones.pinned.sum())
     certificate = Certificate(

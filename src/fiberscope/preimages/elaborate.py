@@ -29,18 +29,18 @@ from fiberscope.preimages.independent_rows import Relation, known_relations
 from fiberscope.preimages.interval import Interval
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.multipliers import Weighed, Weighing, signed, weigh
-from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.ranks import Rank, find_rank, rank_of, relations_of
 from fiberscope.preimages.scalings import Units, even_units, own_units, units_as_given
 from fiberscope.preimages.sided_rows import NO_ROWS, Cone, Ends, Numbering, Sides
 from fiberscope.preimages.system import MixedSystem
+from fiberscope.preimages.verdict import Verdict
 
 Found = Direction | Multipliers
 Key = tuple[int, int, bool]
 """Of what was found, of the multipliers that go with it or 0, and whether it is about the recession cone."""
 
 
-def elaborate(question: Preimage, candidate: Candidate, system: MixedSystem) -> Certificate:
+def elaborate(question: Verdict, candidate: Candidate, system: MixedSystem) -> Certificate:
     """Write down what a candidate says about a question so that it can be proved without any search.
 
     Args:
@@ -71,7 +71,7 @@ def elaborate(question: Preimage, candidate: Candidate, system: MixedSystem) -> 
 
 
 def elaborate_many(
-    questions: Sequence[Preimage], candidates: Sequence[Candidate], rows: Numbering, sides: Iterable[Sides]
+    questions: Sequence[Verdict], candidates: Sequence[Candidate], rows: Numbering, sides: Iterable[Sides]
 ) -> list[Certificate]:
     """Write candidates down as ``elaborate`` does, together.
 
@@ -94,7 +94,7 @@ def elaborate_many(
         return [certificate for certificate, _ in _Elaboration(units, candidates, None).written(sides)]
 
 
-def _units(rows: Numbering, question: Preimage, candidate: Candidate) -> Iterator[Units]:
+def _units(rows: Numbering, question: Verdict, candidate: Candidate) -> Iterator[Units]:
     """Units to try: even ones, those of a ray, and those of the numbers as given."""
     if not _is_rational(candidate):
         even, ray = even_units(rows), candidate.recession
@@ -116,7 +116,7 @@ def _is_rational(candidate: Candidate) -> bool:
     return any(isinstance(vector, Rational) for vector in vectors) or isinstance(candidate.infeasible, Inconsistent)
 
 
-def _scales_sample(units: Units, question: Preimage) -> bool:
+def _scales_sample(units: Units, question: Verdict) -> bool:
     """Whether no number of an input or an output changes in these units."""
     of_rows = -units.by_row[: units.rows.m]
     sides = (question.y.low, question.y.high) if isinstance(question.y, Interval) else (question.y,)

@@ -24,7 +24,7 @@ from fiberscope.preimages.analytic_center import Polytope
 from fiberscope.preimages.budget import Budget
 from fiberscope.preimages.extent_search import Extents, extents
 from fiberscope.preimages.kind import Kind
-from fiberscope.preimages.preimage import Preimage
+from fiberscope.preimages.verdict import Verdict, check_not_empty, point
 from fiberscope.preimages.verification import Verification
 from fiberscope.preimages.verify import in_numbers
 from fiberscope.scalars import as_count
@@ -59,7 +59,7 @@ class Enclosure(Shown):
         points: two of (k, n), that attain reached_low and reached_high; NaN for none.
     """
 
-    preimage: Preimage
+    preimage: Verdict
     directions: FloatArray
     low: FloatArray
     high: FloatArray
@@ -144,17 +144,14 @@ class Enclosure(Shown):
 
 
 def enclose(
-    preimage: Preimage,
+    preimage: Verdict,
     directions: Any,
     seconds: float | int | None,
     seed: int,
     progress: Callable[[int, int], None] | None,
 ) -> Enclosure:
     """Bound a preimage along directions."""
-    if preimage.kind in (Kind.EMPTY, Kind.UNDECIDED):
-        hint = "look at its kind and reason before asking for its size"
-        got = f"one of kind {preimage.kind!s}"
-        raise InputError("enclosure", expected="a preimage with points", got=got, hint=hint)
+    check_not_empty(preimage, "enclosure")
     if progress is not None and not callable(progress):
         hint = "it is called with the number of bounds that are near enough so far, and how many there are"
         raise InputError("progress", expected="a function, or None", got=shown(progress), hint=hint)
@@ -170,7 +167,7 @@ def enclose(
 
 
 def _search(
-    preimage: Preimage,
+    preimage: Verdict,
     system: System,
     known: Question,
     directions: FloatArray,
@@ -193,7 +190,7 @@ def _search(
 
 
 def _claimed(
-    preimage: Preimage,
+    preimage: Verdict,
     system: System,
     known: Question,
     directions: FloatArray,
@@ -233,7 +230,7 @@ def _placed(system: System, known: Question, moves: FloatArray) -> FloatArray:
     return np.where(ok[:, None], points, known.anchor if anchored else np.nan)
 
 
-def _checked(preimage: Preimage, directions: Any) -> Float64[FloatArray, "k n"]:
+def _checked(preimage: Verdict, directions: Any) -> Float64[FloatArray, "k n"]:
     n = preimage.layer.inputs
     if directions is None:
         check_matrix("enclosure", n, n)
@@ -251,7 +248,7 @@ def _question(preimage: Any) -> tuple[System, Question] | str:
     if isinstance(asked, str):
         return asked
     system, verdict = asked
-    anchor = verdict.x if verdict.x is not None else _copied(preimage.point())
+    anchor = verdict.x if verdict.x is not None else _copied(point(preimage))
     reach = _reach(system, verdict, anchor) if verdict.kind in (Kind.SINGLETON, Kind.BOUNDED) else np.inf
     known = Question(verdict.x, verdict.output_low, verdict.output_high, verdict.within, anchor, reach)
     return system, known
@@ -266,7 +263,7 @@ def _reach(system: System, verdict: PlainClaim, anchor: FloatArray) -> float:
     return np.inf
 
 
-def reach_from(preimage: Preimage) -> float:
+def reach_from(preimage: Verdict) -> float:
     """How far the certificate of a preimage proves that it reaches from its own x; inf where it proves nothing."""
     asked = _question(preimage)
     return np.inf if isinstance(asked, str) else asked[1].reach

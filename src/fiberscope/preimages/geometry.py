@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,10 +18,9 @@ from fiberscope.preimages.exact_algebra import solve_exactly
 from fiberscope.preimages.interval import Interval
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.narrowed import Narrowed, narrowed
-from fiberscope.preimages.preimage import Preimage, Recovered
-from fiberscope.preimages.rounded import as_floats, nearest_float
+from fiberscope.preimages.rounded import nearest_float
 from fiberscope.preimages.sampling import sample_uniformly
-from fiberscope.preimages.shape import Shape, certified_point
+from fiberscope.preimages.shape import Shape
 from fiberscope.preimages.sides import (
     Outputs,
     Sides,
@@ -32,10 +31,26 @@ from fiberscope.preimages.sides import (
 )
 from fiberscope.preimages.system import MixedSystem, build_at_input, build_at_output
 from fiberscope.preimages.time_limit import TimeLimit
+from fiberscope.preimages.verdict import NO_POINTS, Verdict, certified_point, check_not_empty
 from fiberscope.scalars import as_count
 
 
-def system_of(preimage: Preimage) -> MixedSystem:
+class Recovered(NamedTuple):
+    """The one input of a singleton preimage.
+
+    Attributes:
+        x: (n,) the input in float64.
+        error_bound: a bound on the Euclidean distance to the exact input; 0 where x is exact.
+    """
+
+    x: FloatArray
+    error_bound: float
+
+    def __repr__(self) -> str:
+        return f"Recovered({len(self.x)} numbers, error at most {self.error_bound:.3g})"
+
+
+def system_of(preimage: Verdict) -> MixedSystem:
     """The mixed system of the preimage, with the sides of its rows."""
     layer, outputs = preimage.layer, outputs_of(preimage)
     polyhedron = as_polyhedron(preimage.domain, layer.inputs)
@@ -44,7 +59,7 @@ def system_of(preimage: Preimage) -> MixedSystem:
     return replace(build_at_input(layer, polyhedron, preimage.x, outputs.within), outputs=outputs)
 
 
-def outputs_of(preimage: Preimage) -> Outputs:
+def outputs_of(preimage: Verdict) -> Outputs:
     """What is known of the output."""
     m, y = preimage.layer.outputs, preimage.y
     if preimage.x is not None:
@@ -54,19 +69,19 @@ def outputs_of(preimage: Preimage) -> Outputs:
     return Outputs(y.low, y.high, within) if isinstance(y, Interval) else Outputs(y, y, within)
 
 
-def sides_of(preimage: Preimage) -> Sides:
+def sides_of(preimage: Verdict) -> Sides:
     """Which sides the rows of the layer have."""
     if preimage.x is None:
         return sides_of_outputs(preimage.layer, outputs_of(preimage))
     return sides_at_inputs(preimage.layer, preimage.x[None], _within(preimage)[None]).of(0)
 
 
-def _within(preimage: Preimage) -> FloatArray:
+def _within(preimage: Verdict) -> FloatArray:
     """(2, m) how far the output may be from that at x, below and above."""
     return np.broadcast_to(np.asarray(preimage.within, dtype=np.float64), (2, preimage.layer.outputs))
 
 
-def contains(preimage: Preimage, x: Any) -> bool:
+def contains(preimage: Verdict, x: Any) -> bool:
     """Whether x is in the preimage, exactly."""
     point = flat_input(preimage.layer, x)
     narrow = narrowed(preimage)
@@ -74,7 +89,7 @@ def contains(preimage: Preimage, x: Any) -> bool:
         assert preimage.x is not None
         as_at_x = narrow.widened(preimage.x[narrow.columns], point)
         return bool((as_at_x == narrow.widened(preimage.x[narrow.columns], preimage.x)).all()) and contains(
-            narrow.preimage, narrow.beside_fixed(point, 1.0)
+            narrow.question, narrow.beside_fixed(point, 1.0)
         )
     if preimage.x is None and impossible_units(preimage.layer, outputs_of(preimage)).any():
         return False
@@ -82,17 +97,9 @@ def contains(preimage: Preimage, x: Any) -> bool:
     return not system.violated(np.union1d(system.positive, system.inequalities), point[None])[0]
 
 
-def point(preimage: Preimage) -> FloatArray:
-    """A point of the preimage in float64."""
-    _check_not_empty(preimage, "point")
-    if preimage.x is not None:
-        return preimage.x.copy()
-    return as_floats(certified_point(preimage)).copy()
-
-
-def width(preimage: Preimage, direction: Any, seconds: float | int | None) -> float:
+def width(preimage: Verdict, direction: Any, seconds: float | int | None) -> float:
     """The extent of the preimage along a direction."""
-    _check_not_empty(preimage, "width")
+    check_not_empty(preimage, "width")
     limit = TimeLimit.of("width", seconds)
     c = flat_input(preimage.layer, direction, "direction")
     if not c.any():
@@ -104,9 +111,9 @@ def width(preimage: Preimage, direction: Any, seconds: float | int | None) -> fl
     return float(Shape.of(preimage, system_of(preimage)).reaches(np.stack([c, -c]), limit).sum())
 
 
-def bounding_box(preimage: Preimage, seconds: float | int | None) -> tuple[FloatArray, FloatArray]:
+def bounding_box(preimage: Verdict, seconds: float | int | None) -> tuple[FloatArray, FloatArray]:
     """The smallest box around the preimage."""
-    _check_not_empty(preimage, "bounding_box")
+    check_not_empty(preimage, "bounding_box")
     limit = TimeLimit.of("bounding_box", seconds)
     narrow = narrowed(preimage)
     if narrow is not None:
@@ -119,9 +126,9 @@ def bounding_box(preimage: Preimage, seconds: float | int | None) -> tuple[Float
     return shape.origin - down, shape.origin + up
 
 
-def chebyshev_center(preimage: Preimage, seconds: float | int | None) -> tuple[FloatArray, float]:
+def chebyshev_center(preimage: Verdict, seconds: float | int | None) -> tuple[FloatArray, float]:
     """The center and radius of a largest ball of the affine hull inside the preimage."""
-    _check_not_empty(preimage, "chebyshev_center")
+    check_not_empty(preimage, "chebyshev_center")
     limit = TimeLimit.of("chebyshev_center", seconds)
     narrow = narrowed(preimage)
     if narrow is not None:
@@ -131,9 +138,9 @@ def chebyshev_center(preimage: Preimage, seconds: float | int | None) -> tuple[F
     return Shape.of(preimage, system_of(preimage)).largest_ball(limit)
 
 
-def sample(preimage: Preimage, count: int, seed: int, seconds: float | int | None) -> FloatArray:
+def sample(preimage: Verdict, count: int, seed: int, seconds: float | int | None) -> FloatArray:
     """Hit-and-run samples."""
-    _check_not_empty(preimage, "sample")
+    check_not_empty(preimage, "sample")
     count, seed = as_count(count, "count"), as_count(seed, "seed", 0)
     if preimage.kind == Kind.UNBOUNDED:
         raise InputError(
@@ -148,7 +155,7 @@ def sample(preimage: Preimage, count: int, seed: int, seconds: float | int | Non
     return sample_uniformly(Shape.of(preimage, system), system, count, np.random.default_rng(seed), limit)
 
 
-def recover(preimage: Preimage) -> Recovered:
+def recover(preimage: Verdict) -> Recovered:
     """The input of a singleton preimage."""
     if preimage.kind != Kind.SINGLETON:
         raise NotASingleton(str(preimage.kind), preimage.dimension)
@@ -171,22 +178,11 @@ def recover(preimage: Preimage) -> Recovered:
     return Recovered(x, float(bound) if squares else 0.0)
 
 
-def _narrow(preimage: Preimage, narrow: Narrowed) -> Preimage:
+def _narrow(preimage: Verdict, narrow: Narrowed) -> Verdict:
     """The narrow preimage with its verdict, decided again: shapes are read off its own certificate."""
-    from fiberscope.preimages.decide import decide_at_input
+    from fiberscope.preimages.decide import decide_narrow
 
-    asked = narrow.preimage
-    assert asked.x is not None, "large layers are asked about inputs"
-    within = np.broadcast_to(np.asarray(asked.within, dtype=np.float64), (2, asked.layer.outputs))
-    found = decide_at_input(asked.layer, asked.domain, asked.x, within=within)
+    found = decide_narrow(narrow)
     if found.kind != preimage.kind:
-        raise InputError("preimage", expected=f"one of kind {found.kind!s}", got=str(preimage.kind), hint=_NO_POINTS)
+        raise InputError("preimage", expected=f"one of kind {found.kind!s}", got=str(preimage.kind), hint=NO_POINTS)
     return found
-
-
-_NO_POINTS = "look at its kind and reason before asking for points"
-
-
-def _check_not_empty(preimage: Preimage, what: str) -> None:
-    if preimage.kind in (Kind.EMPTY, Kind.UNDECIDED):
-        raise InputError(what, expected="a preimage with points", got=f"one of kind {preimage.kind!s}", hint=_NO_POINTS)

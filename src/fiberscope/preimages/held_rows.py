@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Int64
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.rows import beside
@@ -205,11 +205,4 @@ def of_unit_size(values: FloatArray, exponents: IntArray) -> FloatArray:
     return scaled if keeps(values, scaled) else values
 
 
-def strict_rows(cone: Cone, held: Int64[IntArray, " k"]) -> Bool[BoolArray, " M"]:
-    """The one-sided rows of a cone that hold nothing."""
-    out = cone.one_sided.copy()
-    out[held] = False
-    return out
-
-
-__all__ = ["ABOVE", "NO_ROWS", "SMALLEST", "Asked", "Holding", "hold", "of_unit_size", "strict_rows"]
+__all__ = ["ABOVE", "NO_ROWS", "SMALLEST", "Asked", "Holding", "hold", "of_unit_size"]

@@ -21,7 +21,7 @@ from fiberscope.network.rows import beside, sparse, suited
 from fiberscope.network.sparse_rows import SparseRows, row_numbers
 from fiberscope.preimages.certificate import Certificate, Direction, Face, Multipliers, Rational, Scaling
 from fiberscope.preimages.large_cones import pattern_of
-from fiberscope.preimages.preimage import Preimage
+from fiberscope.preimages.verdict import Verdict
 
 MAX_ENTRIES = 2**24
 """Entries of rows that are written out for it; the checker has the same limit (``System.seen``)."""
@@ -34,20 +34,20 @@ class Narrowed:
     """The narrow question, and how the wide one follows.
 
     Attributes:
-        preimage: the narrow question: k units, and c coordinates that may change with e that stand for the others.
+        question: the narrow one: k units, and c coordinates that may change with e that stand for the others.
         units: (k,) the units of the layer.
         columns: (c,) the coordinates.
         inputs: n, of the layer.
     """
 
-    preimage: Preimage
+    question: Verdict
     units: IntArray
     columns: IntArray
     inputs: int
 
     def beside_fixed(self, v: Float64[FloatArray, " n"], fixed: float) -> FloatArray:
         """A vector of the wide question in the coordinates of the narrow one."""
-        return np.concatenate([v[self.columns], np.full(self.preimage.layer.inputs - len(self.columns), fixed)])
+        return np.concatenate([v[self.columns], np.full(self.question.layer.inputs - len(self.columns), fixed)])
 
     def widened(self, v: Float64[FloatArray, " c"], fixed: Float64[FloatArray, " n"]) -> Float64[FloatArray, " n"]:
         """The other way round, with the numbers of ``fixed`` at fixed coordinates."""
@@ -110,7 +110,7 @@ def _some(values: FloatArray | Rational, kept: IntArray) -> FloatArray | Rationa
     return Rational(tuple(values.numerators[i] for i in numbers), values.denominator)
 
 
-def narrowed(question: Preimage) -> Narrowed | None:
+def narrowed(question: Verdict) -> Narrowed | None:
     """The narrow question of one about a large layer; None where too few coordinates are fixed, or no floats say it."""
     layer, x = question.layer, question.x
     if x is None or not layer.is_large:

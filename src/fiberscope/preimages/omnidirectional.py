@@ -100,7 +100,7 @@ def omnidirectional(
         raise InputError("omnidirectional", expected="both b and p, or neither", got="only one of them")
     layer = ReLULayer(checked_rows(A, "A"))
     m, n = layer.outputs, layer.inputs
-    cone = decide_at_input(layer, None, np.zeros(n))
+    cone = Preimage.of(decide_at_input(layer, None, np.zeros(n)))
     holds = None if cone.kind == Kind.UNDECIDED else cone.kind == Kind.SINGLETON
     reason = (
         cone.reason
@@ -138,7 +138,7 @@ def unique_solution(A: Tensor | ArrayLike, b: Tensor | ArrayLike, x0: Tensor | A
         raise InputError(
             "x0", expected="a solution of A x + b <= 0", got=f"one that violates row {int(np.argmax(signs > 0))}"
         )
-    solutions = decide_at_input(layer, None, point)
+    solutions = Preimage.of(decide_at_input(layer, None, point))
     holds = None if solutions.kind == Kind.UNDECIDED else solutions.kind == Kind.SINGLETON
     return UniqueSolution(
         holds, np.flatnonzero(signs == 0), solutions.certificate, solutions.margin, solutions.reason, solutions

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain
 from fiberscope.network.layer import Layer
-from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.preimages.certificate import Certificate
 from fiberscope.preimages.interval import Interval
 from fiberscope.preimages.kind import Kind
+from fiberscope.preimages.verdict import Verdict, point
 from fiberscope.showing.shown import Picture, Shown
 from fiberscope.showing.thumbnails import inputs_as_pictures
 
@@ -23,26 +22,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fiberscope.preimages.enclosure import Enclosure
+    from fiberscope.preimages.geometry import Recovered
     from fiberscope.preimages.precision import Precision
 
 
-class Recovered(NamedTuple):
-    """The one input of a singleton preimage.
-
-    Attributes:
-        x: (n,) the input in float64.
-        error_bound: a bound on the Euclidean distance to the exact input; 0 where x is exact.
-    """
-
-    x: FloatArray
-    error_bound: float
-
-    def __repr__(self) -> str:
-        return f"Recovered({len(self.x)} numbers, error at most {self.error_bound:.3g})"
-
-
 @dataclass(frozen=True, eq=False, repr=False)
-class Preimage(Shown):
+class Preimage(Verdict, Shown):
     """``{x in domain : clip(A x + b) = y}`` [Theorem 4], given by x or by y, with a proved verdict.
 
     Where y is known up to ``within``, or to intervals, all x whose output agrees with that.
@@ -62,17 +47,10 @@ class Preimage(Shown):
         dimension_bounds: proved bounds on the dimension, where it is not known; None elsewhere.
     """
 
-    layer: ReLULayer
-    domain: Domain | None
-    x: FloatArray | None
-    y: FloatArray | Interval | None
-    kind: Kind
-    dimension: int | None
-    margin: float
-    certificate: Certificate
-    reason: str = ""
-    within: FloatArray | float = 0.0
-    dimension_bounds: tuple[int, int] | None = None
+    @classmethod
+    def of(cls, verdict: Verdict) -> Preimage:
+        """The preimage that a verdict is about."""
+        return cls(**{each.name: getattr(verdict, each.name) for each in fields(Verdict)})
 
     @property
     def positives(self) -> int:
@@ -119,8 +97,6 @@ class Preimage(Shown):
         Raises:
             InputError: the preimage is empty or undecided.
         """
-        from fiberscope.preimages.geometry import point
-
         return point(self)
 
     def width(self, direction: Tensor | ArrayLike, *, seconds: float | int | None = None) -> float:
@@ -284,7 +260,7 @@ def preimage(
     """
     from fiberscope.preimages.decide import decide
 
-    return decide(layer, x, y, domain, within, window, seconds, progress)
+    return Preimage.of(decide(layer, x, y, domain, within, window, seconds, progress))
 
 
 __all__ = ["Preimage", "preimage"]

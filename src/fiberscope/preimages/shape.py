@@ -19,14 +19,14 @@ from fiberscope.network.rows import dense
 from fiberscope.network.signs import row_norms
 from fiberscope.network.sparse_rows import SparseRows
 from fiberscope.preimages.centered_program import CenteredProgram, Maximizer
-from fiberscope.preimages.certificate import Rational, Vector
+from fiberscope.preimages.certificate import Rational
 from fiberscope.preimages.dense import pivoted_qr, thin_qr
 from fiberscope.preimages.kind import Kind
-from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.program_scaling import Entries, column_exponents
 from fiberscope.preimages.rounded import as_floats, nearest_float, unit_floats
 from fiberscope.preimages.system import NO_ROWS, MixedSystem
 from fiberscope.preimages.time_limit import TimeLimit
+from fiberscope.preimages.verdict import Verdict, certified_point
 
 NOISE = 16.0
 """Times n times the unit roundoff: what projection leaves of a unit row that is constant on the hull.
@@ -74,7 +74,7 @@ class Shape:
     inward: FloatArray
 
     @classmethod
-    def of(cls, preimage: Preimage, system: MixedSystem) -> Shape:
+    def of(cls, preimage: Verdict, system: MixedSystem) -> Shape:
         """Restrict the system to the affine hull that the preimage's certificate proves."""
         dimension = _dimension(preimage)
         held, others = _constant_rows(preimage, system)
@@ -173,21 +173,13 @@ class Shape:
         return self.point(point[:-1] @ self.basis), float(np.ldexp(value, unit))
 
 
-def _origin(preimage: Preimage) -> FloatArray:
+def _origin(preimage: Verdict) -> FloatArray:
     if preimage.x is not None:
         return preimage.x
     return as_floats(certified_point(preimage))
 
 
-def certified_point(preimage: Preimage) -> Vector:
-    """The point of a preimage given by its output that its certificate proves to be one."""
-    face = preimage.certificate.tangent
-    assert face is not None, "the certificate of what is not empty has a point"
-    assert face.direction is not None, "the certificate of what is not empty has a point"
-    return face.direction.values
-
-
-def _dimension(preimage: Preimage) -> int:
+def _dimension(preimage: Verdict) -> int:
     """The dimension of the affine hull.
 
     Raises:
@@ -203,7 +195,7 @@ def _dimension(preimage: Preimage) -> int:
     return preimage.dimension
 
 
-def _constant_rows(preimage: Preimage, system: MixedSystem) -> tuple[IntArray, IntArray]:
+def _constant_rows(preimage: Verdict, system: MixedSystem) -> tuple[IntArray, IntArray]:
     """The rows that are constant on the preimage, one number for each, and the inequality rows that are not.
 
     Constant are the equalities, coordinates that the domain fixes, and rows that the certificate's multipliers name;
@@ -221,7 +213,7 @@ def _constant_rows(preimage: Preimage, system: MixedSystem) -> tuple[IntArray, I
     return constant, np.setdiff1d(system.inequalities, sides)
 
 
-def _slack(system: MixedSystem, numbers: IntArray, rows: FloatArray, preimage: Preimage) -> FloatArray:
+def _slack(system: MixedSystem, numbers: IntArray, rows: FloatArray, preimage: Verdict) -> FloatArray:
     """The slack of inequality rows at the origin, to a part in a thousand at least; of those that are tight, exactly 0.
 
     What rounding leaves of a small slack decides whether the origin lies inside. It is computed exactly then.

@@ -1,13 +1,18 @@
-"""Whether a claim is proved."""
+"""Whether a claim is proved, and the network that it is proved about."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from fiberscope.checker.matrices import NotProvedError
+from fiberscope.checker.reading import StoredNetwork, read_network
+from fiberscope.errors import ModelError
 from fiberscope.showing.shown import Shown
+
+if TYPE_CHECKING:
+    from fiberscope.network.network import Network
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,4 +47,12 @@ def verified(disproved: Callable[[], str], method: Literal["float", "exact"] = "
     return Verification(reason == "", method, reason)
 
 
-__all__ = ["Verification", "verified"]
+def stored(network: Network) -> StoredNetwork:
+    """The network as the checker reads it; NotProvedError where it cannot."""
+    try:
+        return read_network(network.to_bytes())
+    except ModelError as error:
+        raise NotProvedError(str(error)) from error
+
+
+__all__ = ["Verification", "stored", "verified"]

@@ -20,10 +20,9 @@ from torch import Tensor
 from fiberscope.errors import ModelError
 from fiberscope.network.activations import Pointwise, PointwiseKind
 from fiberscope.network.affine import AffineMap, Dense
-from fiberscope.network.agreement import Agreement
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
-from fiberscope.network.original import UNIT_ROUNDOFF, Run
+from fiberscope.network.original import UNIT_ROUNDOFF, Agreement, Run
 from fiberscope.network.stage import INPUT, Stage
 
 SLACK = 4.0

@@ -10,8 +10,8 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from fiberscope.errors import FiberscopeError, ModelError
-from fiberscope.network.agreement import Agreement
 from fiberscope.network.network import Network
+from fiberscope.network.original import Agreement
 from fiberscope.network.serialization import METADATA, VERSION, stage_from
 from fiberscope.network.stage import Stage
 

@@ -18,10 +18,8 @@ from fiberscope.checker.matrices import (
     row_norms_above,
 )
 from fiberscope.checker.modulus import chain_of, near
-from fiberscope.checker.reading import LayerRows, read_network
+from fiberscope.checker.reading import LayerRows
 from fiberscope.checker.relaxation import Step
-from fiberscope.checker.stored import read_stages
-from fiberscope.errors import ModelError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
@@ -29,6 +27,7 @@ from fiberscope.preimages.certificate import Certificate
 from fiberscope.preimages.enclosure import MARGIN, reach_from
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.preimage import Preimage
+from fiberscope.preimages.verification import stored
 from fiberscope.preimages.verify import in_numbers
 from fiberscope.recovery.ball import Ball
 from fiberscope.recovery.duals import Duals
@@ -86,10 +85,7 @@ def chain_to(subject: Subject) -> tuple[LayerRows, ...]:
         if layer is None:
             raise NotProvedError("the layer has other activations than clips")
         return (LayerRows(layer.weight, layer.bias, layer.low, layer.high, layer.injective),)
-    try:
-        return chain_of(read_network(subject.network.to_bytes()), subject.layer)
-    except ModelError as error:
-        raise NotProvedError(str(error)) from error
+    return chain_of(stored(subject.network), subject.layer)
 
 
 def reach_of(low: FloatArray, high: FloatArray, center: FloatArray) -> float:
@@ -132,10 +128,8 @@ def prove(subject: Subject, known: Known, proof: Proof, chain: tuple[LayerRows, 
 
 def stages_of(network: Network) -> relaxation.Network:
     """A network as the checker reads it; NotProvedError where it cannot."""
-    try:
-        return read_stages(network.to_bytes())
-    except ModelError as error:
-        raise NotProvedError(str(error)) from error
+    known = stored(network)
+    return known.inputs, known.stages
 
 
 def asked_of(network: Network, layer: int, known: Known) -> relaxation.Known:

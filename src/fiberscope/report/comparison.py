@@ -139,7 +139,7 @@ def render_comparison(changes: Sequence[Changes]) -> str:
     Args:
         changes: from the first audit to each of the others, at least one.
     """
-    from fiberscope.report.templates import environment
+    from fiberscope.showing.templates import environment
 
     manifests = _manifests(changes)
     names = audit_names(manifests)
@@ -148,7 +148,7 @@ def render_comparison(changes: Sequence[Changes]) -> str:
     layers = [(label, _bars([each.get(place) for each in found], names)) for place, label in places.items()]
     folders = [changes[0].pair.before.results.folder, *(each.pair.after.results.folder for each in changes)]
     return (
-        environment()
+        environment("report")
         .get_template("comparison.html")
         .render(
             audits=list(zip(names, manifests, folders, strict=True)),

@@ -63,10 +63,10 @@ def write_examples_page(examples: Sequence[StoredExample], path: Path) -> None:
     Raises:
         ResultsError: it cannot be written.
     """
-    from fiberscope.report.templates import environment
+    from fiberscope.showing.templates import environment
 
     page = (
-        environment()
+        environment("report")
         .get_template("examples_page.html")
         .render(
             examples=shown_examples(examples),

@@ -111,7 +111,7 @@ def _leakage(results: Results, manifest: Manifest) -> LeakageContent | None:
 
 def render(content: Content) -> str:
     """The page. Every text from outside is escaped by the template."""
-    from fiberscope.report.templates import environment
+    from fiberscope.showing.templates import environment
 
     summaries = summarise(content.manifest, content.findings)
     stages, survey = stage_medians(content.spectra), summarise_survey(content.survey)
@@ -120,7 +120,7 @@ def render(content: Content) -> str:
     plan = content.manifest.plan
     domains = [named.domain for layer in plan.layers for named in plan.domains(layer)]
     return (
-        environment()
+        environment("report")
         .get_template("template.html")
         .render(
             manifest=content.manifest,

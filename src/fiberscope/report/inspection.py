@@ -8,7 +8,7 @@ from typing import assert_never
 from rich.markup import escape
 from rich.table import Table
 
-from fiberscope.audits.footprint import judging_bytes, maps_of
+from fiberscope.audits.effort import judging_bytes, maps_of
 from fiberscope.audits.plan import Place, Reads, places_of
 from fiberscope.memory import gigabytes
 from fiberscope.network.layers import PlacedLayer

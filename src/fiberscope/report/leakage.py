@@ -369,9 +369,9 @@ def section(content: LeakageContent) -> dict[str, Any]:
 
 def render_leakage(content: LeakageContent) -> str:
     """The page of its own. Every text from outside is escaped by the template."""
-    from fiberscope.report.templates import environment
+    from fiberscope.showing.templates import environment
 
-    page = environment().get_template("leakage.html")
+    page = environment("report").get_template("leakage.html")
     return page.render(leak=section(content), counted=counted)
 
 

@@ -75,13 +75,29 @@ class Shown:
         return one_line(f"{name}({line})")
 
     def _repr_html_(self) -> str:
-        from fiberscope.showing.html import card
-
         name = type(self).__name__
         try:
             return card(name, self._line(), self._facts(), self._tables(), self._pictures())
         except Exception as error:  # as above
             return card(name, f"malformed: {type(error).__name__}", {})
+
+
+def card(
+    name: str, line: str, facts: Mapping[str, str], tables: Sequence[Table] = (), pictures: Sequence[Picture] = ()
+) -> str:
+    """A result as HTML that needs nothing else; every text is escaped.
+
+    Args:
+        name: of the class.
+        line: what its line says.
+        facts: texts by name.
+        tables: tables.
+        pictures: pictures.
+    """
+    from fiberscope.showing.templates import environment
+
+    template = environment("showing").get_template("card.html")
+    return template.render(name=name, line=line, facts=facts, tables=tables, pictures=pictures)
 
 
 def one_line(text: str) -> str:
@@ -142,4 +158,4 @@ def _several(values: Sequence[Any]) -> str:
     return f"({', '.join(map(told, values))})" if plain else f"{len(values)} items"
 
 
-__all__ = ["LONGEST", "Picture", "Shown", "Table", "answer", "facts_of", "one_line", "told"]
+__all__ = ["LONGEST", "Picture", "Shown", "Table", "answer", "card", "facts_of", "one_line", "told"]

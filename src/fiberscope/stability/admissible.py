@@ -157,7 +157,7 @@ def is_admissible(layer: Layer, inactive: ArrayLike) -> Admissibility:
     if mask.all() and not layer.bias.any():
         return Admissibility(True, np.zeros(layer.inputs), None, 0.0, "", None)
     cone_layer = build_cone(layer, mask)
-    cone = decide_at_input(cone_layer, None, np.zeros(cone_layer.inputs))
+    cone = Preimage.of(decide_at_input(cone_layer, None, np.zeros(cone_layer.inputs)))
     if cone.kind == Kind.UNDECIDED:
         return Admissibility(None, None, None, cone.margin, cone.reason, cone)
     tangent = cone.certificate.tangent

@@ -18,10 +18,12 @@ from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray, as_float64
 from fiberscope.network.rows import checked_rows, dense
 from fiberscope.showing.shown import Shown, told
-from fiberscope.stability.dense_spectrum import DenseSpectrum, dense_spectrum, spectrum_and_row_space
+from fiberscope.stability.factorizations import decomposition
 from fiberscope.stability.index_sets import checked_index_set
 from fiberscope.stability.interlacing import InterlacingBound
 from fiberscope.stability.powers_of_two import exponent_of, scaled, times_power
+from fiberscope.stability.singular_values import matrix_spectrum
+from fiberscope.stability.spectrum import Spectrum
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -172,7 +174,7 @@ def correlation_counts(A: Tensor | ArrayLike, kept: ArrayLike, constants: ArrayL
         int((~mask).sum()) - len(numbers),
         at_best.times_power(exponent),
         space.bound(best_direct, rows[best_direct]).times_power(exponent),
-        InterlacingBound.of(dense_spectrum(rows), space.spectrum, int((~mask).sum())).times_power(exponent),
+        InterlacingBound.of(matrix_spectrum(rows), space.spectrum, int((~mask).sum())).times_power(exponent),
     )
 
 
@@ -239,20 +241,28 @@ def _correlations(
 
 @dataclass(frozen=True, eq=False)
 class _RowSpace:
-    """The kept rows, decomposed."""
+    """The kept rows, decomposed; the basis is orthonormal, None where they span all of R^n."""
 
     remaining: FloatArray
-    spectrum: DenseSpectrum
-    basis: FloatArray | None
+    spectrum: Spectrum
+    basis: Float64[FloatArray, "r n"] | None
 
     @classmethod
     def of(cls, remaining: Float64[FloatArray, "M n"]) -> _RowSpace:
-        return cls(remaining, *spectrum_and_row_space(remaining))
+        k, n = remaining.shape
+        if not remaining.any():
+            return cls(remaining, matrix_spectrum(remaining), np.zeros((0, n)))
+        exponent = exponent_of(remaining)
+        tall = times_power(remaining if k >= n else remaining.T, -exponent)
+        found = decomposition(tall, np.random.default_rng(0))
+        spectrum = found.spectrum.times_power(exponent)
+        rows = found.right if k >= n else found.left.T
+        return cls(remaining, spectrum, None if spectrum.rank == n else rows[: spectrum.rank])
 
     @property
     def tolerance(self) -> float:
-        smallest = self.spectrum.smallest_nonzero
-        return 0.0 if self.basis is None or smallest is None else SUBSPACE * self.spectrum.tolerance / smallest
+        smallest = self.spectrum.at(self.spectrum.rank)
+        return 0.0 if self.basis is None or smallest is None else SUBSPACE * self.spectrum.largest_error / smallest
 
     def bound(self, k: int, row: Float64[FloatArray, " n"]) -> CorrelationBound:
         unit = _unit(row[None])[0]
@@ -265,7 +275,7 @@ class _RowSpace:
             outside <= self.tolerance,
             float(np.linalg.norm(correlation)),
             self._stretch(inside),
-            self.spectrum.smallest_nonzero,
+            self.spectrum.at(self.spectrum.rank),
             min(outside, 1.0),
             self.tolerance,
             self.spectrum.rank,

@@ -9,9 +9,10 @@ import numpy as np
 
 from fiberscope.network.rows import checked_rows, dense
 from fiberscope.showing.shown import Shown, told
-from fiberscope.stability.dense_spectrum import DenseSpectrum, dense_spectrum
 from fiberscope.stability.index_sets import checked_index_set
 from fiberscope.stability.powers_of_two import bounds_times_power, scaled
+from fiberscope.stability.singular_values import matrix_spectrum
+from fiberscope.stability.spectrum import Spectrum
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -48,18 +49,18 @@ class InterlacingBound(Shown):
     tolerance: float
 
     @classmethod
-    def of(cls, before: DenseSpectrum, after: DenseSpectrum, removed: int) -> InterlacingBound:
+    def of(cls, before: Spectrum, after: Spectrum, removed: int) -> InterlacingBound:
         """The bounds from the spectra of A and of D_I A, and ``|I|``."""
         return cls(
             before.at(before.rank - removed),
             before.at(after.rank),
             before.largest,
-            after.smallest_nonzero,
+            after.at(after.rank),
             after.largest,
             after.rank,
             before.rank,
             removed,
-            before.tolerance + after.tolerance,
+            before.largest_error + after.largest_error,
         )
 
     def times_power(self, exponent: int) -> InterlacingBound:
@@ -109,7 +110,7 @@ def interlacing_bound(A: Tensor | ArrayLike, kept: ArrayLike) -> InterlacingBoun
     rows = checked_rows(A, "A")
     m = rows.shape[0]
     mask = checked_index_set(kept, m, "kept")
-    before, after = dense_spectrum(dense(rows)), dense_spectrum(dense(rows[mask]))
+    before, after = matrix_spectrum(dense(rows)), matrix_spectrum(dense(rows[mask]))
     return InterlacingBound.of(before, after, int(m - mask.sum()))
 
 

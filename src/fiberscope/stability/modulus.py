@@ -13,11 +13,10 @@ from jaxtyping import Float64
 
 from fiberscope.checker import modulus as checker
 from fiberscope.checker.matrices import NotProvedError, norm_above
-from fiberscope.checker.reading import LayerRows, StoredNetwork, read_network
-from fiberscope.errors import ModelError
+from fiberscope.checker.reading import LayerRows, StoredNetwork
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
-from fiberscope.preimages.verification import Verification, verified
+from fiberscope.preimages.verification import Verification, stored, verified
 from fiberscope.scalars import as_count, as_number
 from fiberscope.showing.shown import Shown
 from fiberscope.stability.linearization import checked_stage, linearize
@@ -152,7 +151,7 @@ def inverse_modulus(
     points = as_count(points, "points", least=0)
     shaped, nowhere = center.reshape(network.input_shape), np.zeros(len(center))
     try:
-        chain = _chain(network, number)
+        chain = checker.chain_to(stored(network), number)
         found = checker.modulus(chain, center, radius)
         weakest = weakest_met(chain, center, radius, points, np.random.default_rng(seed))
     except NotProvedError as error:
@@ -201,7 +200,7 @@ def stability_radius(
     center = network.flat_sample(x)
     modulus = as_number(modulus, "modulus", least=0.0, below=inf)
     distance = linearize(network, x, number).region_distance
-    return radius_of(network, center, number, modulus, distance, partial(_read, network))
+    return radius_of(network, center, number, modulus, distance, partial(stored, network))
 
 
 def radius_of(
@@ -218,22 +217,9 @@ def radius_of(
         chain = checker.chain_to(read(), stage)
         radius, lower = _largest(chain, center, modulus, distance)
         reason = "" if radius > 0 else _why_no_ball(chain, center, modulus)
-    except (NotProvedError, ModelError) as error:
+    except NotProvedError as error:
         radius, lower, reason = 0.0, 0.0, str(error)
     return StabilityRadius(network, shaped, stage, modulus, radius, lower, distance, reason)
-
-
-def _read(network: Network) -> StoredNetwork:
-    """The network as the checker reads it."""
-    return read_network(network.to_bytes())
-
-
-def _chain(network: Network, stage: int) -> tuple[LayerRows, ...]:
-    """The network up to a stage, as the checker reads it."""
-    try:
-        return checker.chain_to(_read(network), stage)
-    except ModelError as error:
-        raise NotProvedError(str(error)) from error
 
 
 def _largest(chain: tuple[LayerRows, ...], center: FloatArray, modulus: float, start: float) -> tuple[float, float]:
@@ -300,7 +286,7 @@ def _disproved(claim: InverseModulus) -> str:
     lower, upper, radius = float(claim.lower), float(claim.upper), float(claim.radius)
     if not (0.0 <= lower <= upper and 0.0 <= radius < inf and len(center) == len(point) == claim.network.inputs):
         return "the claim is not made of a ball and two numbers in order"
-    chain = _chain(claim.network, claim.stage)
+    chain = checker.chain_to(stored(claim.network), claim.stage)
     if lower > 0 and not checker.modulus(chain, center, radius).lower >= lower:
         return "the modulus is larger than what is proved on the ball"
     if upper == inf:
@@ -315,7 +301,7 @@ def _radius_disproved(claim: StabilityRadius) -> str:
     radius, lower, modulus = float(claim.radius), float(claim.lower), float(claim.modulus)
     if not (radius > 0 and lower > modulus >= 0 and len(center) == claim.network.inputs):
         return "no ball with a modulus above what is asked is claimed"
-    chain = _chain(claim.network, claim.stage)
+    chain = checker.chain_to(stored(claim.network), claim.stage)
     if radius == inf and not checker.never_bends(chain):
         return "the map bends somewhere, so that the whole space is no such ball"
     proved = checker.exceeds(chain, center, 0.0 if radius == inf else radius, lower)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from math import inf
 
 import torch
 from jaxtyping import Float64
 
-from fiberscope.checker.reading import StoredNetwork, read_network
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
+from fiberscope.preimages.verification import stored
 from fiberscope.stability.local_network import LocalNetwork, local_network
 from fiberscope.stability.modulus import radius_of
 from fiberscope.stability.region import boundaries
@@ -51,9 +51,7 @@ def stage_radii(network: Network, x: Float64[FloatArray, " n"], max_product: int
     local = local_network(network, torch.tensor(x), len(network.stages) - 1)
     ends = boundaries(local, len(network.stages) - 1)
 
-    @cache
-    def read() -> StoredNetwork:
-        return read_network(network.to_bytes())
+    read = cache(partial(stored, network))
 
     def of_stage(number: int) -> StageRadius:
         needed = network.needed_for(number)

@@ -65,7 +65,7 @@ def singular_values(
         if hasattr(J, "relu_layers") or hasattr(J, "input_shape"):
             hint = "of a network, take fiberscope.linearize(network, x); of a layer, its weight"
             raise InputError("J", expected="a matrix or a linear map", got=shown(J), hint=hint)
-        return _of_matrix(as_float64(J, "J", shape=(None, None)), way, seed)
+        return matrix_spectrum(as_float64(J, "J", shape=(None, None)), way, seed)
     check_gram(J.shape, max_bytes)
     return local_spectrum(J, J.rows(max_bytes=max_bytes), way, seed)
 
@@ -102,7 +102,7 @@ def local_spectrum(J: Linearization, rows: LocalRows, method: Method, seed: int 
         if method is Method.GRAM or found.is_resolved:
             return found
         method = Method.QR
-    found = _of_matrix(rows.whole().cpu().numpy(), method, seed)
+    found = matrix_spectrum(rows.whole().cpu().numpy(), method, seed)
     return found.of_rank_at_most(rows.most).of_shape(J.shape)
 
 
@@ -171,7 +171,12 @@ def _beside(exact: Columns, seen: FloatArray) -> Columns:
     return Columns(exact.values, exact.error + lengths(exact.values - seen))
 
 
-def _of_matrix(A: Float64[FloatArray, "m n"], method: Method, seed: int) -> Spectrum:
+def matrix_spectrum(A: Float64[FloatArray, "m n"], method: Method = Method.SVD, seed: int = 0) -> Spectrum:
+    """The singular values of a matrix, which may have no rows.
+
+    Raises:
+        InputError: a value is larger than float64 can hold.
+    """
     rows, columns = A.any(axis=1), A.any(axis=0)
     kept = A if rows.all() and columns.all() else A[np.ix_(rows, columns)]
     if not kept.size:
@@ -206,4 +211,4 @@ def _spectrum(A: Float64[FloatArray, "p q"], method: Method, generator: np.rando
             assert_never(method)
 
 
-__all__ = ["check_gram", "checked_method", "local_spectrum", "singular_values"]
+__all__ = ["check_gram", "checked_method", "local_spectrum", "matrix_spectrum", "singular_values"]

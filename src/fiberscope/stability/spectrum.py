@@ -43,12 +43,21 @@ class Spectrum(Shown):
     @property
     def largest(self) -> float:
         """The largest singular value; 0 for the zero map."""
-        return float(self.values[0])
+        return self.at(1) or 0.0
 
     @property
     def smallest_nonzero(self) -> float:
         """The smallest singular value that is certainly not zero; NaN for the zero map, which has none."""
-        return float(self.values[self.rank - 1]) if self.rank else float("nan")
+        return self.at(self.rank) or float("nan")
+
+    @property
+    def largest_error(self) -> float:
+        """How far any value may be from the true one."""
+        return float(self.error_bound.max(initial=0.0))
+
+    def at(self, position: int) -> float | None:
+        """``sigma_position``, counted from 1; None where there is none."""
+        return float(self.values[position - 1]) if 1 <= position <= len(self.values) else None
 
     @property
     def condition_number(self) -> float:

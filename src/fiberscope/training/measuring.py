@@ -25,6 +25,7 @@ from fiberscope.preimages.kind import Kind
 from fiberscope.readers.torch import from_torch
 from fiberscope.scalars import as_count, as_position, as_several
 from fiberscope.stability.modulus import stability_radius
+from fiberscope.stability.singular_values import matrix_spectrum
 
 pa: Any = pyarrow  # has no types
 
@@ -230,11 +231,8 @@ def condition_numbers(network: Network, placed: PlacedLayer, values: FloatArray)
 
 
 def _condition_number(rows: FloatArray) -> float:
-    if len(rows) < rows.shape[1]:
-        return inf
-    sigma = np.linalg.svd(rows, compute_uv=False)
-    lost = sigma[-1] <= len(rows) * np.finfo(np.float64).eps * sigma[0]
-    return inf if lost else float(sigma[0] / sigma[-1])
+    spectrum = matrix_spectrum(rows)
+    return spectrum.condition_number if spectrum.rank == rows.shape[1] else inf
 
 
 def radius(network: Network, x: FloatArray, stage: int) -> float:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from onnx import NodeProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from fiberscope.readers.onnx.file import array_of, type_name
-from fiberscope.readers.onnx.indexing import MOVES, concatenated, pad_value, padded, shape_of, size_of
+from fiberscope.readers.onnx.indexing import MOVES, concatenated, pad_value, padded
 from fiberscope.readers.onnx.operation import LARGEST_CONSTANT, Array, Operation, Unsupported, check_size
 from fiberscope.readers.onnx.precision import is_rounded
 
@@ -18,10 +18,10 @@ MOST_PRODUCTS = 2**34
 """Products of numbers that multiplying two constant matrices may take."""
 
 _NO_LARGER = (
-    "Abs", "Ceil", "Clip", "Cos", "CumSum", "DequantizeLinear", "Erf", "Exp", "Floor", "HardSigmoid", "IsInf",
-    "IsNaN", "LeakyRelu", "Log", "Neg", "Not", "QuantizeLinear", "Reciprocal", "ReduceL1", "ReduceL2", "ReduceLogSum",
-    "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu", "Round", "Sigmoid",
-    "Sign", "Sin", "Softplus", "Sqrt", "Tan", "Tanh",
+    "Abs", "Ceil", "Clip", "Cos", "CumSum", "DequantizeLinear", "Erf", "Exp", "Floor", "HardSigmoid", "Identity",
+    "IsInf", "IsNaN", "LeakyRelu", "Log", "Neg", "Not", "QuantizeLinear", "Reciprocal", "ReduceL1", "ReduceL2",
+    "ReduceLogSum", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu",
+    "Round", "Shape", "Sigmoid", "Sign", "Sin", "Size", "Softplus", "Sqrt", "Tan", "Tanh",
 )  # fmt: skip
 """Operators whose result is no larger than what they take."""
 
@@ -85,29 +85,14 @@ def _pad(op: Operation) -> tuple[Array, ...]:
     return (padded(op, op.constant(0), pad_value(op)),)
 
 
-def _identity(op: Operation) -> tuple[Array, ...]:
-    return (op.constant(0),)
-
-
-def _shape(op: Operation) -> tuple[Array, ...]:
-    return (cast("Array", shape_of(op)),)
-
-
-def _size(op: Operation) -> tuple[Array, ...]:
-    return (cast("Array", size_of(op)),)
-
-
 _OWN: dict[str, Callable[[Operation], tuple[Array, ...]]] = {
     "Cast": _cast,
     "Concat": _concat,
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
-    "Identity": _identity,
     "MatMul": _matmul,
     "Pad": _pad,
     "Range": _range,
-    "Shape": _shape,
-    "Size": _size,
 }
 
 _FIRST_EVALUATED = {"DequantizeLinear": 19, "QuantizeLinear": 19}

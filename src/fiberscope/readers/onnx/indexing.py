@@ -255,15 +255,15 @@ def _cast_like(op: Operation) -> Result:
     return data if isinstance(data, Value) else data.astype(kind)
 
 
-def shape_of(op: Operation) -> Result:
-    """The shape of the first input, constant or not: every tensor has a known one."""
+def _shape(op: Operation) -> Result:
+    """The shape of the first input: every tensor has a known one."""
     shape = op.given(0).shape
     start, end = op.integer("start", 0), op.integer("end", len(shape))
     return np.array(shape[start:end], dtype=np.int64)
 
 
-def size_of(op: Operation) -> Result:
-    """The number of entries of the first input, constant or not."""
+def _size(op: Operation) -> Result:
+    """The number of entries of the first input."""
     return np.array(op.given(0).size, dtype=np.int64)
 
 
@@ -287,9 +287,9 @@ MOVING: dict[str, Callable[[Operation], Result]] = {
     "Dropout": _dropout,
     "Identity": _identity,
     "Pad": _pad,
-    "Shape": shape_of,
-    "Size": size_of,
+    "Shape": _shape,
+    "Size": _size,
 }
 """Operators that move numbers, for inputs that depend on the network's."""
 
-__all__ = ["MOVES", "MOVING", "concatenated", "pad_value", "padded", "shape_of", "size_of"]
+__all__ = ["MOVES", "MOVING", "concatenated", "pad_value", "padded"]

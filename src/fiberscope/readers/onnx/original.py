@@ -1,4 +1,4 @@
-"""Running the original of a converted ONNX model, for comparison."""
+"""From a graph of ONNX to a network that agrees with what the original gives when it is run."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from fiberscope.network.network import Network
 from fiberscope.network.original import Arithmetic, Original
 from fiberscope.network.original import Run as RunStages
 from fiberscope.readers.comparison import check_agreement
+from fiberscope.readers.onnx.conversion import converted
 from fiberscope.readers.onnx.graph import OnnxGraph
 from fiberscope.readers.onnx.versions import domain_of
 
@@ -34,7 +35,7 @@ class _CannotRunError(Exception):
     """A runtime does not take a model."""
 
 
-def with_agreement(network: Network, graph: OnnxGraph) -> Network:
+def _with_agreement(network: Network, graph: OnnxGraph) -> Network:
     """Compare a converted network with its original, in onnxruntime or, where that cannot run it, onnx's evaluator.
 
     Returns:
@@ -58,6 +59,41 @@ def with_agreement(network: Network, graph: OnnxGraph) -> Network:
         except _CannotRunError as error:
             reasons.append(f"{name} says: {error}")
     raise ModelError(f"the converted network cannot be compared with the original; {'; '.join(reasons)}")
+
+
+def network_of(graph: OnnxGraph) -> Network:
+    """Convert a graph, and compare the network with what the graph computes.
+
+    Raises:
+        ModelError: no way to read the input gives a network that agrees.
+    """
+    *likelier, last = graph.inputs
+    unsupported = tuple[str, ...]()
+    for reading in likelier:
+        try:
+            return _read(replace(graph, inputs=(reading,)))
+        except ModelError as error:
+            unsupported = error.unsupported
+    try:
+        return _read(replace(graph, inputs=(last,)))
+    except ModelError as error:
+        if not likelier or (error.unsupported and error.unsupported == unsupported):
+            raise  # however the input is read
+        raise ModelError(f"{error}; {_advice(graph)}", unsupported=error.unsupported) from error
+
+
+def _read(graph: OnnxGraph) -> Network:
+    network = _with_agreement(converted(graph), graph)
+    return replace(network, output=graph.output.name)
+
+
+def _advice(graph: OnnxGraph) -> str:
+    batch = graph.input.batch
+    return (
+        f"input {graph.input.name!r} has a fixed first axis of {batch}: if it counts samples, export the model with an "
+        f"open one, such as dynamic_axes={{{graph.input.name!r}: {{0: 'batch'}}}} in torch.onnx.export, or with 1 in "
+        f"place of {batch}"
+    )
 
 
 def model_to_run(graph: OnnxGraph, wanted: list[str]) -> tuple[ModelProto, dict[str, NDArray[Any]]]:
@@ -158,4 +194,4 @@ def _guarded(start: Callable[[], Any]) -> Run:
     return run
 
 
-__all__ = ["model_to_run", "with_agreement"]
+__all__ = ["model_to_run", "network_of"]

@@ -29,7 +29,7 @@ def load_onnx(path: Path, *, input_shape: tuple[int, ...] | None = None, output:
     try:
         from fiberscope.readers.onnx.file import read_model
         from fiberscope.readers.onnx.graph import graph_of
-        from fiberscope.readers.onnx.reading import network_of
+        from fiberscope.readers.onnx.original import network_of
     except ImportError as error:
         raise ModelError(
             f"{path}: reading ONNX needs packages that are not here ({error}); pip install onnx onnxruntime"

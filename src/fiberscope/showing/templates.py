@@ -1,4 +1,4 @@
-"""The templates of the pages; every text from outside is escaped."""
+"""The templates of pages and cards; every text from outside is escaped."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 @cache  # templates are compiled once, not for every page
-def environment() -> Environment:
-    """Where templates come from, and how they are filled in."""
+def environment(room: str) -> Environment:
+    """How the templates in the folder of a room are filled in."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(
-        loader=PackageLoader("fiberscope", "report"),
+        loader=PackageLoader("fiberscope", room),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
