@@ -5,7 +5,7 @@ Rows are numbered as in certificates: the layer's (i < m), coordinates (m + j), 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -25,9 +25,6 @@ from fiberscope.checker.matrices import (
     is_vector,
     scaled_exactly,
 )
-
-MAX_SEEN, MAX_CHANGING = 2**24, 2**14
-"""Entries of a convolution's rows that are written out, and coordinates that may change then."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,23 +78,6 @@ class System:
             raise NotProvedError("there is a bound that no number meets")
         if self.monotone.dtype != np.bool_ or self.monotone.shape != (m,) or not (self.low <= self.high).all():
             raise NotProvedError("the units' activations are not given")
-
-    def seen(self) -> tuple[System, IntArray | None]:
-        """The system of the units that read a coordinate which the domain does not fix, and their numbers.
-
-        Of a convolution, where these can be written out; else the system itself, and None. A unit that reads fixed
-        coordinates alone gives one output on the whole domain. So it says nothing about inputs of the domain with the
-        same output as x, and its row is zero on both cones: a claim about x is one about the other units.
-        """
-        fixed = self.box_low == self.box_high
-        if not isinstance(self.weight, Convolution) or not fixed.any() or fixed.all():
-            return self, None
-        self.check()
-        units = np.flatnonzero(self.weight.reads(~fixed))
-        if not len(units) or len(units) * self.weight.filter_size > MAX_SEEN or (~fixed).sum() > MAX_CHANGING:
-            return self, None
-        parts = {name: getattr(self, name)[units] for name in ("bias", "low", "high", "monotone")}
-        return replace(self, weight=self.weight[units], **parts), units
 
     def scaled(self, scaling: Scaling) -> System:
         """The system of rows ``2**-r_i R_i`` in coordinates ``2**-c_j x_j``; NotProvedError where a number changes."""
