@@ -265,7 +265,7 @@ def _asked(claim: Any, written: dict[int, tuple[Any, bytes]]) -> _Asked | str:
         if type(certificate) is not Certificate:  # nor a subclass, which could run code of its own
             return "expected a certificate, got something else"
         if id(certificate) not in written:
-            written[id(certificate)] = certificate, bytes(certificate.to_bytes())
+            written[id(certificate)] = certificate, bytes(certificate.to_bytes(compact=False))
         low, high = (y.low, y.high) if type(y) is Interval else (y, y)
         said = _Said(
             _copied(x, "x"), _copied(low, "y"), _copied(high, "y"), _within(within),
