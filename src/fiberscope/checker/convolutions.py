@@ -135,15 +135,16 @@ class Convolution:
 
     def __getitem__(self, numbers: IntArray) -> Any:
         """Some rows, written out as compressed sparse rows."""
-        channels, width, taps = *self.weight.shape[:2], self.index.shape[1]
+        shape: tuple[int, ...] = self.weight.shape
+        channels, width, taps = shape[0], shape[1], self.index.shape[1]
         if len(numbers) * width * taps > MAX_WRITTEN:
             raise NotProvedError(f"{len(numbers)} rows of a convolution are too many to be written out")
         channel, place = np.divmod(np.asarray(numbers, dtype=np.int64), len(self.index))
         size, read = prod(self.input_shape[1:]), self.index[place][:, None, :]
-        inputs = (channel // (channels // self.groups))[:, None] * width + np.arange(width)
+        inputs: IntArray = (channel // (channels // self.groups))[:, None] * width + np.arange(width)
         values = self.weight.reshape(channels, width, taps)[channel]
         kept = (read < size) & (values != 0)
         # columns ascend: channels, then places, as taps do
-        columns = (inputs[:, :, None] * size + read)[kept]
+        columns: IntArray = (inputs[:, :, None] * size + read)[kept]
         starts = np.concatenate([[0], np.cumsum(kept.sum(axis=(1, 2)))])
         return cast(Any, sparse).csr_array((values[kept], columns, starts), shape=(len(numbers), self.shape[1]))

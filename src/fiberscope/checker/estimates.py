@@ -33,11 +33,12 @@ def least_eigenvalue(square: Matrix, members: BoolArray | None = None) -> float:
     if factored is None:
         return 0.0
     values, order = factored
-    places = np.arange(square.shape[0]) if members is None else np.flatnonzero(members)
+    size = int(square.shape[0])
+    places = np.arange(size) if members is None else np.flatnonzero(members)
     n = len(places)
 
     def inverse(X: FloatArray) -> FloatArray:
-        whole = np.zeros((square.shape[0], *X.shape[1:]))
+        whole = np.zeros((size, *X.shape[1:]))
         whole[places] = X
         if order is None:
             return np.asarray(_solved((values, True), whole, check_finite=False))[places]

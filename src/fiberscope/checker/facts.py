@@ -95,8 +95,6 @@ def _combined(stack: Convolution, joined: IntArray, weights: Vector) -> tuple[Fl
     Columns are as long as those of all rows together at most; one that only other rows read counts as read, too, which
     asks for more than is needed.
     """
-    if weights.dtype == object:
-        raise NotProvedError("rational weights of a convolution that is not written out")
     every = np.zeros(stack.shape[0])
     every[joined] = weights
     m, read = stack.shape[0], stack.is_read()

@@ -156,12 +156,15 @@ def radius(rows: Rows, fact: Vanishing | None, gaps: Gaps, recession: Cone, colu
         return norm_above(reach[rows.coordinates] * columns)
     if fact is None or not fact.spans or (fact.columns.any() and fact.sigma is None):
         return np.inf
-    weights, doubt, unit = np.zeros(rows.count), np.zeros(rows.count), 1
-    if fact.weights.dtype == object:  # weights count up to a factor: rational ones may be too large for floats
-        unit = 1 / Fraction(max(map(abs, (*fact.weights, *fact.absorbing)), default=1) or 1)
+    weights, doubt = np.zeros(rows.count), np.zeros(rows.count)
+    joined, absorbing = fact.weights, fact.absorbing
+    if joined.dtype == object:  # they count up to a factor, and whole numbers may be too large for floats
+        numbers: list[Fraction] = [abs(number) for number in (*joined, *absorbing)]
+        unit = 1 / Fraction(max(1, *numbers))
+        joined, absorbing = joined * unit, absorbing * unit
     for where, (values, rounding), error in (
-        (fact.joined, _floats_of(fact.weights * unit), fact.radius),
-        (rows.coordinates, _floats_of(fact.absorbing * unit), fact.bounds),
+        (fact.joined, _floats_of(joined), fact.radius),
+        (rows.coordinates, _floats_of(absorbing), fact.bounds),
     ):
         weights[where], doubt[where] = np.abs(values), error + rounding
     used = fact.named & (weights + doubt > 0)

@@ -157,7 +157,9 @@ class Rows:
         self.m, self.n, q = system.shape
         self.height, self.count = self.m + q, self.m + q + self.n
         self.coordinates = slice(self.height, self.count)
-        self.stack = matrices.stacked(system.weight, system.G)
+        whole = rational and isinstance(system.weight, Convolution)  # floats alone take them as they are
+        written = system.weight[np.arange(self.m)] if whole else system.weight
+        self.stack = matrices.stacked(written, system.G)
         self.bias = np.append(system.bias, -system.h)
         self.low, self.high = self.beside(system.low), np.append(system.high, np.full(q, np.inf))
         self.monotone = self.beside(system.monotone)
