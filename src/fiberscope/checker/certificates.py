@@ -267,7 +267,7 @@ def key_of(part: Any) -> object:
         return tuple(part.tolist()) if part.dtype == object else part.tobytes()
     if is_dataclass(part):
         return tuple(key_of(getattr(part, field.name)) for field in fields(part))
-    return tuple(map(key_of, cast("tuple[Any, ...]", part))) if isinstance(part, tuple) else repr(part)
+    return tuple(map(key_of, cast("tuple[Any, ...]", part))) if isinstance(part, tuple) else part
 
 
 def below(numbers: IntArray, count: int) -> bool:

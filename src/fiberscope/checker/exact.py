@@ -54,7 +54,7 @@ def products(matrix: Matrix, vector: Vector) -> Any:
         whole, exponent = as_matrix(matrix)
         column = (whole * fmpz_mat(len(numbers), 1, numbers)).entries() if numbers else [0] * matrix.shape[0]
     else:
-        _check_size(matrix.nnz)
+        check_size(matrix.nnz)
         used, positions = np.unique(matrix.indices, return_inverse=True)  # of the vector no more than is read
         places: list[int] = positions.tolist()
         numbers, unit = as_fractions(vector[used])
@@ -69,7 +69,7 @@ def products(matrix: Matrix, vector: Vector) -> Any:
 def as_matrix(matrix: Matrix) -> tuple[fmpz_mat, int]:
     """An integer matrix and an exponent e, with ``A = integers * 2**e``."""
     rows, columns = matrix.shape
-    _check_size(rows * columns)
+    check_size(rows * columns)
     integers, exponent = as_integers(matrix if is_dense(matrix) else matrix.toarray())
     return fmpz_mat(rows, columns, integers), exponent
 
@@ -144,6 +144,7 @@ def root_above(square: Fraction) -> Fraction:
     return Fraction(isqrt((square.numerator << shift) // square.denominator) + 1, 1 << (shift // 2))
 
 
-def _check_size(count: int) -> None:
+def check_size(count: int) -> None:
+    """NotProvedError where there are too many numbers."""
     if count > MAX_ENTRIES:
         raise NotProvedError(f"{count} numbers are too many for exact arithmetic: such layers are proved in floats")

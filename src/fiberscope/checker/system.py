@@ -92,14 +92,16 @@ class System:
 
 def _is_well_formed(matrix: Any) -> bool:
     """Whether compressed sparse rows are what they should be, with no place stored twice."""
-    indptr, indices = matrix.indptr, matrix.indices
+    if matrix.format != "csr":  # columns, of which a square matrix has as many
+        return False
+    indptr, indices = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)  # differences do not wrap
     if len(indptr) != matrix.shape[0] + 1 or indptr[0] != 0 or indptr[-1] != len(indices):
         return False
-    if (np.diff(indptr) < 0).any() or len(matrix.data) != len(indices):
+    if (np.diff(indptr) < 0).any() or indices.ndim != 1 or matrix.data.shape != indices.shape:
         return False
     if len(indices) and not (indices.min() >= 0 and indices.max() < matrix.shape[1]):
         return False
-    rising = np.diff(indices.astype(np.int64)) > 0
+    rising = np.diff(indices) > 0
     rising[indptr[1:-1][(indptr[1:-1] > 0) & (indptr[1:-1] < len(indices))] - 1] = True
     return bool(rising.all())
 
@@ -157,8 +159,10 @@ class Rows:
         self.m, self.n, q = system.shape
         self.height, self.count = self.m + q, self.m + q + self.n
         self.coordinates = slice(self.height, self.count)
-        whole = rational and isinstance(system.weight, Convolution)  # floats alone take them as they are
-        written = system.weight[np.arange(self.m)] if whole else system.weight
+        written = system.weight
+        if rational and isinstance(written, Convolution):  # products are formed in floats alone
+            exact.check_size(self.m * written.weight[0].size)
+            written = written[np.arange(self.m)]
         self.stack = matrices.stacked(written, system.G)
         self.bias = np.append(system.bias, -system.h)
         self.low, self.high = self.beside(system.low), np.append(system.high, np.full(q, np.inf))
