@@ -132,12 +132,14 @@ def interval_system(
 ) -> System:
     """``{x' : |clip(A x' + b) - y| <= within}`` for the output y at x, or for outputs y between two vectors.
 
+    Within may say (2, m) how far below and above, inf for no side.
     Unit by unit from the definition: ``clip(z) <= v`` says ``z <= v`` unless v >= high, and nothing then.
     """
     matrix = np.asarray(weight, dtype=np.float64)
     m, n = matrix.shape
     rows, offsets = [exact_vector(row) for row in matrix], exact_vector(bias)
-    bottom, top, loose = (np.broadcast_to(np.asarray(v, dtype=np.float64), (m,)).tolist() for v in (low, high, within))
+    bottom, top = (np.broadcast_to(np.asarray(v, dtype=np.float64), (m,)).tolist() for v in (low, high))
+    below, above = np.broadcast_to(np.asarray(within, dtype=np.float64), (2, m)).tolist()
     equalities: list[tuple[Row, Fraction]] = []
     inequalities: list[tuple[Row, Fraction]] = []
     contradiction = False
@@ -146,10 +148,11 @@ def interval_system(
             z = dot(row, exact_vector(x)) + b
             value: Any = z if z > bottom[i] else Fraction(bottom[i])
             value = value if value < top[i] else Fraction(top[i])
-            least, most = value - Fraction(loose[i]), value + Fraction(loose[i])
+            least = value - Fraction(below[i]) if below[i] < math.inf else -math.inf
+            most = value + Fraction(above[i]) if above[i] < math.inf else math.inf
         else:
             assert y is not None
-            least, most = (_moved(np.asarray(y[k])[i], (-1, 1)[k] * Fraction(loose[i])) for k in (0, 1))
+            least, most = (_moved(np.asarray(y[k])[i], (-Fraction(below[i]), Fraction(above[i]))[k]) for k in (0, 1))
         contradiction |= bool(most < bottom[i] or least > top[i])
         bounded_below, bounded_above = least > bottom[i], most < top[i]
         if bounded_below and bounded_above and least == most:

@@ -17,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from fuzz_questions import Group, Question, group  # noqa: E402
 
 from fiberscope.checker.radius import measure  # noqa: E402
 from fiberscope.checker.verdicts import Claim, prove  # noqa: E402
+from fiberscope.preimages import compact  # noqa: E402
 
 CERTIFICATES = 40
 """For each group of questions, about every one of which each certificate claims something."""
@@ -46,13 +48,20 @@ def fuzz(seed: int, count: int, certificates: int = CERTIFICATES) -> Counter[str
         for _ in range(certificates):
             written = writer.certificate()
             try:
-                data = written.to_bytes()
+                with patch.object(compact, "LONG", 0 if rng.random() < 0.3 else compact.LONG):
+                    data = written.to_bytes()  # above that, arrays are stored in other forms
             except (TypeError, ValueError, AttributeError):
                 continue
             if rng.random() < 0.15:
                 data = _damaged(data, rng)
+            data = compact.expanded(data)
             claims = [(q, _claim(q, written, data, about, rng)) for q in about.questions for _ in range(2)]
             _try(about, claims, tally, f"group {seed}")
+            for question, _ in claims:
+                tally[f"on {about.name}"] += 1
+                tally["with sides of their own"] += question.within.ndim == 2
+                tally["of given outputs"] += question.y is not None
+                tally["with a precision"] += bool(question.within.any())
         seed += 1_000_003
     return tally
 

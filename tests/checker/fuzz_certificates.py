@@ -30,9 +30,7 @@ class Writer:
     def __init__(self, group: Group, rng: np.random.Generator) -> None:
         self.group, self.rng = group, rng
         self.m, self.n, self.q = group.system.shape
-        stack = [self.group.system.weight, self.group.system.G]
-        dense = [part if isinstance(part, np.ndarray) else part.toarray() for part in stack]
-        self.rows = np.concatenate([dense[0], np.eye(self.n), dense[1]])
+        self.rows = np.concatenate([group.rows[: self.m], np.eye(self.n), group.rows[self.m :]])
         self.count = len(self.rows)
         self.stack = np.array([*range(self.m), *range(self.m + self.n, self.count)], dtype=np.int64)
         self.honest = [c for q in group.questions if (c := self._honest(q)) is not None] if rng.random() < 0.5 else []
@@ -207,7 +205,7 @@ class Writer:
         if not asked:
             return self._some(np.arange(self.count), 0.4)
         x, s = self._one(asked), self.group.system
-        z = s.weight @ x + s.bias
+        z = self.rows[: self.m] @ x + s.bias
         bound = ((x == s.box_low) | (x == s.box_high)) & (self.rng.random() < 0.5)
         return np.flatnonzero(np.concatenate([z > s.low, bound, np.zeros(self.q, dtype=bool)]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -11,7 +11,10 @@ from scipy.sparse import csr_array
 
 import fiberscope as fs
 import oracles
+from fiberscope.checker.convolutions import Convolution
 from fiberscope.checker.verdicts import System
+from fiberscope.checker.windows import seen
+from fiberscope.network.convolution import Convolution as Map
 
 Array = np.ndarray[Any, Any]
 
@@ -33,32 +36,41 @@ class Question:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """One layer on one domain, and questions about it."""
+    """One layer on one domain, and questions about it; its rows written out, and what it is called."""
 
     system: System
     layer: fs.ReLULayer
     domain: Any
     questions: list[Question]
+    rows: Array
+    name: str
 
 
 def group(seed: int) -> Group:
     """Ties with kinks, with bounds and between rows are the rule; rows are dead, parallel or dependent."""
     rng = np.random.default_rng(seed)
     n, m, q = int(rng.integers(1, 5)), int(rng.integers(1, 8)), int(rng.choice([0, 0, 1, 2]))
-    exotic = rng.random() < 0.6
+    exotic, operator = rng.random() < 0.6, None
     weight = _weight(rng, m, n)
+    if rng.random() < 0.25:
+        (operator, weight), q = _convolution(rng), 0
+        m, n = weight.shape
     points = [_point(rng, n) for _ in range(3)]
+    fixed = rng.random(n) < (0.5 if rng.random() < 0.3 else 0.0)
+    for x in points[1:]:
+        x[fixed] = points[0][fixed]
     bias = rng.integers(-2, 3, m) * 1.0 - (weight @ points[0] if rng.random() < 0.7 else 0.0)
     low = rng.choice([0.0, -1.0, -np.inf], m, p=[0.7, 0.2, 0.1]) if exotic else np.zeros(m)
     high = np.where(np.isfinite(low), low, 0.0) + rng.choice([0.0, 2.0, np.inf], m, p=[0.05, 0.25, 0.7])
     high = high if exotic else np.full(m, np.inf)
     monotone = rng.random(m) < (0.15 if rng.random() < 0.2 else 0.0)
     box = _box(rng, n, points)
+    box = np.where(fixed, points[0], box[0]), np.where(fixed, points[0], box[1])
     G = rng.integers(-1, 3, (q, n)) * 1.0
     h = (G @ np.array(points).T).max(axis=1) + rng.integers(0, 2, q) if q else np.zeros(0)
     sample = _Sampled(weight, bias, low, high, monotone, *box, G, h)
     asked = [sample.asked(rng, x) for x in points]
-    return sample.scaled(rng, asked)
+    return sample.scaled(rng, asked, operator)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +91,8 @@ class _Sampled:
         if rng.random() < 0.2 and not self.monotone.any():
             within = rng.choice([0.0, 0.5, 1.0], len(within))
         if self.monotone.any() or rng.random() < 0.6:
+            if within.any() and rng.random() < 0.5:  # other numbers below than above, or no side at all
+                within = np.where(within > 0, rng.choice([0.25, 0.5, 1.0, np.inf], (2, len(within))), 0.0)
             return x, None, within
         y = np.clip(self.weight @ x + self.bias, self.low, self.high)
         y = y + rng.choice([0.0, 1.0, -1.0, 2.0**-52], len(y), p=[0.7, 0.1, 0.1, 0.1]) * (rng.random() < 0.4)
@@ -112,11 +126,15 @@ class _Sampled:
         inequalities = tuple((row, value) for row, value, one_sided in rows if one_sided)
         return oracles.cdd_answer(oracles.System(n, equalities, inequalities, right.contradiction))
 
-    def scaled(self, rng: np.random.Generator, asked: list[tuple[Any, Any, Array]]) -> Group:
+    def scaled(
+        self, rng: np.random.Generator, asked: list[tuple[Any, Any, Array]], operator: Convolution | None
+    ) -> Group:
         """Rows and coordinates in other units, exactly: small, tiny or huge ones, by powers of two."""
         (m, n), q = self.weight.shape, len(self.h)
         size = int(rng.choice([0, 3, 40, 250], p=[0.5, 0.2, 0.2, 0.1]))
         rows, columns = rng.integers(-size, size + 1, m + q), rng.integers(-size, size + 1, n)
+        if operator is not None:  # its rows have one unit, and so have its coordinates
+            rows[:], columns[:] = rng.integers(-size, size + 1, 2)
         of_units, places = (lambda v: np.ldexp(v, rows[:m])), (lambda v: np.ldexp(v, -columns))
         weight, G = (
             np.ldexp(self.weight, rows[:m, None] + columns),
@@ -126,6 +144,14 @@ class _Sampled:
         box, h = (places(self.box_low), places(self.box_high)), np.ldexp(self.h, rows[m:])
         sparse = rng.random() < 0.2
         system = System(csr_array(weight) if sparse else weight, *arrays, *box, csr_array(G) if sparse else G, h)
+        name, units = "sparse" if sparse else "dense", None
+        if operator is not None:
+            unit = int(rows[0] + columns[0])
+            system = replace(system, weight=replace(operator, weight=np.ldexp(operator.weight, unit)), G=G)
+            system, units = seen(system)
+            name = "convolution" if units is None else "windows"
+            units = np.arange(m) if units is None else units
+            weight, arrays = weight[units], [each[units] for each in arrays]
         layer = fs.ReLULayer(
             csr_array(weight) if sparse else weight, arrays[0], arrays[3], low=arrays[1], high=arrays[2]
         )
@@ -137,9 +163,17 @@ class _Sampled:
                 tuple(v * Fraction(2) ** -int(c) for v, c in zip(vertex, columns, strict=True))
                 for vertex in answer.vertices
             ]
+            if units is not None and y is not None:
+                if name == "windows":
+                    continue  # these are about inputs
+                y = y[0][units], y[1][units]
             ends = None if y is None else (of_units(y[0]), of_units(y[1]))
-            questions.append(Question(None if x is None else places(x), ends, of_units(within), answer, vertices))
-        return Group(system, layer, domain & fs.HalfSpaces(G, h) if q else domain, questions)
+            slack = of_units(within)
+            slack = slack if units is None else slack[..., units]
+            questions.append(Question(None if x is None else places(x), ends, slack, answer, vertices))
+        return Group(
+            system, layer, domain & fs.HalfSpaces(G, h) if q else domain, questions, np.vstack([weight, G]), name
+        )
 
 
 def _weight(rng: np.random.Generator, m: int, n: int) -> Array:
@@ -156,6 +190,23 @@ def _weight(rng: np.random.Generator, m: int, n: int) -> Array:
         elif chance < 0.5:
             weight[i] = np.eye(n)[rng.integers(n)] * rng.choice([-1.0, 1.0])
     return weight
+
+
+def _convolution(rng: np.random.Generator) -> tuple[Convolution, Array]:
+    """A small convolution, and its rows as the network writes them out."""
+    while True:
+        axes, groups = int(rng.choice([1, 1, 2])), int(rng.choice([1, 1, 2]))
+        shape = (groups * int(rng.integers(1, 3)), int(rng.integers(1, 3)), *rng.integers(1, 4, axes).tolist())
+        inputs = (groups * shape[1], *rng.integers(1, 5, axes).tolist())
+        stride, dilation = (tuple(rng.integers(1, 3, axes).tolist()) for _ in range(2))
+        padding = tuple(tuple(pair) for pair in rng.integers(0, 2, (axes, 2)).tolist())
+        weight = rng.integers(-2, 3, shape) * 1.0
+        reach = [step * (taps - 1) + 1 for step, taps in zip(dilation, shape[2:], strict=True)]
+        sizes = [size + sum(pair) for size, pair in zip(inputs[1:], padding, strict=True)]
+        if all(a <= b for a, b in zip(reach, sizes, strict=True)) and np.prod(inputs) <= 5:
+            rows = Map(weight, inputs, None, stride, padding, dilation, groups).rows().toarray()
+            if len(rows) <= 9:
+                return Convolution(weight, inputs, stride, padding, dilation, groups), rows
 
 
 def _point(rng: np.random.Generator, n: int) -> Array:

@@ -11,6 +11,7 @@ import pytest
 from fiberscope.checker.convolutions import Convolution
 from fiberscope.checker.matrices import NotProvedError, row_norms_above
 from fiberscope.checker.verdicts import System, prove
+from fiberscope.checker.windows import seen
 from fiberscope.network.convolution import Convolution as Map
 from plain_claims import certificate, claim, direction, multipliers
 
@@ -132,11 +133,11 @@ def test_units_that_read_fixed_coordinates_alone_say_nothing_about_inputs():
     free[[3, 4]] = True
     x = np.random.default_rng(2).normal(size=n)
     whole = replace(system(conv, 0.1, 0.0, 0.0), box_low=np.where(free, -np.inf, x), box_high=np.where(free, np.inf, x))
-    seen, units = whole.seen()
+    left, units = seen(whole)
     np.testing.assert_array_equal(units, np.flatnonzero(A[:, free].any(axis=1)))
-    np.testing.assert_array_equal(seen.weight.toarray(), A[units])
-    assert seen.shape == (len(units), n, 0)
+    np.testing.assert_array_equal(left.weight.toarray(), A[units])
+    assert left.shape == (len(units), n, 0)
     assert m > len(units) > 0
-    same, none = replace(whole, box_low=np.full(n, -1.0), box_high=np.full(n, 1.0)).seen()
+    same, none = seen(replace(whole, box_low=np.full(n, -1.0), box_high=np.full(n, 1.0)))
     assert same.shape[0] == m
     assert none is None

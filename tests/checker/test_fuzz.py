@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fuzz_enclosures
 import pytest
 from fuzz import fuzz
 
@@ -18,6 +19,12 @@ def test_some_hostile_claims() -> None:
     for what in ("proved in floats", "proved exactly", "radii"):
         assert tally[what] >= 5, "claims that cannot be proved test nothing"
     assert sum(tally[kind] > 0 for kind in ("empty", "singleton", "bounded", "unbounded")) >= 3
+
+
+def test_some_hostile_bounds() -> None:
+    tally = fuzz_enclosures.fuzz(0, 400)
+    for what in ("near", "points inside", "points outside", "radii"):
+        assert tally[what] >= 5, "bounds and points that are never right test nothing"
 
 
 @pytest.mark.exhaustive

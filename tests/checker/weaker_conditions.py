@@ -79,16 +79,8 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
         "self._rank(np.flatnonzero(supported), inside)",
     ),
     ("conditions", "(conditions & reads)", "(conditions & ~reads)"),
-    (
-        "conditions",
-        "(live[: self.rows.m], inside, live[self.rows.m :])",
-        "(live[: self.rows.m], False, live[self.rows.m :])",
-    ),
-    (
-        "conditions",
-        "(live[: self.rows.m], inside, live[self.rows.m :])",
-        "(live[: self.rows.m] & False, inside, False)",
-    ),
+    ("conditions", "reads = self.rows.whole(live, inside)", "reads = self.rows.whole(live, False)"),
+    ("conditions", "reads = self.rows.whole(live, inside)", "reads = self.rows.whole(live & False, inside)"),
     (
         "conditions",
         "cone.equal[:, self.rows.coordinates].all(axis=1)",
@@ -150,8 +142,8 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
     ("facts", "bounds = error + matrices.shift_above(sizes, radius)", "bounds = error"),
     (
         "facts",
-        "signs(values_of(weights), np.full(len(joined), radius))",
-        "signs(values_of(weights), np.zeros(len(joined)))",
+        "signs(weights, np.full(len(joined), radius))",
+        "signs(weights, np.zeros(len(joined)))",
     ),
     ("facts", "np.where(absorbed, -signs(sums, bounds), 0)", "np.where(absorbed, signs(sums, bounds), 0)"),
     ("facts", "columns = ~(absorbed | fixed)\n", "columns = ~(absorbed | fixed) & (sizes > 0)\n"),
@@ -162,8 +154,8 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
         "bounds = matrices.shift_above(rows.norms, radius)",
     ),
     ("facts", "signs(at, np.where(moved, radius, 0.0))", "signs(at, np.zeros(rows.n))"),
-    ("facts", "reached = support(d) if radius == 0 else moved", "reached = support(d)"),
-    ("facts", "null[rows.places[left]] = ~rows.live(left, reached)", "null[rows.places[left]] = True"),
+    ("facts", "reached = d != 0 if radius == 0 else moved", "reached = d != 0"),
+    ("facts", "null[left] = ~rows.live(left, reached)", "null[left] = True"),
     (
         "facts",
         "    null[rows.coordinates] |= ~reached\n    if radius",
@@ -171,8 +163,8 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
     ),
     ("facts", "if radius == 0 and value.dtype == object:", "if value.dtype == object:"),
     ("facts", "if radius == 0 and value.dtype == object:", "if radius == 0:"),
-    ("facts", "bool(support(d).any()) if radius == 0 else", "True if radius == 0 else"),
-    ("facts", "else not isinstance(d, tuple) and matrices.norm_below(d) > radius", "else True"),
+    ("facts", "bool((d != 0).any()) if radius == 0 else", "True if radius == 0 else"),
+    ("facts", "else d.dtype != object and matrices.norm_below(d) > radius", "else True"),
     ("facts", "null: BoolArray = held & sides.equal", "null: BoolArray = held.copy()"),
     ("facts", "null: BoolArray = held & sides.equal", "null: BoolArray = sides.equal.copy()"),
     ("facts", "    known |= radius == 0 and value.dtype == object\n", "    known |= value.dtype == object\n"),
@@ -184,7 +176,7 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
     ("facts", "return all(value == 0 for value in values)", "return True"),
     ("facts", "has[row] and value == sides.exactly(int(row), up)", "has[row]"),
     ("facts", "has[row] and value == sides.exactly(int(row), up)", "value == sides.exactly(int(row), up)"),
-    ("facts", "if not live[0] or not _cancels(rows.block(places, columns), factors):", "if not live[0]:"),
+    ("facts", "if not live[0] or not _cancels(rows.block(named, columns), factors):", "if not live[0]:"),
     ("facts", "if not live[0] or not _cancels", "if not _cancels"),
     ("facts", "inside += members <= own", "inside += 1"),
     ("facts", "if exactly.all() and (left == -right).all():", "if exactly.all():"),
@@ -196,22 +188,27 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
     ),
     ("arithmetic", "else norm_above(np.abs(values) + errors)", "else norm_above(np.abs(values))"),
     ("verdicts", 'if there.inside[i] else "x lies outside the domain"', 'if True else "x lies outside the domain"'),
-    ("certificates", "named(numbers, among) and (np.bincount(numbers) <= 1).all()", "named(numbers, among)"),
     (
         "certificates",
-        "named(numbers, among) and (np.bincount(numbers) <= 1).all()",
+        "below(numbers, count or self.shape[1]) and (np.bincount(numbers) <= 1).all()",
+        "below(numbers, count or self.shape[1])",
+    ),
+    (
+        "certificates",
+        "below(numbers, count or self.shape[1]) and (np.bincount(numbers) <= 1).all()",
         "(np.bincount(numbers) <= 1).all()",
     ),
-    ("certificates", "return bool(inside and among[numbers].all())", "return bool(inside)"),
-    ("certificates", "return bool(inside and among[numbers].all())", "return bool(among[numbers].all())"),
+    ("certificates", "return bool((numbers >= 0).all() and (numbers < count).all())", "return True"),
+    ("certificates", "np.where(boxed, q, np.where(numbers < m, 0, -n))", "0 * boxed"),
     ("system", "self.gram is not None and columns.all() and self.gram", "self.gram is not None and self.gram"),
-    ("system", "(lower & upper & ~within.any(axis=1), pinned, False)", "(lower & upper, pinned, False)"),
+    ("system", "(lower & upper & ~loose, at)", "(lower & upper, at)"),
     ("system", "& upper & ~mono & ~loose", "& upper & ~mono"),
     ("system", "& lower & ~mono & ~loose", "& lower & ~mono"),
     ("system", "(above > 0) & room", "(above > 0)"),
     ("system", "(below < 0) & head", "(below < 0)"),
     ("system", "& room & limited[:, 0]", "& room"),
     ("system", "& head & limited[:, 1]", "& head"),
+    ("system", "~(low[:, self.m :] > 0).any(axis=1)", "True"),
     ("system", "np.where(np.isinf(threshold), y, y + slack)", "y + slack - threshold + threshold"),
     ("system", "np.argwhere((sign == 0) & (slack != 0) & np.isfinite(threshold))", "()"),
     ("matrices", "if (places < 0).any():", "if False:"),
@@ -230,12 +227,17 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
         "return nmod_mat(fmpz_mat(columns), PRIME).rank() > read.shape[1]",
         "return nmod_mat(fmpz_mat(columns), PRIME).rank() >= read.shape[1]",
     ),
+    ("matrices", "(norm_above(less_diagonal(X @ tall, 1.0)) + error + s * size)", "(error + s * size)"),
+    ("matrices", "(norm_above(less_diagonal(X @ tall, 1.0)) + error + s * size)", "error"),
+    ("matrices", "shift = (s * s + rounding) * ", "shift = s * s * "),
+    ("matrices", "shift = (s * s + rounding) * ", "shift = rounding * "),
+    ("exact", "root_above(error) + Fraction(s) * root_above(size) < 1", "Fraction(s) * root_above(size) < 1"),
+    ("exact", "root_above(error) + Fraction(s) * root_above(size) < 1", "root_above(error) < 1"),
     ("radius", "total += 4.0 * len(given) * SMALLEST_NORMAL", "total += 0.0"),
 )
 """A file, what it says, and something weaker."""
 
 GIVEN = "(x is None) != (low is not None) or (low is None) != (high is None) or (within < 0).any()"
-RELATED = "not fits or not named(rows, said.stack)"
 MONOTONE = "self.monotone.dtype != np.bool_ or self.monotone.shape != (m,) or (not (self.low <= self.high).all())"
 UNITS = "what such a unit gives is not said anywhere, or "
 FAILS = "what follows fails, which proves nothing"
@@ -247,12 +249,11 @@ EQUIVALENT: dict[str, str] = {
     "certificates: if value is None": "all rows are held, or " + FAILS,
     "certificates: if start != len(data)": "what is not named is not read",
     "certificates: if (version := said.said.get('version')) != VERSION": "what is read is proved, whatever its name",
-    f"certificates: if {RELATED}: not not fits": FAILS,
-    "certificates: named(numbers, among) and (np.bincount(numbers) <= 1).all() -> (np": FAILS,
-    "certificates: return bool(inside and among[numbers].all()) -> return bool(inside)": (
-        "another row is named, of which the same is asked"
-    ),
-    "certificates: return bool(inside and among[numbers].all()) -> return bool(among": FAILS,
+    "certificates: if not below(numbers, m + n + q) or": "another row is named, of which the same is asked, or "
+    + FAILS,
+    "certificates: below(numbers, count or self.shape[1]) and (np.bincount(numbers) <= 1).all() -> (np": FAILS,
+    "certificates: return bool((numbers >= 0).all() and": FAILS,
+    "certificates: np.where(boxed, q, np.where(numbers < m, 0, -n)) ->": "half-spaces and coordinates change names",
     "certificates: if array is not None and array.dtype != np.int64": FAILS,
     "certificates: if array is None or": "NaN is above no bound, integers become floats, or " + FAILS,
     "certificates: if len(numerators) != length": "signs turn above and below, or " + FAILS,
@@ -270,19 +271,10 @@ EQUIVALENT: dict[str, str] = {
     ),
     "facts: (part.sigma == 0 or rows.rational) and": "what is met exactly is met",
     "facts: has[row] and value ==": "only equations are held, and they have both sides",
-    "certificates: if dtype not in": "each reader asks for its own type, some bytes are read twice, or " + FAILS,
+    "certificates: if form not in": "each reader asks for its own type, some bytes are read twice, or " + FAILS,
     "certificates: if value is not None and type(value) is not int": "a dimension is only compared",
     **dict.fromkeys(
         (
-            "certificates: if len(out) != count",
-            "certificates: if not named(read[0], np.ones(count, dtype=np.bool_)) or",
-            "certificates: if form not in FORMS or not 0 <= count <= LONGEST",
-        ),
-        "another array is read, of which the same is asked, or " + FAILS,
-    ),
-    **dict.fromkeys(
-        (
-            "facts: if isinstance(weights, tuple)",
             "facts: if across is None",
             "matrices: if not is_written(upper)",
             "matrices: if not is_written(matrix)",

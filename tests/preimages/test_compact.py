@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
-from fiberscope.checker.certificates import NotProvedError, _arrays
+from fiberscope.checker.certificates import VERSION, NotProvedError, Reader
 from fiberscope.preimages.certificate import Certificate, Direction, Face, Multipliers
-from fiberscope.preimages.compact import LONG, packed, unpacked
+from fiberscope.preimages.compact import LONG, LONGEST, expanded, packed, unpacked
 from fiberscope.preimages.kind import Kind
 
 N = 4 * LONG
@@ -43,11 +45,9 @@ def test_both_readers_get_every_number_back(name: str):
     assert found == form
     assert form == "<f8" or form == "<i8" or len(data) < 4.1 * len(numbers)
     read, end = unpacked(found, len(numbers), b"before" + data, 6)
-    checked = _arrays({"values": [found, [len(numbers)]]}, b"before" + data, 6)["values"]
     assert end == 6 + len(data)
-    for back in (read, checked):
-        assert back.dtype == numbers.dtype
-        assert back.tobytes() == numbers.tobytes()
+    assert read.dtype == numbers.dtype
+    assert read.tobytes() == numbers.tobytes()
 
 
 def test_a_certificate_is_the_same_after_storing():
@@ -61,6 +61,12 @@ def test_a_certificate_is_the_same_after_storing():
     assert back.recession.multipliers is not None
     assert back.recession.multipliers.values.tobytes() == part.values.tobytes()
     assert len(data) < 6 * len(weights)
+    plain = certificate.to_bytes(compact=False)
+    assert expanded(data) == plain
+    assert expanded(plain) is plain
+    read = Reader(3 * N, N, 0).read(plain).recession
+    assert read.multipliers.values.tobytes() == part.values.tobytes()
+    assert read.direction.values.tobytes() == few.tobytes()
 
 
 @pytest.mark.parametrize(
@@ -68,11 +74,15 @@ def test_a_certificate_is_the_same_after_storing():
     [
         ("set", 2, (1).to_bytes(8, "little") + bytes([7])),
         ("sparse", 4, (1).to_bytes(8, "little") + np.array([4]).tobytes() + np.array([1.0]).tobytes()),
-        ("sparse", 4, (2).to_bytes(8, "little") + np.array([1, 1]).tobytes() + np.array([1.0, 2.0]).tobytes()),
+        ("sparse", LONGEST + 1, (0).to_bytes(8, "little")),
         ("<f2", 1, bytes(2)),
+        ("<f8", -1, bytes(8)),
         ("set", -1, (1).to_bytes(8, "little") + bytes([0])),
     ],
 )
-def test_the_checker_refuses_what_is_no_such_array(form: str, count: int, data: bytes):
-    with pytest.raises(NotProvedError):
-        _arrays({"values": [form, [count]]}, data, 0)
+def test_what_is_no_such_array_stays_as_it_is_and_the_checker_refuses_it(form: str, count: int, data: bytes):
+    header = json.dumps({"certificate": {"version": VERSION}, "arrays": {"zero": [form, [count]]}}).encode()
+    written = len(header).to_bytes(8, "little") + header + data
+    assert expanded(written) == written
+    with pytest.raises((NotProvedError, ValueError)):
+        Reader(2, 2, 0).read(written)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from fiberscope.errors import FiberscopeError, ModelError, ResultsError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.preimages.compact import expanded
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.sides import sides_at_inputs
 from fiberscope.threads import one_thread
@@ -146,6 +147,7 @@ def _reasons(
     points = points if isinstance(numbers, LayerRows) else numbers.x[None]
     inputs = dict(zip(samples, points, strict=True))
     reasons: dict[int, str] = {}
+    plain = cache(expanded)  # of many findings that name one certificate
     for domain, precision in {(finding.domain, finding.precision): None for finding in findings}:
         members = [
             k for k, finding in enumerate(findings) if (finding.domain, finding.precision) == (domain, precision)
@@ -158,7 +160,7 @@ def _reasons(
         except (NotProvedError, ValueError) as error:
             reasons |= dict.fromkeys(members, f"its precision says nothing: {error}")
             continue
-        claims = [_claim(findings[k], x, slack, data) for k, x, slack in zip(members, X, known, strict=True)]
+        claims = [_claim(findings[k], x, slack, data, plain) for k, x, slack in zip(members, X, known, strict=True)]
         stored = [findings[k].radius for k in members]
         proofs = _proofs(system, claims, stored, exact=exact)
         counts = _counts(rows, X, known)
@@ -169,7 +171,9 @@ def _reasons(
     return [reasons[k] for k in range(len(findings))]
 
 
-def _claim(finding: Finding, x: FloatArray, slack: FloatArray, data: ChunkData) -> Claim | str:
+def _claim(
+    finding: Finding, x: FloatArray, slack: FloatArray, data: ChunkData, plain: Callable[[bytes], bytes]
+) -> Claim | str:
     """What the finding says of x, or why it says nothing."""
     certificate = data.certificates.get(finding.certificate)
     if certificate is None:
@@ -178,7 +182,7 @@ def _claim(finding: Finding, x: FloatArray, slack: FloatArray, data: ChunkData) 
         return "its certificate is not the one that was stored under this id"
     kind, dimension, bounds = str(finding.kind), finding.dimension, finding.dimension_bounds
     slack = slack[0] if np.array_equal(*slack) else slack
-    return Claim(x, None, None, slack, kind, dimension, bounds, certificate)
+    return Claim(x, None, None, slack, kind, dimension, bounds, plain(certificate))
 
 
 def _proofs(system: System, claims: list[Claim | str], stored: list[float], *, exact: bool) -> list[str]:

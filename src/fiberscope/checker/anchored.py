@@ -80,28 +80,25 @@ class Anchored:
             sides = sides_of(rows, known.output_low, known.output_high, known.within)
             if sides.contradiction:
                 raise NotProvedError("the output is that of no input")
-            return sides.has_low[rows.places], sides.has_high[rows.places]
+            return sides.has_low[: rows.height], sides.has_high[: rows.height]
         here = rows.cones_at(known.x[None], np.broadcast_to(known.within, (1, 2, rows.m)))
         if not here.inside[0]:
             raise NotProvedError("x lies outside the domain")
         low, high = (here.recession.equal | side for side in (here.recession.lower, here.recession.upper))
-        return low[0, rows.places], high[0, rows.places]
+        return low[0, : rows.height], high[0, : rows.height]
 
     def _gaps(self) -> Gaps:
-        s, m, known = self.system, self.rows.m, self.question
-        constant = np.concatenate([s.bias, -s.h])
-        size = np.abs(self.rows.stack) @ np.abs(known.anchor) + np.abs(constant)
-        value = self.rows.stack @ known.anchor + constant
-        error = relative_error(self.rows.n + 1) * size + 4.0 * (self.rows.n + 2) * SMALLEST_NORMAL
+        rows, known = self.rows, self.question
+        size = np.abs(rows.stack) @ np.abs(known.anchor) + np.abs(rows.bias)
+        value = rows.stack @ known.anchor + rows.bias
+        error = relative_error(rows.n + 1) * size + 4.0 * (rows.n + 2) * SMALLEST_NORMAL
         least, most = value - error, value + error  # their rounding is within the error's
         if known.x is not None:  # the output at x itself: there, clip(z) - z falls as z grows
-            up, down = self._cut(least[:m]), self._cut(most[:m])
+            up, down = self._cut(least), self._cut(most)
         else:
             assert known.output_low is not None, "a question has an input or outputs"
             assert known.output_high is not None, "both sides are given"
-            up, down = known.output_high - least[:m], known.output_low - most[:m]
-        none = np.zeros(self.rows.q)
-        up, down = np.concatenate([up, -least[m:]]), np.concatenate([down, none])
+            up, down = rows.beside(known.output_high) - least, rows.beside(known.output_low) - most
         slack = self.slack
         minus: FloatArray = slack[0]
         plus: FloatArray = slack[1]
@@ -113,13 +110,13 @@ class Anchored:
     def slack(self) -> FloatArray:
         """(2, m + q) how far below and above numbers may lie; 0 where there is no side."""
         within = np.broadcast_to(self.question.within, (2, self.rows.m))
-        known: FloatArray = np.where(within < np.inf, within, 0.0)
-        return np.concatenate([known, np.zeros((2, self.rows.q))], axis=1)
+        known: FloatArray = self.rows.beside(np.where(within < np.inf, within, 0.0))
+        return known
 
     def _cut(self, z: FloatArray) -> FloatArray:
         """``clip(z) - z``; nothing is known of strictly monotone units but that they tell all inputs apart."""
-        s = self.system
-        return np.where(s.monotone, 0.0, np.maximum(s.low - z, 0.0) - np.maximum(z - s.high, 0.0))
+        rows = self.rows
+        return np.where(rows.monotone, 0.0, np.maximum(rows.low - z, 0.0) - np.maximum(z - rows.high, 0.0))
 
 
 def _check(question: Question, rows: Rows) -> None:

@@ -1,23 +1,23 @@
-"""The strict reading of a certificate that nobody vouches for: a block of bytes becomes plain arrays, or no proof."""
+"""The strict reading of a certificate that nobody vouches for: a block of bytes becomes plain arrays, or no proof.
+
+Certificates number coordinates before half-spaces; what is read numbers rows as ``checker.system`` does. Arrays are
+read as they are, in eight bytes a number: other forms, in which long ones are stored, are undone before.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from fiberscope.checker.arithmetic import Vector
-from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray, NotProvedError, is_vector, scaled_exactly
+from fiberscope.checker.matrices import FloatArray, IntArray, NotProvedError, Vector, is_vector, scaled_exactly
 
 VERSION = 3
-FORMS = {"<f8": ["<f8"], "<i8": ["<i8"], "<f4": ["<f4"], "<i4": ["<i4"], "set": ["u1"], "sparse": ["<i8", "<f8"]}
-"""How an array may be stored; in what types of numbers, one after the other."""
-LONGEST = 2**31
-"""Numbers of an array: what is to be reserved for more is refused."""
 MAX_BITS = 2**21
 """Longer rational numbers are refused, not multiplied: Cramer's rule in a thousand dimensions stays well below this."""
 
@@ -39,14 +39,12 @@ class Scaling:
     @classmethod
     def read(cls, said: Fields) -> Scaling:
         """Of the layer's rows and then the half-spaces, and of coordinates."""
-        out = cls(np.zeros(len(said.stack), dtype=np.int64), required(said.integers("columns"), "columns"))
-        rows = required(said.integers("rows"), "rows")
-        if rows.shape != (said.stack.sum(),) or out.columns.shape != said.scaling.columns.shape:
+        (m, n, q), rows, columns = said.shape, *(required(said.integers(name), name) for name in ("rows", "columns"))
+        if rows.shape != (m + q,) or columns.shape != (n,):
             raise NotProvedError("the scaling has another shape than the system")
-        out.rows[said.stack] = rows
-        if any(((exponents < -4200) | (exponents > 4200)).any() for exponents in (rows, out.columns)):
+        if any(((exponents < -4200) | (exponents > 4200)).any() for exponents in (rows, columns)):
             raise NotProvedError("the scaling is out of float64's range")  # by more than that, twice
-        return out
+        return cls(np.append(rows, np.zeros_like(columns)), columns)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,25 +58,33 @@ class Multipliers:
     @classmethod
     def read(cls, said: Fields) -> Multipliers:
         """Of any rows."""
-        rows = required(said.numbers("rows", np.ones_like(said.stack)), "rows")
-        return cls(rows, said.vector("values", said.scaling.rows[rows]), said.size("sigma"))
+        rows = required(said.rows("rows"), "rows")
+        return cls(rows, said.vector("values", said.scaling.rows[rows])[0], said.size("sigma"))
 
 
 @dataclass(frozen=True, eq=False)
 class Direction:
-    """A direction, or a point, that vanishes on the rows ``held``."""
+    """A direction, or a point over a denominator, that vanishes on the rows ``held``."""
 
     held: IntArray
     values: Vector
+    denominator: int
     sigma: float
     basis: IntArray | None
+
+    @property
+    def point(self) -> Vector:
+        """The point that is meant: where numbers are rational, the values are its numerators."""
+        return self.values * Fraction(1, self.denominator) if self.values.dtype == object else self.values
 
     @classmethod
     def read(cls, said: Fields) -> Direction:
         """Of any rows; the basis has no coordinates."""
-        held = required(said.numbers("held", np.ones_like(said.stack)), "held")
-        values = required(said.vector("values", -said.scaling.columns), "values")
-        return cls(held, values, said.size("sigma"), said.numbers("basis", said.stack))
+        values, denominator = said.vector("values", -said.scaling.columns)
+        basis = said.rows("basis", coordinates=False)
+        return cls(
+            required(said.rows("held"), "held"), required(values, "values"), denominator, said.size("sigma"), basis
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,8 +112,9 @@ class Relations:
         starts, rows = (required(said.integers(name), name) for name in ("starts", "rows"))
         values = said.floats("values", len(rows))
         fits = len(starts) and starts[0] == 0 and starts[-1] == len(rows) and (np.diff(starts) > 0).all()
-        if not fits or not named(rows, said.stack):
-            raise NotProvedError("relations of rows that are not there")
+        if not fits:
+            raise NotProvedError("relations do not follow each other")
+        rows = said.renumbered(rows, coordinates=False)
         values = scaled_exactly(values, said.scaling.rows[rows])
         terms = tuple((rows[start:stop], values[start:stop]) for start, stop in pairwise(starts.tolist()))
         seen: set[int] = set()
@@ -143,16 +150,15 @@ class Certificate:
         if (version := said.said.get("version")) != VERSION:
             raise NotProvedError(f"the certificate is of version {version}, this checker reads {VERSION}")
         said.scaling = said.part("scaling", Scaling.read) or said.scaling
-        coordinates = np.ones(len(said.scaling.columns), dtype=np.bool_)
-        zero = said.numbers("zero", coordinates)
+        zero = said.numbers("zero")
         return cls(
             kind=str(said.said.get("kind")),
             dimension=said.whole("dimension"),
             tangent=said.part("tangent", Face.read) or Face(),
             recession=said.part("recession", Face.read) or Face(),
-            basis=said.numbers("basis", said.stack),
+            basis=said.rows("basis", coordinates=False),
             zero=np.zeros(0, dtype=np.int64) if zero is None else zero,
-            counted=said.numbers("counted", coordinates),
+            counted=said.numbers("counted"),
             relations=said.part("relations", Relations.read) or Relations(),
             scaling=said.scaling,
         )
@@ -162,7 +168,7 @@ class Reader:
     """Reads certificates about systems of one shape: m rows, n coordinates, and q more rows."""
 
     def __init__(self, m: int, n: int, q: int) -> None:
-        self.stack = np.repeat([True, False, True], [m, n, q])
+        self.shape = m, n, q
         self.as_given = Scaling(np.zeros(m + n + q, dtype=np.int64), np.zeros(n, dtype=np.int64))
 
     def read(self, data: bytes) -> Certificate:
@@ -170,26 +176,28 @@ class Reader:
         end = 8 + int.from_bytes(data[:8], "little")
         header = json.loads(data[8:end])
         arrays = _arrays(header["arrays"], data, end)
-        return Certificate.read(Fields(header["certificate"], "", arrays, self.stack, self.as_given))
+        return Certificate.read(Fields(header["certificate"], "", arrays, self.shape, self.as_given))
 
 
 class Fields:
     """The fields of one part: what JSON says, and the arrays under its name.
 
     Attributes:
-        stack: (M,) the rows that are no coordinates.
+        shape: m, n and q.
         scaling: the certificate's.
     """
 
-    def __init__(self, said: Any, prefix: str, arrays: dict[str, Any], stack: BoolArray, scaling: Scaling) -> None:
-        self.said, self.prefix, self.arrays, self.stack, self.scaling = said, prefix, arrays, stack, scaling
+    def __init__(
+        self, said: Any, prefix: str, arrays: dict[str, Any], shape: tuple[int, int, int], scaling: Scaling
+    ) -> None:
+        self.said, self.prefix, self.arrays, self.shape, self.scaling = said, prefix, arrays, shape, scaling
 
     def part(self, name: str, read: Callable[[Fields], Part]) -> Part | None:
         """What is read of a part that may be missing."""
         value = self.said.get(name)
         if value is None:
             return None
-        return read(Fields(value, f"{self.prefix}{name}.", self.arrays, self.stack, self.scaling))
+        return read(Fields(value, f"{self.prefix}{name}.", self.arrays, self.shape, self.scaling))
 
     def whole(self, name: str) -> int | None:
         """A whole number, or none."""
@@ -212,12 +220,25 @@ class Fields:
             raise NotProvedError(f"{name} is not a vector of integers")
         return array
 
-    def numbers(self, name: str, among: BoolArray) -> IntArray | None:
-        """Distinct numbers of those that may be named."""
+    def numbers(self, name: str, count: int | None = None) -> IntArray | None:
+        """Distinct numbers below a count, of coordinates by default."""
         numbers = self.integers(name)
-        if numbers is not None and not (named(numbers, among) and (np.bincount(numbers) <= 1).all()):
-            raise NotProvedError(f"a number in {name} names nothing, or what it must not, or is named twice")
+        if numbers is not None and not (below(numbers, count or self.shape[1]) and (np.bincount(numbers) <= 1).all()):
+            raise NotProvedError(f"a number in {name} names nothing, or is named twice")
         return numbers
+
+    def rows(self, name: str, *, coordinates: bool = True) -> IntArray | None:
+        """Distinct rows, coordinates' only where they may be named."""
+        numbers = self.numbers(name, sum(self.shape))
+        return None if numbers is None else self.renumbered(numbers, coordinates=coordinates)
+
+    def renumbered(self, numbers: IntArray, *, coordinates: bool) -> IntArray:
+        """Rows by the numbers of ``checker.system``."""
+        m, n, q = self.shape
+        boxed = (numbers >= m) & (numbers < m + n)
+        if not below(numbers, m + n + q) or (boxed.any() and not coordinates):
+            raise NotProvedError("rows are named that are not there, or must not be")
+        return numbers + np.where(boxed, q, np.where(numbers < m, 0, -n))
 
     def floats(self, name: str, length: int) -> FloatArray:
         """An array of so many floats."""
@@ -226,32 +247,32 @@ class Fields:
             raise NotProvedError(f"{name} is not made of {length} finite float64 numbers")
         return array
 
-    def vector(self, name: str, exponents: IntArray) -> Vector | None:
-        """``2**e v``, exactly; None where there is none."""
+    def vector(self, name: str, exponents: IntArray) -> tuple[Vector | None, int]:
+        """``2**e v``, exactly: floats, or numerators; and a denominator above 0. None where there is no v."""
         said, length = self.said.get(name), len(exponents)
         if said is None:
             there = self.prefix + name in self.arrays
-            return scaled_exactly(self.floats(name, length), exponents) if there else None
+            return scaled_exactly(self.floats(name, length), exponents) if there else None, 1
         numerators, denominator = [_integer(v) for v in said["numerators"]], _integer(said["denominator"])
         if len(numerators) != length or not denominator > 0:
             raise NotProvedError(f"{name} is not made of {length} numerators and a positive denominator")
         lowest = min(int(exponents.min(initial=0)), 0)
-        return [v << int(e) - lowest for v, e in zip(numerators, exponents, strict=True)], denominator << -lowest
+        whole = [v << int(e) - lowest for v, e in zip(numerators, exponents, strict=True)]
+        return np.array([*whole, None], dtype=object)[:-1], denominator << -lowest  # None: numpy looks for no type
 
 
 def key_of(part: Any) -> object:
     """What two parts share iff they say the same."""
     if isinstance(part, np.ndarray):
-        return part.tobytes()
+        return tuple(part.tolist()) if part.dtype == object else part.tobytes()
     if is_dataclass(part):
         return tuple(key_of(getattr(part, field.name)) for field in fields(part))
-    return tuple(map(key_of, cast("tuple[Any, ...]", part))) if isinstance(part, tuple) else repr(part)
+    return tuple(map(key_of, cast("tuple[Any, ...]", part))) if isinstance(part, tuple) else part
 
 
-def named(numbers: IntArray, among: BoolArray) -> bool:
-    """Whether these are numbers of those that may be named."""
-    inside = not len(numbers) or (numbers.min() >= 0 and numbers.max() < len(among))
-    return bool(inside and among[numbers].all())
+def below(numbers: IntArray, count: int) -> bool:
+    """Whether these are numbers of so many."""
+    return bool((numbers >= 0).all() and (numbers < count).all())
 
 
 def required(value: Any, name: str) -> Any:
@@ -259,22 +280,6 @@ def required(value: Any, name: str) -> Any:
     if value is None:
         raise NotProvedError(f"{name} is missing")
     return value
-
-
-def _array(form: str, count: int, read: list[Any]) -> Any:
-    """What is stored in one of the forms: numbers, the places of bits that are 1, or the few that are not zero."""
-    if form == "set":
-        out = np.flatnonzero(np.unpackbits(read[0], bitorder="little"))
-        if len(out) != count:
-            raise NotProvedError("a set has another number of members than it is said to have")
-        return out.astype(np.int64)
-    if form == "sparse":
-        out = np.zeros(count)
-        if not named(read[0], np.ones(count, dtype=np.bool_)) or (np.diff(read[0]) <= 0).any():
-            raise NotProvedError("numbers beside zeros stand at no places, or not in order")
-        out[read[0]] = read[1]
-        return out
-    return read[0].astype(np.float64 if form == "<f4" else np.int64) if form in ("<f4", "<i4") else read[0]
 
 
 def _integer(text: str) -> int:
@@ -286,17 +291,10 @@ def _integer(text: str) -> int:
 def _arrays(layout: dict[str, Any], data: bytes, start: int) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for name, (form, (count,)) in layout.items():
-        if form not in FORMS or not 0 <= count <= LONGEST:
+        if form not in ("<f8", "<i8") or count < 0:
             raise NotProvedError(f"the certificate has an array of type {form!r} and length {count!r}")
-        stored = count
-        if form in ("set", "sparse"):  # how many bytes hold the bits, or how many numbers are not zero
-            stored = int.from_bytes(data[start : start + 8], "little")
-            start += 8
-        read: list[Any] = []
-        for dtype in FORMS[form]:
-            read.append(np.frombuffer(data, dtype=dtype, count=stored, offset=start))
-            start += read[-1].nbytes
-        out[name] = _array(form, count, read)
+        out[name] = np.frombuffer(data, dtype=form, count=count, offset=start)
+        start += out[name].nbytes
     if start != len(data):
         raise NotProvedError("the certificate has another length than its header says")
     return out

@@ -13,7 +13,6 @@ from typing import TypeVar
 import numpy as np
 
 from fiberscope.checker import exact
-from fiberscope.checker.arithmetic import values_of
 from fiberscope.checker.certificates import Certificate, Direction, Multipliers, key_of
 from fiberscope.checker.facts import Leading, Vanishing, leading, rank_above, standing, vanishing
 from fiberscope.checker.matrices import BoolArray, IntArray, NotProvedError
@@ -125,7 +124,7 @@ class Conditions:
         columns = ~equalities[left[0], rows.coordinates]
         if (equalities[left][:, rows.coordinates] == columns).any():
             raise NotProvedError("samples that share a certificate hold different coordinates")
-        members, held = equalities[left][:, rows.places] & self._live(columns), rows.n - int(columns.sum())
+        members, held = equalities[left][:, : rows.height] & self._live(columns), rows.n - int(columns.sum())
         most[left] = np.minimum(held + members.sum(axis=1), rows.n)
         for k, member in zip(left, members, strict=True) if relations.terms else ():
             most[k] = min(most[k], held + rank_above(rows, np.flatnonzero(member), columns, relations))
@@ -145,7 +144,7 @@ class Conditions:
             if lead is not None and lead.basis is not None and not (lead.moved & ~columns).any():
                 return members[:, lead.basis].sum(axis=1)  # on fewer columns than these
             return np.array([self._rank(np.flatnonzero(member), columns) for member in members], dtype=np.int64)
-        chosen = self.rows.in_stack(self.certificate.basis)
+        chosen = self.certificate.basis
         if len(chosen) <= columns.sum():
             return members[:, chosen].sum(axis=1) if self._rank(chosen, columns) else np.zeros(len(members), dtype=int)
         return np.where(members[:, chosen].all(axis=1), self._rank(chosen, columns), 0)
@@ -173,7 +172,7 @@ class Conditions:
         inside = np.zeros(self.rows.n, dtype=np.bool_)
         inside[self.certificate.counted] = True
         live = self._live(inside)
-        reads = self.rows.whole(live[: self.rows.m], inside, live[self.rows.m :])
+        reads = self.rows.whole(live, inside)
         return np.maximum(inside.sum() - (conditions & reads).sum(axis=1), 0)
 
     def _moves(self, cone: Cone) -> IntArray:
@@ -205,8 +204,7 @@ class Conditions:
     def _most(self, fact: Vanishing, sides: Sides) -> Fraction | float:
         """An upper bound on the sum of the sides by weight, ``0 = w* R x <= sum``; inf where a side is missing."""
         total, squares = Fraction(0), Fraction(0)
-        joined = self.rows.places[fact.joined].tolist()
-        for row, weight, sign in zip(joined, values_of(fact.weights), fact.sign[joined], strict=True):
+        for row, weight, sign in zip(fact.joined.tolist(), fact.weights, fact.sign[fact.joined], strict=True):
             if not (sides.equal[row] or (sign > 0 and sides.has_high[row]) or (sign < 0 and sides.has_low[row])):
                 if sign == 0 and weight == 0 and fact.radius == 0:
                     continue
@@ -217,7 +215,7 @@ class Conditions:
             return np.inf
         total += Fraction(fact.radius) * exact.root_above(squares)
         for j in np.flatnonzero(fact.named[self.rows.coordinates]).tolist():
-            weight, bound, row = Fraction(fact.absorbing[j]), Fraction(fact.bounds[j]), self.rows.m + j
+            weight, bound, row = Fraction(fact.absorbing[j]), Fraction(fact.bounds[j]), self.rows.height + j
             ends = [_at_most(weight + sign * bound, sides, row) for sign in (-1, 1)]
             if None in ends:
                 return np.inf
@@ -229,9 +227,9 @@ class Conditions:
 
         A solution would make the sides a combination of those columns.
         """
-        if not sides.equal[numbers].all() or not np.isin(numbers, self.rows.places).all():
+        if not (sides.equal[numbers] & (numbers < self.rows.height)).all():
             raise NotProvedError("a row that is said to contradict others is no equation")
-        B = self.rows.stack[self.rows.in_stack(numbers)]
+        B = self.rows.stack[numbers]
         return exact.ranks_beyond(B, [sides.exactly(int(i), upper=True) for i in numbers])
 
     # ---- what is proved already
@@ -251,8 +249,8 @@ class Conditions:
         return self._once(key, lambda: leading(self.rows, part, relations))
 
     def _live(self, columns: BoolArray) -> BoolArray:
-        """(m + q,) the rows of the stack that are not zero on these columns."""
-        every = np.arange(len(self.rows.places))
+        """(M - n,) the rows of the stack that are not zero on these columns."""
+        every = np.arange(self.rows.height)
         return self._once(("live", columns.tobytes()), lambda: self.rows.live(every, columns))
 
     def _once(self, key: object, find: Callable[[], Found]) -> Found:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 from typing import Any, cast
 
@@ -43,42 +44,45 @@ class Convolution:
 
     def check(self) -> None:
         """NotProvedError where this is no convolution."""
-        numbers = (
-            *self.input_shape,
-            *self.stride,
-            *self.dilation,
-            self.groups,
-            *(p for pair in self.padding for p in pair),
-        )
-        if not all(type(number) is int and number >= 0 for number in numbers):
-            raise NotProvedError("a convolution is not described by whole numbers")
         axes, shape = len(self.input_shape) - 1, self.weight.shape
-        per_axis = axes >= 1 and len(self.stride) == len(self.dilation) == len(self.padding) == axes
-        steps = (*self.input_shape, *self.stride, *self.dilation, self.groups)
-        if not per_axis or len(shape) != axes + 2 or min(*steps, *shape) < 1:
-            raise NotProvedError("the parts of a convolution do not fit each other")
-        if shape[1] * self.groups != self.input_shape[0] or shape[0] % self.groups or min(self.places) < 1:
+        sizes = (*self.input_shape, *self.stride, *self.dilation, self.groups, *shape)
+        added = [number for pair in self.padding for number in pair]
+        whole = all(type(size) is int and size >= 1 for size in sizes) and all(type(p) is int and p >= 0 for p in added)
+        per_axis = axes >= 1 and len(self.stride) == len(self.dilation) == len(self.padding) == len(shape) - 2 == axes
+        if not (whole and per_axis and len(added) == 2 * axes):
+            raise NotProvedError("a convolution is not described by whole numbers, as many as there are axes")
+        grouped = shape[1] * self.groups == self.input_shape[0] and shape[0] % self.groups == 0
+        padded = (size + sum(pair) for size, pair in zip(self.input_shape[1:], self.padding, strict=True))
+        if not grouped or any(reach > size for reach, size in zip(self._reach(), padded, strict=True)):
             raise NotProvedError("the parts of a convolution do not fit each other")
 
-    @property
-    def places(self) -> tuple[int, ...]:
-        """The grid of the outputs."""
-        return tuple(
-            (size + sum(pair) - step * (taps - 1) - 1) // stride + 1
-            for size, pair, step, taps, stride in zip(
-                self.input_shape[1:], self.padding, self.dilation, self.weight.shape[2:], self.stride, strict=True
-            )
-        )
+    def _reach(self) -> tuple[int, ...]:
+        """How much of each axis a row reads."""
+        return tuple(step * (taps - 1) + 1 for step, taps in zip(self.dilation, self.weight.shape[2:], strict=True))
+
+    def _padded(self, X: Any, beside: int) -> Any:
+        """(groups, channels in, *grid) the numbers of the grid, and what stands beside them."""
+        grid = X.reshape(-1, self.weight.shape[1], *self.input_shape[1:])
+        return np.pad(grid, [(0, 0), (0, 0), *self.padding], constant_values=beside)
+
+    def _windows(self, padded: Any) -> Any:
+        """(groups, channels in, *places, *kernel) what each tap of each output reads, without a copy."""
+        axes = tuple(range(2, padded.ndim))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, self._reach(), axes, writeable=True)
+        steps = (slice(None, None, step) for step in (*self.stride, *self.dilation))
+        return windows[(slice(None), slice(None), *steps)]
+
+    @cached_property
+    def index(self) -> IntArray:
+        """(places, taps) which number of a channel each tap of an output reads; one after the last where it is none."""
+        size = prod(self.input_shape[1:])
+        numbers = np.broadcast_to(np.arange(size), (self.weight.shape[1], size))
+        return self._windows(self._padded(numbers, size))[0, 0].reshape(-1, prod(self.weight.shape[2:]))
 
     @property
     def shape(self) -> tuple[int, int]:
         """M and n."""
-        return self.weight.shape[0] * prod(self.places), prod(self.input_shape)
-
-    @property
-    def filter_size(self) -> int:
-        """The entries of one row at most."""
-        return prod(self.weight.shape[1:])
+        return self.weight.shape[0] * len(self.index), prod(self.input_shape)
 
     @property
     def data(self) -> FloatArray:
@@ -89,38 +93,26 @@ class Convolution:
         """``A X`` for X of shape (n,) or (n, N)."""
         if X.ndim == 2:
             return np.stack([self @ np.ascontiguousarray(x) for x in X.T], axis=1)
-        grid, out = self._padded(X), np.zeros((self.groups, self.weight.shape[0] // self.groups, prod(self.places)))
-        for weights, part in self._taps():
-            out += weights @ grid[(slice(None), slice(None), *part)].reshape(self.groups, self.weight.shape[1], -1)
+        read = self._windows(self._padded(X, 0))
+        out = np.zeros((self.groups, self.weight.shape[0] // self.groups, len(self.index)))
+        for tap, weights in self._taps():
+            out += weights @ read[(..., *tap)].reshape(*read.shape[:2], -1)
         return out.ravel()
 
     def across(self, w: FloatArray) -> FloatArray:
         """``A^T w`` for w of shape (m,)."""
-        shape = (self.groups, self.weight.shape[1], *self.places)
-        values, grid = w.reshape(self.groups, self.weight.shape[0] // self.groups, -1), self._padded(None)
-        for weights, part in self._taps():
-            grid[(slice(None), slice(None), *part)] += (weights.swapaxes(1, 2) @ values).reshape(shape)
-        return np.ascontiguousarray(grid[(slice(None), slice(None), *self._inside())]).ravel()
+        padded = self._padded(np.zeros(self.shape[1]), 0)
+        read, values = self._windows(padded), w.reshape(self.groups, -1, len(self.index))
+        for tap, weights in self._taps():
+            part = read[(..., *tap)]
+            part += (weights.swapaxes(1, 2) @ values).reshape(part.shape)
+        inside = (slice(low, low + size) for size, (low, _) in zip(self.input_shape[1:], self.padding, strict=True))
+        return padded[(slice(None), slice(None), *inside)].ravel()
 
-    def _padded(self, X: FloatArray | None) -> FloatArray:
-        sizes = [size + sum(pair) for size, pair in zip(self.input_shape[1:], self.padding, strict=True)]
-        grid = np.zeros((self.groups, self.weight.shape[1], *sizes))
-        if X is not None:
-            grid[(slice(None), slice(None), *self._inside())] = X.reshape(*grid.shape[:2], *self.input_shape[1:])
-        return grid
-
-    def _inside(self) -> tuple[slice, ...]:
-        return tuple(slice(low, low + size) for size, (low, _) in zip(self.input_shape[1:], self.padding, strict=True))
-
-    def _taps(self) -> Iterator[tuple[FloatArray, tuple[slice, ...]]]:
-        """For each tap its weights (groups, channels, channels in), and what it reads of the padded grid."""
+    def _taps(self) -> Iterator[tuple[tuple[int, ...], FloatArray]]:
+        """Each tap, and its weights (groups, channels, channels in)."""
         by_group = self.weight.reshape(self.groups, -1, *self.weight.shape[1:])
-        for tap in np.ndindex(*self.weight.shape[2:]):
-            part = tuple(
-                slice(t * step, t * step + stride * (count - 1) + 1, stride)
-                for t, step, stride, count in zip(tap, self.dilation, self.stride, self.places, strict=True)
-            )
-            yield np.ascontiguousarray(by_group[(..., *tap)]), part
+        return ((tap, np.ascontiguousarray(by_group[(..., *tap)])) for tap in np.ndindex(*self.weight.shape[2:]))
 
     def _with(self, weight: FloatArray) -> Convolution:
         return replace(self, weight=weight)
@@ -144,25 +136,15 @@ class Convolution:
     def __getitem__(self, numbers: IntArray) -> Any:
         """Some rows, written out as compressed sparse rows."""
         shape: tuple[int, ...] = self.weight.shape
-        channels, width, kernel = shape[0], shape[1], shape[2:]
-        if len(numbers) * width * prod(kernel) > MAX_WRITTEN:
+        channels, width, taps = shape[0], shape[1], self.index.shape[1]
+        if len(numbers) * width * taps > MAX_WRITTEN:
             raise NotProvedError(f"{len(numbers)} rows of a convolution are too many to be written out")
-        channel, place = np.divmod(np.asarray(numbers, dtype=np.int64), prod(self.places))
-        sizes = self.input_shape[1:]
-        position, inside = np.zeros((len(numbers), 1), dtype=np.int64), np.ones((len(numbers), 1), dtype=np.bool_)
-        at: IntArray = np.stack(np.unravel_index(place, self.places))
-        for axis, size in enumerate(sizes):
-            taps = np.arange(kernel[axis]) * self.dilation[axis]
-            count = position.shape[1] * kernel[axis]
-            seen = at[axis][:, None] * self.stride[axis] - self.padding[axis][0] + taps
-            position = (position[:, :, None] * size + np.clip(seen, 0, size - 1)[:, None, :]).reshape(
-                len(numbers), count
-            )
-            inside = (inside[:, :, None] & ((seen >= 0) & (seen < size))[:, None, :]).reshape(len(numbers), count)
-        first = (channel // (channels // self.groups))[:, None] * width + np.arange(width)
-        columns = first[:, :, None] * prod(sizes) + position[:, None, :]
-        values = self.weight.reshape(channels, width, -1)[channel]
-        kept = inside[:, None, :] & (values != 0)
-        starts = np.concatenate([[0], np.cumsum(kept.sum(axis=(1, 2)))])
+        channel, place = np.divmod(np.asarray(numbers, dtype=np.int64), len(self.index))
+        size, read = prod(self.input_shape[1:]), self.index[place][:, None, :]
+        inputs: IntArray = (channel // (channels // self.groups))[:, None] * width + np.arange(width)
+        values = self.weight.reshape(channels, width, taps)[channel]
+        kept = (read < size) & (values != 0)
         # columns ascend: channels, then places, as taps do
-        return cast(Any, sparse).csr_array((values[kept], columns[kept], starts), shape=(len(numbers), self.shape[1]))
+        columns: IntArray = (inputs[:, :, None] * size + read)[kept]
+        starts = np.concatenate([[0], np.cumsum(kept.sum(axis=(1, 2)))])
+        return cast(Any, sparse).csr_array((values[kept], columns, starts), shape=(len(numbers), self.shape[1]))

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import pairwise
-from math import isqrt
+from math import isqrt, lcm
 from typing import Any
 
 import numpy as np
 from flint import fmpz_mat, nmod_mat
 
-from fiberscope.checker.matrices import FloatArray, Matrix, NotProvedError, is_dense
+from fiberscope.checker.matrices import FloatArray, Matrix, NotProvedError, Vector, is_dense, left_inverse
 
 PRIME = 2**61 - 1
 MAX_ENTRIES = 20_000_000
 """Entries of an integer matrix beyond which working with it takes many minutes and gigabytes."""
 MAX_ELIMINATION = 1_000
 """Rows and columns beyond which elimination over the integers does not end in any useful time."""
-
-Exact = Any
-"""An array of rational numbers, as objects; or of floats, which stand for themselves."""
 
 
 def as_integers(values: FloatArray) -> tuple[list[int], int]:
@@ -34,41 +31,45 @@ def as_integers(values: FloatArray) -> tuple[list[int], int]:
     return [w << s if s >= 0 else w >> -s for w, s in zip(whole.tolist(), shift, strict=True)], lowest
 
 
-def as_fractions(vector: FloatArray | tuple[list[int], int]) -> tuple[list[int], Fraction]:
-    """Integers and a unit, with ``vector = integers * unit``; a rational vector comes as numerators and denominator."""
-    if isinstance(vector, tuple):
-        return vector[0], Fraction(1, vector[1])
+def objects(values: list[Any]) -> Any:
+    """An array of rational numbers."""
+    out = np.empty(len(values), dtype=object)
+    out[:] = values
+    return out
+
+
+def as_fractions(vector: Vector) -> tuple[list[int], Fraction]:
+    """Integers and a unit, with ``vector = integers * unit``."""
+    if vector.dtype == object:
+        common = lcm(*(value.denominator for value in vector))
+        return [int(value * common) for value in vector], Fraction(1, common)
     integers, exponent = as_integers(vector)
     return integers, Fraction(2) ** exponent
 
 
-def products(matrix: Matrix, vector: FloatArray | tuple[list[int], int]) -> Exact:
+def products(matrix: Matrix, vector: Vector) -> Any:
     """``A v`` exactly, (q,) rational numbers."""
     if is_dense(matrix):
         numbers, unit = as_fractions(vector)
         whole, exponent = as_matrix(matrix)
         column = (whole * fmpz_mat(len(numbers), 1, numbers)).entries() if numbers else [0] * matrix.shape[0]
     else:
-        _check_size(matrix.nnz)
+        check_size(matrix.nnz)
         used, positions = np.unique(matrix.indices, return_inverse=True)  # of the vector no more than is read
         places: list[int] = positions.tolist()
-        needed: list[int] = used.tolist()
-        read = ([vector[0][j] for j in needed], vector[1]) if isinstance(vector, tuple) else vector[used]
-        numbers, unit = as_fractions(read)
+        numbers, unit = as_fractions(vector[used])
         stored, exponent = as_integers(matrix.data)
         bounds: list[int] = matrix.indptr.tolist()
         terms: list[int] = [factor * numbers[place] for factor, place in zip(stored, places, strict=True)]
         column = [sum(terms[start:stop]) for start, stop in pairwise(bounds)]
     unit *= Fraction(2) ** exponent
-    out = np.empty(len(column), dtype=object)
-    out[:] = [int(entry) * unit for entry in column]
-    return out
+    return objects([int(entry) * unit for entry in column])
 
 
 def as_matrix(matrix: Matrix) -> tuple[fmpz_mat, int]:
     """An integer matrix and an exponent e, with ``A = integers * 2**e``."""
     rows, columns = matrix.shape
-    _check_size(rows * columns)
+    check_size(rows * columns)
     integers, exponent = as_integers(matrix if is_dense(matrix) else matrix.toarray())
     return fmpz_mat(rows, columns, integers), exponent
 
@@ -78,7 +79,7 @@ def total(terms: list[float | Fraction]) -> Fraction:
     return sum((Fraction(term) for term in terms), Fraction(0))
 
 
-def norm_above(values: Exact) -> float:
+def norm_above(values: Any) -> float:
     """An upper bound on the Euclidean norm of rational numbers; 0 only where all are 0."""
     square = sum((value * value for value in values), Fraction(0))
     if not square:
@@ -117,21 +118,15 @@ def ranks_beyond(matrix: Matrix, sides: list[Fraction]) -> bool:
 def singular_values_exceed(B: Matrix, s: float) -> bool:
     """Prove that B (q, n) has min(q, n) singular values above s, in integers; False says only that it does not close.
 
-    For any X, ``sigma_min(T) >= (1 - |X T - I|) / |X|`` for tall T. X is a rounded pseudoinverse: it may be any matrix.
+    By the rule of ``matrices.left_inverse``, with ``X T - I`` computed exactly.
     """
     if s == 0.0:  # modulo a prime the rank is never larger
         return nmod_mat(as_matrix(B)[0], PRIME).rank() == min(B.shape)
-    tall = B if is_dense(B) else B.toarray()
-    tall = tall if tall.shape[0] >= tall.shape[1] else np.ascontiguousarray(tall.T)
-    try:
-        X = np.linalg.pinv(tall)
-    except np.linalg.LinAlgError:
+    if (found := left_inverse(B)) is None:
         return False
-    if not np.isfinite(X).all():
-        return False
+    (tall, X), error = found, Fraction(0)
     (left, e), (right, f) = as_matrix(X), as_matrix(tall)
     unit = Fraction(2) ** (e + f)
-    error = Fraction(0)
     for k, entry in enumerate((left * right).entries()):
         row, column = divmod(k, tall.shape[1])
         off = int(entry) * unit - (row == column)
@@ -149,6 +144,7 @@ def root_above(square: Fraction) -> Fraction:
     return Fraction(isqrt((square.numerator << shift) // square.denominator) + 1, 1 << (shift // 2))
 
 
-def _check_size(count: int) -> None:
+def check_size(count: int) -> None:
+    """NotProvedError where there are too many numbers."""
     if count > MAX_ENTRIES:
         raise NotProvedError(f"{count} numbers are too many for exact arithmetic: such layers are proved in floats")

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from fiberscope.checker import exact, matrices
-from fiberscope.checker.arithmetic import Vector, length_above, objects, products, signs, support, values_of
+from fiberscope.checker.arithmetic import length_above, products, signs
 from fiberscope.checker.certificates import Direction, Multipliers, Relations
 from fiberscope.checker.convolutions import Convolution
-from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray, Matrix, NotProvedError
+from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray, Matrix, NotProvedError, Vector
 from fiberscope.checker.system import Rows, Sides
 
 
@@ -62,8 +62,8 @@ def vanishing(rows: Rows, part: Multipliers, fixed: BoolArray) -> Vanishing:
     """What multipliers prove, where the coordinates ``fixed`` (n,) absorb their columns, too."""
     assert part.values is not None
     named = rows.mask(part.rows)
-    in_box = rows.is_coordinate(part.rows)
-    joined, weights = rows.in_stack(part.rows[~in_box]), _chosen(rows.vector(part.values), ~in_box)
+    in_stack = part.rows < rows.height
+    joined, weights = part.rows[in_stack], rows.vector(part.values)[in_stack]
     if isinstance(rows.stack, Convolution):
         across, (sums, error, sizes) = None, _combined(rows.stack, joined, weights)
     else:
@@ -84,7 +84,7 @@ def vanishing(rows: Rows, part: Multipliers, fixed: BoolArray) -> Vanishing:
         bounds = error + matrices.shift_above(sizes, radius)
         coordinates = np.where(absorbed, -signs(sums, bounds), 0)
     sign = np.zeros(rows.count, dtype=np.int64)
-    sign[rows.places[joined]] = signs(values_of(weights), np.full(len(joined), radius))
+    sign[joined] = signs(weights, np.full(len(joined), radius))
     sign[rows.coordinates], named[rows.coordinates] = coordinates, absorbed
     return Vanishing(rows, named, sign, joined, weights, radius, -sums, bounds, columns, sigma)
 
@@ -95,8 +95,6 @@ def _combined(stack: Convolution, joined: IntArray, weights: Vector) -> tuple[Fl
     Columns are as long as those of all rows together at most; one that only other rows read counts as read, too, which
     asks for more than is needed.
     """
-    if isinstance(weights, tuple):
-        raise NotProvedError("rational weights of a convolution that is not written out")
     every = np.zeros(stack.shape[0])
     every[joined] = weights
     m, read = stack.shape[0], stack.is_read()
@@ -132,41 +130,40 @@ def leading(rows: Rows, part: Direction, relations: Relations) -> Leading:
     """What a direction proves."""
     d, held = rows.vector(part.values), rows.mask(part.held)
     moved = ~held[rows.coordinates]
-    if support(d)[~moved].any():
+    if (d != 0)[~moved].any():
         raise NotProvedError("the direction moves a coordinate that it holds")
     radius, basis = _correction(rows, d, part, held, moved, relations, None)
     value, error = rows.products(d)
-    sign = _all_signs(rows, value, error, values_of(d), moved, radius)
+    sign = _all_signs(rows, value, error, d, moved, radius)
     below, above = np.asarray(sign < 0), np.asarray(sign > 0)
-    reached = support(d) if radius == 0 else moved  # NaN is no radius of 0
-    null = held.copy()
-    left = np.flatnonzero((sign[rows.places] == 0) & ~held[rows.places])
-    null[rows.places[left]] = ~rows.live(left, reached)
+    reached = d != 0 if radius == 0 else moved  # NaN is no radius of 0
+    null, in_stack = held.copy(), slice(rows.height)
+    left = np.flatnonzero((sign[in_stack] == 0) & ~held[in_stack])
+    null[left] = ~rows.live(left, reached)
     null[rows.coordinates] |= ~reached
     if radius == 0 and value.dtype == object:  # what is 0 is exactly 0
-        null[rows.places] |= sign[rows.places] == 0
-    longest = bool(support(d).any()) if radius == 0 else not isinstance(d, tuple) and matrices.norm_below(d) > radius
+        null[in_stack] |= sign[in_stack] == 0
+    longest = bool((d != 0).any()) if radius == 0 else d.dtype != object and matrices.norm_below(d) > radius
     return Leading(null, below & ~null, above & ~null, longest, basis, moved, radius)
 
 
 def standing(rows: Rows, part: Direction, relations: Relations, sides: Sides) -> Leading:
     """What a point proves: rows are on their side exactly, or strictly beside it."""
-    x, held = rows.vector(part.values), rows.mask(part.held)
+    x, held = rows.vector(part.point), rows.mask(part.held)
     moved = ~held[rows.coordinates]
     radius, basis = _correction(rows, x, part, held, moved, relations, sides)
     value, error = rows.products(x)
-    known = rows.whole(np.zeros(rows.m, dtype=np.bool_), ~moved, False)
+    known = rows.whole(np.zeros(len(value), dtype=np.bool_), ~moved)
     known |= radius == 0 and value.dtype == object
     null: BoolArray = held & sides.equal
     beside: dict[bool, BoolArray] = {}
     for upper, has in ((True, sides.has_high), (False, sides.has_low)):
-        numbers = np.arange(rows.m, rows.m + rows.n)
-        exactly = [Fraction(v) - sides.exactly(int(i), upper) for v, i in zip(values_of(x), numbers, strict=True)]
-        gap, bound = _beside(value, error, sides, rows.places, upper)
-        sign = _all_signs(rows, gap, bound, objects(exactly), moved, radius)
+        exactly = [Fraction(v) - sides.exactly(i, upper) for i, v in enumerate(x, rows.height)]
+        gap, bound = _beside(value, error, sides, np.arange(len(value)), upper)
+        sign = _all_signs(rows, gap, bound, exact.objects(exactly), moved, radius)
         null |= has & known & (sign == 0)
         beside[upper] = has & ((sign < 0) if upper else (sign > 0))
-    if (sides.equal[rows.coordinates] & ~moved & ~(objects(exactly) == 0)).any():
+    if (sides.equal[rows.coordinates] & ~moved & ~(exact.objects(exactly) == 0)).any():
         raise NotProvedError("the point holds a coordinate off its bounds")
     return Leading(null, beside[True], beside[False], True, basis, moved, radius)
 
@@ -175,24 +172,22 @@ def _all_signs(rows: Rows, value: Any, error: FloatArray, at: Any, moved: BoolAr
     """(M,) the signs of numbers beside all rows, ``at`` (n,) the coordinates, which a correction may change."""
     with np.errstate(all="ignore"):
         bounds = error + matrices.shift_above(rows.norms, radius)
-    out = np.zeros(rows.count, dtype=np.int64)
-    out[rows.places], out[rows.coordinates] = signs(value, bounds), signs(at, np.where(moved, radius, 0.0))
-    return out
+    return rows.whole(signs(value, bounds), signs(at, np.where(moved, radius, 0.0)))
 
 
 def _correction(
     rows: Rows, v: Vector, part: Direction, held: BoolArray, moved: BoolArray, relations: Relations, sides: Sides | None
 ) -> tuple[float, IntArray | None]:
     """How far the exact solution of the held rows is, and independent rows among them."""
-    numbers = np.flatnonzero(held[rows.places])
+    numbers = np.flatnonzero(held[: rows.height])
     if (part.sigma == 0 or rows.rational) and _is_met(rows, v, numbers, sides):
         return 0.0, None
     if part.sigma == 0:
         raise NotProvedError("a held row is not met exactly, and no singular value is given")
     live = rows.live(numbers, moved)
-    if sides is not None and not (live & sides.equal[rows.places[numbers]]).all():
+    if sides is not None and not (live & sides.equal[numbers]).all():
         raise NotProvedError("a point that is held by other rows than equations needs exact arithmetic")
-    basis = numbers[live] if part.basis is None else rows.in_stack(part.basis)
+    basis = numbers[live] if part.basis is None else part.basis
     if part.basis is not None and not np.isin(basis, numbers[live]).all():
         raise NotProvedError("a row of the basis is not held")
     if len(basis) > moved.sum() or rank_above(rows, numbers[live], moved, relations) > len(basis):
@@ -203,7 +198,7 @@ def _correction(
         raise NotProvedError("the held rows are not proved to be as independent as the certificate says")
     value, error = rows.products(v, basis)
     if sides is not None:
-        value, error = _beside(value, error, sides, rows.places[basis], upper=True)
+        value, error = _beside(value, error, sides, basis, upper=True)
     return matrices.distance_above(length_above(value, error), part.sigma), basis
 
 
@@ -211,9 +206,9 @@ def _repeated(rows: Rows, equations: IntArray, relations: Relations, sides: Side
     """How many of these equations of the stack follow from the others: relations that hold for their sides as well."""
     members = set(equations.tolist())
     return sum(
-        members.issuperset(rows.in_stack(named).tolist())
+        members.issuperset(named.tolist())
         and not sum(Fraction(f) * sides.exactly(int(i), upper=True) for f, i in zip(factors, named, strict=True))
-        and _cancels(rows.stack[rows.in_stack(named)], factors)
+        and _cancels(rows.stack[named], factors)
         for named, factors in relations.terms
     )
 
@@ -228,14 +223,14 @@ def _is_met(rows: Rows, v: Vector, numbers: IntArray, sides: Sides | None) -> bo
             has[row] and value == sides.exactly(int(row), up)
             for has, up in ((sides.has_low, False), (sides.has_high, True))
         )
-        for value, row in zip(values, rows.places[numbers], strict=True)
+        for value, row in zip(values, numbers, strict=True)
     )
 
 
 def _beside(value: Any, error: FloatArray, sides: Sides, numbers: IntArray, upper: bool) -> tuple[Any, FloatArray]:
     """``R_i x`` minus a side, and its error; rational where the products are."""
     if value.dtype == object:
-        return objects([v - sides.exactly(int(i), upper) for v, i in zip(value, numbers, strict=True)]), error
+        return exact.objects([v - sides.exactly(int(i), upper) for v, i in zip(value, numbers, strict=True)]), error
     terms = [term[numbers] for term in (sides.high if upper else sides.low)]
     size = np.abs(value) + sum(np.abs(term) for term in terms)
     with np.errstate(all="ignore"):
@@ -253,11 +248,10 @@ def rank_above(rows: Rows, numbers: IntArray, columns: BoolArray, relations: Rel
     own, known, pivots = set(numbers.tolist()), set(numbers.tolist()), 0
     inside = 0
     for named, factors in reversed(relations.terms):
-        places = rows.in_stack(named)
-        live = rows.live(places, columns)
-        if not live[0] or not _cancels(rows.block(places, columns), factors):
+        live = rows.live(named, columns)
+        if not live[0] or not _cancels(rows.block(named, columns), factors):
             continue
-        members = set(places[live].tolist())
+        members = set(named[live].tolist())
         known, pivots = known | members, pivots + 1
         count = min(count, len(known) - pivots)
         inside += members <= own
@@ -287,10 +281,3 @@ def _is_zero(across: Matrix | None, live: BoolArray, weights: Vector, sigma: flo
     if not all(value == 0 for value in exactly):
         raise NotProvedError("the combination does not vanish exactly, and no singular value is given")
     return True
-
-
-def _chosen(vector: Vector, places: BoolArray) -> Vector:
-    if isinstance(vector, tuple):
-        numerators, denominator = vector
-        return [numerators[k] for k in np.flatnonzero(places)], denominator
-    return vector[places]

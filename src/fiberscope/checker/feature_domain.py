@@ -40,6 +40,8 @@ class Domain:
             raise NotProvedError("a pixel that was to be kept has changed")
         for some, name in ((source, "the source"), (others, "the example")):
             for bound, side in ((self.low, 1), (self.high, -1)):
+                if not (side * bound < np.inf).all():
+                    raise NotProvedError("there is a bound of the domain that no number meets")
                 finite = np.isfinite(bound)
                 limit = Whole.of(bound[finite][:, None]).times(denominator)
                 if (side * (some[finite] - limit).numbers < 0).any():

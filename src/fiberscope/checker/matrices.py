@@ -27,6 +27,9 @@ else:
 Matrix: TypeAlias = Any
 """A float64 array, scipy's compressed sparse rows, or a convolution (``checker.convolutions``)."""
 
+Vector: TypeAlias = Any
+"""An array of float64 numbers, or of rational ones, as objects: whole numbers or fractions."""
+
 UNIT_ROUNDOFF = 2.0**-53
 SMALLEST_NORMAL = 2.0**-1022
 ROUNDING = 1.0 + 2.0**-45
@@ -37,7 +40,7 @@ MAX_GRAM = 12_000
 """Columns of a Gram matrix that is factored: it takes about a gigabyte, and some minutes."""
 MAX_SHARED_GRAM = 6_000
 """Rows of which all products are kept: they take 300 megabytes."""
-MAX_PRECONDITIONING = 100_000_000_000
+MAX_INVERTING = 100_000_000_000
 """Multiplications that the second attempt at a proof may cost: some ten seconds."""
 
 
@@ -188,7 +191,7 @@ def shift_above(row_norms: FloatArray, distance: float) -> FloatArray:
     return np.where((row_norms > 0) & (distance != 0), above, 0.0)
 
 
-def singular_values_exceed(B: Matrix, s: float, second: int = MAX_PRECONDITIONING) -> bool:
+def singular_values_exceed(B: Matrix, s: float, second: int = MAX_INVERTING) -> bool:
     """Prove that B (q, n) has min(q, n) singular values above ``s >= 0``; False says only that it does not close.
 
     A second attempt is made where it costs no more than so many multiplications.
@@ -199,7 +202,7 @@ def singular_values_exceed(B: Matrix, s: float, second: int = MAX_PRECONDITIONIN
     if 0 in B.shape or not 0.0 <= s < np.inf:
         return 0 in B.shape and s == 0.0
     with np.errstate(all="ignore"):
-        return _gram_exceeds(B, s) or _preconditioned_exceeds(B, s, second)
+        return _gram_exceeds(B, s) or _inverse_exceeds(B, s, second)
 
 
 class Gram:
@@ -265,21 +268,27 @@ def less_diagonal(square: Matrix, shift: float | FloatArray) -> Matrix:
     return (square - cast(Any, sparse).diags_array(np.broadcast_to(shift, square.shape[0]))).tocsr()
 
 
-def _preconditioned_exceeds(B: Matrix, s: float, most: int) -> bool:
-    """``sigma_min(T) >= sigma_min(T X) / |X|`` with X near the inverse of T's triangular factor, T tall.
+def left_inverse(B: Matrix) -> tuple[FloatArray, FloatArray] | None:
+    """T, which is B or its transpose, with no more columns than rows, and about a left inverse X; None without one.
 
-    Reaches condition numbers near 1/u.
+    Whatever X is, ``sigma_min(T) >= (1 - |X T - I|) / |X|``, because ``|v| <= |X| |T v| + |X T - I| |v|``.
     """
-    N, d = max(B.shape), min(B.shape)
-    if not np.isfinite(entries(B)).all() or N * d * d > most:
-        return False
     tall = B if is_dense(B) else B.toarray()
-    tall = np.ascontiguousarray(tall.T) if tall.shape[0] < tall.shape[1] else tall
+    tall = tall if tall.shape[0] >= tall.shape[1] else np.ascontiguousarray(tall.T)
     try:
-        X = np.linalg.inv(np.linalg.qr(tall, mode="r"))
+        Q, R = np.linalg.qr(tall)
+        X = np.linalg.inv(R) @ Q.T
     except np.linalg.LinAlgError:
+        return None
+    return (tall, X) if np.isfinite(X).all() else None
+
+
+def _inverse_exceeds(B: Matrix, s: float, most: int) -> bool:
+    """By the rule of ``left_inverse``, which reaches condition numbers near 1/u."""
+    N, d = max(B.shape), min(B.shape)
+    if N * d * d > most or (found := left_inverse(B)) is None:
         return False
-    product = tall @ X
-    error = norm_above(tall) * norm_above(X) * relative_error(N + d) + 4.0 * N * d * d * SMALLEST_NORMAL
-    needed = (s * norm_above(X) + error) * (1.0 + 8.0 * UNIT_ROUNDOFF)
-    return bool(needed < 1.0) and _gram_exceeds(product, needed)
+    tall, X = found
+    size = norm_above(X)
+    error = norm_above(tall) * size * relative_error(N + d) + 4.0 * N * d * d * SMALLEST_NORMAL
+    return bool((norm_above(less_diagonal(X @ tall, 1.0)) + error + s * size) * ROUNDING < 1.0)

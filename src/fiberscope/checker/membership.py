@@ -29,15 +29,13 @@ def inside(known: Anchored, points: FloatArray) -> BoolArray:
 
 
 def _inside_rows(known: Anchored, X: FloatArray) -> BoolArray:
-    s, rows, none = known.system, known.rows, np.zeros(known.rows.q)
+    rows, (minus, plus) = known.rows, known.slack
     products, lengths = at_points(X, rows.stack), row_norms_above(X)
-    constant, (minus, plus) = np.concatenate([s.bias, -s.h]), known.slack
     high, low, moving = _outputs(known)
-    every = slice(None), X, products, lengths
-    above = rows.signs(*every, [constant, -np.concatenate([high, none]), -plus])
-    below = rows.signs(*every, [constant, -np.concatenate([low, none]), minus])
-    still = ~np.concatenate([moving, np.zeros(rows.q, dtype=np.bool_)])
-    wrong = ((above > 0) & known.has_high & still) | ((below < 0) & known.has_low & still)
+    every = X, products, lengths
+    above = rows.signs(*every, [rows.bias, -high, -plus])
+    below = rows.signs(*every, [rows.bias, -low, minus])
+    wrong = ((above > 0) & known.has_high & ~moving) | ((below < 0) & known.has_low & ~moving)
     out: BoolArray = np.asarray(~wrong.any(axis=1))
     if moving.any():
         out &= _moves_little(known, X, products, np.flatnonzero(moving))
@@ -45,17 +43,17 @@ def _inside_rows(known: Anchored, X: FloatArray) -> BoolArray:
 
 
 def _outputs(known: Anchored) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """(m,) the known outputs, and which move with x, for which these say nothing."""
-    s, rows, asked = known.system, known.rows, known.question
+    """(m + q,) the known outputs, and which move with x, for which these say nothing."""
+    rows, asked = known.rows, known.question
     if asked.x is None:
         assert asked.output_low is not None, "a question has an input or outputs"
         assert asked.output_high is not None, "both sides are given"
-        return asked.output_high, asked.output_low, np.zeros(rows.m, dtype=np.bool_)
+        return rows.beside(asked.output_high), rows.beside(asked.output_low), np.zeros(rows.height, dtype=np.bool_)
     x = asked.x[None]
-    units = slice(rows.m), x, at_points(x, rows.stack), row_norms_above(x)
-    above_low, above_high = (rows.signs(*units, [s.bias, -side])[0] for side in (s.low, s.high))
-    moving = ((above_low > 0) & (above_high < 0)) | s.monotone
-    value = np.where(moving, 0.0, np.where(above_low <= 0, s.low, s.high))
+    units = x, at_points(x, rows.stack), row_norms_above(x)
+    above_low, above_high = (rows.signs(*units, [rows.bias, -side])[0] for side in (rows.low, rows.high))
+    moving = ((above_low > 0) & (above_high < 0)) | rows.monotone
+    value = np.where(moving, 0.0, np.where(above_low <= 0, rows.low, rows.high))
     return value, value, moving
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
-from fiberscope.checker.arithmetic import floats_of, values_of
 from fiberscope.checker.conditions import Conditions
 from fiberscope.checker.facts import Vanishing, standing
 from fiberscope.checker.matrices import (
@@ -88,7 +89,7 @@ def _from_point(conditions: Conditions, sides: Sides, center: FloatArray, length
     """How far the one point of a preimage that is given by its output is from a center."""
     part = conditions.certificate.tangent.direction
     assert part is not None, "it was proved by a point"
-    point, doubt = floats_of(values_of(part.values))
+    point, doubt = _floats_of(part.point)
     apart = np.abs(point - center) * (1.0 + 2.0**-50) + doubt
     moved = standing(conditions.rows, part, conditions.certificate.relations, sides).radius
     return (norm_above(apart * lengths) + moved * float(lengths.max())) * ROUNDING
@@ -124,16 +125,15 @@ def gaps(
 
     The recession cone says which sides exist.
     """
-    s, m, added = rows.system, rows.m, np.concatenate([rows.system.bias, -rows.system.h])
-    z = products + added
-    error = product_error(rows.norms + np.abs(added), norm_above(center) + 1.0, rows.n + 1)
-    at = np.clip(z[:m], s.low, s.high)
-    low, high = (at, at) if output is None else output
-    minus, plus = np.broadcast_to(within, (2, m))
-    wide = np.abs(z[:m]) + np.abs(at) + sum(np.where(part < np.inf, part, 0.0) for part in (minus, plus))
-    slack = rows.whole(3.0 * error[:m] + 2.0**-50 * wide, 0.0, error[m:]) * ROUNDING
-    below = rows.whole(low - minus - z[:m], s.box_low - center, -np.inf)
-    above = rows.whole(high + plus - z[:m], s.box_high - center, -z[m:])
+    s, z = rows.system, products + rows.bias
+    error = product_error(rows.norms + np.abs(rows.bias), norm_above(center) + 1.0, rows.n + 1)
+    at = np.clip(z, rows.low, rows.high)
+    low, high = (at, at) if output is None else map(rows.beside, output)
+    minus, plus = rows.beside(np.broadcast_to(within, (2, rows.m)))
+    wide = np.abs(z) + np.abs(at) + sum(np.where(part < np.inf, part, 0.0) for part in (minus, plus))
+    slack = rows.whole(3.0 * error + 2.0**-50 * wide, 0.0) * ROUNDING
+    below = rows.whole(low - minus - z, s.box_low - center)
+    above = rows.whole(high + plus - z, s.box_high - center)
     below, above = (np.where(np.isnan(side), 0.0, side) for side in (below, above))
     slack += 2.0**-50 * sum(np.where(np.isfinite(side), np.abs(side), 0.0) for side in (below, above))
     has_low, has_high = (recession.equal | side for side in (recession.lower, recession.upper))
@@ -157,9 +157,14 @@ def radius(rows: Rows, fact: Vanishing | None, gaps: Gaps, recession: Cone, colu
     if fact is None or not fact.spans or (fact.columns.any() and fact.sigma is None):
         return np.inf
     weights, doubt = np.zeros(rows.count), np.zeros(rows.count)
+    joined, absorbing = fact.weights, fact.absorbing
+    if joined.dtype == object:  # they count up to a factor, and whole numbers may be too large for floats
+        numbers: list[Fraction] = [abs(number) for number in (*joined, *absorbing)]
+        unit = 1 / Fraction(max(1, *numbers))
+        joined, absorbing = joined * unit, absorbing * unit
     for where, (values, rounding), error in (
-        (rows.places[fact.joined], floats_of(values_of(fact.weights)), fact.radius),
-        (rows.coordinates, floats_of(fact.absorbing), fact.bounds),
+        (fact.joined, _floats_of(joined), fact.radius),
+        (rows.coordinates, _floats_of(absorbing), fact.bounds),
     ):
         weights[where], doubt[where] = np.abs(values), error + rounding
     used = fact.named & (weights + doubt > 0)
@@ -174,11 +179,19 @@ def radius(rows: Rows, fact: Vanishing | None, gaps: Gaps, recession: Cone, colu
         away = np.where(signed, np.maximum(np.abs(slack), np.abs(total / least * ROUNDING - slack)) * ROUNDING, reach)
     held = ~fact.columns
     sides = np.where(held, away[rows.coordinates], 0.0)
-    if not np.isfinite(sides[held]).all() or not np.isfinite(away[rows.places[fact.joined]]).all():
+    if not np.isfinite(sides[held]).all() or not np.isfinite(away[fact.joined]).all():
         return np.inf
     free = 0.0
     if fact.sigma is not None and fact.columns.any():
         pull = norm_above(entries(rows.stack[fact.joined])) * norm_above(sides)
-        free = (norm_above(away[rows.places[fact.joined]]) + pull) / fact.sigma * ROUNDING
+        free = (norm_above(away[fact.joined]) + pull) / fact.sigma * ROUNDING
         free *= float(columns[fact.columns].max())
     return float(np.hypot(norm_above(sides * columns), free) * ROUNDING)
+
+
+def _floats_of(values: Any) -> tuple[FloatArray, FloatArray]:
+    """The floats next to numbers, and bounds on what lies between."""
+    if values.dtype != object:
+        return values, np.zeros(len(values))
+    nearest = np.array([float(value) for value in values])
+    return nearest, np.abs(nearest) * 2.0**-52 + 5e-324

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fiberscope.checker.affine import dense, is_sparse, suited, unit
-from fiberscope.checker.cholesky import factor, least_eigenvalue
+from fiberscope.checker.cholesky import factor
+from fiberscope.checker.estimates import least_eigenvalue
 from fiberscope.checker.matrices import (
     MAX_GRAM,
     ROUNDING,
@@ -87,8 +88,7 @@ def _least_singular_value(B: Matrix) -> float:
     """
     p, n = B.shape
     gram = B.T @ B
-    factored = factor(gram) if n <= MAX_GRAM else None
-    square = 0.0 if factored is None else least_eigenvalue(factored, np.ones(int(n), dtype=np.bool_))
+    square = least_eigenvalue(gram) if n <= MAX_GRAM else 0.0
     if square > RESOLVED * float(gram.diagonal().max(initial=0.0)):
         return float(np.sqrt(square))
     return float(np.linalg.svd(dense(B), compute_uv=False)[-1]) if p * n * n <= DECOMPOSED else 0.0

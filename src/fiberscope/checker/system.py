@@ -1,11 +1,12 @@
 """The rows of a layer and its domain, and the intervals that outputs put them in.
 
-Rows are numbered as in certificates: the layer's (i < m), coordinates (m + j), half-spaces (m + n + k).
+A half-space ``G_k x <= h_k`` says what an output of 0 says of the ReLU ``G_k x - h_k``: to units that are judged such
+ones are added, of which the output is 0. Rows are those of all these units, the *stack*, and then the coordinates.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import Any
@@ -13,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from fiberscope.checker import arithmetic, exact, matrices
-from fiberscope.checker.arithmetic import Vector
 from fiberscope.checker.certificates import Certificate, Scaling
 from fiberscope.checker.convolutions import Convolution
 from fiberscope.checker.matrices import (
@@ -22,12 +22,10 @@ from fiberscope.checker.matrices import (
     IntArray,
     Matrix,
     NotProvedError,
+    Vector,
     is_vector,
     scaled_exactly,
 )
-
-MAX_SEEN, MAX_CHANGING = 2**24, 2**14
-"""Entries of a convolution's rows that are written out, and coordinates that may change then."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,27 +80,10 @@ class System:
         if self.monotone.dtype != np.bool_ or self.monotone.shape != (m,) or not (self.low <= self.high).all():
             raise NotProvedError("the units' activations are not given")
 
-    def seen(self) -> tuple[System, IntArray | None]:
-        """The system of the units that read a coordinate which the domain does not fix, and their numbers.
-
-        Of a convolution, where these can be written out; else the system itself, and None. A unit that reads fixed
-        coordinates alone gives one output on the whole domain. So it says nothing about inputs of the domain with the
-        same output as x, and its row is zero on both cones: a claim about x is one about the other units.
-        """
-        fixed = self.box_low == self.box_high
-        if not isinstance(self.weight, Convolution) or not fixed.any() or fixed.all():
-            return self, None
-        self.check()
-        units = np.flatnonzero(self.weight.reads(~fixed))
-        if not len(units) or len(units) * self.weight.filter_size > MAX_SEEN or (~fixed).sum() > MAX_CHANGING:
-            return self, None
-        parts = {name: getattr(self, name)[units] for name in ("bias", "low", "high", "monotone")}
-        return replace(self, weight=self.weight[units], **parts), units
-
     def scaled(self, scaling: Scaling) -> System:
         """The system of rows ``2**-r_i R_i`` in coordinates ``2**-c_j x_j``; NotProvedError where a number changes."""
-        (m, n, _), columns = self.shape, scaling.columns
-        units, spaces = scaling.rows[:m], scaling.rows[m + n :]
+        (m, _, q), columns = self.shape, scaling.columns
+        units, spaces = scaling.rows[:m], scaling.rows[m : m + q]
         bias, low, high = (scaled_exactly(side, -units) for side in (self.bias, self.low, self.high))
         box_low, box_high = (scaled_exactly(side, -columns) for side in (self.box_low, self.box_high))
         weight, G = matrices.scaled(self.weight, units, columns), matrices.scaled(self.G, spaces, columns)
@@ -111,14 +92,16 @@ class System:
 
 def _is_well_formed(matrix: Any) -> bool:
     """Whether compressed sparse rows are what they should be, with no place stored twice."""
-    indptr, indices = matrix.indptr, matrix.indices
+    if matrix.format != "csr":  # columns, of which a square matrix has as many
+        return False
+    indptr, indices = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)  # differences do not wrap
     if len(indptr) != matrix.shape[0] + 1 or indptr[0] != 0 or indptr[-1] != len(indices):
         return False
-    if (np.diff(indptr) < 0).any() or len(matrix.data) != len(indices):
+    if (np.diff(indptr) < 0).any() or indices.ndim != 1 or matrix.data.shape != indices.shape:
         return False
     if len(indices) and not (indices.min() >= 0 and indices.max() < matrix.shape[1]):
         return False
-    rising = np.diff(indices.astype(np.int64)) > 0
+    rising = np.diff(indices) > 0
     rising[indptr[1:-1][(indptr[1:-1] > 0) & (indptr[1:-1] < len(indices))] - 1] = True
     return bool(rising.all())
 
@@ -148,7 +131,7 @@ class AtInputs:
         tangent: the cone of directions that stay in the preimage of the output there.
         recession: the cone of those that stay in it for ever.
         inside: (N,) which inputs lie in the domain.
-        products: (N, m + q) ``R_i x`` of the stack as float64 gives it.
+        products: (N, M - n) ``R_i x`` of the stack as float64 gives it.
     """
 
     tangent: Cone
@@ -161,31 +144,49 @@ class AtInputs:
 
 
 class Rows:
-    """The rows of a system, what they measure in an arithmetic, and where numbers lie beside them."""
+    """The rows of a system, what they measure in an arithmetic, and where numbers lie beside them.
+
+    Attributes:
+        height: M - n, the rows of the stack.
+        bias: (M - n,) of the units, half-spaces among them, and likewise:
+        low: the smallest output.
+        high: the largest output.
+        monotone: which are strictly monotone.
+    """
 
     def __init__(self, system: System, *, rational: bool) -> None:
         self.system, self.rational = system, rational
-        self.m, self.n, self.q = system.shape
-        self.count = self.m + self.n + self.q
-        self.coordinates = slice(self.m, self.m + self.n)
-        self.stack = matrices.stacked(system.weight, system.G)
-        self.places = np.concatenate([np.arange(self.m), self.m + self.n + np.arange(self.q)])
+        self.m, self.n, q = system.shape
+        self.height, self.count = self.m + q, self.m + q + self.n
+        self.coordinates = slice(self.height, self.count)
+        written = system.weight
+        if rational and isinstance(written, Convolution):  # products are formed in floats alone
+            exact.check_size(self.m * written.weight[0].size)
+            written = written[np.arange(self.m)]
+        self.stack = matrices.stacked(written, system.G)
+        self.bias = np.append(system.bias, -system.h)
+        self.low, self.high = self.beside(system.low), np.append(system.high, np.full(q, np.inf))
+        self.monotone = self.beside(system.monotone)
         self.gram: matrices.Gram | None = None
 
     @cached_property
     def norms(self) -> FloatArray:
-        """(m + q,) upper bounds on the lengths of the stack's rows; exactly 0 for zero rows."""
+        """(M - n,) upper bounds on the lengths of the stack's rows; exactly 0 for zero rows."""
         return matrices.row_norms_above(self.stack)
 
     @cached_property
     def nonzero(self) -> BoolArray:
         """(M,) the rows that are not zero."""
-        return self.whole(self.norms[: self.m] > 0, True, self.norms[self.m :] > 0)
+        return self.whole(self.norms > 0, True)
 
-    def whole(self, units: Any, box: Any, spaces: Any) -> Any:
+    def beside(self, units: Any) -> Any:
+        """(..., M - n) values of the layer's units, and zeros for half-spaces."""
+        return np.concatenate([units, np.zeros((*units.shape[:-1], len(self.system.h)), dtype=units.dtype)], axis=-1)
+
+    def whole(self, stack: Any, box: Any) -> Any:
         """(..., M) values of all rows."""
-        out = np.empty((*units.shape[:-1], self.count), dtype=units.dtype)
-        out[..., : self.m], out[..., self.coordinates], out[..., self.m + self.n :] = units, box, spaces
+        out = np.empty((*stack.shape[:-1], self.count), dtype=stack.dtype)
+        out[..., : self.height], out[..., self.coordinates] = stack, box
         return out
 
     def mask(self, numbers: IntArray) -> BoolArray:
@@ -194,20 +195,11 @@ class Rows:
         out[numbers] = True
         return out
 
-    def is_coordinate(self, numbers: IntArray) -> BoolArray:
-        """Which of these rows are coordinates'."""
-        return (numbers >= self.m) & (numbers < self.m + self.n)
-
-    def in_stack(self, numbers: IntArray) -> IntArray:
-        """Where these rows, none of which is a coordinate's, stand in the stack."""
-        return np.where(numbers < self.m, numbers, numbers - self.n)
-
     def share(self, certificates: list[Certificate]) -> None:
         """Proofs are to come with these certificates: their directions may ask for the same products of rows."""
         parts = [face.direction for c in certificates for face in (c.tangent, c.recession) if face.direction]
-        plain = [part for part in parts if part.sigma > 0 and not self.is_coordinate(part.held).any()]
-        bases = [part.held if part.basis is None else part.basis for part in plain]
-        sets = {numbers.tobytes(): self.in_stack(numbers) for numbers in bases}  # each once
+        plain = [part for part in parts if part.sigma > 0 and (part.held < self.height).all()]
+        sets = {numbers.tobytes(): numbers for p in plain for numbers in [p.held if p.basis is None else p.basis]}
         self.gram = None if self.rational else matrices.shared_gram(self.stack, list(sets.values()))
 
     def live(self, numbers: IntArray, columns: BoolArray) -> BoolArray:
@@ -234,7 +226,7 @@ class Rows:
 
     def vector(self, vector: Vector) -> Vector:
         """A vector that products can be formed with."""
-        if isinstance(vector, tuple) and not self.rational:
+        if vector.dtype == object and not self.rational:
             raise NotProvedError("the certificate is rational: it needs exact arithmetic")
         return vector
 
@@ -243,23 +235,20 @@ class Rows:
         rows = self.stack if isinstance(numbers, slice) and isinstance(self.stack, Convolution) else self.stack[numbers]
         return arithmetic.products(rows, vector, self.norms[numbers], rational=self.rational)
 
-    def signs(
-        self, some: slice, X: FloatArray, products: FloatArray, lengths: FloatArray, terms: list[FloatArray]
-    ) -> IntArray:
-        """(N, k) the exact signs of ``R_i x + t_i`` for k rows of the stack, and sums t of terms.
+    def signs(self, X: FloatArray, products: FloatArray, lengths: FloatArray, terms: list[FloatArray]) -> IntArray:
+        """(N, M - n) the exact signs of ``R_i x + t_i`` for rows of the stack, and sums t of terms.
 
         Args:
-            some: which rows.
             X: (N, n) inputs.
-            products: (N, m + q) ``R_i x`` as float64 gives it.
+            products: (N, M - n) ``R_i x`` as float64 gives it.
             lengths: (N,) bounds on those of the inputs.
-            terms: (k,) or (N, k) each; of those of one row, one may be infinite.
+            terms: (M - n,) or (N, M - n) each; of those of one row, one may be infinite.
         """
         beyond = sum(np.where(np.isinf(term), np.sign(term), 0.0).astype(np.int64) for term in terms)
         finite = [np.where(beyond != 0, 0.0, term) for term in terms]
         with np.errstate(all="ignore"):
-            value = products[:, some] + sum(finite)
-            size = self.norms[some] + sum(np.abs(term) for term in finite)
+            value = products + sum(finite)
+            size = self.norms + sum(np.abs(term) for term in finite)
             error = matrices.product_error(size, (lengths + 1.0)[:, None], self.n + 2 + len(terms))
             certain = (np.abs(value) > error) & (not self.rational)
         sign = np.where(beyond, beyond, np.sign(value).astype(np.int64))
@@ -267,56 +256,41 @@ class Rows:
         for j in np.flatnonzero(~certain.all(axis=1)):
             rows = np.flatnonzero(~certain[j])
             added = [np.broadcast_to(term, value.shape)[j, rows].tolist() for term in finite]
-            places = np.arange(len(self.places))[some][rows]
-            for i, product, *more in zip(rows, exact.products(self.stack[places], X[j]), *added, strict=True):
+            for i, product, *more in zip(rows, exact.products(self.stack[rows], X[j]), *added, strict=True):
                 number = product + exact.total(more)
                 sign[j, i] = (number > 0) - (number < 0)
         return sign
 
     def cones_at(self, X: FloatArray, within: FloatArray) -> AtInputs:
-        """What holds at N inputs with outputs known up to ``within`` (N, 2, m): below and above, both 0 or neither."""
-        s = self.system
+        """What holds at N inputs with outputs known up to ``within`` (N, 2, m): below and above, both 0 or neither.
+
+        With ``z = a_i x + b_i`` a unit has a lower side iff ``min(z, high) - below > low``, an upper one iff
+        ``max(z, low) + above < high``.
+        """
+        s, mono, within = self.system, self.monotone, self.beside(within)
         with np.errstate(all="ignore"):
             products = np.asarray(X @ self.stack.T if matrices.is_dense(self.stack) else (self.stack @ X.T).T)
-        lengths = matrices.row_norms_above(X)
-        lower, upper, at_low, at_high = self._sides_at(X, products, lengths, within)
-        half = self.signs(slice(self.m, None), X, products, lengths, [-s.h])
-        inside = ~(np.less(X, s.box_low).any(axis=1) | np.greater(X, s.box_high).any(axis=1) | (half > 0).any(axis=1))
-        below, above, pinned = np.isfinite(s.box_low), np.isfinite(s.box_high), s.box_low == s.box_high
-        tangent = (
-            (lower & upper & ~within.any(axis=1), pinned, False),
-            (at_low, (s.box_high == X) & ~pinned, half == 0),
-            (at_high, (s.box_low == X) & ~pinned, False),
-        )
-        recession = (
-            (lower & upper, below & above, False),
-            (upper & ~lower, above & ~below, True),
-            (lower & ~upper, below & ~above, False),
-        )
-        cones = [Cone(*(self.nonzero & self.whole(*sides) for sides in cone)) for cone in (tangent, recession)]
-        return AtInputs(cones[0], cones[1], np.asarray(inside), products)
-
-    def _sides_at(
-        self, X: FloatArray, products: FloatArray, lengths: FloatArray, within: FloatArray
-    ) -> tuple[BoolArray, BoolArray, BoolArray, BoolArray]:
-        """(N, m): which units have a lower side, and an upper one; and which are tight at the bottom, and at the top.
-
-        With ``z = a_i x + b_i``: lower iff ``min(z, high) - below > low``, upper iff ``max(z, low) + above < high``.
-        """
-        s, mono, loose = self.system, self.system.monotone, within.any(axis=1)
-        known = slice(self.m), X, products, lengths
-        low, high = (self.signs(*known, [s.bias, -bound]) for bound in (s.low, s.high))
-        wide = s.low < s.high
+        known = X, products, matrices.row_norms_above(X)
+        low, high = (self.signs(*known, [self.bias, -bound]) for bound in (self.low, self.high))
+        loose, wide = within.any(axis=1), self.low < self.high
         lower, upper = (low > 0) & wide, (high < 0) & wide
         at_low, at_high = (low == 0) & upper & ~mono & ~loose, (high == 0) & lower & ~mono & ~loose
         if loose.any():
             limited = within < np.inf
             down, up = np.moveaxis(np.where(limited, within, 0.0) * np.array([[-1.0], [1.0]]), 1, 0)
-            above, below = (self.signs(*known, [s.bias, -p, slack]) for p, slack in ((s.low, down), (s.high, up)))
-            room, head = compared(s.high, down, s.low) > 0, compared(s.low, up, s.high) < 0
+            above, below = (self.signs(*known, [self.bias, -p, by]) for p, by in ((self.low, down), (self.high, up)))
+            room, head = compared(self.high, down, self.low) > 0, compared(self.low, up, self.high) < 0
             lower = np.where(loose, (above > 0) & room & limited[:, 0], lower)
             upper = np.where(loose, (below < 0) & head & limited[:, 1], upper)
-        return lower | mono, upper | mono, at_low, at_high
+        lower, upper = lower | mono, upper | mono
+        outside = np.less(X, s.box_low).any(axis=1) | np.greater(X, s.box_high).any(axis=1)
+        inside = np.asarray(~outside & ~(low[:, self.m :] > 0).any(axis=1))
+        at, has_low, has_high = s.box_low == s.box_high, np.isfinite(s.box_low), np.isfinite(s.box_high)
+        tangent = (lower & upper & ~loose, at), (at_low, (s.box_high == X) & ~at), (at_high, (s.box_low == X) & ~at)
+        both = lower & upper, has_low & has_high
+        recession = both, (upper & ~lower, has_high & ~has_low), (lower & ~upper, has_low & ~has_high)
+        cones = [Cone(*(self.nonzero & self.whole(*sides) for sides in cone)) for cone in (tangent, recession)]
+        return AtInputs(cones[0], cones[1], inside, products)
 
 
 @dataclass(frozen=True, eq=False)
@@ -363,19 +337,20 @@ def sides_of(rows: Rows, output_low: FloatArray, output_high: FloatArray, within
     s = rows.system
     if s.monotone.any():
         raise NotProvedError("outputs of activations other than clips are not rational numbers: x must be given")
+    output_low, output_high, within = (rows.beside(side) for side in (output_low, output_high, within))
     ends = ((output_low, -within), (output_high, within))
-    least, most = ([compared(y, slack, clip) for clip in (s.low, s.high)] for y, slack in ends)
+    least, most = ([compared(y, slack, clip) for clip in (rows.low, rows.high)] for y, slack in ends)
     has_low, has_high = least[0] > 0, most[1] < 0
     empty = (most[0] < 0) | (least[1] > 0)
     equal = (within == 0) & (output_low == output_high) & has_low & has_high
     finite = [np.where(np.isfinite(end), end, 0.0) for end in (output_low, output_high, s.box_low, s.box_high)]
-    bias = rows.whole(-s.bias, 0.0, 0.0)
+    bias = rows.whole(-rows.bias, 0.0)
     return Sides(
-        [rows.whole(finite[0], finite[2], 0.0), rows.whole(-within, 0.0, 0.0), bias],
-        [rows.whole(finite[1], finite[3], s.h), rows.whole(within, 0.0, 0.0), bias],
-        rows.whole(has_low, np.isfinite(s.box_low), False),
-        rows.whole(has_high, np.isfinite(s.box_high), True),
-        rows.whole(equal, s.box_low == s.box_high, False),
+        [rows.whole(finite[0], finite[2]), rows.whole(-within, 0.0), bias],
+        [rows.whole(finite[1], finite[3]), rows.whole(within, 0.0), bias],
+        rows.whole(has_low, np.isfinite(s.box_low)),
+        rows.whole(has_high, np.isfinite(s.box_high)),
+        rows.whole(equal, s.box_low == s.box_high),
         bool(empty.any() or (s.box_low > s.box_high).any()),
     )
 

@@ -20,7 +20,7 @@ import numpy as np
 from scipy import sparse
 
 from fiberscope.checker.affine import dense, is_sparse
-from fiberscope.checker.cholesky import factor, least_eigenvalue
+from fiberscope.checker.estimates import least_eigenvalue
 from fiberscope.checker.matrices import (
     MAX_GRAM,
     ROUNDING,
@@ -70,10 +70,8 @@ class Form:
 
     def estimate(self) -> float:
         """About the largest kappa; 0 where there is none."""
-        factored = factor(less_diagonal(self.square.copy(), self.doubt))
-        if factored is None:
-            return 0.0
-        return float(np.sqrt(least_eigenvalue(factored, np.arange(int(self.square.shape[0])) < self.inputs)))
+        inputs = np.arange(int(self.square.shape[0])) < self.inputs
+        return float(np.sqrt(least_eigenvalue(less_diagonal(self.square.copy(), self.doubt), inputs)))
 
     def largest(self) -> float:
         """A kappa that is proved, near the largest; 0 where none is."""
@@ -93,9 +91,7 @@ def form(C: Rounded, through: list[Rounded], received: list[list[Rounded]]) -> F
     sizes = [part.value.shape[1] for part in through]
     if p < n or n + sum(sizes) > MAX_GRAM or not np.isfinite(entries(C.value)).all():
         return None
-    gram = C.value.T @ C.value
-    factored = factor(gram)
-    sigma = 0.0 if factored is None else float(np.sqrt(least_eigenvalue(factored, np.ones(int(n), dtype=np.bool_))))
+    sigma = float(np.sqrt(least_eigenvalue(C.value.T @ C.value)))
     if not sigma > 0:
         return None
     units = [_units(sigma, P, rows) for P, rows in zip(through, received, strict=True)]

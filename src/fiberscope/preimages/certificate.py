@@ -182,11 +182,17 @@ class Certificate(Shown):
                 got=f"{type(error).__name__}: {error}",
             ) from error
 
-    def to_bytes(self) -> bytes:
-        """Serialise into one block: the length of the JSON header, the header, the arrays."""
+    def to_bytes(self, *, compact: bool = True) -> bytes:
+        """Serialise into one block: the length of the JSON header, the header, the arrays.
+
+        Args:
+            compact: whether long arrays take as few bytes as they can; else all take eight bytes a number.
+        """
         metadata, arrays = self.to_arrays()
         arrays = dict(sorted(arrays.items()))  # the header names them in this order
-        written = {name: packed(array) for name, array in arrays.items()}
+        written = {
+            name: packed(array) if compact else (array.dtype.str, array.tobytes()) for name, array in arrays.items()
+        }
         layout = {name: [form, [len(arrays[name])]] for name, (form, _) in written.items()}
         header = json.dumps({"certificate": metadata, "arrays": layout}, sort_keys=True).encode()
         return b"".join([len(header).to_bytes(8, "little"), header, *(data for _, data in written.values())])

@@ -6,6 +6,7 @@ Nothing is lost: numbers that float32 does not hold stay float64. What the forms
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 LONG = 2**14
 """Numbers up to which an array is stored as it is, in eight bytes each."""
 
+LONGEST = 2**31
+"""What is said to have more numbers is not read: memory would be reserved for them."""
+
 
 def packed(array: NDArray[Any]) -> tuple[str, bytes]:
     """The form and the bytes of a vector of float64 or int64 numbers."""
@@ -21,6 +25,24 @@ def packed(array: NDArray[Any]) -> tuple[str, bytes]:
     if array.ndim != 1 or len(array) <= LONG:
         return plain
     return _integers(array, plain) if array.dtype == np.int64 else _floats(array, plain)
+
+
+def expanded(data: bytes) -> bytes:
+    """The same certificate with all arrays as they are, in eight bytes a number; what is no certificate stays so."""
+    try:
+        start = 8 + int.from_bytes(data[:8], "little")
+        header = json.loads(data[8:start])
+        if all(form in ("<f8", "<i8") for form, _ in header["arrays"].values()):
+            return data
+        parts: list[bytes] = []
+        for name, (form, (count,)) in header["arrays"].items():
+            array, start = unpacked(form, count, data, start)
+            header["arrays"][name] = [array.dtype.str, [count]]
+            parts.append(array.tobytes())
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, MemoryError):
+        return data
+    written = json.dumps(header, sort_keys=True).encode()
+    return b"".join([len(written).to_bytes(8, "little"), written, *parts, data[start:]])
 
 
 def _integers(array: NDArray[Any], plain: tuple[str, bytes]) -> tuple[str, bytes]:
@@ -55,6 +77,8 @@ def unpacked(form: str, count: int, data: bytes, start: int) -> tuple[NDArray[An
         stored = np.frombuffer(data, dtype=form, count=count, offset=start)
         wide = stored if stored.itemsize == 8 else stored.astype(np.float64 if form == "<f4" else np.int64)
         return wide, start + stored.nbytes
+    if not 0 <= count <= LONGEST:
+        raise ValueError(f"an array of {count} numbers")
     length, start = int.from_bytes(data[start : start + 8], "little"), start + 8
     if form == "set":
         bits = np.frombuffer(data, dtype=np.uint8, count=length, offset=start)
@@ -71,4 +95,4 @@ def unpacked(form: str, count: int, data: bytes, start: int) -> tuple[NDArray[An
     return out, start + 16 * length
 
 
-__all__ = ["packed", "unpacked"]
+__all__ = ["expanded", "packed", "unpacked"]

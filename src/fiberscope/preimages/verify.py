@@ -23,6 +23,7 @@ from fiberscope.checker.convolutions import Convolution
 from fiberscope.checker.radius import measure
 from fiberscope.checker.verdicts import Claim as PlainClaim
 from fiberscope.checker.verdicts import System
+from fiberscope.checker.windows import seen
 from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Domain, as_polyhedron
@@ -264,7 +265,7 @@ def _asked(claim: Any, written: dict[int, tuple[Any, bytes]]) -> _Asked | str:
         if type(certificate) is not Certificate:  # nor a subclass, which could run code of its own
             return "expected a certificate, got something else"
         if id(certificate) not in written:
-            written[id(certificate)] = certificate, bytes(certificate.to_bytes())
+            written[id(certificate)] = certificate, bytes(certificate.to_bytes(compact=False))
         low, high = (y.low, y.high) if type(y) is Interval else (y, y)
         said = _Said(
             _copied(x, "x"), _copied(low, "y"), _copied(high, "y"), _within(within),
@@ -292,7 +293,7 @@ def _system(asked: _Asked) -> tuple[System, Any] | str:
         system = System(
             weight, bias, low, high, injective, _plain(box.low), _plain(box.high), _matrix(box.G), _plain(box.h)
         )
-        return (system, None) if asked.said.x is None else system.seen()
+        return (system, None) if asked.said.x is None else seen(system)
     except MalformedError as failure:
         return f"a part of the layer or of the domain {failure}"
     except Exception as error:  # these, too
