@@ -40,14 +40,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Who asks for external models is ``external``; the first case of a sweep is ``quick``, or every n-th."""
+    """Who asks for external models is ``external``; the first case of a sweep is ``quick``, or every n-th, or none."""
     cases: Counter[str] = Counter()
     for item in items:
         test, sweep = item.nodeid.split("[")[0], item.get_closest_marker("exhaustive")
         if "external" in getattr(item, "fixturenames", ()):
             item.add_marker("external")
-        elif sweep is not None and "[" in item.nodeid and cases[test] % sweep.kwargs.get("every", sys.maxsize) == 0:
-            item.add_marker("quick")
+        elif sweep is not None and "[" in item.nodeid:
+            every = sweep.kwargs.get("every", sys.maxsize)
+            if every and cases[test] % every == 0:
+                item.add_marker("quick")
         cases[test] += 1
 
 
