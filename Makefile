@@ -12,16 +12,17 @@ WORKERS ?= 2
 # Every feature once, in minutes. What the marks mean stands in pyproject.toml.
 QUICK := quick or not (fault or browser or external or exhaustive)
 
-.PHONY: audit reproduce test test-all lint format format-check types doctest benchmark-smoke docs dist clean
+.PHONY: environment audit reproduce test test-all lint format format-check types doctest benchmark-smoke docs dist clean
 
 audit: .venv/demo.stamp
 	rm -rf $(AUDIT)
 	$(BIN)/fiberscope audit --out $(AUDIT)
 
-# Every figure and table of the paper, in small, by the package in reproduction/.
+# Every figure and table of the paper, in small, by the package in reproduction/; with REPRODUCED, in smaller, as .ci/run
+# asks for.
 reproduce: .venv/reproduction.stamp
 	rm -rf $(REPRODUCTION)
-	OMP_NUM_THREADS=1 $(BIN)/fiberscope reproduce all --scale quick --out $(REPRODUCTION)
+	OMP_NUM_THREADS=1 $(BIN)/fiberscope reproduce all --scale quick $(REPRODUCED) --out $(REPRODUCTION)
 
 # Test processes with one thread each are faster than the same number that fight for the cores. Each begins with a share of
 # the files, so that few fixtures are built twice, and takes over from the other when it is done.
@@ -50,8 +51,7 @@ doctest: .venv/dev.stamp
 	$(BIN)/pytest --doctest-modules --doctest-glob='*.md' src reproduction/src README.md $(wildcard docs)
 
 benchmark-smoke: .venv/dev.stamp
-	set -e; for file in benchmarks/[!_]*.py; do \
-		[ -e "$$file" ] || continue; echo "$$file"; $(BIN)/python "$$file" --smoke; done
+	$(BIN)/python benchmarks/_smoke.py
 
 # The site, with its notebooks run. Whatever Sphinx warns of fails. What a notebook gave is kept until it
 # or the package changes.
@@ -97,6 +97,13 @@ clean:
 .venv/dev.stamp: .venv/python.stamp pyproject.toml reproduction/pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev,demo]' -e reproduction
 	touch $@ .venv/demo.stamp .venv/reproduction.stamp
+
+# All of it at once.
+environment: .venv/all.stamp
+
+.venv/all.stamp: .venv/python.stamp pyproject.toml reproduction/pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[dev,demo,docs]' -e reproduction
+	touch .venv/demo.stamp .venv/dev.stamp .venv/docs.stamp .venv/reproduction.stamp $@
 
 .venv/docs.stamp: .venv/python.stamp pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-compile -c constraints.txt -e '.[docs]'

@@ -2,8 +2,8 @@
 
 ``make test`` runs what is marked with none of ``fault``, ``browser``, ``external`` and ``exhaustive``, and what is
 marked ``quick``. With FIBERSCOPE_SHAPES in the environment, as ``make test-all`` sets it, the shapes and types of all
-arguments and results within the package are checked while tests run (``shape_checks.py``). A test takes half as long
-again then, so that of one with many cases the first few are checked, and some of the others.
+arguments and results within the package are checked while tests run: in every test the first calls of each function,
+and some of the later ones (``shape_checks.py``).
 """
 
 from __future__ import annotations
@@ -23,10 +23,6 @@ sys.path.insert(0, str(Path(__file__).parent))  # cases.py and oracles.py, for t
 import shape_checks
 
 SHAPES = bool(os.environ.get("FIBERSCOPE_SHAPES"))
-ALWAYS_CHECKED, CHECKED_OF_THE_OTHERS = 3, 10
-"""Of the cases of a test, the first three and every tenth of the others are run with their shapes checked."""
-
-UNCHECKED = pytest.StashKey[bool]()
 
 if SHAPES:  # before anything imports fiberscope
     shape_checks.install("fiberscope", "fiberscope_paper")
@@ -44,22 +40,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Who asks for external models is ``external``; the first case of a sweep is ``quick``, or every n-th."""
+    """Who asks for external models is ``external``; the first case of a sweep is ``quick``, or every n-th, or none."""
     cases: Counter[str] = Counter()
     for item in items:
         test, sweep = item.nodeid.split("[")[0], item.get_closest_marker("exhaustive")
-        item.stash[UNCHECKED] = cases[test] >= ALWAYS_CHECKED and cases[test] % CHECKED_OF_THE_OTHERS != 0
         if "external" in getattr(item, "fixturenames", ()):
             item.add_marker("external")
-        elif sweep is not None and "[" in item.nodeid and cases[test] % sweep.kwargs.get("every", sys.maxsize) == 0:
-            item.add_marker("quick")
+        elif sweep is not None and "[" in item.nodeid:
+            every = sweep.kwargs.get("every", sys.maxsize)
+            if every and cases[test] % every == 0:
+                item.add_marker("quick")
         cases[test] += 1
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool, bool]:
-    """Check shapes, or do not: the choice depends on nothing but the case, so that every run makes the same."""
-    shape_checking.update("jaxtyping_disable", item.stash[UNCHECKED])
+    """Check the first calls in each test."""
+    shape_checks.begin_test()
+    shape_checking.update("jaxtyping_disable", False)
     return (yield)
 
 

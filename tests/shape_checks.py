@@ -3,6 +3,10 @@
 The import hook of jaxtyping decorates every function and dataclass. Seven calls of ten are of functions that name no
 shape; beartype alone checks these, at a hundredth of the cost. A function within another would be compiled anew each
 time that the outer one runs, and is left to pyright.
+
+Small functions are called thousands of times in a test, with arguments that come from the same lines. Of every
+function, the first calls in each test are checked, and one in fifty of the later ones: which, depends on nothing but
+the test, so that every run checks the same.
 """
 
 from __future__ import annotations
@@ -17,6 +21,20 @@ import jaxtyping
 from beartype import beartype
 
 with_shapes = jaxtyping.jaxtyped
+
+FIRST_CALLS, ONE_OF_LATER = 8, 50
+"""Of a function in a test: calls that are checked, and the share of the later ones that are."""
+
+
+class Counting:
+    """Which test runs: the calls of every function are counted from 0 in each."""
+
+    test = 0
+
+
+def begin_test() -> None:
+    """Count anew."""
+    Counting.test += 1
 
 
 def install(*packages: str) -> None:
@@ -35,23 +53,35 @@ def decorated(checked: Any = None, *, typechecker: Callable[[Any], Any]) -> Any:
         return checked
     if not inspect.isfunction(checked):
         return with_shapes(checked, typechecker=typechecker)
-    if "<locals>" in checked.__qualname__:
-        return checked
-    annotations = {name: _resolved(annotation, checked) for name, annotation in checked.__annotations__.items()}
-    if any(map(_has_shape, annotations.values())):
-        return with_shapes(checked, typechecker=typechecker)
-    checked.__annotations__ = annotations
-    return _switched(checked, beartype(checked))
+    return checked if "<locals>" in checked.__qualname__ else _sometimes(checked, typechecker)
 
 
-def _switched(function: Callable[..., Any], typed: Callable[..., Any]) -> Callable[..., Any]:
-    """A function whose types are checked unless the checking of shapes is switched off."""
+def _sometimes(function: Callable[..., Any], typechecker: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A function of which the first calls in each test are checked, and some later ones; none where checking is off."""
+    checked: Callable[..., Any] | None = None
+    test, calls = 0, 0
 
     @wraps(function)
     def called(*args: Any, **kwargs: Any) -> Any:
-        return (function if jaxtyping.config.jaxtyping_disable else typed)(*args, **kwargs)
+        nonlocal checked, test, calls
+        if test != Counting.test:
+            test, calls = Counting.test, 0
+        calls += 1
+        if jaxtyping.config.jaxtyping_disable or (calls > FIRST_CALLS and calls % ONE_OF_LATER):
+            return function(*args, **kwargs)
+        if checked is None:  # compiled when it is called: what annotations name is defined by then
+            checked = _checked(function, typechecker)
+        return checked(*args, **kwargs)
 
-    return function if typed is function else called
+    return called
+
+
+def _checked(function: Any, typechecker: Callable[[Any], Any]) -> Callable[..., Any]:
+    annotations = {name: _resolved(annotation, function) for name, annotation in function.__annotations__.items()}
+    if any(map(_has_shape, annotations.values())):
+        return with_shapes(function, typechecker=typechecker)
+    function.__annotations__ = annotations
+    return beartype(function)
 
 
 def _resolved(annotation: Any, function: Any) -> Any:

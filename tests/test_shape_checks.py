@@ -119,6 +119,28 @@ def test_nothing_is_checked_where_it_is_switched_off(
     assert getattr(checked, function)(*arguments) == {"trace": 2.0, "count": None}[function]
 
 
+def test_the_first_calls_in_each_test_are_checked_and_some_later_ones(checked: ModuleType) -> None:
+    def found() -> bool:
+        try:
+            return checked.count(0) is not None
+        except Exception as error:
+            return "violates type hint" in str(error)
+
+    def trace_found() -> bool:
+        try:
+            return bool(np.isnan(checked.trace(np.eye(2)[:, :1])))
+        except Exception as error:
+            return "Type-check error" in str(error)
+
+    for call in (found, trace_found):
+        for _ in range(2):
+            shape_checks.begin_test()
+            were = [call() for _ in range(2 * shape_checks.ONE_OF_LATER)]
+            later = were[shape_checks.FIRST_CALLS :]
+            assert all(were[: shape_checks.FIRST_CALLS])
+            assert sum(later) == 2
+
+
 def test_methods_and_properties_are_checked(checked: ModuleType) -> None:
     with pytest.raises(Exception, match=r"Type-check error|violates type hint"):
         _ = checked.Pair.of(2).rows

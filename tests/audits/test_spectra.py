@@ -147,6 +147,7 @@ def test_the_manifest_says_what_was_done(decomposed: Path) -> None:
 # ---- continuing
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("broken", range(1, SPECTRA + 1))
 def test_cut_off_at_every_write(
     broken: int,

@@ -82,6 +82,7 @@ def test_the_manifest_names_every_file_of_both_tables(surveyed: Path) -> None:
         assert {name: parts[part] for name, parts in digests(surveyed / "out").items() if part in parts} == found
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("broken", [1, 3])
 def test_cut_off_at_a_write(broken: int, surveyed: Path, again: list[str], tmp_path: Path, monkeypatch) -> None:
     writes, rename = 0, Path.replace

@@ -24,6 +24,7 @@ def exact(net: fs.Network, x: Any) -> dict[int, list[Fraction]]:
     return found
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("width", [0.0, 1e-9, 0.3])
 def test_every_value_is_inside(name: str, width: float) -> None:

@@ -27,7 +27,7 @@ def test_some_hostile_bounds() -> None:
         assert tally[what] >= 5, "bounds and points that are never right test nothing"
 
 
-@pytest.mark.exhaustive
+@pytest.mark.exhaustive(every=0)
 @pytest.mark.parametrize(("seed", "claims"), [(99, 500), *((seed, 2_000) for seed in range(100, 112))])
 def test_many_hostile_claims(seed: int, claims: int) -> None:
     tally = fuzz(seed, claims)

@@ -89,6 +89,7 @@ def write_set(folder: Path, images: np.ndarray, prefix: str = "t10k") -> str:
     return hashlib.sha256(images.tobytes()).hexdigest()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("split", "prefix", "count"), [("test", "t10k", 10_000), ("train", "train", 60_000)])
 def test_sets_of_the_same_file_names_are_told_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: datasets.Split, prefix: str, count: int

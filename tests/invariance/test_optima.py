@@ -209,6 +209,7 @@ def nearest_by_scipy(W, b, x, c, norm, along=None):
     return float(found.fun) * scale
 
 
+@pytest.mark.exhaustive(every=5)
 @pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
 @pytest.mark.parametrize("size", [1e-2, 1e-5, 1e-7, 1e-8])
 def test_targets_next_to_the_source(norm, size):
@@ -229,7 +230,7 @@ def test_targets_next_to_the_source(norm, size):
                 assert (c - x) @ (e.x - x) >= along * (c - x) @ (c - x)
 
 
-@pytest.mark.exhaustive(every=3)
+@pytest.mark.exhaustive(every=6)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_powers_of_two_scale_answers_and_change_nothing_else(objective):
     """Inputs, weights and rows: the same numbers to the last digit, and the same words."""
@@ -345,7 +346,7 @@ def test_kept_pixels_and_open_domains_scale_as_well():
 # ---- where x itself is the best, and where nothing is known
 
 
-@pytest.mark.exhaustive(every=3)
+@pytest.mark.exhaustive(every=6)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_on_a_kink_no_answer_is_worse_than_the_source(objective):
     for seed in range(4):

@@ -27,6 +27,7 @@ def gain(e: fs.InvarianceExample) -> float:
     return e.objective if e.asked.is_maximum else -e.objective
 
 
+@pytest.mark.exhaustive(every=5)
 @pytest.mark.parametrize("name", ["dense", "conv", "residual", "maxpool", "leaky", "clip"])
 @pytest.mark.parametrize("layer", [0, "output"])
 @pytest.mark.parametrize("objective", ["towards", "nearest_l2", "farthest_l2"])
@@ -42,6 +43,7 @@ def test_an_answer_is_never_worse_than_with_the_same_features_and_is_proved(name
         assert e.feature_residual <= np.max(e.within) * (1 + 1e-9) + 1e-13
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_zero_is_what_the_exact_search_finds_and_more_is_more(objective):
     net = network("dense")
@@ -109,6 +111,7 @@ def test_changed_claims_are_not_proved():
         assert verification.reason
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize("seed", range(4))
 def test_walks_and_mixed_integer_programs_beside_all_regions(seed):
     module, net, x, c = next(case for i, case in enumerate(all_regions.cases(seed + 1)) if i == seed)

@@ -231,6 +231,7 @@ def layer_and_inputs(options: dict[str, Any], samples: int) -> tuple[csr_array, 
     return csr_array(rows), bias, X
 
 
+@pytest.mark.exhaustive(every=3)
 @NEEDS_CDD
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_convolutions_behind_a_relu_in_batches(name: str) -> None:

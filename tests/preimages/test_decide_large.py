@@ -60,6 +60,7 @@ def both(name: str, domain: str, monkeypatch: pytest.MonkeyPatch, within: float 
     return right, found
 
 
+@pytest.mark.exhaustive(every=5)
 @pytest.mark.parametrize("within", [0.0, 0.01])
 @pytest.mark.parametrize("domain", list(DOMAINS))
 @pytest.mark.parametrize("name", list(LAYERS))

@@ -43,6 +43,7 @@ def ratio(layer, X, Y):
     return float((moved[apart > 0] / apart[apart > 0]).min())
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize("seed", range(12))
 def test_small_layers_against_all_of_their_regions(seed):
     generator = np.random.default_rng(seed)

@@ -333,6 +333,7 @@ def _composed(parts: tuple[Array, Array, Array, Array, Array], x: Array, domain:
     return oracles.System(len(x), tuple(equalities), (*inequalities, *region, *oracles.domain_rows(domain, len(x))))
 
 
+@pytest.mark.exhaustive(every=3)
 @NEEDS_CDD
 @pytest.mark.parametrize("domain", [None, fs.NonNegative()], ids=["whole space", "orthant"])
 @pytest.mark.parametrize("block", [_dense_block, _convolutional_block])

@@ -19,7 +19,7 @@ def omnidirectional_share(m: int, k: int) -> float:
     return 1 - 2.0 ** (1 - m) * sum(comb(m - 1, i) for i in range(k))
 
 
-@pytest.mark.exhaustive
+@pytest.mark.exhaustive(every=0)
 @pytest.mark.parametrize(("m", "k"), [(8, 4), (3, 2), (6, 3), (9, 6), (14, 5), (24, 12)])
 def test_share_of_omnidirectional_matrices(m: int, k: int) -> None:
     generator = np.random.default_rng([m, k])

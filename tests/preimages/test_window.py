@@ -65,6 +65,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return request.param
 
 
+@pytest.mark.exhaustive(every=5)
 @pytest.mark.skipif(not oracles.cdd_available(), reason="cddexec_gmp is not installed")
 @pytest.mark.parametrize("domain", list(DOMAINS))
 @pytest.mark.parametrize("name", list(LAYERS))

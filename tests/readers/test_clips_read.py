@@ -195,6 +195,7 @@ KERAS: dict[str, tuple[Callable[[Any], Any], Bounds]] = {
 }
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("name", KERAS)
 def test_keras(name: str):
     function, bounds = KERAS[name]

@@ -107,6 +107,7 @@ def test_an_attack_finds_what_moves_the_answer():
     assert adversarial_accuracy(net, samples) == pytest.approx(kept, abs=1 / 41 + 1e-9)
 
 
+@pytest.mark.exhaustive
 def test_it_runs_and_says_what_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     kept = ("plain", "active margin", "leaky ReLU", "ELU", "tanh", "all correlations")
     chosen = [each for each in variants((1.0,)) if each.name in kept]
