@@ -1,8 +1,8 @@
 """The polyhedron around a network in fewer coordinates: what equations give of the others is put in.
 
-Affine maps, and units that are on in the whole box, are equations ``v_d + ... = b`` whose last coordinate d follows from
-those before it. So all of these follow from the inputs and from what units give that may bend: ``v_d = T u + t``. The
-bounds of v_d become rows, where they say more than the bounds of u do.
+Affine maps, and units that are on in the whole box, are equations ``v_d + ... = b`` whose last coordinate d follows
+from those before it. So all of these follow from the inputs and from what units give that may bend: ``v_d = T u + t``.
+The bounds of v_d become rows, where they say more than the bounds of u do.
 
 A multiplier of such a row is what it leaves of coordinate d, so that the multipliers of the equations follow from those
 of the rows that are kept: by the transposed triangular system.
@@ -29,7 +29,7 @@ THICK = 2.0**-10
 """Intervals that leave less than this share of what a row may be in the box are searched as if they left that much.
 
 Where features are known to the digits of float32, the polyhedron is so flat that a descent in float32 loses its way.
-Multipliers are as good for the true sides, and of a smaller box, in the next round, the same interval is a larger share.
+Multipliers are as good for the true sides; of a smaller box, in the next round, the same interval is a larger share.
 """
 
 SAME = 2.0**-40
@@ -104,23 +104,6 @@ class Eliminated:
         least = THICK * (np.abs(given.rows) @ (given.above - given.below))
         more = np.maximum(least - (given.high - given.low), 0.0) / 2.0
         return replace(given, low=given.low - more, high=given.high + more)
-
-    def point(self, x: Float64[FloatArray, " n"]) -> Float64[FloatArray, " f"]:
-        """The free coordinates at an input: of units that may bend the least that their rows allow, as ReLUs give."""
-        low, high = self.around.box
-        rows: csr_array = csr_array(self.around.system.weight)[self.others]
-        gives = _last_columns(rows, np.ones(rows.shape[0], dtype=np.bool_))
-        v = low.copy()
-        v[: len(x)] = np.clip(x, low[: len(x)], high[: len(x)])
-        for _ in range(len(self.free)):  # as often as there are layers, which build upon each other
-            before = v.copy()
-            v[self.defined] = self.T @ v[self.free] + self.t
-            least = np.where(np.arange(len(v)) < len(x), v, low)
-            np.maximum.at(least, gives, self.around.low[self.others] - (rows @ v - v[gives]))
-            v[self.free] = np.minimum(least, high)[self.free]
-            if np.array_equal(v, before):
-                break
-        return v[self.free]
 
     def multipliers(self, w: Float64[FloatArray, "k rows"]) -> Float64[FloatArray, "k M"]:
         """Those of all rows, from those of the polytope's."""

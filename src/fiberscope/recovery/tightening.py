@@ -78,7 +78,7 @@ def tighten(
             nothing = np.zeros((0, 0))
             steps.append(Step(np.zeros(0, dtype=np.int64), (nothing, nothing)))
             return Tightened(low, high, tuple(steps), str(failure))
-        step = _step(around, x, by_programs, budget)
+        step = _step(around, _computed(network, known, low, high, x), by_programs, budget)
         if step is None:
             break
         below, above = narrowed(around, step)
@@ -94,14 +94,21 @@ def tighten(
     return Tightened(low, high, tuple(steps), ended=budget.is_over)
 
 
-def _step(around: Relaxed, x: FloatArray | None, by_programs: bool, budget: Budget) -> Step | None:
+def _computed(network: Network, known: Known, low: FloatArray, high: FloatArray, x: FloatArray | None) -> FloatArray:
+    """The coordinates of what is computed of an input of the box."""
+    point = low / 2.0 + high / 2.0 if x is None else np.clip(x, low, high)
+    nothing = np.full(len(known.low), np.inf)
+    return relaxed(network, point, point, Known(known.stage, -nothing, nothing)).box[0]
+
+
+def _step(around: Relaxed, computed: FloatArray, by_programs: bool, budget: Budget) -> Step | None:
     """Multipliers for both ends of every coordinate; None where nothing is left to tighten, or all is too large."""
     low, high = (side[: around.inputs] for side in around.box)
     coordinates = np.flatnonzero(low < high)
     reduced = Eliminated.of(around) if len(coordinates) else None
     if reduced is None:
         return None
-    point = reduced.point(low / 2.0 + high / 2.0 if x is None else x)
+    point = np.clip(computed, *around.box)[reduced.free]
     units = np.zeros((len(coordinates), len(point)))
     units[np.arange(len(coordinates)), coordinates] = 1.0
     both = np.concatenate([-units, units])
