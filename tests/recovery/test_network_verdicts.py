@@ -196,6 +196,25 @@ def test_smooth_activations_are_held_and_never_guessed():
     assert list(verdicts(narrow, [[0.5, 0.25]])[0]) == ["not recoverable"]
 
 
+def test_layers_together_tell_what_the_last_by_itself_does_not():
+    """The second layer has more inputs than units, so that nothing is left but its inputs' being outputs."""
+    rng = np.random.default_rng(5)
+    first, second = rng.standard_normal((24, 4)), rng.standard_normal((16, 24)) / 5
+    net = layers((first, np.zeros(24)), (second, np.full(16, 0.1)))
+    X = rng.uniform(size=(4, 4))
+    own = fs.classify(net.relu_layers[1], net.layer_input(1, X), fs.NonNegative())
+    assert "singleton" not in own.kind
+    assert (verdicts(net, X, fs.Box(0, 1), seconds=0)[:, 1] == "undecided").all()
+    assert (verdicts(net, X, fs.Box(0, 1)) == "recoverable").all()
+
+
+def test_two_layers_that_fold_an_input_are_not_said_to_tell_it():
+    """|x| of two layers: -x has the same features, however small the region of x is; off 0 it is locally injective."""
+    net = layers(([[1.0], [-1.0]], np.zeros(2)), ([[1.0, 1.0]], [0.0]))
+    assert verdicts(net, [[0.5]], fs.Box(-1, 1))[0, 1] != "recoverable"
+    assert verdicts(net, [[0.5]], fs.Box(-0.4, 1))[0, 1] == "recoverable"
+
+
 def test_half_spaces_count():
     net = layers(([[1.0, 1.0]], [0.0]))
     on_line = fs.HalfSpaces([[1.0, -1.0], [-1.0, 1.0]], [0.0, 0.0])

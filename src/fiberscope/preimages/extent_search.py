@@ -69,19 +69,30 @@ def extents(
         device: where products are formed.
     """
     if polytope.rows.size <= SMALL:
-        return _by_programs(polytope, directions, budget, progress, seed)
+        return by_programs(polytope, directions, budget, progress, seed)
     if not (np.isfinite(polytope.below) & np.isfinite(polytope.above)).all():
         return _nothing(polytope, directions, "no bound on the preimage is known, and it is too large for programs")
-    return _by_ascent(polytope, directions, budget, progress, device)
+    return by_ascent(polytope, directions, budget, progress, device)
 
 
-def _by_ascent(
+def by_ascent(
     polytope: Polytope,
     directions: FloatArray,
     budget: Budget,
     progress: Callable[[int], None],
     device: str,
+    looks: int | None = None,
 ) -> Extents:
+    """Search all directions at once, in a polytope with bounds.
+
+    Args:
+        polytope: as above.
+        directions: as above.
+        budget: as above.
+        progress: as above.
+        device: as above.
+        looks: at most; None for as many as there is time for, or ``LOOKS`` where none is given.
+    """
     scaled, units, factors = polytope.scaled()
     center = analytic_center(scaled, np.zeros(len(units)), budget)
     if budget.is_over:
@@ -92,9 +103,10 @@ def _by_ascent(
     sizes = np.ldexp(1.0, np.frexp(np.abs(objectives).max(axis=1, initial=0.0))[1])
     objectives /= sizes[:, None]
     ascent = DualAscent(scaled, center, objectives, device)
-    near, opposite = NEARER if budget.seconds else NEAR, _opposites(objectives)
+    patient = looks is None and budget.seconds is not None
+    near, opposite = NEARER if patient else NEAR, _opposites(objectives)
     look = 0
-    while not budget.is_over and (look < LOOKS or budget.seconds is not None):
+    while not budget.is_over and (patient or look < (looks or LOOKS)):
         found, look = ascent.found, look + 1
         open_ = found.bound - found.reached > near * (found.reached + found.reached[opposite])
         progress(int((~open_).sum()))
@@ -128,9 +140,10 @@ def _opposites(directions: FloatArray) -> IntArray:
     return np.append(np.arange(half, 2 * half), np.arange(half))
 
 
-def _by_programs(
+def by_programs(
     polytope: Polytope, directions: FloatArray, budget: Budget, progress: Callable[[int], None], seed: int
 ) -> Extents:
+    """Solve a linear program for each direction, as above."""
     k, n = len(directions), len(polytope.below)
     multipliers, points = np.zeros((k, len(polytope.rows))), np.full((k, n), np.nan)
     solver = Solver(LinearProgram(
@@ -186,4 +199,4 @@ def drawn_in(
     return np.clip(out, polytope.below, polytope.above)
 
 
-__all__ = ["Extents", "extents"]
+__all__ = ["SMALL", "Extents", "by_ascent", "by_programs", "extents"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -22,12 +23,19 @@ from fiberscope.recovery.exact_singleton import Certain, carries_over, surrogate
 from fiberscope.recovery.settled import Settled, settle
 from fiberscope.recovery.verdict import Verdict
 
+if TYPE_CHECKING:
+    from fiberscope.recovery.only_input import OnlyInputs
+
 OwnKinds = Callable[[int, IntArray], tuple[NDArray[np.object_], FloatArray]]
 """Of a layer and some samples: the proved kinds of its own preimages at what it received, as float64 numbers, within
 the bounds of that or, where it receives the network's input, within the domain; and these numbers, (S, n). An empty
 text stands for a layer that was not judged."""
 
 CHAIN = "every layer up to it has one input only for its output, proved for the exact activations"
+THROUGH = "all inputs of the domain with these features lie where the network up to it is proved to tell inputs apart"
+OPEN = (
+    "whether another input has these features is open: what is proved through all layers up to it does not end in one"
+)
 ONE_INPUT = "the domain holds no other input"
 FLUSHES = "this thread flushes subnormal numbers to zero, so no error bound holds"
 
@@ -42,7 +50,7 @@ class Judging:
         domain: where inputs lie; None for all of R^n.
         last: the number of the last layer, L - 1.
         own: the kinds of layers by themselves.
-        budget: for the searches in linear regions; None for no search.
+        budget: for proofs through several layers and for searches of second inputs; None for neither.
         verdicts: (N, L) of ``Verdict``.
         reasons: (N, L) in words.
     """
@@ -72,8 +80,13 @@ class Judging:
             if (domain.low == domain.high).all():
                 self._say(layer, self._open(layer), Verdict.RECOVERABLE, ONE_INPUT)
             self._chain(layer, settled)
-        if self.budget is not None:
+        if self.budget is not None and (self.verdicts == Verdict.UNDECIDED).any():
+            from fiberscope.recovery.only_input import OnlyInputs  # it loads solvers
+
+            only = OnlyInputs.of(self.network, domain)
             for sample in range(len(self.X)):
+                if only is not None:
+                    self._prove(sample, only, self.budget)
                 self._search(sample, self.budget)
 
     def _open(self, layer: int) -> BoolArray:
@@ -134,6 +147,17 @@ class Judging:
         return ""
 
     # ---- no second input
+
+    def _prove(self, sample: int, only: OnlyInputs, budget: Budget) -> None:
+        """Prove that there is none through several layers, as deep as that goes."""
+        for layer in range(self.last + 1):
+            if self.verdicts[sample, layer] != Verdict.UNDECIDED:
+                continue
+            if budget.is_over or not only.has_one(layer, self.X[sample], budget):
+                break
+            self._say(layer, np.array([sample]), Verdict.RECOVERABLE, THROUGH)
+        if (self.reasons[sample] == THROUGH).any():  # what was said of deeper layers was the reason of this one
+            self.reasons[sample, self.verdicts[sample] == Verdict.UNDECIDED] = OPEN
 
     def _chain(self, layer: int, settled: Settled) -> None:
         """Judge the samples whose input is recoverable from what the layer receives."""

@@ -5,7 +5,9 @@ A verdict of ``fiberscope.preimage`` is about one layer as a map of its own inpu
 ``F_k(x') = F_k(x)``.
 
 *Recoverable* is proved from layer to layer: every layer on the way has a single input for its output, for the exact
-activation and on a domain that holds all that the layer before can give (``exact_singleton``).
+activation and on a domain that holds all that the layer before can give (``exact_singleton``). Or it is proved through
+several layers at once: all inputs of a bounded domain with these features lie in a box on which the network is proved
+to tell inputs apart (``only_input``).
 
 *Not recoverable* is proved by a second input with exactly the same features: next to x, if the first layer has one, or
 if fewer units can change than inputs may move (``second_input``); or one that a search finds (``found_input``).
@@ -60,8 +62,9 @@ def network_verdicts(  # pyright: ignore[reportUnknownParameterType] - pyarrow h
         X: (N, *input_shape) the samples.
         layers: the numbers of the ReLU layers k, negative from the end; None for all.
         domain: where inputs lie; None for all of R^n.
-        seconds: a budget for searching second inputs of samples that are undecided otherwise, of all samples together,
-            looked at before each search; 0 for none. What it decides depends on the machine; the rest does not.
+        seconds: a budget for proofs through several layers and for searching second inputs of samples that are
+            undecided otherwise, of all samples together; 0 for none. What it decides depends on the machine; the rest
+            does not.
 
     Returns:
         A table of pyarrow with a row per sample and layer: sample, layer, verdict, reason.

@@ -1,4 +1,4 @@
-"""Bounds on all inputs of a box that have given features, tightened round by round by linear programs.
+"""Bounds on all inputs of a box that have given features, tightened round by round.
 
 Each round asks of the polyhedron around the network (``fiberscope.checker.relaxation``) how far every coordinate of
 the input reaches in it. What is proved is a box to begin again with: the smaller it is, the more units are known to be
@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from fiberscope.checker.relaxation import (
     ContradictionError,
@@ -26,10 +25,16 @@ from fiberscope.checker.relaxation import (
 )
 from fiberscope.network.arrays import FloatArray
 from fiberscope.preimages.budget import Budget
-from fiberscope.preimages.linear_program import LinearProgram, Solver
+from fiberscope.preimages.extent_search import SMALL, by_ascent
+from fiberscope.preimages.extent_search import by_programs as solved
+from fiberscope.recovery.elimination import Eliminated
 
 ENOUGH = 0.9
 """A round that leaves more than this share of the widths, added up, is the last one."""
+
+
+LOOKS = 3
+"""At the ascent of a round: another round, in a smaller box, gains more than more steps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +56,21 @@ class Tightened:
     ended: bool = False
 
 
-def tighten(network: Network, low: FloatArray, high: FloatArray, known: Known, budget: Budget) -> Tightened:
-    """Tighten a box around all inputs with known features."""
+def tighten(
+    network: Network, low: FloatArray, high: FloatArray, known: Known, budget: Budget, x: FloatArray | None = None
+) -> Tightened:
+    """Tighten a box around all inputs with known features.
+
+    Args:
+        network: as the checker reads it.
+        low: (n,) finite.
+        high: (n,) finite.
+        known: the features.
+        budget: when to end.
+        x: (n,) an input that has them, or nearly so; None for the middle of the box.
+    """
     steps: list[Step] = []
+    by_programs = False
     while not budget.is_over:
         try:
             around = relaxed(network, low, high, known)
@@ -61,44 +78,52 @@ def tighten(network: Network, low: FloatArray, high: FloatArray, known: Known, b
             nothing = np.zeros((0, 0))
             steps.append(Step(np.zeros(0, dtype=np.int64), (nothing, nothing)))
             return Tightened(low, high, tuple(steps), str(failure))
-        step = _step(around, budget)
+        step = _step(around, _computed(network, known, low, high, x), by_programs, budget)
         if step is None:
             break
         below, above = narrowed(around, step)
-        steps.append(step)
         if (below > above).any():
-            return Tightened(
-                below, above, tuple(steps), "the bounds on a coordinate of the input contradict each other"
-            )
+            reason = "the bounds on a coordinate of the input contradict each other"
+            return Tightened(below, above, (*steps, step), reason)
+        steps += [step] if ((below > low) | (above < high)).any() else []
         gained = (above - below).sum() < ENOUGH * (high - low).sum()
         low, high = below, above
-        if not gained:
+        if not gained and by_programs:
             break
+        by_programs = not gained
     return Tightened(low, high, tuple(steps), ended=budget.is_over)
 
 
-def _step(around: Relaxed, budget: Budget) -> Step | None:
-    """The multipliers of every coordinate's optima; None where nothing is left to tighten."""
-    low, high = around.box
-    coordinates = np.flatnonzero(low[: around.inputs] < high[: around.inputs])
-    if not len(coordinates):
+def _computed(network: Network, known: Known, low: FloatArray, high: FloatArray, x: FloatArray | None) -> FloatArray:
+    """The coordinates of what is computed of an input of the box."""
+    point = low / 2.0 + high / 2.0 if x is None else np.clip(x, low, high)
+    nothing = np.full(len(known.low), np.inf)
+    return relaxed(network, point, point, Known(known.stage, -nothing, nothing)).box[0]
+
+
+def _step(around: Relaxed, computed: FloatArray, by_programs: bool, budget: Budget) -> Step | None:
+    """Multipliers for both ends of every coordinate; None where nothing is left to tighten, or all is too large."""
+    low, high = (side[: around.inputs] for side in around.box)
+    coordinates = np.flatnonzero(low < high)
+    reduced = Eliminated.of(around) if len(coordinates) else None
+    if reduced is None:
         return None
-    count = len(around.low)
-    out = np.zeros((len(coordinates), count)), np.zeros((len(coordinates), count))
-    objective = np.zeros(len(low))
-    rows: csr_array = around.system.weight
-    solver = Solver(LinearProgram(objective, rows, around.low, around.high, low, high))
-    for sign, side in ((-1.0, out[0]), (1.0, out[1])):
-        for k, j in enumerate(coordinates):
-            objective[j] = sign
-            solver.maximize(objective)
-            solution = solver.solution(solver.run(budget.left()))
-            objective[j] = 0.0
-            if solution.optimal:
-                side[k] = solution.row_dual
-            if budget.is_over:
-                return Step(coordinates, out)
-    return Step(coordinates, out)
+    point = np.clip(computed, *around.box)[reduced.free]
+    units = np.zeros((len(coordinates), len(point)))
+    units[np.arange(len(coordinates)), coordinates] = 1.0
+    both = np.concatenate([-units, units])
+    if not by_programs:
+        found = by_ascent(reduced.thickened(point), both, budget, _silent, "cpu", LOOKS)
+    elif (polytope := reduced.polytope(point)).rows.size <= SMALL:
+        found = solved(polytope, both, budget, _silent, 0)
+    else:
+        return None
+    k, multipliers = len(coordinates), reduced.multipliers(found.multipliers)
+    return Step(coordinates, (multipliers[:k], multipliers[k:]))
+
+
+def _silent(_: int) -> None:
+    """Progress that is not reported."""
 
 
 __all__ = ["Tightened", "tighten"]

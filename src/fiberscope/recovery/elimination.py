@@ -1,0 +1,129 @@
+"""The polyhedron around a network in fewer coordinates: what equations give of the others is put in.
+
+Affine maps, and units that are on in the whole box, are equations ``v_d + ... = b`` whose last coordinate d follows
+from those before it. So all of these follow from the inputs and from what units give that may bend: ``v_d = T u + t``.
+The bounds of v_d become rows, where they say more than the bounds of u do.
+
+A multiplier of such a row is what it leaves of coordinate d, so that the multipliers of the equations follow from those
+of the rows that are kept: by the transposed triangular system.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Float64
+from scipy.sparse import csr_array
+from scipy.sparse.linalg import splu
+
+from fiberscope.checker.relaxation import Relaxed
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.preimages.analytic_center import Polytope
+
+LARGEST = 2**25
+"""Numbers of the rows that are left, written out: some copies of them take a gigabyte."""
+
+THICK = 2.0**-10
+"""Intervals that leave less than this share of what a row may be in the box are searched as if they left that much.
+
+Where features are known to the digits of float32, the polyhedron is so flat that a descent in float32 loses its way.
+Multipliers are as good for the true sides; of a smaller box, in the next round, the same interval is a larger share.
+"""
+
+SAME = 2.0**-40
+"""The share of its size by which a number may lie beyond its bounds before a row for them is worth its cost."""
+
+
+@dataclass(frozen=True, eq=False)
+class Eliminated:
+    """``v[defined] = T v[free] + t``, and the rows that are left.
+
+    Attributes:
+        around: the polyhedron ``{v}``, with M rows.
+        defined: (d,) coordinates that equations give, in their order.
+        free: (f,) the others.
+        equations: (d,) the rows that give them.
+        others: (c,) the other rows.
+        bounded: (b,) which of the defined coordinates have bounds that say something.
+        T: (d, f)
+        t: (d,)
+        factors: of the triangular system that gives the defined coordinates.
+    """
+
+    around: Relaxed
+    defined: IntArray
+    free: IntArray
+    equations: IntArray
+    others: IntArray
+    bounded: IntArray
+    T: Float64[FloatArray, "d f"]
+    t: Float64[FloatArray, " d"]
+    factors: Any
+
+    @classmethod
+    def of(cls, around: Relaxed) -> Eliminated | None:
+        """Put in what the equations of a polyhedron give; None where that is too large, or there are none."""
+        rows: csr_array = csr_array(around.system.weight)
+        low, high = around.box
+        gives = _last_columns(rows, around.low == around.high)
+        defined, equations = np.unique(gives, return_index=True)
+        defined, equations = defined[defined >= 0], equations[defined >= 0]
+        free = np.setdiff1d(np.arange(len(low)), defined)
+        if not len(defined) or rows.shape[0] * len(free) > LARGEST:
+            return None
+        factors = splu(rows[equations][:, defined].tocsc(), permc_spec="NATURAL", diag_pivot_thresh=0.0)
+        T = -factors.solve(rows[equations][:, free].toarray())
+        t = factors.solve(around.low[equations])
+        middle, half = (high[free] + low[free]) / 2.0, (high[free] - low[free]) / 2.0
+        value, reach = T @ middle + t, np.abs(T) @ half
+        slack = SAME * (np.abs(T) @ np.abs(middle) + np.abs(t) + reach)
+        says = (value + reach > high[defined] + slack) | (value - reach < low[defined] - slack)
+        others = np.setdiff1d(np.arange(rows.shape[0]), equations)
+        return cls(around, defined, free, equations, others, np.flatnonzero(says), T, t, factors)
+
+    def polytope(self, point: Float64[FloatArray, " f"]) -> Polytope:
+        """What is left, beside a point of the free coordinates."""
+        left: csr_array = csr_array(self.around.system.weight)[self.others]
+        rows = np.asarray(left[:, self.free].toarray() + left[:, self.defined] @ self.T)
+        shift = left[:, self.defined] @ self.t + rows @ point
+        low, high = self.around.low[self.others] - shift, self.around.high[self.others] - shift
+        chosen = self.defined[self.bounded]
+        value = self.T[self.bounded] @ point + self.t[self.bounded]
+        box = self.around.box
+        return Polytope(
+            np.concatenate([rows, self.T[self.bounded]]),
+            np.append(low, box[0][chosen] - value), np.append(high, box[1][chosen] - value),
+            box[0][self.free] - point, box[1][self.free] - point,
+        )  # fmt: skip
+
+    def thickened(self, point: Float64[FloatArray, " f"]) -> Polytope:
+        """The same for a search that is no program, without intervals that are too thin for it."""
+        given = self.polytope(point)
+        least = THICK * (np.abs(given.rows) @ (given.above - given.below))
+        more = np.maximum(least - (given.high - given.low), 0.0) / 2.0
+        return replace(given, low=given.low - more, high=given.high + more)
+
+    def multipliers(self, w: Float64[FloatArray, "k rows"]) -> Float64[FloatArray, "k M"]:
+        """Those of all rows, from those of the polytope's."""
+        rows: csr_array = csr_array(self.around.system.weight)
+        own, bounds = w[:, : len(self.others)], w[:, len(self.others) :]
+        left = -np.asarray(own @ rows[self.others][:, self.defined])
+        left[:, self.bounded] -= bounds
+        out = np.zeros((len(w), rows.shape[0]))
+        out[:, self.others] = own
+        out[:, self.equations] = cast(FloatArray, self.factors.solve(left.T, trans="T")).T
+        return out
+
+
+def _last_columns(rows: csr_array, asked: BoolArray) -> IntArray:
+    """(M,) the last column of each row that is asked for, where its number is 1; else -1."""
+    rows = rows.sorted_indices()
+    ends = np.asarray(rows.indptr[1:]) - 1
+    filled = np.diff(rows.indptr) > 0
+    last = np.where(filled, rows.indices[ends], -1)
+    return np.where(asked & filled & (rows.data[ends] == 1.0), last, -1)
+
+
+__all__ = ["Eliminated"]

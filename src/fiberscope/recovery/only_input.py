@@ -1,0 +1,68 @@
+"""No second input with exactly the same features, proved through several layers at once.
+
+What a layer by itself does not tell apart, the network up to it may: its inputs are outputs of the layers before. The
+exact features of x lie in bounds that its evaluation proves. All inputs of the domain whose features lie in them are in
+a box that is tightened around the network (``tightening``). If the map has a positive modulus on a ball around x that
+holds this box (``fiberscope.checker.modulus``), then no two inputs of it have the same features, and x is the only one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64
+
+from fiberscope.checker import forward, relaxation
+from fiberscope.checker.matrices import NotProvedError
+from fiberscope.checker.modulus import chain_of, modulus
+from fiberscope.checker.reading import StoredNetwork, read_network
+from fiberscope.checker.relaxation import Known
+from fiberscope.errors import ModelError
+from fiberscope.network.arrays import FloatArray
+from fiberscope.network.domains import Polyhedron
+from fiberscope.network.network import Network
+from fiberscope.preimages.budget import Budget
+from fiberscope.recovery.proof import reach_of, stages_of
+from fiberscope.recovery.tightening import tighten
+
+
+@dataclass(frozen=True, eq=False)
+class OnlyInputs:
+    """A network as the checker reads it, and a bounded domain.
+
+    Attributes:
+        layers: what its layers are.
+        stages: what its stages are.
+        box: around the domain.
+    """
+
+    layers: StoredNetwork
+    stages: relaxation.Network
+    box: Polyhedron
+
+    @classmethod
+    def of(cls, network: Network, box: Polyhedron) -> OnlyInputs | None:
+        """None where the domain has no bounds, or the checker cannot read the network."""
+        if not (np.isfinite(box.low) & np.isfinite(box.high)).all():
+            return None
+        try:
+            return cls(read_network(network.to_bytes()), stages_of(network), box)
+        except (NotProvedError, ModelError):
+            return None
+
+    def has_one(self, layer: int, x: Float64[FloatArray, " n"], budget: Budget) -> bool:
+        """Whether x is proved to be the only input of the domain with its features after a layer."""
+        try:
+            chain = chain_of(self.layers, layer)
+            if not modulus(chain, x, 0.0).lower > 0:  # nothing would be proved on a larger ball
+                return False
+            stage = self.layers.layers[layer].number
+            known = Known(stage, *forward.bounds(self.stages, x, x, stage)[stage])
+            left = tighten(self.stages, self.box.low, self.box.high, known, budget, x)
+            return not left.contradiction and modulus(chain, x, reach_of(left.low, left.high, x)).lower > 0
+        except NotProvedError:
+            return False
+
+
+__all__ = ["OnlyInputs"]
