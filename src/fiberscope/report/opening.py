@@ -141,20 +141,22 @@ def _rebuilt(
     guess, _ = guesses(Attacked.of(network, layer), features, Box(*manifest.domain), exactly, np.inf)
     name = label(layer, manifest.network_layers[layer].name)
     rebuilt = guess.x.reshape(x.shape)
-    off = float(np.median(np.abs(rebuilt - x)))
-    title, text = f"rebuilt from layer {name}", f"an attack; off by {number(off)} (median pixel)"
-    return OpeningPicture(_drawn(rebuilt, layout), title, text), _sentence(kinds[0], name)
+    text = f"off by at most {number(float(np.abs(rebuilt - x).max()))}"
+    title = f"rebuilt from layer {name}"
+    return OpeningPicture(_drawn(rebuilt, layout), title, text), _sentence(kinds[0], name, manifest)
 
 
 def _drawn(x: FloatArray, layout: PictureFormat) -> str:
     return picture(np.clip(x, layout.low, layout.high), layout)
 
 
-def _sentence(kind: Any, name: str) -> str:
+def _sentence(kind: Any, name: str, manifest: Manifest) -> str:
     """What the verdict about the first layer says."""
+    assert manifest.domain is not None
+    among = f"among all inputs from {manifest.domain[0]:g} to {manifest.domain[1]:g}"
     if kind == Kind.SINGLETON:
-        return f"Layer {name} hides nothing of the sample: no other input has its output, which is proved."
-    return f"Layer {name} leaves several inputs that have the output of the sample; it is proved that they are bounded."
+        return f"Layer {name} hides nothing of the sample: no other one has its output, {among}, which is proved."
+    return f"Layer {name} leaves open which of several inputs the sample is, {among}; the guess is one attack’s."
 
 
 def _same(example: StoredExample) -> str:
