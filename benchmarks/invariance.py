@@ -21,13 +21,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _demo import untrained
+from _demo import demo, untrained
 from scipy.optimize import linprog
 from threadpoolctl import threadpool_limits
 
 import fiberscope as fs
 from fiberscope.data.datasets import load_data
-from fiberscope.demo.demo import train
 from fiberscope.errors import InputError
 from fiberscope.invariance.feature_region import FeatureRegion, feature_region, features_at, pieces_at
 from fiberscope.invariance.region_program import RegionProgram
@@ -118,7 +117,7 @@ def digits() -> np.ndarray:
 
 def trained() -> list[tuple[str, fs.Network]]:
     """The demo's network, and one that others trained where it is here."""
-    networks = [("demo", train().network)]
+    networks = [("demo", demo(trained=True)[0])]
     path = Path(os.environ.get("FIBERSCOPE_EXTERNAL", "")) / MNIST_NET
     if path.is_file():
         networks.append(("mnist-net_256x2", fs.load(path)))

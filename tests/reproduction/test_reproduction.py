@@ -14,9 +14,8 @@ import torch
 from fiberscope.cli import main
 from fiberscope.data import datasets
 from fiberscope.data.datasets import load_data
-from fiberscope.demo.perceptron import table1
 from fiberscope.errors import InputError
-from fiberscope_paper.architectures import table2
+from fiberscope_paper.architectures import table1, table2
 from fiberscope_paper.context import Context
 from fiberscope_paper.outcome import Claim
 from fiberscope_paper.printed_tables import PRINTED

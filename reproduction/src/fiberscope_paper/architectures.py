@@ -1,4 +1,4 @@
-"""The paper's architectures [appendix A4]; that of table 1 is the demo's."""
+"""The paper's architectures [appendix A4]."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from fiberscope.demo.perceptron import CLASSES, PIXELS, perceptron
+from fiberscope.demo.perceptron import CLASSES, perceptron
+
+PIXELS = 784
+"""Input coordinates of an MNIST digit, 28 x 28."""
 
 CIFAR = (3, 32, 32)
 """The shape of a CIFAR-10 image."""
@@ -17,6 +20,11 @@ STRIDES = (1, 2, 1, 1, 1, 2)
 
 HIDDEN = 512
 """Units of the dense layer behind the convolutions."""
+
+
+def table1() -> nn.Sequential:
+    """The MLP of table 1: 784 inputs, ten ReLU layers of 100 units, and a softmax over 10 classes."""
+    return perceptron(PIXELS, [100] * 10, CLASSES)
 
 
 def table2() -> nn.Sequential:
@@ -56,4 +64,4 @@ def _cnn(maps: Sequence[int], shape: tuple[int, int, int]) -> nn.Sequential:
     return nn.Sequential(parts)
 
 
-__all__ = ["CIFAR", "table2", "table3", "table4"]
+__all__ = ["CIFAR", "PIXELS", "table1", "table2", "table3", "table4"]

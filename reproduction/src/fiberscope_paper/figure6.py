@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from fiberscope.demo import demo
-from fiberscope.demo.perceptron import table1
 from fiberscope.errors import InputError
 from fiberscope.invariance.examples import invariance_examples
 from fiberscope.invariance.pairs import checked_labels, positive_outputs
@@ -18,6 +17,7 @@ from fiberscope.network.domains import Box
 from fiberscope.network.network import Network
 from fiberscope.preimages.preimage import preimage
 from fiberscope_paper import recipes
+from fiberscope_paper.architectures import table1
 from fiberscope_paper.context import Context
 from fiberscope_paper.figure6_claims import claims
 from fiberscope_paper.figure6_drawing import as_picture, draw

@@ -9,7 +9,6 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from fiberscope.demo import perceptron
 from fiberscope.network.network import Network
 from fiberscope.readers.torch import from_torch
 from fiberscope_paper import architectures
@@ -27,12 +26,12 @@ _TITLES = {
 
 def table1(context: Context) -> Outcome:
     """The MLP with ten ReLU layers of 100."""
-    return _table("table1", perceptron.table1, (perceptron.PIXELS,), context)
+    return _table("table1", architectures.table1, (architectures.PIXELS,), context)
 
 
 def table2(context: Context) -> Outcome:
     """The MLP with ReLU layers of 3500 and 784."""
-    return _table("table2", architectures.table2, (perceptron.PIXELS,), context)
+    return _table("table2", architectures.table2, (architectures.PIXELS,), context)
 
 
 def table3(context: Context) -> Outcome:

@@ -1,4 +1,4 @@
-"""The network of the demo, the paper's table 1 [appendix A4]."""
+"""Dense classifiers, and how weights begin."""
 
 from __future__ import annotations
 
@@ -8,15 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-PIXELS = 784
-"""Input coordinates of an MNIST digit, 28 x 28."""
-
 CLASSES = 10
-
-
-def table1() -> nn.Sequential:
-    """The MLP of table 1: 784 inputs, ten ReLU layers of 100 units, and a softmax over 10 classes."""
-    return perceptron(PIXELS, [100] * 10, CLASSES)
 
 
 def perceptron(inputs: int, hidden: Sequence[int], classes: int) -> nn.Sequential:
@@ -41,4 +33,4 @@ def glorot(module: nn.Module, generator: torch.Generator) -> None:
                 nn.init.zeros_(part.bias)
 
 
-__all__ = ["CLASSES", "PIXELS", "glorot", "perceptron", "table1"]
+__all__ = ["CLASSES", "glorot", "perceptron"]

@@ -15,7 +15,7 @@ from fiberscope.audits.network_changes import NetworkChange
 from fiberscope.audits.pairing import Pair, Side
 from fiberscope.labels import listed
 from fiberscope.recovery.verdict import Verdict
-from fiberscope.report.spectra import number
+from fiberscope.report.counting import middle, number
 from fiberscope.report.summary import SHOWN_KINDS
 
 CHANCE = 0.05
@@ -56,7 +56,7 @@ def layers_table(layers: Sequence[LayerChange]) -> Table:
 
 
 def _both(medians: tuple[float, float] | None) -> str:
-    return "-" if medians is None else f"{medians[0]:g} → {medians[1]:g}"
+    return "-" if medians is None else f"{middle(medians[0])} → {middle(medians[1])}"
 
 
 def stages_table(stages: Sequence[StageChange]) -> Table:

@@ -10,7 +10,7 @@ from fiberscope.audits.changes import Changes, LayerChange, StageChange
 from fiberscope.audits.manifest import Manifest
 from fiberscope.preimages.kind import Kind
 from fiberscope.report.changes import closing_lines, layer_sentences, network_sentence
-from fiberscope.report.spectra import number
+from fiberscope.report.counting import number
 from fiberscope.report.summary import SHOWN_KINDS
 from fiberscope.showing.colours import KINDS, SERIES
 

@@ -9,16 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from fiberscope.preimages.kind import Kind
-from fiberscope.report.counting import counted
+from fiberscope.report.counting import counted, middle, number
 from fiberscope.report.summary import LayerSummary, share
 from fiberscope.report.survey import ReachSummary
 from fiberscope.stability.stage_medians import StageMedians
 
 SHOWN = 3
 """How many are told."""
-
-_READABLE = 1e9
-"""Numbers up to which digits are written out."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +33,24 @@ class Headline:
     detail: str
 
 
+@dataclass(frozen=True, eq=False)
+class LayerSpectra:
+    """The singular values of the network up to and with one audited layer.
+
+    Attributes:
+        layer: its position.
+        label: the layer by position and name.
+        medians: over the samples.
+    """
+
+    layer: int
+    label: str
+    medians: StageMedians
+
+
 def headlines(
     summaries: Sequence[LayerSummary],
-    stages: Sequence[StageMedians],
+    spectra: Sequence[LayerSpectra],
     inputs: int,
     survey: Sequence[ReachSummary],
     reasons: Sequence[tuple[str, int]],
@@ -51,7 +63,7 @@ def headlines(
 
     Args:
         summaries: of all layers and domains, layer by layer, the smallest domain of a layer last.
-        stages: the singular values by stage.
+        spectra: the singular values of the network up to every audited layer that has some, in their order.
         inputs: the number of inputs of the network.
         survey: how far invariance reaches, by layer.
         reasons: why findings are undecided, the most frequent first, with their numbers.
@@ -61,7 +73,7 @@ def headlines(
     told = (
         _not_proved(summaries, reasons),
         _recoverable(smallest),
-        _unstable(stages, inputs),
+        _unstable(spectra, inputs),
         _reach(survey),
         _blind(exact, smallest),
         _proved(summaries),
@@ -114,7 +126,7 @@ def _open_directions(summary: LayerSummary) -> str:
     if summary.median_dimension == 0:
         return f"At the median {among}, no other input of the layer has the same output."
     return (
-        f"At the median {among}, the layer’s input can change in {summary.median_dimension:,.6g} of its "
+        f"At the median {among}, the layer’s input can change in {middle(summary.median_dimension)} of its "
         f"{counted(summary.inputs, 'dimension')} without the layer noticing."
     )
 
@@ -123,39 +135,35 @@ def _within(summary: LayerSummary) -> str:
     return "whatever numbers may come in" if summary.domain == "R^n" else f"on the domain {summary.domain}"
 
 
-def _unstable(stages: Sequence[StageMedians], inputs: int) -> Headline | None:
-    known = [stage for stage in stages if not np.isnan(stage.condition_number)]
+def _unstable(spectra: Sequence[LayerSpectra], inputs: int) -> Headline | None:
+    """Of audited layers alone: those are the ones that the tables are about."""
+    known = [layer for layer in spectra if not np.isnan(layer.medians.condition_number)]
     if not known:
         return None
-    worst = max(known, key=lambda stage: stage.condition_number)
-    ratio = _rounded(worst.condition_number)
+    worst = max(known, key=lambda layer: layer.medians.condition_number)
+    ratio = number(worst.medians.condition_number)
     if ratio == "1":
         return None
     detail = (
-        f"This is the median condition number at {counted(worst.samples, 'sample')}; {worst.rank:,.6g} of "
-        f"{counted(inputs, 'direction')} of the input are felt there at all, in the median."
+        f"This is the median condition number at {counted(worst.medians.samples, 'sample')}; "
+        f"{middle(worst.medians.rank)} of {counted(inputs, 'direction')} of the input are felt there at all, in the "
+        "median."
     )
     steps = [
-        (after.condition_number / before.condition_number, after)
+        (after.medians.condition_number / before.medians.condition_number, after)
         for before, after in itertools.pairwise(known)
-        if after.stage == before.stage + 1
+        if after.layer == before.layer + 1
     ]
     if steps:
-        factor, stage = max(steps, key=lambda step: step[0])
+        factor, layer = max(steps, key=lambda step: step[0])
         if factor > 1:
-            detail += f" The number rises most, by a factor of {factor:.3g}, at stage {stage.label}."
+            detail += f" The number rises most, by a factor of {number(factor)}, at layer {layer.label}."
     return Headline(
         f"{ratio} times",
         "is how much more strongly one change of the network’s input may be felt than another of the same size that is "
-        f"felt, too, up to stage {worst.label}; errors can grow as much when the features are inverted.",
+        f"felt, too, up to layer {worst.label}; errors can grow as much when the features are inverted.",
         detail,
     )
-
-
-def _rounded(value: float) -> str:
-    """Two digits, written out as far as such a number can be read."""
-    short = float(f"{value:.2g}")
-    return f"{short:,.10g}" if short < _READABLE else f"{short:.1e}"
 
 
 def _reach(survey: Sequence[ReachSummary]) -> Headline | None:
@@ -164,12 +172,17 @@ def _reach(survey: Sequence[ReachSummary]) -> Headline | None:
         return None
     farthest = max(known, key=lambda layer: (layer.past_half, layer.median_reached))
     target = "a sample of another class" if farthest.by_class else "another sample"
+    where, origin = f"any feature of layer {farthest.label} changing", f"from {counted(farthest.samples, 'sample')}"
+    if not farthest.past_half:
+        return Headline(
+            share(max(farthest.median_reached, 0.0)),
+            f"of the way to {target} is how far the median search got without {where}.",
+            f"No search got past half of the way, {origin}.",
+        )
     return Headline(
         share(farthest.past_half),
-        f"of the searches got more than half of the way to {target} without any feature of layer {farthest.label} "
-        "changing.",
-        f"The median search there got {farthest.median_reached:.0%} of the way, from "
-        f"{counted(farthest.samples, 'sample')}.",
+        f"of the searches got more than half of the way to {target} without {where}.",
+        f"The median search there got {share(farthest.median_reached)} of the way, {origin}.",
     )
 
 
@@ -219,4 +232,4 @@ def _total(summaries: Sequence[LayerSummary], kind: Kind) -> int:
     return sum(summary.counts[kind] for summary in summaries)
 
 
-__all__ = ["Headline", "headlines"]
+__all__ = ["Headline", "LayerSpectra", "headlines"]

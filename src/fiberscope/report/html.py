@@ -19,21 +19,22 @@ from fiberscope.audits.plan import Reads
 from fiberscope.audits.store import Results
 from fiberscope.audits.subject import Subject
 from fiberscope.files import atomic_path
+from fiberscope.labels import label
 from fiberscope.preimages.kind import Kind
 from fiberscope.recovery.verdict import Verdict
 from fiberscope.report import figures, spectra_figures
-from fiberscope.report.counting import counted
+from fiberscope.report.counting import counted, middle, number
 from fiberscope.report.examples import distinct_warnings, shown_examples, write_examples_page
 from fiberscope.report.gallery import layer_conditions, sample_columns
-from fiberscope.report.headlines import headlines
+from fiberscope.report.headlines import LayerSpectra, headlines
 from fiberscope.report.leakage import LeakageContent, read_leakage, section
-from fiberscope.report.network import network_sentences, summarise_network
+from fiberscope.report.network import fold_alike, label_of, network_sentences, summarise_network
+from fiberscope.report.opening import opening
 from fiberscope.report.sample_pages import SamplePage, examples_of, sample_pages
 from fiberscope.report.sample_selection import choose_samples
 from fiberscope.report.sheets import COLUMNS, PER_SHEET, picture_sheets
-from fiberscope.report.spectra import number
 from fiberscope.report.spread_figures import spread
-from fiberscope.report.summary import SHOWN_KINDS, LayerSummary, share, summarise
+from fiberscope.report.summary import SHOWN_KINDS, LayerSummary, fold_layers, most_varied, share, summarise
 from fiberscope.report.survey import ReachSummary, reach_by_layer, summarise_survey
 from fiberscope.showing import colours
 from fiberscope.showing.pictures import PictureFormat, picture_format
@@ -116,7 +117,8 @@ def render(content: Content) -> str:
     summaries = summarise(content.manifest, content.findings)
     stages, survey = stage_medians(content.spectra), summarise_survey(content.survey)
     reasons = _undecided(content.findings)
-    network = summarise_network(content.manifest, content.network)
+    network, spectra = summarise_network(content.manifest, content.network), _spectra(content, stages)
+    conditions = {each.layer: number(each.medians.condition_number) for each in spectra}
     plan = content.manifest.plan
     domains = [named.domain for layer in plan.layers for named in plan.domains(layer)]
     return (
@@ -126,16 +128,20 @@ def render(content: Content) -> str:
             manifest=content.manifest,
             summaries=summaries,
             accuracy=accuracy_line(content.manifest.correct, content.manifest.samples),
-            network=network,
+            network=fold_alike(network),
+            label_of=label_of,
             network_sentences=network_sentences(network, content.manifest.domain) if network else (),
             verdicts=list(Verdict),
-            headlines=headlines(summaries, stages, content.subject.network.inputs, survey, reasons),
-            conditions=_condition_by_layer(content, stages),
+            headlines=headlines(summaries, spectra, content.subject.network.inputs, survey, reasons),
+            conditions=conditions,
+            layers=fold_layers(summaries, conditions),
+            kinds_of_first=most_varied(summaries),
             kinds=[kind for kind in SHOWN_KINDS if any(s.counts[kind] for s in summaries)],
             all_kinds=SHOWN_KINDS,
             colours=colours.KINDS,
             share=share,
             number=number,
+            middle=middle,
             counted=counted,
             leak=None if content.leakage is None else section(content.leakage),
             planned=content.manifest.samples * len(domains),
@@ -192,6 +198,7 @@ def _samples(content: Content, summaries: Sequence[LayerSummary], drawn: dict[st
     columns = sample_columns(summaries, content.findings, subject.samples, subject.y, subject.classes, conditions)
     own, others = examples_of(subject, content.examples)
     pages, examples = _pages(content, summaries, conditions, layout, own), shown_examples(others)
+    first = opening(content.manifest, content.findings, content.network, subject, layout, own)
     library = get_plotlyjs()
     used = len(library) + sum(len(json.dumps(each, separators=(",", ":"))) for each in (columns, drawn))
     used += sum(page.weight for page in pages) + sum(example.weight for example in examples)
@@ -204,6 +211,7 @@ def _samples(content: Content, summaries: Sequence[LayerSummary], drawn: dict[st
         "columns": columns,
         "sheets": sheets,
         "labels": _labels(subject),
+        "opening": first,
         "pages": pages,
         "examples": examples,
         "example_warnings": distinct_warnings(example.facts for example in others),
@@ -234,11 +242,15 @@ def _pages(
     return sample_pages(chosen, content.subject, layout, content.survey, examples)
 
 
-def _condition_by_layer(content: Content, stages: Sequence[StageMedians]) -> dict[int, float]:
-    """The median condition number up to every audited layer; NaN where there is none."""
-    known = {stage.stage: stage.condition_number for stage in stages}
-    placed = content.subject.network.placed_layers
-    return {layer: known.get(placed[layer].stage, float("nan")) for layer in content.manifest.layers}
+def _spectra(content: Content, stages: Sequence[StageMedians]) -> list[LayerSpectra]:
+    """The medians up to every audited layer that has some."""
+    known = {stage.stage: stage for stage in stages}
+    placed, names = content.subject.network.placed_layers, content.manifest.network_layers
+    return [
+        LayerSpectra(layer, label(layer, names[layer].name), known[placed[layer].stage])
+        for layer in content.manifest.layers
+        if placed[layer].stage in known
+    ]
 
 
 def _undecided(findings: FindingsTable) -> list[tuple[str, int]]:

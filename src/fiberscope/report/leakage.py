@@ -25,7 +25,7 @@ from fiberscope.recovery.ambiguity import LEVELS
 from fiberscope.recovery.leak import Leak
 from fiberscope.recovery.leakage import in_order
 from fiberscope.recovery.recovery import Scope
-from fiberscope.report.counting import counted
+from fiberscope.report.counting import counted, number
 from fiberscope.showing.colours import SERIES
 from fiberscope.showing.pictures import picture, picture_format
 
@@ -145,24 +145,19 @@ HEADINGS = (
 
 def cells(each: LeakageSummary) -> list[str]:
     """The numbers of a row below ``HEADINGS``."""
-    of = f"/{each.samples}"
+    of = f"/{each.samples:,}"
     return [
         f"{each.recoverable}{of}",
         f"{each.rebuilt}/{each.rebuilt_known}" if each.rebuilt_known else "-",
-        short(each.rebuilt_error),
-        short(each.radius[0]),
-        short(each.width[0]),
-        short(each.width[1]),
-        short(each.bits),
-        short(each.cramer_rao),
+        number(each.rebuilt_error),
+        number(each.radius[0]),
+        number(each.width[0]),
+        number(each.width[1]),
+        number(each.bits),
+        number(each.cramer_rao),
         f"{each.bounded}{of}",
-        short(each.coarsest_eps),
+        number(each.coarsest_eps),
     ]
-
-
-def short(value: float) -> str:
-    """Three digits; a dash where there is no number."""
-    return "-" if np.isnan(value) else f"{value:.3g}"
 
 
 def leakage_lines(summaries: Sequence[LeakageSummary], subject: Subject, domain: tuple[float, float]) -> list[str]:
@@ -224,13 +219,13 @@ def shown_leaks(content: LeakageContent) -> tuple[ShownLeaks, ...]:
 
 
 def _words(row: Leak) -> str:
-    guess = f"guess off by {short(row.rebuilt_error)}"
+    guess = f"guess off by {number(row.rebuilt_error)}"
     if row.recoverable:
         return f"{guess}; proved: no other input"
     if row.scope == Scope.DOMAIN:
-        return f"{guess}; proved for all inputs: coordinates to {short(row.pixel_median)} (median)"
+        return f"{guess}; proved for all inputs: coordinates to {number(row.pixel_median)} (median)"
     if row.scope == Scope.BALL:
-        return f"{guess}; proved near the guess alone: within {short(row.radius)}"
+        return f"{guess}; proved near the guess alone: within {number(row.radius)}"
     return f"{guess}; nothing is proved"
 
 
@@ -363,7 +358,7 @@ def section(content: LeakageContent) -> dict[str, Any]:
         "colours": SERIES,
         "shown": shown_leaks(content),
         "sentences": leakage_sentences(summaries),
-        "tolerance": short((high - low) / (LEVELS - 1) / 2.0),
+        "tolerance": number((high - low) / (LEVELS - 1) / 2.0),
     }
 
 

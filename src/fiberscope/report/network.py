@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,10 +15,16 @@ from fiberscope.audits.network_table import count_verdicts
 from fiberscope.labels import label
 from fiberscope.recovery.verdict import Verdict
 from fiberscope.report.counting import counted
+from fiberscope.report.terminal_tables import plain_table
 
 CAVEAT = (
     "That other inputs give exactly the same numbers does not keep an input secret: they may all be close to it, and "
     "an attack may come near."
+)
+
+_EXPLAINED = (
+    "recoverable: no other input gives these numbers up to the layer; not recoverable: another one is proved to give "
+    "exactly these; undecided: neither is proved"
 )
 
 
@@ -54,13 +60,24 @@ def network_table(summaries: Sequence[NetworkSummary]) -> Table:
     """The verdicts about the network, a row per layer, for a terminal of 80 columns."""
     samples = counted(summaries[0].samples, "sample")
     title = f"The network up to each layer: its own input, from what it gives there, at {samples}"
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
+    table = plain_table(title, _EXPLAINED)
     table.add_column("from the input up to layer", overflow="fold")
     for verdict in Verdict:
         table.add_column(str(verdict), justify="right")
-    for summary in summaries:
-        table.add_row(escape(summary.label), *(f"{summary.counts[verdict]:,}" for verdict in Verdict))
+    for alike in fold_alike(summaries):
+        first = alike[0]
+        table.add_row(escape(label_of(alike)), *(f"{first.counts[verdict]:,}" for verdict in Verdict))
     return table
+
+
+def fold_alike(summaries: Sequence[NetworkSummary]) -> list[list[NetworkSummary]]:
+    """Layers one after the other of which the same numbers are known: they are told in one row."""
+    return [list(alike) for _, alike in itertools.groupby(summaries, key=lambda summary: summary.counts)]
+
+
+def label_of(alike: Sequence[NetworkSummary]) -> str:
+    """What a row about some layers is called, the first and the last of them."""
+    return alike[0].label if len(alike) == 1 else f"{alike[0].label} to {alike[-1].label}"
 
 
 def network_sentences(summaries: Sequence[NetworkSummary], domain: tuple[float, float] | None) -> list[str]:
@@ -83,4 +100,12 @@ def _sentence(summary: NetworkSummary, among: str) -> str:
     return "; ".join(parts) + "."
 
 
-__all__ = ["CAVEAT", "NetworkSummary", "network_sentences", "network_table", "summarise_network"]
+__all__ = [
+    "CAVEAT",
+    "NetworkSummary",
+    "fold_alike",
+    "label_of",
+    "network_sentences",
+    "network_table",
+    "summarise_network",
+]

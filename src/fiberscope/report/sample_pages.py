@@ -12,7 +12,7 @@ from fiberscope.audits.example_store import StoredExample
 from fiberscope.audits.subject import Subject
 from fiberscope.labels import label
 from fiberscope.network.network import Network
-from fiberscope.report.counting import counted
+from fiberscope.report.counting import counted, number
 from fiberscope.report.direction_pictures import direction_rows
 from fiberscope.report.examples import ShownExample, shown_examples
 from fiberscope.report.sample_selection import ChosenSample
@@ -144,14 +144,17 @@ def _stability(network: Network, x: Any) -> InverseStability | None:
 
 def _in_words(stability: InverseStability) -> str:
     if stability.spectrum is None:
-        return f"Close to the sample, the network’s output moves by {stability.largest:.3g} times the change at most."
+        return (
+            f"Close to the sample, the network’s output moves by {number(stability.largest)} times the change at most."
+        )
     if not stability.rank:
         return "Close to the sample, no change of the input moves the network’s output."
     others = "the others" if stability.invariant_dimension else "all of them"
     return (
         f"Close to the sample, {stability.invariant_dimension:,} of "
         f"{counted(stability.J.shape[1], 'independent direction')} of the input leave the network’s output as it is; "
-        f"along {others} it moves by {stability.smallest_nonzero:.3g} to {stability.largest:.3g} times the change."
+        f"along {others} it moves by {number(stability.smallest_nonzero)} to {number(stability.largest)} times the "
+        "change."
     )
 
 

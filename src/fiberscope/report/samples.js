@@ -9,6 +9,7 @@
   const conditions = Object.fromEntries(Object.entries(columns.conditions)
     .map(([layer, [samples, values]]) => [layer, new Map(samples.map((sample, i) => [sample, values[i]]))]));
   const numbers = new Intl.NumberFormat("en");
+  const measured = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 }); // as the tables above write numbers
   const counted = (number, thing) => `${numbers.format(number)} ${thing}${number === 1 ? "" : "s"}`;
   let found = [], shown = 0;
 
@@ -23,7 +24,7 @@
   const dimension = value => value === UNDECIDED ? "not known" : numbers.format(value);
   function short(value) {
     if (value === null || value === undefined) return "-";
-    return value !== 0 && (value >= 1e5 || value < 1e-3) ? value.toExponential(2) : String(Number(value.toPrecision(3)));
+    return value !== 0 && (value >= 1e9 || value < 1e-4) ? value.toExponential(2) : measured.format(value);
   }
   function kindOf(group, sample) {
     const kind = kinds[group.kinds[sample]];

@@ -5,28 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from fiberscope.report.counting import counted
+from fiberscope.report.counting import counted, middle, number
+from fiberscope.report.terminal_tables import plain_table
 from fiberscope.stability.stage_medians import StageMedians
+
+_EXPLAINED = (
+    "nonzero values: input directions that the network feels up to the stage; condition number: how many times as "
+    "strongly it feels one of them as another, which is by how much inverting can magnify errors"
+)
+_RADII_EXPLAINED = (
+    "; region distance: how far the sample is from where a unit turns on or off; stability radius: of a ball on which "
+    "it is proved that features tell inputs apart"
+)
 
 
 def spectra_table(stages: Sequence[StageMedians]) -> Table:
     """Lay the medians out as a table for a terminal of 80 columns."""
     title = f"Singular values at {counted(max(stage.samples for stage in stages), 'sample')}, by stage"
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
+    has_radii = any(not np.isnan(stage.stability_radius) for stage in stages)
+    table = plain_table(title, _EXPLAINED + (_RADII_EXPLAINED if has_radii else ""))
     table.add_column("stage", overflow="fold")
     headings = ["outputs", "median\nnonzero\nvalues", "median\ncondition\nnumber"]
-    has_radii = any(not np.isnan(stage.stability_radius) for stage in stages)
     headings += ["median\nregion\ndistance", "median\nstability\nradius"] if has_radii else []
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for stage in stages:
-        numbers = [stage.rank, stage.condition_number]
+        numbers = [stage.condition_number]
         numbers += [stage.region_distance, stage.stability_radius] if has_radii else []
-        table.add_row(escape(stage.label), str(stage.outputs), *map(number, numbers))
+        table.add_row(escape(stage.label), f"{stage.outputs:,}", middle(stage.rank), *map(number, numbers))
     return table
 
 
@@ -56,11 +65,4 @@ def left_out_lines(stages: Sequence[StageMedians]) -> list[str]:
     ]
 
 
-def number(value: float) -> str:
-    """A number for a table; a dash where there is none."""
-    if np.isnan(value):
-        return "-"
-    return f"{value:.2e}" if value >= 1e5 else f"{value:.5g}"
-
-
-__all__ = ["left_out_lines", "number", "radius_lines", "spectra_table"]
+__all__ = ["left_out_lines", "radius_lines", "spectra_table"]

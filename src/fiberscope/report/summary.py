@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -15,13 +15,19 @@ from fiberscope.audits.manifest import Manifest
 from fiberscope.audits.plan import EXACT, place_label
 from fiberscope.labels import label
 from fiberscope.preimages.kind import Kind
-from fiberscope.report.counting import counted
+from fiberscope.report.counting import counted, middle
+from fiberscope.report.terminal_tables import plain_table
 
 SHOWN_KINDS = (Kind.SINGLETON, Kind.BOUNDED, Kind.UNBOUNDED, Kind.EMPTY, Kind.UNDECIDED)
 """The kinds in the order of what is left of the input: all, most, least."""
 
 _HEADINGS = {Kind.SINGLETON: "single-\nton", Kind.UNBOUNDED: "un-\nbounded", Kind.UNDECIDED: "unde-\ncided"}
 _LAYER_WIDTH = 10
+_EXPLAINED = (
+    "domain: which inputs count; positives: outputs above 0, each of them an equation for the input; dimension: "
+    "directions in which the layer's input can change and its output does not; proved: verdicts with a certificate"
+)
+_SATURATED_EXPLAINED = "; saturated: outputs at the upper bound of a clip"
 
 
 @dataclass(frozen=True)
@@ -107,33 +113,71 @@ def _summary(manifest: Manifest, group: FindingsTable, layer: int, domain: str, 
     )
 
 
+def most_varied(summaries: Sequence[LayerSummary]) -> LayerSummary:
+    """The one with the most kinds, where samples differ most; the first of equal ones."""
+    return max(summaries, key=lambda summary: sum(map(bool, summary.counts.values())))
+
+
 def summary_table(summaries: Sequence[LayerSummary]) -> Table:
     """Lay the summaries out as a table for a terminal of 80 columns: a row per layer, in it a line per domain."""
     has_empty = any(summary.counts[Kind.EMPTY] for summary in summaries)
     kinds = [kind for kind in SHOWN_KINDS if kind is not Kind.EMPTY or has_empty]
     samples = max(summary.samples for summary in summaries)
     title = f"Each layer by itself, as a map of what it receives: preimages at {counted(samples, 'sample')}"
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
+    saturates = any(summary.median_saturated is not None for summary in summaries)
+    table = plain_table(title, _EXPLAINED + (_SATURATED_EXPLAINED if saturates else ""))
     table.add_column("layer", overflow="fold", min_width=_LAYER_WIDTH)
     table.add_column("domain", no_wrap=True)
-    saturates = any(summary.median_saturated is not None for summary in summaries)
     headings = [*(_HEADINGS.get(kind, str(kind)) for kind in kinds), "median\nposi-\ntives"]
     headings += ["median\nsatu-\nrated"] if saturates else []
     for heading in (*headings, "median\ndimen-\nsion", "proved"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for layer in dict.fromkeys(summary.layer for summary in summaries):
-        lines = [_line(summary, kinds, saturates=saturates) for summary in summaries if summary.layer == layer]
-        first = next(summary for summary in summaries if summary.layer == layer)
-        heading = f"{escape(first.label)}\n{first.inputs} to {first.outputs}"
+    for alike in fold_layers(summaries):
+        lines = [_line(summary, kinds, saturates=saturates) for summary in alike.rows]
+        first = alike.rows[0]
+        heading = f"{escape(alike.label)}\n{first.inputs:,} to {first.outputs:,}"
         table.add_row(heading, *("\n".join(cells) for cells in zip(*lines, strict=True)))
     return table
 
 
+@dataclass(frozen=True)
+class AlikeLayers:
+    """Layers one after the other of which a table would say the same.
+
+    Attributes:
+        label: the layer, or the first and the last of them.
+        rows: what is said of the first, domain by domain.
+    """
+
+    label: str
+    rows: tuple[LayerSummary, ...]
+
+
+def fold_layers(summaries: Sequence[LayerSummary], beside: Mapping[int, str] | None = None) -> list[AlikeLayers]:
+    """The rows of a table, layer by layer, those that say the same in one.
+
+    Args:
+        summaries: of all layers and domains, layer by layer.
+        beside: what else the table says of a layer, which has to be the same, too.
+    """
+    layers = [tuple(rows) for _, rows in itertools.groupby(summaries, key=lambda summary: summary.layer)]
+    folded: list[AlikeLayers] = []
+    for _, alike in itertools.groupby(layers, key=lambda rows: (_told(rows), (beside or {}).get(rows[0].layer))):
+        first, *others = alike
+        label = f"{first[0].label} to {others[-1][0].label}" if others else first[0].label
+        folded.append(AlikeLayers(label, first))
+    return folded
+
+
+def _told(rows: Sequence[LayerSummary]) -> list[LayerSummary]:
+    """What is said of a layer, whatever it is called."""
+    return [replace(row, layer=0, name="") for row in rows]
+
+
 def _line(summary: LayerSummary, kinds: Sequence[Kind], *, saturates: bool) -> list[str]:
-    dimension = "-" if summary.median_dimension is None else f"{summary.median_dimension:g}"
-    counts = [*(str(summary.counts[kind]) for kind in kinds), f"{summary.median_positives:g}"]
-    saturated = [f"{summary.median_saturated or 0:g}"] if saturates else []
-    return [escape(summary.place), *counts, *saturated, dimension, share(summary.proved)]
+    counts = [*(f"{summary.counts[kind]:,}" for kind in kinds), middle(summary.median_positives)]
+    saturated = [middle(summary.median_saturated or 0)] if saturates else []
+    return [escape(summary.place), *counts, *saturated, middle(summary.median_dimension), share(summary.proved)]
 
 
 def closing_lines(summaries: Sequence[LayerSummary], *, complete: bool) -> list[str]:
@@ -150,9 +194,9 @@ def closing_lines(summaries: Sequence[LayerSummary], *, complete: bool) -> list[
         "unbounded: the layer is blind to arbitrarily large changes."
     ]
     if undecided:
-        lines.append(f"{undecided} of {findings} verdicts are undecided; the report lists the reasons.")
+        lines.append(f"{undecided:,} of {findings:,} verdicts are undecided; the report lists the reasons.")
     else:
-        lines.append(f"All {findings} verdicts{'' if complete else ' so far'} are proved.")
+        lines.append(f"All {findings:,} verdicts{'' if complete else ' so far'} are proved.")
     if not complete:
         lines.append("This audit is not complete; continue it with the command that began it and --resume.")
     return lines
@@ -163,4 +207,14 @@ def share(fraction: float) -> str:
     return "100 %" if fraction == 1 else f"{np.floor(fraction * 1000) / 10:.1f} %"
 
 
-__all__ = ["SHOWN_KINDS", "LayerSummary", "closing_lines", "share", "summarise", "summary_table"]
+__all__ = [
+    "SHOWN_KINDS",
+    "AlikeLayers",
+    "LayerSummary",
+    "closing_lines",
+    "fold_layers",
+    "most_varied",
+    "share",
+    "summarise",
+    "summary_table",
+]

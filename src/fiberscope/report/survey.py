@@ -9,20 +9,26 @@ from typing import Any
 import numpy as np
 import pyarrow.compute
 from jaxtyping import Float64
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
 from fiberscope.labels import label
 from fiberscope.network.arrays import FloatArray
-from fiberscope.report.counting import counted
+from fiberscope.report.counting import counted, middle, number
 from fiberscope.report.figures import Figure
+from fiberscope.report.summary import share
+from fiberscope.report.terminal_tables import plain_table
 from fiberscope.showing.colours import MAIN
 
 pc: Any = pyarrow.compute  # has no types
 
 HALF = 0.5
 """The share of the way to a target past which an input counts as reaching its class."""
+
+_EXPLAINED = (
+    "dimension: directions in which an input can change and no feature does; reach: how far such inputs get on the way "
+    "to a sample of another class, 1 being there; past half: the share that gets further than half of the way"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,16 +126,15 @@ def survey_table(layers: Sequence[ReachSummary]) -> Table:
     """Lay the summary out as a table for a terminal of 80 columns."""
     samples = max(layer.samples for layer in layers)
     title = f"How far inputs with the same features reach, from {counted(samples, 'sample')}"
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
+    table = plain_table(title, _EXPLAINED)
     table.add_column("layer", overflow="fold")
     headings = ("median\npositives", "median\ndimension", "median\nreach", "past\nhalf", "classes\nreached")
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for layer in layers:
-        numbers = (layer.positives, layer.dimension, layer.median_reached)
-        cells = ["-" if np.isnan(number) else f"{number:.4g}" for number in numbers]
-        share = "-" if np.isnan(layer.past_half) else f"{layer.past_half:.0%}"
-        table.add_row(escape(layer.label), *cells, share, f"{layer.classes:g}" if layer.by_class else "-")
+        cells = middle(layer.positives), middle(layer.dimension), number(layer.median_reached)
+        past = "-" if np.isnan(layer.past_half) else share(layer.past_half)
+        table.add_row(escape(layer.label), *cells, past, middle(layer.classes))
     return table
 
 
