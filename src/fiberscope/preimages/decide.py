@@ -26,6 +26,7 @@ from fiberscope.preimages.decide_large import decide_large
 from fiberscope.preimages.dense import RESOLVED, numerical_rank
 from fiberscope.preimages.dependencies import find_dependencies
 from fiberscope.preimages.elaborate import elaborate
+from fiberscope.preimages.exact_lift import lifted
 from fiberscope.preimages.interval import Interval
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.margin import margin
@@ -228,8 +229,12 @@ def _prove(asked: _Question, candidate: Candidate | str) -> Verdict:
     related = None if isinstance(candidate, str) else _with_dependencies(asked, candidate)
     if related is not None and verify_in_float(related):
         return related
-    if guess is not None and not isinstance(candidate, str) and _is_proved_exactly(system, guess, candidate):
-        return guess
+    if guess is not None and not isinstance(candidate, str):
+        exact = _lifted(asked, candidate)
+        if exact is not None and verify(exact, exact=True):
+            return exact
+        if _is_proved_exactly(system, guess, candidate):
+            return guess
     try:
         rational = certify_exactly(system)
     except (TooLargeError, MemoryLimitError) as limit:
@@ -307,6 +312,17 @@ def _with_dependencies(asked: _Question, candidate: Candidate) -> Verdict | None
     """The answer with relations between rows of the layer, where there are any that ranks may depend on."""
     found = None if candidate.kind is Kind.EMPTY else find_dependencies(asked.open.layer.weight)
     return None if found is None else _answer(asked, replace(candidate, dependencies=found))
+
+
+def _lifted(asked: _Question, candidate: Candidate) -> Preimage | None:
+    """The answer with vectors in rational numbers, where rows depend on each other and that is in reach."""
+    if candidate.kind is Kind.EMPTY or candidate.point is not None or asked.system.layer.inputs > MAX_DIMENSION:
+        return None
+    try:
+        exact = lifted(asked.system, candidate)
+    except (TooLargeError, MemoryLimitError):
+        return None
+    return None if exact is None else _answer(asked, exact)
 
 
 def _near_dependence(system: MixedSystem) -> str:
