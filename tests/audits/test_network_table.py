@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import fiberscope as fs
+from fiberscope.audits import network_table
+from fiberscope.audits.store import Results
 from fiberscope.cli import main
 from fiberscope.seals import BLANK, seal
 from small_audits import LAYERS, change_digests, small_data, small_network, write_model_and_data
@@ -51,6 +53,14 @@ def test_the_audit_stores_what_the_function_says(finished: Path) -> None:
         own = [row["verdict"] for row in rows if row["layer"] == entry["layer"]]
         assert entry["verdicts"] == {verdict: own.count(verdict) for verdict in set(own)}
     assert {row["verdict"] for row in rows} == {"recoverable", "not recoverable", "undecided"}
+
+
+def test_blocks_of_samples_change_nothing(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    results = Results(finished / "out")
+    manifest, subject = results.manifest(), results.subject()
+    for samples in (1, 7, SAMPLES - 1):
+        monkeypatch.setattr(network_table, "BLOCK", samples * subject.network.inputs)
+        assert network_table.derive(results, manifest, subject).to_pylist() == stored(finished / "out")
 
 
 def test_verify_derives_them_again(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -237,6 +237,16 @@ def test_undecided_samples_against_every_way_that_they_can_be_decided(text: str,
     assert bool(violations([threshold], [partly])) == fails
 
 
+@pytest.mark.parametrize("text", ["margin{}>{}", "margin{}<{}", "margin{}>={}", "margin{}<={}"])
+@pytest.mark.parametrize("bound", [0.2, 0.5, 0.6, 0.75, 0.9])
+def test_a_number_that_is_not_known_lies_in_the_range_of_its_quantity(text: str, bound: float) -> None:
+    for statistic in ("", ".min", ".max"):
+        (threshold,) = parse_thresholds([text.format(statistic, bound)])
+        partly = Measured(threshold.quantity, HERE, np.array([0.5]), unknown=1)
+        decided = [Measured(threshold.quantity, HERE, np.array([0.5, rest])) for rest in np.linspace(0.0, 1.0, 21)]
+        assert bool(violations([threshold], [partly])) == any(violations([threshold], [each]) for each in decided)
+
+
 KINDS = ["singleton", "bounded", "unbounded", "undecided", "empty", "bounded"]
 
 

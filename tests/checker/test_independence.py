@@ -24,7 +24,17 @@ ALLOWED = (
 FORBIDDEN = ("scipy.sparse.linalg", "numpy.ctypeslib")
 LOADED_BY_CHECKING = tuple(
     f"fiberscope.preimages.{name}"
-    for name in ("certificate", "compact", "interval", "kind", "no_claim", "preimage", "verification", "verify")
+    for name in [
+        "certificate",
+        "compact",
+        "interval",
+        "kind",
+        "no_claim",
+        "preimage",
+        "verdict",
+        "verification",
+        "verify",
+    ]
 )
 SOLVERS = ("highspy", "scipy.optimize", "torch")
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,9 @@ from fiberscope.seals import is_sealed
 from fiberscope.threads import one_thread
 
 pa: Any = pyarrow  # has no types
+
+BLOCK = 2**25
+"""Numbers of samples that are judged together: 256 MB."""
 
 NETWORK, VERDICTS = "network", "verdicts"
 """The part of the results folder, and the stem of its one file."""
@@ -141,8 +144,9 @@ def derive(results: Results, manifest: Manifest, subject: Subject) -> Any:
     layers = list(manifest.layers)
     try:
         with one_thread():
-            judging = _judged(results, manifest, subject)
-            return verdict_table(judging.verdicts, judging.reasons, layers)
+            found = [(each.verdicts, each.reasons) for each in _judged(results, manifest, subject)]
+            verdicts, reasons = (np.concatenate(parts) for parts in zip(*found, strict=True))
+            return verdict_table(verdicts, reasons, layers)
     except ResultsError:
         raise
     except Exception as error:
@@ -152,32 +156,38 @@ def derive(results: Results, manifest: Manifest, subject: Subject) -> Any:
         return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-def _judged(results: Results, manifest: Manifest, subject: Subject) -> Judging:
+def _judged(results: Results, manifest: Manifest, subject: Subject) -> Iterator[Judging]:
+    """Block by block, since samples lie in a file that may be larger than the memory."""
     network: Network = subject.network
-    box = None if manifest.domain is None else Box(*manifest.domain)
-    own = _Stored(results, manifest, results.findings(manifest))
-    judging = Judging(network, network.flat(subject.x), box, manifest.layers[-1], own)
-    judging.judge()
-    return judging
+    box, findings = None if manifest.domain is None else Box(*manifest.domain), results.findings(manifest)
+    block = max(1, BLOCK // network.inputs)
+    for first in range(0, subject.samples, block):
+        own = _Stored(results, manifest, findings, first)
+        judging = Judging(network, network.flat(subject.x[first : first + block]), box, manifest.layers[-1], own)
+        judging.judge()
+        yield judging
 
 
 @dataclass(frozen=True, eq=False)
 class _Stored:
-    """The kinds of layers by themselves as the audit stored them, on the smallest domain of each."""
+    """The kinds of layers by themselves as the audit stored them, on the smallest domain of each, of a block."""
 
     results: Results
     manifest: Manifest
     findings: FindingsTable
+    first: int
 
     def __call__(self, layer: int, samples: IntArray) -> tuple[NDArray[np.object_], FloatArray]:
         plan = self.manifest.plan
         if layer not in plan.layers:
             return np.full(len(samples), "", dtype=object), np.zeros((len(samples), 0))
-        found = self.findings.at(layer, plan.domains(layer)[-1].name)
-        kinds = found.kind[np.searchsorted(found.sample, samples)]
-        paths = [self.results.path(INPUTS, chunk) for chunk in plan.chunks() if chunk.layer == layer]
+        found, wanted = self.findings.at(layer, plan.domains(layer)[-1].name), samples + self.first
+        kinds = found.kind[np.searchsorted(found.sample, wanted)]
+        chunks = [each for each in plan.chunks() if each.layer == layer]
+        read = [each for each in chunks if each.start <= wanted.max() and wanted.min() < each.stop]
+        paths = [self.results.path(INPUTS, each) for each in read]
         inputs = [shards.array_from_bytes(read_file(path), str(path)) for path in paths]
-        return kinds, np.concatenate(inputs)[samples]
+        return kinds, np.concatenate(inputs)[wanted - read[0].start]
 
 
 def count_verdicts(table: Any) -> tuple[dict[str, Any], ...]:

@@ -11,7 +11,6 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimages.certificate import Certificate, Vector
 from fiberscope.preimages.interval import Interval
 from fiberscope.preimages.kind import Kind
-from fiberscope.preimages.rounded import as_floats
 
 NO_POINTS = "look at its kind and reason before asking for points"
 
@@ -50,7 +49,11 @@ def point(verdict: Verdict) -> FloatArray:
         InputError: the preimage is empty or undecided.
     """
     check_not_empty(verdict, "point")
-    return as_floats(certified_point(verdict)).copy() if verdict.x is None else verdict.x.copy()
+    if verdict.x is not None:
+        return verdict.x.copy()
+    from fiberscope.preimages.rounded import as_floats  # this brings what decides, which checking must not
+
+    return as_floats(certified_point(verdict)).copy()
 
 
 def certified_point(verdict: Verdict) -> Vector:
