@@ -100,7 +100,7 @@ def test_data_that_do_not_fit_the_model_are_refused(tmp_path: Path, capsys: pyte
 
 def test_names_are_those_of_the_paper():
     expected = [f"figure{number}" for number in range(1, 12)] + [f"table{number}" for number in range(1, 5)]
-    assert [each.name for each in EXPERIMENTS] == [*expected, "control"]
+    assert [each.name for each in EXPERIMENTS] == [*expected, "control", "saturation"]
 
 
 def test_a_claim_that_does_not_hold_needs_a_reason():

@@ -8,23 +8,17 @@ from math import inf
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 
-from fiberscope.data.datasets import DataSet
 from fiberscope.demo.training import torch_threads
-from fiberscope.errors import InputError
 from fiberscope_paper.context import Context, Scale
 from fiberscope_paper.control_claims import claims, effect
 from fiberscope_paper.control_measuring import LEVELS, Measured, measured
-from fiberscope_paper.control_training import ATTACKED, LEARNING_RATE, PENALISED, REACH, Samples, train
+from fiberscope_paper.control_training import ATTACKED, LEARNING_RATE, PENALISED, REACH, Samples, pictures, train
 from fiberscope_paper.control_variants import NARROW, WIDE, Variant, variants
 from fiberscope_paper.drawing import BLUE, GREY, RED, new_figure
 from fiberscope_paper.outcome import Outcome
 from fiberscope_paper.sources import UsedData, used_data
-
-SIDE = 28
-"""Of a picture, before it is made smaller."""
 
 TRAINING_QUICK, TRAINING_PAPER = 2_000, 4_000
 
@@ -41,8 +35,8 @@ def control(context: Context) -> Outcome:
     data = used_data(context, paper="mnist", stand_ins=("mnist-5k", "fashion-mnist"))
     assert data.training is not None, "no model takes the place of training here"
     smaller = context.at_scale(quick=4, paper=2)
-    training = _samples(data.training, smaller, context.at_scale(quick=TRAINING_QUICK, paper=TRAINING_PAPER))
-    test = _samples(data.test, smaller, len(data.test))
+    training = pictures(data.training, smaller, context.at_scale(quick=TRAINING_QUICK, paper=TRAINING_PAPER))
+    test = pictures(data.test, smaller, len(data.test))
     count = min(len(test.x), context.samples or context.at_scale(quick=SAMPLES_QUICK, paper=SAMPLES_PAPER))
     epochs = context.epochs or context.at_scale(quick=EPOCHS_QUICK, paper=EPOCHS_PAPER)
     tried = variants(FACTORS_QUICK if context.scale is Scale.QUICK else FACTORS_PAPER)
@@ -65,15 +59,6 @@ def control(context: Context) -> Outcome:
         samples=count,
         unproved=sum(each.unproved + each.undecided for each in found),
     )
-
-
-def _samples(data: DataSet, smaller: int, count: int) -> Samples:
-    """Pictures with means of ``smaller`` x ``smaller`` pixels, flat."""
-    if data.y is None or int(np.prod(data.x.shape[1:])) != SIDE**2:
-        expected = f"pictures of {SIDE} x {SIDE} pixels with classes"
-        raise InputError("--data", expected=expected, got=f"{data.name}, of shape {data.x.shape[1:]}")
-    pictures = torch.as_tensor(np.asarray(data.x[:count], np.float32)).reshape(-1, 1, SIDE, SIDE)
-    return Samples(torch.nn.functional.avg_pool2d(pictures, smaller).flatten(1), torch.as_tensor(data.y[:count]))
 
 
 def _caption(data: UsedData, training: Samples, epochs: int, count: int, context: Context) -> str:

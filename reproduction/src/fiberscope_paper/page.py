@@ -131,7 +131,7 @@ def _run(result: Result) -> str:
 
 
 def _heading(name: str) -> str:
-    return name.replace("figure", "Figure ").replace("table", "Table ").replace("control", "Control")
+    return name.replace("figure", "figure ").replace("table", "table ").capitalize()
 
 
 def _option(command: str, name: str) -> str:

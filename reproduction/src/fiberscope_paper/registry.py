@@ -23,6 +23,7 @@ from fiberscope_paper.figure4 import figure4
 from fiberscope_paper.figure6 import figure6, figure11
 from fiberscope_paper.figure8 import figure8
 from fiberscope_paper.outcome import Outcome
+from fiberscope_paper.saturation import saturation
 from fiberscope_paper.tables import table1, table2, table3, table4
 
 ALL = "all"
@@ -68,6 +69,7 @@ EXPERIMENTS = (
     Experiment("table3", "WideCIFAR", table3),
     Experiment("table4", "ThinCIFAR", table4),
     Experiment("control", "What training controls, and at what price", control, heeds=TRAINED),
+    Experiment("saturation", "Injective activations, and what flat parts of them cost", saturation, heeds=TRAINED),
 )
 
 

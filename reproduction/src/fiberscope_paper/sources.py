@@ -18,7 +18,7 @@ from fiberscope_paper.context import Context
 TITLES = {"mnist": "MNIST", "mnist-5k": "5,000 MNIST digits", "fashion-mnist": "Fashion-MNIST", "cifar10": "CIFAR-10"}
 
 PAPERS_DATA = {
-    "mnist": ("figure3", "figure6", "figure10", "figure11", "control"),
+    "mnist": ("figure3", "figure6", "figure10", "figure11", "control", "saturation"),
     "cifar10": ("figure4", "figure5", "figure7", "figure8", "figure9"),
 }
 """The paper's data sets, and what it shows on them."""

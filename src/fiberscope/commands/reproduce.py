@@ -33,8 +33,8 @@ def reproduce(
     verdict or an example is not proved.
 
     Args:
-        what: figure1 to figure11, table1 to table4; control: what penalties do to a layer; all; or page, which writes
-            DIR/reproduction.md from what is in DIR.
+        what: figure1 to figure11, table1 to table4; control: what penalties do to a layer; saturation: what injective
+            activations do; all; or page, which writes DIR/reproduction.md from what is in DIR.
         out: the folder for the results.
         scale: quick: less than a minute each, with fewer samples and smaller pictures; paper: as printed, as far as
             that can be run.
