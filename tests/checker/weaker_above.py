@@ -161,6 +161,7 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
 
 EQUIVALENT: dict[str, str] = {
     "modulus: if direction.shape != point.shape or not np.isfinite(direction).all(): not not": "no length is NaN",
+    "convolutions: if len(numbers) * width * taps > MAX_WRITTEN": "it takes longer",
     "same_features: if not all(": "another reason is told",
     "surroundings: if not last": "what is behind a smooth unit is evaluated exactly nowhere",
     "injectivity: len(set(covers)) == len(covers) and ->": "the second child of a row is covered by its first",
