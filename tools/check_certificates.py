@@ -396,5 +396,5 @@ def main(folder):
 if __name__ == "__main__":
     try:
         sys.exit(main(Path(sys.argv[1])))
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except Exception as error:
         sys.exit(print(f"{type(error).__name__}: {error}", "proved 0 of 0", sep="\n") or 1)

@@ -1,4 +1,4 @@
-"""Random multipliers and points, against lists of vertices in exact arithmetic: no bound is too small, no point outside.
+"""Random multipliers and points, against vertices in exact arithmetic: no bound is too small, no point is outside.
 
     python tests/checker/fuzz_enclosures.py [COUNT] [--seed SEED]
 

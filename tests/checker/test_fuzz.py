@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fuzz_enclosures
+import fuzz_near_features
 import pytest
 from fuzz import fuzz
 
@@ -25,6 +26,11 @@ def test_some_hostile_bounds() -> None:
     tally = fuzz_enclosures.fuzz(0, 400)
     for what in ("near", "points inside", "points outside", "radii"):
         assert tally[what] >= 5, "bounds and points that are never right test nothing"
+
+
+def test_some_hostile_claims_that_features_differ_by_little() -> None:
+    tally = fuzz_near_features.fuzz(0, 150)
+    assert min(tally[what] for what in ("float", "exact", "not proved")) >= 10
 
 
 @pytest.mark.exhaustive(every=0)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import io
+import re
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +78,53 @@ def test_there_are_checkers_to_look_at() -> None:
     assert list(_imports(ast.parse("def f():\n    if True:\n        from scipy.optimize import linprog"))) == [
         "scipy.optimize.linprog"
     ]
+
+
+LAYOUT = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+LARGEST = 1_400
+"""Lines of the checker of verdicts. Whoever adds some looks first for what may go."""
+
+
+def code_lines(text: str) -> int:
+    """Lines with code: no blank ones, no comments, no documentation."""
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in LAYOUT:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines.difference_update(range(node.lineno, (node.end_lineno or 0) + 1))
+    return len(lines)
+
+
+def trusted(name: str) -> dict[str, int]:
+    """The lines of a file of the checker, and of all files of it that are imported with it."""
+    found: dict[str, int] = {}
+    left = [name]
+    while left:
+        text = CHECKER.joinpath(f"{(name := left.pop())}.py").read_text()
+        found[name] = code_lines(text)
+        parts = [each.split(".")[2] for each in _imports(ast.parse(text)) if each.startswith("fiberscope.checker.")]
+        left += {part for part in parts if part not in found}
+    return found
+
+
+def test_lines_with_code_are_counted():
+    assert (
+        code_lines('"""What."""\n\n# why\nx = [\n    1,  # one\n]\n\n\ndef f():\n    """Says."""\n    return x\n') == 5
+    )
+
+
+def test_the_checker_of_verdicts_is_as_small_as_the_documents_say():
+    verdicts, reading = trusted("verdicts"), trusted("reading")
+    assert sum(verdicts.values()) <= LARGEST
+    assert {"radius", "windows", "precision", "spectra", "estimates"}.isdisjoint(verdicts)
+    beside = sum(size for name, size in reading.items() if name not in verdicts)
+    page = (SOURCE.parents[1] / "docs" / "certificates.md").read_text()
+    said = re.search(r"verdicts has ([\d,]+) lines of code.*?networks, ([\d,]+) lines", page, re.DOTALL)
+    assert said is not None
+    figures = [int(figure.replace(",", "")) for figure in said.groups()]
+    assert figures == [round(size, -1) for size in (sum(verdicts.values()), beside)]
 
 
 _SCRIPT = """

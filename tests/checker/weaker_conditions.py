@@ -245,10 +245,11 @@ EQUIVALENT: dict[str, str] = {
     "facts: if part.sigma == 0": "a division by 0 proves nothing",
     "facts: if sides is not None and (not (live": "a point on the upper sides of other rows is one, too",
     "certificates: if len(text) > MAX_BITS // 4": "it takes longer",
-    "certificates: if rows.shape != (said.stack.sum(),)": "whatever the exponents, all is scaled by them, or " + FAILS,
+    "certificates: if rows.shape != (m + q,)": "whatever the exponents, all is scaled by them, or " + FAILS,
     "certificates: if value is None": "all rows are held, or " + FAILS,
     "certificates: if start != len(data)": "what is not named is not read",
     "certificates: if (version := said.said.get('version')) != VERSION": "what is read is proved, whatever its name",
+    "certificates: if not fits": "each relation is proved as it is read, whatever is read of what is stored",
     "certificates: if not below(numbers, m + n + q) or": "another row is named, of which the same is asked, or "
     + FAILS,
     "certificates: below(numbers, count or self.shape[1]) and (np.bincount(numbers) <= 1).all() -> (np": FAILS,

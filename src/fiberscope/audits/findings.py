@@ -37,7 +37,7 @@ class Finding:
         certificate: the id of the certificate; empty where undecided.
         reason: why it is undecided, or how it was proved; may be empty.
         radius: every point of the preimage is proved to lie within this distance of the input; inf where none is.
-        dimension_bounds: proved bounds on a dimension that is not known; None elsewhere.
+        dimension_bounds: proved bounds on a dimension that is not known; elsewhere None, or what contradicts it.
         precision: to which the output is known; ``EXACT`` where it is exactly.
     """
 
@@ -139,6 +139,8 @@ class FindingsTable:
             if said["dimension"] == UNDECIDED_DIMENSION:
                 said["dimension"] = None
                 said["dimension_bounds"] = None if low == UNDECIDED_DIMENSION else (low, high)
+            elif (low, high) != (said["dimension"], said["dimension"]):  # a table that was changed
+                said["dimension_bounds"] = (low, high)
             said["kind"] = Kind(said["kind"])
             yield Finding(**said)
 

@@ -181,6 +181,8 @@ def _claim(
     if certificate_id(certificate) != finding.certificate:
         return "its certificate is not the one that was stored under this id"
     kind, dimension, bounds = str(finding.kind), finding.dimension, finding.dimension_bounds
+    if dimension is not None and bounds is not None:
+        return f"its dimension is {dimension}, and lies in {bounds[0]} to {bounds[1]}"
     slack = slack[0] if np.array_equal(*slack) else slack
     return Claim(x, None, None, slack, kind, dimension, bounds, plain(certificate))
 
