@@ -82,6 +82,7 @@ def test_kind_of_an_output_stays(question: tuple[Array, Array, Array, str, Array
     assert fs.verify(p, exact=True)
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize("domain", [None, fs.NonNegative(), fs.Box(0, 1)], ids=["all", "nonnegative", "box"])
 @pytest.mark.parametrize("positives", [10, 30, 45])
 @pytest.mark.parametrize("columns", [0, 60, 300])
