@@ -27,7 +27,7 @@ reproduce: .venv/demo.stamp
 # the files, so that few fixtures are built twice, and takes over from the other when it is done.
 test test-all: export OMP_NUM_THREADS ?= 1
 test: .venv/dev.stamp
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m '$(QUICK)'
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m '$(QUICK)' --hypothesis-profile=quick
 
 # All of them, while the shapes and types of all arguments are checked.
 test-all: export FIBERSCOPE_SHAPES = 1
