@@ -18,10 +18,10 @@ audit: .venv/demo.stamp
 	rm -rf $(AUDIT)
 	$(BIN)/fiberscope audit --out $(AUDIT)
 
-# Every figure and table of the paper, in small; with REPRODUCED, in smaller, as .ci/run asks for.
+# Every figure and table of the paper, in small.
 reproduce: .venv/demo.stamp
 	rm -rf $(REPRODUCTION)
-	OMP_NUM_THREADS=1 $(BIN)/fiberscope reproduce all --scale quick $(REPRODUCED) --out $(REPRODUCTION)
+	OMP_NUM_THREADS=1 $(BIN)/fiberscope reproduce all --scale quick --out $(REPRODUCTION)
 
 # Test processes with one thread each are faster than the same number that fight for the cores. Each begins with a share of
 # the files, so that few fixtures are built twice, and takes over from the other when it is done.
