@@ -6,6 +6,7 @@ BIN := .venv/bin
 AUDIT := build/audit
 REPRODUCTION := build/reproduction
 SITE := build/site
+BUILDER := build/builder
 FRESH := build/fresh
 
 WORKERS ?= 2
@@ -59,10 +60,13 @@ docs: .venv/docs.stamp
 	rm -rf $(SITE)
 	$(BIN)/sphinx-build -W --keep-going --quiet --doctree-dir build/doctrees docs $(SITE)
 
-# What is uploaded: the wheel is built from the source distribution, and installed where nothing else is.
-dist: .venv/dev.stamp
-	rm -rf dist $(FRESH)
-	$(BIN)/python -m build --outdir dist . > /dev/null
+# What is uploaded: the wheel is built from the source distribution, and installed where nothing else is. It needs nothing
+# of .venv, and can be made while that is set up.
+dist:
+	rm -rf dist $(BUILDER) $(FRESH)
+	$(PYTHON) -m venv $(BUILDER)
+	$(BUILDER)/bin/python -m pip install --quiet --no-compile 'build>=1.2'
+	$(BUILDER)/bin/python -m build --outdir dist . > /dev/null
 	$(PYTHON) -m venv $(FRESH)
 	$(FRESH)/bin/python -m pip install --quiet --no-compile -c constraints.txt dist/*.whl
 	cd $(FRESH) && bin/python $(CURDIR)/tools/check_installed.py
