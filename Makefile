@@ -6,6 +6,7 @@ BIN := .venv/bin
 AUDIT := build/audit
 REPRODUCTION := build/reproduction
 SITE := build/site
+BUILDER := build/builder
 FRESH := build/fresh
 
 WORKERS ?= 2
@@ -18,17 +19,16 @@ audit: .venv/demo.stamp
 	rm -rf $(AUDIT)
 	$(BIN)/fiberscope audit --out $(AUDIT)
 
-# Every figure and table of the paper, in small, by the package in reproduction/; with REPRODUCED, in smaller, as .ci/run
-# asks for.
+# Every figure and table of the paper, in small, by the package in reproduction/.
 reproduce: .venv/reproduction.stamp
 	rm -rf $(REPRODUCTION)
-	OMP_NUM_THREADS=1 $(BIN)/fiberscope reproduce all --scale quick $(REPRODUCED) --out $(REPRODUCTION)
+	OMP_NUM_THREADS=1 $(BIN)/fiberscope reproduce all --scale quick --out $(REPRODUCTION)
 
 # Test processes with one thread each are faster than the same number that fight for the cores. Each begins with a share of
 # the files, so that few fixtures are built twice, and takes over from the other when it is done.
 test test-all: export OMP_NUM_THREADS ?= 1
 test: .venv/dev.stamp
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m '$(QUICK)'
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal -m '$(QUICK)' --hypothesis-profile=quick
 
 # All of them, while the shapes and types of all arguments are checked.
 test-all: export FIBERSCOPE_SHAPES = 1
@@ -61,10 +61,12 @@ docs: .venv/docs.stamp
 	$(BIN)/sphinx-build -W --keep-going --quiet --doctree-dir build/doctrees docs $(SITE)
 
 # What is uploaded: wheels are built from source distributions, and installed where nothing else is, the one of the
-# reproduction after fiberscope was tried without it.
-dist: .venv/dev.stamp
-	rm -rf dist $(FRESH)
-	for project in . reproduction; do $(BIN)/python -m build --outdir dist $$project > /dev/null || exit; done
+# reproduction after fiberscope was tried without it. It needs nothing of .venv, and can be made while that is set up.
+dist:
+	rm -rf dist $(BUILDER) $(FRESH)
+	$(PYTHON) -m venv $(BUILDER)
+	$(BUILDER)/bin/python -m pip install --quiet --no-compile 'build>=1.2'
+	for project in . reproduction; do $(BUILDER)/bin/python -m build --outdir dist $$project > /dev/null || exit; done
 	$(PYTHON) -m venv $(FRESH)
 	$(FRESH)/bin/python -m pip install --quiet --no-compile -c constraints.txt dist/fiberscope-*.whl
 	cd $(FRESH) && bin/python $(CURDIR)/tools/check_installed.py

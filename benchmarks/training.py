@@ -57,7 +57,7 @@ def main() -> None:
     costs("64-128-10", network(64, 128, 0), x[:50], y[:50])
     if not options.smoke:
         costs("784-2000-10", network(784, 2000, 0), torch.rand(50, 784), y[:50])
-    signs()
+    signs(100 if options.smoke else 1500)
     twins = [trained(None, 0.0, seed, x, y) for seed in range(1 if options.smoke else options.seeds)]
     for kind, weight in WEIGHTS.items():
         for hide in (False, True):
@@ -124,14 +124,14 @@ def smallest(module: nn.Sequential, x: Tensor) -> float:
     return statistics.median(found) / float(torch.linalg.svdvals(A)[0])
 
 
-def signs() -> None:
+def signs(draws: int) -> None:
     """Which rows a tight frame loses: how correlations go with the smallest singular value of what is left."""
     generator = np.random.default_rng(0)
     for n, m, count in ((8, 16, 10), (20, 40, 24), (49, 61, 54)):
         A = np.linalg.qr(generator.standard_normal((m, n)))[0]
         cosines = A @ A.T / np.outer(*[np.linalg.norm(A, axis=1)] * 2)
         told: list[tuple[float, float, float]] = []
-        for _ in range(1500):
+        for _ in range(draws):
             kept = np.isin(np.arange(m), generator.choice(m, count, replace=False))
             c = cosines[np.ix_(~kept, kept)]
             sigma = np.linalg.svd(A[kept], compute_uv=False)

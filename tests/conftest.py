@@ -18,8 +18,9 @@ import hypothesis
 import pytest
 from jaxtyping import config as shape_checking
 
-sys.path.insert(0, str(Path(__file__).parent))  # cases.py and oracles.py, for tests in all folders
+sys.path.insert(0, str(Path(__file__).parent))  # cases.py, oracles.py and others, for tests in all folders
 
+import drawn_examples
 import shape_checks
 
 SHAPES = bool(os.environ.get("FIBERSCOPE_SHAPES"))
@@ -27,8 +28,8 @@ SHAPES = bool(os.environ.get("FIBERSCOPE_SHAPES"))
 if SHAPES:  # before anything imports fiberscope
     shape_checks.install("fiberscope", "fiberscope_paper")
 
-hypothesis.settings.register_profile("fiberscope", derandomize=True, deadline=None, database=None, print_blob=False)
-hypothesis.settings.load_profile("fiberscope")
+drawn_examples.register_profiles()
+hypothesis.settings.load_profile(drawn_examples.ALL)  # unless the command line names another
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

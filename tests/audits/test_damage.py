@@ -94,7 +94,7 @@ def is_noticed(out: Path, path: Path) -> bool:
     return not is_finished(results, manifest, chunk)
 
 
-@pytest.mark.exhaustive(every=3)
+@pytest.mark.exhaustive(every=5)
 @pytest.mark.parametrize("status", ["complete", "running"])
 @pytest.mark.parametrize("part", [*COMPUTED, *GIVEN])
 def test_no_bit_changes_unnoticed(part: str, status: str, out: Path) -> None:
@@ -111,7 +111,7 @@ def test_no_bit_changes_unnoticed(part: str, status: str, out: Path) -> None:
         path.write_bytes(whole)
 
 
-@pytest.mark.exhaustive(every=3)
+@pytest.mark.exhaustive(every=5)
 @pytest.mark.parametrize("damage", [flip, truncate])
 @pytest.mark.parametrize("part", [*COMPUTED, *GIVEN])
 def test_verify_names_the_file(
@@ -151,7 +151,7 @@ def test_examples_that_are_gone_are_missed(out: Path, asked: list[str], capsys: 
     assert main(["verify", str(out)]) == 0
 
 
-@pytest.mark.exhaustive(every=3)
+@pytest.mark.exhaustive(every=5)
 @pytest.mark.parametrize("damage", [flip, truncate])
 @pytest.mark.parametrize("part", COMPUTED)
 def test_resume_computes_it_again(

@@ -84,6 +84,7 @@ def test_everything_that_is_claimed_is_proved_again(whole: Path, capsys: pytest.
     assert "0 not proved" in capsys.readouterr().out
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize(
     ("column", "changed"),
     [
@@ -107,6 +108,7 @@ def test_a_row_that_says_something_else_is_not_proved(copied: Results, column: s
     assert len(failures(copied)) == 1
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("narrowed", ["low", "high", "numbers", "features", "within", "x"])
 def test_bounds_that_are_narrower_than_proved_are_not_proved(copied: Results, narrowed: str) -> None:
     """Rows made to agree with claims that no longer follow."""

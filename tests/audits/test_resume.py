@@ -268,6 +268,7 @@ def test_a_foreign_manifest_is_refused(
         {"x": 1},
     ],
 )
+@pytest.mark.usefixtures("unchecked")  # refused by the function itself
 def test_a_manifest_that_makes_no_sense_is_refused(
     change: dict[str, object], out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

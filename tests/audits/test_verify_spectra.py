@@ -65,6 +65,7 @@ def scaled(row: dict[str, Any], factor: float, index: int | None = None) -> None
     row["condition_number"] = values[0] / values[rank - 1]
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
 import feature_networks
 import fiberscope as fs
+from drawn_examples import examples
 from fiberscope.checker import affine, reading, regions, stored
 from fiberscope.checker.reading import LayerRows, read_network
 from fiberscope.errors import ModelError
@@ -224,7 +225,7 @@ def test_the_random_stages_hold_every_kind_of_map_and_regions():
 # ---- what the rows mean, by torch alone
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(
     stride=st.integers(1, 3), padding=st.integers(0, 2), dilation=st.integers(1, 2), groups=st.sampled_from([1, 2]),
     transposed=st.booleans(), seed=st.integers(0, 1000),

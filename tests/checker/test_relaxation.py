@@ -67,6 +67,7 @@ def features(net: fs.Network, stage: int) -> FloatArray:
     return np.asarray(fs.Network(net.stages[: stage + 1], net.input_shape)(GRID))
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize(("build", "stages"), [(chain, (1, 3, 5)), (branching, (1, 7))])
 def test_every_input_with_the_features_is_inside(

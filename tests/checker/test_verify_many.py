@@ -13,13 +13,14 @@ import fuzz_questions
 import numpy as np
 import pytest
 import scipy.linalg
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 from scipy.sparse import csr_array
 
 import fiberscope as fs
 from cases import CASES, Case
+from drawn_examples import examples
 from fiberscope.checker import system, verdicts
 from fiberscope.preimages.certificate import Certificate, Direction, Face, Multipliers, Relations
 from fiberscope.preimages.verify import verify_in_float, verify_many
@@ -376,7 +377,7 @@ def random_claims(seed: int) -> list[Any]:
     return claims
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.integers(0, 10**6))
 def test_what_is_proved_together_is_proved_alone_and_true(seed: int) -> None:
     claims = random_claims(seed)

@@ -54,6 +54,7 @@ def test_equations_of_the_narrow_layer_have_the_same_kernel(scale: float) -> Non
     assert list(sufficient_stages(net, 3)) == [3, 1]
 
 
+@pytest.mark.exhaustive(every=2)
 @pytest.mark.parametrize("objective", ["towards", "nearest_l2"])
 def test_deep_examples_are_proved_to_have_exactly_the_same_features(objective: str) -> None:
     net = deep()

@@ -151,6 +151,7 @@ def test_the_nearest_is_that_of_exact_faces():
     assert moved >= 6
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
 def test_other_programs_of_binary_layers_find_nothing_nearer(norm):
     """Rows that depend on each other where pixels are on their bounds."""
@@ -377,7 +378,7 @@ def test_only_inputs_are_called_so_at_every_size():
         assert "only input" not in free.reason
 
 
-@pytest.mark.exhaustive(every=4)
+@pytest.mark.exhaustive(every=13)
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("status", [Status.FAILED, Status.TIME, Status.INFEASIBLE])
 def test_failed_solves_find_nothing_and_say_so(monkeypatch, objective, status):

@@ -130,6 +130,7 @@ ERRORS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
 }
 
 
+@pytest.mark.usefixtures("unchecked")  # wrong types are refused by the function itself
 @pytest.mark.parametrize("case", ERRORS)
 def test_errors_are_in_the_words_of_python(case: str) -> None:
     arguments, kind, words = ERRORS[case]

@@ -205,7 +205,7 @@ def built(steps: Steps, w: dict[str, Array]) -> Network:
     return builder.build(steps(Built(builder, builder.input), w).relu().value)
 
 
-@pytest.mark.exhaustive(every=3)
+@pytest.mark.exhaustive(every=5)
 @NEEDS_CDD
 @pytest.mark.parametrize("domain", [None, fs.Box(0, 2)], ids=["space", "box"])
 @pytest.mark.parametrize("steps", NETWORKS)
@@ -231,6 +231,7 @@ def test_a_layer_behind_max_pooling_is_the_composed_layer_on_its_region(steps: S
     assert len(seen) >= 2, seen
 
 
+@pytest.mark.exhaustive(every=3)
 @NEEDS_CDD
 @pytest.mark.parametrize("steps", [inception, maxout, pooled_leaky, in_a_row, overlapping, projected])
 def test_no_number_is_rounded_where_products_and_sums_would_be(steps: Steps) -> None:
@@ -251,7 +252,7 @@ def test_no_number_is_rounded_where_products_and_sums_would_be(steps: Steps) -> 
         assert fs.verify(p, exact=True)
 
 
-@pytest.mark.exhaustive(every=3)
+@pytest.mark.exhaustive(every=5)
 @pytest.mark.parametrize("scale", [2.0**-40, 1e9])
 @pytest.mark.parametrize("steps", NETWORKS)
 def test_verdicts_do_not_depend_on_the_unit_of_the_input(steps: Steps, scale: float) -> None:

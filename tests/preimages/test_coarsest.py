@@ -47,7 +47,7 @@ def z_at(A: Array, b: Array, x: Array) -> list[Fraction]:
     ]
 
 
-@pytest.mark.exhaustive(every=2)
+@pytest.mark.exhaustive(every=5)
 @needs_cdd
 @pytest.mark.parametrize("domain", DOMAINS)
 @pytest.mark.parametrize("numbers", ["whole", "decimal"])

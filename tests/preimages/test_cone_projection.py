@@ -62,6 +62,7 @@ def test_projection_says_which_cones_are_zero(form: Any, signs: tuple[int, ...])
                 assert_answers(found, A, (equal[k], upper[k], lower[k]), s)
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("form", [np.array, csr_array])
 @pytest.mark.parametrize("signs", [(1,) * 6, (1, -1, 1, -1, 1, 1), (1, 0, 0, -1, 1, 1)])
 def test_the_path_of_interior_points_settles_every_cone(form: Any, signs: tuple[int, ...]) -> None:

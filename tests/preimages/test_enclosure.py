@@ -57,6 +57,7 @@ def exact_ends(answer: oracles.Answer, c: Any) -> tuple[Any, Any]:
     return -np.inf if min(slopes, default=0) < 0 else min(values), np.inf if max(slopes, default=0) > 0 else max(values)
 
 
+@pytest.mark.exhaustive(every=2)
 @needs_cdd
 @pytest.mark.parametrize("method", METHODS)
 def test_bounds_and_points_lie_on_their_sides_of_the_truth(method: str, monkeypatch: pytest.MonkeyPatch) -> None:

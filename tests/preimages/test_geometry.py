@@ -190,6 +190,7 @@ def test_recover_beyond_the_floats_bounds_its_error_by_infinity() -> None:
     assert error_bound == np.inf, "no float is near 2^1074"
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize(
     "case", [case for case in CASES if case.kind != "singleton" and not case.is_large], ids=lambda case: case.name
 )
@@ -245,6 +246,7 @@ def test_other_uses_of_highs_in_the_process_do_not_matter(threads: int) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("exponent", [-600, -140, -33, 53, 66, 140, 600])
 @pytest.mark.parametrize("scaled", ["weight", "bias", "both", "one row"])
 def test_size_is_in_the_units_of_the_input(exponent: int, scaled: str) -> None:
@@ -339,6 +341,7 @@ def test_samples_of_a_box_of_any_shape(thin: float) -> None:
     assert all(p.contains(x) for x in samples)
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("thin", [1e-3, 1e-8, 1e-12])
 def test_samples_of_a_needle_across_the_coordinates(thin: float) -> None:
     turn = np.array([[1.0, 1], [-1, 1]])

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import fiberscope as fs
+from drawn_examples import examples
 
 Array = np.ndarray[Any, Any]
 
-_FEW = settings(max_examples=40)
+_FEW = examples(40)
 _ENTRIES = st.sampled_from([-2.0, -1.0, -1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 2.0, 0.5, -0.25, 4.0])
 _COORDINATES = st.sampled_from([-2.0, -1.0, -0.5, 0.0, 0.0, 1.0, 1.5, 3.0])
 _POWERS = st.sampled_from([2.0**-20, 0.125, 0.5, 1.0, 2.0, 64.0, 2.0**30])
@@ -144,7 +145,7 @@ def test_asked_by_point_or_by_output_is_the_same(data: st.DataObject) -> None:
     assert (str(by_output.kind), by_output.dimension) == q.kind_and_dimension()
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(st.data())
 def test_both_monotonicity_rules(data: st.DataObject) -> None:
     """Theory section 1: a larger P inherits "bounded"; with the active rows inside P' and I', also "singleton"."""

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import fiberscope as fs
+from drawn_examples import examples
 from fiberscope.preimages.balance import Balance
 from fiberscope.preimages.verify import verify_in_float, verify_many
 
@@ -56,7 +57,7 @@ def scaled(layer: fs.ReLULayer, domain: fs.Domain | None, c: Array, r: Array) ->
     return fs.ReLULayer(A, np.ldexp(layer.bias, r)), moved
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(scaled_questions())
 def test_kind_and_dimension_stay(question: tuple[Array, Array, Array, str, Array, Array]) -> None:
     A, b, x, name, c, r = question
@@ -69,7 +70,7 @@ def test_kind_and_dimension_stay(question: tuple[Array, Array, Array, str, Array
     assert fs.verify(p, exact=True)
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(scaled_questions())
 def test_kind_of_an_output_stays(question: tuple[Array, Array, Array, str, Array, Array]) -> None:
     A, b, x, name, c, r = question
@@ -82,6 +83,7 @@ def test_kind_of_an_output_stays(question: tuple[Array, Array, Array, str, Array
     assert fs.verify(p, exact=True)
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize("domain", [None, fs.NonNegative(), fs.Box(0, 1)], ids=["all", "nonnegative", "box"])
 @pytest.mark.parametrize("positives", [10, 30, 45])
 @pytest.mark.parametrize("columns", [0, 60, 300])

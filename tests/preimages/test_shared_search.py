@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 import fiberscope as fs
+from drawn_examples import examples
 from fiberscope.network.domains import as_polyhedron
 from fiberscope.preimages import bitsets
 from fiberscope.preimages.bitsets import Bitsets
@@ -89,7 +90,7 @@ def _has_strict_direction(H: np.ndarray, W: np.ndarray) -> bool:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=60)
+@examples(60)
 def test_the_search_finds_what_a_linear_program_says_is_there(seed: int) -> None:
     generator = np.random.default_rng(seed)
     n, q = int(generator.integers(2, 12)), int(generator.integers(0, 5))

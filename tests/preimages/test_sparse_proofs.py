@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_array
 
 import fiberscope as fs
 import oracles
+from drawn_examples import examples
 from fiberscope.network.building import NetworkBuilder, Value
 from fiberscope.network.convolution import Convolution
 from fiberscope.network.network import Network
@@ -116,7 +117,7 @@ def small_layers(draw: st.DrawFn) -> tuple[Array, Array, Array, Any]:
 
 
 @NEEDS_CDD
-@settings(max_examples=35, deadline=None)
+@examples(35)
 @given(small_layers())
 def test_random_layers(layer: tuple[Array, Array, Array, Any]) -> None:
     assert_both_forms_agree_with_the_oracle(*layer)

@@ -409,6 +409,7 @@ def described(module: Any, name: Any, registered: Any = None, **config: Any) -> 
     return {"module": module, "class_name": name, "config": config, "registered_name": registered}
 
 
+@pytest.mark.exhaustive(every=5)
 @pytest.mark.parametrize(
     "entry",
     [

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import fiberscope as fs
+from drawn_examples import examples
 from fiberscope.network.rows import dense
 from fiberscope.readers.keras import from_keras
 from fiberscope.readers.keras import graph as keras_graph
@@ -158,7 +159,7 @@ def grown(x: Any, step: str) -> Any:
             return K.Minimum()([x, K.Conv2D(channels, 1)(x)])
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.lists(st.sampled_from(STEPS), min_size=1, max_size=5), st.integers(0, 2**31), st.booleans())
 def test_random_models(steps: list[str], seed: int, pooled: bool):
     x = y = K.Input((5, 4, 2))

@@ -76,6 +76,7 @@ def quantised(
     return fs.load(written(model, folder / "m.onnx")), weights
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("shared", SCALES)
 @pytest.mark.parametrize("kind", TYPES)
 def test_weights_of_all_types_in_all_versions(kind: str, shared: str, tmp_path: Path):

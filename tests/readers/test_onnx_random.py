@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from onnx import ModelProto, NodeProto, helper
 
 import fiberscope as fs
+from drawn_examples import examples
 from readers.onnx_models import model_of, written
 
 Shape = tuple[int, ...]
@@ -213,7 +214,7 @@ def models(draw: st.DrawFn) -> tuple[ModelProto, Shape]:
     return model_of(graph.nodes, ("batch", *shape[1:]), graph.constants, opset=17, output=output), shape
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(models())
 def test_random_graphs_compute_what_onnxruntime_computes(case: tuple[ModelProto, Shape]):
     model, shape = case

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
 import fiberscope as fs
+from drawn_examples import examples
 from torch_modules import assert_same, randomised
 
 ACTIVATIONS = (
@@ -46,7 +47,7 @@ def chains(draw: st.DrawFn) -> tuple[nn.Module, int]:
     return randomised(nn.Sequential(nn.Linear(inputs, inputs), *parts), draw(st.integers(0, 2**31))), inputs
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(chains())
 def test_a_random_chain_equals_its_module(case: tuple[nn.Module, int]):
     module, inputs = case
@@ -161,7 +162,7 @@ def graphs(draw: st.DrawFn) -> tuple[nn.Module, tuple[int, ...]]:
 
 
 @pytest.mark.exhaustive
-@settings(max_examples=15)
+@examples(15)
 @given(graphs())
 def test_a_random_graph_equals_its_module(case: tuple[nn.Module, tuple[int, ...]]):
     module, shape = case

@@ -75,6 +75,7 @@ def test_recoverable_only_where_exhaustive_search_finds_no_other_image() -> None
     assert counts[False] > 5
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("sizes", [(4, 9), (4, 9, 8), (3, 12)])
 def test_samples_lie_within_what_is_proved(sizes: tuple[int, ...]) -> None:
     rng = np.random.default_rng(2)

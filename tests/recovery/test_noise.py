@@ -13,6 +13,7 @@ import fiberscope as fs
 from fiberscope.recovery.noise import cramer_rao
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("k", [0, -30, 30])
 def test_cramer_rao_is_that_of_torchs_jacobian(k: int) -> None:
     torch.manual_seed(1)

@@ -82,6 +82,7 @@ def agrees(spectrum, A) -> bool:
     return bool((np.abs(spectrum.values - oracle) <= spectrum.error_bound + 1e-14 * oracle.max()).all())
 
 
+@pytest.mark.exhaustive(every=3)
 def test_rows_and_values_are_those_of_the_branches_that_are_on(case):
     net, x, A = case
     J = fs.linearize(net, x)

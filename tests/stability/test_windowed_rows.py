@@ -107,6 +107,7 @@ def agree(rows, A: np.ndarray) -> None:
     assert bool((rows.start + torch.tensor(rows.window) <= torch.tensor(rows.picture)).all())
 
 
+@pytest.mark.exhaustive(every=3)
 def test_rows_and_gram_matrices_of_every_stage(case):
     net, x = case
     for stage in range(len(net.stages)):
@@ -114,6 +115,7 @@ def test_rows_and_gram_matrices_of_every_stage(case):
         agree(J.rows(), J @ np.eye(net.inputs))
 
 
+@pytest.mark.exhaustive(every=3)
 def test_windows_of_the_input(case):
     net, x = case
     if len(net.input_shape) < 3:

@@ -127,6 +127,7 @@ MODULES: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("name", [*MODULES, "integers", "powers of two", "no box"])
 def test_it_proves_what_fiberscope_proves(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     rng, box = np.random.default_rng(2), (0.0, 1.0)
@@ -220,6 +221,7 @@ FIELDS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 }  # fmt: skip
 
 
+@pytest.mark.exhaustive(every=5)
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_changed_finding_is_not_proved_even_if_no_digest_shows_it(
     field: str, changed: Path, capsys: pytest.CaptureFixture[str]

@@ -48,6 +48,7 @@ def twin(digits: tuple[Tensor, Tensor]) -> nn.Module:
     return trained(None, *digits)
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("hide", [False, True])
 @pytest.mark.parametrize("kind", WEIGHTS)
 def test_training_moves_what_was_asked_for(
