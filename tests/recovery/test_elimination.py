@@ -37,10 +37,7 @@ def residual(generator: np.random.Generator) -> fs.Network:
 def question(seed: int) -> tuple[fs.Network, np.ndarray, Known]:
     """A network with clips or with branches, an input, and its features within 0.01."""
     generator = np.random.default_rng(seed)
-    if seed % 2:
-        net = residual(generator)
-    else:
-        net = as_network(random_chain(generator, (4, 12, 20)))
+    net = residual(generator) if seed % 2 else as_network(random_chain(generator, (4, 12, 20)))
     x = generator.uniform(size=4)
     y, stage = net(x[None])[0], len(net.stages) - 1
     return net, x, Known(stage, y - 0.01, y + 0.01)
@@ -77,7 +74,7 @@ def test_multipliers_prove_the_same_of_all_coordinates(seed: int) -> None:
     bound = (np.where(w > 0, left.high, left.low) * w).sum(axis=1)
     bound += np.maximum(rest * left.below, rest * left.above).sum(axis=1)
     all_rows = reduced.multipliers(w)
-    low, high = narrowed(around, Step(np.arange(4), (np.zeros_like(all_rows), all_rows)))
+    _, high = narrowed(around, Step(np.arange(4), (np.zeros_like(all_rows), all_rows)))
     assert (x <= high).all()
     loose = bound < 1.0
     np.testing.assert_allclose(high[loose], bound[loose], atol=1e-9)
