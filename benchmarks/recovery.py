@@ -56,7 +56,7 @@ def main() -> None:
         for layer in range(layers):
             for precision in ("float32", "int8"):
                 compare(module, network, layer, precision, images[:count], seconds)
-        fashion(1 if options.smoke else 5, seconds, every=4 if options.smoke else 1)
+        fashion(1 if options.smoke else 5, every=4 if options.smoke else 1)
 
 
 def trained(epochs: int) -> tuple[nn.Sequential, torch.Tensor]:
@@ -127,7 +127,7 @@ def adam(part: nn.Sequential, features: torch.Tensor) -> torch.Tensor:
     return x.detach()
 
 
-def fashion(count: int, limit: float, every: int) -> None:
+def fashion(count: int, every: int) -> None:
     """A dense layer, or some of its units and pixels: recoveries beside verdicts."""
     path = Path(os.environ.get("FIBERSCOPE_EXTERNAL", "")) / "models" / "fashion_mlp_3500_784.safetensors"
     if not path.is_file():
@@ -145,7 +145,7 @@ def fashion(count: int, limit: float, every: int) -> None:
     for image in images:
         features = (torch.tensor(image).float() @ weight.T + bias).clamp(min=0.0)
         p, verdict = timed(lambda x=image: fs.preimage(layer, x=x, domain=fs.Box(0, 1)))
-        r, took = timed(lambda y=features: fs.recover(layer, y, within=FLOAT32 * float(y.max()), seconds=limit))
+        r, took = timed(lambda y=features: fs.recover(layer, y, within=FLOAT32 * float(y.max())))
         assert isinstance(r, fs.Recovery)
         ratios.append(took / verdict)
         error = rms(r.x - image)

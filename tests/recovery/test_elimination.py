@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,10 +38,7 @@ def residual(generator: np.random.Generator) -> fs.Network:
 def question(seed: int) -> tuple[fs.Network, np.ndarray, Known]:
     """A network with clips or with branches, an input, and its features within 0.01."""
     generator = np.random.default_rng(seed)
-    if seed % 2:
-        net = residual(generator)
-    else:
-        net = as_network(random_chain(generator, (4, 12, 20)))
+    net = residual(generator) if seed % 2 else as_network(random_chain(generator, (4, 12, 20)))
     x = generator.uniform(size=4)
     y, stage = net(x[None])[0], len(net.stages) - 1
     return net, x, Known(stage, y - 0.01, y + 0.01)
@@ -77,25 +75,46 @@ def test_multipliers_prove_the_same_of_all_coordinates(seed: int) -> None:
     bound = (np.where(w > 0, left.high, left.low) * w).sum(axis=1)
     bound += np.maximum(rest * left.below, rest * left.above).sum(axis=1)
     all_rows = reduced.multipliers(w)
-    low, high = narrowed(around, Step(np.arange(4), (np.zeros_like(all_rows), all_rows)))
+    _, high = narrowed(around, Step(np.arange(4), (np.zeros_like(all_rows), all_rows)))
     assert (x <= high).all()
     loose = bound < 1.0
     np.testing.assert_allclose(high[loose], bound[loose], atol=1e-9)
     assert (high[~loose] <= 1.0).all()
 
 
-def test_features_to_float32_bound_an_image_behind_two_layers_everywhere() -> None:
+def test_features_to_float32_tell_an_image_behind_two_layers_everywhere() -> None:
     """Too many numbers for programs at first, so that the ascent has to find the way."""
     generator = np.random.default_rng(0)
     chain = random_chain(generator, (20, 120, 160), clips=0.0)
-    net, x = as_network(chain), generator.uniform(size=20)
+    net, x = as_network(chain), generator.integers(0, 17, 20) / 16
     y = outputs(chain, x)
     eps = 2.0**-20 * float(y.max())
-    y = y + eps * generator.uniform(-0.9, 0.9, len(y))
-    known = Known(3, y - eps, y + eps)
-    found = tighten(stages_of(net), np.zeros(20), np.ones(20), known, Budget.of(60), x)
-    assert ((found.low <= x) & (x <= found.high)).all()
-    assert (found.high - found.low).max() < 1e-3
+    r = fs.recover(net, y + eps * generator.uniform(-0.9, 0.9, len(y)), layer=1, within=eps, grid=1 / 16)
+    assert isinstance(r, fs.Recovery)
+    assert r.scope == "domain"
+    assert r.exact
+    assert np.array_equal(r.x, x)
+    assert r.verify()
+    narrower = {"low": r.low + 1e-3 * (r.high - r.low), "high": r.high - 1e-3 * (r.high - r.low)}
+    other = {
+        "features": r.features + 2 * eps,
+        "within": 2 * r.within,
+        "domain": fs.Box(-1, 1),
+        "distance": 0.9 * r.distance,
+    }
+    for name, value in {**narrower, **other, "proof": replace(r.proof, steps=r.proof.steps[1:])}.items():
+        assert not replace(r, **{name: value}).verify(), name
+
+
+def test_no_bounds_are_searched_of_a_large_layer_that_leaves_dimensions_open() -> None:
+    generator = np.random.default_rng(1)
+    layer = fs.ReLULayer(generator.standard_normal((400, 300)))
+    x = generator.uniform(size=300)
+    r = fs.recover(layer, layer(x[None])[0], within=1e-6)
+    assert isinstance(r, fs.Recovery)
+    assert r.scope == "none"
+    assert "of 300 dimensions" in r.reason
+    assert "seconds=" in r.reason
 
 
 @pytest.mark.parametrize("power", [-30, 30])

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
+import scipy.sparse.linalg
 from jaxtyping import Float64
 from scipy.sparse import csr_array
-from scipy.sparse.linalg import splu
 
 from fiberscope.checker.relaxation import Relaxed
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
@@ -64,28 +64,31 @@ class Eliminated:
 
     @classmethod
     def of(cls, around: Relaxed) -> Eliminated | None:
-        """Put in what the equations of a polyhedron give; None where that is too large, or there are none."""
-        rows: csr_array = csr_array(around.system.weight)
+        """Put in what the equations of a polyhedron give; None where there are none, or too many numbers."""
+        rows = _rows(around)
         low, high = around.box
         gives = _last_columns(rows, around.low == around.high)
         defined, equations = np.unique(gives, return_index=True)
         defined, equations = defined[defined >= 0], equations[defined >= 0]
         free = np.setdiff1d(np.arange(len(low)), defined)
-        if not len(defined) or rows.shape[0] * len(free) > LARGEST:
+        finite = bool((np.isfinite(low) & np.isfinite(high)).all())
+        if not finite or not len(defined) or rows.shape[0] * len(free) > LARGEST:
             return None
-        factors = splu(rows[equations][:, defined].tocsc(), permc_spec="NATURAL", diag_pivot_thresh=0.0)
-        T = -factors.solve(rows[equations][:, free].toarray())
-        t = factors.solve(around.low[equations])
+        factors = cast(Any, scipy.sparse.linalg).splu(
+            rows[equations][:, defined].tocsc(), permc_spec="NATURAL", diag_pivot_thresh=0.0
+        )
+        T: FloatArray = -factors.solve(rows[equations][:, free].toarray())
+        t: FloatArray = factors.solve(around.low[equations])
         middle, half = (high[free] + low[free]) / 2.0, (high[free] - low[free]) / 2.0
         value, reach = T @ middle + t, np.abs(T) @ half
         slack = SAME * (np.abs(T) @ np.abs(middle) + np.abs(t) + reach)
         says = (value + reach > high[defined] + slack) | (value - reach < low[defined] - slack)
-        others = np.setdiff1d(np.arange(rows.shape[0]), equations)
+        others = np.setdiff1d(np.arange(len(around.low)), equations)
         return cls(around, defined, free, equations, others, np.flatnonzero(says), T, t, factors)
 
     def polytope(self, point: Float64[FloatArray, " f"]) -> Polytope:
         """What is left, beside a point of the free coordinates."""
-        left: csr_array = csr_array(self.around.system.weight)[self.others]
+        left = _rows(self.around)[self.others]
         rows = np.asarray(left[:, self.free].toarray() + left[:, self.defined] @ self.T)
         shift = left[:, self.defined] @ self.t + rows @ point
         low, high = self.around.low[self.others] - shift, self.around.high[self.others] - shift
@@ -107,7 +110,7 @@ class Eliminated:
 
     def multipliers(self, w: Float64[FloatArray, "k rows"]) -> Float64[FloatArray, "k M"]:
         """Those of all rows, from those of the polytope's."""
-        rows: csr_array = csr_array(self.around.system.weight)
+        rows = _rows(self.around)
         own, bounds = w[:, : len(self.others)], w[:, len(self.others) :]
         left = -np.asarray(own @ rows[self.others][:, self.defined])
         left[:, self.bounded] -= bounds
@@ -117,13 +120,19 @@ class Eliminated:
         return out
 
 
-def _last_columns(rows: csr_array, asked: BoolArray) -> IntArray:
+def _rows(around: Relaxed) -> Any:
+    """All rows, sparse; scipy's arrays have no types."""
+    return csr_array(around.system.weight)
+
+
+def _last_columns(rows: Any, asked: BoolArray) -> IntArray:
     """(M,) the last column of each row that is asked for, where its number is 1; else -1."""
-    rows = rows.sorted_indices()
-    ends = np.asarray(rows.indptr[1:]) - 1
-    filled = np.diff(rows.indptr) > 0
-    last = np.where(filled, rows.indices[ends], -1)
-    return np.where(asked & filled & (rows.data[ends] == 1.0), last, -1)
+    ordered: Any = rows.sorted_indices()
+    starts: IntArray = np.asarray(ordered.indptr, dtype=np.int64)
+    columns: IntArray = np.asarray(ordered.indices, dtype=np.int64)
+    values: FloatArray = np.asarray(ordered.data)
+    ends, filled = starts[1:] - 1, np.diff(starts) > 0
+    return np.where(asked & filled & (values[ends] == 1.0), columns[ends], -1)
 
 
 __all__ = ["Eliminated"]
