@@ -20,6 +20,7 @@ from fiberscope.invariance.objective import Objective
 from fiberscope.labels import label
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Box
+from fiberscope.network.region_layer import RegionLayer
 from fiberscope.preimages.kind import Kind
 from fiberscope.recovery.attack import guesses
 from fiberscope.recovery.question import Subject as Attacked
@@ -132,7 +133,7 @@ def _rebuilt(
     kinds = found.kind[found.sample == sample]
     if 8 * described.inputs * described.outputs > _LARGEST_PROGRAM or not len(kinds):
         return None
-    if kinds[0] not in (Kind.SINGLETON, Kind.BOUNDED):
+    if kinds[0] not in (Kind.SINGLETON, Kind.BOUNDED) or isinstance(described, RegionLayer):
         return None
     x = np.asarray(subject.x[sample], dtype=np.float64)
     features = described(network.layer_input(layer, x[None]))

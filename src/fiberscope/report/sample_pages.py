@@ -153,7 +153,7 @@ def _in_words(stability: InverseStability) -> str:
     return (
         f"Close to the sample, {stability.invariant_dimension:,} of "
         f"{counted(stability.J.shape[1], 'independent direction')} of the input leave the network’s output as it is; "
-        f"along {others} it moves by {number(stability.smallest_nonzero)} to {number(stability.largest)} times the "
+        f"along {others} it moves by {number(stability.spectrum.smallest_nonzero)} to {number(stability.largest)} times the "
         "change."
     )
 
