@@ -58,11 +58,11 @@ html_context = {"default_mode": "auto"}
 html_static_path = ["_static"]
 html_css_files = ["fiberscope.css"]
 html_show_sourcelink = html_copy_source = False
-html_sidebars = {page: [] for page in ("index", "start", "theory", "findings")}  # have no pages below
+html_sidebars = {page: [] for page in ("index", "start", "gallery", "questions", "theory", "findings")}  # have no pages below
 html_theme_options = {
     "logo": {"text": "fiberscope"},
     "github_url": "https://github.com/fiberscope/fiberscope",
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 8,
     "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
     "pygments_light_style": "a11y-high-contrast-light",

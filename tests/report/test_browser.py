@@ -313,7 +313,7 @@ def test_text_from_outside_is_text(browser, audited, tmp_path):
     path = tmp_path / "hostile <b>.html"
     path.write_text(render(replace(content, manifest=manifest, findings=findings)), encoding="utf-8")
     opened(browser, path)
-    assert browser.find_element(By.TAG_NAME, "h1").text == HOSTILE
+    assert browser.find_element(By.TAG_NAME, "h1").text == f"fiberscope {HOSTILE}"
     assert browser.find_element(By.CSS_SELECTOR, "#shown td").text == f"0 {HOSTILE}"
     assert HOSTILE in browser.find_element(By.CSS_SELECTOR, "#shown td:nth-child(3)").text
     browser.execute_script("document.getElementById('layers').scrollIntoView()")
@@ -349,3 +349,33 @@ def test_nothing_is_wider_than_a_telephone(page):
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     assert waited(page, "return document.documentElement.scrollWidth === 400")
     page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_on_a_narrow_screen_the_menu_is_one_line_and_tables_say_that_they_go_on(browser, audited):
+    opened(browser, audited / "report.html")
+    wide = "document.querySelectorAll('.wide.overflows').length"
+    assert browser.execute_script(f"return {wide}") == 0, "at this width, nothing is hidden"
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 380, "height": 760, "deviceScaleFactor": 1, "mobile": True}
+    )
+    try:
+        WebDriverWait(browser, 10).until(lambda _: browser.execute_script(f"return {wide}") > 0)
+        nav = (
+            "const nav = document.querySelector('nav'); return [nav.clientHeight, nav.querySelector('a').offsetHeight]"
+        )
+        height, line = browser.execute_script(nav)
+        assert height < 2 * line
+        overflow = "return document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert browser.execute_script(overflow) <= 0, "the page itself scrolls sideways"
+        hint = "return getComputedStyle(document.querySelector('.wide.overflows'), '::before').content"
+        assert "scroll" in browser.execute_script(hint)
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_line_below_a_row_goes_through_all_of_its_cells(browser, audited):
+    opened(browser, audited / "report.html")
+    borders = (
+        "return [...document.querySelector('#network tbody tr').cells].map(c => getComputedStyle(c).borderBottomWidth)"
+    )
+    assert set(browser.execute_script(borders)) == {"1px"}

@@ -14,6 +14,7 @@ from PIL import Image
 from fiberscope.audits.store import Results
 from fiberscope.preimages.kind import Kind
 from fiberscope.recovery.verdict import Verdict
+from fiberscope.report import opening as module
 from fiberscope.report.html import Content, read_content, render
 from fiberscope.report.network import NetworkSummary, fold_alike, label_of
 from fiberscope.report.opening import Opening, opening
@@ -73,6 +74,19 @@ def test_what_is_rebuilt_is_off_by_no_more_than_is_said(content: Content) -> Non
     difference = pixels(rebuilt.image).astype(float) - pixels(shown.pictures[0].image)
     assert np.abs(difference).max() <= 255 * off + 1
     assert ("hides nothing" in shown.sentence) == (kinds[sample_of(shown)] == Kind.SINGLETON)
+
+
+def test_examples_whose_features_differ_are_not_said_to_be_the_same(content: Content) -> None:
+    layout = picture_format(content.subject.x)
+    found = module._found(content.manifest, content.network, content.subject)
+    assert found is not None
+    assert module._furthest([found]) is found
+    for changes in ({"within": "0.1"}, {"agrees": False}, {"layer": "output"}):
+        other = replace(found, facts=replace(found.facts, **changes))
+        assert module._furthest([other]) is None
+        shown = opening(content.manifest, content.findings, content.network, content.subject, layout, [other])
+        assert shown is not None, "another one is looked for"
+        assert [each.title for each in shown.pictures] == [each.title for each in opened(content).pictures]
 
 
 def test_without_pictures_or_bounds_there_is_none(content: Content) -> None:

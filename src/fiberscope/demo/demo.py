@@ -67,7 +67,7 @@ def train(seed: int = 0, on_epoch: EpochReport | None = None) -> DemoRun:
     labels = digits.y
     assert labels is not None, "mnist-5k has labels"
     training, held_out = split_by_class(labels, HELD_OUT_PER_CLASS, seed)
-    x = halved(digits.x)
+    x = halved(np.asarray(digits.x, dtype=np.float32))
     start = time.perf_counter()
     module = train_classifier(architecture, x[training], labels[training], recipe=RECIPE, seed=seed, on_epoch=on_epoch)
     seconds = time.perf_counter() - start

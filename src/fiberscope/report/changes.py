@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -17,6 +16,7 @@ from fiberscope.labels import listed
 from fiberscope.recovery.verdict import Verdict
 from fiberscope.report.counting import middle, number
 from fiberscope.report.summary import SHOWN_KINDS
+from fiberscope.report.terminal_tables import plain_table
 
 CHANCE = 0.05
 """The p value from which on a difference is said to be no more than chance explains."""
@@ -34,6 +34,15 @@ def opening_lines(pair: Pair) -> list[str]:
     ]
 
 
+_KINDS_EXPLAINED = (
+    "samples of each kind; dimension: directions in which the layer's input can change and its output does not"
+)
+_STAGES_EXPLAINED = (
+    "ratio: after by before; fell, rose: samples at which it did; p: how often chance differs as much, by "
+    "an exact sign test; nonzero values: their median number before → after"
+)
+
+
 def _side(side: Side) -> str:
     return f"{side.manifest.model} on {side.manifest.data}, in {side.results.folder}"
 
@@ -41,7 +50,7 @@ def _side(side: Side) -> str:
 def layers_table(layers: Sequence[LayerChange]) -> Table:
     """Kinds and dimensions before and after, a row per layer and domain, for a terminal of 80 columns."""
     kinds = [kind for kind in SHOWN_KINDS if any(kind in step for layer in layers for step in layer.transitions)]
-    table = Table(box=SIMPLE_HEAD, title="Kinds before → after", title_justify="left", padding=(0, 1, 0, 0))
+    table = plain_table("Kinds before → after", _KINDS_EXPLAINED)
     table.add_column("layer and domain", overflow="fold", min_width=20)
     for heading in (*(str(kind) for kind in kinds), "median\ndimension"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -62,7 +71,7 @@ def _both(medians: tuple[float, float] | None) -> str:
 def stages_table(stages: Sequence[StageChange]) -> Table:
     """Condition numbers before and after, a row per stage, for a terminal of 80 columns."""
     title = "Median condition numbers before → after, at the samples where both are known"
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0))
+    table = plain_table(title, _STAGES_EXPLAINED)
     table.add_column("stage", overflow="fold")
     for heading in ("samples", "before", "after", "median\nratio", "fell", "rose", "p", "nonzero\nvalues"):
         table.add_column(heading, justify="right", no_wrap=True)

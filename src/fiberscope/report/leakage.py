@@ -9,7 +9,6 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -26,6 +25,7 @@ from fiberscope.recovery.leak import Leak
 from fiberscope.recovery.leakage import in_order
 from fiberscope.recovery.recovery import Scope
 from fiberscope.report.counting import counted, number
+from fiberscope.report.terminal_tables import plain_table
 from fiberscope.showing.colours import SERIES
 from fiberscope.showing.pictures import picture, picture_format
 
@@ -118,7 +118,7 @@ def _median(values: Sequence[float]) -> float:
 def leakage_table(summaries: Sequence[LeakageSummary]) -> Table:
     """The summaries, a row per layer and precision, for a terminal."""
     title = f"What features give away of {counted(summaries[0].samples, 'sample')}"
-    table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", padding=(0, 1, 0, 0), pad_edge=False)
+    table = plain_table(title, "")  # what the columns mean stands below, in ``leakage_lines``
     table.add_column("up to layer", overflow="fold")
     table.add_column("precision", no_wrap=True)
     for name in HEADINGS:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow.compute
 
 from fiberscope.audits.accuracy import predictions
 from fiberscope.audits.example_store import StoredExample
@@ -20,6 +21,7 @@ from fiberscope.invariance.objective import Objective
 from fiberscope.labels import label
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Box
+from fiberscope.network.region_layer import RegionLayer
 from fiberscope.preimages.kind import Kind
 from fiberscope.recovery.attack import guesses
 from fiberscope.recovery.question import Subject as Attacked
@@ -27,6 +29,8 @@ from fiberscope.recovery.verdict import Verdict
 from fiberscope.report.counting import number
 from fiberscope.showing.pictures import PictureFormat, picture
 from fiberscope.threads import one_thread
+
+pc: Any = pyarrow.compute  # has no types
 
 _LARGEST_PROGRAM = 2**24
 """Bytes of the equations and inequalities of a search up to which it is made for the page, within seconds."""
@@ -88,35 +92,37 @@ def opening(
 
 
 def _furthest(examples: Sequence[StoredExample]) -> StoredExample | None:
-    """The one that gets furthest, a proved one first; of equal ones that of the earliest layer, which says most."""
-    known = [example for example in examples if example.facts.layer.isdecimal() and example.facts.distance > 0]
+    """The one that gets furthest, a proved one first; of equal ones that of the earliest layer, which says most.
+
+    Examples whose features may differ, or do by more than rounding, are not shown: the page says that they are equal.
+    """
+    same = [example for example in examples if example.facts.within == "0" and example.facts.agrees]
+    known = [example for example in same if example.facts.layer.isdecimal() and example.facts.distance > 0]
     ordered = sorted(known, key=lambda example: int(example.facts.layer))
     return max(ordered, key=lambda each: (each.facts.proved, round(each.facts.reached, 2)), default=None)
 
 
 def _found(manifest: Manifest, network: Any, subject: Subject) -> StoredExample | None:
     """One that is looked for now: towards a sample of another class, at the first layer that mixes a sample up."""
-    rows = [row for row in network.to_pylist() if row["verdict"] == Verdict.NOT_RECOVERABLE]
-    for row in sorted(rows, key=lambda row: (row["layer"], row["sample"]))[:1]:
-        source, layer = row["sample"], row["layer"]
-        rows_of_program = sum(each.outputs for each in subject.network.relu_layers[: layer + 1])
-        target = _other(subject, source)
-        if target is None or 8 * rows_of_program * subject.network.inputs > _LARGEST_PROGRAM:
-            return None
-        assert manifest.domain is not None
-        try:
-            return _furthest(make_examples(subject, Wanted(layer, source, target, manifest.domain, Objective.TOWARDS)))
-        except FiberscopeError:  # a sample outside of its bounds, or a network that is no chain
-            return None
-    return None
+    mixed = network.filter(pc.equal(network["verdict"], str(Verdict.NOT_RECOVERABLE)))
+    if not len(mixed) or manifest.domain is None:
+        return None
+    (first,) = mixed.sort_by([("layer", "ascending"), ("sample", "ascending")]).slice(0, 1).to_pylist()
+    layer, target = int(first["layer"]), _other(subject, int(first["sample"]))
+    rows = sum(each.outputs for each in subject.network.relu_layers[: layer + 1])
+    if target is None or 8 * rows * subject.network.inputs > _LARGEST_PROGRAM:
+        return None
+    wanted = Wanted(layer, int(first["sample"]), target, manifest.domain, Objective.TOWARDS)
+    try:
+        return _furthest(make_examples(subject, wanted))
+    except FiberscopeError:  # a sample outside of its bounds, say
+        return None
 
 
 def _other(subject: Subject, source: int) -> int | None:
     """The first sample of another class, or any other one."""
-    others = [sample for sample in range(subject.samples) if sample != source]
-    if subject.y is not None:
-        others = [sample for sample in others if subject.y[sample] != subject.y[source]]
-    return others[0] if others else None
+    differs = np.arange(subject.samples) != source if subject.y is None else subject.y != subject.y[source]
+    return int(np.argmax(differs)) if differs.any() else None
 
 
 def _rebuilt(
@@ -132,13 +138,16 @@ def _rebuilt(
     kinds = found.kind[found.sample == sample]
     if 8 * described.inputs * described.outputs > _LARGEST_PROGRAM or not len(kinds):
         return None
-    if kinds[0] not in (Kind.SINGLETON, Kind.BOUNDED):
+    if kinds[0] not in (Kind.SINGLETON, Kind.BOUNDED) or isinstance(described, RegionLayer):
         return None
     x = np.asarray(subject.x[sample], dtype=np.float64)
     features = described(network.layer_input(layer, x[None]))
     assert manifest.domain is not None
     exactly = np.zeros(described.outputs)
-    guess, _ = guesses(Attacked.of(network, layer), features, Box(*manifest.domain), exactly, np.inf)
+    try:
+        guess, _ = guesses(Attacked.of(network, layer), features, Box(*manifest.domain), exactly, np.inf)
+    except FiberscopeError:  # a layer that the attack is not made for
+        return None
     name = label(layer, manifest.network_layers[layer].name)
     rebuilt = guess.x.reshape(x.shape)
     text = f"off by at most {number(float(np.abs(rebuilt - x).max()))}"
@@ -163,8 +172,8 @@ def _same(example: StoredExample) -> str:
     facts = example.facts
     proved = "which is proved" if facts.proved else "as far as floating point can tell"
     return (
-        f"From layer {label(int(facts.layer), facts.layer_name)} on, the network cannot tell the sample from "
-        f"another input, drawn towards sample {facts.target}: all features are the same, {proved}."
+        f"Layer {label(int(facts.layer), facts.layer_name)} cannot tell the sample from another input, drawn towards "
+        f"sample {facts.target}: all of its features are the same, {proved}."
     )
 
 
@@ -172,9 +181,9 @@ def _example_pictures(subject: Subject, example: StoredExample, layout: PictureF
     """The example, and what it was drawn towards."""
     facts = example.facts
     same = predictions(subject.network, np.asarray(example.x)[None], None if subject.y is None else subject.y[:1])
-    taken = "" if same is None else f"; taken for {subject.class_name(int(same[0]))}, too"
+    taken = "" if same is None else f"; taken for {subject.class_name(int(same[0]))}"
     target = f"a {facts.target_class}: " if facts.target_class else ""
-    where = f"same features from layer {label(int(facts.layer), facts.layer_name)} on"
+    where = f"same features in layer {label(int(facts.layer), facts.layer_name)}"
     return (
         OpeningPicture(_drawn(example.x, layout), "another input", f"{where}{taken}"),
         OpeningPicture(picture(example.target, layout), f"sample {facts.target}", f"{target}what it was drawn towards"),

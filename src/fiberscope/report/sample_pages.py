@@ -150,11 +150,11 @@ def _in_words(stability: InverseStability) -> str:
     if not stability.rank:
         return "Close to the sample, no change of the input moves the network’s output."
     others = "the others" if stability.invariant_dimension else "all of them"
+    least, most = number(stability.spectrum.smallest_nonzero), number(stability.largest)
     return (
         f"Close to the sample, {stability.invariant_dimension:,} of "
         f"{counted(stability.J.shape[1], 'independent direction')} of the input leave the network’s output as it is; "
-        f"along {others} it moves by {number(stability.smallest_nonzero)} to {number(stability.largest)} times the "
-        "change."
+        f"along {others} it moves by {least} to {most} times the change."
     )
 
 

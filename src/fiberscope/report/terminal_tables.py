@@ -11,13 +11,13 @@ def plain_table(title: str, explained: str) -> Table:
 
     Args:
         title: what it is about.
-        explained: what its columns mean.
+        explained: what its columns mean; empty where that stands elsewhere.
     """
     return Table(
         box=SIMPLE_HEAD,
         title=title,
         title_justify="left",
-        caption=explained,
+        caption=explained or None,
         caption_justify="left",
         padding=(0, 1, 0, 0),
         pad_edge=False,
