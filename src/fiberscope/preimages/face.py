@@ -326,6 +326,8 @@ def _face_of_program(system: MixedSystem, equalities: IntArray, inequalities: In
     weights, free, direction = face_by_linear_program(
         system.rows(equalities), system.rows(inequalities), system.budget.left()
     )
+    if len(inequalities) and not weights.any() and not direction.any():
+        raise TooLargeError("the simplex method told no rows apart: solutions grow and fall by orders of magnitude")
     implicit = np.flatnonzero(weights > 0)
     held = np.concatenate([equalities, inequalities[implicit]])
     multipliers = Multipliers(held, snapped(np.concatenate([free, weights[implicit]]))) if len(implicit) else None
