@@ -226,10 +226,11 @@ def _prove(asked: _Question, candidate: Candidate | str) -> Verdict:
     guess = None if isinstance(candidate, str) else _answer(asked, candidate)
     if guess is not None and verify_in_float(guess):
         return guess
-    related = None if isinstance(candidate, str) else _with_dependencies(asked, candidate)
-    if related is not None and verify_in_float(related):
-        return related
     if guess is not None and not isinstance(candidate, str):
+        candidate = _with_dependencies(asked, candidate)
+        related = guess if candidate.dependencies is None else _answer(asked, candidate)
+        if related is not guess and verify_in_float(related):
+            return related
         exact = _lifted(asked, candidate)
         if exact is not None and verify(exact, exact=True):
             return exact
@@ -308,13 +309,13 @@ def _bounded_by(answer: Verdict, certificate: Certificate, least: int, most: int
     )
 
 
-def _with_dependencies(asked: _Question, candidate: Candidate) -> Verdict | None:
-    """The answer with relations between rows of the layer, where there are any that ranks may depend on."""
+def _with_dependencies(asked: _Question, candidate: Candidate) -> Candidate:
+    """The candidate with relations between rows of the layer, where there are any that ranks may depend on."""
     found = None if candidate.kind is Kind.EMPTY else find_dependencies(asked.open.layer.weight)
-    return None if found is None else _answer(asked, replace(candidate, dependencies=found))
+    return candidate if found is None else replace(candidate, dependencies=found)
 
 
-def _lifted(asked: _Question, candidate: Candidate) -> Preimage | None:
+def _lifted(asked: _Question, candidate: Candidate) -> Verdict | None:
     """The answer with vectors in rational numbers, where rows depend on each other and that is in reach."""
     if candidate.kind is Kind.EMPTY or candidate.point is not None or asked.system.layer.inputs > MAX_DIMENSION:
         return None

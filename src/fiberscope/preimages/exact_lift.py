@@ -46,10 +46,9 @@ def lifted(system: MixedSystem, candidate: Candidate) -> Candidate | None:
     rows = dense(system.rows(vanishing))
     system.budget.check_exact(modular_seconds(*rows.shape), f"the rank of {len(rows)} rows modulo a prime")
     rank = modular_rank(rows)
-    if rank == min(len(system.live(vanishing)), n) or candidate.dimension is None:
-        return None
-    doing = f"the exact rank of {len(rows)} dependent rows in {n} coordinates"
-    system.budget.check_exact(SOLVES_OF_AN_ELIMINATION * solve_seconds(rank, entry_bits(rows)), doing)
+    if candidate.dependencies is None and rank < min(len(system.live(vanishing)), n):
+        doing = f"the exact rank of {len(rows)} dependent rows in {n} coordinates"
+        system.budget.check_exact(SOLVES_OF_AN_ELIMINATION * solve_seconds(rank, entry_bits(rows)), doing)
     parts: dict[int, Direction | Multipliers | None] = {}
 
     def part(old: Direction | Multipliers) -> Direction | Multipliers:

@@ -231,8 +231,23 @@ def _face_by_search(system: MixedSystem, equalities: IntArray, inequalities: Int
         assert found.places is not None, "multipliers are those of rows"
         named_rows = numbers(found.places)
         multipliers = Multipliers(named_rows, found.multipliers / pool.scales[found.places])
-        return Face(equalities, np.setdiff1d(named_rows, equalities), multipliers, None, rank, n, spans=True)
+        return _face_of_multipliers(system, equalities, inequalities, multipliers)
     return None
+
+
+def _face_of_multipliers(
+    system: MixedSystem, equalities: IntArray, inequalities: IntArray, multipliers: Multipliers
+) -> Face | None:
+    """What multipliers say: that the cone is {0}, or which rows vanish on it, and a direction strict on the others."""
+    implicit, n = np.setdiff1d(multipliers.rows, equalities), system.layer.inputs
+    rank = numerical_rank(system.rows(np.union1d(equalities, implicit)), RESOLVED)
+    if rank == n:
+        return Face(equalities, implicit, multipliers, None, rank, n, spans=True)
+    direction = _strictly(system, equalities, inequalities, implicit)
+    if direction is None:
+        return None
+    alone = numerical_rank(system.rows(equalities), RESOLVED)
+    return Face(equalities, implicit, multipliers, direction, alone, rank, spans=False)
 
 
 def rank_of_equalities(system: MixedSystem) -> int:
@@ -275,6 +290,7 @@ def _strictly(
     moved = (sign != 0) & ~fixed[coordinate]  # what has one value has no direction to be strict in
     fixed[held_coordinate[held_sign != 0]] = True
     bounded, sign = coordinate[moved], sign[moved]
+    H = H[row_norms(cast(Rows, cast(Any, system.rows(H))[:, np.flatnonzero(~fixed)])) > 0]
     if len(H) + len(W) > n or len(np.unique(bounded)) < len(bounded) or fixed[bounded].any():
         return None
     signs = np.zeros(n)
@@ -310,6 +326,8 @@ def _face_of_program(system: MixedSystem, equalities: IntArray, inequalities: In
     weights, free, direction = face_by_linear_program(
         system.rows(equalities), system.rows(inequalities), system.budget.left()
     )
+    if len(inequalities) and not weights.any() and not direction.any():
+        raise TooLargeError("the simplex method told no rows apart: solutions grow and fall by orders of magnitude")
     implicit = np.flatnonzero(weights > 0)
     held = np.concatenate([equalities, inequalities[implicit]])
     multipliers = Multipliers(held, snapped(np.concatenate([free, weights[implicit]]))) if len(implicit) else None
