@@ -118,7 +118,7 @@ def _step(around: Relaxed, computed: FloatArray, by_programs: bool, budget: Budg
         found = solved(polytope, both, budget, _silent, 0)
     else:
         return None
-    k, multipliers = len(coordinates), reduced.multipliers(found.multipliers)
+    k, multipliers = len(coordinates), reduced.multipliers(found.multipliers.astype(np.float64))
     return Step(coordinates, (multipliers[:k], multipliers[k:]))
 
 
