@@ -243,6 +243,7 @@ def test_smooth_units_are_proved_where_they_are_the_features_or_nothing_passes_t
         assert not proved(case(net, [0.5, 0.25], [0.25, 0.75]), Finding(through))
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_false_is_proved_of_random_networks(seed: int) -> None:
     found = fuzz_features.fuzz(seed, 200)

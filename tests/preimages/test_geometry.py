@@ -330,7 +330,7 @@ def _uniform(values: np.ndarray, low: float, high: float) -> None:
     assert values.std() == pytest.approx((high - low) * 12**-0.5, rel=0.12)
 
 
-@pytest.mark.exhaustive(every=2)
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("thin", [1.0, 1e-4, 1e-6, 1e-12, 1e30])
 def test_samples_of_a_box_of_any_shape(thin: float) -> None:
     dead = fs.ReLULayer([[0.0, 0]], [-1.0])

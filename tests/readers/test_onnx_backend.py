@@ -135,7 +135,7 @@ def cases() -> list[WheelCase]:
     return [*stored, *node_cases()]
 
 
-@pytest.mark.exhaustive(every=4)
+@pytest.mark.exhaustive(every=6)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_cases_give_what_is_expected(
     part: int, cases: list[WheelCase], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -169,7 +169,7 @@ def check_what_is_expected(case: WheelCase, path: Path) -> None:
     np.testing.assert_allclose(values[kept], expected.astype(np.float64).reshape(-1)[kept], rtol=tolerance, atol=1e-5)
 
 
-@pytest.mark.exhaustive(every=4)
+@pytest.mark.exhaustive(every=6)
 @pytest.mark.parametrize("part", range(PARTS))
 def test_cases_are_refused(part: int, cases: list[WheelCase], tmp_path: Path):
     loaded: list[str] = []

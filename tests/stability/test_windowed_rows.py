@@ -163,6 +163,7 @@ def test_rows_that_take_too_much_are_refused_by_the_name_of_their_stage():
         J.rows(max_bytes=50_000)
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("method", ["auto", "gram", "qr", "svd"])
 def test_singular_values_from_rows(method, monkeypatch):
     monkeypatch.setattr("fiberscope.stability.singular_values.SMALL", 4)
