@@ -232,7 +232,7 @@ def _prove(asked: _Question, candidate: Candidate | str) -> Verdict:
         if related is not guess and verify_in_float(related):
             return related
         exact = _lifted(asked, candidate)
-        if exact is not None and verify(exact, exact=True):
+        if exact is not None and exact.kind is not Kind.UNDECIDED:
             return exact
         if _is_proved_exactly(system, guess, candidate):
             return guess
@@ -244,6 +244,11 @@ def _prove(asked: _Question, candidate: Candidate | str) -> Verdict:
         return _kind_alone(asked, guess) or replace(
             asked.open, margin=0.0 if guess is None else guess.margin, reason=reason
         )
+    return _in_rational_numbers(asked, rational)
+
+
+def _in_rational_numbers(asked: _Question, rational: Candidate) -> Preimage:
+    """What exact vectors prove: in floats near them where that closes, else in rational numbers; or undecided."""
     exact = _answer(asked, rational)
     light = replace(exact, certificate=elaborate(exact, asked.balance.undone(rounded(rational)), asked.as_given))
     if verify_in_float(light):
@@ -323,7 +328,7 @@ def _lifted(asked: _Question, candidate: Candidate) -> Verdict | None:
         exact = lifted(asked.system, candidate)
     except (TooLargeError, MemoryLimitError):
         return None
-    return None if exact is None else _answer(asked, exact)
+    return None if exact is None else _in_rational_numbers(asked, exact)
 
 
 def _near_dependence(system: MixedSystem) -> str:

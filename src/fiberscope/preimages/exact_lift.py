@@ -18,11 +18,12 @@ from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import dense
-from fiberscope.preimages.budget import TooLargeError, solve_seconds
+from fiberscope.preimages.budget import solve_seconds
 from fiberscope.preimages.candidate import Candidate, Direction, Multipliers, Rational
 from fiberscope.preimages.dense import RESOLVED
 from fiberscope.preimages.exact_algebra import SOLVES_OF_AN_ELIMINATION
 from fiberscope.preimages.exact_face import entry_bits
+from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.modular import modular_rank, modular_seconds
 from fiberscope.preimages.system import NO_ROWS, MixedSystem
 
@@ -31,7 +32,7 @@ MAX_ENTRIES = 20_000_000
 
 
 def lifted(system: MixedSystem, candidate: Candidate) -> Candidate | None:
-    """The candidate with exact vectors near those in floats; None where its rows are independent, or too many.
+    """The candidate with exact vectors near those in floats; None where there are none, or its rows are too many.
 
     What is claimed of the dimension follows the rank of the rows that vanish, modulo a prime.
 
@@ -46,6 +47,8 @@ def lifted(system: MixedSystem, candidate: Candidate) -> Candidate | None:
     rows = dense(system.rows(vanishing))
     system.budget.check_exact(modular_seconds(*rows.shape), f"the rank of {len(rows)} rows modulo a prime")
     rank = modular_rank(rows)
+    if candidate.kind is Kind.SINGLETON and rank < n:
+        return None
     if candidate.dependencies is None and rank < min(len(system.live(vanishing)), n):
         doing = f"the exact rank of {len(rows)} dependent rows in {n} coordinates"
         system.budget.check_exact(SOLVES_OF_AN_ELIMINATION * solve_seconds(rank, entry_bits(rows)), doing)
@@ -70,7 +73,7 @@ def _direction(system: MixedSystem, part: Direction) -> Direction | None:
 
 
 def _multipliers(system: MixedSystem, part: Multipliers) -> Multipliers | None:
-    """Weights with which the rows vanish together, but for the columns of coordinates among them, which absorb these."""
+    """Weights with which the rows vanish together, but for columns of coordinates among them, which absorb these."""
     assert isinstance(part.values, np.ndarray)
     if not part.values.any():
         return part
@@ -94,15 +97,15 @@ def _moved(
     system: MixedSystem, B: Float64[FloatArray, "q k"], v: Float64[FloatArray, " k"], room: Float64[FloatArray, " k"]
 ) -> Rational | None:
     """An exact vector near v with ``B v = 0``, of which few entries differ, those with much room; None for none."""
-    B = B[B.any(axis=1)]
-    if not len(B):
+    live = B[B.any(axis=1)]
+    if not len(live):
         return _as_rational(v)
-    rows, columns = _core(B, room)
-    if modular_rank(B) != len(rows):
+    rows, columns = _core(live, room)
+    if modular_rank(live) != len(rows):
         return None
     doing = f"an exact solution of {len(rows)} equations"
-    system.budget.check_exact(solve_seconds(len(rows), entry_bits(B)), doing)
-    M, numbers = _integers(B[rows]), _as_rational(v)
+    system.budget.check_exact(solve_seconds(len(rows), entry_bits(live)), doing)
+    M, numbers = _integers(live[rows]), _as_rational(v)
     residual = (M * fmpz_mat(len(v), 1, list(numbers.numerators))).entries()
     table = M.tolist()
     square = fmpz_mat([[row[j] for j in columns] for row in table])

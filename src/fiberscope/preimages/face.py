@@ -209,7 +209,7 @@ def _face_by_search(system: MixedSystem, equalities: IntArray, inequalities: Int
     from fiberscope.preimages.hinge import Cone, search
     from fiberscope.preimages.row_pool import RowPool
 
-    n, lowest = system.layer.inputs, system.lower_side(np.zeros(1, dtype=np.int64))[0]
+    lowest = system.lower_side(np.zeros(1, dtype=np.int64))[0]
     is_lower = inequalities >= lowest
     upper, lower = inequalities[~is_lower], inequalities[is_lower] - lowest
     named = np.zeros(lowest, dtype=np.bool_)
@@ -240,13 +240,13 @@ def _face_of_multipliers(
 ) -> Face | None:
     """What multipliers say: that the cone is {0}, or which rows vanish on it, and a direction strict on the others."""
     implicit, n = np.setdiff1d(multipliers.rows, equalities), system.layer.inputs
-    rank = numerical_rank(system.rows(np.union1d(equalities, implicit)), RESOLVED)
+    held = np.union1d(equalities, implicit)
+    alone, rank = (numerical_rank(system.rows(numbers), RESOLVED) for numbers in (equalities, held))
     if rank == n:
-        return Face(equalities, implicit, multipliers, None, rank, n, spans=True)
+        return Face(equalities, implicit, multipliers, None, alone, n, spans=True)
     direction = _strictly(system, equalities, inequalities, implicit)
     if direction is None:
         return None
-    alone = numerical_rank(system.rows(equalities), RESOLVED)
     return Face(equalities, implicit, multipliers, direction, alone, rank, spans=False)
 
 
@@ -290,12 +290,13 @@ def _strictly(
     moved = (sign != 0) & ~fixed[coordinate]  # what has one value has no direction to be strict in
     fixed[held_coordinate[held_sign != 0]] = True
     bounded, sign = coordinate[moved], sign[moved]
-    H = H[row_norms(cast(Rows, cast(Any, system.rows(H))[:, np.flatnonzero(~fixed)])) > 0]
-    if len(H) + len(W) > n or len(np.unique(bounded)) < len(bounded) or fixed[bounded].any():
+    moving = cast(Rows, cast(Any, system.rows(H))[:, np.flatnonzero(~fixed)])
+    reading = H[row_norms(moving) > 0]
+    if len(reading) + len(W) > n or len(np.unique(bounded)) < len(bounded) or fixed[bounded].any():
         return None
     signs = np.zeros(n)
     signs[bounded] = -sign
-    return strict_direction(system.rows(H), system.rows(W), signs, fixed, system.budget)
+    return strict_direction(system.rows(reading), system.rows(W), signs, fixed, system.budget)
 
 
 def _face_of_middle(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
