@@ -115,6 +115,8 @@ def of_reading() -> Iterator[Lie]:
     yield one("units for no coordinate", system([[0.0]]), "singleton", 0, scaling=scaling([0], []), x=[0.0])
     pinned = system([[1.0, 1.0], [-1.0, 1.0]], box=([-9.0, 0.0], [9.0, 0.0]))
     yield one("a pinned coordinate that moves", pinned, "bounded", 1, tangent=(None, moved), x=[0.0, 0.0])
+    beyond = system([[0.0]], [-1.0], G=[[1.0]], h=[0.0])
+    yield one("an input beyond a half-space, where it would be known", beyond, "singleton", 0, x=[1.0])
     # d_1 <= (1 - 2^-50) d_2, d_1 >= d_2 >= 0: only 0, which floats cannot tell from a ray along (1, 1)
     thin = system([[1.0, 2.0**-50 - 1.0], [-1.0, 1.0], [0.0, -1.0]], [-5.0] * 3)
     diagonal = direction([], ([2**60, 2**60], 1))

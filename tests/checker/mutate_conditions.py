@@ -146,6 +146,7 @@ def lives(mutant: Mutant, package: Path, claims: int) -> str:
 def _attack(expected: Path, claims: int) -> str:
     """The first false claim that is proved."""
     import false_claims
+    import test_singular_values
     import test_underflow
 
     import fiberscope
@@ -156,7 +157,7 @@ def _attack(expected: Path, claims: int) -> str:
             return lie.name
     if short := false_claims.short_radii():
         return short[0]
-    for name, test in vars(test_underflow).items():
+    for name, test in [*vars(test_underflow).items(), *vars(test_singular_values).items()]:
         if name.startswith("test_"):
             for arguments in _arguments(test):
                 try:

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "recovery"))
 from networks import as_network, as_rows, in_ball, outputs, random_chain
 
 from fiberscope.checker.matrices import NotProvedError
-from fiberscope.checker.modulus import attained, chain_of, chain_to, modulus, near
+from fiberscope.checker.modulus import _Ball, attained, chain_of, chain_to, modulus, near
 from fiberscope.checker.reading import LayerRows, read_network
 from fiberscope.errors import ModelError
 from fiberscope.network.activations import Maximum
@@ -280,3 +280,32 @@ def test_no_bound_holds_where_small_numbers_are_flushed(monkeypatch):
     chain = as_rows([(np.eye(2), np.ones(2), 0.0, np.inf)])
     monkeypatch.setattr("fiberscope.checker.modulus.flushes_subnormal_numbers", lambda: True)
     assert not _proves(chain, np.zeros(2), 0.5)
+
+
+def test_units_that_are_said_to_stay_on_or_off_do_so_at_the_inputs_that_move_them_most():
+    generator, met = np.random.default_rng(5), 0
+    for _ in range(60):
+        n, radius = int(generator.integers(1, 4)), float(10.0 ** generator.uniform(-1, 0.5))
+        chain = random_chain(generator, (n, *(int(generator.integers(2, 6)) for _ in range(3))))
+        rows, center = as_rows(chain), generator.standard_normal(n)
+        ball = _Ball(rows, center, radius)
+        on, off = ball.pieces()
+        X = np.concatenate([in_ball(generator, center, radius, 60), center[None]])
+        for _ in range(3):  # on along the gradients, to the border of the ball
+            slope, z = np.broadcast_to(np.eye(n), (len(X), n, n)), X
+            for layer in rows:
+                pre = z @ layer.weight.T + layer.bias
+                slope, z = layer.weight @ slope, np.clip(pre, layer.low, layer.high)
+                last, slope = slope, np.where(((pre > layer.low) & (pre < layer.high))[:, :, None], slope, 0.0)
+            lengths = np.linalg.norm(last, axis=2, keepdims=True)
+            steps = (radius * last / np.where(lengths > 0, lengths, 1.0)).reshape(-1, n)
+            X = center + np.concatenate([steps, -steps])[generator.permutation(2 * len(steps))[:200]]
+            values = X
+            for layer in rows[:-1]:
+                values = np.clip(values @ layer.weight.T + layer.bias, layer.low, layer.high)
+            pre = values @ rows[-1].weight.T + rows[-1].bias
+            room = 1e-9 * np.abs(pre).max(initial=1.0)
+            assert ((pre > rows[-1].low - room) & (pre < rows[-1].high + room))[:, on].all()
+            assert ((pre < rows[-1].low + room) | (pre > rows[-1].high - room))[:, off].all()
+        met += int(on.sum() + off.sum())
+    assert met > 60

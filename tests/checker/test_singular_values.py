@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from fractions import Fraction
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -66,3 +67,23 @@ def test_no_singular_value_is_said_to_be_larger_than_it_is(seed: int):
         assert not any(said.values()) or is_above(B, s), (B, s, said)
         found.update(name for name, yes in said.items() if yes)
     assert min(found[name] for name in ("dense", "sparse", "inverse", "integers")) > 25
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.75, 0.999])
+def test_whatever_is_taken_for_an_inverse_proves_nothing_false(share: float):
+    B = np.diag([3.0, 1.0, 2.0])
+    taken = {"left_inverse": lambda T: (T, share * np.linalg.inv(T))}
+    with patch.multiple(matrices, **taken), patch.multiple(exact, **taken):
+        for s in (2.0**-20, 0.5, 0.999, 1.0, 1.001, 1.5):
+            said = matrices._inverse_exceeds(B, s, 10**9), exact.singular_values_exceed(B, s)
+            assert not any(said) or (s < 1.0 and share > 0.25)
+
+
+def test_rounding_of_products_is_never_taken_for_independence():
+    rng = np.random.default_rng(0)
+    for n in (3, 5):
+        for _ in range(20):
+            B = np.concatenate([rng.normal(size=(2 * n, n - 1)), np.zeros((2 * n, 1))], axis=1)
+            B[:, -1] = B[:, 0] * 3.0 + B[:, 1] * 2.0**-30  # up to rounding
+            assert not matrices.singular_values_exceed(B, 0.0) or is_above(B, 0.0)
+            assert not matrices.is_definite(B.T @ B, matrices.norm_above(B), 2 * n, 2.0**-40)

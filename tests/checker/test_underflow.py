@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
+from fiberscope.checker import matrices
 from fiberscope.checker.verdicts import prove
 from plain_claims import certificate, claim, direction, floats, multipliers, proved, radius, relations, scaling, system
 
@@ -124,3 +126,15 @@ def test_a_claim_that_fails_takes_no_other_with_it(exact: bool) -> None:
         assert alone == [True, False, units is None, True]
         assert [reason == "" for reason in prove(layer, claims, exact=exact)] == alone
         assert [reason == "" for reason in prove(layer, claims[::-1], exact=exact)] == alone[::-1]
+
+
+def test_bounds_that_underflow_stay_bounds() -> None:
+    for low in range(-560, -480, 7):
+        for part in (1.0, 1.1, 1.9):
+            row, distance, large = part * 2.0**low, part * 2.0 ** (-1064 - low), part * 2.0 ** (600 + low)
+            shift = matrices.shift_above(np.array([row]), distance)[0]
+            assert Fraction(float(shift)) >= Fraction(row) * Fraction(distance)
+            assert Fraction(matrices.distance_above(2.0**-900 * part, large)) * Fraction(large) >= Fraction(
+                2.0**-900 * part
+            )
+            assert Fraction(matrices.distance_above(2.0**-1020, 2.0**900 * part)) > 0
