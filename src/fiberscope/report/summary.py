@@ -176,7 +176,7 @@ def _told(rows: Sequence[LayerSummary]) -> list[LayerSummary]:
 
 def _line(summary: LayerSummary, kinds: Sequence[Kind], *, saturates: bool) -> list[str]:
     counts = [*(f"{summary.counts[kind]:,}" for kind in kinds), middle(summary.median_positives)]
-    saturated = [middle(summary.median_saturated or 0)] if saturates else []
+    saturated = [middle(summary.median_saturated or 0.0)] if saturates else []
     return [escape(summary.place), *counts, *saturated, middle(summary.median_dimension), share(summary.proved)]
 
 
