@@ -78,6 +78,8 @@ def test_everybody_can_read_it(browser: webdriver.Chrome, page: str) -> None:
         ("leakage", "leakage"),
         ("injective", "injectivity"),
         ("install torch", "start"),
+        ("install gpu", "questions"),
+        ("is my network invertible", "questions"),
     ],
 )
 def test_search_finds_what_people_ask_for(browser: webdriver.Chrome, words: str, expected: str) -> None:
