@@ -58,7 +58,8 @@ html_context = {"default_mode": "auto"}
 html_static_path = ["_static"]
 html_css_files = ["fiberscope.css"]
 html_show_sourcelink = html_copy_source = False
-html_sidebars = {page: [] for page in ("index", "start", "gallery", "questions", "theory", "findings")}  # have no pages below
+_WITHOUT_PAGES_BELOW = ("index", "start", "gallery", "questions", "theory", "findings")
+html_sidebars = {page: [] for page in _WITHOUT_PAGES_BELOW}
 html_theme_options = {
     "logo": {"text": "fiberscope"},
     "github_url": "https://github.com/fiberscope/fiberscope",
