@@ -124,5 +124,5 @@ def test_the_page_and_the_terminal_show_medians(audited: Path, capsys: pytest.Ca
     section = page[page.index("How far beyond the linear region") :]
     of_stage = [row for row in rows(audited / "out") if row["stage"] == 3]
     median = np.median([row["stability_radius"] for row in of_stage])
-    assert f"{median:.5g}" in section
+    assert f"{median:.3g}" in section
     assert f"{SAMPLES} of {SAMPLES}" in section

@@ -28,9 +28,14 @@ def run() -> Iterator[DemoRun]:
         yield demo.train()
 
 
+@pytest.fixture(scope="module")
+def trained() -> DemoRun:
+    return demo.train()
+
+
 @pytest.mark.exhaustive
-def test_accuracy_is_that_of_the_network_on_digits_it_never_saw():
-    run = demo.train()
+def test_accuracy_is_that_of_the_network_on_digits_it_never_saw(trained: DemoRun):
+    run = trained
     assert run.accuracy >= 0.9
     np.testing.assert_array_equal(np.bincount(run.test.y), [100] * 10)
     assert len(np.unique(run.test.y[:50])) >= 8, "the first of them, too, are of all classes"
@@ -57,9 +62,10 @@ def test_network_has_a_wide_layer_before_the_narrow_ones(run: DemoRun):
     assert "softmax" in run.network.notes[0]
 
 
-def test_all_three_kinds_occur_in_the_first_layer(run: DemoRun):
-    layer = run.network.relu_layers[0]
-    found = fs.classify(layer, run.network.layer_input(0, run.test.x))
+@pytest.mark.exhaustive
+def test_all_three_kinds_occur_in_the_first_layer(trained: DemoRun):
+    layer = trained.network.relu_layers[0]
+    found = fs.classify(layer, trained.network.layer_input(0, trained.test.x))
     counts = Counter(map(str, found.kind))
     assert set(counts) == {"singleton", "bounded", "unbounded"}
     assert min(counts.values()) >= 20, counts
@@ -142,4 +148,4 @@ def test_training_leaves_global_settings_alone():
 
 def test_training_needs_a_class_per_sample():
     with pytest.raises(InputError, match="2 classes, one per sample, got 3"):
-        train_classifier(table1, np.zeros((2, 784)), [0, 1, 2], recipe=Recipe())
+        train_classifier(lambda: perceptron(784, [100], 10), np.zeros((2, 784)), [0, 1, 2], recipe=Recipe())

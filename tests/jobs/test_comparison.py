@@ -129,6 +129,7 @@ def test_a_comparison_shows_itself(compared: fs.Comparison, tmp_path: Path) -> N
     assert compared.report().path.exists()
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_what_cannot_be_compared(audits: list[fs.AuditResults], compared: fs.Comparison, tmp_path: Path) -> None:
     with pytest.raises(fs.InputError, match="at least two audits, got one"):
         fs.compare(audits[0])

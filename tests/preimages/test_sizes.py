@@ -141,6 +141,7 @@ def _triangle() -> fs.Preimage:
 
 @pytest.mark.parametrize("ask", ASKS)
 @pytest.mark.parametrize("seconds", [0, -1.0, float("nan"), True, "1"])
+@pytest.mark.usefixtures("unchecked")
 def test_no_number_of_seconds(ask: str, seconds: Any) -> None:
     with pytest.raises(fs.InputError, match="seconds: expected a positive number, or None"):
         ASKS[ask](_triangle(), seconds=seconds)

@@ -13,6 +13,7 @@ from fiberscope_paper.registry import EXPERIMENTS, experiments
 from fiberscope_paper.sources import papers_data
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("what", "data", "names"),
     [

@@ -1,3 +1,3 @@
 """The paper's figures and tables, computed anew: what ``fiberscope reproduce`` runs."""
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"

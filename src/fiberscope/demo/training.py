@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, assert_never
+from typing import Any, Protocol, assert_never, runtime_checkable
 
 import torch
 from torch import nn
@@ -59,6 +59,7 @@ class Progress:
     generator: torch.Generator
 
 
+@runtime_checkable
 class Checkpoint(Protocol):
     """Where it is kept how far a training is."""
 

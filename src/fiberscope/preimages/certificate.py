@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.preimages.compact import packed, unpacked
+from fiberscope.preimages.compact import packed, plain, unpacked
 from fiberscope.preimages.kind import Kind
 from fiberscope.showing.shown import Shown
 
@@ -190,9 +190,7 @@ class Certificate(Shown):
         """
         metadata, arrays = self.to_arrays()
         arrays = dict(sorted(arrays.items()))  # the header names them in this order
-        written = {
-            name: packed(array) if compact else (array.dtype.str, array.tobytes()) for name, array in arrays.items()
-        }
+        written = {name: (packed if compact else plain)(array) for name, array in arrays.items()}
         layout = {name: [form, [len(arrays[name])]] for name, (form, _) in written.items()}
         header = json.dumps({"certificate": metadata, "arrays": layout}, sort_keys=True).encode()
         return b"".join([len(header).to_bytes(8, "little"), header, *(data for _, data in written.values())])

@@ -21,10 +21,15 @@ LONGEST = 2**31
 
 def packed(array: NDArray[Any]) -> tuple[str, bytes]:
     """The form and the bytes of a vector of float64 or int64 numbers."""
-    plain = array.dtype.str, np.ascontiguousarray(array).tobytes()
     if array.ndim != 1 or len(array) <= LONG:
-        return plain
-    return _integers(array, plain) if array.dtype == np.int64 else _floats(array, plain)
+        return plain(array)
+    return _integers(array) if array.dtype == np.int64 else _floats(array)
+
+
+def plain(array: NDArray[Any]) -> tuple[str, bytes]:
+    """The form and the bytes of numbers as they are, float32 and int32 in eight bytes each."""
+    wide = {"<f4": np.dtype("<f8"), "<i4": np.dtype("<i8")}.get(array.dtype.str, array.dtype)
+    return wide.str, array.astype(wide).tobytes()
 
 
 def expanded(data: bytes) -> bytes:
@@ -45,7 +50,7 @@ def expanded(data: bytes) -> bytes:
     return b"".join([len(written).to_bytes(8, "little"), written, *parts, data[start:]])
 
 
-def _integers(array: NDArray[Any], plain: tuple[str, bytes]) -> tuple[str, bytes]:
+def _integers(array: NDArray[Any]) -> tuple[str, bytes]:
     low, high = int(array.min()), int(array.max())
     if low >= 0 and high < 32 * len(array) and (np.diff(array) > 0).all():
         bits = np.zeros(high + 1, dtype=np.bool_)
@@ -54,17 +59,17 @@ def _integers(array: NDArray[Any], plain: tuple[str, bytes]) -> tuple[str, bytes
         return "set", len(stored).to_bytes(8, "little") + stored.tobytes()
     if low >= -(2**31) and high < 2**31:
         return "<i4", array.astype("<i4").tobytes()
-    return plain
+    return plain(array)
 
 
-def _floats(array: NDArray[Any], plain: tuple[str, bytes]) -> tuple[str, bytes]:
+def _floats(array: NDArray[Any]) -> tuple[str, bytes]:
     places = np.flatnonzero((array != 0) | np.signbit(array))
     if 16 * len(places) < 4 * len(array):
         count = len(places).to_bytes(8, "little")
         return "sparse", count + places.astype("<i8").tobytes() + array[places].astype("<f8").tobytes()
     with np.errstate(over="ignore"):
         single = array.astype("<f4")
-    return ("<f4", single.tobytes()) if np.array_equal(single, array) else plain
+    return ("<f4", single.tobytes()) if np.array_equal(single, array) else plain(array)
 
 
 def unpacked(form: str, count: int, data: bytes, start: int) -> tuple[NDArray[Any], int]:
@@ -95,4 +100,4 @@ def unpacked(form: str, count: int, data: bytes, start: int) -> tuple[NDArray[An
     return out, start + 16 * length
 
 
-__all__ = ["expanded", "packed", "unpacked"]
+__all__ = ["expanded", "packed", "plain", "unpacked"]

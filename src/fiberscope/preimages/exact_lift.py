@@ -123,13 +123,20 @@ def _moved(
 def _core(B: Float64[FloatArray, "q k"], room: Float64[FloatArray, " k"]) -> tuple[list[int], list[int]]:
     """As many rows and columns of B as its rank seems to be, that are independent, on columns with much room."""
     qr = cast(Any, scipy.linalg).qr
-    sized = B * np.where(room > 0, room, np.min(room[room > 0], initial=1.0))
-    sized = sized / np.linalg.norm(sized, axis=1)[:, None]
+    room = np.where(room > 0, room, np.min(room[room > 0], initial=1.0))
+    sized = _of_size_one(_of_size_one(B) * (room / room.max()))  # neither lengths nor products overflow
+    sized = sized / np.maximum(np.linalg.norm(sized, axis=1), 0.5)[:, None]
     _, triangle, order = qr(sized.T, mode="economic", pivoting=True)
     diagonal = np.abs(np.diagonal(triangle))
     rows = np.sort(order[: int((diagonal > RESOLVED * diagonal[0]).sum())])
     _, _, order = qr(sized[rows], mode="economic", pivoting=True)
     return rows.tolist(), np.sort(order[: len(rows)]).tolist()
+
+
+def _of_size_one(B: FloatArray) -> FloatArray:
+    """Rows divided by their largest entry; those of zeros, and what underflowed to them, stay."""
+    largest = np.abs(B).max(axis=1, keepdims=True)
+    return B / np.where(largest > 0, largest, 1.0)
 
 
 def _integers(rows: FloatArray) -> fmpz_mat:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from html import escape
 from itertools import starmap
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from fiberscope.showing.notebooks import in_notebook
 
@@ -20,6 +20,7 @@ _SECONDS_BETWEEN = 0.2
 """In a notebook, where every change is sent to the browser."""
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Is told how far the work is."""
 
