@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 MAX_WRITTEN = 2**24
 """Entries of a convolution's matrix that is written out: sparse rows of it take some 300 megabytes."""
-MAX_FACTORED = 2**14
-"""Rows, or columns, of a matrix that is factored: a Gram matrix takes 2 gigabytes, and minutes."""
+MAX_FACTORED = 2**12
+"""Rows, or columns, of a matrix that is factored: more take minutes."""
 
 
 class ReLULayer(Shown):
@@ -121,7 +121,9 @@ class ReLULayer(Shown):
     def is_large(self) -> bool:
         """Whether it is judged by products with its convolution alone: its matrix would take too long to work with."""
         operator = self.operator
-        if operator is None or any(side < 0 for pair in operator.padding for side in pair):
+        if operator is None or operator.kind == "blocks":
+            return operator is not None
+        if any(side < 0 for pair in operator.padding for side in pair):
             return False
         return (self._weight is None and self.outputs * (operator.terms - 1) > MAX_WRITTEN) or min(
             self.inputs, self.outputs

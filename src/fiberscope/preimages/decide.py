@@ -104,7 +104,7 @@ def decide(
 
 def goes_by_products(layer: Layer, domain: Domain | None, within: Any = 0.0) -> bool:
     """Whether inputs of a layer are decided without its rows being written out: no half-spaces, no named precision."""
-    if not isinstance(layer, ReLULayer) or not layer.is_large or isinstance(within, str | Precision):
+    if not layer.is_large or isinstance(within, str | Precision):
         return False
     return not len(as_polyhedron(domain, layer.inputs).h)
 

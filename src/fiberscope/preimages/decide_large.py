@@ -19,12 +19,12 @@ from fiberscope.preimages.budget import Budget, TooLargeError
 from fiberscope.preimages.candidate import Direction as Moving
 from fiberscope.preimages.certificate import Certificate, Direction, Face, Multipliers
 from fiberscope.preimages.kind import Kind
-from fiberscope.preimages.large_cones import LargeCones
+from fiberscope.preimages.large_cones import LargeCones, Sides
+from fiberscope.preimages.large_counting import counted
 from fiberscope.preimages.large_projection import project_large
-from fiberscope.preimages.large_windows import Sides, counted, moved
+from fiberscope.preimages.large_windows import moved
 from fiberscope.preimages.narrowed import Narrowed, narrowed
 from fiberscope.preimages.preimage import Preimage
-from fiberscope.preimages.system import NO_ROWS
 from fiberscope.preimages.verify import verify, verify_in_float
 
 NO_SECOND_POINT = (
@@ -173,13 +173,14 @@ def _answer(
     inside: Direction | None,
 ) -> Preimage:
     assert away.kind is not None, "a verdict has a kind"
-    most = cones.layer.inputs - int(cones.pinned.sum())
+    definitions = cones.layer.definitions
+    most = cones.layer.inputs - definitions - int(cones.pinned.sum())
     certificate = Certificate(
         away.kind,
         None,
         tangent=None if inside is None else Face(direction=inside),
         recession=away.face,
-        basis=NO_ROWS,
+        basis=np.arange(definitions),
         counted=coordinates,
     )
     reason = f"the dimension is too large a rank to prove: it lies in {least} to {most}"

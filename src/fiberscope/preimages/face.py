@@ -21,7 +21,7 @@ from fiberscope.network.signs import row_norms
 from fiberscope.preimages.budget import TooLargeError
 from fiberscope.preimages.candidate import Direction, Multipliers, Vector
 from fiberscope.preimages.central_path import follow
-from fiberscope.preimages.cone_projection import OrthantCones, OrthantRows, project
+from fiberscope.preimages.cone_projection import MAX_STEPS, OrthantCones, OrthantRows, project
 from fiberscope.preimages.counting import undetermined
 from fiberscope.preimages.dense import (
     RESOLVED,
@@ -31,10 +31,12 @@ from fiberscope.preimages.dense import (
     numerical_rank,
     unit_rows,
 )
+from fiberscope.preimages.elimination import Elimination
 from fiberscope.preimages.face_program import face_by_linear_program
 from fiberscope.preimages.lineality import find_line
 from fiberscope.preimages.linear_program import Method
 from fiberscope.preimages.ray_program import build_ray_system, ray_or_multipliers
+from fiberscope.preimages.reduced_path import follow_reduced
 from fiberscope.preimages.strict_direction import strict_direction
 from fiberscope.preimages.system import NO_ROWS, MixedSystem
 
@@ -42,6 +44,8 @@ MAX_PROGRAM_INPUTS = 1_000
 """Inputs beyond which the simplex method takes many minutes for the whole face."""
 NOISE = 1e-9
 """Multipliers below this share of the largest are what interior points leave of zeros."""
+FEW_STEPS = 300
+"""Of a projection, after which the central path is the faster way."""
 RANK_SHIFT = 1e-13
 """Per row: well above the rounding of a Gram matrix of unit rows; what lies below it is left to the pivoted QR."""
 
@@ -83,8 +87,32 @@ class Face:
 def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
     """Find the face: a linear solve where that is enough, else Newton's method, else a linear program."""
     inequalities = system.live(inequalities)
+    smaller = _face_in_fewer(system, equalities, inequalities)
+    if smaller is not None:
+        return smaller
     quick = _quick_face(system, equalities, inequalities)
     return _searched_face(system, equalities, inequalities) if quick is None else quick
+
+
+def _face_in_fewer(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
+    """The face as it is found in the coordinates of the ancestor; None of other systems, or where it is not found."""
+    smaller = Elimination.of(system) if system.layer.definitions else None
+    if smaller is None:
+        return None
+    try:
+        found = find_face(smaller.reduced, smaller.numbers(equalities), smaller.numbers(inequalities))
+    except TooLargeError:
+        return None
+    more = system.layer.inputs - smaller.reduced.layer.inputs
+    return Face(
+        equalities,
+        smaller.names[found.implicit],
+        None if found.multipliers is None else smaller.multipliers(found.multipliers),
+        smaller.direction(found.direction) if isinstance(found.direction, np.ndarray) else None,
+        found.equality_rank + more,
+        found.rank + more,
+        found.spans,
+    )
 
 
 def find_recession(system: MixedSystem) -> Face:
@@ -106,6 +134,9 @@ def find_recession(system: MixedSystem) -> Face:
     if len(counted):
         rank = rank_of_equalities(system)
         return Face(equalities, NO_ROWS, None, None, rank, rank, spans=False, counted=counted)
+    smaller = _face_in_fewer(system, equalities, inequalities)
+    if smaller is not None:
+        return smaller
     quick = _quick_face(system, equalities, inequalities)
     if quick is not None:
         return quick
@@ -124,7 +155,7 @@ def _recession_in_orthant(system: MixedSystem, rows: OrthantRows, inequalities: 
     A ray in the middle of a face is easier to prove than others.
     """
     equalities, cone, face = system.positive, _cone_of(system, rows), None
-    (projected,) = project(rows, cone, system.budget)
+    (projected,) = project(rows, cone, system.budget, FEW_STEPS if system.is_sparse else MAX_STEPS)
     if projected is not None:
         strict = isinstance(projected.part, Direction) and _quick_face(system, equalities, inequalities)
         face = strict or _face_of_rays(system, projected.part)
@@ -194,6 +225,8 @@ def _searched_face(system: MixedSystem, equalities: IntArray, inequalities: IntA
             return face
     check_matrix("a basis of a null space", n, n)
     face = _face_by_search(system, equalities, inequalities)
+    if face is None and not system.is_sparse:
+        face = _face_by_path(system, equalities, inequalities)
     if face is not None:
         return face
     system.budget.check("a strict direction was looked for")
@@ -233,6 +266,18 @@ def _face_by_search(system: MixedSystem, equalities: IntArray, inequalities: Int
         multipliers = Multipliers(named_rows, found.multipliers / pool.scales[found.places])
         return Face(equalities, np.setdiff1d(named_rows, equalities), multipliers, None, rank, n, spans=True)
     return None
+
+
+def _face_by_path(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
+    """What the central path says where it ends on one of both sides."""
+    live = system.live(equalities)
+    found = follow_reduced(system, live, inequalities)
+    if isinstance(found, Direction):
+        return Face(equalities, NO_ROWS, None, found.values, len(live), len(live), spans=False)
+    if found is None:
+        return None
+    implicit = np.setdiff1d(found.rows, equalities)
+    return Face(equalities, implicit, found, None, len(live), system.layer.inputs, spans=True)
 
 
 def rank_of_equalities(system: MixedSystem) -> int:
