@@ -122,7 +122,7 @@ class RegionLayer(Shown):
         if not all(affine.kind in FACTORS for affine in maps) or any(_compares(self.stages[i]) for i in self.inner):
             return False
         entries = sum(affine.outputs * (affine.terms - 1) for affine in maps)
-        return entries > MAX_WRITTEN or min(self.inputs, self.outputs) > MAX_FACTORED
+        return entries > MAX_WRITTEN or min(self.inputs, self.outputs) >= MAX_FACTORED
 
     def _line(self) -> str:
         return f"{self.inputs} -> {self.outputs}"

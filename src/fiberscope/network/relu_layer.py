@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MAX_WRITTEN = 2**24
 """Entries of a convolution's matrix that is written out: sparse rows of it take some 300 megabytes."""
 MAX_FACTORED = 2**12
-"""Rows, or columns, of a matrix that is factored: more take minutes."""
+"""Rows, or columns, of a matrix that is not factored any more: it would take minutes."""
 
 
 class ReLULayer(Shown):
@@ -127,7 +127,7 @@ class ReLULayer(Shown):
             return False
         return (self._weight is None and self.outputs * (operator.terms - 1) > MAX_WRITTEN) or min(
             self.inputs, self.outputs
-        ) > MAX_FACTORED
+        ) >= MAX_FACTORED
 
     def restricted(self, units: IntArray) -> ReLULayer:
         """The layer of some units."""
