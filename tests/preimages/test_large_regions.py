@@ -13,7 +13,7 @@ from torch import nn
 
 import fiberscope as fs
 import oracles
-from fiberscope.network import region_layer
+from fiberscope.network import region_layer, relu_layer
 from fiberscope.network.domains import Domain
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.preimages.certificate import Certificate, Multipliers
@@ -68,6 +68,7 @@ def by_products(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]
     """Every layer is held to be too large to be written out."""
     with monkeypatch.context() as patch:
         patch.setattr(region_layer, "MAX_WRITTEN", 0)
+        patch.setattr(relu_layer, "MAX_FACTORED", 0)
         yield patch
 
 
@@ -172,7 +173,9 @@ def test_units_do_not_matter(power: int, by_products: pytest.MonkeyPatch):
         scaled.shortcut.weight.mul_(2.0**power)
         scaled.shortcut.bias.mul_(2.0**power)
     first, second = (
-        next(each for each in fs.from_torch(m.eval(), input_shape=(1, 3, 3)).relu_layers if isinstance(each, RegionLayer))
+        next(
+            each for each in fs.from_torch(m.eval(), input_shape=(1, 3, 3)).relu_layers if isinstance(each, RegionLayer)
+        )
         for m in (block, scaled)
     )
     for domain in DOMAINS.values():

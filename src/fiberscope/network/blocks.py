@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, TypeAlias, cast
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
@@ -104,7 +104,7 @@ class Blocks(AffineMap):
 
     def linear(self, X: Float[Tensor, "N n"]) -> Float[Tensor, "N m"]:
         """Evaluate ``A x`` for each row x of X."""
-        parts = X.split(self.widths, dim=1)
+        parts = _split(X, self.widths)
         out = [X.new_zeros(len(X), height) for height in self.heights]
         for (r, c), block in self.blocks.items():
             if isinstance(block, Product):
@@ -115,7 +115,7 @@ class Blocks(AffineMap):
 
     def adjoint(self, U: Float[Tensor, "N m"]) -> Float[Tensor, "N n"]:
         """Evaluate ``A^T u`` for each row u of U."""
-        parts = U.split(self.heights, dim=1)
+        parts = _split(U, self.heights)
         out = [U.new_zeros(len(U), width) for width in self.widths]
         for (r, c), block in self.blocks.items():
             if isinstance(block, Product):
@@ -165,9 +165,14 @@ class Blocks(AffineMap):
         return Blocks(out.blocks, out.heights, out.widths, self.bias.abs())
 
 
+def _split(X: Tensor, sizes: tuple[int, ...]) -> list[Tensor]:
+    """Some columns after the others."""
+    return [X[:, stop - size : stop] for size, stop in zip(sizes, np.cumsum(sizes).tolist(), strict=True)]
+
+
 def _times(rows: Any, X: Tensor) -> Tensor:
     """``rows x`` for each row x of X, in its precision."""
-    return torch.from_numpy(np.ascontiguousarray((cast(Any, rows) @ X.numpy().T).T)).to(X)
+    return torch.from_numpy(np.ascontiguousarray((rows @ X.numpy().T).T)).to(X)
 
 
 __all__ = ["Block", "Blocks", "Product", "selects"]

@@ -98,7 +98,9 @@ class RegionLayer(Shown):
         """The number m of neurons."""
         return self.stages[self.number].outputs
 
-    def at(self, x: Float64[FloatArray, " n"], domain: Domain | None = None) -> LocalLayer:
+    def at(
+        self, x: Float64[FloatArray, " n"], domain: Domain | None = None, *, by_products: bool | None = None
+    ) -> LocalLayer:
         """The layer around x, in the coordinates x and z.
 
         The inner pre-activations z are taken as float64 computes them at x, as the inputs of later layers are.
@@ -106,20 +108,28 @@ class RegionLayer(Shown):
         Args:
             x: (n,) what the ancestor gives.
             domain: where x lies; None for all of R^n.
+            by_products: whether its rows are kept as products of convolutions; None where they are too many.
         """
-        lifting = Lifting(self.stages, self.sources, self.ancestor, x, by_products=self.is_large)
+        factored = self.is_large if by_products is None else by_products
+        lifting = Lifting(self.stages, self.sources, self.ancestor, x, by_products=factored)
         for number in self.inner:
             lifting.add(number)
         outer, bias = lifting.value(self.sources[self.number][0])
-        make = _by_products if self.is_large else _written
+        make = _by_products if factored else _written
         layer = make(lifting, outer, bias, self)
         return LocalLayer(layer, np.concatenate([x, lifting.inner]), lifting.region(domain))
+
+    @property
+    def is_of_convolutions(self) -> bool:
+        """Whether its rows can be kept as products."""
+        kinds = {affine.kind for number in self.inner for affine in self.stages[number].maps}
+        return kinds <= {*FACTORS} and not any(_compares(self.stages[i]) for i in self.inner)
 
     @property
     def is_large(self) -> bool:
         """Whether it is judged by products with its convolutions alone: its rows would take too long to work with."""
         maps = [affine for number in self.inner for affine in self.stages[number].maps]
-        if not all(affine.kind in FACTORS for affine in maps) or any(_compares(self.stages[i]) for i in self.inner):
+        if not self.is_of_convolutions:
             return False
         entries = sum(affine.outputs * (affine.terms - 1) for affine in maps)
         return entries > MAX_WRITTEN or min(self.inputs, self.outputs) >= MAX_FACTORED

@@ -21,6 +21,7 @@ from fiberscope.preimages.certificate import Certificate, Direction, Face, Multi
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.large_cones import LargeCones, Sides
 from fiberscope.preimages.large_counting import counted
+from fiberscope.preimages.large_directions import direction_of
 from fiberscope.preimages.large_projection import project_large
 from fiberscope.preimages.large_windows import moved
 from fiberscope.preimages.narrowed import Narrowed, narrowed
@@ -28,8 +29,8 @@ from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.verify import verify, verify_in_float
 
 NO_SECOND_POINT = (
-    "in no window of the grid that is small enough to be searched was a second point found, and to show that there is "
-    "none takes the rank of as many rows as there are inputs, which is out of reach; ask about a window="
+    "counting shows no second point, in no window of the grid that is small enough to be searched was one found, and "
+    "whatever else would show one, or none, takes the rank of more rows than are in reach; ask about a window="
 )
 
 
@@ -103,7 +104,7 @@ def _answers(question: Preimage, cones: LargeCones, away: _Away, budget: Budget)
         yield _answer(question, cones, away, max(least, 1), coordinates, None)
     if away.face is not None and away.face.direction is not None:  # what leads to infinity leads to a second point
         yield _answer(question, cones, away, 1, None, None)
-    found = moved(cones, Sides.tangent(cones), budget)
+    found = moved(cones, Sides.tangent(cones), budget) or direction_of(cones, Sides.tangent(cones), budget)
     if found is not None:
         yield _answer(question, cones, away, 1, None, _held(*found))
 
@@ -134,7 +135,7 @@ def _at_infinity(cones: LargeCones, budget: Budget) -> _Away:
         weights = np.concatenate([ended.weights[live], np.zeros(int((outward != 0).sum()))])
         largest = max(1.0, float(np.abs(ended.weights).max()))
         return _Away(Kind.BOUNDED, Face(Multipliers(numbers, weights)), margin=min(1.0, ended.least / largest))
-    found = moved(cones, sides, budget, near=ended.left)
+    found = moved(cones, sides, budget, near=ended.left) or direction_of(cones, sides, budget)
     if found is not None:
         return _Away(Kind.UNBOUNDED, Face(direction=_held(*found)))
     return _Away(

@@ -93,7 +93,7 @@ def _defined(definitions: Any, domain: Polyhedron) -> IntArray | None:
     if not definitions.shape[0] or (np.diff(definitions.indptr) < 1).any():
         return None
     last: IntArray = np.maximum.reduceat(definitions.indices, definitions.indptr[:-1]).astype(np.int64)
-    between = np.setdiff1d(np.arange(last[0], domain.low.size), last)
+    between = np.setdiff1d(np.arange(int(last[0]), len(domain.low)), last)
     is_fixed = (domain.low[between] == domain.high[between]).all()
     return last if (np.diff(last) > 0).all() and is_fixed else None
 
