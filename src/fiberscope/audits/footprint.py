@@ -10,6 +10,7 @@ from fiberscope.audits.plan import Plan
 from fiberscope.network.affine import AffineMap, Dense
 from fiberscope.network.layers import PlacedLayer
 from fiberscope.network.network import Network
+from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import is_sparse
 from fiberscope.preimages.classify import MAX_DENSE_ENTRIES, MAX_ENTRIES, MAX_INPUTS
@@ -54,8 +55,9 @@ def process_bytes(network: Network) -> int:
 def judging_bytes(network: Network, placed: PlacedLayer, samples: int) -> int:
     """Bytes that judging so many samples of a layer together takes."""
     n, m, layer = placed.layer.inputs, placed.layer.outputs, placed.layer
-    if isinstance(layer, ReLULayer) and layer.is_large:
-        return _OF_LARGE * (m + n) + _SQUARES_ALONE * _BYTES * min(n, MOST) ** 2
+    if layer.is_large:
+        inner = sum(affine.outputs for affine in maps_of(network, placed)) if isinstance(layer, RegionLayer) else 0
+        return _OF_LARGE * (m + n + 2 * inner) + _SQUARES_ALONE * _BYTES * min(n, MOST) ** 2
     of_samples = _PER_SAMPLE * _BYTES * samples * (m + 2 * n)
     if isinstance(layer, ReLULayer) and n <= MAX_INPUTS:
         sparse = is_sparse(layer.weight)

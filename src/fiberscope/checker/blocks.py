@@ -194,8 +194,9 @@ def _is_diagonal(block: Block) -> bool:
     outer = block.outer
     if isinstance(outer, Convolution) or block.inner is not None or outer.shape[0] != outer.shape[1]:
         return False
-    every = np.arange(outer.shape[0])
-    return np.array_equal(outer.indices, every) and np.array_equal(outer.indptr[:-1], every) and bool(outer.data.all())
+    indices, indptr, every = np.asarray(outer.indices), np.asarray(outer.indptr), np.arange(int(outer.shape[0]))
+    alone = indices.shape == every.shape and bool((indices == every).all() and (indptr[:-1] == every).all())
+    return alone and bool(np.asarray(outer.data).all())
 
 
 def _ones(sizes: FloatArray) -> FloatArray:

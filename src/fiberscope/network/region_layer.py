@@ -132,7 +132,8 @@ class RegionLayer(Shown):
         if not self.is_of_convolutions:
             return False
         entries = sum(affine.outputs * (affine.terms - 1) for affine in maps)
-        return entries > MAX_WRITTEN or min(self.inputs, self.outputs) >= MAX_FACTORED
+        # there are about as many coordinates inside
+        return entries > MAX_WRITTEN or min(self.inputs, self.outputs) >= MAX_FACTORED // 2
 
     def _line(self) -> str:
         return f"{self.inputs} -> {self.outputs}"
