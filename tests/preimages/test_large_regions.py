@@ -182,3 +182,13 @@ def test_units_do_not_matter(power: int, by_products: pytest.MonkeyPatch):
         wide = domain if not isinstance(domain, fs.Box) else fs.Box(0, 5 * 2.0**power)
         p, q = fs.preimage(first, x=x, domain=domain), fs.preimage(second, x=2.0**power * x, domain=wide)
         assert (p.kind, p.dimension_bounds) == (q.kind, q.dimension_bounds)
+
+
+def test_what_products_leave_open_is_asked_of_the_rows(monkeypatch: pytest.MonkeyPatch):
+    layer, x, _ = case("shortcut", 0)
+    right = fs.preimage(layer, x=x)
+    monkeypatch.setattr(region_layer, "MAX_WRITTEN", 0)
+    found = fs.preimage(layer, x=x)
+    assert (found.kind, found.dimension) == (right.kind, right.dimension)
+    assert found.kind != "undecided"
+    assert fs.verify(found)
