@@ -37,9 +37,6 @@ BACK = 0.99
 """The share of the way to the boundary that a step takes at most."""
 RIDGE = 1e-13
 """Relative to the diagonal, for rows that depend on each other."""
-RIDGE_IN_SINGLE = 1e-6
-ROUGH = 1e-4
-"""Products of pairs, as below, down to which factors in float32 are enough, refined once more."""
 REFINEMENTS = 1
 CORRECTIONS = 4
 ATTEMPTS = 8
@@ -181,11 +178,11 @@ def _with_slacks(part: Rows, sided: IntArray) -> Rows:
     return np.hstack([cast(FloatArray, part), np.eye(q)[:, sided]])
 
 
-def _factored(rows: Rows, *, single: bool = False) -> Cholesky:
+def _factored(rows: Rows) -> Cholesky:
     """Of ``A A^T``, with a diagonal a little larger, for rows that depend on each other."""
     square = gram(cast(Any, rows).T)
-    square[np.diag_indices(len(square))] *= 1.0 + (RIDGE_IN_SINGLE if single else RIDGE)
-    return Cholesky(square, single=single)
+    square[np.diag_indices(len(square))] *= 1.0 + RIDGE
+    return Cholesky(square)
 
 
 class Path:
@@ -260,8 +257,7 @@ class _Step:
         self.s: FloatArray = -(path.across @ path.y) - path.height
         self.last = 1.0 + float(path.r @ path.y) - path.height
         self.D, self.weight = path.x / self.s, path.rho / self.last
-        self.is_rough = self.gap > ROUGH
-        self.factor = _factored(weighted_columns(path.M, np.sqrt(self.D)), single=self.is_rough)
+        self.factor = _factored(weighted_columns(path.M, np.sqrt(self.D)))
         self.ends: FloatArray = path.M @ self.D
         self.of_r, self.of_ends = self.solve(path.r), self.solve(self.ends)
 
@@ -273,7 +269,7 @@ class _Step:
     def solve(self, residual: Float64[FloatArray, " q"]) -> Float64[FloatArray, " q"]:
         """Multiply with the inverse of ``M D M^T``."""
         out = self.factor.solve(residual)
-        for _ in range(REFINEMENTS + self.is_rough):
+        for _ in range(REFINEMENTS):
             out = out + self.factor.solve(residual - self.path.M @ self.towards(out))
         return out
 

@@ -36,19 +36,14 @@ INVERSE_ITERATIONS = 6
 class Cholesky:
     """The Cholesky factorization of a symmetric positive definite matrix.
 
-    Args:
-        matrix: (k, k)
-        single: factor in float32, which takes half the time.
-
     Raises:
-        numpy.linalg.LinAlgError: the matrix is not positive definite in that precision.
+        numpy.linalg.LinAlgError: the matrix is not positive definite in float64.
     """
 
-    __slots__ = ("_factor", "_solve")
+    __slots__ = ("_factor",)
 
-    def __init__(self, matrix: Float64[FloatArray, "k k"], *, single: bool = False) -> None:
-        form, self._solve = (_lapack.spotrf, _lapack.spotrs) if single else (_lapack.dpotrf, _lapack.dpotrs)
-        self._factor, failed = form(matrix, clean=0) if len(matrix) else (matrix, 0)
+    def __init__(self, matrix: Float64[FloatArray, "k k"]) -> None:
+        self._factor, failed = _lapack.dpotrf(matrix, clean=0) if len(matrix) else (matrix, 0)
         if failed:
             raise LinAlgError("not positive definite")
 
@@ -56,7 +51,7 @@ class Cholesky:
         """Solve for one right-hand side."""
         if not len(right_hand_side):
             return right_hand_side
-        return cast(FloatArray, self._solve(self._factor, right_hand_side)[0].astype(np.float64, copy=False))
+        return cast(FloatArray, _lapack.dpotrs(self._factor, right_hand_side)[0])
 
 
 def gram(matrix: Any) -> Float64[FloatArray, "n n"]:

@@ -21,7 +21,7 @@ from fiberscope.network.signs import row_norms
 from fiberscope.preimages.budget import TooLargeError
 from fiberscope.preimages.candidate import Direction, Multipliers, Vector
 from fiberscope.preimages.central_path import follow
-from fiberscope.preimages.cone_projection import MAX_STEPS, OrthantCones, OrthantRows, project
+from fiberscope.preimages.cone_projection import OrthantCones, OrthantRows, project
 from fiberscope.preimages.counting import undetermined
 from fiberscope.preimages.dense import (
     RESOLVED,
@@ -44,8 +44,6 @@ MAX_PROGRAM_INPUTS = 1_000
 """Inputs beyond which the simplex method takes many minutes for the whole face."""
 NOISE = 1e-9
 """Multipliers below this share of the largest are what interior points leave of zeros."""
-FEW_STEPS = 300
-"""Of a projection, after which the central path is the faster way."""
 RANK_SHIFT = 1e-13
 """Per row: well above the rounding of a Gram matrix of unit rows; what lies below it is left to the pivoted QR."""
 
@@ -87,9 +85,6 @@ class Face:
 def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
     """Find the face: a linear solve where that is enough, else Newton's method, else a linear program."""
     inequalities = system.live(inequalities)
-    smaller = _face_in_fewer(system, equalities, inequalities)
-    if smaller is not None:
-        return smaller
     quick = _quick_face(system, equalities, inequalities)
     return _searched_face(system, equalities, inequalities) if quick is None else quick
 
@@ -155,7 +150,7 @@ def _recession_in_orthant(system: MixedSystem, rows: OrthantRows, inequalities: 
     A ray in the middle of a face is easier to prove than others.
     """
     equalities, cone, face = system.positive, _cone_of(system, rows), None
-    (projected,) = project(rows, cone, system.budget, FEW_STEPS if system.is_sparse else MAX_STEPS)
+    (projected,) = project(rows, cone, system.budget)
     if projected is not None:
         strict = isinstance(projected.part, Direction) and _quick_face(system, equalities, inequalities)
         face = strict or _face_of_rays(system, projected.part)
