@@ -129,9 +129,6 @@ def find_recession(system: MixedSystem) -> Face:
     if len(counted):
         rank = rank_of_equalities(system)
         return Face(equalities, NO_ROWS, None, None, rank, rank, spans=False, counted=counted)
-    smaller = _face_in_fewer(system, equalities, inequalities)
-    if smaller is not None:
-        return smaller
     quick = _quick_face(system, equalities, inequalities)
     if quick is not None:
         return quick
@@ -139,6 +136,9 @@ def find_recession(system: MixedSystem) -> Face:
         found = _line_or_rays(system, np.concatenate([equalities, inequalities]))
         if found is not None:
             return _face_of_rays(system, found)
+        smaller = _face_in_fewer(system, equalities, inequalities)
+        if smaller is not None:
+            return smaller
         if system.layer.inputs > MAX_PROGRAM_INPUTS:
             raise TooLargeError("the search for a ray, or for multipliers, ended without either")
     return _searched_face(system, equalities, inequalities)
