@@ -64,8 +64,7 @@ class _Descent:
     def __init__(self, cones: LargeCones) -> None:
         self.cones, self.operator = cones, cones.operator
         o = self.operator
-        squares = type(o)(o.weight.square(), o.input_shape, None, o.stride, o.padding, o.dilation, o.groups)
-        norms = squares.linear(torch.ones(1, o.inputs)).sqrt()
+        norms = o.entrywise(torch.square).linear(torch.ones(1, o.inputs)).sqrt()
         self.scale = torch.where(norms > 0, 1.0 / norms.clamp(min=torch.finfo(torch.float32).tiny), 0.0)
         self.signs = torch.from_numpy(cones.outward.astype(np.float32))[None]
         self.ones = self.signs.abs()
