@@ -62,7 +62,12 @@ class Block:
             outer = _sparse.csr_array((change(np.abs(outer.data)), outer.indices, outer.indptr), shape=outer.shape)
         return Block(self.row, self.column, outer, None if inner is None else abs(inner))
 
-    def times(self, x: FloatArray) -> FloatArray:
+    @property
+    def size(self) -> int:
+        """The entries, written out, at most."""
+        return self.outer.size if isinstance(self.outer, Convolution) else len(self.outer.data)
+
+    def __matmul__(self, x: FloatArray) -> FloatArray:
         """``A B x``."""
         return self.outer @ (x if self.inner is None else self.inner @ x)
 
@@ -112,13 +117,21 @@ class Blocks:
         """The stored numbers, each once."""
         return np.concatenate([np.zeros(0), *(block.outer.data.ravel() for block in self.blocks)])
 
+    @property
+    def size(self) -> int:
+        """The entries, written out, at most."""
+        return sum(block.size for block in self.blocks)
+
+    def __abs__(self) -> Blocks:
+        return self._of(np.abs)
+
     def __matmul__(self, X: FloatArray) -> FloatArray:
         """``A X`` for X of shape (n,) or (n, N)."""
         if X.ndim == 2:
             return np.stack([self @ np.ascontiguousarray(x) for x in X.T], axis=1)
         parts, out = _parts(X, self.widths), [np.zeros(height) for height in self.heights]
         for block in self.blocks:
-            out[block.row] += block.times(parts[block.column])
+            out[block.row] += block @ parts[block.column]
         return np.concatenate(out)
 
     def across(self, w: FloatArray) -> FloatArray:

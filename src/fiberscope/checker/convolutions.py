@@ -89,6 +89,11 @@ class Convolution:
         """The stored numbers, each once."""
         return self.weight
 
+    @property
+    def size(self) -> int:
+        """The entries, written out, at most."""
+        return self.shape[0] * self.weight[0].size
+
     def __matmul__(self, X: FloatArray) -> FloatArray:
         """``A X`` for X of shape (n,) or (n, N)."""
         if X.ndim == 2:

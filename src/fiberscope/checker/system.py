@@ -16,7 +16,6 @@ import numpy as np
 from fiberscope.checker import arithmetic, exact, matrices
 from fiberscope.checker.blocks import Blocks
 from fiberscope.checker.certificates import Certificate, Scaling
-from fiberscope.checker.convolutions import Convolution
 from fiberscope.checker.matrices import (
     BoolArray,
     FloatArray,
@@ -161,8 +160,8 @@ class Rows:
         self.height, self.count = self.m + q, self.m + q + self.n
         self.coordinates = slice(self.height, self.count)
         written = system.weight
-        if rational and isinstance(written, Convolution):  # products are formed in floats alone
-            exact.check_size(self.m * written.weight[0].size)
+        if rational and not matrices.is_written(written):  # products are formed in floats alone
+            exact.check_size(written.size)
             written = written[np.arange(self.m)]
         self.stack = matrices.stacked(written, system.G)
         self.bias = np.append(system.bias, -system.h)
