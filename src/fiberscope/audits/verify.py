@@ -241,7 +241,8 @@ def _counts(rows: LayerRows, X: FloatArray, known: FloatArray) -> list[tuple[int
         return _counted(rows, X, known)
     total = np.zeros((len(X), 2), dtype=np.int64)
     for units in np.array_split(np.arange(rows.definitions, len(rows.bias)), 1 + rows.weight.size // AT_ONCE):
-        some = LayerRows(rows.weight[units], *(part[units] for part in (rows.bias, rows.low, rows.high, rows.monotone)))
+        bias, low, high, monotone = rows.bias[units], rows.low[units], rows.high[units], rows.monotone[units]
+        some = LayerRows(rows.weight[units], bias, low, high, monotone)
         total += np.array(_counted(some, X, known[..., units]), dtype=np.int64)
     return [(int(positive), int(saturated)) for positive, saturated in total]
 

@@ -141,16 +141,22 @@ def decide_at_input(
     """Decide the preimage of the output at x, known up to ``within`` (2, m); the arguments are valid already.
 
     Around x, a layer in which branches meet is one affine map on the linear region of x: the answer is about that. What
-    one form of a layer, its rows written out or products with its convolutions, leaves open is asked in the other form.
+    one form of a layer, its rows written out or products with its convolutions, leaves open is asked in the other form:
+    the kind, or the dimension, which takes a rank that products do not give.
     """
     found = _decided(*around(layer, domain, x), budget, within)
-    if found.kind is not Kind.UNDECIDED or budget.is_over:
+    is_open = found.kind is Kind.UNDECIDED
+    if budget.is_over or not (is_open or (layer.is_large and found.dimension is None)):
         return found
     other = around_otherwise(layer, domain, x)
     if other is None:
         return found
-    second = _decided(*other, budget, within)
-    return found if second.kind is Kind.UNDECIDED else second
+    try:
+        second = _decided(*other, budget, within)
+    except MemoryLimitError:
+        return found
+    more = second.kind is not Kind.UNDECIDED if is_open else second.dimension is not None
+    return second if more else found
 
 
 def _decided(

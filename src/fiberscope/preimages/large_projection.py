@@ -127,7 +127,11 @@ def _norms(operator: Any, moving: Float32[Tensor, "1 n"]) -> Float32[Tensor, "1 
     largest = float(operator.entrywise(torch.abs).linear(moving).max())
     if not 0 < largest < np.inf:
         return torch.zeros(1, operator.outputs)
-    return operator.entrywise(lambda sizes: (sizes / largest).square()).linear(moving).sqrt() * largest
+
+    def squares(sizes: Tensor) -> Tensor:
+        return (sizes / largest).square()
+
+    return operator.entrywise(squares).linear(moving).sqrt() * largest
 
 
 __all__ = ["Ended", "project_large"]
