@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 import fiberscope as fs
+from audits.test_verify import rewrite
 from fiberscope.cli import main
 from fiberscope.network import region_layer, relu_layer
 from preimages.test_large_regions import Block
 from small_audits import rows
-from audits.test_verify import rewrite
 
 conv, block = nn.Conv2d, partial(Block, unit=nn.ReLU)
 

@@ -185,11 +185,32 @@ def test_units_do_not_matter(power: int, by_products: pytest.MonkeyPatch):
         assert (p.kind, p.dimension_bounds) == (q.kind, q.dimension_bounds)
 
 
-def test_what_products_leave_open_is_asked_of_the_rows(monkeypatch: pytest.MonkeyPatch):
-    layer, x, _ = case("shortcut", 0)
-    right = fs.preimage(layer, x=x)
+@pytest.mark.parametrize("domain", list(DOMAINS))
+@pytest.mark.parametrize("name", ["shortcut", "strides"])
+def test_what_products_leave_open_is_asked_of_the_rows(name: str, domain: str, monkeypatch: pytest.MonkeyPatch):
+    layer, x, _ = case(name, 0)
+    right = fs.preimage(layer, x=x, domain=DOMAINS[domain])
     monkeypatch.setattr(region_layer, "MAX_WRITTEN", 0)
-    found = fs.preimage(layer, x=x)
+    assert layer.is_large
+    found = fs.preimage(layer, x=x, domain=DOMAINS[domain])
     assert (found.kind, found.dimension) == (right.kind, right.dimension)
     assert found.kind != "undecided"
+    assert fs.verify(found)
+
+
+@pytest.mark.parametrize("domain", list(DOMAINS))
+def test_dimensions_of_convolutions_are_asked_of_the_rows(domain: str, monkeypatch: pytest.MonkeyPatch):
+    module = nn.Sequential(nn.Conv2d(2, 3, 3, 1, 1), nn.ReLU()).eval()
+    with torch.no_grad():
+        for number, parameter in enumerate(module.parameters()):
+            parameter.copy_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
+    x = np.random.default_rng(0).integers(0, 3, 32).astype(np.float64)
+    rows = fs.from_torch(module, input_shape=(2, 4, 4)).relu_layers[0]
+    right = fs.preimage(rows, x=x, domain=DOMAINS[domain])
+    monkeypatch.setattr(relu_layer, "MAX_FACTORED", 32)
+    (layer,) = fs.from_torch(module, input_shape=(2, 4, 4)).relu_layers
+    assert layer.is_large
+    found = fs.preimage(layer, x=x, domain=DOMAINS[domain])
+    assert right.dimension is not None
+    assert (found.kind, found.dimension) == (right.kind, right.dimension)
     assert fs.verify(found)
