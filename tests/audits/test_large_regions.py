@@ -85,8 +85,9 @@ def test_what_one_form_leaves_open_is_proved_in_the_form_that_decided_it(
     assert main(["verify", str(out)]) == 0
 
 
-def test_outputs_known_up_to_a_number_are_proved_again(tmp_path: Path, by_products: pytest.MonkeyPatch):
-    out = audited("strides", tmp_path, "--precision", "0.125")
+@pytest.mark.parametrize("precision", ["0.125", "int8"])
+def test_outputs_known_to_a_precision_are_proved_again(precision: str, tmp_path: Path, by_products: pytest.MonkeyPatch):
+    out = audited("strides", tmp_path, "--precision", precision)
     assert any(row[4] != "undecided" for row in said_of_block(out))
     assert main(["verify", str(out)]) == 0
 

@@ -169,6 +169,8 @@ class Region:
             matrix = matrix_of(affine)
             return {k: product(matrix, inner) for k, inner in terms.items()}, affine.bias
         grid = {name: affine.grid[name] for name in ("input_shape", "stride", "padding", "dilation", "groups")}
+        if any(side < 0 for pair in grid["padding"] for side in pair):
+            raise ModelError("a convolution that cuts its input is no factor of rows by products")
         outer = Convolution(affine.arrays["weight"], **grid)
         return {k: Block(0, k, outer, sparse(inner)) for k, inner in terms.items()}, affine.bias
 

@@ -122,8 +122,12 @@ class RegionLayer(Shown):
     @property
     def is_of_convolutions(self) -> bool:
         """Whether its rows can be kept as products."""
-        kinds = {affine.kind for number in self.inner for affine in self.stages[number].maps}
-        return kinds <= {*FACTORS} and not any(_compares(self.stages[i]) for i in self.inner)
+        maps = [affine for number in self.inner for affine in self.stages[number].maps]
+        if any(_compares(self.stages[i]) for i in self.inner) or not {affine.kind for affine in maps} <= {*FACTORS}:
+            return False
+        return all(
+            side >= 0 for affine in maps if affine.kind == "convolution" for pair in affine.padding for side in pair
+        )
 
     @property
     def is_large(self) -> bool:
