@@ -98,8 +98,6 @@ def _combined(
     Columns are as long as those of all rows together at most; one that only other rows read counts as read, too, which
     asks for more than is needed.
     """
-    if weights.dtype == object:
-        raise NotProvedError("rational weights of rows that are not written out")
     every = np.zeros(stack.shape[0])
     every[joined] = weights
     m, read = stack.shape[0], stack.is_read()
