@@ -91,7 +91,9 @@ def test_what_is_no_matrix_in_blocks_is_refused():
     first, *others = blocks.blocks
     twice = sparse.csr_array(2.0 * first.inner)
     wide = sparse.csr_array(np.ones(first.inner.shape))
+    longer = sparse.csr_array(sparse.vstack([first.inner, sparse.csr_array((1, first.inner.shape[1]))]))
     for wrong in (
+        replace(blocks, blocks=(replace(first, inner=longer), *others)),
         replace(blocks, blocks=(replace(first, inner=twice), *others)),
         replace(blocks, blocks=(replace(first, inner=wide), *others)),
         replace(blocks, blocks=(first, *others, others[0])),
@@ -99,6 +101,7 @@ def test_what_is_no_matrix_in_blocks_is_refused():
         replace(blocks, blocks=(replace(first, row=7), *others)),
         replace(blocks, heights=(1, 5, 2)),
         replace(blocks, widths=(0, *blocks.widths)),
+        replace(blocks, widths=(*blocks.widths, 0)),
     ):
         with pytest.raises(NotProvedError):
             wrong.check()
