@@ -84,6 +84,9 @@ def test_an_echelon_of_blocks_is_one_and_nothing_else_is():
     holes.data[0] = 0.0
     broken = replace(blocks, blocks=(blocks.blocks[0], replace(blocks.blocks[1], outer=holes)))
     assert not broken.is_echelon(np.arange(height), every), "a zero on the diagonal"
+    unit = sparse.csr_array(np.eye(2))
+    alike = Blocks((Block(0, 0, unit, None), Block(1, 0, unit, None)), (2, 2), (2,))
+    assert not alike.is_echelon(np.array([0, 2]), np.ones(2, dtype=np.bool_)), "two diagonals on the same columns"
 
 
 def test_what_is_no_matrix_in_blocks_is_refused():

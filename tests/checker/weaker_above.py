@@ -125,7 +125,7 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
     ("convolutions", "self.entrywise(_ones).across", "self.across"),
     ("convolutions", "self.entrywise(np.square) @", "self @"),
     ("convolutions", "self.entrywise(np.square).across", "self.across"),
-    ("blocks", "readers == {block.row} and", ""),
+    ("blocks", "readers == {block.row} and", "block.row in readers and"),
     ("blocks", "bool(kept[block.column].all()) and", ""),
     ("blocks", "independent = len(np.unique(numbers)) == len(numbers)", "independent = True"),
     ("blocks", "(indices == every).all() and", ""),
