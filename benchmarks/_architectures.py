@@ -8,6 +8,7 @@ patterns of signs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -65,11 +66,12 @@ def vgg16(width: float = 1.0, size: int = 224, classes: int = 1000) -> nn.Module
     return nn.Sequential(*parts, nn.Flatten(), *head, nn.Linear(hidden, classes))
 
 
-def resnet18(width: float = 1.0, size: int = 224, classes: int = 1000) -> nn.Module:
-    """ResNet-18 (He et al., 2016)."""
+def resnet18(width: float = 1.0, size: int = 224, classes: int = 1000, *, pooled: bool = True) -> nn.Module:
+    """ResNet-18 (He et al., 2016); with a stem of single steps, and no pooling, for small pictures."""
     del size
     channels = round(width * 64)
-    parts: list[nn.Module] = [*convolution(3, channels, 7, 2), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
+    parts: list[nn.Module] = [*convolution(3, channels, 7 if pooled else 3, 2 if pooled else 1), nn.ReLU()]
+    parts += [nn.MaxPool2d(3, 2, 1)] if pooled else []
     for stage in range(4):
         outputs = round(width * 64 * 2**stage)
         for block in range(2):
@@ -106,6 +108,7 @@ def mobilenet_v2(width: float = 1.0, size: int = 224, classes: int = 1000) -> nn
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "vgg16": vgg16,
     "resnet18": resnet18,
+    "resnet18_small_stem": partial(resnet18, pooled=False),
     "mobilenet_v2": mobilenet_v2,
 }
 

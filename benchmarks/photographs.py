@@ -1,6 +1,6 @@
 """Networks for photographs: seconds, memory and verdicts, layer by layer.
 
-    python benchmarks/photographs.py [--networks vgg16 resnet18 mobilenet_v2] [--size 224] [--layers 3] [--smoke]
+    python benchmarks/photographs.py [--networks vgg16 resnet18 ...] [--width 1.0] [--size 224] [--layers 3] [--smoke]
 
 Public architectures with random weights and statistics of real photographs (``_architectures.py``). Every layer is
 asked about what it receives for one photograph, on the domain that the activation before it gives: all of R^n for the
@@ -31,11 +31,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", choices=list(ARCHITECTURES), default=list(ARCHITECTURES))
     parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--width", type=float, default=1.0, help="the share of the channels")
     parser.add_argument("--layers", type=int, nargs="*", help="numbers of layers; all without it")
     parser.add_argument("--seconds", type=float, help="for one layer")
     parser.add_argument("--smoke", action="store_true", help="every fourth layer, a 64th of the channels, 32 x 32")
     options = parser.parse_args()
-    width, size = (1 / 64, 32) if options.smoke else (1.0, options.size)
+    width, size = (1 / 64, 32) if options.smoke else (options.width, options.size)
     layers = range(1, 99, 4) if options.smoke else options.layers
     pictures = photographs(size)
     for name in options.networks:

@@ -1,12 +1,13 @@
 """Layers in which branches meet, and the layers between them: proved verdicts, and what their hardest cones take.
 
-    python benchmarks/residual.py [--samples 10] [--programs 2] [--smoke]
+    python benchmarks/residual.py [--samples 10] [--programs 2] [--seconds 60] [--smoke]
 
 All layers of ``resnet_2b``, on every domain on which an audit judges them, at CIFAR-10 test images, where
 FIBERSCOPE_EXTERNAL names a folder that has the network and the images; with ``--smoke`` a small residual network of
 random weights. The first table is ``classify``, proofs included, in processor time. The second asks of recession cones
-behind a ReLU, where branches meet, whether they are {0}: by steps along a central path, and by the linear program that
-was the method before, both on the same rows, in the same run, with one thread.
+where branches meet whether they are {0}: by steps along a central path, and by the linear program that was the method
+before, both on the same rows, in the same run, with one thread. A program that does not end in time counts with what
+it took; cones that the path leaves open, most of them with a line that is counted, do not count.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ import fiberscope as fs
 from fiberscope.network.domains import Domain, as_polyhedron
 from fiberscope.network.layer import Layer, around
 from fiberscope.preimages.balance import Balance
-from fiberscope.preimages.budget import NO_LIMIT
-from fiberscope.preimages.candidate import Multipliers
+from fiberscope.preimages.budget import Budget, TooLargeError
+from fiberscope.preimages.candidate import Direction, Multipliers
 from fiberscope.preimages.central_path import follow
 from fiberscope.preimages.cone_projection import OrthantCones, OrthantRows
+from fiberscope.preimages.elimination import Elimination
 from fiberscope.preimages.ray_program import build_ray_system, ray_or_multipliers
-from fiberscope.preimages.system import build_at_input
+from fiberscope.preimages.reduced_path import follow_reduced
+from fiberscope.preimages.system import MixedSystem, build_at_input
 from fiberscope.threads import one_thread
 
 MEAN = np.array([0.4914, 0.4822, 0.4465])[:, None, None]
@@ -57,12 +60,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--samples", type=int, default=10)
     parser.add_argument("--programs", type=int, default=2, help="samples for both methods of the second table")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for one linear program")
     parser.add_argument("--smoke", action="store_true", help="a small network, 4 samples, 1 program")
     options = parser.parse_args()
     network, images = small_network() if options.smoke else trained_network(options.samples)
     with one_thread():
         verdicts(network, images)
-        cones(network, images[: 1 if options.smoke else options.programs])
+        cones(network, images[: 1 if options.smoke else options.programs], options.seconds)
 
 
 def trained_network(samples: int) -> tuple[fs.Network, np.ndarray]:
@@ -111,39 +115,62 @@ def verdicts(network: fs.Network, images: np.ndarray) -> None:
     print(f"{total:.2f} s of processor time a sample, {undecided:.0f} verdicts undecided")
 
 
-def cones(network: fs.Network, images: np.ndarray) -> None:
-    """Recession cones behind a ReLU where branches meet, both ways."""
+def cones(network: fs.Network, images: np.ndarray, seconds: float) -> None:
+    """Recession cones where branches meet, both ways, sample after sample."""
     for number, layer in enumerate(network.relu_layers):
         if isinstance(layer, fs.ReLULayer):
             continue
-        ours, theirs, settled = [], [], 0
-        for x in network.layer_input(number, images).reshape(len(images), -1):
-            path, program, both = both_ways(layer, x)
-            ours.append(path)
-            theirs.append(program)
-            settled += both
-        ratio = sum(theirs) / sum(ours)
-        print(
-            f"layer {number}: recession cones by a path {np.mean(ours):.3f} s each, by a linear program "
-            f"{np.mean(theirs):.3f} s: {ratio:.1f} times as long; {settled} of {len(images)} settled by both"
-        )
+        for name, domain in domains_of(number, images):
+            ours, theirs, ended = [], [], 0
+            for x in network.layer_input(number, images).reshape(len(images), -1):
+                found = both_ways(layer, domain, x, seconds)
+                if found is None:
+                    print(f"layer {number} {name}: left open by the path", flush=True)
+                    continue
+                path, program, answered = found
+                print(f"layer {number} {name}: by a path {path:.3f} s, by a linear program {program:.3f} s", flush=True)
+                ours, theirs, ended = [*ours, path], [*theirs, program], ended + answered
+            if not ours:
+                continue
+            print(
+                f"layer {number} {name}: recession cones by a path {np.mean(ours):.3f} s each, by a linear program "
+                f"{np.mean(theirs):.3f} s: {sum(theirs) / sum(ours):.1f} times as long; {ended} of {len(ours)} "
+                f"programs ended within {seconds:g} s",
+                flush=True,
+            )
 
 
-def both_ways(layer: Layer, x: np.ndarray) -> tuple[float, float, bool]:
-    """Processor time of both methods, and whether both have an answer, which is then the same."""
-    local, domain, point = around(layer, fs.NonNegative(), x)
-    polyhedron = as_polyhedron(domain, local.inputs)
+def both_ways(layer: Layer, domain: Domain | None, x: np.ndarray, seconds: float) -> tuple[float, float, bool] | None:
+    """Processor time of both methods, and whether the program ended, in the same answer then; None without a path's."""
+    local, around_x, point = around(layer, domain, x)
+    polyhedron = as_polyhedron(around_x, local.inputs)
     system = Balance.of(local, polyhedron).system(build_at_input(local, polyhedron, point)).at_infinity
-    rows = OrthantRows.of(system.layer, system.domain)
-    equal = np.isin(rows.upper, system.positive)
     began = time.process_time()
-    one = follow(rows, OrthantCones(equal[None], ~equal[None], np.zeros_like(equal)[None]))
+    one = by_path(system)
     between = time.process_time()
-    other = ray_or_multipliers(build_ray_system(system), NO_LIMIT)
+    if one is None:
+        return None
+    try:
+        other = ray_or_multipliers(build_ray_system(system), Budget.of(seconds))
+    except TooLargeError:
+        other = None
     ended = time.process_time()
-    assert one is not None, "the path ends in an answer"
-    assert other is None or isinstance(one.part, Multipliers) == isinstance(other, Multipliers)
+    assert other is None or isinstance(one, Multipliers) == isinstance(other, Multipliers)
     return between - began, ended - between, other is not None
+
+
+def by_path(system: MixedSystem) -> Direction | Multipliers | None:
+    """In an orthant by all rows, else in the coordinates of the ancestor, on what equalities leave."""
+    rows = OrthantRows.of(system.layer, system.domain)
+    if rows.bounds_all:
+        equal = np.isin(rows.upper, system.positive)
+        found = follow(rows, OrthantCones(equal[None], ~equal[None], np.zeros_like(equal)[None]))
+        return None if found is None else found.part
+    smaller = Elimination.of(system)
+    assert smaller is not None, "branches meet in the layer"
+    reduced = smaller.reduced
+    found = follow_reduced(reduced, reduced.live(reduced.positive), reduced.live(reduced.inequalities))
+    return smaller.multipliers(found) if isinstance(found, Multipliers) else found
 
 
 if __name__ == "__main__":

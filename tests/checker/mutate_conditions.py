@@ -44,6 +44,7 @@ ABOVE = {
     "duality": ("checker/test_enclosures.py",),
     "injectivity": ("checker/test_injectivity.py",),
     "convolutions": ("checker/test_convolutions.py",),
+    "blocks": ("checker/test_blocks.py",),
     "cholesky": ("checker/test_cholesky.py", "checker/test_singular_values.py"),
     "feature_domain": ("checker/test_false_features.py", "checker/test_hostile_systems.py"),
     "near_features": ("checker/test_near_features.py",),

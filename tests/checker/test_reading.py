@@ -23,13 +23,14 @@ import feature_networks
 import fiberscope as fs
 from drawn_examples import examples
 from fiberscope.checker import affine, reading, regions, stored
-from fiberscope.checker.reading import LayerRows, read_network
+from fiberscope.checker.reading import LayerRows, StoredLayer, read_network
 from fiberscope.errors import ModelError
 from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
 from fiberscope.network.affine import AffineMap, Dense
 from fiberscope.network.combination import Composition, Sum
 from fiberscope.network.convolution import Convolution, Transposed
 from fiberscope.network.network import Network
+from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.stage import Stage
 from fiberscope.network.structured import Diagonal, Rearrangement, WeightedSums
@@ -95,8 +96,28 @@ def assert_same_reading(data: bytes, network: Network, X: Array) -> int:
             for part, other in zip(numbers(own.half_spaces), numbers(polyhedron.G), strict=True):
                 np.testing.assert_array_equal(part, other)
             assert not polyhedron.h.any()
+            if theirs.is_of_convolutions:
+                assert_same_products(ours, theirs, x)
             count += 1
     return count
+
+
+def assert_same_products(ours: StoredLayer, theirs: RegionLayer, x: Array) -> None:
+    """By products, in the same coordinates; their numbers at x are sums in another order."""
+    own, local = ours.at(x, by_products=True), theirs.at(x, by_products=True)
+    own.rows.weight.check()
+    for part, other in zip(
+        numbers(own.rows.weight[np.arange(len(own.rows.bias))]), numbers(local.layer.weight), strict=True
+    ):
+        np.testing.assert_array_equal(part, other)
+    np.testing.assert_array_equal(own.rows.bias, local.layer.bias)
+    np.testing.assert_array_equal(own.rows.monotone, local.layer.injective)
+    assert own.rows.definitions == local.layer.definitions
+    np.testing.assert_allclose(own.x, local.x, rtol=0, atol=1e-12 * np.abs(local.x).max())
+    polyhedron = local.domain.polyhedron(len(local.x))
+    np.testing.assert_array_equal(own.low, polyhedron.low)
+    np.testing.assert_array_equal(own.high, polyhedron.high)
+    assert not own.half_spaces.shape[0]
 
 
 @pytest.mark.parametrize("name", feature_networks.NAMES)

@@ -12,6 +12,7 @@ from fiberscope.network.affine import AffineMap, Dense
 from fiberscope.network.layer import Layer
 from fiberscope.network.layers import PlacedLayer
 from fiberscope.network.network import Network
+from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import is_sparse
 from fiberscope.stability.matrix_size import MATRIX_BYTES
@@ -130,8 +131,9 @@ def judging_bytes(network: Network, placed: PlacedLayer, samples: int) -> int:
     from fiberscope.preimages.large_windows import MOST
 
     n, m, layer = placed.layer.inputs, placed.layer.outputs, placed.layer
-    if isinstance(layer, ReLULayer) and layer.is_large:
-        return _OF_LARGE * (m + n) + _SQUARES_ALONE * _BYTES * min(n, MOST) ** 2
+    if layer.is_large:
+        inner = sum(affine.outputs for affine in maps_of(network, placed)) if isinstance(layer, RegionLayer) else 0
+        return _OF_LARGE * (m + n + 2 * inner) + _SQUARES_ALONE * _BYTES * min(n, MOST) ** 2
     of_samples = _PER_SAMPLE * _BYTES * samples * (m + 2 * n)
     if isinstance(layer, ReLULayer) and n <= MAX_INPUTS:
         sparse = is_sparse(layer.weight)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
 
 import numpy as np
@@ -15,7 +15,7 @@ from fiberscope.audits.findings import Finding, certificate_id
 from fiberscope.audits.plan import Chunk
 from fiberscope.audits.store import INPUTS, ChunkData, Results
 from fiberscope.audits.unit_counts import counts_at
-from fiberscope.checker.matrices import NotProvedError
+from fiberscope.checker.matrices import NotProvedError, is_written
 from fiberscope.checker.precision import FLOATS, within
 from fiberscope.checker.radius import measure
 from fiberscope.checker.reading import LayerRows, LocalRows, StoredLayer, read_network
@@ -23,8 +23,10 @@ from fiberscope.checker.system import System
 from fiberscope.checker.verdicts import Claim
 from fiberscope.errors import FiberscopeError, ModelError, ResultsError
 from fiberscope.network.arrays import FloatArray
+from fiberscope.network.layer import Layer
 from fiberscope.network.network import Network
-from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.region_layer import RegionLayer
+from fiberscope.network.relu_layer import MAX_WRITTEN, ReLULayer
 from fiberscope.preimages.compact import expanded
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.sides import sides_at_inputs
@@ -33,6 +35,11 @@ from fiberscope.threads import one_thread
 INPUT_AGREEMENT = 1e-9
 """How far the stored inputs of a layer may be from recomputed ones, relative to the largest: some thousand roundings.
 Matrix products round differently from machine to machine, so they cannot be asked to be equal."""
+
+NOT_TRIED = "it was not tried"
+
+AT_ONCE = 2**22
+"""Entries of rows that are written out for counting, at a time."""
 
 RADIUS_AGREEMENT = 1e-9
 """By how much, relatively, a radius that is computed again may be larger than the stored one, for the same reason."""
@@ -100,7 +107,8 @@ def _verified(network: Network, check: Check[Chunk], *, exact: bool) -> ChunkVer
         _check_inputs(network, check, data)
         decided = [finding for finding in data.findings.rows() if finding.kind is not Kind.UNDECIDED]
         model = ModelFile(check.results.model_path, check.manifest.model_digest)
-        reasons = _why_not_proved(decided, model, data, exact=exact)
+        subject = network.relu_layers[chunk.layer]
+        reasons = _why_not_proved(decided, subject, model, data, exact=exact)
     failures = tuple(Failure(finding, reason) for finding, reason in zip(decided, reasons, strict=True) if reason)
     undecided = len(data.findings) - len(decided)
     return ChunkVerification(chunk, len(decided) - len(failures), undecided, failures, data.changed)
@@ -119,8 +127,10 @@ def _read_layer(model: ModelFile, number: int) -> tuple[StoredLayer, LayerRows |
     return layer, None if layer.inner else layer.system_rows()
 
 
-def _why_not_proved(decided: list[Finding], model: ModelFile, data: ChunkData, *, exact: bool) -> list[str]:
-    """Why each verdict is not proved; empty if it is."""
+def _why_not_proved(
+    decided: list[Finding], subject: Layer, model: ModelFile, data: ChunkData, *, exact: bool
+) -> list[str]:
+    """Why each verdict about a layer is not proved; empty if it is."""
     if not decided:
         return []
     try:
@@ -130,11 +140,33 @@ def _why_not_proved(decided: list[Finding], model: ModelFile, data: ChunkData, *
         reasons: dict[int, list[str]] = {}
         for sample in {finding.sample: None for finding in decided}:
             some = [finding for finding in decided if finding.sample == sample]
-            local = layer.at(data.inputs[sample - data.chunk.start])
-            reasons[sample] = _reasons(some, layer, local, data, exact=exact)
+            reasons[sample] = [NOT_TRIED] * len(some)
+            for local in _forms(layer, subject, data.inputs[sample - data.chunk.start]):
+                left = [k for k, reason in enumerate(reasons[sample]) if reason]
+                found = _reasons([some[k] for k in left], layer, local, data, exact=exact)
+                for k, reason in zip(left, found, strict=True):
+                    reasons[sample][k] = reason
+                if not any(found):
+                    break
         return [reasons[finding.sample].pop(0) for finding in decided]
     except FiberscopeError as error:
         return [f"the stored network cannot be read for a proof: {error}"] * len(decided)
+
+
+def _forms(layer: StoredLayer, subject: Layer, x: FloatArray) -> Iterator[LocalRows]:
+    """What a layer in which branches meet is around x, in the forms in which it may have been decided.
+
+    All of them say the same; a certificate is about the coordinates of one.
+    """
+    assert isinstance(subject, RegionLayer), "branches meet in it"
+    if not subject.is_large:
+        yield layer.at(x)
+    if not subject.is_of_convolutions:
+        return
+    local = layer.at(x, by_products=True)
+    yield local
+    if subject.is_large and local.rows.weight.size <= 2 * MAX_WRITTEN:
+        yield replace(local, rows=replace(local.rows, weight=local.rows.weight[np.arange(len(local.rows.bias))]))
 
 
 def _reasons(
@@ -192,7 +224,7 @@ def _proofs(system: System, claims: list[Claim | str], stored: list[float], *, e
 
     Rational arithmetic is tried where float64 is not enough, or alone.
     """
-    reasons = [claim if isinstance(claim, str) else "it was not tried" for claim in claims]
+    reasons = [claim if isinstance(claim, str) else NOT_TRIED for claim in claims]
     for rational in (True,) if exact else (False, True):
         left = {k: claim for k, claim in enumerate(claims) if reasons[k] and isinstance(claim, Claim)}
         centers = [claim.x for claim in left.values() if claim.x is not None]
@@ -205,6 +237,18 @@ def _proofs(system: System, claims: list[Claim | str], stored: list[float], *, e
 
 def _counts(rows: LayerRows, X: FloatArray, known: FloatArray) -> list[tuple[int, int]]:
     """The numbers of positive and saturated outputs at each input; sparse layers are large, and their inputs few."""
+    if is_written(rows.weight):
+        return _counted(rows, X, known)
+    total = np.zeros((len(X), 2), dtype=np.int64)
+    for units in np.array_split(np.arange(rows.definitions, len(rows.bias)), 1 + rows.weight.size // AT_ONCE):
+        bias, low, high, monotone = rows.bias[units], rows.low[units], rows.high[units], rows.monotone[units]
+        some = LayerRows(rows.weight[units], bias, low, high, monotone)
+        total += np.array(_counted(some, X, known[..., units]), dtype=np.int64)
+    return [(int(positive), int(saturated)) for positive, saturated in total]
+
+
+def _counted(rows: LayerRows, X: FloatArray, known: FloatArray) -> list[tuple[int, int]]:
+    """The same of rows that are written out."""
     layer = ReLULayer(rows.weight, rows.bias, rows.monotone, rows.definitions, low=rows.low, high=rows.high)
     if known.any():
         found = sides_at_inputs(layer, X, known)

@@ -138,6 +138,13 @@ def composed(factors: list[tuple[Matrix, FloatArray]]) -> tuple[Matrix, FloatArr
     return matrix, bias
 
 
+def changes_nothing(affine: Map) -> bool:
+    """Whether a map moves numbers to where they are."""
+    if affine.kind != "rearrangement" or affine.bias.any():
+        return False
+    return np.array_equal(affine.arrays["index"], np.arange(affine.inputs))
+
+
 def matrix_of(affine: Map) -> Matrix:
     """A of a map that is not made of others."""
     arrays, shape = affine.arrays, (affine.outputs, affine.inputs)
@@ -186,6 +193,7 @@ __all__ = [
     "Matrix",
     "added",
     "as_matrix",
+    "changes_nothing",
     "composed",
     "csr_array",
     "dense",

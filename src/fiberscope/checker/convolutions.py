@@ -7,7 +7,7 @@ grid: sums of the same terms as those of written rows, and of zeros, so that the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -89,6 +89,11 @@ class Convolution:
         """The stored numbers, each once."""
         return self.weight
 
+    @property
+    def size(self) -> int:
+        """The entries, written out, at most."""
+        return self.shape[0] * self.weight[0].size
+
     def __matmul__(self, X: FloatArray) -> FloatArray:
         """``A X`` for X of shape (n,) or (n, N)."""
         if X.ndim == 2:
@@ -114,24 +119,25 @@ class Convolution:
         by_group = self.weight.reshape(self.groups, -1, *self.weight.shape[1:])
         return ((tap, np.ascontiguousarray(by_group[(..., *tap)])) for tap in np.ndindex(*self.weight.shape[2:]))
 
-    def _with(self, weight: FloatArray) -> Convolution:
-        return replace(self, weight=weight)
+    def entrywise(self, change: Callable[[FloatArray], FloatArray]) -> Convolution:
+        """The matrix of changed absolute values of entries, of a change that leaves zeros."""
+        return replace(self, weight=change(np.abs(self.weight)))
 
     def reads(self, columns: BoolArray) -> BoolArray:
         """(m,) which rows have an entry that is not zero on some columns: counts are exact in float64."""
-        return (self._with((self.weight != 0).astype(np.float64)) @ columns.astype(np.float64)) > 0
+        return (self.entrywise(_ones) @ columns.astype(np.float64)) > 0
 
     def is_read(self) -> BoolArray:
         """(n,) which columns have an entry that is not zero."""
-        return self._with((self.weight != 0).astype(np.float64)).across(np.ones(self.shape[0])) > 0
+        return self.entrywise(_ones).across(np.ones(self.shape[0])) > 0
 
     def squares(self) -> FloatArray:
         """(m,) the sums of the squares of each row, up to rounding; sums of n terms at most."""
-        return self._with(np.square(self.weight)) @ np.ones(self.shape[1])
+        return self.entrywise(np.square) @ np.ones(self.shape[1])
 
     def squares_across(self) -> FloatArray:
         """(n,) the same of columns; sums of m terms at most."""
-        return self._with(np.square(self.weight)).across(np.ones(self.shape[0]))
+        return self.entrywise(np.square).across(np.ones(self.shape[0]))
 
     def __getitem__(self, numbers: IntArray) -> Any:
         """Some rows, written out as compressed sparse rows."""
@@ -148,3 +154,8 @@ class Convolution:
         columns: IntArray = (inputs[:, :, None] * size + read)[kept]
         starts = np.concatenate([[0], np.cumsum(kept.sum(axis=(1, 2)))])
         return cast(Any, sparse).csr_array((values[kept], columns, starts), shape=(len(numbers), self.shape[1]))
+
+
+def _ones(sizes: FloatArray) -> FloatArray:
+    """1 where a size is not 0."""
+    return (sizes != 0).astype(np.float64)

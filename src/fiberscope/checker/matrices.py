@@ -25,7 +25,7 @@ else:
     FloatArray = IntArray = BoolArray = np.ndarray
 
 Matrix: TypeAlias = Any
-"""A float64 array, scipy's compressed sparse rows, or a convolution (``checker.convolutions``)."""
+"""A float64 array, scipy's compressed sparse rows, a convolution (``checker.convolutions``), or blocks (``blocks``)."""
 
 Vector: TypeAlias = Any
 """An array of float64 numbers, or of rational ones, as objects: whole numbers or fractions."""
@@ -86,7 +86,7 @@ def stacked(upper: Matrix, lower: Matrix) -> Matrix:
     if not lower.shape[0]:
         return upper
     if not is_written(upper):
-        raise NotProvedError("half-spaces beside a convolution, which is not written out")
+        raise NotProvedError("half-spaces beside rows that are not written out")
     if is_dense(upper) and is_dense(lower):
         return np.concatenate([upper, lower])
     return cast(Any, sparse).vstack([upper, lower], format="csr")
@@ -107,7 +107,7 @@ def scaled(matrix: Matrix, rows: IntArray, columns: IntArray) -> Matrix:
     if is_dense(matrix):
         return scaled_exactly(matrix, columns - rows[:, None])
     if not is_written(matrix):
-        raise NotProvedError("a convolution, which is not written out, in other units")
+        raise NotProvedError("rows that are not written out, in other units")
     exponents = columns[matrix.indices] - rows[row_numbers(matrix)]
     return cast(Any, sparse).csr_array(
         (scaled_exactly(matrix.data, exponents), matrix.indices, matrix.indptr), shape=matrix.shape

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fiberscope.checker.affine import Matrix, added, as_matrix, composed, is_sparse, suited
+from fiberscope.checker.affine import Matrix, added, as_matrix, changes_nothing, composed, is_sparse, suited
 from fiberscope.checker.regions import Region
 from fiberscope.checker.stored import INPUT, NOTHING, FloatArray, Map, Stage, read_stages
 from fiberscope.checker.system import System
@@ -37,7 +37,7 @@ class LayerRows:
     """The numbers of a layer ``y_i = clip(a_i x + b_i, low_i, high_i)``.
 
     Attributes:
-        weight: (m, n) the rows a_i, an array or compressed sparse rows.
+        weight: (m, n) the rows a_i, an array, compressed sparse rows, or blocks.
         bias: (m,) b.
         low: (m,) the smallest output; -inf of units that are strictly monotone.
         high: (m,) the largest; inf of those.
@@ -117,14 +117,19 @@ class StoredLayer:
             matrix, bias = _affine(self.stages, self.stages[self.number].sources[0], self.source)
         return self.rows(suited(matrix), bias, 0)
 
-    def at(self, x: FloatArray) -> LocalRows:
-        """The rows around x, (n,), of a layer in which branches meet; ModelError of another, or of another x."""
+    def at(self, x: FloatArray, *, by_products: bool = False) -> LocalRows:
+        """The rows around x, (n,), of a layer in which branches meet; ModelError of another, or of another x.
+
+        By products, convolutions stay factors of ``Blocks``, in coordinates that may be more; no other maps than
+        convolutions, moves and factors of single numbers can stand there.
+        """
         if not self.inner or x.shape != (self.inputs,) or not np.isfinite(x).all():
             raise ModelError(f"expected {self.inputs} finite numbers and a layer in which branches meet")
-        region = Region(self.stages, self.source, x)
+        region = Region(self.stages, self.source, x, by_products=by_products)
         for number in self.inner:
             region.add(number)
-        matrix, bias = region.as_matrix(self.stages[self.number].sources[0])
+        last = self.stages[self.number].sources[0]
+        matrix, bias = region.as_blocks(last) if by_products else region.as_matrix(last)
         low, high = region.bounds()
         point = np.concatenate(region.blocks)
         rows = self.rows(matrix, bias, matrix.shape[0] - len(bias))
@@ -340,7 +345,7 @@ def _merged(factors: list[Map]) -> list[Map]:
     """
     kept: list[Map] = []
     for factor in factors:
-        if factor.kind == "rearrangement" and _changes_nothing(factor):
+        if changes_nothing(factor):
             continue
         if kept and factor.kind == kept[-1].kind == "rearrangement":
             first, index = kept[-1], factor.arrays["index"]
@@ -351,10 +356,6 @@ def _merged(factors: list[Map]) -> list[Map]:
         else:
             kept.append(factor)
     return kept or factors[:1]
-
-
-def _changes_nothing(move: Map) -> bool:
-    return np.array_equal(move.arrays["index"], np.arange(move.inputs)) and not move.bias.any()
 
 
 __all__ = ["LayerRows", "LocalRows", "StoredLayer", "StoredNetwork", "read_network"]

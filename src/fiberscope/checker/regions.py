@@ -12,10 +12,14 @@ Its numbers at the sample are those that float64 gives. New coordinates stand
 - for what an affine map receives, and for what is added to a sum, where numbers would have to be rounded otherwise;
 - for 1, where a sum would have to add two constants: one coordinate, of which the second is a multiple. Nothing defines
   it but its bounds, which are both 1. The map from x to all coordinates stays one to one, and affine.
+
+By products nothing is multiplied out: an E_k is a matrix, or a convolution behind a matrix of entries 1 and -1, at most
+one in each row and column. What a map receives, and what is added to a convolution, becomes coordinates otherwise.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,6 +27,7 @@ import numpy as np
 from fiberscope.checker.affine import (
     Matrix,
     added,
+    changes_nothing,
     csr_array,
     entries,
     gathered,
@@ -32,7 +37,13 @@ from fiberscope.checker.affine import (
     suited,
     unit,
 )
+from fiberscope.checker.blocks import Block, Blocks
+from fiberscope.checker.convolutions import Convolution
 from fiberscope.checker.stored import NOTHING, Activation, Array, FloatArray, Map, Stage
+from fiberscope.errors import ModelError
+
+FACTORS = ("convolution", "rearrangement", "diagonal")
+"""Kinds of maps that can stay factors."""
 
 _Terms: TypeAlias = dict[int, Matrix]
 """The matrices E_k by number."""
@@ -48,14 +59,15 @@ class Region:
         stages: the stages of the network.
         source: the number of the common ancestor.
         x: what it gives at the sample.
+        by_products: whether convolutions stay factors.
 
     Attributes:
         blocks: z_0, z_1, ... at the sample.
     """
 
-    def __init__(self, stages: tuple[Stage, ...], source: int, x: FloatArray) -> None:
+    def __init__(self, stages: tuple[Stage, ...], source: int, x: FloatArray, *, by_products: bool = False) -> None:
         self.blocks: list[FloatArray] = [x]
-        self._stages = stages
+        self._stages, self._by_products = stages, by_products
         self._definitions: list[_Terms] = []
         self._bounds = [(np.full(len(x), -np.inf), np.full(len(x), np.inf))]
         self._rivals: list[_Terms] = []
@@ -70,6 +82,8 @@ class Region:
             mapped = [self._mapped(affine, value) for affine, value in zip(stage.maps, values, strict=True)]
             self._values[number] = self._sum(mapped)
         elif activation.index is not None:
+            if self._by_products:
+                raise ModelError("a maximum over windows is no factor of rows by products")
             self._values[number] = self._largest(activation.index, values[0])
         else:
             self._values[number] = self._bent(activation, values[0])
@@ -135,11 +149,30 @@ class Region:
             return value
         if affine.kind == "sum":
             return self._sum([self._mapped(part, value) for part in affine.parts])
+        if self._by_products:
+            return self._multiplied(affine, value)
         matrix = matrix_of(affine)
         if not _rounds_nothing(matrix, affine.bias, value):
             value = self._named(value)
         terms, constant = value
         return {k: product(matrix, inner) for k, inner in terms.items()}, matrix @ constant + affine.bias
+
+    def _multiplied(self, affine: Map, value: _Value) -> _Value:
+        if affine.kind not in FACTORS:
+            raise ModelError(f"a map of kind {affine.kind} is no factor of rows by products")
+        if changes_nothing(affine):
+            return value
+        terms, constant = value
+        if constant.any() or not all(_selects(inner) for inner in terms.values()):
+            terms, _ = self._named(value)
+        if affine.kind != "convolution":
+            matrix = matrix_of(affine)
+            return {k: product(matrix, inner) for k, inner in terms.items()}, affine.bias
+        grid = {name: affine.grid[name] for name in ("input_shape", "stride", "padding", "dilation", "groups")}
+        if any(side < 0 for pair in grid["padding"] for side in pair):
+            raise ModelError("a convolution that cuts its input is no factor of rows by products")
+        outer = Convolution(affine.arrays["weight"], **grid)
+        return {k: Block(0, k, outer, sparse(inner)) for k, inner in terms.items()}, affine.bias
 
     def _sum(self, values: list[_Value]) -> _Value:
         (total, constant), *others = values
@@ -157,6 +190,18 @@ class Region:
         """The rows that define the coordinates, those of a stage below them, and the constants of the latter."""
         terms, constant = self._values[number]
         return suited(self._below([*self._definitions, terms])), constant
+
+    def as_blocks(self, number: int) -> tuple[Blocks, FloatArray]:
+        """The same by products."""
+        terms, constant = self._values[number]
+        rows = [*self._definitions, terms]
+        blocks = tuple(
+            replace(matrix, row=r) if isinstance(matrix, Block) else Block(r, k, sparse(matrix), None)
+            for r, row in enumerate(rows)
+            for k, matrix in sorted(row.items())
+        )
+        heights = tuple(next(iter(row.values())).shape[0] for row in rows)
+        return Blocks(blocks, heights, tuple(map(len, self.blocks))), constant
 
     def bounds(self) -> tuple[FloatArray, FloatArray]:
         """Lower and upper bounds of all coordinates; of x there are none."""
@@ -187,6 +232,14 @@ def _three(below: Array, first: float, above: Array, last: float, between: float
     return np.where(below, first, np.where(above, last, between))
 
 
+def _selects(matrix: Matrix | Block) -> bool:
+    """Whether it is written out, with entries 1 and -1 alone, at most one in each row and column."""
+    if isinstance(matrix, Block) or not _of_ones(matrix):
+        return False
+    row, column, _ = entries(matrix)
+    return len(np.unique(row)) == len(row) and len(np.unique(column)) == len(column)
+
+
 def _of_ones(matrix: Matrix) -> bool:
     """Whether no entry is other than 1, -1 or 0."""
     return bool((np.abs(entries(matrix)[2]) == 1).all())
@@ -199,7 +252,9 @@ def _pattern(matrix: Matrix) -> Matrix:
 
 
 def _overlap(left: Matrix, right: Matrix) -> bool:
-    """Whether both have an entry at one place."""
+    """Whether both have an entry at one place; of a convolution that is held to be so."""
+    if isinstance(left, Block) or isinstance(right, Block):
+        return True
     return _pattern(left).multiply(_pattern(right)).nnz > 0
 
 

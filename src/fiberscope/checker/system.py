@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from fiberscope.checker import arithmetic, exact, matrices
+from fiberscope.checker.blocks import Blocks
 from fiberscope.checker.certificates import Certificate, Scaling
-from fiberscope.checker.convolutions import Convolution
 from fiberscope.checker.matrices import (
     BoolArray,
     FloatArray,
@@ -33,7 +33,7 @@ class System:
     """A layer ``clip(A x + b, low, high)`` on a domain ``box_low <= x <= box_high, G x <= h``, in float64 numbers.
 
     Attributes:
-        weight: A, (m, n): an array, scipy's compressed sparse rows, or a convolution.
+        weight: A, (m, n): an array, scipy's compressed sparse rows, a convolution, or blocks of such.
         bias: b, (m,).
         low: (m,) the smallest output of each unit, -inf for none; 0 for a ReLU.
         high: (m,) the largest output of each unit, inf for none.
@@ -64,7 +64,7 @@ class System:
         (m, n), q = self.weight.shape, self.G.shape[0]
         for matrix, shape in ((self.weight, (m, n)), (self.G, (q, n))):
             stored = matrices.entries(matrix)
-            if isinstance(matrix, Convolution):
+            if not matrices.is_written(matrix):
                 matrix.check()
             well = matrix.shape == shape and stored.dtype == np.float64 and n > 0 and np.isfinite(stored).all()
             written = matrices.is_written(matrix)
@@ -160,8 +160,8 @@ class Rows:
         self.height, self.count = self.m + q, self.m + q + self.n
         self.coordinates = slice(self.height, self.count)
         written = system.weight
-        if rational and isinstance(written, Convolution):  # products are formed in floats alone
-            exact.check_size(self.m * written.weight[0].size)
+        if rational and not matrices.is_written(written):  # products are formed in floats alone
+            exact.check_size(written.size)
             written = written[np.arange(self.m)]
         self.stack = matrices.stacked(written, system.G)
         self.bias = np.append(system.bias, -system.h)
@@ -206,7 +206,7 @@ class Rows:
         """Which of these rows of the stack are not zero on some columns."""
         if columns.all():
             return self.norms[numbers] > 0
-        if isinstance(self.stack, Convolution):
+        if not matrices.is_written(self.stack):
             return self.stack.reads(columns)[numbers]
         return matrices.row_sizes(self.block(numbers, columns)) > 0
 
@@ -216,6 +216,8 @@ class Rows:
 
     def exceed(self, numbers: IntArray, columns: BoolArray, s: float) -> bool:
         """Whether rows of the stack, on some columns, are proved to have min(q, n) singular values above s."""
+        if s == 0 and isinstance(self.stack, Blocks) and self.stack.is_echelon(numbers, columns):
+            return True
         if self.rational:
             B = self.block(numbers, columns)
             return 0 in B.shape or exact.singular_values_exceed(B, s)
@@ -232,7 +234,8 @@ class Rows:
 
     def products(self, vector: Vector, numbers: IntArray | slice = slice(None)) -> tuple[Any, FloatArray]:
         """``R_i v`` of rows of the stack, and bounds on their errors."""
-        rows = self.stack if isinstance(numbers, slice) and isinstance(self.stack, Convolution) else self.stack[numbers]
+        whole = isinstance(numbers, slice) and not matrices.is_written(self.stack)
+        rows = self.stack if whole else self.stack[numbers]
         return arithmetic.products(rows, vector, self.norms[numbers], rational=self.rational)
 
     def signs(self, X: FloatArray, products: FloatArray, lengths: FloatArray, terms: list[FloatArray]) -> IntArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 from typing import Any, ClassVar
@@ -183,6 +184,11 @@ class Convolution(AffineMap):
         clipped = np.clip(coordinate, 0, grid - 1)
         position = np.asarray(np.ravel_multi_index(tuple(clipped), self.input_shape[1:]), dtype=np.int64)
         return position, np.asarray(inside)
+
+    def entrywise(self, change: Callable[[Tensor], Tensor]) -> Convolution:
+        """The matrix of changed absolute values of entries, of a change that leaves zeros; without constants."""
+        weight = change(self.weight.abs())
+        return Convolution(weight, self.input_shape, None, self.stride, self.padding, self.dilation, self.groups)
 
     def absolute(self) -> Convolution:
         """The map ``x -> |A| x + |b|``."""

@@ -121,4 +121,18 @@ def around(layer: Layer, domain: Domain | None, x: FloatArray) -> tuple[ReLULaye
     return local.layer, local.domain, local.x
 
 
-__all__ = ["Layer", "around", "check_layer", "flat_input", "flat_inputs", "flat_output"]
+def around_otherwise(
+    layer: Layer, domain: Domain | None, x: FloatArray
+) -> tuple[ReLULayer, Domain | None, FloatArray] | None:
+    """The same in the other form: by products where rows are written out, and the other way round; None without any."""
+    if isinstance(layer, ReLULayer):
+        other = layer.written() if layer.is_large else layer.by_products()
+        return None if other is None else (other, domain, x)
+    if not layer.is_of_convolutions:
+        return None
+    local = layer.at(x, domain, by_products=True)
+    other = local.layer.written() if layer.is_large else local.layer
+    return None if other is None else (other, local.domain, local.x)
+
+
+__all__ = ["Layer", "around", "around_otherwise", "check_layer", "flat_input", "flat_inputs", "flat_output"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from fiberscope.network.activations import Pointwise
     from fiberscope.network.affine import AffineMap
 
-_Expression = dict[int, Rows]
+Expression: TypeAlias = "dict[int, Any]"
 """A linear function of several vectors of coordinates: a matrix for each, by its number; 0 is the ancestor's."""
 
-_Affine = tuple[_Expression, FloatArray]
+_Affine: TypeAlias = "tuple[Expression, FloatArray]"
 """A linear function of coordinates, and a constant."""
 
 
@@ -74,20 +74,33 @@ class LiftedDomain:
 class Lifting:
     """The coordinates around one sample, collected from the ancestor to the layer's activation.
 
+    Args:
+        stages: of the network.
+        sources: of each stage.
+        ancestor: the number of the common ancestor.
+        x: what it gives.
+        by_products: whether convolutions are kept as factors, and not written out.
+
     Attributes:
         blocks: the vectors of coordinates at the sample, by number; that of the ancestor first.
         equations: what defines each of the others, but for those that are 1.
     """
 
     def __init__(
-        self, stages: Sequence[Any], sources: tuple[tuple[int, ...], ...], ancestor: int, x: FloatArray
+        self,
+        stages: Sequence[Any],
+        sources: tuple[tuple[int, ...], ...],
+        ancestor: int,
+        x: FloatArray,
+        *,
+        by_products: bool = False,
     ) -> None:
         self.blocks: dict[int, FloatArray] = {0: x}
-        self.equations: list[_Expression] = []
-        self._stages, self._sources = stages, sources
+        self.equations: list[Expression] = []
+        self._stages, self._sources, self._by_products = stages, sources, by_products
         self._low: list[FloatArray] = []
         self._high: list[FloatArray] = []
-        self._comparisons: list[_Expression] = []
+        self._comparisons: list[Expression] = []
         self._known: dict[int, _Affine] = {ancestor: ({0: diagonal(np.ones(len(x)))}, np.zeros(len(x)))}
 
     def value(self, number: int) -> _Affine:
@@ -107,7 +120,7 @@ class Lifting:
         else:
             self._known[number] = self._bent(stage.activation, *values)
 
-    def _lifted(self, value: _Affine) -> tuple[_Expression, FloatArray]:
+    def _lifted(self, value: _Affine) -> tuple[Expression, FloatArray]:
         """New coordinates that are equal to a value: themselves as a function of all, and their numbers at the sample.
 
         They are taken as float64 computes them; the equation that defines them has the constant that belongs to that.
@@ -121,7 +134,7 @@ class Lifting:
         self._high.append(np.full(len(z), np.inf))
         return {number: diagonal(np.ones(len(z)))}, z
 
-    def _times_one(self, bias: FloatArray) -> _Expression:
+    def _times_one(self, bias: FloatArray) -> Expression:
         """A constant as a function of a new coordinate that is 1, by its bounds: no row has to define it."""
         number, held = len(self.blocks), np.flatnonzero(bias)
         self.blocks[number] = np.ones(1)
@@ -138,7 +151,7 @@ class Lifting:
         expression, z = self._lifted(value)
         ((number, _),) = expression.items()
         slope, constant, self._low[-1], self._high[-1] = _piece_around(activation, z)
-        bent: _Expression = {number: diagonal(slope)}
+        bent: Expression = {number: diagonal(slope)}
         held = np.flatnonzero(constant)
         if len(held):
             fixed, _ = self._lifted(({}, constant[held]))
@@ -156,6 +169,8 @@ class Lifting:
             return value
         if isinstance(affine, Sum):
             return self._sum([self._mapped(summand, value) for summand in affine.summands])
+        if self._by_products:
+            return self._multiplied(affine, value)
         rows: Rows = affine.rows()
         bias: FloatArray = affine.bias.cpu().numpy()
         if not _maps_exactly(rows, bias, value):
@@ -163,6 +178,22 @@ class Lifting:
         expression, before = value
         constant: FloatArray = rows @ before + bias
         return {block: product(rows, inner) for block, inner in expression.items()}, constant
+
+    def _multiplied(self, affine: AffineMap, value: _Affine) -> _Affine:
+        """The same with a convolution as a factor, which is not written out."""
+        from fiberscope.network.blocks import Product, selects  # loads torch, which no checker needs
+        from fiberscope.network.convolution import Convolution
+        from fiberscope.network.structured import Rearrangement
+
+        if isinstance(affine, Rearrangement) and affine.is_identity:
+            return value
+        if value[1].any() or any(isinstance(part, Product) or not selects(part) for part in value[0].values()):
+            value = self._lifted(value)[0], np.zeros(affine.inputs)
+        expression, bias = value[0], np.asarray(affine.bias.cpu().numpy())
+        if isinstance(affine, Convolution):
+            return {block: Product(affine, sparse(inner)) for block, inner in expression.items()}, bias
+        rows: Rows = affine.rows()
+        return {block: product(rows, inner) for block, inner in expression.items()}, bias
 
     def _sum(self, terms: list[_Affine]) -> _Affine:
         """The sum of several values, without a rounded number."""
@@ -226,7 +257,7 @@ def _piece_around(activation: Pointwise, z: FloatArray) -> tuple[FloatArray, Flo
     return slopes[piece, np.arange(len(z))], constants[piece], ends[piece], ends[piece + 1]
 
 
-def _is_selection(expression: _Expression, bias: FloatArray) -> bool:
+def _is_selection(expression: Expression, bias: FloatArray) -> bool:
     """Whether every value is a coordinate, its negative, or zero."""
     parts = [sparse(rows) for rows in expression.values()]
     counts = sum((np.diff(part.indptr) for part in parts), np.zeros(len(bias), dtype=np.int64))
@@ -258,9 +289,11 @@ def _multiplies_exactly(rows: Rows, inner: Rows) -> bool:
     return int(products) == entries(product(rows, inner))
 
 
-def _overlap(left: _Expression, right: _Expression) -> bool:
+def _overlap(left: Expression, right: Expression) -> bool:
     """Whether two linear functions have entries at the same place."""
     for block in left.keys() & right.keys():
+        if not all(isinstance(part[block], np.ndarray | SparseRows) for part in (left, right)):
+            return True  # a convolution that is not written out
         first, second = _pattern(left[block]), _pattern(right[block])
         if entries(first) + entries(second) != entries(added(first, second)):
             return True
@@ -273,7 +306,7 @@ def _pattern(rows: Rows) -> Rows:
     return SparseRows((np.ones(len(own.data)), own.indices, own.indptr), shape=own.shape)
 
 
-def side_by_side(expression: _Expression, blocks: dict[int, FloatArray]) -> Rows:
+def side_by_side(expression: Expression, blocks: dict[int, FloatArray]) -> Rows:
     """The matrices of an expression as one, with zeros for vectors that do not occur."""
     height = next(iter(expression.values())).shape[0]
     parts = [
@@ -286,4 +319,4 @@ def side_by_side(expression: _Expression, blocks: dict[int, FloatArray]) -> Rows
     return whole
 
 
-__all__ = ["LiftedDomain", "Lifting", "side_by_side"]
+__all__ = ["Expression", "LiftedDomain", "Lifting", "side_by_side"]

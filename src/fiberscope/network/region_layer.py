@@ -34,10 +34,13 @@ from jaxtyping import Float64
 
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Domain
-from fiberscope.network.lifting import Lifting, side_by_side
-from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.lifting import Expression, Lifting, side_by_side
+from fiberscope.network.relu_layer import MAX_FACTORED, MAX_WRITTEN, ReLULayer
 from fiberscope.network.rows import stacked, suited
 from fiberscope.showing.shown import Shown, told
+
+FACTORS = ("convolution", "rearrangement", "diagonal")
+"""Kinds of maps that rows which are not written out are made of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +98,9 @@ class RegionLayer(Shown):
         """The number m of neurons."""
         return self.stages[self.number].outputs
 
-    def at(self, x: Float64[FloatArray, " n"], domain: Domain | None = None) -> LocalLayer:
+    def at(
+        self, x: Float64[FloatArray, " n"], domain: Domain | None = None, *, by_products: bool | None = None
+    ) -> LocalLayer:
         """The layer around x, in the coordinates x and z.
 
         The inner pre-activations z are taken as float64 computes them at x, as the inputs of later layers are.
@@ -103,22 +108,36 @@ class RegionLayer(Shown):
         Args:
             x: (n,) what the ancestor gives.
             domain: where x lies; None for all of R^n.
+            by_products: whether its rows are kept as products of convolutions; None where they are too many.
         """
-        lifting = Lifting(self.stages, self.sources, self.ancestor, x)
+        factored = self.is_large if by_products is None else by_products
+        lifting = Lifting(self.stages, self.sources, self.ancestor, x, by_products=factored)
         for number in self.inner:
             lifting.add(number)
         outer, bias = lifting.value(self.sources[self.number][0])
-        rows = stacked(*(side_by_side(part, lifting.blocks) for part in (*lifting.equations, outer)))
-        definitions = rows.shape[0] - len(bias)
-        layer = ReLULayer(
-            suited(rows),
-            np.concatenate([np.zeros(definitions), bias]),
-            injective=np.concatenate([np.ones(definitions, dtype=np.bool_), self.injective]),
-            definitions=definitions,
-            low=self.low,
-            high=self.high,
-        )
+        make = _by_products if factored else _written
+        layer = make(lifting, outer, bias, self)
         return LocalLayer(layer, np.concatenate([x, lifting.inner]), lifting.region(domain))
+
+    @property
+    def is_of_convolutions(self) -> bool:
+        """Whether its rows can be kept as products."""
+        maps = [affine for number in self.inner for affine in self.stages[number].maps]
+        if any(_compares(self.stages[i]) for i in self.inner) or not {affine.kind for affine in maps} <= {*FACTORS}:
+            return False
+        return all(
+            side >= 0 for affine in maps if affine.kind == "convolution" for pair in affine.padding for side in pair
+        )
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is judged by products with its convolutions alone: its rows would take too long to work with."""
+        maps = [affine for number in self.inner for affine in self.stages[number].maps]
+        if not self.is_of_convolutions:
+            return False
+        entries = sum(affine.outputs * (affine.terms - 1) for affine in maps)
+        # there are about as many coordinates inside
+        return entries > MAX_WRITTEN or min(self.inputs, self.outputs) >= MAX_FACTORED // 2
 
     def _line(self) -> str:
         return f"{self.inputs} -> {self.outputs}"
@@ -126,6 +145,46 @@ class RegionLayer(Shown):
     def _facts(self) -> Mapping[str, str]:
         shapes = {"input_shape": told(self.input_shape), "outputs": str(self.outputs)}
         return shapes | {"around": "each sample, in its linear region"}
+
+
+def _compares(stage: Any) -> bool:
+    return stage.activation is not None and stage.activation.kind == "maximum"
+
+
+def _written(lifting: Lifting, outer: Expression, bias: FloatArray, region: RegionLayer) -> ReLULayer:
+    """The layer of the lifted coordinates, with its rows written out."""
+    rows = stacked(*(side_by_side(part, lifting.blocks) for part in (*lifting.equations, outer)))
+    definitions = rows.shape[0] - len(bias)
+    return ReLULayer(
+        suited(rows),
+        np.concatenate([np.zeros(definitions), bias]),
+        injective=np.concatenate([np.ones(definitions, dtype=np.bool_), region.injective]),
+        definitions=definitions,
+        low=region.low,
+        high=region.high,
+    )
+
+
+def _by_products(lifting: Lifting, outer: Expression, bias: FloatArray, region: RegionLayer) -> ReLULayer:
+    """The same with rows that are known as products of factors."""
+    from fiberscope.network.blocks import Blocks  # loads torch, which no checker needs
+
+    defined = [next(iter(part.values())).shape[0] for part in lifting.equations]
+    definitions = sum(defined)
+    constants = np.concatenate([np.zeros(definitions), bias])
+    injective = np.concatenate([np.ones(definitions, dtype=np.bool_), region.injective])
+    blocks = Blocks.of([*lifting.equations, outer], [len(block) for block in lifting.blocks.values()], constants)
+    layer = ReLULayer.of_map(
+        lambda: (blocks.rows(), constants),
+        (blocks.inputs,),
+        (blocks.outputs,),
+        injective,
+        low=np.where(injective, -np.inf, region.low),  # nothing is asked of where definitions lie beside it
+        high=np.where(injective, np.inf, region.high),
+        operator=blocks,
+    )
+    layer.definitions = definitions
+    return layer
 
 
 __all__ = ["LocalLayer", "RegionLayer"]

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 MAX_WRITTEN = 2**24
 """Entries of a convolution's matrix that is written out: sparse rows of it take some 300 megabytes."""
-MAX_FACTORED = 2**14
-"""Rows, or columns, of a matrix that is factored: a Gram matrix takes 2 gigabytes, and minutes."""
+MAX_FACTORED = 2**12
+"""Rows, or columns, of a matrix that is not factored any more: it would take minutes."""
 
 
 class ReLULayer(Shown):
@@ -48,6 +48,7 @@ class ReLULayer(Shown):
 
     __slots__ = (
         "_bias",
+        "_by_products",
         "_input_shape",
         "_output_shape",
         "_source",
@@ -81,6 +82,7 @@ class ReLULayer(Shown):
         self.injective: BoolArray = _checked_mask(injective, self.outputs)
         self.low, self.high = _checked_clip(low, high, self.outputs)
         self.operator: Any = None
+        self._by_products: bool = False
         self.definitions: int = definitions
         if not 0 <= definitions <= self.outputs or not self.injective[:definitions].all():
             raise InputError("definitions", expected="a number of injective rows", got=str(definitions))
@@ -111,7 +113,7 @@ class ReLULayer(Shown):
             operator: the same numbers as a convolution, if they are one.
         """
         layer = object.__new__(cls)
-        layer._weight, layer.definitions, layer.device = None, 0, device
+        layer._weight, layer.definitions, layer.device, layer._by_products = None, 0, device, False
         layer._source, layer._input_shape, layer._output_shape = write_out, input_shape, output_shape
         layer.outputs, layer.injective, layer.operator = prod(output_shape), injective, operator
         layer.low, layer.high = _checked_clip(low, high, layer.outputs)
@@ -121,11 +123,37 @@ class ReLULayer(Shown):
     def is_large(self) -> bool:
         """Whether it is judged by products with its convolution alone: its matrix would take too long to work with."""
         operator = self.operator
-        if operator is None or any(side < 0 for pair in operator.padding for side in pair):
+        if operator is None or operator.kind == "blocks":
+            return operator is not None
+        if any(side < 0 for pair in operator.padding for side in pair):
             return False
-        return (self._weight is None and self.outputs * (operator.terms - 1) > MAX_WRITTEN) or min(
-            self.inputs, self.outputs
-        ) > MAX_FACTORED
+        return (
+            self._by_products
+            or (self._weight is None and self.outputs * (operator.terms - 1) > MAX_WRITTEN)
+            or min(self.inputs, self.outputs) >= MAX_FACTORED
+        )
+
+    def by_products(self) -> ReLULayer | None:
+        """The same layer, judged by products with its convolution whatever its size; None of one without any."""
+        if self.operator is None:
+            return None
+        shapes = self._input_shape, self._output_shape
+        twin = ReLULayer.of_map(
+            lambda: (self.weight, self.bias), *shapes, self.injective, self.device,
+            low=self.low, high=self.high, operator=self.operator,
+        )  # fmt: skip
+        twin.definitions, twin._by_products = self.definitions, True
+        return twin if twin.is_large else None
+
+    def written(self) -> ReLULayer | None:
+        """The same layer with its rows written out; None where they are too many, or too many to be factored."""
+        operator = self.operator
+        if operator is None or self.outputs * (operator.terms - 1) > 2 * MAX_WRITTEN:
+            return None
+        if min(self.inputs, self.outputs) > 2 * MAX_FACTORED:
+            return None
+        low, high = self.low, self.high
+        return ReLULayer(self.weight, self.bias, self.injective, self.definitions, low=low, high=high)
 
     @property
     def constants(self) -> FloatArray:

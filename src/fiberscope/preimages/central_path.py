@@ -14,6 +14,7 @@ projection by products takes thousands of steps, take 10 to 25 of these. What is
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -64,13 +65,60 @@ def follow(rows: OrthantRows, cone: OrthantCones, budget: Budget = NO_LIMIT) -> 
         return None  # nothing may move
     try:
         check_matrix("a Gram matrix of rows", system.M.shape[0], system.M.shape[0])
-        return _Path(system).run(budget)
+        return Path(system).run(budget)
     except (LinAlgError, MemoryLimitError):
         return None
 
 
+class Cone(ABC):
+    """``{x >= 0 : M x = 0}``, and what is written of an answer.
+
+    Attributes:
+        M: (q, n) rows of unit length.
+    """
+
+    M: Rows
+
+    @abstractmethod
+    def multipliers(self, weights: Float64[FloatArray, " q"]) -> Projected | None:
+        """What weights with ``M^T weights > 0`` show."""
+
+    @abstractmethod
+    def written(self, z: Float64[FloatArray, " n"]) -> Projected | None:
+        """What z >= 0 is, on which the rows vanish; None where they do not, or it says nothing."""
+
+    def ray(self, x: Float64[FloatArray, " n"]) -> Projected | None:
+        """The ray near x >= 0 with the same zeros, and zeros where no positive number is near; None where many are not.
+
+        Near is meant by weights 1 / x^2, so that small entries move little.
+        """
+        for _ in range(ATTEMPTS):
+            z = self.corrected(x)
+            small = (x > 0) & ~(z > STRICT * z.max())
+            if not z.max() > 0 or small.sum() > UNCLEAR * np.count_nonzero(x):
+                return None
+            if not small.any():
+                missed = np.abs(self.M @ z).max(initial=0.0) > RESIDUAL * float(np.linalg.norm(z))
+                return None if missed else self.written(z / z.max())
+            x = np.where(small, 0.0, x)
+        return None
+
+    def corrected(self, x: Float64[FloatArray, " n"]) -> Float64[FloatArray, " n"]:
+        """The vector next to x on which the rows vanish, with the same zeros; it may have other signs."""
+        moving = np.flatnonzero(x)
+        part = cast(Rows, cast(Any, self.M)[:, moving])
+        part, z = part[np.flatnonzero(row_norms(part) > 0)], x[moving]
+        weighted = weighted_columns(part, z)
+        factor = _factored(weighted)
+        for _ in range(CORRECTIONS):
+            z = z - x[moving] * cast(FloatArray, weighted.T @ factor.solve(part @ z))
+        out = np.zeros(len(x))
+        out[moving] = z
+        return out
+
+
 @dataclass(frozen=True, eq=False)
-class _System:
+class _System(Cone):
     """``{x >= 0 : M x = 0}``, and what it stands for.
 
     Attributes:
@@ -113,41 +161,13 @@ class _System:
         out[self.places] = weights * self.factors
         return multipliers_of(self.rows, self.cone.equal[0], out)
 
-    def ray(self, x: Float64[FloatArray, " n"]) -> Projected | None:
-        """The ray near x >= 0 with the same zeros, and zeros where no positive number is near; None where many are not.
-
-        Near is meant by weights 1 / x^2, so that small entries move little.
-        """
-        for _ in range(ATTEMPTS):
-            z = self._corrected(x)
-            small = (x > 0) & ~(z > STRICT * z.max())
-            if not z.max() > 0 or small.sum() > UNCLEAR * np.count_nonzero(x):
-                return None
-            if not small.any():
-                return self._written(z / z.max())
-            x = np.where(small, 0.0, x)
-        return None
-
-    def _corrected(self, x: Float64[FloatArray, " n"]) -> Float64[FloatArray, " n"]:
-        moving = np.flatnonzero(x)
-        part = cast(Rows, cast(Any, self.M)[:, moving])
-        part, z = part[np.flatnonzero(row_norms(part) > 0)], x[moving]
-        weighted = weighted_columns(part, z)
-        factor = _factored(weighted)
-        for _ in range(CORRECTIONS):
-            z = z - x[moving] * cast(FloatArray, weighted.T @ factor.solve(part @ z))
-        out = np.zeros(len(x))
-        out[moving] = z
-        return out
-
-    def _written(self, z: Float64[FloatArray, " n"]) -> Projected | None:
-        """The ray that z is; None where the rows do not vanish on it, or nothing but slacks is left."""
+    def written(self, z: Float64[FloatArray, " n"]) -> Projected | None:
+        """The ray that z is; None where nothing but slacks is left."""
         count = len(self.coordinates)
         d, held = np.zeros(len(self.rows.signs)), self.cone.equal[0].copy()
         d[self.coordinates] = self.rows.signs[self.coordinates] * z[:count]
         held[self.places[self.sided]] = z[count:] == 0
-        missed = np.abs(self.M @ z).max(initial=0.0) > RESIDUAL * float(np.linalg.norm(z))
-        return None if missed or not d.any() else written_ray(self.rows, self.cone, d, held)
+        return written_ray(self.rows, self.cone, d, held) if d.any() else None
 
 
 def _with_slacks(part: Rows, sided: IntArray) -> Rows:
@@ -165,10 +185,10 @@ def _factored(rows: Rows) -> Cholesky:
     return Cholesky(square)
 
 
-class _Path:
+class Path:
     """Where the path has got to: x and rho, y and lambda, and the slacks of the latter."""
 
-    def __init__(self, system: _System) -> None:
+    def __init__(self, system: Cone) -> None:
         self.system, self.M = system, system.M
         self.across: Any = cast(Any, self.M).T.tocsr() if is_sparse(self.M) else cast(FloatArray, self.M).T
         self.x: FloatArray = np.ones(self.M.shape[1])
@@ -232,7 +252,7 @@ class _Change:
 class _Step:
     """The factorization at a point of the path, and what is solved by it."""
 
-    def __init__(self, path: _Path) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         self.s: FloatArray = -(path.across @ path.y) - path.height
         self.last = 1.0 + float(path.r @ path.y) - path.height
@@ -294,4 +314,4 @@ class _Step:
         return float(x @ s + rho * last) / (len(x) + 1)
 
 
-__all__ = ["follow"]
+__all__ = ["Cone", "Path", "follow"]

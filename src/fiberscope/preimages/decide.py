@@ -12,7 +12,7 @@ from fiberscope.errors import InputError, MemoryLimitError, shown
 from fiberscope.memory import check_matrix
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Domain, as_polyhedron
-from fiberscope.network.layer import Layer, around, check_layer, flat_input, flat_output
+from fiberscope.network.layer import Layer, around, around_otherwise, check_layer, flat_input, flat_output
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import dense
@@ -106,7 +106,7 @@ def decide(
 
 def goes_by_products(layer: Layer, domain: Domain | None, within: Any = 0.0) -> bool:
     """Whether inputs of a layer are decided without its rows being written out: no half-spaces, no named precision."""
-    if not isinstance(layer, ReLULayer) or not layer.is_large or isinstance(within, str | Precision):
+    if not layer.is_large or isinstance(within, str | Precision):
         return False
     return not len(as_polyhedron(domain, layer.inputs).h)
 
@@ -140,9 +140,29 @@ def decide_at_input(
 ) -> Verdict:
     """Decide the preimage of the output at x, known up to ``within`` (2, m); the arguments are valid already.
 
-    Around x, a layer in which branches meet is one affine map on the linear region of x: the answer is about that.
+    Around x, a layer in which branches meet is one affine map on the linear region of x: the answer is about that. What
+    one form of a layer, its rows written out or products with its convolutions, leaves open is asked in the other form:
+    the kind, or the dimension, which takes a rank that products do not give.
     """
-    layer, domain, x = around(layer, domain, x)
+    found = _decided(*around(layer, domain, x), budget, within)
+    is_open = found.kind is Kind.UNDECIDED
+    if budget.is_over or not (is_open or (layer.is_large and found.dimension is None)):
+        return found
+    other = around_otherwise(layer, domain, x)
+    if other is None:
+        return found
+    try:
+        second = _decided(*other, budget, within)
+    except MemoryLimitError:
+        return found
+    more = second.kind is not Kind.UNDECIDED if is_open else second.dimension is not None
+    return second if more else found
+
+
+def _decided(
+    layer: ReLULayer, domain: Domain | None, x: FloatArray, budget: Budget, within: FloatArray | None
+) -> Verdict:
+    """Decide in the form that the layer is in."""
     polyhedron = as_polyhedron(domain, layer.inputs)
     precision = np.zeros((2, layer.outputs))
     if within is not None:  # coordinates that are defined by others are known exactly
@@ -247,7 +267,7 @@ def _prove(asked: _Question, candidate: Candidate | str) -> Verdict:
     return _in_rational_numbers(asked, rational)
 
 
-def _in_rational_numbers(asked: _Question, rational: Candidate) -> Preimage:
+def _in_rational_numbers(asked: _Question, rational: Candidate) -> Verdict:
     """What exact vectors prove: in floats near them where that closes, else in rational numbers; or undecided."""
     exact = _answer(asked, rational)
     light = replace(exact, certificate=elaborate(exact, asked.balance.undone(rounded(rational)), asked.as_given))

@@ -19,16 +19,17 @@ from fiberscope.preimages.budget import Budget, TooLargeError
 from fiberscope.preimages.candidate import Direction as Moving
 from fiberscope.preimages.certificate import Certificate, Direction, Face, Multipliers
 from fiberscope.preimages.kind import Kind
-from fiberscope.preimages.large_cones import LargeCones
+from fiberscope.preimages.large_cones import LargeCones, Sides
+from fiberscope.preimages.large_counting import counted
+from fiberscope.preimages.large_directions import direction_of
 from fiberscope.preimages.large_projection import project_large
-from fiberscope.preimages.large_windows import Sides, counted, moved
-from fiberscope.preimages.system import NO_ROWS
+from fiberscope.preimages.large_windows import moved
 from fiberscope.preimages.verdict import Verdict
 from fiberscope.preimages.verify import verify_in_float
 
 NO_SECOND_POINT = (
-    "in no window of the grid that is small enough to be searched was a second point found, and to show that there is "
-    "none takes the rank of as many rows as there are inputs, which is out of reach; ask about a window="
+    "counting shows no second point, in no window of the grid that is small enough to be searched was one found, and "
+    "whatever else would show one, or none, takes the rank of more rows than are in reach; ask about a window="
 )
 
 
@@ -81,7 +82,7 @@ def _answers(question: Verdict, cones: LargeCones, away: _Away, budget: Budget) 
         yield _answer(question, cones, away, max(least, 1), coordinates, None)
     if away.face is not None and away.face.direction is not None:  # what leads to infinity leads to a second point
         yield _answer(question, cones, away, 1, None, None)
-    found = moved(cones, Sides.tangent(cones), budget)
+    found = moved(cones, Sides.tangent(cones), budget) or direction_of(cones, Sides.tangent(cones), budget)
     if found is not None:
         yield _answer(question, cones, away, 1, None, _held(*found))
 
@@ -112,7 +113,7 @@ def _at_infinity(cones: LargeCones, budget: Budget) -> _Away:
         weights = np.concatenate([ended.weights[live], np.zeros(int((outward != 0).sum()))])
         largest = max(1.0, float(np.abs(ended.weights).max()))
         return _Away(Kind.BOUNDED, Face(Multipliers(numbers, weights)), margin=min(1.0, ended.least / largest))
-    found = moved(cones, sides, budget, near=ended.left)
+    found = moved(cones, sides, budget, near=ended.left) or direction_of(cones, sides, budget)
     if found is not None:
         return _Away(Kind.UNBOUNDED, Face(direction=_held(*found)))
     return _Away(
@@ -151,13 +152,14 @@ def _answer(
     inside: Direction | None,
 ) -> Verdict:
     assert away.kind is not None, "a verdict has a kind"
-    most = cones.layer.inputs - int(cones.pinned.sum())
+    definitions = cones.layer.definitions
+    most = cones.layer.inputs - definitions - int(cones.pinned.sum())
     certificate = Certificate(
         away.kind,
         None,
         tangent=None if inside is None else Face(direction=inside),
         recession=away.face,
-        basis=NO_ROWS,
+        basis=np.arange(definitions),
         counted=coordinates,
     )
     reason = f"the dimension is too large a rank to prove: it lies in {least} to {most}"

@@ -31,10 +31,12 @@ from fiberscope.preimages.dense import (
     numerical_rank,
     unit_rows,
 )
+from fiberscope.preimages.elimination import Elimination
 from fiberscope.preimages.face_program import face_by_linear_program
 from fiberscope.preimages.lineality import find_line
 from fiberscope.preimages.linear_program import Method
 from fiberscope.preimages.ray_program import build_ray_system, ray_or_multipliers
+from fiberscope.preimages.reduced_path import follow_reduced
 from fiberscope.preimages.strict_direction import strict_direction
 from fiberscope.preimages.system import NO_ROWS, MixedSystem
 
@@ -87,6 +89,27 @@ def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray)
     return _searched_face(system, equalities, inequalities) if quick is None else quick
 
 
+def _face_in_fewer(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
+    """The face as it is found in the coordinates of the ancestor; None of other systems, or where it is not found."""
+    smaller = Elimination.of(system) if system.layer.definitions else None
+    if smaller is None:
+        return None
+    try:
+        found = find_face(smaller.reduced, smaller.numbers(equalities), smaller.numbers(inequalities))
+    except TooLargeError:
+        return None
+    more = system.layer.inputs - smaller.reduced.layer.inputs
+    return Face(
+        equalities,
+        smaller.names[found.implicit],
+        None if found.multipliers is None else smaller.multipliers(found.multipliers),
+        smaller.direction(found.direction) if isinstance(found.direction, np.ndarray) else None,
+        found.equality_rank + more,
+        found.rank + more,
+        found.spans,
+    )
+
+
 def find_recession(system: MixedSystem) -> Face:
     """Find out whether the recession cone is {0}, given its own system.
 
@@ -113,6 +136,9 @@ def find_recession(system: MixedSystem) -> Face:
         found = _line_or_rays(system, np.concatenate([equalities, inequalities]))
         if found is not None:
             return _face_of_rays(system, found)
+        smaller = _face_in_fewer(system, equalities, inequalities)
+        if smaller is not None:
+            return smaller
         if system.layer.inputs > MAX_PROGRAM_INPUTS:
             raise TooLargeError("the search for a ray, or for multipliers, ended without either")
     return _searched_face(system, equalities, inequalities)
@@ -194,6 +220,8 @@ def _searched_face(system: MixedSystem, equalities: IntArray, inequalities: IntA
             return face
     check_matrix("a basis of a null space", n, n)
     face = _face_by_search(system, equalities, inequalities)
+    if face is None and not system.is_sparse:
+        face = _face_by_path(system, equalities, inequalities)
     if face is not None:
         return face
     system.budget.check("a strict direction was looked for")
@@ -248,6 +276,18 @@ def _face_of_multipliers(
     if direction is None:
         return None
     return Face(equalities, implicit, multipliers, direction, alone, rank, spans=False)
+
+
+def _face_by_path(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
+    """What the central path says where it ends on one of both sides."""
+    live = system.live(equalities)
+    found = follow_reduced(system, live, inequalities)
+    if isinstance(found, Direction):
+        return Face(equalities, NO_ROWS, None, found.values, len(live), len(live), spans=False)
+    if found is None:
+        return None
+    implicit = np.setdiff1d(found.rows, equalities)
+    return Face(equalities, implicit, found, None, len(live), system.layer.inputs, spans=True)
 
 
 def rank_of_equalities(system: MixedSystem) -> int:

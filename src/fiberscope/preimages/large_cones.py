@@ -1,4 +1,4 @@
-"""The cones of one sample of a large convolutional layer, whose rows are never written out.
+"""The cones of one sample of a large layer, whose rows are never written out.
 
 All that is known of the rows is which sides each has, exactly, and products with the convolution.
 """
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float64
+from torch import Tensor
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
@@ -61,7 +62,7 @@ class LargeCones:
 
     @property
     def operator(self) -> Any:
-        """The convolution."""
+        """The convolution, or blocks of some."""
         return self.layer.operator
 
     @property
@@ -103,7 +104,7 @@ class LargeCones:
         return counts.numpy() > 0.5
 
     def pattern(self) -> Any:
-        """The convolution of ones where its entries are not zero."""
+        """The map with ones where its entries are not zero."""
         return pattern_of(self.operator)
 
     def written(self, rows: IntArray, columns: IntArray) -> Rows:
@@ -111,10 +112,40 @@ class LargeCones:
         return self.operator.rows(rows)[:, columns].toarray()
 
 
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """What a cone asks of rows (m,) and coordinates (n,), by signs: ``row d = 0``, ``<= 0``, ``sign d_j >= 0``.
+
+    Attributes:
+        equal: (m,) rows that must vanish.
+        upper: (m,) 1 where a row must be at most 0, -1 where at least 0, else 0.
+        signs: (n,) of coordinates; 0 for free ones.
+        fixed: (n,) coordinates that cannot move.
+    """
+
+    equal: BoolArray
+    upper: IntArray
+    signs: FloatArray
+    fixed: BoolArray
+
+    @classmethod
+    def tangent(cls, cones: LargeCones) -> Sides:
+        """Of the cone at x."""
+        return cls(cones.equal, cones.tight, cones.inward, cones.pinned)
+
+    @classmethod
+    def recession(cls, cones: LargeCones) -> Sides:
+        """Of the cone at infinity."""
+        return cls(cones.far, cones.upper * 1 - cones.lower * 1, cones.outward, cones.boxed)
+
+
 def pattern_of(operator: Any) -> Any:
-    """A convolution with ones in place of the entries that are not zero, and no constants."""
-    o = operator
-    return type(o)((o.weight != 0).double(), o.input_shape, None, o.stride, o.padding, o.dilation, o.groups)
+    """A map with ones in place of the entries that are not zero, and no constants."""
+    return operator.entrywise(_ones)
 
 
-__all__ = ["LargeCones", "pattern_of"]
+def _ones(sizes: Tensor) -> Tensor:
+    return (sizes != 0).double()
+
+
+__all__ = ["LargeCones", "Sides", "pattern_of"]

@@ -7,6 +7,7 @@ not written out: every step is a convolution and its transpose in float32.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,11 +65,10 @@ class _Descent:
     def __init__(self, cones: LargeCones) -> None:
         self.cones, self.operator = cones, cones.operator
         o = self.operator
-        squares = type(o)(o.weight.square(), o.input_shape, None, o.stride, o.padding, o.dilation, o.groups)
-        norms = squares.linear(torch.ones(1, o.inputs)).sqrt()
-        self.scale = torch.where(norms > 0, 1.0 / norms.clamp(min=torch.finfo(torch.float32).tiny), 0.0)
         self.signs = torch.from_numpy(cones.outward.astype(np.float32))[None]
         self.ones = self.signs.abs()
+        norms = _norms(o, self.ones)
+        self.scale = torch.where(norms > 0, 1.0 / norms.clamp(min=torch.finfo(torch.float32).tiny), 0.0)
         free = torch.from_numpy(cones.far | cones.upper)[None], torch.from_numpy(cones.far | cones.lower)[None]
         self.most, self.least_weight = (
             torch.where(side, sign * torch.inf, 0.0).float() for side, sign in zip(free, (1.0, -1.0), strict=True)
@@ -120,6 +120,18 @@ class _Descent:
 
     def _in_double(self, weights: Tensor) -> Float64[FloatArray, " n"]:
         return self.operator.adjoint(weights)[0].numpy() * self.cones.outward
+
+
+def _norms(operator: Any, moving: Float32[Tensor, "1 n"]) -> Float32[Tensor, "1 m"]:
+    """The lengths of rows on the coordinates that can move: what belongs to others may be of any size."""
+    largest = float(operator.entrywise(torch.abs).linear(moving).max())
+    if not 0 < largest < np.inf:
+        return torch.zeros(1, operator.outputs)
+
+    def squares(sizes: Tensor) -> Tensor:
+        return (sizes / largest).square()
+
+    return operator.entrywise(squares).linear(moving).sqrt() * largest
 
 
 __all__ = ["Ended", "project_large"]

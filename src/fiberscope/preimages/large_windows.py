@@ -1,9 +1,8 @@
 """A second point, or a ray, within a window of the grid: a direction that moves what the window holds, and no more.
 
 A direction of a window is one of the whole picture. Rows that read nothing in the window say nothing about it, so that
-a window of some thousand coordinates is a question of some thousand rows, however large the layer is. Where fewer rows
-read the coordinates that can move than there are of them, counting is enough (``fiberscope.preimages.counting``). Else
-t sign-constrained coordinates and f free ones under e equations have a direction in common, as a rule, where
+a window of some thousand coordinates is a question of some thousand rows, however large the layer is. As a rule,
+t sign-constrained coordinates and f free ones under e equations have a direction in common where
 ``e < f + t / 2`` (D. L. Donoho & J. Tanner, 2010: the threshold of Wendel's theorem), and one is looked for by steps in
 the interior.
 """
@@ -17,11 +16,12 @@ from math import prod
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.convolution import Convolution
 from fiberscope.preimages.budget import NO_LIMIT, Budget
 from fiberscope.preimages.candidate import Direction
 from fiberscope.preimages.dense import Cholesky
-from fiberscope.preimages.large_cones import LargeCones
+from fiberscope.preimages.large_cones import LargeCones, Sides
 from fiberscope.preimages.strict_direction import strict_direction
 
 SIDES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 40, 56, 112)
@@ -35,33 +35,6 @@ TRIES = 6
 INVERSE_STEPS = 12
 SAFETY = 0.5
 """Of an estimate of the smallest singular value, what is claimed to be exceeded."""
-
-
-@dataclass(frozen=True, eq=False)
-class Sides:
-    """What a cone asks of rows (m,) and coordinates (n,), by signs: ``row d = 0``, ``<= 0``, ``sign d_j >= 0``.
-
-    Attributes:
-        equal: (m,) rows that must vanish.
-        upper: (m,) 1 where a row must be at most 0, -1 where at least 0, else 0.
-        signs: (n,) of coordinates; 0 for free ones.
-        fixed: (n,) coordinates that cannot move.
-    """
-
-    equal: BoolArray
-    upper: IntArray
-    signs: FloatArray
-    fixed: BoolArray
-
-    @classmethod
-    def tangent(cls, cones: LargeCones) -> Sides:
-        """Of the cone at x."""
-        return cls(cones.equal, cones.tight, cones.inward, cones.pinned)
-
-    @classmethod
-    def recession(cls, cones: LargeCones) -> Sides:
-        """Of the cone at infinity."""
-        return cls(cones.far, cones.upper * 1 - cones.lower * 1, cones.outward, cones.boxed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,27 +137,6 @@ def _numbers(
     return np.arange(prod(shape)).reshape(shape)[tuple(parts)].ravel()
 
 
-def counted(cones: LargeCones, sides: Sides) -> tuple[IntArray, int]:
-    """Coordinates without a sign, fewer rows than which read them, and how many fewer; none without any."""
-    conditions, free = sides.equal | (sides.upper != 0), ~sides.fixed & (sides.signs == 0)
-    unread = free & ~cones.is_read(conditions)
-    best, most = np.flatnonzero(unread), int(unread.sum())
-    grid = Grid(cones, sides)
-    promised, within = 0, list[BoolArray]()
-    for windows in grid.windows():
-        score = windows.free - windows.equations - windows.others
-        group, *start = np.unravel_index(int(score.argmax()), score.shape)
-        if score.max() > promised:
-            inside = np.zeros_like(free)
-            inside[grid.coordinates(int(group), tuple(map(int, start)), windows.side)] = True
-            promised, within = int(score.max()), [inside & free]
-    for columns in (free, *within):
-        left = int(columns.sum()) - int(cones.reads(conditions, columns).sum())
-        if left > most:
-            best, most = np.flatnonzero(columns), left
-    return best, most
-
-
 def moved(
     cones: LargeCones, sides: Sides, budget: Budget = NO_LIMIT, near: FloatArray | None = None
 ) -> tuple[Direction, float] | None:
@@ -196,6 +148,8 @@ def moved(
         budget: when to end.
         near: (n,) where to look first: what the projection of the ones left.
     """
+    if not isinstance(cones.operator, Convolution):
+        return None  # a window of the inputs of a branch is read by too many rows
     grid = Grid(cones, sides)
     for group, start, side in _promising(grid, near):
         budget.check("a direction of a window was looked for")
@@ -265,4 +219,4 @@ def _smallest(H: Float64[FloatArray, "p k"]) -> float | None:
     return SAFETY * value**0.5 if np.isfinite(value) and value > 0 else None
 
 
-__all__ = ["Sides", "counted", "moved"]
+__all__ = ["moved"]

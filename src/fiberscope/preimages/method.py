@@ -38,7 +38,9 @@ def method_of(layer: Layer, maps: list[AffineMap], received: tuple[float, float]
         received: the bounds of every number that it receives.
     """
     if not isinstance(layer, ReLULayer):
-        return Method("sparse rows of the region", None)
+        products = sum(one.terms * one.outputs for one in maps)
+        seconds = 2.0 * PRODUCTS * products / RATE_OF_CONVOLUTIONS
+        return Method(*(("products of the region", seconds) if layer.is_large else ("sparse rows of the region", None)))
     entries = min(max((one.terms * one.outputs for one in maps), default=0), layer.inputs * layer.outputs)
     bounds = int(np.isfinite(received[0])) + int(np.isfinite(received[1]))
     if layer.is_large:

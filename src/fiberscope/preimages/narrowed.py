@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.convolution import Convolution
 from fiberscope.network.domains import Box, as_polyhedron
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import beside, sparse, suited
@@ -113,7 +114,7 @@ def _some(values: FloatArray | Rational, kept: IntArray) -> FloatArray | Rationa
 def narrowed(question: Verdict) -> Narrowed | None:
     """The narrow question of one about a large layer; None where too few coordinates are fixed, or no floats say it."""
     layer, x = question.layer, question.x
-    if x is None or not layer.is_large:
+    if x is None or not layer.is_large or not isinstance(layer.operator, Convolution):
         return None
     domain = as_polyhedron(question.domain, layer.inputs)
     fixed = domain.low == domain.high

@@ -19,6 +19,7 @@ from jaxtyping import Bool, Float64
 from numpy.typing import NDArray
 
 from fiberscope.checker import verdicts
+from fiberscope.checker.blocks import Block, Blocks
 from fiberscope.checker.convolutions import Convolution
 from fiberscope.checker.radius import measure
 from fiberscope.checker.verdicts import Claim as PlainClaim
@@ -283,7 +284,7 @@ def _system(asked: _Asked) -> tuple[System, Any] | str:
     try:
         layer: Any = asked.layer
         weight = _weight(layer)
-        bias = _plain(layer.constants if isinstance(weight, Convolution) else layer.bias)
+        bias = _plain(layer.constants if isinstance(weight, Convolution | Blocks) else layer.bias)
         injective = _plain(layer.injective)
         # what has no clip is a layer of ReLUs
         low, high = (
@@ -320,6 +321,23 @@ def _weight(layer: Any) -> Any:
     operator = layer.operator if type(layer) is ReLULayer and layer.is_large else None
     if operator is None:
         return _matrix(layer.weight)
+    return _blocks(operator) if operator.kind == "blocks" else _convolution(operator)
+
+
+def _blocks(operator: Any) -> Blocks:
+    """Rows that are made of convolutions."""
+    from fiberscope.network.blocks import Product  # loads torch, as the operator did
+
+    blocks = tuple(
+        Block(r, c, _convolution(block.outer), _matrix(block.inner))
+        if type(block) is Product
+        else Block(r, c, _matrix(block), None)
+        for (r, c), block in operator.blocks.items()
+    )
+    return Blocks(blocks, tuple(operator.heights), tuple(operator.widths))
+
+
+def _convolution(operator: Any) -> Convolution:
     weight = _plain(operator.weight.numpy())
     return Convolution(
         np.ascontiguousarray(weight), operator.input_shape, operator.stride, operator.padding, operator.dilation,

@@ -1,0 +1,220 @@
+"""Rows in blocks that are not written out: zeros, sparse rows, or convolutions of selected coordinates.
+
+A block ``A B`` has a convolution A and a matrix B of entries 1 and -1, at most one in each row and column. So every
+entry is a number of a filter, or its negative, and products are sums of the same terms as those of written rows, and of
+zeros: the bounds of ``matrices`` hold for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, cast
+
+import numpy as np
+from scipy import sparse
+
+from fiberscope.checker.convolutions import Convolution
+from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray, Matrix, NotProvedError
+
+_sparse: Any = cast(Any, sparse)
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """``A B``, or A where B is None.
+
+    Attributes:
+        row: the number of the block row.
+        column: the number of the block column.
+        outer: A: compressed sparse rows, or a convolution.
+        inner: B, compressed sparse rows; None for the identity.
+    """
+
+    row: int
+    column: int
+    outer: Matrix
+    inner: Matrix | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.outer.shape[0], (self.outer if self.inner is None else self.inner).shape[1]
+
+    def check(self) -> None:
+        """NotProvedError where this is no such block."""
+        if isinstance(self.outer, Convolution):
+            self.outer.check()
+        B = self.inner
+        if B is None:
+            return
+        alone = len(np.unique(B.indices)) == len(B.indices) and (np.diff(B.indptr) <= 1).all()
+        if B.shape[0] != self.outer.shape[1] or not alone or not (np.abs(B.data) == 1).all():
+            raise NotProvedError("a factor of a block does more than select coordinates")
+
+    def of(self, change: Callable[[FloatArray], FloatArray]) -> Block:
+        """The block of changed absolute values of entries, of a change that leaves zeros."""
+        outer, inner = self.outer, self.inner
+        if isinstance(outer, Convolution):
+            outer = outer.entrywise(change)
+        else:
+            outer = _sparse.csr_array((change(np.abs(outer.data)), outer.indices, outer.indptr), shape=outer.shape)
+        return Block(self.row, self.column, outer, None if inner is None else abs(inner))
+
+    @property
+    def size(self) -> int:
+        """The entries, written out, at most."""
+        return self.outer.size if isinstance(self.outer, Convolution) else len(self.outer.data)
+
+    def __matmul__(self, x: FloatArray) -> FloatArray:
+        """``A B x``."""
+        return self.outer @ (x if self.inner is None else self.inner @ x)
+
+    def across(self, w: FloatArray) -> FloatArray:
+        """``B^T A^T w``."""
+        back = self.outer.across(w) if isinstance(self.outer, Convolution) else self.outer.T @ w
+        return back if self.inner is None else self.inner.T @ back
+
+    def written(self, numbers: IntArray) -> Any:
+        """Some rows, as compressed sparse rows."""
+        rows = self.outer[numbers]
+        return rows if self.inner is None else rows @ self.inner
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """A matrix (m, n) in blocks.
+
+    Attributes:
+        blocks: one for each place at most; zeros elsewhere.
+        heights: of block rows.
+        widths: of block columns.
+    """
+
+    blocks: tuple[Block, ...]
+    heights: tuple[int, ...]
+    widths: tuple[int, ...]
+
+    def check(self) -> None:
+        """NotProvedError where the blocks do not fit each other."""
+        places = {(block.row, block.column) for block in self.blocks}
+        if len(places) < len(self.blocks) or min((*self.heights, *self.widths, 1)) < 1:
+            raise NotProvedError("two blocks stand at one place, or one has no rows")
+        for block in self.blocks:
+            inside = 0 <= block.row < len(self.heights) and 0 <= block.column < len(self.widths)
+            block.check()
+            if not inside or block.shape != (self.heights[block.row], self.widths[block.column]):
+                raise NotProvedError("a block does not fit its place")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """M and n."""
+        return sum(self.heights), sum(self.widths)
+
+    @property
+    def data(self) -> FloatArray:
+        """The stored numbers, each once."""
+        return np.concatenate([np.zeros(0), *(block.outer.data.ravel() for block in self.blocks)])
+
+    @property
+    def size(self) -> int:
+        """The entries, written out, at most."""
+        return sum(block.size for block in self.blocks)
+
+    def __abs__(self) -> Blocks:
+        return self._of(np.abs)
+
+    def __matmul__(self, X: FloatArray) -> FloatArray:
+        """``A X`` for X of shape (n,) or (n, N)."""
+        if X.ndim == 2:
+            return np.stack([self @ np.ascontiguousarray(x) for x in X.T], axis=1)
+        parts, out = _parts(X, self.widths), [np.zeros(height) for height in self.heights]
+        for block in self.blocks:
+            out[block.row] += block @ parts[block.column]
+        return np.concatenate(out)
+
+    def across(self, w: FloatArray) -> FloatArray:
+        """``A^T w`` for w of shape (m,)."""
+        parts, out = _parts(w, self.heights), [np.zeros(width) for width in self.widths]
+        for block in self.blocks:
+            out[block.column] += block.across(parts[block.row])
+        return np.concatenate(out)
+
+    def _of(self, change: Callable[[FloatArray], FloatArray]) -> Blocks:
+        return Blocks(tuple(block.of(change) for block in self.blocks), self.heights, self.widths)
+
+    def reads(self, columns: BoolArray) -> BoolArray:
+        """(m,) which rows have an entry that is not zero on some columns: counts are exact in float64."""
+        return (self._of(_ones) @ columns.astype(np.float64)) > 0
+
+    def is_read(self) -> BoolArray:
+        """(n,) which columns have an entry that is not zero."""
+        return self._of(_ones).across(np.ones(self.shape[0])) > 0
+
+    def squares(self) -> FloatArray:
+        """(m,) the sums of the squares of each row, up to rounding; sums of n terms at most."""
+        return self._of(np.square) @ np.ones(self.shape[1])
+
+    def squares_across(self) -> FloatArray:
+        """(n,) the same of columns; sums of m terms at most."""
+        return self._of(np.square).across(np.ones(self.shape[0]))
+
+    def __getitem__(self, numbers: IntArray) -> Any:
+        """Some rows, written out as compressed sparse rows."""
+        numbers = np.asarray(numbers, dtype=np.int64)
+        order = np.argsort(numbers, kind="stable")
+        starts = np.cumsum((0, *self.heights))
+        cuts = np.searchsorted(numbers[order], starts)
+        rows = [self._written(r, numbers[order[a:b]] - starts[r]) for r, (a, b) in enumerate(pairwise(cuts))]
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return _sparse.vstack(rows, format="csr")[back]
+
+    def _written(self, r: int, numbers: IntArray) -> Any:
+        parts: list[Any] = [_sparse.csr_array((len(numbers), width)) for width in self.widths]
+        for block in self.blocks:
+            if block.row == r and len(numbers):
+                parts[block.column] = block.written(numbers)
+        out = _sparse.csr_array(_sparse.hstack(parts, format="csr"))
+        out.eliminate_zeros()
+        out.sort_indices()
+        return out
+
+    def is_echelon(self, numbers: IntArray, columns: BoolArray) -> bool:
+        """Whether these rows are independent on some columns, as their blocks show without arithmetic.
+
+        One of their block rows has a diagonal block on columns that no other one reads: in a combination that vanishes
+        its rows have weight 0. So it is taken away, and the others go on.
+        """
+        starts, kept = np.cumsum((0, *self.heights)), _parts(columns, self.widths)
+        taken = set((np.searchsorted(starts, np.unique(numbers), side="right") - 1).tolist())
+        independent = len(np.unique(numbers)) == len(numbers)
+        while taken and independent:
+            first = next((block.row for block in self.blocks if self._is_pivot(block, taken, kept)), None)
+            independent = first is not None
+            taken = taken - {first}
+        return independent
+
+    def _is_pivot(self, block: Block, taken: set[int], kept: list[BoolArray]) -> bool:
+        """Whether it is diagonal on columns that are kept, and that none of the other block rows reads."""
+        readers = {other.row for other in self.blocks if other.column == block.column and other.row in taken}
+        return readers == {block.row} and bool(kept[block.column].all()) and _is_diagonal(block)
+
+
+def _is_diagonal(block: Block) -> bool:
+    """Whether a block has entries on its diagonal, all of it, and nowhere else."""
+    outer = block.outer
+    if isinstance(outer, Convolution) or block.inner is not None or outer.shape[0] != outer.shape[1]:
+        return False
+    indices, indptr, every = np.asarray(outer.indices), np.asarray(outer.indptr), np.arange(int(outer.shape[0]))
+    alone = indices.shape == every.shape and bool((indices == every).all() and (indptr[:-1] == every).all())
+    return alone and bool(np.asarray(outer.data).all())
+
+
+def _ones(sizes: FloatArray) -> FloatArray:
+    return (sizes != 0).astype(np.float64)
+
+
+def _parts(vector: Any, sizes: tuple[int, ...]) -> list[Any]:
+    return np.split(vector, np.cumsum(sizes)[:-1])
