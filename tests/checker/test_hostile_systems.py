@@ -106,6 +106,16 @@ def test_numbers_of_any_length_prove_what_they_say():
             assert (prove(about, [said], exact=True) == [""]) is right
 
 
+@pytest.mark.parametrize("place", [0, 1], ids=["source", "example"])
+@pytest.mark.parametrize("value", [-0.25, 1.25])
+def test_no_point_outside_of_a_box_lies_in_it(place: int, value: float):
+    domain = Domain(np.zeros(2), np.ones(2), np.zeros((0, 2)), np.zeros(0), np.zeros(2, dtype=np.bool_))
+    points = np.full((2, 2), 0.5)
+    points[1, place] = value
+    with pytest.raises(NotProvedError, match="outside of the domain"):
+        domain.check(Whole.of(points), 1, Work())
+
+
 @pytest.mark.parametrize(("name", "value"), [("low", np.inf), ("high", -np.inf), ("low", np.nan), ("high", np.nan)])
 def test_no_point_lies_in_a_domain_with_a_bound_that_no_number_meets(name: str, value: float):
     domain = Domain(np.zeros(2), np.ones(2), np.zeros((0, 2)), np.zeros(0), np.zeros(2, dtype=np.bool_))

@@ -61,3 +61,21 @@ def test_rows_that_depend_on_the_equalities_are_left_to_others():
     H = np.eye(4)[:2]
     system = system_of(H, np.concatenate([H[:1], np.eye(4)[2:]]))
     assert follow_reduced(system, system.positive, system.inequalities) is None
+
+
+def test_small_integers_end_the_path_without_an_error():
+    """Zeros, rows that repeat, directions that no inequality sees: the path ends, or it says what is true."""
+    answers = set[type]()
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        n = int(rng.integers(2, 5))
+        H = rng.integers(-2, 3, (int(rng.integers(0, n)), n))
+        W = rng.integers(-2, 3, (int(rng.integers(1, 7)), n))
+        W[~W.any(axis=1)] = 1
+        system = system_of(H.astype(np.float64), W.astype(np.float64))
+        with np.errstate(all="raise", under="ignore"):
+            found = follow_reduced(system, system.live(system.positive), system.inequalities)
+        answers.add(type(found))
+        if found is not None:
+            assert isinstance(found, Direction) == has_strict(H, W)
+    assert answers >= {Direction, Multipliers}

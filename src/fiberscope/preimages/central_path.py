@@ -256,6 +256,8 @@ class _Step:
         self.path = path
         self.s: FloatArray = -(path.across @ path.y) - path.height
         self.last = 1.0 + float(path.r @ path.y) - path.height
+        if not (min(path.x.min(), path.rho, self.s.min(), self.last) > 0 and self.mean() > 0):
+            raise LinAlgError("the path has met a bound: float64 follows it no further")
         self.D, self.weight = path.x / self.s, path.rho / self.last
         self.factor = _factored(weighted_columns(path.M, np.sqrt(self.D)))
         self.ends: FloatArray = path.M @ self.D
@@ -264,7 +266,7 @@ class _Step:
     @property
     def gap(self) -> float:
         """The mean product of pairs, relative to the largest coordinate and the largest slack."""
-        return self.mean() / (float(self.path.x.max()) * float(self.s.max()))
+        return self.mean() / float(self.path.x.max()) / float(self.s.max())
 
     def solve(self, residual: Float64[FloatArray, " q"]) -> Float64[FloatArray, " q"]:
         """Multiply with the inverse of ``M D M^T``."""

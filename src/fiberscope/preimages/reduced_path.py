@@ -87,14 +87,16 @@ class _Reduced(Cone):
 
     @classmethod
     def of(cls, space: Any, H: FloatArray, W: FloatArray) -> _Reduced | None:
-        """None where a row of W vanishes on the null space."""
+        """None where a row of W vanishes on the null space, or no row of W moves on a direction of its basis."""
         across = W @ space.basis.numpy()
         lengths = row_norms(across)
         if not (lengths > VANISHING).all():
             return None
         M = np.ascontiguousarray((across / lengths[:, None]).T)
-        factors = 1.0 / row_norms(M)
-        return cls(M * factors[:, None], space, H, W, lengths, factors)
+        sizes = row_norms(M)
+        if not (sizes > VANISHING).all():
+            return None
+        return cls(M / sizes[:, None], space, H, W, lengths, 1.0 / sizes)
 
     def multipliers(self, weights: Float64[FloatArray, " k"]) -> Projected | None:
         """A direction that is strict on W."""
