@@ -45,6 +45,7 @@ ABOVE = {
     "injectivity": ("checker/test_injectivity.py",),
     "convolutions": ("checker/test_convolutions.py",),
     "blocks": ("checker/test_blocks.py",),
+    "unwritten": ("checker/test_convolutions.py", "checker/test_blocks.py"),
     "cholesky": ("checker/test_cholesky.py", "checker/test_singular_values.py"),
     "feature_domain": ("checker/test_false_features.py", "checker/test_hostile_systems.py"),
     "near_features": ("checker/test_near_features.py",),

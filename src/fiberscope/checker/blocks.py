@@ -17,6 +17,7 @@ from scipy import sparse
 
 from fiberscope.checker.convolutions import Convolution
 from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray, Matrix, NotProvedError
+from fiberscope.checker.unwritten import Unwritten
 
 _sparse: Any = cast(Any, sparse)
 
@@ -83,7 +84,7 @@ class Block:
 
 
 @dataclass(frozen=True, eq=False)
-class Blocks:
+class Blocks(Unwritten):
     """A matrix (m, n) in blocks.
 
     Attributes:
@@ -123,13 +124,11 @@ class Blocks:
         return sum(block.size for block in self.blocks)
 
     def __abs__(self) -> Blocks:
-        return self._of(np.abs)
+        return self.entrywise(np.abs)
 
-    def __matmul__(self, X: FloatArray) -> FloatArray:
-        """``A X`` for X of shape (n,) or (n, N)."""
-        if X.ndim == 2:
-            return np.stack([self @ np.ascontiguousarray(x) for x in X.T], axis=1)
-        parts, out = _parts(X, self.widths), [np.zeros(height) for height in self.heights]
+    def times(self, x: FloatArray) -> FloatArray:
+        """``A x`` for x of shape (n,)."""
+        parts, out = _parts(x, self.widths), [np.zeros(height) for height in self.heights]
         for block in self.blocks:
             out[block.row] += block @ parts[block.column]
         return np.concatenate(out)
@@ -141,24 +140,9 @@ class Blocks:
             out[block.column] += block.across(parts[block.row])
         return np.concatenate(out)
 
-    def _of(self, change: Callable[[FloatArray], FloatArray]) -> Blocks:
+    def entrywise(self, change: Callable[[FloatArray], FloatArray]) -> Blocks:
+        """The matrix of changed absolute values of entries, of a change that leaves zeros."""
         return Blocks(tuple(block.of(change) for block in self.blocks), self.heights, self.widths)
-
-    def reads(self, columns: BoolArray) -> BoolArray:
-        """(m,) which rows have an entry that is not zero on some columns: counts are exact in float64."""
-        return (self._of(_ones) @ columns.astype(np.float64)) > 0
-
-    def is_read(self) -> BoolArray:
-        """(n,) which columns have an entry that is not zero."""
-        return self._of(_ones).across(np.ones(self.shape[0])) > 0
-
-    def squares(self) -> FloatArray:
-        """(m,) the sums of the squares of each row, up to rounding; sums of n terms at most."""
-        return self._of(np.square) @ np.ones(self.shape[1])
-
-    def squares_across(self) -> FloatArray:
-        """(n,) the same of columns; sums of m terms at most."""
-        return self._of(np.square).across(np.ones(self.shape[0]))
 
     def __getitem__(self, numbers: IntArray) -> Any:
         """Some rows, written out as compressed sparse rows."""
@@ -210,10 +194,6 @@ def _is_diagonal(block: Block) -> bool:
     indices, indptr, every = np.asarray(outer.indices), np.asarray(outer.indptr), np.arange(int(outer.shape[0]))
     alone = indices.shape == every.shape and bool((indices == every).all() and (indptr[:-1] == every).all())
     return alone and bool(np.asarray(outer.data).all())
-
-
-def _ones(sizes: FloatArray) -> FloatArray:
-    return (sizes != 0).astype(np.float64)
 
 
 def _parts(vector: Any, sizes: tuple[int, ...]) -> list[Any]:

@@ -16,14 +16,15 @@ from typing import Any, cast
 import numpy as np
 from scipy import sparse
 
-from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray, NotProvedError
+from fiberscope.checker.matrices import FloatArray, IntArray, NotProvedError
+from fiberscope.checker.unwritten import Unwritten
 
 MAX_WRITTEN = 2**26
 """Entries of rows that are written out: they take a gigabyte."""
 
 
 @dataclass(frozen=True, eq=False)
-class Convolution:
+class Convolution(Unwritten):
     """A matrix (m, n), as its weights and where they stand.
 
     Attributes:
@@ -94,11 +95,9 @@ class Convolution:
         """The entries, written out, at most."""
         return self.shape[0] * self.weight[0].size
 
-    def __matmul__(self, X: FloatArray) -> FloatArray:
-        """``A X`` for X of shape (n,) or (n, N)."""
-        if X.ndim == 2:
-            return np.stack([self @ np.ascontiguousarray(x) for x in X.T], axis=1)
-        read = self._windows(self._padded(X, 0))
+    def times(self, x: FloatArray) -> FloatArray:
+        """``A x`` for x of shape (n,)."""
+        read = self._windows(self._padded(x, 0))
         out = np.zeros((self.groups, self.weight.shape[0] // self.groups, len(self.index)))
         for tap, weights in self._taps():
             out += weights @ read[(..., *tap)].reshape(*read.shape[:2], -1)
@@ -123,22 +122,6 @@ class Convolution:
         """The matrix of changed absolute values of entries, of a change that leaves zeros."""
         return replace(self, weight=change(np.abs(self.weight)))
 
-    def reads(self, columns: BoolArray) -> BoolArray:
-        """(m,) which rows have an entry that is not zero on some columns: counts are exact in float64."""
-        return (self.entrywise(_ones) @ columns.astype(np.float64)) > 0
-
-    def is_read(self) -> BoolArray:
-        """(n,) which columns have an entry that is not zero."""
-        return self.entrywise(_ones).across(np.ones(self.shape[0])) > 0
-
-    def squares(self) -> FloatArray:
-        """(m,) the sums of the squares of each row, up to rounding; sums of n terms at most."""
-        return self.entrywise(np.square) @ np.ones(self.shape[1])
-
-    def squares_across(self) -> FloatArray:
-        """(n,) the same of columns; sums of m terms at most."""
-        return self.entrywise(np.square).across(np.ones(self.shape[0]))
-
     def __getitem__(self, numbers: IntArray) -> Any:
         """Some rows, written out as compressed sparse rows."""
         shape: tuple[int, ...] = self.weight.shape
@@ -154,8 +137,3 @@ class Convolution:
         columns: IntArray = (inputs[:, :, None] * size + read)[kept]
         starts = np.concatenate([[0], np.cumsum(kept.sum(axis=(1, 2)))])
         return cast(Any, sparse).csr_array((values[kept], columns, starts), shape=(len(numbers), self.shape[1]))
-
-
-def _ones(sizes: FloatArray) -> FloatArray:
-    """1 where a size is not 0."""
-    return (sizes != 0).astype(np.float64)

@@ -15,11 +15,10 @@ import numpy as np
 
 from fiberscope.checker import exact, matrices
 from fiberscope.checker.arithmetic import length_above, products, signs
-from fiberscope.checker.blocks import Blocks
 from fiberscope.checker.certificates import Direction, Multipliers, Relations
-from fiberscope.checker.convolutions import Convolution
 from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray, Matrix, NotProvedError, Vector
 from fiberscope.checker.system import Rows, Sides
+from fiberscope.checker.unwritten import Unwritten
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +89,7 @@ def vanishing(rows: Rows, part: Multipliers, fixed: BoolArray) -> Vanishing:
     return Vanishing(rows, named, sign, joined, weights, radius, -sums, bounds, columns, sigma)
 
 
-def _combined(
-    stack: Convolution | Blocks, joined: IntArray, weights: Vector
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _combined(stack: Unwritten, joined: IntArray, weights: Vector) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Of rows that are not written out, their combination, bounds on its errors, and on the lengths of their columns.
 
     Columns are as long as those of all rows together at most; one that only other rows read counts as read, too, which
