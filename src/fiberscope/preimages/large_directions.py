@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from fiberscope.network.arrays import BoolArray
+from fiberscope.preimages.accelerated import Accelerated, largest_eigenvalue, length_of
 from fiberscope.preimages.budget import NO_LIMIT, Budget
 from fiberscope.preimages.candidate import Direction
 from fiberscope.preimages.large_cones import LargeCones, Sides
@@ -83,38 +84,30 @@ class _Search:
         """A direction that the held rows nearly hold."""
         generator = torch.Generator().manual_seed(0)
         start = torch.randn(self.signs.shape, dtype=torch.float64, generator=generator) * self.moving
-        d = ahead = self._inside(start)
-        momentum, size = 1.0, 1.0 / self._largest(start)
+        d, size = Accelerated(self._inside(start)), 1.0 / self._largest(start)
         weights = self.scale * torch.where(self.upper != 0, self.upper, self.live)
         for step in range(1, STEPS + 1):
-            slopes = self.operator.linear(ahead) * weights
+            slopes = self.operator.linear(d.ahead) * weights
             left = torch.where(self.upper != 0, (slopes + 1.0).clamp(min=0.0), slopes)
-            new = self._inside(ahead - size * self.operator.adjoint(left * weights) * self.moving)
-            change = new - d
-            if float(((ahead - new) * change).sum()) > 0:
-                momentum, ahead = 1.0, new
-            else:
-                following = 0.5 * (1.0 + (1.0 + 4.0 * momentum**2) ** 0.5)
-                ahead, momentum = new + (momentum - 1.0) / following * change, following
-            d = new
+            d.move(self._inside(d.ahead - size * self.operator.adjoint(left * weights) * self.moving))
             if step % CHECKED == 0:
                 if budget.is_over:
                     return None
                 if float(left.abs().max()) < CLOSE:
-                    return d
+                    return d.at
         return None
 
     def _inside(self, d: Tensor) -> Tensor:
         """With ``s_j d_j >= 1``."""
         return torch.where(self.signs != 0, self.signs * (self.signs * d).clamp(min=1.0), d)
 
-    def _largest(self, v: Tensor) -> float:
-        weights = self.scale * ((self.upper != 0) | (self.live != 0)).double()
-        largest = 0.0
-        for _ in range(POWER_STEPS):
-            v = self.operator.adjoint(self.operator.linear(v / _length(v)) * weights.square()) * self.moving
-            largest = max(largest, _length(v))
-        return SAFETY * largest or 1.0
+    def _largest(self, start: Tensor) -> float:
+        weights = (self.scale * ((self.upper != 0) | (self.live != 0)).double()).square()
+
+        def square(v: Tensor) -> Tensor:
+            return self.operator.adjoint(self.operator.linear(v) * weights) * self.moving
+
+        return SAFETY * largest_eigenvalue(square, start, POWER_STEPS) or 1.0
 
     def corrected(self, d: Tensor) -> Tensor | None:
         """Minus the smallest change that H needs."""
@@ -126,26 +119,22 @@ class _Search:
         """Whether rows vanish, and signs are strict."""
         slopes = self.operator.linear(d) * self.scale * self.upper
         strict = bool((self.signs * d > 0)[self.signs != 0].all()) and bool((slopes < 0)[self.upper != 0].all())
-        return strict and float(self.held(d).abs().max()) < RESIDUAL * _length(d)
+        return strict and float(self.held(d).abs().max()) < RESIDUAL * length_of(d)
 
     def smallest(self) -> float:
         """About what the smallest singular value of the rows as they are exceeds, by inverse iteration."""
         v = torch.randn(self.live.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * self.live
         value = torch.inf
         for _ in range(INVERSE_STEPS):
-            v = v / _length(v)
+            v = v / length_of(v)
             solved = _solved(self._plain, v, enough=1e-3)
             if solved is None:
                 return 0.0
-            v, value = solved, 1.0 / _length(solved)
+            v, value = solved, 1.0 / length_of(solved)
         return CLAIMED * value**0.5
 
     def _plain(self, u: Tensor) -> Tensor:
         return self.operator.linear(self.operator.adjoint(u * self.live) * self.moving) * self.live
-
-
-def _length(v: Tensor) -> float:
-    return float(v.square().sum()) ** 0.5
 
 
 def _solved(apply: Callable[[Tensor], Tensor], b: Tensor, enough: float = SOLVED) -> Tensor | None:

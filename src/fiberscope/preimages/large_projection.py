@@ -15,6 +15,7 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 
 from fiberscope.network.arrays import FloatArray
+from fiberscope.preimages.accelerated import Accelerated, largest_eigenvalue
 from fiberscope.preimages.budget import NO_LIMIT, Budget
 from fiberscope.preimages.large_cones import LargeCones
 
@@ -60,7 +61,7 @@ def project_large(cones: LargeCones, budget: Budget = NO_LIMIT, most: int = MAX_
 
 
 class _Descent:
-    """Accelerated gradients (FISTA with restarts)."""
+    """Accelerated gradients."""
 
     def __init__(self, cones: LargeCones) -> None:
         self.cones, self.operator = cones, cones.operator
@@ -73,8 +74,7 @@ class _Descent:
         self.most, self.least_weight = (
             torch.where(side, sign * torch.inf, 0.0).float() for side, sign in zip(free, (1.0, -1.0), strict=True)
         )
-        self.mu = torch.zeros(1, o.outputs)
-        self.ahead, self.momentum = self.mu, 1.0
+        self.mu = Accelerated(torch.zeros(1, o.outputs))
         self.size = 1.0 / (SAFETY * self._largest())
 
     def _apply(self, d: Float32[Tensor, "1 n"]) -> Float32[Tensor, "1 m"]:
@@ -84,36 +84,24 @@ class _Descent:
         return self.operator.adjoint(mu * self.scale) * self.signs
 
     def _largest(self) -> float:
-        v = torch.randn(1, self.operator.inputs, generator=torch.Generator().manual_seed(0))
-        length, largest = float(v.square().sum().sqrt()), 0.0
-        for _ in range(POWER_STEPS):
-            v = self._adjoint(self._apply(v / (length or 1.0)))
-            length = float(v.square().sum().sqrt())
-            largest = max(largest, length)
-        return largest or 1.0
+        start = torch.randn(1, self.operator.inputs, generator=torch.Generator().manual_seed(0))
+        return largest_eigenvalue(lambda v: self._adjoint(self._apply(v)), start, POWER_STEPS) or 1.0
 
     def step(self) -> None:
-        """One gradient step, with momentum that is lost where it leads uphill."""
-        h = (self.ones - self._adjoint(self.ahead)).clamp(min=0.0)
-        new = torch.minimum(torch.maximum(self.ahead + self.size * self._apply(h), self.least_weight), self.most)
-        change = new - self.mu
-        if float(((self.ahead - new) * change).sum()) > 0:
-            self.momentum, self.ahead = 1.0, new
-        else:
-            following = 0.5 * (1.0 + (1.0 + 4.0 * self.momentum**2) ** 0.5)
-            self.ahead = new + (self.momentum - 1.0) / following * change
-            self.momentum = following
-        self.mu = new
+        """One gradient step."""
+        h = (self.ones - self._adjoint(self.mu.ahead)).clamp(min=0.0)
+        new = self.mu.ahead + self.size * self._apply(h)
+        self.mu.move(torch.minimum(torch.maximum(new, self.least_weight), self.most))
 
     def least(self) -> float:
         """The smallest entry of c where there is one bound."""
-        c = self._adjoint(self.mu)
+        c = self._adjoint(self.mu.at)
         return float(torch.where(self.ones > 0, c, torch.inf).min())
 
     def ended(self, steps: int, least: float) -> Ended:
         """What is there now."""
-        left = (self.ones - self._adjoint(self.mu)).clamp(min=0.0)[0].double().numpy()
-        weights = (self.mu * self.scale)[0]
+        left = (self.ones - self._adjoint(self.mu.at)).clamp(min=0.0)[0].double().numpy()
+        weights = (self.mu.at * self.scale)[0]
         c = self._in_double(weights.double()[None])
         sure = least > 0 and bool((c[self.cones.outward != 0] > SURE * CLEAR).all())
         return Ended(weights.double().numpy() if sure else None, left, least, steps)
