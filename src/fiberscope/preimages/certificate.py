@@ -18,7 +18,6 @@ cone, and the tangent cone at the sample. What each kind needs, and how it is pr
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
 from typing import Any, get_args, get_type_hints
 
@@ -27,7 +26,7 @@ from numpy.typing import NDArray
 
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.preimages.compact import packed, plain, unpacked
+from fiberscope.preimages.compact import NO_BLOCK, block, opened
 from fiberscope.preimages.kind import Kind
 from fiberscope.showing.shown import Shown
 
@@ -189,11 +188,7 @@ class Certificate(Shown):
             compact: whether long arrays take as few bytes as they can; else all take eight bytes a number.
         """
         metadata, arrays = self.to_arrays()
-        arrays = dict(sorted(arrays.items()))  # the header names them in this order
-        written = {name: (packed if compact else plain)(array) for name, array in arrays.items()}
-        layout = {name: [form, [len(arrays[name])]] for name, (form, _) in written.items()}
-        header = json.dumps({"certificate": metadata, "arrays": layout}, sort_keys=True).encode()
-        return b"".join([len(header).to_bytes(8, "little"), header, *(data for _, data in written.values())])
+        return block({"certificate": metadata}, arrays, compact=compact)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Certificate:
@@ -203,10 +198,11 @@ class Certificate(Shown):
             InputError: the data is not a certificate.
         """
         try:
-            end = 8 + int.from_bytes(data[:8], "little")
-            header = json.loads(data[8:end])
-            metadata, arrays = header["certificate"], _read_arrays(header["arrays"], data, end)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+            header, arrays, end = opened(data)
+            if end != len(data):
+                raise ValueError(f"{len(data)} bytes where the header describes {end}")
+            metadata = header["certificate"]
+        except NO_BLOCK as error:
             raise InputError(
                 "certificate", expected="a block of bytes as to_bytes wrote it", got=f"{type(error).__name__}: {error}"
             ) from error
@@ -217,15 +213,6 @@ class Certificate(Shown):
         there = ", ".join(name for name in parts if getattr(self, name) is not None)
         dimension = "" if self.dimension is None else f", dimension {self.dimension}"
         return f"{self.kind}{dimension}{': ' if there else ''}{there}"
-
-
-def _read_arrays(layout: dict[str, Any], data: bytes, start: int) -> dict[str, NDArray[Any]]:
-    arrays: dict[str, NDArray[Any]] = {}
-    for name, (form, (count,)) in layout.items():
-        arrays[name], start = unpacked(form, count, data, start)
-    if start != len(data):
-        raise ValueError(f"{len(data)} bytes where the header describes {start}")
-    return arrays
 
 
 def _packed(part: Any, prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:

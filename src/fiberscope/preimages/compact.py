@@ -32,22 +32,37 @@ def plain(array: NDArray[Any]) -> tuple[str, bytes]:
     return wide.str, array.astype(wide).tobytes()
 
 
+def block(header: dict[str, Any], arrays: dict[str, NDArray[Any]], *, compact: bool) -> bytes:
+    """The length of a JSON header, the header, which says what the arrays are, and the arrays."""
+    arrays = dict(sorted(arrays.items()))  # the header names them in this order
+    written = {name: (packed if compact else plain)(array) for name, array in arrays.items()}
+    layout = {name: [form, [len(arrays[name])]] for name, (form, _) in written.items()}
+    said = json.dumps({**header, "arrays": layout}, sort_keys=True).encode()
+    return b"".join([len(said).to_bytes(8, "little"), said, *(data for _, data in written.values())])
+
+
+NO_BLOCK = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
+"""What reading raises of bytes that are no such block."""
+
+
+def opened(data: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]], int]:
+    """The header of a block, its arrays in eight bytes a number, and where they end."""
+    start = 8 + int.from_bytes(data[:8], "little")
+    header, arrays = json.loads(data[8:start]), dict[str, NDArray[Any]]()
+    for name, (form, (count,)) in header["arrays"].items():
+        arrays[name], start = unpacked(form, count, data, start)
+    return header, arrays, start
+
+
 def expanded(data: bytes) -> bytes:
     """The same certificate with all arrays as they are, in eight bytes a number; what is no certificate stays so."""
     try:
-        start = 8 + int.from_bytes(data[:8], "little")
-        header = json.loads(data[8:start])
-        if all(form in ("<f8", "<i8") for form, _ in header["arrays"].values()):
-            return data
-        parts: list[bytes] = []
-        for name, (form, (count,)) in header["arrays"].items():
-            array, start = unpacked(form, count, data, start)
-            header["arrays"][name] = [array.dtype.str, [count]]
-            parts.append(array.tobytes())
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, MemoryError):
+        header, arrays, end = opened(data)
+    except (*NO_BLOCK, MemoryError):
         return data
-    written = json.dumps(header, sort_keys=True).encode()
-    return b"".join([len(written).to_bytes(8, "little"), written, *parts, data[start:]])
+    if all(form in ("<f8", "<i8") for form, _ in header["arrays"].values()):
+        return data
+    return block(header, arrays, compact=False) + data[end:]
 
 
 def _integers(array: NDArray[Any]) -> tuple[str, bytes]:
@@ -100,4 +115,4 @@ def unpacked(form: str, count: int, data: bytes, start: int) -> tuple[NDArray[An
     return out, start + 16 * length
 
 
-__all__ = ["expanded", "packed", "plain", "unpacked"]
+__all__ = ["NO_BLOCK", "block", "expanded", "opened", "packed", "unpacked"]

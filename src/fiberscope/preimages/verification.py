@@ -1,14 +1,21 @@
-"""Whether a claim is proved, and the network that it is proved about."""
+"""Whether a claim is proved, and what it is about, network or layer, as the checker takes it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
+from fiberscope.checker.blocks import Block, Blocks
+from fiberscope.checker.convolutions import Convolution
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.reading import StoredNetwork, read_network
 from fiberscope.errors import ModelError
+from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.sparse_rows import SparseRows
 from fiberscope.showing.shown import Shown
 
 if TYPE_CHECKING:
@@ -55,4 +62,66 @@ def stored(network: Network) -> StoredNetwork:
         raise NotProvedError(str(error)) from error
 
 
-__all__ = ["Verification", "stored", "verified"]
+class MalformedError(Exception):
+    """Raised where a claim is not made of numbers; ``verify`` catches it. The message says why."""
+
+
+def plain(value: Any) -> NDArray[Any]:
+    """An array of numpy's own class around the numbers of an array of any class, which is not asked for anything."""
+    # not `isinstance`, which believes an object that says so
+    if not issubclass(type(value), np.ndarray) or np.ndarray.view(value, np.ndarray).dtype.kind not in "biuf":
+        raise MalformedError("is no array of numbers")
+    return np.ndarray.view(value, np.ndarray)
+
+
+def weight_of(layer: Any) -> Any:
+    """The rows of a layer: written out, or as a convolution where they are not."""
+    operator = layer.operator if type(layer) is ReLULayer and layer.is_large else None
+    if operator is None:
+        return matrix(layer.weight)
+    return _blocks(operator) if operator.kind == "blocks" else _convolution(operator)
+
+
+def _blocks(operator: Any) -> Blocks:
+    """Rows that are made of convolutions."""
+    from fiberscope.network.blocks import Product  # loads torch, as the operator did
+
+    blocks = tuple(
+        Block(r, c, _convolution(block.outer), matrix(block.inner))
+        if type(block) is Product
+        else Block(r, c, matrix(block), None)
+        for (r, c), block in operator.blocks.items()
+    )
+    return Blocks(blocks, tuple(operator.heights), tuple(operator.widths))
+
+
+def _convolution(operator: Any) -> Convolution:
+    weight = plain(operator.weight.numpy())
+    return Convolution(
+        np.ascontiguousarray(weight), operator.input_shape, operator.stride, operator.padding, operator.dilation,
+        operator.groups,
+    )  # fmt: skip
+
+
+def matrix(value: Any) -> Any:
+    """A matrix without what somebody made of it: a subclass, a method put onto it, a flag that says it is sorted."""
+    if type(value) is not SparseRows:
+        rows = plain(value)
+        if rows.ndim != 2:
+            raise MalformedError("is no matrix")
+        return rows
+    given: Any = value.shape
+    shape = cast(tuple[Any, ...], given if type(given) is tuple else ())
+    # by `is`: classes may compare equal to others
+    if [type(size) is int for size in shape] != [True, True]:
+        raise MalformedError("is no sparse matrix")
+    data, indices, starts = (plain(part) for part in (value.data, value.indices, value.indptr))
+    if data.ndim != 1 or indices.dtype.kind != "i" or starts.dtype.kind != "i":
+        raise MalformedError("is no sparse matrix")
+    # what scipy would cut to fit is no matrix
+    if indices.shape != data.shape or starts.shape != (shape[0] + 1,) or starts[-1] != len(data):
+        raise MalformedError("has rows that do not follow each other")
+    return SparseRows((data, indices, starts), shape=(shape[0], shape[1]))
+
+
+__all__ = ["MalformedError", "Verification", "matrix", "plain", "stored", "verified", "weight_of"]

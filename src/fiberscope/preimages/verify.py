@@ -16,12 +16,10 @@ from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64
-from numpy.typing import NDArray
 
 from fiberscope.checker import verdicts
-from fiberscope.checker.blocks import Block, Blocks
-from fiberscope.checker.convolutions import Convolution
 from fiberscope.checker.radius import measure
+from fiberscope.checker.unwritten import Unwritten
 from fiberscope.checker.verdicts import Claim as PlainClaim
 from fiberscope.checker.verdicts import System
 from fiberscope.checker.windows import seen
@@ -29,12 +27,11 @@ from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Domain, as_polyhedron
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.network.sparse_rows import SparseRows
 from fiberscope.preimages.certificate import Certificate
 from fiberscope.preimages.interval import Interval
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.no_claim import check_claim
-from fiberscope.preimages.verification import Verification
+from fiberscope.preimages.verification import MalformedError, Verification, matrix, plain, weight_of
 
 WHOLE_NUMBERS = (int, *(np.dtype(code).type for code in "bBhHiIlLqQ"))
 NUMBERS = (float, *WHOLE_NUMBERS, *(np.dtype(code).type for code in "efd"))
@@ -80,10 +77,6 @@ class Claim(Protocol):
         ...
 
 
-class MalformedError(Exception):
-    """Raised where a claim is not made of numbers; never leaves this file. The message says why."""
-
-
 def verify(claim: Claim, exact: bool = False) -> Verification:
     """Prove a verdict (kind and dimension) from its certificate, the original weights and the input or output alone.
 
@@ -103,7 +96,7 @@ def verify(claim: Claim, exact: bool = False) -> Verification:
     """
     if type(exact) not in (bool, np.bool_):  # a text such as "no" would count as yes
         raise InputError("exact", expected="True or False", got=shown(exact))
-    question = _question(claim)  # asked once for both attempts
+    question = in_numbers(claim)  # asked once for both attempts
     if isinstance(question, str):
         check_claim(claim)
     proof = Verification(False, "float") if exact else _attempt(question, "float")
@@ -112,7 +105,7 @@ def verify(claim: Claim, exact: bool = False) -> Verification:
 
 def verify_in_float(claim: Claim) -> Verification:
     """Prove a verdict in float64 alone."""
-    return _attempt(_question(claim), "float")
+    return _attempt(in_numbers(claim), "float")
 
 
 def verify_many(claims: Sequence[Claim], threads: int = 1) -> Bool[BoolArray, " N"]:
@@ -162,9 +155,9 @@ def radii(claims: Sequence[Claim], centers: Sequence[FloatArray]) -> Float64[Flo
         if isinstance(system, str):
             continue
         for exact in (False, True):
-            plain = [asked.said.about(*system) for _, asked in left]
+            said = [asked.said.about(*system) for _, asked in left]
             beside = [np.array(centers[k], dtype=np.float64) for k, _ in left]
-            found = measure(system[0], plain, beside, exact=exact)
+            found = measure(system[0], said, beside, exact=exact)
             out[[k for k, _ in left]] = [size for _, size in found]
             left = [one for one, (reason, _) in zip(left, found, strict=True) if reason]
     return out
@@ -228,18 +221,13 @@ def _shares(together: list[tuple[int, _Asked]], threads: int) -> list[list[tuple
     return [share for share in shares if share]
 
 
-def _question(claim: Any) -> tuple[System, PlainClaim] | str:
-    """Everything that a claim says; or, in words, why it says nothing."""
+def in_numbers(claim: Any) -> tuple[System, PlainClaim] | str:
+    """What a claim says, and what it is about; or, in words, why it says nothing."""
     asked = _asked(claim, {})
     if isinstance(asked, str):
         return asked
     system = _system(asked)
     return system if isinstance(system, str) else (system[0], asked.said.about(*system))
-
-
-def in_numbers(claim: Any) -> tuple[System, PlainClaim] | str:
-    """What a claim is about, for other proofs about the same inputs; or, in words, why it says nothing."""
-    return _question(claim)
 
 
 def _attempt(question: tuple[System, PlainClaim] | str, method: Literal["float", "exact"]) -> Verification:
@@ -283,16 +271,16 @@ def _system(asked: _Asked) -> tuple[System, Any] | str:
     """The numbers of a claim's layer and domain, and of which units, None for all; or, in words, why there are none."""
     try:
         layer: Any = asked.layer
-        weight = _weight(layer)
-        bias = _plain(layer.constants if isinstance(weight, Convolution | Blocks) else layer.bias)
-        injective = _plain(layer.injective)
+        weight = weight_of(layer)
+        bias = plain(layer.constants if isinstance(weight, Unwritten) else layer.bias)
+        injective = plain(layer.injective)
         # what has no clip is a layer of ReLUs
         low, high = (
-            _plain(getattr(layer, name, np.full(bias.shape, usual))) for name, usual in (("low", 0.0), ("high", np.inf))
+            plain(getattr(layer, name, np.full(bias.shape, usual))) for name, usual in (("low", 0.0), ("high", np.inf))
         )
         box = as_polyhedron(asked.domain, weight.shape[1])
         system = System(
-            weight, bias, low, high, injective, _plain(box.low), _plain(box.high), _matrix(box.G), _plain(box.h)
+            weight, bias, low, high, injective, plain(box.low), plain(box.high), matrix(box.G), plain(box.h)
         )
         return (system, None) if asked.said.x is None else seen(system)
     except MalformedError as failure:
@@ -308,70 +296,12 @@ def _malformed(error: Exception) -> str:
         return "the claim is malformed"
 
 
-def _plain(value: Any) -> NDArray[Any]:
-    """An array of numpy's own class around the numbers of an array of any class, which is not asked for anything."""
-    # not `isinstance`, which believes an object that says so
-    if not issubclass(type(value), np.ndarray) or np.ndarray.view(value, np.ndarray).dtype.kind not in "biuf":
-        raise MalformedError("is no array of numbers")
-    return np.ndarray.view(value, np.ndarray)
-
-
-def _weight(layer: Any) -> Any:
-    """The rows of a layer: written out, or as a convolution where they are not."""
-    operator = layer.operator if type(layer) is ReLULayer and layer.is_large else None
-    if operator is None:
-        return _matrix(layer.weight)
-    return _blocks(operator) if operator.kind == "blocks" else _convolution(operator)
-
-
-def _blocks(operator: Any) -> Blocks:
-    """Rows that are made of convolutions."""
-    from fiberscope.network.blocks import Product  # loads torch, as the operator did
-
-    blocks = tuple(
-        Block(r, c, _convolution(block.outer), _matrix(block.inner))
-        if type(block) is Product
-        else Block(r, c, _matrix(block), None)
-        for (r, c), block in operator.blocks.items()
-    )
-    return Blocks(blocks, tuple(operator.heights), tuple(operator.widths))
-
-
-def _convolution(operator: Any) -> Convolution:
-    weight = _plain(operator.weight.numpy())
-    return Convolution(
-        np.ascontiguousarray(weight), operator.input_shape, operator.stride, operator.padding, operator.dilation,
-        operator.groups,
-    )  # fmt: skip
-
-
-def _matrix(value: Any) -> Any:
-    """A matrix without what somebody made of it: a subclass, a method put onto it, a flag that says it is sorted."""
-    if type(value) is not SparseRows:
-        plain = _plain(value)
-        if plain.ndim != 2:
-            raise MalformedError("is no matrix")
-        return plain
-    given: Any = value.shape
-    shape = cast(tuple[Any, ...], given if type(given) is tuple else ())
-    # by `is`: classes may compare equal to others
-    if [type(size) is int for size in shape] != [True, True]:
-        raise MalformedError("is no sparse matrix")
-    data, indices, starts = (_plain(part) for part in (value.data, value.indices, value.indptr))
-    if data.ndim != 1 or indices.dtype.kind != "i" or starts.dtype.kind != "i":
-        raise MalformedError("is no sparse matrix")
-    # what scipy would cut to fit is no matrix
-    if indices.shape != data.shape or starts.shape != (shape[0] + 1,) or starts[-1] != len(data):
-        raise MalformedError("has rows that do not follow each other")
-    return SparseRows((data, indices, starts), shape=(shape[0], shape[1]))
-
-
 def _copied(value: Any, what: str) -> Any:
     """A copy of an input or an output: small, and their caller may go on to change them."""
     if value is None:
         return None
     try:
-        return np.array(_plain(value))
+        return np.array(plain(value))
     except MalformedError as error:
         raise MalformedError(f"{what} {error}") from error
 
