@@ -14,11 +14,11 @@ from fiberscope.demo.training import torch_threads
 from fiberscope_paper.context import Context, Scale
 from fiberscope_paper.control_claims import claims, effect
 from fiberscope_paper.control_measuring import LEVELS, Measured, measured
-from fiberscope_paper.control_training import ATTACKED, LEARNING_RATE, PENALISED, REACH, Samples, pictures, train
+from fiberscope_paper.control_training import ATTACKED, LEARNING_RATE, PENALISED, REACH, Samples, prepared, train
 from fiberscope_paper.control_variants import NARROW, WIDE, Variant, variants
 from fiberscope_paper.drawing import BLUE, GREY, RED, new_figure
 from fiberscope_paper.outcome import Outcome
-from fiberscope_paper.sources import UsedData, used_data
+from fiberscope_paper.sources import UsedData
 
 TRAINING_QUICK, TRAINING_PAPER = 2_000, 4_000
 
@@ -32,11 +32,7 @@ FACTORS_QUICK, FACTORS_PAPER = (1.0,), (0.3, 1.0, 3.0)
 
 def control(context: Context) -> Outcome:
     """Train a layer with every penalty, weight and activation, and measure what it tells of its inputs."""
-    data = used_data(context, paper="mnist", stand_ins=("mnist-5k", "fashion-mnist"))
-    assert data.training is not None, "no model takes the place of training here"
-    smaller = context.at_scale(quick=4, paper=2)
-    training = pictures(data.training, smaller, context.at_scale(quick=TRAINING_QUICK, paper=TRAINING_PAPER))
-    test = pictures(data.test, smaller, len(data.test))
+    data, training, test = prepared(context, TRAINING_QUICK, TRAINING_PAPER)
     count = min(len(test.x), context.samples or context.at_scale(quick=SAMPLES_QUICK, paper=SAMPLES_PAPER))
     epochs = context.epochs or context.at_scale(quick=EPOCHS_QUICK, paper=EPOCHS_PAPER)
     tried = variants(FACTORS_QUICK if context.scale is Scale.QUICK else FACTORS_PAPER)

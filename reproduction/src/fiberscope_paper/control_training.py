@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from fiberscope.data.datasets import DataSet
 from fiberscope.errors import InputError
 from fiberscope.training.algebra import parts
+from fiberscope_paper.context import Context
 from fiberscope_paper.control_variants import Variant
+from fiberscope_paper.sources import UsedData, used_data
 
 BATCH, PENALISED = 100, 16
 """Samples of a step, and how many of them the penalty looks at."""
@@ -37,6 +39,21 @@ class Samples:
 
     x: Tensor
     y: Tensor
+
+
+def prepared(context: Context, quick: int, paper: int) -> tuple[UsedData, Samples, Samples]:
+    """The digits of the paper, or what stands in for them, and pictures to train with and to test on, made smaller.
+
+    Args:
+        context: what was asked for.
+        quick: how many pictures to train with at quick scale.
+        paper: at the paper's.
+    """
+    data = used_data(context, paper="mnist", stand_ins=("mnist-5k", "fashion-mnist"))
+    assert data.training is not None, "no model takes the place of training here"
+    smaller = context.at_scale(quick=4, paper=2)
+    training = pictures(data.training, smaller, context.at_scale(quick=quick, paper=paper))
+    return data, training, pictures(data.test, smaller, len(data.test))
 
 
 def pictures(data: DataSet, smaller: int, count: int) -> Samples:
@@ -115,5 +132,6 @@ __all__ = [
     "adversarial_accuracy",
     "fitted",
     "pictures",
+    "prepared",
     "train",
 ]

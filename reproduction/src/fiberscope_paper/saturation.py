@@ -21,11 +21,11 @@ from fiberscope.stability.linearization import linearize
 from fiberscope.stability.saturation import saturation as flatness
 from fiberscope.stability.singular_values import singular_values
 from fiberscope_paper.context import Context
-from fiberscope_paper.control_training import LEARNING_RATE, Samples, accuracy, fitted, pictures
+from fiberscope_paper.control_training import LEARNING_RATE, Samples, accuracy, fitted, prepared
 from fiberscope_paper.control_variants import WIDE
 from fiberscope_paper.drawing import new_figure
 from fiberscope_paper.outcome import Claim, Outcome
-from fiberscope_paper.sources import UsedData, used_data
+from fiberscope_paper.sources import UsedData
 
 DEPTH = 4
 
@@ -74,11 +74,7 @@ class Depth:
 
 def saturation(context: Context) -> Outcome:
     """Train deep networks with every activation, and measure how stable the inverse is behind every layer."""
-    data = used_data(context, paper="mnist", stand_ins=("mnist-5k", "fashion-mnist"))
-    assert data.training is not None, "no model takes the place of training here"
-    smaller = context.at_scale(quick=4, paper=2)
-    training = pictures(data.training, smaller, context.at_scale(quick=2_000, paper=4_000))
-    test = pictures(data.test, smaller, len(data.test))
+    data, training, test = prepared(context, 2_000, 4_000)
     count = min(len(test.x), context.samples or context.at_scale(quick=8, paper=16))
     epochs = context.epochs or context.at_scale(quick=4, paper=20)
     found: list[Depth] = []

@@ -24,6 +24,7 @@ from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.same_features import Case, Finding
 from fiberscope.checker.surroundings import Equation, Surroundings
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.preimages.modular import pivots_of
 
 PRIME = 2**61 - 1
 MAX_EQUATIONS = 1_500
@@ -157,16 +158,10 @@ def _nearest_solution(M: fmpz_mat, v: _ExactVector, sides: list[fmpz] | None = N
 
 def _independent_rows(M: fmpz_mat) -> list[int]:
     """Rows that are independent modulo a prime, hence independent; at least one must be nonzero there."""
-    reduced, rank = nmod_mat(M.transpose(), PRIME).rref()
-    if rank == 0:
+    chosen = pivots_of(nmod_mat(M.transpose(), PRIME))
+    if not chosen:
         raise NotProvedError("all rows vanish modulo the prime")
-    pivots: list[int] = []
-    column = 0
-    for row in range(rank):
-        while int(reduced[row, column]) == 0:
-            column += 1
-        pivots.append(column)
-    return pivots
+    return chosen
 
 
 __all__ = ["corrections"]

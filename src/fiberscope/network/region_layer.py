@@ -174,7 +174,7 @@ def _by_products(lifting: Lifting, outer: Expression, bias: FloatArray, region: 
     constants = np.concatenate([np.zeros(definitions), bias])
     injective = np.concatenate([np.ones(definitions, dtype=np.bool_), region.injective])
     blocks = Blocks.of([*lifting.equations, outer], [len(block) for block in lifting.blocks.values()], constants)
-    layer = ReLULayer.of_map(
+    return ReLULayer.of_map(
         lambda: (blocks.rows(), constants),
         (blocks.inputs,),
         (blocks.outputs,),
@@ -182,9 +182,8 @@ def _by_products(lifting: Lifting, outer: Expression, bias: FloatArray, region: 
         low=np.where(injective, -np.inf, region.low),  # nothing is asked of where definitions lie beside it
         high=np.where(injective, np.inf, region.high),
         operator=blocks,
+        definitions=definitions,
     )
-    layer.definitions = definitions
-    return layer
 
 
 __all__ = ["LocalLayer", "RegionLayer"]

@@ -99,6 +99,7 @@ class ReLULayer(Shown):
         low: Any = 0.0,
         high: Any = np.inf,
         operator: Any = None,
+        definitions: int = 0,
     ) -> ReLULayer:
         """A layer whose numbers are written out when they are first asked for, and then kept.
 
@@ -110,10 +111,11 @@ class ReLULayer(Shown):
             device: as above.
             low: as above.
             high: as above.
-            operator: the same numbers as a convolution, if they are one.
+            operator: the same numbers as a convolution, if they are one, or as blocks of some.
+            definitions: as above.
         """
         layer = object.__new__(cls)
-        layer._weight, layer.definitions, layer.device, layer._by_products = None, 0, device, False
+        layer._weight, layer.definitions, layer.device, layer._by_products = None, definitions, device, False
         layer._source, layer._input_shape, layer._output_shape = write_out, input_shape, output_shape
         layer.outputs, layer.injective, layer.operator = prod(output_shape), injective, operator
         layer.low, layer.high = _checked_clip(low, high, layer.outputs)
@@ -140,9 +142,9 @@ class ReLULayer(Shown):
         shapes = self._input_shape, self._output_shape
         twin = ReLULayer.of_map(
             lambda: (self.weight, self.bias), *shapes, self.injective, self.device,
-            low=self.low, high=self.high, operator=self.operator,
+            low=self.low, high=self.high, operator=self.operator, definitions=self.definitions,
         )  # fmt: skip
-        twin.definitions, twin._by_products = self.definitions, True
+        twin._by_products = True
         return twin if twin.is_large else None
 
     def written(self) -> ReLULayer | None:

@@ -31,9 +31,18 @@ def exact_rank(rows: Float64[FloatArray, "q n"], budget: Budget = NO_LIMIT) -> i
     bound = modular_rank(live)
     if bound == min(live.shape):
         return bound
-    doing = f"the exact rank of {live.shape[0]} dependent rows in {live.shape[1]} coordinates"
-    budget.check_exact(SOLVES_OF_AN_ELIMINATION * solve_seconds(bound, entry_bits(live)), doing)
+    check_elimination(live, bound, budget)
     return _integer_matrix(live).rank()
+
+
+def check_elimination(rows: Float64[FloatArray, "q n"], rank: int, budget: Budget) -> None:
+    """Whether there is time for an elimination over the integers.
+
+    Raises:
+        TooLargeError: there is not.
+    """
+    doing = f"the exact rank of {rows.shape[0]} dependent rows in {rows.shape[1]} coordinates"
+    budget.check_exact(SOLVES_OF_AN_ELIMINATION * solve_seconds(rank, entry_bits(rows)), doing)
 
 
 def null_vector(rows: Float64[FloatArray, "q n"]) -> list[Fraction]:

@@ -21,7 +21,7 @@ from fiberscope.network.rows import dense
 from fiberscope.preimages.budget import solve_seconds
 from fiberscope.preimages.candidate import Candidate, Direction, Multipliers, Rational
 from fiberscope.preimages.dense import RESOLVED
-from fiberscope.preimages.exact_algebra import SOLVES_OF_AN_ELIMINATION
+from fiberscope.preimages.exact_algebra import check_elimination
 from fiberscope.preimages.exact_face import entry_bits
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.modular import modular_rank, modular_seconds
@@ -50,8 +50,7 @@ def lifted(system: MixedSystem, candidate: Candidate) -> Candidate | None:
     if candidate.kind is Kind.SINGLETON and rank < n:
         return None
     if candidate.dependencies is None and rank < min(len(system.live(vanishing)), n):
-        doing = f"the exact rank of {len(rows)} dependent rows in {n} coordinates"
-        system.budget.check_exact(SOLVES_OF_AN_ELIMINATION * solve_seconds(rank, entry_bits(rows)), doing)
+        check_elimination(rows, rank, system.budget)
     parts: dict[int, Direction | Multipliers | None] = {}
 
     def part(old: Direction | Multipliers) -> Direction | Multipliers:

@@ -31,9 +31,12 @@ def residues(values: FloatArray) -> IntArray:
 def pivots(matrix: Int64[IntArray, "q n"]) -> list[int]:
     """Columns of residues that are independent modulo the prime, as many as its rank there; the first that are."""
     q, n = matrix.shape
-    if not matrix.size:
-        return []
-    reduced, rank = nmod_mat(q, n, matrix.ravel().tolist(), PRIME).rref()
+    return pivots_of(nmod_mat(q, n, matrix.ravel().tolist(), PRIME)) if matrix.size else []
+
+
+def pivots_of(matrix: nmod_mat) -> list[int]:
+    """The same of a matrix modulo any prime."""
+    reduced, rank = matrix.rref()
     found: list[int] = []
     column = 0
     for row in range(rank):
@@ -54,4 +57,4 @@ def modular_seconds(q: int, n: int) -> float:
     return 3e-7 * q * n + 3e-10 * q * n * min(q, n)
 
 
-__all__ = ["PRIME", "modular_rank", "modular_seconds", "pivots", "residues"]
+__all__ = ["PRIME", "modular_rank", "modular_seconds", "pivots", "pivots_of", "residues"]

@@ -8,22 +8,22 @@ holds this box (``fiberscope.checker.modulus``), then no two inputs of it have t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float64
 
-from fiberscope.checker import forward, relaxation
+from fiberscope.checker import forward
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.modulus import chain_of, modulus
-from fiberscope.checker.reading import StoredNetwork, read_network
+from fiberscope.checker.reading import LayerRows, StoredNetwork
 from fiberscope.checker.relaxation import Known
-from fiberscope.errors import ModelError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.network import Network
 from fiberscope.preimages.budget import Budget
-from fiberscope.recovery.proof import reach_of, stages_of
+from fiberscope.preimages.verification import stored
+from fiberscope.recovery.proof import reach_of
 from fiberscope.recovery.tightening import tighten
 
 
@@ -32,14 +32,14 @@ class OnlyInputs:
     """A network as the checker reads it, and a bounded domain.
 
     Attributes:
-        layers: what its layers are.
-        stages: what its stages are.
+        network: its layers and stages.
         box: around the domain.
+        chains: of layers that were asked about, the rows up to them; None where they are no chain.
     """
 
-    layers: StoredNetwork
-    stages: relaxation.Network
+    network: StoredNetwork
     box: Polyhedron
+    chains: dict[int, tuple[LayerRows, ...] | None] = field(default_factory=dict[int, tuple[LayerRows, ...] | None])
 
     @classmethod
     def of(cls, network: Network, box: Polyhedron) -> OnlyInputs | None:
@@ -47,22 +47,32 @@ class OnlyInputs:
         if not (np.isfinite(box.low) & np.isfinite(box.high)).all():
             return None
         try:
-            return cls(read_network(network.to_bytes()), stages_of(network), box)
-        except (NotProvedError, ModelError):
+            return cls(stored(network), box)
+        except NotProvedError:
             return None
 
     def has_one(self, layer: int, x: Float64[FloatArray, " n"], budget: Budget) -> bool:
         """Whether x is proved to be the only input of the domain with its features after a layer."""
+        chain = self._chain(layer)
+        if chain is None:
+            return False
         try:
-            chain = chain_of(self.layers, layer)
             if not modulus(chain, x, 0.0).lower > 0:  # nothing would be proved on a larger ball
                 return False
-            stage = self.layers.layers[layer].number
-            known = Known(stage, *forward.bounds(self.stages, x, x, stage)[stage])
-            left = tighten(self.stages, self.box.low, self.box.high, known, budget, x)
+            stages, stage = (self.network.inputs, self.network.stages), self.network.layers[layer].number
+            known = Known(stage, *forward.bounds(stages, x, x, stage)[stage])
+            left = tighten(stages, self.box.low, self.box.high, known, budget, x)
             return not left.contradiction and modulus(chain, x, reach_of(left.low, left.high, x)).lower > 0
         except NotProvedError:
             return False
+
+    def _chain(self, layer: int) -> tuple[LayerRows, ...] | None:
+        if layer not in self.chains:
+            try:
+                self.chains[layer] = chain_of(self.network, layer)
+            except NotProvedError:
+                self.chains[layer] = None
+        return self.chains[layer]
 
 
 __all__ = ["OnlyInputs"]

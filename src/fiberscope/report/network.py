@@ -12,7 +12,7 @@ from rich.table import Table
 
 from fiberscope.audits.manifest import Manifest
 from fiberscope.audits.network_table import count_verdicts
-from fiberscope.labels import label
+from fiberscope.labels import from_to, label
 from fiberscope.recovery.verdict import Verdict
 from fiberscope.report.counting import counted
 from fiberscope.report.terminal_tables import plain_table
@@ -76,8 +76,8 @@ def fold_alike(summaries: Sequence[NetworkSummary]) -> list[list[NetworkSummary]
 
 
 def label_of(alike: Sequence[NetworkSummary]) -> str:
-    """What a row about some layers is called, the first and the last of them."""
-    return alike[0].label if len(alike) == 1 else f"{alike[0].label} to {alike[-1].label}"
+    """What a row about some layers is called."""
+    return from_to([summary.label for summary in alike])
 
 
 def network_sentences(summaries: Sequence[NetworkSummary], domain: tuple[float, float] | None) -> list[str]:

@@ -195,7 +195,7 @@ def _taken_for(subject: Subject, sample: int) -> str:
     if subject.y is None:
         return ""
     found = predictions(subject.network, subject.x[sample : sample + 1], subject.y[sample : sample + 1])
-    own = f"a {subject.class_name(int(subject.y[sample]))}"
+    own = f"a {subject.class_of(sample)}"
     return own if found is None else f"{own}, taken for {subject.class_name(int(found[0]))}"
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from fiberscope.audits.findings import FindingsTable
 from fiberscope.audits.manifest import Manifest
 from fiberscope.audits.plan import EXACT, place_label
-from fiberscope.labels import label
+from fiberscope.labels import from_to, label
 from fiberscope.preimages.kind import Kind
 from fiberscope.report.counting import counted, middle
 from fiberscope.report.terminal_tables import plain_table
@@ -163,9 +163,8 @@ def fold_layers(summaries: Sequence[LayerSummary], beside: Mapping[int, str] | N
     layers = [tuple(rows) for _, rows in itertools.groupby(summaries, key=lambda summary: summary.layer)]
     folded: list[AlikeLayers] = []
     for _, alike in itertools.groupby(layers, key=lambda rows: (_told(rows), (beside or {}).get(rows[0].layer))):
-        first, *others = alike
-        label = f"{first[0].label} to {others[-1][0].label}" if others else first[0].label
-        folded.append(AlikeLayers(label, first))
+        same = list(alike)
+        folded.append(AlikeLayers(from_to([rows[0].label for rows in same]), same[0]))
     return folded
 
 
