@@ -68,6 +68,17 @@ def unchecked() -> None:
     shape_checking.update("jaxtyping_disable", True)
 
 
+@pytest.fixture
+def by_products(monkeypatch: pytest.MonkeyPatch) -> Generator[pytest.MonkeyPatch]:
+    """Every layer of convolutions is held to be too large to be written out."""
+    from fiberscope.network import region_layer, relu_layer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(region_layer, "MAX_WRITTEN", 0)
+        patch.setattr(relu_layer, "MAX_FACTORED", 0)
+        yield patch
+
+
 @pytest.fixture(scope="session")
 def external() -> Path:
     """The folder of models and data that are not part of the project; skips where there is none."""

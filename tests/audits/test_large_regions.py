@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from torch import nn
 import fiberscope as fs
 from audits.test_verify import rewrite
 from fiberscope.cli import main
-from fiberscope.network import region_layer, relu_layer
+from fiberscope.network import region_layer
 from preimages.test_large_regions import Block
 from small_audits import rows
 
@@ -31,15 +30,6 @@ BLOCKS = {
     "normalized": block(conv(3, 3, 3, 1, 1), nn.Sequential(conv(3, 3, 3, 1, 1), nn.BatchNorm2d(3)), nn.Identity()),
 }
 BLOCKS["slopes"].inner = nn.LeakyReLU(0.25)
-
-
-@pytest.fixture
-def by_products(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """Every layer is held to be too large to be written out."""
-    with monkeypatch.context() as patch:
-        patch.setattr(region_layer, "MAX_WRITTEN", 0)
-        patch.setattr(relu_layer, "MAX_FACTORED", 0)
-        yield patch
 
 
 def audited(name: str, folder: Path, *options: str) -> Path:

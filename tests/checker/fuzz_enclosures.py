@@ -9,7 +9,6 @@ said to be inside must be so by the definition of the layer, in rational numbers
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
 from fractions import Fraction
@@ -21,6 +20,7 @@ from scipy.optimize import linprog
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]  # as a script
 
 import fuzz_questions as known  # noqa: E402
+from fuzz_command import run  # noqa: E402
 
 from fiberscope.checker import enclosures  # noqa: E402
 from fiberscope.checker.anchored import Anchored  # noqa: E402
@@ -166,13 +166,5 @@ def _output(s: known.System, i: int, row: Exact, x: Exact) -> Fraction:
     return z if z < s.high[i] else Fraction(float(s.high[i]))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Random multipliers and points.")
-    parser.add_argument("count", nargs="?", type=int, default=20_000)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    print(dict(fuzz(options.seed, options.count)))
-
-
 if __name__ == "__main__":
-    main()
+    run(fuzz, "Random multipliers and points.", 20_000)

@@ -9,7 +9,6 @@ linear programs that know nothing of the checker.
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
@@ -17,6 +16,7 @@ from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
+from fuzz_command import run
 from scipy.optimize import linprog
 
 from fiberscope.checker.feature_domain import Domain
@@ -207,13 +207,5 @@ def fuzz(seed: int, count: int) -> Counter[str]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Random claims that features are the same.")
-    parser.add_argument("count", nargs="?", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    print(dict(fuzz(options.seed, options.count)))
-
-
 if __name__ == "__main__":
-    main()
+    run(fuzz, "Random claims that features are the same.", 10_000)

@@ -8,12 +8,12 @@ the points, and at 25 places of every segment: a little more than that, exactly 
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
+from fuzz_command import run
 from fuzz_features import KINDS, Layer, features, stages_of
 
 from fiberscope.checker.feature_domain import Domain
@@ -80,13 +80,5 @@ def fuzz(seed: int, count: int) -> Counter[str]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Random claims that features differ by little.")
-    parser.add_argument("count", nargs="?", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    print(dict(fuzz(options.seed, options.count)))
-
-
 if __name__ == "__main__":
-    main()
+    run(fuzz, "Random claims that features differ by little.", 10_000)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -62,15 +61,6 @@ def case(name: str, seed: int, *, dead: bool = False) -> tuple[RegionLayer, np.n
     network = fs.from_torch(block.eval(), input_shape=shape)
     (layer,) = (each for each in network.relu_layers if isinstance(each, RegionLayer))
     return layer, rng.integers(0, 3, int(np.prod(shape))).astype(np.float64), block
-
-
-@pytest.fixture
-def by_products(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
-    """Every layer is held to be too large to be written out."""
-    with monkeypatch.context() as patch:
-        patch.setattr(region_layer, "MAX_WRITTEN", 0)
-        patch.setattr(relu_layer, "MAX_FACTORED", 0)
-        yield patch
 
 
 CASES = [(name, seed, dead) for name in modules() for seed, dead in ((0, False), (1, False), (2, True))]
