@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fiberscope_paper import command, control, figure3, figure6, saturation, spectra_subjects
+from fiberscope_paper import command, control_training, figure3, figure6, spectra_subjects
 from fiberscope_paper.context import Context
 from fiberscope_paper.registry import EXPERIMENTS, experiments
 from fiberscope_paper.sources import papers_data
@@ -42,7 +42,7 @@ def test_the_data_of_every_experiment_are_known(tmp_path: Path, monkeypatch: pyt
     def used_data(context: Context, *, paper: str, stand_ins: tuple[str, ...]) -> None:
         raise Asked(paper)
 
-    for module in (figure3, figure6, spectra_subjects, control, saturation):
+    for module in (figure3, figure6, spectra_subjects, control_training):
         monkeypatch.setattr(module, "used_data", used_data)
     for experiment in EXPERIMENTS:
         if experiment.heeds:
