@@ -83,6 +83,13 @@ def test_dimensions_in_spaces_of_different_size_are_not_compared() -> None:
     assert found.dimension is None
 
 
+def test_a_dimension_of_which_bounds_alone_are_known_is_compared_with_none() -> None:
+    bounds = ("bounded", UNDECIDED_DIMENSION)
+    found = change(table([bounds, ("bounded", 3), bounds]), table([("bounded", 2)] * 2 + [bounds]), PLACE, "", SIZES)
+    assert (found.more.tolist(), found.less.tolist()) == ([False, True, False], [False] * 3)
+    assert found.dimension == (3.0, 2.0)
+
+
 def test_margins_are_compared_where_the_kind_is_the_same() -> None:
     margins = [1.0, 1.0, 2.0, 4.0, float("nan")], [50.0, 50.0, 1.0, 1.0, 50.0]
     found = change(table(BEFORE, margins[0]), table(AFTER, margins[1]), PLACE, PLACE.label, SIZES)

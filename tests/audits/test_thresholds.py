@@ -296,6 +296,14 @@ def test_what_an_audit_measures() -> None:
     assert values[Quantity.CONDITION, 0] == []
 
 
+def test_dimensions_with_bounds_alone_are_not_measured() -> None:
+    findings, spectra = handmade()
+    findings.dimension[[1, 2]] = UNDECIDED_DIMENSION
+    found = list(measured(findings, spectra, Plan((0,), len(KINDS), spectra=4), small_network()))
+    [dimension] = [each for each in found if each.quantity is Quantity.DIMENSION]
+    assert (dimension.values.tolist(), dimension.unknown) == ([0, 4], 3)
+
+
 def test_condition_numbers_belong_to_the_layer_that_ends_at_the_stage() -> None:
     found = list(measured(*handmade(), Plan((0,), len(KINDS), spectra=4), small_network()))
     stages = [(each.place.stage, each.place.layer) for each in found if each.quantity is Quantity.CONDITION]

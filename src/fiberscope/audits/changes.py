@@ -185,7 +185,8 @@ def change(
     both = (ranks[0] >= 0) & (ranks[1] >= 0)
     comparable = both & (sizes[0][0] == sizes[1][0])
     step = np.where(both, np.sign(ranks[1] - ranks[0]), 0)
-    finer = np.where(comparable & (step == 0), np.sign(after.dimension - before.dimension), 0)
+    measured = comparable & before.has_dimension & after.has_dimension
+    finer = np.where(measured & (step == 0), np.sign(after.dimension - before.dimension), 0)
     direction = step + finer
     saturates = bool(before.saturated.any() or after.saturated.any())
     kinds = list(zip(map(Kind, before.kind), map(Kind, after.kind), strict=True))
@@ -200,7 +201,7 @@ def change(
         decided=both,
         openness=signs(np.zeros_like(direction), direction),
         by_kind=(int((step < 0).sum()), int((step > 0).sum())),
-        dimension=_medians(before.dimension[comparable], after.dimension[comparable]),
+        dimension=_medians(before.dimension[measured], after.dimension[measured]),
         saturated=_medians(before.saturated, after.saturated) if saturates else None,
         margin_ratio=_margin_ratio(before, after, both),
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 from numpy.typing import NDArray
 
 from fiberscope.audits.plan import EXACT
@@ -115,6 +116,11 @@ class FindingsTable:
 
     def __len__(self) -> int:
         return self.sample.shape[0]
+
+    @property
+    def has_dimension(self) -> Bool[BoolArray, " F"]:
+        """(F,) where there is a preimage whose dimension is known; of large layers there may be bounds alone."""
+        return self.dimension >= 0
 
     def where(self, mask: BoolArray) -> FindingsTable:
         """The findings at which ``mask`` (F,) is true."""

@@ -167,8 +167,9 @@ def _of_group(group: FindingsTable, place: Place) -> Iterator[Measured]:
     yield Measured(Quantity.UNDECIDED, place, (~decided).astype(np.float64))
     proved = decided & (group.certificate != "")
     yield Measured(Quantity.UNPROVED, place, (~proved).astype(np.float64))
-    dimension = group.dimension[decided & (group.kind != Kind.EMPTY)].astype(np.float64)
-    yield Measured(Quantity.DIMENSION, place, dimension, undecided)
+    dimension = group.dimension[group.has_dimension].astype(np.float64)
+    unknown = (group.kind != Kind.EMPTY) & ~group.has_dimension
+    yield Measured(Quantity.DIMENSION, place, dimension, int(unknown.sum()))
     yield Measured(Quantity.MARGIN, place, group.margin[decided], undecided)
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fiberscope.audits.findings import UNDECIDED_DIMENSION, FindingsTable
-from fiberscope.preimages.kind import Kind
+from fiberscope.audits.findings import FindingsTable
 from fiberscope.report.summary import LayerSummary
 
 MOST = 24
@@ -64,7 +63,7 @@ def _extremes(findings: FindingsTable, summaries: Sequence[LayerSummary]) -> Ite
     """
     for summary in {summary.layer: summary for summary in summaries if summary.is_exact}.values():
         found = findings.at(summary.layer, summary.domain)
-        known = found.where((found.dimension != UNDECIDED_DIMENSION) & (found.kind != Kind.EMPTY))
+        known = found.where(found.has_dimension)
         if not len(known) or known.dimension.min() == known.dimension.max():
             continue
         for place, words in ((known.dimension.argmin(), "least"), (known.dimension.argmax(), "most")):

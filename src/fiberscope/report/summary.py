@@ -44,7 +44,7 @@ class LayerSummary:
         counts: the number of samples of each kind.
         median_positives: the median number of positive outputs.
         median_saturated: the median number of saturated outputs; None if no sample has any.
-        median_dimension: the median dimension of the decided preimages; None if there are none.
+        median_dimension: the median dimension of the preimages where it is known; None if it is of none.
         proved: the share of samples whose verdict carries a certificate.
         precision: to which outputs are known.
     """
@@ -96,7 +96,7 @@ def summarise(manifest: Manifest, findings: FindingsTable) -> list[LayerSummary]
 def _summary(manifest: Manifest, group: FindingsTable, layer: int, domain: str, precision: str) -> LayerSummary:
     described = manifest.network_layers[layer]
     decided = group.kind != Kind.UNDECIDED
-    has_point = decided & (group.kind != Kind.EMPTY)
+    dimension = group.dimension[group.has_dimension]
     return LayerSummary(
         layer=layer,
         name=described.name,
@@ -108,7 +108,7 @@ def _summary(manifest: Manifest, group: FindingsTable, layer: int, domain: str, 
         counts={kind: int((group.kind == kind).sum()) for kind in SHOWN_KINDS},
         median_positives=float(np.median(group.positives)),
         median_saturated=float(np.median(group.saturated)) if group.saturated.any() else None,
-        median_dimension=float(np.median(group.dimension[has_point])) if has_point.any() else None,
+        median_dimension=float(np.median(dimension)) if len(dimension) else None,
         proved=float(((group.certificate != "") & decided).mean()),
     )
 
