@@ -181,20 +181,20 @@ def change(
 ) -> LayerChange:
     """Compare the findings of two audits about the same samples in one layer on one domain."""
     assert (before.sample == after.sample).all(), "findings are stored by sample"
-    ranks = [np.array([_OPENNESS.get(Kind(kind), -1) for kind in each.kind]) for each in (before, after)]
+    ranks = [np.array([_OPENNESS.get(kind, -1) for kind in each.kind]) for each in (before, after)]
     both = (ranks[0] >= 0) & (ranks[1] >= 0)
     comparable = both & (sizes[0][0] == sizes[1][0])
     step = np.where(both, np.sign(ranks[1] - ranks[0]), 0)
     finer = np.where(comparable & (step == 0), np.sign(after.dimension - before.dimension), 0)
     direction = step + finer
     saturates = bool(before.saturated.any() or after.saturated.any())
-    kinds = list(zip(map(Kind, before.kind), map(Kind, after.kind), strict=True))
+    steps = sorted(Counter(zip(before.kind, after.kind, strict=True)).items())
     return LayerChange(
         place=place,
         label=label,
         sizes=sizes,
-        transitions=dict(sorted(Counter(kinds).items())),
-        changed=tuple(int(sample) for sample in before.sample[before.kind != after.kind]),
+        transitions={(Kind(first), Kind(second)): count for (first, second), count in steps},
+        changed=tuple(before.sample[before.kind != after.kind].tolist()),
         more=direction < 0,
         less=direction > 0,
         decided=both,

@@ -11,6 +11,7 @@ from fiberscope.audits.findings import FindingsTable
 from fiberscope.audits.leak_measurements import leak_places
 from fiberscope.audits.network_table import read_network
 from fiberscope.audits.plan import NamedDomain, Plan
+from fiberscope.audits.shards import texts
 from fiberscope.audits.store import Results
 from fiberscope.audits.thresholds import (
     DomainKind,
@@ -149,7 +150,7 @@ def measured(findings: FindingsTable, spectra: Any, plan: Plan, network: Network
 def measured_of_network(verdicts: Any, plan: Plan, network: Network) -> Iterator[Measured]:
     """The quantities of the network up to each layer, from its verdicts about samples."""
     layer = verdicts["layer"].to_numpy()
-    said = np.array(verdicts["verdict"].to_pylist(), dtype=object)
+    said = texts(verdicts["verdict"])
     for place in places(plan, network):
         if place.is_network:
             own = said[layer == place.layer]

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fiberscope.audits.network_table import read_network
 from fiberscope.audits.pairing import Pair, Side, layer_names
+from fiberscope.audits.shards import texts
 from fiberscope.recovery.verdict import Verdict
 
 
@@ -31,23 +35,23 @@ def network_changes(pair: Pair) -> tuple[NetworkChange, ...]:
     """Of every layer that both audits judged; nothing where inputs lie in other bounds, or there are no verdicts."""
     if pair.before.manifest.domain != pair.after.manifest.domain:
         return ()
-    before, after = _by_place(pair.before), _by_place(pair.after)
-    common = {layer for _, layer in before} & {layer for _, layer in after}
-    return tuple(_change(pair, layer, before, after) for layer in sorted(common))
+    before, after = _by_layer(pair.before), _by_layer(pair.after)
+    common = sorted(before.keys() & after.keys())
+    return tuple(_change(pair, k, before[k][: pair.samples], after[k][: pair.samples]) for k in common)
 
 
-def _by_place(side: Side) -> dict[tuple[int, int], Verdict]:
-    rows = read_network(side.results, side.manifest).to_pylist()
-    return {(row["sample"], row["layer"]): Verdict(row["verdict"]) for row in rows}
+def _by_layer(side: Side) -> dict[int, NDArray[np.object_]]:
+    """The verdicts of each layer, sample by sample."""
+    table = read_network(side.results, side.manifest)
+    layers, verdicts = table["layer"].to_numpy(), texts(table["verdict"])
+    return {layer: verdicts[layers == layer] for layer in np.unique(layers).tolist()}
 
 
-def _change(
-    pair: Pair, layer: int, before: dict[tuple[int, int], Verdict], after: dict[tuple[int, int], Verdict]
-) -> NetworkChange:
-    steps = [(before[sample, layer], after[sample, layer]) for sample in range(pair.samples)]
-    changed = tuple(sample for sample, (first, second) in enumerate(steps) if first is not second)
+def _change(pair: Pair, layer: int, before: NDArray[np.object_], after: NDArray[np.object_]) -> NetworkChange:
+    steps = sorted(Counter(zip(before, after, strict=True)).items())
+    transitions = {(Verdict(first), Verdict(second)): count for (first, second), count in steps}
     label = f"network up to layer {layer_names(pair, layer)}"
-    return NetworkChange(layer, label, dict(sorted(Counter(steps).items())), changed)
+    return NetworkChange(layer, label, transitions, tuple(np.flatnonzero(before != after).tolist()))
 
 
 __all__ = ["NetworkChange", "network_changes"]

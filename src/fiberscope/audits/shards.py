@@ -115,11 +115,11 @@ def findings_from_bytes(data: bytes, path: str) -> tuple[FindingsTable, dict[str
     metadata: dict[bytes, bytes] = table.schema.metadata or {}
     siblings = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in metadata.items()}
     dimension = table["dimension"].fill_null(UNDECIDED_DIMENSION)
-    texts = {name: _shared(table[name]) for name in ("domain", "kind", "certificate", "reason", "precision")}
+    words = {name: texts(table[name]) for name in ("domain", "kind", "certificate", "reason", "precision")}
     whole = ("sample", "layer", "positives", "saturated", "dimension_low", "dimension_high")
     integers = {name: table[name].to_numpy().astype(np.int64) for name in whole}
     floats = {name: table[name].to_numpy() for name in ("margin", "radius")}
-    columns: dict[str, Any] = {**integers, **floats, **texts}
+    columns: dict[str, Any] = {**integers, **floats, **words}
     return FindingsTable(**columns, dimension=dimension.to_numpy().astype(np.int64)), siblings
 
 
@@ -133,7 +133,7 @@ def findings_to_table(findings: FindingsTable) -> Any:
     return pa.Table.from_arrays(columns, schema=FINDINGS_SCHEMA)
 
 
-def _shared(column: Any) -> NDArray[np.object_]:
+def texts(column: Any) -> NDArray[np.object_]:
     """The strings of a column, of which equal ones are one object: there may be millions."""
     encoded = column.combine_chunks().dictionary_encode()
     return np.array(encoded.dictionary.to_pylist(), dtype=object)[encoded.indices.to_numpy()]
@@ -234,4 +234,5 @@ __all__ = [
     "sha256",
     "table_from_bytes",
     "table_to_bytes",
+    "texts",
 ]
