@@ -90,7 +90,7 @@ def main() -> None:
             if name != "audit":
                 call()
             found = passed(call)
-            print(f"{name:20s} {len({file for file, _ in found}):4d} files {len(found):5d} functions", flush=True)
+            print(f"{name:20s} {len({file for file, _ in found}):4d} files {len(found):5d} functions {found.total():7d} calls", flush=True)
             if options.list:
                 for (file, function), count in sorted(found.items()):
                     print(f"    {file:40s} {function} {count}")
