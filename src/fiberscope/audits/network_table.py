@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fiberscope.audits import shards
+from fiberscope.audits.checks import Failure, Rechecked
 from fiberscope.audits.findings import FindingsTable
 from fiberscope.audits.finished import Failed, says_failed
 from fiberscope.audits.ledger import Entry, stamp_of
@@ -45,40 +46,6 @@ NETWORK, VERDICTS = "network", "verdicts"
 
 _FROM = b"from"
 """The key under which the table names what it was put together from, by SHA-256."""
-
-
-@dataclass(frozen=True)
-class Refuted:
-    """A verdict about the network that does not follow from what is proved.
-
-    Attributes:
-        sample: the sample.
-        layer: the layer.
-        stored: the stored verdict.
-        derived: what follows.
-    """
-
-    sample: int
-    layer: int
-    stored: str
-    derived: str
-
-
-@dataclass(frozen=True)
-class NetworkVerification:
-    """What deriving the table again gave.
-
-    Attributes:
-        derived: the number of stored verdicts that follow.
-        undecided: the number of rows that claim nothing.
-        failures: the verdicts that do not follow.
-        changed: the files that are not what the audit wrote.
-    """
-
-    derived: int
-    undecided: int
-    failures: tuple[Refuted, ...]
-    changed: tuple[str, ...]
 
 
 def path_of(results: Results) -> Path:
@@ -197,36 +164,39 @@ def count_verdicts(table: Any) -> tuple[dict[str, Any], ...]:
     )
 
 
-def verify_network(results: Results) -> NetworkVerification:
-    """Derive every verdict about the network again from what is stored about layers.
+def verify_network(results: Results) -> Rechecked:
+    """Derive every verdict about the network again from what is stored about layers; the others are "undecided".
 
     Raises:
         ResultsError: the audit is complete and the file is missing, or it is damaged.
     """
     manifest, path = results.manifest(), path_of(results)
     if not manifest.complete:  # the table is the last that is written
-        return NetworkVerification(0, 0, (), ())
+        return Rechecked()
     data = read_file(path)
     table = read_network(results, manifest)
     stored = shards.texts(table["verdict"])
     derived = shards.texts(derive(results, manifest, results.subject())["verdict"])
     claims = stored != Verdict.UNDECIDED
     failures = tuple(
-        Refuted(table["sample"][row].as_py(), table["layer"][row].as_py(), stored[row], derived[row])
+        _refuted(table["sample"][row].as_py(), table["layer"][row].as_py(), stored[row], derived[row])
         for row in np.flatnonzero(claims & (stored != derived)).tolist()
     )
-    undecided = int((~claims).sum())
     recorded = manifest.shards.get(VERDICTS, {}).get(NETWORK)
     same = is_sealed(data) and recorded in (None, shards.sha256(data))
     changed = () if same else (str(path),)
-    return NetworkVerification(len(stored) - undecided - len(failures), undecided, failures, changed)
+    undecided = Counter(undecided=int((~claims).sum()))
+    return Rechecked(int(claims.sum()) - len(failures), failures, changed, undecided)
+
+
+def _refuted(sample: int, layer: int, stored: str, derived: str) -> Failure:
+    claim = f"the network up to layer {layer}, sample {sample}"
+    return Failure(claim, f"{stored} is stored, {derived} follows", (sample, layer))
 
 
 __all__ = [
     "NETWORK",
     "VERDICTS",
-    "NetworkVerification",
-    "Refuted",
     "count_verdicts",
     "derive",
     "read_network",
