@@ -74,15 +74,20 @@ class Content:
     leakage: LeakageContent | None = None
 
 
-def write_report(results: Results) -> None:
+def write_report(results: Results) -> Content:
     """Write ``report.html`` from the results alone.
+
+    Returns:
+        What was read.
 
     Raises:
         ResultsError: the folder is damaged, holds no findings, or cannot be written.
     """
-    page = render(read_content(results))
+    content = read_content(results)
+    page = render(content)
     with atomic_path(results.report_path) as temporary:
         temporary.write_text(page, encoding="utf-8")
+    return content
 
 
 def read_content(results: Results) -> Content:
