@@ -48,11 +48,10 @@ from fiberscope.audits.ledger import Entry, Ledger, OpenLedger, Stamp
 from fiberscope.audits.manifest import new_manifest
 from fiberscope.audits.plan import Chunk, Plan, SpectraChunk, places_of
 from fiberscope.audits.pool import Pool, spread
-from fiberscope.audits.spectra import Spectra
+from fiberscope.audits.spectra import Spectra, SpectraTask
 from fiberscope.audits.store import Results
 from fiberscope.audits.subject import Subject
-from fiberscope.audits.task import ChunkResult, SpectraTask, Task
-from fiberscope.audits.verdicts import Verdicts
+from fiberscope.audits.verdicts import ChunkResult, Task, Verdicts
 from fiberscope.audits.workers import Processes
 from fiberscope.files import write_file
 from fiberscope.network.affine import Dense
