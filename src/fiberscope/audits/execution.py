@@ -13,7 +13,7 @@ from typing import Any
 
 from fiberscope.audits.compute import Orders, Threads, Written, write_chunk, write_chunk_from_file, write_failed
 from fiberscope.audits.dask_workers import DaskWorkers
-from fiberscope.audits.examples import Wanted, furthest_pairs, make_examples
+from fiberscope.audits.examples import ExampleRequest, furthest_pairs, make_examples
 from fiberscope.audits.findings import FindingsTable
 from fiberscope.audits.leakage import Leakage
 from fiberscope.audits.ledger import Entry, OpenLedger
@@ -180,7 +180,7 @@ class Job:
         subject = replace(self.subject, network=self.given)
         for layer, pair in furthest_pairs(self.results.survey_table(manifest)).items():
             if not self.results.examples.is_whole(str(layer), pair.source, pair.target):
-                wanted = Wanted(layer, pair.source, pair.target, manifest.domain, Objective.TOWARDS)
+                wanted = ExampleRequest(layer, pair.source, pair.target, manifest.domain, Objective.TOWARDS)
                 for example in make_examples(subject, wanted):
                     self.results.examples.write(example)
             names.append(self.results.examples.path(str(layer), pair.source, pair.target).name)

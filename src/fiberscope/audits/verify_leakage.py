@@ -22,7 +22,7 @@ from fiberscope.audits.plan import LeakChunk
 from fiberscope.audits.store import Results
 from fiberscope.audits.verify import INPUT_AGREEMENT
 from fiberscope.errors import FiberscopeError
-from fiberscope.network.layer import around
+from fiberscope.network.layer import local_form
 from fiberscope.network.network import Network
 from fiberscope.preimages.certificate import Certificate
 from fiberscope.preimages.coarsest import BOUNDED
@@ -151,7 +151,7 @@ def _about(network: Network, asked: LeakQuestion, stored: StoredLeaks) -> Preima
     allowed = INPUT_AGREEMENT * float(np.abs(computed).max(initial=0.0))
     if received.shape != computed.shape or not (np.abs(received - computed) <= allowed).all():
         raise ValueError("what the layer received is stored otherwise")
-    layer, domain, x = around(network.relu_layers[asked.layer], None, received)
+    layer, domain, x = local_form(network.relu_layers[asked.layer], None, received)
     return Preimage(layer, domain, x, None, Kind.UNDECIDED, None, 0.0, Certificate(Kind.UNDECIDED, None))
 
 
