@@ -18,8 +18,9 @@ from fiberscope.recovery.exact_singleton import Certain
 from fiberscope.recovery.exact_walk import StageValues, walk_stages
 from fiberscope.recovery.second_input import Counts, fewest_equations
 
-BLOCK_NUMBERS = 2**22
-"""Numbers that the widest stage may give at a time: more samples are taken in several blocks."""
+BLOCK_NUMBERS = 2**20
+"""Numbers that the widest stage may give at a time, of 300 bytes each at the peak: more samples are taken in several
+blocks."""
 
 
 @dataclass(frozen=True, eq=False)
