@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -144,23 +144,25 @@ def _judge_on(
             yield _undecided(layer, task.inputs[row], sample, task.chunk.layer, named, reason)
             continue
         i = int(position[row])
-        finding = _judged(judged, i, sample, task.chunk.layer, named)
-        yield replace(finding, certificate=identities[i], radius=float(sizes[i]))
+        yield _judged(judged, i, (sample, task.chunk.layer), named, identities[i], float(sizes[i]))
 
 
-def _judged(judged: Classification, i: int, sample: int, layer: int, named: NamedDomain) -> Finding:
+def _judged(
+    judged: Classification, i: int, place: tuple[int, int], named: NamedDomain, certificate: str, radius: float
+) -> Finding:
+    """What was found of one sample; ``place`` is the sample and the layer."""
     p = judged[i]
     return Finding(
-        sample=sample,
-        layer=layer,
+        *place,
         domain=named.name,
         positives=int(judged.positives[i]),
         saturated=int(judged.saturated[i]),
         kind=p.kind,
         dimension=p.dimension,
         margin=float(p.margin),
-        certificate="",
+        certificate=certificate,
         reason=p.reason,
+        radius=radius,
         dimension_bounds=p.dimension_bounds,
         precision=named.precision,
     )
