@@ -48,6 +48,18 @@ LARGEST_PAGE = 14_500_000
 _ROOM_FOR_TEXT = 500_000
 """Bytes set aside for the text of the page and its tables."""
 
+_NAMES: dict[str, Any] = {
+    "all_kinds": SHOWN_KINDS,
+    "colours": colours.KINDS,
+    "counted": counted,
+    "label_of": label_of,
+    "middle": middle,
+    "number": number,
+    "share": share,
+    "verdicts": list(Verdict),
+}
+"""What every page writes with."""
+
 
 @dataclass(frozen=True, eq=False)
 class Content:
@@ -134,20 +146,12 @@ def render(content: Content) -> str:
             summaries=summaries,
             accuracy=accuracy_line(content.manifest.correct, content.manifest.samples),
             network=fold_alike(network),
-            label_of=label_of,
             network_sentences=network_sentences(network, content.manifest.domain) if network else (),
-            verdicts=list(Verdict),
             headlines=headlines(summaries, spectra, content.subject.network.inputs, survey, reasons),
             conditions=conditions,
             layers=fold_layers(summaries, conditions),
             kinds_of_first=most_varied(summaries),
             kinds=[kind for kind in SHOWN_KINDS if any(s.counts[kind] for s in summaries)],
-            all_kinds=SHOWN_KINDS,
-            colours=colours.KINDS,
-            share=share,
-            number=number,
-            middle=middle,
-            counted=counted,
             leak=None if content.leakage is None else section(content.leakage),
             planned=content.manifest.samples * len(domains),
             judged=len(content.findings),
@@ -162,6 +166,7 @@ def render(content: Content) -> str:
             by_class=any(layer.by_class for layer in survey),
             inputs=content.subject.network.inputs,
             **_samples(content, summaries, _figures(content, summaries, stages, survey)),
+            **_NAMES,
         )
     )
 
