@@ -2,13 +2,14 @@
 
     python tools/hops.py [--calls preimage,load] [--list]
 
-A call is counted after it was made once, so that what is loaded at first use does not count; an audit is counted at its
-first call, in one process. ``--list`` names the functions, by file, with how often each was called.
+A call is counted after it was made once, so that what is loaded at first use does not count. ``--list`` names the
+functions, by file, with how often each was called.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tempfile
 import threading
@@ -49,7 +50,7 @@ def stored_model(folder: Path) -> Path:
     """A perceptron with two hidden layers, exported by torch."""
     torch.manual_seed(0)
     sizes = (8, 12, 6)
-    hidden = [each for n, m in zip(sizes, sizes[1:], strict=False) for each in (torch.nn.Linear(n, m), torch.nn.ReLU())]
+    hidden = [each for n, m in itertools.pairwise(sizes) for each in (torch.nn.Linear(n, m), torch.nn.ReLU())]
     module = torch.nn.Sequential(*hidden, torch.nn.Linear(sizes[-1], 3)).eval()
     program = torch.export.export(
         module, (torch.zeros(2, sizes[0]),), dynamic_shapes=({0: torch.export.Dim("samples")},)
@@ -79,7 +80,7 @@ def calls(folder: Path) -> dict[str, Callable[[], object]]:
 
 def main() -> None:
     """Count, and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Count the files and functions of the package that one call passes.")
     parser.add_argument("--calls", help="some of them, separated by commas")
     parser.add_argument("--list", action="store_true", help="name the functions")
     options = parser.parse_args()
@@ -87,10 +88,10 @@ def main() -> None:
         for name, call in calls(Path(folder)).items():
             if options.calls and name not in options.calls.split(","):
                 continue
-            if name != "audit":
-                call()
+            call()
             found = passed(call)
-            print(f"{name:20s} {len({file for file, _ in found}):4d} files {len(found):5d} functions {found.total():7d} calls", flush=True)
+            files = len({file for file, _ in found})
+            print(f"{name:20s} {files:4d} files {len(found):5d} functions {found.total():7d} calls", flush=True)
             if options.list:
                 for (file, function), count in sorted(found.items()):
                     print(f"    {file:40s} {function} {count}")
