@@ -24,7 +24,7 @@ from torch import nn
 
 import fiberscope as fs
 from fiberscope.network.domains import Domain, as_polyhedron
-from fiberscope.network.layer import Layer, around
+from fiberscope.network.layer import Layer, local_form
 from fiberscope.preimages.balance import Balance
 from fiberscope.preimages.budget import Budget, TooLargeError
 from fiberscope.preimages.candidate import Direction, Multipliers
@@ -142,7 +142,7 @@ def cones(network: fs.Network, images: np.ndarray, seconds: float) -> None:
 
 def both_ways(layer: Layer, domain: Domain | None, x: np.ndarray, seconds: float) -> tuple[float, float, bool] | None:
     """Processor time of both methods, and whether the program ended, in the same answer then; None without a path's."""
-    local, around_x, point = around(layer, domain, x)
+    local, around_x, point = local_form(layer, domain, x)
     polyhedron = as_polyhedron(around_x, local.inputs)
     system = Balance.of(local, polyhedron).system(build_at_input(local, polyhedron, point)).at_infinity
     began = time.process_time()

@@ -12,6 +12,8 @@ resnet     every layer of resnet_2b at CIFAR-10 images, chunk by chunk as an aud
            an idle core
 overheads  what a task costs the process that hands it out and keeps the ledger: processes, and dask
 store      chunks of that size: writing, looking at them as --resume does, and finishing; ledgers of many chunks
+findings   a million findings of a small network, through the commands: audit, verify, report, and a comparison of the
+           folder with itself; takes a quarter of an hour of an idle core. Where Chromium is there, the page is opened
 
 ``--costs`` adds what was measured to a file, part by part.
 """
@@ -24,6 +26,9 @@ import itertools
 import json
 import os
 import platform
+import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -48,11 +53,10 @@ from fiberscope.audits.ledger import Entry, Ledger, OpenLedger, Stamp
 from fiberscope.audits.manifest import new_manifest
 from fiberscope.audits.plan import Chunk, Plan, SpectraChunk, places_of
 from fiberscope.audits.pool import Pool, spread
-from fiberscope.audits.spectra import Spectra
+from fiberscope.audits.spectra import Spectra, SpectraTask
 from fiberscope.audits.store import Results
 from fiberscope.audits.subject import Subject
-from fiberscope.audits.task import ChunkResult, SpectraTask, Task
-from fiberscope.audits.verdicts import Verdicts
+from fiberscope.audits.verdicts import ChunkResult, Task, Verdicts
 from fiberscope.audits.workers import Processes
 from fiberscope.files import write_file
 from fiberscope.network.affine import Dense
@@ -61,6 +65,9 @@ from fiberscope.network.stage import affine_stage, relu_stage
 
 BLOCK, INPUTS, CERTIFICATE = 12, 2048, 30_000
 """Of the larger layers of resnet_2b: samples per chunk, inputs, bytes of a certificate."""
+
+SMALL, MANY_SAMPLES = (8, 12, 12, 12), 170_000
+"""Inputs and units of a network whose layers are judged on two domains each, and samples for a million findings."""
 
 CIFAR_MEAN, CIFAR_DEVIATION = (0.4914, 0.4822, 0.4465), (0.2471, 0.2435, 0.2616)
 
@@ -342,6 +349,68 @@ def one_ledger(count: int) -> dict[str, Any]:
     return {"chunks": count, "bytes": size, "writing": writing, "reading": reading}
 
 
+# ---- a million findings
+
+
+def findings(*, smoke: bool) -> dict[str, Any]:
+    """What every command takes on the folder of an audit with many findings: all processes of a command together."""
+    samples = 200 if smoke else MANY_SAMPLES
+    x = np.random.default_rng(1).uniform(size=(samples, SMALL[0])).astype(np.float32)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model, data, out = folder / "network.safetensors", folder / "data.npz", folder / "out"
+        random_network(SMALL, 0).save(model)
+        np.savez(data, x=x)
+        steps: dict[str, tuple[object, ...]] = {
+            "audit": ("audit", model, data, "--out", out, "--domain", "0,1"),
+            "verify": ("verify", out),
+            "report": ("report", out),
+            "compare": ("compare", out, out),
+        }
+        found: dict[str, Any] = {step: command(*words) for step, words in steps.items()}
+        found["findings"], page = 2 * (len(SMALL) - 1) * samples, out / "report.html"
+        found["bytes"] = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+        found["page"] = {"bytes": page.stat().st_size, **opened(page)}
+    for step, figures in found.items():
+        print(f"{step}: {rounded(figures)}", flush=True)
+    return found
+
+
+def command(*words: object) -> dict[str, float]:
+    """Run a command of fiberscope: seconds by the wall clock, processor time, and bytes of its largest process."""
+    began = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", "fiberscope", *map(str, words)], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, f"{words[0]} failed"
+    seconds = time.perf_counter() - began
+    return {"wall": seconds, "seconds": usage.ru_utime + usage.ru_stime, "memory": 1024.0 * usage.ru_maxrss}
+
+
+def opened(page: Path) -> dict[str, float]:
+    """Seconds until a page is there, and until its gallery is in another order; nothing without Chromium."""
+    driver = shutil.which("chromedriver")
+    if driver is None or importlib.util.find_spec("selenium") is None:
+        return {}
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    browser = webdriver.Chrome(options=options, service=Service(driver))
+    try:
+        began = time.perf_counter()
+        browser.get(page.as_uri())
+        there = time.perf_counter()
+        chosen = "const form = document.getElementById('filters'); form.elements.order.value = 'most';"
+        browser.execute_script(f"{chosen} form.dispatchEvent(new Event('change'))")
+        ordered = time.perf_counter()
+        assert browser.execute_script("return document.querySelectorAll('#tiles > li').length"), "samples are shown"
+    finally:
+        browser.quit()
+    return {"opening": there - began, "ordering": ordered - there}
+
+
 PARTS = {
     "verdicts": verdicts,
     "layers": layers,
@@ -349,6 +418,7 @@ PARTS = {
     "resnet": resnet,
     "overheads": overheads,
     "store": store,
+    "findings": findings,
 }
 
 

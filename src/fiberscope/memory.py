@@ -8,12 +8,14 @@ from pathlib import Path
 
 import psutil
 
-from fiberscope.errors import MemoryLimitError
+from fiberscope.errors import InputError, MemoryLimitError
 
 MATRIX_SHARE = 0.25
 """Factorizations keep a few copies of a matrix."""
 ALWAYS_FITS = 2**23
 """Numbers in a matrix of 64 MB, for which nobody has to look how much memory there is."""
+MATRIX_BYTES = 4 * 2**30
+"""The largest matrix that is written out unless the caller allows more: 4 GiB."""
 _UNLIMITED = 2**63
 _GROUPS, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
@@ -108,9 +110,29 @@ def check_matrix(what: str, rows: int, columns: int) -> None:
         raise MemoryLimitError(what, needed=needed, cap=cap, message=message)
 
 
+def check_size(what: str, shape: tuple[int, int], max_bytes: int) -> None:
+    """InputError if a matrix of this shape takes more than so many bytes."""
+    m, n = shape
+    if 8 * m * n > max_bytes:
+        raise InputError(
+            what,
+            expected=f"at most {max_bytes / 2**30:.3g} GiB",
+            got=f"{m} x {n} numbers, {8 * m * n / 2**30:.3g} GiB",
+            hint="allow more with max_bytes, restrict the input with window(), or use products J @ v alone",
+        )
+
+
 def gigabytes(size: int) -> str:
     """A number of bytes in words."""
     return f"{size / 1e9:.2f} GB" if size >= 1e7 else f"{size / 1e6:.1f} MB"
 
 
-__all__ = ["available_memory", "check_matrix", "gigabytes", "memory_cap", "room_in_groups"]
+__all__ = [
+    "MATRIX_BYTES",
+    "available_memory",
+    "check_matrix",
+    "check_size",
+    "gigabytes",
+    "memory_cap",
+    "room_in_groups",
+]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from fiberscope.audits.execution import KINDS
 from fiberscope.audits.finished import is_finished
-from fiberscope.audits.kinds import KINDS
 from fiberscope.audits.plan import Chunk, SpectraChunk, SurveyChunk
 from fiberscope.audits.store import Results
 from fiberscope.cli import main

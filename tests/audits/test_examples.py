@@ -13,7 +13,7 @@ from torch import nn
 
 import fiberscope as fs
 from fiberscope.audits.example_store import ExampleStore
-from fiberscope.audits.examples import Wanted, make_examples
+from fiberscope.audits.examples import ExampleRequest, make_examples
 from fiberscope.audits.subject import Subject
 from fiberscope.cli import main
 from fiberscope.invariance.walk import walk_regions
@@ -42,7 +42,7 @@ def features(module, X, stage: int) -> np.ndarray:
 
 
 def test_examples_have_the_features_of_their_sources_in_torch(subject, module):
-    examples = make_examples(subject, Wanted(layer=1, count=4))
+    examples = make_examples(subject, ExampleRequest(layer=1, count=4))
     assert len(examples) == 4
     changes = [example.facts.distance for example in examples]
     assert changes == sorted(changes, reverse=True)
@@ -62,8 +62,8 @@ def test_examples_have_the_features_of_their_sources_in_torch(subject, module):
 
 
 def test_a_walk_goes_through_several_regions_with_the_same_features(subject, module):
-    (one,) = make_examples(subject, Wanted(layer=1, source=2, target=4))
-    (walk,) = make_examples(subject, Wanted(layer=1, source=2, target=4, regions=30))
+    (one,) = make_examples(subject, ExampleRequest(layer=1, source=2, target=4))
+    (walk,) = make_examples(subject, ExampleRequest(layer=1, source=2, target=4, regions=30))
     assert walk.facts.value >= one.facts.value - 1e-9
     assert len(walk.corners) == walk.facts.regions + 1
     for first, second in zip(walk.corners, walk.corners[1:], strict=False):
@@ -77,8 +77,8 @@ def test_a_walk_goes_through_several_regions_with_the_same_features(subject, mod
 
 @pytest.mark.exhaustive
 def test_the_best_of_all_regions(subject, module):
-    (walk,) = make_examples(subject, Wanted(layer=1, source=2, target=4, regions=30))
-    (best,) = make_examples(subject, Wanted(layer=1, source=2, target=4, regions="all"))
+    (walk,) = make_examples(subject, ExampleRequest(layer=1, source=2, target=4, regions=30))
+    (best,) = make_examples(subject, ExampleRequest(layer=1, source=2, target=4, regions="all"))
     assert best.facts.bound_over == "any region"
     assert walk.facts.value - 1e-6 <= best.facts.value <= best.facts.bound
     assert best.facts.bound == pytest.approx(best.facts.value, rel=1e-6)
@@ -133,7 +133,7 @@ def test_features_may_differ_by_a_number_and_audits_prove_it_again(module, tmp_p
 
 
 def test_what_is_stored_comes_back(subject, tmp_path: Path):
-    examples = make_examples(subject, Wanted(count=2))
+    examples = make_examples(subject, ExampleRequest(count=2))
     store = ExampleStore(tmp_path / "examples")
     paths = [store.write(example) for example in examples]
     back = {(example.facts.source, example.facts.target): example for example in store.read()}
@@ -148,14 +148,14 @@ def test_what_is_stored_comes_back(subject, tmp_path: Path):
 @pytest.mark.parametrize("damage", ["cut", "other"])
 def test_a_damaged_file_is_named(subject, tmp_path: Path, damage):
     store = ExampleStore(tmp_path)
-    path = store.write(make_examples(subject, Wanted())[0])
+    path = store.write(make_examples(subject, ExampleRequest())[0])
     path.write_bytes(path.read_bytes()[:100] if damage == "cut" else b"no archive")
     with pytest.raises(fs.ResultsError, match=f"{path.name} is damaged"):
         store.read()
 
 
 def test_pictures_of_another_shape_are_damage(subject, tmp_path: Path):
-    example = make_examples(subject, Wanted())[0]
+    example = make_examples(subject, ExampleRequest())[0]
     store = ExampleStore(tmp_path)
     store.write(replace(example, target=np.zeros((2, 2))))
     with pytest.raises(fs.ResultsError, match="differ in shape"):

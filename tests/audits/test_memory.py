@@ -14,11 +14,10 @@ import fiberscope as fs
 import fiberscope.audits.work
 import fiberscope.memory
 from fiberscope.audits.effort import process_bytes
-from fiberscope.audits.kinds import KINDS
+from fiberscope.audits.execution import KINDS
 from fiberscope.audits.plan import Chunk, NamedDomain, Plan, places_of
 from fiberscope.audits.subject import Subject
-from fiberscope.audits.task import Task
-from fiberscope.audits.verdicts import judge
+from fiberscope.audits.verdicts import Task, judge
 from fiberscope.audits.work import local_capacity
 from fiberscope.cli import main
 from fiberscope.memory import available_memory, room_in_groups

@@ -109,7 +109,7 @@ def test_a_changed_finding_is_not_proved(said: dict[str, Any], out: Path) -> Non
         rows[changed] |= {
             name: value + rows[changed][name] if name == "positives" else value for name, value in said.items()
         }
-    data = shards._to_bytes(pa.Table.from_pylist(rows, schema=table.schema))
+    data = shards.table_to_bytes(pa.Table.from_pylist(rows, schema=table.schema))
     path.write_bytes(data)
     told = digests(out)
     told["layer-00-block-0000"]["preimages"] = shards.sha256(data)

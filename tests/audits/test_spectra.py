@@ -23,8 +23,7 @@ import fiberscope.audits.spectra
 from fiberscope.audits.effort import has_large_matrices, sensible_spectra_workers
 from fiberscope.audits.plan import SpectraChunk
 from fiberscope.audits.shards import SPECTRA_SCHEMA
-from fiberscope.audits.spectra import spectra_at
-from fiberscope.audits.task import SpectraTask
+from fiberscope.audits.spectra import SpectraTask, spectra_at
 from fiberscope.cli import main
 from fiberscope.network.affine import Dense
 from fiberscope.network.network import Network

@@ -9,8 +9,7 @@ import fiberscope as fs
 from fiberscope.audits.findings import certificate_id
 from fiberscope.audits.plan import Chunk, NamedDomain, Plan
 from fiberscope.audits.subject import Subject
-from fiberscope.audits.task import ChunkResult, Task
-from fiberscope.audits.verdicts import Verdicts, judge
+from fiberscope.audits.verdicts import ChunkResult, Task, Verdicts, judge
 from small_audits import LAYERS, small_data, small_network
 
 

@@ -11,7 +11,7 @@ import fiberscope as fs
 from all_regions import best_of_all_regions, cases
 from fiberscope.invariance.across_regions import problem
 from fiberscope.invariance.bound_tightening import tightened
-from fiberscope.invariance.milp_encoding import region_choice
+from fiberscope.invariance.milp_encoding import milp_encoding
 from fiberscope.invariance.mixed_integer import Ended, optimal_over_regions
 from fiberscope.invariance.stage_bounds import box_of, interval_bounds
 
@@ -78,7 +78,7 @@ def test_bounds_hold_for_all_inputs_with_the_features():
                 assert (values.numpy() >= low - 1e-9).all()
                 assert (values.numpy() <= high + 1e-9).all()
                 assert (high - low <= wide[number].high - wide[number].low + 1e-12).all()
-        assert len(region_choice(asked, bounds).choices) < len(region_choice(asked, wide).choices)
+        assert len(milp_encoding(asked, bounds).choices) < len(milp_encoding(asked, wide).choices)
 
 
 def test_a_limit_leaves_a_bound_that_holds():

@@ -20,7 +20,7 @@ from fiberscope.preimages.hinge import Cone, search
 from fiberscope.preimages.null_space import DependentRowsError, NullSpace
 from fiberscope.preimages.patterns import settle_patterns
 from fiberscope.preimages.row_pool import RowPool
-from fiberscope.preimages.shared_proofs import settle
+from fiberscope.preimages.shared_proofs import shared_proofs
 from fiberscope.preimages.system import build_at_input
 
 PRECISE = torch.float64
@@ -219,7 +219,7 @@ def test_a_proof_serves_every_sample_that_it_is_given_to() -> None:
     centers = generator.random((4, 120)) < np.array([0.05, 0.1, 0.2, 0.22])[:, None]
     held = centers[generator.integers(0, 4, 300)] & (generator.random((300, 120)) < 0.8)
     counted: list[int] = []
-    settled = settle(pool, Cones(Bitsets.of(held)), 2, counted.append)
+    settled = shared_proofs(pool, Cones(Bitsets.of(held)), 2, counted.append)
     assert (settled.of >= 0).sum() == sum(counted)
     assert (settled.of >= 0).mean() > 0.95
     assert len(settled.proofs) < 150

@@ -107,7 +107,7 @@ def _about_classes(correct: int, samples: int, outputs: int, *, constant: bool) 
     doing = "gives the same class for all samples" if constant else "hardly does better than chance"
     return (
         f"the network {doing}: it classifies {correct:,} of {samples:,} correctly, and chance among {outputs:,} "
-        f"classes gives {samples / outputs:.3g}. Perhaps the data are not scaled, or the labels not numbered, as in "
+        f"classes gives {samples / outputs:,.1f}. Perhaps the data are not scaled, or the labels not numbered, as in "
         "its training, or it is no classifier of them"
     )
 

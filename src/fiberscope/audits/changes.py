@@ -16,14 +16,17 @@ from typing import Any
 
 import numpy as np
 import scipy.stats
+from numpy.typing import NDArray
 
 from fiberscope.audits.findings import FindingsTable
 from fiberscope.audits.measurements import condition_numbers, nonzero_values
-from fiberscope.audits.network_changes import NetworkChange, network_changes
-from fiberscope.audits.pairing import Pair, Side, place_names
+from fiberscope.audits.network_table import read_network
+from fiberscope.audits.pairing import Pair, Side, layer_names, place_names
+from fiberscope.audits.shards import texts
 from fiberscope.audits.thresholds import Measured, Place, Quantity
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.preimages.kind import Kind
+from fiberscope.recovery.verdict import Verdict
 
 stats: Any = scipy.stats  # has few types
 
@@ -127,6 +130,23 @@ class StageChange:
 
 
 @dataclass(frozen=True, eq=False)
+class NetworkChange:
+    """What changed in the verdicts about the map from the input to one layer.
+
+    Attributes:
+        layer: the position of the layer.
+        label: the map in words, with both names of the layer where they differ.
+        transitions: the number of samples by verdict before and verdict after.
+        changed: the samples whose verdict changed.
+    """
+
+    layer: int
+    label: str
+    transitions: dict[tuple[Verdict, Verdict], int]
+    changed: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Changes:
     """What changed from one audit to another: layer by layer, stage by stage, and in the network up to each layer."""
 
@@ -149,7 +169,7 @@ def compare(pair: Pair) -> Changes:
     layers = tuple(_layer_change(pair, place) for place in pair.groups)
     tables = [side.results.spectra_table(side.manifest) for side in (pair.before, pair.after)] if pair.stages else []
     stages = tuple(_stage_change(pair, place, tables) for place in pair.stages)
-    return Changes(pair, layers, stages, network_changes(pair))
+    return Changes(pair, layers, stages, _network_changes(pair))
 
 
 def signs(before: FloatArray | IntArray, after: FloatArray | IntArray) -> Signs:
@@ -181,7 +201,7 @@ def change(
 ) -> LayerChange:
     """Compare the findings of two audits about the same samples in one layer on one domain."""
     assert (before.sample == after.sample).all(), "findings are stored by sample"
-    ranks = [np.array([_OPENNESS.get(Kind(kind), -1) for kind in each.kind]) for each in (before, after)]
+    ranks = [np.array([_OPENNESS.get(kind, -1) for kind in each.kind]) for each in (before, after)]
     both = (ranks[0] >= 0) & (ranks[1] >= 0)
     comparable = both & (sizes[0][0] == sizes[1][0])
     step = np.where(both, np.sign(ranks[1] - ranks[0]), 0)
@@ -189,13 +209,13 @@ def change(
     finer = np.where(measured & (step == 0), np.sign(after.dimension - before.dimension), 0)
     direction = step + finer
     saturates = bool(before.saturated.any() or after.saturated.any())
-    kinds = list(zip(map(Kind, before.kind), map(Kind, after.kind), strict=True))
+    steps = sorted(Counter(zip(before.kind, after.kind, strict=True)).items())
     return LayerChange(
         place=place,
         label=label,
         sizes=sizes,
-        transitions=dict(sorted(Counter(kinds).items())),
-        changed=tuple(int(sample) for sample in before.sample[before.kind != after.kind]),
+        transitions={(Kind(first), Kind(second)): count for (first, second), count in steps},
+        changed=tuple(before.sample[before.kind != after.kind].tolist()),
         more=direction < 0,
         less=direction > 0,
         decided=both,
@@ -246,4 +266,30 @@ def _numbers(by_sample: Mapping[int, Any], samples: list[int]) -> FloatArray:
     return np.array([by_sample[sample] for sample in samples], dtype=np.float64)
 
 
-__all__ = ["Changes", "LayerChange", "Signs", "StageChange", "change", "compare", "signs"]
+# ---- of the network up to a layer
+
+
+def _network_changes(pair: Pair) -> tuple[NetworkChange, ...]:
+    """Of every layer that both audits judged; nothing where inputs lie in other bounds, or there are no verdicts."""
+    if pair.before.manifest.domain != pair.after.manifest.domain:
+        return ()
+    before, after = _by_layer(pair.before), _by_layer(pair.after)
+    common = sorted(before.keys() & after.keys())
+    return tuple(_network_change(pair, k, before[k][: pair.samples], after[k][: pair.samples]) for k in common)
+
+
+def _by_layer(side: Side) -> dict[int, NDArray[np.object_]]:
+    """The verdicts of each layer, sample by sample."""
+    table = read_network(side.results, side.manifest)
+    layers, verdicts = table["layer"].to_numpy(), texts(table["verdict"])
+    return {layer: verdicts[layers == layer] for layer in np.unique(layers).tolist()}
+
+
+def _network_change(pair: Pair, layer: int, before: NDArray[np.object_], after: NDArray[np.object_]) -> NetworkChange:
+    steps = sorted(Counter(zip(before, after, strict=True)).items())
+    transitions = {(Verdict(first), Verdict(second)): count for (first, second), count in steps}
+    label = f"network up to layer {layer_names(pair, layer)}"
+    return NetworkChange(layer, label, transitions, tuple(np.flatnonzero(before != after).tolist()))
+
+
+__all__ = ["Changes", "LayerChange", "NetworkChange", "Signs", "StageChange", "change", "compare", "signs"]

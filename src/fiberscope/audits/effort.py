@@ -8,6 +8,7 @@ up to a thousand samples per chunk, and a test compares them with others.
 from __future__ import annotations
 
 from fiberscope.audits.plan import BLOCK_SAMPLES, Plan
+from fiberscope.memory import MATRIX_BYTES
 from fiberscope.network.affine import AffineMap, Dense
 from fiberscope.network.layer import Layer
 from fiberscope.network.layers import PlacedLayer
@@ -15,7 +16,6 @@ from fiberscope.network.network import Network
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import is_sparse
-from fiberscope.stability.matrix_size import MATRIX_BYTES
 from fiberscope.threads import cores
 
 LARGE_WORK = 1e8

@@ -50,7 +50,7 @@ class _Options(TypedDict):
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExampleRequest:
     """What examples are asked for.
 
     Attributes:
@@ -88,7 +88,7 @@ class _Found:
 
 
 def make_examples(
-    subject: Subject, wanted: Wanted, progress: Callable[[int, int], None] | None = None
+    subject: Subject, wanted: ExampleRequest, progress: Callable[[int, int], None] | None = None
 ) -> list[StoredExample]:
     """Look for examples, keep those with the largest change, and verify them.
 
@@ -124,7 +124,7 @@ def furthest_pairs(survey: Any) -> dict[int, Pair]:
     return {layer: Pair(row["sample"], row["target"]) for layer, row in sorted(best.items())}
 
 
-def _pairs(subject: Subject, wanted: Wanted) -> list[Pair]:
+def _pairs(subject: Subject, wanted: ExampleRequest) -> list[Pair]:
     count, labels = subject.samples, checked_labels(subject.y, subject.samples)
     for name, number in (("source", wanted.source), ("target", wanted.target)):
         if number is not None and not 0 <= number < count:
@@ -145,7 +145,7 @@ def _pairs(subject: Subject, wanted: Wanted) -> list[Pair]:
     return [Pair(wanted.source, goal) for goal in goals]
 
 
-def _searched(subject: Subject, wanted: Wanted, pairs: list[Pair]) -> Iterator[_Found]:
+def _searched(subject: Subject, wanted: ExampleRequest, pairs: list[Pair]) -> Iterator[_Found]:
     samples = subject.network.flat(subject.x)
     for source, group in groupby(pairs, key=lambda pair: pair.source):
         of_source = list(group)
@@ -157,7 +157,7 @@ def _searched(subject: Subject, wanted: Wanted, pairs: list[Pair]) -> Iterator[_
 
 
 def _in_one_region(
-    network: Network, wanted: Wanted, samples: Float64[FloatArray, "N n"], source: int, pairs: list[Pair]
+    network: Network, wanted: ExampleRequest, samples: Float64[FloatArray, "N n"], source: int, pairs: list[Pair]
 ) -> Iterator[_Found]:
     began = time.perf_counter()
     goals = [samples[pair.target] for pair in pairs]
@@ -170,7 +170,7 @@ def _in_one_region(
 
 
 def _across_regions(
-    network: Network, wanted: Wanted, x: Float64[FloatArray, " n"], goal: Float64[FloatArray, " n"], pair: Pair
+    network: Network, wanted: ExampleRequest, x: Float64[FloatArray, " n"], goal: Float64[FloatArray, " n"], pair: Pair
 ) -> _Found:
     """What a walk finds; with all regions, the optimum, and the walk to it if that gets there."""
     began = time.perf_counter()
@@ -185,7 +185,9 @@ def _across_regions(
     return _Found(pair, best if further else walk, best.bound, time.perf_counter() - began)
 
 
-def _stored(subject: Subject, wanted: Wanted, found: _Found, digest: str, warnings: tuple[str, ...]) -> StoredExample:
+def _stored(
+    subject: Subject, wanted: ExampleRequest, found: _Found, digest: str, warnings: tuple[str, ...]
+) -> StoredExample:
     network, result = subject.network, found.result
     target = network.flat(subject.x[found.pair.target][None])[0].reshape(network.input_shape)
     stage = stage_of(network, wanted.layer)
@@ -258,4 +260,4 @@ def reached(source: FloatArray, target: FloatArray, x: FloatArray) -> float:
     return float(way @ (x - source).ravel()) / square if square else 0.0
 
 
-__all__ = ["SOURCES", "TARGETS", "Wanted", "furthest_pairs", "in_the_original", "make_examples", "reached"]
+__all__ = ["SOURCES", "TARGETS", "ExampleRequest", "furthest_pairs", "in_the_original", "make_examples", "reached"]

@@ -13,22 +13,27 @@ from typing import Any
 
 from fiberscope.audits.compute import Orders, Threads, Written, write_chunk, write_chunk_from_file, write_failed
 from fiberscope.audits.dask_workers import DaskWorkers
-from fiberscope.audits.examples import Wanted, furthest_pairs, make_examples
+from fiberscope.audits.examples import ExampleRequest, furthest_pairs, make_examples
 from fiberscope.audits.findings import FindingsTable
-from fiberscope.audits.kinds import KINDS
+from fiberscope.audits.leakage import Leakage
 from fiberscope.audits.ledger import Entry, OpenLedger
 from fiberscope.audits.manifest import Manifest, Run
 from fiberscope.audits.network_table import count_verdicts, read_network, write_network
 from fiberscope.audits.plan import AnyChunk, Chunk, SpectraChunk, SurveyChunk
 from fiberscope.audits.pool import Here, Pool, spread
-from fiberscope.audits.spectra import COUNTED, count_stages
+from fiberscope.audits.spectra import COUNTED, Spectra, count_stages
 from fiberscope.audits.store import Results
 from fiberscope.audits.subject import Subject
+from fiberscope.audits.survey import Survey
+from fiberscope.audits.verdicts import Verdicts
 from fiberscope.audits.work import AnyWork
 from fiberscope.audits.workers import local_pool
 from fiberscope.invariance.objective import Objective
 from fiberscope.network.network import Network
 from fiberscope.threads import cores
+
+KINDS: tuple[AnyWork, ...] = (Verdicts(), Spectra(), Survey(), Leakage())
+"""All kinds of work, in the order in which an audit does them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +180,7 @@ class Job:
         subject = replace(self.subject, network=self.given)
         for layer, pair in furthest_pairs(self.results.survey_table(manifest)).items():
             if not self.results.examples.is_whole(str(layer), pair.source, pair.target):
-                wanted = Wanted(layer, pair.source, pair.target, manifest.domain, Objective.TOWARDS)
+                wanted = ExampleRequest(layer, pair.source, pair.target, manifest.domain, Objective.TOWARDS)
                 for example in make_examples(subject, wanted):
                     self.results.examples.write(example)
             names.append(self.results.examples.path(str(layer), pair.source, pair.target).name)
@@ -209,4 +214,4 @@ def count_findings(table: FindingsTable) -> tuple[dict[str, Any], ...]:
     )
 
 
-__all__ = ["Job", "Written", "count_findings"]
+__all__ = ["KINDS", "Job", "Written", "count_findings"]

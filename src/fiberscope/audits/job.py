@@ -11,9 +11,8 @@ from typing import Any
 
 from fiberscope.audits.dask_workers import check_scheduler, is_local
 from fiberscope.audits.effort import sensible_blocks
-from fiberscope.audits.execution import Job
+from fiberscope.audits.execution import KINDS, Job
 from fiberscope.audits.finished import finished
-from fiberscope.audits.kinds import KINDS
 from fiberscope.audits.lock import require_none_running, running_alone
 from fiberscope.audits.manifest import Manifest, new_manifest
 from fiberscope.audits.measurements import check_against

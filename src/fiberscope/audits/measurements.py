@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from fiberscope.audits.findings import FindingsTable
-from fiberscope.audits.leak_measurements import leak_places
 from fiberscope.audits.network_table import read_network
 from fiberscope.audits.plan import NamedDomain, Plan
+from fiberscope.audits.shards import texts
 from fiberscope.audits.store import Results
 from fiberscope.audits.thresholds import (
     DomainKind,
@@ -27,6 +28,9 @@ from fiberscope.labels import label
 from fiberscope.network.domains import Box, NonNegative
 from fiberscope.network.network import Network
 from fiberscope.preimages.kind import Kind
+from fiberscope.recovery.ambiguity import LEVELS
+from fiberscope.recovery.leak import Leak
+from fiberscope.recovery.recovery import Scope
 from fiberscope.recovery.verdict import Verdict
 
 _OF_KIND = {
@@ -149,7 +153,7 @@ def measured(findings: FindingsTable, spectra: Any, plan: Plan, network: Network
 def measured_of_network(verdicts: Any, plan: Plan, network: Network) -> Iterator[Measured]:
     """The quantities of the network up to each layer, from its verdicts about samples."""
     layer = verdicts["layer"].to_numpy()
-    said = np.array(verdicts["verdict"].to_pylist(), dtype=object)
+    said = texts(verdicts["verdict"])
     for place in places(plan, network):
         if place.is_network:
             own = said[layer == place.layer]
@@ -189,10 +193,51 @@ def _by_sample(spectra: Any, stage: int, column: str) -> dict[int, Any]:
     return dict(zip(rows["sample"].to_pylist(), rows[column].to_pylist(), strict=True))
 
 
+# ---- of what features give away
+
+
+def is_rebuilt(row: Leak, span: float) -> bool:
+    """Whether the attack's root mean square error is at most half a step of the grey levels."""
+    return bool(row.rebuilt_error <= span / (LEVELS - 1) / 2.0)
+
+
+def leak_places(plan: Plan, network: Network) -> list[Place]:
+    """Every layer at every precision."""
+    return [_leak_place(layer, precision, network.layer_names) for layer in plan.layers for precision in plan.leakage]
+
+
+def measured_of_leakage(rows: Sequence[Leak], names: Sequence[str], span: float) -> Iterator[Measured]:
+    """Every quantity at each layer and precision.
+
+    Args:
+        rows: in order.
+        names: what layers are called.
+        span: the width of the domain.
+    """
+    for (layer, precision), group in groupby(rows, key=lambda row: (row.layer, row.precision)):
+        here, place = list(group), _leak_place(layer, precision, names)
+        ran = [row for row in here if row.rebuilt_error == row.rebuilt_error]
+        radii = [row.radius if row.scope == Scope.DOMAIN else np.inf for row in here]
+        for quantity, values in (
+            (Quantity.RECOVERABLE, [float(row.recoverable) for row in here]),
+            (Quantity.REBUILT, [float(is_rebuilt(row, span)) for row in ran]),
+            (Quantity.BITS, [row.ambiguity_bits for row in here]),
+            (Quantity.RADIUS, radii),
+        ):
+            yield Measured(quantity, place, np.array(values), len(here) - len(values))
+
+
+def _leak_place(layer: int, precision: str, names: Sequence[str]) -> Place:
+    words = f"layer {label(layer, names[layer])} at {precision}"
+    return Place(words, layer=layer, precision=precision, is_network=True)
+
+
 __all__ = [
     "check_against",
     "condition_numbers",
+    "is_rebuilt",
     "measured",
+    "measured_of_leakage",
     "nonzero_values",
     "places",
     "require_complete",

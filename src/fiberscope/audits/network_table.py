@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow
 from numpy.typing import NDArray
 
 from fiberscope.audits import shards
+from fiberscope.audits.checks import Failure, Rechecked
 from fiberscope.audits.findings import FindingsTable
 from fiberscope.audits.finished import Failed, says_failed
 from fiberscope.audits.ledger import Entry, stamp_of
@@ -38,8 +38,6 @@ from fiberscope.recovery.verdict import SCHEMA, Verdict, verdict_table
 from fiberscope.seals import is_sealed
 from fiberscope.threads import one_thread
 
-pa: Any = pyarrow  # has no types
-
 BLOCK = 2**25
 """Numbers of samples that are judged together: 256 MB."""
 
@@ -48,40 +46,6 @@ NETWORK, VERDICTS = "network", "verdicts"
 
 _FROM = b"from"
 """The key under which the table names what it was put together from, by SHA-256."""
-
-
-@dataclass(frozen=True)
-class Refuted:
-    """A verdict about the network that does not follow from what is proved.
-
-    Attributes:
-        sample: the sample.
-        layer: the layer.
-        stored: the stored verdict.
-        derived: what follows.
-    """
-
-    sample: int
-    layer: int
-    stored: str
-    derived: str
-
-
-@dataclass(frozen=True)
-class NetworkVerification:
-    """What deriving the table again gave.
-
-    Attributes:
-        derived: the number of stored verdicts that follow.
-        undecided: the number of rows that claim nothing.
-        failures: the verdicts that do not follow.
-        changed: the files that are not what the audit wrote.
-    """
-
-    derived: int
-    undecided: int
-    failures: tuple[Refuted, ...]
-    changed: tuple[str, ...]
 
 
 def path_of(results: Results) -> Path:
@@ -99,9 +63,10 @@ def read_network(results: Results, manifest: Manifest) -> Any:
     if not is_file(path):
         return SCHEMA.empty_table()
     table = shards.table_from_bytes(read_file(path), SCHEMA, str(path))
-    rows = list(zip(table["sample"].to_pylist(), table["layer"].to_pylist(), strict=True))
-    known = set(table["verdict"].to_pylist()) <= set(map(str, Verdict))
-    if rows != [(sample, layer) for sample in range(manifest.samples) for layer in manifest.layers] or not known:
+    samples, layers = np.repeat(np.arange(manifest.samples), len(manifest.layers)), manifest.layers * manifest.samples
+    known = set(table["verdict"].unique().to_pylist()) <= set(map(str, Verdict))
+    placed = np.array_equal(table["sample"], samples) and np.array_equal(table["layer"], layers)
+    if not placed or not known:
         raise ResultsError(f"{path} is damaged: its rows are not the samples and layers of the audit", path=str(path))
     return table
 
@@ -125,7 +90,7 @@ def write_network(results: Results, manifest: Manifest, subject: Subject, entrie
         except ResultsError:  # it is written anew
             table = SCHEMA.empty_table()
         metadata: dict[bytes, bytes] = table.schema.metadata or {}
-        if metadata.get(_FROM) == key and not any(map(says_failed, table["reason"].to_pylist())):
+        if metadata.get(_FROM) == key and not any(map(says_failed, table["reason"].unique().to_pylist())):
             return Entry(VERDICTS, {NETWORK: stamp_of(path, data)})
     data = shards.table_to_bytes(derive(results, manifest, subject).replace_schema_metadata({_FROM: key}))
     write_file(path, data)
@@ -150,10 +115,9 @@ def derive(results: Results, manifest: Manifest, subject: Subject) -> Any:
     except ResultsError:
         raise
     except Exception as error:
-        reason = Failed.of(error).reason
-        places = [(sample, layer) for sample in range(manifest.samples) for layer in layers]
-        rows = [{"sample": s, "layer": k, "verdict": str(Verdict.UNDECIDED), "reason": reason} for s, k in places]
-        return pa.Table.from_pylist(rows, schema=SCHEMA)
+        shape = manifest.samples, max(layers) + 1
+        nothing, reason = (np.full(shape, each, dtype=object) for each in (Verdict.UNDECIDED, Failed.of(error).reason))
+        return verdict_table(nothing, reason, layers)
 
 
 def _judged(results: Results, manifest: Manifest, subject: Subject) -> Iterator[Judging]:
@@ -200,35 +164,39 @@ def count_verdicts(table: Any) -> tuple[dict[str, Any], ...]:
     )
 
 
-def verify_network(results: Results) -> NetworkVerification:
-    """Derive every verdict about the network again from what is stored about layers.
+def verify_network(results: Results) -> Rechecked:
+    """Derive every verdict about the network again from what is stored about layers; the others are "undecided".
 
     Raises:
         ResultsError: the audit is complete and the file is missing, or it is damaged.
     """
     manifest, path = results.manifest(), path_of(results)
     if not manifest.complete:  # the table is the last that is written
-        return NetworkVerification(0, 0, (), ())
+        return Rechecked()
     data = read_file(path)
-    stored = read_network(results, manifest).to_pylist()
-    derived = derive(results, manifest, results.subject())["verdict"].to_pylist()
+    table = read_network(results, manifest)
+    stored = shards.texts(table["verdict"])
+    derived = shards.texts(derive(results, manifest, results.subject())["verdict"])
+    claims = stored != Verdict.UNDECIDED
     failures = tuple(
-        Refuted(row["sample"], row["layer"], row["verdict"], now)
-        for row, now in zip(stored, derived, strict=True)
-        if row["verdict"] not in (str(Verdict.UNDECIDED), now)
+        _refuted(table["sample"][row].as_py(), table["layer"][row].as_py(), stored[row], derived[row])
+        for row in np.flatnonzero(claims & (stored != derived)).tolist()
     )
-    undecided = sum(row["verdict"] == str(Verdict.UNDECIDED) for row in stored)
     recorded = manifest.shards.get(VERDICTS, {}).get(NETWORK)
     same = is_sealed(data) and recorded in (None, shards.sha256(data))
     changed = () if same else (str(path),)
-    return NetworkVerification(len(stored) - undecided - len(failures), undecided, failures, changed)
+    undecided = Counter(undecided=int((~claims).sum()))
+    return Rechecked(int(claims.sum()) - len(failures), failures, changed, undecided)
+
+
+def _refuted(sample: int, layer: int, stored: str, derived: str) -> Failure:
+    claim = f"the network up to layer {layer}, sample {sample}"
+    return Failure(claim, f"{stored} is stored, {derived} follows", (sample, layer))
 
 
 __all__ = [
     "NETWORK",
     "VERDICTS",
-    "NetworkVerification",
-    "Refuted",
     "count_verdicts",
     "derive",
     "read_network",

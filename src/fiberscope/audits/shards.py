@@ -102,7 +102,7 @@ def findings_to_bytes(findings: Sequence[Finding], siblings: Mapping[str, str]) 
     """
     columns = {name: [getattr(finding, name) for finding in findings] for name in FINDINGS_SCHEMA.names}
     columns["kind"] = [str(kind) for kind in columns["kind"]]
-    return _to_bytes(pa.table(columns, schema=FINDINGS_SCHEMA.with_metadata(dict(siblings))))
+    return table_to_bytes(pa.table(columns, schema=FINDINGS_SCHEMA.with_metadata(dict(siblings))))
 
 
 def findings_from_bytes(data: bytes, path: str) -> tuple[FindingsTable, dict[str, str]]:
@@ -111,15 +111,15 @@ def findings_from_bytes(data: bytes, path: str) -> tuple[FindingsTable, dict[str
     Raises:
         ResultsError: the bytes are something else, or not all there.
     """
-    table = _from_bytes(data, FINDINGS_SCHEMA, path)
+    table = table_from_bytes(data, FINDINGS_SCHEMA, path)
     metadata: dict[bytes, bytes] = table.schema.metadata or {}
     siblings = {key.decode(errors="replace"): value.decode(errors="replace") for key, value in metadata.items()}
     dimension = table["dimension"].fill_null(UNDECIDED_DIMENSION)
-    texts = {name: _shared(table[name]) for name in ("domain", "kind", "certificate", "reason", "precision")}
+    words = {name: texts(table[name]) for name in ("domain", "kind", "certificate", "reason", "precision")}
     whole = ("sample", "layer", "positives", "saturated", "dimension_low", "dimension_high")
     integers = {name: table[name].to_numpy().astype(np.int64) for name in whole}
     floats = {name: table[name].to_numpy() for name in ("margin", "radius")}
-    columns: dict[str, Any] = {**integers, **floats, **texts}
+    columns: dict[str, Any] = {**integers, **floats, **words}
     return FindingsTable(**columns, dimension=dimension.to_numpy().astype(np.int64)), siblings
 
 
@@ -133,7 +133,7 @@ def findings_to_table(findings: FindingsTable) -> Any:
     return pa.Table.from_arrays(columns, schema=FINDINGS_SCHEMA)
 
 
-def _shared(column: Any) -> NDArray[np.object_]:
+def texts(column: Any) -> NDArray[np.object_]:
     """The strings of a column, of which equal ones are one object: there may be millions."""
     encoded = column.combine_chunks().dictionary_encode()
     return np.array(encoded.dictionary.to_pylist(), dtype=object)[encoded.indices.to_numpy()]
@@ -143,7 +143,7 @@ def certificates_to_bytes(certificates: Mapping[str, bytes]) -> bytes:
     """Write certificates as Parquet, sorted by id."""
     ids = sorted(certificates)
     columns = {"id": ids, "data": [certificates[identity] for identity in ids]}
-    return _to_bytes(pa.table(columns, schema=CERTIFICATES_SCHEMA))
+    return table_to_bytes(pa.table(columns, schema=CERTIFICATES_SCHEMA))
 
 
 def certificates_from_bytes(data: bytes, path: str) -> dict[str, bytes]:
@@ -152,22 +152,8 @@ def certificates_from_bytes(data: bytes, path: str) -> dict[str, bytes]:
     Raises:
         ResultsError: the bytes are something else, or not all there.
     """
-    table = _from_bytes(data, CERTIFICATES_SCHEMA, path)
+    table = table_from_bytes(data, CERTIFICATES_SCHEMA, path)
     return dict(zip(table["id"].to_pylist(), table["data"].to_pylist(), strict=True))
-
-
-def table_to_bytes(table: Any) -> bytes:
-    """Write a table as Parquet."""
-    return _to_bytes(table)
-
-
-def table_from_bytes(data: bytes, schema: Any, path: str) -> Any:
-    """Read what ``table_to_bytes`` wrote.
-
-    Raises:
-        ResultsError: the bytes are something else, or not all there.
-    """
-    return _from_bytes(data, schema, path)
 
 
 def array_to_bytes(array: FloatArray) -> bytes:
@@ -193,7 +179,8 @@ def array_from_bytes(data: bytes, path: str) -> FloatArray:
     return array
 
 
-def _to_bytes(table: Any) -> bytes:
+def table_to_bytes(table: Any) -> bytes:
+    """Write a table as Parquet."""
     buffer = io.BytesIO()
     metadata: dict[bytes, bytes] = table.schema.metadata or {}
     blank = table.replace_schema_metadata(metadata | {b"seal": BLANK.encode()})
@@ -201,7 +188,12 @@ def _to_bytes(table: Any) -> bytes:
     return seal(buffer.getvalue())
 
 
-def _from_bytes(data: bytes, schema: Any, path: str) -> Any:
+def table_from_bytes(data: bytes, schema: Any, path: str) -> Any:
+    """Read what ``table_to_bytes`` wrote.
+
+    Raises:
+        ResultsError: the bytes are something else, or not all there.
+    """
     try:
         # without threads of pyarrow's own: some are still starting when a process ends at once, which aborts it
         file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
@@ -234,4 +226,5 @@ __all__ = [
     "sha256",
     "table_from_bytes",
     "table_to_bytes",
+    "texts",
 ]

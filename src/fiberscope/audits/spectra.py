@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from fiberscope.audits.plan import Plan, SpectraChunk
 from fiberscope.audits.shards import SPECTRA_SCHEMA
 from fiberscope.audits.store import SPECTRA
 from fiberscope.audits.subject import Subject
-from fiberscope.audits.task import SpectraTask
 from fiberscope.audits.work import Effort
 from fiberscope.errors import InputError
 from fiberscope.network.network import Network
@@ -27,6 +27,19 @@ from fiberscope.stability.spectra import spectra
 from fiberscope.threads import cores
 
 pa: Any = pyarrow  # has no types
+
+
+@dataclass(frozen=True, eq=False)
+class SpectraTask:
+    """A sample at which singular values are to be computed.
+
+    Attributes:
+        chunk: which sample.
+        x: (*input_shape,) the sample.
+    """
+
+    chunk: SpectraChunk
+    x: NDArray[Any]
 
 
 class Spectra:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,10 @@ from fiberscope.audits.plan import Plan, SurveyChunk
 from fiberscope.audits.shards import SURVEY_SCHEMA
 from fiberscope.audits.store import SURVEY
 from fiberscope.audits.subject import Subject
-from fiberscope.audits.task import SurveyTask
 from fiberscope.audits.work import Effort
 from fiberscope.errors import ModelError
 from fiberscope.invariance.pairs import checked_labels
-from fiberscope.invariance.survey import survey_rows, surveyed_sample
+from fiberscope.invariance.survey import SurveyedSample, survey_rows, surveyed_sample
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Box, as_polyhedron
 from fiberscope.network.network import Network
@@ -27,6 +27,23 @@ pa: Any = pyarrow  # has no types
 
 TARGETS = 9
 """Samples to go towards from each: one of every other class, where there are ten."""
+
+
+@dataclass(frozen=True, eq=False)
+class SurveyTask:
+    """A sample from which it is to be computed how far invariance reaches.
+
+    Attributes:
+        chunk: which sample.
+        sample: it, and what to go towards.
+        layers: positions of the ReLU layers.
+        box: bounds of every input.
+    """
+
+    chunk: SurveyChunk
+    sample: SurveyedSample
+    layers: tuple[int, ...]
+    box: tuple[float, float]
 
 
 class Survey:

@@ -9,7 +9,7 @@ from jaxtyping import Float64, Int8, Int64
 from numpy.typing import NDArray
 
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.network.layer import Layer, around
+from fiberscope.network.layer import Layer, local_form
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import Rows
 from fiberscope.network.sparse_rows import SparseRows
@@ -25,7 +25,7 @@ def unit_counts(layer: Layer, x: Float64[FloatArray, " n"]) -> tuple[int, int]:
         layer: the layer.
         x: (n,) what it receives.
     """
-    local, _, point = around(layer, None, x)
+    local, _, point = local_form(layer, None, x)
     positive, saturated = (counts[0] for counts in counts_at(local, point[None]))
     return int(positive) - local.definitions, int(saturated)
 

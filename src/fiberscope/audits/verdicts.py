@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from fiberscope.audits.findings import Finding, certificate_id
 from fiberscope.audits.plan import EXACT, Chunk, NamedDomain, Plan
 from fiberscope.audits.store import CERTIFICATES, INPUTS, PREIMAGES
 from fiberscope.audits.subject import Subject
-from fiberscope.audits.task import ChunkResult, Task
 from fiberscope.audits.unit_counts import unit_counts
 from fiberscope.audits.work import Effort
 from fiberscope.errors import InputError, MemoryLimitError
@@ -24,6 +23,38 @@ from fiberscope.network.network import Network
 from fiberscope.preimages.classify import Classification, classify
 from fiberscope.preimages.kind import Kind
 from fiberscope.threads import one_thread
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A chunk with all that is needed to judge it.
+
+    Attributes:
+        chunk: which layer and samples.
+        inputs: (chunk's samples, n) what the layer receives; the verdicts are about exactly these numbers.
+        domains: the domains to judge on.
+        seconds: how long deciding may take, per sample and domain, on average; None for no limit.
+    """
+
+    chunk: Chunk
+    inputs: FloatArray
+    domains: tuple[NamedDomain, ...]
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ChunkResult:
+    """What was found in one chunk.
+
+    Attributes:
+        chunk: which layer and samples.
+        findings: one per domain and sample, in the order of ``Plan.rows``.
+        certificates: every certificate that a finding names, once.
+    """
+
+    chunk: Chunk
+    findings: tuple[Finding, ...]
+    certificates: dict[str, bytes]
 
 
 class Verdicts:
@@ -113,23 +144,25 @@ def _judge_on(
             yield _undecided(layer, task.inputs[row], sample, task.chunk.layer, named, reason)
             continue
         i = int(position[row])
-        finding = _judged(judged, i, sample, task.chunk.layer, named)
-        yield replace(finding, certificate=identities[i], radius=float(sizes[i]))
+        yield _judged(judged, i, (sample, task.chunk.layer), named, identities[i], float(sizes[i]))
 
 
-def _judged(judged: Classification, i: int, sample: int, layer: int, named: NamedDomain) -> Finding:
+def _judged(
+    judged: Classification, i: int, place: tuple[int, int], named: NamedDomain, certificate: str, radius: float
+) -> Finding:
+    """What was found of one sample; ``place`` is the sample and the layer."""
     p = judged[i]
     return Finding(
-        sample=sample,
-        layer=layer,
+        *place,
         domain=named.name,
         positives=int(judged.positives[i]),
         saturated=int(judged.saturated[i]),
         kind=p.kind,
         dimension=p.dimension,
         margin=float(p.margin),
-        certificate="",
+        certificate=certificate,
         reason=p.reason,
+        radius=radius,
         dimension_bounds=p.dimension_bounds,
         precision=named.precision,
     )

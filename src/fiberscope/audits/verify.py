@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, lru_cache, partial
 
 import numpy as np
 
-from fiberscope.audits.checks import Check, checked
+from fiberscope.audits.checks import Check, Failure, Rechecked, checked
 from fiberscope.audits.compute import ModelFile
 from fiberscope.audits.effort import sensible_workers
 from fiberscope.audits.findings import Finding, certificate_id
-from fiberscope.audits.plan import Chunk
+from fiberscope.audits.plan import Chunk, place_label
 from fiberscope.audits.store import INPUTS, ChunkData, Results
 from fiberscope.audits.unit_counts import counts_at
 from fiberscope.checker.matrices import NotProvedError, is_written
@@ -45,39 +46,7 @@ RADIUS_AGREEMENT = 1e-9
 """By how much, relatively, a radius that is computed again may be larger than the stored one, for the same reason."""
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A verdict that is not proved.
-
-    Attributes:
-        finding: the verdict.
-        reason: why it is not proved.
-    """
-
-    finding: Finding
-    reason: str
-
-
-@dataclass(frozen=True)
-class ChunkVerification:
-    """What checking one chunk gave.
-
-    Attributes:
-        chunk: which layer and samples.
-        proved: the number of verdicts proved.
-        undecided: the number of findings that claim nothing.
-        failures: the verdicts that are not proved.
-        changed: the files that are not what the audit wrote.
-    """
-
-    chunk: Chunk
-    proved: int
-    undecided: int
-    failures: tuple[Failure, ...]
-    changed: tuple[str, ...]
-
-
-def verify_results(results: Results, *, exact: bool = False, workers: int | None = None) -> Iterator[ChunkVerification]:
+def verify_results(results: Results, *, exact: bool = False, workers: int | None = None) -> Iterator[Rechecked]:
     """Check every certificate of an audit again; of one that is not complete, those that are there.
 
     Args:
@@ -86,7 +55,7 @@ def verify_results(results: Results, *, exact: bool = False, workers: int | None
         workers: the number of processes; None to choose.
 
     Yields:
-        One verification per chunk.
+        What was found of each chunk; the others of its findings are "undecided".
 
     Raises:
         ResultsError: the folder is not an audit's, or is damaged.
@@ -96,7 +65,7 @@ def verify_results(results: Results, *, exact: bool = False, workers: int | None
     yield from checked(partial(_verified, exact=exact), results, subject, manifest.plan.chunks(), processes)
 
 
-def _verified(network: Network, check: Check[Chunk], *, exact: bool) -> ChunkVerification:
+def _verified(network: Network, check: Check[Chunk], *, exact: bool) -> Rechecked:
     """Check the certificates of one chunk.
 
     The network that decided says what the layer receives; the rows and domains that verdicts are about are the
@@ -109,9 +78,14 @@ def _verified(network: Network, check: Check[Chunk], *, exact: bool) -> ChunkVer
         model = ModelFile(check.results.model_path, check.manifest.model_digest)
         subject = network.relu_layers[chunk.layer]
         reasons = _why_not_proved(decided, subject, model, data, exact=exact)
-    failures = tuple(Failure(finding, reason) for finding, reason in zip(decided, reasons, strict=True) if reason)
-    undecided = len(data.findings) - len(decided)
-    return ChunkVerification(chunk, len(decided) - len(failures), undecided, failures, data.changed)
+    failures = tuple(_failure(finding, reason) for finding, reason in zip(decided, reasons, strict=True) if reason)
+    undecided = Counter(undecided=len(data.findings) - len(decided))
+    return Rechecked(len(decided) - len(failures), failures, data.changed, undecided, chunk)
+
+
+def _failure(f: Finding, reason: str) -> Failure:
+    claim = f"layer {f.layer}, sample {f.sample}, {place_label(f.domain, f.precision)}: {f.kind}"
+    return Failure(claim, reason, (f.layer, f.sample, f.domain))
 
 
 @lru_cache(maxsize=1)
@@ -284,4 +258,4 @@ def _check_inputs(network: Network, check: Check[Chunk], data: ChunkData) -> Non
         raise ResultsError(f"{path} is damaged: it is not what the network hands to layer {layer}", path=path)
 
 
-__all__ = ["INPUT_AGREEMENT", "ChunkVerification", "Failure", "verify_results"]
+__all__ = ["INPUT_AGREEMENT", "verify_results"]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
 
+from fiberscope.audits.checks import Failure, Rechecked, together
 from fiberscope.audits.example_store import StoredExample
 from fiberscope.audits.store import Results
+from fiberscope.audits.subject import Subject
 from fiberscope.errors import InputError
 from fiberscope.invariance.feature_bands import NAMED, checked_allowance
 from fiberscope.invariance.feature_stage import stage_of
@@ -21,32 +22,6 @@ from fiberscope.threads import one_thread
 
 AGAIN = 2.0**-30
 """By what share numbers that are computed again may differ: far more than rounding in float64."""
-
-
-@dataclass(frozen=True)
-class ExampleVerification:
-    """What checking one example gave.
-
-    Attributes:
-        layer: its layer, by position, or "output".
-        source: the position of its sample.
-        target: that of its target.
-        proved: whether it was proved again.
-        claimed: whether it was stored as proved.
-        reason: why it was not proved.
-    """
-
-    layer: str
-    source: int
-    target: int
-    proved: bool
-    claimed: bool
-    reason: str
-
-    @property
-    def failed(self) -> bool:
-        """Whether what was stored as proved is not."""
-        return self.claimed and not self.proved
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -64,8 +39,8 @@ class _GivenWay(Connected):
         return len(self.way) == 2
 
 
-def verify_examples(results: Results) -> Iterator[ExampleVerification]:
-    """Check the examples of the folder's network.
+def verify_examples(results: Results) -> Rechecked:
+    """Check the examples of the folder's network; those that were not stored as proved are tried, too.
 
     Raises:
         ResultsError: a file is damaged.
@@ -73,17 +48,22 @@ def verify_examples(results: Results) -> Iterator[ExampleVerification]:
     manifest = results.manifest()
     examples = [each for each in results.examples.read() if each.facts.model_digest == manifest.model_digest]
     if not examples:
-        return
+        return Rechecked()
     subject = results.subject()
-    for example in examples:
-        facts = example.facts
-        reason = _why_not_at_its_sample(example, subject.x) or _why_not_as_it_says(subject.network, example)
-        proved = False
-        if not reason:
-            with one_thread():
-                verification = _claim(subject.network, example).verify()
-            proved, reason = verification.proved, "" if verification.proved else verification.reason
-        yield ExampleVerification(facts.layer, facts.source, facts.target, proved, facts.proved, reason)
+    return together(_verified(subject, example) for example in examples)
+
+
+def _verified(subject: Subject, example: StoredExample) -> Rechecked:
+    facts = example.facts
+    reason = _why_not_at_its_sample(example, subject.x) or _why_not_as_it_says(subject.network, example)
+    if not reason:
+        with one_thread():
+            verification = _claim(subject.network, example).verify()
+        if verification.proved:
+            return Rechecked(proved=1)
+        reason = verification.reason
+    claim = f"invariance example, layer {facts.layer}, sample {facts.source} towards {facts.target}"
+    return Rechecked(failures=(Failure(claim, reason, is_claimed=facts.proved),))
 
 
 def changed_invariance(results: Results) -> list[str]:
@@ -136,4 +116,4 @@ def _claim(network: Network, example: StoredExample) -> SameFeatures:
     return _GivenWay(network=network, stage=stage, source=source, x=x, domain=domain, within=within, way=way)
 
 
-__all__ = ["ExampleVerification", "changed_invariance", "verify_examples"]
+__all__ = ["changed_invariance", "verify_examples"]

@@ -7,14 +7,14 @@ coarsest precision. ``cramer_rao`` claims nothing and is not checked.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from math import isclose, isnan
 
 import numpy as np
 
-from fiberscope.audits.checks import Check, checked
+from fiberscope.audits.checks import Check, Failure, Rechecked, checked
 from fiberscope.audits.leak_claims import NOT_KEPT, stored_coarsest, stored_kind, stored_recovery
 from fiberscope.audits.leak_store import StoredLeaks
 from fiberscope.audits.leakage import question_of
@@ -22,7 +22,7 @@ from fiberscope.audits.plan import LeakChunk
 from fiberscope.audits.store import Results
 from fiberscope.audits.verify import INPUT_AGREEMENT
 from fiberscope.errors import FiberscopeError
-from fiberscope.network.layer import around
+from fiberscope.network.layer import local_form
 from fiberscope.network.network import Network
 from fiberscope.preimages.certificate import Certificate
 from fiberscope.preimages.coarsest import BOUNDED
@@ -43,43 +43,7 @@ AGREEMENT = 1e-9
 computed by float64 sums of fewer than a million terms of one sign."""
 
 
-@dataclass(frozen=True)
-class LeakFailure:
-    """A claim that is not proved.
-
-    Attributes:
-        row: of which row.
-        claim: what is claimed, in words.
-        reason: why it is not proved.
-    """
-
-    row: Leak
-    claim: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class LeakVerification:
-    """What checking one layer and sample gave.
-
-    Attributes:
-        chunk: which.
-        proved: the number of claims that are proved: of a row about the network's input, and about the layer by itself.
-        unkept: the number of rows whose proof was too large to be kept.
-        nothing: the number of rows that claim nothing about the network's input.
-        failures: the claims that are not proved.
-        changed: the files that are not what was written.
-    """
-
-    chunk: LeakChunk
-    proved: int
-    unkept: int
-    nothing: int
-    failures: tuple[LeakFailure, ...]
-    changed: tuple[str, ...]
-
-
-def verify_leakage(results: Results, *, workers: int = 1) -> Iterator[LeakVerification]:
+def verify_leakage(results: Results, *, workers: int = 1) -> Iterator[Rechecked]:
     """Check the claims of a folder of leakage again.
 
     Args:
@@ -87,7 +51,8 @@ def verify_leakage(results: Results, *, workers: int = 1) -> Iterator[LeakVerifi
         workers: the number of processes.
 
     Yields:
-        One verification for each layer and sample.
+        What was found of each layer and sample: of claims about the network's input, and about the layer by itself. Of
+        the rows, the proof of some was too large to be kept ("unkept"), and some claim "nothing" about the input.
 
     Raises:
         ResultsError: the folder is damaged.
@@ -97,23 +62,23 @@ def verify_leakage(results: Results, *, workers: int = 1) -> Iterator[LeakVerifi
         yield from checked(_verified, results, results.subject(), plan.leak_chunks(), workers)
 
 
-def _verified(network: Network, check: Check[LeakChunk]) -> LeakVerification:
+def _verified(network: Network, check: Check[LeakChunk]) -> Rechecked:
     chunk, stored = check.chunk, check.results.leaks.read(check.manifest, check.chunk)
     x = network.flat(check.x).reshape(network.input_shape)
     asked = question_of(check.manifest.plan, chunk, x)
-    proved = unkept = nothing = 0
-    failures: list[LeakFailure] = []
+    proved, others, failures = 0, Counter[str](), list[Failure]()
     with one_thread():
         for k, row in enumerate(stored.rows):
-            unkept += f"{k}/{NOT_KEPT}" in stored.claims
-            nothing += row.scope == Scope.NONE
+            others["unkept"] += f"{k}/{NOT_KEPT}" in stored.claims
+            others["nothing"] += row.scope == Scope.NONE
+            place = f"leakage, layer {row.layer}, sample {row.sample}, {row.precision}"
             for claim, why_not in _claims(row):
                 if f"{k}/{NOT_KEPT}" in stored.claims and why_not is _why_not_recovered:
                     continue
                 reason = _reason(partial(why_not, network, asked, stored, k))
                 proved += not reason
-                failures += [LeakFailure(row, claim, reason)] if reason else []
-    return LeakVerification(chunk, proved, unkept, nothing, tuple(failures), stored.changed)
+                failures += [Failure(f"{place}: {claim}", reason, (row.layer, row.sample))] if reason else []
+    return Rechecked(proved, tuple(failures), stored.changed, others, chunk)
 
 
 def _claims(row: Leak) -> Iterator[tuple[str, _WhyNot]]:
@@ -186,8 +151,8 @@ def _about(network: Network, asked: LeakQuestion, stored: StoredLeaks) -> Preima
     allowed = INPUT_AGREEMENT * float(np.abs(computed).max(initial=0.0))
     if received.shape != computed.shape or not (np.abs(received - computed) <= allowed).all():
         raise ValueError("what the layer received is stored otherwise")
-    layer, domain, x = around(network.relu_layers[asked.layer], None, received)
+    layer, domain, x = local_form(network.relu_layers[asked.layer], None, received)
     return Preimage(layer, domain, x, None, Kind.UNDECIDED, None, 0.0, Certificate(Kind.UNDECIDED, None))
 
 
-__all__ = ["LeakFailure", "LeakVerification", "verify_leakage"]
+__all__ = ["verify_leakage"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import torch
 
-from fiberscope.audits.checks import Check, checked
+from fiberscope.audits.checks import Check, Failure, Rechecked, checked
 from fiberscope.audits.compute import ModelFile
 from fiberscope.audits.effort import sensible_spectra_workers
 from fiberscope.audits.plan import SpectraChunk
@@ -23,47 +23,7 @@ from fiberscope.network.network import Network
 from fiberscope.threads import one_thread
 
 
-@dataclass(frozen=True)
-class SpectraFailure:
-    """Singular values that are not confirmed.
-
-    Attributes:
-        sample: the position of the sample in the data.
-        stage: the number of the stage.
-        name: what the model calls the stage.
-        reason: why they are not confirmed.
-    """
-
-    sample: int
-    stage: int
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class SpectraVerification:
-    """What checking the singular values at one sample gave.
-
-    Attributes:
-        chunk: which sample.
-        recomputed: the number of stages of which every value was recomputed and agrees.
-        tested: the number of stages whose values agree with what J does to random vectors.
-        left_out: the number of stages that the audit left out.
-        balls: the number of stages with a ball on which the modulus is proved again.
-        failures: the stages whose values are not confirmed.
-        changed: the file, if it is not what the audit wrote.
-    """
-
-    chunk: SpectraChunk
-    recomputed: int
-    tested: int
-    left_out: int
-    balls: int
-    failures: tuple[SpectraFailure, ...]
-    changed: tuple[str, ...]
-
-
-def verify_spectra(results: Results, *, workers: int | None = None) -> Iterator[SpectraVerification]:
+def verify_spectra(results: Results, *, workers: int | None = None) -> Iterator[Rechecked]:
     """Check the singular values of an audit again.
 
     Args:
@@ -71,7 +31,9 @@ def verify_spectra(results: Results, *, workers: int | None = None) -> Iterator[
         workers: the number of processes; None to choose.
 
     Yields:
-        One verification per sample.
+        What was found at each sample, stage by stage. Of those that are proved, either every value was "recomputed" and
+        agrees, or the values were "tested" by what J does to random vectors; those that the audit "left out" say
+        nothing; of some "balls", the modulus was proved again.
 
     Raises:
         ResultsError: the folder is not an audit's, or is damaged.
@@ -84,7 +46,7 @@ def verify_spectra(results: Results, *, workers: int | None = None) -> Iterator[
     yield from checked(_verified, results, subject, plan.spectra_chunks(), processes)
 
 
-def _verified(network: Network, check: Check[SpectraChunk]) -> SpectraVerification:
+def _verified(network: Network, check: Check[SpectraChunk]) -> Rechecked:
     """Check the singular values at one sample."""
     chunk, spectra = check.chunk, check.results.spectra
     table, unchanged = spectra.read(check.manifest, chunk)
@@ -103,20 +65,18 @@ def _verified(network: Network, check: Check[SpectraChunk]) -> SpectraVerificati
     reasons = {number: reason or radii[number] for number, reason in reasons.items()}
     balls = sum(not radii[number] and row["stability_radius"] > 0 for number, row in claimed.items())
     failures = tuple(
-        SpectraFailure(chunk.sample, stage, claimed[stage]["name"], reason)
+        Failure(
+            f"singular values, stage {stage} {claimed[stage]['name']}, sample {chunk.sample}",
+            reason,
+            (stage, chunk.sample),
+        )
         for stage, reason in reasons.items()
         if reason
     )
     confirmed = len(claimed) - len(failures)
-    return SpectraVerification(
-        chunk,
-        recomputed=confirmed if full else 0,
-        tested=0 if full else confirmed,
-        left_out=len(rows) - len(claimed),
-        balls=balls,
-        failures=failures,
-        changed=() if unchanged else (path,),
-    )
+    how, left = "recomputed" if full else "tested", len(rows) - len(claimed)
+    others = Counter({how: confirmed, "left out": left, "balls": balls})
+    return Rechecked(confirmed, failures, () if unchanged else (path,), others, chunk)
 
 
 @lru_cache(maxsize=1)
@@ -131,4 +91,4 @@ def _layers(model: ModelFile) -> StoredNetwork:
     return read_network(model.path)
 
 
-__all__ = ["SpectraFailure", "SpectraVerification", "verify_spectra"]
+__all__ = ["verify_spectra"]

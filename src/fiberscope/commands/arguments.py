@@ -15,7 +15,7 @@ from fiberscope.errors import InputError, shown
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fiberscope.audits.examples import Wanted
+    from fiberscope.audits.examples import ExampleRequest
 
 
 def parse_domain(text: str | None) -> tuple[float, float] | None:
@@ -85,13 +85,13 @@ def parse_wanted(
     target: int | None,
     seed: int,
     within: str = "0",
-) -> Wanted:
+) -> ExampleRequest:
     """Which invariance examples are asked for; without a domain, within the range of the samples.
 
     Raises:
         InputError: something that means nothing was given.
     """
-    from fiberscope.audits.examples import Wanted
+    from fiberscope.audits.examples import ExampleRequest
     from fiberscope.invariance.objective import checked_objective
 
     if count < 1:
@@ -101,7 +101,7 @@ def parse_wanted(
     if layer != "output" and not layer.lstrip("-").isdigit():
         raise InputError("--layer", expected="a position such as 0, or output", got=repr(layer))
     bounds = parse_domain(domain) or (float(samples.min()), float(samples.max()))
-    return Wanted(
+    return ExampleRequest(
         layer="output" if layer == "output" else int(layer),
         source=source,
         target=target,

@@ -156,7 +156,7 @@ def leakage_violations(beside: Results, thresholds: Sequence[Threshold]) -> list
         InputError: there are none, or a threshold is about what was not measured.
         ResultsError: they are damaged.
     """
-    from fiberscope.audits.leak_measurements import leak_places, measured_of_leakage
+    from fiberscope.audits.measurements import leak_places, measured_of_leakage
     from fiberscope.audits.thresholds import OPTION, check_thresholds, violations
     from fiberscope.errors import InputError
     from fiberscope.report.leakage import read_leakage

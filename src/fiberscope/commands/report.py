@@ -55,7 +55,6 @@ def print_report(results: Results, thresholds: Sequence[Threshold], of_leakage: 
     """
     from fiberscope.audits.accuracy import accuracy_line
     from fiberscope.audits.measurements import violations_of
-    from fiberscope.audits.network_table import read_network
     from fiberscope.audits.thresholds import threshold_lines
     from fiberscope.commands.leakage import leakage_violations
     from fiberscope.report.html import write_report
@@ -67,11 +66,10 @@ def print_report(results: Results, thresholds: Sequence[Threshold], of_leakage: 
 
     found = violations_of(results, thresholds) if thresholds else []
     found += leakage_violations(results, of_leakage) if of_leakage else []
-    write_report(results)
-    manifest = results.manifest()
-    summaries = summarise(manifest, results.findings(manifest))
-    stages = stage_medians(results.spectra_table(manifest))
-    network = summarise_network(manifest, read_network(results, manifest))
+    content = write_report(results)
+    manifest = content.manifest
+    summaries, stages = summarise(manifest, content.findings), stage_medians(content.spectra)
+    network = summarise_network(manifest, content.network)
     console = console_on_stdout()
     if network:
         console.print(network_table(network))
@@ -81,7 +79,7 @@ def print_report(results: Results, thresholds: Sequence[Threshold], of_leakage: 
     if stages:
         console.print(spectra_table(stages))
     if manifest.invariance:
-        console.print(survey_table(summarise_survey(results.survey_table(manifest))))
+        console.print(survey_table(summarise_survey(content.survey)))
     for line in (*left_out_lines(stages), *radius_lines(stages), *closing_lines(summaries, complete=manifest.complete)):
         print(line)
     said = accuracy_line(manifest.correct, manifest.samples), *(f"warning: {each}" for each in manifest.warnings)

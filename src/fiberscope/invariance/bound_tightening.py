@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fiberscope.invariance.across_regions import Problem
-from fiberscope.invariance.milp_encoding import RegionChoice, region_choice
+from fiberscope.invariance.milp_encoding import MilpEncoding, milp_encoding
 from fiberscope.invariance.stage_bounds import WIDER, Bounds, Interval, interval_bounds, needed_stages
 from fiberscope.network.activations import Maximum
 from fiberscope.network.stage import INPUT
@@ -29,7 +29,7 @@ def tightened(problem: Problem, bounds: Bounds) -> Bounds:
         source = problem.network.sources(number)[0]
         if source == INPUT or source in known:
             continue
-        choice = region_choice(problem, bounds)
+        choice = milp_encoding(problem, bounds)
         units = _received(problem, choice, number)
         if units:
             known[source] = _ends(choice, bounds[source], choice.first[source], units)
@@ -37,7 +37,7 @@ def tightened(problem: Problem, bounds: Bounds) -> Bounds:
     return bounds
 
 
-def _received(problem: Problem, choice: RegionChoice, number: int) -> list[int]:
+def _received(problem: Problem, choice: MilpEncoding, number: int) -> list[int]:
     """The coordinates that decide about the pieces of an activation."""
     several = [part for part in choice.choices if part.stage == number]
     if isinstance(problem.network.stages[number].activation, Maximum):
@@ -45,7 +45,7 @@ def _received(problem: Problem, choice: RegionChoice, number: int) -> list[int]:
     return [part.unit for part in several]
 
 
-def _ends(choice: RegionChoice, bounds: Interval, first: int, units: list[int]) -> Interval:
+def _ends(choice: MilpEncoding, bounds: Interval, first: int, units: list[int]) -> Interval:
     """The extremes of some coordinates of a stage; the bound as it was where HiGHS finds none."""
     tolerances: dict[str, Option] = dict.fromkeys(
         ("primal_feasibility_tolerance", "dual_feasibility_tolerance"), WIDER / 100

@@ -49,7 +49,7 @@ _linalg: Any = cast(Any, scipy.linalg)
 
 
 @dataclass(frozen=True, eq=False)
-class Settled:
+class Projected:
     """An input with the features of x, up to rounding.
 
     Attributes:
@@ -81,13 +81,13 @@ def held_rows(around: Around, interior: Interior) -> Held:
     return Held(rows[independent_rows(rows)])
 
 
-def settle(
+def projected(
     held: Held,
     program: RegionProgram,
     interior: Interior,
     optimum: Float64[FloatArray, " n"],
     along: Along | None = None,
-) -> Settled | None:
+) -> Projected | None:
     """Put an optimum onto the equations, and as far along as asked; None if that cannot be done.
 
     Args:
@@ -100,7 +100,7 @@ def settle(
     largest, inner = (float(np.abs(step).max(initial=0.0)) for step in (optimum, interior.step))
     inside = interior.step * (min(1.0, largest / inner) if inner else 0.0)  # as near as the optimum
     target = None if along is None else _Target(along.normal, max(along.least, float(along.normal @ optimum)))
-    second: Settled | None = None
+    second: Projected | None = None
     for step in STEPS:
         if second is not None and step > LITTLE:
             break
@@ -108,8 +108,8 @@ def settle(
         if found is None or not _has_room(program, interior, found.x):
             continue
         if found.certain:
-            return Settled(found.x, step)
-        second = second or Settled(found.x, step)
+            return Projected(found.x, step)
+        second = second or Projected(found.x, step)
     return second
 
 
@@ -280,4 +280,4 @@ class _Correction:
         return self.columns * (self.orthogonal @ _linalg.solve_triangular(self.triangle, right, trans="T"))
 
 
-__all__ = ["Held", "Settled", "held_rows", "settle"]
+__all__ = ["Held", "Projected", "held_rows", "projected"]

@@ -47,7 +47,7 @@ class Choice(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class RegionChoice:
+class MilpEncoding:
     """The program, and what its columns stand for.
 
     Attributes:
@@ -135,7 +135,7 @@ class _Builder:
         return LinearProgram(cost, cast(Any, matrix), row_low, row_high, low, high)
 
 
-def region_choice(problem: Problem, bounds: Bounds) -> RegionChoice:
+def milp_encoding(problem: Problem, bounds: Bounds) -> MilpEncoding:
     """Write the program out for bounds that all inputs with the features satisfy."""
     network, builder = problem.network, _Builder()
     first = {INPUT: builder.columns(*bounds[INPUT])}
@@ -160,7 +160,7 @@ def region_choice(problem: Problem, bounds: Bounds) -> RegionChoice:
     _feature_rows(builder, problem, first[problem.features.source])
     integral = np.zeros(len(builder.low), dtype=np.bool_)
     integral[builder.binaries] = True
-    return RegionChoice(builder.program(problem.objective), integral, first, tuple(choices), settled)
+    return MilpEncoding(builder.program(problem.objective), integral, first, tuple(choices), settled)
 
 
 def _affine_rows(builder: _Builder, problem: Problem, number: int, first: dict[int, int]) -> None:
@@ -274,4 +274,4 @@ def _maximum(
     return choices
 
 
-__all__ = ["Choice", "RegionChoice", "region_choice"]
+__all__ = ["Choice", "MilpEncoding", "milp_encoding"]

@@ -17,7 +17,7 @@ from fiberscope.invariance.across_regions import Problem, problem
 from fiberscope.invariance.bound_tightening import tightened
 from fiberscope.invariance.feature_bands import Within
 from fiberscope.invariance.feature_stage import Layer
-from fiberscope.invariance.milp_encoding import RegionChoice, region_choice
+from fiberscope.invariance.milp_encoding import MilpEncoding, milp_encoding
 from fiberscope.invariance.objective import Objective
 from fiberscope.invariance.same_features import SameFeatures
 from fiberscope.invariance.stage_bounds import Interval, box_of, interval_bounds
@@ -145,7 +145,7 @@ def optimal_over_regions(
             seconds=seconds,
         ).x.ravel()  # fmt: skip
     with one_thread():
-        choice = region_choice(asked, tightened(asked, interval_bounds(asked, {INPUT: box})))
+        choice = milp_encoding(asked, tightened(asked, interval_bounds(asked, {INPUT: box})))
         answer = _solved(choice, choice.at(asked, start), max_nodes, seconds)
         point = _landed(asked, choice, answer.values, start)
     value, status = asked.value(point), answer.status
@@ -178,7 +178,7 @@ class _Answer(NamedTuple):
     nodes: int
 
 
-def _solved(choice: RegionChoice, start: FloatArray, max_nodes: int, seconds: float | None) -> _Answer:
+def _solved(choice: MilpEncoding, start: FloatArray, max_nodes: int, seconds: float | None) -> _Answer:
     options = {
         "mip_rel_gap": RELATIVE_GAP,
         "mip_abs_gap": RELATIVE_GAP,
@@ -200,7 +200,7 @@ def _solved(choice: RegionChoice, start: FloatArray, max_nodes: int, seconds: fl
     return _Answer(status, solver.point if solver.feasible else start, bound, solver.nodes)
 
 
-def _landed(asked: Problem, choice: RegionChoice, values: FloatArray, start: FloatArray) -> FloatArray:
+def _landed(asked: Problem, choice: MilpEncoding, values: FloatArray, start: FloatArray) -> FloatArray:
     """The optimum of the region that was chosen; the start if the solver's region holds nothing better."""
     domain = asked.polyhedron
     program = asked.program(choice.pieces(values), np.clip(values[: len(asked.source)], domain.low, domain.high))

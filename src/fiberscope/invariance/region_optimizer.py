@@ -14,7 +14,7 @@ from jaxtyping import Float64, Int64
 
 from fiberscope.invariance.box_optimum import BoxOptimum
 from fiberscope.invariance.farthest import farthest
-from fiberscope.invariance.feature_projection import Held, held_rows, settle
+from fiberscope.invariance.feature_projection import Held, held_rows, projected
 from fiberscope.invariance.feature_region import FeatureRegion, feature_region, features_at, pieces_at
 from fiberscope.invariance.gateways import well_conditioned
 from fiberscope.invariance.interior import Interior, interior
@@ -151,7 +151,7 @@ class Search:
         if objective.goal is Goal.SMALLEST_CHANGE:
             assert towards is not None, "the smallest change is one towards a target"
             along = Along(towards, fraction * float(towards @ towards))
-        settled = settle(self.held, program, self.interior, found.step, along)
+        settled = projected(self.held, program, self.interior, found.step, along)
         if settled is None and along is not None:
             return Answer(Status.FAILED, self.source, found.bound, False)
         x = self.source if settled is None else settled.x

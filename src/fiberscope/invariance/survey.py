@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from fiberscope.invariance.interior import interior
 from fiberscope.invariance.pairs import checked_labels, targets_of
 from fiberscope.invariance.region_program import RegionProgram
 from fiberscope.invariance.region_restriction import Around, row_units
-from fiberscope.invariance.surveyed import SurveyedSample
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Domain, Polyhedron, as_polyhedron
 from fiberscope.network.network import Network, check_network
@@ -50,6 +50,27 @@ SCHEMA: Any = pa.schema(
         pa.field("width", pa.float64(), nullable=False),
     ]
 )
+
+
+@dataclass(frozen=True, eq=False)
+class SurveyedSample:
+    """A sample x, and the samples to go towards from it.
+
+    Attributes:
+        number: the position of x in the data.
+        label: its class; None if it is not known.
+        x: (n,).
+        targets: the positions of the targets.
+        target_labels: their classes; None where they are not known.
+        goals: (k, n) the targets.
+    """
+
+    number: int
+    label: int | None
+    x: Float64[FloatArray, " n"]
+    targets: tuple[int, ...]
+    target_labels: tuple[int | None, ...]
+    goals: Float64[FloatArray, "k n"]
 
 
 def invariance_survey(  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
@@ -183,4 +204,4 @@ def _furthest(program: RegionProgram, direction: FloatArray) -> float:
     return max(0.0, found.value)
 
 
-__all__ = ["SCHEMA", "invariance_survey", "local_dimension", "survey_rows", "surveyed_sample"]
+__all__ = ["SCHEMA", "SurveyedSample", "invariance_survey", "local_dimension", "survey_rows", "surveyed_sample"]

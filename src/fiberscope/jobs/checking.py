@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,9 +14,7 @@ from fiberscope.errors import ResultsError
 from fiberscope.files import is_file
 
 if TYPE_CHECKING:
-    from fiberscope.audits.verify import ChunkVerification
-    from fiberscope.audits.verify_leakage import LeakVerification
-    from fiberscope.audits.verify_spectra import SpectraVerification
+    from fiberscope.audits.checks import Rechecked
     from fiberscope.report.progress import Progress
 
 Show = Callable[[], "AbstractContextManager[Progress]"]
@@ -83,18 +81,15 @@ def _leakage(results: Results, show: Show) -> Checked:
     manifest = results.manifest()
     chunks = list(manifest.plan.leak_chunks())
     written = sum(results.to_be_checked(manifest, chunk) for chunk in chunks)
-    checked: list[LeakVerification] = []
     with show() as progress:
-        for chunk in verify_leakage(results):
-            checked.append(chunk)
-            progress.show("verifying leakage, layers and samples", len(checked), written)
-    failed = any(chunk.failures for chunk in checked)
-    changed = [] if failed else [*(path for chunk in checked for path in chunk.changed), *results.leaks.changed_table()]
-    return Checked(results, tuple(leakage_lines(checked)), failed, tuple(changed), len(chunks), written)
+        found = _all(verify_leakage(results), progress, "verifying leakage, layers and samples", written)
+    changed = () if found.failed else (*found.changed, *results.leaks.changed_table())
+    return Checked(results, tuple(leakage_lines(found)), found.failed, changed, len(chunks), written)
 
 
 def _audit(results: Results, show: Show, *, exact: bool) -> Checked:
     """Check verdicts, singular values and examples."""
+    from fiberscope.audits.checks import together
     from fiberscope.audits.network_table import verify_network
     from fiberscope.audits.verify import verify_results
     from fiberscope.audits.verify_examples import changed_invariance, verify_examples
@@ -105,22 +100,26 @@ def _audit(results: Results, show: Show, *, exact: bool) -> Checked:
     chunks = list(manifest.plan.every_chunk())
     written = [chunk for chunk in chunks if results.to_be_checked(manifest, chunk)]
     total = Counter(map(type, written))
-    checked: list[ChunkVerification] = []
-    spectra: list[SpectraVerification] = []
     with show() as progress:
-        for chunk in verify_results(results, exact=exact):
-            checked.append(chunk)
-            progress.show("verifying", len(checked), total[Chunk])
-        for sample in verify_spectra(results):
-            spectra.append(sample)
-            progress.show("verifying singular values, samples", len(spectra), total[SpectraChunk])
-        network = verify_network(results)
-        examples = list(verify_examples(results))
-    lines = (*verdict_lines(checked), *network_lines(network), *spectra_lines(spectra), *example_lines(examples))
-    every = (*checked, network, *spectra)
-    failed = any(each.failures for each in every) or any(example.failed for example in examples)
-    changed = [] if failed else [*(path for each in every for path in each.changed), *changed_invariance(results)]
-    return Checked(results, lines, failed, tuple(changed), len(chunks), len(written))
+        verdicts = _all(verify_results(results, exact=exact), progress, "verifying", total[Chunk])
+        words = "verifying singular values, samples"
+        spectra = _all(verify_spectra(results), progress, words, total[SpectraChunk])
+        network, examples = verify_network(results), verify_examples(results)
+    lines = (*verdict_lines(verdicts), *network_lines(network), *spectra_lines(spectra), *example_lines(examples))
+    found = together((verdicts, network, spectra, examples))
+    changed = () if found.failed else (*found.changed, *changed_invariance(results))
+    return Checked(results, lines, found.failed, changed, len(chunks), len(written))
+
+
+def _all(parts: Iterable[Rechecked], progress: Progress, words: str, count: int) -> Rechecked:
+    """What was found of all parts, with progress shown."""
+    from fiberscope.audits.checks import together
+
+    found: list[Rechecked] = []
+    for part in parts:
+        found.append(part)
+        progress.show(words, len(found), count)
+    return together(found)
 
 
 __all__ = ["Checked", "Show", "check_folder"]

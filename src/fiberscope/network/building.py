@@ -206,15 +206,19 @@ class NetworkBuilder:
         if value.number != INPUT:
             self._stages[value.number] = replace(self._stages[value.number], origin=origin)
 
-    def build(self, output: Value) -> Network:
+    def build(self, output: Value, origin: str = "") -> Network:
         """The network that computes ``output``; stages that it does not need are left out.
+
+        Args:
+            output: what the network gives.
+            origin: what the model calls it, where that is not the name of a stage.
 
         Raises:
             ModelError: the output does not depend on the input.
         """
         if output.number == INPUT:
             output = self.take("output", output, output.positions)
-        stages, folded = simplified(self._stages, output.number, self._of_sample(output.shape))
+        stages, folded = simplified(self._stages, output.number, self._of_sample(output.shape), origin)
         input_shape = self.input.shape[1:] if self._sample_axis else self.input.shape
         return Network(stages, input_shape, (*self._notes, *folded))
 

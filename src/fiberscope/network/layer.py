@@ -110,7 +110,7 @@ def flat_output(layer: ReLULayer, y: Any, what: str) -> FloatArray:
     return array.reshape(layer.outputs)
 
 
-def around(layer: Layer, domain: Domain | None, x: FloatArray) -> tuple[ReLULayer, Domain | None, FloatArray]:
+def local_form(layer: Layer, domain: Domain | None, x: FloatArray) -> tuple[ReLULayer, Domain | None, FloatArray]:
     """What a layer is around x, the domain there, and x in its coordinates.
 
     Where branches meet, the layer is one affine map and a ReLU on the linear region of x.
@@ -121,7 +121,7 @@ def around(layer: Layer, domain: Domain | None, x: FloatArray) -> tuple[ReLULaye
     return local.layer, local.domain, local.x
 
 
-def around_otherwise(
+def other_local_form(
     layer: Layer, domain: Domain | None, x: FloatArray
 ) -> tuple[ReLULayer, Domain | None, FloatArray] | None:
     """The same in the other form: by products where rows are written out, and the other way round; None without any."""
@@ -135,4 +135,4 @@ def around_otherwise(
     return None if other is None else (other, local.domain, local.x)
 
 
-__all__ = ["Layer", "around", "around_otherwise", "check_layer", "flat_input", "flat_inputs", "flat_output"]
+__all__ = ["Layer", "check_layer", "flat_input", "flat_inputs", "flat_output", "local_form", "other_local_form"]

@@ -17,7 +17,7 @@ from fiberscope.network.structured import Diagonal, Rearrangement
 
 
 def simplified(
-    stages: Sequence[Stage], output: int, shape: tuple[int, ...]
+    stages: Sequence[Stage], output: int, shape: tuple[int, ...], origin: str
 ) -> tuple[tuple[Stage, ...], tuple[str, ...]]:
     """The stages that the output needs, simplified and numbered anew; and notes on numbers that were folded.
 
@@ -25,6 +25,7 @@ def simplified(
         stages: one per operation, each after its sources.
         output: the stage whose output is the network's.
         shape: the shape of the output for one sample.
+        origin: what the model calls the output; empty to keep what the last stage is called.
     """
     work = _Simplification(stages, output)
     work.join_concatenated_clips()
@@ -32,7 +33,7 @@ def simplified(
     work.drop_identities()
     work.join_backward()
     work.join_forward()
-    return work.finished(shape), tuple(work.notes)
+    return work.finished(shape, origin), tuple(work.notes)
 
 
 class _Simplification:
@@ -189,14 +190,14 @@ class _Simplification:
             if not self.users(number):
                 del self.stages[number]
 
-    def finished(self, shape: tuple[int, ...]) -> tuple[Stage, ...]:
-        """The stages, numbered from 0 without gaps; the last one gives the network's output in this shape."""
+    def finished(self, shape: tuple[int, ...], origin: str) -> tuple[Stage, ...]:
+        """The stages, numbered from 0 without gaps; the last gives the network's output, by this shape and name."""
         new = {INPUT: INPUT} | {old: number for number, old in enumerate(self.stages)}
         out = [
             replace(stage, sources=tuple(new[source] for source in self.sources(old)))
             for old, stage in self.stages.items()
         ]
-        out[-1] = replace(out[-1], shape=shape)
+        out[-1] = replace(out[-1], shape=shape, origin=origin or out[-1].origin)
         return tuple(out)
 
 

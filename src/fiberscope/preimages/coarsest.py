@@ -19,7 +19,7 @@ from jaxtyping import Bool
 
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Domain, as_polyhedron
-from fiberscope.network.layer import Layer, around, check_layer, flat_inputs
+from fiberscope.network.layer import Layer, check_layer, flat_inputs, local_form
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.signs import row_entries
@@ -182,7 +182,7 @@ def coarsest_precision(
     check_loose(layer, np.ones(layer.outputs, dtype=np.bool_))
     X, budget = flat_inputs(layer, x, "x"), Budget.of(seconds)
     if isinstance(layer, RegionLayer):
-        local = [around(layer, domain, each) for each in X]
+        local = [local_form(layer, domain, each) for each in X]
         found = [_Bisection(near, at[None], there, threads, budget).found()[0] for near, there, at in local]
     else:
         found = _Bisection(layer, X, domain, threads, budget).found()

@@ -12,7 +12,7 @@ from fiberscope.errors import InputError, MemoryLimitError, shown
 from fiberscope.memory import check_matrix
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Domain, as_polyhedron
-from fiberscope.network.layer import Layer, around, around_otherwise, check_layer, flat_input, flat_output
+from fiberscope.network.layer import Layer, check_layer, flat_input, flat_output, local_form, other_local_form
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import dense
@@ -144,11 +144,11 @@ def decide_at_input(
     one form of a layer, its rows written out or products with its convolutions, leaves open is asked in the other form:
     the kind, or the dimension, which takes a rank that products do not give.
     """
-    found = _decided(*around(layer, domain, x), budget, within)
+    found = _decided(*local_form(layer, domain, x), budget, within)
     is_open = found.kind is Kind.UNDECIDED
     if budget.is_over or not (is_open or (layer.is_large and found.dimension is None)):
         return found
-    other = around_otherwise(layer, domain, x)
+    other = other_local_form(layer, domain, x)
     if other is None:
         return found
     try:

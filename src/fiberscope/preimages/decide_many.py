@@ -32,7 +32,7 @@ from fiberscope.preimages.patterns import Patterns
 from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.route import Route
 from fiberscope.preimages.row_pool import RowPool
-from fiberscope.preimages.shared_proofs import Proof, Settled, settle
+from fiberscope.preimages.shared_proofs import Proof, SharedProofs, shared_proofs
 from fiberscope.preimages.sided_rows import Numbering, Sides
 from fiberscope.preimages.sides import as_known
 from fiberscope.threads import in_threads
@@ -190,7 +190,7 @@ class _Answers:
             self._note(
                 self.recession,
                 samples,
-                settle(self.pool, cones, threads, count, groups_only=self.groups_only, budget=self.budget),
+                shared_proofs(self.pool, cones, threads, count, groups_only=self.groups_only, budget=self.budget),
             )
 
     def by_tangent(self, threads: int, progress: Callable[[int], None]) -> None:
@@ -208,10 +208,10 @@ class _Answers:
             self._note(
                 self.tangent,
                 samples,
-                settle(self.pool, cones, threads, progress, groups_only=self.groups_only, budget=self.budget),
+                shared_proofs(self.pool, cones, threads, progress, groups_only=self.groups_only, budget=self.budget),
             )
 
-    def _note(self, answers: list[Proof | None], samples: IntArray, settled: Settled) -> None:
+    def _note(self, answers: list[Proof | None], samples: IntArray, settled: SharedProofs) -> None:
         proofs = [replace(proof, part=self.balance.part(proof.part)) for proof in settled.proofs]
         for sample, position in zip(samples.tolist(), settled.of.tolist(), strict=True):
             if position >= 0:

@@ -22,7 +22,7 @@ from fiberscope.preimages.cone_projection import OrthantCones, OrthantRows, Proj
 from fiberscope.preimages.grouping import Cones, Group, union
 from fiberscope.preimages.route import Route
 from fiberscope.preimages.row_pool import RowPool
-from fiberscope.preimages.shared_proofs import Proof, Settled
+from fiberscope.preimages.shared_proofs import Proof, SharedProofs
 from fiberscope.preimages.strict_direction import strict_direction
 
 LEVELS = (256, 16, 1)
@@ -33,7 +33,7 @@ FEW = 0.25
 
 def settle_in_orthant(
     rows: OrthantRows, pool: RowPool, cones: Cones, progress: Callable[[int], None], budget: Budget
-) -> Settled:
+) -> SharedProofs:
     """Find a ray or multipliers for the recession cone of each sample.
 
     Args:
@@ -43,20 +43,20 @@ def settle_in_orthant(
         progress: is told how many more samples are settled.
         budget: when it is spent, nothing more is looked for.
     """
-    settling = _Settling(rows, pool, cones, budget)
+    search = _OrthantSearch(rows, pool, cones, budget)
     for size in LEVELS:
-        left = np.flatnonzero(settling.of < 0)
+        left = np.flatnonzero(search.of < 0)
         if not len(left) or budget.is_over:
             break
-        before = int((settling.of >= 0).sum())
+        before = int((search.of >= 0).sum())
         # samples that ask for similar numbers of rows have similar answers
-        order = left[np.argsort(settling.loads[left], kind="stable")]
-        settling.ask([order[start : start + size] for start in range(0, len(order), size)])
-        progress(int((settling.of >= 0).sum()) - before)
-    return Settled(tuple(settling.proofs), settling.of, settling.seconds)
+        order = left[np.argsort(search.loads[left], kind="stable")]
+        search.ask([order[start : start + size] for start in range(0, len(order), size)])
+        progress(int((search.of >= 0).sum()) - before)
+    return SharedProofs(tuple(search.proofs), search.of, search.seconds)
 
 
-class _Settling:
+class _OrthantSearch:
     """What is known about the cones of N samples so far."""
 
     def __init__(self, rows: OrthantRows, pool: RowPool, cones: Cones, budget: Budget) -> None:
@@ -129,7 +129,7 @@ class _Settling:
 
 def settle_strictly(
     rows: OrthantRows, pool: RowPool, cones: Cones, progress: Callable[[int], None], budget: Budget
-) -> Settled:
+) -> SharedProofs:
     """Find a direction for the tangent cone of each sample that is strict on all of its inequality rows.
 
     Args:
@@ -158,7 +158,7 @@ def settle_strictly(
                 proofs.append(proof)
                 seconds[proof.route] = seconds.get(proof.route, 0.0) + perf_counter() - began
                 progress(len(members))
-    return Settled(tuple(proofs), of, seconds)
+    return SharedProofs(tuple(proofs), of, seconds)
 
 
 def _strict_proof(rows: OrthantRows, pool: RowPool, group: Group, budget: Budget) -> Proof | None:

@@ -37,7 +37,7 @@ from jaxtyping import Float64
 
 from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import FloatArray
-from fiberscope.network.layer import Layer, around
+from fiberscope.network.layer import Layer, local_form
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import Rows, absolute
@@ -196,13 +196,13 @@ def _cells(layer: Layer, X: FloatArray, scale: float | int | None) -> Float64[Fl
         raise InputError("precision", expected="outputs that are not all 0", got="a scale of 0", hint=hint)
     if not isinstance(layer, RegionLayer):
         return _cells_at(layer, X, step)
-    each = [around(layer, None, x) for x in X]
+    each = [local_form(layer, None, x) for x in X]
     return np.concatenate([_cells_at(local, at[None], step)[..., local.definitions :] for local, _, at in each])
 
 
 def code_step(layer: Layer, X: Float64[FloatArray, "N n"]) -> float:
     """The step of codes whose last one is the largest output at X; 0 where all are 0."""
-    each = [around(layer, None, x) for x in X] if isinstance(layer, RegionLayer) else []
+    each = [local_form(layer, None, x) for x in X] if isinstance(layer, RegionLayer) else []
     parts = [(local, at[None]) for local, _, at in each] if isinstance(layer, RegionLayer) else [(layer, X)]
     largest = max(float(np.abs(_outputs(local, at)[0][:, local.definitions :]).max()) for local, at in parts)
     return largest / _codes(layer)[1]

@@ -68,7 +68,7 @@ class Proof:
 
 
 @dataclass(frozen=True, eq=False)
-class Settled:
+class SharedProofs:
     """What was found for N samples.
 
     Attributes:
@@ -82,7 +82,7 @@ class Settled:
     seconds: dict[Route, float]
 
 
-def settle(
+def shared_proofs(
     pool: RowPool,
     cones: Cones,
     threads: int,
@@ -90,7 +90,7 @@ def settle(
     *,
     groups_only: bool = False,
     budget: Budget = NO_LIMIT,
-) -> Settled:
+) -> SharedProofs:
     """Find a direction or multipliers for the cone of each sample.
 
     Args:
@@ -105,7 +105,7 @@ def settle(
     _, first, inverse, counts = np.unique(
         cones.key(), axis=0, return_index=True, return_inverse=True, return_counts=True
     )
-    search_all = _Settling(pool, cones.chosen(first), counts, threads, progress, budget)
+    search_all = _ConeSearch(pool, cones.chosen(first), counts, threads, progress, budget)
     search_all.together()
     if not groups_only:
         border = search_all.probe()
@@ -113,10 +113,10 @@ def settle(
         search_all.below(border - distance * pool.inputs)
         search_all.above(border + ABOVE * pool.inputs)
         search_all.near()
-    return Settled(tuple(search_all.proofs), search_all.of[inverse.ravel()], search_all.seconds)
+    return SharedProofs(tuple(search_all.proofs), search_all.of[inverse.ravel()], search_all.seconds)
 
 
-class _Settling:
+class _ConeSearch:
     """The distinct cones, and what is known about them so far."""
 
     def __init__(
@@ -278,4 +278,4 @@ def _renumbered(group: Group, numbers: IntArray) -> Group:
     return replace(group, members=numbers[group.members])
 
 
-__all__ = ["Proof", "Settled", "settle"]
+__all__ = ["Proof", "SharedProofs", "shared_proofs"]

@@ -126,7 +126,7 @@ def verify_many(claims: Sequence[Claim], threads: int = 1) -> Bool[BoolArray, " 
     systems = {key: _system(together[0][1]) for key, together in alike.items()}
     proved = np.zeros(len(claims), dtype=np.bool_)
 
-    def prove(share: tuple[tuple[System, Any], list[tuple[int, _Asked]]]) -> None:
+    def prove(share: tuple[tuple[System, Any], list[tuple[int, _ReadClaim]]]) -> None:
         system, together = share
         reasons = verdicts.prove(system[0], [asked.said.about(*system) for _, asked in together], exact=False)
         proved[[index for index, _ in together]] = [reason == "" for reason in reasons]
@@ -164,7 +164,7 @@ def radii(claims: Sequence[Claim], centers: Sequence[FloatArray]) -> Float64[Flo
 
 
 @dataclass(frozen=True, eq=False)
-class _Said:
+class _Statement:
     """What a claim says in plain numbers."""
 
     x: Any
@@ -189,33 +189,33 @@ class _Said:
 
 
 @dataclass(frozen=True, eq=False)
-class _Asked:
+class _ReadClaim:
     """What a claim says, and its layer and domain, which are still anybody's objects."""
 
-    said: _Said
+    said: _Statement
     layer: Any
     domain: Any
 
 
-def _alike(claims: Sequence[Claim]) -> dict[tuple[int, int, bool], list[tuple[int, _Asked]]]:
+def _alike(claims: Sequence[Claim]) -> dict[tuple[int, int, bool], list[tuple[int, _ReadClaim]]]:
     """What claims say, with their places, by layer, by domain, and by whether they are about inputs."""
     written: dict[int, tuple[Any, bytes]] = {}
-    alike: dict[tuple[int, int, bool], list[tuple[int, _Asked]]] = {}
+    alike: dict[tuple[int, int, bool], list[tuple[int, _ReadClaim]]] = {}
     for index, claim in enumerate(claims):
-        asked = _asked(claim, written)
-        if isinstance(asked, _Asked):
+        asked = _read_claim(claim, written)
+        if isinstance(asked, _ReadClaim):
             alike.setdefault((id(asked.layer), id(asked.domain), asked.said.x is None), []).append((index, asked))
     return alike
 
 
-def _shares(together: list[tuple[int, _Asked]], threads: int) -> list[list[tuple[int, _Asked]]]:
+def _shares(together: list[tuple[int, _ReadClaim]], threads: int) -> list[list[tuple[int, _ReadClaim]]]:
     """Claims for each thread; those with the same certificate stay together."""
     if threads == 1:
         return [together]
-    by_certificate: dict[bytes, list[tuple[int, _Asked]]] = {}
+    by_certificate: dict[bytes, list[tuple[int, _ReadClaim]]] = {}
     for indexed in together:
         by_certificate.setdefault(indexed[1].said.certificate, []).append(indexed)
-    shares: list[list[tuple[int, _Asked]]] = [[] for _ in range(threads)]
+    shares: list[list[tuple[int, _ReadClaim]]] = [[] for _ in range(threads)]
     for k, group in enumerate(by_certificate.values()):
         shares[k % threads].extend(group)
     return [share for share in shares if share]
@@ -223,7 +223,7 @@ def _shares(together: list[tuple[int, _Asked]], threads: int) -> list[list[tuple
 
 def in_numbers(claim: Any) -> tuple[System, PlainClaim] | str:
     """What a claim says, and what it is about; or, in words, why it says nothing."""
-    asked = _asked(claim, {})
+    asked = _read_claim(claim, {})
     if isinstance(asked, str):
         return asked
     system = _system(asked)
@@ -239,7 +239,7 @@ def _attempt(question: tuple[System, PlainClaim] | str, method: Literal["float",
     return Verification(reason == "", method, reason)
 
 
-def _asked(claim: Any, written: dict[int, tuple[Any, bytes]]) -> _Asked | str:
+def _read_claim(claim: Any, written: dict[int, tuple[Any, bytes]]) -> _ReadClaim | str:
     """Everything that a claim says but the numbers of its layer and domain; or, in words, why it says nothing.
 
     Args:
@@ -256,18 +256,18 @@ def _asked(claim: Any, written: dict[int, tuple[Any, bytes]]) -> _Asked | str:
         if id(certificate) not in written:
             written[id(certificate)] = certificate, bytes(certificate.to_bytes(compact=False))
         low, high = (y.low, y.high) if type(y) is Interval else (y, y)
-        said = _Said(
+        said = _Statement(
             _copied(x, "x"), _copied(low, "y"), _copied(high, "y"), _within(within),
             _kind(kind), _dimension(dimension), _bounds(bounds), written[id(certificate)][1],
         )  # fmt: skip
-        return _Asked(said, layer, domain)
+        return _ReadClaim(said, layer, domain)
     except MalformedError as failure:
         return str(failure)
     except Exception as error:  # a claim may be anybody's class
         return _malformed(error)
 
 
-def _system(asked: _Asked) -> tuple[System, Any] | str:
+def _system(asked: _ReadClaim) -> tuple[System, Any] | str:
     """The numbers of a claim's layer and domain, and of which units, None for all; or, in words, why there are none."""
     try:
         layer: Any = asked.layer

@@ -26,7 +26,7 @@ from fiberscope.recovery.enclosed_values import Enclosure, applied, inflated, to
 
 
 @dataclass(frozen=True, eq=False)
-class Around:
+class StageValues:
     """What a stage gives at N inputs, and next to them.
 
     Attributes:
@@ -43,9 +43,9 @@ class Around:
     bends: Bool[Tensor, " N"]
 
 
-def walk_around(
+def walk_stages(
     network: Network, X: Float64[FloatArray, "N n"], free: Bool[BoolArray, "N n"], needed: Sequence[int]
-) -> Iterator[tuple[int, Around]]:
+) -> Iterator[tuple[int, StageValues]]:
     """What stages give around inputs; the input itself first, as stage -1.
 
     Args:
@@ -55,7 +55,7 @@ def walk_around(
         needed: the numbers of the stages, each after its sources.
     """
 
-    def step(number: int, before: list[Around]) -> Around:
+    def step(number: int, before: list[StageValues]) -> StageValues:
         stage = network.stages[number]
         if stage.activation is not None:
             return _activated(stage.activation, before[0])
@@ -64,9 +64,9 @@ def walk_around(
         for value in values[1:]:
             total = total + value
         moving = torch.stack([touched(a, part.moving) for a, part in zip(stage.maps, before, strict=True)])
-        return Around(total, moving.any(dim=0), *_nothing(len(moving[0])))
+        return StageValues(total, moving.any(dim=0), *_nothing(len(moving[0])))
 
-    start = Around(Enclosure.exact(torch.tensor(X)), torch.tensor(free), *_nothing(len(X)))
+    start = StageValues(Enclosure.exact(torch.tensor(X)), torch.tensor(free), *_nothing(len(X)))
     yield INPUT, start
     yield from network.walk(start, needed, step)
 
@@ -75,7 +75,7 @@ def _nothing(count: int) -> tuple[Tensor, Tensor]:
     return torch.zeros(count, 0, dtype=torch.bool), torch.zeros(count, dtype=torch.bool)
 
 
-def _activated(activation: Activation, before: Around) -> Around:
+def _activated(activation: Activation, before: StageValues) -> StageValues:
     if isinstance(activation, Maximum):
         return _largest(activation, before)
     assert isinstance(activation, Pointwise), "activations are pointwise or maxima"
@@ -84,7 +84,7 @@ def _activated(activation: Activation, before: Around) -> Around:
         # nothing is known of the rounding of exponentials
         value = activation.apply(before.value.value)
         unknown = Enclosure(value, torch.full_like(value, torch.inf))
-        return Around(unknown, before.moving, torch.zeros_like(before.moving), before.moving.any(dim=1))
+        return StageValues(unknown, before.moving, torch.zeros_like(before.moving), before.moving.any(dim=1))
     low, high = before.value.low(), before.value.high()
     ends = (-torch.inf, *kinks, torch.inf)
     value, error = _bent(activation, before.value)
@@ -98,7 +98,7 @@ def _activated(activation: Activation, before: Around) -> Around:
         flat |= inside & (slope == 0)
     held = before.moving & ~strictly
     bends = torch.zeros(len(held), dtype=torch.bool)
-    return Around(Enclosure(value, error), before.moving & strictly & ~flat, held, bends)
+    return StageValues(Enclosure(value, error), before.moving & strictly & ~flat, held, bends)
 
 
 def _bent(activation: Pointwise, before: Enclosure) -> tuple[Tensor, Tensor]:
@@ -110,7 +110,7 @@ def _bent(activation: Pointwise, before: Enclosure) -> tuple[Tensor, Tensor]:
     return value, error
 
 
-def _largest(activation: Maximum, before: Around) -> Around:
+def _largest(activation: Maximum, before: StageValues) -> StageValues:
     low, high = before.value.low(), before.value.high()
     index = activation.index
     inside, place = index >= 0, index.clamp(min=0)
@@ -125,7 +125,7 @@ def _largest(activation: Maximum, before: Around) -> Around:
     value = activation.apply(before.value.value)
     error = activation.apply(before.value.error)  # a maximum moves by no more than its arguments
     bends = torch.zeros(len(held), dtype=torch.bool)
-    return Around(Enclosure(value, error), alone & moves.any(dim=2), held, bends)
+    return StageValues(Enclosure(value, error), alone & moves.any(dim=2), held, bends)
 
 
-__all__ = ["Around", "walk_around"]
+__all__ = ["StageValues", "walk_stages"]

@@ -19,8 +19,8 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.stage import INPUT
 from fiberscope.preimages.budget import NO_LIMIT, Budget
 from fiberscope.preimages.kind import Kind
+from fiberscope.recovery.exact_counts import ExactCounts, exact_counts
 from fiberscope.recovery.exact_singleton import Certain, carries_over, surrogate_is_singleton
-from fiberscope.recovery.settled import Settled, settle
 from fiberscope.recovery.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -73,13 +73,13 @@ class Judging:
             return
         domain = as_polyhedron(self.domain, self.network.inputs)
         with np.errstate(all="ignore"):
-            settled = settle(self.network, self.X, domain, self.last)
+            counts = exact_counts(self.network, self.X, domain, self.last)
         for layer in range(self.last + 1):
             self._inherit(layer)
-            self._count(layer, settled)
+            self._count(layer, counts)
             if (domain.low == domain.high).all():
                 self._say(layer, self._open(layer), Verdict.RECOVERABLE, ONE_INPUT)
-            self._chain(layer, settled)
+            self._chain(layer, counts)
         if self.budget is not None and (self.verdicts == Verdict.UNDECIDED).any():
             from fiberscope.recovery.only_input import OnlyInputs  # it loads solvers
 
@@ -109,13 +109,13 @@ class Judging:
                 self.reasons[mixed, before],
             )
 
-    def _count(self, layer: int, settled: Settled) -> None:
-        few = self._open(layer) & (settled.equations[:, layer] < settled.free)
+    def _count(self, layer: int, counts: ExactCounts) -> None:
+        few = self._open(layer) & (counts.equations[:, layer] < counts.free)
         for sample in np.flatnonzero(few):
-            stage = int(settled.cuts[sample, layer])
+            stage = int(counts.cuts[sample, layer])
             reason = (
-                f"{settled.free[sample]} numbers of the input may move, and no more than "
-                f"{settled.equations[sample, layer]} numbers change with them up to stage "
+                f"{counts.free[sample]} numbers of the input may move, and no more than "
+                f"{counts.equations[sample, layer]} numbers change with them up to stage "
                 f"{label(stage, self.network.stages[stage].name)}"
             )
             self._say(layer, np.array([sample]), Verdict.NOT_RECOVERABLE, reason)
@@ -159,7 +159,7 @@ class Judging:
         if (self.reasons[sample] == THROUGH).any():  # what was said of deeper layers was the reason of this one
             self.reasons[sample, self.verdicts[sample] == Verdict.UNDECIDED] = OPEN
 
-    def _chain(self, layer: int, settled: Settled) -> None:
+    def _chain(self, layer: int, counts: ExactCounts) -> None:
         """Judge the samples whose input is recoverable from what the layer receives."""
         placed, left = self.network.placed_layers[layer], self._open(layer)
         if not isinstance(placed.layer, ReLULayer):
@@ -180,7 +180,7 @@ class Judging:
             return
         known = left & (self.verdicts[:, before] == Verdict.RECOVERABLE)
         self.reasons[left & ~known, layer] = self.reasons[left & ~known, before]
-        self._next(layer, placed.layer, np.flatnonzero(known), settled.certain[layer])
+        self._next(layer, placed.layer, np.flatnonzero(known), counts.certain[layer])
 
     def _first(self, layer: int, samples: IntArray) -> None:
         """A layer that receives the input itself, which is exact: its own verdict is one about the network."""

@@ -85,13 +85,13 @@ def network_verdicts(  # pyright: ignore[reportUnknownParameterType] - pyarrow h
     _check_all_inside(domain, samples)
     limit = as_number(seconds, "seconds", least=0.0)
     budget = None if limit == 0 else Budget.of(limit)
-    judging = Judging(network, samples, domain, numbers[-1], _Asked(network, samples, domain), budget)
+    judging = Judging(network, samples, domain, numbers[-1], _DecidedOnDemand(network, samples, domain), budget)
     with one_thread():
         judging.judge()
     return verdict_table(judging.verdicts, judging.reasons, numbers)
 
 
-class _Asked:
+class _DecidedOnDemand:
     """The kinds of layers by themselves, decided when they are asked for."""
 
     def __init__(self, network: Network, X: FloatArray, domain: Domain | None) -> None:

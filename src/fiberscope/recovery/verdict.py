@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
 import pyarrow
 from numpy.typing import NDArray
 
@@ -34,12 +35,11 @@ SCHEMA: Any = pa.schema(
 
 def verdict_table(verdicts: NDArray[Any], reasons: NDArray[Any], layers: Sequence[int]) -> Any:
     """Verdicts and reasons (N, L) as a table of ``SCHEMA``, by sample and layer, of some of the L layers."""
-    places = [(sample, layer) for sample in range(len(verdicts)) for layer in layers]
-    columns: dict[str, list[Any]] = {
-        "sample": [sample for sample, _ in places],
-        "layer": [layer for _, layer in places],
-        "verdict": [str(verdicts[place]) for place in places],
-        "reason": [reasons[place] for place in places],
+    columns: dict[str, Any] = {
+        "sample": np.repeat(np.arange(len(verdicts)), len(layers)),
+        "layer": np.tile(np.array(layers, dtype=np.int32), len(verdicts)),
+        "verdict": verdicts[:, layers].ravel(),
+        "reason": reasons[:, layers].ravel(),
     }
     return pa.table(columns, schema=SCHEMA)
 

@@ -9,8 +9,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from fiberscope.audits.changes import Changes, LayerChange, Signs, StageChange
-from fiberscope.audits.network_changes import NetworkChange
+from fiberscope.audits.changes import Changes, LayerChange, NetworkChange, Signs, StageChange
 from fiberscope.audits.pairing import Pair, Side
 from fiberscope.labels import listed
 from fiberscope.recovery.verdict import Verdict

@@ -48,6 +48,18 @@ LARGEST_PAGE = 14_500_000
 _ROOM_FOR_TEXT = 500_000
 """Bytes set aside for the text of the page and its tables."""
 
+_NAMES: dict[str, Any] = {
+    "all_kinds": SHOWN_KINDS,
+    "colours": colours.KINDS,
+    "counted": counted,
+    "label_of": label_of,
+    "middle": middle,
+    "number": number,
+    "share": share,
+    "verdicts": list(Verdict),
+}
+"""What every page writes with."""
+
 
 @dataclass(frozen=True, eq=False)
 class Content:
@@ -74,15 +86,20 @@ class Content:
     leakage: LeakageContent | None = None
 
 
-def write_report(results: Results) -> None:
+def write_report(results: Results) -> Content:
     """Write ``report.html`` from the results alone.
+
+    Returns:
+        What was read.
 
     Raises:
         ResultsError: the folder is damaged, holds no findings, or cannot be written.
     """
-    page = render(read_content(results))
+    content = read_content(results)
+    page = render(content)
     with atomic_path(results.report_path) as temporary:
         temporary.write_text(page, encoding="utf-8")
+    return content
 
 
 def read_content(results: Results) -> Content:
@@ -129,20 +146,12 @@ def render(content: Content) -> str:
             summaries=summaries,
             accuracy=accuracy_line(content.manifest.correct, content.manifest.samples),
             network=fold_alike(network),
-            label_of=label_of,
             network_sentences=network_sentences(network, content.manifest.domain) if network else (),
-            verdicts=list(Verdict),
             headlines=headlines(summaries, spectra, content.subject.network.inputs, survey, reasons),
             conditions=conditions,
             layers=fold_layers(summaries, conditions),
             kinds_of_first=most_varied(summaries),
             kinds=[kind for kind in SHOWN_KINDS if any(s.counts[kind] for s in summaries)],
-            all_kinds=SHOWN_KINDS,
-            colours=colours.KINDS,
-            share=share,
-            number=number,
-            middle=middle,
-            counted=counted,
             leak=None if content.leakage is None else section(content.leakage),
             planned=content.manifest.samples * len(domains),
             judged=len(content.findings),
@@ -157,6 +166,7 @@ def render(content: Content) -> str:
             by_class=any(layer.by_class for layer in survey),
             inputs=content.subject.network.inputs,
             **_samples(content, summaries, _figures(content, summaries, stages, survey)),
+            **_NAMES,
         )
     )
 

@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from fiberscope.audits.leak_claims import NOT_KEPT
-from fiberscope.audits.leak_measurements import is_rebuilt
 from fiberscope.audits.manifest import Manifest
+from fiberscope.audits.measurements import is_rebuilt
 from fiberscope.audits.store import Results
 from fiberscope.audits.subject import Subject
 from fiberscope.files import is_file

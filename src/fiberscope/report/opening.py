@@ -11,7 +11,7 @@ import pyarrow.compute
 
 from fiberscope.audits.accuracy import predictions
 from fiberscope.audits.example_store import StoredExample
-from fiberscope.audits.examples import Wanted, make_examples
+from fiberscope.audits.examples import ExampleRequest, make_examples
 from fiberscope.audits.findings import FindingsTable
 from fiberscope.audits.manifest import Manifest
 from fiberscope.audits.plan import EXACT, Reads
@@ -112,7 +112,7 @@ def _found(manifest: Manifest, network: Any, subject: Subject) -> StoredExample 
     rows = sum(each.outputs for each in subject.network.relu_layers[: layer + 1])
     if target is None or 8 * rows * subject.network.inputs > _LARGEST_PROGRAM:
         return None
-    wanted = Wanted(layer, int(first["sample"]), target, manifest.domain, Objective.TOWARDS)
+    wanted = ExampleRequest(layer, int(first["sample"]), target, manifest.domain, Objective.TOWARDS)
     try:
         return _furthest(make_examples(subject, wanted))
     except FiberscopeError:  # a sample outside of its bounds, say

@@ -12,6 +12,7 @@ import scipy.linalg
 from jaxtyping import Float64
 
 from fiberscope.errors import InputError
+from fiberscope.memory import MATRIX_BYTES
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.network import Network
 from fiberscope.scalars import as_count, as_flag, as_number
@@ -26,7 +27,6 @@ from fiberscope.stability.directions import (
 )
 from fiberscope.stability.extreme import extreme_singular_values
 from fiberscope.stability.linearization import Linearization, linearize
-from fiberscope.stability.matrix_size import MATRIX_BYTES
 from fiberscope.stability.powers_of_two import exponent_of, times_power
 from fiberscope.stability.region import RegionBoundary
 from fiberscope.stability.singular_values import singular_values

@@ -11,13 +11,13 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from fiberscope.errors import InputError, shown
+from fiberscope.memory import MATRIX_BYTES, check_size
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.network import Network, check_network
 from fiberscope.scalars import as_number, as_position
 from fiberscope.showing.shown import Shown
 from fiberscope.stability.devices import checked_device
 from fiberscope.stability.local_network import LocalNetwork, local_network
-from fiberscope.stability.matrix_size import MATRIX_BYTES, check_size
 from fiberscope.stability.region import RegionBoundary, nearest_boundary
 from fiberscope.stability.windowed_rows import LocalRows
 

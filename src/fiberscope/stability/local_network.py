@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from fiberscope.memory import MATRIX_BYTES, check_size
 from fiberscope.network.affine import AffineMap
 from fiberscope.network.network import Network
 from fiberscope.network.stage import INPUT
-from fiberscope.stability.matrix_size import MATRIX_BYTES, check_size
 from fiberscope.stability.row_propagation import added, carried, input_rows
 from fiberscope.stability.windowed_rows import LocalRows
 

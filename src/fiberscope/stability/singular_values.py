@@ -17,12 +17,12 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from fiberscope.errors import InputError, shown
+from fiberscope.memory import MATRIX_BYTES, check_size
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.scalars import as_count, as_number
 from fiberscope.stability.factorizations import Method, by_gram, by_qr, by_svd, of_squares
 from fiberscope.stability.gram_eigenvalues import Product, gram_eigenvalues
 from fiberscope.stability.linearization import Linearization
-from fiberscope.stability.matrix_size import MATRIX_BYTES, check_size
 from fiberscope.stability.measured_errors import Columns, frobenius, image, lengths
 from fiberscope.stability.powers_of_two import exponent_of, times_power
 from fiberscope.stability.spectrum import Spectrum

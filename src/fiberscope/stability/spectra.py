@@ -13,12 +13,12 @@ import pyarrow
 import torch
 
 from fiberscope.errors import InputError
+from fiberscope.memory import MATRIX_BYTES
 from fiberscope.network.network import Network, check_network
 from fiberscope.scalars import as_number, as_several
 from fiberscope.stability.factorizations import Method
 from fiberscope.stability.linearization import Linearization, checked_stage
 from fiberscope.stability.local_network import local_network
-from fiberscope.stability.matrix_size import MATRIX_BYTES
 from fiberscope.stability.singular_values import check_gram, checked_method, local_spectrum
 from fiberscope.stability.spectrum import Spectrum
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -206,11 +205,8 @@ class _Walk:
         if output.number == self.builder.input.number:
             output = self.builder.take(name, output, output.positions)
             self.builder.renamed(output, name)
-        network = self.builder.build(output)
-        *before, last = network.stages
         # what only moves samples behind the last stage is no stage; it is seen where the output itself is compared
-        named = replace(last, origin=name) if any(name in node.output for node in self.graph.nodes) else last
-        return replace(network, stages=(*before, named))
+        return self.builder.build(output, name if any(name in node.output for node in self.graph.nodes) else "")
 
     def _unique(self, name: str) -> str:
         self._names[name] = self._names.get(name, 0) + 1

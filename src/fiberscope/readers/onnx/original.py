@@ -35,15 +35,16 @@ class _CannotRunError(Exception):
     """A runtime does not take a model."""
 
 
-def _with_agreement(network: Network, graph: OnnxGraph) -> Network:
-    """Compare a converted network with its original, in onnxruntime or, where that cannot run it, onnx's evaluator.
+def _read(graph: OnnxGraph) -> Network:
+    """Convert a graph, and compare it with its original, in onnxruntime or, where that fails, onnx's evaluator.
 
     Returns:
         The network with how well it agrees, and with its original.
 
     Raises:
-        ModelError: a difference beyond rounding, or neither can run the model.
+        ModelError: it cannot be converted, a difference beyond rounding, or neither can run the model.
     """
+    network = converted(graph)
     made = {name for node in graph.nodes for name in node.output}
     wanted = [stage.origin for stage in network.stages if stage.origin in made]
     model, fed = model_to_run(graph, wanted)
@@ -55,7 +56,8 @@ def _with_agreement(network: Network, graph: OnnxGraph) -> Network:
             stages = _stage_values(graph, wanted, fed, run)
             agreement = check_agreement(network, stages, name=name, dtype=dtype)
             arithmetic: Arithmetic = "float64" if dtype == "float64" else "float32"
-            return replace(network, agreement=agreement, originals=(Original(name, arithmetic, stages),))
+            originals = (Original(name, arithmetic, stages),)
+            return replace(network, agreement=agreement, originals=originals, output=graph.output.name)
         except _CannotRunError as error:
             reasons.append(f"{name} says: {error}")
     raise ModelError(f"the converted network cannot be compared with the original; {'; '.join(reasons)}")
@@ -80,11 +82,6 @@ def network_of(graph: OnnxGraph) -> Network:
         if not likelier or (error.unsupported and error.unsupported == unsupported):
             raise  # however the input is read
         raise ModelError(f"{error}; {_advice(graph)}", unsupported=error.unsupported) from error
-
-
-def _read(graph: OnnxGraph) -> Network:
-    network = _with_agreement(converted(graph), graph)
-    return replace(network, output=graph.output.name)
 
 
 def _advice(graph: OnnxGraph) -> str:

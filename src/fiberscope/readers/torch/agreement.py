@@ -28,7 +28,13 @@ Rounding leaves about 1e-15 per operation; an operation that was left out or mis
 
 
 def with_agreement(
-    network: Network, program: Program, model: Callable[[Tensor], Tensor], *, name: str, is_batched: bool
+    network: Network,
+    program: Program,
+    model: Callable[[Tensor], Tensor],
+    *,
+    name: str,
+    is_batched: bool,
+    notes: tuple[str, ...],
 ) -> Network:
     """The network with how well it agrees with the model, and with what runs that.
 
@@ -41,6 +47,7 @@ def with_agreement(
         model: runs the model in float64 on a batch of samples.
         name: what the model is, for messages.
         is_batched: whether the model takes several samples at once.
+        notes: those that the network is to have, to which others may be added.
 
     Raises:
         ModelError: a difference beyond rounding, or a model that mixes samples.
@@ -49,8 +56,8 @@ def with_agreement(
     runs = _Runs(program, wanted)
     agreement = check_agreement(network, runs, name=name, dtype="float64")
     note = _compare(runs, model, name, is_batched=is_batched)
-    notes = (*network.notes, *filter(None, [note]))
-    return replace(network, agreement=agreement, notes=notes, originals=_originals(program, wanted, name))
+    all_notes = (*notes, *filter(None, [note]))
+    return replace(network, agreement=agreement, notes=all_notes, originals=_originals(program, wanted, name))
 
 
 def _originals(program: Program, wanted: frozenset[str], name: str) -> tuple[Original, ...]:

@@ -145,7 +145,7 @@ class _Conversion:
             raise ModelError(f"the model cannot be converted: {error}") from error
         alone = [name for name in self._norms if not any(note.startswith(f"{name}: ") for note in network.notes)]
         notes = (f"{name}: batch norm is written as factors and constants, rounded to float64" for name in alone)
-        return replace(network, notes=(*network.notes, *notes))
+        return replace(network, notes=(*network.notes, *notes)) if alone else network
 
     def _result(self, node: fx.Node) -> Any:
         match node.op:

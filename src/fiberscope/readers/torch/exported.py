@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,18 +50,18 @@ def load_pt2(path: Path, *, trust: bool, input_shape: Shape | None = None) -> Ne
         raise ModelError(
             f"{path}: expected a program that torch.export.save wrote, but torch cannot load it ({first_line(error)})"
         ) from error
-    network = network_of_program(exported, str(path), input_shape)
     trusted = f"{path.name}: the model was loaded with trust; code in the file may have run"
-    return replace(network, notes=(trusted, *network.notes))
+    return network_of_program(exported, str(path), input_shape, trusted)
 
 
-def network_of_program(exported: ExportedProgram, name: str, input_shape: Shape | None = None) -> Network:
+def network_of_program(exported: ExportedProgram, name: str, input_shape: Shape | None = None, *said: str) -> Network:
     """Convert a program, and compare the network with it.
 
     Args:
         exported: as torch gives it.
         name: what it is, for messages.
         input_shape: the shape of one sample; None for that of the example that it was exported with.
+        *said: what the network's notes begin with.
 
     Raises:
         InputError: a shape that the program does not take.
@@ -78,11 +77,15 @@ def network_of_program(exported: ExportedProgram, name: str, input_shape: Shape 
     program = program_of(simple, shape=shape, sample_axis=sample_axis, name=name)
     as_given = program_of(exported, shape=shape, sample_axis=sample_axis, name=name)
     network = converted(program)
-    network = replace(network, notes=(*notes, *network.notes))
     state = as_given.state()
     is_batched = sample_axis and not isinstance(_placeholder(exported).meta["val"].shape[0], int)
     return with_agreement(
-        network, program, lambda X: as_given.run(state, X)[0], name="the program", is_batched=is_batched
+        network,
+        program,
+        lambda X: as_given.run(state, X)[0],
+        name="the program",
+        is_batched=is_batched,
+        notes=(*said, *notes, *network.notes),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -68,8 +67,14 @@ def from_torch(module: nn.Module | ExportedProgram, input_shape: int | Sequence[
         _failure_to_run(module, shape)  # what it returns is better said in terms of the module than of its program
         raise
     network = converted(program)
-    network = replace(network, notes=(*network.notes, *_hook_notes(module), *_row_notes(module, shape)))
-    return with_agreement(network, program, lambda X: _run_in_float64(module, X), name="the module", is_batched=True)
+    return with_agreement(
+        network,
+        program,
+        lambda X: _run_in_float64(module, X),
+        name="the module",
+        is_batched=True,
+        notes=(*network.notes, *_hook_notes(module), *_row_notes(module, shape)),
+    )
 
 
 # ---- at the door

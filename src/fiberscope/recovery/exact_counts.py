@@ -15,15 +15,16 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.signs import exact_signs_of_many
 from fiberscope.network.stage import INPUT
 from fiberscope.recovery.exact_singleton import Certain
-from fiberscope.recovery.exact_walk import Around, walk_around
+from fiberscope.recovery.exact_walk import StageValues, walk_stages
 from fiberscope.recovery.second_input import Counts, fewest_equations
 
-BLOCK_NUMBERS = 2**22
-"""Numbers that the widest stage may give at a time: more samples are taken in several blocks."""
+BLOCK_NUMBERS = 2**20
+"""Numbers that the widest stage may give at a time, of 300 bytes each at the peak: more samples are taken in several
+blocks."""
 
 
 @dataclass(frozen=True, eq=False)
-class Settled:
+class ExactCounts:
     """Of N samples and the first L layers.
 
     Attributes:
@@ -39,32 +40,32 @@ class Settled:
     cuts: Int64[IntArray, "N L"]
 
 
-def settle(network: Network, X: Float64[FloatArray, "N n"], domain: Polyhedron, last: int) -> Settled:
+def exact_counts(network: Network, X: Float64[FloatArray, "N n"], domain: Polyhedron, last: int) -> ExactCounts:
     """Walk through the network once, with all samples; ``last`` is the number of the last layer."""
     widest = max(network.inputs, *(network.stages[k].outputs for k in _needed(network, last)))
     size = max(1, BLOCK_NUMBERS // widest)
-    blocks = [_settled(network, X[start : start + size], domain, last) for start in range(0, len(X), size)]
+    blocks = [_exact_counts(network, X[start : start + size], domain, last) for start in range(0, len(X), size)]
     certain = {
         layer: Certain(*(np.concatenate([getattr(b.certain[layer], p.name) for b in blocks]) for p in fields(Certain)))
         for layer in blocks[0].certain
     }
     whole = (np.concatenate([getattr(block, name) for block in blocks]) for name in ("free", "equations", "cuts"))
-    return Settled(certain, *whole)
+    return ExactCounts(certain, *whole)
 
 
 def _needed(network: Network, last: int) -> tuple[int, ...]:
     return network.needed_for(*(placed.stage for placed in network.placed_layers[: last + 1]))
 
 
-def _settled(network: Network, X: FloatArray, domain: Polyhedron, last: int) -> Settled:
+def _exact_counts(network: Network, X: FloatArray, domain: Polyhedron, last: int) -> ExactCounts:
     free = np.asarray((domain.low < X) & (domain.high > X))
     layers = network.placed_layers[: last + 1]
     receives = {network.sources(placed.stage)[0] for placed in layers}
-    kept: dict[int, Around] = {}
+    kept: dict[int, StageValues] = {}
     counts: dict[int, Counts] = {}
     certain: dict[int, Certain] = {}
     sources = {placed.source for placed in layers}
-    for number, around in walk_around(network, X, free, _needed(network, last)):
+    for number, around in walk_stages(network, X, free, _needed(network, last)):
         counts[number] = Counts(around.moving.sum(dim=1), around.held.sum(dim=1), around.bends)
         if number in sources:
             kept[number] = around
@@ -78,10 +79,10 @@ def _settled(network: Network, X: FloatArray, domain: Polyhedron, last: int) -> 
     found = [fewest_equations(network, placed.stage, counts) for placed in layers]
     equations = np.stack([fewest for fewest, _ in found], axis=1)
     equations = np.where(equations < np.iinfo(np.int64).max, equations + touching[:, None], equations)
-    return Settled(certain, free.sum(axis=1), equations, np.stack([where for _, where in found], axis=1))
+    return ExactCounts(certain, free.sum(axis=1), equations, np.stack([where for _, where in found], axis=1))
 
 
-def _certain(placed: PlacedLayer, layer: ReLULayer, before: Around, received: Around) -> Certain:
+def _certain(placed: PlacedLayer, layer: ReLULayer, before: StageValues, received: StageValues) -> Certain:
     low, high = received.value.low().numpy(), received.value.high().numpy()
     rows = layer.injective | ((low > layer.low) & (high < layer.high))
     least, most = placed.received
@@ -90,4 +91,4 @@ def _certain(placed: PlacedLayer, layer: ReLULayer, before: Around, received: Ar
     return Certain(rows, tight, at_low, before.value.low().numpy() >= most)
 
 
-__all__ = ["Settled", "settle"]
+__all__ = ["ExactCounts", "exact_counts"]
