@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from flint import fmpz_mat
-from jaxtyping import Float64
+from flint import fmpz, fmpz_mat
+from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 
@@ -40,7 +41,7 @@ class FixedPoint:
     @property
     def exponent(self) -> int:
         """All entries are below two to this power."""
-        return max((int(value).bit_length() for value in self.whole.entries()), default=0) + self.scale
+        return _bits(self.whole.entries()) + self.scale
 
     def at(self, bits: int) -> FixedPoint:
         """The same to ``bits`` bits behind the point, rounded down."""
@@ -67,7 +68,19 @@ class FixedPoint:
             [float(int(v) << s if s >= 0 else int(v) >> -s) for v in row]
             for row, s in zip(self.whole.tolist(), (shift + self.scale + 2 * MANTISSA for shift in by_row), strict=True)
         ]
-        return np.array(table, dtype=np.float64).reshape(self.whole.nrows(), self.whole.ncols()) * 2.0 ** (-2 * MANTISSA)
+        return np.array(table, dtype=np.float64).reshape(self.whole.nrows(), self.whole.ncols()) * 2.0 ** (
+            -2 * MANTISSA
+        )
+
+    def row_exponents(self) -> Int64[IntArray, " q"]:
+        """All entries of a row are below two to this power; far below all others for rows of zeros."""
+        return np.array([_bits(row) or -(2**20) for row in self.whole.tolist()], dtype=np.int64) + self.scale
+
+    def chosen(self, rows: BoolArray) -> FixedPoint:
+        """Some of the rows."""
+        return FixedPoint(
+            fmpz_mat([row for row, kept in zip(self.whole.tolist(), rows, strict=True) if kept]), self.scale
+        )
 
     def vector(self) -> tuple[Float64[FloatArray, " q"], IntArray]:
         """A column's entries as floats in [1/2, 1), and their exponents."""
@@ -79,8 +92,12 @@ class FixedPoint:
 
     def cancels(self, c: Float64[FloatArray, " n"], exponents: IntArray) -> BoolArray:
         """Whether entries below ``2**exponents`` of the product with c are what its rounding leaves of zeros."""
-        most = np.array([max(int(v).bit_length() for v in row) for row in self.whole.tolist()]) + self.scale
+        most = self.row_exponents()
         return exponents < most + np.frexp(np.abs(c).max())[1] - CANCELLED
+
+
+def _bits(values: Sequence[fmpz]) -> int:
+    return max((int(value).bit_length() for value in values), default=0)
 
 
 __all__ = ["FixedPoint"]

@@ -1,10 +1,9 @@
 """The face of a cone in coordinates of the null space of its equalities, where these leave few.
 
 Solutions of ``H d = 0`` may grow and fall by orders of magnitude, as those of convolutions do, so that no units suit
-all of them: in the coordinates of d a program tells nothing apart. With a basis N of the null space, whose rows become
-one size in the units 2**e_j of coordinates, ``d = 2**e N c`` leaves the rows ``W 2**e N`` in the few coordinates c. These
-are made one size as well, and a program of them is small. Where float64 does not tell them apart either, N is refined
-with exact residuals, to hundreds of bits, and a strict direction is looked for by changing units (``rescaling``).
+all of them: in the coordinates of d a program tells nothing apart. With a basis N of the null space ``d = N c`` leaves
+the rows ``W N`` in the few coordinates c. float64 does not hold their differences, and N is refined with exact
+residuals, to hundreds of bits; then units of rows and coordinates are looked for that suit the face (``rescaling``).
 """
 
 from __future__ import annotations
@@ -21,26 +20,21 @@ from fiberscope.preimages.budget import Budget
 from fiberscope.preimages.fixed_point import FixedPoint
 from fiberscope.preimages.rescaling import Split, split
 
-MAX_COORDINATES = 64
-"""Of the null space, up to which one answer takes about a second."""
-INDEPENDENT, DEPENDENT = 1e-7, 1e-12
+MAX_COORDINATES = 160
+"""Of the null space, up to which one answer takes seconds: one second of 20."""
+INDEPENDENT, DEPENDENT = 1e-10, 1e-12
 """Eigenvalues of a Gram matrix, relative to the largest, above which and below which they are told apart."""
-ROUNDS = 6
-"""Of sizes of coordinates; more change little."""
 BITS, GUARD = 320, 40
 """Of a refined basis: its entries may fall by 80 orders of magnitude; and what rounding leaves of the last ones."""
 MAX_REFINEMENTS = 30
 """Each gains some ten digits."""
-SMALLEST = 1e-12
-"""What unit rows may have left on the null space, relative to others, before it counts as rounding."""
 
 
 @dataclass(frozen=True, eq=False)
 class NullSpace:
-    """The null space of the equalities, in units of coordinates in which its basis has rows of one size.
+    """The null space of the equalities, in units of coordinates.
 
     Attributes:
-        exponents: (n,) of the units: ``d = 2**e d'``.
         rows: (p, n) the equalities in these units, of one size.
         by_row: (p,) their exponents: ``2**-by_row_i H_i 2**e``.
         basis: (n, k) orthonormal.
@@ -48,7 +42,6 @@ class NullSpace:
         vectors: (n, r) its eigenvectors.
     """
 
-    exponents: IntArray
     rows: FloatArray
     by_row: IntArray
     basis: FloatArray
@@ -56,22 +49,8 @@ class NullSpace:
     vectors: FloatArray
 
     @classmethod
-    def of(cls, H: Float64[FloatArray, "p n"]) -> NullSpace | None:
-        """None where ranks are not clear, or too many coordinates are left."""
-        first = cls._in_units(H, np.zeros(H.shape[1], dtype=np.int64))
-        if first is None or not 0 < first.basis.shape[1] <= MAX_COORDINATES:
-            return None
-        basis, exponents = first.basis, first.exponents.copy()
-        for _ in range(ROUNDS):
-            size = np.linalg.norm(basis, axis=1)
-            moved = np.where(size > SMALLEST, np.rint(np.log2(np.where(size > 0, size, 1.0))), 0).astype(np.int64)
-            exponents += moved
-            basis = np.linalg.qr(np.ldexp(basis, -moved[:, None]))[0]
-        second = cls._in_units(H, exponents)
-        return second if second is not None and second.basis.shape == basis.shape else None
-
-    @classmethod
-    def _in_units(cls, H: FloatArray, exponents: IntArray) -> NullSpace | None:
+    def of(cls, H: Float64[FloatArray, "p n"], exponents: IntArray) -> NullSpace | None:
+        """In the units ``2**exponents``; None where its dimension is not clear."""
         by_row = np.frexp(np.abs(np.ldexp(H, exponents)).max(axis=1))[1].astype(np.int64)
         rows = np.ldexp(H, exponents - by_row[:, None])
         values, vectors = cast(Any, scipy.linalg).eigh(rows.T @ rows)
@@ -79,7 +58,7 @@ class NullSpace:
         k = int((share < INDEPENDENT).sum())
         if (share[:k] > DEPENDENT).any():
             return None
-        found = cls(exponents, rows, by_row, vectors[:, :k], values[k:], vectors[:, k:])
+        found = cls(rows, by_row, vectors[:, :k], values[k:], vectors[:, k:])
         basis = found.basis - found.solved(rows @ found.basis)
         return replace(found, basis=np.linalg.qr(basis)[0])
 
@@ -95,18 +74,21 @@ class NullSpace:
             mu = mu + self.rows @ (self.vectors @ ((self.vectors.T @ left) / self.values))
         return mu
 
-    def refined(self, budget: Budget) -> FixedPoint:
-        """The basis to ``BITS`` bits: what the equalities leave of it, exactly, is taken away."""
+    def refined(self, budget: Budget) -> FixedPoint | None:
+        """The basis to ``BITS`` bits: what the equalities leave of it, exactly, is taken away.
+
+        None where that cannot be, because rows that seemed to depend on others do not.
+        """
         rows, basis = FixedPoint.of(self.rows), FixedPoint.of(self.basis).at(BITS)
         for _ in range(MAX_REFINEMENTS):
             budget.check("the null space of the equalities was refined")
             residual = rows.times(basis)
             exponent = residual.exponent
             if exponent < GUARD - BITS:
-                break
+                return basis
             correction = np.asarray(self.solved(residual.floats(-exponent)))
             basis = basis.minus(FixedPoint.of(correction).times_power(exponent))
-        return basis
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,25 +123,34 @@ def partition(H: Float64[FloatArray, "p n"], W: Float64[FloatArray, "l n"], budg
     if len(H) + MAX_COORDINATES < H.shape[1] or not len(H):
         return None
     budget.check("the null space of the equalities was looked for")
-    space = NullSpace.of(H)
-    if space is None or not len(W):
+    space = NullSpace.of(H, np.zeros(H.shape[1], dtype=np.int64)) if len(W) else None
+    if space is None or not 0 < space.basis.shape[1] <= MAX_COORDINATES:
         return None
-    by_row = np.frexp(np.abs(np.ldexp(W, space.exponents)).max(axis=1))[1].astype(np.int64)
-    rows = np.ldexp(W, space.exponents - by_row[:, None])
-    live = np.linalg.norm(rows @ space.basis, axis=1) > SMALLEST
     basis = space.refined(budget)
-    found = split(FixedPoint.of(rows[live]).times(basis).at(BITS), budget) if live.any() else None
-    return None if found is None else _written(space, basis, rows, by_row, live, found)
+    if basis is None:
+        return None
+    by_row = np.frexp(np.abs(W).max(axis=1))[1].astype(np.int64)
+    rows = np.ldexp(W, -by_row[:, None])
+    slopes = FixedPoint.of(rows).times(basis).at(BITS)
+    live = slopes.row_exponents() > 2 * GUARD - BITS
+    found = split(slopes.chosen(live), budget) if live.any() else None
+    return None if found is None else _written(H, basis, rows, by_row, live, found)
 
 
 def _written(
-    space: NullSpace, basis: FixedPoint, rows: FloatArray, by_row: IntArray, live: BoolArray, found: Split
-) -> Partition:
-    """The face in the coordinates of the question."""
+    H: FloatArray, basis: FixedPoint, rows: FloatArray, by_row: IntArray, live: BoolArray, found: Split
+) -> Partition | None:
+    """The face in the coordinates of the question; None where no weights of the equalities are found."""
     implicit, weights = ~live, np.where(live, 0.0, 1.0)  # what vanishes on the whole space does so with any weights
     implicit[live], weights[live] = found.implicit, np.ldexp(found.weights, found.exponents)
-    free = space.weights(-(rows.T @ weights))
-    d, size = None, np.zeros(len(space.exponents), dtype=np.int64)
+    units = basis.row_exponents()
+    units[units < 2 * GUARD - BITS] = 0
+    space, free = NullSpace.of(H, units) if implicit.any() else None, np.zeros(len(H))
+    if space is not None:
+        free = np.ldexp(space.weights(-np.ldexp(rows.T @ weights, units)), -space.by_row)
+    elif implicit.any():
+        return None
+    d, k = None, basis.whole.ncols()
     if found.change is not None:
         parts = basis.times(found.change)
         d, exponents = parts.times(FixedPoint.of(found.vector[:, None])).vector()
@@ -167,17 +158,9 @@ def _written(
         d[(rows[alone & implicit] != 0).any(axis=0)] = 0.0  # a coordinate that vanishes does so exactly
         strict = (rows[alone & ~implicit] != 0).any(axis=0)
         d[~strict & parts.cancels(found.vector, exponents)] = 0.0
-        size = np.where(d != 0, exponents - int(exponents[d != 0].max()), 0)
-        d = np.ldexp(d, space.exponents + size)
-    return Partition(
-        implicit,
-        np.ldexp(weights, -by_row),
-        np.ldexp(free, -space.by_row),
-        d,
-        space.basis.shape[1],
-        found.rank,
-        space.exponents + size,
-    )
+        exponents -= int(exponents.max(initial=-(2**20), where=d != 0))
+        units, d = np.where(d != 0, exponents, units), np.ldexp(d, np.where(d != 0, exponents, 0))
+    return Partition(implicit, np.ldexp(weights, -by_row), free, d, k, found.rank, units)
 
 
 __all__ = ["Partition", "partition"]

@@ -8,8 +8,8 @@ until they fit a vector of the space, those of the others for ever. A cone as na
 (R. Hoberg & T. Rothvoss, An improved deterministic rescaling for linear programming algorithms, 2017, say why units
 have to change).
 
-The coordinates change with the units, so that F keeps orthonormal columns, and float64 suffices for p. Every few steps F
-is computed anew from U in integers: its rows are differences that no float64 in the first coordinates holds.
+The coordinates change with the units, so that F keeps orthonormal columns, and float64 suffices for p. Every few steps
+F is computed anew from U in integers: its rows are differences that no float64 in the first coordinates holds.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class _Path:
     """Units, and coordinates, on their way.
 
     Attributes:
-        F: (l, k) ``-diag(1 / z) U T``, of orthonormal columns, up to what float64 has lost of it.
+        scaled: F, (l, k) ``-diag(1 / z) U T``, of orthonormal columns, up to what float64 has lost of it.
         z: (l,) the units, over ``2**exponents``.
         total: T, as it was when F was computed last.
         change: what has changed T since.
@@ -88,11 +88,11 @@ class _Path:
         count, k = rows.whole.nrows(), rows.whole.ncols()
         self.rows, self.bits = rows, -rows.scale
         self.total, self.change = FixedPoint.of(np.eye(k)).at(self.bits), np.eye(k)
-        self.z, self.exponents = np.ones(count), np.zeros(count, dtype=np.int64)
-        self.F = np.zeros((count, k))
+        self.z, self.exponents = np.ones(count), rows.row_exponents()
+        self.scaled = np.zeros((count, k))
         self.refresh()
-        self.z = np.linalg.norm(self.F, axis=1)
-        self.F /= self.z[:, None]
+        self.z = np.linalg.norm(self.scaled, axis=1)
+        self.scaled /= self.z[:, None]
         self._orthonormalise()
 
     @property
@@ -105,41 +105,42 @@ class _Path:
         self.total = self.total.times(FixedPoint.of(self.change)).at(self.bits)
         self.change = np.eye(len(self.change))
         exact = self.rows.times(self.total)
-        self.F = -exact.floats((-self.exponents).tolist()) / self.z[:, None]
+        self.scaled = -exact.floats((-self.exponents).tolist()) / self.z[:, None]
         self._orthonormalise()
 
     def _orthonormalise(self) -> None:
-        Q, R = np.linalg.qr(self.F)
-        self.F, self.change = Q, np.linalg.solve(R.T, self.change.T).T
+        Q, R = np.linalg.qr(self.scaled)
+        self.scaled, self.change = Q, np.asarray(np.linalg.solve(R.T, self.change.T).T, dtype=np.float64)
 
     def step(self) -> None:
         """Change the units by what they reach."""
-        factor = np.clip(self.F @ self.F.sum(axis=0), SHRINK, 1.0 / SHRINK)
+        factor = np.clip(self.scaled @ self.scaled.sum(axis=0), SHRINK, 1.0 / SHRINK)
         self.z, shift = np.frexp(self.z * factor)
         self.exponents = self.exponents + shift
         self.exponents -= self.exponents.max()
-        self.F = self.F / factor[:, None]
+        self.scaled = self.scaled / factor[:, None]
         self._orthonormalise()
         if not np.linalg.cond(self.change) < WORN:
             self.refresh()
 
     def found(self) -> Split | None:
         """The face, where the units tell it."""
-        k = self.F.shape[1]
-        strict = self.F @ self.F.sum(axis=0) > 0.5
-        E, B = self.F[~strict], self.F[strict]
-        _, values, vectors = np.linalg.svd(E, full_matrices=True)
+        k = self.scaled.shape[1]
+        strict = self.scaled @ self.scaled.sum(axis=0) > 0.5
+        E, B = self.scaled[~strict], self.scaled[strict]
+        _, values, vectors = np.linalg.svd(np.linalg.qr(E, mode="r") if len(E) > k else E)
         rank = int((values > CLEAR).sum())
         if (values[rank:] > VANISHING).any():
             return None
         span, kernel = vectors[:rank].T, vectors[rank:].T
-        weights = np.zeros(len(self.F))
+        weights = np.zeros(len(self.scaled))
         weights[~strict] = 1.0 - _projected(E @ span)
         if not (weights[~strict] > ROOM).all() or (rank == k and strict.any()):
             return None
-        c = np.zeros(k)
+        c: FloatArray = np.zeros(k)
         if rank < k:
-            c = kernel @ np.linalg.lstsq(B @ kernel, np.ones(len(B)), rcond=None)[0] if len(B) else kernel[:, 0]
+            inner = np.linalg.lstsq(B @ kernel, np.ones(len(B)), rcond=None)[0] if len(B) else np.eye(k - rank)[0]
+            c = np.asarray(kernel @ inner, dtype=np.float64)
             if not (B @ c > ROOM).all():
                 return None
         change = self.total.times(FixedPoint.of(self.change)).at(self.bits) if rank < k else None
