@@ -36,7 +36,7 @@ class FixedPoint:
         integers = (mantissa * 2.0**MANTISSA).astype(np.int64).ravel().tolist()
         shifts = np.where(M != 0, exponent - lowest, 0).ravel().tolist()
         entries = [value << shift for value, shift in zip(integers, shifts, strict=True)]
-        return cls(fmpz_mat(*M.shape, entries), lowest - MANTISSA)
+        return cls(fmpz_mat(M.shape[0], M.shape[1], entries), lowest - MANTISSA)
 
     @property
     def exponent(self) -> int:

@@ -20,8 +20,8 @@ from fiberscope.preimages.budget import Budget
 from fiberscope.preimages.fixed_point import FixedPoint
 from fiberscope.preimages.rescaling import Split, split
 
-MAX_COORDINATES = 160
-"""Of the null space, up to which one answer takes seconds: one second of 20."""
+MAX_COORDINATES = 32
+"""Of the null space, up to which an answer takes a second or two; of 100 it takes ten, and others are faster."""
 INDEPENDENT, DEPENDENT = 1e-10, 1e-12
 """Eigenvalues of a Gram matrix, relative to the largest, above which and below which they are told apart."""
 BITS, GUARD = 320, 40
@@ -123,7 +123,8 @@ def partition(H: Float64[FloatArray, "p n"], W: Float64[FloatArray, "l n"], budg
     if len(H) + MAX_COORDINATES < H.shape[1] or not len(H):
         return None
     budget.check("the null space of the equalities was looked for")
-    space = NullSpace.of(H, np.zeros(H.shape[1], dtype=np.int64)) if len(W) else None
+    as_given: IntArray = np.zeros(H.shape[1], dtype=np.int64)
+    space = NullSpace.of(H, as_given) if len(W) else None
     if space is None or not 0 < space.basis.shape[1] <= MAX_COORDINATES:
         return None
     basis = space.refined(budget)
@@ -143,7 +144,7 @@ def _written(
     """The face in the coordinates of the question; None where no weights of the equalities are found."""
     implicit, weights = ~live, np.where(live, 0.0, 1.0)  # what vanishes on the whole space does so with any weights
     implicit[live], weights[live] = found.implicit, np.ldexp(found.weights, found.exponents)
-    units = basis.row_exponents()
+    units: IntArray = basis.row_exponents()
     units[units < 2 * GUARD - BITS] = 0
     space, free = NullSpace.of(H, units) if implicit.any() else None, np.zeros(len(H))
     if space is not None:
