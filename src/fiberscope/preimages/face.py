@@ -35,6 +35,7 @@ from fiberscope.preimages.elimination import Elimination
 from fiberscope.preimages.face_program import face_by_linear_program
 from fiberscope.preimages.lineality import find_line
 from fiberscope.preimages.linear_program import Method
+from fiberscope.preimages.null_coordinates import MAX_COORDINATES, partition
 from fiberscope.preimages.ray_program import build_ray_system, ray_or_multipliers
 from fiberscope.preimages.reduced_path import follow_reduced
 from fiberscope.preimages.strict_direction import strict_direction
@@ -61,6 +62,7 @@ class Face:
         rank: the rank of the equalities and implicit equalities; n where the cone is {0}. In float64 an estimate.
         spans: whether that rank is n.
         counted: coordinates that hold a line, whatever the numbers; then no direction was looked for. None elsewhere.
+        units: (n,) exponents of units of coordinates that suit these vectors, where none are too many.
     """
 
     equalities: IntArray
@@ -71,6 +73,7 @@ class Face:
     rank: int
     spans: bool
     counted: IntArray | None = None
+    units: IntArray | None = None
 
     @property
     def held(self) -> IntArray:
@@ -85,7 +88,7 @@ class Face:
 def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
     """Find the face: a linear solve where that is enough, else Newton's method, else a linear program."""
     inequalities = system.live(inequalities)
-    quick = _quick_face(system, equalities, inequalities)
+    quick = _quick_face(system, equalities, inequalities) or _narrow_face(system, equalities, inequalities)
     return _searched_face(system, equalities, inequalities) if quick is None else quick
 
 
@@ -117,6 +120,9 @@ def find_recession(system: MixedSystem) -> Face:
     is not looked for then, and there are no multipliers.
     """
     equalities, inequalities = system.positive, system.live(system.inequalities)
+    narrow = _narrow_face(system, equalities, inequalities)
+    if narrow is not None:
+        return narrow
     rows = OrthantRows.of(system.layer, system.domain)
     # of more dense rows than coordinates, Newton's steps on few of them cost less than products with all
     if rows.bounds_all and (system.is_sparse or len(rows.upper) <= system.layer.inputs):
@@ -206,6 +212,34 @@ def _quick_face(system: MixedSystem, equalities: IntArray, inequalities: IntArra
         return None
     rank = rank_of_equalities(system)
     return Face(equalities, NO_ROWS, None, direct, rank, rank, spans=False)
+
+
+def _narrow_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
+    """The face of a sparse system whose equalities leave few dimensions; None of others, or where none was found."""
+    n = system.layer.inputs
+    pinned = system.domain.low == system.domain.high
+    if not system.coordinates(inequalities)[1].any():  # a line is found faster
+        return None
+    if not system.is_sparse or n > MAX_PROGRAM_INPUTS or len(equalities) + pinned.sum() + MAX_COORDINATES < n:
+        return None
+    free = np.flatnonzero(~pinned)
+    H, W = (dense(system.rows(numbers))[:, free] for numbers in (equalities, inequalities))
+    reading, moving = H.any(axis=1), W.any(axis=1)
+    found = partition(H[reading], W[moving], system.budget)
+    if found is None:
+        return None
+    implicit = np.concatenate([inequalities[~moving], inequalities[moving][found.implicit]])
+    weights = np.concatenate([np.ones(int((~moving).sum())), found.weights[found.implicit]])
+    values = np.concatenate([found.free, weights])
+    multipliers = Multipliers(np.concatenate([equalities[reading], implicit]), values) if len(implicit) else None
+    alone = n - found.null
+    units, d = np.zeros(n, dtype=np.int64), np.zeros(n)
+    units[free] = found.exponents
+    if found.direction is not None:
+        d[free] = found.direction
+    direction = None if found.direction is None else d
+    rank = alone + found.rank
+    return Face(equalities, implicit, multipliers, direction, alone, rank, spans=rank == n, units=units)
 
 
 def _searched_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from fiberscope.errors import MemoryLimitError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.preimages.budget import TooLargeError
@@ -39,6 +43,12 @@ def _candidate(system: MixedSystem, point: FloatArray | None) -> Candidate | str
 def _suggestion(system: MixedSystem, point: FloatArray | None) -> Candidate:
     cone = None if system.domain.is_box_bounded else find_recession(system.at_infinity)
     tangent = _tangent_face(system, cone)
+    faces = dict.fromkeys(face for face in (tangent, cone) if face is not None)
+    units = tuple(np.ldexp(1.0, face.units) for face in faces if face.units is not None)
+    return replace(_candidate_of(system, point, cone, tangent), units=units)
+
+
+def _candidate_of(system: MixedSystem, point: FloatArray | None, cone: Face | None, tangent: Face) -> Candidate:
     n = system.layer.inputs
     if tangent.rank == n:
         return Candidate(Kind.SINGLETON, 0, point, tangent.multipliers)
