@@ -38,6 +38,7 @@ from fiberscope.preimages.linear_program import Method
 from fiberscope.preimages.null_coordinates import MAX_COORDINATES, partition
 from fiberscope.preimages.ray_program import build_ray_system, ray_or_multipliers
 from fiberscope.preimages.reduced_path import follow_reduced
+from fiberscope.preimages.room_program import roomiest_direction
 from fiberscope.preimages.strict_direction import strict_direction
 from fiberscope.preimages.system import NO_ROWS, MixedSystem
 
@@ -162,8 +163,24 @@ def _recession_in_orthant(system: MixedSystem, rows: OrthantRows, inequalities: 
         face = strict or _face_of_rays(system, projected.part)
         if face.direction is None or face.equality_rank == len(system.live(equalities)):
             return face
-    middle = follow(rows, cone, system.budget) if system.is_sparse else None
-    return face if middle is None else _face_of_rays(system, middle.part)
+    if not system.is_sparse:
+        return face
+    part = _ray_apart(system, rows, cone)
+    if part is None:
+        middle = follow(rows, cone, system.budget)
+        part = None if middle is None else middle.part
+    return face if part is None else _face_of_rays(system, part)
+
+
+def _ray_apart(system: MixedSystem, rows: OrthantRows, cone: OrthantCones) -> Direction | None:
+    """A ray among the coordinates that no equality reads, where it is the easiest to find; None where none was found."""
+    read = cast(Any, rows.unit[np.flatnonzero(cone.equal[0])] != 0).sum(axis=0) > 0
+    if not read.any() or read.all():
+        return None
+    part = rows.pinned(read)
+    (projected,) = project(part, cone, system.budget)
+    found = projected or follow(part, cone, system.budget)
+    return found.part if found is not None and isinstance(found.part, Direction) else None
 
 
 def _cone_of(system: MixedSystem, rows: OrthantRows) -> OrthantCones:
@@ -380,7 +397,7 @@ def _face_of_middle(system: MixedSystem, equalities: IntArray, inequalities: Int
     )
     implicit = inequalities[weights > 0]
     if not len(implicit):
-        return None
+        return _face_with_room(system, equalities, inequalities)
     kept = np.abs(free) > NOISE * np.abs(free).max(initial=0.0)
     multipliers = Multipliers(
         np.concatenate([equalities[kept], implicit]), np.concatenate([free[kept], weights[weights > 0]])
@@ -394,6 +411,18 @@ def _face_of_middle(system: MixedSystem, equalities: IntArray, inequalities: Int
     if direction is None and not spans:
         return None
     return Face(equalities, implicit, multipliers, direction, alone, rank, spans)
+
+
+def _face_with_room(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
+    """The face on which nothing more vanishes, by the direction that is the most strict."""
+    if not len(inequalities):
+        return None
+    live = system.live(equalities)
+    direction = roomiest_direction(system.rows(live), system.rows(inequalities), system.budget)
+    if direction is None:
+        return None
+    rank = rank_of_equalities(system)
+    return Face(equalities, NO_ROWS, None, direction, rank, rank, spans=False)
 
 
 def _face_of_program(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
