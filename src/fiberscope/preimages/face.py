@@ -39,7 +39,7 @@ from fiberscope.preimages.null_coordinates import MAX_COORDINATES, partition
 from fiberscope.preimages.ray_program import build_ray_system, ray_or_multipliers
 from fiberscope.preimages.reduced_path import follow_reduced
 from fiberscope.preimages.room_program import roomiest_direction
-from fiberscope.preimages.strict_direction import strict_direction
+from fiberscope.preimages.strict_direction import MAX_STEPS, PATIENT_STEPS, strict_direction
 from fiberscope.preimages.system import NO_ROWS, MixedSystem
 
 MAX_PROGRAM_INPUTS = 1_000
@@ -266,6 +266,9 @@ def _searched_face(system: MixedSystem, equalities: IntArray, inequalities: IntA
         return Face(equalities, NO_ROWS, None, None, n, n, spans=True)
     system.budget.check("the face of a cone was looked for")
     if system.is_sparse and len(equalities) < n:
+        face = _face_of_patience(system, equalities, inequalities)
+        if face is not None:
+            return face
         face = _face_of_middle(system, equalities, inequalities)
         if face is not None:
             return face
@@ -366,7 +369,7 @@ def _has_rank_n(rows: Rows) -> bool:
 
 
 def _strictly(
-    system: MixedSystem, equalities: IntArray, inequalities: IntArray, implicit: IntArray
+    system: MixedSystem, equalities: IntArray, inequalities: IntArray, implicit: IntArray, steps: int = MAX_STEPS
 ) -> Float64[FloatArray, " n"] | None:
     """A direction that is zero on equalities and implicit ones, and strict on the other inequalities.
 
@@ -387,7 +390,7 @@ def _strictly(
         return None
     signs = np.zeros(n)
     signs[bounded] = -sign
-    return strict_direction(system.rows(reading), system.rows(W), signs, fixed, system.budget)
+    return strict_direction(system.rows(reading), system.rows(W), signs, fixed, system.budget, steps=steps)
 
 
 def _face_of_middle(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
@@ -411,6 +414,17 @@ def _face_of_middle(system: MixedSystem, equalities: IntArray, inequalities: Int
     if direction is None and not spans:
         return None
     return Face(equalities, implicit, multipliers, direction, alone, rank, spans)
+
+
+def _face_of_patience(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
+    """The face of a direction that grows and falls by orders of magnitude, in units of its entries."""
+    if system.layer.inputs > MAX_PROGRAM_INPUTS or not len(inequalities):
+        return None
+    direction = _strictly(system, equalities, inequalities, NO_ROWS, PATIENT_STEPS)
+    if direction is None:
+        return None
+    rank, units = rank_of_equalities(system), np.where(direction != 0, np.frexp(direction)[1], 0).astype(np.int64)
+    return Face(equalities, NO_ROWS, None, direction, rank, rank, spans=False, units=units)
 
 
 def _face_with_room(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
