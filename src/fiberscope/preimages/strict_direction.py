@@ -42,8 +42,8 @@ SHORTEST = 1e-3
 RIDGE = 1e-14
 """Relative to the diagonal, for rows that depend on each other."""
 REFINEMENTS = 3
-POLISHINGS = 4
-"""By an orthogonal factorization, which does not square the condition number."""
+ACCURATE_STEPS = 10
+"""By orthogonal factorizations, which do not square condition numbers, and take ten times as long."""
 STRICTNESS = 1e-7
 """What must be left of the room, relative to the entry before the last step."""
 RESIDUAL = 1e-12
@@ -85,11 +85,12 @@ def strict_direction(
     M = every[live]  # the others hold nothing that moves
     if not strict.any():  # whatever the rows leave of some direction
         z = np.where(mobile, np.random.default_rng(0).standard_normal(len(z)), 0.0)
+    accurate = 0
     for _ in range(steps):
-        if budget.is_over:
+        if budget.is_over or accurate > ACCURATE_STEPS:
             return None
         units = np.where(strict, np.abs(z), np.maximum(np.sqrt(LOOSE) * _beside(M, z, strict), np.abs(z))) * mobile
-        nearest = _Nearest.of(M, units)
+        nearest = _Nearest.of(M, units, accurately=accurate > 0)
         if nearest is None:
             return None
         whole = z - nearest.solve(M @ z)
@@ -97,6 +98,9 @@ def strict_direction(
             d = _finished(nearest, whole, sign, strict)
             if d is not None or not strict.any():
                 return None if d is None else d[:n]
+            if nearest.orthogonal is None and len(nearest.lengths) <= n:
+                accurate = 1  # the normal equations said more than they know
+                continue
         if not strict.any():
             return None
         push = np.where(strict, z, 0.0)  # D times the gradient of the logarithms
@@ -105,7 +109,7 @@ def strict_direction(
         length = min(1.0, REACH / limit) if limit > 0 else 1.0
         if not length > SHORTEST:
             return None
-        z = z + length * step
+        z, accurate = z + length * step, accurate + (accurate > 0)
     return None
 
 
@@ -149,6 +153,7 @@ class _Nearest:
         scaled: the rows in these units, divided by their lengths.
         lengths: (q,) these.
         factor: of their Gram matrix.
+        orthogonal: of the transposed rows, in its place.
     """
 
     rows: Rows
@@ -156,26 +161,33 @@ class _Nearest:
     scaled: Rows
     lengths: FloatArray
     factor: Cholesky | None
+    orthogonal: tuple[FloatArray, FloatArray] | None
 
     @classmethod
-    def of(cls, rows: Rows, units: Float64[FloatArray, " k"]) -> _Nearest | None:
+    def of(cls, rows: Rows, units: Float64[FloatArray, " k"], *, accurately: bool = False) -> _Nearest | None:
         """None where the rows have no such z for all r."""
         if not rows.shape[0]:
-            return cls(rows, units, rows, np.zeros(0), None)
+            return cls(rows, units, rows, np.zeros(0), None, None)
         weighted = weighted_columns(rows, units)
         lengths = row_norms(weighted)
         if not ((lengths > 0) & np.isfinite(lengths)).all():
             return None
         weighted = scaled(weighted, 1.0 / lengths)
+        if accurately:
+            return cls(rows, units, weighted, lengths, None, cast(Any, scipy.linalg).qr(dense(weighted).T, mode="economic"))
         square = gram(cast(Rows, cast(Any, weighted).T))
         square[np.diag_indices(len(square))] += RIDGE
         try:
-            return cls(rows, units, weighted, lengths, Cholesky(square))
+            return cls(rows, units, weighted, lengths, Cholesky(square), None)
         except LinAlgError:
             return None
 
     def solve(self, residual: Float64[FloatArray, " q"]) -> Float64[FloatArray, " k"]:
         """The z for one residual."""
+        if self.orthogonal is not None:
+            Q, R = self.orthogonal
+            across = cast(Any, scipy.linalg).solve_triangular(R, residual / self.lengths, trans="T")
+            return self.units * np.asarray(Q @ across)
         if self.factor is None:
             return np.zeros(len(self.units))
         return self.units * cast(FloatArray, self.scaled.T @ self.factor.solve(residual / self.lengths))
@@ -184,24 +196,16 @@ class _Nearest:
         """What rows leave of z, relative to what they read."""
         return float((np.abs(self.rows @ z) / self.lengths).max(initial=0.0))
 
-    def polished(self, z: Float64[FloatArray, " k"]) -> Float64[FloatArray, " k"]:
-        """The z nearest to one, by an orthogonal factorization of the rows."""
-        Q, R = cast(Any, scipy.linalg).qr(dense(self.scaled).T, mode="economic")
-        for _ in range(POLISHINGS):
-            across = cast(Any, scipy.linalg).solve_triangular(R, self.rows @ z / self.lengths, trans="T")
-            z = z - self.units * np.asarray(Q @ across)
-        return z
-
 
 def _finished(nearest: _Nearest, z: FloatArray, sign: FloatArray, strict: BoolArray) -> FloatArray | None:
     """The direction, refined; None where rows that depend on each other keep it from vanishing on them."""
+    if nearest.orthogonal is not None:  # in units of itself
+        own = _Nearest.of(nearest.rows, np.where(z != 0, np.abs(z), nearest.units), accurately=True)
+        if own is None:
+            return None
+        nearest = own
     for _ in range(REFINEMENTS):
         z = z - nearest.solve(nearest.rows @ z)
-    if len(nearest.lengths) and nearest.missed(z) > RESIDUAL:
-        again = _Nearest.of(nearest.rows, np.where(z != 0, np.abs(z), nearest.units))
-        if again is None or len(nearest.lengths) > len(z):
-            return None
-        z = again.polished(z)
     fits = ((sign * z)[strict] > STRICTNESS * nearest.units[strict]).all() and nearest.missed(z) < RESIDUAL and z.any()
     return z if fits else None
 
