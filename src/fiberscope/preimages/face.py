@@ -46,6 +46,8 @@ MAX_PROGRAM_INPUTS = 1_000
 """Inputs beyond which the simplex method takes many minutes for the whole face."""
 NOISE = 1e-9
 """Multipliers below this share of the largest are what interior points leave of zeros."""
+ROUNDS = 4
+"""Of rows that are asked for because a direction breaks them."""
 RANK_SHIFT = 1e-13
 """Per row: well above the rounding of a Gram matrix of unit rows; what lies below it is left to the pivoted QR."""
 
@@ -167,6 +169,9 @@ def _recession_in_orthant(system: MixedSystem, rows: OrthantRows, inequalities: 
         return face
     part = _ray_apart(system, rows, cone)
     if part is None:
+        inside = _face_of_patience(system, equalities, inequalities)
+        if inside is not None:
+            return inside
         middle = follow(rows, cone, system.budget)
         part = None if middle is None else middle.part
     return face if part is None else _face_of_rays(system, part)
@@ -417,14 +422,26 @@ def _face_of_middle(system: MixedSystem, equalities: IntArray, inequalities: Int
 
 
 def _face_of_patience(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
-    """The face of a direction that grows and falls by orders of magnitude, in units of its entries."""
+    """The face of a direction that grows and falls by orders of magnitude, in units of its entries.
+
+    Rows of the layer that are no equalities are asked as directions without them break them.
+    """
     if system.layer.inputs > MAX_PROGRAM_INPUTS or not len(inequalities):
         return None
-    direction = _strictly(system, equalities, inequalities, NO_ROWS, PATIENT_STEPS)
-    if direction is None:
-        return None
-    rank, units = rank_of_equalities(system), np.where(direction != 0, np.frexp(direction)[1], 0).astype(np.int64)
-    return Face(equalities, NO_ROWS, None, direction, rank, rank, spans=False, units=units)
+    is_row = system.coordinates(inequalities)[1] == 0
+    asked = ~is_row if len(equalities) + is_row.sum() > system.layer.inputs else np.ones_like(is_row)
+    for _ in range(ROUNDS):
+        direction = _strictly(system, equalities, inequalities[asked], NO_ROWS, PATIENT_STEPS) if asked.any() else None
+        if direction is None:
+            return None
+        others = system.rows(inequalities[~asked])
+        broken = others @ direction > -NOISE * (cast(Any, abs(cast(Any, others))) @ np.abs(direction))
+        if not broken.any():
+            rank = rank_of_equalities(system)
+            units = np.where(direction != 0, np.frexp(direction)[1], 0).astype(np.int64)
+            return Face(equalities, NO_ROWS, None, direction, rank, rank, spans=False, units=units)
+        asked[np.flatnonzero(~asked)[broken]] = True
+    return None
 
 
 def _face_with_room(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
