@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fiberscope as fs
+from fiberscope.network.convolution import Convolution
 from fiberscope.network.domains import as_polyhedron
 from fiberscope.preimages import decide as deciding
 from fiberscope.preimages import face as faces
@@ -15,7 +16,7 @@ from fiberscope.preimages.exact_face import as_fractions, exact_face
 from fiberscope.preimages.null_coordinates import partition
 from fiberscope.preimages.system import build_at_input
 
-SIDE = 7
+SIDE = 5
 n = SIDE * SIDE
 DOMAINS = {"orthant": fs.NonNegative(), "box": fs.Box(0, 1), "half-spaces": fs.HalfSpaces(-np.eye(n), np.zeros(n))}
 
@@ -27,15 +28,10 @@ def chain(ratio: float) -> np.ndarray:
 
 def convolution(seed: int, *, whole: bool) -> fs.ReLULayer:
     """Two filters, in whole numbers or in float32; all outputs of a black image are positive."""
-    torch = pytest.importorskip("torch")
     rng = np.random.default_rng(seed)
-    w = rng.integers(-3, 4, (2, 1, 3, 3)) if whole else rng.standard_normal((2, 1, 3, 3)).astype(np.float32) / 3
-    layer = torch.nn.Conv2d(1, 2, 3, dtype=torch.float64)
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor(w))
-        layer.bias.copy_(torch.tensor([0.5, 1.0]))
-    net = fs.from_torch(torch.nn.Sequential(layer, torch.nn.ReLU()).eval(), input_shape=(1, SIDE, SIDE))
-    return net.relu_layers[0]
+    w = rng.integers(-3, 4, (2, 1, 2, 2)) if whole else rng.standard_normal((2, 1, 2, 2)) / 3
+    rows = Convolution(w.astype(np.float32), (1, SIDE, SIDE)).rows()
+    return fs.ReLULayer(rows, np.repeat([0.5, 1.0], rows.shape[0] // 2))
 
 
 def refuse(*_: object) -> object:

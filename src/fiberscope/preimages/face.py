@@ -38,16 +38,13 @@ from fiberscope.preimages.linear_program import Method
 from fiberscope.preimages.null_coordinates import MAX_COORDINATES, partition
 from fiberscope.preimages.ray_program import build_ray_system, ray_or_multipliers
 from fiberscope.preimages.reduced_path import follow_reduced
-from fiberscope.preimages.room_program import roomiest_direction
-from fiberscope.preimages.strict_direction import MAX_STEPS, PATIENT_STEPS, strict_direction
+from fiberscope.preimages.strictness import patiently, roomiest, strictly
 from fiberscope.preimages.system import NO_ROWS, MixedSystem
 
 MAX_PROGRAM_INPUTS = 1_000
 """Inputs beyond which the simplex method takes many minutes for the whole face."""
 NOISE = 1e-9
 """Multipliers below this share of the largest are what interior points leave of zeros."""
-ROUNDS = 4
-"""Of rows that are asked for because a direction breaks them."""
 RANK_SHIFT = 1e-13
 """Per row: well above the rounding of a Gram matrix of unit rows; what lies below it is left to the pivoted QR."""
 
@@ -123,9 +120,6 @@ def find_recession(system: MixedSystem) -> Face:
     is not looked for then, and there are no multipliers.
     """
     equalities, inequalities = system.positive, system.live(system.inequalities)
-    narrow = _narrow_face(system, equalities, inequalities)
-    if narrow is not None:
-        return narrow
     rows = OrthantRows.of(system.layer, system.domain)
     # of more dense rows than coordinates, Newton's steps on few of them cost less than products with all
     if rows.bounds_all and (system.is_sparse or len(rows.upper) <= system.layer.inputs):
@@ -134,6 +128,10 @@ def find_recession(system: MixedSystem) -> Face:
             return found
         if system.is_sparse and system.layer.inputs > MAX_PROGRAM_INPUTS:
             raise TooLargeError("the search for a ray, or for multipliers, ended without either")
+    if not rows.bounds_all:
+        narrow = _narrow_face(system, equalities, inequalities)
+        if narrow is not None:
+            return narrow
     counted = _line_by_counting(system) if system.is_sparse else NO_ROWS
     if len(counted):
         rank = rank_of_equalities(system)
@@ -167,9 +165,12 @@ def _recession_in_orthant(system: MixedSystem, rows: OrthantRows, inequalities: 
             return face
     if not system.is_sparse:
         return face
+    narrow = _narrow_face(system, equalities, inequalities)
+    if narrow is not None:
+        return narrow
     part = _ray_apart(system, rows, cone)
     if part is None:
-        inside = _face_of_patience(system, equalities, inequalities)
+        inside = _face_inside(system, equalities, patiently(system, equalities, inequalities), own=True)
         if inside is not None:
             return inside
         middle = follow(rows, cone, system.budget)
@@ -178,7 +179,7 @@ def _recession_in_orthant(system: MixedSystem, rows: OrthantRows, inequalities: 
 
 
 def _ray_apart(system: MixedSystem, rows: OrthantRows, cone: OrthantCones) -> Direction | None:
-    """A ray among the coordinates that no equality reads, where it is the easiest to find; None where none was found."""
+    """A ray among the coordinates that no equality reads, where it is found most easily; None for none."""
     read = cast(Any, rows.unit[np.flatnonzero(cone.equal[0])] != 0).sum(axis=0) > 0
     if not read.any() or read.all():
         return None
@@ -229,7 +230,7 @@ def _quick_face(system: MixedSystem, equalities: IntArray, inequalities: IntArra
     rows, pinned = _unpinned(system, equalities)
     if len(equalities) >= n - pinned and _has_rank_n(rows):
         return Face(equalities, NO_ROWS, None, None, n, n, spans=True)
-    direct = _strictly(system, equalities, inequalities, NO_ROWS) if len(inequalities) else None
+    direct = strictly(system, equalities, inequalities, NO_ROWS) if len(inequalities) else None
     if direct is None:
         return None
     rank = rank_of_equalities(system)
@@ -271,7 +272,7 @@ def _searched_face(system: MixedSystem, equalities: IntArray, inequalities: IntA
         return Face(equalities, NO_ROWS, None, None, n, n, spans=True)
     system.budget.check("the face of a cone was looked for")
     if system.is_sparse and len(equalities) < n:
-        face = _face_of_patience(system, equalities, inequalities)
+        face = _face_inside(system, equalities, patiently(system, equalities, inequalities), own=True)
         if face is not None:
             return face
         face = _face_of_middle(system, equalities, inequalities)
@@ -331,7 +332,7 @@ def _face_of_multipliers(
     alone, rank = (numerical_rank(system.rows(numbers), RESOLVED) for numbers in (equalities, held))
     if rank == n:
         return Face(equalities, implicit, multipliers, None, alone, n, spans=True)
-    direction = _strictly(system, equalities, inequalities, implicit)
+    direction = strictly(system, equalities, inequalities, implicit)
     if direction is None:
         return None
     return Face(equalities, implicit, multipliers, direction, alone, rank, spans=False)
@@ -373,31 +374,6 @@ def _has_rank_n(rows: Rows) -> bool:
     return is_positive_definite(square)
 
 
-def _strictly(
-    system: MixedSystem, equalities: IntArray, inequalities: IntArray, implicit: IntArray, steps: int = MAX_STEPS
-) -> Float64[FloatArray, " n"] | None:
-    """A direction that is zero on equalities and implicit ones, and strict on the other inequalities.
-
-    None where none was found, or more rows than inputs would have to be factored.
-    """
-    n = system.layer.inputs
-    others = np.setdiff1d(inequalities, implicit)
-    coordinate, sign = system.coordinates(others)
-    held_coordinate, held_sign = system.coordinates(implicit)
-    H = np.concatenate([system.live(equalities), implicit[held_sign == 0]])
-    W, fixed = others[sign == 0], system.domain.low == system.domain.high
-    moved = (sign != 0) & ~fixed[coordinate]  # what has one value has no direction to be strict in
-    fixed[held_coordinate[held_sign != 0]] = True
-    bounded, sign = coordinate[moved], sign[moved]
-    moving = cast(Rows, cast(Any, system.rows(H))[:, np.flatnonzero(~fixed)])
-    reading = H[row_norms(moving) > 0]
-    if len(reading) + len(W) > n or len(np.unique(bounded)) < len(bounded) or fixed[bounded].any():
-        return None
-    signs = np.zeros(n)
-    signs[bounded] = -sign
-    return strict_direction(system.rows(reading), system.rows(W), signs, fixed, system.budget, steps=steps)
-
-
 def _face_of_middle(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
     """The face of a sparse system by interior points, which tell its rows apart; None where their answer fails."""
     weights, free, _ = face_by_linear_program(
@@ -405,7 +381,7 @@ def _face_of_middle(system: MixedSystem, equalities: IntArray, inequalities: Int
     )
     implicit = inequalities[weights > 0]
     if not len(implicit):
-        return _face_with_room(system, equalities, inequalities)
+        return _face_inside(system, equalities, roomiest(system, equalities, inequalities), own=False)
     kept = np.abs(free) > NOISE * np.abs(free).max(initial=0.0)
     multipliers = Multipliers(
         np.concatenate([equalities[kept], implicit]), np.concatenate([free[kept], weights[weights > 0]])
@@ -415,45 +391,19 @@ def _face_of_middle(system: MixedSystem, equalities: IntArray, inequalities: Int
         for numbers in (equalities, np.concatenate([equalities, implicit]))
     )
     spans = rank == system.layer.inputs
-    direction = None if spans else _strictly(system, equalities, inequalities, implicit)
+    direction = None if spans else strictly(system, equalities, inequalities, implicit)
     if direction is None and not spans:
         return None
     return Face(equalities, implicit, multipliers, direction, alone, rank, spans)
 
 
-def _face_of_patience(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
-    """The face of a direction that grows and falls by orders of magnitude, in units of its entries.
-
-    Rows of the layer that are no equalities are asked as directions without them break them.
-    """
-    if system.layer.inputs > MAX_PROGRAM_INPUTS or not len(inequalities):
-        return None
-    is_row = system.coordinates(inequalities)[1] == 0
-    asked = ~is_row if len(equalities) + is_row.sum() > system.layer.inputs else np.ones_like(is_row)
-    for _ in range(ROUNDS):
-        direction = _strictly(system, equalities, inequalities[asked], NO_ROWS, PATIENT_STEPS) if asked.any() else None
-        if direction is None:
-            return None
-        others = system.rows(inequalities[~asked])
-        broken = others @ direction > -NOISE * (cast(Any, abs(cast(Any, others))) @ np.abs(direction))
-        if not broken.any():
-            rank = rank_of_equalities(system)
-            units = np.where(direction != 0, np.frexp(direction)[1], 0).astype(np.int64)
-            return Face(equalities, NO_ROWS, None, direction, rank, rank, spans=False, units=units)
-        asked[np.flatnonzero(~asked)[broken]] = True
-    return None
-
-
-def _face_with_room(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
-    """The face on which nothing more vanishes, by the direction that is the most strict."""
-    if not len(inequalities):
-        return None
-    live = system.live(equalities)
-    direction = roomiest_direction(system.rows(live), system.rows(inequalities), system.budget)
+def _face_inside(system: MixedSystem, equalities: IntArray, direction: FloatArray | None, *, own: bool) -> Face | None:
+    """The face on which nothing more vanishes, by a strict direction, and perhaps its units."""
     if direction is None:
         return None
     rank = rank_of_equalities(system)
-    return Face(equalities, NO_ROWS, None, direction, rank, rank, spans=False)
+    units = np.where(direction != 0, np.frexp(direction)[1], 0).astype(np.int64) if own else None
+    return Face(equalities, NO_ROWS, None, direction, rank, rank, spans=False, units=units)
 
 
 def _face_of_program(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:

@@ -174,7 +174,9 @@ class _Nearest:
             return None
         weighted = scaled(weighted, 1.0 / lengths)
         if accurately:
-            return cls(rows, units, weighted, lengths, None, cast(Any, scipy.linalg).qr(dense(weighted).T, mode="economic"))
+            return cls(
+                rows, units, weighted, lengths, None, cast(Any, scipy.linalg).qr(dense(weighted).T, mode="economic")
+            )
         square = gram(cast(Rows, cast(Any, weighted).T))
         square[np.diag_indices(len(square))] += RIDGE
         try:

@@ -66,7 +66,7 @@ def _candidate_of(system: MixedSystem, point: FloatArray | None, cone: Face | No
 
 
 def _of_one_cone(system: MixedSystem, cone: Face | None, tangent: Face) -> Face | None:
-    """The face of the recession cone, which is the tangent one's where all rows are tight: then one direction serves."""
+    """The face of the recession cone, or the tangent one's where all rows are tight: one direction serves both."""
     if cone is None or cone.spans or tangent.direction is None or len(system.two_sided):
         return cone
     all_tight = np.isin(system.live(system.inequalities), system.tight).all()
