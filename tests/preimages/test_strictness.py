@@ -7,7 +7,7 @@ import pytest
 
 import fiberscope as fs
 from fiberscope.network.convolution import Convolution
-from fiberscope.network.domains import as_polyhedron
+from fiberscope.network.domains import Domain, as_polyhedron
 from fiberscope.preimages.budget import NO_LIMIT
 from fiberscope.preimages.decide_exactly import certify_exactly
 from fiberscope.preimages.room_program import roomiest_direction
@@ -52,7 +52,7 @@ def test_room_of_a_cone():
 @pytest.mark.parametrize("name", ["black", "half"])
 @pytest.mark.parametrize("biases", [(0.0, 0.0), (0.5, -0.5)], ids=["zero", "other"])
 def test_convolutions_without_equalities_somewhere(
-    seed: int, domain: fs.Domain | None, name: str, biases: tuple[float, float]
+    seed: int, domain: Domain | None, name: str, biases: tuple[float, float]
 ):
     """Black parts: all rows there are tight, or none; then rays lie where no equality reads."""
     rng = np.random.default_rng(seed)

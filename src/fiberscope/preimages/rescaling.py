@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
+from numpy.linalg import LinAlgError
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.preimages.budget import Budget
@@ -56,12 +57,18 @@ class Split:
 
 
 def split(rows: FixedPoint, budget: Budget) -> Split | None:
-    """Find the face of the cone of rows U, none of them zero; None where too many steps did not.
+    """Find the face of the cone of rows U, none of them zero; None where too many steps did not, or U leaves a line.
 
     Raises:
         TooLargeError: the budget is spent.
     """
-    path = _Path(rows)
+    try:
+        return _followed(_Path(rows), budget)
+    except LinAlgError:  # units cannot hold coordinates that no row reads
+        return None
+
+
+def _followed(path: _Path, budget: Budget) -> Split | None:
     for _ in range(MAX_STEPS):
         budget.check("the face of a narrow cone was looked for")
         found = path.found()

@@ -117,7 +117,7 @@ def _beside(M: Rows, z: Float64[FloatArray, " k"], strict: Bool[BoolArray, " k"]
     """The largest entries with a sign that rows see beside each coordinate, or beside its neighbours."""
     sizes = np.where(strict, np.abs(z), 0.0)
     largest = float(sizes.max(initial=0.0)) or 1.0
-    if not is_sparse(M):
+    if not is_sparse(M) or not M.shape[0] or strict.all():
         return np.full(len(z), largest)
     seen: Any = cast(Any, M != 0)
     for _ in range(len(z)):
