@@ -124,6 +124,7 @@ class Candidate:
         infeasible: for empty: Farkas multipliers whose right-hand sides sum to a negative number, rows of P that no x
             satisfies together, or an output that a unit never gives.
         dependencies: relations between rows of the layer, where ranks depend on them.
+        units: vectors whose entries are units of coordinates in which proofs may close.
     """
 
     kind: Kind
@@ -134,6 +135,7 @@ class Candidate:
     recession: Multipliers | Direction | BoundedDomain | Counted | None = None
     infeasible: Multipliers | Inconsistent | NegativeOutput | None = None
     dependencies: Dependencies | None = None
+    units: tuple[FloatArray, ...] = ()
 
     def mapped(
         self,
@@ -151,7 +153,8 @@ class Candidate:
             return done[id(old)]
 
         parts = {name: once(getattr(self, name)) for name in ("implicit", "interior", "recession", "infeasible")}
-        return replace(self, point=None if self.point is None else point(self.point), **parts)
+        units = tuple(np.asarray(point(unit)) for unit in self.units)
+        return replace(self, point=None if self.point is None else point(self.point), units=units, **parts)
 
 
 __all__ = [

@@ -15,7 +15,7 @@ are all that multipliers need, and rays are corrected afterwards. Both are guess
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -100,6 +100,12 @@ class OrthantRows:
     def signs(self) -> Float64[FloatArray, " n"]:
         """1 where a coordinate has a lower bound only, -1 where it has an upper one only, 0 where it has both."""
         return np.where(self.low >= 0, 1.0, 0.0) - np.where(self.high >= 0, 1.0, 0.0)
+
+    def pinned(self, coordinates: Bool[BoolArray, " n"]) -> OrthantRows:
+        """The same, but that some coordinates are held at zero: their bound counts on both sides."""
+        bound = np.maximum(self.low, self.high)
+        low, high = (np.where(coordinates, bound, numbers) for numbers in (self.low, self.high))
+        return replace(self, low=low, high=high)
 
 
 @dataclass(frozen=True, eq=False)

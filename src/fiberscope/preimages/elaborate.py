@@ -100,8 +100,9 @@ def _units(rows: Numbering, question: Verdict, candidate: Candidate) -> Iterator
         even, ray = even_units(rows), candidate.recession
         if even.is_given or _scales_sample(even, question):
             yield even
-        if isinstance(ray, Direction) and isinstance(ray.values, np.ndarray):
-            own = own_units(rows, ray.values)
+        sizes = [ray.values] if isinstance(ray, Direction) and isinstance(ray.values, np.ndarray) else []
+        for size in (*candidate.units, *sizes):
+            own = own_units(rows, size)
             if own.is_given or _scales_sample(own, question):
                 yield own
         if even.is_given:

@@ -35,9 +35,10 @@ from fiberscope.preimages.elimination import Elimination
 from fiberscope.preimages.face_program import face_by_linear_program
 from fiberscope.preimages.lineality import find_line
 from fiberscope.preimages.linear_program import Method
+from fiberscope.preimages.null_coordinates import MAX_COORDINATES, partition
 from fiberscope.preimages.ray_program import build_ray_system, ray_or_multipliers
 from fiberscope.preimages.reduced_path import follow_reduced
-from fiberscope.preimages.strict_direction import strict_direction
+from fiberscope.preimages.strictness import patiently, roomiest, strictly
 from fiberscope.preimages.system import NO_ROWS, MixedSystem
 
 MAX_PROGRAM_INPUTS = 1_000
@@ -61,6 +62,7 @@ class Face:
         rank: the rank of the equalities and implicit equalities; n where the cone is {0}. In float64 an estimate.
         spans: whether that rank is n.
         counted: coordinates that hold a line, whatever the numbers; then no direction was looked for. None elsewhere.
+        units: (n,) exponents of units of coordinates that suit these vectors, where none are too many.
     """
 
     equalities: IntArray
@@ -71,6 +73,7 @@ class Face:
     rank: int
     spans: bool
     counted: IntArray | None = None
+    units: IntArray | None = None
 
     @property
     def held(self) -> IntArray:
@@ -85,7 +88,7 @@ class Face:
 def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
     """Find the face: a linear solve where that is enough, else Newton's method, else a linear program."""
     inequalities = system.live(inequalities)
-    quick = _quick_face(system, equalities, inequalities)
+    quick = _quick_face(system, equalities, inequalities) or _narrow_face(system, equalities, inequalities)
     return _searched_face(system, equalities, inequalities) if quick is None else quick
 
 
@@ -125,6 +128,10 @@ def find_recession(system: MixedSystem) -> Face:
             return found
         if system.is_sparse and system.layer.inputs > MAX_PROGRAM_INPUTS:
             raise TooLargeError("the search for a ray, or for multipliers, ended without either")
+    if not rows.bounds_all:
+        narrow = _narrow_face(system, equalities, inequalities)
+        if narrow is not None:
+            return narrow
     counted = _line_by_counting(system) if system.is_sparse else NO_ROWS
     if len(counted):
         rank = rank_of_equalities(system)
@@ -156,8 +163,30 @@ def _recession_in_orthant(system: MixedSystem, rows: OrthantRows, inequalities: 
         face = strict or _face_of_rays(system, projected.part)
         if face.direction is None or face.equality_rank == len(system.live(equalities)):
             return face
-    middle = follow(rows, cone, system.budget) if system.is_sparse else None
-    return face if middle is None else _face_of_rays(system, middle.part)
+    if not system.is_sparse:
+        return face
+    narrow = _narrow_face(system, equalities, inequalities)
+    if narrow is not None:
+        return narrow
+    part = _ray_apart(system, rows, cone)
+    if part is None:
+        inside = _face_inside(system, equalities, patiently(system, equalities, inequalities), own=True)
+        if inside is not None:
+            return inside
+        middle = follow(rows, cone, system.budget)
+        part = None if middle is None else middle.part
+    return face if part is None else _face_of_rays(system, part)
+
+
+def _ray_apart(system: MixedSystem, rows: OrthantRows, cone: OrthantCones) -> Direction | None:
+    """A ray among the coordinates that no equality reads, where it is found most easily; None for none."""
+    read = cast(Any, rows.unit[np.flatnonzero(cone.equal[0])] != 0).sum(axis=0) > 0
+    if not read.any() or read.all():
+        return None
+    part = rows.pinned(read)
+    (projected,) = project(part, cone, system.budget)
+    found = projected or follow(part, cone, system.budget)
+    return found.part if found is not None and isinstance(found.part, Direction) else None
 
 
 def _cone_of(system: MixedSystem, rows: OrthantRows) -> OrthantCones:
@@ -201,11 +230,39 @@ def _quick_face(system: MixedSystem, equalities: IntArray, inequalities: IntArra
     rows, pinned = _unpinned(system, equalities)
     if len(equalities) >= n - pinned and _has_rank_n(rows):
         return Face(equalities, NO_ROWS, None, None, n, n, spans=True)
-    direct = _strictly(system, equalities, inequalities, NO_ROWS) if len(inequalities) else None
+    direct = strictly(system, equalities, inequalities, NO_ROWS) if len(inequalities) else None
     if direct is None:
         return None
     rank = rank_of_equalities(system)
     return Face(equalities, NO_ROWS, None, direct, rank, rank, spans=False)
+
+
+def _narrow_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
+    """The face of a sparse system whose equalities leave few dimensions; None of others, or where none was found."""
+    n = system.layer.inputs
+    pinned = system.domain.low == system.domain.high
+    if not system.coordinates(inequalities)[1].any():  # a line is found faster
+        return None
+    if not system.is_sparse or n > MAX_PROGRAM_INPUTS or len(equalities) + pinned.sum() + MAX_COORDINATES < n:
+        return None
+    free = np.flatnonzero(~pinned)
+    H, W = (dense(system.rows(numbers))[:, free] for numbers in (equalities, inequalities))
+    reading, moving = H.any(axis=1), W.any(axis=1)
+    found = partition(H[reading], W[moving], system.budget)
+    if found is None:
+        return None
+    implicit = np.concatenate([inequalities[~moving], inequalities[moving][found.implicit]])
+    weights = np.concatenate([np.ones(int((~moving).sum())), found.weights[found.implicit]])
+    values = np.concatenate([found.free, weights])
+    multipliers = Multipliers(np.concatenate([equalities[reading], implicit]), values) if len(implicit) else None
+    alone = n - found.null
+    units, d = np.zeros(n, dtype=np.int64), np.zeros(n)
+    units[free] = found.exponents
+    if found.direction is not None:
+        d[free] = found.direction
+    direction = None if found.direction is None else d
+    rank = alone + found.rank
+    return Face(equalities, implicit, multipliers, direction, alone, rank, spans=rank == n, units=units)
 
 
 def _searched_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
@@ -215,6 +272,9 @@ def _searched_face(system: MixedSystem, equalities: IntArray, inequalities: IntA
         return Face(equalities, NO_ROWS, None, None, n, n, spans=True)
     system.budget.check("the face of a cone was looked for")
     if system.is_sparse and len(equalities) < n:
+        face = _face_inside(system, equalities, patiently(system, equalities, inequalities), own=True)
+        if face is not None:
+            return face
         face = _face_of_middle(system, equalities, inequalities)
         if face is not None:
             return face
@@ -272,7 +332,7 @@ def _face_of_multipliers(
     alone, rank = (numerical_rank(system.rows(numbers), RESOLVED) for numbers in (equalities, held))
     if rank == n:
         return Face(equalities, implicit, multipliers, None, alone, n, spans=True)
-    direction = _strictly(system, equalities, inequalities, implicit)
+    direction = strictly(system, equalities, inequalities, implicit)
     if direction is None:
         return None
     return Face(equalities, implicit, multipliers, direction, alone, rank, spans=False)
@@ -314,31 +374,6 @@ def _has_rank_n(rows: Rows) -> bool:
     return is_positive_definite(square)
 
 
-def _strictly(
-    system: MixedSystem, equalities: IntArray, inequalities: IntArray, implicit: IntArray
-) -> Float64[FloatArray, " n"] | None:
-    """A direction that is zero on equalities and implicit ones, and strict on the other inequalities.
-
-    None where none was found, or more rows than inputs would have to be factored.
-    """
-    n = system.layer.inputs
-    others = np.setdiff1d(inequalities, implicit)
-    coordinate, sign = system.coordinates(others)
-    held_coordinate, held_sign = system.coordinates(implicit)
-    H = np.concatenate([system.live(equalities), implicit[held_sign == 0]])
-    W, fixed = others[sign == 0], system.domain.low == system.domain.high
-    moved = (sign != 0) & ~fixed[coordinate]  # what has one value has no direction to be strict in
-    fixed[held_coordinate[held_sign != 0]] = True
-    bounded, sign = coordinate[moved], sign[moved]
-    moving = cast(Rows, cast(Any, system.rows(H))[:, np.flatnonzero(~fixed)])
-    reading = H[row_norms(moving) > 0]
-    if len(reading) + len(W) > n or len(np.unique(bounded)) < len(bounded) or fixed[bounded].any():
-        return None
-    signs = np.zeros(n)
-    signs[bounded] = -sign
-    return strict_direction(system.rows(reading), system.rows(W), signs, fixed, system.budget)
-
-
 def _face_of_middle(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
     """The face of a sparse system by interior points, which tell its rows apart; None where their answer fails."""
     weights, free, _ = face_by_linear_program(
@@ -346,7 +381,7 @@ def _face_of_middle(system: MixedSystem, equalities: IntArray, inequalities: Int
     )
     implicit = inequalities[weights > 0]
     if not len(implicit):
-        return None
+        return _face_inside(system, equalities, roomiest(system, equalities, inequalities), own=False)
     kept = np.abs(free) > NOISE * np.abs(free).max(initial=0.0)
     multipliers = Multipliers(
         np.concatenate([equalities[kept], implicit]), np.concatenate([free[kept], weights[weights > 0]])
@@ -356,10 +391,19 @@ def _face_of_middle(system: MixedSystem, equalities: IntArray, inequalities: Int
         for numbers in (equalities, np.concatenate([equalities, implicit]))
     )
     spans = rank == system.layer.inputs
-    direction = None if spans else _strictly(system, equalities, inequalities, implicit)
+    direction = None if spans else strictly(system, equalities, inequalities, implicit)
     if direction is None and not spans:
         return None
     return Face(equalities, implicit, multipliers, direction, alone, rank, spans)
+
+
+def _face_inside(system: MixedSystem, equalities: IntArray, direction: FloatArray | None, *, own: bool) -> Face | None:
+    """The face on which nothing more vanishes, by a strict direction, and perhaps its units."""
+    if direction is None:
+        return None
+    rank = rank_of_equalities(system)
+    units = np.where(direction != 0, np.frexp(direction)[1], 0).astype(np.int64) if own else None
+    return Face(equalities, NO_ROWS, None, direction, rank, rank, spans=False, units=units)
 
 
 def _face_of_program(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:

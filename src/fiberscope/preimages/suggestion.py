@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from fiberscope.errors import MemoryLimitError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.preimages.budget import TooLargeError
@@ -39,6 +43,13 @@ def _candidate(system: MixedSystem, point: FloatArray | None) -> Candidate | str
 def _suggestion(system: MixedSystem, point: FloatArray | None) -> Candidate:
     cone = None if system.domain.is_box_bounded else find_recession(system.at_infinity)
     tangent = _tangent_face(system, cone)
+    cone = _of_one_cone(system, cone, tangent)
+    faces = dict.fromkeys(face for face in (tangent, cone) if face is not None)
+    units = tuple(np.ldexp(1.0, face.units) for face in faces if face.units is not None)
+    return replace(_candidate_of(system, point, cone, tangent), units=units)
+
+
+def _candidate_of(system: MixedSystem, point: FloatArray | None, cone: Face | None, tangent: Face) -> Candidate:
     n = system.layer.inputs
     if tangent.rank == n:
         return Candidate(Kind.SINGLETON, 0, point, tangent.multipliers)
@@ -52,6 +63,14 @@ def _suggestion(system: MixedSystem, point: FloatArray | None) -> Candidate:
     if cone.spans:
         return Candidate(Kind.BOUNDED, *common, recession=cone.multipliers or Multipliers.zero(cone.equalities))
     return Candidate(Kind.UNBOUNDED, *common, recession=line or away)
+
+
+def _of_one_cone(system: MixedSystem, cone: Face | None, tangent: Face) -> Face | None:
+    """The face of the recession cone, or the tangent one's where all rows are tight: one direction serves both."""
+    if cone is None or cone.spans or tangent.direction is None or len(system.two_sided):
+        return cone
+    all_tight = np.isin(system.live(system.inequalities), system.tight).all()
+    return tangent if all_tight else cone
 
 
 def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
