@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from fiberscope.demo.training import torch_threads
 from fiberscope_paper.context import Context, Scale
 from fiberscope_paper.control_claims import claims, effect
+from fiberscope_paper.control_kept import NUMBERS, KeptMeasurements
 from fiberscope_paper.control_measuring import LEVELS, Measured, measured
 from fiberscope_paper.control_training import ATTACKED, LEARNING_RATE, PENALISED, REACH, Samples, prepared, train
 from fiberscope_paper.control_variants import NARROW, WIDE, Variant, variants
@@ -31,22 +33,40 @@ FACTORS_QUICK, FACTORS_PAPER = (1.0,), (0.3, 1.0, 3.0)
 
 
 def control(context: Context) -> Outcome:
-    """Train a layer with every penalty, weight and activation, and measure what it tells of its inputs."""
+    """Train a layer with every penalty, weight and activation, and measure what it tells of its inputs.
+
+    What was measured is kept with the networks, variant by variant: an interrupted run continues.
+    """
     data, training, test = prepared(context, TRAINING_QUICK, TRAINING_PAPER)
     count = min(len(test.x), context.samples or context.at_scale(quick=SAMPLES_QUICK, paper=SAMPLES_PAPER))
     epochs = context.epochs or context.at_scale(quick=EPOCHS_QUICK, paper=EPOCHS_PAPER)
     tried = variants(FACTORS_QUICK if context.scale is Scale.QUICK else FACTORS_PAPER)
+    few = max(1, count // 4)
+
+    def measure(variant: Variant) -> Measured:
+        module = train(variant, training, int(training.y.max()) + 1, epochs, context.seed)
+        return measured(variant, module, test, count, few)
+
+    counts = {"inputs": training.x.shape[1], "training": len(training.x), "count": count, "few": few, "epochs": epochs}
+    kept = KeptMeasurements.of(context, data, counts)
     found: list[Measured] = []
+    seconds = 0.0
     with torch_threads(1):
         for number, variant in enumerate(tried, start=1):
-            module = train(variant, training, int(training.y.max()) + 1, epochs, context.seed)
-            found.append(measured(variant, module, test, count, max(1, count // 4)))
+            each, took = kept.measured(variant, partial(measure, variant))
+            found.append(each)
+            seconds += took
             context.progress("variants", number, len(tried))
     title = f"What training controls, {data.where}"
     return Outcome(
         title,
         _caption(data, training, epochs, count, context),
-        {"variants": [_facts(each) for each in found], "epochs": epochs, "training_samples": len(training.x)},
+        {
+            "variants": [_facts(each) for each in found],
+            "epochs": epochs,
+            "training_samples": len(training.x),
+            "seconds_of_variants": round(seconds, 1),
+        },
         claims(found),
         figure=_draw(found, title),
         numbers=_numbers(found),
@@ -118,11 +138,9 @@ def _facts(each: Measured) -> dict[str, Any]:
 
 
 def _numbers(found: Sequence[Measured]) -> dict[str, Any]:
-    facts = [{**_facts(each), **{name: getattr(each, name) for name in _MEASURED}} for each in found]
+    facts = [{**_facts(each), **{name: getattr(each, name) for name in NUMBERS}} for each in found]
     return {name: [each[name] for each in facts] for name in facts[0]}
 
-
-_MEASURED = tuple(name for name in Measured.__annotations__ if name != "variant")
 
 _COLOURS = {"invert": BLUE, "hide": RED}
 
