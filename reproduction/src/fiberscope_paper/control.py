@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from fiberscope.demo.training import torch_threads
 from fiberscope_paper.context import Context, Scale
-from fiberscope_paper.control_claims import claims, effect
+from fiberscope_paper.control_claims import AFFORDABLE, best_weights, claims, effect
 from fiberscope_paper.control_kept import NUMBERS, KeptMeasurements
 from fiberscope_paper.control_measuring import LEVELS, Measured, measured
 from fiberscope_paper.control_training import ATTACKED, LEARNING_RATE, PENALISED, REACH, Samples, prepared, train
@@ -106,17 +106,25 @@ _COLUMNS: tuple[tuple[str, str, str], ...] = (
 
 
 def _table(found: Sequence[Measured]) -> str:
-    """Of wide layers, then of narrow ones, each against the plain one of its width."""
-    parts: list[str] = []
-    for title, part in _parts(found):
-        plain = part[0]
-        names = ["trained with", *(name for name, _, _ in _COLUMNS), "easier to invert than plain"]
-        lines = [f"## {title}", "", f"| {' | '.join(names)} |", "|" + " --- |" * len(names)]
-        for each in part:
-            cells = [_shown(getattr(each, attribute), form) for _, attribute, form in _COLUMNS]
-            lines.append(f"| {each.variant.label} | {' | '.join(cells)} | {effect(each, plain)} |")
-        parts.append("\n".join([*lines, ""]))
+    """Of wide layers, then of narrow ones, each against the plain one of its width; then of the best weights."""
+    parts = [_section(title, part, part[0]) for title, part in _parts(found)]
+    (_, wide), _ = _parts(found)
+    best = best_weights(wide)
+    if len(best) < len(wide):
+        title = (
+            f"The best weight of each penalty, at {100 * AFFORDABLE:g} points of accuracy at most where there is one"
+        )
+        parts.append(_section(title, best, wide[0]))
     return "\n".join(parts)
+
+
+def _section(title: str, part: Sequence[Measured], plain: Measured) -> str:
+    names = ["trained with", *(name for name, _, _ in _COLUMNS), "easier to invert than plain"]
+    lines = [f"## {title}", "", f"| {' | '.join(names)} |", "|" + " --- |" * len(names)]
+    for each in part:
+        cells = [_shown(getattr(each, attribute), form) for _, attribute, form in _COLUMNS]
+        lines.append(f"| {each.variant.label} | {' | '.join(cells)} | {effect(each, plain)} |")
+    return "\n".join([*lines, ""])
 
 
 def _parts(found: Sequence[Measured]) -> list[tuple[str, list[Measured]]]:
