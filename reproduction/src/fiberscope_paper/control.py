@@ -50,23 +50,18 @@ def control(context: Context) -> Outcome:
     counts = {"inputs": training.x.shape[1], "training": len(training.x), "count": count, "few": few, "epochs": epochs}
     kept = KeptMeasurements.of(context, data, counts)
     found: list[Measured] = []
-    seconds = 0.0
+    before = 0.0
     with torch_threads(1):
         for number, variant in enumerate(tried, start=1):
             each, took = kept.measured(variant, partial(measure, variant))
             found.append(each)
-            seconds += took
+            before += took
             context.progress("variants", number, len(tried))
     title = f"What training controls, {data.where}"
     return Outcome(
         title,
         _caption(data, training, epochs, count, context),
-        {
-            "variants": [_facts(each) for each in found],
-            "epochs": epochs,
-            "training_samples": len(training.x),
-            "seconds_of_variants": round(seconds, 1),
-        },
+        {"variants": [_facts(each) for each in found], "epochs": epochs, "training_samples": len(training.x)},
         claims(found),
         figure=_draw(found, title),
         numbers=_numbers(found),
@@ -74,6 +69,7 @@ def control(context: Context) -> Outcome:
         data=data,
         samples=count,
         unproved=sum(each.unproved + each.undecided for each in found),
+        seconds_before=before,
     )
 
 
