@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import inf
+from math import inf, nan
 from pathlib import Path
 
 import pytest
 import torch
 
 from fiberscope.cli import main
-from fiberscope.errors import InputError
+from fiberscope.errors import InputError, ResultsError
 from fiberscope_paper import control as module
 from fiberscope_paper.context import Context
 from fiberscope_paper.control import control
-from fiberscope_paper.control_claims import NOTHING, claims, conditions, effect, kinds
+from fiberscope_paper.control_claims import INJECTIVE, NOTHING, best_weights, claims, conditions, effect, kinds
 from fiberscope_paper.control_measuring import Measured
 from fiberscope_paper.control_training import Samples, accuracy, adversarial_accuracy, train
 from fiberscope_paper.control_variants import NARROW, WIDE, Variant, variants
@@ -72,6 +72,59 @@ def test_where_there_is_no_room_one_direction_is_enough(plain: float, moved: flo
     wide = [made("plain", "plain", WIDE, condition_number=inf), made("p", "invert", WIDE, condition_number=50.0)]
     assert conditions(wide).holds
     assert not conditions([wide[0], replace(wide[1], condition_number=inf)]).holds
+
+
+def test_the_best_weight_is_the_one_with_most_effect_that_accuracy_affords():
+    def weighed(weight: float, wish: str = "invert", **changes: float) -> Measured:
+        each = made("p", wish, WIDE, **changes)
+        return replace(each, variant=replace(each.variant, weight=weight))
+
+    plain = made("plain", "plain", WIDE)
+    cheap, best = weighed(1, condition_number=50.0, accuracy=0.89), weighed(2, condition_number=20.0, accuracy=0.86)
+    dear = weighed(3, condition_number=2.0, accuracy=0.8)
+    assert best_weights([plain, cheap, best, dear]) == [plain, best]
+    assert best_weights([plain, replace(cheap, accuracy=0.7), dear]) == [plain, dear]
+    lost = [weighed(1, condition_number=inf, rebuilt=0.2), weighed(2, condition_number=inf, rebuilt=0.1)]
+    assert best_weights([plain, *lost]) == [plain, lost[1]]
+    hidden = [replace(each, variant=replace(each.variant, wish="hide")) for each in lost]
+    assert best_weights([plain, *lost, *hidden]) == [plain, lost[1], hidden[0]]
+
+
+def test_an_interrupted_run_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """To the same numbers, infinite and missing ones among them; and only of the same seed, epochs and samples."""
+    names = ("plain", "active margin", "all correlations", *INJECTIVE)
+    chosen = [each for each in variants((1.0,)) if each.name in names]
+    measured_now: list[str] = []
+
+    def measured(variant: Variant, *others: object) -> Measured:
+        measured_now.append(variant.label)
+        return replace(made("", "", WIDE, condition_number=inf, radius=nan), variant=variant, kept=len(measured_now))
+
+    def interrupted(variant: Variant, *others: object) -> Measured:
+        if len(measured_now) == 3:
+            raise KeyboardInterrupt
+        return measured(variant)
+
+    monkeypatch.setattr(module, "variants", lambda factors: chosen)
+    monkeypatch.setattr(module, "train", lambda *others: None)
+    monkeypatch.setattr(module, "_draw", lambda *others: None)
+    monkeypatch.setattr(module, "measured", interrupted)
+    context = Context(tmp_path, data="mnist-5k", samples=4, epochs=1)
+    with pytest.raises(KeyboardInterrupt):
+        control(context)
+    monkeypatch.setattr(module, "measured", measured)
+    facts = control(context).facts["variants"]
+    assert measured_now == [each.label for each in chosen]
+    assert [each["kept"] for each in facts] == list(range(1, len(chosen) + 1))
+    assert (facts[0]["condition_number"], facts[0]["radius"]) == ("inf", "nan")
+    measured_now.clear()
+    for other in (replace(context, seed=1), replace(context, epochs=2), replace(context, samples=3)):
+        control(other)
+    assert len(measured_now) == 3 * len(chosen)
+    for path in tmp_path.glob("control-*.json"):
+        path.write_bytes(path.read_bytes().replace(b'"accuracy": 0.9', b'"accuracy": 1.0'))
+    with pytest.raises(ResultsError, match="damaged or changed"):
+        control(context)
 
 
 def test_variants_have_labels_of_their_own_and_a_twin():

@@ -44,28 +44,85 @@ def by_hand(values: list[float]) -> Tensor:
     return torch.tensor(float(np.mean(values)), dtype=torch.float64)
 
 
+def counted(A: np.ndarray, z: np.ndarray, softness: float) -> np.ndarray:
+    """What rows count at one sample: kept or not, or the probability of it under logistic noise."""
+    distances = z / np.linalg.norm(A, axis=1)
+    if softness == 0:
+        return (z > 0).astype(float)
+    return scipy.stats.logistic.cdf(distances / np.sqrt((distances**2).mean()) / softness)
+
+
+@pytest.mark.parametrize("softness", [0.0, 0.1, 1.0])
 @pytest.mark.parametrize("tau", [0.02, 0.1, 2.0])
-def test_the_frame_bound_is_that_of_dense_eigenvalues(tau: float):
+def test_the_frame_bound_is_that_of_dense_eigenvalues(tau: float, softness: float):
     module = dense(6, 48).double()
     x = batch(module, 9)
     A, z = rows_of(module, x)
-    lam = [np.linalg.eigvalsh(A[v > 0].T @ A[v > 0])[0] * 6 / (A**2).sum() for v in z]
-    expected = by_hand([max(0.0, 1 - each / tau) ** 2 for each in lam])
+    frames = [A.T @ np.diag(counted(A, v, softness)) @ A for v in z]
+    lam = [np.linalg.eigvalsh(M)[0] * 6 / (A**2).sum() for M in frames]
+    expected = by_hand([max(0.0, np.log((tau + 0.01) / (each + 0.01))) / np.log(tau / 0.01 + 1) for each in lam])
     assert max(lam) > 0.02
-    torch.testing.assert_close(FrameBound(module, tau=tau)(x), expected)
-    torch.testing.assert_close(FrameBound(module, tau=tau, hide=True)(x), 1 - expected)
+    options = {"tau": tau, "delta": 0.01, "softness": softness}
+    torch.testing.assert_close(FrameBound(module, **options)(x), expected)
+    torch.testing.assert_close(FrameBound(module, **options, hide=True)(x), 1 - expected)
 
 
-def test_the_volume_is_that_of_dense_determinants():
+@pytest.mark.parametrize("softness", [0.0, 0.2])
+def test_the_frame_bound_of_fewer_rows_than_inputs_is_that_of_all_of_them(softness: float):
+    """The smallest eigenvalue that is not 0 by the shape alone, of the matrix of products of rows."""
+    module = dense(6, 4).double()
+    with torch.no_grad():
+        module[0].bias.add_(0.7)
+    x = batch(module, 5)
+    A, z = rows_of(module, x)
+    assert (z > 0).all(axis=1).any()
+    weights = [np.diag(counted(A, v, softness) ** 0.5) for v in z]
+    lam = [np.linalg.eigvalsh(W @ A @ A.T @ W)[0] * 4 / (A**2).sum() for W in weights]
+    np.testing.assert_allclose(eigenvalues(FrameBound(module, tau=2.0, softness=softness), x), lam, atol=1e-12)
+
+
+def test_weights_of_rows_are_probabilities_of_being_kept():
+    """Drawn: the mean of frames of the rows that are kept when every distance is moved by noise."""
+    module = dense(3, 8).double()
+    (x,) = batch(dense(6, 8).double(), 1)[:, :3]
+    A, z = rows_of(module, x)
+    distances = z / np.linalg.norm(A, axis=1)
+    noise = np.random.default_rng(0).logistic(scale=0.3 * np.sqrt((distances**2).mean()), size=(40_000, 8))
+    drawn = np.einsum("ti,ij,ik->jk", distances + noise > 0, A, A) / len(noise)
+    lam = np.linalg.eigvalsh(drawn)[0] * 3 / (A**2).sum()
+    assert eigenvalues(FrameBound(module, tau=2.0, softness=0.3), x[None])[0] == pytest.approx(lam, rel=0.03)
+
+
+@pytest.mark.parametrize("kind", [FrameBound, Volume])
+def test_rows_that_are_missing_are_asked_for(kind: type[FrameBound]):
+    """Of two rows that are removed by the same margin, the one that tells something new; exactly, of none."""
+    rows = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    module, x = layer_at_zero(rows, [0]), torch.zeros(1, 2, dtype=torch.float64)
+    kind(module, softness=0.5)(x).backward()
+    _, twin, new = (-module[0].bias.grad).tolist()
+    assert new > 1e-3
+    assert twin < new / 2
+    module.zero_grad()
+    kind(module, softness=0)(x).backward()
+    assert module[0].bias.grad is None or not module[0].bias.grad.any()
+    if kind is FrameBound:
+        assert not module[0].weight.grad.any()
+    module.zero_grad(set_to_none=True)
+    kind(module, softness=0.5, hide=True)(x).backward()
+    assert (module[0].bias.grad[2] - new).abs() < 1e-9
+
+
+@pytest.mark.parametrize("softness", [0.0, 0.2])
+def test_the_volume_is_that_of_dense_determinants(softness: float):
     for units in (4, 24):  # fewer rows than inputs, too
         module = dense(6, units).double()
         x = batch(module, 9)
         A, z = rows_of(module, x)
         unit = (A**2).sum() / 6
-        frames = [A[v > 0].T @ A[v > 0] / unit + 1e-3 * np.eye(6) for v in z]
+        frames = [A.T @ np.diag(counted(A, v, softness)) @ A / unit + 1e-3 * np.eye(6) for v in z]
         missing = [(np.log(1.001) - np.linalg.slogdet(M)[1] / 6) / np.log(1001) for M in frames]
-        torch.testing.assert_close(Volume(module)(x), by_hand(missing))
-        torch.testing.assert_close(Volume(module, hide=True)(x), 1 - by_hand(missing))
+        torch.testing.assert_close(Volume(module, softness=softness)(x), by_hand(missing))
+        torch.testing.assert_close(Volume(module, softness=softness, hide=True)(x), 1 - by_hand(missing))
 
 
 def test_the_margin_is_that_of_the_nth_row():
@@ -231,7 +288,8 @@ def large() -> nn.Module:
     return seeded(lambda: nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU()))
 
 
-def test_large_layers_are_as_exact_ones():
+@pytest.mark.parametrize("softness", [0.0, 0.1])
+def test_large_layers_are_as_exact_ones(softness: float):
     module = large().double()
     with torch.no_grad():
         module[0].bias.fill_(0.3)
@@ -239,16 +297,32 @@ def test_large_layers_are_as_exact_ones():
     A = torch.func.jacrev(lambda v: module[0](v[None]))(x[0]).reshape(-1, 576).detach().numpy()
     z = module[0](x).detach().numpy().reshape(3, -1)
     unit = (A**2).sum() / 576
-    values = [np.linalg.eigvalsh(A[v > 0].T @ A[v > 0]) / unit for v in z]
+    values = [np.linalg.eigvalsh(A.T @ (counted(A, v, softness)[:, None] * A)) / unit for v in z]
     exact = np.array([each[0] for each in values])
-    found = (
-        np.array([1 - np.sqrt(number(FrameBound(module, tau=2.0, steps=200)(x[i : i + 1]))) for i in range(3)]) * 2.0
-    )
-    np.testing.assert_allclose(found, exact, atol=1e-4)
-    rough = np.array([1 - np.sqrt(number(FrameBound(module, tau=2.0)(x[i : i + 1]))) for i in range(3)]) * 2.0
-    assert (rough >= exact - 1e-9).all()
+    fine, rough = (FrameBound(module, tau=2.0, softness=softness, steps=steps) for steps in (200, 48))
+    np.testing.assert_allclose(eigenvalues(fine, x), exact, atol=1e-4)
+    assert (eigenvalues(rough, x) >= exact - 1e-9).all()
     volume = np.mean([(np.log(1.001) - np.log(each + 1e-3).mean()) / np.log(1001) for each in values])
-    assert abs(number(Volume(module, steps=40)(x)) - volume) < 0.02
+    assert abs(number(Volume(module, softness=softness, steps=40)(x)) - volume) < 0.02
+
+
+def test_large_layers_of_fewer_rows_than_inputs():
+    """By products, the null space of the rows is never entered: it has no part in the smallest eigenvalue."""
+    module = seeded(lambda: nn.Sequential(nn.Conv2d(1, 2, 3, stride=2), nn.ReLU())).double()
+    x = torch.rand(2, 1, *LARGE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    A = torch.func.jacrev(lambda v: module[0](v[None]))(x[0]).reshape(-1, 576).detach().numpy()
+    z = module[0](x).detach().numpy().reshape(2, -1)
+    weights = [counted(A, v, 0.5) ** 0.5 for v in z]
+    exact = [np.linalg.svd(w[:, None] * A)[1][-1] ** 2 * len(A) / (A**2).sum() for w in weights]
+    found = eigenvalues(FrameBound(module, tau=2.0, softness=0.5, steps=240), x)
+    np.testing.assert_allclose(found, exact, rtol=1e-3, atol=1e-6)
+    assert found.min() > 1e-3
+
+
+def eigenvalues(penalty: FrameBound, x: Tensor) -> np.ndarray:
+    """As the penalty of each sample tells them, up to tau."""
+    high, low = penalty.tau + penalty.delta, penalty.delta
+    return np.array([high * (low / high) ** number(penalty(each[None])) - low for each in x])
 
 
 @pytest.mark.parametrize("kind", [FrameBound, ActiveMargin])
@@ -423,7 +497,9 @@ def test_degenerate_layers():
 
 def test_options_are_checked(unchecked: None):
     wrong = [
-        (FrameBound, {"tau": 0}), (FrameBound, {"steps": 0}), (Volume, {"delta": -1}), (ActiveMargin, {"delta": "x"}),
+        (FrameBound, {"tau": 0}), (FrameBound, {"softness": -0.1}), (FrameBound, {"delta": 0}),
+        (Volume, {"softness": "x"}),
+        (FrameBound, {"steps": 0}), (Volume, {"delta": -1}), (ActiveMargin, {"delta": "x"}),
         (Omnidirectionality, {"radius": 0}), (RemovedCorrelation, {"pairs": "some"}), (FrameBound, {"hide": "no"}),
     ]  # fmt: skip
     for kind, options in wrong:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -12,7 +13,8 @@ from matplotlib.figure import Figure
 
 from fiberscope.demo.training import torch_threads
 from fiberscope_paper.context import Context, Scale
-from fiberscope_paper.control_claims import claims, effect
+from fiberscope_paper.control_claims import AFFORDABLE, best_weights, claims, effect
+from fiberscope_paper.control_kept import NUMBERS, KeptMeasurements
 from fiberscope_paper.control_measuring import LEVELS, Measured, measured
 from fiberscope_paper.control_training import ATTACKED, LEARNING_RATE, PENALISED, REACH, Samples, prepared, train
 from fiberscope_paper.control_variants import NARROW, WIDE, Variant, variants
@@ -31,16 +33,29 @@ FACTORS_QUICK, FACTORS_PAPER = (1.0,), (0.3, 1.0, 3.0)
 
 
 def control(context: Context) -> Outcome:
-    """Train a layer with every penalty, weight and activation, and measure what it tells of its inputs."""
+    """Train a layer with every penalty, weight and activation, and measure what it tells of its inputs.
+
+    What was measured is kept with the networks, variant by variant: an interrupted run continues.
+    """
     data, training, test = prepared(context, TRAINING_QUICK, TRAINING_PAPER)
     count = min(len(test.x), context.samples or context.at_scale(quick=SAMPLES_QUICK, paper=SAMPLES_PAPER))
     epochs = context.epochs or context.at_scale(quick=EPOCHS_QUICK, paper=EPOCHS_PAPER)
     tried = variants(FACTORS_QUICK if context.scale is Scale.QUICK else FACTORS_PAPER)
+    few = max(1, count // 4)
+
+    def measure(variant: Variant) -> Measured:
+        module = train(variant, training, int(training.y.max()) + 1, epochs, context.seed)
+        return measured(variant, module, test, count, few)
+
+    counts = {"inputs": training.x.shape[1], "training": len(training.x), "count": count, "few": few, "epochs": epochs}
+    kept = KeptMeasurements.of(context, data, counts)
     found: list[Measured] = []
+    before = 0.0
     with torch_threads(1):
         for number, variant in enumerate(tried, start=1):
-            module = train(variant, training, int(training.y.max()) + 1, epochs, context.seed)
-            found.append(measured(variant, module, test, count, max(1, count // 4)))
+            each, took = kept.measured(variant, partial(measure, variant))
+            found.append(each)
+            before += took
             context.progress("variants", number, len(tried))
     title = f"What training controls, {data.where}"
     return Outcome(
@@ -54,6 +69,7 @@ def control(context: Context) -> Outcome:
         data=data,
         samples=count,
         unproved=sum(each.unproved + each.undecided for each in found),
+        seconds_before=before,
     )
 
 
@@ -86,17 +102,25 @@ _COLUMNS: tuple[tuple[str, str, str], ...] = (
 
 
 def _table(found: Sequence[Measured]) -> str:
-    """Of wide layers, then of narrow ones, each against the plain one of its width."""
-    parts: list[str] = []
-    for title, part in _parts(found):
-        plain = part[0]
-        names = ["trained with", *(name for name, _, _ in _COLUMNS), "easier to invert than plain"]
-        lines = [f"## {title}", "", f"| {' | '.join(names)} |", "|" + " --- |" * len(names)]
-        for each in part:
-            cells = [_shown(getattr(each, attribute), form) for _, attribute, form in _COLUMNS]
-            lines.append(f"| {each.variant.label} | {' | '.join(cells)} | {effect(each, plain)} |")
-        parts.append("\n".join([*lines, ""]))
+    """Of wide layers, then of narrow ones, each against the plain one of its width; then of the best weights."""
+    parts = [_section(title, part, part[0]) for title, part in _parts(found)]
+    (_, wide), _ = _parts(found)
+    best = best_weights(wide)
+    if len(best) < len(wide):
+        title = (
+            f"The best weight of each penalty, at {100 * AFFORDABLE:g} points of accuracy at most where there is one"
+        )
+        parts.append(_section(title, best, wide[0]))
     return "\n".join(parts)
+
+
+def _section(title: str, part: Sequence[Measured], plain: Measured) -> str:
+    names = ["trained with", *(name for name, _, _ in _COLUMNS), "easier to invert than plain"]
+    lines = [f"## {title}", "", f"| {' | '.join(names)} |", "|" + " --- |" * len(names)]
+    for each in part:
+        cells = [_shown(getattr(each, attribute), form) for _, attribute, form in _COLUMNS]
+        lines.append(f"| {each.variant.label} | {' | '.join(cells)} | {effect(each, plain)} |")
+    return "\n".join([*lines, ""])
 
 
 def _parts(found: Sequence[Measured]) -> list[tuple[str, list[Measured]]]:
@@ -118,11 +142,9 @@ def _facts(each: Measured) -> dict[str, Any]:
 
 
 def _numbers(found: Sequence[Measured]) -> dict[str, Any]:
-    facts = [{**_facts(each), **{name: getattr(each, name) for name in _MEASURED}} for each in found]
+    facts = [{**_facts(each), **{name: getattr(each, name) for name in NUMBERS}} for each in found]
     return {name: [each[name] for each in facts] for name in facts[0]}
 
-
-_MEASURED = tuple(name for name in Measured.__annotations__ if name != "variant")
 
 _COLOURS = {"invert": BLUE, "hide": RED}
 

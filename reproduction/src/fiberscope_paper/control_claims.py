@@ -16,6 +16,9 @@ seeds of ``benchmarks/training.py`` spread less, and two samples of 16 are no ef
 SATURATED = 2.0
 """From what factor that slopes add to the condition number an inverse counts as unstable by saturation."""
 
+AFFORDABLE = 0.05
+"""Accuracy that the best weight of a penalty may cost."""
+
 NOTHING = "no, nothing happens"
 
 INJECTIVE = ("leaky ReLU", "ELU", "tanh")
@@ -43,6 +46,26 @@ def _by_factor(value: float, plain: float, words: str) -> str:
     if value * CLEAR <= plain:
         return f"yes{words}"
     return f"no, harder{words}" if value >= CLEAR * plain else NOTHING
+
+
+def best_weights(part: Sequence[Measured]) -> list[Measured]:
+    """Of each penalty the weight with the most effect among those that the accuracy affords, of layers of one width.
+
+    By the condition number, and where that is infinite by how well an attack rebuilds the input: the smallest, or where
+    hiding is the wish the largest. Where no weight is affordable, the one with the most accuracy.
+    """
+    plain, tried = part[0], dict[tuple[str, str, float], list[Measured]]()
+    for each in part:
+        tried.setdefault((each.variant.name, each.variant.wish, each.variant.width), []).append(each)
+    return [_best(group, plain.accuracy - AFFORDABLE) for group in tried.values()]
+
+
+def _best(group: Sequence[Measured], least: float) -> Measured:
+    affordable = [each for each in group if each.accuracy >= least]
+    if not affordable:
+        return max(group, key=lambda each: each.accuracy)
+    sign = -1.0 if group[0].variant.wish == "hide" else 1.0
+    return min(affordable, key=lambda each: (sign * each.condition_number, sign * each.rebuilt))
 
 
 def claims(found: Sequence[Measured]) -> tuple[Claim, ...]:
@@ -148,4 +171,14 @@ def _of(found: Sequence[Measured], width: float) -> tuple[Measured, list[Measure
     return part[0], part[1:]
 
 
-__all__ = ["claims", "conditions", "correlations", "effect", "injective", "kinds", "saturation"]
+__all__ = [
+    "AFFORDABLE",
+    "best_weights",
+    "claims",
+    "conditions",
+    "correlations",
+    "effect",
+    "injective",
+    "kinds",
+    "saturation",
+]

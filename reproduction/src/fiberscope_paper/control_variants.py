@@ -13,6 +13,7 @@ from torch.nn import functional
 from fiberscope.training.baselines import SRIP, Orthogonality, SmoothSailing, SpectralClip
 from fiberscope.training.correlation import RemovedCorrelation
 from fiberscope.training.frame import FrameBound, Volume
+from fiberscope.training.jacobian import JacobianCondition
 from fiberscope.training.margin import ActiveMargin
 from fiberscope.training.omnidirectionality import Omnidirectionality
 from fiberscope.training.penalty import LayerPenalty
@@ -66,13 +67,15 @@ class Variant:
         )
 
 
-_OURS: tuple[tuple[str, Callable[..., LayerPenalty], float], ...] = (
-    ("frame bound", FrameBound, 1.0),
-    ("volume", Volume, 3.0),
-    ("active margin", ActiveMargin, 0.3),
-    ("omnidirectionality", partial(Omnidirectionality, steps=25), 3.0),
-    ("removed correlation", RemovedCorrelation, 0.1),
+_OURS: tuple[tuple[str, Callable[..., LayerPenalty], float, float], ...] = (
+    ("frame bound", FrameBound, 0.3, 0.3),
+    ("volume", Volume, 1.0, 0.1),
+    ("active margin", ActiveMargin, 0.3, 0.3),
+    ("omnidirectionality", partial(Omnidirectionality, steps=25), 3.0, 3.0),
+    ("removed correlation", RemovedCorrelation, 0.1, 0.1),
+    ("jacobian condition", JacobianCondition, 1.0, 1.0),
 )
+"""With the usual weights of the wish and of its inverse."""
 
 _BASELINES: tuple[tuple[str, Callable[..., LayerPenalty], float], ...] = (
     ("all correlations", partial(RemovedCorrelation, pairs="all"), 0.1),
@@ -86,8 +89,8 @@ _BASELINES: tuple[tuple[str, Callable[..., LayerPenalty], float], ...] = (
 def variants(factors: tuple[float, ...]) -> list[Variant]:
     """All of them: penalties with their usual weights times some factors, in narrow layers with the usual ones."""
     found = [Variant("plain", "plain"), Variant("plain", "plain", width=NARROW)]
-    for name, kind, weight in _OURS:
-        for wish in ("invert", "hide"):
+    for name, kind, *weights in _OURS:
+        for wish, weight in zip(("invert", "hide"), weights, strict=True):
             make = partial(kind, layers=0, hide=wish == "hide")
             asked = factors if wish == "invert" else (1.0,)
             found += [Variant(name, wish, factor * weight, penalty=make) for factor in asked]

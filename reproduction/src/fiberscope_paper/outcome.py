@@ -50,6 +50,7 @@ class Outcome:
         other_networks: those that are shown beside it.
         samples: how many samples enter; 0 where there are none.
         unproved: how many verdicts or examples are not proved.
+        seconds_before: of the processor, for what a run before had measured and kept.
     """
 
     title: str
@@ -64,6 +65,7 @@ class Outcome:
     other_networks: tuple[UsedNetwork, ...] = ()
     samples: int = 0
     unproved: int = field(default=0, kw_only=True)
+    seconds_before: float = field(default=0.0, kw_only=True)
 
 
 __all__ = ["Claim", "Outcome"]

@@ -67,7 +67,7 @@ def run_experiment(experiment: Experiment, context: Context, folder: Path) -> Wr
     for path, data in written.items():
         write_file(path, data)
     facts = _facts(experiment, outcome, asked)
-    facts.update(seconds=round(seconds, 1), processor_seconds=round(processor, 1))
+    facts.update(seconds=round(seconds, 1), processor_seconds=round(processor + outcome.seconds_before, 1))
     facts["files"] = {path.name: hashlib.sha256(data).hexdigest() for path, data in written.items()}
     last = folder / f"{experiment.name}.json"
     write_file(last, (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode())

@@ -50,20 +50,15 @@ class ActiveMargin(RowPenalty):
         """The hinge of each sample."""
         if not rows.has_kink:
             return rows.z.sum(dim=1) * 0.0
-        share = margins(rows).topk(min(rows.inputs, rows.outputs), dim=1).values[:, -1] / _size(rows)
+        share = margins(rows).topk(min(rows.inputs, rows.outputs), dim=1).values[:, -1]
         return torch.relu(1.0 + (share if self.hide else -share) / self.delta)
 
 
 def margins(rows: LayerRows) -> Float[Tensor, "N m"]:
-    """``z_i / |a_i|``, of a clip the smaller one of the distances from its two ends; 0 of rows that are zero."""
+    """``z_i / |a_i|``, in root mean squares of all, of a clip from the nearer of its two ends; 0 of rows of zeros."""
     low, high = rows.layer.cut
-    return torch.minimum(rows.z - low, high - rows.z) * _inverse_lengths(rows)
-
-
-def _size(rows: LayerRows) -> Float[Tensor, " N"]:
-    """The root mean square of all distances from hyperplanes; 1 where all are 0."""
-    size = root((rows.z * _inverse_lengths(rows)).square().mean(dim=1))
-    return torch.where(size > 0, size, 1.0)
+    size = root((rows.z * _inverse_lengths(rows)).square().mean(dim=1, keepdim=True))
+    return torch.minimum(rows.z - low, high - rows.z) * _inverse_lengths(rows) / torch.where(size > 0, size, 1.0)
 
 
 def _inverse_lengths(rows: LayerRows) -> Float[Tensor, " m"]:
