@@ -73,7 +73,8 @@ dist:
 	$(FRESH)/bin/python -m pip install --quiet --no-compile -c constraints.txt --find-links dist dist/fiberscope_paper-*.whl
 	cd $(FRESH) && bin/python $(CURDIR)/tools/check_installed.py --reproduction
 
-# Any of these, and the seconds that it took.
+# Any of these, and the seconds that it took. Several at once wait for one environment.
+$(patsubst %,timed-%,audit reproduce lint format-check types doctest benchmark-smoke docs): | timed-environment
 timed-%:
 	@began=$$(date +%s); $(MAKE) --no-print-directory $* || exit; \
 	echo "== make $*: $$(($$(date +%s) - began)) s"

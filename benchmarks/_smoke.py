@@ -1,7 +1,7 @@
 """Every benchmark once, on its smallest size, or some: ``python benchmarks/_smoke.py [NAME ...]``.
 
-Each runs in a process of its own, forked from this one, which has imported what most of them need. Exit status 1 where
-one failed; the others run all the same.
+Each runs in a process of its own, forked from this one, which has imported what most of them need, and what
+``torch.export`` imports when it first reads a model. Exit status 1 where one failed; the others run all the same.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import traceback
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-IMPORTED = ("torch", "scipy.optimize", "fiberscope.cli", "fiberscope.preimages.classify", "fiberscope.readers.torch")
+IMPORTED = ("scipy.stats", "pyarrow.parquet", "fiberscope.cli", "fiberscope.preimages.classify")
 
 
 def main() -> int:
     """Print what they print, and what each took."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads do not outlast a fork
     for name in IMPORTED:
         importlib.import_module(name)
+    _read_a_model()
 
     failed: list[str] = []
     for file in [FOLDER / f"{name}.py" for name in sys.argv[1:]] or sorted(FOLDER.glob("[!_]*.py")):
@@ -36,6 +38,14 @@ def main() -> int:
         print(f"{time.perf_counter() - began:.1f} s" if not status else "FAILED", flush=True)
     print(f"failed: {', '.join(failed)}" if failed else "all of them ran")
     return int(bool(failed))
+
+
+def _read_a_model() -> None:
+    import torch
+
+    import fiberscope as fs
+
+    fs.from_torch(torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU()).eval())
 
 
 def _run(file: Path) -> None:

@@ -8,6 +8,7 @@ and some of the later ones (``shape_checks.py``).
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections import Counter
@@ -37,6 +38,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--every-moment", action="store_true", help="kill audits at every file and at 50 random moments, not at some"
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """All modules and tests stay: no garbage is looked for while they come, nor among them later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest selects by marks

@@ -34,7 +34,7 @@ def test_some_hostile_claims_that_features_differ_by_little() -> None:
 
 
 @pytest.mark.exhaustive(every=0)
-@pytest.mark.parametrize(("seed", "claims"), [(99, 500), *((seed, 2_000) for seed in range(100, 112))])
+@pytest.mark.parametrize(("seed", "claims"), [(99, 500), *((seed, 2_000) for seed in range(100, 104))])
 def test_many_hostile_claims(seed: int, claims: int) -> None:
     tally = fuzz(seed, claims)
     assert tally["proved in floats"] >= claims // 100

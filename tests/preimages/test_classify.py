@@ -67,10 +67,10 @@ DOMAINS = {
 def test_many_samples_get_the_verdicts_of_each_alone(domain: fs.Domain | None, outputs: int) -> None:
     layer, X = _layer(outputs, 24, outputs)
     judged = fs.classify(layer, X, domain=domain)
-    alone = [fs.preimage(layer, x=x, domain=domain) for x in X]
-    assert judged.kind.tolist() == [str(p.kind) for p in alone]
-    assert judged.dimension.tolist() == [p.dimension for p in alone]
-    assert judged.positives.tolist() == [p.positives for p in alone]
+    alone = [fs.preimage(layer, x=x, domain=domain) for x in X[::3]]
+    assert judged.kind[::3].tolist() == [str(p.kind) for p in alone]
+    assert judged.dimension[::3].tolist() == [p.dimension for p in alone]
+    assert judged.positives[::3].tolist() == [p.positives for p in alone]
     assert judged.verify().all()
     assert judged.verify(exact=True)[:10].all()
     assert judged.certificates < len(X)

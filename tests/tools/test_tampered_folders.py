@@ -100,6 +100,7 @@ def test_there_is_a_change_of_every_column(audit: Path):
     assert sorted(names) == sorted({**VERDICTS, **BESIDE})
 
 
+@pytest.mark.exhaustive(every=3)  # every column, in one chunk at least
 @pytest.mark.parametrize(("name", "k"), [(name, k) for name, changes in VERDICTS.items() for k in range(len(changes))])
 @pytest.mark.parametrize("stem", [FIRST, "layer-01-block-0001"])
 def test_another_verdict_is_seen_by_both(name: str, k: int, stem: str, changed: Path):
@@ -161,6 +162,7 @@ def test_there_is_a_damage_of_every_file(audit: Path):
     assert sorted({file.format(stem=stem) for file in FILES for stem in stems}) == names(audit)
 
 
+@pytest.mark.exhaustive(every=5)
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("file", FILES)
 def test_a_damaged_file_is_seen_by_both(file: str, damage: str, audit: Path, changed: Path):
