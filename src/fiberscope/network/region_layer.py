@@ -35,6 +35,7 @@ from jaxtyping import Float64
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Domain
 from fiberscope.network.lifting import Lifting, side_by_side
+from fiberscope.network.monotone import Monotone
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import stacked, suited
 from fiberscope.showing.shown import Shown, told
@@ -73,6 +74,7 @@ class RegionLayer(Shown):
         injective: (m,) neurons whose activation is strictly monotone.
         low: the smallest output of the others.
         high: the largest one; inf for none.
+        monotone: which functions the strictly monotone ones are.
     """
 
     stages: Sequence[Any] = field(repr=False)
@@ -84,6 +86,7 @@ class RegionLayer(Shown):
     injective: BoolArray = field(repr=False)
     low: float = 0.0
     high: float = np.inf
+    monotone: Monotone | None = field(default=None, repr=False)
 
     @property
     def inputs(self) -> int:
@@ -117,6 +120,7 @@ class RegionLayer(Shown):
             definitions=definitions,
             low=self.low,
             high=self.high,
+            monotone=None if self.monotone is None else self.monotone.behind(definitions, self.outputs),
         )
         return LocalLayer(layer, np.concatenate([x, lifting.inner]), lifting.region(domain))
 
