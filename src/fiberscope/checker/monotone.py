@@ -8,8 +8,9 @@ python-flint's arb, whatever its precision:
   dimension depend on which sides there are, and not on where they lie. There is an upper one if ``g(z) + eps < sup g``,
   which is settled by comparing z, exactly, with a ball around ``g^-1(sup g - eps)``. Sides are put where they are
   certainly not too narrow, so that sizes hold as well.
-- **At an output**, the preimage S lies between S1, with ends rounded outwards, and S2, rounded inwards. If both have the
-  claimed kind and dimension, so has S: dimensions and recession cones grow with the set. If S1 is empty, so is S.
+- **At an output**, the preimage S lies between S1, with ends rounded outwards, and S2, rounded inwards. If both
+  have the claimed kind and dimension, so has S: dimensions and recession cones grow with the set. If S1 is empty, so
+  is S.
 
 The sigmoid is ``(1 + tanh(z / 2)) / 2``: a tanh in other units. With ``t = tanh(z)``, ``tanh(z +- d) = t +- eps`` holds
 for ``tanh(d) = eps / (1 - t^2 -+ eps t)``, by the addition theorem.
@@ -63,29 +64,26 @@ def on_pre_activations(system: System, curves: Curves | None, claims: Sequence[C
         curves: what they compute; None where that is not known.
         claims: about their outputs.
     """
-    out: list[list[Claim] | str] = []
-    rows = None
-    for claim in claims:
-        try:
-            units = np.flatnonzero(system.monotone & ((claim.within > 0).reshape(-1, len(system.bias)).any(axis=0)))
-            if claim.x is None:
-                units = np.flatnonzero(system.monotone)
-            if not len(units):
-                out.append([claim])
-                continue
-            if curves is None:
-                raise NotProvedError("outputs of strictly monotone activations must be known exactly")
-            curves.check(units)
-            if claim.x is None:
-                out.append(_at_output(system, curves, claim, units))
-            else:
-                rows = rows or Rows(system, rational=False)
-                out.append([_at_input(rows, curves, claim, claim.x, units)])
-        except NotProvedError as failure:
-            out.append(str(failure))
-        except Exception as error:  # a claim's numbers may be anything
-            out.append(f"the claim is malformed: {type(error).__name__}")
-    return out
+    rows = Rows(system, rational=False) if any(claim.x is not None for claim in claims) else None
+    return [_attempt(system, rows, curves, claim) for claim in claims]
+
+
+def _attempt(system: System, rows: Rows | None, curves: Curves | None, claim: Claim) -> list[Claim] | str:
+    try:
+        loose = (claim.within > 0).reshape(-1, len(system.bias)).any(axis=0)
+        units = np.flatnonzero(system.monotone if claim.x is None else system.monotone & loose)
+        if not len(units):
+            return [claim]
+        if curves is None:
+            return "outputs of strictly monotone activations must be known exactly"
+        curves.check(units)
+        if rows is None or claim.x is None:
+            return _at_output(system, curves, claim, units)
+        return [_at_input(rows, curves, claim, claim.x, units)]
+    except NotProvedError as failure:
+        return str(failure)
+    except Exception as error:  # a claim's numbers may be anything
+        return f"the claim is malformed: {type(error).__name__}"
 
 
 def _at_input(rows: Rows, curves: Curves, claim: Claim, x: FloatArray, units: IntArray) -> Claim:

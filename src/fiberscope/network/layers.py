@@ -246,7 +246,14 @@ def _layer(graph: Graph, number: int, name: str, activation: Pointwise) -> Place
     low, high = activation.cut
     device = str(injective.device)
     layer = ReLULayer.of_map(
-        write_out, *shapes, mask, device, low=low, high=high, operator=as_convolution(affine), monotone=monotone  # type: ignore[arg-type]
+        write_out,
+        *shapes,
+        mask,
+        device,
+        low=low,
+        high=high,
+        operator=as_convolution(affine),
+        monotone=monotone,  # type: ignore[arg-type]
     )
     note = "" if is_exact(affine) else _rounds(name)
     return PlacedLayer(layer, name, source, number, graph.bounds(source), note)
@@ -275,7 +282,9 @@ def _region_layer(
                 "branches meet in it, and between them and their common ancestor there is "
                 f"{activation.kind}, which is not linear around a sample"
             )
-    layer = RegionLayer(graph.stages, graph.sources, inner, source, number, graph.shape(source), injective, *cut, monotone)
+    layer = RegionLayer(
+        graph.stages, graph.sources, inner, source, number, graph.shape(source), injective, *cut, monotone
+    )
     note = (
         f"layer {name!r} is fed by several branches; it is judged as a map of {graph_name(graph, source)}, their "
         "nearest common ancestor, within the linear region of the sample: inputs outside that region may have the same "

@@ -97,7 +97,9 @@ class Monotone:
         return np.select([curve == Curve.LEAKY_RELU, curve == Curve.TANH, curve == Curve.SIGMOID],
                          [leaky, tanh, sigmoid], np.nan)  # fmt: skip
 
-    def distances(self, z: Float64[FloatArray, "*N m"], eps: FloatArray, *, upward: bool) -> Float64[FloatArray, "*N m"]:
+    def distances(
+        self, z: Float64[FloatArray, "*N m"], eps: FloatArray, *, upward: bool
+    ) -> Float64[FloatArray, "*N m"]:
         """How far z moves until the output has moved by eps, in one direction; inf where it never does.
 
         ``tanh(d) = eps / (1 - tanh(z)^2 -+ eps tanh(z))`` solves ``tanh(z +- d) = tanh(z) +- eps`` without cancellation.

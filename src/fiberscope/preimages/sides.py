@@ -190,9 +190,7 @@ def _of_pre_activations(layer: ReLULayer, X: Float64[FloatArray, "N n"], within:
     assert layer.monotone is not None, "a precision is refused where functions are not known"
     z = _computed(layer, X)
     within = np.broadcast_to(within, (len(X), 2, layer.outputs))
-    moved = np.stack(
-        [layer.monotone.distances(z, within[:, side], upward=side == 1) for side in (0, 1)], axis=1
-    )
+    moved = np.stack([layer.monotone.distances(z, within[:, side], upward=side == 1) for side in (0, 1)], axis=1)
     return np.where(loose, moved, within)
 
 
