@@ -15,7 +15,7 @@ import fiberscope as fs
 import oracles
 from fiberscope.checker.verdicts import Claim, prove
 from fiberscope.network.building import NetworkBuilder
-from fiberscope.preimages.verify import _question
+from fiberscope.preimages.verify import in_numbers
 
 needs_cdd = pytest.mark.skipif(not oracles.cdd_available(), reason="cddlib is not installed")
 Array = np.ndarray[Any, Any]
@@ -259,7 +259,7 @@ LEAKY = fs.ReLULayer(np.eye(2), injective=np.array([True, False]))
             lambda: fs.classify(
                 fs.ReLULayer(np.eye(2), injective=np.array([True, False])), [[1.0, 2.0]], within="int8"
             ),
-            "ReLU and clip units",
+            "ReLUs or clips",
         ),
     ],
 )
@@ -294,7 +294,7 @@ def test_each_sample_may_have_its_own() -> None:
 def test_hostile_precisions_are_not_proved() -> None:
     """The checker reads two sides: never one without the other, none below zero, and inf says nothing."""
     p = fs.preimage(fs.ReLULayer(np.eye(2)), x=[1.25, 2.0], within=fs.Precision("int8", scale=1))
-    question = _question(p)
+    question = in_numbers(p)
     assert not isinstance(question, str)
     system, claim = question
     assert claim.within.shape == (2, 2)

@@ -13,7 +13,8 @@ python-flint's arb, whatever its precision:
   is S.
 
 The sigmoid is ``(1 + tanh(z / 2)) / 2``: a tanh in other units. With ``t = tanh(z)``, ``tanh(z +- d) = t +- eps`` holds
-for ``tanh(d) = eps / (1 - t^2 -+ eps t)``, by the addition theorem.
+for ``tanh(d) = eps / (1 - t^2 -+ eps t)``, by the addition theorem; balls around that are wide where the quotient is
+near 1, and then those around ``d = log((1 + t + eps) / (1 - t - eps)) / 2 - z`` (upward) are not.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from flint import arb
 
 from fiberscope.checker import exact
 from fiberscope.checker.matrices import FloatArray, IntArray, NotProvedError
+from fiberscope.checker.radius import measure
 from fiberscope.checker.system import Rows, System
-from fiberscope.checker.verdicts import Claim
+from fiberscope.checker.verdicts import Claim, prove
 
 LEAKY_RELU, TANH, SIGMOID = 1, 2, 3
 
@@ -54,6 +56,36 @@ class Curves:
             raise NotProvedError("outputs of strictly monotone activations that are not known must be known exactly")
         if not ((slope > 0) & (slope < np.inf))[curve == LEAKY_RELU].all():
             raise NotProvedError("a leaky ReLU has no positive slope")
+
+
+def prove_outputs(
+    system: System,
+    curves: Curves | None,
+    claims: Sequence[Claim],
+    centers: Sequence[FloatArray] | None = None,
+    *,
+    exact: bool = False,
+) -> list[tuple[str, float]]:
+    """Why claims about outputs are not proved, empty where they are; and how far preimages reach from centers.
+
+    Args:
+        system: the layer and its domain.
+        curves: what its strictly monotone units compute; None where that is not known.
+        claims: any number of them.
+        centers: (n,) for each claim, as for ``measure``; None where no bounds are asked for, which are inf then.
+        exact: as for ``prove``.
+    """
+    parts = on_pre_activations(system, curves, claims)
+    places = [k for k, each in enumerate(parts) if not isinstance(each, str) for _ in each]
+    plain = [part for each in parts if not isinstance(each, str) for part in each]
+    if centers is None:
+        found = [(reason, np.inf) for reason in prove(system, plain, exact=exact)]
+    else:
+        found = measure(system, plain, [centers[k] for k in places], exact=exact)
+    out = [(each, np.inf) if isinstance(each, str) else ("", np.inf) for each in parts]
+    for k, (reason, size) in zip(reversed(places), reversed(found), strict=True):  # the largest preimage is the last
+        out[k] = out[k][0] or reason, size
+    return [(reason, np.inf if reason else size) for reason, size in out]
 
 
 def on_pre_activations(system: System, curves: Curves | None, claims: Sequence[Claim]) -> list[list[Claim] | str]:
@@ -117,9 +149,11 @@ def _distance(curve: int, slope: float, z: Fraction, eps: float, sign: int) -> f
             return np.inf
         raise NotProvedError("a unit saturates too near the output to tell")
     room = at.cosh() ** -2 - e * there.tanh()
-    bound = (e / room).atanh() * unit if room > e else None
-    # where the quotient is too near 1 for a ball: the distance is still finite, at most some thousands beyond |z|
-    return _above(bound) if bound is not None and bound.is_finite() else float(np.finfo(np.float64).max)
+    below, above = 2 / (1 + (-2 * there).exp()), 2 / (1 + (2 * there).exp())  # 1 + t and 1 - t
+    bounds = [(e / room).atanh() * unit] if room > e else []
+    bounds += [(((below + e) / (above - e)).log() / 2 - there) * unit] if above > e else []
+    # where neither tells: the distance is finite, as there is a side, and at most some thousands beyond |z|
+    return min([_above(ball) for ball in bounds if ball.is_finite()], default=float(np.finfo(np.float64).max))
 
 
 def _at_output(system: System, curves: Curves, claim: Claim, units: IntArray) -> list[Claim]:
@@ -179,4 +213,4 @@ def _above(ball: arb) -> float:
     return nearest if Fraction(nearest) >= number else float(np.nextafter(nearest, np.inf))
 
 
-__all__ = ["Curves", "on_pre_activations"]
+__all__ = ["Curves", "on_pre_activations", "prove_outputs"]

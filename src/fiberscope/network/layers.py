@@ -246,14 +246,14 @@ def _layer(graph: Graph, number: int, name: str, activation: Pointwise) -> Place
     low, high = activation.cut
     device = str(injective.device)
     layer = ReLULayer.of_map(
-        write_out,
+        write_out,  # type: ignore[arg-type]
         *shapes,
         mask,
         device,
         low=low,
         high=high,
         operator=as_convolution(affine),
-        monotone=monotone,  # type: ignore[arg-type]
+        monotone=monotone,
     )
     note = "" if is_exact(affine) else _rounds(name)
     return PlacedLayer(layer, name, source, number, graph.bounds(source), note)

@@ -75,6 +75,11 @@ class Monotone:
         """(m,) which of some units have an inverse that is known."""
         return units & (self.curve != Curve.OTHER)
 
+    @property
+    def saturates(self) -> BoolArray:
+        """(m,) which of them have outputs that end somewhere."""
+        return self.curve > Curve.LEAKY_RELU
+
     def rational(self, y: Float64[FloatArray, " m"]) -> BoolArray:
         """(m,) where an output is that of a float64, or of nothing: of others the pre-activation is no float64."""
         centre, top = np.where(self.curve == Curve.SIGMOID, 0.5, 0.0), np.where(self.curve == Curve.OTHER, 0.0, 1.0)
@@ -97,12 +102,10 @@ class Monotone:
         return np.select([curve == Curve.LEAKY_RELU, curve == Curve.TANH, curve == Curve.SIGMOID],
                          [leaky, tanh, sigmoid], np.nan)  # fmt: skip
 
-    def distances(
-        self, z: Float64[FloatArray, "*N m"], eps: FloatArray, *, upward: bool
-    ) -> Float64[FloatArray, "*N m"]:
+    def distances(self, z: Float64[FloatArray, "N m"], eps: FloatArray, *, upward: bool) -> Float64[FloatArray, "N m"]:
         """How far z moves until the output has moved by eps, in one direction; inf where it never does.
 
-        ``tanh(d) = eps / (1 - tanh(z)^2 -+ eps tanh(z))`` solves ``tanh(z +- d) = tanh(z) +- eps`` without cancellation.
+        ``tanh(d) = eps / (1 - tanh(z)^2 -+ eps tanh(z))`` solves ``tanh(z +- d) = tanh(z) +- eps``, and cancels little.
         """
         sign = 1.0 if upward else -1.0
         with np.errstate(all="ignore"):

@@ -262,7 +262,7 @@ def _prove(asked: _Question, candidate: Candidate | str) -> Verdict:
     return _in_rational_numbers(asked, rational)
 
 
-def _in_rational_numbers(asked: _Question, rational: Candidate) -> Preimage:
+def _in_rational_numbers(asked: _Question, rational: Candidate) -> Verdict:
     """What exact vectors prove: in floats near them where that closes, else in rational numbers; or undecided."""
     exact = _answer(asked, rational)
     light = replace(exact, certificate=elaborate(exact, asked.balance.undone(rounded(rational)), asked.as_given))

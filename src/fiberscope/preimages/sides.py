@@ -2,8 +2,8 @@
 
 A unit computes ``clip(z, p, q)`` of ``z = a x + b``. That its output lies in [u, v] says ``z <= v`` where ``v < q``,
 and ``z >= u`` where ``u > p``; it is impossible where ``v < p`` or ``u > q``. A strictly monotone activation fixes z
-where its output is known exactly. Else it says that z lies in an interval, as an output of a unit that computes z itself
-would; that interval is found in float64, and proofs bound it anew. All other comparisons are exact.
+where its output is known exactly. Else it says that z lies in an interval, as an output of a unit that computes z
+itself would; that interval is found in float64, and proofs bound it anew. All other comparisons are exact.
 """
 
 from __future__ import annotations
@@ -241,7 +241,7 @@ def checked_within(layer: Layer, within: Any, samples: int | None = None) -> Flo
 
 
 def check_loose(layer: Layer, loose: Any) -> None:
-    """InputError unless all units (m,) whose outputs are known to a precision only have a known inverse, or are clips."""
+    """InputError unless all units (m,) with outputs that are known to a precision only can be inverted."""
     known = layer.injective & False if layer.monotone is None else layer.monotone.invertible(layer.injective)
     if (loose & layer.injective & ~known).any():
         raise InputError(

@@ -18,10 +18,8 @@ import numpy as np
 from jaxtyping import Bool, Float64
 from numpy.typing import NDArray
 
-from fiberscope.checker import verdicts
 from fiberscope.checker.convolutions import Convolution
-from fiberscope.checker.monotone import Curves, on_pre_activations
-from fiberscope.checker.radius import measure
+from fiberscope.checker.monotone import Curves, on_pre_activations, prove_outputs
 from fiberscope.checker.verdicts import Claim as PlainClaim
 from fiberscope.checker.verdicts import System
 from fiberscope.checker.windows import seen
@@ -138,8 +136,8 @@ def verify_many(claims: Sequence[Claim], threads: int = 1) -> Bool[BoolArray, " 
 
     def prove(share: tuple[_Layer, list[tuple[int, _Asked]]]) -> None:
         system, together = share
-        reasons = _reasons(system, [asked.said.about(*system[:2]) for _, asked in together], exact=False)
-        proved[[index for index, _ in together]] = [reason == "" for reason in reasons]
+        found = prove_outputs(system[0], system[2], [asked.said.about(*system[:2]) for _, asked in together])
+        proved[[index for index, _ in together]] = [reason == "" for reason, _ in found]
 
     shares = [
         (system, share)
@@ -165,34 +163,11 @@ def radii(claims: Sequence[Claim], centers: Sequence[FloatArray]) -> Float64[Flo
         if isinstance(system, str):
             continue
         for exact in (False, True):
-            parts = on_pre_activations(system[0], system[2], [asked.said.about(*system[:2]) for _, asked in left])
+            plain = [asked.said.about(*system[:2]) for _, asked in left]
             beside = [np.array(centers[k], dtype=np.float64) for k, _ in left]
-            found = _measured(system[0], parts, beside, exact)
+            found = prove_outputs(system[0], system[2], plain, beside, exact=exact)
             out[[k for k, _ in left]] = [size for _, size in found]
             left = [one for one, (reason, _) in zip(left, found, strict=True) if reason]
-    return out
-
-
-def _measured(
-    system: System, parts: list[list[PlainClaim] | str], centers: list[FloatArray], exact: bool
-) -> list[tuple[str, float]]:
-    """Why claims are not proved, and how far the largest preimage of each one's parts reaches."""
-    places = [(k, part) for k, each in enumerate(parts) if not isinstance(each, str) for part in each]
-    found = measure(system, [part for _, part in places], [centers[k] for k, _ in places], exact=exact)
-    out = [(each, np.inf) if isinstance(each, str) else ("", np.inf) for each in parts]
-    for (k, _), one in reversed(list(zip(places, found, strict=True))):
-        out[k] = (out[k][0] or one[0], one[1])
-    return [(reason, np.inf if reason else size) for reason, size in out]
-
-
-def _reasons(layer: _Layer, claims: Sequence[PlainClaim], *, exact: bool) -> list[str]:
-    """Why claims about outputs are not proved; empty where they are."""
-    system, _, curves = layer
-    parts = on_pre_activations(system, curves, claims)
-    places = [(k, part) for k, each in enumerate(parts) if not isinstance(each, str) for part in each]
-    out = [each if isinstance(each, str) else "" for each in parts]
-    for (k, _), reason in zip(places, verdicts.prove(system, [part for _, part in places], exact=exact), strict=True):
-        out[k] = out[k] or reason
     return out
 
 
@@ -281,8 +256,8 @@ def _attempt(question: tuple[_Layer, PlainClaim] | str, method: Literal["float",
     """Try to prove what a claim says; none of the claim's own code runs."""
     if isinstance(question, str):
         return Verification(False, method, question)
-    layer, claim = question
-    reason = _reasons(layer, [claim], exact=method == "exact")[0]
+    (system, _, curves), claim = question
+    ((reason, _),) = prove_outputs(system, curves, [claim], exact=method == "exact")
     return Verification(reason == "", method, reason)
 
 
