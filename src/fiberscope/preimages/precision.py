@@ -115,7 +115,7 @@ class Precision(Shown):
             InputError: outputs that the type cannot hold, sums too long for a bound, strictly monotone activations, or
                 float types of a layer in which branches meet, whose sums a runtime does not form.
         """
-        check_clips(layer, "precision")
+        check_clips(layer, "give a number, by how much every output may differ")
         if self.name == "int8":
             return _cells(layer, X, self.scale)
         if isinstance(layer, RegionLayer):

@@ -252,14 +252,11 @@ def check_loose(layer: Layer, loose: Any) -> None:
         )
 
 
-def check_clips(layer: Layer, what: str) -> None:
-    """InputError where units are strictly monotone, of which this precision is not known."""
+def check_clips(layer: Layer, hint: str) -> None:
+    """InputError where units are strictly monotone, of which a precision says nothing; the hint says what to do."""
     if layer.injective.any():
         raise InputError(
-            what,
-            expected="outputs of ReLUs or clips",
-            got="a layer with other activations",
-            hint="give a number: by how much every output may differ",
+            "precision", expected="outputs of ReLUs or clips", got="a layer with other activations", hint=hint
         )
 
 
