@@ -11,6 +11,9 @@ import pytest
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.monotone import LEAKY_RELU, SIGMOID, TANH, Curves, _distance, _inverse
 
+ADDED = Decimal(2) ** -30
+"""Exactly a float64."""
+
 
 def value(curve: int, slope: float, z: Decimal) -> Decimal:
     """The activation."""
@@ -26,8 +29,8 @@ def test_bounds_enclose_the_inverse_tightly(curve: int, slope: float) -> None:
         context.prec = 400
         for y in (0.9999999, 0.6, 0.3, 1e-3, 1e-300):
             for end in (y, -y) if curve != SIGMOID else (y,):
-                low, high = _inverse(curve, slope, end, 1e-9)
-                exact = Decimal(end) + Decimal(1e-9)
+                low, high = _inverse(curve, slope, end, 2.0**-30)
+                exact = Decimal(end) + ADDED
                 assert value(curve, slope, Decimal(low)) <= exact <= value(curve, slope, Decimal(high))
                 assert high - low <= 1e-12 * max(abs(low), 1e-3)
 
