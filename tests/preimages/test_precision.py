@@ -259,7 +259,7 @@ LEAKY = fs.ReLULayer(np.eye(2), injective=np.array([True, False]))
             lambda: fs.classify(
                 fs.ReLULayer(np.eye(2), injective=np.array([True, False])), [[1.0, 2.0]], within="int8"
             ),
-            "ReLU and clip units",
+            "ReLUs or clips",
         ),
     ],
 )

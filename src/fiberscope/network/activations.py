@@ -14,6 +14,7 @@ from itertools import pairwise
 from math import inf, isfinite
 from typing import Any, assert_never
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -21,6 +22,7 @@ from torch import Tensor
 from fiberscope.errors import InputError
 from fiberscope.network.affine import AffineMap
 from fiberscope.network.arrays import as_tensor
+from fiberscope.network.monotone import Curve, Monotone
 from fiberscope.network.structured import Diagonal, Rearrangement, as_index
 
 
@@ -224,6 +226,20 @@ class Pointwise(Activation):
                 return None if self.alpha < 0 else torch.full((self.size,), self.alpha > 0)
             case PointwiseKind.SOFTPLUS | PointwiseKind.TANH | PointwiseKind.SIGMOID:
                 return torch.ones(self.size, dtype=torch.bool)
+            case _:
+                assert_never(self.function)
+
+    def monotone(self) -> Monotone | None:
+        """Which functions the injective coordinates are, where their inverse is known; None where it is not."""
+        match self.function:
+            case PointwiseKind.LEAKY_RELU:
+                return Monotone(Curve.LEAKY_RELU, self.slope.double().cpu().numpy())
+            case PointwiseKind.TANH:
+                return Monotone(np.full(self.size, Curve.TANH))
+            case PointwiseKind.SIGMOID:
+                return Monotone(np.full(self.size, Curve.SIGMOID))
+            case PointwiseKind.RELU | PointwiseKind.CLIP | PointwiseKind.ELU | PointwiseKind.SOFTPLUS:
+                return None
             case _:
                 assert_never(self.function)
 

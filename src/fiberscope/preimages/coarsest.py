@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 import numpy as np
 from jaxtyping import Bool
 
+from fiberscope.errors import InputError
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Domain, as_polyhedron
 from fiberscope.network.layer import Layer, around, check_layer, flat_inputs
@@ -163,7 +164,7 @@ def coarsest_precision(
     """Find the smallest eps at which ``{x' in domain : |F(x') - F(x)| <= eps}`` is unbounded, F the layer.
 
     Args:
-        layer: the layer, m neurons and n inputs; ReLUs or clips.
+        layer: the layer, m neurons and n inputs; ReLUs, clips or leaky ReLUs.
         x: (n,) or layer.input_shape, an input; or N of them, along a first axis.
         domain: where inputs lie; None for all of R^n. Where it is bounded, eps is inf.
         threads: how many searches and proofs run at a time; None for one per core.
@@ -180,6 +181,10 @@ def coarsest_precision(
     """
     check_layer(layer)
     check_loose(layer, np.ones(layer.outputs, dtype=np.bool_))
+    if _saturating(layer).any():
+        hint = "ask preimage for within=... one by one"
+        expected = "outputs of ReLUs, clips or leaky ReLUs"
+        raise InputError("layer", expected=expected, got="tanh or sigmoid units", hint=hint)
     X, budget = flat_inputs(layer, x, "x"), Budget.of(seconds)
     if isinstance(layer, RegionLayer):
         local = [around(layer, domain, each) for each in X]
@@ -281,7 +286,7 @@ class _Bisection:
     def _ask(self, asked: dict[int, float]) -> None:
         """Decide samples at one precision each."""
         samples, eps = list(asked), np.array(list(asked.values()))
-        loose = np.where(self.layer.injective, 0.0, eps[:, None]) if self.layer.injective.any() else eps[:, None]
+        loose = np.where(_fixed(self.layer), 0.0, eps[:, None]) if self.layer.injective.any() else eps[:, None]
         left = self.budget.left()
         seconds = None if left is None else max(left, _AT_ONCE)
         judged = classify(self.layer, self.X[samples], self.domain, within=loose, threads=self.threads, seconds=seconds)
@@ -377,12 +382,23 @@ def _lost_all(layer: ReLULayer, x: FloatArray, within: FloatArray | float) -> bo
     sides = sides_at_inputs(layer, x[None], np.broadcast_to(within, (2, layer.outputs))).of(0)
     both = sides.equal | sides.both
     lost = ((both | sides.lower) & np.isfinite(layer.low)) | ((both | sides.upper) & np.isfinite(layer.high))
-    return not (lost & ~layer.injective).any()
+    lost |= _saturating(layer) & (both | sides.lower | sides.upper)
+    return not lost.any()
 
 
 def _loose(layer: ReLULayer, eps: float) -> FloatArray | float:
-    """This precision of all units that are no definitions of coordinates."""
-    return np.where(layer.injective, 0.0, eps) if layer.injective.any() else eps
+    """This precision of all units that are not known exactly."""
+    return np.where(_fixed(layer), 0.0, eps) if layer.injective.any() else eps
+
+
+def _fixed(layer: ReLULayer) -> BoolArray:
+    """(m,) units that are known exactly at every precision: definitions of coordinates."""
+    return layer.injective if layer.monotone is None else layer.injective & ~layer.monotone.invertible(layer.injective)
+
+
+def _saturating(layer: Layer) -> BoolArray:
+    """(m,) strictly monotone units that lose a side somewhere."""
+    return layer.injective & (False if layer.monotone is None else layer.monotone.saturates)
 
 
 __all__ = ["CoarsestPrecision", "CoarsestPrecisions", "coarsest_precision"]

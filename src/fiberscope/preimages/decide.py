@@ -36,7 +36,7 @@ from fiberscope.preimages.output_distance import describe_empty, describe_imposs
 from fiberscope.preimages.precision import Precision, within_at
 from fiberscope.preimages.projection import MAX_ENTRIES, contradiction_by_projection, contradiction_by_rank
 from fiberscope.preimages.rounded import rounded
-from fiberscope.preimages.sides import Outputs, as_known, checked_within, impossible_units
+from fiberscope.preimages.sides import as_known, checked_within, impossible_units, outputs_between
 from fiberscope.preimages.suggestion import candidate_at_input, candidate_at_output
 from fiberscope.preimages.system import NO_ROWS, MixedSystem, build_at_input, build_at_output, check_inside
 from fiberscope.preimages.verdict import Verdict
@@ -94,13 +94,13 @@ def decide(
         hint = "what a runtime rounds depends on the input: give x, or the intervals that its output says"
         raise InputError("within", expected="a number, or one for each unit, beside y", got=shown(within), hint=hint)
     precision = checked_within(layer, within)[0]
-    if isinstance(layer, RegionLayer) or layer.injective.any():
-        raise InputError(
-            "y",
-            expected="an output of ReLUs of one affine map",
-            got="a layer that is one only around a sample, or has other activations",
-            hint="give x instead",
-        )
+    if isinstance(layer, RegionLayer):
+        got = "a layer that is one only around a sample"
+        raise InputError("y", expected="an output of one affine map", got=got, hint="give x instead")
+    known = layer.injective if layer.monotone is None else layer.injective & ~layer.monotone.invertible(layer.injective)
+    if known.any():
+        expected = "an output of ReLUs, clips, leaky ReLUs, tanh or sigmoids"
+        raise InputError("y", expected=expected, got="a layer with other activations", hint="give x instead")
     return _decide_at_output(layer, domain, _checked_output(layer, y, precision), precision, budget)
 
 
@@ -209,9 +209,10 @@ def _decide_at_output(
 ) -> Verdict:
     polyhedron = as_polyhedron(domain, layer.inputs)
     low, high = (y.low, y.high) if isinstance(y, Interval) else (y, y)
-    outputs, known = Outputs(low, high, within), as_known(np.stack([within, within]))
+    outputs, known = outputs_between(layer, low, high, within), as_known(np.stack([within, within]))
     question = Verdict(layer, domain, None, y, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED, within=known)
     as_given = replace(build_at_output(layer, polyhedron, outputs), budget=budget)
+    _check_rational(layer, low, high, within)
     impossible = np.flatnonzero(impossible_units(layer, outputs))
     if len(impossible):
         unit, reason = describe_impossible(layer, outputs, impossible)
@@ -224,6 +225,20 @@ def _decide_at_output(
         asked = _Question(question, balance.system(as_given), balance, as_given)
         answer = _empty(asked)
         return _prove(asked, candidate_at_output(asked.system)) if answer is None else answer
+
+
+def _check_rational(layer: ReLULayer, low: FloatArray, high: FloatArray, within: FloatArray) -> None:
+    """InputError where an output is known exactly and its pre-activation is no float64."""
+    if layer.monotone is None:
+        return
+    units = np.flatnonzero(layer.injective & (low == high) & (within == 0) & ~layer.monotone.rational(low))
+    if len(units):
+        raise InputError(
+            "y",
+            expected="outputs of strictly monotone units to a precision, or intervals",
+            got=f"exactly {low[units[0]]:.17g} at unit {int(units[0])}, which no float64 pre-activation gives",
+            hint="give within= or y=Interval(...) that holds what rounding did to y, or x instead",
+        )
 
 
 def _empty(asked: _Question) -> Verdict | None:

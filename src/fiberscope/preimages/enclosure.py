@@ -158,7 +158,7 @@ def enclose(
     c, budget, seed = _checked(preimage, directions), Budget.of(seconds), as_count(seed, "seed", 0)
     asked = _question(preimage)
     if isinstance(asked, str):
-        raise InputError("enclosure", expected="a preimage that was not changed", got=asked)
+        raise InputError("enclosure", expected="a preimage that was not changed, with sizes to prove", got=asked)
     system, known = asked
     k, report = len(c), progress or _silent
     found = _search(preimage, system, known, c, budget, seed, lambda done: report(done, 2 * k))

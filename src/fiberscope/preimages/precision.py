@@ -43,7 +43,7 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import Rows, absolute
 from fiberscope.network.signs import row_entries
 from fiberscope.network.sparse_rows import SparseRows
-from fiberscope.preimages.sides import check_loose, checked_within
+from fiberscope.preimages.sides import check_clips, checked_within
 from fiberscope.scalars import as_number
 from fiberscope.showing.shown import Shown
 
@@ -115,7 +115,7 @@ class Precision(Shown):
             InputError: outputs that the type cannot hold, sums too long for a bound, strictly monotone activations, or
                 float types of a layer in which branches meet, whose sums a runtime does not form.
         """
-        check_loose(layer, np.ones(layer.outputs, dtype=np.bool_))
+        check_clips(layer, "give a number, by how much every output may differ")
         if self.name == "int8":
             return _cells(layer, X, self.scale)
         if isinstance(layer, RegionLayer):

@@ -23,7 +23,7 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import absolute
 from fiberscope.network.stage import INPUT
 from fiberscope.preimages.precision import FLOAT_TYPES, Precision
-from fiberscope.preimages.sides import checked_within
+from fiberscope.preimages.sides import check_clips, checked_within
 from fiberscope.recovery.reach import reach
 
 EVALUATED = 2.0**-40
@@ -115,6 +115,7 @@ def _slack(net: Network, layer: int, X: FloatArray, precision: float | Precision
     """How far below and above the exact features the numbers lie that say the same; inf where a code saturates."""
     here = net.placed_layers[layer].layer
     if not isinstance(precision, Precision):
+        check_clips(here, "ask about a layer of ReLUs or clips")
         slack = checked_within(here, precision)
         return np.broadcast_to(slack, (len(X), *slack.shape))
     if precision.name in FLOAT_TYPES:
