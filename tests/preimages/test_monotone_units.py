@@ -14,6 +14,7 @@ from fiberscope.network.monotone import Curve, Monotone
 from fiberscope.preimages.sides import outputs_at_input
 
 FUNCTIONS = {Curve.TANH: np.tanh, Curve.SIGMOID: lambda z: 0.5 + 0.5 * np.tanh(0.5 * z)}
+"""Those whose range has two ends."""
 ROWS = np.array([[1.0, 2.0], [-3.0, 1.0], [1.0, 1.0]])
 
 
@@ -212,13 +213,27 @@ def test_distances_are_those_at_which_outputs_move_by_the_precision() -> None:
         np.testing.assert_allclose(of(z) - of(z - below), 1e-3, rtol=1e-10)
 
 
-def test_coarsest_precisions_of_leaky_relus_have_no_end_and_others_are_refused() -> None:
+def test_coarsest_precisions_of_leaky_relus_have_no_end() -> None:
     found = fs.coarsest_precision(layer_of(ROWS, Curve.LEAKY_RELU, 0.5), np.array([0.25, -0.5]))
     assert found.eps == np.inf
     assert found.verify()
     assert not replace(found, layer=layer_of(ROWS, Curve.TANH)).verify()
-    with pytest.raises(fs.InputError, match="tanh or sigmoid units"):
-        fs.coarsest_precision(layer_of(ROWS, Curve.TANH), np.array([0.25, -0.5]))
+
+
+@pytest.mark.parametrize("curve", FUNCTIONS)
+def test_coarsest_precisions_of_one_unit_are_what_is_left_to_the_nearer_end(curve: Curve) -> None:
+    """1 - tanh(z) = 2 / (1 + exp(2 z)), rounded up to float64: by mpmath, with 60 digits."""
+    mpmath = pytest.importorskip("mpmath")
+    for z in (0.0, -1.25, 20.0, -300.0):
+        with mpmath.workdps(60):
+            left = (2 if curve is Curve.TANH else 1) / (1 + mpmath.exp((2 if curve is Curve.TANH else 1) * abs(z)))
+            up = float(left)
+            up = up if mpmath.mpf(up) >= left else float(np.nextafter(up, np.inf))
+        found = fs.coarsest_precision(layer_of([[1.0]], curve), [z])
+        assert (found.lower, found.upper) == (up, up), z
+        assert found.verify()
+        for eps in (np.nextafter(up, 0.0), np.nextafter(up, np.inf)):
+            assert not replace(found, eps=float(eps), lower=float(eps), upper=float(eps)).verify()
 
 
 @pytest.mark.parametrize(
@@ -227,7 +242,6 @@ def test_coarsest_precisions_of_leaky_relus_have_no_end_and_others_are_refused()
         ({"x": [0.0, 0.0], "within": np.nan}, "within: expected finite numbers"),
         ({"x": [0.0, 0.0], "within": np.inf}, "within: expected finite numbers"),
         ({"x": [0.0, 0.0], "within": -1.0}, "within: expected finite numbers"),
-        ({"x": [0.0, 0.0], "within": "float32"}, "precision: expected outputs of ReLUs or clips"),
         ({"y": [0.25, 0.5, 0.5]}, "y: expected outputs of strictly monotone units to a precision"),
     ],
 )
@@ -237,13 +251,14 @@ def test_bad_input_has_one_clear_error(asked: dict[str, Any], message: str) -> N
     assert "np." not in str(caught.value)
 
 
-def test_other_activations_are_refused() -> None:
-    net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Softplus()).eval()
-    layer = fs.from_torch(net, input_shape=(2,)).relu_layers[0]
-    for asked in ({"x": [0.0, 0.0], "within": 0.1}, {"y": np.ones(3)}):
-        with pytest.raises(fs.InputError, match="leaky ReLUs, tanh or sigmoids"):
+def test_units_of_which_nothing_is_known_are_refused() -> None:
+    layer = fs.ReLULayer(ROWS, injective=np.ones(3, dtype=np.bool_))
+    for asked in ({"x": [0.0, 0.0], "within": 0.1}, {"x": [0.0, 0.0], "within": "int8"}, {"y": np.ones(3)}):
+        with pytest.raises(fs.InputError, match="functions are known"):
             fs.preimage(layer, **asked)
     with pytest.raises(fs.InputError, match="numbers of Curve"):
         Monotone(7)
-    with pytest.raises(fs.InputError, match="slope"):
+    with pytest.raises(fs.InputError, match="alpha"):
         Monotone(Curve.LEAKY_RELU, -1.0)
+    with pytest.raises(fs.InputError, match="beta"):
+        Monotone(Curve.ELU, 1.0, 0.0)

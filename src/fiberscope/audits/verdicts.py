@@ -23,7 +23,6 @@ from fiberscope.network.layer import Layer
 from fiberscope.network.network import Network
 from fiberscope.preimages.classify import Classification, classify
 from fiberscope.preimages.kind import Kind
-from fiberscope.preimages.sides import check_clips
 from fiberscope.threads import one_thread
 
 
@@ -94,8 +93,6 @@ def _judge_on(
         judged = None
         if inside.any():
             samples, within = task.inputs[inside], named.within
-            if named.precision != EXACT:  # stored verdicts about other units could not be proved from the results alone
-                check_clips(layer, "ask classify about this layer, with within=")
             judged = classify(layer, samples, domain=named.domain, within=within, threads=threads, seconds=budget)
     except MemoryLimitError as limit:
         yield from (_uncounted(sample, task.chunk.layer, named, str(limit)) for sample in task.chunk.samples)

@@ -36,9 +36,7 @@ class System:
         weight: A, (m, n): an array, scipy's compressed sparse rows, a convolution, or blocks of such.
         bias: b, (m,).
         low: (m,) the smallest output of each unit, -inf for none; 0 for a ReLU.
-        high: (m,) the largest output of each unit, inf for none.
-        monotone: (m,) units whose activation is strictly monotone instead: as outputs they are asked about what they
-            receive, which no end cuts off.
+        high: (m,) the largest output of each unit, inf for none. Of units with neither, outputs are what they receive.
         box_low: (n,).
         box_high: (n,).
         G: (q, n).
@@ -49,7 +47,6 @@ class System:
     bias: FloatArray
     low: FloatArray
     high: FloatArray
-    monotone: BoolArray
     box_low: FloatArray
     box_high: FloatArray
     G: Matrix
@@ -78,10 +75,8 @@ class System:
             raise NotProvedError("the bias, the half-spaces or bounds are not made of float64 numbers")
         if not all(((low < np.inf) & (high > -np.inf)).all() for low, high in (sides[:2], sides[2:])):
             raise NotProvedError("there is a bound that no number meets")
-        if self.monotone.dtype != np.bool_ or self.monotone.shape != (m,) or not (self.low <= self.high).all():
+        if not (self.low <= self.high).all():
             raise NotProvedError("the units' activations are not given")
-        if not ((self.low == -np.inf) & (self.high == np.inf))[self.monotone].all():
-            raise NotProvedError("a strictly monotone unit is cut off")
 
     def scaled(self, scaling: Scaling) -> System:
         """The system of rows ``2**-r_i R_i`` in coordinates ``2**-c_j x_j``; NotProvedError where a number changes."""
@@ -90,7 +85,7 @@ class System:
         bias, low, high = (scaled_exactly(side, -units) for side in (self.bias, self.low, self.high))
         box_low, box_high = (scaled_exactly(side, -columns) for side in (self.box_low, self.box_high))
         weight, G = matrices.scaled(self.weight, units, columns), matrices.scaled(self.G, spaces, columns)
-        return System(weight, bias, low, high, self.monotone, box_low, box_high, G, scaled_exactly(self.h, -spaces))
+        return System(weight, bias, low, high, box_low, box_high, G, scaled_exactly(self.h, -spaces))
 
 
 def _is_well_formed(matrix: Any) -> bool:
@@ -154,7 +149,6 @@ class Rows:
         bias: (M - n,) of the units, half-spaces among them, and likewise:
         low: the smallest output.
         high: the largest output.
-        monotone: which are strictly monotone.
     """
 
     def __init__(self, system: System, *, rational: bool) -> None:
@@ -169,7 +163,6 @@ class Rows:
         self.stack = matrices.stacked(written, system.G)
         self.bias = np.append(system.bias, -system.h)
         self.low, self.high = self.beside(system.low), np.append(system.high, np.full(q, np.inf))
-        self.monotone = self.beside(system.monotone)
         self.gram: matrices.Gram | None = None
 
     @cached_property

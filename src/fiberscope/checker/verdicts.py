@@ -28,7 +28,7 @@ class Claim:
 
     Attributes:
         x: (n,) the input, or None.
-        output_low: (m,) where the output lies, or None; of strictly monotone units what they receive, as of ``within``.
+        output_low: (m,) where the output lies, or None.
         output_high: (m,)
         within: (m,) by how much it may differ from the output at x, or from these; beside x also (2, m), by how much
             below and above, inf for no side.

@@ -230,15 +230,19 @@ class Pointwise(Activation):
                 assert_never(self.function)
 
     def monotone(self) -> Monotone | None:
-        """Which functions the injective coordinates are, where their inverse is known; None where it is not."""
+        """Which functions the injective coordinates are; None where there are none, or slopes are negative."""
         match self.function:
             case PointwiseKind.LEAKY_RELU:
                 return Monotone(Curve.LEAKY_RELU, self.slope.double().cpu().numpy())
+            case PointwiseKind.ELU if self.alpha > 0:
+                return Monotone(np.full(self.size, Curve.ELU), self.alpha, self.beta)
+            case PointwiseKind.SOFTPLUS:
+                return Monotone(np.full(self.size, Curve.SOFTPLUS), 1.0, self.beta)
             case PointwiseKind.TANH:
                 return Monotone(np.full(self.size, Curve.TANH))
             case PointwiseKind.SIGMOID:
                 return Monotone(np.full(self.size, Curve.SIGMOID))
-            case PointwiseKind.RELU | PointwiseKind.CLIP | PointwiseKind.ELU | PointwiseKind.SOFTPLUS:
+            case PointwiseKind.RELU | PointwiseKind.CLIP | PointwiseKind.ELU:
                 return None
             case _:
                 assert_never(self.function)

@@ -246,17 +246,9 @@ def check_loose(layer: Layer, loose: Any) -> None:
     if (loose & layer.injective & ~known).any():
         raise InputError(
             "within",
-            expected="outputs of ReLUs, clips, leaky ReLUs, tanh or sigmoids",
-            got="a layer with other activations",
-            hint="a precision is supported for these units; give 0 for the others",
-        )
-
-
-def check_clips(layer: Layer, hint: str) -> None:
-    """InputError where units are strictly monotone, of which a precision says nothing; the hint says what to do."""
-    if layer.injective.any():
-        raise InputError(
-            "precision", expected="outputs of ReLUs or clips", got="a layer with other activations", hint=hint
+            expected="outputs of units whose functions are known",
+            got="strictly monotone units of which nothing else is said",
+            hint="give 0 for these, or their functions: ReLULayer(..., monotone=...)",
         )
 
 
@@ -272,7 +264,6 @@ __all__ = [
     "Outputs",
     "Sides",
     "as_known",
-    "check_clips",
     "check_loose",
     "checked_within",
     "impossible_units",

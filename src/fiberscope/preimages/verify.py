@@ -17,7 +17,8 @@ from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from fiberscope.checker.monotone import Curves, on_pre_activations, prove_outputs
+from fiberscope.checker.curves import Curves
+from fiberscope.checker.monotone import Products, Received, on_received, prove_outputs
 from fiberscope.checker.unwritten import Unwritten
 from fiberscope.checker.verdicts import Claim as PlainClaim
 from fiberscope.checker.verdicts import System
@@ -30,10 +31,10 @@ from fiberscope.preimages.certificate import Certificate
 from fiberscope.preimages.interval import Interval
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.no_claim import check_claim
-from fiberscope.preimages.verification import MalformedError, Verification, matrix, plain, weight_of
+from fiberscope.preimages.verification import MalformedError, Verification, curves_of, matrix, plain, weight_of
 
-_Layer: TypeAlias = tuple[System, Any, Curves | None]
-"""A layer on its domain; its units that are among them, None for all; and what strictly monotone ones compute."""
+_Layer: TypeAlias = tuple[System, Any, Curves]
+"""A layer on its domain; its units that are among them, None for all; and what they compute."""
 
 WHOLE_NUMBERS = (int, *(np.dtype(code).type for code in "bBhHiIlLqQ"))
 NUMBERS = (float, *WHOLE_NUMBERS, *(np.dtype(code).type for code in "efd"))
@@ -159,7 +160,7 @@ def radii(claims: Sequence[Claim], centers: Sequence[FloatArray]) -> Float64[Flo
         for exact in (False, True):
             said = [asked.said.about(*system[:2]) for _, asked in left]
             beside = [np.array(centers[k], dtype=np.float64) for k, _ in left]
-            found = prove_outputs(system[0], system[2], said, beside, exact=exact)
+            found = prove_outputs(system[0], system[2], said, beside, rational=exact)
             out[[k for k, _ in left]] = [size for _, size in found]
             left = [one for one, (reason, _) in zip(left, found, strict=True) if reason]
     return out
@@ -232,18 +233,17 @@ def _question(claim: Any) -> tuple[_Layer, PlainClaim] | str:
     return system if isinstance(system, str) else (system, asked.said.about(*system[:2]))
 
 
-def in_numbers(claim: Any) -> tuple[System, PlainClaim] | str:
-    """What a claim is about, for other proofs about the same inputs; or, in words, why it says nothing."""
+def in_numbers(claim: Any) -> tuple[System, Received] | str:
+    """What a claim is about, for other proofs about the same inputs; or, in words, why it says nothing.
+
+    Strictly monotone units are asked about what they receive.
+    """
     question = _question(claim)
     if isinstance(question, str):
         return question
-    (system, _, curves), plain = question
-    (parts,) = on_pre_activations(system, curves, [plain])
-    if isinstance(parts, str):
-        return parts
-    if parts != [plain]:  # whether a point has such an output would have to be settled by balls
-        return "sizes of what outputs of strictly monotone units to a precision leave are not proved"
-    return system, plain
+    (system, _, curves), said = question
+    received = on_received(Products(system), curves, said)
+    return received if isinstance(received, str) else (system, received)
 
 
 def _attempt(question: tuple[_Layer, PlainClaim] | str, method: Literal["float", "exact"]) -> Verification:
@@ -251,7 +251,7 @@ def _attempt(question: tuple[_Layer, PlainClaim] | str, method: Literal["float",
     if isinstance(question, str):
         return Verification(False, method, question)
     (system, _, curves), claim = question
-    ((reason, _),) = prove_outputs(system, curves, [claim], exact=method == "exact")
+    ((reason, _),) = prove_outputs(system, curves, [claim], rational=method == "exact")
     return Verification(reason == "", method, reason)
 
 
@@ -294,29 +294,19 @@ def _system(asked: _Asked) -> _Layer | str:
         low, high = (
             plain(getattr(layer, name, np.full(bias.shape, usual))) for name, usual in (("low", 0.0), ("high", np.inf))
         )
-        if injective.dtype == np.bool_ and injective.any():  # no end cuts these off, whatever a layer says of it
-            low, high = np.where(injective, -np.inf, low), np.where(injective, np.inf, high)
+        if injective.dtype != np.bool_ or not injective.shape == low.shape == high.shape:
+            return "the layer does not say which units are strictly monotone"
+        # no end cuts these off, whatever a layer says of it
+        low, high = np.where(injective, -np.inf, low), np.where(injective, np.inf, high)
         box = as_polyhedron(asked.domain, weight.shape[1])
-        system = System(
-            weight, bias, low, high, injective, plain(box.low), plain(box.high), matrix(box.G), plain(box.h)
-        )
-        curves = _curves(getattr(layer, "monotone", None))
+        system = System(weight, bias, low, high, plain(box.low), plain(box.high), matrix(box.G), plain(box.h))
+        curves = curves_of(injective, getattr(layer, "monotone", None))
         system, units = (system, None) if asked.said.x is None else seen(system)
-        if curves is not None and units is not None:
-            curves = Curves(curves.curve[units], curves.slope[units])
-        return system, units, curves
+        return system, units, curves if units is None else curves.of(units)
     except MalformedError as failure:
         return f"a part of the layer or of the domain {failure}"
     except Exception as error:  # these, too
         return _malformed(error)
-
-
-def _curves(monotone: Any) -> Curves | None:
-    """What strictly monotone units compute."""
-    if monotone is None:
-        return None
-    curve, slope = plain(monotone.curve), plain(monotone.slope)
-    return Curves(np.array(curve, dtype=np.int64), np.array(slope, dtype=np.float64))
 
 
 def _malformed(error: Exception) -> str:
