@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
+from fiberscope.network.layer import Layer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.signs import row_entries
 from fiberscope.preimages.activated import room_exactly
@@ -67,10 +68,11 @@ class Losses:
         return (min(z, Fraction(float(high))) if np.isfinite(high) else z) - Fraction(float(low))
 
 
-def output_ends(layer: ReLULayer) -> tuple[Float64[FloatArray, " m"], Float64[FloatArray, " m"]]:
+def output_ends(layer: Layer) -> tuple[Float64[FloatArray, " m"], Float64[FloatArray, " m"]]:
     """Between which numbers outputs lie; strictly between them those of strictly monotone units."""
     if layer.monotone is None:
-        return layer.low, layer.high
+        low, high = (np.broadcast_to(np.float64(end), layer.injective.shape) for end in (layer.low, layer.high))
+        return low, high
     ends = (layer.low, layer.monotone.least), (layer.high, layer.monotone.most)
     low, high = (np.where(layer.injective, smooth, cut) for cut, smooth in ends)
     return low, high

@@ -91,6 +91,8 @@ def chain_to(subject: Subject) -> tuple[LayerRows, ...]:
             raise NotProvedError("the layer is one only around a sample")
         return (LayerRows(layer.weight, layer.bias, layer.low, layer.high, Curves.unknown(layer.injective)),)
     *before, last = chain_of(stored(subject.network), subject.layer)
+    if any(rows.curves.monotone.any() for rows in before):
+        raise NotProvedError("a layer before it ends in another activation than a clip")
     return (*before, replace(last, curves=Curves.unknown(np.zeros(len(last.bias), dtype=np.bool_))))
 
 

@@ -16,7 +16,6 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.errors import InputError
-from fiberscope.network.activations import Pointwise
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain, as_polyhedron
 from fiberscope.network.network import Network
@@ -24,6 +23,7 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import absolute
 from fiberscope.network.stage import INPUT
 from fiberscope.preimages.activated import Activated
+from fiberscope.preimages.losses import output_ends
 from fiberscope.preimages.precision import FLOAT_TYPES, Precision
 from fiberscope.preimages.sides import checked_within
 from fiberscope.recovery.reach import reach
@@ -75,9 +75,7 @@ def runtime_features(
     """
     precision = Precision(precision) if isinstance(precision, str) else precision
     placed = net.placed_layers[layer]
-    activation = net.stages[placed.stage].activation
-    assert isinstance(activation, Pointwise), "a layer ends in a pointwise activation"
-    least, most = activation.cut
+    least, most = output_ends(placed.layer)
     exact = net.evaluated(net.flat(X), placed.stage)
     slack = _slack(net, layer, X, precision)
     given = _given(exact, precision)
