@@ -19,18 +19,9 @@ import fiberscope as fs
 SOURCE = Path(fs.__file__).parent
 CHECKER = SOURCE / "checker"
 ALLOWED = (
-    *(
-        "__future__",
-        "abc",
-        "collections",
-        "concurrent.futures",
-        "contextlib",
-        "dataclasses",
-        "enum",
-        "fractions",
-        "functools",
-    ),
-    *("hashlib", "itertools", "json", "math", "os", "pathlib", "re", "struct", "threading", "typing", "zipfile", "io"),
+    *("__future__", "abc", "collections", "concurrent.futures", "contextlib", "dataclasses", "enum", "fractions"),
+    *("functools", "hashlib", "itertools", "json", "math", "os", "pathlib", "re", "struct", "threading", "typing"),
+    *("zipfile", "io"),
     *("numpy", "scipy.sparse", "flint", "fiberscope.errors", "fiberscope.checker"),
     *(f"scipy.linalg.{name}" for name in ("cho_solve", "cho_solve_banded", "cholesky_banded")),  # numpy has no bands
 )

@@ -7,7 +7,7 @@ its ``DIGITS`` make them narrow where an output is nearer to the end of a range 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from fractions import Fraction
 from threading import Lock
@@ -28,7 +28,7 @@ Unit = tuple[int, float, float]
 
 
 @contextmanager
-def precisely() -> Iterator[None]:
+def precisely() -> Generator[None]:
     """Balls of ``DIGITS``; one thread at a time, since flint has one precision for all."""
     with _alone, ctx.workprec(DIGITS):
         yield

@@ -25,6 +25,7 @@ from fiberscope.checker import exact, inverses
 from fiberscope.checker.curves import Curves
 from fiberscope.checker.inverses import precisely
 from fiberscope.checker.matrices import (
+    BoolArray,
     FloatArray,
     IntArray,
     NotProvedError,
@@ -154,7 +155,8 @@ def _rewritten(layer: Products, curves: Curves, claim: Claim) -> Received:
         raise NotProvedError("the units' activations, or precisions of all of them, are not given")
     units = np.flatnonzero(curves.monotone)
     if claim.x is not None:
-        units = units[np.greater(within, 0).reshape(-1, m).any(axis=0)[units]]
+        loose: BoolArray = np.asarray((within.reshape(-1, m) > 0).any(axis=0))
+        units = units[loose[units]]
     if not len(units):
         return Received(claim, claim, (claim,))
     curves.check(units)

@@ -65,10 +65,10 @@ def _rounding(system: System, curves: Curves, X: FloatArray, precision: str) -> 
     moved = np.max([_moved(end, dtype) for end in (system.low, system.high)], axis=0)
     sums = _products(weight, sizes_x) + np.abs(system.bias)
     absolute = 2.0 * float(e) * (lengths[:, None] + sizes + 3.0 * terms + 6.0)
-    off = growth / (1.0 - growth) * sums + absolute
+    off: FloatArray = np.asarray(growth / (1.0 - growth) * sums + absolute)
     (slope, over), (fixed, width), share = _activations(curves)
-    own = 8.0 * float(u) * (fixed / width + share * (sums + off)) + 2.0 * float(e)
-    value = np.where(curves.monotone, slope / over * off + own, off) + moved
+    own: FloatArray = 8.0 * float(u) * (fixed / width + share * (sums + off)) + 2.0 * float(e)
+    value: FloatArray = np.asarray(np.where(curves.monotone, slope / over * off + own, off) + np.asarray(moved))
     used = (system.weight, system.bias, X, (sums + off + value) * ROUNDING)
     if not max(float(np.abs(entries(part)).max(initial=0.0)) for part in used) <= float(np.finfo(dtype).max):
         raise NotProvedError(f"numbers that {precision} does not hold")

@@ -124,7 +124,8 @@ class Monotone:
         given = np.asarray(z, dtype=np.float64)
         endless = np.full(given.shape, np.inf)
         with np.errstate(all="ignore"):
-            elu = np.where(given > 0, given + self.alpha, self.alpha * np.exp(np.minimum(given, 0.0) / self.beta))
+            negative: FloatArray = np.asarray(self.alpha * np.exp(np.minimum(given, 0.0) / self.beta))
+            elu = np.where(given > 0, np.asarray(given + self.alpha), negative)
             softplus = np.logaddexp(self.beta * given, 0.0) / self.beta
             ways = [
                 (2.0 / (1.0 + np.exp(-2.0 * sign * given)), 1.0 / (1.0 + np.exp(-sign * given))) for sign in (1, -1)

@@ -199,11 +199,11 @@ def _models(subject: Subject, outputs: Targets, box: Polyhedron) -> tuple[Model,
         model = AffineModel(torch.tensor(dense(layer.weight)), torch.tensor(layer.bias))
         targets = _received(sides(outputs.low, outputs.high, low, high), outputs, layer.injective, layer.monotone)
 
-        def whole(X: Tensor) -> Tensor:
+        def given(X: Tensor) -> Tensor:
             z = model.values(X).clamp(low, high)
             return z if layer.monotone is None else _given(z, layer.injective, layer.monotone)
 
-        return model, targets, whole
+        return model, targets, given
     stage = network.placed_layers[subject.layer].stage
     activation, whole = network.stages[stage].activation, NetworkModel(network, stage)
     assert isinstance(activation, Pointwise), "a layer ends in a pointwise activation"

@@ -111,8 +111,8 @@ def recover(
     Source: sections 9 and 10 of the theory.
     """
     subject = Subject.of(net_or_layer, layer)
-    Y, is_batch = features_of(subject, features)
-    Y, slack = told(subject, Y, within, domain)
+    given_features, is_batch = features_of(subject, features)
+    Y, slack = told(subject, given_features, within, domain)
     box = as_polyhedron(domain, subject.inputs)
     if grid is not None:
         Grid.of(grid, box.low, box.high)

@@ -16,6 +16,7 @@ from fiberscope.errors import InputError, shown
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.domains import Domain, Polyhedron, as_polyhedron
 from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.rows import absolute
 from fiberscope.preimages.losses import output_ends
 from fiberscope.preimages.precision import SHARE, Precision, codes
 from fiberscope.preimages.sides import check_loose, checked_within
@@ -91,7 +92,7 @@ def _reached(subject: Subject, box: Polyhedron) -> tuple[FloatArray, FloatArray]
         return least, most
     middle, spread = box.low / 2.0 + box.high / 2.0, (box.high - box.low) / 2.0
     size = np.abs(np.asarray(layer.weight @ middle)) + np.abs(layer.bias)
-    widest = (size + abs(layer.weight) @ spread) * (1.0 + 2.0**-40)
+    widest = (size + np.asarray(absolute(layer.weight) @ spread)) * (1.0 + 2.0**-40)
     if layer.monotone is None:
         return np.clip(-widest, least, most), np.clip(widest, least, most)
     below, above = (layer.monotone.value(end) for end in (-widest, widest))
