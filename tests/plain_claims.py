@@ -37,7 +37,6 @@ def system(
     *,
     low: Any = 0.0,
     high: Any = np.inf,
-    monotone: Any = False,
     box: tuple[Any, Any] = (-np.inf, np.inf),
     G: Any = None,
     h: Any = (),
@@ -50,7 +49,6 @@ def system(
     return System(
         *(csr_array(matrices[0]) if sparse else matrices[0], np.zeros(m) if bias is None else floats(bias)),
         *(np.broadcast_to(floats(bound), m).copy() for bound in (low, high)),
-        np.broadcast_to(np.array(monotone, dtype=np.bool_), m).copy(),
         *(np.broadcast_to(floats(bound), n).copy() for bound in box),
         csr_array(matrices[1]) if sparse else matrices[1],
         floats(h),

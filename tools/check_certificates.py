@@ -216,6 +216,7 @@ def sides(layer, X, precision="exact", step=None):  # where units lie at X: mask
     rows, X = np.column_stack([A, b]), np.column_stack([X, np.ones(len(X))])
     width = 0.0 if (named := precision in ("exact", "int8", *FLOATS)) else float(precision)
     require(named or width > 0, f"{precision} is no precision")
+    require(exact or not monotone.any(), "strictly monotone units at a precision are beyond the reach of this script")
     unit = 200 + sum(Fraction(v).denominator.bit_length() for v in (*ends, step or 0.0, width) if abs(v) < np.inf)
     unit -= min(whole(rows)[1], 0) + min(whole(X)[1], 0)  # all numbers are integers times 2**-unit
     z, (p, q) = products(rows, X, unit), (int(Fraction(v) * 2**unit) if abs(v) < np.inf else None for v in ends)

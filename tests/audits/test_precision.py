@@ -13,14 +13,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 import fiberscope as fs
 from fiberscope.audits import shards
 from fiberscope.audits.store import Results
+from fiberscope.checker.curves import Curves
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.precision import within
 from fiberscope.checker.system import System
 from fiberscope.cli import main
+from fiberscope.preimages.verification import curves_of
+from monotone_layers import CURVES, layer_of
 from small_audits import change_digests, change_manifest, digests, small_data, small_network, write_model_and_data
 
 SAMPLES = 9
@@ -161,12 +165,52 @@ def test_both_sides_compute_the_same_numbers() -> None:
         X = np.round(generator.random((50, n)) * 8) / 8
         layer = fs.ReLULayer(A, np.round(generator.standard_normal(m) * 8) / 8, low=low, high=high)
         ends, none = (np.full(n, -np.inf), np.full(n, np.inf)), (np.zeros((0, n)), np.zeros(0))
-        system = System(
-            layer.weight, layer.bias, np.array(layer.low), np.array(layer.high), layer.injective, *ends, *none
-        )
+        system = System(layer.weight, layer.bias, np.array(layer.low), np.array(layer.high), *ends, *none)
+        clips = Curves.unknown(layer.injective)
         for name, scale in (("float32", None), ("float16", None), ("int8", 0.0123), ("int8", 0.25)):
             asked = fs.Precision(name, scale=scale).within(layer, X)
-            assert np.array_equal(asked, within(system, X, name, scale))
+            assert np.array_equal(asked, within(system, clips, X, name, scale))
         for precision, step in (("int8", None), ("int8", 0.0), ("-1", None), ("inf", None)):
             with pytest.raises(NotProvedError):
-                within(system, X, precision, step)
+                within(system, clips, X, precision, step)
+
+
+def test_both_sides_compute_the_same_numbers_of_strictly_monotone_units() -> None:
+    generator = np.random.default_rng(1)
+    for name in CURVES:
+        A, b = np.round(generator.standard_normal((20, 9)) * 8) / 8, np.round(generator.standard_normal(20) * 8) / 8
+        X = np.round(generator.random((20, 9)) * 8) / 8
+        layer = layer_of(name, A, b)
+        ends, none = (np.full(9, -np.inf), np.full(9, np.inf)), (np.zeros((0, 9)), np.zeros(0))
+        system, curves = System(A, b, layer.low, layer.high, *ends, *none), curves_of(layer.injective, layer.monotone)
+        for precision, scale in (("float32", None), ("float16", None), ("int8", 0.0123), ("int8", 0.25)):
+            asked = fs.Precision(precision, scale=scale).within(layer, X)
+            assert np.array_equal(asked, within(system, curves, X, precision, scale)), (name, precision)
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32", "0.25"])
+def test_strictly_monotone_layers_are_judged_at_a_precision_and_proved(precision: str, tmp_path: Path) -> None:
+    """By ``fiberscope verify``, in floats and exactly; the script proves the exact ones, and says what is beyond it."""
+    torch.manual_seed(0)
+    tanh, leaky = torch.nn.Tanh(), torch.nn.LeakyReLU(0.2)
+    module = torch.nn.Sequential(torch.nn.Linear(3, 6), tanh, torch.nn.Linear(6, 7), leaky, torch.nn.Linear(7, 2))
+    x, out = np.random.default_rng(0).random((3, 3)), tmp_path / "out"
+    results = fs.audit(fs.from_torch(module.eval(), input_shape=(3,)), x, out=out, domain=(0, 1), precision=precision)
+    rows = [row for row in findings(out) if row["precision"] == precision]
+    assert {row["kind"] for row in rows} == {"bounded"}
+    assert results.verify()
+    assert main(["verify", str(out), "--exact"]) == 0
+    run = subprocess.run([sys.executable, str(SCRIPT), str(out)], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert "strictly monotone units at a precision are beyond the reach of this script" in run.stdout
+    path = out / "preimages" / "layer-00-block-0000.parquet"
+    table = pq.read_table(path)
+    changed = table.to_pylist()
+    for row in changed:
+        row["kind"] = "unbounded" if row["precision"] == precision else row["kind"]
+    data = shards._to_bytes(pa.Table.from_pylist(changed, schema=table.schema))
+    path.write_bytes(data)
+    told = digests(out)
+    told["layer-00-block-0000"]["preimages"] = shards.sha256(data)
+    change_digests(out, told)
+    assert main(["verify", str(out)]) == 1

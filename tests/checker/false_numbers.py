@@ -137,8 +137,6 @@ def of_numbers() -> Iterator[Lie]:
     for name, written in (("down", down), ("up", up)):
         endless = system([[np.inf]], [-1.0])
         yield Lie(f"a weight of infinity, {name}", endless, (claim("unbounded", 1, written, x=[0.0], m=1),))
-    neither = replace(system([[1.0]] * 3), monotone=np.array([2, 2, 2]))
-    yield one("units that are not yes or no", neither, "singleton", 0, x=[1.0])
     ends = multipliers([0, 1], [1.0, 1.0], 1.0)
     between = {"recession": (ends, None), "x": [-5.0]}
     yield one("one bias for two units", replace(system(UP_DOWN), bias=floats([-1.0])), "bounded", 1, **between)
@@ -168,8 +166,6 @@ def of_numbers() -> Iterator[Lie]:
     diagonal = direction([], [-1.0, -1.0])
     yield one("one bound for two coordinates", short, "unbounded", 2, recession=(None, diagonal), x=[0.0, 0.0])
     yield one("outputs that no number is", system([[1.0]], low=np.inf), "unbounded", 1, recession=(None, left), x=[0.0])
-    known = {"recession": (multipliers([0], [1.0], 0.5), None), "x": [0.0], "within": 1.0}
-    yield one("a precision of a monotone unit", system([[1.0]], monotone=True), "bounded", 1, **known)
 
 
 def _both_ways() -> tuple[Any, Any]:

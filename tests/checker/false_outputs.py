@@ -171,10 +171,10 @@ def of_outputs() -> Iterator[Lie]:
         tangent=(None, direction([0, 1], [-1.0])),
         y=[1.0],
     )
-    monotone = system([[1.0], [1.0]], monotone=[True, False])
+    endless = system([[1.0], [1.0]], low=[-np.inf, 0.0])
     yield one(
-        "outputs that are no rational numbers",
-        monotone,
+        "what nothing cuts off, as something that is cut off",
+        endless,
         "unbounded",
         1,
         recession=(None, direction([], [-1.0])),

@@ -160,8 +160,6 @@ def _is_inside(about: known.Group, question: known.Question, x: Exact) -> bool:
 
 def _output(s: known.System, i: int, row: Exact, x: Exact) -> Fraction:
     z = dot(row, x) + Fraction(float(s.bias[i]))
-    if s.monotone[i]:
-        return z
     z = z if z > s.low[i] else Fraction(float(s.low[i]))
     return z if z < s.high[i] else Fraction(float(s.high[i]))
 

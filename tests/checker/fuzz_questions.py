@@ -63,12 +63,13 @@ def group(seed: int) -> Group:
     low = rng.choice([0.0, -1.0, -np.inf], m, p=[0.7, 0.2, 0.1]) if exotic else np.zeros(m)
     high = np.where(np.isfinite(low), low, 0.0) + rng.choice([0.0, 2.0, np.inf], m, p=[0.05, 0.25, 0.7])
     high = high if exotic else np.full(m, np.inf)
-    monotone = rng.random(m) < (0.15 if rng.random() < 0.2 else 0.0)
+    endless = rng.random(m) < (0.15 if rng.random() < 0.2 else 0.0)
+    low, high = np.where(endless, -np.inf, low), np.where(endless, np.inf, high)
     box = _box(rng, n, points)
     box = np.where(fixed, points[0], box[0]), np.where(fixed, points[0], box[1])
     G = rng.integers(-1, 3, (q, n)) * 1.0
     h = (G @ np.array(points).T).max(axis=1) + rng.integers(0, 2, q) if q else np.zeros(0)
-    sample = _Sampled(weight, bias, low, high, monotone, *box, G, h)
+    sample = _Sampled(weight, bias, low, high, *box, G, h)
     asked = [sample.asked(rng, x) for x in points]
     return sample.scaled(rng, asked, operator)
 
@@ -79,7 +80,6 @@ class _Sampled:
     bias: Array
     low: Array
     high: Array
-    monotone: Array
     box_low: Array
     box_high: Array
     G: Array
@@ -88,9 +88,9 @@ class _Sampled:
     def asked(self, rng: np.random.Generator, x: Array) -> tuple[Any, Any, Array]:
         """A question: an input, its output, or an interval."""
         within = np.zeros(len(self.bias))
-        if rng.random() < 0.2 and not self.monotone.any():
+        if rng.random() < 0.2:
             within = rng.choice([0.0, 0.5, 1.0], len(within))
-        if self.monotone.any() or rng.random() < 0.6:
+        if rng.random() < 0.6:
             if within.any() and rng.random() < 0.5:  # other numbers below than above, or no side at all
                 within = np.where(within > 0, rng.choice([0.25, 0.5, 1.0, np.inf], (2, len(within))), 0.0)
             return x, None, within
@@ -105,8 +105,8 @@ class _Sampled:
         """What is true of it."""
         right = oracles.interval_system(
             *(self.weight, self.bias),
-            low=np.where(self.monotone, -np.inf, self.low),
-            high=np.where(self.monotone, np.inf, self.high),
+            low=self.low,
+            high=self.high,
             x=x,
             y=y,
             within=within,
@@ -140,7 +140,7 @@ class _Sampled:
             np.ldexp(self.weight, rows[:m, None] + columns),
             np.ldexp(self.G, rows[m:, None] + columns),
         )
-        arrays = (of_units(self.bias), of_units(self.low), of_units(self.high), self.monotone)
+        arrays = (of_units(self.bias), of_units(self.low), of_units(self.high))
         box, h = (places(self.box_low), places(self.box_high)), np.ldexp(self.h, rows[m:])
         sparse = rng.random() < 0.2
         system = System(csr_array(weight) if sparse else weight, *arrays, *box, csr_array(G) if sparse else G, h)

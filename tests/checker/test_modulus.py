@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "recovery"))
 
 from networks import as_network, as_rows, in_ball, outputs, random_chain
 
+from fiberscope.checker.curves import Curves
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.modulus import _Ball, attained, chain_of, chain_to, modulus, near
 from fiberscope.checker.reading import LayerRows, read_network
@@ -171,7 +172,7 @@ def test_what_is_no_chain_is_refused():
         "a negative radius": (rows, center, -1.0),
         "no radius": (rows, center, np.nan),
         "no layers": ((), center, 1.0),
-        "another activation": ((replace(rows[0], monotone=np.ones(4, dtype=bool)), rows[1]), center, 1.0),
+        "another activation": ((replace(rows[0], curves=Curves.unknown(np.ones(4, dtype=bool))), rows[1]), center, 1.0),
         "coordinates that rows define": ((replace(rows[0], definitions=1), rows[1]), center, 1.0),
         "no number": ((replace(rows[0], weight=rows[0].weight * np.nan), rows[1]), center, 1.0),
         "an infinite one": ((replace(rows[0], bias=rows[0].bias + np.inf), rows[1]), center, 1.0),
@@ -194,7 +195,7 @@ def test_numbers_that_overflow_prove_nothing():
     A = np.full((3, 2), 1e200) + np.eye(3, 2)
     rows = tuple(
         LayerRows(weight, np.zeros(len(weight)), np.zeros(len(weight)), np.full(len(weight), np.inf),
-                  np.zeros(len(weight), dtype=bool))
+                  Curves.unknown(np.zeros(len(weight), dtype=bool)))
         for weight in (A, np.full((4, 3), 1e200))
     )  # fmt: skip
     assert modulus(rows, np.array([1.0, 2.0]), 0.1).lower == 0.0

@@ -69,9 +69,9 @@ def assert_same_matrix(ours: Any, theirs: Any) -> None:
 def assert_same_rows(ours: LayerRows, theirs: ReLULayer) -> None:
     assert_same_matrix(ours.weight, theirs.weight)
     np.testing.assert_array_equal(ours.bias, theirs.bias)
-    np.testing.assert_array_equal(ours.monotone, theirs.injective)
+    np.testing.assert_array_equal(ours.curves.monotone, theirs.injective)
     for own, other in ((ours.low, theirs.low), (ours.high, theirs.high)):
-        np.testing.assert_array_equal(own[~ours.monotone], other[~ours.monotone])
+        np.testing.assert_array_equal(own[~ours.curves.monotone], other[~ours.curves.monotone])
     assert ours.definitions == theirs.definitions
 
 
@@ -83,7 +83,7 @@ def assert_same_reading(data: bytes, network: Network, X: Array) -> int:
         theirs = placed.layer
         assert (ours.source, ours.inputs) == (placed.source, theirs.inputs)
         if isinstance(theirs, ReLULayer):
-            if theirs.inputs * theirs.outputs <= LARGEST or not ours.monotone.any():
+            if theirs.inputs * theirs.outputs <= LARGEST or not ours.curves.monotone.any():
                 assert_same_rows(ours.system_rows(), theirs)
             continue
         for x in network.layer_input(i, X):
@@ -111,7 +111,7 @@ def assert_same_products(ours: StoredLayer, theirs: RegionLayer, x: Array) -> No
     ):
         np.testing.assert_array_equal(part, other)
     np.testing.assert_array_equal(own.rows.bias, local.layer.bias)
-    np.testing.assert_array_equal(own.rows.monotone, local.layer.injective)
+    np.testing.assert_array_equal(own.rows.curves.monotone, local.layer.injective)
     assert own.rows.definitions == local.layer.definitions
     np.testing.assert_allclose(own.x, local.x, rtol=0, atol=1e-12 * np.abs(local.x).max())
     polyhedron = local.domain.polyhedron(len(local.x))
@@ -286,7 +286,7 @@ def test_what_counts_as_a_layer_and_how_it_is_cut_off(tmp_path: Path):
     layers = [part for kind in kinds for part in (nn.Linear(3, 3), kind)]
     network = fs.from_torch(nn.Sequential(*layers).eval(), input_shape=(3,))
     read = read_network(saved(network, tmp_path)).layers
-    assert [bool(layer.monotone.all()) for layer in read] == [False, True, True, True, True, True]
+    assert [bool(layer.curves.monotone.all()) for layer in read] == [False, True, True, True, True, True]
     assert (read[0].low == 0).all()
     assert all(np.isneginf(layer.low).all() and np.isposinf(layer.high).all() for layer in read[1:])
 
@@ -296,7 +296,7 @@ def test_clips_are_layers_with_their_bounds(tmp_path: Path):
     rows = read_network(saved(Network(tuple(stages), (2,)), tmp_path)).layers[0].system_rows()
     np.testing.assert_array_equal(rows.low, [-1.5, -1.5])
     np.testing.assert_array_equal(rows.high, [6.0, 6.0])
-    assert not rows.monotone.any()
+    assert not rows.curves.monotone.any()
 
 
 def test_too_many_paths_are_no_layer_and_infinite_numbers_are_refused(tmp_path: Path):

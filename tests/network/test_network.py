@@ -286,7 +286,7 @@ def test_strictly_monotone_activations_are_layers_of_equalities():
     assert fs.verify(preimage, exact=True)
     assert preimage.contains([-1.0, 2.0, 7.0])
     assert not preimage.contains([-1.5, 2.0, 0.5])
-    with pytest.raises(InputError, match="give x instead"):
+    with pytest.raises(InputError, match="or x instead"):
         fs.preimage(network.relu_layers[0], y=[0.1, 0.2])
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 import fiberscope as fs
+from fiberscope.checker.curves import Curves
 from fiberscope.checker.reading import LayerRows
 from fiberscope.network.activations import Pointwise, PointwiseKind
 from fiberscope.network.affine import Dense
@@ -32,7 +33,7 @@ def random_chain(generator: np.random.Generator, widths: tuple[int, ...], clips:
 def as_rows(chain: list[Layer]) -> tuple[LayerRows, ...]:
     """What the checker reads."""
     return tuple(
-        LayerRows(A, b, np.full(len(b), low), np.full(len(b), high), np.zeros(len(b), dtype=bool))
+        LayerRows(A, b, np.full(len(b), low), np.full(len(b), high), Curves.unknown(np.zeros(len(b), dtype=bool)))
         for A, b, low, high in chain
     )
 

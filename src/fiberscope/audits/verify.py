@@ -16,15 +16,17 @@ from fiberscope.audits.findings import Finding, certificate_id
 from fiberscope.audits.plan import Chunk, place_label
 from fiberscope.audits.store import INPUTS, ChunkData, Results
 from fiberscope.audits.unit_counts import counts_at
+from fiberscope.checker.curves import Curves
 from fiberscope.checker.matrices import NotProvedError, is_written
+from fiberscope.checker.monotone import prove_outputs
 from fiberscope.checker.precision import FLOATS, within
-from fiberscope.checker.radius import measure
 from fiberscope.checker.reading import LayerRows, LocalRows, StoredLayer, read_network
 from fiberscope.checker.system import System
 from fiberscope.checker.verdicts import Claim
 from fiberscope.errors import FiberscopeError, ModelError, ResultsError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.layer import Layer
+from fiberscope.network.monotone import Curve, Monotone
 from fiberscope.network.network import Network
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import MAX_WRITTEN, ReLULayer
@@ -162,13 +164,13 @@ def _reasons(
         try:
             if precision in FLOATS and isinstance(numbers, LocalRows):
                 raise NotProvedError("a runtime forms no such sums where branches meet")  # noqa: TRY301 - as below
-            known = within(system, X, precision, data.step)
+            known = within(system, rows.curves, X, precision, data.step)
         except (NotProvedError, ValueError) as error:
             reasons |= dict.fromkeys(members, f"its precision says nothing: {error}")
             continue
         claims = [_claim(findings[k], x, slack, data, plain) for k, x, slack in zip(members, X, known, strict=True)]
         stored = [findings[k].radius for k in members]
-        proofs = _proofs(system, claims, stored, exact=exact)
+        proofs = _proofs(system, rows.curves, claims, stored, exact=exact)
         counts = _counts(rows, X, known)
         reasons |= {
             k: reason or _miscounted(findings[k], count)
@@ -193,7 +195,9 @@ def _claim(
     return Claim(x, None, None, slack, kind, dimension, bounds, plain(certificate))
 
 
-def _proofs(system: System, claims: list[Claim | str], stored: list[float], *, exact: bool) -> list[str]:
+def _proofs(
+    system: System, curves: Curves, claims: list[Claim | str], stored: list[float], *, exact: bool
+) -> list[str]:
     """Why each claim, or how large its preimage is said to be at most, is not proved.
 
     Rational arithmetic is tried where float64 is not enough, or alone.
@@ -202,7 +206,8 @@ def _proofs(system: System, claims: list[Claim | str], stored: list[float], *, e
     for rational in (True,) if exact else (False, True):
         left = {k: claim for k, claim in enumerate(claims) if reasons[k] and isinstance(claim, Claim)}
         centers = [claim.x for claim in left.values() if claim.x is not None]
-        for k, (reason, size) in zip(left, measure(system, list(left.values()), centers, exact=rational), strict=True):
+        found = prove_outputs(system, curves, list(left.values()), centers, rational=rational)
+        for k, (reason, size) in zip(left, found, strict=True):
             large = not size <= stored[k] * (1.0 + RADIUS_AGREEMENT)
             said = f"a radius of {stored[k]:.6g} is stored, {size:.6g} is proved" if large else ""
             reasons[k] = reason or said
@@ -215,15 +220,19 @@ def _counts(rows: LayerRows, X: FloatArray, known: FloatArray) -> list[tuple[int
         return _counted(rows, X, known)
     total = np.zeros((len(X), 2), dtype=np.int64)
     for units in np.array_split(np.arange(rows.definitions, len(rows.bias)), 1 + rows.weight.size // AT_ONCE):
-        bias, low, high, monotone = rows.bias[units], rows.low[units], rows.high[units], rows.monotone[units]
-        some = LayerRows(rows.weight[units], bias, low, high, monotone)
+        bias, low, high, curves = rows.bias[units], rows.low[units], rows.high[units], rows.curves.of(units)
+        some = LayerRows(rows.weight[units], bias, low, high, curves)
         total += np.array(_counted(some, X, known[..., units]), dtype=np.int64)
     return [(int(positive), int(saturated)) for positive, saturated in total]
 
 
 def _counted(rows: LayerRows, X: FloatArray, known: FloatArray) -> list[tuple[int, int]]:
     """The same of rows that are written out."""
-    layer = ReLULayer(rows.weight, rows.bias, rows.monotone, rows.definitions, low=rows.low, high=rows.high)
+    curves = rows.curves
+    monotone = Monotone(np.where(curves.monotone, curves.curve, Curve.OTHER), curves.alpha, curves.beta)
+    layer = ReLULayer(
+        rows.weight, rows.bias, curves.monotone, rows.definitions, low=rows.low, high=rows.high, monotone=monotone
+    )
     if known.any():
         found = sides_at_inputs(layer, X, known)
         counted = [(found.positive.sum(axis=1), found.saturated(layer).sum(axis=1))]

@@ -114,9 +114,8 @@ class Anchored:
         return known
 
     def _cut(self, z: FloatArray) -> FloatArray:
-        """``clip(z) - z``; nothing is known of strictly monotone units but that they tell all inputs apart."""
-        rows = self.rows
-        return np.where(rows.monotone, 0.0, np.maximum(rows.low - z, 0.0) - np.maximum(z - rows.high, 0.0))
+        """``clip(z) - z``."""
+        return np.maximum(self.rows.low - z, 0.0) - np.maximum(z - self.rows.high, 0.0)
 
 
 def _check(question: Question, rows: Rows) -> None:

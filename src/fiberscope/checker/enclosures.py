@@ -50,11 +50,19 @@ class Claim:
     radius: float
 
 
-def prove(system: System, question: Question, claim: Claim) -> str:
-    """Why a claim is not proved; empty where it is."""
+def prove(system: System, question: Question, claim: Claim, inner: Question | None = None) -> str:
+    """Why a claim is not proved; empty where it is.
+
+    Args:
+        system: the layer and its domain.
+        question: which inputs are meant, or more.
+        claim: what is said of them.
+        inner: where the question is about more than is meant, one about less, to which points belong.
+    """
     try:
         with np.errstate(all="ignore"):
-            return _reason(Anchored(system, question), claim)
+            known = Anchored(system, question)
+            return _reason(known, claim, known if inner is None else Anchored(system, inner))
     except NotProvedError as failure:
         return str(failure)
     except Exception as error:  # garbage may fail anywhere
@@ -103,7 +111,7 @@ def values(directions: FloatArray, points: FloatArray) -> tuple[FloatArray, Floa
     return terms.sum(axis=1), np.where(single, 0.0, error)
 
 
-def _reason(known: Anchored, claim: Claim) -> str:
+def _reason(known: Anchored, claim: Claim, inner: Anchored) -> str:
     """Why a claim is not proved; empty where it is."""
     k, n = claim.directions.shape
     for array, shape in (
@@ -128,7 +136,7 @@ def _reason(known: Anchored, claim: Claim) -> str:
         attained = sign * value - error >= sign * reached[asked]
         if not attained.all():
             return f"{_first(~attained, asked)} is not reached as claimed"
-        hit = membership.inside(known, points[asked])
+        hit = membership.inside(inner, points[asked])
         if not hit.all():
             return f"the point that is to reach {_first(~hit, asked)} is none of the preimage"
     return ""

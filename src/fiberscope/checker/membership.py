@@ -52,7 +52,7 @@ def _outputs(known: Anchored) -> tuple[FloatArray, FloatArray, BoolArray]:
     x = asked.x[None]
     units = x, at_points(x, rows.stack), row_norms_above(x)
     above_low, above_high = (rows.signs(*units, [rows.bias, -side])[0] for side in (rows.low, rows.high))
-    moving = ((above_low > 0) & (above_high < 0)) | rows.monotone
+    moving = (above_low > 0) & (above_high < 0)
     value = np.where(moving, 0.0, np.where(above_low <= 0, rows.low, rows.high))
     return value, value, moving
 

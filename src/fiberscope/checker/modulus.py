@@ -357,7 +357,7 @@ def _check(chain: Sequence[LayerRows], center: FloatArray, radius: float) -> Non
     for layer in chain:
         m = len(layer.bias)
         sizes = layer.weight.shape == (m, size) and layer.low.shape == layer.high.shape == (m,)
-        if not sizes or layer.monotone.any() or layer.definitions or not (layer.low <= layer.high).all():
+        if not sizes or layer.curves.monotone.any() or layer.definitions or not (layer.low <= layer.high).all():
             raise NotProvedError("expected affine maps that follow each other, with clips between them")
         if not (np.isfinite(entries(layer.weight)).all() and np.isfinite(layer.bias).all()):
             raise NotProvedError("the weights are not finite")

@@ -12,7 +12,8 @@ from math import ceil
 
 import numpy as np
 
-from fiberscope.checker import exact
+from fiberscope.checker import exact, inverses
+from fiberscope.checker.curves import ELU, LEAKY_RELU, OTHER, SIGMOID, SOFTPLUS, TANH, Curves
 from fiberscope.checker.matrices import ROUNDING, FloatArray, Matrix, NotProvedError, entries, is_dense
 from fiberscope.checker.system import System
 
@@ -25,11 +26,12 @@ FLOATS = {
 """Of each type the unit roundoff u, that of its sums v, the absolute rounding e, and the type."""
 
 
-def within(system: System, X: FloatArray, precision: str, step: float | None) -> FloatArray:
+def within(system: System, curves: Curves, X: FloatArray, precision: str, step: float | None) -> FloatArray:
     """(N, 2, m) how far below and above the exact outputs at N inputs those lie that are the same at a precision.
 
     Args:
-        system: the layer; strictly monotone units are known exactly, at every precision.
+        system: the layer.
+        curves: what its units compute; those of which nothing is known are known exactly, at every precision.
         X: (N, n) inputs.
         precision: "exact", "float32", "float16", "int8", or a number.
         step: of the codes of "int8".
@@ -37,20 +39,21 @@ def within(system: System, X: FloatArray, precision: str, step: float | None) ->
     Raises:
         NotProvedError: there is no such precision.
     """
-    loose = ~system.monotone
+    loose = curves.curve != OTHER
+    curves.check(np.flatnonzero(loose & curves.monotone))
     if precision in FLOATS:
-        return np.repeat((_rounding(system, X, precision) * loose)[:, None], 2, axis=1)
+        return np.repeat((_rounding(system, curves, X, precision) * loose)[:, None], 2, axis=1)
     if precision == "int8":
         if step is None or not 0.0 < step < np.inf:
             raise NotProvedError("codes without a step")
-        return np.where(loose, _cells(system, X, step), 0.0)
+        return np.where(loose, _cells(system, curves, X, step), 0.0)
     eps = 0.0 if precision == "exact" else float(precision)
     if not 0.0 <= eps < np.inf:
         raise NotProvedError(f"{precision} is no precision")
     return np.broadcast_to(np.where(loose, eps, 0.0), (len(X), 2, len(loose)))
 
 
-def _rounding(system: System, X: FloatArray, precision: str) -> FloatArray:
+def _rounding(system: System, curves: Curves, X: FloatArray, precision: str) -> FloatArray:
     u, v, e, dtype = FLOATS[precision]
     weight, sizes_x = _absolute(system.weight), np.asarray(np.abs(X), dtype=np.float64)
     n = X.shape[1]
@@ -62,8 +65,11 @@ def _rounding(system: System, X: FloatArray, precision: str) -> FloatArray:
     moved = np.max([_moved(end, dtype) for end in (system.low, system.high)], axis=0)
     sums = _products(weight, sizes_x) + np.abs(system.bias)
     absolute = 2.0 * float(e) * (lengths[:, None] + sizes + 3.0 * terms + 6.0)
-    value = growth / (1.0 - growth) * sums + absolute + moved
-    used = (system.weight, system.bias, X, (sums + value) * ROUNDING)
+    off: FloatArray = np.asarray(growth / (1.0 - growth) * sums + absolute)
+    (slope, over), (fixed, width), share = _activations(curves)
+    own: FloatArray = 8.0 * float(u) * (fixed / width + share * (sums + off)) + 2.0 * float(e)
+    value: FloatArray = np.asarray(np.where(curves.monotone, slope / over * off + own, off) + np.asarray(moved))
+    used = (system.weight, system.bias, X, (sums + off + value) * ROUNDING)
     if not max(float(np.abs(entries(part)).max(initial=0.0)) for part in used) <= float(np.finfo(dtype).max):
         raise NotProvedError(f"numbers that {precision} does not hold")
 
@@ -72,23 +78,48 @@ def _rounding(system: System, X: FloatArray, precision: str) -> FloatArray:
         k = 4 * u + (int(terms[i]) + 2) * v
         total = exact.products(row, sizes_x[j])[0] + Fraction(abs(float(system.bias[i])))
         size = exact.products(row, np.ones(int(n)))[0] + exact.total(sizes_x[j].tolist())
-        return k / (1 - k) * total + 2 * e * (size + 3 * int(terms[i]) + 6) + Fraction(float(moved[i]))
+        off = k / (1 - k) * total + 2 * e * (size + 3 * int(terms[i]) + 6)
+        if curves.monotone[i]:
+            s, o, f, w, p = (Fraction(float(part[i])) for part in (slope, over, fixed, width, share))
+            off = s / o * off + 8 * u * (f / w + p * (total + off)) + 2 * e
+        return off + Fraction(float(moved[i]))
 
-    return _up(value, 2.0**-50 * (n + 8.0) * value, exactly)
+    return _up(value, 2.0**-50 * (n + 16.0) * value, exactly)
 
 
-def _cells(system: System, X: FloatArray, step: float) -> FloatArray:
-    clipped = ~system.monotone
-    first, last = (-128, 127) if (system.low[clipped] < 0).any() else (0, 255)
+def _activations(curves: Curves) -> tuple[tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray], FloatArray]:
+    """Of each unit the steepest slope, what its own rounding is a share of (quotients), and a share of what it gets."""
+    a, b, c = curves.alpha, curves.beta, curves.curve
+    one, nothing = np.ones(len(c)), np.zeros(len(c))
+    steep = {LEAKY_RELU: (np.maximum(a, 1.0), one), ELU: (np.maximum(a, b), b), SIGMOID: (one, 4.0 * one)}
+    fixed = {LEAKY_RELU: (nothing, one), ELU: (a, one), SOFTPLUS: (one, b)}
+    share = {LEAKY_RELU: a, SOFTPLUS: one}
+    chosen = [
+        tuple(np.select([c == curve for curve in table], [pair[k] for pair in table.values()], 1.0) for k in (0, 1))
+        for table in (steep, fixed)
+    ]
+    shares = np.select([c == curve for curve in share], list(share.values()), 0.0)
+    return (chosen[0][0], chosen[0][1]), (chosen[1][0], chosen[1][1]), shares
+
+
+def _cells(system: System, curves: Curves, X: FloatArray, step: float) -> FloatArray:
+    clipped, smooth = curves.curve != OTHER, np.flatnonzero((curves.curve != OTHER) & curves.monotone)
+    first, last = (-128, 127) if (_lowest(curves, system.low)[clipped] < 0).any() else (0, 255)
     s, low, high = Fraction(step), system.low, system.high
     z = _products(system.weight, X) + system.bias
     y = np.clip(z, low, high)
+    units = dict(curves.units(smooth))
     sums = _products(_absolute(system.weight), np.abs(X)) + np.abs(system.bias) + np.finfo(np.float64).tiny
     doubt = 2.0**-50 * (X.shape[1] + 8.0) * sums
     doubt = np.where((z + doubt < low) | (z - doubt > high), 0.0, doubt)  # cut off for certain
+    for i, unit in units.items():
+        for j in range(len(X)):
+            y[j, i], doubt[j, i] = inverses.rounded(unit, z[j, i], doubt[j, i])
 
     def output(j: int, i: int) -> Fraction:
         z = exact.products(system.weight[[i]], X[j])[0] + Fraction(float(system.bias[i]))
+        if i in units:
+            return inverses.output(units[i], Fraction(z))
         z = z if low[i] == -np.inf or z > Fraction(float(low[i])) else Fraction(float(low[i]))
         return z if high[i] == np.inf or z < Fraction(float(high[i])) else Fraction(float(high[i]))
 
@@ -108,6 +139,12 @@ def _cells(system: System, X: FloatArray, step: float) -> FloatArray:
         return np.where(code == end, np.inf, _up(distance, np.where(known, 0.0, error), exactly))
 
     return np.stack([away(-1, first), away(1, last)], axis=1)
+
+
+def _lowest(curves: Curves, low: FloatArray) -> FloatArray:
+    """(m,) the smallest outputs, or what they are all above."""
+    bottoms = {ELU: -curves.alpha, SOFTPLUS: 0.0, TANH: -1.0, SIGMOID: 0.0}
+    return np.select([curves.curve == curve for curve in bottoms], list(bottoms.values()), low)
 
 
 def _up(value: FloatArray, error: FloatArray, exactly: Callable[[int, int], Fraction]) -> FloatArray:

@@ -13,15 +13,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fiberscope.checker.affine import Matrix, added, as_matrix, changes_nothing, composed, is_sparse, suited
+from fiberscope.checker.curves import CLIP, CURVES, Curves
 from fiberscope.checker.regions import Region
-from fiberscope.checker.stored import INPUT, NOTHING, FloatArray, Map, Stage, read_stages
+from fiberscope.checker.stored import INPUT, NOTHING, Activation, FloatArray, Map, Stage, read_stages
 from fiberscope.checker.system import System
 from fiberscope.errors import ModelError
-
-BoolArray = NDArray[np.bool_]
 
 MAX_PATHS = 1_000
 """Affine paths that are composed into one layer."""
@@ -41,7 +39,7 @@ class LayerRows:
         bias: (m,) b.
         low: (m,) the smallest output; -inf of units that are strictly monotone.
         high: (m,) the largest; inf of those.
-        monotone: (m,) units whose activation is strictly monotone.
+        curves: what units compute that are no clips; of rows that define coordinates nothing is known.
         definitions: how many rows at the beginning define coordinates and are no units.
     """
 
@@ -49,15 +47,13 @@ class LayerRows:
     bias: FloatArray
     low: FloatArray
     high: FloatArray
-    monotone: BoolArray
+    curves: Curves
     definitions: int = 0
 
     def on(self, low: FloatArray, high: FloatArray) -> System:
         """The layer on the box ``low <= x <= high``, (n,) each."""
         n = self.weight.shape[1]
-        return System(
-            self.weight, self.bias, self.low, self.high, self.monotone, low, high, np.zeros((0, n)), np.zeros(0)
-        )
+        return System(self.weight, self.bias, self.low, self.high, low, high, np.zeros((0, n)), np.zeros(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +93,7 @@ class StoredLayer:
         inner: the stages between the two where branches meet; empty where it is one affine map.
         low: (m,) as in ``LayerRows``.
         high: as there.
-        monotone: (m,) as in ``LayerRows``.
+        curves: as there.
     """
 
     stages: tuple[Stage, ...]
@@ -107,7 +103,7 @@ class StoredLayer:
     inner: tuple[int, ...]
     low: FloatArray
     high: FloatArray
-    monotone: BoolArray
+    curves: Curves
 
     def system_rows(self) -> LayerRows:
         """The rows of a layer that is one affine map; ModelError of another, or if a number leaves float64's range."""
@@ -156,8 +152,8 @@ class StoredLayer:
             raise ModelError("composing the affine maps of the layer leaves the range of float64")
         before = np.zeros(definitions)
         low, high = np.concatenate([before - np.inf, self.low]), np.concatenate([before + np.inf, self.high])
-        monotone = np.concatenate([np.ones(definitions, dtype=np.bool_), self.monotone])
-        return LayerRows(matrix, np.concatenate([before, bias]), low, high, monotone, definitions)
+        curves = self.curves.behind(definitions)
+        return LayerRows(matrix, np.concatenate([before, bias]), low, high, curves, definitions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +183,7 @@ class StoredNetwork:
         with np.errstate(over="ignore", invalid="ignore"):
             matrix, bias = _affine(self.stages, number, source)
         free = np.full(len(bias), np.inf)
-        layer = StoredLayer(self.stages, number, source, matrix.shape[1], (), -free, free, free == 0)
+        layer = StoredLayer(self.stages, number, source, matrix.shape[1], (), -free, free, Curves.unknown(free == 0))
         return layer.rows(suited(matrix), bias, 0), source
 
 
@@ -212,7 +208,8 @@ def _number(text: str) -> float:
 
 def _layer(stages: tuple[Stage, ...], number: int, inputs: int) -> StoredLayer | None:
     """The layer whose activation this stage is; None if it is none, or is not judged."""
-    judged = _judged(stages[number])
+    activation = stages[number].activation
+    judged = None if activation is None else judged_units(activation)
     before = stages[number].sources[0]
     if judged is None or not _is_affine(stages, before) or _paths(stages, before) > MAX_PATHS:
         return None
@@ -229,33 +226,29 @@ def _layer(stages: tuple[Stage, ...], number: int, inputs: int) -> StoredLayer |
     return StoredLayer(stages, number, source, size, inner, *judged)
 
 
-def _judged(stage: Stage) -> tuple[FloatArray, FloatArray, BoolArray] | None:
-    """(m,) the smallest and largest output of units that are cut off, and which are strictly monotone instead.
+def judged_units(activation: Activation) -> tuple[FloatArray, FloatArray, Curves] | None:
+    """(m,) the smallest and largest output of units that are cut off, and what others compute.
 
     None where one output belongs to numbers that are no interval: a slope below zero.
     """
-    activation = stage.activation
-    if activation is None or activation.kind == "maximum":
+    if activation.kind == "maximum":
         return None
     m, low, high = activation.outputs, 0.0, np.inf
-    monotone = np.zeros(m, dtype=np.bool_)
+    alpha, beta = (np.full(m, part) for part in (activation.alpha, activation.beta))
+    monotone = np.full(m, activation.kind in CURVES)
     match activation.kind:
-        case "relu":
-            pass
         case "clip":
             low, high = activation.alpha, activation.beta
-        case "leaky_relu":
-            assert activation.slope is not None, "a leaky ReLU is read with its slopes"
-            if (activation.slope < 0).any():
+        case "leaky_relu" | "elu":
+            alpha = alpha if activation.slope is None else activation.slope
+            if (alpha < 0).any():
                 return None
-            monotone = activation.slope > 0
-        case "elu":
-            if activation.alpha < 0:
-                return None
-            monotone = np.full(m, activation.alpha > 0)
+            monotone = alpha > 0
         case _:
-            monotone = ~monotone
-    return np.where(monotone, -np.inf, low), np.where(monotone, np.inf, high), monotone
+            pass
+    alpha, beta = (np.where(monotone, part, 1.0) for part in (alpha, beta))
+    curves = Curves(np.where(monotone, CURVES.get(activation.kind, CLIP), CLIP), alpha, beta)
+    return np.where(monotone, -np.inf, low), np.where(monotone, np.inf, high), curves
 
 
 def _ends(stages: tuple[Stage, ...], number: int) -> set[int]:
@@ -358,4 +351,4 @@ def _merged(factors: list[Map]) -> list[Map]:
     return kept or factors[:1]
 
 
-__all__ = ["LayerRows", "LocalRows", "StoredLayer", "StoredNetwork", "read_network"]
+__all__ = ["LayerRows", "LocalRows", "StoredLayer", "StoredNetwork", "judged_units", "read_network"]

@@ -20,6 +20,8 @@ from fiberscope.checker.affine import csr_array, entries, gathered
 from fiberscope.checker.forward import activated, mapped
 from fiberscope.checker.linear import Linear, needed, pieces
 from fiberscope.checker.matrices import FloatArray, IntArray, Matrix, NotProvedError
+from fiberscope.checker.monotone import ends
+from fiberscope.checker.reading import judged_units
 from fiberscope.checker.stored import INPUT, Activation, Stage
 from fiberscope.checker.system import System
 
@@ -130,7 +132,7 @@ def relaxed(network: Network, low: FloatArray, high: FloatArray, known: Known) -
     """
     _, stages = network
     target = stages[known.stage].activation
-    if target is None or target.kind not in ("relu", "clip"):
+    if target is None or target.kind == "maximum":
         raise NotProvedError("features of this kind of stage bound nothing")
     building, end = _Building(low, high), stages[known.stage].sources[0]
     values: dict[int, _Block] = {INPUT: _Block(0, len(low))}
@@ -150,7 +152,16 @@ def relaxed(network: Network, low: FloatArray, high: FloatArray, known: Known) -
 
 def _received(target: Activation, known: Known) -> tuple[FloatArray, FloatArray]:
     """Bounds of what an activation received that gave the features."""
-    least, most = (0.0, np.inf) if target.kind == "relu" else (target.alpha, target.beta)
+    judged = judged_units(target)
+    if judged is None:
+        raise NotProvedError("an activation that falls and rises tells no interval")
+    least, most, curves = judged
+    told = ends(curves, known.low, known.high)
+    if isinstance(told, str):
+        raise NotProvedError(told)
+    known = Known(known.stage, *told)
+    if (np.isposinf(known.low) | np.isneginf(known.high)).any():
+        raise ContradictionError("no unit gives these features")
     if (known.high < least).any() or (known.low > most).any():
         raise ContradictionError("no unit gives these features")
     return np.where(known.low > least, known.low, -np.inf), np.where(known.high < most, known.high, np.inf)
@@ -257,8 +268,7 @@ class _Building:
         low, high = (np.concatenate(sides) for sides in zip(*self.sides, strict=True))
         free = np.full(self.rows, np.inf)
         none = csr_array((0, count)), np.zeros(0)
-        zeros, clips = np.zeros(self.rows), np.zeros(self.rows, dtype=np.bool_)
-        system = System(matrix, zeros, -free, free, clips, self.low, self.high, *none)
+        system = System(matrix, np.zeros(self.rows), -free, free, self.low, self.high, *none)
         return Relaxed(system, low, high, inputs)
 
     def _block(self, low: FloatArray, high: FloatArray) -> _Block:

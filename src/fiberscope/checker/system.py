@@ -36,8 +36,7 @@ class System:
         weight: A, (m, n): an array, scipy's compressed sparse rows, a convolution, or blocks of such.
         bias: b, (m,).
         low: (m,) the smallest output of each unit, -inf for none; 0 for a ReLU.
-        high: (m,) the largest output of each unit, inf for none.
-        monotone: (m,) units whose activation is strictly monotone instead.
+        high: (m,) the largest output of each unit, inf for none. Of units with neither, outputs are what they receive.
         box_low: (n,).
         box_high: (n,).
         G: (q, n).
@@ -48,7 +47,6 @@ class System:
     bias: FloatArray
     low: FloatArray
     high: FloatArray
-    monotone: BoolArray
     box_low: FloatArray
     box_high: FloatArray
     G: Matrix
@@ -77,7 +75,7 @@ class System:
             raise NotProvedError("the bias, the half-spaces or bounds are not made of float64 numbers")
         if not all(((low < np.inf) & (high > -np.inf)).all() for low, high in (sides[:2], sides[2:])):
             raise NotProvedError("there is a bound that no number meets")
-        if self.monotone.dtype != np.bool_ or self.monotone.shape != (m,) or not (self.low <= self.high).all():
+        if not (self.low <= self.high).all():
             raise NotProvedError("the units' activations are not given")
 
     def scaled(self, scaling: Scaling) -> System:
@@ -87,7 +85,7 @@ class System:
         bias, low, high = (scaled_exactly(side, -units) for side in (self.bias, self.low, self.high))
         box_low, box_high = (scaled_exactly(side, -columns) for side in (self.box_low, self.box_high))
         weight, G = matrices.scaled(self.weight, units, columns), matrices.scaled(self.G, spaces, columns)
-        return System(weight, bias, low, high, self.monotone, box_low, box_high, G, scaled_exactly(self.h, -spaces))
+        return System(weight, bias, low, high, box_low, box_high, G, scaled_exactly(self.h, -spaces))
 
 
 def _is_well_formed(matrix: Any) -> bool:
@@ -151,7 +149,6 @@ class Rows:
         bias: (M - n,) of the units, half-spaces among them, and likewise:
         low: the smallest output.
         high: the largest output.
-        monotone: which are strictly monotone.
     """
 
     def __init__(self, system: System, *, rational: bool) -> None:
@@ -166,7 +163,6 @@ class Rows:
         self.stack = matrices.stacked(written, system.G)
         self.bias = np.append(system.bias, -system.h)
         self.low, self.high = self.beside(system.low), np.append(system.high, np.full(q, np.inf))
-        self.monotone = self.beside(system.monotone)
         self.gram: matrices.Gram | None = None
 
     @cached_property
@@ -270,14 +266,14 @@ class Rows:
         With ``z = a_i x + b_i`` a unit has a lower side iff ``min(z, high) - below > low``, an upper one iff
         ``max(z, low) + above < high``.
         """
-        s, mono, within = self.system, self.monotone, self.beside(within)
+        s, within = self.system, self.beside(within)
         with np.errstate(all="ignore"):
             products = np.asarray(X @ self.stack.T if matrices.is_dense(self.stack) else (self.stack @ X.T).T)
         known = X, products, matrices.row_norms_above(X)
         low, high = (self.signs(*known, [self.bias, -bound]) for bound in (self.low, self.high))
         loose, wide = within.any(axis=1), self.low < self.high
         lower, upper = (low > 0) & wide, (high < 0) & wide
-        at_low, at_high = (low == 0) & upper & ~mono & ~loose, (high == 0) & lower & ~mono & ~loose
+        at_low, at_high = (low == 0) & upper & ~loose, (high == 0) & lower & ~loose
         if loose.any():
             limited = within < np.inf
             down, up = np.moveaxis(np.where(limited, within, 0.0) * np.array([[-1.0], [1.0]]), 1, 0)
@@ -285,7 +281,6 @@ class Rows:
             room, head = compared(self.high, down, self.low) > 0, compared(self.low, up, self.high) < 0
             lower = np.where(loose, (above > 0) & room & limited[:, 0], lower)
             upper = np.where(loose, (below < 0) & head & limited[:, 1], upper)
-        lower, upper = lower | mono, upper | mono
         outside = np.less(X, s.box_low).any(axis=1) | np.greater(X, s.box_high).any(axis=1)
         inside = np.asarray(~outside & ~(low[:, self.m :] > 0).any(axis=1))
         at, has_low, has_high = s.box_low == s.box_high, np.isfinite(s.box_low), np.isfinite(s.box_high)
@@ -338,8 +333,6 @@ class Sides:
 def sides_of(rows: Rows, output_low: FloatArray, output_high: FloatArray, within: FloatArray) -> Sides:
     """The sides that ``output_low - within <= y <= output_high + within`` puts on all rows."""
     s = rows.system
-    if s.monotone.any():
-        raise NotProvedError("outputs of activations other than clips are not rational numbers: x must be given")
     output_low, output_high, within = (rows.beside(side) for side in (output_low, output_high, within))
     ends = ((output_low, -within), (output_high, within))
     least, most = ([compared(y, slack, clip) for clip in (rows.low, rows.high)] for y, slack in ends)

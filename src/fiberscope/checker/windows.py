@@ -31,7 +31,7 @@ def seen(system: System) -> tuple[System, IntArray | None]:
     entries = len(units) * weight.weight[0].size
     if not len(units) or entries > MAX_SEEN or (~fixed).sum() > MAX_CHANGING:
         return system, None
-    parts = {name: getattr(system, name)[units] for name in ("bias", "low", "high", "monotone")}
+    parts = {name: getattr(system, name)[units] for name in ("bias", "low", "high")}
     return replace(system, weight=weight[units], **parts), units
 
 

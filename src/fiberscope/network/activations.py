@@ -14,6 +14,7 @@ from itertools import pairwise
 from math import inf, isfinite
 from typing import Any, assert_never
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -21,6 +22,7 @@ from torch import Tensor
 from fiberscope.errors import InputError
 from fiberscope.network.affine import AffineMap
 from fiberscope.network.arrays import as_tensor
+from fiberscope.network.monotone import Curve, Monotone
 from fiberscope.network.structured import Diagonal, Rearrangement, as_index
 
 
@@ -224,6 +226,24 @@ class Pointwise(Activation):
                 return None if self.alpha < 0 else torch.full((self.size,), self.alpha > 0)
             case PointwiseKind.SOFTPLUS | PointwiseKind.TANH | PointwiseKind.SIGMOID:
                 return torch.ones(self.size, dtype=torch.bool)
+            case _:
+                assert_never(self.function)
+
+    def monotone(self) -> Monotone | None:
+        """Which functions the injective coordinates are; None where there are none, or slopes are negative."""
+        match self.function:
+            case PointwiseKind.LEAKY_RELU:
+                return Monotone(Curve.LEAKY_RELU, self.slope.double().cpu().numpy())
+            case PointwiseKind.ELU if self.alpha > 0:
+                return Monotone(np.full(self.size, Curve.ELU), self.alpha, self.beta)
+            case PointwiseKind.SOFTPLUS:
+                return Monotone(np.full(self.size, Curve.SOFTPLUS), 1.0, self.beta)
+            case PointwiseKind.TANH:
+                return Monotone(np.full(self.size, Curve.TANH))
+            case PointwiseKind.SIGMOID:
+                return Monotone(np.full(self.size, Curve.SIGMOID))
+            case PointwiseKind.RELU | PointwiseKind.CLIP | PointwiseKind.ELU:
+                return None
             case _:
                 assert_never(self.function)
 

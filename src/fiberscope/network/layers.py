@@ -13,6 +13,7 @@ from fiberscope.network.activations import Maximum, Pointwise
 from fiberscope.network.affine import AffineMap
 from fiberscope.network.combination import Sum, as_convolution, as_rows, composed, is_exact
 from fiberscope.network.layer import Layer
+from fiberscope.network.monotone import Monotone
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import suited
@@ -231,8 +232,9 @@ def _layer(graph: Graph, number: int, name: str, activation: Pointwise) -> Place
         return f"more than {MAX_PATHS} affine paths lead to it"
     mask = injective.cpu().numpy()
     mask.setflags(write=False)
+    monotone = activation.monotone()
     if len(ends) > 1:
-        return _region_layer(graph, number, source, name, mask, activation.cut)
+        return _region_layer(graph, number, source, name, mask, activation.cut, monotone)
     affine = graph.affine_between(number, source)
     assert affine is not None, "the stage before the activation is affine"
 
@@ -243,7 +245,16 @@ def _layer(graph: Graph, number: int, name: str, activation: Pointwise) -> Place
     shapes = graph.shape(source), graph.shape(number)
     low, high = activation.cut
     device = str(injective.device)
-    layer = ReLULayer.of_map(write_out, *shapes, mask, device, low=low, high=high, operator=as_convolution(affine))  # type: ignore[arg-type]
+    layer = ReLULayer.of_map(
+        write_out,  # type: ignore[arg-type]
+        *shapes,
+        mask,
+        device,
+        low=low,
+        high=high,
+        operator=as_convolution(affine),
+        monotone=monotone,
+    )
     note = "" if is_exact(affine) else _rounds(name)
     return PlacedLayer(layer, name, source, number, graph.bounds(source), note)
 
@@ -256,7 +267,13 @@ def _rounds(name: str) -> str:
 
 
 def _region_layer(
-    graph: Graph, number: int, source: int, name: str, injective: np.ndarray, cut: tuple[float, float]
+    graph: Graph,
+    number: int,
+    source: int,
+    name: str,
+    injective: np.ndarray,
+    cut: tuple[float, float],
+    monotone: Monotone | None,
 ) -> PlacedLayer | str:
     inner = graph.between(source, number)
     for activation in (graph.stages[i].activation for i in inner):
@@ -265,7 +282,9 @@ def _region_layer(
                 "branches meet in it, and between them and their common ancestor there is "
                 f"{activation.kind}, which is not linear around a sample"
             )
-    layer = RegionLayer(graph.stages, graph.sources, inner, source, number, graph.shape(source), injective, *cut)
+    layer = RegionLayer(
+        graph.stages, graph.sources, inner, source, number, graph.shape(source), injective, *cut, monotone
+    )
     note = (
         f"layer {name!r} is fed by several branches; it is judged as a map of {graph_name(graph, source)}, their "
         "nearest common ancestor, within the linear region of the sample: inputs outside that region may have the same "

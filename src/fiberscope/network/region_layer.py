@@ -35,6 +35,7 @@ from jaxtyping import Float64
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.domains import Domain
 from fiberscope.network.lifting import Expression, Lifting, side_by_side
+from fiberscope.network.monotone import Monotone
 from fiberscope.network.relu_layer import MAX_FACTORED, MAX_WRITTEN, ReLULayer
 from fiberscope.network.rows import stacked, suited
 from fiberscope.showing.shown import Shown, told
@@ -76,6 +77,7 @@ class RegionLayer(Shown):
         injective: (m,) neurons whose activation is strictly monotone.
         low: the smallest output of the others.
         high: the largest one; inf for none.
+        monotone: which functions the strictly monotone ones are.
     """
 
     stages: Sequence[Any] = field(repr=False)
@@ -87,6 +89,7 @@ class RegionLayer(Shown):
     injective: BoolArray = field(repr=False)
     low: float = 0.0
     high: float = np.inf
+    monotone: Monotone | None = field(default=None, repr=False)
 
     @property
     def inputs(self) -> int:
@@ -118,6 +121,10 @@ class RegionLayer(Shown):
         make = _by_products if factored else _written
         layer = make(lifting, outer, bias, self)
         return LocalLayer(layer, np.concatenate([x, lifting.inner]), lifting.region(domain))
+
+    def behind(self, definitions: int) -> Monotone | None:
+        """Which functions the strictly monotone ones are, behind rows that define coordinates."""
+        return None if self.monotone is None else self.monotone.behind(definitions, self.outputs)
 
     @property
     def is_of_convolutions(self) -> bool:
@@ -162,6 +169,7 @@ def _written(lifting: Lifting, outer: Expression, bias: FloatArray, region: Regi
         definitions=definitions,
         low=region.low,
         high=region.high,
+        monotone=region.behind(definitions),
     )
 
 
@@ -179,10 +187,11 @@ def _by_products(lifting: Lifting, outer: Expression, bias: FloatArray, region: 
         (blocks.inputs,),
         (blocks.outputs,),
         injective,
-        low=np.where(injective, -np.inf, region.low),  # nothing is asked of where definitions lie beside it
-        high=np.where(injective, np.inf, region.high),
+        low=region.low,
+        high=region.high,
         operator=blocks,
         definitions=definitions,
+        monotone=region.behind(definitions),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from fiberscope.errors import InputError
 from fiberscope.network.arrays import BoolArray, FloatArray, as_float64
+from fiberscope.network.monotone import Monotone
 from fiberscope.network.rows import Rows, checked_rows
 from fiberscope.showing.shown import Shown, told
 
@@ -36,6 +37,8 @@ class ReLULayer(Shown):
             ``fiberscope.network.region_layer``); these must be injective.
         low: the smallest output, a number or (m,); -inf for none. Of injective units it says nothing.
         high: the largest output, a number or (m,); inf for none.
+        monotone: which functions the injective units are; None where that is not known. Outputs of leaky ReLUs, tanh
+            and sigmoids that are known to a precision, or to intervals, can then be asked about.
 
     Attributes:
         operator: the map as a convolution, if it is one.
@@ -58,6 +61,7 @@ class ReLULayer(Shown):
         "high",
         "injective",
         "low",
+        "monotone",
         "operator",
         "outputs",
     )
@@ -71,6 +75,7 @@ class ReLULayer(Shown):
         *,
         low: Tensor | ArrayLike = 0.0,
         high: Tensor | ArrayLike = np.inf,
+        monotone: Monotone | None = None,
     ) -> None:
         self._weight: Rows | None = checked_rows(weight, "weight")
         self.device: str = str(getattr(weight, "device", "cpu")) if hasattr(weight, "detach") else "cpu"
@@ -80,7 +85,8 @@ class ReLULayer(Shown):
         self._output_shape: tuple[int, ...] = (self.outputs,)
         self._source: Callable[[], tuple[Rows, FloatArray]] | None = None
         self.injective: BoolArray = _checked_mask(injective, self.outputs)
-        self.low, self.high = _checked_clip(low, high, self.outputs)
+        self.low, self.high = _checked_clip(low, high, self.injective)
+        self.monotone: Monotone | None = monotone
         self.operator: Any = None
         self._by_products: bool = False
         self.definitions: int = definitions
@@ -100,6 +106,7 @@ class ReLULayer(Shown):
         high: Any = np.inf,
         operator: Any = None,
         definitions: int = 0,
+        monotone: Monotone | None = None,
     ) -> ReLULayer:
         """A layer whose numbers are written out when they are first asked for, and then kept.
 
@@ -113,12 +120,14 @@ class ReLULayer(Shown):
             high: as above.
             operator: the same numbers as a convolution, if they are one, or as blocks of some.
             definitions: as above.
+            monotone: as above.
         """
         layer = object.__new__(cls)
         layer._weight, layer.definitions, layer.device, layer._by_products = None, definitions, device, False
         layer._source, layer._input_shape, layer._output_shape = write_out, input_shape, output_shape
         layer.outputs, layer.injective, layer.operator = prod(output_shape), injective, operator
-        layer.low, layer.high = _checked_clip(low, high, layer.outputs)
+        layer.low, layer.high = _checked_clip(low, high, injective)
+        layer.monotone = monotone
         return layer
 
     @property
@@ -256,8 +265,9 @@ def _checked_mask(injective: Any, outputs: int) -> BoolArray:
     return mask
 
 
-def _checked_clip(low: Any, high: Any, outputs: int) -> tuple[FloatArray, FloatArray]:
-    given: list[FloatArray] = []
+def _checked_clip(low: Any, high: Any, injective: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """(m,) the ends of clips; of injective units, which have none, -inf and inf."""
+    outputs, given = len(injective), list[FloatArray]()
     for name, bound in (("low", low), ("high", high)):
         array = as_float64(bound, name, finite=False)
         if array.shape not in ((), (outputs,)):
@@ -272,7 +282,9 @@ def _checked_clip(low: Any, high: Any, outputs: int) -> tuple[FloatArray, FloatA
             expected="low <= high in every unit, low below inf and high above -inf",
             got=f"low = {below[unit]:g} and high = {above[unit]:g} at unit {unit}",
         )
-    return below, above
+    if not injective.any():
+        return below, above
+    return np.where(injective, -np.inf, below), np.where(injective, np.inf, above)
 
 
 __all__ = ["ReLULayer"]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
@@ -22,11 +21,10 @@ from fiberscope.network.domains import Domain, as_polyhedron
 from fiberscope.network.layer import Layer, check_layer, flat_inputs, local_form
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.network.signs import row_entries
 from fiberscope.preimages.budget import Budget
 from fiberscope.preimages.classify import classify
 from fiberscope.preimages.kind import Kind
-from fiberscope.preimages.precision import exact_sum, pre_activations
+from fiberscope.preimages.losses import Losses, output_ends
 from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.sides import check_loose, sides_at_inputs
 from fiberscope.preimages.verification import Verification
@@ -163,7 +161,7 @@ def coarsest_precision(
     """Find the smallest eps at which ``{x' in domain : |F(x') - F(x)| <= eps}`` is unbounded, F the layer.
 
     Args:
-        layer: the layer, m neurons and n inputs; ReLUs or clips.
+        layer: the layer, m neurons and n inputs.
         x: (n,) or layer.input_shape, an input; or N of them, along a first axis.
         domain: where inputs lie; None for all of R^n. Where it is bounded, eps is inf.
         threads: how many searches and proofs run at a time; None for one per core.
@@ -205,7 +203,7 @@ class _Bisection:
         self, layer: ReLULayer, X: FloatArray, domain: Domain | None, threads: int | None, budget: Budget
     ) -> None:
         self.layer, self.X, self.domain, self.threads, self.budget = layer, X, domain, threads, budget
-        self.grid = [np.unique(np.append(0.0, _Losses(layer, x).above)) for x in X]
+        self.grid = [np.unique(np.append(0.0, Losses(layer, x).above)) for x in X]
         self.known: list[dict[float, Preimage]] = [{} for _ in X]
 
     def found(self) -> list[CoarsestPrecision]:
@@ -275,13 +273,13 @@ class _Bisection:
         low = self._between(i, bounded=True)[0]
         if low < 0:
             return self.grid[i]
-        exact = _Losses(self.layer, self.X[i]).between(float(grid[low]), float(grid[high]))
+        exact = Losses(self.layer, self.X[i]).between(float(grid[low]), float(grid[high]))
         return np.concatenate([grid[: low + 1], exact])
 
     def _ask(self, asked: dict[int, float]) -> None:
         """Decide samples at one precision each."""
         samples, eps = list(asked), np.array(list(asked.values()))
-        loose = np.where(self.layer.injective, 0.0, eps[:, None]) if self.layer.injective.any() else eps[:, None]
+        loose = np.where(_fixed(self.layer), 0.0, eps[:, None]) if self.layer.injective.any() else eps[:, None]
         left = self.budget.left()
         seconds = None if left is None else max(left, _AT_ONCE)
         judged = classify(self.layer, self.X[samples], self.domain, within=loose, threads=self.threads, seconds=seconds)
@@ -304,48 +302,6 @@ class _Bisection:
         if fresh := {i: eps for i, eps in left.items() if eps not in self.known[i]}:
             self._ask(fresh)
         return shown | {i: self.known[i][eps] for i, eps in left.items()}
-
-
-class _Losses:
-    """The numbers at which the rows of one sample lose a side: ``y - p`` and ``q - y``, positive ones.
-
-    Attributes:
-        above: (k,) numbers that are certainly not smaller.
-    """
-
-    def __init__(self, layer: ReLULayer, x: FloatArray) -> None:
-        self.layer, self.x = layer, x
-        z, doubt = (part[0] for part in pre_activations(layer, x[None]))
-        y = np.clip(z, layer.low, layer.high)
-        cut = (layer.low < layer.high) & ~layer.injective
-        sides = [(cut & (z > layer.low - doubt), y - layer.low), (cut & (z < layer.high + doubt), layer.high - y)]
-        units = [np.flatnonzero(has & np.isfinite(distance)) for has, distance in sides]
-        self.units, self.is_upper = np.concatenate(units), np.repeat([False, True], [len(units[0]), len(units[1])])
-        self.doubt = doubt[self.units]
-        distances = np.concatenate([distance[some] for some, (_, distance) in zip(units, sides, strict=True)])
-        self.above = (distances * (1.0 + 2.0**-50) + self.doubt).astype(np.float64)
-
-    def between(self, low: float, high: float) -> FloatArray:
-        """Those above low and up to high, exactly, rounded up to float64, ascending."""
-        near = (self.above > low) & (self.above * (1.0 - 2.0**-48) - 4.0 * self.doubt <= high)
-        found = {_rounded_up(self._exactly(int(k))) for k in np.flatnonzero(near)}
-        return np.array(sorted(loss for loss in found if low < loss <= high and loss < np.inf))
-
-    def _exactly(self, k: int) -> Fraction:
-        unit = int(self.units[k])
-        low, high = self.layer.low[unit], self.layer.high[unit]
-        columns, entries = row_entries(self.layer.weight, unit)
-        z = exact_sum(entries, self.x[columns]) + Fraction(float(self.layer.bias[unit]))
-        if self.is_upper[k]:
-            return Fraction(float(high)) - (max(z, Fraction(float(low))) if np.isfinite(low) else z)
-        return (min(z, Fraction(float(high))) if np.isfinite(high) else z) - Fraction(float(low))
-
-
-def _rounded_up(number: Fraction) -> float:
-    if number > Fraction(float(np.finfo(np.float64).max)):
-        return np.inf
-    nearest = float(number)
-    return nearest if Fraction(nearest) >= number else float(np.nextafter(nearest, np.inf))
 
 
 def _claims(said: CoarsestPrecision) -> tuple[list[Preimage], str]:
@@ -376,13 +332,19 @@ def _lost_all(layer: ReLULayer, x: FloatArray, within: FloatArray | float) -> bo
     """Whether rows have no side at this precision that they lose at another."""
     sides = sides_at_inputs(layer, x[None], np.broadcast_to(within, (2, layer.outputs))).of(0)
     both = sides.equal | sides.both
-    lost = ((both | sides.lower) & np.isfinite(layer.low)) | ((both | sides.upper) & np.isfinite(layer.high))
-    return not (lost & ~layer.injective).any()
+    low, high = output_ends(layer)
+    lost = ((both | sides.lower) & np.isfinite(low)) | ((both | sides.upper) & np.isfinite(high))
+    return not lost.any()
 
 
 def _loose(layer: ReLULayer, eps: float) -> FloatArray | float:
-    """This precision of all units that are no definitions of coordinates."""
-    return np.where(layer.injective, 0.0, eps) if layer.injective.any() else eps
+    """This precision of all units that are not known exactly."""
+    return np.where(_fixed(layer), 0.0, eps) if layer.injective.any() else eps
+
+
+def _fixed(layer: ReLULayer) -> BoolArray:
+    """(m,) units that are known exactly at every precision: definitions of coordinates."""
+    return layer.injective if layer.monotone is None else layer.injective & ~layer.monotone.invertible(layer.injective)
 
 
 __all__ = ["CoarsestPrecision", "CoarsestPrecisions", "coarsest_precision"]

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from fiberscope.errors import InputError, MemoryLimitError, shown
+from fiberscope.errors import InputError, MemoryLimitError
 from fiberscope.memory import check_matrix
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Domain, as_polyhedron
-from fiberscope.network.layer import Layer, check_layer, flat_input, flat_output, local_form, other_local_form
-from fiberscope.network.region_layer import RegionLayer
+from fiberscope.network.layer import Layer, check_layer, flat_input, local_form, other_local_form
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import dense
 from fiberscope.preimages.balance import Balance
@@ -27,6 +26,7 @@ from fiberscope.preimages.dense import RESOLVED, numerical_rank
 from fiberscope.preimages.dependencies import find_dependencies
 from fiberscope.preimages.elaborate import elaborate
 from fiberscope.preimages.exact_lift import lifted
+from fiberscope.preimages.given_output import checked_output
 from fiberscope.preimages.interval import Interval
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.margin import margin
@@ -36,7 +36,7 @@ from fiberscope.preimages.output_distance import describe_empty, describe_imposs
 from fiberscope.preimages.precision import Precision, within_at
 from fiberscope.preimages.projection import MAX_ENTRIES, contradiction_by_projection, contradiction_by_rank
 from fiberscope.preimages.rounded import rounded
-from fiberscope.preimages.sides import Outputs, as_known, checked_within, impossible_units
+from fiberscope.preimages.sides import as_known, impossible_units, outputs_between
 from fiberscope.preimages.suggestion import candidate_at_input, candidate_at_output
 from fiberscope.preimages.system import NO_ROWS, MixedSystem, build_at_input, build_at_output, check_inside
 from fiberscope.preimages.verdict import Verdict
@@ -90,18 +90,9 @@ def decide(
     if x is not None:
         point = flat_input(layer, x)
         return decide_at_input(layer, domain, point, budget, within_at(layer, point, within))
-    if isinstance(within, str | Precision):
-        hint = "what a runtime rounds depends on the input: give x, or the intervals that its output says"
-        raise InputError("within", expected="a number, or one for each unit, beside y", got=shown(within), hint=hint)
-    precision = checked_within(layer, within)[0]
-    if isinstance(layer, RegionLayer) or layer.injective.any():
-        raise InputError(
-            "y",
-            expected="an output of ReLUs of one affine map",
-            got="a layer that is one only around a sample, or has other activations",
-            hint="give x instead",
-        )
-    return _decide_at_output(layer, domain, _checked_output(layer, y, precision), precision, budget)
+    output, precision = checked_output(layer, y, within)
+    assert isinstance(layer, ReLULayer), "another layer has no output of its own"
+    return _decide_at_output(layer, domain, output, precision, budget)
 
 
 def goes_by_products(layer: Layer, domain: Domain | None, within: Any = 0.0) -> bool:
@@ -119,20 +110,6 @@ def check_memory(layer: Layer) -> None:
     """
     size = min(layer.inputs, layer.outputs)
     check_matrix(f"preimages of a layer of {layer.inputs} inputs and {layer.outputs} outputs", size, size)
-
-
-def _checked_output(layer: ReLULayer, y: Any, within: FloatArray) -> FloatArray | Interval:
-    """The output, or the intervals in which it lies, as vectors (m,)."""
-    if not isinstance(y, Interval):
-        return flat_output(layer, y, "y")
-    if within.any():
-        hint = "widen the intervals by it, or give the output itself as y"
-        raise InputError("within", expected="0 beside y=Interval(...)", got="another number", hint=hint)
-    shape = y.low.shape
-    if shape not in ((), (layer.outputs,), layer.output_shape):
-        expected = f"intervals of shape {' or '.join(map(str, dict.fromkeys([(layer.outputs,), layer.output_shape])))}"
-        raise InputError("y", expected=expected, got=f"shape {shape}", hint="one interval per unit, or one for all")
-    return Interval(*(np.broadcast_to(side.ravel() if shape else side, (layer.outputs,)) for side in (y.low, y.high)))
 
 
 def decide_at_input(
@@ -209,7 +186,7 @@ def _decide_at_output(
 ) -> Verdict:
     polyhedron = as_polyhedron(domain, layer.inputs)
     low, high = (y.low, y.high) if isinstance(y, Interval) else (y, y)
-    outputs, known = Outputs(low, high, within), as_known(np.stack([within, within]))
+    outputs, known = outputs_between(layer, low, high, within), as_known(np.stack([within, within]))
     question = Verdict(layer, domain, None, y, Kind.UNDECIDED, None, 0.0, NOTHING_PROVED, within=known)
     as_given = replace(build_at_output(layer, polyhedron, outputs), budget=budget)
     impossible = np.flatnonzero(impossible_units(layer, outputs))

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from fiberscope.checker import enclosures
 from fiberscope.checker.enclosures import Question
 from fiberscope.checker.matrices import NotProvedError
+from fiberscope.checker.monotone import Received
 from fiberscope.checker.radius import measure
 from fiberscope.checker.system import System
-from fiberscope.checker.verdicts import Claim as PlainClaim
 from fiberscope.errors import InputError, shown
 from fiberscope.memory import check_matrix
 from fiberscope.network.arrays import FloatArray, as_float64
@@ -81,7 +81,7 @@ class Enclosure(Shown):
             asked = _question(self.preimage)
             if isinstance(asked, str):
                 return Verification(False, "float", asked)
-            system, known = asked
+            system, known, inner = asked
             directions, low, high, reached_low, reached_high, center = (
                 _copied(part)
                 for part in (self.directions, self.low, self.high, self.reached_low, self.reached_high, self.center)
@@ -90,7 +90,7 @@ class Enclosure(Shown):
                 directions, _pair(self.multipliers), low, high, _pair(self.points), reached_low, reached_high,
                 center, float(self.radius),
             )  # fmt: skip
-            reason = enclosures.prove(system, known, claim)
+            reason = enclosures.prove(system, known, claim, inner)
             return Verification(reason == "", "float", reason)
         except Exception as error:  # a claim may be made of anything
             return Verification(False, "float", f"the enclosure is malformed: {type(error).__name__}")
@@ -158,12 +158,12 @@ def enclose(
     c, budget, seed = _checked(preimage, directions), Budget.of(seconds), as_count(seed, "seed", 0)
     asked = _question(preimage)
     if isinstance(asked, str):
-        raise InputError("enclosure", expected="a preimage that was not changed", got=asked)
-    system, known = asked
+        raise InputError("enclosure", expected="a preimage that was not changed, with sizes to prove", got=asked)
+    system, known, inner = asked
     k, report = len(c), progress or _silent
     found = _search(preimage, system, known, c, budget, seed, lambda done: report(done, 2 * k))
     multipliers = found.multipliers[:k], found.multipliers[k:]
-    return _claimed(preimage, system, known, c, multipliers, found)
+    return _claimed(preimage, system, (known, inner), c, multipliers, found)
 
 
 def _search(
@@ -192,16 +192,20 @@ def _search(
 def _claimed(
     preimage: Verdict,
     system: System,
-    known: Question,
+    asked: tuple[Question, Question],
     directions: FloatArray,
     multipliers: tuple[NDArray[Any], NDArray[Any]],
     found: Extents,
 ) -> Enclosure:
     """What multipliers and points prove, a little wider."""
+    known, inner = asked
     bounds = enclosures.bounds(system, known, directions, multipliers).widened(MARGIN, directions)
     low, high = enclosures.ends(system, known, directions, bounds)
     k = len(directions)
-    points = _placed(system, known, found.points[:k]), _placed(system, known, found.points[k:])
+    points = (
+        _placed(system, inner, known.anchor, found.points[:k]),
+        _placed(system, inner, known.anchor, found.points[k:]),
+    )
     reached: list[FloatArray] = []
     for place, sign in zip(points, (-1.0, 1.0), strict=True):
         value, error = enclosures.values(directions, place)
@@ -219,15 +223,15 @@ def _claimed(
     )
 
 
-def _placed(system: System, known: Question, moves: FloatArray) -> FloatArray:
+def _placed(system: System, inner: Question, anchor: FloatArray, moves: FloatArray) -> FloatArray:
     """Points in the inputs' own coordinates; in place of those that are none of the preimage, the anchor or NaN."""
-    points = np.clip(known.anchor + moves, system.box_low, system.box_high)
+    points = np.clip(anchor + moves, system.box_low, system.box_high)
     try:
-        ok = enclosures.inside(system, known, points)
-        anchored = bool(enclosures.inside(system, known, known.anchor[None])[0])
+        ok = enclosures.inside(system, inner, points)
+        anchored = bool(enclosures.inside(system, inner, anchor[None])[0])
     except NotProvedError:
         ok, anchored = np.zeros(len(points), dtype=np.bool_), False
-    return np.where(ok[:, None], points, known.anchor if anchored else np.nan)
+    return np.where(ok[:, None], points, anchor if anchored else np.nan)
 
 
 def _checked(preimage: Verdict, directions: Any) -> Float64[FloatArray, "k n"]:
@@ -242,24 +246,31 @@ def _checked(preimage: Verdict, directions: Any) -> Float64[FloatArray, "k n"]:
     return array
 
 
-def _question(preimage: Any) -> tuple[System, Question] | str:
-    """The numbers of a preimage, and how far its certificate proves that it reaches; or why there are none."""
+def _question(preimage: Any) -> tuple[System, Question, Question] | str:
+    """The numbers of a preimage, and how far its certificate proves that it reaches; or why there are none.
+
+    Where ends of intervals were rounded outwards, the last is about a smaller preimage, to which points have to belong.
+    """
     asked = in_numbers(preimage)
     if isinstance(asked, str):
         return asked
-    system, verdict = asked
-    anchor = verdict.x if verdict.x is not None else _copied(point(preimage))
-    reach = _reach(system, verdict, anchor) if verdict.kind in (Kind.SINGLETON, Kind.BOUNDED) else np.inf
-    known = Question(verdict.x, verdict.output_low, verdict.output_high, verdict.within, anchor, reach)
-    return system, known
+    system, (largest, smallest) = asked[0], (asked[1].largest, asked[1].smallest)
+    if largest is None or smallest is None:
+        return "the output is that of no input"
+    anchor = largest.x if largest.x is not None else _copied(point(preimage))
+    reach = _reach(system, asked[1], anchor) if largest.kind in (Kind.SINGLETON, Kind.BOUNDED) else np.inf
+    known, inner = (
+        Question(said.x, said.output_low, said.output_high, said.within, anchor, reach) for said in (largest, smallest)
+    )
+    return system, known, inner
 
 
-def _reach(system: System, verdict: PlainClaim, anchor: FloatArray) -> float:
+def _reach(system: System, received: Received, anchor: FloatArray) -> float:
     """How far its certificate proves that a preimage reaches from an anchor; inf where it proves nothing."""
     for exact in (False, True):
-        ((reason, size),) = measure(system, [verdict], [anchor], exact=exact)
-        if not reason:
-            return size
+        found = measure(system, received.to_prove, [anchor] * len(received.to_prove), exact=exact)
+        if not any(reason for reason, _ in found):
+            return found[0][1]  # the largest is the first
     return np.inf
 
 

@@ -26,6 +26,7 @@ from fiberscope.preimages.sides import (
     Sides,
     impossible_units,
     outputs_at_input,
+    outputs_between,
     sides_at_inputs,
     sides_of_outputs,
 )
@@ -56,7 +57,7 @@ def system_of(preimage: Verdict) -> MixedSystem:
     polyhedron = as_polyhedron(preimage.domain, layer.inputs)
     if preimage.x is None:
         return build_at_output(layer, polyhedron, outputs)
-    return replace(build_at_input(layer, polyhedron, preimage.x, outputs.within), outputs=outputs)
+    return replace(build_at_input(layer, polyhedron, preimage.x, _within(preimage)), outputs=outputs)
 
 
 def outputs_of(preimage: Verdict) -> Outputs:
@@ -66,7 +67,8 @@ def outputs_of(preimage: Verdict) -> Outputs:
         return outputs_at_input(preimage.layer, preimage.x, _within(preimage))
     assert y is not None
     within = np.array(np.broadcast_to(preimage.within, (m,)), dtype=np.float64)
-    return Outputs(y.low, y.high, within) if isinstance(y, Interval) else Outputs(y, y, within)
+    low, high = (y.low, y.high) if isinstance(y, Interval) else (y, y)
+    return outputs_between(preimage.layer, low, high, within)
 
 
 def sides_of(preimage: Verdict) -> Sides:

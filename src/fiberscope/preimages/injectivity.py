@@ -12,6 +12,7 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float64
 
+from fiberscope.checker.curves import Curves
 from fiberscope.checker.injectivity import Node, Question, Window, least_of_windows, least_sigma, modulus_below
 from fiberscope.checker.modulus import attained
 from fiberscope.checker.reading import LayerRows
@@ -302,7 +303,7 @@ def _is_inside(question: Question, x: FloatArray) -> bool:
 def _stretch(question: Question, x: FloatArray, direction: FloatArray) -> float:
     """What the checker proves of the region at a point, along a direction."""
     low, high = np.zeros(len(question.bias)), np.full(len(question.bias), inf)
-    rows = LayerRows(question.weight, question.bias, low, high, low > high)
+    rows = LayerRows(question.weight, question.bias, low, high, Curves.unknown(low > high))
     value = attained((rows,), x, direction) if direction.any() else inf
     return value * (1.0 + ROUNDS_OTHERWISE)
 

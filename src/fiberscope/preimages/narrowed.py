@@ -132,7 +132,12 @@ def narrowed(question: Verdict) -> Narrowed | None:
     weight = beside(inside, constants) if constants.shape[1] else inside
     ones = np.ones(constants.shape[1])
     narrow = ReLULayer(
-        weight, layer.constants[units], layer.injective[units], low=layer.low[units], high=layer.high[units]
+        weight,
+        layer.constants[units],
+        layer.injective[units],
+        low=layer.low[units],
+        high=layer.high[units],
+        monotone=None if layer.monotone is None else layer.monotone.of(units),
     )
     box = Box(np.concatenate([domain.low[columns], ones]), np.concatenate([domain.high[columns], ones]))
     within = np.asarray(question.within)

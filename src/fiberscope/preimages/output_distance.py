@@ -25,6 +25,10 @@ ROUNDING = {"float64": 1e-10, "float32": 1e-6}
 
 def describe_impossible(layer: ReLULayer, outputs: Outputs, units: Int64[IntArray, " k"]) -> tuple[int, str]:
     """The unit whose output is farthest from all that it gives, and what is wrong with it, in words."""
+    beyond = units[np.isposinf(outputs.low[units]) | np.isneginf(outputs.high[units])]
+    if len(beyond):
+        size = "large" if np.isposinf(outputs.low[beyond[0]]) else "small"
+        return int(beyond[0]), f"unit {beyond[0]} gives no number that {size}; y is what follows the activation"
     above = outputs.low[units] - outputs.within[units] - layer.high[units]
     below = layer.low[units] - (outputs.high[units] + outputs.within[units])
     unit = int(units[np.argmax(np.maximum(above, below))])

@@ -12,8 +12,12 @@ Where rounding is absolute, below the smallest normal number, an entry changes b
 a sum and a result; with ``k <= 1/2`` this adds no more than ``2 e (sum_j |x_j| + sum_j |a_ij| + 3 t + 6)``. A clip
 moves no number further. float32 numbers are added in float32 (``u = v = 2^-24``, and ``e = 2^-126``, since many
 runtimes flush what is smaller to zero), float16 numbers in float32 or better, as graphics cards and libraries do
-(``u = 2^-11``, ``e = 2^-25``). Not covered: sums in float16 itself, TensorFloat-32, transforms such as Winograd's, and
-runtimes that compute a layer in several steps which were folded into one map here.
+(``u = 2^-11``, ``e = 2^-25``). A strictly monotone activation of steepest slope L
+is taken to be computed to within ``8 u s``, where s is 1 of tanh and sigmoids, ``alpha`` of an ELU, ``|z'| + 1 / beta``
+of a softplus and ``alpha |z'|`` of a leaky ReLU: then ``|y' - y| <= L |z' - z| + 8 u s + 2 e``. No standard says so of
+tanh and the like; torch and onnxruntime keep it on processors, by a wide margin. Not covered: sums in float16 itself,
+TensorFloat-32, transforms such as Winograd's, and runtimes that compute a layer in several steps which were folded into
+one map here.
 
 **Codes.** An int8 quantiser with step s gives ``y`` the nearest of 256 whole numbers of steps: from 0 where no output
 is negative, else from -128. A code says that y lies within half a step of it; the last codes at either end stand for
@@ -43,6 +47,7 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import Rows, absolute
 from fiberscope.network.signs import row_entries
 from fiberscope.network.sparse_rows import SparseRows
+from fiberscope.preimages.activated import Activated, value_exactly
 from fiberscope.preimages.sides import check_loose, checked_within
 from fiberscope.scalars import as_number
 from fiberscope.showing.shown import Shown
@@ -112,8 +117,8 @@ class Precision(Shown):
         """How far below and above the exact outputs at X the numbers lie that say the same; inf where a code saturates.
 
         Raises:
-            InputError: outputs that the type cannot hold, sums too long for a bound, strictly monotone activations, or
-                float types of a layer in which branches meet, whose sums a runtime does not form.
+            InputError: outputs that the type cannot hold, sums too long for a bound, activations whose function is not
+                known, or float types of a layer in which branches meet, whose sums a runtime does not form.
         """
         check_loose(layer, np.ones(layer.outputs, dtype=np.bool_))
         if self.name == "int8":
@@ -149,19 +154,22 @@ def _rounding(layer: ReLULayer, X: FloatArray, name: str) -> Float64[FloatArray,
     k = 4.0 * kind.roundoff + (terms + 2.0) * kind.sums
     if (k > 0.5).any():
         raise InputError("precision", expected=f"shorter sums for a bound in {name}", got=f"{int(terms.max())} terms")
-    moved = _rounded_clips(layer, kind.dtype)
+    moved, curves = _rounded_clips(layer, kind.dtype), Activated.of(layer)
     lengths = np.abs(X).sum(axis=1)[:, None] + sizes + 3.0 * terms + 6.0
-    bound = k / (1.0 - k) * magnitudes + 2.0 * kind.smallest * lengths + moved
-    _check_held(layer, X, (magnitudes + bound) * OVER, name)
+    summed = k / (1.0 - k) * magnitudes + 2.0 * kind.smallest * lengths
+    bound = curves.moved(summed, magnitudes, kind.roundoff, kind.smallest) + moved
+    _check_held(layer, X, (magnitudes + summed + bound) * OVER, name)
 
     def exactly(j: int, i: int) -> Fraction:
         columns, entries = row_entries(layer.weight, i)
         size = sum(map(abs, map(Fraction, X[j].tolist()))) + sum(map(abs, map(Fraction, entries.tolist())))
         total = exact_sum(np.abs(entries), np.abs(X[j, columns])) + abs(Fraction(float(layer.bias[i])))
         growth, rest = Fraction(float(k[i])), Fraction(3 * int(terms[i]) + 6)
-        return growth / (1 - growth) * total + 2 * Fraction(kind.smallest) * (size + rest) + Fraction(float(moved[i]))
+        along = growth / (1 - growth) * total + 2 * Fraction(kind.smallest) * (size + rest)
+        return curves.exactly(i, along, total, kind.roundoff, kind.smallest) + Fraction(float(moved[i]))
 
-    return _rounded_up(bound, 2.0 * k / (1.0 - k) * doubt + 2.0**-50 * (layer.inputs + 8.0) * bound, exactly)
+    spread = curves.moved(2.0 * k / (1.0 - k) * doubt, doubt, kind.roundoff, 0.0)
+    return _rounded_up(bound, spread + 2.0**-50 * (layer.inputs + 16.0) * bound, exactly)
 
 
 def _check_held(layer: ReLULayer, X: FloatArray, reach: FloatArray, name: str) -> None:
@@ -205,21 +213,27 @@ def code_step(layer: Layer, X: Float64[FloatArray, "N n"]) -> float:
     each = [local_form(layer, None, x) for x in X] if isinstance(layer, RegionLayer) else []
     parts = [(local, at[None]) for local, _, at in each] if isinstance(layer, RegionLayer) else [(layer, X)]
     largest = max(float(np.abs(_outputs(local, at)[0][:, local.definitions :]).max()) for local, at in parts)
-    return largest / _codes(layer)[1]
+    return largest / codes(layer)[1]
 
 
-def _codes(layer: Layer) -> tuple[int, int]:
+def codes(layer: Layer) -> tuple[int, int]:
     """The first code and the last one."""
-    signed = (np.broadcast_to(layer.low, layer.injective.shape) < 0) & ~layer.injective
-    return (-128, 127) if signed.any() else (0, 255)
+    units = layer.injective
+    low = np.broadcast_to(layer.low, units.shape)
+    if layer.monotone is not None:
+        low = np.where(units, np.broadcast_to(layer.monotone.least, units.shape), low)
+    known = ~units if layer.monotone is None else ~units | layer.monotone.invertible(units)
+    return (-128, 127) if ((low < 0) & known).any() else (0, 255)
 
 
 def _cells_at(layer: ReLULayer, X: FloatArray, step: float) -> Float64[FloatArray, "N 2 m"]:
-    (first, last), (outputs, doubt) = _codes(layer), _outputs(layer, X)
+    (first, last), (outputs, doubt) = codes(layer), _outputs(layer, X)
 
     def output(j: int, i: int) -> Fraction:
         columns, entries = row_entries(layer.weight, i)
         z = exact_sum(entries, X[j, columns]) + Fraction(float(layer.bias[i]))
+        if layer.monotone is not None and layer.injective[i]:
+            return value_exactly(layer.monotone, i, z)
         z = max(z, Fraction(float(layer.low[i]))) if np.isfinite(layer.low[i]) else z
         return min(z, Fraction(float(layer.high[i]))) if np.isfinite(layer.high[i]) else z
 
@@ -249,7 +263,13 @@ def _outputs(layer: ReLULayer, X: FloatArray) -> tuple[FloatArray, FloatArray]:
     """(N, m) the outputs at X in float64, and a bound on their rounding, which is 0 where a clip surely cuts off."""
     z, doubt = pre_activations(layer, X)
     cut = ((z + doubt < layer.low) | (z - doubt > layer.high)) & ~layer.injective
-    return np.where(layer.injective, z, np.clip(z, layer.low, layer.high)), np.where(cut, 0.0, doubt)
+    if layer.monotone is None:
+        return np.where(layer.injective, z, np.clip(z, layer.low, layer.high)), np.where(cut, 0.0, doubt)
+    y, steep = layer.monotone.value(z), Activated.of(layer).steepest
+    own = steep * doubt + 2.0**-46 * (np.abs(y) + np.abs(layer.monotone.alpha))
+    return np.where(layer.injective, y, np.clip(z, layer.low, layer.high)), np.where(
+        layer.injective, own, np.where(cut, 0.0, doubt)
+    )
 
 
 def pre_activations(layer: ReLULayer, X: Float64[FloatArray, "N n"]) -> tuple[FloatArray, FloatArray]:
@@ -304,4 +324,4 @@ def _entries(rows: Rows) -> FloatArray:
     return rows.data if isinstance(rows, SparseRows) else rows
 
 
-__all__ = ["NAMES", "Precision", "code_step", "exact_sum", "pre_activations", "within_at"]
+__all__ = ["NAMES", "SHARE", "Precision", "code_step", "codes", "exact_sum", "pre_activations", "within_at"]

@@ -241,8 +241,8 @@ def preimage(
         y: (m,) or layer.output_shape, an output, or the ``Interval`` in which it lies. Exactly one of x and y is given.
         domain: where inputs lie; None for all of R^n.
         within: by how much every output may differ from y, or from that at x: a number or (m,), in the outputs' units;
-            0 for exactly that output. For units that are ReLUs or clips. Beside x also a ``Precision``, or its name:
-            "float32", "float16" or "int8".
+            0 for exactly that output. For units that are ReLUs, clips, leaky ReLUs, tanh or sigmoids. Beside x also a
+            ``Precision``, or its name: "float32", "float16" or "int8", for ReLUs and clips.
         window: beside x, the coordinates that may change, by a slice or a number for each axis of layer.input_shape, as
             ``np.s_[:, 8:24, 8:24]``; all others stay as they are at x, as its domain then says. None for all.
         seconds: a budget; past it the verdict is undecided, with the reason. None for no limit but the default one on

@@ -1,8 +1,9 @@
 """What an output says of the pre-activations of a layer: which rows it bounds, on which side.
 
 A unit computes ``clip(z, p, q)`` of ``z = a x + b``. That its output lies in [u, v] says ``z <= v`` where ``v < q``,
-and ``z >= u`` where ``u > p``; it is impossible where ``v < p`` or ``u > q``. A strictly monotone activation fixes z.
-All comparisons are exact.
+and ``z >= u`` where ``u > p``; it is impossible where ``v < p`` or ``u > q``. A strictly monotone activation fixes z
+where its output is known exactly. Else it says that z lies in an interval, as an output of a unit that computes z
+itself would; that interval is found in float64, and proofs bound it anew. All other comparisons are exact.
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ class Outputs:
     Attributes:
         low: (m,) -inf where nothing is known.
         high: (m,) inf where nothing is known.
-        within: (m,), or (2, m) of what is below and above.
+        within: (m,), or (2, m) of what is below and above; of strictly monotone units about their pre-activations, as
+            low and high are.
         x: (n,) an input, or None.
         moving: (m,) units whose output at x is the pre-activation, instead of low and high.
     """
@@ -117,6 +119,7 @@ def sides_at_inputs(layer: ReLULayer, X: Float64[FloatArray, "N n"], within: Flo
 
     Both numbers are zero, or neither is.
     """
+    within = _of_pre_activations(layer, X, within)
     limited = np.isfinite(np.broadcast_to(within, np.broadcast_shapes(within.shape, (2, layer.outputs))))
     slack = np.where(limited, within, 0.0)
     below, above = slack[..., 0, :], slack[..., 1, :]
@@ -141,7 +144,8 @@ def impossible_units(layer: ReLULayer, outputs: Outputs) -> Bool[BoolArray, " m"
     """The units that give none of the outputs that are possible, wherever the input is."""
     below, above = np.broadcast_to(outputs.within, (2, layer.outputs))
     beneath = signs_against(outputs.high, above, layer.low) < 0
-    return beneath | (signs_against(outputs.low, -below, layer.high) > 0)
+    nowhere = np.isposinf(outputs.low) | np.isneginf(outputs.high)  # beyond the range of a strictly monotone unit
+    return beneath | (signs_against(outputs.low, -below, layer.high) > 0) | nowhere
 
 
 def outputs_at_input(
@@ -153,11 +157,45 @@ def outputs_at_input(
     above_high = _signs_at(layer, x[None], layer.high, nothing)[0]
     value = np.where(above_low <= 0, layer.low, layer.high)
     moving = ((above_low > 0) & (above_high < 0)) | layer.injective
-    return Outputs(value, value, within, x, moving)
+    return Outputs(value, value, _of_pre_activations(layer, x[None], within[None])[0], x, moving)
+
+
+def _computed(layer: ReLULayer, X: FloatArray) -> FloatArray:
+    """(N, m) pre-activations as float64 gives them."""
+    if not layer.is_large:
+        return np.asarray((layer.weight @ X.T).T) + layer.bias
+    import torch
+
+    return layer.operator.apply(torch.from_numpy(np.ascontiguousarray(X))).numpy()
+
+
+def outputs_between(layer: ReLULayer, low: FloatArray, high: FloatArray, within: Float64[FloatArray, " m"]) -> Outputs:
+    """Outputs from ``low - within`` to ``high + within``, which are (m,)."""
+    if not layer.injective.any():
+        return Outputs(low, high, within)
+    assert layer.monotone is not None, "such outputs are refused where functions are not known"
+    ends = layer.monotone.inverse(low - within), layer.monotone.inverse(high + within)
+    low, high = (np.where(layer.injective, end, side) for end, side in zip(ends, (low, high), strict=True))
+    return Outputs(low, high, np.where(layer.injective, 0.0, within))
+
+
+def _of_pre_activations(layer: ReLULayer, X: Float64[FloatArray, "N n"], within: FloatArray) -> FloatArray:
+    """The same precision, of strictly monotone units about their pre-activations: (N, 2, m), inf where nothing is said.
+
+    Unchanged where no such unit has one.
+    """
+    loose = layer.injective & (within > 0)
+    if not loose.any():
+        return within
+    assert layer.monotone is not None, "a precision is refused where functions are not known"
+    z = _computed(layer, X)
+    within = np.broadcast_to(within, (len(X), 2, layer.outputs))
+    moved = np.stack([layer.monotone.distances(z, within[:, side], upward=side == 1) for side in (0, 1)], axis=1)
+    return np.where(loose, moved, within)
 
 
 def _classed(layer: ReLULayer, has_lower: BoolArray, has_upper: BoolArray, exact: BoolArray) -> Sides:
-    equal = (has_lower & has_upper & exact) | layer.injective
+    equal = has_lower & has_upper & exact
     both = has_lower & has_upper & ~equal
     none = np.zeros_like(equal)
     return Sides(equal, both, has_upper & ~has_lower & ~equal, has_lower & ~has_upper & ~equal, none, none)
@@ -203,13 +241,14 @@ def checked_within(layer: Layer, within: Any, samples: int | None = None) -> Flo
 
 
 def check_loose(layer: Layer, loose: Any) -> None:
-    """InputError unless all units (m,) whose outputs are known to a precision only are ReLUs or clips."""
-    if (loose & layer.injective).any():
+    """InputError unless all units (m,) with outputs that are known to a precision only can be inverted."""
+    known = layer.injective & False if layer.monotone is None else layer.monotone.invertible(layer.injective)
+    if (loose & layer.injective & ~known).any():
         raise InputError(
             "within",
-            expected="outputs of ReLUs or clips",
-            got="a layer with other activations",
-            hint="a precision is supported for ReLU and clip units; give 0 for the others",
+            expected="outputs of units whose functions are known",
+            got="strictly monotone units of which nothing else is said",
+            hint="give 0 for these, or their functions: ReLULayer(..., monotone=...)",
         )
 
 
@@ -229,6 +268,7 @@ __all__ = [
     "checked_within",
     "impossible_units",
     "outputs_at_input",
+    "outputs_between",
     "sides_at_inputs",
     "sides_of_outputs",
 ]

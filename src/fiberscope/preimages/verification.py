@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fiberscope.checker.blocks import Block, Blocks
 from fiberscope.checker.convolutions import Convolution
+from fiberscope.checker.curves import CLIP, Curves
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.reading import StoredNetwork, read_network
 from fiberscope.errors import ModelError
@@ -74,6 +75,15 @@ def plain(value: Any) -> NDArray[Any]:
     return np.ndarray.view(value, np.ndarray)
 
 
+def curves_of(injective: Any, monotone: Any) -> Curves:
+    """What the units of a layer compute, of which some are strictly monotone."""
+    if monotone is None:
+        return Curves.unknown(injective)
+    curve, alpha, beta = (plain(part) for part in (monotone.curve, monotone.alpha, monotone.beta))
+    floats = (np.array(np.broadcast_to(part, injective.shape), dtype=np.float64) for part in (alpha, beta))
+    return Curves(np.where(injective, curve, CLIP).astype(np.int64), *floats)
+
+
 def weight_of(layer: Any) -> Any:
     """The rows of a layer: written out, or as a convolution where they are not."""
     operator = layer.operator if type(layer) is ReLULayer and layer.is_large else None
@@ -124,4 +134,4 @@ def matrix(value: Any) -> Any:
     return SparseRows((data, indices, starts), shape=(shape[0], shape[1]))
 
 
-__all__ = ["MalformedError", "Verification", "matrix", "plain", "stored", "verified", "weight_of"]
+__all__ = ["MalformedError", "Verification", "curves_of", "matrix", "plain", "stored", "verified", "weight_of"]

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, cast, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from fiberscope.checker import verdicts
-from fiberscope.checker.radius import measure
+from fiberscope.checker.curves import Curves
+from fiberscope.checker.monotone import Products, Received, on_received, prove_outputs
 from fiberscope.checker.unwritten import Unwritten
 from fiberscope.checker.verdicts import Claim as PlainClaim
 from fiberscope.checker.verdicts import System
@@ -31,7 +31,10 @@ from fiberscope.preimages.certificate import Certificate
 from fiberscope.preimages.interval import Interval
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.no_claim import check_claim
-from fiberscope.preimages.verification import MalformedError, Verification, matrix, plain, weight_of
+from fiberscope.preimages.verification import MalformedError, Verification, curves_of, matrix, plain, weight_of
+
+_Layer: TypeAlias = tuple[System, Any, Curves]
+"""A layer on its domain; its units that are among them, None for all; and what they compute."""
 
 WHOLE_NUMBERS = (int, *(np.dtype(code).type for code in "bBhHiIlLqQ"))
 NUMBERS = (float, *WHOLE_NUMBERS, *(np.dtype(code).type for code in "efd"))
@@ -96,7 +99,7 @@ def verify(claim: Claim, exact: bool = False) -> Verification:
     """
     if type(exact) not in (bool, np.bool_):  # a text such as "no" would count as yes
         raise InputError("exact", expected="True or False", got=shown(exact))
-    question = in_numbers(claim)  # asked once for both attempts
+    question = _question(claim)  # asked once for both attempts
     if isinstance(question, str):
         check_claim(claim)
     proof = Verification(False, "float") if exact else _attempt(question, "float")
@@ -105,7 +108,7 @@ def verify(claim: Claim, exact: bool = False) -> Verification:
 
 def verify_in_float(claim: Claim) -> Verification:
     """Prove a verdict in float64 alone."""
-    return _attempt(in_numbers(claim), "float")
+    return _attempt(_question(claim), "float")
 
 
 def verify_many(claims: Sequence[Claim], threads: int = 1) -> Bool[BoolArray, " N"]:
@@ -126,10 +129,10 @@ def verify_many(claims: Sequence[Claim], threads: int = 1) -> Bool[BoolArray, " 
     systems = {key: _system(together[0][1]) for key, together in alike.items()}
     proved = np.zeros(len(claims), dtype=np.bool_)
 
-    def prove(share: tuple[tuple[System, Any], list[tuple[int, _ReadClaim]]]) -> None:
+    def prove(share: tuple[_Layer, list[tuple[int, _ReadClaim]]]) -> None:
         system, together = share
-        reasons = verdicts.prove(system[0], [asked.said.about(*system) for _, asked in together], exact=False)
-        proved[[index for index, _ in together]] = [reason == "" for reason in reasons]
+        found = prove_outputs(system[0], system[2], [asked.said.about(*system[:2]) for _, asked in together])
+        proved[[index for index, _ in together]] = [reason == "" for reason, _ in found]
 
     shares = [
         (system, share)
@@ -155,9 +158,9 @@ def radii(claims: Sequence[Claim], centers: Sequence[FloatArray]) -> Float64[Flo
         if isinstance(system, str):
             continue
         for exact in (False, True):
-            said = [asked.said.about(*system) for _, asked in left]
+            said = [asked.said.about(*system[:2]) for _, asked in left]
             beside = [np.array(centers[k], dtype=np.float64) for k, _ in left]
-            found = measure(system[0], said, beside, exact=exact)
+            found = prove_outputs(system[0], system[2], said, beside, rational=exact)
             out[[k for k, _ in left]] = [size for _, size in found]
             left = [one for one, (reason, _) in zip(left, found, strict=True) if reason]
     return out
@@ -221,21 +224,34 @@ def _shares(together: list[tuple[int, _ReadClaim]], threads: int) -> list[list[t
     return [share for share in shares if share]
 
 
-def in_numbers(claim: Any) -> tuple[System, PlainClaim] | str:
-    """What a claim says, and what it is about; or, in words, why it says nothing."""
+def _question(claim: Any) -> tuple[_Layer, PlainClaim] | str:
+    """Everything that a claim says; or, in words, why it says nothing."""
     asked = _read_claim(claim, {})
     if isinstance(asked, str):
         return asked
     system = _system(asked)
-    return system if isinstance(system, str) else (system[0], asked.said.about(*system))
+    return system if isinstance(system, str) else (system, asked.said.about(*system[:2]))
 
 
-def _attempt(question: tuple[System, PlainClaim] | str, method: Literal["float", "exact"]) -> Verification:
+def in_numbers(claim: Any) -> tuple[System, Received] | str:
+    """What a claim is about, for other proofs about the same inputs; or, in words, why it says nothing.
+
+    Strictly monotone units are asked about what they receive.
+    """
+    question = _question(claim)
+    if isinstance(question, str):
+        return question
+    (system, _, curves), said = question
+    received = on_received(Products(system), curves, said)
+    return received if isinstance(received, str) else (system, received)
+
+
+def _attempt(question: tuple[_Layer, PlainClaim] | str, method: Literal["float", "exact"]) -> Verification:
     """Try to prove what a claim says; none of the claim's own code runs."""
     if isinstance(question, str):
         return Verification(False, method, question)
-    system, claim = question
-    reason = verdicts.prove(system, [claim], exact=method == "exact")[0]
+    (system, _, curves), claim = question
+    ((reason, _),) = prove_outputs(system, curves, [claim], rational=method == "exact")
     return Verification(reason == "", method, reason)
 
 
@@ -267,8 +283,8 @@ def _read_claim(claim: Any, written: dict[int, tuple[Any, bytes]]) -> _ReadClaim
         return _malformed(error)
 
 
-def _system(asked: _ReadClaim) -> tuple[System, Any] | str:
-    """The numbers of a claim's layer and domain, and of which units, None for all; or, in words, why there are none."""
+def _system(asked: _ReadClaim) -> _Layer | str:
+    """The numbers of a claim's layer and domain; or, in words, why there are none."""
     try:
         layer: Any = asked.layer
         weight = weight_of(layer)
@@ -278,11 +294,15 @@ def _system(asked: _ReadClaim) -> tuple[System, Any] | str:
         low, high = (
             plain(getattr(layer, name, np.full(bias.shape, usual))) for name, usual in (("low", 0.0), ("high", np.inf))
         )
+        if injective.dtype != np.bool_ or not injective.shape == low.shape == high.shape:
+            return "the layer does not say which units are strictly monotone"
+        # no end cuts these off, whatever a layer says of it
+        low, high = np.where(injective, -np.inf, low), np.where(injective, np.inf, high)
         box = as_polyhedron(asked.domain, weight.shape[1])
-        system = System(
-            weight, bias, low, high, injective, plain(box.low), plain(box.high), matrix(box.G), plain(box.h)
-        )
-        return (system, None) if asked.said.x is None else seen(system)
+        system = System(weight, bias, low, high, plain(box.low), plain(box.high), matrix(box.G), plain(box.h))
+        curves = curves_of(injective, getattr(layer, "monotone", None))
+        system, units = (system, None) if asked.said.x is None else seen(system)
+        return system, units, curves if units is None else curves.of(units)
     except MalformedError as failure:
         return f"a part of the layer or of the domain {failure}"
     except Exception as error:  # these, too

@@ -16,9 +16,11 @@ from fiberscope.errors import InputError, shown
 from fiberscope.network.activations import Pointwise
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Domain, Polyhedron, as_polyhedron
+from fiberscope.network.monotone import Monotone
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import dense
+from fiberscope.preimages.sides import check_loose
 from fiberscope.recovery.least_squares import fit
 from fiberscope.recovery.linearized import AffineModel, Model, NetworkModel
 from fiberscope.recovery.question import Subject
@@ -134,6 +136,8 @@ class _Search:
         y, self.slack = torch.tensor(features), torch.tensor(within)
         self.outputs = Targets(y - self.slack, y + self.slack)
         self.model, self.targets, self.whole = _models(subject, self.outputs, box)
+        # beyond rounding: of a unit with one side as far as the precision goes
+        self.room = torch.where(self.targets.two_sided, self.targets.half_widths, self.slack) * INSIDE
         known = self.targets.half_widths.square().sum(dim=1)
         self.met = torch.maximum(known, MET * MET * y.square().sum(dim=1)) / 2
 
@@ -163,8 +167,8 @@ class _Search:
         x, meets = torch.tensor(guess.x), torch.tensor(guess.residual == 0)
         outside = torch.nonzero(~meets)[:, 0]
         if len(outside) and perf_counter() < until:
-            room = INSIDE * self.slack
-            inside = Targets(self.targets.low[outside] + room, self.targets.high[outside] - room, centered=False)
+            low, high, room = self.targets.low[outside], self.targets.high[outside], self.room[outside]
+            inside = Targets(low + room, high - room, centered=False)
             near = fit(self.model, inside, x[outside], self.low, self.high, until)
             meets[outside] = self.outputs[outside].distance(self.whole(near.x)) == 0
         return meets.numpy()
@@ -187,27 +191,48 @@ def _models(subject: Subject, outputs: Targets, box: Polyhedron) -> tuple[Model,
     """What is fitted, where it should be, and the map to the output: what a clip cut off is asked for before it."""
     network, layer = subject.network, subject.features_of
     if network is None:
-        if not isinstance(layer, ReLULayer) or layer.injective.any():
-            raise InputError(
-                "layer",
-                expected="a layer of ReLUs or clips",
-                got="one that is known as part of a network alone",
-                hint="pass the network and layer=",
-            )
+        if not isinstance(layer, ReLULayer):
+            got, hint = "one that is known as part of a network alone", "pass the network and layer="
+            raise InputError("layer", expected="a layer of one affine map", got=got, hint=hint)
+        check_loose(layer, layer.injective)
         low, high = torch.tensor(layer.low), torch.tensor(layer.high)
         model = AffineModel(torch.tensor(dense(layer.weight)), torch.tensor(layer.bias))
-        return model, sides(outputs.low, outputs.high, low, high), lambda X: model.values(X).clamp(low, high)
+        targets = _received(sides(outputs.low, outputs.high, low, high), outputs, layer.injective, layer.monotone)
+
+        def given(X: Tensor) -> Tensor:
+            z = model.values(X).clamp(low, high)
+            return z if layer.monotone is None else _given(z, layer.injective, layer.monotone)
+
+        return model, targets, given
     stage = network.placed_layers[subject.layer].stage
     activation, whole = network.stages[stage].activation, NetworkModel(network, stage)
     assert isinstance(activation, Pointwise), "a layer ends in a pointwise activation"
     injective = activation.injective()
-    if injective is None or injective.any():
+    if injective is None:
         return whole, outputs, whole.values
     lowest, highest = reach(network, stage, box.low, box.high)
     least = torch.tensor(np.maximum(lowest, activation.cut[0]))
     most = torch.tensor(np.minimum(highest, activation.cut[1]))
     before = NetworkModel(network, network.sources(stage)[0])
-    return before, sides(outputs.low, outputs.high, least, most), whole.values
+    cut = sides(outputs.low, outputs.high, least, most)
+    return before, _received(cut, outputs, injective.cpu().numpy(), activation.monotone()), whole.values
+
+
+def _received(cut: Targets, outputs: Targets, injective: BoolArray, monotone: Monotone | None) -> Targets:
+    """What is asked of units before the activation: of strictly monotone ones by their inverse."""
+    if monotone is None:
+        return cut
+    # an end of the range that is given as if it were an output is asked for as nearly as float64 tells
+    least, most = np.nextafter(monotone.least, np.inf), np.nextafter(monotone.most, -np.inf)
+    given = outputs.low.numpy(), outputs.high.numpy()
+    low = monotone.inverse(np.where(monotone.most < np.inf, np.minimum(given[0], most), given[0]))
+    high = monotone.inverse(np.where(monotone.least > -np.inf, np.maximum(given[1], least), given[1]))
+    units = torch.tensor(injective)
+    return Targets(torch.where(units, torch.tensor(low), cut.low), torch.where(units, torch.tensor(high), cut.high))
+
+
+def _given(z: Tensor, injective: BoolArray, monotone: Monotone) -> Tensor:
+    return torch.where(torch.tensor(injective), torch.tensor(monotone.value(z.numpy())), z)
 
 
 __all__ = ["STARTS", "Guess", "attack", "guesses"]

@@ -9,6 +9,7 @@ import numpy as np
 
 from fiberscope.checker import enclosures, relaxation
 from fiberscope.checker.anchored import Question
+from fiberscope.checker.curves import Curves
 from fiberscope.checker.matrices import (
     ROUNDING,
     NotProvedError,
@@ -25,9 +26,10 @@ from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimages.certificate import Certificate
 from fiberscope.preimages.enclosure import MARGIN, reach_from
+from fiberscope.preimages.interval import Interval
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.preimage import Preimage
-from fiberscope.preimages.verification import stored
+from fiberscope.preimages.verification import curves_of, stored
 from fiberscope.preimages.verify import in_numbers
 from fiberscope.recovery.ball import Ball
 from fiberscope.recovery.duals import Duals
@@ -79,13 +81,27 @@ class Proved:
 
 
 def chain_to(subject: Subject) -> tuple[LayerRows, ...]:
-    """The layers up to the features as the checker reads them; NotProvedError where they are no chain of clips."""
+    """The layers up to the features as the checker reads them; NotProvedError where they are no chain of clips.
+
+    Strictly monotone units of the last one stand there as what they receive.
+    """
     if subject.network is None:
         layer = subject.single
         if layer is None:
-            raise NotProvedError("the layer has other activations than clips")
-        return (LayerRows(layer.weight, layer.bias, layer.low, layer.high, layer.injective),)
-    return chain_of(stored(subject.network), subject.layer)
+            raise NotProvedError("the layer is one only around a sample")
+        return (LayerRows(layer.weight, layer.bias, layer.low, layer.high, Curves.unknown(layer.injective)),)
+    *before, last = chain_of(stored(subject.network), subject.layer)
+    if any(rows.curves.monotone.any() for rows in before):
+        raise NotProvedError("a layer before it ends in another activation than a clip")
+    return (*before, replace(last, curves=Curves.unknown(np.zeros(len(last.bias), dtype=np.bool_))))
+
+
+def curves_to(subject: Subject) -> Curves:
+    """What the units compute whose outputs the features are; NotProvedError where the checker cannot read it."""
+    if subject.network is not None:
+        return stored(subject.network).layers[subject.layer].curves
+    layer: Any = subject.features_of
+    return curves_of(layer.injective, getattr(layer, "monotone", None))
 
 
 def reach_of(low: FloatArray, high: FloatArray, center: FloatArray) -> float:
@@ -108,7 +124,7 @@ def prove(subject: Subject, known: Known, proof: Proof, chain: tuple[LayerRows, 
     if chain is None and (proof.ball is not None or not proof.steps):
         chain = chain_to(subject)
     if chain is not None:
-        empty |= bool(((known.high < chain[-1].low) | (known.low > chain[-1].high)).any())
+        empty |= bool(((known.high < chain[-1].low) | (known.low > chain[-1].high)).any()) or known.is_given_by_nothing
     if proof.ball is not None:
         assert chain is not None, "it was read for the ball"
         center, radius = np.array(proof.ball.center, dtype=np.float64), float(proof.ball.radius)
@@ -134,7 +150,7 @@ def stages_of(network: Network) -> relaxation.Network:
 
 def asked_of(network: Network, layer: int, known: Known) -> relaxation.Known:
     """What is known of the outputs, and of which stage."""
-    return relaxation.Known(network.placed_layers[layer].stage, known.low, known.high)
+    return relaxation.Known(network.placed_layers[layer].stage, *known.outputs)
 
 
 def _stepwise(
@@ -153,11 +169,14 @@ def _stepwise(
 def around(layer: ReLULayer, known: Known, x: FloatArray) -> Preimage | None:
     """The inputs whose outputs are as near to those at x as all that have the features: a question that has an answer.
 
-    An output within e of y is within ``e + |F(x) - y|`` of that at x.
+    An output within e of y is within ``e + |F(x) - y|`` of that at x. None where it has no bound, or for no answer.
     """
     from fiberscope.preimages.preimage import preimage
 
-    found = preimage(layer, x=x, domain=known.domain, within=_farthest(layer, known, x) * (1.0 + ROUNDS_OTHERWISE))
+    within = _farthest(layer, known, x) * (1.0 + ROUNDS_OTHERWISE)
+    if not np.isfinite(within).all():
+        return None
+    found = preimage(layer, x=x, domain=known.domain, within=within)
     return None if found.kind in (Kind.UNDECIDED, Kind.EMPTY) else found
 
 
@@ -176,8 +195,7 @@ def _of(subject: Subject, known: Known, preimage: Any) -> Preimage:
     if type(preimage) is not Preimage or layer is None:
         raise NotProvedError("this is no verdict about a layer of the input")
     if preimage.x is None:
-        within = known.within if known.within.any() else 0.0
-        return replace(preimage, layer=layer, domain=known.domain, y=known.y, within=within)
+        return replace(preimage, layer=layer, domain=known.domain, y=Interval(known.low, known.high), within=0.0)
     x = np.array(preimage.x, dtype=np.float64)
     if not (_farthest(layer, known, x) <= np.asarray(preimage.within)).all():
         raise NotProvedError("the verdict is about fewer outputs than the features allow")
@@ -202,7 +220,7 @@ def _weighed(subject: Subject, known: Known, duals: Duals, preimage: Any) -> tup
     reach = np.inf
     if preimage is None:
         nothing = Certificate(Kind.UNDECIDED, None)
-        about = Preimage(layer, known.domain, None, known.y, Kind.UNDECIDED, None, 0.0, nothing)
+        about = Preimage(layer, known.domain, None, Interval(known.low, known.high), Kind.UNDECIDED, None, 0.0, nothing)
     else:
         about = _of(subject, known, preimage)
         if about.x is None or not np.array_equal(about.x, anchor):

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 
-from fiberscope.errors import InputError, ModelError, shown
+from fiberscope.checker.curves import Curves
+from fiberscope.checker.matrices import NotProvedError
+from fiberscope.checker.monotone import ends
+from fiberscope.errors import InputError, ModelError
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.domains import Domain, Polyhedron, as_polyhedron
 from fiberscope.network.layer import Layer, check_layer
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.stage import INPUT
-from fiberscope.preimages.sides import checked_within
 from fiberscope.scalars import as_position
 
 
@@ -28,7 +31,8 @@ class Subject:
         network: the network; None for a layer alone.
         layer: the number of its layer; 0 for a layer alone.
         features_of: the layer itself.
-        single: the layer, where it is a clip of one affine map of the input; None where it is not.
+        single: the layer, where it is one affine map of the input, with strictly monotone units as what they receive;
+            None where it is not.
         input_shape: of one input.
     """
 
@@ -49,15 +53,13 @@ class Subject:
         if not isinstance(given, Network):
             check_layer(given)
             as_position(layer, 1, "layer", hint="a layer alone is layer 0")
-            single = given if isinstance(given, ReLULayer) and not given.injective.any() else None
-            return cls(None, 0, given, single, given.input_shape)
+            return cls(None, 0, given, _as_clips(given), given.input_shape)
         count = len(given.relu_layers)
         if not count:
             raise ModelError(given.nothing_to_judge())
         position = as_position(layer, count, "layer", hint="network.relu_layers lists them")
         found, first = given.relu_layers[position], given.placed_layers[position].source == INPUT
-        alone = found if first and isinstance(found, ReLULayer) and not found.injective.any() else None
-        return cls(given, position, found, alone, given.input_shape)
+        return cls(given, position, found, _as_clips(found) if first else None, given.input_shape)
 
     @property
     def inputs(self) -> int:
@@ -73,21 +75,40 @@ class Known:
         y: (m,) the features.
         within: (m,) by how much the output may differ from them.
         domain: where inputs lie; None for all of R^n.
+        curves: what the layer's units compute.
     """
 
     y: FloatArray
     within: FloatArray
     domain: Domain | None
+    curves: Curves
+
+    @cached_property
+    def outputs(self) -> tuple[FloatArray, FloatArray]:
+        """(m,) lower and upper bounds on the output, rounded outwards."""
+        return self._end(-1.0), self._end(1.0)
+
+    @cached_property
+    def _received(self) -> tuple[FloatArray, FloatArray]:
+        found = ends(self.curves, *self.outputs)
+        if isinstance(found, str):
+            raise NotProvedError(found)
+        return found
 
     @property
     def low(self) -> FloatArray:
-        """(m,) lower bounds on the output, rounded outwards."""
-        return self._end(-1.0)
+        """(m,) lower bounds on the output, of strictly monotone units on what they receive; inf where none gives it."""
+        return self._received[0]
 
     @property
     def high(self) -> FloatArray:
-        """(m,) upper bounds."""
-        return self._end(1.0)
+        """(m,) upper bounds; -inf where no number gives the output."""
+        return self._received[1]
+
+    @property
+    def is_given_by_nothing(self) -> bool:
+        """Whether a strictly monotone unit never gives what is known of it."""
+        return bool((np.isposinf(self.low) | np.isneginf(self.high)).any())
 
     def _end(self, sign: float) -> FloatArray:
         exact = self.within == 0
@@ -96,6 +117,12 @@ class Known:
     def box(self, n: int) -> Polyhedron:
         """The domain, written out."""
         return as_polyhedron(self.domain, n)
+
+
+def _as_clips(layer: Layer) -> ReLULayer | None:
+    if not isinstance(layer, ReLULayer) or not layer.injective.any():
+        return layer if isinstance(layer, ReLULayer) else None
+    return ReLULayer(layer.weight, layer.bias, low=layer.low, high=layer.high)
 
 
 def features_of(subject: Subject, features: Any) -> tuple[Float64[FloatArray, "N m"], bool]:
@@ -122,19 +149,4 @@ def _own(layer: Layer) -> tuple[int, ...]:
     return layer.output_shape if isinstance(layer, ReLULayer) else (layer.outputs,)
 
 
-def within_of(subject: Subject, within: Any) -> Float64[FloatArray, " m"]:
-    """By how much each unit may differ, (m,).
-
-    Raises:
-        InputError: negative, of another shape, or not finite.
-    """
-    if isinstance(subject.features_of, ReLULayer) and not subject.features_of.injective.any():
-        return checked_within(subject.features_of, within)[0]
-    array, m = as_float64(within, "within"), subject.features_of.outputs
-    if array.shape not in ((), (m,)) or (array < 0).any():
-        got = shown(within) if array.shape == () else f"shape {array.shape}"
-        raise InputError("within", expected=f"a number of at least 0, or {m} of them", got=got)
-    return np.broadcast_to(array, (m,)).copy()
-
-
-__all__ = ["Known", "Subject", "features_of", "within_of"]
+__all__ = ["Known", "Subject", "features_of"]

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fiberscope.checker.curves import Curves
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.reading import LayerRows
 from fiberscope.network.arrays import FloatArray
-from fiberscope.network.domains import Box, Domain, Polyhedron
+from fiberscope.network.domains import Box, Domain, Polyhedron, as_polyhedron
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.preimages.budget import Budget
 from fiberscope.preimages.extent_search import SMALL
+from fiberscope.preimages.interval import Interval
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.preimage import preimage
 from fiberscope.recovery.attack import guesses
@@ -29,13 +31,15 @@ from fiberscope.recovery.proof import (
     around,
     asked_of,
     chain_to,
+    curves_to,
     prove,
     reach_of,
     stages_of,
 )
-from fiberscope.recovery.question import Known, Subject, features_of, within_of
+from fiberscope.recovery.question import Known, Subject, features_of
 from fiberscope.recovery.recovery import Recovery, Scope, distance_from, on_grid
 from fiberscope.recovery.tightening import Tightened, tighten
+from fiberscope.recovery.told import told
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
 
     from fiberscope.network.layer import Layer
     from fiberscope.network.network import Network
+    from fiberscope.preimages.precision import Precision
 
 UNIT_BOX = Box(0, 1)
 TELLS = 0.5
@@ -71,7 +76,7 @@ def recover(
     net_or_layer: Network | Layer,
     features: Tensor | ArrayLike,
     layer: int = 0,
-    within: Tensor | ArrayLike = 0.0,
+    within: Tensor | ArrayLike | str | Precision = 0.0,
     domain: Domain | None = UNIT_BOX,
     grid: ArrayLike | None = None,
     *,
@@ -87,7 +92,10 @@ def recover(
         net_or_layer: a network, or a layer alone.
         features: the output of the layer, in any shape with as many numbers; or N of them, the samples in front.
         layer: the number of the ReLU layer of a network.
-        within: by how much each output may differ from the features: a number or (m,), in the outputs' units.
+        within: by how much each output may differ from the features: a number or (m,), in the outputs' units. Or a
+            ``Precision``, or its name: "float32" and "float16" for what a runtime may be off at any input of the
+            domain, which must be bounded; "int8" for features that are codes times their step: then those of the
+            result are the middles of cells.
         domain: where inputs lie; None for all of R^n.
         grid: the step of the grid that inputs lie on, such as 1/255 for the float32 values k/255, or a list of values;
             None for none.
@@ -103,24 +111,33 @@ def recover(
     Source: sections 9 and 10 of the theory.
     """
     subject = Subject.of(net_or_layer, layer)
-    Y, is_batch = features_of(subject, features)
-    slack = within_of(subject, within)
-    known = [Known(y, slack, domain) for y in Y]
-    box = known[0].box(subject.inputs)
+    given_features, is_batch = features_of(subject, features)
+    Y, slack = told(subject, given_features, within, domain)
+    box = as_polyhedron(domain, subject.inputs)
     if grid is not None:
         Grid.of(grid, box.low, box.high)
     until = Budget.of(seconds).until
     found, met = guesses(subject, Y, domain, slack, until)
-    try:
-        chain: tuple[LayerRows, ...] | str = chain_to(subject)
-    except NotProvedError as failure:
-        chain = str(failure)
+    curves, chain = _read(subject)
+    known = [Known(y, size, domain, curves) for y, size in zip(Y, slack, strict=True)]
     given = net_or_layer if subject.network is None else subject.network
     out: list[Recovery] = []
     for k, each in enumerate(known):
         guess = replace(_guess(given, subject, each, found.x[k], grid), residual=float(found.residual[k]))
         out.append(_proved(guess, subject, each, bool(met[k]), chain, until))
     return out if is_batch else out[0]
+
+
+def _read(subject: Subject) -> tuple[Curves, tuple[LayerRows, ...] | str]:
+    """What the layer's units compute, and the layers up to it, or why they are no chain, as the checker reads them."""
+    try:
+        curves = curves_to(subject)
+    except NotProvedError as failure:
+        return Curves.unknown(np.zeros(subject.features_of.outputs, dtype=np.bool_)), str(failure)
+    try:
+        return curves, chain_to(subject)
+    except NotProvedError as failure:
+        return curves, str(failure)
 
 
 def _guess(given: Any, subject: Subject, known: Known, x: FloatArray, grid: Any) -> Recovery:
@@ -138,7 +155,9 @@ def _proved(
 ) -> Recovery:
     """The same with all that is found to be provable around the guess."""
     x = out.x.ravel()
-    if subject.single is None:
+    if known.is_given_by_nothing:
+        found = _Found(Proof(), "a unit never gives what is known of it: its activation ends before")
+    elif subject.single is None:
         found = _Found(*_through_layers(subject, known, x, chain, until))
     else:
         assert not isinstance(chain, str), "a layer of clips alone is a chain"
@@ -207,10 +226,9 @@ def _of_layer(
     found = search_ball(chain, x, known.low, known.high, reach_of(box.low, box.high, x), until)
     ball = None if found is None else found[0]
     if not met:
-        within = known.within if known.within.any() else 0.0
         left = _left(until)
         half = None if left is None else 0.5 * left  # bounds need the rest
-        verdict = preimage(layer, y=known.y, domain=known.domain, within=within, seconds=half)
+        verdict = preimage(layer, y=Interval(known.low, known.high), domain=known.domain, seconds=half)
         if verdict.kind == Kind.EMPTY:
             return _Found(Proof(None, verdict), verdict.reason)
     if ball is not None:
@@ -242,6 +260,9 @@ def _searched(layer: ReLULayer, known: Known, x: FloatArray, until: float) -> _F
         more = "; with seconds= bounds are searched for all the same"
         return _Found(Proof(), reason + more if determined >= DETERMINED * len(x) else reason)
     near = around(layer, known, x)
+    if near is None and box.is_box_bounded:  # a unit that is known on one side is known to no precision at x
+        asked = preimage(layer, y=Interval(known.low, known.high), domain=known.domain, seconds=_left(until))
+        near = None if asked.kind in (Kind.UNDECIDED, Kind.EMPTY) else asked
     if near is None:
         return _Found(Proof(), NO_RANK)
     enclosure = near.enclosure(seconds=_left(until))

@@ -15,7 +15,7 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain
 from fiberscope.preimages.verification import Verification, verified
 from fiberscope.recovery.grid import Grid
-from fiberscope.recovery.proof import Proof, Proved, prove
+from fiberscope.recovery.proof import Proof, Proved, curves_to, prove
 from fiberscope.recovery.question import Known, Subject
 from fiberscope.showing.shown import Picture, Shown, told
 from fiberscope.showing.thumbnails import inputs_as_pictures, width_as_picture
@@ -127,7 +127,7 @@ class Recovery(Shown):
 def _disproved(claim: Recovery) -> str:
     """Why the claim is not proved; empty where it is."""
     subject = Subject.of(claim.source, claim.layer)
-    known = Known(np.array(claim.features), np.array(claim.within), claim.domain)
+    known = Known(np.array(claim.features), np.array(claim.within), claim.domain, curves_to(subject))
     m = subject.features_of.outputs
     if known.y.shape != (m,) or known.within.shape != (m,) or not (known.within >= 0).all():
         return "the features are not one number for each unit, with a precision"

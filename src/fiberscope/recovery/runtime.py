@@ -9,19 +9,21 @@ which is as far as features of inputs of the domain reach.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.errors import InputError
-from fiberscope.network.activations import Pointwise
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain, as_polyhedron
 from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import absolute
 from fiberscope.network.stage import INPUT
+from fiberscope.preimages.activated import Activated
+from fiberscope.preimages.losses import output_ends
 from fiberscope.preimages.precision import FLOAT_TYPES, Precision
 from fiberscope.preimages.sides import checked_within
 from fiberscope.recovery.reach import reach
@@ -73,9 +75,7 @@ def runtime_features(
     """
     precision = Precision(precision) if isinstance(precision, str) else precision
     placed = net.placed_layers[layer]
-    activation = net.stages[placed.stage].activation
-    assert isinstance(activation, Pointwise), "a layer ends in a pointwise activation"
-    least, most = activation.cut
+    least, most = output_ends(placed.layer)
     exact = net.evaluated(net.flat(X), placed.stage)
     slack = _slack(net, layer, X, precision)
     given = _given(exact, precision)
@@ -118,24 +118,36 @@ def _slack(net: Network, layer: int, X: FloatArray, precision: float | Precision
         slack = checked_within(here, precision)
         return np.broadcast_to(slack, (len(X), *slack.shape))
     if precision.name in FLOAT_TYPES:
-        return _accumulated(net, layer, X, precision)
+        return accumulated(net, layer, [np.abs(net.layer_input(k, X)) for k in range(layer + 1)], precision)
     return precision.within(here, net.layer_input(layer, X))
 
 
-def _accumulated(net: Network, layer: int, X: FloatArray, precision: Precision) -> Float64[FloatArray, "N 2 m"]:
-    """What a runtime of a float type may be off after all layers up to one."""
-    source, off = INPUT, np.zeros_like(net.layer_input(0, X))
+def accumulated(
+    net: Network, layer: int, sizes: Sequence[Float64[FloatArray, "N _n"]], precision: Precision
+) -> Float64[FloatArray, "N 2 m"]:
+    """What a runtime of a float type may be off after all layers up to one.
+
+    Args:
+        net: the network.
+        layer: the number of the layer.
+        sizes: bounds on the absolute values of what each layer receives.
+        precision: the float type.
+
+    Raises:
+        InputError: layers that do not follow each other, or numbers that the type does not hold.
+    """
+    source, off = INPUT, np.zeros_like(sizes[0])
     for number in range(layer + 1):
         placed = net.placed_layers[number]
         if placed.source != source or not isinstance(placed.layer, ReLULayer):
             got = f"layer {layer} behind branches that meet, or behind something other than layers"
             hint = "give a number, by how much every feature may differ, or int8"
             raise InputError("precision", expected="layers one after the other", got=got, hint=hint)
-        received = np.abs(net.layer_input(number, X)) + off
+        received = sizes[number] + off
         own = precision.within(placed.layer, received)[:, 0]
-        carried = np.asarray(absolute(placed.layer.weight) @ off.T).T
+        carried = np.asarray(absolute(placed.layer.weight) @ off.T).T * Activated.of(placed.layer).steepest
         source, off = placed.stage, (own + carried) * (1.0 + EVALUATED)
     return np.repeat(off[:, None], 2, axis=1)
 
 
-__all__ = ["Features", "runtime_features"]
+__all__ = ["Features", "accumulated", "runtime_features"]

@@ -81,11 +81,15 @@ def layer_by_layer(
 
 
 def chain_to(network: Network, position: int) -> tuple[int, ...]:
-    """The layers up to one, each a clip of an affine map of what the one before it gives; empty if it is not so."""
+    """The layers up to one, each an affine map of what the one before it gives, and a clip; empty if it is not so.
+
+    The last one may end in another activation.
+    """
     source, chain = INPUT, range(position + 1)
     for k in chain:
         placed, layer = network.placed_layers[k], network.relu_layers[k]
-        if placed.source != source or not isinstance(layer, ReLULayer) or layer.injective.any():
+        is_last = k == position
+        if placed.source != source or not isinstance(layer, ReLULayer) or (layer.injective.any() and not is_last):
             return ()
         source = placed.stage
     return tuple(chain)
