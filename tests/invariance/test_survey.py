@@ -116,7 +116,8 @@ def test_a_curve_does_not_depend_on_units(exponent):
 
 def test_behind_many_units_the_bound_is_that_of_the_domain():
     torch.manual_seed(0)
-    net = fs.from_torch(nn.Sequential(nn.Linear(5, MOST_UNITS + 1), nn.ReLU(), nn.Linear(MOST_UNITS + 1, 2), nn.ReLU()))
+    wide = MOST_UNITS + 1
+    net = fs.from_torch(nn.Sequential(nn.Linear(5, wide), nn.ReLU(), nn.Linear(wide, 2), nn.ReLU()).eval())
     X = np.random.default_rng(0).uniform(size=(2, 5))
     for box, most in ((fs.Box(0, 1), None), (None, np.inf)):
         row = invariance_survey(net, X, layers=[1], domain=box, targets=1).to_pylist()[0]

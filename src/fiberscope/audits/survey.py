@@ -71,7 +71,7 @@ class Survey:
 
 
 def survey_at(network: Network, task: SurveyTask) -> Any:
-    """A table of ``SURVEY_SCHEMA`` with a row per layer, eps and target; of a layer that is left out, with the reason."""
+    """A table of ``SURVEY_SCHEMA`` with a row for each layer, eps and target; or the reason why a layer is left out."""
     domain = as_polyhedron(Box(*task.box), network.inputs)
     rows: list[dict[str, Any]] = []
     for layer in task.layers:
