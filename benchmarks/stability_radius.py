@@ -1,11 +1,11 @@
 """How far beyond its linear region a network is proved to be injective: stability radius over the region's distance.
 
-Of each network and stage, over as many samples as there is time for: the median of the ratio, the smallest, that of the
-first sample (index 9268 of Fashion-MNIST), the share with any radius and the median of these alone, and the seconds for one. Where
-fewer units are positive than there are inputs, as in most layers, no two inputs of the region itself are told apart, and
-there is no radius. Networks and images that are not part of the project are read from the folder that the environment
-variable FIBERSCOPE_EXTERNAL names; where it is absent they are left out, and that is said. WideCIFAR is the paper's
-architecture with random weights.
+Of each network and stage, over as many samples as there is time for: the median of the ratio, the smallest, that of
+the first sample (index 9268 of Fashion-MNIST), the share with any radius and the median of these alone, and the seconds
+for one. Where fewer units are positive than there are inputs, as in most layers, inputs of the region itself are not
+told apart, and there is no radius. Networks and images that are not part of the project are read from the folder that
+the environment variable FIBERSCOPE_EXTERNAL names; where it is absent they are left out, and that is said. WideCIFAR is
+the paper's architecture with random weights.
 
     python benchmarks/stability_radius.py [--samples 50] [--seconds 120] [--only NAME] [--smoke]
 """
@@ -41,8 +41,8 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="two samples of the smallest network")
     arguments = parser.parse_args()
     samples = 2 if arguments.smoke else arguments.samples
-    print(f"{'network':<28}{'stage':>6}{'radius / region':>18}{'least':>10}{'first':>10}{'proved':>9}{'of these':>12}", end="")
-    print(f"{'samples'':>9}{'s each':>9}")
+    print(f"{'network':<28}{'stage':>6}{'radius / region':>18}{'least':>10}{'first':>10}", end="")
+    print(f"{'proved':>9}{'of these':>12}{'samples':>9}{'s each':>9}")
     for name, network, X, stages in subjects(smoke=arguments.smoke):
         for stage in stages if name.startswith(arguments.only) else ():
             ratios, each = ratios_at(network, X[:samples], stage, arguments.seconds)
