@@ -85,7 +85,8 @@ def _bound(choice: RegionChoice, source: FloatArray, d: FloatArray) -> float:
     cost = np.zeros(len(choice.integral))
     cost[: len(d)] = d
     program, searched = replace(choice.program, objective=cost), bool(choice.integral.any())
-    options: dict[str, Option] = {"mip_max_nodes": MAX_NODES} if searched else {}
+    # the bound alone is asked for, and not a point that attains it
+    options: dict[str, Option] = {"mip_max_nodes": MAX_NODES, "mip_heuristic_effort": 0.0} if searched else {}
     solver = Solver(replace(program, integral=choice.integral) if searched else program, options)
     status = solver.run()
     if status is Status.OPTIMAL or (status is Status.NODES and searched):

@@ -194,8 +194,8 @@ def survey_table(layers: Sequence[ReachSummary]) -> Table:
 
 def _loose(layers: Sequence[ReachSummary]) -> str:
     """The eps that the terminal has room for, the last but one; empty where there is none."""
-    labels = next(([point.label for point in layer.curve] for layer in layers if layer.curve), [])
-    return labels[-2:][0] if len(labels) > 1 else "0"
+    labels = next(([point.label for point in layer.curve] for layer in layers if layer.curve), ["0"])
+    return labels[-2:][0]
 
 
 def _at(layer: ReachSummary, eps: str) -> str:
