@@ -78,7 +78,7 @@ SURVEY_SCHEMA: Any = pa.schema(
         pa.field("class", pa.int64()),
         pa.field("eps", pa.float64()),  # this and all numbers below are null where the layer was left out
         pa.field("positives", pa.int64()),
-        pa.field("dimension", pa.int64()),
+        pa.field("dimension", pa.int64()),  # at eps 0, as is the width
         pa.field("target", pa.int64()),
         pa.field("target_class", pa.int64()),
         pa.field("reached", pa.float64()),

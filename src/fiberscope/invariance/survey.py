@@ -46,12 +46,12 @@ SCHEMA: Any = pa.schema(
         pa.field("class", pa.int64()),
         pa.field("eps", pa.float64()),
         pa.field("positives", pa.int64(), nullable=False),
-        pa.field("dimension", pa.int64(), nullable=False),
+        pa.field("dimension", pa.int64()),
         pa.field("target", pa.int64(), nullable=False),
         pa.field("target_class", pa.int64()),
         pa.field("reached", pa.float64(), nullable=False),
         pa.field("bound", pa.float64(), nullable=False),
-        pa.field("width", pa.float64(), nullable=False),
+        pa.field("width", pa.float64()),
     ]
 )
 
@@ -93,7 +93,7 @@ def invariance_survey(  # pyright: ignore[reportUnknownParameterType] - pyarrow 
         target_class; ``reached``, the largest ``<c - x, x' - x> / |c - x|^2`` over all x' of the region with the same
         features: 1 is as far as the target; ``bound``, what no input of the domain with these features exceeds, in
         whatever region it lies (that of the domain alone behind more than 40 units); ``width``, the extent of the set
-        along ``c - x``. NaN where no linear program answered.
+        along ``c - x``. Dimension and width are null at an eps other than 0. NaN where no linear program answered.
 
     Raises:
         InputError: samples, classes, layers or domain do not fit, or eps has a negative number or comes with within.
@@ -160,7 +160,8 @@ def survey_curve(
     """
     largest = _largest_feature(network, network.placed_layers[layer].stage, sample.x)
     curve = [
-        [row | {"eps": eps} for row in survey_rows(network, layer, sample, domain, eps * largest)] for eps in sizes
+        [row | {"eps": eps} for row in survey_rows(network, layer, sample, domain, eps * largest, whole=not eps)]
+        for eps in sizes
     ]
     for before, after in pairwise(curve):
         for smaller, larger in zip(before, after, strict=True):
@@ -177,9 +178,15 @@ def _largest_feature(network: Network, stage: int, x: Float64[FloatArray, " n"])
 
 
 def survey_rows(
-    network: Network, layer: int, sample: SurveyedSample, domain: Polyhedron, within: Within = 0.0
+    network: Network,
+    layer: int,
+    sample: SurveyedSample,
+    domain: Polyhedron,
+    within: Within = 0.0,
+    *,
+    whole: bool = True,
 ) -> list[dict[str, Any]]:
-    """The rows of ``invariance_survey`` at one layer and sample.
+    """The rows of ``invariance_survey`` at one layer and sample; dimension and width only where the whole is asked for.
 
     Raises:
         InputError: this is nothing that features may differ by.
@@ -197,18 +204,18 @@ def survey_rows(
         "class": sample.label,
         "eps": None if features.widths.any() else 0.0,
         "positives": len(exact.fixed),
-        "dimension": local_dimension(region, domain, x, rows),
+        "dimension": local_dimension(region, domain, x, rows) if whole else None,
     }
     program = RegionProgram(Around.of(region, domain, x, rows))
     directions = [goal - x for goal in sample.goals]
     ahead = [_furthest(program, direction) for direction in directions]
-    behind = [_furthest(program, -direction) for direction in directions]
+    behind = [_furthest(program, -direction) for direction in directions] if whole else None
     bounds = largest_gains(network, features, x, domain, directions, ahead)
     found: list[dict[str, Any]] = []
     for i, (target, label) in enumerate(zip(sample.targets, sample.target_labels, strict=True)):
         length = float(np.linalg.norm(directions[i]))
         reached, bound = (gain / length**2 if length else 0.0 for gain in (ahead[i], bounds[i]))
-        width = (ahead[i] + behind[i]) / length if length else 0.0
+        width = None if behind is None else (ahead[i] + behind[i]) / length if length else 0.0
         numbers = {"reached": reached, "bound": bound, "width": width}
         found.append(about | {"target": target, "target_class": label} | numbers)
     return found
