@@ -33,6 +33,8 @@ from fiberscope.audits.shards import SURVEY_SCHEMA
 from fiberscope.data.datasets import load_data
 from fiberscope.invariance.examples import invariance_examples
 from fiberscope.invariance.pairs import targets_of
+from fiberscope.invariance.survey import survey_curve, surveyed_sample
+from fiberscope.network.domains import as_polyhedron
 from fiberscope.report.survey import summarise_survey
 
 Subject = tuple[fs.Network, np.ndarray, np.ndarray, fs.Box]
@@ -130,13 +132,18 @@ def curve(name: str, subject: Subject, pairs: int, layers: int) -> None:
     """Print a line per layer and eps."""
     network, x, y, domain = subject
     chosen = np.random.default_rng(0).choice(len(x), size=min(pairs, len(x)), replace=False)
-    layers = min(layers, len(network.placed_layers))
     print(f"{name}: {network}, {len(chosen)} pairs")
-    for layer in range(layers):
-        began, options = time.process_time(), {"targets": 1, "domain": domain, "eps": REACH_EPS}
-        table = fs.invariance_survey(network, x[chosen], y[chosen], layers=[layer], **options)
+
+    def at(numbers: list[int]) -> np.ndarray:
+        return network.flat(x[numbers])
+
+    samples = [surveyed_sample(at, np.asarray(y, dtype=np.int64), int(i), len(x), 1, 0) for i in chosen]
+    box = as_polyhedron(domain, network.inputs)
+    for layer in range(min(layers, len(network.placed_layers))):
+        began = time.process_time()
+        found = [row for sample in samples for row in survey_curve(network, layer, sample, box, REACH_EPS)]
         each = (time.process_time() - began) / len(chosen)
-        rows = [row | {"reason": ""} for row in table.to_pylist()]
+        rows = [row | {"reason": ""} for row in found]
         (summary,) = summarise_survey(pa.Table.from_pylist(rows, schema=SURVEY_SCHEMA))
         for at in summary.curve:
             print(f"  layer {layer} at {at.label}: {at.reached:.3g} of the way, at most {at.bound:.3g}; ", end="")
