@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow
 from jaxtyping import Float64, Int64
 
-from fiberscope.errors import ModelError
+from fiberscope.errors import InputError, ModelError
 from fiberscope.invariance.feature_bands import Within, checked_allowance
 from fiberscope.invariance.feature_projection import held_rows
 from fiberscope.invariance.feature_region import FeatureRegion, RegionRows, feature_region, features_at, pieces_at
 from fiberscope.invariance.independent_rows import independent_rows
 from fiberscope.invariance.interior import interior
 from fiberscope.invariance.pairs import checked_labels, targets_of
+from fiberscope.invariance.reach_bound import largest_gains
 from fiberscope.invariance.region_program import RegionProgram
 from fiberscope.invariance.region_restriction import Around, row_units
 from fiberscope.invariance.surveyed import SurveyedSample
@@ -25,7 +27,7 @@ from fiberscope.network.network import Network, check_network
 from fiberscope.network.rows import sparse
 from fiberscope.network.sparse_rows import below
 from fiberscope.preimages.linear_program import Status
-from fiberscope.scalars import as_count, as_position, as_several
+from fiberscope.scalars import as_count, as_number, as_position, as_several
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -42,12 +44,14 @@ SCHEMA: Any = pa.schema(
         pa.field("name", pa.string(), nullable=False),
         pa.field("sample", pa.int64(), nullable=False),
         pa.field("class", pa.int64()),
+        pa.field("eps", pa.float64()),
         pa.field("positives", pa.int64(), nullable=False),
-        pa.field("dimension", pa.int64(), nullable=False),
+        pa.field("dimension", pa.int64()),
         pa.field("target", pa.int64(), nullable=False),
         pa.field("target_class", pa.int64()),
         pa.field("reached", pa.float64(), nullable=False),
-        pa.field("width", pa.float64(), nullable=False),
+        pa.field("bound", pa.float64(), nullable=False),
+        pa.field("width", pa.float64()),
     ]
 )
 
@@ -63,8 +67,12 @@ def invariance_survey(  # pyright: ignore[reportUnknownParameterType] - pyarrow 
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     within: Within = 0.0,
+    eps: Sequence[float] | None = None,
 ) -> pyarrow.Table:
     """How large the set of inputs with the features of a sample is, within its activation region, layer by layer.
+
+    With several ``eps`` it is a curve of reach against eps: features may then differ by eps times the largest feature
+    of the sample at the layer, and what is reached at one eps is never less than at a smaller one.
 
     Args:
         network: the network.
@@ -76,15 +84,19 @@ def invariance_survey(  # pyright: ignore[reportUnknownParameterType] - pyarrow 
         seed: of the choice.
         progress: told how many of all pairs of layer and sample are done.
         within: by how much every feature may differ, as in ``invariance_example``.
+        eps: the same, relative to the largest absolute feature of the sample at the layer: numbers of at least 0, with
+            rows for each; not together with ``within``.
 
     Returns:
-        A table of pyarrow with a row per layer, sample x and target c: layer, name, sample, class, positives; the
-        dimension of the set, as floating point sees it; target, target_class; ``reached``, the largest
-        ``<c - x, x' - x> / |c - x|^2`` over all x' with the same features: 1 is as far as the target; ``width``, the
-        extent of the set along ``c - x``. NaN where no linear program answered.
+        A table of pyarrow with a row per layer, sample x, eps and target c: layer, name, sample, class, eps (null for
+        a ``within`` other than 0), positives; the dimension of the set, as floating point sees it; target,
+        target_class; ``reached``, the largest ``<c - x, x' - x> / |c - x|^2`` over all x' of the region with the same
+        features: 1 is as far as the target; ``bound``, what no input of the domain with these features exceeds, in
+        whatever region it lies (that of the domain alone behind more than 40 units); ``width``, the extent of the set
+        along ``c - x``. Dimension and width are null at an eps other than 0. NaN where no linear program answered.
 
     Raises:
-        InputError: samples, classes, layers or domain do not fit.
+        InputError: samples, classes, layers or domain do not fit, or eps has a negative number or comes with within.
         ModelError: a layer lies behind a smooth activation, or there is no layer to judge.
     """
     check_network(network)
@@ -99,12 +111,25 @@ def invariance_survey(  # pyright: ignore[reportUnknownParameterType] - pyarrow 
     polyhedron = as_polyhedron(domain, network.inputs)
     everything = range(len(samples))
     surveyed = [surveyed_sample(samples.__getitem__, labels, i, len(samples), targets, seed) for i in everything]
+    sizes = _checked_eps(eps, within)
     rows: list[dict[str, Any]] = []
     for done, (layer, sample) in enumerate(((layer, sample) for layer in chosen for sample in surveyed), start=1):
-        rows += survey_rows(network, layer, sample, polyhedron, within)
+        if sizes is None:
+            rows += survey_rows(network, layer, sample, polyhedron, within)
+        else:
+            rows += survey_curve(network, layer, sample, polyhedron, sizes)
         if progress is not None:
             progress(done, len(chosen) * len(samples))
     return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def _checked_eps(eps: Sequence[float] | None, within: Within) -> tuple[float, ...] | None:
+    """The sizes in ascending order, each once; None for those of ``within``."""
+    if eps is None:
+        return None
+    if isinstance(within, str) or np.any(np.asarray(within) != 0):
+        raise InputError("eps", expected="no within= beside it", got="both", hint="pass one of them")
+    return tuple(sorted({as_number(each, "eps", least=0.0, below=np.inf) for each in as_several(eps, "eps")}))
 
 
 def surveyed_sample(
@@ -122,10 +147,46 @@ def surveyed_sample(
     return SurveyedSample(number, known[0], x, tuple(chosen), tuple(known[1:]), np.array(goals).reshape(-1, len(x)))
 
 
-def survey_rows(
-    network: Network, layer: int, sample: SurveyedSample, domain: Polyhedron, within: Within = 0.0
+def survey_curve(
+    network: Network, layer: int, sample: SurveyedSample, domain: Polyhedron, sizes: Sequence[float]
 ) -> list[dict[str, Any]]:
-    """The rows of ``invariance_survey`` at one layer and sample.
+    """The rows of ``invariance_survey`` at one layer and sample, for each of some eps in ascending order.
+
+    Sets of larger eps contain those of smaller ones. So what is reached at one eps is reached at the next, where its
+    linear program may miss it by its tolerance; and what is no more than a bound at one eps is none at one before.
+
+    Raises:
+        ModelError: the layer lies behind a smooth activation.
+    """
+    largest = _largest_feature(network, network.placed_layers[layer].stage, sample.x)
+    curve = [
+        [row | {"eps": eps} for row in survey_rows(network, layer, sample, domain, eps * largest, whole=not eps)]
+        for eps in sizes
+    ]
+    for before, after in pairwise(curve):
+        for smaller, larger in zip(before, after, strict=True):
+            larger["reached"] = float(np.fmax(larger["reached"], smaller["reached"]))
+            larger["bound"] = float(np.fmax(larger["bound"], larger["reached"]))
+    for after, before in pairwise(reversed(curve)):
+        for larger, smaller in zip(after, before, strict=True):
+            smaller["bound"] = float(np.fmin(smaller["bound"], larger["bound"]))
+    return [row for rows in curve for row in rows]
+
+
+def _largest_feature(network: Network, stage: int, x: Float64[FloatArray, " n"]) -> float:
+    return float(np.abs(network.evaluated(x[None], stage)[0]).max(initial=0.0))
+
+
+def survey_rows(
+    network: Network,
+    layer: int,
+    sample: SurveyedSample,
+    domain: Polyhedron,
+    within: Within = 0.0,
+    *,
+    whole: bool = True,
+) -> list[dict[str, Any]]:
+    """The rows of ``invariance_survey`` at one layer and sample; dimension and width only where the whole is asked for.
 
     Raises:
         InputError: this is nothing that features may differ by.
@@ -141,17 +202,22 @@ def survey_rows(
         "name": placed.name,
         "sample": sample.number,
         "class": sample.label,
+        "eps": None if features.widths.any() else 0.0,
         "positives": len(exact.fixed),
-        "dimension": local_dimension(region, domain, x, rows),
+        "dimension": local_dimension(region, domain, x, rows) if whole else None,
     }
     program = RegionProgram(Around.of(region, domain, x, rows))
+    directions = [goal - x for goal in sample.goals]
+    ahead = [_furthest(program, direction) for direction in directions]
+    behind = [_furthest(program, -direction) for direction in directions] if whole else None
+    bounds = largest_gains(network, features, x, domain, directions, ahead)
     found: list[dict[str, Any]] = []
-    for goal, target, label in zip(sample.goals, sample.targets, sample.target_labels, strict=True):
-        direction = goal - x
-        length = float(np.linalg.norm(direction))
-        ahead, behind = (_furthest(program, sign * direction) for sign in (1.0, -1.0))
-        reached, width = (ahead / length**2, (ahead + behind) / length) if length else (0.0, 0.0)
-        found.append(about | {"target": target, "target_class": label, "reached": reached, "width": width})
+    for i, (target, label) in enumerate(zip(sample.targets, sample.target_labels, strict=True)):
+        length = float(np.linalg.norm(directions[i]))
+        reached, bound = (gain / length**2 if length else 0.0 for gain in (ahead[i], bounds[i]))
+        width = None if behind is None else (ahead[i] + behind[i]) / length if length else 0.0
+        numbers = {"reached": reached, "bound": bound, "width": width}
+        found.append(about | {"target": target, "target_class": label} | numbers)
     return found
 
 
@@ -183,4 +249,4 @@ def _furthest(program: RegionProgram, direction: FloatArray) -> float:
     return max(0.0, found.value)
 
 
-__all__ = ["SCHEMA", "invariance_survey", "local_dimension", "survey_rows", "surveyed_sample"]
+__all__ = ["SCHEMA", "invariance_survey", "local_dimension", "survey_curve", "survey_rows", "surveyed_sample"]
