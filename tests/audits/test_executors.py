@@ -210,10 +210,10 @@ def test_chunks_that_fail_are_undecided_and_tried_again(
             raise MemoryError("no\nmore")
         return spectra(network, X, *words, **more)
 
-    def failing_survey(network, layer, sample, domain, sizes):
+    def failing_survey(network, layer, sample, *words):
         if sample.number == 0:
             raise MemoryError("no\nmore")
-        return survey_curve(network, layer, sample, domain, sizes)
+        return survey_curve(network, layer, sample, *words)
 
     with monkeypatch.context() as patch:
         patch.setattr(fiberscope.audits.verdicts, "classify", failing_classify)

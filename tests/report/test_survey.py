@@ -17,7 +17,7 @@ from fiberscope.audits.store import Results
 from fiberscope.cli import main
 from fiberscope.report.html import read_content, render
 from fiberscope.report.survey import reach_against_eps, reach_by_layer, summarise_survey, survey_table
-from small_audits import write_model_and_data
+from small_audits import no_mixed_integer_programs, write_model_and_data
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -25,8 +25,9 @@ HOSTILE = "<script>alert(1)</script>"
 @pytest.fixture(name="surveyed", scope="module")
 def _surveyed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("surveyed")
-    options = ["--domain", "0,1", "--layers", "0,2", "--invariance", "3"]
-    assert main(["audit", *write_model_and_data(folder, 8), "--out", str(folder / "out"), *options]) == 0
+    options = ["--domain", "0,1", "--layers", "0,2", "--invariance", "3", "--workers", "1"]
+    with no_mixed_integer_programs():
+        assert main(["audit", *write_model_and_data(folder, 8), "--out", str(folder / "out"), *options]) == 0
     return folder / "out"
 
 
@@ -119,6 +120,8 @@ def test_the_curve_has_a_line_per_layer_with_the_medians_of_every_eps(surveyed: 
     lines = reach_against_eps(summaries)["data"]
     assert [line["name"] for line in lines] == ["0", "2"]
     rows = Results(surveyed).survey_table(Results(surveyed).manifest()).to_pylist()
+    everywhere = {(each["sample"], each["target"]) for each in rows if each["eps"] == 0.1}
+    rows = [each for each in rows if (each["sample"], each["target"]) in everywhere]
     for line, layer in zip(lines, (0, 2), strict=True):
         assert line["x"] == ["0", "1e-4", "1e-3", "0.01", "0.1"]
         medians = [

@@ -7,7 +7,7 @@ up to a thousand samples per chunk, and a test compares them with others.
 
 from __future__ import annotations
 
-from fiberscope.audits.plan import BLOCK_SAMPLES, REACH_EPS, Plan
+from fiberscope.audits.plan import BLOCK_SAMPLES, Plan
 from fiberscope.network.affine import AffineMap, Dense
 from fiberscope.network.layer import Layer
 from fiberscope.network.layers import PlacedLayer
@@ -45,7 +45,7 @@ LARGE_MATRIX = 2**26
 want too much memory."""
 
 MANY_SURVEYS = 30
-"""Triples of layer, sample and eps, of a second or so each, from which starting processes costs less than it saves."""
+"""Pairs of layer and sample, of a second or so each, from which starting processes costs less than it saves."""
 
 _BYTES = 8
 _BYTES_PER_SPARSE_ENTRY = 16
@@ -116,8 +116,7 @@ def sensible_spectra_workers(network: Network, samples: int) -> int:
 
 def sensible_survey_workers(plan: Plan) -> int:
     """One process per core where many linear programs are to be solved, otherwise one."""
-    programs = plan.invariance * len(plan.layers) * len(REACH_EPS)
-    return min(cores(), plan.invariance) if programs >= MANY_SURVEYS else 1
+    return min(cores(), plan.invariance) if plan.invariance * len(plan.layers) >= MANY_SURVEYS else 1
 
 
 def process_bytes(network: Network) -> int:

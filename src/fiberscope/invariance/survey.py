@@ -18,6 +18,7 @@ from fiberscope.invariance.independent_rows import independent_rows
 from fiberscope.invariance.interior import interior
 from fiberscope.invariance.pairs import checked_labels, targets_of
 from fiberscope.invariance.reach_bound import largest_gains
+from fiberscope.invariance.reach_curve import furthest, reach_curve
 from fiberscope.invariance.region_program import RegionProgram
 from fiberscope.invariance.region_restriction import Around, row_units
 from fiberscope.invariance.surveyed import SurveyedSample
@@ -26,7 +27,6 @@ from fiberscope.network.domains import Domain, Polyhedron, as_polyhedron
 from fiberscope.network.network import Network, check_network
 from fiberscope.network.rows import sparse
 from fiberscope.network.sparse_rows import below
-from fiberscope.preimages.linear_program import Status
 from fiberscope.scalars import as_count, as_number, as_position, as_several
 
 if TYPE_CHECKING:
@@ -148,69 +148,110 @@ def surveyed_sample(
 
 
 def survey_curve(
-    network: Network, layer: int, sample: SurveyedSample, domain: Polyhedron, sizes: Sequence[float]
-) -> list[dict[str, Any]]:
-    """The rows of ``invariance_survey`` at one layer and sample, for each of some eps in ascending order.
-
-    Sets of larger eps contain those of smaller ones. So what is reached at one eps is reached at the next, where its
-    linear program may miss it by its tolerance; and what is no more than a bound at one eps is none at one before.
-
-    Raises:
-        ModelError: the layer lies behind a smooth activation.
-    """
-    largest = _largest_feature(network, network.placed_layers[layer].stage, sample.x)
-    curve = [
-        [row | {"eps": eps} for row in survey_rows(network, layer, sample, domain, eps * largest, whole=not eps)]
-        for eps in sizes
-    ]
-    for before, after in pairwise(curve):
-        for smaller, larger in zip(before, after, strict=True):
-            larger["reached"] = float(np.fmax(larger["reached"], smaller["reached"]))
-            larger["bound"] = float(np.fmax(larger["bound"], larger["reached"]))
-    for after, before in pairwise(reversed(curve)):
-        for larger, smaller in zip(after, before, strict=True):
-            smaller["bound"] = float(np.fmin(smaller["bound"], larger["bound"]))
-    return [row for rows in curve for row in rows]
-
-
-def _largest_feature(network: Network, stage: int, x: Float64[FloatArray, " n"]) -> float:
-    return float(np.abs(network.evaluated(x[None], stage)[0]).max(initial=0.0))
-
-
-def survey_rows(
     network: Network,
     layer: int,
     sample: SurveyedSample,
     domain: Polyhedron,
-    within: Within = 0.0,
-    *,
-    whole: bool = True,
+    sizes: Sequence[float],
+    targets: int | None = None,
 ) -> list[dict[str, Any]]:
-    """The rows of ``invariance_survey`` at one layer and sample; dimension and width only where the whole is asked for.
+    """The rows of ``invariance_survey`` at one layer and sample, for each of some eps in ascending order.
+
+    At an eps other than 0, only the first so many targets are gone to; None for all.
+
+    Raises:
+        ModelError: the layer lies behind a smooth activation.
+    """
+    rows = survey_rows(network, layer, sample, domain) if 0.0 in sizes else []
+    loose = [eps for eps in sizes if eps > 0]
+    if loose:
+        rows += _loose_rows(network, layer, sample.towards(targets), domain, loose)
+    curves: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        curves.setdefault(row["target"], []).append(row)
+    for curve in curves.values():
+        _in_order(curve)
+    return rows
+
+
+def _in_order(curve: Sequence[dict[str, Any]]) -> None:
+    """Make numbers of one target never fall with eps.
+
+    Sets of larger eps contain those of smaller ones. So what is reached at one eps is reached at the next, where its
+    linear program may miss it by its tolerance; and what is no more than a bound at one eps is none at one before.
+    """
+    for smaller, larger in pairwise(curve):
+        larger["reached"] = float(np.fmax(larger["reached"], smaller["reached"]))
+        larger["bound"] = float(np.fmax(larger["bound"], larger["reached"]))
+    for larger, smaller in pairwise(reversed(curve)):
+        smaller["bound"] = float(np.fmin(smaller["bound"], larger["bound"]))
+
+
+def _loose_rows(
+    network: Network, layer: int, sample: SurveyedSample, domain: Polyhedron, sizes: Sequence[float]
+) -> list[dict[str, Any]]:
+    """The rows of several eps other than 0, without dimension and width."""
+    stage, x = network.placed_layers[layer].stage, sample.x
+    positives = len(features_at(network, x, stage).fixed)
+    largest = float(np.abs(network.evaluated(x[None], stage)[0]).max(initial=0.0))
+    directions, allowances = [goal - x for goal in sample.goals], [eps * largest for eps in sizes]
+    rows: list[dict[str, Any]] = []
+    curve = reach_curve(network, stage, x, domain, directions, allowances)
+    for eps, within, ahead in zip(sizes, allowances, curve.tolist(), strict=True):
+        bounds = largest_gains(network, features_at(network, x, stage, within), x, domain, directions, ahead)
+        about = _about(network, layer, sample, eps, positives, None)
+        rows += _rows(about, sample, directions, ahead, bounds, None)
+    return rows
+
+
+def survey_rows(
+    network: Network, layer: int, sample: SurveyedSample, domain: Polyhedron, within: Within = 0.0
+) -> list[dict[str, Any]]:
+    """The rows of ``invariance_survey`` at one layer and sample.
 
     Raises:
         InputError: this is nothing that features may differ by.
         ModelError: the layer lies behind a smooth activation.
     """
-    placed, x = network.placed_layers[layer], sample.x
-    exact = features_at(network, x, placed.stage)
-    features = features_at(network, x, placed.stage, checked_allowance(network, placed.stage, x, within))
-    region = feature_region(network, features, pieces_at(network, x, placed.stage))
+    stage, x = network.placed_layers[layer].stage, sample.x
+    positives = len(features_at(network, x, stage).fixed)
+    features = features_at(network, x, stage, checked_allowance(network, stage, x, within))
+    region = feature_region(network, features, pieces_at(network, x, stage))
     rows = region.rows()
-    about = {
-        "layer": layer,
-        "name": placed.name,
-        "sample": sample.number,
-        "class": sample.label,
-        "eps": None if features.widths.any() else 0.0,
-        "positives": len(exact.fixed),
-        "dimension": local_dimension(region, domain, x, rows) if whole else None,
-    }
+    dimension = local_dimension(region, domain, x, rows)
     program = RegionProgram(Around.of(region, domain, x, rows))
     directions = [goal - x for goal in sample.goals]
-    ahead = [_furthest(program, direction) for direction in directions]
-    behind = [_furthest(program, -direction) for direction in directions] if whole else None
+    ahead = [furthest(program, direction) for direction in directions]
+    behind = [furthest(program, -direction) for direction in directions]
     bounds = largest_gains(network, features, x, domain, directions, ahead)
+    about = _about(network, layer, sample, None if features.widths.any() else 0.0, positives, dimension)
+    return _rows(about, sample, directions, ahead, bounds, behind)
+
+
+def _about(
+    network: Network, layer: int, sample: SurveyedSample, eps: float | None, positives: int, dimension: int | None
+) -> dict[str, Any]:
+    """What all targets have in common."""
+    return {
+        "layer": layer,
+        "name": network.placed_layers[layer].name,
+        "sample": sample.number,
+        "class": sample.label,
+        "eps": eps,
+        "positives": positives,
+        "dimension": dimension,
+    }
+
+
+def _rows(
+    about: dict[str, Any],
+    sample: SurveyedSample,
+    directions: Sequence[FloatArray],
+    ahead: Sequence[float],
+    bounds: Sequence[float],
+    behind: Sequence[float] | None,
+) -> list[dict[str, Any]]:
+    """A row per target, from gains along the directions and, for the width, against them."""
     found: list[dict[str, Any]] = []
     for i, (target, label) in enumerate(zip(sample.targets, sample.target_labels, strict=True)):
         length = float(np.linalg.norm(directions[i]))
@@ -237,16 +278,6 @@ def local_dimension(region: FeatureRegion, domain: Polyhedron, x: Float64[FloatA
     units = row_units(around.inequalities(np.arange(len(around.sides))), program.columns)
     inside = interior(program, ROOM / np.where(units > 0, units, np.inf))
     return n - len(independent_rows(held_rows(around, inside).rows))
-
-
-def _furthest(program: RegionProgram, direction: FloatArray) -> float:
-    """The largest ``<c, x' - x>``; infinite where there is none, NaN where HiGHS failed."""
-    found = program.maximize(direction)
-    if found.status is Status.UNBOUNDED:
-        return np.inf
-    if not found.optimal:
-        return np.nan
-    return max(0.0, found.value)
 
 
 __all__ = ["SCHEMA", "invariance_survey", "local_dimension", "survey_curve", "survey_rows", "surveyed_sample"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jaxtyping import Float64
 
@@ -28,6 +28,11 @@ class SurveyedSample:
     targets: tuple[int, ...]
     target_labels: tuple[int | None, ...]
     goals: Float64[FloatArray, "k n"]
+
+    def towards(self, count: int | None) -> SurveyedSample:
+        """The same with the first so many targets; None for all."""
+        few = slice(count)
+        return replace(self, targets=self.targets[few], target_labels=self.target_labels[few], goals=self.goals[few])
 
 
 __all__ = ["SurveyedSample"]

@@ -72,8 +72,9 @@ class ReachSummary:
         dimension: the median dimension of the inputs with the same features in the region of the sample.
         width: their median width along the way to a target.
         reached: (pairs,) how far they go on the way to the target, 1 being the target itself.
+        bound: the median of what no input with the same features can exceed, in whatever region it lies.
         classes: the median number of classes that are reached from a sample; NaN where classes are not known.
-        curve: the same where features may differ, for every eps, 0 first.
+        curve: how far where features may differ, for every eps, 0 first; of the pairs that are there at each.
     """
 
     layer: int
@@ -85,6 +86,7 @@ class ReachSummary:
     dimension: float
     width: float
     reached: Float64[FloatArray, " k"]
+    bound: float
     classes: float
     curve: tuple[ReachPoint, ...] = ()
 
@@ -107,11 +109,6 @@ class ReachSummary:
     def median_reached(self) -> float:
         """The median of how far they go."""
         return _median(self.reached)
-
-    @property
-    def median_bound(self) -> float:
-        """The median of what no input with the same features can exceed."""
-        return self.curve[0].bound if self.curve else np.nan
 
 
 def summarise_survey(table: Any) -> list[ReachSummary]:
@@ -139,8 +136,18 @@ def _summary(rows: Any) -> ReachSummary:
         width=_median([row["width"] for row in found]),
         reached=np.array([row["reached"] for row in found], dtype=np.float64),
         classes=_classes(found),
-        curve=tuple(_point(eps, answered) for eps in sorted({row["eps"] for row in answered})),
+        bound=_median([row["bound"] for row in found]),
+        curve=_curve(answered),
     )
+
+
+def _curve(rows: Sequence[dict[str, Any]]) -> tuple[ReachPoint, ...]:
+    """Of the pairs that are there at every eps, so that points do not differ by their pairs."""
+    pairs: dict[float, set[tuple[int, int]]] = {}
+    for row in rows:
+        pairs.setdefault(row["eps"], set()).add((row["sample"], row["target"]))
+    kept = [row for row in rows if all((row["sample"], row["target"]) in each for each in pairs.values())]
+    return tuple(_point(eps, kept) for eps in sorted(pairs))
 
 
 def _point(eps: float, rows: Sequence[dict[str, Any]]) -> ReachPoint:
@@ -186,7 +193,7 @@ def survey_table(layers: Sequence[ReachSummary]) -> Table:
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for layer in layers:
-        cells = middle(layer.dimension), number(layer.median_reached), number(layer.median_bound), _at(layer, loose)
+        cells = middle(layer.dimension), number(layer.median_reached), number(layer.bound), _at(layer, loose)
         past = "-" if np.isnan(layer.past_half) else share(layer.past_half)
         table.add_row(escape(layer.label), *cells, past, middle(layer.classes))
     return table
