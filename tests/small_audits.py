@@ -5,16 +5,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-import pytest
 
-from fiberscope.invariance import reach_bound
 from fiberscope.network.affine import Dense
 from fiberscope.network.network import Network
 from fiberscope.network.stage import affine_stage, relu_stage
@@ -52,14 +48,6 @@ def write_model_and_data(folder: Path, samples: int) -> list[str]:
     small_network().save(model)
     np.savez(data, x=small_data(samples), y=np.arange(samples) % 10)
     return [str(model), str(data)]
-
-
-@contextmanager
-def no_mixed_integer_programs() -> Iterator[None]:
-    """They take nearly all of the time of audits of such a network that ask for reach, and have tests of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reach_bound, "MOST_UNITS", 0)
-        yield
 
 
 def rows(folder: Path) -> list[tuple[Any, ...]]:

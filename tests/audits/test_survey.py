@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,16 +21,10 @@ from fiberscope.audits.plan import REACH_EPS, Plan, SurveyChunk
 from fiberscope.audits.subject import Subject
 from fiberscope.audits.survey import LOOSE_TARGETS, Survey, survey_at
 from fiberscope.cli import main
-from small_audits import digests, no_mixed_integer_programs, small_data, small_network, write_model_and_data
+from small_audits import digests, small_data, small_network, write_model_and_data
 
 SAMPLES, SURVEYED = 11, 4
 LAYERS = (0, 2)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _fast() -> Iterator[None]:
-    with no_mixed_integer_programs():
-        yield
 
 
 @pytest.fixture(name="surveyed", scope="module")

@@ -17,7 +17,7 @@ from fiberscope.audits.store import Results
 from fiberscope.cli import main
 from fiberscope.report.html import read_content, render
 from fiberscope.report.survey import reach_against_eps, reach_by_layer, summarise_survey, survey_table
-from small_audits import no_mixed_integer_programs, write_model_and_data
+from small_audits import write_model_and_data
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -26,8 +26,7 @@ HOSTILE = "<script>alert(1)</script>"
 def _surveyed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("surveyed")
     options = ["--domain", "0,1", "--layers", "0,2", "--invariance", "3", "--workers", "1"]
-    with no_mixed_integer_programs():
-        assert main(["audit", *write_model_and_data(folder, 8), "--out", str(folder / "out"), *options]) == 0
+    assert main(["audit", *write_model_and_data(folder, 8), "--out", str(folder / "out"), *options]) == 0
     return folder / "out"
 
 

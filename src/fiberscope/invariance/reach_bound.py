@@ -25,8 +25,9 @@ from fiberscope.network.network import Network
 from fiberscope.network.stage import INPUT
 from fiberscope.preimages.linear_program import Option, Solver, Status
 
-MOST_UNITS = 40
-"""Units before the features up to which mixed-integer programs are solved: tens of binaries end in a second or so."""
+MOST_UNITS = 12
+"""Units before the features up to which mixed-integer programs are solved: up to there, one takes tens of milliseconds,
+and a survey asks for dozens of them a sample. ``optimal_over_regions`` answers behind more units."""
 
 MAX_NODES = 100
 """Of a search tree, after which the bound is taken as it is. A count, not a time, so that answers repeat."""

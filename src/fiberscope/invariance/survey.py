@@ -92,7 +92,7 @@ def invariance_survey(  # pyright: ignore[reportUnknownParameterType] - pyarrow 
         a ``within`` other than 0), positives; the dimension of the set, as floating point sees it; target,
         target_class; ``reached``, the largest ``<c - x, x' - x> / |c - x|^2`` over all x' of the region with the same
         features: 1 is as far as the target; ``bound``, what no input of the domain with these features exceeds, in
-        whatever region it lies (that of the domain alone behind more than 40 units); ``width``, the extent of the set
+        whatever region it lies (that of the domain alone behind more than 12 units); ``width``, the extent of the set
         along ``c - x``. Dimension and width are null at an eps other than 0. NaN where no linear program answered.
 
     Raises:
