@@ -51,7 +51,8 @@ def best_of_all_regions(
     best = -np.inf
     for pattern in product([0.0, 1.0], repeat=sum(hidden)):
         J, constant, G, h = np.eye(len(x)), np.zeros(len(x)), [], []
-        for (W, b), on in zip(before, np.split(np.array(pattern), np.cumsum(hidden)[:-1]), strict=True):
+        patterns = np.split(np.array(pattern), np.cumsum(hidden)[:-1]) if hidden else []
+        for (W, b), on in zip(before, patterns, strict=True):
             J, constant, signs = W @ J, W @ constant + b, np.where(on > 0, -1.0, 1.0)
             G, h = [*G, signs[:, None] * J], [*h, -signs * constant]
             J, constant = on[:, None] * J, on * constant

@@ -15,7 +15,7 @@ How stable the inverse is
     linearize, singular_values, spectra, inverse_stability, inverse_modulus, stability_radius,
     extreme_singular_values, spectral_density, saturation
 Inputs with the same features
-    invariance_example, invariance_examples, invariance_survey, walk_regions, optimal_over_regions
+    invariance_example, invariance_examples, far_apart_examples, invariance_survey, walk_regions, optimal_over_regions
 Pictures of tables, in fiberscope.plots (results have a method plot)
     condition_numbers, decay, kinds_by_layer, leakage
 The lemmas of the paper, in fiberscope.theory

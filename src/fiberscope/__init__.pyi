@@ -14,6 +14,7 @@ from .errors import SolverError as SolverError
 from .invariance.example import InvarianceExample as InvarianceExample
 from .invariance.examples import invariance_example as invariance_example
 from .invariance.examples import invariance_examples as invariance_examples
+from .invariance.far_apart_examples import far_apart_examples as far_apart_examples
 from .invariance.mixed_integer import Optimum as Optimum
 from .invariance.mixed_integer import optimal_over_regions as optimal_over_regions
 from .invariance.objective import Objective as Objective

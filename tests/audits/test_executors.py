@@ -198,7 +198,7 @@ def test_chunks_that_fail_are_undecided_and_tried_again(
     x = small_data(SAMPLES)
     inputs = small_network().layer_input(1, x)[4:8]
     classify, spectra = fiberscope.audits.verdicts.classify, fiberscope.audits.spectra.spectra
-    survey_rows = fiberscope.audits.survey.survey_rows
+    survey_curve = fiberscope.audits.survey.survey_curve
 
     def failing_classify(layer, X, **words):
         if np.array_equal(X, inputs):
@@ -210,15 +210,15 @@ def test_chunks_that_fail_are_undecided_and_tried_again(
             raise MemoryError("no\nmore")
         return spectra(network, X, *words, **more)
 
-    def failing_survey(network, layer, sample, domain):
+    def failing_survey(network, layer, sample, *words):
         if sample.number == 0:
             raise MemoryError("no\nmore")
-        return survey_rows(network, layer, sample, domain)
+        return survey_curve(network, layer, sample, *words)
 
     with monkeypatch.context() as patch:
         patch.setattr(fiberscope.audits.verdicts, "classify", failing_classify)
         patch.setattr(fiberscope.audits.spectra, "spectra", failing_spectra)
-        patch.setattr(fiberscope.audits.survey, "survey_rows", failing_survey)
+        patch.setattr(fiberscope.audits.survey, "survey_curve", failing_survey)
         written = list(job(tmp_path).run())
     assert {each.chunk for each in written if each.failed} == FATAL
     check_failures(tmp_path, alone, "MemoryError: no more")

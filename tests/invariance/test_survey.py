@@ -8,8 +8,10 @@ import torch
 from scipy.optimize import linprog
 from torch import nn
 
+import all_regions
 import fiberscope as fs
 from fiberscope.invariance.pairs import pairs_of_few_positives, positive_outputs, targets_of
+from fiberscope.invariance.reach_bound import MOST_UNITS
 from fiberscope.invariance.survey import invariance_survey
 
 
@@ -73,6 +75,58 @@ def test_the_dimension_counts_bounds_that_leave_no_room():
     assert rows[0]["reached"] == 0.0
 
 
+EPS = (0.0, 1e-3, 0.1)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("layer", [0, 1])
+def test_bounds_are_the_best_of_all_regions_and_a_larger_eps_is_never_worse(seed, layer):
+    module, net, x, c = list(all_regions.cases(seed + 1))[seed]
+    X = np.stack([x, np.clip(x + 0.3 * c, 0, 1)])
+    rows = invariance_survey(net, X, layers=[layer], domain=fs.Box(0, 1), targets=1, eps=EPS[::-1]).to_pylist()
+    assert [row["eps"] for row in rows] == [*EPS, *EPS]
+    features = np.abs(net.evaluated(X, net.placed_layers[layer].stage)).max(axis=1)
+    for row in rows:
+        source, d = X[row["sample"]], X[row["target"]] - X[row["sample"]]
+        within = row["eps"] * features[row["sample"]]
+        best = (all_regions.best_of_all_regions(module, source, d, layer, within) - d @ source) / (d @ d)
+        assert row["reached"] <= best + 1e-6
+        assert row["bound"] == pytest.approx(best, abs=1e-5)
+        if layer == 0:
+            assert row["reached"] == row["bound"]
+    for curve in (rows[:3], rows[3:]):
+        for column in ("reached", "bound"):
+            assert [row[column] for row in curve] == sorted(row[column] for row in curve)
+
+
+@pytest.mark.parametrize("exponent", [-30, 20])
+def test_a_curve_does_not_depend_on_units(exponent):
+    module, net, x, c = next(all_regions.cases(1))
+    X, scale = np.stack([x, np.clip(x + 0.3 * c, 0, 1)]), 2.0**exponent
+    module[0].weight.data /= scale
+    scaled = fs.from_torch(module)
+    options = {"targets": 1, "eps": EPS}
+    one = invariance_survey(net, X, domain=fs.Box(0, 1), **options).to_pylist()
+    other = invariance_survey(scaled, scale * X, domain=fs.Box(0, scale), **options).to_pylist()
+    for first, second in zip(one, other, strict=True):
+        for column in ("reached", "bound"):
+            assert second[column] == pytest.approx(first[column], abs=1e-6)
+        assert second["dimension"] == first["dimension"]
+
+
+def test_behind_many_units_the_bound_is_that_of_the_domain():
+    torch.manual_seed(0)
+    wide = MOST_UNITS + 1
+    net = fs.from_torch(nn.Sequential(nn.Linear(5, wide), nn.ReLU(), nn.Linear(wide, 2), nn.ReLU()).eval())
+    X = np.random.default_rng(0).uniform(size=(2, 5))
+    for box, most in ((fs.Box(0, 1), None), (None, np.inf)):
+        row = invariance_survey(net, X, layers=[1], domain=box, targets=1).to_pylist()[0]
+        d = X[row["target"]] - X[row["sample"]]
+        expected = d @ (np.where(d > 0, 1, 0) - X[row["sample"]]) / (d @ d) if most is None else most
+        assert row["bound"] == pytest.approx(expected)
+        assert row["reached"] <= row["bound"]
+
+
 def test_without_bounds_it_may_go_on_for_ever(case):
     _, net, X, _ = case
     rows = invariance_survey(net, X[:2], targets=1).to_pylist()
@@ -105,6 +159,9 @@ def test_targets_without_classes_are_any_others():
         ({"layers": [5]}, "a number from 0 to 1"),
         ({"y": np.zeros(3, dtype=int)}, "6 whole numbers"),
         ({"y": np.linspace(0, 1, 6)}, "whole numbers"),
+        ({"eps": [0.1, -0.1]}, "eps: expected"),
+        ({"eps": [np.inf]}, "eps: expected"),
+        ({"eps": [0.1], "within": 0.1}, "eps: expected no within"),
     ],
 )
 def test_bad_input(case, change, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -137,6 +138,26 @@ def test_what_cannot_be_proved_of_the_same_features_is_proved_at_the_rounding_of
         assert e.verify()
         assert 0 < np.max(e.within) < 1e-3
         assert e.feature_bound <= np.max(e.within)
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("exponent", [0, -30])
+def test_a_walk_through_eight_layers_is_proved_at_the_rounding_of_float32(seed, exponent):
+    torch.manual_seed(seed)
+    widths, unit = [16, *[12] * 8], 2.0**exponent
+    layers = [part for a, b in pairwise(widths) for part in (torch.nn.Linear(a, b), torch.nn.ReLU())]
+    module = torch.nn.Sequential(*layers).double().eval()
+    for linear in layers[::2]:
+        linear.weight.data *= 3.0  # features of about the same size in all layers
+        linear.bias.data = unit * linear.bias.data.abs()
+    x, c = unit * np.random.default_rng(seed).uniform(size=(2, 16))
+    walk = fs.walk_regions(
+        fs.from_torch(module), x, c, 7, fs.Box(0, unit), objective="towards", within="float32", max_regions=4
+    )
+    assert len(walk.route) > 1
+    assert walk.value > walk.in_region
+    assert walk.verify(), walk.verify().reason
+    assert not replace(walk, within=np.asarray(walk.within) * 0.9).verify()
 
 
 @pytest.mark.parametrize("wrong", [-1e-9, np.nan, np.inf, [0.1, 0.2], "float16", "exact"])

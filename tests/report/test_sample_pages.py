@@ -66,7 +66,8 @@ def test_a_network_that_is_constant_around_the_sample_is_said_to_be() -> None:
 def test_reach_is_told_layer_by_layer_with_the_best_way() -> None:
     def row(layer: int, sample: int, target: int, reached: float, width: float) -> dict[str, object]:
         return {
-            "layer": layer, "name": f"dense{layer}", "sample": sample, "dimension": 3, "target": target,
+            "layer": layer, "name": f"dense{layer}", "sample": sample, "eps": 0.0, "dimension": 3,
+            "target": target,
             "reached": reached, "width": width, "reason": "",
         }  # fmt: skip
 

@@ -16,7 +16,7 @@ from fiberscope.audits.shards import SURVEY_SCHEMA
 from fiberscope.audits.store import Results
 from fiberscope.cli import main
 from fiberscope.report.html import read_content, render
-from fiberscope.report.survey import reach_by_layer, summarise_survey, survey_table
+from fiberscope.report.survey import reach_against_eps, reach_by_layer, summarise_survey, survey_table
 from small_audits import write_model_and_data
 
 HOSTILE = "<script>alert(1)</script>"
@@ -25,16 +25,16 @@ HOSTILE = "<script>alert(1)</script>"
 @pytest.fixture(name="surveyed", scope="module")
 def _surveyed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("surveyed")
-    options = ["--domain", "0,1", "--layers", "0,2", "--invariance", "3"]
+    options = ["--domain", "0,1", "--layers", "0,2", "--invariance", "3", "--workers", "1"]
     assert main(["audit", *write_model_and_data(folder, 8), "--out", str(folder / "out"), *options]) == 0
     return folder / "out"
 
 
 def row(layer: int, sample: int, target_class: int | None, reached: float, **more) -> dict:
     return {
-        "layer": layer, "name": f"dense{layer}", "sample": sample, "class": 0, "positives": 3 + sample,
-        "dimension": 10 - sample, "target": 5, "target_class": target_class, "reached": reached, "width": 2.0,
-        "reason": "",
+        "layer": layer, "name": f"dense{layer}", "sample": sample, "class": 0, "eps": 0.0, "positives": 3 + sample,
+        "dimension": 10 - sample, "target": 5, "target_class": target_class, "reached": reached,
+        "bound": 2.0 * reached, "width": 2.0, "reason": "",
     } | more  # fmt: skip
 
 
@@ -114,10 +114,32 @@ def test_infinite_reach_is_counted_but_not_drawn() -> None:
     assert reach_by_layer([summary])["data"][0]["y"] == [0.5]
 
 
+def test_the_curve_has_a_line_per_layer_with_the_medians_of_every_eps(surveyed: Path) -> None:
+    summaries = summarise_survey(Results(surveyed).survey_table(Results(surveyed).manifest()))
+    lines = reach_against_eps(summaries)["data"]
+    assert [line["name"] for line in lines] == ["0", "2"]
+    rows = Results(surveyed).survey_table(Results(surveyed).manifest()).to_pylist()
+    everywhere = {(each["sample"], each["target"]) for each in rows if each["eps"] == 0.1}
+    rows = [each for each in rows if (each["sample"], each["target"]) in everywhere]
+    for line, layer in zip(lines, (0, 2), strict=True):
+        assert line["x"] == ["0", "1e-4", "1e-3", "0.01", "0.1"]
+        medians = [
+            np.median([each["reached"] for each in rows if (each["layer"], each["eps"]) == (layer, eps)])
+            for eps in (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
+        ]
+        np.testing.assert_allclose(line["y"], medians, rtol=1e-3)
+        assert line["y"] == sorted(line["y"])
+        assert line["y"][-1] > line["y"][0]
+    page = (surveyed / "report.html").read_text(encoding="utf-8")
+    assert 'data-figure="curve"' in page
+    assert '<th class="number">1e-4</th>' in page
+
+
 def test_the_terminal_shows_it_in_80_columns() -> None:
     console = Console(width=80, record=True)
-    console.print(survey_table(summarise_survey(table(row(0, 0, 1, 0.6), row(0, 0, 2, 0.2)))))
+    loose = row(0, 0, 1, 0.5, eps=0.01), row(0, 0, 1, 0.9, eps=0.1)
+    console.print(survey_table(summarise_survey(table(row(0, 0, 1, 0.6), row(0, 0, 2, 0.2), *loose))))
     text = console.export_text()
     assert " ".join(text.split()).startswith("How far inputs with the same features reach, from 1 sample median")
     (line,) = [line.split() for line in text.splitlines() if "dense0" in line]
-    assert line == ["0", "dense0", "3", "10", "0.4", "50.0", "%", "1"]
+    assert line == ["0", "dense0", "10", "0.4", "0.8", "0.5", "50.0", "%", "1"]

@@ -112,14 +112,14 @@ def make_examples(
 
 
 def furthest_pairs(survey: Any) -> dict[int, Pair]:
-    """Of every layer of a survey, the pair in which inputs with the same features go furthest towards the target.
+    """Of every layer of a survey, the pair in which inputs with exactly the same features go furthest to the target.
 
     Args:
         survey: a table of ``SURVEY_SCHEMA``.
     """
     best: dict[int, dict[str, Any]] = {}
     for row in survey.to_pylist():
-        if not row["reason"] and row["reached"] > max(0.0, best.get(row["layer"], {"reached": 0.0})["reached"]):
+        if row["eps"] == 0.0 and row["reached"] > max(0.0, best.get(row["layer"], {"reached": 0.0})["reached"]):
             best[row["layer"]] = row
     return {layer: Pair(row["sample"], row["target"]) for layer, row in sorted(best.items())}
 

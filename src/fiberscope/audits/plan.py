@@ -20,6 +20,10 @@ BLOCK_SAMPLES = 1_000
 """Samples per chunk at most: so many that they share proofs, so few that a killed run loses some seconds of work."""
 
 
+REACH_EPS = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
+"""By how much features may differ where it is computed how far invariance reaches, relative to the largest feature of
+the sample: 0, what float16 rounds (5e-4) and 8-bit codes (2e-3) lie between, up to a tenth."""
+
 EXACT = "exact"
 """The precision of verdicts about exact outputs."""
 
@@ -319,6 +323,7 @@ def _short(bound: float) -> str:
 __all__ = [
     "BLOCK_SAMPLES",
     "EXACT",
+    "REACH_EPS",
     "AnyChunk",
     "Chunk",
     "LeakChunk",

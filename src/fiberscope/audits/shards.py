@@ -76,11 +76,13 @@ SURVEY_SCHEMA: Any = pa.schema(
         pa.field("name", pa.string(), nullable=False),
         pa.field("sample", pa.int64(), nullable=False),
         pa.field("class", pa.int64()),
-        pa.field("positives", pa.int64()),  # this and all numbers below are null where the layer was left out
-        pa.field("dimension", pa.int64()),
+        pa.field("eps", pa.float64()),  # this and all numbers below are null where the layer was left out
+        pa.field("positives", pa.int64()),
+        pa.field("dimension", pa.int64()),  # at eps 0, as is the width
         pa.field("target", pa.int64()),
         pa.field("target_class", pa.int64()),
         pa.field("reached", pa.float64()),
+        pa.field("bound", pa.float64()),
         pa.field("width", pa.float64()),
         pa.field("reason", pa.string(), nullable=False),  # why the layer was left out; empty where it was not
     ]

@@ -140,7 +140,7 @@ def invariance_examples(
         raise InputError("target", expected=f"an input, for the objective {str(asked)!r}", got="None", hint=hint)
     fraction = as_number(fraction, "fraction", above=0.0, most=1.0)
     arithmetic = checked_arithmetic(arithmetic)
-    stage, kept = stage_of(network, layer), _kept(network, keep)
+    stage, kept = stage_of(network, layer), kept_pixels(network, keep)
     allowed = checked_allowance(network, stage, source, within)
     polyhedron = as_polyhedron(domain, network.inputs)
     check_inside(polyhedron, source)
@@ -217,14 +217,7 @@ def _why_trivial(search: Search, asked: Objective, effort: Effort, found: Answer
 
 def _check_status(asked: Objective, fraction: float, found: Answer) -> None:
     if found.status is Status.UNBOUNDED:
-        largest = int(np.abs(found.x).argmax())
-        raise InputError(
-            "domain",
-            expected=f"one that bounds the objective {str(asked)!r}",
-            got=f"an unbounded program: along a direction that changes input {largest} most "
-            f"({found.x[largest]:+.3g}) the features stay the same for ever",
-            hint="pass a domain such as Box(0, 1)",
-        )
+        raise unbounded(f"the objective {str(asked)!r}", found.x)
     if found.status is Status.INFEASIBLE and asked.goal is Goal.SMALLEST_CHANGE:
         raise InputError(
             "fraction",
@@ -233,7 +226,19 @@ def _check_status(asked: Objective, fraction: float, found: Answer) -> None:
         )
 
 
-def _kept(network: Network, keep: Any) -> IntArray:
+def unbounded(what: str, direction: FloatArray) -> InputError:
+    """The error that there is no best input, because a direction leads on for ever."""
+    largest = int(np.abs(direction).argmax())
+    return InputError(
+        "domain",
+        expected=f"one that bounds {what}",
+        got=f"an unbounded program: along a direction that changes input {largest} most "
+        f"({direction[largest]:+.3g}) the features stay the same for ever",
+        hint="pass a domain such as Box(0, 1)",
+    )
+
+
+def kept_pixels(network: Network, keep: Any) -> IntArray:
     """The numbers of the pixels to be kept."""
     if keep is None:
         return np.zeros(0, dtype=np.int64)
@@ -256,4 +261,4 @@ def _kept(network: Network, keep: Any) -> IntArray:
     return np.unique(numbers.astype(np.int64))
 
 
-__all__ = ["invariance_example", "invariance_examples"]
+__all__ = ["invariance_example", "invariance_examples", "kept_pixels", "unbounded"]

@@ -71,6 +71,8 @@ def bands(
     within: Float64[Tensor, " m"],
     among: Bool[Tensor, " m"],
     piece: Int64[Tensor, " m"],
+    *,
+    all_ends: bool = False,
 ) -> Bands:
     """The bands of some features, a mask.
 
@@ -80,6 +82,7 @@ def bands(
         within: (m,) by how much every feature may differ.
         among: (m,) whose bands are asked for.
         piece: (m,) of a maximum, the argument that is largest.
+        all_ends: whether ends that are infinite are among them.
     """
     units = torch.nonzero(among)[:, 0]
     if isinstance(activation, Maximum):
@@ -89,7 +92,7 @@ def bands(
         upper, lower = z[piece[output]] + within[output], z[winner] - within[units]
         return _joined((place, upper, within[output]), (winner, lower, within[units]))
     low, high = _ends(activation, z, within)
-    above, below = units[torch.isfinite(high[units])], units[torch.isfinite(low[units])]
+    above, below = (units[torch.isfinite(ends[units]) | all_ends] for ends in (high, low))
     return _joined((above, high[above], within[above]), (below, low[below], within[below]))
 
 

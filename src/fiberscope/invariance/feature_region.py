@@ -8,7 +8,7 @@ region. The region of x itself is only one of many; see ``fiberscope.invariance.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -54,10 +54,16 @@ class Features:
 
 
 def features_at(
-    network: Network, x: Float64[FloatArray, " n"], stage: int, within: float | Float64[FloatArray, " m"] = 0.0
+    network: Network,
+    x: Float64[FloatArray, " n"],
+    stage: int,
+    within: float | Float64[FloatArray, " m"] = 0.0,
+    *,
+    all_ends: bool = False,
 ) -> Features:
-    """The features of x at a stage, evaluated in float64, each of which may differ by a number."""
-    return features_of(network, network.evaluated(x[None], decided_by(network, stage))[0], stage, within)
+    """The features of x at a stage, evaluated in float64, each of which may differ by a number; see ``features_of``."""
+    received = network.evaluated(x[None], decided_by(network, stage))[0]
+    return features_of(network, received, stage, within, all_ends=all_ends)
 
 
 def decided_by(network: Network, stage: int) -> int:
@@ -70,8 +76,14 @@ def features_of(
     received: Float64[FloatArray, " m"],
     stage: int,
     within: float | Float64[FloatArray, " k"] = 0.0,
+    *,
+    all_ends: bool = False,
 ) -> Features:
-    """The features at a stage from the output of the stage that decides about them."""
+    """The features at a stage from the output of the stage that decides about them.
+
+    With ``all_ends``, those that may differ have two conditions each, one of them with an infinite side where there is
+    no end: of other widths, they are the same conditions with other sides.
+    """
     activation, source = network.stages[stage].activation, decided_by(network, stage)
     z = torch.tensor(received)
     widths = torch.tensor(np.broadcast_to(within, (network.stages[stage].outputs,)).astype(np.float64))
@@ -86,7 +98,7 @@ def features_of(
         moves = activation.derivative(z).factor != 0
         fixed, free = torch.nonzero(exact & moves)[:, 0], exact & ~moves
         others = between_kinks(activation, piece_at(activation, z), free) if bool(free.any()) else others
-    loose = bands(activation, z, widths, ~exact, piece)
+    loose = bands(activation, z, widths, ~exact, piece, all_ends=all_ends)
     return Features(
         stage,
         source,
@@ -140,6 +152,12 @@ class FeatureRegion:
     pieces: Pieces = field(repr=False)
     local: LocalNetwork = field(repr=False)
     inequalities: tuple[tuple[int, Conditions], ...] = field(repr=False)
+
+    def with_features(self, features: Features) -> FeatureRegion:
+        """The same region with conditions on the same features that have other sides."""
+        return replace(
+            self, features=features, inequalities=(*self.inequalities[:-1], (features.source, features.others))
+        )
 
     @property
     def count(self) -> int:

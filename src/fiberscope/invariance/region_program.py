@@ -4,7 +4,7 @@
 
 Around x nothing cancels: an optimum next to x is as precise as one far away. A convolutional network has far more
 inequalities than ever bind: the program begins with the equations and the domain, adds the inequalities that its
-optimum violates, and goes on from the last basis. So does a further objective, where that pays.
+optimum violates, and goes on from the last basis. So does a further objective, and so do looser or tighter sides.
 
 A program whose optimum is much smaller than its bounds is solved again in units of the optimum: HiGHS's tolerances are
 relative to what it finds.
@@ -52,6 +52,7 @@ OPTIONS: dict[str, Option] = {
     "dual_feasibility_tolerance": OPTIMALITY,
     "presolve": "off",  # it would drop the basis
     "simplex_scale_strategy": 0,  # takes half as many iterations again
+    "simplex_strategy": 0,  # primal from a point that is feasible, which the last optimum is for a further objective
     "simplex_iteration_limit": MAX_ITERATIONS,
 }
 
@@ -116,8 +117,8 @@ class Extension:
 class RegionProgram:
     """A linear program over a region and a domain, to be solved for one objective after the other.
 
-    The object keeps the rows that were generated, and HiGHS's basis as long as going on from it takes fewer iterations
-    than beginning afresh: which of several optima is found may depend on what was asked before.
+    The object keeps the rows that were generated, and HiGHS's basis: which of several optima is found may depend on
+    what was asked before.
 
     Args:
         around: the region and the domain, from a point.
@@ -148,8 +149,6 @@ class RegionProgram:
         self._solver = Solver(self._program(), OPTIONS)
         if 0 < q <= FEW * n:
             self._add(np.arange(q))
-        # iterations of the last call that began afresh, and of the last one that began at the basis before
-        self._afresh, self._continued = np.inf, 0.0
 
     @property
     def columns(self) -> Int64[IntArray, " n"]:
@@ -162,15 +161,16 @@ class RegionProgram:
         cost = np.zeros(width)
         cost[: len(objective)] = objective
         self._solver.maximize(cost)
-        continues = self._continued <= self._afresh < np.inf
-        if not continues:
-            self._solver.begin_afresh()
-        found = self._optimum(cost)
-        if continues:
-            self._continued = found.iterations
-        else:
-            self._afresh = found.iterations
-        return found
+        return self._optimum(cost)
+
+    def change_sides(self, around: Around) -> None:
+        """Go on with other sides of the same inequalities, as of features that may differ by more."""
+        before = self._sides(self._numbers)
+        self.around, self.region = around, around.region
+        after = self._sides(self._numbers)
+        first = len(around.values) + len(self._extension.row_low)
+        for place in np.flatnonzero(before != after).tolist():
+            self._solver.bound_row(first + place, -np.inf, float(after[place]))
 
     def maximize_on_facet(self, objective: Float64[FloatArray, " n"], number: int) -> RegionSolution:
         """Maximise ``<c, x'>`` where the inequality with this number holds with equality; it counts as binding."""
@@ -265,7 +265,8 @@ class RegionProgram:
 
     def _slopes(self, direction: FloatArray) -> FloatArray:
         both = self.region.excess(np.stack([direction, np.zeros_like(direction)]))
-        return both[0] - both[1]
+        has_side = np.isfinite(both[1])
+        return np.subtract(both[0], both[1], out=np.zeros(len(has_side)), where=has_side)
 
     def _violated(self, excess: FloatArray) -> IntArray:
         """The inequalities to be added, of those violated most, in ascending order."""
@@ -317,7 +318,8 @@ class RegionProgram:
         bounded = np.isfinite(low) & np.isfinite(high)
         small = np.abs(np.ldexp(reduced, columns - self._solver.cost_exponent)) <= OPTIMALITY
         reduced = np.where(small & ~bounded, 0.0, reduced)
-        sides, loss = around.sides[self._numbers], float(rest @ self.room[self._numbers])
+        sides = np.where(rest > 0, around.sides[self._numbers], 0.0)  # inequalities without a side have none
+        loss = float(rest @ self.room[self._numbers])
         sums = [held @ around.values, rest @ sides, _largest(between, extension.row_low, extension.row_high)]
         reach = np.where(bounded, np.maximum(np.abs(low), np.abs(high)), 0.0)
         inexact = rest @ (2.0 * rounding_errors(self._generated, around.origin) + EPS * np.abs(sides))

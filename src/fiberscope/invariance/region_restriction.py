@@ -6,12 +6,12 @@ far away.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from fiberscope.invariance.feature_region import FeatureRegion, RegionRows
+from fiberscope.invariance.feature_region import FeatureRegion, Features, RegionRows
 from fiberscope.invariance.independent_rows import independent_rows
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
@@ -97,6 +97,13 @@ class Around:
     def _written(rows: RegionRows, half_spaces: SparseRows, numbers: IntArray) -> SparseRows:
         q = rows.region.count
         return below([rows.inequalities(numbers[numbers < q])[0], half_spaces[numbers[numbers >= q] - q]])
+
+    def with_features(self, features: Features) -> Around:
+        """The same region where features may differ by other numbers, with all of their ends; see ``features_of``."""
+        region = self.region.with_features(features)
+        sides, own = self.sides.copy(), slice(region.count - len(features.others), region.count)
+        sides[own] = -region.excess(self.origin[None])[0, own]
+        return replace(self, region=region, sides=sides)
 
     def inequalities(self, numbers: Int64[IntArray, " k"]) -> SparseRows:
         """The rows of the inequalities with these numbers, in ascending order."""

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow
 from jaxtyping import Float64, Int64
 
-from fiberscope.errors import ModelError
+from fiberscope.errors import InputError, ModelError
 from fiberscope.invariance.feature_bands import Within, checked_allowance
 from fiberscope.invariance.feature_projection import held_rows
 from fiberscope.invariance.feature_region import FeatureRegion, RegionRows, feature_region, features_at, pieces_at
 from fiberscope.invariance.independent_rows import independent_rows
 from fiberscope.invariance.interior import interior
 from fiberscope.invariance.pairs import checked_labels, targets_of
+from fiberscope.invariance.reach_bound import largest_gains
+from fiberscope.invariance.reach_curve import furthest, reach_curve
 from fiberscope.invariance.region_program import RegionProgram
 from fiberscope.invariance.region_restriction import Around, row_units
+from fiberscope.invariance.surveyed import SurveyedSample
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Domain, Polyhedron, as_polyhedron
 from fiberscope.network.network import Network, check_network
 from fiberscope.network.rows import sparse
 from fiberscope.network.sparse_rows import below
-from fiberscope.preimages.linear_program import Status
-from fiberscope.scalars import as_count, as_position, as_several
+from fiberscope.scalars import as_count, as_number, as_position, as_several
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -42,35 +44,16 @@ SCHEMA: Any = pa.schema(
         pa.field("name", pa.string(), nullable=False),
         pa.field("sample", pa.int64(), nullable=False),
         pa.field("class", pa.int64()),
+        pa.field("eps", pa.float64()),
         pa.field("positives", pa.int64(), nullable=False),
-        pa.field("dimension", pa.int64(), nullable=False),
+        pa.field("dimension", pa.int64()),
         pa.field("target", pa.int64(), nullable=False),
         pa.field("target_class", pa.int64()),
         pa.field("reached", pa.float64(), nullable=False),
-        pa.field("width", pa.float64(), nullable=False),
+        pa.field("bound", pa.float64(), nullable=False),
+        pa.field("width", pa.float64()),
     ]
 )
-
-
-@dataclass(frozen=True, eq=False)
-class SurveyedSample:
-    """A sample x, and the samples to go towards from it.
-
-    Attributes:
-        number: the position of x in the data.
-        label: its class; None if it is not known.
-        x: (n,).
-        targets: the positions of the targets.
-        target_labels: their classes; None where they are not known.
-        goals: (k, n) the targets.
-    """
-
-    number: int
-    label: int | None
-    x: Float64[FloatArray, " n"]
-    targets: tuple[int, ...]
-    target_labels: tuple[int | None, ...]
-    goals: Float64[FloatArray, "k n"]
 
 
 def invariance_survey(  # pyright: ignore[reportUnknownParameterType] - pyarrow has no types
@@ -84,8 +67,12 @@ def invariance_survey(  # pyright: ignore[reportUnknownParameterType] - pyarrow 
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
     within: Within = 0.0,
+    eps: Sequence[float] | None = None,
 ) -> pyarrow.Table:
     """How large the set of inputs with the features of a sample is, within its activation region, layer by layer.
+
+    With several ``eps`` it is a curve of reach against eps: features may then differ by eps times the largest feature
+    of the sample at the layer, and what is reached at one eps is never less than at a smaller one.
 
     Args:
         network: the network.
@@ -97,15 +84,19 @@ def invariance_survey(  # pyright: ignore[reportUnknownParameterType] - pyarrow 
         seed: of the choice.
         progress: told how many of all pairs of layer and sample are done.
         within: by how much every feature may differ, as in ``invariance_example``.
+        eps: the same, relative to the largest absolute feature of the sample at the layer: numbers of at least 0, with
+            rows for each; not together with ``within``.
 
     Returns:
-        A table of pyarrow with a row per layer, sample x and target c: layer, name, sample, class, positives; the
-        dimension of the set, as floating point sees it; target, target_class; ``reached``, the largest
-        ``<c - x, x' - x> / |c - x|^2`` over all x' with the same features: 1 is as far as the target; ``width``, the
-        extent of the set along ``c - x``. NaN where no linear program answered.
+        A table of pyarrow with a row per layer, sample x, eps and target c: layer, name, sample, class, eps (null for
+        a ``within`` other than 0), positives; the dimension of the set, as floating point sees it; target,
+        target_class; ``reached``, the largest ``<c - x, x' - x> / |c - x|^2`` over all x' of the region with the same
+        features: 1 is as far as the target; ``bound``, what no input of the domain with these features exceeds, in
+        whatever region it lies (that of the domain alone behind more than 12 units); ``width``, the extent of the set
+        along ``c - x``. Dimension and width are null at an eps other than 0. NaN where no linear program answered.
 
     Raises:
-        InputError: samples, classes, layers or domain do not fit.
+        InputError: samples, classes, layers or domain do not fit, or eps has a negative number or comes with within.
         ModelError: a layer lies behind a smooth activation, or there is no layer to judge.
     """
     check_network(network)
@@ -120,12 +111,25 @@ def invariance_survey(  # pyright: ignore[reportUnknownParameterType] - pyarrow 
     polyhedron = as_polyhedron(domain, network.inputs)
     everything = range(len(samples))
     surveyed = [surveyed_sample(samples.__getitem__, labels, i, len(samples), targets, seed) for i in everything]
+    sizes = _checked_eps(eps, within)
     rows: list[dict[str, Any]] = []
     for done, (layer, sample) in enumerate(((layer, sample) for layer in chosen for sample in surveyed), start=1):
-        rows += survey_rows(network, layer, sample, polyhedron, within)
+        if sizes is None:
+            rows += survey_rows(network, layer, sample, polyhedron, within)
+        else:
+            rows += survey_curve(network, layer, sample, polyhedron, sizes)
         if progress is not None:
             progress(done, len(chosen) * len(samples))
     return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+def _checked_eps(eps: Sequence[float] | None, within: Within) -> tuple[float, ...] | None:
+    """The sizes in ascending order, each once; None for those of ``within``."""
+    if eps is None:
+        return None
+    if isinstance(within, str) or np.any(np.asarray(within) != 0):
+        raise InputError("eps", expected="no within= beside it", got="both", hint="pass one of them")
+    return tuple(sorted({as_number(each, "eps", least=0.0, below=np.inf) for each in as_several(eps, "eps")}))
 
 
 def surveyed_sample(
@@ -143,6 +147,63 @@ def surveyed_sample(
     return SurveyedSample(number, known[0], x, tuple(chosen), tuple(known[1:]), np.array(goals).reshape(-1, len(x)))
 
 
+def survey_curve(
+    network: Network,
+    layer: int,
+    sample: SurveyedSample,
+    domain: Polyhedron,
+    sizes: Sequence[float],
+    targets: int | None = None,
+) -> list[dict[str, Any]]:
+    """The rows of ``invariance_survey`` at one layer and sample, for each of some eps in ascending order.
+
+    At an eps other than 0, only the first so many targets are gone to; None for all.
+
+    Raises:
+        ModelError: the layer lies behind a smooth activation.
+    """
+    rows = survey_rows(network, layer, sample, domain) if 0.0 in sizes else []
+    loose = [eps for eps in sizes if eps > 0]
+    if loose:
+        rows += _loose_rows(network, layer, sample.towards(targets), domain, loose)
+    curves: dict[int, list[dict[str, Any]]] = {}
+    for row in rows:
+        curves.setdefault(row["target"], []).append(row)
+    for curve in curves.values():
+        _in_order(curve)
+    return rows
+
+
+def _in_order(curve: Sequence[dict[str, Any]]) -> None:
+    """Make numbers of one target never fall with eps.
+
+    Sets of larger eps contain those of smaller ones. So what is reached at one eps is reached at the next, where its
+    linear program may miss it by its tolerance; and what is no more than a bound at one eps is none at one before.
+    """
+    for smaller, larger in pairwise(curve):
+        larger["reached"] = float(np.fmax(larger["reached"], smaller["reached"]))
+        larger["bound"] = float(np.fmax(larger["bound"], larger["reached"]))
+    for larger, smaller in pairwise(reversed(curve)):
+        smaller["bound"] = float(np.fmin(smaller["bound"], larger["bound"]))
+
+
+def _loose_rows(
+    network: Network, layer: int, sample: SurveyedSample, domain: Polyhedron, sizes: Sequence[float]
+) -> list[dict[str, Any]]:
+    """The rows of several eps other than 0, without dimension and width."""
+    stage, x = network.placed_layers[layer].stage, sample.x
+    positives = len(features_at(network, x, stage).fixed)
+    largest = float(np.abs(network.evaluated(x[None], stage)[0]).max(initial=0.0))
+    directions, allowances = [goal - x for goal in sample.goals], [eps * largest for eps in sizes]
+    rows: list[dict[str, Any]] = []
+    curve = reach_curve(network, stage, x, domain, directions, allowances)
+    for eps, within, ahead in zip(sizes, allowances, curve.tolist(), strict=True):
+        bounds = largest_gains(network, features_at(network, x, stage, within), x, domain, directions, ahead)
+        about = _about(network, layer, sample, eps, positives, None)
+        rows += _rows(about, sample, directions, ahead, bounds, None)
+    return rows
+
+
 def survey_rows(
     network: Network, layer: int, sample: SurveyedSample, domain: Polyhedron, within: Within = 0.0
 ) -> list[dict[str, Any]]:
@@ -152,27 +213,52 @@ def survey_rows(
         InputError: this is nothing that features may differ by.
         ModelError: the layer lies behind a smooth activation.
     """
-    placed, x = network.placed_layers[layer], sample.x
-    exact = features_at(network, x, placed.stage)
-    features = features_at(network, x, placed.stage, checked_allowance(network, placed.stage, x, within))
-    region = feature_region(network, features, pieces_at(network, x, placed.stage))
+    stage, x = network.placed_layers[layer].stage, sample.x
+    positives = len(features_at(network, x, stage).fixed)
+    features = features_at(network, x, stage, checked_allowance(network, stage, x, within))
+    region = feature_region(network, features, pieces_at(network, x, stage))
     rows = region.rows()
-    about = {
+    dimension = local_dimension(region, domain, x, rows)
+    program = RegionProgram(Around.of(region, domain, x, rows))
+    directions = [goal - x for goal in sample.goals]
+    ahead = [furthest(program, direction) for direction in directions]
+    behind = [furthest(program, -direction) for direction in directions]
+    bounds = largest_gains(network, features, x, domain, directions, ahead)
+    about = _about(network, layer, sample, None if features.widths.any() else 0.0, positives, dimension)
+    return _rows(about, sample, directions, ahead, bounds, behind)
+
+
+def _about(
+    network: Network, layer: int, sample: SurveyedSample, eps: float | None, positives: int, dimension: int | None
+) -> dict[str, Any]:
+    """What all targets have in common."""
+    return {
         "layer": layer,
-        "name": placed.name,
+        "name": network.placed_layers[layer].name,
         "sample": sample.number,
         "class": sample.label,
-        "positives": len(exact.fixed),
-        "dimension": local_dimension(region, domain, x, rows),
+        "eps": eps,
+        "positives": positives,
+        "dimension": dimension,
     }
-    program = RegionProgram(Around.of(region, domain, x, rows))
+
+
+def _rows(
+    about: dict[str, Any],
+    sample: SurveyedSample,
+    directions: Sequence[FloatArray],
+    ahead: Sequence[float],
+    bounds: Sequence[float],
+    behind: Sequence[float] | None,
+) -> list[dict[str, Any]]:
+    """A row per target, from gains along the directions and, for the width, against them."""
     found: list[dict[str, Any]] = []
-    for goal, target, label in zip(sample.goals, sample.targets, sample.target_labels, strict=True):
-        direction = goal - x
-        length = float(np.linalg.norm(direction))
-        ahead, behind = (_furthest(program, sign * direction) for sign in (1.0, -1.0))
-        reached, width = (ahead / length**2, (ahead + behind) / length) if length else (0.0, 0.0)
-        found.append(about | {"target": target, "target_class": label, "reached": reached, "width": width})
+    for i, (target, label) in enumerate(zip(sample.targets, sample.target_labels, strict=True)):
+        length = float(np.linalg.norm(directions[i]))
+        reached, bound = (gain / length**2 if length else 0.0 for gain in (ahead[i], bounds[i]))
+        width = None if behind is None else (ahead[i] + behind[i]) / length if length else 0.0
+        numbers = {"reached": reached, "bound": bound, "width": width}
+        found.append(about | {"target": target, "target_class": label} | numbers)
     return found
 
 
@@ -194,14 +280,4 @@ def local_dimension(region: FeatureRegion, domain: Polyhedron, x: Float64[FloatA
     return n - len(independent_rows(held_rows(around, inside).rows))
 
 
-def _furthest(program: RegionProgram, direction: FloatArray) -> float:
-    """The largest ``<c, x' - x>``; infinite where there is none, NaN where HiGHS failed."""
-    found = program.maximize(direction)
-    if found.status is Status.UNBOUNDED:
-        return np.inf
-    if not found.optimal:
-        return np.nan
-    return max(0.0, found.value)
-
-
-__all__ = ["SCHEMA", "SurveyedSample", "invariance_survey", "local_dimension", "survey_rows", "surveyed_sample"]
+__all__ = ["SCHEMA", "invariance_survey", "local_dimension", "survey_curve", "survey_rows", "surveyed_sample"]

@@ -8,7 +8,7 @@ are kept along the whole way, and not only at its end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,10 @@ from fiberscope.threads import one_thread
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from torch import Tensor
+
+FOR_BENDS = 2.0**-8
+"""Of what a feature may differ by, what is kept for bends: corners are on kinks up to rounding alone, and what that
+bends the way by grows tenfold a layer in the bound that a proof has."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -121,9 +125,10 @@ def walk_regions(
     max_regions, max_plateau = as_count(max_regions, "max_regions"), as_count(max_plateau, "max_plateau")
     asked = problem(network, x, target, layer, domain, objective=objective, arithmetic=arithmetic, within=within)
     budget = Budget(max_regions, max_plateau)
+    loose = asked.features.widths.numpy()
     with one_thread():
-        found = search(asked, budget)
-        if asked.features.widths.any():
+        found = search(replace(asked, room=np.maximum(asked.room, FOR_BENDS * loose)), budget)
+        if loose.any():
             exactly = search(
                 problem(network, x, target, layer, domain, objective=objective, arithmetic=arithmetic), budget
             )

@@ -35,7 +35,7 @@ from fiberscope.report.sample_selection import choose_samples
 from fiberscope.report.sheets import COLUMNS, PER_SHEET, picture_sheets
 from fiberscope.report.spread_figures import spread
 from fiberscope.report.summary import SHOWN_KINDS, LayerSummary, fold_layers, most_varied, share, summarise
-from fiberscope.report.survey import ReachSummary, reach_by_layer, summarise_survey
+from fiberscope.report.survey import ReachSummary, reach_against_eps, reach_by_layer, summarise_survey
 from fiberscope.showing import colours
 from fiberscope.showing.pictures import PictureFormat, picture_format
 from fiberscope.stability.stage_medians import StageMedians, stage_medians
@@ -194,6 +194,7 @@ def _figures(
         }
     if any(layer.samples for layer in survey):
         drawn["reach"] = {"all": reach_by_layer(survey)}
+        drawn["curve"] = {"all": reach_against_eps(survey)}
     return drawn
 
 

@@ -104,7 +104,7 @@ def sample_pages(
         survey: a table of ``SURVEY_SCHEMA``.
         examples: the invariance examples of these samples, see ``examples_of``.
     """
-    rows: list[dict[str, Any]] = [row for row in survey.to_pylist() if not row["reason"]]
+    rows: list[dict[str, Any]] = [row for row in survey.to_pylist() if row["eps"] == 0.0]
     pages: list[SamplePage] = []
     for each in chosen:
         stability = None if layout is None else _stability(subject.network, subject.x[each.sample])

@@ -84,7 +84,7 @@ def decay(stages: Sequence[StageMedians], network: Network) -> Figure:
             "y": [float(f"{value:.{_DIGITS}g}") for value in stage.resolved],
             "hovertemplate": "value %{x}: %{y:.3g}<extra>" + _label(stage) + "</extra>",
             "line": {
-                "color": _mixed(position / max(1, len(drawn) - 1)),
+                "color": mixed(position / max(1, len(drawn) - 1)),
                 "width": 1.5 if _is_affine(stage, network) else 2,
                 "dash": "dot" if _is_affine(stage, network) else "solid",
             },
@@ -140,7 +140,7 @@ def powers_of_ten(values: Sequence[float]) -> dict[str, Any]:
     return {"type": "log", "exponentformat": "power", "tick0": low, "dtick": step, "range": [low - room, high + room]}
 
 
-def _mixed(share: float) -> str:
+def mixed(share: float) -> str:
     """The colour at a share between 0 and 1 of the way through ``_COLOURS``."""
     place = share * (len(_COLOURS) - 1)
     first = min(int(place), len(_COLOURS) - 2)
@@ -148,4 +148,4 @@ def _mixed(share: float) -> str:
     return "#" + "".join(f"{round(a + (place - first) * (b - a)):02x}" for a, b in zip(*pair, strict=True))
 
 
-__all__ = ["decay", "over_the_stages", "powers_of_ten"]
+__all__ = ["decay", "mixed", "over_the_stages", "powers_of_ten"]

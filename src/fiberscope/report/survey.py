@@ -16,19 +16,46 @@ from fiberscope.labels import label
 from fiberscope.network.arrays import FloatArray
 from fiberscope.report.counting import counted, middle, number
 from fiberscope.report.figures import Figure
+from fiberscope.report.spectra_figures import mixed
 from fiberscope.report.summary import share
 from fiberscope.report.terminal_tables import plain_table
 from fiberscope.showing.colours import MAIN
 
 pc: Any = pyarrow.compute  # has no types
 
+SHORTEST = 0.01
+"""Below it, eps is written with a power of ten."""
+
 HALF = 0.5
 """The share of the way to a target past which an input counts as reaching its class."""
 
 _EXPLAINED = (
     "dimension: directions in which an input can change and no feature does; reach: how far such inputs get on the way "
-    "to a sample of another class, 1 being there; past half: the share that gets further than half of the way"
+    "to a sample of another class, 1 being there; at most: what none can exceed, in whatever region; reach at: where "
+    "features may differ by that share of the largest; past half: the share that gets further than half of the way"
 )
+
+
+@dataclass(frozen=True)
+class ReachPoint:
+    """How far inputs reach whose features may differ by so much, at one layer.
+
+    Attributes:
+        eps: by how much, relative to the largest feature of the sample.
+        reached: the median of how far they go on the way to a target.
+        past_half: the share of the pairs in which more than half of the way is gone.
+        bound: the median of what none can exceed, in whatever region it lies.
+    """
+
+    eps: float
+    reached: float
+    past_half: float
+    bound: float
+
+    @property
+    def label(self) -> str:
+        """Eps in short: 0, 1e-4, 0.1."""
+        return f"{self.eps:g}" if not self.eps or self.eps >= SHORTEST else f"{self.eps:.0e}".replace("e-0", "e-")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +72,9 @@ class ReachSummary:
         dimension: the median dimension of the inputs with the same features in the region of the sample.
         width: their median width along the way to a target.
         reached: (pairs,) how far they go on the way to the target, 1 being the target itself.
+        bound: the median of what no input with the same features can exceed, in whatever region it lies.
         classes: the median number of classes that are reached from a sample; NaN where classes are not known.
+        curve: how far where features may differ, for every eps, 0 first; of the pairs that are there at each.
     """
 
     layer: int
@@ -57,7 +86,9 @@ class ReachSummary:
     dimension: float
     width: float
     reached: Float64[FloatArray, " k"]
+    bound: float
     classes: float
+    curve: tuple[ReachPoint, ...] = ()
 
     @property
     def label(self) -> str:
@@ -72,7 +103,7 @@ class ReachSummary:
     @property
     def past_half(self) -> float:
         """The share of the pairs in which more than half of the way is gone."""
-        return float((self.reached > HALF).mean()) if len(self.reached) else np.nan
+        return _past_half(self.reached)
 
     @property
     def median_reached(self) -> float:
@@ -90,7 +121,8 @@ def summarise_survey(table: Any) -> list[ReachSummary]:
 def _summary(rows: Any) -> ReachSummary:
     """Of some rows, all of one layer and at least one."""
     records: list[dict[str, Any]] = rows.to_pylist()
-    found = [row for row in records if not row["reason"]]
+    answered = [row for row in records if not row["reason"]]
+    found = [row for row in answered if row["eps"] == 0.0]
     of_sample = {row["sample"]: row for row in found}
     reasons = [row["reason"] for row in records if row["reason"]]
     return ReachSummary(
@@ -104,7 +136,28 @@ def _summary(rows: Any) -> ReachSummary:
         width=_median([row["width"] for row in found]),
         reached=np.array([row["reached"] for row in found], dtype=np.float64),
         classes=_classes(found),
+        bound=_median([row["bound"] for row in found]),
+        curve=_curve(answered),
     )
+
+
+def _curve(rows: Sequence[dict[str, Any]]) -> tuple[ReachPoint, ...]:
+    """Of the pairs that are there at every eps, so that points do not differ by their pairs."""
+    pairs: dict[float, set[tuple[int, int]]] = {}
+    for row in rows:
+        pairs.setdefault(row["eps"], set()).add((row["sample"], row["target"]))
+    kept = [row for row in rows if all((row["sample"], row["target"]) in each for each in pairs.values())]
+    return tuple(_point(eps, kept) for eps in sorted(pairs))
+
+
+def _point(eps: float, rows: Sequence[dict[str, Any]]) -> ReachPoint:
+    own = [row for row in rows if row["eps"] == eps]
+    reached = np.array([row["reached"] for row in own], dtype=np.float64)
+    return ReachPoint(eps, _median(reached), _past_half(reached), _median([row["bound"] for row in own]))
+
+
+def _past_half(reached: Float64[FloatArray, " k"]) -> float:
+    return float((reached > HALF).mean()) if len(reached) else float("nan")
 
 
 def _classes(rows: Sequence[dict[str, Any]]) -> float:
@@ -128,14 +181,57 @@ def survey_table(layers: Sequence[ReachSummary]) -> Table:
     title = f"How far inputs with the same features reach, from {counted(samples, 'sample')}"
     table = plain_table(title, _EXPLAINED)
     table.add_column("layer", overflow="fold")
-    headings = ("median\npositives", "median\ndimension", "median\nreach", "past\nhalf", "classes\nreached")
+    loose = _loose(layers)
+    headings = (
+        "median\ndimension",
+        "median\nreach",
+        "at\nmost",
+        f"reach\nat {loose}",
+        "past\nhalf",
+        "classes\nreached",
+    )
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for layer in layers:
-        cells = middle(layer.positives), middle(layer.dimension), number(layer.median_reached)
+        cells = middle(layer.dimension), number(layer.median_reached), number(layer.bound), _at(layer, loose)
         past = "-" if np.isnan(layer.past_half) else share(layer.past_half)
         table.add_row(escape(layer.label), *cells, past, middle(layer.classes))
     return table
+
+
+def _loose(layers: Sequence[ReachSummary]) -> str:
+    """The eps that the terminal has room for, the last but one; empty where there is none."""
+    labels = next(([point.label for point in layer.curve] for layer in layers if layer.curve), ["0"])
+    return labels[-2:][0]
+
+
+def _at(layer: ReachSummary, eps: str) -> str:
+    return next((number(point.reached) for point in layer.curve if point.label == eps), "-")
+
+
+def reach_against_eps(layers: Sequence[ReachSummary]) -> Figure:
+    """The median of how far they go against eps, a line per layer."""
+    drawn = [layer for layer in layers if layer.curve]
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": str(layer.layer),
+            "x": [point.label for point in layer.curve],
+            "y": [float(f"{point.reached:.4g}") if np.isfinite(point.reached) else None for point in layer.curve],
+            "line": {"color": mixed(place / max(1, len(drawn) - 1)), "width": 2},
+            "hovertemplate": f"layer {layer.layer} at %{{x}}: %{{y:.3g}}<extra></extra>",
+        }
+        for place, layer in enumerate(drawn)
+    ]
+    layout = {
+        "height": 380,
+        "showlegend": True,
+        "legend": {"title": {"text": "layer"}},
+        "xaxis": {"title": {"text": "features may differ by, relative to the largest"}, "type": "category"},
+        "yaxis": {"title": {"text": "median share of the way"}, "rangemode": "tozero"},
+    }
+    return {"data": data, "layout": layout}
 
 
 def reach_by_layer(layers: Sequence[ReachSummary]) -> Figure:
@@ -172,4 +268,12 @@ def reach_by_layer(layers: Sequence[ReachSummary]) -> Figure:
     return {"data": data, "layout": layout}
 
 
-__all__ = ["HALF", "ReachSummary", "reach_by_layer", "summarise_survey", "survey_table"]
+__all__ = [
+    "HALF",
+    "ReachPoint",
+    "ReachSummary",
+    "reach_against_eps",
+    "reach_by_layer",
+    "summarise_survey",
+    "survey_table",
+]
