@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float64
 
-from fiberscope.invariance.feature_projection import settle
+from fiberscope.invariance.feature_projection import projected
 from fiberscope.invariance.region_optimizer import Search
 from fiberscope.invariance.region_program import Extension, RegionProgram
 from fiberscope.network.arrays import FloatArray
@@ -87,7 +87,7 @@ def _ascents(search: Search, program: RegionProgram, before: FloatArray, starts:
         between = rng.dirichlet(np.ones(len(steps) + 1)) @ np.vstack([steps, found.step])
         for start in (found.step, between):
             step = _climbed(program, start, steps)
-            settled = settle(search.held, program, search.interior, step)
+            settled = projected(search.held, program, search.interior, step)
             if settled is not None and (distance := _nearest(settled.x - before)) > best.distance:
                 best = Apart(Status.OPTIMAL, settled.x, distance)
     return best

@@ -17,7 +17,7 @@ from fiberscope.errors import InputError
 from fiberscope.invariance.across_regions import Problem
 from fiberscope.invariance.bound_tightening import tightened
 from fiberscope.invariance.feature_region import Features
-from fiberscope.invariance.milp_encoding import RegionChoice, region_choice
+from fiberscope.invariance.milp_encoding import MilpEncoding, milp_encoding
 from fiberscope.invariance.stage_bounds import box_of, interval_bounds, needed_stages
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Polyhedron
@@ -78,11 +78,11 @@ def _by_programs(asked: Problem, directions: Sequence[FloatArray]) -> list[float
         box = box_of(asked.polyhedron)
     except InputError:  # the domain is not bounded
         return [np.inf] * len(directions)
-    choice = region_choice(asked, tightened(asked, interval_bounds(asked, {INPUT: box})))
+    choice = milp_encoding(asked, tightened(asked, interval_bounds(asked, {INPUT: box})))
     return [_bound(choice, asked.source, d) for d in directions]
 
 
-def _bound(choice: RegionChoice, source: FloatArray, d: FloatArray) -> float:
+def _bound(choice: MilpEncoding, source: FloatArray, d: FloatArray) -> float:
     cost = np.zeros(len(choice.integral))
     cost[: len(d)] = d
     program, searched = replace(choice.program, objective=cost), bool(choice.integral.any())
