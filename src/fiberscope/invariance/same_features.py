@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float64
@@ -36,6 +36,12 @@ ROUNDED = 2.0**-50
 def without_rounding(x: Float64[FloatArray, " n"], source: Float64[FloatArray, " n"]) -> Float64[FloatArray, " n"]:
     """The source itself, where x is it but for rounding; else x."""
     return source if float(np.abs(x - source).max()) <= ROUNDED * float(np.abs(source).max()) else x
+
+
+def is_input(value: Any, network: Network) -> bool:
+    """Whether this is an input of a network, in its shape."""
+    numeric = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
+    return numeric and value.shape == network.input_shape and bool(np.isfinite(value).all())
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -154,8 +160,9 @@ class SameFeatures(Shown):
         Returns:
             The verification; truthy iff everything held. If there was no original to run, its reason says so.
         """
-        if self.x.shape != self.source.shape or not np.isfinite(self.x).all():
-            return Verification(False, "float", "the example is no input of the network")
+        fault = self._fault()
+        if fault:
+            return Verification(False, "float", fault)
         within = self._allowed()
         if within is None:
             return Verification(False, "float", "what features may differ by is no number of at least 0 for each")
@@ -168,6 +175,32 @@ class SameFeatures(Shown):
         known = np.inf if within.any() else self.feature_bound
         said = f"; that features differ by at most {known:.2g} is proved" if np.isfinite(known) else ""
         return Verification(False, proof.method, proof.reason + said)
+
+    def _fault(self) -> str:
+        """Why this says nothing about two inputs of a network that could be proved; empty where it does.
+
+        Whoever changes a result may put anything into it.
+        """
+        network: Any = self.network
+        if not isinstance(network, Network):
+            return f"there is no network, but {shown(network)}"
+        stage: Any = self.stage
+        if not isinstance(stage, int | np.integer) or not 0 <= stage < len(network.stages):
+            return f"the network has no stage {shown(stage)}"
+        if not is_input(self.source, network) or not is_input(self.x, network):
+            return "the example, or the source, is no input of the network"
+        try:
+            as_polyhedron(self.domain, network.inputs)
+            self._kept()
+        except InputError as error:
+            return str(error)
+        except (IndexError, TypeError, ValueError):
+            return "the pixels that were kept are no pixels of the network's inputs"
+        try:
+            on_the_way = bool(np.isfinite(self.corners).all())
+        except Exception:  # of parts that are anything
+            on_the_way = False
+        return "" if on_the_way else "the way to the example is made of no inputs of the network"
 
     def _statement(self) -> Statement:
         domain = as_polyhedron(self.domain, self.network.inputs)
@@ -285,4 +318,4 @@ class Connected(SameFeatures):
         return self._drawn(dict(zip(names, way, strict=True)) | others, ax)
 
 
-__all__ = ["CHANGED", "Connected", "SameFeatures", "without_rounding"]
+__all__ = ["CHANGED", "ROUNDED", "Connected", "SameFeatures", "is_input", "without_rounding"]
