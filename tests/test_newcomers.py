@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -154,6 +155,43 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
 @pytest.fixture(name="given", scope="module")
 def _given() -> SimpleNamespace:
     return things()
+
+
+CHANGED: dict[str, dict[str, Any]] = {
+    "p": {
+        "layer": [None, "layer", fs.NonNegative()], "domain": [(0, 1), "box"], "x": [None, "x", np.zeros(9)],
+        "kind": [None, "foo"], "dimension": ["2", 9], "dimension_bounds": [(9, 9), "no"], "certificate": [None],
+    },
+    "example": {
+        "network": [None, "m.onnx"], "stage": ["0", 99, -1, None], "x": [None, "x", np.zeros(9), np.zeros((4,), "U1")],
+        "source": [None], "domain": [(0, 1)], "kept": ["0", np.array([99])], "asked": ["best"], "objective": [5.0, "5"],
+        "target": [None, "9"], "within": [-1.0, "float32"],
+    },
+}  # fmt: skip
+"""What people put into a result, part by part, that it does not claim."""
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(("what", "part"), [(what, part) for what, parts in CHANGED.items() for part in parts])
+def test_a_changed_result_is_not_proved_and_says_why_in_words(given: SimpleNamespace, what: str, part: str) -> None:
+    result = getattr(given, what)
+    for value in CHANGED[what][part]:
+        changed = replace(result, **{part: value})
+        verification = fs.verify(changed) if what == "p" else changed.verify()
+        assert not verification
+        assert verification.reason
+        for said in (verification.reason, repr(changed)):
+            assert not NOT_PLAIN.search(said)
+            assert not re.search(r"\w+Error|has no attribute", said)
+
+
+def test_a_network_for_the_layer_of_a_claim_is_named(given: SimpleNamespace) -> None:
+    reason = fs.verify(replace(given.p, layer=given.network)).reason
+    assert reason == "the claim is malformed: its layer has no weights, it is a Network"
+
+
+def test_numbers_of_stages_may_be_an_array(given: SimpleNamespace) -> None:
+    assert fs.spectra(given.network, given.X, np.array([0, 2])) == fs.spectra(given.network, given.X, [0, 2])
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -320,14 +320,14 @@ def test_a_sample_axis_is_named_whatever_the_module_makes_of_it(
 
 def test_a_shape_that_fits_neither_way_is_not_called_a_sample_axis():
     module = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU()).eval()
-    with pytest.raises(fs.ModelError, match="to have 3 channels.*check input_shape"):
+    with pytest.raises(fs.ModelError, match=r"to have 3 channels.*check input_shape"):
         fs.from_torch(module, input_shape=(6, 6, 3))
 
 
 @pytest.mark.parametrize("shape", [None, 5, 7])
 def test_an_embedding_is_the_reason_whatever_comes_behind_it(shape: int | None):
     module = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(20, 3), nn.ReLU()).eval()
-    with pytest.raises(fs.ModelError, match="takes whole numbers.*behind the embedding"):
+    with pytest.raises(fs.ModelError, match=r"takes whole numbers.*behind the embedding"):
         fs.from_torch(module, input_shape=shape)
 
 

@@ -51,11 +51,7 @@ class InvarianceExample(Connected):
         """True: the inputs of one region with the same features are convex."""
         return True
 
-    def _fault(self) -> str:
-        return super()._fault() or self._wrong_objective()
-
-    def _wrong_objective(self) -> str:
-        """Why the objective is not what it is said to be; empty where it is."""
+    def _wrong_value(self) -> str:
         asked: Any = self.asked
         if not isinstance(asked, Objective) or (self.target is None and asked.needs_target):
             return "the objective is none, or its target is missing"

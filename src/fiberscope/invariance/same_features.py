@@ -171,7 +171,8 @@ class SameFeatures(Shown):
             return Verification(False, "float", compared.failure)
         proof = prove_within(self._near_statement(within)) if within.any() else prove(self._statement())
         if proof.proved:
-            return Verification(True, proof.method, "; ".join(compared.notes))
+            wrong = self._wrong_value()
+            return Verification(not wrong, proof.method, wrong or "; ".join(compared.notes))
         known = np.inf if within.any() else self.feature_bound
         said = f"; that features differ by at most {known:.2g} is proved" if np.isfinite(known) else ""
         return Verification(False, proof.method, proof.reason + said)
@@ -201,6 +202,10 @@ class SameFeatures(Shown):
         except Exception:  # of parts that are anything
             on_the_way = False
         return "" if on_the_way else "the way to the example is made of no inputs of the network"
+
+    def _wrong_value(self) -> str:
+        """Why what is said to be reached there is not; empty where it is."""
+        return ""
 
     def _statement(self) -> Statement:
         domain = as_polyhedron(self.domain, self.network.inputs)
