@@ -190,6 +190,7 @@ def test_a_network_for_the_layer_of_a_claim_is_named(given: SimpleNamespace) -> 
     assert reason == "the claim is malformed: its layer has no weights, it is a Network"
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_numbers_of_stages_may_be_an_array(given: SimpleNamespace) -> None:
     assert fs.spectra(given.network, given.X, np.array([0, 2])) == fs.spectra(given.network, given.X, [0, 2])
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from jaxtyping import Float64
+from numpy.typing import NDArray
 
 from fiberscope.errors import InputError, shown
 from fiberscope.invariance.comparing import AnyOriginal, Comparison, compare_features
@@ -40,8 +41,10 @@ def without_rounding(x: Float64[FloatArray, " n"], source: Float64[FloatArray, "
 
 def is_input(value: Any, network: Network) -> bool:
     """Whether this is an input of a network, in its shape."""
-    numeric = isinstance(value, np.ndarray) and value.dtype.kind in "biuf"
-    return numeric and value.shape == network.input_shape and bool(np.isfinite(value).all())
+    if not isinstance(value, np.ndarray):
+        return False
+    given = cast(NDArray[Any], value)
+    return given.shape == network.input_shape and given.dtype.kind in "biuf" and bool(np.isfinite(given).all())
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -186,8 +189,8 @@ class SameFeatures(Shown):
         if not isinstance(network, Network):
             return f"there is no network, but {shown(network)}"
         stage: Any = self.stage
-        if not isinstance(stage, int | np.integer) or not 0 <= stage < len(network.stages):
-            return f"the network has no stage {shown(stage)}"
+        if not (isinstance(stage, int | np.integer) and 0 <= stage < len(network.stages)):
+            return f"the network has no stage {shown(self.stage)}"
         if not is_input(self.source, network) or not is_input(self.x, network):
             return "the example, or the source, is no input of the network"
         try:
