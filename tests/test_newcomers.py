@@ -279,3 +279,19 @@ def test_errors_survive_the_way_from_one_process_to_another() -> None:
 
 def test_an_error_is_one_line_whatever_it_quotes() -> None:
     assert str(fs.ModelError("first\n  second\n")) == "first second"
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_parts_of_nothing_are_told_in_words_by_every_claim(given: SimpleNamespace) -> None:
+    enclosure = given.p.enclosure()
+    precision = fs.coarsest_precision(given.layer, given.x)
+    for result, part in (
+        (enclosure, "directions"),
+        (enclosure, "multipliers"),
+        (enclosure, "low"),
+        (precision, "layer"),
+    ):
+        for value in (None, "a", np.zeros(9)):
+            verification = replace(result, **{part: value}).verify()
+            assert not verification
+            assert not re.search(r"\w+Error|has no attribute|not enough values", verification.reason)
