@@ -8,6 +8,7 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -156,6 +157,44 @@ def _given() -> SimpleNamespace:
     return things()
 
 
+CHANGED: dict[str, dict[str, Any]] = {
+    "p": {
+        "layer": [None, "layer", fs.NonNegative()], "domain": [(0, 1), "box"], "x": [None, "x", np.zeros(9)],
+        "kind": [None, "foo"], "dimension": ["2", 9], "dimension_bounds": [(9, 9), "no"], "certificate": [None],
+    },
+    "example": {
+        "network": [None, "m.onnx"], "stage": ["0", 99, -1, None], "x": [None, "x", np.zeros(9), np.zeros((4,), "U1")],
+        "source": [None], "domain": [(0, 1)], "kept": ["0", np.array([99])], "asked": ["best"], "objective": [5.0, "5"],
+        "target": [None, "9"], "within": [-1.0, "float32"],
+    },
+}  # fmt: skip
+"""What people put into a result, part by part, that it does not claim."""
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(("what", "part"), [(what, part) for what, parts in CHANGED.items() for part in parts])
+def test_a_changed_result_is_not_proved_and_says_why_in_words(given: SimpleNamespace, what: str, part: str) -> None:
+    result = getattr(given, what)
+    for value in CHANGED[what][part]:
+        changed = replace(result, **{part: value})
+        verification = fs.verify(changed) if what == "p" else changed.verify()
+        assert not verification
+        assert verification.reason
+        for said in (verification.reason, repr(changed)):
+            assert not NOT_PLAIN.search(said)
+            assert not re.search(r"\w+Error|has no attribute", said)
+
+
+def test_a_network_for_the_layer_of_a_claim_is_named(given: SimpleNamespace) -> None:
+    reason = fs.verify(replace(given.p, layer=given.network)).reason
+    assert reason == "the claim is malformed: its layer has no weights, it is a Network"
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_numbers_of_stages_may_be_an_array(given: SimpleNamespace) -> None:
+    assert fs.spectra(given.network, given.X, np.array([0, 2])) == fs.spectra(given.network, given.X, [0, 2])
+
+
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("name", WRONG)
 def test_every_wrong_call_is_one_line_that_says_what_to_do(given: SimpleNamespace, name: str) -> None:
@@ -240,3 +279,19 @@ def test_errors_survive_the_way_from_one_process_to_another() -> None:
 
 def test_an_error_is_one_line_whatever_it_quotes() -> None:
     assert str(fs.ModelError("first\n  second\n")) == "first second"
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_parts_of_nothing_are_told_in_words_by_every_claim(given: SimpleNamespace) -> None:
+    enclosure = given.p.enclosure()
+    precision = fs.coarsest_precision(given.layer, given.x)
+    for result, part in (
+        (enclosure, "directions"),
+        (enclosure, "multipliers"),
+        (enclosure, "low"),
+        (precision, "layer"),
+    ):
+        for value in (None, "a", np.zeros(9)):
+            verification = replace(result, **{part: value}).verify()
+            assert not verification
+            assert not re.search(r"\w+Error|has no attribute|not enough values", verification.reason)

@@ -98,10 +98,12 @@ class ModelError(FiberscopeError):
     Args:
         message: what stands in the way and what to do.
         unsupported: names of all the modules or operators that are not supported.
+        needs_shape: whether the file leaves the shape of a sample open, so that somebody else has to say it.
     """
 
-    def __init__(self, message: str, *, unsupported: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, *, unsupported: tuple[str, ...] = (), needs_shape: bool = False) -> None:
         self.unsupported = unsupported
+        self.needs_shape = needs_shape
         super().__init__(message)
 
 

@@ -91,7 +91,7 @@ def as_several(value: Any, what: str) -> tuple[Any, ...]:
     Raises:
         InputError: neither a list nor a number.
     """
-    if hasattr(value, "__index__"):
+    if hasattr(value, "__index__") and not getattr(value, "ndim", 0):  # arrays have it, too
         return (value,)
     if isinstance(value, str | bytes) or not hasattr(value, "__iter__"):
         raise InputError(what, expected="a list, such as [0, 1]", got=shown(value), hint="write it in brackets")

@@ -369,6 +369,22 @@ def test_on_a_kink_no_answer_is_worse_than_the_source(objective):
             assert e.feature_units <= 1
 
 
+@pytest.mark.parametrize("objective", ["nearest_l1", "nearest_l2", "nearest_linf"])
+@pytest.mark.parametrize("scale", [1.0, 2.0**-40, 1e6])
+def test_a_target_with_the_features_is_the_nearest_itself_on_a_kink_as_well(objective, scale):
+    """Programs keep room for rounding, in which such a target does not lie."""
+    net = one_layer([[1, -1, 0], [0, 1, -1]], [0, 0])
+    for source in ([0.5, 0.5, 0.5], [0, 0, 0], [0.25, 0.75, 0.75]):
+        for target, same in (([0, 1, 1], True), ([0, 0, 1], True), ([1, 0, 0], False)):
+            x, c = scale * np.array(source, dtype=np.float64), scale * np.array(target, dtype=np.float64)
+            e = fs.invariance_example(net, x, c, domain=fs.Box(0.0, scale), objective=objective)
+            assert e.verify()
+            assert (e.x == c).all() == (e.objective == 0.0) == same
+            assert e.is_optimal
+    kept = fs.invariance_example(net, x, c, domain=fs.Box(0.0, scale), objective=objective, keep=[2])
+    assert kept.x[2] == x[2]
+
+
 def test_only_inputs_are_called_so_at_every_size():
     for k in (-40, 0, 40):
         box = fs.Box(0, 2.0**k)

@@ -12,11 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 
 import fiberscope as fs
 import fiberscope.audits.verdicts
 from fiberscope.audits.execution import Job
+from fiberscope.audits.job import Options
 from fiberscope.cli import main
+from fiberscope.jobs.given import given_subject
 from small_audits import files, rows, small_data, small_network, write_model_and_data
 
 SAMPLES = 6
@@ -222,6 +225,25 @@ def test_data_by_name_or_path(tmp_path: Path) -> None:
     assert (data.x == small_data(3)).all()
     assert (data.y, data.name) == (None, "some")
     assert repr(data) == "DataSet(some: 3 samples of 6)"
+
+
+def test_data_say_the_shape_that_a_file_leaves_open(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("MatMul", ["f", "W"], ["s"])]
+    nodes.append(helper.make_node("Relu", ["s"], ["y"]))
+    W = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
+    graph = helper.make_graph(
+        nodes, "open", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ("n", 1, "h", "w"))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], [numpy_helper.from_array(W, "W")],
+    )  # fmt: skip
+    path = tmp_path / "m.onnx"
+    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString())
+    with pytest.raises(fs.ModelError, match=r"open, \(1, \?, \?\); pass it as input_shape"):
+        fs.load(path)
+    for shape, asked in (((1, 2, 2), None), ((4,), (1, 2, 2))):
+        subject = given_subject(path, np.zeros((2, *shape)), Options(), input_shape=asked)
+        assert subject.network.input_shape == (1, 2, 2)
+    with pytest.raises(fs.ModelError, match=r"input_shape that fits \(1, \?, \?\), got \(4,\)"):
+        given_subject(path, np.zeros((2, 4)), Options())
 
 
 def test_theory_is_a_module_of_its_own() -> None:

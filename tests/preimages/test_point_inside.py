@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import fiberscope as fs
+from fiberscope.network.domains import as_polyhedron
+from fiberscope.preimages.budget import NO_LIMIT, Budget, TooLargeError
+from fiberscope.preimages.exact_algebra import inconsistent_rows
+from fiberscope.preimages.interior_point import find_point
+from fiberscope.preimages.sides import Outputs
+from fiberscope.preimages.system import build_at_output
 
 
 def layer_and_image(m=90, n=40, black=25):
@@ -41,3 +49,24 @@ def test_intervals_that_only_meet_have_no_point_inside():
     apart = fs.preimage(layer, y=fs.Interval([0.5, 1.5], [1.0, 1.75]), domain=fs.Box(0, 1))
     assert apart.kind == "empty"
     assert fs.verify(apart)
+
+
+def test_no_step_begins_when_the_time_is_over():
+    """Of an output that is given alone: neither the search for a point, nor the comparison of rows."""
+    A, b, x = layer_and_image()
+    y = np.maximum(A @ x + b, 0.0)
+    told = list[str]()
+    p = fs.preimage(fs.ReLULayer(A, b), y=y, domain=fs.Box(0, 1), seconds=1e-9, progress=told.append)
+    assert p.kind == "undecided"
+    assert "the budget of 1e-09 seconds ended while" in p.reason
+    over = Budget(1.0, 0.0, told.append)
+    layer = fs.ReLULayer(A[:20], b[:20] + 9.0)
+    known = Outputs(A[:20] @ x + b[:20] + 9.0, A[:20] @ x + b[:20] + 9.0, np.zeros(20))
+    system = replace(build_at_output(layer, as_polyhedron(fs.Box(0, 1), 40), known), budget=over)
+    with pytest.raises(TooLargeError, match="ended while a point strictly inside was looked for"):
+        find_point(system)
+    assert find_point(replace(system, budget=NO_LIMIT)) is not None
+    with pytest.raises(TooLargeError, match="comparing 90 positive rows with each other would take"):
+        inconsistent_rows(A, y, -b, over)
+    assert inconsistent_rows(A, y, -b, NO_LIMIT) is not None, "y is rounded"
+    assert told[-1] == "comparing 90 positive rows with each other"

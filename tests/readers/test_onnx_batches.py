@@ -56,6 +56,25 @@ def test_a_fixed_batch_is_read_as_samples(batch: int, given: tuple[int, ...] | N
     np.testing.assert_allclose(theirs, run(model, X)[:1], rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize("batch", [2, 64])
+def test_sizes_that_are_written_for_a_batch_are_those_of_one_sample(batch: int, mode: str, tmp_path: Path):
+    nodes = [
+        helper.make_node("Conv", ["x", "k"], ["c"], "conv"),
+        helper.make_node("Resize", ["c", "", "", "sizes"], ["r"], "resize", mode=mode),
+        helper.make_node("ReduceMean", ["r"], ["m"], "mean", axes=[2, 3], keepdims=1),
+        helper.make_node("Expand", ["m", "shape"], ["e"], "expand"),
+        helper.make_node("Add", ["r", "e"], ["a"], "add"),
+        helper.make_node("Relu", ["a"], ["y"]),
+    ]
+    sizes = np.array([batch, 2, 4, 5])
+    model = model_of(nodes, (batch, 3, 4, 4), {"k": numbers(2, 3, 3, 3), "sizes": sizes, "shape": sizes})
+    network = fs.load(written(model, tmp_path / "m.onnx"))
+    assert network.input_shape == (3, 4, 4)
+    X = numbers(batch, 3, 4, 4)
+    np.testing.assert_allclose(network(X), run(model, X), rtol=1e-4, atol=1e-4)
+
+
 def test_a_fixed_batch_may_be_one_sample(tmp_path: Path):
     nodes = [helper.make_node("Gemm", ["x", "A"], ["h"]), helper.make_node("Relu", ["h"], ["y"])]
     path = written(model_of(nodes, (2, 4), {"A": numbers(4, 3)}), tmp_path / "m.onnx")

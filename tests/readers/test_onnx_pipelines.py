@@ -187,6 +187,13 @@ def test_a_model_of_labels_alone(tmp_path: Path):
         fs.load(written(model, tmp_path / "m.onnx"))
 
 
+def test_a_model_of_one_label_alone(tmp_path: Path):
+    path = written(pipeline([*layers("x"), *label("scores")], LABEL), tmp_path / "m.onnx")
+    for output in (None, "label"):
+        with pytest.raises(fs.ModelError, match=r"the only output, 'label', is a label.*with its scores"):
+            fs.load(path, output=output)
+
+
 def test_the_only_output_may_be_named(tmp_path: Path):
     path = written(pipeline(layers("x"), tensor("scores")), tmp_path / "m.onnx")
     assert fs.load(path, output="scores").output == ""

@@ -106,6 +106,15 @@ def optimised(level: str, folder: Path) -> Path:
     return folder / "m.onnx"
 
 
+@pytest.mark.parametrize("operator", ["FusedConv", "FusedGemm", "FusedMatMul", "NhwcFusedConv"])
+def test_each_operator_that_joins_others_is_known(operator: str, tmp_path: Path):
+    node = helper.make_node(operator, ["x", "w"], ["y"], domain="com.microsoft")
+    model = model_of([node], (1, 3, 4, 4), {"w": numbers(8, 3, 3, 3)})
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    with pytest.raises(fs.ModelError, match=f"{operator}.*ORT_ENABLE_BASIC"):
+        fs.load(written(model, tmp_path / "m.onnx"))
+
+
 @pytest.mark.parametrize("level", ["ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL"])
 def test_joined_operations_are_refused_with_what_to_do(level: str, tmp_path: Path):
     with pytest.raises(fs.ModelError, match=r"before, or have it written with .* = ORT_ENABLE_BASIC") as error:

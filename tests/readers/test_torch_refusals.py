@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -284,8 +286,58 @@ def test_a_sample_axis_in_the_shape_is_named():
     with pytest.raises(fs.InputError, match=r"counts samples: input_shape=\(1, 6, 6\)"):
         fs.from_torch(module, input_shape=(-1, 1, 6, 6))
     for count in (1, 7):
-        with pytest.raises(fs.ModelError, match=r"counts samples, input_shape=\(1, 6, 6\)"):
+        with pytest.raises(fs.InputError, match=r"counts samples: input_shape=\(1, 6, 6\)") as caught:
             fs.from_torch(module, input_shape=(count, 1, 6, 6))
+        assert "Error" not in str(caught.value)
+
+
+class InRowsOfFour(nn.Module):
+    """Takes a batch apart into rows of four numbers, whatever its shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x.view(-1, 4)).relu()
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "without"),
+    [
+        (nn.Sequential(nn.Linear(4, 2), nn.BatchNorm1d(2)), (1, 4), "(4,)"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), (8, 2, 2), "(2, 2)"),
+        (InRowsOfFour(), (8, 2, 2), "(2, 2)"),
+        (InRowsOfFour(), (8, 4), "(4,)"),
+    ],
+)
+def test_a_sample_axis_is_named_whatever_the_module_makes_of_it(
+    module: nn.Module, shape: tuple[int, ...], without: str
+):
+    with pytest.raises(fs.InputError, match=re.escape(f"counts samples: input_shape={without}")):
+        fs.from_torch(module.eval(), input_shape=shape)
+
+
+def test_a_shape_that_fits_neither_way_is_not_called_a_sample_axis():
+    module = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU()).eval()
+    with pytest.raises(fs.ModelError, match=r"to have 3 channels.*check input_shape"):
+        fs.from_torch(module, input_shape=(6, 6, 3))
+
+
+@pytest.mark.parametrize("shape", [None, 5, 7])
+def test_an_embedding_is_the_reason_whatever_comes_behind_it(shape: int | None):
+    module = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(20, 3), nn.ReLU()).eval()
+    with pytest.raises(fs.ModelError, match=r"takes whole numbers.*behind the embedding"):
+        fs.from_torch(module, input_shape=shape)
+
+
+def test_threads_may_convert_at_the_same_time():
+    """Of one module as well: torch.export takes its numbers away while it runs."""
+    module, streams = nn.Sequential(nn.Linear(4, 2), nn.ReLU()).eval(), (sys.stdout, sys.stderr)
+    with ThreadPoolExecutor(4) as pool:
+        digests = {network.digest() for network in pool.map(fs.from_torch, [module] * 8)}
+    assert digests == {fs.from_torch(module).digest()}
+    assert (sys.stdout, sys.stderr) == streams
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

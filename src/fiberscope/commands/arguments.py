@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from cyclopts import App, CoercionError, CycloptsError, MissingArgumentError, UnusedCliTokensError
+from cyclopts import (
+    App,
+    CoercionError,
+    CycloptsError,
+    MissingArgumentError,
+    UnknownCommandError,
+    UnusedCliTokensError,
+)
 
 from fiberscope.commands.configuration import option_types
 from fiberscope.errors import InputError, shown
@@ -138,11 +145,16 @@ def usage(error: CycloptsError, app: App, tokens: Sequence[str]) -> str:
         tokens: the arguments. A misspelled option may be why another one is missing, so it is named first.
     """
     command = " ".join(error.command_chain or ())
-    message = _misspelled(app, command, tokens) or _what_is_wrong(error, command)
+    message = _misspelled(app, command, tokens) or _what_is_wrong(error, app, command)
     return f"{message}; see fiberscope {command} --help".replace("  ", " ")
 
 
-def _what_is_wrong(error: CycloptsError, command: str) -> str:
+def _what_is_wrong(error: CycloptsError, app: App, command: str) -> str:
+    if isinstance(error, UnknownCommandError) and error.unused_tokens:
+        names = [name for name in app if not name.startswith("-")]
+        near = get_close_matches(error.unused_tokens[0].lower(), names, n=1, cutoff=0.5)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        return f"there is no command {shown(error.unused_tokens[0])}{meant}; the commands are {', '.join(names)}"
     if isinstance(error, MissingArgumentError) and error.argument is not None:
         return f"{command}: {error.argument.name} is missing, or has no value"
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 from jaxtyping import Float64
 
+from fiberscope.errors import shown
 from fiberscope.invariance.objective import Objective
-from fiberscope.invariance.same_features import Connected
+from fiberscope.invariance.same_features import ROUNDED, Connected, is_input
 from fiberscope.network.arrays import FloatArray
 
 
@@ -47,6 +50,20 @@ class InvarianceExample(Connected):
     def in_one_region(self) -> bool:
         """True: the inputs of one region with the same features are convex."""
         return True
+
+    def _wrong_value(self) -> str:
+        asked: Any = self.asked
+        if not isinstance(asked, Objective) or (self.target is None and asked.needs_target):
+            return "the objective is none, or its target is missing"
+        if self.target is not None and not is_input(self.target, self.network):
+            return "the target is no input of the network"
+        goal = None if self.target is None else self.target.ravel()
+        given = self.x.ravel(), self.source.ravel(), goal
+        value, said = asked.at(*given), self.objective
+        rounding = len(given[0]) * ROUNDED * asked.size_at(*given)
+        if isinstance(said, Real) and abs(value - float(said)) <= rounding:
+            return ""
+        return f"the objective of the example is {value:.6g}, not {shown(self.objective)}"
 
     def _line(self) -> str:
         proved = ", optimal" if self.is_optimal else f", at best {self.bound:.4g}"

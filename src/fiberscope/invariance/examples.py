@@ -187,7 +187,7 @@ def _example(
     # an optimum that meets its bound may pass it by rounding
     bound = max(found.bound, value) if asked.is_maximum else min(found.bound, value)
     shape = network.input_shape
-    return InvarianceExample(
+    example = InvarianceExample(
         network=network,
         stage=stage,
         source=source.reshape(shape),
@@ -203,6 +203,18 @@ def _example(
         is_trivial=bool((x == source).all()),
         reason=reason,
     )
+    return example if search.exact is not None else _target_itself(example)
+
+
+def _target_itself(example: InvarianceExample) -> InvarianceExample:
+    """The target in place of an input next to it, where it has the features itself, which is proved first.
+
+    Programs keep room for rounding, so that a target on a kink is none of their points.
+    """
+    if example.asked.goal is not Goal.NEAREST or example.target is None or example.objective == 0.0:
+        return example
+    itself = replace(example, x=example.target, objective=0.0, bound=0.0, is_optimal=True, reason="", is_trivial=False)
+    return itself if itself.feature_units <= 1.0 and itself.verify() else example
 
 
 def _why_trivial(search: Search, asked: Objective, effort: Effort, found: Answer) -> str:

@@ -102,6 +102,16 @@ class Objective(StrEnum):
             return float((target - source) @ (x - source))
         return self.norm.of(x - target)
 
+    def size_at(
+        self, x: Float64[FloatArray, " n"], source: Float64[FloatArray, " n"], target: Float64[FloatArray, " n"] | None
+    ) -> float:
+        """The sum of the sizes of what ``at`` adds up, which bounds what rounding does to it."""
+        if self.goal is not Goal.LINEAR:
+            return self.at(x, source, target)
+        assert target is not None, "a linear objective has a target"
+        factors = (target, x) if self is Objective.INNER_PRODUCT else (target - source, x - source)
+        return float(np.abs(factors[0]) @ np.abs(factors[1]))
+
 
 def checked_objective(value: Objective | str) -> Objective:
     """The objective of that name.

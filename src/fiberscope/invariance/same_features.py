@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from jaxtyping import Float64
+from numpy.typing import NDArray
 
 from fiberscope.errors import InputError, shown
 from fiberscope.invariance.comparing import AnyOriginal, Comparison, compare_features
@@ -36,6 +37,14 @@ ROUNDED = 2.0**-50
 def without_rounding(x: Float64[FloatArray, " n"], source: Float64[FloatArray, " n"]) -> Float64[FloatArray, " n"]:
     """The source itself, where x is it but for rounding; else x."""
     return source if float(np.abs(x - source).max()) <= ROUNDED * float(np.abs(source).max()) else x
+
+
+def is_input(value: Any, network: Network) -> bool:
+    """Whether this is an input of a network, in its shape."""
+    if not isinstance(value, np.ndarray):
+        return False
+    given = cast(NDArray[Any], value)
+    return given.shape == network.input_shape and given.dtype.kind in "biuf" and bool(np.isfinite(given).all())
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
@@ -154,8 +163,9 @@ class SameFeatures(Shown):
         Returns:
             The verification; truthy iff everything held. If there was no original to run, its reason says so.
         """
-        if self.x.shape != self.source.shape or not np.isfinite(self.x).all():
-            return Verification(False, "float", "the example is no input of the network")
+        fault = self._fault()
+        if fault:
+            return Verification(False, "float", fault)
         within = self._allowed()
         if within is None:
             return Verification(False, "float", "what features may differ by is no number of at least 0 for each")
@@ -164,10 +174,41 @@ class SameFeatures(Shown):
             return Verification(False, "float", compared.failure)
         proof = prove_within(self._near_statement(within)) if within.any() else prove(self._statement())
         if proof.proved:
-            return Verification(True, proof.method, "; ".join(compared.notes))
+            wrong = self._wrong_value()
+            return Verification(not wrong, proof.method, wrong or "; ".join(compared.notes))
         known = np.inf if within.any() else self.feature_bound
         said = f"; that features differ by at most {known:.2g} is proved" if np.isfinite(known) else ""
         return Verification(False, proof.method, proof.reason + said)
+
+    def _fault(self) -> str:
+        """Why this says nothing about two inputs of a network that could be proved; empty where it does.
+
+        Whoever changes a result may put anything into it.
+        """
+        network: Any = self.network
+        if not isinstance(network, Network):
+            return f"there is no network, but {shown(network)}"
+        stage: Any = self.stage
+        if not (isinstance(stage, int | np.integer) and 0 <= stage < len(network.stages)):
+            return f"the network has no stage {shown(self.stage)}"
+        if not is_input(self.source, network) or not is_input(self.x, network):
+            return "the example, or the source, is no input of the network"
+        try:
+            as_polyhedron(self.domain, network.inputs)
+            self._kept()
+        except InputError as error:
+            return str(error)
+        except (IndexError, TypeError, ValueError):
+            return "the pixels that were kept are no pixels of the network's inputs"
+        try:
+            on_the_way = bool(np.isfinite(self.corners).all())
+        except Exception:  # of parts that are anything
+            on_the_way = False
+        return "" if on_the_way else "the way to the example is made of no inputs of the network"
+
+    def _wrong_value(self) -> str:
+        """Why what is said to be reached there is not; empty where it is."""
+        return ""
 
     def _statement(self) -> Statement:
         domain = as_polyhedron(self.domain, self.network.inputs)
@@ -285,4 +326,4 @@ class Connected(SameFeatures):
         return self._drawn(dict(zip(names, way, strict=True)) | others, ax)
 
 
-__all__ = ["CHANGED", "Connected", "SameFeatures", "without_rounding"]
+__all__ = ["CHANGED", "ROUNDED", "Connected", "SameFeatures", "is_input", "without_rounding"]

@@ -66,8 +66,7 @@ def audit(
         samples: audit the first so many samples; None for all.
         trust_model: load a model format that can run code when it is loaded.
         output: the name of the output to take, where an ONNX model has several.
-        input_shape: the shape of one sample where the model leaves it open; of a torch module by default that of the
-            samples.
+        input_shape: the shape of one sample where the model leaves it open; by default that of the samples.
         resume: continue the audit that ``out`` holds.
         workers: number of processes. A script that starts some needs ``if __name__ == "__main__"``.
         scheduler: the address of a dask scheduler, or "local".

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from fiberscope.errors import InputError, shown
+from fiberscope.errors import InputError, ModelError, shown
 
 if TYPE_CHECKING:
     from fiberscope.audits.job import Options
@@ -35,22 +35,25 @@ def given_subject(
         options: how many samples are asked for.
         trust: whether formats that can run code are loaded.
         output: the name of the output to take, where an ONNX model has several.
-        input_shape: the shape of one sample, where the model leaves it open; of a torch module by default that of the
-            samples.
+        input_shape: the shape of one sample, where the model leaves it open; by default that of the samples.
 
     Raises:
         InputError: neither is one, or they do not fit.
         ModelError: the model cannot be read.
     """
     from fiberscope.audits.job import build_subject
+    from fiberscope.readers.files import load
 
     if not isinstance(model, str | os.PathLike) and output is not None:
         raise InputError("--output", expected="none for a model in memory, which has one", got=shown(output))
     path = cast("str | os.PathLike[str]", model) if isinstance(model, str | os.PathLike) else None
     network = None if path is None else _read(path, trust, output, input_shape)
     samples = given_data(data)
+    shape = samples.x.shape[1:] if input_shape is None else input_shape
     if network is None:
-        network = _converted(model, samples.x.shape[1:] if input_shape is None else input_shape)
+        network = (
+            _converted(model, shape) if path is None else load(path, trust=trust, output=output, input_shape=shape)
+        )
     return build_subject(
         network,
         samples.x,
@@ -65,10 +68,16 @@ def given_subject(
 
 def _read(
     model: str | os.PathLike[str], trust: bool, output: str | None, input_shape: int | Sequence[int] | None
-) -> Network:
+) -> Network | None:
+    """The network of a file; None where the file leaves the shape of a sample open, and nobody says it."""
     from fiberscope.readers.files import load
 
-    return load(model, trust=trust, output=output, input_shape=input_shape)
+    try:
+        return load(model, trust=trust, output=output, input_shape=input_shape)
+    except ModelError as error:
+        if not error.needs_shape:
+            raise
+        return None
 
 
 def _converted(model: Any, input_shape: int | Sequence[int]) -> Network:

@@ -69,16 +69,23 @@ def solve_exactly(rows: Float64[FloatArray, "q n"], sides: list[Fraction]) -> li
 
 
 def inconsistent_rows(
-    rows: Float64[FloatArray, "q n"], first: Float64[FloatArray, " q"], second: Float64[FloatArray, " q"]
+    rows: Float64[FloatArray, "q n"],
+    first: Float64[FloatArray, " q"],
+    second: Float64[FloatArray, " q"],
+    budget: Budget,
 ) -> IntArray | None:
     """Rows, one more than coordinates that they read, of which no x satisfies all: ``rows x = first + second``.
 
     They are independent together with their right-hand sides, modulo a prime and hence exactly; a solution would make
     these sides a combination of the coordinates' columns. None if all rows together are not.
+
+    Raises:
+        TooLargeError: that would take longer than the budget allows.
     """
     read = np.flatnonzero(rows.any(axis=0))
     if len(rows) <= len(read):
         return None
+    budget.check_exact(modular_seconds(len(rows), len(read)), f"comparing {len(rows)} positive rows with each other")
     sides = (residues(first) + residues(second))[:, None]
     augmented = np.concatenate([residues(rows[:, read]), sides], axis=1)
     chosen = pivots(np.ascontiguousarray(augmented.T))

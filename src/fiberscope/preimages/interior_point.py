@@ -23,15 +23,21 @@ def find_point(system: MixedSystem) -> Float64[FloatArray, " n"] | None:
     With a solution x1 of the equalities, ``x1 + d / t`` is such a point iff (d, t) is a strict direction with
     ``A_P d = 0`` of the rows ``w_i d - (rhs_i - w_i x1) t < 0`` and ``-t < 0``.
     More positive rows than inputs are left to exact arithmetic, which alone can tell whether they agree.
+
+    Raises:
+        TooLargeError: the budget is over.
     """
-    n = system.layer.inputs
+    n, budget = system.layer.inputs, system.budget
+    if len(system.positive) > n:
+        return None
+    budget.check("a point strictly inside was looked for")
     H, equal = _rows_and_sides(system, system.positive)
     rows, below = _rows_and_sides(system, system.inequalities)
     zero = ~rows.any(axis=1)
-    if len(H) > n or not (np.isfinite(equal).all() and np.isfinite(below).all()) or (below[zero] < 0).any():
+    if not (np.isfinite(equal).all() and np.isfinite(below).all()) or (below[zero] < 0).any():
         return None
     W, sides = rows[~zero], below[~zero]  # what is left of a dead neuron says nothing about the input
-    x = _solve(H, equal, np.zeros(n))
+    x = _solve(H, equal, np.zeros(n), budget)
     rows = np.vstack(
         [
             np.column_stack([H, np.zeros(len(H))]),
@@ -39,10 +45,10 @@ def find_point(system: MixedSystem) -> Float64[FloatArray, " n"] | None:
             np.append(np.zeros(n), -1.0),
         ]
     )
-    direction = _strict_direction(rows, len(H), system.budget) if np.isfinite(rows).all() else None
+    direction = _strict_direction(rows, len(H), budget) if np.isfinite(rows).all() else None
     if direction is None or not direction[-1] > 0:
         return None
-    return _solve(H, equal, x + direction[:-1] / direction[-1])
+    return _solve(H, equal, x + direction[:-1] / direction[-1], budget)
 
 
 def _strict_direction(
@@ -66,9 +72,10 @@ def _rows_and_sides(system: MixedSystem, numbers: IntArray) -> tuple[FloatArray,
 
 
 def _solve(
-    H: Float64[FloatArray, "p n"], equal: Float64[FloatArray, " p"], x: Float64[FloatArray, " n"]
+    H: Float64[FloatArray, "p n"], equal: Float64[FloatArray, " p"], x: Float64[FloatArray, " n"], budget: Budget
 ) -> Float64[FloatArray, " n"]:
     """The solution of ``H x = equal`` nearest to x, refined."""
     for _ in range(REFINEMENTS if len(H) else 0):
+        budget.check("positive rows were solved")
         x = x + least_squares(H, equal - H @ x)
     return x

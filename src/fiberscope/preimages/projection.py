@@ -131,7 +131,7 @@ def contradiction_by_rank(system: MixedSystem) -> Candidate | None:
     if len(P) * n > MAX_ENTRIES:
         return None
     system.budget.check("positive rows were compared with each other")
-    rows = inconsistent_rows(dense(system.rows(P)), outputs.high[P], -system.layer.bias[P])
+    rows = inconsistent_rows(dense(system.rows(P)), outputs.high[P], -system.layer.bias[P], system.budget)
     return None if rows is None else Candidate(Kind.EMPTY, -1, infeasible=Inconsistent(P[rows]))
 
 

@@ -272,9 +272,10 @@ def _read_claim(claim: Any, written: dict[int, tuple[Any, bytes]]) -> _ReadClaim
         if id(certificate) not in written:
             written[id(certificate)] = certificate, bytes(certificate.to_bytes(compact=False))
         low, high = (y.low, y.high) if type(y) is Interval else (y, y)
+        size = _dimension(dimension)
         said = _Statement(
             _copied(x, "x"), _copied(low, "y"), _copied(high, "y"), _within(within),
-            _kind(kind), _dimension(dimension), _bounds(bounds), written[id(certificate)][1],
+            _kind(kind), size, _bounds(bounds, size), written[id(certificate)][1],
         )  # fmt: skip
         return _ReadClaim(said, layer, domain)
     except MalformedError as failure:
@@ -287,6 +288,8 @@ def _system(asked: _ReadClaim) -> _Layer | str:
     """The numbers of a claim's layer and domain; or, in words, why there are none."""
     try:
         layer: Any = asked.layer
+        if not hasattr(layer, "weight"):
+            return f"the claim is malformed: its layer has no weights, it is {shown(layer)}"
         weight = weight_of(layer)
         bias = plain(layer.constants if isinstance(weight, Unwritten) else layer.bias)
         injective = plain(layer.injective)
@@ -310,10 +313,8 @@ def _system(asked: _ReadClaim) -> _Layer | str:
 
 
 def _malformed(error: Exception) -> str:
-    try:
-        return f"the claim is malformed: {type(error).__name__}: {error}"
-    except Exception:  # an exception of the claim's own, whose text fails as well
-        return "the claim is malformed"
+    """In words; what Python says of its own objects is left out, but for what this package says of a wrong argument."""
+    return f"the claim is malformed: {error if type(error) is InputError else 'a part of it cannot be read'}"
 
 
 def _copied(value: Any, what: str) -> Any:
@@ -350,12 +351,14 @@ def _dimension(value: Any) -> int | None:
     return int(value)
 
 
-def _bounds(value: Any) -> tuple[int, int] | None:
+def _bounds(value: Any, dimension: int | None) -> tuple[int, int] | None:
     if value is None:
         return None
     sizes = tuple(_dimension(each) for each in cast("tuple[Any, ...]", value)) if type(value) is tuple else ()
     if len(sizes) != 2 or sizes[0] is None or sizes[1] is None:
         raise MalformedError("bounds on the dimension are not two whole numbers")
+    if dimension is not None and not sizes[0] <= dimension <= sizes[1]:
+        raise MalformedError(f"the dimension {dimension} lies outside of the bounds {sizes[0]} to {sizes[1]} on it")
     return sizes[0], sizes[1]
 
 

@@ -42,6 +42,10 @@ class Picture:
     uri: str
 
 
+MALFORMED = "malformed: a part of it cannot be read"
+"""The line of a claim that was changed into none."""
+
+
 class Shown:
     """A result that shows itself. What a class says of itself stands in the methods that begin with an underscore.
 
@@ -70,16 +74,16 @@ class Shown:
         name = type(self).__name__
         try:
             line = self._line()
-        except Exception as error:  # a changed claim may hold anything, and whoever looks for the fault wants to see it
-            line = f"malformed: {type(error).__name__}"
+        except Exception:  # a changed claim may hold anything, and whoever looks for the fault wants to see it
+            line = MALFORMED
         return one_line(f"{name}({line})")
 
     def _repr_html_(self) -> str:
         name = type(self).__name__
         try:
             return card(name, self._line(), self._facts(), self._tables(), self._pictures())
-        except Exception as error:  # as above
-            return card(name, f"malformed: {type(error).__name__}", {})
+        except Exception:  # as above
+            return card(name, MALFORMED, {})
 
 
 def card(

@@ -43,7 +43,7 @@ _REASONS = {
 }
 """Why operators are not supported, where it is worth saying."""
 
-_OPTIMISED = ("com.microsoft.Fused", "com.microsoft.nchwc.", "com.ms.internal.nhwc.")
+_OPTIMISED = ("com.microsoft.Fused", "com.microsoft.NhwcFused", "com.microsoft.nchwc.", "com.ms.internal.nhwc.")
 """How the names of operators begin that onnxruntime writes when it optimises a model."""
 
 MOST_NODES = 2**13

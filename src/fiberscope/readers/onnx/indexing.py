@@ -20,10 +20,8 @@ Move = Callable[[Operation, Array], tuple[Array, ...]]
 
 
 def _reshape(op: Operation, data: Array) -> tuple[Array, ...]:
-    wanted = _required(op.integers_at(1, "shape"), "shape")
+    wanted = op.of_one_sample(_required(op.integers_at(1, "shape"), "shape"), data.shape)
     keeps = not op.integer("allowzero", 0)
-    if op.batch > 1 and isinstance(op.given(0), Value) and (*wanted[:1], *data.shape[:1]) == (op.batch, 1):
-        wanted = (1, *wanted[1:])  # written for a batch, of which there is one sample here
     return (data.reshape([data.shape[i] if size == 0 and keeps else size for i, size in enumerate(wanted)]),)
 
 
@@ -48,7 +46,8 @@ def _transpose(op: Operation, data: Array) -> tuple[Array, ...]:
 
 
 def _expand(op: Operation, data: Array) -> tuple[Array, ...]:
-    shape = np.broadcast_shapes(data.shape, _required(op.integers_at(1, "shape"), "shape"))
+    wanted = op.of_one_sample(_required(op.integers_at(1, "shape"), "shape"), data.shape)
+    shape = np.broadcast_shapes(data.shape, wanted)
     check_size(shape, LARGEST_CONSTANT)
     return (np.broadcast_to(data, shape),)
 

@@ -122,7 +122,9 @@ def _filled(name: str, sizes: tuple[int | None, ...] | None, given: tuple[int, .
     if given is None:
         if sizes is None or None in sizes:
             raise ModelError(
-                f"input {name!r}: the file leaves the shape of a sample open, {_words(sizes)}; pass it as input_shape"
+                f"input {name!r}: the file leaves the shape of a sample open, {_words(sizes)}; pass it as input_shape "
+                "(fiberscope inspect --input-shape; an audit takes it from the data)",
+                needs_shape=True,
             )
         shape = tuple(size for size in sizes if size is not None)
     else:

@@ -117,6 +117,11 @@ class Operation:
     batch: int
     builder: OnnxBuilder
 
+    def of_one_sample(self, sizes: Sequence[int], shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Sizes that are written for a batch of values of that shape, for the one sample that is here in its place."""
+        written = self.batch > 1 and isinstance(self.given(0), Value)
+        return (1, *sizes[1:]) if written and (*sizes[:1], *shape[:1]) == (self.batch, 1) else tuple(sizes)
+
     # ---- inputs
 
     def has(self, position: int) -> bool:

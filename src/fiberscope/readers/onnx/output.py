@@ -73,6 +73,11 @@ def output_of(graph: GraphProto, nodes: Sequence[NodeProto], wanted: str | None)
 
 
 def _chosen(names: Sequence[str], labels: Sequence[str], wanted: str | None) -> str:
+    if names == labels and len(names) == 1:
+        raise ModelError(
+            f"the only output, {names[0]!r}, is a label, which jumps from class to class; expected numbers: export the "
+            "model with its scores, or probabilities, as an output"
+        )
     if wanted is None and len(names) == 1:
         return names[0]
     numbers = [name for name in names if name not in labels]

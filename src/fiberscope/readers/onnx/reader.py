@@ -37,7 +37,7 @@ def load_onnx(path: Path, *, input_shape: tuple[int, ...] | None = None, output:
     try:
         return network_of(graph_of(read_model(path), path.parent, input_shape, output))
     except ModelError as error:
-        raise ModelError(f"{path}: {error}", unsupported=error.unsupported) from error
+        raise ModelError(f"{path}: {error}", unsupported=error.unsupported, needs_shape=error.needs_shape) from error
     except UnicodeDecodeError as error:
         raise ModelError(f"{path}: it holds names that are no text; the file is damaged ({error})") from error
     except RecursionError as error:

@@ -112,6 +112,7 @@ def _axes(op: Operation, value: Value) -> list[_Axis]:
 def _extents(op: Operation, sizes: Real) -> tuple[list[int], Real]:
     """The number of places of the result along each axis, and by how much more that is."""
     scales, wanted = _scales(op), op.integers_at(3, "") if op.has(3) else None
+    wanted = wanted if wanted is None or op.integers("axes") else op.of_one_sample(wanted, op.value().shape)
     given = scales if scales is not None else wanted or ()
     if (scales is None) == (not wanted) or len(given) != len(sizes):
         raise Unsupported(f"it has {len(given)} sizes or scales for {len(sizes)} axes")

@@ -9,6 +9,7 @@ import operator
 import warnings
 from collections.abc import Collection, Generator, Mapping
 from dataclasses import dataclass
+from threading import RLock
 from typing import Any
 
 import torch
@@ -167,17 +168,23 @@ def decomposed(exported: ExportedProgram) -> ExportedProgram:
     return exported.run_decompositions({target: table[target] for target in composite if target in table})
 
 
+ONE_AT_A_TIME = RLock()
+"""What torch.export changes while it runs, the module's own numbers among it, and what is made quiet, belong to the
+whole process: threads take turns."""
+
+
 @contextlib.contextmanager
 def quiet() -> Generator[None]:
     """What torch tells about its own workings while it exports is not for the user; errors are raised anyway."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
+    with ONE_AT_A_TIME:
+        disabled = logging.root.manager.disable
+        logging.disable(logging.ERROR)
+        try:
+            with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            logging.disable(disabled)
 
 
 def first_line(error: BaseException) -> str:
@@ -186,4 +193,4 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
-__all__ = ["Program", "decomposed", "first_line", "program_of", "quiet"]
+__all__ = ["ONE_AT_A_TIME", "Program", "decomposed", "first_line", "program_of", "quiet"]

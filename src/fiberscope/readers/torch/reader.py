@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 from torch.fx import GraphModule
+from torch.overrides import TorchFunctionMode
 
-from fiberscope.errors import ModelError
+from fiberscope.errors import InputError, ModelError
 from fiberscope.network.arrays import as_shape
 from fiberscope.network.network import Network
 from fiberscope.readers.torch.agreement import with_agreement
@@ -18,7 +19,7 @@ from fiberscope.readers.torch.conversion import converted
 from fiberscope.readers.torch.exported import exported_again, is_unlifted, network_of_program
 from fiberscope.readers.torch.float64 import InFloat64, stand_in
 from fiberscope.readers.torch.given import check_module, check_output, uncompiled
-from fiberscope.readers.torch.program import decomposed, first_line, program_of, quiet
+from fiberscope.readers.torch.program import ONE_AT_A_TIME, decomposed, first_line, program_of, quiet
 
 
 def from_torch(module: nn.Module | ExportedProgram, input_shape: int | Sequence[int] | None = None) -> Network:
@@ -39,13 +40,18 @@ def from_torch(module: nn.Module | ExportedProgram, input_shape: int | Sequence[
         with the module.
 
     Raises:
-        InputError: not a torch module, or an input shape that is not made of positive integers or does not fit the
-            program.
+        InputError: not a torch module, or an input shape that is not made of positive integers, counts samples, or does
+            not fit the program.
         ModelError: training mode, TorchScript, unsupported operators (all of them named), weights that are not finite,
             a module that cannot be exported, returns something else than a tensor or mixes samples, or a converted
             network that differs from the module.
     """
     shape = None if input_shape is None else as_shape(input_shape, "input_shape")
+    with ONE_AT_A_TIME:
+        return _network_of(module, shape)
+
+
+def _network_of(module: nn.Module | ExportedProgram, shape: tuple[int, ...] | None) -> Network:
     if isinstance(module, ExportedProgram):
         return network_of_program(module, "the program", shape)
     check_module(module)
@@ -67,14 +73,18 @@ def from_torch(module: nn.Module | ExportedProgram, input_shape: int | Sequence[
         _failure_to_run(module, shape)  # what it returns is better said in terms of the module than of its program
         raise
     network = converted(program)
-    return with_agreement(
-        network,
-        program,
-        lambda X: _run_in_float64(module, X),
-        name="the module",
-        is_batched=True,
-        notes=(*network.notes, *_hook_notes(module), *_row_notes(module, shape)),
-    )
+    try:
+        return with_agreement(
+            network,
+            program,
+            lambda X: _run_in_float64(module, X),
+            name="the module",
+            is_batched=True,
+            notes=(*network.notes, *_hook_notes(module), *_row_notes(module, shape)),
+        )
+    except ModelError:
+        _check_sample_axis(module, shape)
+        raise
 
 
 # ---- at the door
@@ -175,23 +185,37 @@ def _exported(module: nn.Module, shape: tuple[int, ...]) -> ExportedProgram:
         failure = _failure_to_run(module, shape)  # then that is why it cannot be exported
         if failure is not None:
             _check_whole_numbers(module, shape)
+            _check_sample_axis(module, shape)
             raise _not_run(module, shape, failure) from failure
         raise ModelError(
             f"torch.export cannot export {type(module).__name__} for a sample of shape {shape} ({first_line(error)}); "
-            f"{_without_sample_axis(module, shape) or 'check input_shape'}, and write its forward in torch alone, for "
-            "one tensor and without decisions that depend on values"
+            "check input_shape, and write its forward in torch alone, for one tensor and without decisions that depend "
+            "on values"
         ) from error
 
 
-def _without_sample_axis(module: nn.Module, shape: tuple[int, ...]) -> str:
-    """What to do if the first axis of the shape counts samples: the module runs without it."""
+def _check_sample_axis(module: nn.Module, shape: tuple[int, ...]) -> None:
+    """Say so where the first axis of a shape counts samples: without it, and only so, one sample gives one output.
+
+    Raises:
+        InputError: that is so.
+    """
+    if len(shape) > 1 and _gives_one(module, shape[1:]) and not _gives_one(module, shape):
+        raise InputError(
+            "input_shape",
+            expected="the shape of one sample",
+            got=f"{shape}, which the module does not take",
+            hint=f"leave out the axis that counts samples: input_shape={shape[1:]}",
+        )
+
+
+def _gives_one(module: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Whether the module makes one output of one sample of that shape."""
     try:
-        if len(shape) < 2:
-            return ""
-        _run_in_float64(module, torch.zeros(1, *shape[1:], dtype=torch.float64))
-    except ModelError:
-        return ""
-    return f"leave out the axis that counts samples, input_shape={shape[1:]}"
+        outputs = _called_in_float64(module, torch.zeros(1, *shape, dtype=torch.float64))
+    except Exception:  # whatever the model's own code raises
+        return False
+    return isinstance(outputs, Tensor) and outputs.shape[:1] == (1,)
 
 
 def _check_norms(module: nn.Module) -> None:
@@ -226,21 +250,47 @@ def _failure_to_run(module: nn.Module, shape: tuple[int, ...]) -> Exception | No
 
 def _not_run(module: nn.Module, shape: tuple[int, ...], error: Exception) -> ModelError:
     return ModelError(
-        f"{type(module).__name__} cannot be run on a sample of shape {shape} ({first_line(error)}); "
-        f"{_without_sample_axis(module, shape) or 'check input_shape'}"
+        f"{type(module).__name__} cannot be run on a sample of shape {shape} ({first_line(error)}); check input_shape"
     )
 
 
 def _check_whole_numbers(module: nn.Module, shape: tuple[int, ...]) -> None:
     """Say so where a module takes whole numbers, such as those of words, and nothing else."""
     try:
-        _called_in_float64(module, torch.zeros(1, *shape, dtype=torch.int64))
-    except Exception:  # whatever the model's own code raises; whole numbers are not the reason then
+        with _Embedded():
+            _called_in_float64(module, torch.zeros(1, *shape, dtype=torch.float64))
         return
+    except _LooksUpError:
+        pass
+    except Exception:  # whatever the model's own code raises
+        try:
+            _called_in_float64(module, torch.zeros(1, *shape, dtype=torch.int64))
+        except Exception:  # whole numbers are not the reason then
+            return
     raise ModelError(
         "the module takes whole numbers, such as the numbers of words, and no floating-point numbers; a preimage is a "
         "set of real vectors: convert what comes behind the embedding, as a module of its own"
     )
+
+
+class _LooksUpError(Exception):
+    """Raised where a floating-point number is taken for that of a word."""
+
+
+class _Embedded(TorchFunctionMode):
+    """While it is active, a table is asked for nothing but whole numbers."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run one function of torch."""
+        asked = args[0] if args else None
+        if func in _TABLES and isinstance(asked, Tensor) and asked.is_floating_point():
+            raise _LooksUpError
+        return func(*args, **(kwargs or {}))
+
+
+_TABLES = (nn.functional.embedding, nn.functional.embedding_bag, nn.functional.one_hot)
 
 
 def _called_in_float64(module: nn.Module, X: Tensor) -> Any:
