@@ -119,7 +119,7 @@ def _beside(M: Rows, z: Float64[FloatArray, " k"], strict: Bool[BoolArray, " k"]
     largest = float(sizes.max(initial=0.0)) or 1.0
     if not is_sparse(M) or not M.shape[0] or strict.all():
         return np.full(len(z), largest)
-    seen: Any = cast(Any, M != 0)
+    seen = abs(cast(Any, M)).sign()
     for _ in range(len(z)):
         by_row = seen.multiply(sizes[None]).max(axis=1).toarray().ravel()
         by_column = seen.multiply(by_row[:, None]).max(axis=0).toarray().ravel()

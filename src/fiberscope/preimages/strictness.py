@@ -61,7 +61,7 @@ def patiently(system: MixedSystem, equalities: IntArray, inequalities: IntArray)
         if direction is None:
             return None
         others = system.rows(inequalities[~asked])
-        broken = others @ direction > -NOISE * (cast(Any, abs(cast(Any, others))) @ np.abs(direction))
+        broken = others @ direction > -NOISE * (abs(cast(Any, others)) @ np.abs(direction))
         if not broken.any():
             return direction
         asked[np.flatnonzero(~asked)[broken]] = True
