@@ -80,11 +80,11 @@ def test_the_best_weight_is_the_one_with_most_effect_that_accuracy_affords():
         return replace(each, variant=replace(each.variant, weight=weight))
 
     plain = made("plain", "plain", WIDE)
-    cheap, best = weighed(1, condition_number=50.0, accuracy=0.89), weighed(2, condition_number=20.0, accuracy=0.86)
-    dear = weighed(3, condition_number=2.0, accuracy=0.8)
+    cheap, best = weighed(1.0, condition_number=50.0, accuracy=0.89), weighed(2.0, condition_number=20.0, accuracy=0.86)
+    dear = weighed(3.0, condition_number=2.0, accuracy=0.8)
     assert best_weights([plain, cheap, best, dear]) == [plain, best]
     assert best_weights([plain, replace(cheap, accuracy=0.7), dear]) == [plain, dear]
-    lost = [weighed(1, condition_number=inf, rebuilt=0.2), weighed(2, condition_number=inf, rebuilt=0.1)]
+    lost = [weighed(1.0, condition_number=inf, rebuilt=0.2), weighed(2.0, condition_number=inf, rebuilt=0.1)]
     assert best_weights([plain, *lost]) == [plain, lost[1]]
     hidden = [replace(each, variant=replace(each.variant, wish="hide")) for each in lost]
     assert best_weights([plain, *lost, *hidden]) == [plain, lost[1], hidden[0]]
@@ -98,7 +98,9 @@ def test_an_interrupted_run_continues(tmp_path: Path, monkeypatch: pytest.Monkey
 
     def measured(variant: Variant, *others: object) -> Measured:
         measured_now.append(variant.label)
-        return replace(made("", "", WIDE, condition_number=inf, radius=nan), variant=variant, kept=len(measured_now))
+        return replace(
+            made("", "", WIDE, condition_number=inf, radius=nan), variant=variant, kept=float(len(measured_now))
+        )
 
     def interrupted(variant: Variant, *others: object) -> Measured:
         if len(measured_now) == 3:
