@@ -215,8 +215,7 @@ def sides(layer, X, precision="exact", step=None):  # where units lie at X: mask
     (A, b, *ends, monotone, _), exact = layer, precision == "exact"
     rows, X = np.column_stack([A, b]), np.column_stack([X, np.ones(len(X))])
     width = 0.0 if (named := precision in ("exact", "int8", *FLOATS)) else float(precision)
-    require(named or width > 0, f"{precision} is no precision")
-    require(exact or not monotone.any(), "strictly monotone units at a precision are beyond the reach of this script")
+    require({"int8": step or 0}.get(precision, named or width) > 0, f"{precision} is no precision, or {step} no step")
     unit = 200 + sum(Fraction(v).denominator.bit_length() for v in (*ends, step or 0.0, width) if abs(v) < np.inf)
     unit -= min(whole(rows)[1], 0) + min(whole(X)[1], 0)  # all numbers are integers times 2**-unit
     z, (p, q) = products(rows, X, unit), (int(Fraction(v) * 2**unit) if abs(v) < np.inf else None for v in ends)
@@ -225,7 +224,6 @@ def sides(layer, X, precision="exact", step=None):  # where units lie at X: mask
     below = above = int(Fraction(width) * 2**unit)  # what a number says; names say more
     if precision == "int8":
         y, s, (first, last) = np.clip(z, p, q), int(Fraction(step) * 2**unit), (-128, 127) if ends[0] < 0 else (0, 255)
-        require(s > 0, "a step that is not positive")
         code = np.clip(y // s + (2 * (y % s) + y // s % 2 > s), first, last)  # of the nearest ones the even one
         below, above = (up(np.maximum((s >> 1) + side * (y - code * s), 0) + (s >> 40)) for side in (1, -1))
         below, above = np.where(code == first, np.inf, below), np.where(code == last, np.inf, above)
@@ -354,6 +352,7 @@ def check_chunk(folder, told, network, number, questions, stem, samples):  # why
         for x, tangent, recession, *counts, row in zip(X, *given, remaining, strict=False):
             try:
                 if row["kind"] != "undecided":
+                    require(precision == "exact" or not layer[4].any(), "beyond this script: monotone at a precision")
                     require(((low <= x) & (x <= high) & np.isfinite(x)).all(), f"its input is not in {name}")
                     require([row["positives"], row.get("saturated", counts[1])] == counts, f"counts are {counts}")
                     if (key := (row["certificate"], name)) not in proofs:

@@ -152,9 +152,7 @@ class _Sampled:
             name = "convolution" if units is None else "windows"
             units = np.arange(m) if units is None else units
             weight, arrays = weight[units], [each[units] for each in arrays]
-        layer = fs.ReLULayer(
-            csr_array(weight) if sparse else weight, arrays[0], arrays[3], low=arrays[1], high=arrays[2]
-        )
+        layer = fs.ReLULayer(csr_array(weight) if sparse else weight, arrays[0], low=arrays[1], high=arrays[2])
         domain = fs.Box(*box)
         questions = []
         for x, y, within in asked:

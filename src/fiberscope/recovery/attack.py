@@ -112,7 +112,7 @@ def guesses(
     subject: Subject,
     features: Float64[FloatArray, "N m"],
     domain: Domain | None,
-    within: Float64[FloatArray, " m"],
+    within: Float64[FloatArray, "*N m"],
     until: float,
 ) -> tuple[Guess, Bool[BoolArray, " N"]]:
     """The same for a subject, with the usual starts, until a time on the clock of ``perf_counter``.
