@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from time import process_time
@@ -43,8 +44,11 @@ def main() -> None:
     samples = 2 if arguments.smoke else arguments.samples
     print(f"{'network':<28}{'stage':>6}{'radius / region':>18}{'least':>10}{'first':>10}", end="")
     print(f"{'proved':>9}{'of these':>12}{'samples':>9}{'s each':>9}")
-    for name, network, X, stages in subjects(smoke=arguments.smoke):
-        for stage in stages if name.startswith(arguments.only) else ():
+    for name, build in subjects(smoke=arguments.smoke).items():
+        if not name.startswith(arguments.only):
+            continue
+        network, X, stages = build()
+        for stage in stages:
             ratios, each = ratios_at(network, X[:samples], stage, arguments.seconds)
             print(f"{name:<28}{stage:>6}{np.median(ratios):>18.4g}{ratios.min():>10.3g}{ratios[0]:>10.4g}", end="")
             proved = ratios[ratios > 0]
@@ -63,42 +67,75 @@ def ratios_at(network: fs.Network, X: np.ndarray, stage: int, seconds: float) ->
     return np.array(ratios), (process_time() - began) / len(ratios)
 
 
-def subjects(*, smoke: bool) -> Iterator[tuple[str, fs.Network, np.ndarray, tuple[int, ...]]]:
-    network, digits = demo(trained=not smoke)
-    yield "table 1 (mnist-5k digits)", network, np.asarray(digits.x, dtype=np.float64), (1,) if smoke else (1, 3)
-    if not smoke:
-        run = train()
-        yield "built-in demo", run.network, np.asarray(run.test.x, dtype=np.float64), (1, 3)
+Subject = tuple[fs.Network, np.ndarray, tuple[int, ...]]
+
+
+def table_1(*, trained: bool) -> Subject:
+    """The paper's network, on digits that it never saw."""
+    network, digits = demo(trained=trained)
+    return network, np.asarray(digits.x, dtype=np.float64), (1, 3) if trained else (1,)
+
+
+def built_in() -> Subject:
+    """The network that audits show without any other."""
+    run = train()
+    return run.network, np.asarray(run.test.x, dtype=np.float64), (1, 3)
+
+
+def growing() -> Subject:
+    """Random layers of more and more units."""
     torch.manual_seed(0)
     sizes = (16, 96, 192, 256)
     layers = [part for a, b in pairwise(sizes) for part in (torch.nn.Linear(a, b), torch.nn.ReLU())]
-    wide = fs.from_torch(torch.nn.Sequential(*layers).eval(), input_shape=(16,))
-    yield "16-96-192-256, random", wide, np.random.default_rng(0).standard_normal((50, 16)), (1, 3, 5)
-    if smoke:
-        return
-    folder = os.environ.get("FIBERSCOPE_EXTERNAL", "")
-    if not folder:
-        print("FIBERSCOPE_EXTERNAL is not set: Fashion-MNIST's layer, cifar_base_kw and CIFAR-10 images are left out")
-        return
-    models = Path(folder) / "models"
-    module = torch.nn.Sequential(
-        torch.nn.Linear(784, 3500),
-        torch.nn.ReLU(),
-        torch.nn.Linear(3500, 784),
-        torch.nn.ReLU(),
-        torch.nn.Linear(784, 10),
-    )
-    module.load_state_dict(load_file(models / "fashion_mlp_3500_784.safetensors"))
-    fashion = np.asarray(load_data("fashion-mnist").x, dtype=np.float64).reshape(-1, 784)
-    chosen = np.concatenate([[9268], np.arange(49)])
+    network = fs.from_torch(torch.nn.Sequential(*layers).eval(), input_shape=(16,))
+    return network, np.random.default_rng(0).standard_normal((50, 16)), (1, 3, 5)
+
+
+def fashion(folder: Path, *, most_positive: bool) -> Subject:
+    """A layer of 3,500 units: at image 9268 and the first 49, or at the images with the most positive outputs."""
+    sizes = (784, 3500, 784, 10)
+    layers = [part for a, b in pairwise(sizes) for part in (torch.nn.Linear(a, b), torch.nn.ReLU())]
+    module = torch.nn.Sequential(*layers[:-1])
+    module.load_state_dict(load_file(folder / "models" / "fashion_mlp_3500_784.safetensors"))
     network = fs.from_torch(module.eval(), input_shape=(784,))
-    yield "784-3500, Fashion-MNIST", network, fashion[chosen], (1, 2)
-    positives = (network.evaluated(fashion, network.placed_layers[0].stage) > 0).sum(axis=1)
-    yield "784-3500, most positive", network, fashion[np.argsort(-positives, kind="stable")[:50]], (1,)
-    pictures = np.load(Path(folder) / "data" / "cifar10_test_83.npz")["x"] / 255.0
-    yield "cifar_base_kw", fs.load(models / "cifar_base_kw.onnx"), (pictures - MEAN) / DEVIATION, (1,)
+    images = np.asarray(load_data("fashion-mnist").x, dtype=np.float64).reshape(-1, 784)
+    if not most_positive:
+        return network, images[np.concatenate([[9268], np.arange(49)])], (1, 2)
+    positives = (network.evaluated(images, network.placed_layers[0].stage) > 0).sum(axis=1)
+    return network, images[np.argsort(-positives, kind="stable")[:50]], (1,)
+
+
+def pixels(folder: Path) -> np.ndarray:
+    """Test images of CIFAR-10, from 0 to 1."""
+    return np.load(folder / "data" / "cifar10_test_83.npz")["x"] / 255.0
+
+
+def cifar_base(folder: Path) -> Subject:
+    """A convolution of a network that others verify."""
+    network = fs.load(folder / "models" / "cifar_base_kw.onnx")
+    return network, (pixels(folder) - MEAN) / DEVIATION, (1,)
+
+
+def wide_cifar(folder: Path) -> Subject:
+    """The paper's network of table 3: its first three convolutions."""
     torch.manual_seed(0)
-    yield "WideCIFAR, random weights", fs.from_torch(table3().eval(), input_shape=(3, 32, 32)), pictures, (1, 3, 5)
+    return fs.from_torch(table3().eval(), input_shape=(3, 32, 32)), pixels(folder), (1, 3, 5)
+
+
+def subjects(*, smoke: bool) -> dict[str, Callable[[], Subject]]:
+    """By name, what makes a network, its samples, and the stages."""
+    if smoke:
+        return {"table 1, untrained": partial(table_1, trained=False)}
+    named = {"table 1 (mnist-5k digits)": partial(table_1, trained=True), "built-in demo": built_in}
+    named["16-96-192-256, random"] = growing
+    if folder := os.environ.get("FIBERSCOPE_EXTERNAL", ""):
+        named["784-3500, Fashion-MNIST"] = partial(fashion, Path(folder), most_positive=False)
+        named["784-3500, most positive"] = partial(fashion, Path(folder), most_positive=True)
+        named["cifar_base_kw"] = partial(cifar_base, Path(folder))
+        named["WideCIFAR, random weights"] = partial(wide_cifar, Path(folder))
+    else:
+        print("FIBERSCOPE_EXTERNAL is not set: Fashion-MNIST's layer, cifar_base_kw and CIFAR-10 images are left out")
+    return named
 
 
 if __name__ == "__main__":
