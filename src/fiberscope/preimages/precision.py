@@ -15,7 +15,7 @@ runtimes flush what is smaller to zero), float16 numbers in float32 or better, a
 (``u = 2^-11``, ``e = 2^-25``). A strictly monotone activation of steepest slope L
 is taken to be computed to within ``8 u s``, where s is 1 of tanh and sigmoids, ``alpha`` of an ELU, ``|z'| + 1 / beta``
 of a softplus and ``alpha |z'|`` of a leaky ReLU: then ``|y' - y| <= L |z' - z| + 8 u s + 2 e``. No standard says so of
-tanh and the like; torch and onnxruntime keep it on processors, by a wide margin. Not covered: sums in float16 itself,
+tanh and the like; torch and onnxruntime keep it on processors, as measured. Not covered: sums in float16 itself,
 TensorFloat-32, transforms such as Winograd's, and runtimes that compute a layer in several steps which were folded into
 one map here.
 
