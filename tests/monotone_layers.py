@@ -20,7 +20,7 @@ MODULES: dict[str, Callable[[], torch.nn.Module]] = {
     "leaky_relu": lambda: torch.nn.LeakyReLU(0.125),
     "steep_leaky_relu": lambda: torch.nn.LeakyReLU(2.5),
     "elu": lambda: torch.nn.ELU(1.5),
-    "softplus": lambda: torch.nn.Softplus(beta=2.0, threshold=1e6),
+    "softplus": lambda: torch.nn.Softplus(beta=2.0, threshold=80.0),
 }
 CURVES = {
     "tanh": (Curve.TANH, 1.0, 1.0),

@@ -353,7 +353,7 @@ def test_no_certificate_proves_a_wrong_verdict(changed: Path):
                                     assert true, (row, claim)
                                     right += 1
     assert tried > 10_000
-    assert right > 100
+    assert right > 50
 
 
 def damage(data: bytes, rng: np.random.Generator) -> bytes:

@@ -153,19 +153,21 @@ class Monotone:
     def distances(self, z: Float64[FloatArray, "N m"], eps: FloatArray, *, upward: bool) -> Float64[FloatArray, "N m"]:
         """How far z moves until the output has moved by eps, in one direction; inf where it never does.
 
-        Of smooth functions as formulas that cancel little: ``tanh(d) = eps / (1 - tanh(z)^2 -+ eps tanh(z))`` solves
-        ``tanh(z +- d) = tanh(z) +- eps``, a sigmoid is a tanh in other units, and exponential functions grow by
-        factors.
+        Of smooth functions as formulas that cancel nothing: with s = sigmoid(z) and c = 1 - s it is
+        ``log(1 + eps / s) - log(1 - eps / c)`` that solves ``sigmoid(z + d) = s + eps``; a tanh is a sigmoid in other
+        units, and exponential functions grow by factors.
         """
         sign = 1.0 if upward else -1.0
         with np.errstate(all="ignore"):
             moved = np.where(z < 0, z * self.alpha, z) + sign * eps
             leaky = sign * (np.where(moved < 0, moved / self.alpha, moved) - z)
             leaky = np.where((moved < 0) == (z < 0), np.where(z < 0, eps / self.alpha, eps), leaky)
-            unit = np.where(self.curve == Curve.SIGMOID, 2.0, 1.0)
-            t = np.tanh(z / unit)
-            room = np.cosh(z / unit) ** -2.0 - sign * unit * eps * t
-            smooth = unit * np.arctanh(np.where(unit * eps < room, unit * eps / room, 1.0))
+            unit = np.where(self.curve == Curve.SIGMOID, 1.0, 2.0)
+            at, share = sign * unit * z, eps / unit
+            behind, ahead = -np.logaddexp(-at, 0.0), -np.logaddexp(at, 0.0)  # logarithms of s and c
+            over = share * np.exp(-behind)
+            grown = np.where(over < 1.0, np.log1p(over), np.logaddexp(0.0, np.log(share) - behind))
+            smooth = (grown - np.log1p(-np.minimum(share * np.exp(-ahead), 1.0))) / unit
             return np.maximum(
                 self._chosen(
                     leaky, self._elu_moved(z, eps, sign), self._softplus_moved(z, eps, sign), smooth, smooth, eps

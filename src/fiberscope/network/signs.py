@@ -162,4 +162,21 @@ def row_entries(rows: Rows, i: int) -> tuple[IntArray, FloatArray]:
     return np.arange(rows.shape[1], dtype=np.int64), cast(FloatArray, rows[i])
 
 
-__all__ = ["exact_signs", "exact_signs_of_many", "row_entries", "row_norms", "signs_against", "signs_of_map"]
+def exact_sum(entries: FloatArray, x: FloatArray) -> Fraction:
+    """The exact sum of products; denominators of floats are powers of two, so that the largest serves all."""
+    pairs = zip(entries.tolist(), x.tolist(), strict=True)
+    ratios = [(a.as_integer_ratio(), v.as_integer_ratio()) for a, v in pairs if a and v]
+    terms = [(p * r, q * s) for (p, q), (r, s) in ratios]
+    largest = max((denominator for _, denominator in terms), default=1)
+    return Fraction(sum(numerator * (largest // denominator) for numerator, denominator in terms), largest)
+
+
+__all__ = [
+    "exact_signs",
+    "exact_signs_of_many",
+    "exact_sum",
+    "row_entries",
+    "row_norms",
+    "signs_against",
+    "signs_of_map",
+]

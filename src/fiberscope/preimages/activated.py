@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal
 from fractions import Fraction
+from math import expm1, inf, log
 from typing import assert_never
 
 import numpy as np
@@ -63,6 +64,25 @@ def room_exactly(monotone: Monotone, unit: int, z: Fraction, *, upper: bool) -> 
     return Fraction(left) or TINY
 
 
+def pre_activation_at(monotone: Monotone, unit: int, left: Fraction, *, upper: bool) -> float:
+    """What a unit receives where its output is so far, more than 0, from an end that it never reaches."""
+    curve, alpha, beta = Curve(int(monotone.curve[unit])), float(monotone.alpha[unit]), float(monotone.beta[unit])
+    if curve in (Curve.TANH, Curve.SIGMOID):
+        width = 2 if curve is Curve.TANH else 1
+        return (1.0 if upper else -1.0) * _logarithm(width / left - 1) / width
+    if curve is Curve.ELU:
+        return float(left) - alpha if left > alpha else beta * (_logarithm(left) - log(alpha))
+    assert curve is Curve.SOFTPLUS, "others have no end"
+    grown = beta * float(left)
+    # log(exp(e) - 1) is log(e) but for e itself
+    return (_logarithm(left) + log(beta) if grown < 2.0**-60 else grown + log(-expm1(-grown))) / beta
+
+
+def _logarithm(number: Fraction) -> float:
+    """Of any size: logarithms of whole numbers know no overflow; -inf of 0."""
+    return log(number.numerator) - log(number.denominator) if number > 0 else -inf
+
+
 @dataclass(frozen=True, eq=False)
 class Activated:
     """By how much activations move what sums are off: ``slope |z' - z| + 8 u (fixed + share |z'|) + 2 e``.
@@ -116,4 +136,4 @@ class Activated:
         return steep / over * summed + own + 2 * Fraction(smallest)
 
 
-__all__ = ["Activated", "room_exactly", "value_exactly"]
+__all__ = ["Activated", "pre_activation_at", "room_exactly", "value_exactly"]

@@ -15,9 +15,9 @@ from jaxtyping import Float64
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.layer import Layer
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.network.signs import row_entries
+from fiberscope.network.signs import exact_sum, row_entries
 from fiberscope.preimages.activated import room_exactly
-from fiberscope.preimages.precision import exact_sum, pre_activations
+from fiberscope.preimages.precision import pre_activations
 
 
 class Losses:

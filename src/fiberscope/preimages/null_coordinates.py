@@ -123,7 +123,7 @@ def partition(H: Float64[FloatArray, "p n"], W: Float64[FloatArray, "l n"], budg
     if len(H) + MAX_COORDINATES < H.shape[1] or not len(H):
         return None
     budget.check("the null space of the equalities was looked for")
-    as_given: IntArray = np.zeros(H.shape[1], dtype=np.int64)
+    as_given = np.zeros(H.shape[1], dtype=np.int64)
     space = NullSpace.of(H, as_given) if len(W) else None
     if space is None or not 0 < space.basis.shape[1] <= MAX_COORDINATES:
         return None

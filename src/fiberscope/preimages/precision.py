@@ -45,7 +45,7 @@ from fiberscope.network.layer import Layer, local_form
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import Rows, absolute
-from fiberscope.network.signs import row_entries
+from fiberscope.network.signs import exact_sum, row_entries
 from fiberscope.network.sparse_rows import SparseRows
 from fiberscope.preimages.activated import Activated, value_exactly
 from fiberscope.preimages.sides import check_loose, checked_within
@@ -302,15 +302,6 @@ def _ceiling(values: FloatArray) -> FloatArray:
     return np.ldexp(np.ceil(np.ldexp(mantissa, DIGITS)), exponent - DIGITS)
 
 
-def exact_sum(entries: FloatArray, x: FloatArray) -> Fraction:
-    """The exact sum of products; denominators of floats are powers of two, so that the largest serves all."""
-    pairs = zip(entries.tolist(), x.tolist(), strict=True)
-    ratios = [(a.as_integer_ratio(), v.as_integer_ratio()) for a, v in pairs if a and v]
-    terms = [(p * r, q * s) for (p, q), (r, s) in ratios]
-    largest = max((denominator for _, denominator in terms), default=1)
-    return Fraction(sum(numerator * (largest // denominator) for numerator, denominator in terms), largest)
-
-
 def _terms(rows: Rows) -> tuple[FloatArray, FloatArray]:
     """(m,) the number of entries of each row, and the sum of their absolute values."""
     places = absolute(rows)
@@ -324,4 +315,4 @@ def _entries(rows: Rows) -> FloatArray:
     return rows.data if isinstance(rows, SparseRows) else rows
 
 
-__all__ = ["NAMES", "SHARE", "Precision", "code_step", "codes", "exact_sum", "pre_activations", "within_at"]
+__all__ = ["NAMES", "SHARE", "Precision", "code_step", "codes", "pre_activations", "within_at"]

@@ -20,7 +20,11 @@ from fiberscope.network.arrays import BoolArray, FloatArray, as_float64
 from fiberscope.network.layer import Layer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import beside
-from fiberscope.network.signs import exact_signs_of_many, row_entries, signs_against, signs_of_map
+from fiberscope.network.signs import exact_signs_of_many, exact_sum, row_entries, signs_against, signs_of_map
+from fiberscope.preimages.activated import pre_activation_at, room_exactly
+
+DOUBT = 2.0**-30
+"""The share of what is left to an end of the outputs within which exact numbers tell whether a precision reaches it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +195,24 @@ def _of_pre_activations(layer: ReLULayer, X: Float64[FloatArray, "N n"], within:
     z = _computed(layer, X)
     within = np.broadcast_to(within, (len(X), 2, layer.outputs))
     moved = np.stack([layer.monotone.distances(z, within[:, side], upward=side == 1) for side in (0, 1)], axis=1)
+    room = np.stack(layer.monotone.room(z), axis=1)
+    with np.errstate(invalid="ignore"):
+        doubtful = loose & np.isfinite(room) & (np.abs(within - room) <= DOUBT * room)
+    for sample, side, unit in zip(*np.nonzero(doubtful), strict=True):
+        eps = float(within[sample, side, unit])
+        moved[sample, side, unit] = _moved_exactly(layer, X[sample], int(unit), eps, upper=bool(side))
     return np.where(loose, moved, within)
+
+
+def _moved_exactly(layer: ReLULayer, x: FloatArray, unit: int, eps: float, *, upper: bool) -> float:
+    """How far the pre-activation moves until the output has moved by eps towards an end; inf if it gets there first."""
+    assert layer.monotone is not None
+    columns, entries = row_entries(layer.weight, unit)
+    z = exact_sum(entries, x[columns]) + Fraction(float(layer.bias[unit]))
+    left = room_exactly(layer.monotone, unit, z, upper=upper) - Fraction(eps)
+    if left <= 0:
+        return np.inf
+    return abs(pre_activation_at(layer.monotone, unit, left, upper=upper) - float(z))
 
 
 def _classed(layer: ReLULayer, has_lower: BoolArray, has_upper: BoolArray, exact: BoolArray) -> Sides:

@@ -10,10 +10,11 @@ from fiberscope.errors import MemoryLimitError
 from fiberscope.network.arrays import FloatArray
 from fiberscope.preimages.budget import TooLargeError
 from fiberscope.preimages.candidate import BoundedDomain, Candidate, Counted, Multipliers
-from fiberscope.preimages.face import Face, find_face, find_recession, rank_of_equalities
+from fiberscope.preimages.face import Face, find_face, rank_of_equalities
 from fiberscope.preimages.interior_point import find_point
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.projection import point_inside
+from fiberscope.preimages.recession import find_recession
 from fiberscope.preimages.system import NO_ROWS, MixedSystem
 
 
