@@ -210,7 +210,7 @@ def test_strictly_monotone_layers_are_judged_at_a_precision_and_proved(precision
     changed = table.to_pylist()
     for row in changed:
         row["kind"] = "unbounded" if row["precision"] == precision else row["kind"]
-    data = shards._to_bytes(pa.Table.from_pylist(changed, schema=table.schema))
+    data = shards.table_to_bytes(pa.Table.from_pylist(changed, schema=table.schema))
     path.write_bytes(data)
     told = digests(out)
     told["layer-00-block-0000"]["preimages"] = shards.sha256(data)

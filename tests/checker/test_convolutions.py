@@ -80,7 +80,7 @@ def system(conv: Convolution, bias: float, low: float, high: float) -> System:
     """A layer of ReLUs of a convolution on a box."""
     m, n = conv.shape
     return System(
-        conv, np.full(m, bias), np.zeros(m), np.full(m, np.inf), np.zeros(m, dtype=np.bool_),
+        conv, np.full(m, bias), np.zeros(m), np.full(m, np.inf),
         np.full(n, low), np.full(n, high), np.zeros((0, n)), np.zeros(0),
     )  # fmt: skip
 

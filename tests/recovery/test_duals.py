@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import linprog
 
 import fiberscope as fs
+from fiberscope.checker.curves import Curves
 from fiberscope.recovery.duals import free_duals
 from fiberscope.recovery.proof import Proof, prove
 from fiberscope.recovery.question import Known, Subject
@@ -24,7 +25,8 @@ def image(generator, n=12, black=7, told=9):
 
 def bounds(A, b, x, eps, domain):
     layer = fs.ReLULayer(A, b)
-    known = Known(layer(x), np.broadcast_to(eps, b.shape).astype(np.float64), domain)
+    within = np.broadcast_to(eps, b.shape).astype(np.float64)
+    known = Known(layer(x), within, domain, Curves.unknown(layer.injective))
     duals = free_duals(layer, known, x)
     return None if duals is None else prove(Subject.of(layer, 0), known, Proof(duals=duals))
 

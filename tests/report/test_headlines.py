@@ -29,7 +29,7 @@ def spectra(position: int, condition: float, samples: int = 4, rank: float = 3.0
 
 
 def reach(position: int, *reached: float) -> ReachSummary:
-    return ReachSummary(position, f"dense{position}", len(reached), 0, "", 4.0, 2.0, 1.0, np.array(reached), 2.0)
+    return ReachSummary(position, f"dense{position}", len(reached), 0, "", 4.0, 2.0, 1.0, np.array(reached), 1.0, 2.0)
 
 
 TWO = (layer(0, "R^n", unbounded=10), layer(0, "box [0,1]", singleton=3, bounded=7), layer(1, "R^n", unbounded=10))

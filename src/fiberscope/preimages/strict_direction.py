@@ -32,7 +32,7 @@ from fiberscope.preimages.budget import NO_LIMIT, Budget
 from fiberscope.preimages.dense import Cholesky, gram
 
 MAX_STEPS, PATIENT_STEPS = 10, 80
-"""Where there is a direction, generic systems take 1 to 8; those that grow by nine orders of magnitude take up to 50."""
+"""Where there is a direction, generic systems take 1 to 8, those that grow by nine orders of magnitude up to 50."""
 LOOSE = 1e4
 """How easily coordinates without a sign move, relative to the largest of the others that rows see beside them."""
 REACH = 0.9

@@ -288,7 +288,7 @@ def _system(asked: _ReadClaim) -> _Layer | str:
     """The numbers of a claim's layer and domain; or, in words, why there are none."""
     try:
         layer: Any = asked.layer
-        if not hasattr(layer, "weight"):
+        if type(layer) is not ReLULayer and not hasattr(layer, "weight"):  # asked for, a large layer would write it out
             return f"the claim is malformed: its layer has no weights, it is {shown(layer)}"
         weight = weight_of(layer)
         bias = plain(layer.constants if isinstance(weight, Unwritten) else layer.bias)
