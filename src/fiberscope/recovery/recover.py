@@ -23,6 +23,7 @@ from fiberscope.preimages.preimage import preimage
 from fiberscope.recovery.attack import guesses
 from fiberscope.recovery.ball import search_ball
 from fiberscope.recovery.duals import Duals, Rows, free_duals
+from fiberscope.recovery.feature_precision import to_precision
 from fiberscope.recovery.grid import Grid
 from fiberscope.recovery.proof import (
     ROUNDS_OTHERWISE,
@@ -39,7 +40,6 @@ from fiberscope.recovery.proof import (
 from fiberscope.recovery.question import Known, Subject, features_of
 from fiberscope.recovery.recovery import Recovery, Scope, distance_from, on_grid
 from fiberscope.recovery.tightening import Tightened, tighten
-from fiberscope.recovery.told import told
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -112,7 +112,7 @@ def recover(
     """
     subject = Subject.of(net_or_layer, layer)
     given_features, is_batch = features_of(subject, features)
-    Y, slack = told(subject, given_features, within, domain)
+    Y, slack = to_precision(subject, given_features, within, domain)
     box = as_polyhedron(domain, subject.inputs)
     if grid is not None:
         Grid.of(grid, box.low, box.high)

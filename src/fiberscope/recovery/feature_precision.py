@@ -28,7 +28,7 @@ OUTWARDS = 2.0**-50
 """A share of numbers that are added up or divided, for their rounding."""
 
 
-def told(
+def to_precision(
     subject: Subject, features: Float64[FloatArray, "N m"], within: Any, domain: Domain | None
 ) -> tuple[Float64[FloatArray, "N m"], Float64[FloatArray, "N m"]]:
     """Numbers y, and by how much outputs may differ from them.
@@ -119,4 +119,4 @@ def _within_of(subject: Subject, within: Any) -> Float64[FloatArray, " m"]:
     return np.broadcast_to(array, (m,)).copy()
 
 
-__all__ = ["told"]
+__all__ = ["to_precision"]
