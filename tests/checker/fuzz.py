@@ -105,7 +105,7 @@ def _try(about: Group, claims: list[tuple[Question, Claim]], tally: Counter[str]
 
 def _is_odd(reason: str) -> bool:
     """Whether a proof ended in an error that no data of a certificate should lead to."""
-    return any(f"{name}:" in reason for name in ("NameError", "AttributeError", "UnboundLocalError", "AssertionError"))
+    return any(f"({name})" in reason for name in ("NameError", "AttributeError", "UnboundLocalError", "AssertionError"))
 
 
 def _is_true(claim: Claim, question: Question) -> bool:

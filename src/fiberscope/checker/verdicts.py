@@ -207,5 +207,5 @@ def _attempt(proof: Callable[[], Any]) -> list[Any]:
             return proof()
     except NotProvedError as failure:
         return [str(failure)]
-    except Exception:
-        return ["the certificate is malformed: a part of it cannot be read"]
+    except Exception as error:
+        return [f"the certificate is malformed: a part of it cannot be read ({type(error).__name__})"]

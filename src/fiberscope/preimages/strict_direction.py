@@ -174,9 +174,9 @@ class _Nearest:
             return None
         weighted = scaled(weighted, 1.0 / lengths)
         if accurately:
-            return cls(
-                rows, units, weighted, lengths, None, cast(Any, scipy.linalg).qr(dense(weighted).T, mode="economic")
-            )
+            Q, R = cast(Any, scipy.linalg).qr(dense(weighted).T, mode="economic")
+            independent = R.shape[0] == R.shape[1] and bool(np.diagonal(R).all())
+            return cls(rows, units, weighted, lengths, None, (Q, R)) if independent else None
         square = gram(cast(Rows, cast(Any, weighted).T))
         square[np.diag_indices(len(square))] += RIDGE
         try:

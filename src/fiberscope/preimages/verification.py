@@ -50,8 +50,8 @@ def verified(disproved: Callable[[], str], method: Literal["float", "exact"] = "
         reason = disproved()
     except NotProvedError as failure:
         reason = str(failure)
-    except Exception:  # a claim may be made of anything
-        reason = "the claim is malformed: a part of it cannot be read"
+    except Exception as error:  # a claim may be made of anything
+        reason = f"the claim is malformed: a part of it cannot be read ({type(error).__name__})"
     return Verification(reason == "", method, reason)
 
 

@@ -313,8 +313,9 @@ def _system(asked: _ReadClaim) -> _Layer | str:
 
 
 def _malformed(error: Exception) -> str:
-    """In words; what Python says of its own objects is left out, but for what this package says of a wrong argument."""
-    return f"the claim is malformed: {error if type(error) is InputError else 'a part of it cannot be read'}"
+    """In words: what this package says of a wrong argument, of other errors what they are."""
+    said = error if type(error) is InputError else f"a part of it cannot be read ({type(error).__name__})"
+    return f"the claim is malformed: {said}"
 
 
 def _copied(value: Any, what: str) -> Any:
