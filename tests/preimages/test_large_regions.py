@@ -88,6 +88,7 @@ def test_what_is_decided_is_what_the_written_layer_says(
 
 
 @NEEDS_CDD
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize("name", ["shortcut", "strides", "many inputs", "depthwise, dilated"])
 @pytest.mark.parametrize("domain", list(DOMAINS))
 def test_verdicts_are_those_of_fractions(name: str, domain: str, by_products: pytest.MonkeyPatch):

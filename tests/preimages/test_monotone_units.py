@@ -109,10 +109,10 @@ def test_what_agrees_on_a_grid_is_inside_and_within_the_radius(curve: Curve) -> 
     layer, x, eps, of = layer_of(ROWS, curve), np.array([0.25, -0.5]), 0.05, FUNCTIONS[curve]
     p = fs.preimage(layer, x=x, within=eps)
     y = of(ROWS @ x)
-    axis = np.linspace(-0.5, 0.5, 41)
+    axis = np.linspace(-0.5, 0.5, 15)
     points = x + np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     apart = np.abs(of(points @ ROWS.T) - y).max(axis=1)
-    assert 10 < (apart < eps).sum() < 1000
+    assert 0 < (apart < eps).sum() < len(points)
     assert np.linalg.norm(points[apart < eps] - x, axis=1).max() <= p.radius
     clear = np.abs(apart - eps) > 1e-9
     assert [p.contains(point) for point in points[clear]] == (apart[clear] < eps).tolist()
