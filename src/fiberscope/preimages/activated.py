@@ -9,16 +9,31 @@ from math import expm1, inf, log
 from typing import assert_never
 
 import numpy as np
+from jaxtyping import Float64
 
 from fiberscope.network.arrays import BoolArray, FloatArray
+from fiberscope.network.layer import Layer
 from fiberscope.network.monotone import Curve, Monotone
 from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.network.signs import exact_sum, row_entries
 
 DIGITS = 60
 """Decimal digits of exponential functions: far more than tell a float64, which has 17, from the next."""
 TINY = Fraction(1, 2**1100)
 """What stands for less than any float64: what is left to an end is never 0."""
 _DECIMAL, _LONGER = (Context(prec=digits, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[]) for digits in (DIGITS, 2 * DIGITS))
+
+
+def opaque_units(layer: Layer) -> BoolArray:
+    """(m,) strictly monotone units whose functions are not known, and definitions of coordinates among them."""
+    injective = layer.injective
+    return injective if layer.monotone is None else injective & ~layer.monotone.invertible(injective)
+
+
+def pre_activation_exactly(layer: ReLULayer, unit: int, x: Float64[FloatArray, " n"]) -> Fraction:
+    """What a unit receives, ``a x + b``."""
+    columns, entries = row_entries(layer.weight, unit)
+    return exact_sum(entries, x[columns]) + Fraction(float(layer.bias[unit]))
 
 
 def value_exactly(monotone: Monotone, unit: int, z: Fraction) -> Fraction:
@@ -136,4 +151,4 @@ class Activated:
         return steep / over * summed + own + 2 * Fraction(smallest)
 
 
-__all__ = ["Activated", "pre_activation_at", "room_exactly", "value_exactly"]
+__all__ = ["Activated", "opaque_units", "pre_activation_at", "pre_activation_exactly", "room_exactly", "value_exactly"]

@@ -21,6 +21,7 @@ from fiberscope.network.domains import Domain, as_polyhedron
 from fiberscope.network.layer import Layer, check_layer, flat_inputs, local_form
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.preimages.activated import opaque_units
 from fiberscope.preimages.budget import Budget
 from fiberscope.preimages.classify import classify
 from fiberscope.preimages.kind import Kind
@@ -279,7 +280,7 @@ class _Bisection:
     def _ask(self, asked: dict[int, float]) -> None:
         """Decide samples at one precision each."""
         samples, eps = list(asked), np.array(list(asked.values()))
-        loose = np.where(_fixed(self.layer), 0.0, eps[:, None]) if self.layer.injective.any() else eps[:, None]
+        loose = np.where(opaque_units(self.layer), 0.0, eps[:, None]) if self.layer.injective.any() else eps[:, None]
         left = self.budget.left()
         seconds = None if left is None else max(left, _AT_ONCE)
         judged = classify(self.layer, self.X[samples], self.domain, within=loose, threads=self.threads, seconds=seconds)
@@ -339,12 +340,7 @@ def _lost_all(layer: ReLULayer, x: FloatArray, within: FloatArray | float) -> bo
 
 def _loose(layer: ReLULayer, eps: float) -> FloatArray | float:
     """This precision of all units that are not known exactly."""
-    return np.where(_fixed(layer), 0.0, eps) if layer.injective.any() else eps
-
-
-def _fixed(layer: ReLULayer) -> BoolArray:
-    """(m,) units that are known exactly at every precision: definitions of coordinates."""
-    return layer.injective if layer.monotone is None else layer.injective & ~layer.monotone.invertible(layer.injective)
+    return np.where(opaque_units(layer), 0.0, eps) if layer.injective.any() else eps
 
 
 __all__ = ["CoarsestPrecision", "CoarsestPrecisions", "coarsest_precision"]

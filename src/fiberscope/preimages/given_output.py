@@ -11,6 +11,7 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.network.layer import Layer, flat_output
 from fiberscope.network.region_layer import RegionLayer
 from fiberscope.network.relu_layer import ReLULayer
+from fiberscope.preimages.activated import opaque_units
 from fiberscope.preimages.interval import Interval
 from fiberscope.preimages.precision import Precision
 from fiberscope.preimages.sides import checked_within
@@ -29,8 +30,7 @@ def checked_output(layer: Layer, y: Any, within: Any) -> tuple[FloatArray | Inte
     if isinstance(layer, RegionLayer):
         got = "a layer that is one only around a sample"
         raise InputError("y", expected="an output of one affine map", got=got, hint="give x instead")
-    known = layer.injective if layer.monotone is None else layer.injective & ~layer.monotone.invertible(layer.injective)
-    if known.any():
+    if opaque_units(layer).any():
         expected, got = "an output of units whose functions are known", "strictly monotone units without a function"
         raise InputError("y", expected=expected, got=got, hint="give x instead")
     given = _intervals(layer, y, precision) if isinstance(y, Interval) else flat_output(layer, y, "y")

@@ -15,8 +15,7 @@ from jaxtyping import Float64
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.layer import Layer
 from fiberscope.network.relu_layer import ReLULayer
-from fiberscope.network.signs import exact_sum, row_entries
-from fiberscope.preimages.activated import room_exactly
+from fiberscope.preimages.activated import pre_activation_exactly, room_exactly
 from fiberscope.preimages.precision import pre_activations
 
 
@@ -58,8 +57,7 @@ class Losses:
     def _exactly(self, k: int) -> Fraction:
         unit = int(self.units[k])
         low, high = self.layer.low[unit], self.layer.high[unit]
-        columns, entries = row_entries(self.layer.weight, unit)
-        z = exact_sum(entries, self.x[columns]) + Fraction(float(self.layer.bias[unit]))
+        z = pre_activation_exactly(self.layer, unit, self.x)
         if self.layer.injective[unit]:
             assert self.layer.monotone is not None, "nothing is lost where functions are not known"
             return room_exactly(self.layer.monotone, unit, z, upper=bool(self.is_upper[k]))

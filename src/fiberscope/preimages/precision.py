@@ -47,7 +47,7 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import Rows, absolute
 from fiberscope.network.signs import exact_sum, row_entries
 from fiberscope.network.sparse_rows import SparseRows
-from fiberscope.preimages.activated import Activated, value_exactly
+from fiberscope.preimages.activated import Activated, opaque_units, pre_activation_exactly, value_exactly
 from fiberscope.preimages.sides import check_loose, checked_within
 from fiberscope.scalars import as_number
 from fiberscope.showing.shown import Shown
@@ -222,16 +222,14 @@ def codes(layer: Layer) -> tuple[int, int]:
     low = np.broadcast_to(layer.low, units.shape)
     if layer.monotone is not None:
         low = np.where(units, np.broadcast_to(layer.monotone.least, units.shape), low)
-    known = ~units if layer.monotone is None else ~units | layer.monotone.invertible(units)
-    return (-128, 127) if ((low < 0) & known).any() else (0, 255)
+    return (-128, 127) if ((low < 0) & ~opaque_units(layer)).any() else (0, 255)
 
 
 def _cells_at(layer: ReLULayer, X: FloatArray, step: float) -> Float64[FloatArray, "N 2 m"]:
     (first, last), (outputs, doubt) = codes(layer), _outputs(layer, X)
 
     def output(j: int, i: int) -> Fraction:
-        columns, entries = row_entries(layer.weight, i)
-        z = exact_sum(entries, X[j, columns]) + Fraction(float(layer.bias[i]))
+        z = pre_activation_exactly(layer, i, X[j])
         if layer.monotone is not None and layer.injective[i]:
             return value_exactly(layer.monotone, i, z)
         z = max(z, Fraction(float(layer.low[i]))) if np.isfinite(layer.low[i]) else z

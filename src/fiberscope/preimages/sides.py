@@ -20,8 +20,8 @@ from fiberscope.network.arrays import BoolArray, FloatArray, as_float64
 from fiberscope.network.layer import Layer
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import beside
-from fiberscope.network.signs import exact_signs_of_many, exact_sum, row_entries, signs_against, signs_of_map
-from fiberscope.preimages.activated import pre_activation_at, room_exactly
+from fiberscope.network.signs import exact_signs_of_many, row_entries, signs_against, signs_of_map
+from fiberscope.preimages.activated import opaque_units, pre_activation_at, pre_activation_exactly, room_exactly
 
 DOUBT = 2.0**-30
 """The share of what is left to an end of the outputs within which exact numbers tell whether a precision reaches it."""
@@ -207,8 +207,7 @@ def _of_pre_activations(layer: ReLULayer, X: Float64[FloatArray, "N n"], within:
 def _moved_exactly(layer: ReLULayer, x: FloatArray, unit: int, eps: float, *, upper: bool) -> float:
     """How far the pre-activation moves until the output has moved by eps towards an end; inf if it gets there first."""
     assert layer.monotone is not None
-    columns, entries = row_entries(layer.weight, unit)
-    z = exact_sum(entries, x[columns]) + Fraction(float(layer.bias[unit]))
+    z = pre_activation_exactly(layer, unit, x)
     left = room_exactly(layer.monotone, unit, z, upper=upper) - Fraction(eps)
     if left <= 0:
         return np.inf
@@ -263,8 +262,7 @@ def checked_within(layer: Layer, within: Any, samples: int | None = None) -> Flo
 
 def check_loose(layer: Layer, loose: Any) -> None:
     """InputError unless all units (m,) with outputs that are known to a precision only can be inverted."""
-    known = layer.injective & False if layer.monotone is None else layer.monotone.invertible(layer.injective)
-    if (loose & layer.injective & ~known).any():
+    if (loose & opaque_units(layer)).any():
         raise InputError(
             "within",
             expected="outputs of units whose functions are known",
