@@ -120,9 +120,9 @@ class Known:
 
 
 def _as_clips(layer: Layer) -> ReLULayer | None:
-    if not isinstance(layer, ReLULayer) or not layer.injective.any():
-        return layer if isinstance(layer, ReLULayer) else None
-    return ReLULayer(layer.weight, layer.bias, low=layer.low, high=layer.high)
+    if not isinstance(layer, ReLULayer):
+        return None
+    return ReLULayer(layer.weight, layer.bias, low=layer.low, high=layer.high) if layer.injective.any() else layer
 
 
 def features_of(subject: Subject, features: Any) -> tuple[Float64[FloatArray, "N m"], bool]:
