@@ -51,6 +51,7 @@ def said_of_block(out: Path) -> list[Any]:
     return [row for row in rows(out) if row[1] == 2]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", list(BLOCKS))
 def test_what_products_decided_is_proved_again(name: str, tmp_path: Path, by_products: pytest.MonkeyPatch):
     out = audited(name, tmp_path)
@@ -75,6 +76,7 @@ def test_what_one_form_leaves_open_is_proved_in_the_form_that_decided_it(
     assert main(["verify", str(out)]) == 0
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("precision", ["0.125", "int8"])
 def test_outputs_known_to_a_precision_are_proved_again(precision: str, tmp_path: Path, by_products: pytest.MonkeyPatch):
     out = audited("strides", tmp_path, "--precision", precision)

@@ -81,6 +81,7 @@ def test_at_points_alone_what_is_proved_is_what_they_differ_by(seed: int) -> Non
     assert proves(Case(net, replace(claim, within=Case(net, claim).exactly())))
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("exponent", [0, -40, 30])
 def test_networks_of_all_shapes_in_all_units(name: str, exponent: int) -> None:

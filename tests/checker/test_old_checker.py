@@ -68,6 +68,7 @@ def test_both_checkers_say_the_same_of_the_table(case: Case, candidates: dict[in
     assert witnessed or (box.low == box.high).any(), "rows that see only fixed coordinates are left out today"
 
 
+@pytest.mark.exhaustive
 def test_both_checkers_say_the_same_of_random_layers(candidates: dict[int, tuple[Any, Candidate]]) -> None:
     witnessed = 0
     for case in random_layers(25, seed=77, inputs=4, outputs=8):

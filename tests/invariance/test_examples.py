@@ -40,6 +40,7 @@ def test_features_are_those_of_the_source_and_the_proof_closes(name, layer):
     assert verification.reason == ""
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("objective", list(fs.Objective))
 def test_every_objective_gives_a_proved_example_within_its_bound(objective):
     e = example("dense", objective=objective, fraction=0.1)

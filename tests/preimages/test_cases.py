@@ -79,6 +79,7 @@ def test_verify_proves_it(case: Case) -> None:
     assert verification.method in ("float", "exact")
 
 
+@pytest.mark.exhaustive(every=4)
 @EACH_CASE
 def test_rational_arithmetic_proves_it(case: Case) -> None:
     verification = fs.verify(_preimage(case), exact=True)

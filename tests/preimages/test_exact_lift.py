@@ -77,6 +77,7 @@ def test_rows_that_depend_up_to_rounding_only_are_never_taken_for_dependent():
     assert fs.verify(p)
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize("domain", ["orthant", "box"])
 @pytest.mark.parametrize("seed", range(4))
 def test_convolution_of_a_black_image(seed: int, domain: str, monkeypatch: pytest.MonkeyPatch):

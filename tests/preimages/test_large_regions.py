@@ -66,6 +66,7 @@ def case(name: str, seed: int, *, dead: bool = False) -> tuple[RegionLayer, np.n
 CASES = [(name, seed, dead) for name in modules() for seed, dead in ((0, False), (1, False), (2, True))]
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize(("name", "seed", "dead"), CASES)
 def test_what_is_decided_is_what_the_written_layer_says(
     name: str, seed: int, dead: bool, by_products: pytest.MonkeyPatch

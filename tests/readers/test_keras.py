@@ -119,6 +119,7 @@ CASES = [
 ]
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize(("shape", "layers"), CASES)
 def test_layers(shape: tuple[int, ...], layers: Any, tmp_path: Path):
     model = sequential(shape, *layers())

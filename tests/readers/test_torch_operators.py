@@ -125,6 +125,7 @@ ON_VECTORS: dict[str, Forward] = {
 }
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize("name", ON_VECTORS)
 def test_on_vectors(name: str):
     module = randomised(Function(ON_VECTORS[name], linear=nn.Linear(3, 3)))
@@ -168,6 +169,7 @@ ON_PICTURES: dict[str, Forward] = {
 }
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize("name", ON_PICTURES)
 def test_on_pictures(name: str):
     module = randomised(Function(ON_PICTURES[name], linear=nn.Linear(4, 5)))
@@ -175,6 +177,7 @@ def test_on_pictures(name: str):
     assert_same(module, fs.from_torch(module, (4, 4, 4)))
 
 
+@pytest.mark.exhaustive(every=4)
 @pytest.mark.parametrize(
     "activation",
     [

@@ -234,6 +234,7 @@ def test_changed_claims_about_the_whole_domain_are_not_proved(unchecked):
     assert changed(r, low=r.low - 1, distance=r.distance * 2).verify()  # says less
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("layer", [0, 1, 2])
 def test_every_encoded_input_is_inside_of_what_is_proved_everywhere(layer):
     generator = np.random.default_rng(7)

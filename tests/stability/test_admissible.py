@@ -68,6 +68,7 @@ PART_OF_49 = [[49.0, 0], [-49, 0], [0, 1]], [-1.0, 1, -2]
 """Both of the first are inactive only where 49 x_1 = 1; no float is 1/49, and 49 times the nearest is not 1."""
 
 
+@pytest.mark.exhaustive(every=5)
 @pytest.mark.parametrize(
     ("A", "b", "inactive", "expected", "why"),
     [
@@ -256,6 +257,7 @@ def test_visited_patterns_agree_with_a_counter(monkeypatch: pytest.MonkeyPatch):
         assert visited.share == len(expected) / visited.upper_bound
 
 
+@pytest.mark.exhaustive
 @NEEDS_CDD
 def test_possible_patterns_of_degenerate_layers_are_counted():
     """Parallel, equal and opposite rows, and dead neurons: fewer patterns than the bound, and as many as rays say."""

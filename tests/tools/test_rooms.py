@@ -14,20 +14,24 @@ assert spec is not None
 assert spec.loader is not None
 rooms = module_from_spec(spec)
 spec.loader.exec_module(rooms)
-GRAPH = rooms.imports(rooms.PACKAGE)
 
 
-def test_no_module_imports_itself_in_a_circle() -> None:
-    assert len(GRAPH) > 300
-    TopologicalSorter(GRAPH).prepare()  # names the modules of a circle
+@pytest.fixture(name="graph", scope="module")
+def _graph() -> dict[str, set[str]]:
+    return rooms.imports(rooms.PACKAGE)
 
 
-def test_no_room_imports_itself_in_a_circle() -> None:
-    home = {module: name for name, modules in rooms.rooms(GRAPH).items() for module in modules if name != rooms.GROUND}
-    sides = {(home[a], home[b]) for a, below in GRAPH.items() for b in below if a in home and b in home}
-    graph = {room: {b for a, b in sides if a == room and a != b} for room in set(home.values())}
-    assert graph["checker"] == set()
-    TopologicalSorter(graph).prepare()
+def test_no_module_imports_itself_in_a_circle(graph: dict[str, set[str]]) -> None:
+    assert len(graph) > 300
+    TopologicalSorter(graph).prepare()  # names the modules of a circle
+
+
+def test_no_room_imports_itself_in_a_circle(graph: dict[str, set[str]]) -> None:
+    home = {module: name for name, modules in rooms.rooms(graph).items() for module in modules if name != rooms.GROUND}
+    sides = {(home[a], home[b]) for a, below in graph.items() for b in below if a in home and b in home}
+    of_rooms = {room: {b for a, b in sides if a == room and a != b} for room in set(home.values())}
+    assert of_rooms["checker"] == set()
+    TopologicalSorter(of_rooms).prepare()
 
 
 @pytest.mark.parametrize(
@@ -54,17 +58,17 @@ def test_every_way_to_import_is_seen(tmp_path: Path, back: str) -> None:
     assert set(found.value.args[1]) == {"package.above", "package.below"}
 
 
-def test_modules_import_lower_lines_only() -> None:
-    for modules in rooms.rooms(GRAPH).values():
-        lines = rooms.levels(modules, GRAPH)
+def test_modules_import_lower_lines_only(graph: dict[str, set[str]]) -> None:
+    for modules in rooms.rooms(graph).values():
+        lines = rooms.levels(modules, graph)
         assert sorted(each for line in lines for each in line) == modules
         for place, line in enumerate(lines):
-            seen = {below for module in line for below in GRAPH[module] & set(modules)}
+            seen = {below for module in line for below in graph[module] & set(modules)}
             assert seen <= {each for lower in lines[place + 1 :] for each in lower}
 
 
-def test_the_drawings_are_what_is_imported() -> None:
+def test_the_drawings_are_what_is_imported(graph: dict[str, set[str]]) -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    assert rooms.drawn(text, GRAPH) == text, "run python tools/rooms.py"
-    for room in rooms.rooms(GRAPH):
-        assert rooms.drawing(room, GRAPH) in text, room
+    assert rooms.drawn(text, graph) == text, "run python tools/rooms.py"
+    for room in rooms.rooms(graph):
+        assert rooms.drawing(room, graph) in text, room

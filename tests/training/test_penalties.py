@@ -214,6 +214,7 @@ MAKERS = {"dense": lambda: dense(6, 20), "deep": deep, "convolutional": lambda: 
           "concatenated": lambda: seeded(Concatenated)}  # fmt: skip
 
 
+@pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize(
     ("kind", "make", "hide"),
     [(kind, make, hide) for kind in PENALTIES if kind is not Omnidirectionality for make in MAKERS for hide in (0, 1)]
@@ -442,6 +443,7 @@ def test_without_gradients(kind: type[LayerPenalty]):
         assert torch.equal(kind(module)(batch(module)), expected)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")  # of torch itself
 def test_compiled_and_parallel_modules():
     module = dense(6, 24)
@@ -508,6 +510,7 @@ def test_options_are_checked(unchecked: None):
             kind(dense(), **options)
 
 
+@pytest.mark.exhaustive
 def test_nothing_stays_in_memory():
     module = dense()
     penalty, x = FrameBound(module), batch(module)
