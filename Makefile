@@ -60,13 +60,15 @@ docs: .venv/docs.stamp
 	rm -rf $(SITE)
 	$(BIN)/sphinx-build -W --keep-going --quiet --doctree-dir build/doctrees docs $(SITE)
 
-# What is uploaded: wheels are built from source distributions, and installed where nothing else is, the one of the
-# reproduction after fiberscope was tried without it. It needs nothing of .venv, and can be made while that is set up.
+# What is uploaded: wheels are built from source distributions by one environment, and installed where nothing else is, the
+# one of the reproduction after fiberscope was tried without it. It needs nothing of .venv, and can be made while that is
+# set up.
 dist:
 	rm -rf dist $(BUILDER) $(FRESH)
 	$(PYTHON) -m venv $(BUILDER)
-	$(BUILDER)/bin/python -m pip install --quiet --no-compile 'build>=1.2'
-	for project in . reproduction; do $(BUILDER)/bin/python -m build --outdir dist $$project > /dev/null || exit; done
+	$(BUILDER)/bin/python -m pip install --quiet --no-compile 'build>=1.2' 'hatchling>=1.24'
+	for project in . reproduction; do \
+		$(BUILDER)/bin/python -m build --no-isolation --outdir dist $$project > /dev/null || exit; done
 	$(PYTHON) -m venv $(FRESH)
 	$(FRESH)/bin/python -m pip install --quiet --no-compile -c constraints.txt dist/fiberscope-*.whl
 	cd $(FRESH) && bin/python $(CURDIR)/tools/check_installed.py
