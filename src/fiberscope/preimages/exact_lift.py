@@ -20,7 +20,6 @@ from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import dense
 from fiberscope.preimages.budget import solve_seconds
 from fiberscope.preimages.candidate import Candidate, Direction, Multipliers, Rational
-from fiberscope.preimages.dense import RESOLVED
 from fiberscope.preimages.exact_algebra import check_elimination
 from fiberscope.preimages.exact_face import entry_bits
 from fiberscope.preimages.kind import Kind
@@ -99,9 +98,7 @@ def _moved(
     live = B[B.any(axis=1)]
     if not len(live):
         return _as_rational(v)
-    rows, columns = _core(live, room)
-    if modular_rank(live) != len(rows):
-        return None
+    rows, columns = _core(live, room, modular_rank(live))
     doing = f"an exact solution of {len(rows)} equations"
     system.budget.check_exact(solve_seconds(len(rows), entry_bits(live)), doing)
     M, numbers = _integers(live[rows]), _as_rational(v)
@@ -119,17 +116,20 @@ def _moved(
     return Rational(tuple(numerators), numbers.denominator * common)
 
 
-def _core(B: Float64[FloatArray, "q k"], room: Float64[FloatArray, " k"]) -> tuple[list[int], list[int]]:
-    """As many rows and columns of B as its rank seems to be, that are independent, on columns with much room."""
+def _core(
+    B: Float64[FloatArray, "q k"], room: Float64[FloatArray, " k"], rank: int
+) -> tuple[list[int], list[int]]:
+    """As many rows and columns of B as its rank that seem to be independent, on columns with much room.
+
+    In units of the room rows may be dependent but for what float64 rounds; as they are they are told apart.
+    """
     qr = cast(Any, scipy.linalg).qr
+    even = _of_size_one(B)
+    rows = np.sort(qr(even.T, mode="r", pivoting=True)[1][:rank]) if rank < len(B) else np.arange(rank)
     room = np.where(room > 0, room, np.min(room[room > 0], initial=1.0))
-    sized = _of_size_one(_of_size_one(B) * (room / room.max()))  # neither lengths nor products overflow
-    sized = sized / np.maximum(np.linalg.norm(sized, axis=1), 0.5)[:, None]
-    _, triangle, order = qr(sized.T, mode="economic", pivoting=True)
-    diagonal = np.abs(np.diagonal(triangle))
-    rows = np.sort(order[: int((diagonal > RESOLVED * diagonal[0]).sum())])
-    _, _, order = qr(sized[rows], mode="economic", pivoting=True)
-    return rows.tolist(), np.sort(order[: len(rows)]).tolist()
+    sized = _of_size_one(even[rows] * (room / room.max()))  # neither lengths nor products overflow
+    order = qr(sized / np.linalg.norm(sized, axis=1)[:, None], mode="r", pivoting=True)[1]
+    return rows.tolist(), np.sort(order[:rank]).tolist()
 
 
 def _of_size_one(B: FloatArray) -> FloatArray:

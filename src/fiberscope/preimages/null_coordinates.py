@@ -140,7 +140,8 @@ def partition(
             return None
         slopes = FixedPoint.of(rows).times(basis).at(bits)
         live = slopes.row_exponents() > 2 * GUARD - bits
-        found = split(slopes.chosen(live), budget) if live.any() else None
+        clear = live.all() or bits == BITS[-1]  # what fewer bits take for zero may be small
+        found = split(slopes.chosen(live), budget) if clear and live.any() else None
         if found is not None:
             return _written(H, basis, rows, by_row, live, found)
     return None

@@ -31,8 +31,8 @@ ROOM = 0.1
 """What a direction must leave of each row's unit, and weights of one."""
 CLEAR, VANISHING = 1e-5, 1e-10
 """Singular values of rows in units that fit them above which, and below which, they are told apart."""
-NEEDED = 30
-"""Bits of the smallest rows, for a few digits of F."""
+NEEDED = 60
+"""Bits that the smallest rows must have left, for a vector that float64 rounds and nothing else."""
 WORN = 1e8
 """Condition of a change of coordinates beyond which F is computed anew."""
 
