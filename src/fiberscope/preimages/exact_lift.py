@@ -116,9 +116,7 @@ def _moved(
     return Rational(tuple(numerators), numbers.denominator * common)
 
 
-def _core(
-    B: Float64[FloatArray, "q k"], room: Float64[FloatArray, " k"], rank: int
-) -> tuple[list[int], list[int]]:
+def _core(B: Float64[FloatArray, "q k"], room: Float64[FloatArray, " k"], rank: int) -> tuple[list[int], list[int]]:
     """As many rows and columns of B as its rank that seem to be independent, on columns with much room.
 
     In units of the room rows may be dependent but for what float64 rounds; as they are they are told apart.
