@@ -244,12 +244,13 @@ def _prove(asked: _Question, candidate: Candidate | str) -> Verdict:
     return _in_rational_numbers(asked, rational)
 
 
-def _in_rational_numbers(asked: _Question, rational: Candidate) -> Verdict:
-    """What exact vectors prove: in floats near them where that closes, else in rational numbers; or undecided."""
+def _in_rational_numbers(asked: _Question, rational: Candidate, *, in_floats: bool = True) -> Verdict:
+    """What exact vectors prove: in floats near them where that may close, else in rational numbers; or undecided."""
     exact = _answer(asked, rational)
-    light = replace(exact, certificate=elaborate(exact, asked.balance.undone(rounded(rational)), asked.as_given))
-    if verify_in_float(light):
-        return light
+    if in_floats:
+        light = replace(exact, certificate=elaborate(exact, asked.balance.undone(rounded(rational)), asked.as_given))
+        if verify_in_float(light):
+            return light
     check = verify(exact, exact=True)
     if check:
         return exact
@@ -325,7 +326,9 @@ def _lifted(asked: _Question, candidate: Candidate) -> Verdict | None:
         exact = lifted(asked.system, candidate)
     except (TooLargeError, MemoryLimitError):
         return None
-    return None if exact is None else _in_rational_numbers(asked, exact)
+    # vectors near those that did not do close no proof of the same claim
+    same = exact is not None and exact.dimension == candidate.dimension
+    return None if exact is None else _in_rational_numbers(asked, exact, in_floats=not same)
 
 
 def _near_dependence(system: MixedSystem) -> str:

@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 import scipy.linalg
 from flint import fmpq_mat, fmpz_mat
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import dense
@@ -23,7 +23,7 @@ from fiberscope.preimages.candidate import Candidate, Direction, Multipliers, Ra
 from fiberscope.preimages.exact_algebra import check_elimination
 from fiberscope.preimages.exact_face import entry_bits
 from fiberscope.preimages.kind import Kind
-from fiberscope.preimages.modular import modular_rank, modular_seconds
+from fiberscope.preimages.modular import modular_rank, modular_seconds, pivots, residues
 from fiberscope.preimages.system import NO_ROWS, MixedSystem
 
 MAX_ENTRIES = 20_000_000
@@ -98,7 +98,7 @@ def _moved(
     live = B[B.any(axis=1)]
     if not len(live):
         return _as_rational(v)
-    rows, columns = _core(live, room, modular_rank(live))
+    rows, columns = _core(live, room)
     doing = f"an exact solution of {len(rows)} equations"
     system.budget.check_exact(solve_seconds(len(rows), entry_bits(live)), doing)
     M, numbers = _integers(live[rows]), _as_rational(v)
@@ -116,18 +116,23 @@ def _moved(
     return Rational(tuple(numerators), numbers.denominator * common)
 
 
-def _core(B: Float64[FloatArray, "q k"], room: Float64[FloatArray, " k"], rank: int) -> tuple[list[int], list[int]]:
-    """As many rows and columns of B as its rank that seem to be independent, on columns with much room.
+def _core(B: Float64[FloatArray, "q k"], room: Float64[FloatArray, " k"]) -> tuple[list[int], list[int]]:
+    """As many rows and columns of B as its rank that are independent, those on columns with much room first.
 
-    In units of the room rows may be dependent but for what float64 rounds; as they are they are told apart.
+    In units of the room more may depend on each other than do so: there float64 says in which order they are tried, and
+    a prime which of them are independent.
     """
-    qr = cast(Any, scipy.linalg).qr
-    even = _of_size_one(B)
-    rows = np.sort(qr(even.T, mode="r", pivoting=True)[1][:rank]) if rank < len(B) else np.arange(rank)
+    even, exact = _of_size_one(B), residues(B)
+    rows = _first(even.T, exact.T)
     room = np.where(room > 0, room, np.min(room[room > 0], initial=1.0))
     sized = _of_size_one(even[rows] * (room / room.max()))  # neither lengths nor products overflow
-    order = qr(sized / np.linalg.norm(sized, axis=1)[:, None], mode="r", pivoting=True)[1]
-    return rows.tolist(), np.sort(order[:rank]).tolist()
+    return rows.tolist(), _first(sized / np.linalg.norm(sized, axis=1)[:, None], exact[rows]).tolist()
+
+
+def _first(B: Float64[FloatArray, "q k"], exact: Int64[IntArray, "q k"]) -> IntArray:
+    """Columns that are independent modulo a prime, the first that are in the order of a pivoted factorization."""
+    order = cast(IntArray, cast(Any, scipy.linalg).qr(B, mode="r", pivoting=True)[1])
+    return np.sort(order[pivots(np.ascontiguousarray(exact[:, order]))])
 
 
 def _of_size_one(B: FloatArray) -> FloatArray:
