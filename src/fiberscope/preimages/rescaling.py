@@ -113,7 +113,8 @@ class _Path:
     def refresh(self) -> None:
         """Compute F from the integers."""
         change = FixedPoint.of(self.change)
-        self.total, self.exact = (part.times(change).at(self.bits) for part in (self.total, self.exact))
+        self.total = self.total.times(change).at(self.bits)
+        self.exact = self.exact.times(change).at(self.bits)
         self.change = np.eye(len(self.change))
         lost = self.total.exponent - self.bits
         if lost > (self.exponents + np.frexp(self.z)[1]).min() - NEEDED:
