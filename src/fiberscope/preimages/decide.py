@@ -233,9 +233,9 @@ def _prove(asked: _Question, candidate: Candidate | str) -> Verdict:
             return exact
         if _is_proved_exactly(system, guess, candidate):
             return guess
-        noise = _lifted_noise(asked)
-        if noise is not None and noise.kind is not Kind.UNDECIDED:
-            return noise
+    noise = _lifted_noise(asked)
+    if noise is not None and noise.kind is not Kind.UNDECIDED:
+        return noise
     try:
         rational = certify_exactly(system)
     except (TooLargeError, MemoryLimitError) as limit:
