@@ -22,7 +22,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 from fiberscope.checker.linear import Linear
-from fiberscope.checker.matrices import ROUNDING, SMALLEST_NORMAL, UNIT_ROUNDOFF, relative_error
+from fiberscope.checker.matrices import ROUNDING, SMALLEST_NORMAL, UNIT_ROUNDOFF, longest_sum, relative_error
 from fiberscope.checker.region_ends import Ends
 from fiberscope.checker.rounded import Rounded, times
 from fiberscope.checker.stored import INPUT, NOTHING, Activation, FloatArray, Stage
@@ -134,7 +134,7 @@ def _value_through(before: _Value, affine: Linear) -> _Value:
     """``A x + b``: x is off by its error, and the sum by its rounding."""
     value, error = before
     A, b = affine.matrix, affine.bias
-    terms = A.shape[1] + 1
+    terms = longest_sum(A) + 1
     size = np.abs(A) @ (error + relative_error(terms) * np.abs(value)) + relative_error(terms) * np.abs(b)
     exact = (np.abs(A) @ (np.abs(value) + error) == 0) & (b == 0)
     return A @ value + b, np.where(exact, 0.0, size * (1.0 + relative_error(terms)) + 4.0 * terms * SMALLEST_NORMAL)

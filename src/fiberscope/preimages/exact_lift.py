@@ -126,7 +126,8 @@ def _core(B: Float64[FloatArray, "q k"], room: Float64[FloatArray, " k"]) -> tup
     rows = _first(even.T, exact.T)
     room = np.where(room > 0, room, np.min(room[room > 0], initial=1.0))
     sized = _of_size_one(even[rows] * (room / room.max()))  # neither lengths nor products overflow
-    return rows.tolist(), _first(sized / np.linalg.norm(sized, axis=1)[:, None], exact[rows]).tolist()
+    sized = sized / np.maximum(np.linalg.norm(sized, axis=1), 0.5)[:, None]
+    return rows.tolist(), _first(sized, exact[rows]).tolist()
 
 
 def _first(B: Float64[FloatArray, "q k"], exact: Int64[IntArray, "q k"]) -> IntArray:

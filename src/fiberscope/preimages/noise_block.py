@@ -8,6 +8,7 @@ left is the whole of N, so that it is as well conditioned as other matrices, and
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -19,7 +20,7 @@ from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import as_polyhedron
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import dense
-from fiberscope.preimages.budget import TooLargeError
+from fiberscope.preimages.budget import Budget, TooLargeError
 from fiberscope.preimages.candidate import Multipliers
 from fiberscope.preimages.dense import RESOLVED, numerical_rank
 from fiberscope.preimages.face import Face, find_face
@@ -27,7 +28,9 @@ from fiberscope.preimages.modular import modular_rank
 from fiberscope.preimages.system import NO_ROWS, MixedSystem, build_at_input
 
 MAX_ENTRIES = 4_000_000
-"""Of all rows: their elimination takes a few seconds."""
+"""Of all rows: their copies in many bits take a gigabyte."""
+PRODUCT_SECONDS = 2e-8
+"""Of two numbers of these bits."""
 BITS = 300
 """Differences lose some sixty: of entries of size one they leave roundings."""
 
@@ -47,10 +50,10 @@ def face_of_noise(system: MixedSystem, equalities: IntArray, inequalities: IntAr
         return None
     if rank == n or not len(inequalities):
         return Face(equalities, NO_ROWS, None, None, rank, rank, spans=rank == n)
-    system.budget.check("rows were eliminated that differ by more than roundings")
+    seconds = PRODUCT_SECONDS * seen * (len(H) + len(W)) * n
+    system.budget.check_exact(seconds, f"an elimination of {seen} rows")
     block = _Block.of(H, W, seen)
-    count = len(H) - seen
-    reduced = find_face(*_as_cone(block.left, count))
+    reduced = find_face(*_as_cone(block.left, len(H) - seen, system.budget))
     numbers = np.concatenate([np.delete(equalities, block.rows), inequalities])
     multipliers = None
     if reduced.multipliers is not None:
@@ -64,11 +67,12 @@ def face_of_noise(system: MixedSystem, equalities: IntArray, inequalities: IntAr
     return Face(equalities, numbers[reduced.implicit], multipliers, direction, rank, whole, spans=whole == n)
 
 
-def _as_cone(rows: FloatArray, count: int) -> tuple[MixedSystem, IntArray, IntArray]:
+def _as_cone(rows: FloatArray, count: int, budget: Budget) -> tuple[MixedSystem, IntArray, IntArray]:
     """The first rows as equalities and the others as inequalities, at infinity of a layer that has them."""
     n, bias = int(rows.shape[1]), np.ones(len(rows))
     bias[count:] = -1.0
-    system = build_at_input(ReLULayer(rows, bias), as_polyhedron(None, n), np.zeros(n)).at_infinity
+    here = build_at_input(ReLULayer(rows, bias), as_polyhedron(None, n), np.zeros(n))
+    system = replace(here, budget=budget).at_infinity
     return system, system.positive, system.inequalities
 
 
