@@ -13,6 +13,8 @@ from fiberscope.checker.matrices import (
     MAX_GRAM,
     ROUNDING,
     SMALLEST_NORMAL,
+    UNIT_ROUNDOFF,
+    BoolArray,
     FloatArray,
     IntArray,
     Matrix,
@@ -22,6 +24,7 @@ from fiberscope.checker.matrices import (
     norm_above,
     relative_error,
     row_norms_above,
+    row_sizes,
     singular_values_exceed,
 )
 
@@ -55,9 +58,22 @@ class Rounded:
         return Rounded(value, self.error[rows])
 
     def scaled(self, share: FloatArray) -> Rounded:
-        """Rows times 0, 1/2 or 1."""
+        """Rows times numbers; of 0 and other powers of two nothing is rounded that float64 holds."""
         value = unit(share) @ self.value if is_sparse(self.value) else self.value * share[:, None]
-        return Rounded(value, self.error * share + SMALLEST_NORMAL)
+        rounding = np.where(np.isin(np.abs(np.frexp(share)[0]), (0.0, 0.5)), 0.0, UNIT_ROUNDOFF)
+        size = np.abs(share) * (self.error + rounding * row_norms_above(self.value)) * ROUNDING
+        return Rounded(value, np.where(self.is_zero | (share == 0), 0.0, size + value.shape[1] * SMALLEST_NORMAL))
+
+    @property
+    def is_zero(self) -> BoolArray:
+        """(m,) which rows are zero for certain."""
+        return (self.error == 0) & (row_sizes(self.value) == 0)
+
+    def plus(self, other: Rounded) -> Rounded:
+        """The sum, of written rows."""
+        value = self.value + other.value
+        error = (self.error + other.error + UNIT_ROUNDOFF * row_norms_above(value)) * ROUNDING
+        return Rounded(value, error)
 
     def norms(self) -> FloatArray:
         """(m,) bounds on the lengths of the rows."""
@@ -121,7 +137,7 @@ def _spectral_above(B: Matrix) -> float:
 
 
 def times(A: Matrix, X: Rounded) -> Rounded:
-    """``A X``: of row i, ``sum_j |a_ij| (error_j + gamma |X_j|)`` is a bound on its error."""
+    """``A X``: of row i, ``sum_j |a_ij| (error_j + gamma |X_j|)`` is a bound on its error; of zero rows it is 0."""
     terms, width = X.value.shape
     if not (is_sparse(A) and is_sparse(X.value)):
         _fits(A.shape[0], width)
@@ -131,7 +147,8 @@ def times(A: Matrix, X: Rounded) -> Rounded:
     if is_sparse(product):
         _fits(1, product.nnz)
         product = suited(product)
-    return Rounded(product, error + 4.0 * (terms + 1) * (width + 1) * SMALLEST_NORMAL)
+    live = np.asarray((abs(A) != 0) @ ~X.is_zero, dtype=np.bool_)
+    return Rounded(product, np.where(live, error + 4.0 * (terms + 1) * (width + 1) * SMALLEST_NORMAL, 0.0))
 
 
 def _fits(rows: int, columns: int) -> None:

@@ -17,13 +17,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from functools import reduce
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from fiberscope.checker.linear import Linear
-from fiberscope.checker.region_ends import AGREEMENT, Ends
+from fiberscope.checker.matrices import ROUNDING, SMALLEST_NORMAL, UNIT_ROUNDOFF, longest_sum, relative_error
+from fiberscope.checker.region_ends import Ends
+from fiberscope.checker.rounded import Rounded, times
 from fiberscope.checker.stored import INPUT, NOTHING, Activation, FloatArray, Stage
+
+T = TypeVar("T")
+
+SMOOTH = ("elu", "softplus", "tanh", "sigmoid")
+"""Kinds of activations that a library evaluates, with errors that it does not tell."""
+
+AGREEMENT = 1e-9
+"""How far a value may be from the recomputed one beyond its error bound, relative to the largest: some thousand
+roundings. The bound is about the decomposition; the products that J is made of round as well."""
 
 FULL_NUMBERS = 2**22
 """Numbers in the largest matrix up to which every value is recomputed: a second or two for the largest."""
@@ -62,9 +73,10 @@ class Written:
             values: what the stages give at x.
 
         Yields:
-            The number of a stage, and ``J V``, (m, k); None, and an end, where the values are not those of the network.
+            The number of a stage, and ``J V``, (m, k), up to its rounding, but for that of smooth activations; None,
+            and an end, where the values are not those of the network.
         """
-        moved: dict[int, FloatArray] = {INPUT: V}
+        moved = {INPUT: Rounded(V, np.zeros(len(V)))}
         at: dict[int, FloatArray] = {INPUT: x, **values}
         for number, stage in enumerate(self.stages):
             before = [at[source] for source in stage.sources]
@@ -74,28 +86,73 @@ class Written:
             moved[number] = self._moved(number, before[0], [moved[source] for source in stage.sources])
             yield number, moved[number]
 
+    def errors(self, x: FloatArray, values: Mapping[int, FloatArray]) -> dict[int, FloatArray]:
+        """How far what every stage gives at x, (m,), may be from what it would give if nothing were rounded.
+
+        Smooth activations are left out: what the functions of a library round is not known.
+        """
+        known: dict[int, tuple[FloatArray, FloatArray]] = {INPUT: (x, np.zeros(len(x)))}
+        for number, stage in enumerate(self.stages):
+            before = [known[source] for source in stage.sources]
+            if stage.activation is None:
+                error = self._applied(number, before, _value_through, _sum_of_values)[1]
+            else:
+                error = _error_behind(stage.activation, *before[0])
+            known[number] = values[number], error
+        return {number: error for number, (_, error) in known.items()}
+
     def _is_value(self, number: int, before: list[FloatArray], given: FloatArray) -> bool:
-        """Whether a stage gives that, up to rounding of the sums that it forms."""
-        activation = self.stages[number].activation
-        if activation is not None:
-            own = size = _activated(activation, before[0])
+        """Whether a stage gives that, up to rounding, on both sides, of the sums that it forms."""
+        activation, exact = self.stages[number].activation, [(v, np.zeros(len(v))) for v in before]
+        if activation is None:
+            own, error = self._applied(number, exact, _value_through, _sum_of_values)
         else:
-            own = self._applied(number, before, lambda v, a: a.matrix @ v + a.bias)
-            size = self._applied(number, list(map(np.abs, before)), lambda v, a: np.abs(a.matrix) @ v + np.abs(a.bias))
-        return own.shape == given.shape and bool((np.abs(own - given) <= AGREEMENT * np.abs(size).max()).all())
+            own, error = _activated(activation, before[0]), _error_behind(activation, *exact[0])
+            if activation.kind in SMOOTH:
+                error = np.full(len(own), AGREEMENT * np.abs(own).max(initial=0.0))
+        return own.shape == given.shape and bool((np.abs(own - given) <= 2.0 * error).all())
 
-    def _applied(self, number: int, before: list[FloatArray], step: Callable[[Any, Linear], Any]) -> FloatArray:
+    def _applied(self, number: int, before: list[T], step: Callable[[T, Linear], T], add: Callable[[T, T], T]) -> T:
         maps = zip(self._linear[number], before, strict=True)
-        return reduce(np.add, [each.forward(values, step, np.add) for each, values in maps])
+        return reduce(add, [each.forward(values, step, add) for each, values in maps])
 
-    def _moved(self, number: int, z: FloatArray, before: list[FloatArray]) -> FloatArray:
+    def _moved(self, number: int, z: FloatArray, before: list[Rounded]) -> Rounded:
         activation = self.stages[number].activation
         if activation is None:
-            return self._applied(number, before, lambda V, a: a.matrix @ V)
+            return self._applied(number, before, lambda V, a: times(a.matrix, V), Rounded.plus)
         if activation.index is not None:  # of equal numbers, the first
             taken = np.where(activation.index == NOTHING, -np.inf, z[activation.index]).argmax(axis=1)
-            return before[0][activation.index[np.arange(len(taken)), taken]]
-        return before[0] * _slopes(activation, z)[:, None]
+            return before[0].rows(activation.index[np.arange(len(taken)), taken])
+        return before[0].scaled(_slopes(activation, z))
+
+
+_Value: TypeAlias = tuple[FloatArray, FloatArray]
+"""Numbers, and how far they may be from the exact ones."""
+
+
+def _value_through(before: _Value, affine: Linear) -> _Value:
+    """``A x + b``: x is off by its error, and the sum by its rounding."""
+    value, error = before
+    A, b = affine.matrix, affine.bias
+    terms = longest_sum(A) + 1
+    size = np.abs(A) @ (error + relative_error(terms) * np.abs(value)) + relative_error(terms) * np.abs(b)
+    exact = (np.abs(A) @ (np.abs(value) + error) == 0) & (b == 0)
+    return A @ value + b, np.where(exact, 0.0, size * (1.0 + relative_error(terms)) + 4.0 * terms * SMALLEST_NORMAL)
+
+
+def _sum_of_values(left: _Value, right: _Value) -> _Value:
+    total = left[0] + right[0]
+    return total, (left[1] + right[1] + UNIT_ROUNDOFF * np.abs(total)) * ROUNDING
+
+
+def _error_behind(activation: Activation, z: FloatArray, error: FloatArray) -> FloatArray:
+    """Of what an activation gives: no slope of a ReLU or a clip is above 1, and their values are not rounded."""
+    if activation.index is not None:
+        return np.where(activation.index == NOTHING, 0.0, error[activation.index]).max(axis=1)
+    if activation.slope is None:
+        return error
+    steepest = np.maximum(np.abs(activation.slope), 1.0)
+    return (steepest * error + UNIT_ROUNDOFF * np.abs(activation.slope * z)) * ROUNDING
 
 
 def _activated(activation: Activation, z: FloatArray) -> FloatArray:
@@ -169,20 +226,25 @@ def why_not_confirmed(
     probes = np.random.default_rng(seed).standard_normal((n, n if full else min(PROBES, n)))
     basis, factor = np.linalg.qr(probes)
     reasons = dict.fromkeys(claimed, "what the network gives at the sample is not what it gave")
-    ends = Ends(network.stages, x, values)
+    ends = Ends(network.stages, x, values, network.errors(x, values)) if full and _know_ends(claimed) else None
     for number, images in network.derivatives(x, np.eye(n) if full else basis, values):
-        if full and images is not None:
+        if ends is not None and images is not None:
             ends.add(number, images)
         if number in claimed and images is not None:
             row = claimed[number]
             reason = _inconsistent(row, min(n, network.stages[number].outputs))
             if not reason:
                 found, bounds = np.array(row["values"]), np.array(row["error_bound"])
-                reason = _unlike(images, found, bounds) if full else _unlikely(images.T, factor, n, found, bounds)
-            if full and "region_distance" in row:
+                J = images.value
+                reason = _unlike(J, found, bounds) if full else _unlikely(J.T, factor, n, found, bounds)
+            if ends is not None and "region_distance" in row:
                 reason = reason or ends.contradicts(number, row["region_distance"])
             reasons[number] = reason
     return full, reasons
+
+
+def _know_ends(claimed: Mapping[int, dict[str, Any]]) -> bool:
+    return any("region_distance" in row for row in claimed.values())
 
 
 def _inconsistent(row: dict[str, Any], count: int) -> str:

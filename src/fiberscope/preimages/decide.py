@@ -37,7 +37,7 @@ from fiberscope.preimages.precision import Precision, within_at
 from fiberscope.preimages.projection import MAX_ENTRIES, contradiction_by_projection, contradiction_by_rank
 from fiberscope.preimages.rounded import rounded
 from fiberscope.preimages.sides import as_known, impossible_units, outputs_between
-from fiberscope.preimages.suggestion import candidate_at_input, candidate_at_output
+from fiberscope.preimages.suggestion import candidate_at_input, candidate_at_output, candidate_of_noise
 from fiberscope.preimages.system import NO_ROWS, MixedSystem, build_at_input, build_at_output, check_inside
 from fiberscope.preimages.verdict import Verdict
 from fiberscope.preimages.verify import verify, verify_in_float
@@ -233,6 +233,9 @@ def _prove(asked: _Question, candidate: Candidate | str) -> Verdict:
             return exact
         if _is_proved_exactly(system, guess, candidate):
             return guess
+    noise = _lifted_noise(asked)
+    if noise is not None and noise.kind is not Kind.UNDECIDED:
+        return noise
     try:
         rational = certify_exactly(system)
     except (TooLargeError, MemoryLimitError) as limit:
@@ -244,12 +247,13 @@ def _prove(asked: _Question, candidate: Candidate | str) -> Verdict:
     return _in_rational_numbers(asked, rational)
 
 
-def _in_rational_numbers(asked: _Question, rational: Candidate) -> Verdict:
-    """What exact vectors prove: in floats near them where that closes, else in rational numbers; or undecided."""
+def _in_rational_numbers(asked: _Question, rational: Candidate, *, in_floats: bool = True) -> Verdict:
+    """What exact vectors prove: in floats near them where that may close, else in rational numbers; or undecided."""
     exact = _answer(asked, rational)
-    light = replace(exact, certificate=elaborate(exact, asked.balance.undone(rounded(rational)), asked.as_given))
-    if verify_in_float(light):
-        return light
+    if in_floats:
+        light = replace(exact, certificate=elaborate(exact, asked.balance.undone(rounded(rational)), asked.as_given))
+        if verify_in_float(light):
+            return light
     check = verify(exact, exact=True)
     if check:
         return exact
@@ -325,7 +329,20 @@ def _lifted(asked: _Question, candidate: Candidate) -> Verdict | None:
         exact = lifted(asked.system, candidate)
     except (TooLargeError, MemoryLimitError):
         return None
-    return None if exact is None else _in_rational_numbers(asked, exact)
+    # vectors near those that did not do close no proof of the same claim
+    same = exact is not None and exact.dimension == candidate.dimension
+    return None if exact is None else _in_rational_numbers(asked, exact, in_floats=not same)
+
+
+def _lifted_noise(asked: _Question) -> Verdict | None:
+    """The answer where rows depend on each other but for their roundings, if that is so and in reach."""
+    if asked.open.x is None:
+        return None
+    try:
+        candidate = candidate_of_noise(asked.system)
+    except (TooLargeError, MemoryLimitError):
+        return None
+    return None if candidate is None else _lifted(asked, candidate)
 
 
 def _near_dependence(system: MixedSystem) -> str:

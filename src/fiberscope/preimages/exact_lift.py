@@ -14,17 +14,16 @@ from typing import Any, cast
 import numpy as np
 import scipy.linalg
 from flint import fmpq_mat, fmpz_mat
-from jaxtyping import Float64
+from jaxtyping import Float64, Int64
 
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.rows import dense
 from fiberscope.preimages.budget import solve_seconds
 from fiberscope.preimages.candidate import Candidate, Direction, Multipliers, Rational
-from fiberscope.preimages.dense import RESOLVED
 from fiberscope.preimages.exact_algebra import check_elimination
 from fiberscope.preimages.exact_face import entry_bits
 from fiberscope.preimages.kind import Kind
-from fiberscope.preimages.modular import modular_rank, modular_seconds
+from fiberscope.preimages.modular import modular_rank, modular_seconds, pivots, residues
 from fiberscope.preimages.system import NO_ROWS, MixedSystem
 
 MAX_ENTRIES = 20_000_000
@@ -100,8 +99,6 @@ def _moved(
     if not len(live):
         return _as_rational(v)
     rows, columns = _core(live, room)
-    if modular_rank(live) != len(rows):
-        return None
     doing = f"an exact solution of {len(rows)} equations"
     system.budget.check_exact(solve_seconds(len(rows), entry_bits(live)), doing)
     M, numbers = _integers(live[rows]), _as_rational(v)
@@ -120,16 +117,23 @@ def _moved(
 
 
 def _core(B: Float64[FloatArray, "q k"], room: Float64[FloatArray, " k"]) -> tuple[list[int], list[int]]:
-    """As many rows and columns of B as its rank seems to be, that are independent, on columns with much room."""
-    qr = cast(Any, scipy.linalg).qr
+    """As many rows and columns of B as its rank that are independent, those on columns with much room first.
+
+    In units of the room more may depend on each other than do so: there float64 says in which order they are tried, and
+    a prime which of them are independent.
+    """
+    even, exact = _of_size_one(B), residues(B)
+    rows = _first(even.T, exact.T)
     room = np.where(room > 0, room, np.min(room[room > 0], initial=1.0))
-    sized = _of_size_one(_of_size_one(B) * (room / room.max()))  # neither lengths nor products overflow
+    sized = _of_size_one(even[rows] * (room / room.max()))  # neither lengths nor products overflow
     sized = sized / np.maximum(np.linalg.norm(sized, axis=1), 0.5)[:, None]
-    _, triangle, order = qr(sized.T, mode="economic", pivoting=True)
-    diagonal = np.abs(np.diagonal(triangle))
-    rows = np.sort(order[: int((diagonal > RESOLVED * diagonal[0]).sum())])
-    _, _, order = qr(sized[rows], mode="economic", pivoting=True)
-    return rows.tolist(), np.sort(order[: len(rows)]).tolist()
+    return rows.tolist(), _first(sized, exact[rows]).tolist()
+
+
+def _first(B: Float64[FloatArray, "q k"], exact: Int64[IntArray, "q k"]) -> IntArray:
+    """Columns that are independent modulo a prime, the first that are in the order of a pivoted factorization."""
+    order = cast(IntArray, cast(Any, scipy.linalg).qr(B, mode="r", pivoting=True)[1])
+    return np.sort(order[pivots(np.ascontiguousarray(exact[:, order]))])
 
 
 def _of_size_one(B: FloatArray) -> FloatArray:

@@ -31,7 +31,7 @@ from fiberscope.preimages.dense import (
 from fiberscope.preimages.face_program import face_by_linear_program
 from fiberscope.preimages.lineality import find_line
 from fiberscope.preimages.linear_program import Method
-from fiberscope.preimages.null_coordinates import MAX_COORDINATES, partition
+from fiberscope.preimages.null_coordinates import FEW_COORDINATES, MAX_COORDINATES, partition
 from fiberscope.preimages.reduced_path import follow_reduced
 from fiberscope.preimages.strictness import patiently, roomiest, strictly
 from fiberscope.preimages.system import NO_ROWS, MixedSystem
@@ -100,18 +100,20 @@ def quick_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray
     return Face(equalities, NO_ROWS, None, direct, rank, rank, spans=False)
 
 
-def narrow_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
+def narrow_face(
+    system: MixedSystem, equalities: IntArray, inequalities: IntArray, most: int = FEW_COORDINATES
+) -> Face | None:
     """The face of a sparse system whose equalities leave few dimensions; None of others, or where none was found."""
     n = system.layer.inputs
     pinned = system.domain.low == system.domain.high
     if not system.coordinates(inequalities)[1].any():  # a line is found faster
         return None
-    if not system.is_sparse or n > MAX_PROGRAM_INPUTS or len(equalities) + pinned.sum() + MAX_COORDINATES < n:
+    if not system.is_sparse or n > MAX_PROGRAM_INPUTS or len(equalities) + pinned.sum() + most < n:
         return None
     free = np.flatnonzero(~pinned)
     H, W = (dense(system.rows(numbers))[:, free] for numbers in (equalities, inequalities))
     reading, moving = H.any(axis=1), W.any(axis=1)
-    found = partition(H[reading], W[moving], system.budget)
+    found = partition(H[reading], W[moving], system.budget, most)
     if found is None:
         return None
     implicit = np.concatenate([inequalities[~moving], inequalities[moving][found.implicit]])
@@ -141,9 +143,8 @@ def searched_face(system: MixedSystem, equalities: IntArray, inequalities: IntAr
     system.budget.check("the face of a cone was looked for")
     if system.is_sparse and len(equalities) < n:
         face = face_inside(system, equalities, patiently(system, equalities, inequalities), own=True)
-        if face is not None:
-            return face
-        face = _face_of_middle(system, equalities, inequalities)
+        face = face or narrow_face(system, equalities, inequalities, MAX_COORDINATES)
+        face = face or _face_of_middle(system, equalities, inequalities)
         if face is not None:
             return face
     check_matrix("a basis of a null space", n, n)

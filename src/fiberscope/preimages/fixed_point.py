@@ -38,6 +38,12 @@ class FixedPoint:
         entries = [value << shift for value, shift in zip(integers, shifts, strict=True)]
         return cls(fmpz_mat(M.shape[0], M.shape[1], entries), lowest - MANTISSA)
 
+    @classmethod
+    def rounded(cls, M: Float64[FloatArray, "q n"], bits: int) -> FixedPoint:
+        """The nearest numbers with ``bits`` bits behind the point, of floats that have no more than 62 with these."""
+        integers = np.rint(np.ldexp(M, bits)).astype(np.int64).ravel().tolist()
+        return cls(fmpz_mat(M.shape[0], M.shape[1], integers), -bits)
+
     @property
     def exponent(self) -> int:
         """All entries are below two to this power."""
@@ -46,7 +52,9 @@ class FixedPoint:
     def at(self, bits: int) -> FixedPoint:
         """The same to ``bits`` bits behind the point, rounded down."""
         shift = self.scale + bits
-        values = [int(value) << shift if shift >= 0 else int(value) >> -shift for value in self.whole.entries()]
+        if shift >= 0:
+            return FixedPoint(self.whole * (1 << shift), -bits)
+        values = [value >> -shift for value in self.whole.entries()]
         return FixedPoint(fmpz_mat(self.whole.nrows(), self.whole.ncols(), values), -bits)
 
     def times(self, other: FixedPoint) -> FixedPoint:
@@ -58,14 +66,15 @@ class FixedPoint:
         return FixedPoint(self.whole, self.scale + exponent)
 
     def minus(self, other: FixedPoint) -> FixedPoint:
-        """The difference, to the bits of this one."""
-        return FixedPoint(self.whole - other.at(-self.scale).whole, self.scale)
+        """The exact difference."""
+        bits = -min(self.scale, other.scale)
+        return FixedPoint(self.at(bits).whole - other.at(bits).whole, -bits)
 
     def floats(self, shifts: int | list[int]) -> Float64[FloatArray, "q n"]:
         """Rows times ``2**shifts``, to 53 bits behind the point and more where they are larger."""
         by_row = [shifts] * self.whole.nrows() if isinstance(shifts, int) else shifts
         table = [
-            [float(int(v) << s if s >= 0 else int(v) >> -s) for v in row]
+            [float(v << s if s >= 0 else v >> -s) for v in row]
             for row, s in zip(self.whole.tolist(), (shift + self.scale + 2 * MANTISSA for shift in by_row), strict=True)
         ]
         return np.array(table, dtype=np.float64).reshape(self.whole.nrows(), self.whole.ncols()) * 2.0 ** (
@@ -97,7 +106,7 @@ class FixedPoint:
 
 
 def _bits(values: Sequence[fmpz]) -> int:
-    return max((int(value).bit_length() for value in values), default=0)
+    return int(max(max(values), -min(values))).bit_length() if len(values) else 0
 
 
 __all__ = ["FixedPoint"]

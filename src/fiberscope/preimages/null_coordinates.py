@@ -20,14 +20,15 @@ from fiberscope.preimages.budget import Budget
 from fiberscope.preimages.fixed_point import FixedPoint
 from fiberscope.preimages.rescaling import Split, split
 
-MAX_COORDINATES = 32
-"""Of the null space, up to which an answer takes a second or two; of 100 it takes ten, and others are faster."""
+FEW_COORDINATES, MAX_COORDINATES = 32, 256
+"""Of the null space, up to which an answer takes less than a second, and up to which it takes some seconds."""
 INDEPENDENT, DEPENDENT = 1e-10, 1e-12
 """Eigenvalues of a Gram matrix, relative to the largest, above which and below which they are told apart."""
-BITS, GUARD = 320, 40
-"""Of a refined basis: its entries may fall by 80 orders of magnitude; and what rounding leaves of the last ones."""
-MAX_REFINEMENTS = 30
-"""Each gains some ten digits."""
+BITS, GUARD = (160, 320), 40
+"""Of a refined basis, as many as are enough: its entries may fall by 80 orders of magnitude; and what rounding leaves
+of the last ones."""
+MAX_REFINEMENTS, DIGITS = 30, 50
+"""Each gains some ten digits, and these bits hold all of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,20 +75,22 @@ class NullSpace:
             mu = mu + self.rows @ (self.vectors @ ((self.vectors.T @ left) / self.values))
         return mu
 
-    def refined(self, budget: Budget) -> FixedPoint | None:
-        """The basis to ``BITS`` bits: what the equalities leave of it, exactly, is taken away.
+    def refined(self, bits: int, budget: Budget) -> FixedPoint | None:
+        """The basis to some bits: what the equalities leave of it, exactly, is taken away.
 
         None where that cannot be, because rows that seemed to depend on others do not.
         """
-        rows, basis = FixedPoint.of(self.rows), FixedPoint.of(self.basis).at(BITS)
+        rows, basis = FixedPoint.of(self.rows), FixedPoint.of(self.basis)
+        residual = rows.times(basis)
         for _ in range(MAX_REFINEMENTS):
             budget.check("the null space of the equalities was refined")
-            residual = rows.times(basis)
             exponent = residual.exponent
-            if exponent < GUARD - BITS:
-                return basis
+            if exponent < GUARD - bits:
+                return basis.at(bits)
             correction = np.asarray(self.solved(residual.floats(-exponent)))
-            basis = basis.minus(FixedPoint.of(correction).times_power(exponent))
+            size = int(np.frexp(np.abs(correction).max())[1])
+            digits = FixedPoint.rounded(np.ldexp(correction, -size), DIGITS).times_power(exponent + size)
+            basis, residual = basis.minus(digits), residual.minus(rows.times(digits))
         return None
 
 
@@ -114,28 +117,34 @@ class Partition:
     exponents: IntArray
 
 
-def partition(H: Float64[FloatArray, "p n"], W: Float64[FloatArray, "l n"], budget: Budget) -> Partition | None:
+def partition(
+    H: Float64[FloatArray, "p n"], W: Float64[FloatArray, "l n"], budget: Budget, most: int = MAX_COORDINATES
+) -> Partition | None:
     """Find the face of a cone of rows that are not zero; None where the null space is too large, or nothing is found.
 
     Raises:
         TooLargeError: the budget is spent.
     """
-    if len(H) + MAX_COORDINATES < H.shape[1] or not len(H):
+    if len(H) + most < H.shape[1] or not len(H):
         return None
     budget.check("the null space of the equalities was looked for")
     as_given = np.zeros(H.shape[1], dtype=np.int64)
     space = NullSpace.of(H, as_given) if len(W) else None
-    if space is None or not 0 < space.basis.shape[1] <= MAX_COORDINATES:
-        return None
-    basis = space.refined(budget)
-    if basis is None:
+    if space is None or not 0 < space.basis.shape[1] <= most:
         return None
     by_row = np.frexp(np.abs(W).max(axis=1))[1].astype(np.int64)
     rows = np.ldexp(W, -by_row[:, None])
-    slopes = FixedPoint.of(rows).times(basis).at(BITS)
-    live = slopes.row_exponents() > 2 * GUARD - BITS
-    found = split(slopes.chosen(live), budget) if live.any() else None
-    return None if found is None else _written(H, basis, rows, by_row, live, found)
+    for bits in BITS:
+        basis = space.refined(bits, budget)
+        if basis is None:
+            return None
+        slopes = FixedPoint.of(rows).times(basis).at(bits)
+        live = slopes.row_exponents() > 2 * GUARD - bits
+        clear = live.all() or bits == BITS[-1]  # what fewer bits take for zero may be small
+        found = split(slopes.chosen(live), budget) if clear and live.any() else None
+        if found is not None:
+            return _written(H, basis, rows, by_row, live, found)
+    return None
 
 
 def _written(
@@ -145,7 +154,7 @@ def _written(
     implicit, weights = ~live, np.where(live, 0.0, 1.0)  # what vanishes on the whole space does so with any weights
     implicit[live], weights[live] = found.implicit, np.ldexp(found.weights, found.exponents)
     units: IntArray = basis.row_exponents()
-    units[units < 2 * GUARD - BITS] = 0
+    units[units < 2 * GUARD + basis.scale] = 0
     space, free = NullSpace.of(H, units) if implicit.any() else None, np.zeros(len(H))
     if space is not None:
         free = np.ldexp(space.weights(-np.ldexp(rows.T @ weights, units)), -space.by_row)

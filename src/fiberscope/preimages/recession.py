@@ -24,6 +24,7 @@ from fiberscope.preimages.face import (
     searched_face,
 )
 from fiberscope.preimages.lineality import find_line
+from fiberscope.preimages.null_coordinates import MAX_COORDINATES
 from fiberscope.preimages.ray_program import build_ray_system, ray_or_multipliers
 from fiberscope.preimages.strictness import patiently
 from fiberscope.preimages.system import NO_ROWS, MixedSystem
@@ -90,6 +91,8 @@ def _recession_in_orthant(system: MixedSystem, rows: OrthantRows, inequalities: 
         if inside is not None:
             return inside
         middle = follow(rows, cone, system.budget)
+        if middle is None and face is None:
+            return narrow_face(system, equalities, inequalities, MAX_COORDINATES)
         part = None if middle is None else middle.part
     return face if part is None else _face_of_rays(system, part)
 

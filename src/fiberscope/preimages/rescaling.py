@@ -31,7 +31,9 @@ ROOM = 0.1
 """What a direction must leave of each row's unit, and weights of one."""
 CLEAR, VANISHING = 1e-5, 1e-10
 """Singular values of rows in units that fit them above which, and below which, they are told apart."""
-WORN = 1e5
+NEEDED = 60
+"""Bits that the smallest rows must have left, for a vector that float64 rounds and nothing else."""
+WORN = 1e8
 """Condition of a change of coordinates beyond which F is computed anew."""
 
 
@@ -87,13 +89,14 @@ class _Path:
     Attributes:
         scaled: F, (l, k) ``-diag(1 / z) U T``, of orthonormal columns, up to what float64 has lost of it.
         z: (l,) the units, over ``2**exponents``.
-        total: T, as it was when F was computed last.
+        exact: ``U T``, as it was when F was computed last.
+        total: T, as it was then.
         change: what has changed T since.
     """
 
     def __init__(self, rows: FixedPoint) -> None:
         count, k = rows.whole.nrows(), rows.whole.ncols()
-        self.rows, self.bits = rows, -rows.scale
+        self.exact, self.bits = rows, -rows.scale
         self.total, self.change = FixedPoint.of(np.eye(k)).at(self.bits), np.eye(k)
         self.z, self.exponents = np.ones(count), rows.row_exponents()
         self.scaled = np.zeros((count, k))
@@ -109,10 +112,14 @@ class _Path:
 
     def refresh(self) -> None:
         """Compute F from the integers."""
-        self.total = self.total.times(FixedPoint.of(self.change)).at(self.bits)
+        change = FixedPoint.of(self.change)
+        self.total = self.total.times(change).at(self.bits)
+        self.exact = self.exact.times(change).at(self.bits)
         self.change = np.eye(len(self.change))
-        exact = self.rows.times(self.total)
-        self.scaled = -exact.floats((-self.exponents).tolist()) / self.z[:, None]
+        lost = self.total.exponent - self.bits
+        if lost > (self.exponents + np.frexp(self.z)[1]).min() - NEEDED:
+            raise LinAlgError("the smallest rows have too few bits left")
+        self.scaled = -self.exact.floats((-self.exponents).tolist()) / self.z[:, None]
         self._orthonormalise()
 
     def _orthonormalise(self) -> None:

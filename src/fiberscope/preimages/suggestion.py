@@ -13,6 +13,7 @@ from fiberscope.preimages.candidate import BoundedDomain, Candidate, Counted, Mu
 from fiberscope.preimages.face import Face, find_face, rank_of_equalities
 from fiberscope.preimages.interior_point import find_point
 from fiberscope.preimages.kind import Kind
+from fiberscope.preimages.noise_block import face_of_noise
 from fiberscope.preimages.projection import point_inside
 from fiberscope.preimages.recession import find_recession
 from fiberscope.preimages.system import NO_ROWS, MixedSystem
@@ -48,6 +49,22 @@ def _suggestion(system: MixedSystem, point: FloatArray | None) -> Candidate:
     faces = dict.fromkeys(face for face in (tangent, cone) if face is not None)
     units = tuple(np.ldexp(1.0, face.units) for face in faces if face.units is not None)
     return replace(_candidate_of(system, point, cone, tangent), units=units)
+
+
+def candidate_of_noise(system: MixedSystem) -> Candidate | None:
+    """The candidate at an input where rows depend on each other but for roundings; None elsewhere, or for none.
+
+    Raises:
+        TooLargeError: the budget is spent, or nothing finds a face.
+    """
+    far = system.at_infinity
+    cone = None
+    if not system.domain.is_box_bounded:
+        cone = face_of_noise(far, far.positive, far.live(far.inequalities))
+        if cone is None:
+            return None
+    tangent = face_of_noise(system, system.positive, system.live(system.tight))
+    return None if tangent is None else _candidate_of(system, None, cone, tangent)
 
 
 def _candidate_of(system: MixedSystem, point: FloatArray | None, cone: Face | None, tangent: Face) -> Candidate:
@@ -95,4 +112,4 @@ def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
     return find_face(system, system.positive, system.tight)
 
 
-__all__ = ["candidate_at_input", "candidate_at_output"]
+__all__ = ["candidate_at_input", "candidate_at_output", "candidate_of_noise"]
