@@ -47,7 +47,8 @@ STRICT = 1e-9
 RESIDUAL = 1e-13
 """What rows of unit length may leave of a ray, per length."""
 SEPARATED = 1e-6
-"""Of the largest coordinate and the largest slack, the products of pairs at which faces are told apart."""
+"""Of the largest coordinate and the largest slack, the products of pairs at which faces are told apart; a face that is
+too small is a ray as well."""
 RESOLVED = 1e-16
 """Products of pairs below this share are rounding noise."""
 
@@ -75,9 +76,11 @@ class Cone(ABC):
 
     Attributes:
         M: (q, n) rows of unit length.
+        separated: the gap at which the path tells faces apart.
     """
 
     M: Rows
+    separated = SEPARATED
 
     @abstractmethod
     def multipliers(self, weights: Float64[FloatArray, " q"]) -> Projected | None:
@@ -219,7 +222,7 @@ class Path:
         inside = self.x - self.rho * step.towards(step.of_r)
         if (inside > STRICT * inside.max()).all():
             return self.system.ray(inside)
-        if step.gap > SEPARATED:
+        if step.gap > self.system.separated:
             return None
         moving = self.x * self.before[1] > step.s * self.before[0]
         return self.system.ray(np.where(moving, self.x, 0.0))

@@ -149,7 +149,7 @@ def searched_face(system: MixedSystem, equalities: IntArray, inequalities: IntAr
     check_matrix("a basis of a null space", n, n)
     face = _face_by_search(system, equalities, inequalities)
     if face is None and not system.is_sparse:
-        face = _face_by_path(system, equalities, inequalities)
+        face = face_by_path(system, equalities, inequalities)
     if face is not None:
         return face
     system.budget.check("a strict direction was looked for")
@@ -206,7 +206,7 @@ def _face_of_multipliers(
     return Face(equalities, implicit, multipliers, direction, alone, rank, spans=False)
 
 
-def _face_by_path(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
+def face_by_path(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
     """What the central path says where it ends on one of both sides."""
     live = system.live(equalities)
     found = follow_reduced(system, live, inequalities)

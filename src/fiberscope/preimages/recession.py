@@ -16,6 +16,7 @@ from fiberscope.preimages.elimination import Elimination
 from fiberscope.preimages.face import (
     MAX_PROGRAM_INPUTS,
     Face,
+    face_by_path,
     face_inside,
     find_face,
     narrow_face,
@@ -52,16 +53,14 @@ def find_recession(system: MixedSystem) -> Face:
     if len(counted):
         rank = rank_of_equalities(system)
         return Face(equalities, NO_ROWS, None, None, rank, rank, spans=False, counted=counted)
-    quick = quick_face(system, equalities, inequalities)
-    if quick is not None:
-        return quick
+    # where branches meet, rows in the ancestor's coordinates are dense, but what they leave is small
+    found = _face_in_fewer(system, equalities, inequalities) or quick_face(system, equalities, inequalities)
+    if found is not None:
+        return found
     if system.is_sparse:
-        found = _line_or_rays(system, np.concatenate([equalities, inequalities]))
-        if found is not None:
-            return _face_of_rays(system, found)
-        smaller = _face_in_fewer(system, equalities, inequalities)
-        if smaller is not None:
-            return smaller
+        part = _line_or_rays(system, np.concatenate([equalities, inequalities]))
+        if part is not None:
+            return _face_of_rays(system, part)
         if system.layer.inputs > MAX_PROGRAM_INPUTS:
             raise TooLargeError("the search for a ray, or for multipliers, ended without either")
     return searched_face(system, equalities, inequalities)
@@ -118,7 +117,9 @@ def _face_in_fewer(system: MixedSystem, equalities: IntArray, inequalities: IntA
     if smaller is None:
         return None
     try:
-        found = find_face(smaller.reduced, smaller.numbers(equalities), smaller.numbers(inequalities))
+        reduced, H = smaller.reduced, smaller.numbers(equalities)
+        W = reduced.live(smaller.numbers(inequalities))
+        found = face_by_path(reduced, H, W) or find_face(reduced, H, W)
     except TooLargeError:
         return None
     more = system.layer.inputs - smaller.reduced.layer.inputs

@@ -27,7 +27,9 @@ from fiberscope.preimages.system import MixedSystem
 
 VANISHING = 1e-9
 """Of unit length, what a row leaves on the null space that depends on H but for its rounding."""
-KEPT = (1e-3, 1e-6, 0.0)
+SEPARATED = 1e-12
+"""As there. A face that is too small lacks multipliers that prove much: rows with one that vary by 1e7 were seen."""
+KEPT = (0.0, 1e-6, 1e-3)
 """Rows with a multiplier above this share of the largest are kept; what the others added is corrected."""
 STRICT = 1e-9
 """What slopes of a direction are below, per length."""
@@ -84,6 +86,7 @@ class _Reduced(Cone):
     W: FloatArray
     lengths: FloatArray
     factors: FloatArray
+    separated = SEPARATED
 
     @classmethod
     def of(cls, space: Any, H: FloatArray, W: FloatArray) -> _Reduced | None:
