@@ -20,11 +20,10 @@ from fiberscope.network.rows import Rows, dense, scaled
 from fiberscope.network.signs import row_norms
 from fiberscope.preimages.budget import TooLargeError
 from fiberscope.preimages.candidate import Direction, Multipliers, Vector
+from fiberscope.preimages.cholesky import is_positive_definite, raised, square_of, transposed
 from fiberscope.preimages.dense import (
     RESOLVED,
-    gram,
     independent_rows,
-    is_positive_definite,
     numerical_rank,
     unit_rows,
 )
@@ -237,9 +236,8 @@ def _has_rank_n(rows: Rows) -> bool:
     False says nothing.
     """
     norms = row_norms(rows)
-    square = gram(scaled(rows, 1.0 / np.where(norms > 0, norms, 1.0)))
-    square[np.diag_indices(len(square))] -= RANK_SHIFT * len(norms)
-    return is_positive_definite(square)
+    square = square_of(transposed(scaled(rows, 1.0 / np.where(norms > 0, norms, 1.0))))
+    return is_positive_definite(raised(square, -RANK_SHIFT * len(norms)))
 
 
 def _face_of_middle(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:

@@ -10,7 +10,7 @@ from fiberscope.network.arrays import IntArray
 from fiberscope.preimages.budget import TooLargeError
 from fiberscope.preimages.candidate import Direction, Multipliers
 from fiberscope.preimages.central_path import follow
-from fiberscope.preimages.cone_projection import OrthantCones, OrthantRows, project
+from fiberscope.preimages.cone_projection import MAX_STEPS, OrthantCones, OrthantRows, project
 from fiberscope.preimages.counting import undetermined
 from fiberscope.preimages.elimination import Elimination
 from fiberscope.preimages.face import (
@@ -28,6 +28,9 @@ from fiberscope.preimages.lineality import find_line
 from fiberscope.preimages.ray_program import build_ray_system, ray_or_multipliers
 from fiberscope.preimages.strictness import patiently
 from fiberscope.preimages.system import NO_ROWS, MixedSystem
+
+FEW_STEPS = 200
+"""Of the projection where branches meet: it ends within 50, or far beyond what a path of interior points takes."""
 
 
 def find_recession(system: MixedSystem) -> Face:
@@ -72,7 +75,8 @@ def _recession_in_orthant(system: MixedSystem, rows: OrthantRows, inequalities: 
     A ray in the middle of a face is easier to prove than others.
     """
     equalities, cone, face = system.positive, _cone_of(system, rows), None
-    (projected,) = project(rows, cone, system.budget)
+    steps = FEW_STEPS if system.layer.definitions else MAX_STEPS
+    (projected,) = project(rows, cone, system.budget, steps)
     if projected is not None:
         strict = isinstance(projected.part, Direction) and quick_face(system, equalities, inequalities)
         face = strict or _face_of_rays(system, projected.part)
