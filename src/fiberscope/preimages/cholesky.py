@@ -17,7 +17,7 @@ from scipy.sparse import csgraph
 
 from fiberscope.memory import check_matrix
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.network.rows import Rows, is_sparse
+from fiberscope.network.rows import Rows
 from fiberscope.network.sparse_rows import SparseRows, row_numbers
 
 _lapack, _graph = cast(Any, scipy.linalg).lapack, cast(Any, csgraph)
@@ -37,12 +37,12 @@ class Cholesky:
 
     def __init__(self, matrix: Rows) -> None:
         self._order: IntArray | None = None
-        banded = _banded(matrix) if is_sparse(matrix) else None
+        banded = _banded(matrix) if isinstance(matrix, SparseRows) else None
         if banded is not None:
             diagonals, self._order = banded
             self._factor, failed = _lapack.dpbtrf(diagonals, lower=1, overwrite_ab=1)
         else:
-            square = matrix.toarray() if is_sparse(matrix) else matrix
+            square = matrix.toarray() if isinstance(matrix, SparseRows) else matrix
             self._factor, failed = _lapack.dpotrf(square, clean=0) if len(square) else (square, 0)
         if failed:
             raise LinAlgError("not positive definite")
@@ -75,13 +75,13 @@ def square_of(rows: Rows) -> Rows:
 
 def transposed(rows: Rows) -> Rows:
     """``A^T`` in the same form."""
-    return SparseRows(rows.T) if is_sparse(rows) else rows.T
+    return SparseRows(rows.T) if isinstance(rows, SparseRows) else rows.T
 
 
 def raised(matrix: Rows, by: float | Float64[FloatArray, " d"]) -> Rows:
     """A symmetric matrix, which is written over, with something added to its diagonal."""
-    if is_sparse(matrix):
-        cast(Any, matrix).setdiag(cast(Any, matrix).diagonal() + by)
+    if isinstance(matrix, SparseRows):
+        matrix.setdiag(matrix.diagonal() + by)
         return matrix
     matrix[np.diag_indices(len(matrix))] += by
     return matrix
@@ -95,9 +95,9 @@ def is_positive_definite(matrix: Rows) -> bool:
         return False
 
 
-def narrow_order(matrix: SparseRows) -> Int64[IntArray, " d"]:
-    """The coordinates of a symmetric matrix in an order in which its entries lie near the diagonal."""
-    if not matrix.nnz:
+def narrow_order(matrix: Rows) -> Int64[IntArray, " d"]:
+    """The coordinates of a symmetric matrix in an order in which its entries lie near the diagonal, if it is sparse."""
+    if not isinstance(matrix, SparseRows) or not matrix.nnz:
         return np.arange(matrix.shape[0])
     return np.asarray(_graph.reverse_cuthill_mckee(matrix, symmetric_mode=True), dtype=np.int64)
 

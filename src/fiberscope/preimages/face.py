@@ -79,14 +79,19 @@ class Face:
         return None if self.direction is None else Direction(self.held, self.direction)
 
 
-def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
-    """Find the face: a linear solve where that is enough, else Newton's method, else a linear program."""
+def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray, rank: int | None = None) -> Face:
+    """Find the face: a linear solve where that is enough, else Newton's method, else a linear program.
+
+    The rank is that of the equalities, where it is known.
+    """
     inequalities = system.live(inequalities)
-    quick = quick_face(system, equalities, inequalities) or narrow_face(system, equalities, inequalities)
+    quick = quick_face(system, equalities, inequalities, rank) or narrow_face(system, equalities, inequalities)
     return searched_face(system, equalities, inequalities) if quick is None else quick
 
 
-def quick_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
+def quick_face(
+    system: MixedSystem, equalities: IntArray, inequalities: IntArray, rank: int | None = None
+) -> Face | None:
     """What a linear solve says: that the equalities have rank n, or a direction strict on all inequalities."""
     n = system.layer.inputs
     rows, pinned = _unpinned(system, equalities)
@@ -95,7 +100,7 @@ def quick_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray
     direct = strictly(system, equalities, inequalities, NO_ROWS) if len(inequalities) else None
     if direct is None:
         return None
-    rank = rank_of_equalities(system)
+    rank = rank_of_equalities(system) if rank is None else rank
     return Face(equalities, NO_ROWS, None, direct, rank, rank, spans=False)
 
 

@@ -82,8 +82,9 @@ def strict_direction(
     if not mobile.any():
         return None
     live = np.flatnonzero(row_norms(weighted_columns(every, mobile.astype(np.float64))))
+    if is_sparse(every):  # every step factors a Gram matrix of these rows
+        live = live[narrow_order(square_of(every[live]))]
     M = every[live]  # the others hold nothing that moves
-    M = M[narrow_order(square_of(M))] if is_sparse(M) else M  # every step factors a Gram matrix of these rows
     if not strict.any():  # whatever the rows leave of some direction
         z = np.where(mobile, np.random.default_rng(0).standard_normal(len(z)), 0.0)
     accurate = 0
