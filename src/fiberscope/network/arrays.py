@@ -38,7 +38,7 @@ def as_float64(
     with np.errstate(over="ignore", invalid="ignore"):
         array = np.array(source, dtype=np.float64)
         # float16 and float32 are parts of float64; weights may take gigabytes, which are not copied to be compared
-        lossless = source.dtype in (np.float64, np.float32, np.float16) or bool(
+        lossless = (source.dtype.kind == "f" and source.dtype.itemsize <= array.itemsize) or bool(
             np.array_equal(array.astype(source.dtype), source, equal_nan=True)
         )
     if not lossless:
