@@ -11,13 +11,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from scipy.sparse import csr_array
+from torch import nn
 
 import fiberscope as fs
 from fiberscope.audits.unit_counts import counts_at, unit_counts
 from fiberscope.cli import main
+from fiberscope.network import relu_layer
 from fiberscope.network.building import NetworkBuilder
 from fiberscope.network.network import Network
+from fiberscope.network.rows import dense
 
 SAMPLES = 8
 SHARD = "layer-00-block-0000"
@@ -148,3 +152,27 @@ def test_units_inside_branches_do_not_count() -> None:
     layer, x = clipping_network().relu_layers[1], samples()[0]
     outer = clipping_network().layer_input(2, x[None])[0]
     assert unit_counts(layer, x) == ((outer > -1).sum(), (outer >= 1).sum())
+
+
+@pytest.mark.parametrize("exponent", [0, -300, 200])
+def test_rows_of_large_layers_are_not_written_out_to_count(monkeypatch: pytest.MonkeyPatch, exponent: int) -> None:
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(2, 3, 3, 1, 1).double()
+    with torch.no_grad():
+        convolution.weight.copy_(torch.randint(-2, 3, convolution.weight.shape).double() * 0.1)
+        convolution.bias.copy_(torch.randint(-1, 2, convolution.bias.shape).double() * 0.2 * 2.0**exponent)
+    model = nn.Sequential(convolution, nn.Hardtanh(0.0, 0.5 * 2.0**exponent), nn.Flatten(), nn.Linear(75, 2).double())
+    model.eval()
+    X = np.random.default_rng(0).integers(-1, 2, (4, 50)) * 2.0**exponent
+    written = fs.from_torch(model, input_shape=(2, 5, 5)).relu_layers[0]
+    expected = counts_at(fs.ReLULayer(written.weight, written.bias, low=written.low, high=written.high), X)
+    values = np.array([[dot(row, x) for row in dense(written.weight).tolist()] for x in X.tolist()])
+    values = values + np.array([Fraction(b) for b in written.bias.tolist()])
+    assert ((values > 0).sum(axis=1) == expected[0]).all()
+    monkeypatch.setattr(relu_layer, "MAX_WRITTEN", 0)
+    large = fs.from_torch(model, input_shape=(2, 5, 5)).relu_layers[0]
+    assert large.is_large
+    monkeypatch.setattr(fs.ReLULayer, "_write_out", lambda _: pytest.fail("rows were written out"))
+    for found, known in zip(counts_at(large, X), expected, strict=True):
+        assert (found == known).all()
+    assert unit_counts(large, X[0]) == (expected[0][0], expected[1][0])

@@ -48,6 +48,7 @@ def test_the_answer_is_that_of_a_linear_program(rows: int, power: int):
         else:
             assert isinstance(found, Multipliers)
             assert (found.values[np.isin(found.rows, system.inequalities)] > 0).all()
+            assert np.isin(system.inequalities, found.rows).all(), "the proof has the more room, the more rows weigh"
             all_rows = np.asarray(system.rows(found.rows))
             sizes = np.abs(all_rows).T @ np.abs(found.values)
             assert (np.abs(all_rows.T @ found.values) < 1e-12 * sizes).all()
@@ -55,6 +56,19 @@ def test_the_answer_is_that_of_a_linear_program(rows: int, power: int):
     assert answers <= {Direction, Multipliers}
     assert rows != 8 or Direction in answers
     assert rows != 30 or Multipliers in answers
+
+
+@pytest.mark.parametrize("room", [1e-4, 1e-8, 1e-11])
+def test_a_cone_may_be_thin(room: float):
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    W = np.array([[1.0, 0, 0, -room], [-1, 0, 0, -room], [0, 1, 0, -0.5], [0, -1, 0, -0.5], [0, 0, 1, 0]]) @ basis[:4]
+    system = system_of(basis[4:], W)
+    found = follow_reduced(system, system.positive, system.inequalities)
+    assert isinstance(found, Direction)
+    d = found.values / np.linalg.norm(found.values)
+    assert (W @ d).max() < -room / 100
+    assert np.abs(basis[4:] @ d).max() < 1e-14
 
 
 def test_rows_that_depend_on_the_equalities_are_left_to_others():

@@ -14,6 +14,9 @@ from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import Rows
 from fiberscope.network.sparse_rows import SparseRows
 
+ROWS = 1_000
+"""Of units near a bound that are written out at a time."""
+
 
 def unit_counts(layer: Layer, x: Float64[FloatArray, " n"]) -> tuple[int, int]:
     """The numbers of positive and of saturated outputs at x.
@@ -41,27 +44,43 @@ def counts_at(layer: ReLULayer, X: Float64[FloatArray, "N n"]) -> tuple[Int64[In
 def _sides(
     layer: ReLULayer, X: Float64[FloatArray, "N n"], bounds: Float64[FloatArray, " m"]
 ) -> Int8[NDArray[np.int8], "N m"]:
-    """The exact signs of ``A x + b - bounds``, in float64 where its rounding cannot matter."""
+    """The exact signs of ``A x + b - bounds``, in float64 where its rounding cannot matter; of others than cuts any."""
     finite = np.isfinite(bounds)
     if not finite.any():
         return np.broadcast_to(-np.sign(bounds).astype(np.int8), (len(X), layer.outputs))
-    subtracted = np.where(finite, bounds, 0.0)
+    subtracted, constants = np.where(finite, bounds, 0.0), layer.constants
     with np.errstate(all="ignore"):
-        value = _products(layer.weight, X) + layer.bias - subtracted
-        reach = _products(_absolute(layer.weight), np.abs(X)) + np.abs(layer.bias) + np.abs(subtracted)
-        # twice gamma_(n+2), for the rounding of the bound itself; below the smallest normal number it is absolute
+        value, reach, terms = _evaluated(layer, X)
+        value = value + constants - subtracted
+        reach = reach + np.abs(constants) + np.abs(subtracted)
+        # twice gamma_(terms+2), for the rounding of the bound itself; below the smallest normal number it is absolute
         spacing = np.finfo(np.float64)
-        certain = np.abs(value) > 2.0 * (X.shape[1] + 4) * (spacing.eps * reach + spacing.tiny)
+        certain = np.abs(value) > 2.0 * (terms + 4) * (spacing.eps * reach + spacing.tiny)
     signs = np.where(finite, np.sign(value), -np.sign(bounds)).astype(np.int8)
-    for sample, unit in zip(*np.nonzero(~certain & finite), strict=True):
-        signs[sample, unit] = _exact_side(layer, X[sample], int(unit), float(bounds[unit]))
+    for sample, x in enumerate(X):
+        unsure = np.flatnonzero(~certain[sample] & finite & ~layer.injective)
+        for start in range(0, len(unsure), ROWS):
+            units = unsure[start : start + ROWS]
+            rows = layer.operator.rows(units) if layer.is_large else layer.weight[units]
+            for k, (b, bound) in enumerate(zip(constants[units].tolist(), bounds[units].tolist(), strict=True)):
+                signs[sample, units[k]] = _exact_side(*_row(rows, k), x, b, bound)
     return signs
 
 
-def _exact_side(layer: ReLULayer, x: Float64[FloatArray, " n"], unit: int, bound: float) -> int:
-    columns, entries = _row(layer.weight, unit)
+def _evaluated(layer: ReLULayer, X: FloatArray) -> tuple[FloatArray, FloatArray, int]:
+    """``A x`` and ``|A| |x|``, (N, m) each, and the terms of a sum; rows that are large are not written out."""
+    if not layer.is_large:
+        return _products(layer.weight, X), _products(_absolute(layer.weight), np.abs(X)), X.shape[1]
+    import torch
+
+    points, operator = torch.tensor(X), layer.operator
+    value, reach = operator.linear(points), operator.absolute().linear(points.abs())
+    return value.cpu().numpy(), reach.cpu().numpy(), int(operator.terms)
+
+
+def _exact_side(columns: IntArray, entries: FloatArray, x: Float64[FloatArray, " n"], b: float, bound: float) -> int:
     terms = zip(entries.tolist(), x[columns].tolist(), strict=True)
-    value = sum((Fraction(a) * Fraction(v) for a, v in terms if a and v), Fraction(float(layer.bias[unit])))
+    value = sum((Fraction(a) * Fraction(v) for a, v in terms if a and v), Fraction(b))
     return (value > bound) - (value < bound)
 
 

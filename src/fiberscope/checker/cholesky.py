@@ -18,7 +18,7 @@ IntArray = NDArray[np.int64]
 
 _graph, _cholesky_banded = cast(Any, csgraph), cast(Any, cholesky_banded)
 
-NARROW = 0.25
+NARROW = 0.5
 """Of the columns: a wider band is factored as a whole, which is faster then."""
 
 

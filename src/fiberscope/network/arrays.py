@@ -37,7 +37,8 @@ def as_float64(
     source = _numeric(value, what)
     with np.errstate(over="ignore", invalid="ignore"):
         array = np.array(source, dtype=np.float64)
-        lossless = source.dtype == np.float64 or bool(
+        # float16 and float32 are parts of float64; weights may take gigabytes, which are not copied to be compared
+        lossless = (source.dtype.kind == "f" and source.dtype.itemsize <= array.itemsize) or bool(
             np.array_equal(array.astype(source.dtype), source, equal_nan=True)
         )
     if not lossless:
@@ -73,7 +74,9 @@ def as_tensor(value: Any, what: str, *, shape: tuple[int | None, ...] | None = N
     import torch
 
     device = value.device if hasattr(value, "detach") else "cpu"
-    return torch.tensor(as_float64(value, what, shape=shape), dtype=torch.float64, device=device)
+    array = as_float64(value, what, shape=shape)
+    array.setflags(write=True)  # it is a copy of its own already
+    return torch.from_numpy(array).to(device)
 
 
 def _numeric(value: Any, what: str) -> NDArray[Any]:

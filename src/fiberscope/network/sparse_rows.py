@@ -46,6 +46,17 @@ if TYPE_CHECKING:
             """List the entries."""
             ...
 
+        def copy(self) -> SparseRows:
+            """The same numbers in memory of their own."""
+            ...
+
+        def diagonal(self) -> FloatArray:
+            """The entries (i, i)."""
+            ...
+
+        def setdiag(self, values: FloatArray) -> None:
+            """Write the entries (i, i)."""
+
         def eliminate_zeros(self) -> None:
             """Leave stored zeros out."""
 

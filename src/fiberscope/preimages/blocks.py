@@ -14,6 +14,7 @@ from jaxtyping import Float64, Int64
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.rows import Rows
 from fiberscope.network.sparse_rows import SparseRows, row_numbers
+from fiberscope.preimages.cholesky import is_positive_definite, raised, square_of, transposed
 
 ROUNDING = 2.0**-52
 """Of a product, twice the unit roundoff."""
@@ -145,8 +146,7 @@ def exceeds(B: Rows, s: float) -> bool:
         return s == 0.0
     if min(B.shape) > MAX_GRAM or not s < np.inf:
         return False
-    square = gram(B)
-    if is_definite(square, s * s + noise(B)):
+    if is_definite(square_of(B if B.shape[0] < B.shape[1] else transposed(B)), s * s + noise(B)):
         return True
     return _exceeds_by_triangle(B, s) if min(B.shape) ** 2 * max(B.shape) < 10**11 else False
 
@@ -180,16 +180,9 @@ def root_by_inverse(square: FloatArray) -> float:
     return 1.0 / size if not failed and 0.0 < size < np.inf else 0.0
 
 
-def is_definite(square: FloatArray, shift: float) -> bool:
+def is_definite(square: Rows, shift: float) -> bool:
     """Whether ``square - shift I``, which is written over, has a Cholesky factorization."""
-    if not np.isfinite(shift):
-        return False
-    square[np.diag_indices(len(square))] -= shift
-    try:
-        factor = np.linalg.cholesky(square)
-    except np.linalg.LinAlgError:
-        return False
-    return bool(np.isfinite(factor).all())
+    return bool(np.isfinite(shift)) and is_positive_definite(raised(square, -shift))
 
 
 def _exceeds_by_triangle(B: Rows, s: float) -> bool:

@@ -29,8 +29,8 @@ from fiberscope.network.rows import Rows, is_sparse, scaled, sparse_rows, weight
 from fiberscope.network.signs import row_norms
 from fiberscope.network.sparse_rows import side_by_side
 from fiberscope.preimages.budget import NO_LIMIT, Budget
+from fiberscope.preimages.cholesky import Cholesky, narrow_order, raised, square_of
 from fiberscope.preimages.cone_projection import OrthantCones, OrthantRows, Projected, multipliers_of, written_ray
-from fiberscope.preimages.dense import Cholesky, gram
 
 MAX_STEPS = 40
 BACK = 0.99
@@ -47,7 +47,8 @@ STRICT = 1e-9
 RESIDUAL = 1e-13
 """What rows of unit length may leave of a ray, per length."""
 SEPARATED = 1e-6
-"""Of the largest coordinate and the largest slack, the products of pairs at which faces are told apart."""
+"""Of the largest coordinate and the largest slack, the products of pairs at which faces are told apart; a face that is
+too small is a ray as well."""
 RESOLVED = 1e-16
 """Products of pairs below this share are rounding noise."""
 
@@ -75,9 +76,11 @@ class Cone(ABC):
 
     Attributes:
         M: (q, n) rows of unit length.
+        separated: the gap at which the path tells faces apart.
     """
 
     M: Rows
+    separated = SEPARATED
 
     @abstractmethod
     def multipliers(self, weights: Float64[FloatArray, " q"]) -> Projected | None:
@@ -149,6 +152,8 @@ class _System(Cone):
         part = cast(Rows, cast(Any, weighted_columns(rows.unit[named], signs))[:, coordinates])
         norms = row_norms(part)
         live = np.flatnonzero(norms > 0)
+        if is_sparse(part):  # every step factors a Gram matrix of these rows
+            live = live[narrow_order(square_of(part[live]))]
         places = named[live]
         factors = np.where(lower[places], -1.0, 1.0) / norms[live]
         sided = np.flatnonzero((upper | lower)[places])
@@ -180,9 +185,8 @@ def _with_slacks(part: Rows, sided: IntArray) -> Rows:
 
 def _factored(rows: Rows) -> Cholesky:
     """Of ``A A^T``, with a diagonal a little larger, for rows that depend on each other."""
-    square = gram(cast(Any, rows).T)
-    square[np.diag_indices(len(square))] *= 1.0 + RIDGE
-    return Cholesky(square)
+    square = square_of(rows)
+    return Cholesky(raised(square, RIDGE * square.diagonal()))
 
 
 class Path:
@@ -219,7 +223,7 @@ class Path:
         inside = self.x - self.rho * step.towards(step.of_r)
         if (inside > STRICT * inside.max()).all():
             return self.system.ray(inside)
-        if step.gap > SEPARATED:
+        if step.gap > self.system.separated:
             return None
         moving = self.x * self.before[1] > step.s * self.before[0]
         return self.system.ray(np.where(moving, self.x, 0.0))

@@ -166,14 +166,17 @@ class Projected:
     margin: float
 
 
-def project(rows: OrthantRows, cones: OrthantCones, budget: Budget = NO_LIMIT) -> list[Projected | None]:
+def project(
+    rows: OrthantRows, cones: OrthantCones, budget: Budget = NO_LIMIT, steps: int = MAX_STEPS
+) -> list[Projected | None]:
     """Project the ones onto each cone; None where that takes too many steps, or what it ends in does not hold."""
     L, n = rows.unit.shape
     size = max(1, BATCH_MEMORY // (VECTORS * (L + n)))
     operator = _Operator.of(rows)
     out: list[Projected | None] = []
     for start in range(0, len(cones), size):
-        out += _Descent(rows, operator, cones.chosen(np.arange(start, min(start + size, len(cones))))).run(budget)
+        part = cones.chosen(np.arange(start, min(start + size, len(cones))))
+        out += _Descent(rows, operator, part).run(budget, steps)
     return out
 
 
@@ -221,12 +224,12 @@ class _Descent:
         self.tried = np.zeros(len(cones), dtype=np.int64)
         self.ones = np.abs(rows.signs).astype(np.float32)[:, None]
 
-    def run(self, budget: Budget) -> list[Projected | None]:
+    def run(self, budget: Budget, steps: int) -> list[Projected | None]:
         """Descend until all cones are settled, or the steps or the time are spent."""
-        for step in range(1, MAX_STEPS + 1):
+        for step in range(1, steps + 1):
             self._step()
             if step % CHECKED == 0:
-                self._settle(budget, last=step == MAX_STEPS)
+                self._settle(budget, last=step == steps)
                 if not len(self.active) or budget.is_over:
                     break
         return self.found

@@ -11,10 +11,9 @@ from numpy.linalg import LinAlgError
 
 from fiberscope.memory import check_matrix
 from fiberscope.network.arrays import FloatArray, IntArray
-from fiberscope.network.rows import Rows, scaled
+from fiberscope.network.rows import Rows, dense, scaled
 from fiberscope.network.signs import row_norms
-
-_lapack = cast(Any, scipy.linalg).lapack
+from fiberscope.preimages.cholesky import Cholesky, is_positive_definite, raised, square_of, transposed
 
 WELL_CONDITIONED = 2.0**-13
 """The diagonal of a factor whose Gram matrix keeps half of the digits of float64: the square is 2^-26."""
@@ -33,41 +32,11 @@ INVERSE_ITERATIONS = 6
 """Steps that an estimate of a smallest eigenvalue takes."""
 
 
-class Cholesky:
-    """The Cholesky factorization of a symmetric positive definite matrix.
-
-    Raises:
-        numpy.linalg.LinAlgError: the matrix is not positive definite in float64.
-    """
-
-    __slots__ = ("_factor",)
-
-    def __init__(self, matrix: Float64[FloatArray, "k k"]) -> None:
-        self._factor, failed = _lapack.dpotrf(matrix, clean=0) if len(matrix) else (matrix, 0)
-        if failed:
-            raise LinAlgError("not positive definite")
-
-    def solve(self, right_hand_side: Float64[FloatArray, " k"]) -> Float64[FloatArray, " k"]:
-        """Solve for one right-hand side."""
-        if not len(right_hand_side):
-            return right_hand_side
-        return cast(FloatArray, _lapack.dpotrs(self._factor, right_hand_side)[0])
-
-
 def gram(matrix: Any) -> Float64[FloatArray, "n n"]:
     """``A^T A`` as an array, of an array or a sparse matrix of any class: a transposed one is of another."""
     check_matrix("a Gram matrix", matrix.shape[1], matrix.shape[1])
     square = matrix.T @ matrix
     return cast(FloatArray, square if isinstance(square, np.ndarray) else square.toarray())
-
-
-def is_positive_definite(square: Float64[FloatArray, "n n"]) -> bool:
-    """Whether a Cholesky factorization of the matrix completes."""
-    try:
-        Cholesky(square)
-    except LinAlgError:
-        return False
-    return True
 
 
 def unit_rows(rows: Rows) -> Rows:
@@ -76,12 +45,12 @@ def unit_rows(rows: Rows) -> Rows:
     return scaled(rows[norms > 0], 1.0 / norms[norms > 0])
 
 
-def smaller_gram(rows: Rows) -> Float64[FloatArray, "k k"] | None:
+def smaller_gram(rows: Rows) -> Rows | None:
     """The smaller Gram matrix of the rows scaled to unit length, without zero rows; None where nothing is left."""
     unit = unit_rows(rows)
     if 0 in unit.shape:
         return None
-    return gram(unit) if unit.shape[0] >= unit.shape[1] else gram(unit.T)
+    return square_of(transposed(unit) if unit.shape[0] >= unit.shape[1] else unit)
 
 
 def pivoted_qr(
@@ -119,10 +88,10 @@ def numerical_rank(rows: Rows, tolerance: float) -> int:
     square = smaller_gram(rows)
     if square is None:
         return 0
-    shifted = square.copy()
-    shifted[np.diag_indices(len(square))] -= tolerance
     # then no pivot ends up below the tolerance, and LAPACK's blocks are several times as fast as pivoting
-    return len(square) if is_positive_definite(shifted) else pivoted_cholesky(square, tolerance)[2]
+    if is_positive_definite(raised(square.copy(), -tolerance)):
+        return square.shape[0]
+    return pivoted_cholesky(dense(square), tolerance)[2]
 
 
 def thin_qr(matrix: Float64[FloatArray, "n k"]) -> Float64[FloatArray, "n k"]:
@@ -181,13 +150,13 @@ def least_squares(
     return cast(FloatArray, cast(Any, scipy.linalg).lstsq(matrix, right_hand_side, check_finite=False)[0])
 
 
-def smallest_root(square: Float64[FloatArray, "k k"]) -> float:
+def smallest_root(square: Rows) -> float:
     """The root of the smallest eigenvalue of a semidefinite matrix, about; 0 where float64 sees none."""
     try:
         factor = Cholesky(square)
     except LinAlgError:
         return 0.0
-    v = np.ones(len(square)) / np.sqrt(len(square))
+    v = np.ones(square.shape[0]) / np.sqrt(square.shape[0])
     size = 1.0
     for _ in range(INVERSE_ITERATIONS):
         v = factor.solve(v)

@@ -20,11 +20,10 @@ from fiberscope.network.rows import Rows, dense, scaled
 from fiberscope.network.signs import row_norms
 from fiberscope.preimages.budget import TooLargeError
 from fiberscope.preimages.candidate import Direction, Multipliers, Vector
+from fiberscope.preimages.cholesky import is_positive_definite, raised, square_of, transposed
 from fiberscope.preimages.dense import (
     RESOLVED,
-    gram,
     independent_rows,
-    is_positive_definite,
     numerical_rank,
     unit_rows,
 )
@@ -80,14 +79,19 @@ class Face:
         return None if self.direction is None else Direction(self.held, self.direction)
 
 
-def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face:
-    """Find the face: a linear solve where that is enough, else Newton's method, else a linear program."""
+def find_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray, rank: int | None = None) -> Face:
+    """Find the face: a linear solve where that is enough, else Newton's method, else a linear program.
+
+    The rank is that of the equalities, where it is known.
+    """
     inequalities = system.live(inequalities)
-    quick = quick_face(system, equalities, inequalities) or narrow_face(system, equalities, inequalities)
+    quick = quick_face(system, equalities, inequalities, rank) or narrow_face(system, equalities, inequalities)
     return searched_face(system, equalities, inequalities) if quick is None else quick
 
 
-def quick_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
+def quick_face(
+    system: MixedSystem, equalities: IntArray, inequalities: IntArray, rank: int | None = None
+) -> Face | None:
     """What a linear solve says: that the equalities have rank n, or a direction strict on all inequalities."""
     n = system.layer.inputs
     rows, pinned = _unpinned(system, equalities)
@@ -96,7 +100,7 @@ def quick_face(system: MixedSystem, equalities: IntArray, inequalities: IntArray
     direct = strictly(system, equalities, inequalities, NO_ROWS) if len(inequalities) else None
     if direct is None:
         return None
-    rank = rank_of_equalities(system)
+    rank = rank_of_equalities(system) if rank is None else rank
     return Face(equalities, NO_ROWS, None, direct, rank, rank, spans=False)
 
 
@@ -150,7 +154,7 @@ def searched_face(system: MixedSystem, equalities: IntArray, inequalities: IntAr
     check_matrix("a basis of a null space", n, n)
     face = _face_by_search(system, equalities, inequalities)
     if face is None and not system.is_sparse:
-        face = _face_by_path(system, equalities, inequalities)
+        face = face_by_path(system, equalities, inequalities)
     if face is not None:
         return face
     system.budget.check("a strict direction was looked for")
@@ -207,7 +211,7 @@ def _face_of_multipliers(
     return Face(equalities, implicit, multipliers, direction, alone, rank, spans=False)
 
 
-def _face_by_path(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
+def face_by_path(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:
     """What the central path says where it ends on one of both sides."""
     live = system.live(equalities)
     found = follow_reduced(system, live, inequalities)
@@ -238,9 +242,8 @@ def _has_rank_n(rows: Rows) -> bool:
     False says nothing.
     """
     norms = row_norms(rows)
-    square = gram(scaled(rows, 1.0 / np.where(norms > 0, norms, 1.0)))
-    square[np.diag_indices(len(square))] -= RANK_SHIFT * len(norms)
-    return is_positive_definite(square)
+    square = square_of(transposed(scaled(rows, 1.0 / np.where(norms > 0, norms, 1.0))))
+    return is_positive_definite(raised(square, -RANK_SHIFT * len(norms)))
 
 
 def _face_of_middle(system: MixedSystem, equalities: IntArray, inequalities: IntArray) -> Face | None:

@@ -10,10 +10,11 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.network.arrays import FloatArray
-from fiberscope.network.rows import Rows, scaled
+from fiberscope.network.rows import Rows, dense, scaled
 from fiberscope.network.signs import row_norms
 from fiberscope.preimages.budget import NO_LIMIT, Budget
-from fiberscope.preimages.dense import gram, is_positive_definite, pivoted_cholesky, solve_upper
+from fiberscope.preimages.cholesky import is_positive_definite, raised, square_of, transposed
+from fiberscope.preimages.dense import pivoted_cholesky, solve_upper
 from fiberscope.preimages.polishing import polished
 
 SHIFT = 1e-13
@@ -33,12 +34,10 @@ def find_line(rows: Rows, seed: int = 0, budget: Budget = NO_LIMIT) -> Float64[F
     """
     q, n = rows.shape
     unit = scaled(rows, 1.0 / row_norms(rows))
-    square = gram(unit)
-    shifted = square.copy()
-    shifted[np.diag_indices(n)] -= SHIFT * q
-    if q >= n and is_positive_definite(shifted):
+    square = square_of(transposed(unit))
+    if q >= n and is_positive_definite(raised(square.copy(), -SHIFT * q)):
         return None
-    R, pivots, rank = pivoted_cholesky(square, tolerance=SHIFT * q)
+    R, pivots, rank = pivoted_cholesky(dense(square), tolerance=SHIFT * q)
     if rank == n:
         return None
     free = np.random.default_rng(seed).standard_normal(n - rank)

@@ -26,9 +26,9 @@ from fiberscope.network.arrays import IntArray
 from fiberscope.network.rows import Rows, dense, scaled, stacked
 from fiberscope.network.signs import row_norms
 from fiberscope.preimages.candidate import Candidate, Counted, Direction, Inconsistent, Multipliers, NegativeOutput
+from fiberscope.preimages.cholesky import square_of, transposed
 from fiberscope.preimages.dense import (
     RESOLVED,
-    gram,
     least_squares,
     numerical_rank,
     smaller_gram,
@@ -106,8 +106,10 @@ def _spanning_margin(system: MixedSystem, multipliers: Multipliers | None) -> fl
     sizes = (unit_floats(multipliers.values) * row_norms(rows))[inequality]
     sizes = sizes[sizes > 0]
     smallest = sizes.min() / sizes.max() if len(sizes) else 1.0
-    coordinate, _ = system.coordinates(multipliers.rows[inequality])
-    if len(np.setdiff1d(np.arange(system.layer.inputs), coordinate)) == 0:
+    coordinate, sign = system.coordinates(multipliers.rows[inequality])
+    held = system.domain.low == system.domain.high
+    held[coordinate[sign != 0]] = True
+    if held.all():
         return float(smallest)  # rows that hold every coordinate shorten nothing: no large matrix has to be factored
     return float(smallest) * _smallest_stretch(system, rows[inequality])
 
@@ -119,7 +121,7 @@ def _smallest_stretch(system: MixedSystem, rows: Rows) -> float:
     """
     held = unit_rows(system.rows(system.positive))
     both = stacked(scaled(held, np.full(held.shape[0], ONLY_NULL_SPACE)), unit_rows(rows))
-    return smallest_root(gram(both)) if both.shape[0] >= both.shape[1] else 0.0
+    return smallest_root(square_of(transposed(both))) if both.shape[0] >= both.shape[1] else 0.0
 
 
 def _smallest_singular_value(rows: Rows) -> float:

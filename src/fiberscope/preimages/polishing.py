@@ -13,7 +13,7 @@ from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.rows import Rows
 from fiberscope.network.signs import row_norms
 from fiberscope.preimages.budget import NO_LIMIT, Budget
-from fiberscope.preimages.dense import Cholesky, gram
+from fiberscope.preimages.cholesky import Cholesky, raised, square_of, transposed
 
 REFINEMENTS = 4
 """A solve, and some for what its rounding, and the ridge, left."""
@@ -113,10 +113,9 @@ def _without_small_entries(d: Float64[FloatArray, " n"], share: float) -> Float6
 def _solver(part: Rows) -> Callable[[FloatArray], FloatArray]:
     """For a residual r (q,), about the shortest c (s,) with ``part c = r``."""
     is_wide = part.shape[0] <= part.shape[1]
-    square = gram(part.T if is_wide else part)
+    square = square_of(part if is_wide else transposed(part))
     ridge = (RIDGE if is_wide else RIDGE_OF_COLUMNS) * square.diagonal().max()  # the same for all: nearest by Euclid
-    square[np.diag_indices(len(square))] += ridge
-    factor = Cholesky(square)
+    factor = Cholesky(raised(square, ridge))
     if is_wide:
         return lambda residual: cast(FloatArray, part.T @ factor.solve(residual))
     return lambda residual: factor.solve(cast(FloatArray, part.T @ residual))

@@ -22,7 +22,8 @@ from numpy.linalg import LinAlgError
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.rows import Rows, dense
 from fiberscope.preimages.candidate import Candidate, Inconsistent, Multipliers
-from fiberscope.preimages.dense import Cholesky, gram
+from fiberscope.preimages.cholesky import Cholesky
+from fiberscope.preimages.dense import gram
 from fiberscope.preimages.exact_algebra import inconsistent_rows
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.rounded import nearest_float

@@ -25,7 +25,8 @@ from fiberscope.network.rows import Rows, scaled, sparse, stacked
 from fiberscope.network.signs import row_norms
 from fiberscope.preimages.budget import Budget
 from fiberscope.preimages.candidate import Direction, Multipliers
-from fiberscope.preimages.dense import Cholesky, gram
+from fiberscope.preimages.cholesky import Cholesky
+from fiberscope.preimages.dense import gram
 from fiberscope.preimages.linear_program import LinearProgram, Method, Solution, solve
 from fiberscope.preimages.polishing import VANISHING, ray_near
 from fiberscope.preimages.system import MixedSystem

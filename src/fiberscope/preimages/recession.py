@@ -10,12 +10,13 @@ from fiberscope.network.arrays import IntArray
 from fiberscope.preimages.budget import TooLargeError
 from fiberscope.preimages.candidate import Direction, Multipliers
 from fiberscope.preimages.central_path import follow
-from fiberscope.preimages.cone_projection import OrthantCones, OrthantRows, project
+from fiberscope.preimages.cone_projection import MAX_STEPS, OrthantCones, OrthantRows, project
 from fiberscope.preimages.counting import undetermined
 from fiberscope.preimages.elimination import Elimination
 from fiberscope.preimages.face import (
     MAX_PROGRAM_INPUTS,
     Face,
+    face_by_path,
     face_inside,
     find_face,
     narrow_face,
@@ -28,6 +29,9 @@ from fiberscope.preimages.null_coordinates import MAX_COORDINATES
 from fiberscope.preimages.ray_program import build_ray_system, ray_or_multipliers
 from fiberscope.preimages.strictness import patiently
 from fiberscope.preimages.system import NO_ROWS, MixedSystem
+
+FEW_STEPS = 200
+"""Of the projection where branches meet: it ends within 50, or far beyond what a path of interior points takes."""
 
 
 def find_recession(system: MixedSystem) -> Face:
@@ -53,16 +57,14 @@ def find_recession(system: MixedSystem) -> Face:
     if len(counted):
         rank = rank_of_equalities(system)
         return Face(equalities, NO_ROWS, None, None, rank, rank, spans=False, counted=counted)
-    quick = quick_face(system, equalities, inequalities)
-    if quick is not None:
-        return quick
+    # where branches meet, rows in the ancestor's coordinates are dense, but what they leave is small
+    found = _face_in_fewer(system, equalities, inequalities) or quick_face(system, equalities, inequalities)
+    if found is not None:
+        return found
     if system.is_sparse:
-        found = _line_or_rays(system, np.concatenate([equalities, inequalities]))
-        if found is not None:
-            return _face_of_rays(system, found)
-        smaller = _face_in_fewer(system, equalities, inequalities)
-        if smaller is not None:
-            return smaller
+        part = _line_or_rays(system, np.concatenate([equalities, inequalities]))
+        if part is not None:
+            return _face_of_rays(system, part)
         if system.layer.inputs > MAX_PROGRAM_INPUTS:
             raise TooLargeError("the search for a ray, or for multipliers, ended without either")
     return searched_face(system, equalities, inequalities)
@@ -74,7 +76,8 @@ def _recession_in_orthant(system: MixedSystem, rows: OrthantRows, inequalities: 
     A ray in the middle of a face is easier to prove than others.
     """
     equalities, cone, face = system.positive, _cone_of(system, rows), None
-    (projected,) = project(rows, cone, system.budget)
+    steps = FEW_STEPS if system.layer.definitions else MAX_STEPS
+    (projected,) = project(rows, cone, system.budget, steps)
     if projected is not None:
         strict = isinstance(projected.part, Direction) and quick_face(system, equalities, inequalities)
         face = strict or _face_of_rays(system, projected.part)
@@ -121,7 +124,9 @@ def _face_in_fewer(system: MixedSystem, equalities: IntArray, inequalities: IntA
     if smaller is None:
         return None
     try:
-        found = find_face(smaller.reduced, smaller.numbers(equalities), smaller.numbers(inequalities))
+        reduced, H = smaller.reduced, smaller.numbers(equalities)
+        W = reduced.live(smaller.numbers(inequalities))
+        found = face_by_path(reduced, H, W) or find_face(reduced, H, W)
     except TooLargeError:
         return None
     more = system.layer.inputs - smaller.reduced.layer.inputs

@@ -29,7 +29,7 @@ from fiberscope.network.rows import Rows, dense, is_sparse, scaled, sparse_rows,
 from fiberscope.network.signs import row_norms
 from fiberscope.network.sparse_rows import side_by_side
 from fiberscope.preimages.budget import NO_LIMIT, Budget
-from fiberscope.preimages.dense import Cholesky, gram
+from fiberscope.preimages.cholesky import Cholesky, narrow_order, raised, square_of
 
 MAX_STEPS, PATIENT_STEPS = 10, 80
 """Where there is a direction, generic systems take 1 to 8, those that grow by nine orders of magnitude up to 50."""
@@ -82,6 +82,8 @@ def strict_direction(
     if not mobile.any():
         return None
     live = np.flatnonzero(row_norms(weighted_columns(every, mobile.astype(np.float64))))
+    if is_sparse(every):  # every step factors a Gram matrix of these rows
+        live = live[narrow_order(square_of(every[live]))]
     M = every[live]  # the others hold nothing that moves
     if not strict.any():  # whatever the rows leave of some direction
         z = np.where(mobile, np.random.default_rng(0).standard_normal(len(z)), 0.0)
@@ -177,10 +179,8 @@ class _Nearest:
             Q, R = cast(Any, scipy.linalg).qr(dense(weighted).T, mode="economic")
             independent = R.shape[0] == R.shape[1] and bool(np.diagonal(R).all())
             return cls(rows, units, weighted, lengths, None, (Q, R)) if independent else None
-        square = gram(cast(Rows, cast(Any, weighted).T))
-        square[np.diag_indices(len(square))] += RIDGE
         try:
-            return cls(rows, units, weighted, lengths, Cholesky(square), None)
+            return cls(rows, units, weighted, lengths, Cholesky(raised(square_of(weighted), RIDGE)), None)
         except LinAlgError:
             return None
 

@@ -109,7 +109,7 @@ def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
         rank = rank_of_equalities(system)
     if rank is not None and (not len(tight) or rank == n):
         return Face(system.positive, NO_ROWS, None, None, rank, rank, spans=rank == n)
-    return find_face(system, system.positive, system.tight)
+    return find_face(system, system.positive, system.tight, rank)
 
 
 __all__ = ["candidate_at_input", "candidate_at_output", "candidate_of_noise"]

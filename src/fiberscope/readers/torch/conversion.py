@@ -12,7 +12,7 @@ from torch import Tensor, fx
 from torch.fx.node import map_arg
 
 from fiberscope.errors import InputError, ModelError
-from fiberscope.network.arrays import as_float64
+from fiberscope.network.arrays import as_tensor
 from fiberscope.network.building import NetworkBuilder, Value
 from fiberscope.network.network import Network
 from fiberscope.network.stage import INPUT
@@ -161,7 +161,7 @@ class _Conversion:
         if not isinstance(item, Tensor) or not item.is_floating_point():
             return item.detach().cpu() if isinstance(item, Tensor) else item
         try:
-            return torch.tensor(as_float64(item, self.program.titles[placeholder]))
+            return as_tensor(item.cpu(), self.program.titles[placeholder])
         except InputError as error:
             raise ModelError(f"the model cannot be converted: {error}") from error
 
