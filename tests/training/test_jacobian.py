@@ -13,6 +13,7 @@ from torch.nn import functional
 from fiberscope.errors import InputError
 from fiberscope.training import FrameBound, JacobianCondition
 from fiberscope.training.frame import row_weights
+from fiberscope.training.jacobian import local_maps
 from fiberscope.training.recording import recorded_layers
 from fiberscope.training.rows import LayerRows
 from penalised import Residual, Twice, batch, deep, dense, seeded
@@ -136,6 +137,17 @@ def test_soft_slopes_are_roots_of_the_probabilities_to_be_kept(softness: float):
     for layer, share in found.items():
         value = penalty_of(torch.stack(share)).detach()
         torch.testing.assert_close(JacobianCondition(module, layer, softness=softness)(x).detach(), value)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_products_are_those_of_one_matrix_with_soft_slopes(case: str):
+    """Large maps are known by products with both."""
+    module, _, x = CASES[case]()
+    for J in local_maps(module, x, None, 0.1):
+        U = torch.randn(len(x), J.outputs, generator=torch.Generator().manual_seed(0), dtype=x.dtype)
+        torch.testing.assert_close(J.adjoint(U), torch.einsum("kmn,km->kn", J.matrix(), U))
+        hard = local_maps(module, x, None, 0.0)[0].matrix()
+        assert not torch.allclose(local_maps(module, x, None, 0.1)[0].matrix(), hard)
 
 
 def test_it_is_the_expected_frame_of_rows_of_one_length():
