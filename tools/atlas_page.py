@@ -124,8 +124,9 @@ def table(head: Sequence[str], body: Iterable[Sequence[Any]]) -> str:
 
 
 def rows(each: dict[str, Any], question: str) -> list[dict[str, Any]]:
-    """The rows of an answer, of layers that have one."""
-    return [row for row in each[question] if "reason" not in row]
+    """The rows of an answer, of layers that have one; none where there is a reason instead."""
+    answer = each[question]
+    return [row for row in answer if "reason" not in row] if isinstance(answer, list) else []
 
 
 def sizes_of(each: dict[str, Any]) -> tuple[str, str]:
@@ -157,8 +158,9 @@ def number(value: float | None) -> str:
 
 
 def listed(each: dict[str, Any], question: str, cell: Callable[[dict[str, Any]], str]) -> str:
-    """The cells of all layers one after the other, or why there is none."""
-    return " · ".join(row.get("reason") or cell(row) for row in each[question])
+    """The cells of all layers one after the other, or why there are none."""
+    answer = each[question]
+    return " · ".join(row.get("reason") or cell(row) for row in ([answer] if isinstance(answer, dict) else answer))
 
 
 def marks(counts: dict[str, int], letters: dict[str, str]) -> str:
