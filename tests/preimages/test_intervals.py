@@ -18,7 +18,7 @@ from fiberscope.preimages.candidate import Candidate, NegativeOutput
 from fiberscope.preimages.decide_exactly import certify_exactly
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.sides import Outputs, impossible_units
-from fiberscope.preimages.suggestion import candidate_at_output
+from fiberscope.preimages.suggestion import candidate_at, candidate_at_output
 from fiberscope.preimages.system import MixedSystem, build_at_input, build_at_output
 from random_layers import DOMAINS, _domain_and_point
 
