@@ -136,8 +136,8 @@ class LayerOutputs:
             expected = "a module in which each sample has an output of its own"
             raise InputError("module", expected=expected, got="a batch norm without running statistics")
         outputs = tuple(activation(values) for values, activation, _ in recording.activated)
-        values, cuts = (tuple(each[place] for each in recording.activated) for place in (0, 2))
-        return LayerOutputs(start, outputs, values, cuts)
+        values = tuple(values for values, _, _ in recording.activated)
+        return LayerOutputs(start, outputs, values, tuple(cut for _, _, cut in recording.activated))
 
 
 def unwrapped(module: nn.Module) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from math import inf
 from typing import Any, cast
@@ -34,7 +34,7 @@ class SoftSlopes:
         self.hold = False
 
     @contextmanager
-    def applied(self) -> Iterator[None]:
+    def applied(self) -> Generator[None]:
         """Where they hold."""
         self.hold = True
         try:
