@@ -1,6 +1,6 @@
 """Ten seeds of what training controls: each penalty at its usual weight against the network trained without one.
 
-    python benchmarks/control_seeds.py [--data fashion-mnist] [--seeds 10] [--smoke]
+    python benchmarks/control_seeds.py [--data fashion-mnist] [--seeds 10] [--only NAME] [--smoke]
 
 The layers, data and measurements of ``fiberscope reproduce control`` at quick scale: pictures of 7 x 7 pixels, 61 units
 or 39. Of every seed, the network with the penalty and its twin begin with the same weights and see the same batches in
@@ -33,14 +33,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="mnist-5k")
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--only", action="append", default=[], help="lines that begin so")
     parser.add_argument("--smoke", action="store_true", help="two seeds of one penalty, with little training")
     options = parser.parse_args()
     seeds, size = (2, SMOKE) if options.smoke else (options.seeds, QUICK)
     for width in (WIDE, NARROW):
         tried = [v for v in variants((1.0,)) if v.width == width and v.wish != "architecture"]
+        if options.only and not any(title(v).startswith(tuple(options.only)) for v in tried):
+            continue
         twins = [run(tried[0], options.data, seed, size) for seed in range(seeds)]
         print(line(twins, twins), flush=True)
-        for variant in tried[1:2] if options.smoke else tried[1:]:
+        asked = [v for v in tried[1:] if not options.only or title(v).startswith(tuple(options.only))]
+        for variant in asked[:1] if options.smoke else asked:
             print(line([run(variant, options.data, seed, size) for seed in range(seeds)], twins), flush=True)
 
 
@@ -58,7 +62,7 @@ def line(found: list[Measured], twins: list[Measured]) -> str:
     variant = found[0].variant
     told = [effect(each, twin) for each, twin in zip(found, twins, strict=True)]
     parts = [
-        f"{variant.width:g} units per input, {variant.label}",
+        title(variant),
         f"accuracy {spread([each.accuracy for each in found])}",
         f"points {spread([100 * (a.accuracy - b.accuracy) for a, b in zip(found, twins, strict=True)])}",
         f"singletons {spread([each.singletons for each in found])}",
@@ -68,6 +72,10 @@ def line(found: list[Measured], twins: list[Measured]) -> str:
         f"unproved {sum(each.unproved + each.undecided for each in found)}",
     ]
     return "; ".join(parts)
+
+
+def title(variant: Variant) -> str:
+    return f"{variant.width:g} units per input, {variant.label}"
 
 
 def spread(values: list[float]) -> str:

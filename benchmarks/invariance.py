@@ -28,9 +28,9 @@ from threadpoolctl import threadpool_limits
 import fiberscope as fs
 from fiberscope.data.datasets import load_data
 from fiberscope.errors import InputError
+from fiberscope.invariance.feasible_steps import FeasibleSteps
 from fiberscope.invariance.feature_region import FeatureRegion, feature_region, features_at, pieces_at
 from fiberscope.invariance.region_program import RegionProgram
-from fiberscope.invariance.region_restriction import Around
 from fiberscope.threads import cores
 
 MNIST_NET = "models/mnist-net_256x2.onnx"
@@ -67,9 +67,9 @@ def compare(name: str, network: fs.Network, layer: int, X: np.ndarray, source: i
     stage = network.placed_layers[layer].stage
     region = feature_region(network, features_at(network, x, stage), pieces_at(network, x, stage))
     began = time.perf_counter()
-    program = RegionProgram(Around.of(region, fs.Box(0, 1).polyhedron(network.inputs), x))
+    program = RegionProgram(FeasibleSteps.of(region, fs.Box(0, 1).polyhedron(network.inputs), x))
     ours, theirs = time.perf_counter() - began, 0.0
-    matrices = written(region, program.around)
+    matrices = written(region, program.feasible)
     for c in targets:
         began = time.perf_counter()
         found = program.maximize(c)
@@ -84,7 +84,7 @@ def compare(name: str, network: fs.Network, layer: int, X: np.ndarray, source: i
         fs.invariance_examples(network, x, targets, layer, fs.Box(0, 1), threads=threads)
         whole.append(time.perf_counter() - began)
     alone, together = whole
-    n, equations = len(targets), len(program.around.values)
+    n, equations = len(targets), len(program.feasible.values)
     print(
         f"{name:<16} {layer:>5} {equations:>9} {n:>7} {theirs / n:>9.4f} {ours / n:>9.4f} {alone / n:>9.4f} "
         f"{together / n:>9.4f}  {theirs / ours:.1f}x, whole examples {theirs / alone:.1f}x, on {cores()} cores "
@@ -93,10 +93,15 @@ def compare(name: str, network: fs.Network, layer: int, X: np.ndarray, source: i
     )
 
 
-def written(region: FeatureRegion, around: Around) -> dict[str, np.ndarray]:
+def written(region: FeatureRegion, feasible: FeasibleSteps) -> dict[str, np.ndarray]:
     """The program's constraints as arrays for scipy: independent equations, and all inequalities."""
-    G, h = around.rows.inequalities(np.arange(region.count))
-    return {"A_eq": around.equations.toarray(), "b_eq": around.rows.values[around.held], "A_ub": G.toarray(), "b_ub": h}
+    G, h = feasible.rows.inequalities(np.arange(region.count))
+    return {
+        "A_eq": feasible.equations.toarray(),
+        "b_eq": feasible.rows.values[feasible.held],
+        "A_ub": G.toarray(),
+        "b_ub": h,
+    }
 
 
 def sources(network: fs.Network, layer: int, X: np.ndarray, count: int) -> list[int]:

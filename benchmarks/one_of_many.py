@@ -22,7 +22,7 @@ import fiberscope as fs
 from fiberscope.network.domains import as_polyhedron
 from fiberscope.preimages.budget import NO_LIMIT
 from fiberscope.preimages.decide_many import decide_many
-from fiberscope.preimages.patterns import settle_patterns
+from fiberscope.preimages.patterns import exact_patterns
 from fiberscope.preimages.verify import verify_in_float
 
 SHAPES = ((12, 5), (300, 100), (1000, 300))
@@ -74,7 +74,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 def as_many(layer: fs.ReLULayer, domain: fs.Domain | None, x: np.ndarray) -> fs.Preimage | None:
     """The verdict as one of many, proved like that of one; None where it is left open."""
     within = np.zeros((1, 2, layer.outputs))
-    patterns = settle_patterns(layer, as_polyhedron(domain, layer.inputs), x[None], within)
+    patterns = exact_patterns(layer, as_polyhedron(domain, layer.inputs), x[None], within)
     found = decide_many(layer, domain, x[None], within, patterns, 1, lambda _: None, NO_LIMIT).preimages[0]
     return found if found is not None and verify_in_float(found) else None
 

@@ -42,7 +42,7 @@ BASELINES: tuple[type[LayerPenalty], ...] = (Orthogonality, SRIP, SpectralClip, 
 
 WEIGHTS: dict[type[LayerPenalty], tuple[float, float]] = {
     FrameBound: (0.3, 0.3), Volume: (1.0, 0.1), ActiveMargin: (1.0, 1.0), Omnidirectionality: (3.0, 3.0),
-    RemovedCorrelation: (0.1, 0.1), JacobianCondition: (1.0, 1.0),
+    RemovedCorrelation: (0.1, 0.1), JacobianCondition: (0.3, 0.1),
 }  # fmt: skip
 """Of the wish, and of its inverse."""
 

@@ -1,10 +1,12 @@
 """The atlas: what fiberscope says of public networks. Writes docs/atlas/*.json, one picture, and docs/atlas.md.
 
-    python tools/atlas.py measure --from CLONE [--from FOLDER] [--only NAME]
+    python tools/atlas.py measure --from CLONE [--from FOLDER] [--only NAME] [--ask QUESTION] [--seconds 120]
     python tools/atlas.py page
 
 CLONE is a git clone of one of the repositories that atlas.toml names, FOLDER one with files of the same names. A
-file whose SHA-256 is another is refused. Nothing of the networks is kept but what was measured.
+file whose SHA-256 is another is refused. Nothing of the networks is kept but what was measured. Questions are asked
+layer by layer; a layer without an answer in its share of the seconds says so. With ``--ask`` the other answers about a
+network stay as they are.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ import fiberscope as fs
 
 HERE = Path(__file__).resolve().parent.parent
 RESULTS, PAGE, PICTURE = HERE / "docs" / "atlas", HERE / "docs" / "atlas.md", "atlas.svg"
-SAMPLES, LIMIT = 8, 120  # samples at most, and seconds for each question about a network
+SAMPLES = 8
+"""Of a network at most."""
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -76,6 +79,8 @@ def main() -> None:
     parser.add_argument("what", choices=["measure", "page"])
     parser.add_argument("--from", dest="sources", action="append", default=[], type=Path)
     parser.add_argument("--only", action="append", default=[])
+    parser.add_argument("--ask", action="append", default=[], choices=[each.__name__ for each in (*WHOLE, *BY_LAYER)])
+    parser.add_argument("--seconds", type=float, default=120.0, help="for each question about a network")
     options = parser.parse_args()
     if options.what == "page":
         from atlas_page import write_page
@@ -90,9 +95,11 @@ def main() -> None:
         if found is None:
             print(f"{entry.name}: not there; clone https://github.com/{entry.repository}", file=sys.stderr)
             continue
-        result = measure(entry, found, worker)
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"{entry.name}.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
+        kept = RESULTS / f"{entry.name}.json"
+        before = json.loads(kept.read_text(encoding="utf-8")) if options.ask else {"name": entry.name}
+        result = before | measure(entry, found, worker, options.ask, options.seconds)
+        kept.write_text(json.dumps(result) + "\n", encoding="utf-8")
         print(entry.name, f"{result['seconds']:.0f} s", flush=True)
     worker.close()
 
@@ -120,18 +127,37 @@ def blob_of(source: Path, path: str) -> bytes | None:
     return gzip.decompress(shown.stdout) if path.endswith(".gz") else shown.stdout
 
 
-def measure(entry: Entry, data: bytes, worker: Worker) -> dict[str, Any]:
-    """Everything that is asked about one network."""
+def measure(entry: Entry, data: bytes, worker: Worker, asked: Sequence[str], seconds: float) -> dict[str, Any]:
+    """What is asked about one network; without a choice, everything."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(data)
-        result: dict[str, Any] = {"name": entry.name}
-        for question in (shape, kinds, conditions, radius, network, reach, leaks):
-            result[question.__name__] = worker.ask(question, str(path), entry)
+        layers = len(fs.load(path).relu_layers)
+        result: dict[str, Any] = {}
+        for question in (*WHOLE, *BY_LAYER):
+            if asked and question.__name__ not in asked:
+                continue
+            if question in WHOLE:
+                result[question.__name__] = worker.ask(question, seconds, str(path), entry)
+            else:
+                result[question.__name__] = by_layer(question, worker, seconds, str(path), entry, layers)
             print(f"  {question.__name__}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
-    result["seconds"] = time.perf_counter() - began
-    return result
+    return result if asked else result | {"seconds": time.perf_counter() - began}
+
+
+def by_layer(
+    question: Callable[..., Any], worker: Worker, seconds: float, path: str, entry: Entry, layers: int
+) -> list[dict[str, Any]]:
+    """A row per layer, each with an equal share of the time that is left."""
+    if question is leaks and entry.samples != "mnist":
+        return []  # other inputs have no 256 levels
+    until = time.monotonic() + seconds
+    rows = list[dict[str, Any]]()
+    for layer in range(layers):
+        share = (until - time.monotonic()) / (layers - layer)
+        rows.append({"layer": layer} | worker.ask(question, share, path, entry, layer))
+    return rows
 
 
 class Worker:
@@ -140,15 +166,15 @@ class Worker:
     def __init__(self) -> None:
         self._pool: Any = None
 
-    def ask(self, question: Callable[..., Any], *arguments: Any) -> Any:
+    def ask(self, question: Callable[..., Any], seconds: float, *arguments: Any) -> Any:
         """The answer, or the reason why there is none."""
         if self._pool is None:
             self._pool = multiprocessing.get_context("spawn").Pool(1)
         try:
-            return self._pool.apply_async(question, arguments).get(LIMIT)
+            return self._pool.apply_async(question, arguments).get(seconds)
         except multiprocessing.TimeoutError:
             self.close()
-            return {"reason": f"not done in {LIMIT} seconds"}
+            return {"reason": f"no answer in {seconds:.0f} s"}
         except fs.FiberscopeError as error:
             return {"reason": str(error)}
 
@@ -211,26 +237,21 @@ def shape(path: str, entry: Entry) -> dict[str, Any]:
     }
 
 
-def kinds(path: str, entry: Entry) -> list[dict[str, Any]]:
-    """Kinds of preimages by layer: the first within the box, the others where inputs are not negative."""
+def kinds(path: str, entry: Entry, layer: int) -> dict[str, Any]:
+    """Kinds of preimages of a layer: the first within the box, the others where inputs are not negative."""
     net, X, labels, box = loaded(path, entry)
     X, _ = chosen(X, labels, SAMPLES)
-    rows = []
-    for i, layer in enumerate(net.relu_layers):
-        free = fs.classify(layer, net.layer_input(i, X), seconds=2)
-        within = fs.classify(layer, net.layer_input(i, X), box if i == 0 else fs.NonNegative(), seconds=2)
-        rows.append(
-            {
-                "layer": i,
-                "inputs": int(layer.inputs),
-                "outputs": int(layer.outputs),
-                "free": counted(free.kind),
-                "domain": counted(within.kind),
-                "proved": int(free.verify().sum() + within.verify().sum()),
-                "positives": float(np.median(free.positives)),
-            }
-        )
-    return rows
+    of, given = net.relu_layers[layer], net.layer_input(layer, X)
+    free = fs.classify(of, given, seconds=2)
+    within = fs.classify(of, given, box if layer == 0 else fs.NonNegative(), seconds=2)
+    return {
+        "inputs": int(of.inputs),
+        "outputs": int(of.outputs),
+        "free": counted(free.kind),
+        "domain": counted(within.kind),
+        "proved": int(free.verify().sum() + within.verify().sum()),
+        "positives": float(np.median(free.positives)),
+    }
 
 
 def counted(kinds: Any) -> dict[str, int]:
@@ -238,21 +259,17 @@ def counted(kinds: Any) -> dict[str, int]:
     return {str(kind): int(count) for kind, count in zip(*np.unique(kinds, return_counts=True), strict=True)}
 
 
-def conditions(path: str, entry: Entry) -> list[dict[str, Any]]:
-    """Condition number and rank of the local linear map up to each ReLU, medians over three samples."""
+def conditions(path: str, entry: Entry, layer: int) -> dict[str, Any]:
+    """Condition number and rank of the local linear map up to a ReLU, medians over three samples."""
     net, X, labels, _ = loaded(path, entry)
     X, _ = chosen(X, labels, 3)
-    stages = [k for k, stage in enumerate(net.stages) if stage.kind == "relu"]
-    table = fs.spectra(net, X, stages=stages).to_pylist()
-    of = {k: [row for row in table if row["stage"] == k] for k in stages}
-    return [
-        {
-            "stage": k,
-            "condition": middle([row["condition_number"] for row in rows]),
-            "rank": middle([row["rank"] for row in rows]),
-        }
-        for k, rows in of.items()
-    ]
+    stage = [k for k, stage in enumerate(net.stages) if stage.kind == "relu"][layer]
+    rows = fs.spectra(net, X, stages=[stage]).to_pylist()
+    return {
+        "stage": stage,
+        "condition": middle([row["condition_number"] for row in rows]),
+        "rank": middle([row["rank"] for row in rows]),
+    }
 
 
 def radius(path: str, entry: Entry) -> dict[str, Any]:
@@ -269,53 +286,41 @@ def radius(path: str, entry: Entry) -> dict[str, Any]:
     }
 
 
-def network(path: str, entry: Entry) -> list[dict[str, Any]]:
-    """What is proved of the network up to each layer, on the box."""
+def network(path: str, entry: Entry, layer: int) -> dict[str, Any]:
+    """What is proved of the network up to a layer, on the box."""
     net, X, labels, box = loaded(path, entry)
     X, _ = chosen(X, labels, SAMPLES)
-    table = fs.network_verdicts(net, X, domain=box, seconds=30).to_pylist()
-    layers = sorted({row["layer"] for row in table})
-    return [{"layer": i, **counted([row["verdict"] for row in table if row["layer"] == i])} for i in layers]
+    return counted(fs.network_verdicts(net, X, [layer], box, seconds=30)["verdict"].to_pylist())
 
 
-def reach(path: str, entry: Entry) -> list[dict[str, Any]]:
+def reach(path: str, entry: Entry, layer: int) -> dict[str, Any]:
     """How far inputs with the same features go towards other samples, and in how many dimensions."""
     net, X, labels, box = loaded(path, entry)
     X, y = chosen(X, labels, SAMPLES)
-    rows = fs.invariance_survey(net, X[:3], None if y is None else y[:3], domain=box, targets=2).to_pylist()
-    layers = sorted({row["layer"] for row in rows})
-    return [
-        {
-            "layer": i,
-            "reached": middle([row["reached"] for row in rows if row["layer"] == i]),
-            "dimension": middle([row["dimension"] for row in rows if row["layer"] == i]),
-        }
-        for i in layers
-    ]
+    y = None if y is None else y[:3]
+    rows = fs.invariance_survey(net, X[:3], y, layers=[layer], domain=box, targets=2).to_pylist()
+    return {name: middle([row[name] for row in rows]) for name in ("reached", "dimension")}
 
 
-def leaks(path: str, entry: Entry) -> list[dict[str, Any]]:
-    """What 8-bit features of each layer give away of two samples, and what an attack rebuilds from them."""
+def leaks(path: str, entry: Entry, layer: int) -> dict[str, Any]:
+    """What 8-bit features of a layer give away of two samples, and what an attack rebuilds from them."""
     net, X, labels, box = loaded(path, entry)
     X, _ = chosen(X, labels, 2)
-    if entry.samples != "mnist":
-        return []  # other inputs have no 256 levels
-    rows = fs.leakage(net, X.astype(np.float32), box, ["int8"], seconds=10).to_pylist()
-    layers = sorted({row["layer"] for row in rows})
-    return [
-        {
-            "layer": i,
-            "rebuilt": middle([row["rebuilt_error"] for row in rows if row["layer"] == i]),
-            "width": middle([row["pixel_median"] for row in rows if row["layer"] == i]),
-        }
-        for i in layers
-    ]
+    rows = fs.leakage(net, X.astype(np.float32), box, ["int8"], layers=[layer], seconds=10).to_pylist()
+    return {
+        "rebuilt": middle([row["rebuilt_error"] for row in rows]),
+        "width": middle([row["pixel_median"] for row in rows]),
+    }
 
 
 def middle(values: list[Any]) -> float | None:
     """The median of what is known; None where nothing is."""
     known = [float(value) for value in values if value is not None and np.isfinite(value)]
     return float(np.median(known)) if known else None
+
+
+WHOLE, BY_LAYER = (shape, radius), (kinds, conditions, network, reach, leaks)
+"""The questions: about the network, and about each of its layers."""
 
 
 if __name__ == "__main__":

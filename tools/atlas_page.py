@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +26,8 @@ SHA-256 of every network; do not edit it. Nothing of the networks is kept here b
 Samples are real where there are real ones: digits of MNIST, and 83 test images of CIFAR-10. For the other networks they
 are drawn uniformly from a box, which may not be what the network sees in use; their rows say so. Eight samples are
 judged, for two seconds each at every layer; three have their singular values and stability radii computed; and each
-question about a network has two minutes, on cores that were busy with other work. So numbers are medians of few, and
-"undecided" and "not done" say that the time was over.
+question about a network has some minutes, on cores that were busy with other work. So numbers are medians of few, and
+"undecided" and "no answer in ..." say that the time was over.
 
 {networks} networks, {layers} layers, {asked:,} verdicts about preimages, of which {proved:,} are proved.
 
@@ -124,8 +124,9 @@ def table(head: Sequence[str], body: Iterable[Sequence[Any]]) -> str:
 
 
 def rows(each: dict[str, Any], question: str) -> list[dict[str, Any]]:
-    """The rows of an answer; none where there is a reason instead."""
-    return each[question] if isinstance(each[question], list) else []
+    """The rows of an answer, of layers that have one; none where there is a reason instead."""
+    answer = each[question]
+    return [row for row in answer if "reason" not in row] if isinstance(answer, list) else []
 
 
 def sizes_of(each: dict[str, Any]) -> tuple[str, str]:
@@ -156,9 +157,10 @@ def number(value: float | None) -> str:
     return "?" if value is None else f"{value:.2g}" if value < 100 else f"{value:,.0f}"
 
 
-def listed(each: dict[str, Any], question: str, cells: Iterable[str]) -> str:
-    """Cells of a row one after the other, or why there are none."""
-    return " · ".join(cells) or ("not done" if "reason" in each[question] else "")
+def listed(each: dict[str, Any], question: str, cell: Callable[[dict[str, Any]], str]) -> str:
+    """The cells of all layers one after the other, or why there are none."""
+    answer = each[question]
+    return " · ".join(row.get("reason") or cell(row) for row in ([answer] if isinstance(answer, dict) else answer))
 
 
 def marks(counts: dict[str, int], letters: dict[str, str]) -> str:
@@ -169,19 +171,18 @@ def marks(counts: dict[str, int], letters: dict[str, str]) -> str:
 def kinds_of(each: dict[str, Any]) -> str:
     """The kinds in every layer."""
     letters = {"singleton": "s", "bounded": "b", "unbounded": "u", "undecided": "?"}
-    return listed(each, "kinds", (marks(row["domain"], letters) for row in rows(each, "kinds")))
+    return listed(each, "kinds", lambda row: marks(row["domain"], letters))
 
 
 def network_of(each: dict[str, Any]) -> str:
     """The verdicts about the network."""
     letters = {"recoverable": "r", "not recoverable": "n", "undecided": "?"}
-    return listed(each, "network", (marks(row, letters) for row in rows(each, "network")))
+    return listed(each, "network", lambda row: marks(row, letters))
 
 
 def conditions_of(each: dict[str, Any]) -> str:
     """Condition numbers with ranks."""
-    cells = (f"{number(row['condition'])} ({number(row['rank'])})" for row in rows(each, "conditions"))
-    return listed(each, "conditions", cells)
+    return listed(each, "conditions", lambda row: f"{number(row['condition'])} ({number(row['rank'])})")
 
 
 def radius_of(each: dict[str, Any]) -> tuple[str, str, str]:
@@ -195,14 +196,13 @@ def radius_of(each: dict[str, Any]) -> tuple[str, str, str]:
 
 def reach_of(each: dict[str, Any]) -> str:
     """How far examples go."""
-    return listed(each, "reach", (number(row["reached"]) for row in rows(each, "reach")))
+    return listed(each, "reach", lambda row: number(row["reached"]))
 
 
 def leaks_of(each: dict[str, Any]) -> tuple[str, str]:
     """What is rebuilt, and what is proved."""
-    found = rows(each, "leaks")
-    rebuilt = listed(each, "leaks", (number(row["rebuilt"]) for row in found))
-    return rebuilt, " · ".join(number(row["width"]) for row in found)
+    rebuilt, width = (listed(each, "leaks", lambda row, name=name: number(row[name])) for name in ("rebuilt", "width"))
+    return rebuilt, width
 
 
 def draw(measured: Sequence[dict[str, Any]], path: Path) -> None:

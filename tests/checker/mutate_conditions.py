@@ -38,7 +38,7 @@ SOURCE = HERE.parents[1] / "src" / "fiberscope"
 FILES = ("conditions", "facts", "arithmetic", "certificates", "verdicts", "system", "exact", "matrices", "radius")
 ABOVE = {
     "same_features": ("checker/test_false_features.py", "checker/test_same_features.py"),
-    "surroundings": ("checker/test_false_features.py", "checker/test_same_features.py"),
+    "linearization": ("checker/test_false_features.py", "checker/test_same_features.py"),
     "relaxation": ("checker/test_relaxation.py",),
     "modulus": ("checker/test_modulus.py",),
     "duality": ("checker/test_enclosures.py",),

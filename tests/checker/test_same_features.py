@@ -19,9 +19,9 @@ from fiberscope.checker.dyadic import Evaluation, Whole, Work, product
 from fiberscope.checker.enclosed import Room, Rows
 from fiberscope.checker.feature_domain import Domain
 from fiberscope.checker.linear import Linear
+from fiberscope.checker.linearization import Equation, Linearization
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.same_features import Case, Claim, Finding
-from fiberscope.checker.surroundings import Equation, Surroundings
 from fiberscope.network.activations import Maximum, Pointwise, PointwiseKind
 from fiberscope.network.affine import Dense
 from fiberscope.network.rows import sparse_rows
@@ -149,9 +149,9 @@ def test_sums_over_many_windows_are_within_their_bound() -> None:
         (1,),
     )
     given = case(net, [0.5], [0.25])
-    around = Surroundings(given.evaluation(Whole.of(np.array([[0.25]]))), 2, Room(np.full(1, 1e-9), 1e-9), True)
-    (equation,) = [each for each in around.equations() if each.stage == 2]
-    rows = around.rows(Equation(2, np.array([0]), np.array([-1]), equation.missing, True))
+    linearization = Linearization(given.evaluation(Whole.of(np.array([[0.25]]))), 2, Room(np.full(1, 1e-9), 1e-9), True)
+    (equation,) = [each for each in linearization.equations() if each.stage == 2]
+    rows = linearization.rows(Equation(2, np.array([0]), np.array([-1]), equation.missing, True))
     off = abs(Fraction(rows.value[0, 0]) - truth)
     assert off <= Fraction(rows.error[0, 0])
     assert fractions(Whole(equation.missing.numbers[:, None], equation.missing.exponent)) == [truth / 4]

@@ -10,9 +10,9 @@ from torch import nn
 
 import fiberscope as fs
 from fiberscope.invariance.box_optimum import MAX_NUMBERS, PATIENCE, BoxOptimum
+from fiberscope.invariance.feasible_steps import FeasibleSteps
 from fiberscope.invariance.feature_region import feature_region, features_at, pieces_at
 from fiberscope.invariance.region_program import RegionProgram
-from fiberscope.invariance.region_restriction import Around
 
 
 def program(n: int, m: int, seed: int) -> tuple[RegionProgram, np.ndarray, np.ndarray]:
@@ -23,13 +23,13 @@ def program(n: int, m: int, seed: int) -> tuple[RegionProgram, np.ndarray, np.nd
     x = np.clip(generator.uniform(-0.5, 1.5, size=n), 0, 1)
     c = generator.standard_normal(n) * (generator.uniform(size=n) < 0.3)
     region = feature_region(net, features_at(net, x, 1), pieces_at(net, x, 1))
-    return RegionProgram(Around.of(region, fs.Box(0, 1).polyhedron(n), x)), x, c
+    return RegionProgram(FeasibleSteps.of(region, fs.Box(0, 1).polyhedron(n), x)), x, c
 
 
 def written(given: RegionProgram) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    around = given.around
-    rows, sides = around.rows.inequalities(np.arange(given.region.count))
-    return around.equations.toarray(), around.rows.values[around.held], rows.toarray(), sides
+    feasible = given.feasible
+    rows, sides = feasible.rows.inequalities(np.arange(given.region.count))
+    return feasible.equations.toarray(), feasible.rows.values[feasible.held], rows.toarray(), sides
 
 
 @pytest.mark.exhaustive
@@ -46,7 +46,7 @@ def test_it_is_found_exactly_where_a_linear_program_attains_the_bound_of_the_box
         if step is None:
             not_there += best < np.maximum(c, 0).sum() - 1e-7
             continue
-        x_best = given.around.point(step)
+        x_best = given.feasible.point(step)
         found += 1
         assert c @ x_best == pytest.approx(np.maximum(c, 0).sum(), abs=1e-12)
         assert best == pytest.approx(c @ x_best, abs=1e-7)
@@ -99,7 +99,7 @@ def test_it_is_not_tried_for_ever():
 
 def test_many_rows_and_missing_bounds_are_left_to_linear_programs():
     given, x, c = program(20, 6, 0)
-    free = RegionProgram(Around.of(given.region, fs.NonNegative().polyhedron(20), x))
+    free = RegionProgram(FeasibleSteps.of(given.region, fs.NonNegative().polyhedron(20), x))
     box = BoxOptimum.of(free)
     assert box is not None
     assert box.attained(np.abs(c) + 1.0) is None

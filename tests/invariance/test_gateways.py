@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import fiberscope as fs
+from fiberscope.invariance.feasible_steps import FeasibleSteps
 from fiberscope.invariance.feature_region import feature_region, features_at, pieces_at
 from fiberscope.invariance.gateways import sufficient_stages, well_conditioned
-from fiberscope.invariance.region_restriction import Around
 from fiberscope.network.domains import as_polyhedron
 
 BOX = fs.Box(0, 1)
@@ -34,17 +34,17 @@ def deep(scale: float = 1.0) -> fs.Network:
     return fs.from_torch(torch.nn.Sequential(*parts).eval())
 
 
-def around(net: fs.Network, x: np.ndarray, layer: int) -> Around:
+def feasible(net: fs.Network, x: np.ndarray, layer: int) -> FeasibleSteps:
     stage = net.placed_layers[layer].stage
     region = feature_region(net, features_at(net, x, stage), pieces_at(net, x, stage))
-    return Around.of(region, as_polyhedron(BOX, net.inputs), x)
+    return FeasibleSteps.of(region, as_polyhedron(BOX, net.inputs), x)
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0**10, 10.0**-3])
 def test_equations_of_the_narrow_layer_have_the_same_kernel(scale: float) -> None:
     net = deep(scale)
     x = np.random.default_rng(0).uniform(0.2, 0.8, size=16)
-    features = around(net, x, 1)
+    features = feasible(net, x, 1)
     better = well_conditioned(features)
     first = np.asarray(net.relu_layers[0].weight)
     assert better is not features
@@ -75,5 +75,5 @@ def test_layers_that_do_not_narrow_keep_their_own_equations() -> None:
     module[0].bias.data += 9.0
     module[2].bias.data += 9.0
     net = fs.from_torch(module.eval())
-    seen = around(net, np.full(10, 0.5), 1)
+    seen = feasible(net, np.full(10, 0.5), 1)
     assert well_conditioned(seen) is seen

@@ -18,7 +18,7 @@ from fiberscope.preimages.candidate import Candidate, NegativeOutput
 from fiberscope.preimages.decide_exactly import certify_exactly
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.sides import Outputs, impossible_units
-from fiberscope.preimages.suggestion import candidate_at_input, candidate_at_output
+from fiberscope.preimages.suggestion import candidate_at, candidate_at_output
 from fiberscope.preimages.system import MixedSystem, build_at_input, build_at_output
 from random_layers import DOMAINS, _domain_and_point
 
@@ -100,7 +100,7 @@ def found(case: Case, *, exactly: bool) -> Candidate | str:
     system = Balance.of(system.layer, system.domain).system(system)
     if exactly:
         return certify_exactly(system)
-    return candidate_at_input(system) if case.x is not None else candidate_at_output(system)
+    return candidate_at(system, None) if case.x is not None else candidate_at_output(system)
 
 
 @pytest.mark.exhaustive

@@ -18,7 +18,7 @@ from fiberscope.preimages.candidate import Direction, Multipliers
 from fiberscope.preimages.grouping import Cones, intersections, unions
 from fiberscope.preimages.hinge import Cone, search
 from fiberscope.preimages.null_space import DependentRowsError, NullSpace
-from fiberscope.preimages.patterns import settle_patterns
+from fiberscope.preimages.patterns import exact_patterns
 from fiberscope.preimages.row_pool import RowPool
 from fiberscope.preimages.shared_proofs import shared_proofs
 from fiberscope.preimages.system import build_at_input
@@ -48,7 +48,7 @@ def test_patterns_are_those_of_one_sample_at_a_time(domain: fs.Box | None, threa
     layer = fs.ReLULayer(generator.integers(-1, 2, (9, 3)), generator.integers(-1, 2, 9))
     X = generator.integers(0, 3, (700, 3)).astype(np.float64)
     polyhedron = as_polyhedron(domain, 3)
-    found = settle_patterns(layer, polyhedron, X, np.zeros((700, 2, 9)), threads)
+    found = exact_patterns(layer, polyhedron, X, np.zeros((700, 2, 9)), threads)
     for i in range(0, 700, 7):
         system = build_at_input(layer, polyhedron, X[i])
         assert np.array_equal(np.flatnonzero(found.positive.matrix()[i]), system.positive)

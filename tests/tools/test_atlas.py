@@ -51,3 +51,24 @@ def test_another_file_by_the_same_name_is_refused(tmp_path: Path) -> None:
 def test_medians_leave_out_what_is_not_known() -> None:
     assert atlas.middle([3.0, None, float("inf"), 1.0]) == 2.0
     assert atlas.middle([None]) is None
+
+
+def test_a_layer_without_an_answer_says_so() -> None:
+    class Busy:
+        """Has no time for the second layer."""
+
+        def __init__(self) -> None:
+            self.shares: list[float] = []
+
+        def ask(self, question: object, seconds: float, *arguments: object) -> dict[str, object]:
+            self.shares.append(seconds)
+            return {"reason": f"no answer in {seconds:.0f} s"} if arguments[-1] == 1 else {"reached": 0.5}
+
+    entry, worker = next(each for each in atlas.ENTRIES if each.samples != "mnist"), Busy()
+    rows = atlas.by_layer(atlas.reach, worker, 60.0, "", entry, 3)
+    assert [row["layer"] for row in rows] == [0, 1, 2]
+    assert worker.shares == pytest.approx([20.0, 30.0, 60.0], rel=0.01), "what is left is shared by the layers to come"
+    assert page.reach_of({"reach": rows}) == "0.5 · no answer in 30 s · 0.5"
+    assert page.rows({"reach": rows}, "reach") == [rows[0], rows[2]]
+    assert page.reach_of({"reach": {"reason": "no answer in 120 s"}}) == "no answer in 120 s"
+    assert atlas.by_layer(atlas.leaks, worker, 60.0, "", entry, 3) == [], "no digits, no 8 bits"

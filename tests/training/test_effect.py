@@ -7,15 +7,24 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from fiberscope.training import ActiveMargin, FrameBound, Omnidirectionality, RemovedCorrelation, Volume
-from fiberscope.training.penalty import RowPenalty
+from fiberscope.training import (
+    ActiveMargin,
+    FrameBound,
+    JacobianCondition,
+    Omnidirectionality,
+    RemovedCorrelation,
+    Volume,
+)
 
-WEIGHTS: dict[type[RowPenalty], tuple[float, float]] = {
+Penalty = type[FrameBound | Volume | ActiveMargin | Omnidirectionality | RemovedCorrelation | JacobianCondition]
+
+WEIGHTS: dict[Penalty, tuple[float, float]] = {
     FrameBound: (0.3, 0.3),
     Volume: (1.0, 0.1),
     ActiveMargin: (1.0, 1.0),
     Omnidirectionality: (3.0, 3.0),
     RemovedCorrelation: (0.1, 0.1),
+    JacobianCondition: (0.3, 0.1),
 }
 """Of the wish, and of its inverse."""
 
@@ -26,7 +35,7 @@ def digits() -> tuple[Tensor, Tensor]:
     return torch.tensor(found.data[:600] / 16, dtype=torch.float32), torch.tensor(found.target[:600])
 
 
-def trained(kind: type[RowPenalty] | None, x: Tensor, y: Tensor, *, hide: bool = False) -> nn.Module:
+def trained(kind: Penalty | None, x: Tensor, y: Tensor, *, hide: bool = False) -> nn.Module:
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -52,14 +61,21 @@ def twin(digits: tuple[Tensor, Tensor]) -> nn.Module:
 @pytest.mark.exhaustive(every=3)
 @pytest.mark.parametrize("hide", [False, True])
 @pytest.mark.parametrize("kind", WEIGHTS)
-def test_training_moves_what_was_asked_for(
-    kind: type[RowPenalty], hide: bool, digits: tuple[Tensor, Tensor], twin: nn.Module
-):
+def test_training_moves_what_was_asked_for(kind: Penalty, hide: bool, digits: tuple[Tensor, Tensor], twin: nn.Module):
     x, y = digits
     other = trained(kind, x, y, hide=hide)
     with torch.no_grad():
         before, after = (float(kind(module, 0, hide=hide)(x[500:])) for module in (twin, other))
     assert after < before - MARGINS[kind, hide]
+
+
+@pytest.mark.parametrize("hide", [False, True])
+def test_soft_slopes_move_the_condition_number_itself(hide: bool, digits: tuple[Tensor, Tensor], twin: nn.Module):
+    """That of the rows that are kept, not of those that are kept in part."""
+    x, y = digits
+    other = trained(JacobianCondition, x, y, hide=hide)
+    exact = [float(JacobianCondition(module, 0, softness=0)(x[500:]).detach()) for module in (twin, other)]
+    assert (exact[1] > exact[0] + 0.2) if hide else (exact[1] < exact[0] - 0.05)
 
 
 MARGINS = {(kind, hide): 0.01 for kind in WEIGHTS for hide in (False, True)}

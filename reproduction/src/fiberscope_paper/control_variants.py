@@ -73,7 +73,7 @@ _OURS: tuple[tuple[str, Callable[..., LayerPenalty], float, float], ...] = (
     ("active margin", ActiveMargin, 0.3, 0.3),
     ("omnidirectionality", partial(Omnidirectionality, steps=25), 3.0, 3.0),
     ("removed correlation", RemovedCorrelation, 0.1, 0.1),
-    ("jacobian condition", JacobianCondition, 1.0, 1.0),
+    ("jacobian condition", JacobianCondition, 0.3, 0.1),
 )
 """With the usual weights of the wish and of its inverse."""
 

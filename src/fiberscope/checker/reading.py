@@ -286,8 +286,8 @@ def _common(stages: tuple[Stage, ...], ends: set[int]) -> int:
     """The last activation, or the input, that every way from the input to each of these passes."""
     met = sorted(_behind(stages, ends, lambda _, number: number != INPUT), reverse=True)
     for candidate in (number for number in met if number != INPUT and not _is_affine(stages, number)):
-        around = _behind(stages, ends - {candidate}, lambda _, number, stop=candidate: number != stop)
-        if INPUT not in around:
+        behind = _behind(stages, ends - {candidate}, lambda _, number, stop=candidate: number != stop)
+        if INPUT not in behind:
             return candidate
     return INPUT
 

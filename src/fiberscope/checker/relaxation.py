@@ -76,23 +76,23 @@ class Step:
     multipliers: tuple[FloatArray, FloatArray]
 
 
-def narrowed(around: Relaxed, step: Step) -> tuple[FloatArray, FloatArray]:
+def narrowed(relaxation: Relaxed, step: Step) -> tuple[FloatArray, FloatArray]:
     """(n,) bounds of the input's coordinates, of those of the step by weak duality.
 
     Raises:
         NotProvedError: the step does not fit.
     """
-    low, high = around.box
-    below, above = low[: around.inputs].copy(), high[: around.inputs].copy()
+    low, high = relaxation.box
+    below, above = low[: relaxation.inputs].copy(), high[: relaxation.inputs].copy()
     chosen = step.coordinates
-    if chosen.dtype != np.int64 or chosen.ndim != 1 or not ((chosen >= 0) & (chosen < around.inputs)).all():
+    if chosen.dtype != np.int64 or chosen.ndim != 1 or not ((chosen >= 0) & (chosen < relaxation.inputs)).all():
         raise NotProvedError("a coordinate of the input is not there")
     directions = np.zeros((len(chosen), len(low)))
     directions[np.arange(len(chosen)), chosen] = 1.0
     middle = np.clip(low / 2.0 + high / 2.0, low, high)
-    question = enclosures.Question(None, around.low, around.high, np.zeros(len(around.low)), middle, np.inf)
-    found = enclosures.bounds(around.system, question, directions, step.multipliers)
-    least, most = enclosures.ends(around.system, question, directions, found)
+    question = enclosures.Question(None, relaxation.low, relaxation.high, np.zeros(len(relaxation.low)), middle, np.inf)
+    found = enclosures.bounds(relaxation.system, question, directions, step.multipliers)
+    least, most = enclosures.ends(relaxation.system, question, directions, found)
     np.maximum.at(below, chosen, least)
     np.minimum.at(above, chosen, most)
     return below, above
@@ -108,10 +108,10 @@ def replayed(
     """
     for step in steps:
         try:
-            around = relaxed(network, low, high, known)
+            relaxation = relaxed(network, low, high, known)
         except ContradictionError:
             return None
-        low, high = narrowed(around, step)
+        low, high = narrowed(relaxation, step)
         if (low > high).any():
             return None
     return low, high

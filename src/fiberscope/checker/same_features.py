@@ -33,6 +33,7 @@ from fiberscope.checker.enclosed import Room
 from fiberscope.checker.exact import root_above
 from fiberscope.checker.feature_domain import Domain
 from fiberscope.checker.linear import Linear, leads_through, needed
+from fiberscope.checker.linearization import Equation, Linearization
 from fiberscope.checker.matrices import (
     ROUNDING,
     FloatArray,
@@ -45,7 +46,6 @@ from fiberscope.checker.matrices import (
     singular_values_exceed,
 )
 from fiberscope.checker.stored import Array, Stage
-from fiberscope.checker.surroundings import Equation, Surroundings
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,14 +143,14 @@ class Case:
             raise NotProvedError("the features do not follow from that stage alone")
         free = self._free(finding.radius)
         reach = Room(finding.radius * free, finding.radius)
-        around = Surroundings(evaluation, finding.through, reach, claim.segment)
-        equations = around.equations()
+        linearization = Linearization(evaluation, finding.through, reach, claim.segment)
+        equations = linearization.equations()
         if not any(equation.is_open for equation in equations):
             return Proof(distance - finding.radius, "exact")  # the point itself
         if not finding.radius:
             raise NotProvedError(_what_differs(equations, evaluation.denominator))
         self._check_half_spaces(evaluation, free, finding.radius)
-        _check_equations(around, equations, free, finding.radius)
+        _check_equations(linearization, equations, free, finding.radius)
         return Proof(distance, "float")
 
     # ---- points
@@ -216,9 +216,9 @@ def _what_differs(equations: list[Equation], denominator: int) -> str:
 # ---- the equations
 
 
-def _check_equations(around: Surroundings, equations: list[Equation], free: Array, radius: float) -> None:
+def _check_equations(linearization: Linearization, equations: list[Equation], free: Array, radius: float) -> None:
     """Prove that a correction of the free pixels by at most the radius solves all equations."""
-    parts = [around.rows(equation) for equation in equations]
+    parts = [linearization.rows(equation) for equation in equations]
     rows = np.concatenate([part.value[:, free] for part in parts])
     error = np.concatenate([part.error[:, free] for part in parts])
     missing = _joined([equation.missing for equation in equations])

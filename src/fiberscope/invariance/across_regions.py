@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.errors import InputError
+from fiberscope.invariance.feasible_steps import FeasibleSteps
 from fiberscope.invariance.feature_bands import Within, checked_allowance
 from fiberscope.invariance.feature_region import Features, Pieces, feature_region, features_at, pieces_at
 from fiberscope.invariance.feature_stage import Layer, stage_of
 from fiberscope.invariance.objective import Goal, Objective, checked_objective
 from fiberscope.invariance.region_program import RegionProgram
-from fiberscope.invariance.region_restriction import Around
 from fiberscope.invariance.rounding_slack import wanted_room
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain, Polyhedron, as_polyhedron
@@ -60,7 +60,7 @@ class Problem:
         region = feature_region(self.network, self.features, pieces)
         of_units, of_domain = region.count - len(self.room), len(self.polyhedron.h)
         room = np.concatenate([np.zeros(of_units), self.room, np.zeros(of_domain)])
-        return RegionProgram(Around.of(region, self.polyhedron, x), room=room)
+        return RegionProgram(FeasibleSteps.of(region, self.polyhedron, x), room=room)
 
     def gain(self, x: Float64[FloatArray, " n"], before: Float64[FloatArray, " n"]) -> float:
         """``<c, x - x_before>``, where that is more than tolerances explain; else 0."""

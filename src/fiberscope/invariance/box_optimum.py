@@ -20,8 +20,8 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Bool, Float64
 
+from fiberscope.invariance.feasible_steps import row_units
 from fiberscope.invariance.region_program import RegionProgram
-from fiberscope.invariance.region_restriction import row_units
 from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.network.sparse_rows import below
 
@@ -91,19 +91,19 @@ class BoxOptimum:
     @staticmethod
     def of(program: RegionProgram) -> BoxOptimum | None:
         """For a program with few rows; None if it has many."""
-        around, n = program.around, program.polyhedron.dimension
+        feasible, n = program.feasible, program.polyhedron.dimension
         numbers = np.arange(len(program.room))
-        count = len(around.values) + len(numbers)
+        count = len(feasible.values) + len(numbers)
         if count * n > MAX_NUMBERS:
             return None
         unit = np.ldexp(1.0, program.columns)
-        written = below([around.equations, around.inequalities(numbers)])
+        written = below([feasible.equations, feasible.inequalities(numbers)])
         scale = row_units(written, program.columns)
         rows = written.toarray() * scale[:, None] * unit
-        sides = scale * np.concatenate([around.values, around.sides - program.room])
+        sides = scale * np.concatenate([feasible.values, feasible.sides - program.room])
         norms: FloatArray = np.linalg.norm(rows, axis=1)
         seen = norms > 0  # the others hold whatever d is: they hold at x
-        equal = np.arange(count) < len(around.values)
+        equal = np.arange(count) < len(feasible.values)
         return BoxOptimum(
             unit,
             rows[seen] / norms[seen, None],

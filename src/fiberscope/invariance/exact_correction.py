@@ -20,9 +20,9 @@ from fiberscope.checker.affine import dense, sparse
 from fiberscope.checker.dyadic import Whole, Work, product
 from fiberscope.checker.enclosed import Room
 from fiberscope.checker.linear import Linear
+from fiberscope.checker.linearization import Equation, Linearization
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.same_features import Case, Finding
-from fiberscope.checker.surroundings import Equation, Surroundings
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.preimages.modular import pivots_of
 
@@ -43,18 +43,18 @@ def corrections(case: Case, near: float, work: Work) -> Iterator[Finding]:
     free = np.flatnonzero(moving & ~at_low & ~at_high)
     reach = np.zeros(len(x))
     reach[free] = near
-    for around in (
+    for linearization in (
         _OntoKinks(case.evaluation(start), claim.stage, Room(reach, np.inf), claim.segment),
-        Surroundings(case.evaluation(start), claim.stage, Room(np.zeros(len(x)), 0.0), claim.segment),
+        Linearization(case.evaluation(start), claim.stage, Room(np.zeros(len(x)), 0.0), claim.segment),
     ):
         try:
-            change = _solution(around, around.equations(), free, work)
+            change = _solution(linearization, linearization.equations(), free, work)
         except NotProvedError:
             continue
         yield Finding(claim.stage, point=_moved(start, free, change))
 
 
-class _OntoKinks(Surroundings):
+class _OntoKinks(Linearization):
     """Units that may leave their piece are put onto its nearest end, and numbers that may be the largest are equal."""
 
     def _onto(self, here: Whole, kinks: tuple[float, ...], piece: IntArray, certain: BoolArray) -> Whole:
@@ -71,7 +71,7 @@ class _OntoKinks(Surroundings):
         return Whole(np.where(certain & (ahead.numbers > 0).astype(np.bool_), 0, ahead.numbers), ahead.exponent)
 
 
-def _solution(around: Surroundings, equations: Sequence[Equation], free: IntArray, work: Work) -> _ExactVector:
+def _solution(linearization: Linearization, equations: Sequence[Equation], free: IntArray, work: Work) -> _ExactVector:
     """The smallest change of the free pixels that solves all equations, in rational numbers."""
     matrix: list[list[int]] = []
     wanted: list[int] = []
@@ -89,7 +89,7 @@ def _solution(around: Surroundings, equations: Sequence[Equation], free: IntArra
     if sum(len(equation.first) for equation in equations) > 2 * MOST_EQUATIONS:  # some ask for nothing
         raise NotProvedError("there are too many equations to be solved in rational numbers")
     for equation in equations:
-        rows: Whole = around.back(equation, step, Whole.__add__)
+        rows: Whole = linearization.back(equation, step, Whole.__add__)
         columns, sides = rows.numbers[free].T, equation.missing
         exponent = min(rows.exponent, sides.exponent)
         left, right = columns << (rows.exponent - exponent), sides.numbers << (sides.exponent - exponent)

@@ -116,7 +116,7 @@ def _program(program: RegionProgram, units: FloatArray, steps: FloatArray) -> Re
     rows = np.hstack([units, -np.ones((len(units), 1))])
     low = (units * steps).sum(axis=1)
     extension = Extension(np.zeros(1), np.full(1, np.inf), sparse(rows), low, np.full(len(units), np.inf))
-    return RegionProgram(program.around, room=program.room, extension=extension)
+    return RegionProgram(program.feasible, room=program.room, extension=extension)
 
 
 def _nearest(differences: FloatArray) -> float:

@@ -16,11 +16,11 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float64
 
+from fiberscope.invariance.feasible_steps import EPS, FeasibleSteps, absolute, row_units
 from fiberscope.invariance.independent_rows import independent_rows
 from fiberscope.invariance.interior import Interior
 from fiberscope.invariance.nearest import Along
 from fiberscope.invariance.region_program import RegionProgram
-from fiberscope.invariance.region_restriction import EPS, Around, absolute, row_units
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.sparse_rows import SparseRows, below
 
@@ -72,12 +72,12 @@ class Held:
     rows: SparseRows
 
 
-def held_rows(around: Around, interior: Interior) -> Held:
+def held_rows(feasible: FeasibleSteps, interior: Interior) -> Held:
     """The rows that do not change within the region."""
     implied = np.flatnonzero(interior.implied)
     if not len(implied):
-        return Held(around.equations)
-    rows = below([around.equations, around.inequalities(implied)])
+        return Held(feasible.equations)
+    rows = below([feasible.equations, feasible.inequalities(implied)])
     return Held(rows[independent_rows(rows)])
 
 
@@ -115,11 +115,11 @@ def projected(
 
 def _has_room(program: RegionProgram, interior: Interior, x: FloatArray) -> bool:
     """Whether inequalities have at least half of what was asked for, and those that are asked for none, hold."""
-    excess, free = program.around.excess(x), ~interior.implied
+    excess, free = program.feasible.excess(x), ~interior.implied
     lacking = np.flatnonzero(free & (excess > -program.room / 2))
     if not len(lacking):
         return True
-    rows = program.around.inequalities(lacking)
+    rows = program.feasible.inequalities(lacking)
     allowed = 2.0 * _roundings(rows, x, x)  # what is 0 at x has a constant as large as its terms
     return bool((excess[lacking] <= np.where(program.room[lacking] > 0, -program.room[lacking] / 2, allowed)).all())
 
@@ -144,23 +144,23 @@ class _Sides(NamedTuple):
 
     @staticmethod
     def near(program: RegionProgram, step: FloatArray) -> _Sides:
-        around = program.around
-        numbers = np.flatnonzero(around.region.widths)
-        rows = around.inequalities(numbers)
-        values, least = rows @ step, around.sides[numbers] - program.room[numbers]
+        feasible = program.feasible
+        numbers = np.flatnonzero(feasible.region.widths)
+        rows = feasible.inequalities(numbers)
+        values, least = rows @ step, feasible.sides[numbers] - program.room[numbers]
         beyond = (values - least) * row_units(rows, program.columns)
         # both sides of a feature may be as near as that: the nearer one counts
-        unit = _units_of(around, numbers)
+        unit = _units_of(feasible, numbers)
         order = np.lexsort((beyond, unit))
         nearest = order[np.append(unit[order][1:] != unit[order][:-1], True)] if len(order) else order
         chosen = np.sort(nearest[beyond[nearest] >= -NEAR_SIDE])
         return _Sides(rows[chosen], np.minimum(values, least)[chosen])
 
 
-def _units_of(around: Around, numbers: IntArray) -> IntArray:
+def _units_of(feasible: FeasibleSteps, numbers: IntArray) -> IntArray:
     """The numbers that sides of features, given by their numbers among all inequalities, are about."""
-    others = around.region.features.others
-    own = numbers - (around.region.count - len(others))
+    others = feasible.region.features.others
+    own = numbers - (feasible.region.count - len(others))
     return np.maximum(others.first.numpy(), others.second.numpy())[own]
 
 
@@ -181,36 +181,36 @@ def _corrected(
     held: SparseRows, program: RegionProgram, start: FloatArray, target: _Target | None
 ) -> _Corrected | None:
     """The nearest point of the equations within the pixels that are off their bounds."""
-    around = program.around
-    low, high = around.low, around.high
+    feasible = program.feasible
+    low, high = feasible.low, feasible.high
     size = float(np.abs(np.ldexp(start, -program.columns)).max(initial=0.0))
     near = AT_BOUND * size * np.ldexp(1.0, program.columns)
     step = np.where(start - low <= near, low, np.where(high - start <= near, high, start))
     rows, sides = held, np.zeros(held.shape[0])
     asked = held.shape[0]
-    if around.region.widths.any():
-        bands = _Sides.near(program, around.point(step) - around.origin)
+    if feasible.region.widths.any():
+        bands = _Sides.near(program, feasible.point(step) - feasible.origin)
         rows, sides = below([rows, bands.rows]), np.append(sides, bands.values)
     if target is not None:
         normal = SparseRows(target.normal[None])
         rows = below([rows, normal])
-        further = FURTHER * float(_roundings(normal, around.point(step), step)[0])
+        further = FURTHER * float(_roundings(normal, feasible.point(step), step)[0])
         sides = np.append(sides, target.least + further)
     free = np.flatnonzero((step > low) & (step < high))
     correction = _Correction.of(rows, free, program.columns)
     for _ in range(REFINEMENTS):
-        missing = sides - rows @ (around.point(step) - around.origin)
+        missing = sides - rows @ (feasible.point(step) - feasible.origin)
         if (missing == 0).all():
             break
         step[free] += correction.of_missing(missing)
-    x = around.point(step)
-    missing = np.abs(sides - rows @ (x - around.origin))
+    x = feasible.point(step)
+    missing = np.abs(sides - rows @ (x - feasible.origin))
     inside = bool((step >= low).all() and (step <= high).all())
-    wrong = missing > FURTHER * _roundings(rows, x, x - around.origin)
+    wrong = missing > FURTHER * _roundings(rows, x, x - feasible.origin)
     wrong[asked : len(wrong) - (target is not None)] = False  # whoever asks looks at these as inequalities
     if not inside or wrong.any():
         return None
-    certain = correction.complete or not asked or _holds_exactly(held, missing[:asked], around.origin, x)
+    certain = correction.complete or not asked or _holds_exactly(held, missing[:asked], feasible.origin, x)
     return _Corrected(x, certain)
 
 

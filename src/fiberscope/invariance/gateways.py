@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fiberscope.invariance.feasible_steps import FeasibleSteps
 from fiberscope.invariance.independent_rows import independent_rows
 from fiberscope.invariance.linear_pieces import on_piece
-from fiberscope.invariance.region_restriction import Around
 from fiberscope.network.activations import Activation, Maximum
 from fiberscope.network.network import Network
 from fiberscope.network.stage import INPUT
@@ -39,14 +39,14 @@ def sufficient_stages(network: Network, stage: int) -> Iterator[int]:
             yield number
 
 
-def well_conditioned(around: Around) -> Around:
+def well_conditioned(feasible: FeasibleSteps) -> FeasibleSteps:
     """The same changes of the source, by the equations of the earliest stage that has the same kernel.
 
     Args:
-        around: the region, seen from its source: all right-hand sides are 0.
+        feasible: the region, seen from its source: all right-hand sides are 0.
     """
-    region, rank = around.region, len(around.held)
-    network, moving = region.network, np.flatnonzero(around.polyhedron.low < around.polyhedron.high)
+    region, rank = feasible.region, len(feasible.held)
+    network, moving = region.network, np.flatnonzero(feasible.polyhedron.low < feasible.polyhedron.high)
     equations = len(region.features.fixed)
     for stage in reversed(list(sufficient_stages(network, region.features.stage))[1:]):
         activation = network.stages[stage].activation
@@ -54,11 +54,11 @@ def well_conditioned(around: Around) -> Around:
         units = _active(activation, region.pieces[stage])
         if not 0 < rank <= len(units) <= equations:
             continue
-        rows = around.rows.of_units(network.sources(stage)[0], units)
+        rows = feasible.rows.of_units(network.sources(stage)[0], units)
         held = independent_rows(rows[:, moving])
         if len(held) == rank:
-            return replace(around, equations=rows[held], values=np.zeros(rank))
-    return around
+            return replace(feasible, equations=rows[held], values=np.zeros(rank))
+    return feasible
 
 
 def _active(activation: Activation, piece: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float64
 
+from fiberscope.invariance.feasible_steps import row_units
 from fiberscope.invariance.region_program import RegionProgram
-from fiberscope.invariance.region_restriction import row_units
 from fiberscope.network.arrays import BoolArray, FloatArray
 
 NO_ROOM = 1e-7
@@ -47,12 +47,12 @@ def interior(program: RegionProgram, wanted: Float64[FloatArray, " q"]) -> Inter
     to that optimum, some have room. Where the maximum is 0, all of them hold with equality everywhere. The origin
     itself has enough room, most of the time.
     """
-    around = program.around
-    step, slack = np.zeros(len(around.origin)), np.maximum(around.sides, 0.0)
+    feasible = program.feasible
+    step, slack = np.zeros(len(feasible.origin)), np.maximum(feasible.sides, 0.0)
     implied = np.zeros(len(slack), dtype=np.bool_)
     for _ in range(MAX_PROGRAMS):
         lacking = np.flatnonzero((slack < ENOUGH * wanted) & ~implied)
-        rows = around.inequalities(lacking)
+        rows = feasible.inequalities(lacking)
         units = row_units(rows, program.columns)
         implied[lacking[units == 0]] = True  # rows of zeros
         if not units.any():
@@ -75,7 +75,7 @@ def interior(program: RegionProgram, wanted: Float64[FloatArray, " q"]) -> Inter
 
 def slacks(program: RegionProgram, step: Float64[FloatArray, " n"]) -> Float64[FloatArray, " q"]:
     """The room of every inequality of the region and every half-space after a step from the origin; not below 0."""
-    return np.maximum(-program.around.excess(program.around.point(step)), 0.0)
+    return np.maximum(-program.feasible.excess(program.feasible.point(step)), 0.0)
 
 
 __all__ = ["Interior", "interior", "slacks"]

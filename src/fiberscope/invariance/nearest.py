@@ -99,11 +99,11 @@ def _nearest(program: RegionProgram, goal: FloatArray, norm: Norm, radius: float
             answer = nearest_in_l2(program, goal, radius, None if along is None else (along.normal, along.least))
             return Found(answer.status, answer.step, answer.bound, answer.loss, radius, answer.programs)
         case Norm.L1 | Norm.LINF:
-            up = np.maximum(np.minimum(program.around.high, within[1]) - goal, 0.0)
-            down = np.maximum(goal - np.maximum(program.around.low, within[0]), 0.0)
+            up = np.maximum(np.minimum(program.feasible.high, within[1]) - goal, 0.0)
+            down = np.maximum(goal - np.maximum(program.feasible.low, within[0]), 0.0)
             extension = _absolute_values(goal, up, down) if norm is Norm.L1 else _largest_value(goal, up, down)
             extension = extension if along is None else _with(extension, along)
-            extended = RegionProgram(program.around, room=program.room, extension=extension, within=within)
+            extended = RegionProgram(program.feasible, room=program.room, extension=extension, within=within)
             cost = np.zeros(len(goal) + len(extension.low))
             cost[len(goal) :] = -1.0
             found = extended.maximize(cost)

@@ -17,8 +17,8 @@ import scipy.linalg
 from jaxtyping import Float64
 from scipy.sparse import csc_matrix
 
+from fiberscope.invariance.feasible_steps import EPS, absolute, rounding_errors, row_units, violated
 from fiberscope.invariance.region_program import FEASIBILITY, MAX_ROUNDS, RegionProgram
-from fiberscope.invariance.region_restriction import EPS, absolute, rounding_errors, row_units, violated
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.rows import diagonal
 from fiberscope.network.sparse_rows import SparseRows, below
@@ -120,7 +120,7 @@ def nearest_in_l2(
         radius: a distance that can be attained.
         along: a row a and a number b of the further condition ``<a, d> >= b``.
     """
-    around, q = program.around, program.region.count
+    feasible, q = program.feasible, program.region.count
     exponent = int(exponents(np.array([radius]))[0])
     numbers = np.arange(q, q + len(program.polyhedron.h))
     for rounds in range(1, MAX_ROUNDS):
@@ -130,9 +130,9 @@ def nearest_in_l2(
             return Nearest(found.status, np.zeros(len(goal)), 0.0, 0.0, rounds)
         projected = _projected(scaled, found)
         step = _step(program, scaled, projected or found)
-        excess = around.region.excess(around.point(step)[None])[0] + program.room[:q]
+        excess = feasible.region.excess(feasible.point(step)[None])[0] + program.room[:q]
         excess[numbers[numbers < q]] = -np.inf
-        missing = violated(around, excess, np.full(len(goal), exponent), 10 * FEASIBILITY)
+        missing = violated(feasible, excess, np.full(len(goal), exponent), 10 * FEASIBILITY)
         if not len(missing):
             both = [found] if projected is None else [found, projected]
             bound, with_room = (max(_bound(scaled, each, radius, room) for each in both) for room in (0.0, 1.0))
@@ -148,21 +148,24 @@ def _scaled(
     numbers: IntArray,
     along: tuple[FloatArray, float] | None,
 ) -> _Scaled:
-    around = program.around
-    rows, sides = below([around.equations, around.inequalities(numbers)]), around.sides[numbers]
-    sides, room = np.concatenate([around.values, sides]), np.concatenate([around.values * 0.0, program.room[numbers]])
-    errors = np.where(sides == 0, 0.0, 2.0 * rounding_errors(rows, around.origin) + EPS * np.abs(sides))
+    feasible = program.feasible
+    rows, sides = below([feasible.equations, feasible.inequalities(numbers)]), feasible.sides[numbers]
+    sides, room = (
+        np.concatenate([feasible.values, sides]),
+        np.concatenate([feasible.values * 0.0, program.room[numbers]]),
+    )
+    errors = np.where(sides == 0, 0.0, 2.0 * rounding_errors(rows, feasible.origin) + EPS * np.abs(sides))
     if along is not None:
         rows = below([rows, SparseRows(-along[0][None])])
         sides, room, errors = np.append(sides, -along[1]), np.append(room, 0.0), np.append(errors, 0.0)
     units = row_units(rows, np.full(len(goal), exponent))
     goal = np.ldexp(goal, -exponent)
-    low, high = (np.ldexp(ends, -exponent) for ends in (around.low, around.high))
+    low, high = (np.ldexp(ends, -exponent) for ends in (feasible.low, feasible.high))
     rows = diagonal(np.ldexp(units, exponent)) @ rows
     # the goal is less than one unit away: a bound that is farther does not bind
     low, high = np.where(low < goal - 2.0, -np.inf, low), np.where(high > goal + 2.0, np.inf, high)
     return _Scaled(
-        exponent, goal, low, high, rows, sides * units, errors * units, room * units, len(around.values)
+        exponent, goal, low, high, rows, sides * units, errors * units, room * units, len(feasible.values)
     )  # fmt: skip
 
 
@@ -239,8 +242,8 @@ def _least_squares(matrix: FloatArray, right: FloatArray) -> FloatArray:
 
 def _step(program: RegionProgram, scaled: _Scaled, found: _Point) -> FloatArray:
     """The change of the source, pixels exactly on their bounds."""
-    around, step = program.around, np.ldexp(found.d, scaled.exponent)
-    return np.where(found.d <= scaled.low, around.low, np.where(found.d >= scaled.high, around.high, step))
+    feasible, step = program.feasible, np.ldexp(found.d, scaled.exponent)
+    return np.where(found.d <= scaled.low, feasible.low, np.where(found.d >= scaled.high, feasible.high, step))
 
 
 def _bound(scaled: _Scaled, found: _Point, radius: float, room: float) -> float:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float64
 
+from fiberscope.invariance.feasible_steps import FeasibleSteps
 from fiberscope.invariance.feature_region import Features, feature_region, features_at, pieces_at
 from fiberscope.invariance.region_program import RegionProgram
-from fiberscope.invariance.region_restriction import Around
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.network import Network
@@ -47,7 +47,7 @@ def reach_curve(
         return features_at(network, x, stage, within, all_ends=True)
 
     region = feature_region(network, features(allowances[0]), pieces_at(network, x, stage))
-    first = Around.of(region, domain, x)
+    first = FeasibleSteps.of(region, domain, x)
     sides = [first, *(first.with_features(features(within)) for within in allowances[1:])]
     program, gains = RegionProgram(first), np.zeros((len(sides), len(directions)))
     order = list(range(len(sides)))

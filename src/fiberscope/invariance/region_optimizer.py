@@ -14,6 +14,7 @@ from jaxtyping import Float64, Int64
 
 from fiberscope.invariance.box_optimum import BoxOptimum
 from fiberscope.invariance.farthest import farthest
+from fiberscope.invariance.feasible_steps import EPS, FeasibleSteps, pinned
 from fiberscope.invariance.feature_projection import Held, held_rows, projected
 from fiberscope.invariance.feature_region import FeatureRegion, feature_region, features_at, pieces_at
 from fiberscope.invariance.gateways import well_conditioned
@@ -21,7 +22,6 @@ from fiberscope.invariance.interior import Interior, interior
 from fiberscope.invariance.nearest import Along, Found, nearest, size_of, smallest_change
 from fiberscope.invariance.objective import Goal, Objective
 from fiberscope.invariance.region_program import RegionProgram
-from fiberscope.invariance.region_restriction import EPS, Around, pinned
 from fiberscope.invariance.rounding_slack import wanted_room
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Polyhedron
@@ -202,7 +202,7 @@ class Search:
     def is_only_source(self, seed: int) -> bool:
         """Whether a random linear function is the same on the whole region, as far as linear programs tell."""
         direction = np.random.default_rng(seed).standard_normal(len(self.source))
-        program = RegionProgram(self.program.around)
+        program = RegionProgram(self.program.feasible)
         for sign in (1.0, -1.0):
             found = program.maximize(sign * direction)
             size = float(np.abs(direction) @ np.abs(self.source))
@@ -216,7 +216,7 @@ SINGLE = 1e-12
 
 
 def _again(program: RegionProgram) -> RegionProgram:
-    return RegionProgram(program.around, room=program.room)
+    return RegionProgram(program.feasible, room=program.room)
 
 
 def _linear(program: RegionProgram, box: BoxOptimum | None, cost: FloatArray) -> Found:
@@ -271,14 +271,14 @@ def search_region(
     region = feature_region(network, features, pieces_at(network, source, stage))
     exact = search_region(network, stage, source, domain, kept, arithmetic) if features.widths.any() else None
     domain = pinned(domain, source, kept)
-    around = well_conditioned(Around.of(region, domain, source))
+    feasible = well_conditioned(FeasibleSteps.of(region, domain, source))
     wanted = wanted_room(region, domain, source, arithmetic)
-    inner = interior(RegionProgram(around), wanted)
+    inner = interior(RegionProgram(feasible), wanted)
     room = np.where(inner.implied, 0.0, np.minimum(wanted, inner.slack))
-    program = RegionProgram(around, room=room)
-    least = np.minimum(room, np.maximum(around.sides, 0.0))
-    at_source = RegionProgram(around, room=least) if (least < room).any() else None
-    held, box = held_rows(around, inner), BoxOptimum.of(program)
+    program = RegionProgram(feasible, room=room)
+    least = np.minimum(room, np.maximum(feasible.sides, 0.0))
+    at_source = RegionProgram(feasible, room=least) if (least < room).any() else None
+    held, box = held_rows(feasible, inner), BoxOptimum.of(program)
     return Search(region, source, domain, room, inner, program, at_source, held, box, exact)
 
 

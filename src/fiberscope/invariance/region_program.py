@@ -18,7 +18,7 @@ from typing import Any, cast
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from fiberscope.invariance.region_restriction import EPS, Around, absolute, rounding_errors, violated
+from fiberscope.invariance.feasible_steps import EPS, FeasibleSteps, absolute, rounding_errors, violated
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.sparse_rows import SparseRows, below
 from fiberscope.preimages.linear_program import LinearProgram, Option, Solver, Status, solve
@@ -121,7 +121,7 @@ class RegionProgram:
     what was asked before.
 
     Args:
-        around: the region and the domain, from a point.
+        feasible: the region and the domain, from a point.
         room: (q + g,) by how much each inequality is to hold strictly; None for 0.
         extension: columns and rows beside these.
         within: (n,) lower and upper bounds of d beside those of the domain, which the optimum is known to satisfy.
@@ -129,23 +129,23 @@ class RegionProgram:
 
     def __init__(
         self,
-        around: Around,
+        feasible: FeasibleSteps,
         *,
         room: FloatArray | None = None,
         extension: Extension | None = None,
         within: tuple[FloatArray, FloatArray] | None = None,
     ) -> None:
-        n, g = around.polyhedron.dimension, len(around.polyhedron.h)
-        self.around, self.region, self.polyhedron = around, around.region, around.polyhedron
+        n, g = feasible.polyhedron.dimension, len(feasible.polyhedron.h)
+        self.feasible, self.region, self.polyhedron = feasible, feasible.region, feasible.polyhedron
         q = self.region.count
         self.room = np.zeros(q + g) if room is None else room
         none = np.full(n, np.inf)
         low, high = (-none, none) if within is None else within
-        self.low, self.high = np.maximum(around.low, low), np.minimum(around.high, high)
+        self.low, self.high = np.maximum(feasible.low, low), np.minimum(feasible.high, high)
         self._extension = extension or _nothing(n)
         # of the rows behind the equations and the extension: their numbers and coefficients
         self._numbers = np.arange(q, q + g)
-        self._generated = around.half_spaces
+        self._generated = feasible.half_spaces
         self._solver = Solver(self._program(), OPTIONS)
         if 0 < q <= FEW * n:
             self._add(np.arange(q))
@@ -163,12 +163,12 @@ class RegionProgram:
         self._solver.maximize(cost)
         return self._optimum(cost)
 
-    def change_sides(self, around: Around) -> None:
+    def change_sides(self, feasible: FeasibleSteps) -> None:
         """Go on with other sides of the same inequalities, as of features that may differ by more."""
         before = self._sides(self._numbers)
-        self.around, self.region = around, around.region
+        self.feasible, self.region = feasible, feasible.region
         after = self._sides(self._numbers)
-        first = len(around.values) + len(self._extension.row_low)
+        first = len(feasible.values) + len(self._extension.row_low)
         for place in np.flatnonzero(before != after).tolist():
             self._solver.bound_row(first + place, -np.inf, float(after[place]))
 
@@ -177,7 +177,7 @@ class RegionProgram:
         if number not in self._numbers:
             self._add(np.array([number]))
         place = int(np.flatnonzero(self._numbers == number)[0])
-        row = len(self.around.values) + len(self._extension.row_low) + place
+        row = len(self.feasible.values) + len(self._extension.row_low) + place
         side = float(self._sides(np.array([number]))[0])
         self._solver.bound_row(row, side, side)
         found = self.maximize(objective)
@@ -221,21 +221,21 @@ class RegionProgram:
 
     def _program(self) -> LinearProgram:
         """The program with the rows that were generated."""
-        extension, around = self._extension, self.around
+        extension, feasible = self._extension, self.feasible
         n, more = self.polyhedron.dimension, len(extension.low)
-        matrix = below([_widened(around.equations, more), extension.matrix, _widened(self._generated, more)])
+        matrix = below([_widened(feasible.equations, more), extension.matrix, _widened(self._generated, more)])
         nothing = np.full(len(self._numbers), -np.inf)
         return LinearProgram(
             np.zeros(n + more),
             cast(Any, matrix),
-            np.concatenate([around.values, extension.row_low, nothing]),
-            np.concatenate([around.values, extension.row_high, self._sides(self._numbers)]),
+            np.concatenate([feasible.values, extension.row_low, nothing]),
+            np.concatenate([feasible.values, extension.row_high, self._sides(self._numbers)]),
             np.concatenate([self.low, extension.low]),
             np.concatenate([self.high, extension.high]),
         )
 
     def _sides(self, numbers: IntArray) -> FloatArray:
-        return self.around.sides[numbers] - self.room[numbers]
+        return self.feasible.sides[numbers] - self.room[numbers]
 
     def _run(self) -> tuple[Status, int]:
         """Go on from the last basis, or afresh if that fails: how it ended, after how many iterations."""
@@ -261,7 +261,7 @@ class RegionProgram:
 
     def _excess(self, step: FloatArray) -> FloatArray:
         """How far every inequality of the region is violated."""
-        return self.region.excess(self.around.point(step)[None])[0] + self.room[: self.region.count]
+        return self.region.excess(self.feasible.point(step)[None])[0] + self.room[: self.region.count]
 
     def _slopes(self, direction: FloatArray) -> FloatArray:
         both = self.region.excess(np.stack([direction, np.zeros_like(direction)]))
@@ -272,10 +272,10 @@ class RegionProgram:
         """The inequalities to be added, of those violated most, in ascending order."""
         excess = excess.copy()
         excess[self._numbers[self._numbers < self.region.count]] = -np.inf  # HiGHS knows them
-        return violated(self.around, excess, self.columns, FEASIBILITY)
+        return violated(self.feasible, excess, self.columns, FEASIBILITY)
 
     def _add(self, numbers: IntArray) -> None:
-        rows = self.around.inequalities(numbers)
+        rows = self.feasible.inequalities(numbers)
         self._solver.add_rows(rows, np.full(len(numbers), -np.inf), self._sides(numbers))
         self._numbers = np.concatenate([self._numbers, numbers])
         self._generated = below([self._generated, rows])
@@ -293,7 +293,7 @@ class RegionProgram:
             bound, loss = self._bound(cost, duals)
             bound = max(value, bound)
             tight = np.sort(self._numbers[duals[-len(self._numbers) :] > 0]) if len(self._numbers) else tight
-        x, unit = self.around.point(point[:n]), float(np.ldexp(1.0, self._solver.cost_exponent))
+        x, unit = self.feasible.point(point[:n]), float(np.ldexp(1.0, self._solver.cost_exponent))
         return RegionSolution(
             status, point[:n], x, value, bound, loss, unit, tight, iterations, rounds, point[n:]
         )  # fmt: skip
@@ -303,11 +303,11 @@ class RegionProgram:
 
         Rounding is added: of each sum, and of the right-hand sides, which are values at the origin.
         """
-        extension, around = self._extension, self.around
+        extension, feasible = self._extension, self.feasible
         more, columns = len(extension.low), self._solver.columns
-        p, r = len(around.values), len(extension.row_low)
+        p, r = len(feasible.values), len(extension.row_low)
         held, between, rest = duals[:p], duals[p : p + r], np.maximum(duals[p + r :], 0.0)
-        parts = [(_widened(around.equations, more), held), (extension.matrix, between)]
+        parts = [(_widened(feasible.equations, more), held), (extension.matrix, between)]
         parts.append((_widened(self._generated, more), rest))
         reduced, sizes, terms = cost, np.abs(cost), 2
         for matrix, y in parts:
@@ -318,13 +318,13 @@ class RegionProgram:
         bounded = np.isfinite(low) & np.isfinite(high)
         small = np.abs(np.ldexp(reduced, columns - self._solver.cost_exponent)) <= OPTIMALITY
         reduced = np.where(small & ~bounded, 0.0, reduced)
-        sides = np.where(rest > 0, around.sides[self._numbers], 0.0)  # inequalities without a side have none
+        sides = np.where(rest > 0, feasible.sides[self._numbers], 0.0)  # inequalities without a side have none
         loss = float(rest @ self.room[self._numbers])
-        sums = [held @ around.values, rest @ sides, _largest(between, extension.row_low, extension.row_high)]
+        sums = [held @ feasible.values, rest @ sides, _largest(between, extension.row_low, extension.row_high)]
         reach = np.where(bounded, np.maximum(np.abs(low), np.abs(high)), 0.0)
-        inexact = rest @ (2.0 * rounding_errors(self._generated, around.origin) + EPS * np.abs(sides))
+        inexact = rest @ (2.0 * rounding_errors(self._generated, feasible.origin) + EPS * np.abs(sides))
         inexact += np.abs(held) @ np.where(
-            around.values == 0, 0.0, 2.0 * rounding_errors(around.equations, around.origin)
+            feasible.values == 0, 0.0, 2.0 * rounding_errors(feasible.equations, feasible.origin)
         )
         margin = inexact + EPS * terms * (sizes @ reach + sum(abs(each) for each in sums))
         return float(sum(sums) + _largest(reduced, low, high) + margin), loss

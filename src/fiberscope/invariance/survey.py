@@ -11,6 +11,7 @@ import pyarrow
 from jaxtyping import Float64, Int64
 
 from fiberscope.errors import InputError, ModelError
+from fiberscope.invariance.feasible_steps import FeasibleSteps, row_units
 from fiberscope.invariance.feature_bands import Within, checked_allowance
 from fiberscope.invariance.feature_projection import held_rows
 from fiberscope.invariance.feature_region import FeatureRegion, RegionRows, feature_region, features_at, pieces_at
@@ -20,7 +21,6 @@ from fiberscope.invariance.pairs import checked_labels, targets_of
 from fiberscope.invariance.reach_bound import largest_gains
 from fiberscope.invariance.reach_curve import furthest, reach_curve
 from fiberscope.invariance.region_program import RegionProgram
-from fiberscope.invariance.region_restriction import Around, row_units
 from fiberscope.invariance.surveyed import SurveyedSample
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Domain, Polyhedron, as_polyhedron
@@ -219,7 +219,7 @@ def survey_rows(
     region = feature_region(network, features, pieces_at(network, x, stage))
     rows = region.rows()
     dimension = local_dimension(region, domain, x, rows)
-    program = RegionProgram(Around.of(region, domain, x, rows))
+    program = RegionProgram(FeasibleSteps.of(region, domain, x, rows))
     directions = [goal - x for goal in sample.goals]
     ahead = [furthest(program, direction) for direction in directions]
     behind = [furthest(program, -direction) for direction in directions]
@@ -273,11 +273,11 @@ def local_dimension(region: FeatureRegion, domain: Polyhedron, x: Float64[FloatA
         below([sparse(-unit[low]), sparse(unit[high]), sparse(domain.G)]),
         np.concatenate([-domain.low[low], domain.high[high], domain.h]),
     )
-    around = Around.of(region, bounds, x, rows)
-    program = RegionProgram(around)
-    units = row_units(around.inequalities(np.arange(len(around.sides))), program.columns)
+    feasible = FeasibleSteps.of(region, bounds, x, rows)
+    program = RegionProgram(feasible)
+    units = row_units(feasible.inequalities(np.arange(len(feasible.sides))), program.columns)
     inside = interior(program, ROOM / np.where(units > 0, units, np.inf))
-    return n - len(independent_rows(held_rows(around, inside).rows))
+    return n - len(independent_rows(held_rows(feasible, inside).rows))
 
 
 __all__ = ["SCHEMA", "invariance_survey", "local_dimension", "survey_curve", "survey_rows", "surveyed_sample"]

@@ -13,9 +13,9 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Float64, Int64
 
+from fiberscope.invariance.feasible_steps import EPS, absolute, row_units
 from fiberscope.invariance.feature_projection import AT_BOUND
 from fiberscope.invariance.region_program import RegionProgram, RegionSolution
-from fiberscope.invariance.region_restriction import EPS, absolute, row_units
 from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.sparse_rows import SparseRows, below
 
@@ -83,7 +83,7 @@ def _units(program: RegionProgram) -> FloatArray:
     """Of all inequalities."""
     starts = range(0, len(program.room), ROWS_AT_ONCE)
     numbers = [np.arange(start, min(start + ROWS_AT_ONCE, len(program.room))) for start in starts]
-    parts = [row_units(program.around.inequalities(some), program.columns) for some in numbers]
+    parts = [row_units(program.feasible.inequalities(some), program.columns) for some in numbers]
     return np.concatenate([np.zeros(0), *parts])
 
 
@@ -94,50 +94,50 @@ def _reached(program: RegionProgram, x: FloatArray, units: FloatArray) -> IntArr
 
 def _excess(program: RegionProgram, x: FloatArray) -> FloatArray:
     """By how much the inequalities of region and domain, with their room, are violated."""
-    return program.around.excess(x) + program.room
+    return program.feasible.excess(x) + program.room
 
 
 def _landed(program: RegionProgram, start: FloatArray, tight: IntArray) -> FloatArray | None:
     """The point of the equations and the facets that is nearest in the pixels off their bounds."""
-    around, columns = program.around, program.columns
-    low, high = around.low, around.high
+    feasible, columns = program.feasible, program.columns
+    low, high = feasible.low, feasible.high
     near = AT_BOUND * float(np.abs(np.ldexp(start, -columns)).max(initial=0.0)) * np.ldexp(1.0, columns)
     step = np.where(start - low <= near, low, np.where(high - start <= near, high, start))
     free = np.flatnonzero((step > low) & (step < high))
-    rows = below([around.equations, around.inequalities(tight)])
+    rows = below([feasible.equations, feasible.inequalities(tight)])
     part, units, unit = _of_size_one(rows, free, columns)
     for _ in range(REFINEMENTS):
-        x = around.point(step)
-        missing = -np.concatenate([program.region.residuals(x[None])[0][around.held], _excess(program, x)[tight]])
+        x = feasible.point(step)
+        missing = -np.concatenate([program.region.residuals(x[None])[0][feasible.held], _excess(program, x)[tight]])
         if part.size:
             step[free] += unit * _least_squares(part, units * missing)
-    x = around.point(step)
+    x = feasible.point(step)
     inside = bool((step >= low).all() and (step <= high).all())
     return x if inside and _holds(program, x) else None
 
 
 def _holds(program: RegionProgram, x: FloatArray) -> bool:
     """Whether the equations and the inequalities hold at x, up to rounding."""
-    around = program.around
+    feasible = program.feasible
     numbers = np.flatnonzero(_excess(program, x) > 0)
-    equations, _ = around.rows.equations()
-    rows = below([equations, around.inequalities(numbers)])
+    equations, _ = feasible.rows.equations()
+    rows = below([equations, feasible.inequalities(numbers)])
     left = np.concatenate([np.abs(program.region.residuals(x[None])[0]), _excess(program, x)[numbers]])
-    return bool((left <= LANDED * (absolute(rows) @ (np.abs(x) + np.abs(around.origin)))).all())
+    return bool((left <= LANDED * (absolute(rows) @ (np.abs(x) + np.abs(feasible.origin)))).all())
 
 
 def _with_multipliers(
     program: RegionProgram, x: FloatArray, found: RegionSolution, objective: FloatArray, units: FloatArray
 ) -> Vertex:
-    around, domain, binding = program.around, program.polyhedron, found.tight
+    feasible, domain, binding = program.feasible, program.polyhedron, found.tight
     free = np.flatnonzero((x > domain.low) & (x < domain.high))
-    rows = below([around.equations, around.inequalities(binding)])
+    rows = below([feasible.equations, feasible.inequalities(binding)])
     part, scale, unit = _of_size_one(rows, free, program.columns)
     multipliers = scale * _least_squares(part.T, unit * objective[free])
     prices = np.zeros(len(program.region.features.fixed))
-    prices[around.held] = multipliers[: len(around.held)]
+    prices[feasible.held] = multipliers[: len(feasible.held)]
     of_rows = np.zeros(len(program.room))
-    of_rows[binding] = np.maximum(multipliers[len(around.held) :], 0.0)
+    of_rows[binding] = np.maximum(multipliers[len(feasible.held) :], 0.0)
     tight = _reached(program, x, units)
     return Vertex(x, tight, of_rows[tight], prices, units[: program.region.count], found.unit)
 

@@ -21,7 +21,7 @@ from fiberscope.network.rows import is_sparse
 from fiberscope.preimages.budget import Budget
 from fiberscope.preimages.decide import check_memory, decide_at_input, goes_by_products
 from fiberscope.preimages.kind import Kind
-from fiberscope.preimages.patterns import settle_patterns
+from fiberscope.preimages.patterns import exact_patterns
 from fiberscope.preimages.precision import within_at
 from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.route import Route, Statistics
@@ -314,8 +314,8 @@ def _together(
 ) -> Classification:
     from fiberscope.preimages.decide_many import decide_many
 
-    patterns = settle_patterns(layer, polyhedron, samples, within, threads)
-    settling = report.seconds()
+    patterns = exact_patterns(layer, polyhedron, samples, within, threads)
+    until_patterns = report.seconds()
     found = decide_many(layer, domain, samples, within, patterns, threads, report, budget)
     searching = report.seconds()
     candidates = {i: p for i, p in enumerate(found.preimages) if p is not None}
@@ -328,7 +328,7 @@ def _together(
         for i in range(len(samples))
     )
     routes = Counter(route if i in proved else Route.SINGLY for i, route in enumerate(found.routes))
-    statistics = Statistics(dict(routes), found.seconds, settling, searching, checking, report.seconds())
+    statistics = Statistics(dict(routes), found.seconds, until_patterns, searching, checking, report.seconds())
     return Classification(preimages, patterns.positives, patterns.saturated, statistics)
 
 

@@ -37,7 +37,7 @@ from fiberscope.preimages.precision import Precision, within_at
 from fiberscope.preimages.projection import MAX_ENTRIES, contradiction_by_projection, contradiction_by_rank
 from fiberscope.preimages.rounded import rounded
 from fiberscope.preimages.sides import as_known, impossible_units, outputs_between
-from fiberscope.preimages.suggestion import candidate_at_input, candidate_at_output, candidate_of_noise
+from fiberscope.preimages.suggestion import candidate_at, candidate_at_output, candidate_of_noise
 from fiberscope.preimages.system import NO_ROWS, MixedSystem, build_at_input, build_at_output, check_inside
 from fiberscope.preimages.verdict import Verdict
 from fiberscope.preimages.verify import verify, verify_in_float
@@ -157,7 +157,7 @@ def _decided(
     with np.errstate(all="ignore"):
         balance = Balance.of(layer, polyhedron)
         asked = _Question(question, balance.system(as_given), balance, as_given)
-        return _prove(asked, candidate_at_input(asked.system))
+        return _prove(asked, candidate_at(asked.system, None))
 
 
 def decide_narrow(narrow: Narrowed, budget: Budget = NO_LIMIT) -> Verdict:

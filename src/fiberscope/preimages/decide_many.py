@@ -27,7 +27,7 @@ from fiberscope.preimages.grouping import Cones, Group, alone, intersections
 from fiberscope.preimages.hinge import smallest_singular_value
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.margin import within_bounds
-from fiberscope.preimages.orthant_proofs import settle_in_orthant, settle_strictly
+from fiberscope.preimages.orthant_proofs import prove_in_orthant, prove_strictly
 from fiberscope.preimages.patterns import Patterns
 from fiberscope.preimages.preimage import Preimage
 from fiberscope.preimages.route import Route
@@ -182,7 +182,7 @@ class _Answers:
         rows = self.rows
         cones = Cones(rows.far, rows.upper, rows.lower, strict=False)
         if self.orthant_rows.bounds_all and self.projected_first:
-            found = settle_in_orthant(self.orthant_rows, self.pool, cones.chosen(samples), count, self.budget)
+            found = prove_in_orthant(self.orthant_rows, self.pool, cones.chosen(samples), count, self.budget)
             self._note(self.recession, samples, found)
             samples = samples[found.of < 0]
         if len(samples):
@@ -200,7 +200,7 @@ class _Answers:
         rows = self.rows
         cones = Cones(rows.held, rows.tight, rows.tight_lower).chosen(samples)
         if self.groups_only or cones.held.counts().max(initial=0) < FEW * self.pool.inputs:
-            found = settle_strictly(self.orthant_rows, self.pool, cones, progress, self.budget)
+            found = prove_strictly(self.orthant_rows, self.pool, cones, progress, self.budget)
             self._note(self.tangent, samples, found)
             cones, samples = cones.chosen(np.flatnonzero(found.of < 0)), samples[found.of < 0]
         if len(samples):

@@ -31,7 +31,7 @@ FEW = 0.25
 """Rows per coordinate beyond which a direction is hardly strict for the union of several samples."""
 
 
-def settle_in_orthant(
+def prove_in_orthant(
     rows: OrthantRows, pool: RowPool, cones: Cones, progress: Callable[[int], None], budget: Budget
 ) -> SharedProofs:
     """Find a ray or multipliers for the recession cone of each sample.
@@ -127,7 +127,7 @@ class _OrthantSearch:
         return Group(members, held, None, np.zeros_like(held))
 
 
-def settle_strictly(
+def prove_strictly(
     rows: OrthantRows, pool: RowPool, cones: Cones, progress: Callable[[int], None], budget: Budget
 ) -> SharedProofs:
     """Find a direction for the tangent cone of each sample that is strict on all of its inequality rows.
@@ -196,4 +196,4 @@ def _is_bound(pool: RowPool) -> BoolArray:
     return out
 
 
-__all__ = ["settle_in_orthant", "settle_strictly"]
+__all__ = ["prove_in_orthant", "prove_strictly"]

@@ -48,7 +48,7 @@ class Patterns:
     saturated: IntArray
 
 
-def settle_patterns(
+def exact_patterns(
     layer: ReLULayer, domain: Polyhedron, X: FloatArray, within: Float64[FloatArray, "N 2 m"], threads: int = 1
 ) -> Patterns:
     """Settle the sides of the rows of the samples X (N, n) exactly, whose outputs are known up to ``within``.
@@ -131,4 +131,4 @@ def _settled(layer: ReLULayer, domain: Polyhedron, X: FloatArray, within: FloatA
     )
 
 
-__all__ = ["Patterns", "settle_patterns"]
+__all__ = ["Patterns", "exact_patterns"]

@@ -19,11 +19,6 @@ from fiberscope.preimages.recession import find_recession
 from fiberscope.preimages.system import NO_ROWS, MixedSystem
 
 
-def candidate_at_input(system: MixedSystem) -> Candidate | str:
-    """The candidate for the preimage of the output at an input, or why there is none."""
-    return _candidate(system, None)
-
-
 def candidate_at_output(system: MixedSystem) -> Candidate | str:
     """The candidate for the preimage of an output that seems to have one, or why there is none."""
     try:
@@ -31,10 +26,11 @@ def candidate_at_output(system: MixedSystem) -> Candidate | str:
         point = find_point(system) if point is None else point
     except (TooLargeError, MemoryLimitError) as limit:
         return str(limit)
-    return "no point was found" if point is None else _candidate(system, point)
+    return "no point was found" if point is None else candidate_at(system, point)
 
 
-def _candidate(system: MixedSystem, point: FloatArray | None) -> Candidate | str:
+def candidate_at(system: MixedSystem, point: FloatArray | None) -> Candidate | str:
+    """The candidate for the preimage of the output at an input, where the point is None; or why there is none."""
     try:
         system.budget.check("the question was read")
         return _suggestion(system, point)
@@ -112,4 +108,4 @@ def _tangent_face(system: MixedSystem, cone: Face | None) -> Face:
     return find_face(system, system.positive, system.tight, rank)
 
 
-__all__ = ["candidate_at_input", "candidate_at_output", "candidate_of_noise"]
+__all__ = ["candidate_at", "candidate_at_output", "candidate_of_noise"]

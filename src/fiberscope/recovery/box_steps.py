@@ -36,14 +36,14 @@ FASTER = 8.0
 """How many times as fast a multiplication is in a product of matrices as in one with a vector."""
 
 
-def steps_of(around: Linearized, counting: Tensor) -> Steps:
+def steps_of(linearized: Linearized, counting: Tensor) -> Steps:
     """Steps around the inputs of a batch, for the residuals that count (N, m)."""
     used = counting.any(dim=0)
-    n, rows, work = around.inputs, int(used.sum()), around.work
-    written_out = (around.work_of_jacobian + rows * n**2 + n**3) / FASTER
-    if written_out > 4.0 * CONJUGATE_STEPS * work:
-        return _Iterated(around, counting.double())
-    J, weights = around.jacobian()[:, used], counting[:, used].double()
+    n, rows, work = linearized.inputs, int(used.sum()), linearized.work
+    by_factors = (linearized.work_of_jacobian + rows * n**2 + n**3) / FASTER
+    if by_factors > 4.0 * CONJUGATE_STEPS * work:
+        return _Iterated(linearized, counting.double())
+    J, weights = linearized.jacobian()[:, used], counting[:, used].double()
     weighted = J if bool(weights.all()) else J * weights[..., None]
     return _Factored(weighted.transpose(1, 2) @ J)
 
@@ -153,15 +153,15 @@ def _solved(matrix: Tensor, b: Tensor) -> Float64[Tensor, "k n"]:
 class _Iterated(Steps):
     """By conjugate gradients; D is the curvature along b, the same for all coordinates."""
 
-    def __init__(self, around: Linearized, counting: Float64[Tensor, "N m"]) -> None:
-        self.around, self.counting = around, counting
+    def __init__(self, linearized: Linearized, counting: Float64[Tensor, "N m"]) -> None:
+        self.linearized, self.counting = linearized, counting
 
     def product(self, rows: Tensor, d: Tensor) -> Float64[Tensor, "k n"]:
         whole = d
         if len(rows) < len(self.counting):
             whole = d.new_zeros(len(self.counting), d.shape[1])
             whole[rows] = d
-        out = self.around.adjoint(self.around.forward(whole) * self.counting)
+        out = self.linearized.adjoint(self.linearized.forward(whole) * self.counting)
         return out if whole is d else out[rows]
 
     def damped(self, rows: Tensor, b: Tensor, damping: Tensor) -> Float64[Tensor, "k n"]:

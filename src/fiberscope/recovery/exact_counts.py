@@ -65,16 +65,16 @@ def _exact_counts(network: Network, X: FloatArray, domain: Polyhedron, last: int
     counts: dict[int, Counts] = {}
     certain: dict[int, Certain] = {}
     sources = {placed.source for placed in layers}
-    for number, around in walk_stages(network, X, free, _needed(network, last)):
-        counts[number] = Counts(around.moving.sum(dim=1), around.held.sum(dim=1), around.bends)
+    for number, values in walk_stages(network, X, free, _needed(network, last)):
+        counts[number] = Counts(values.moving.sum(dim=1), values.held.sum(dim=1), values.bends)
         if number in sources:
-            kept[number] = around
+            kept[number] = values
         if number in receives:
             for position, placed in enumerate(layers):
                 layer = placed.layer
                 behind = placed.source != INPUT and network.sources(placed.stage)[0] == number
                 if behind and isinstance(layer, ReLULayer):
-                    certain[position] = _certain(placed, layer, kept[placed.source], around)
+                    certain[position] = _certain(placed, layer, kept[placed.source], values)
     touching = (exact_signs_of_many(domain.G, X, -domain.h) >= 0).sum(axis=1)
     found = [fewest_equations(network, placed.stage, counts) for placed in layers]
     equations = np.stack([fewest for fewest, _ in found], axis=1)

@@ -42,8 +42,8 @@ def second_in_region(network: Network, layer: int, x: Float64[FloatArray, " n"],
     polyhedron = as_polyhedron(domain, len(x))
     known = np.abs(np.concatenate([x, polyhedron.low, polyhedron.high]))
     size = float(known[np.isfinite(known)].max()) or 1.0
-    around = Box(x - size, x + size)  # so that no program is unbounded; the set is convex, and x lies in it
-    within = around if domain is None else around & domain
+    box = Box(x - size, x + size)  # so that no program is unbounded; the set is convex, and x lies in it
+    within = box if domain is None else box & domain
     c = _direction(network)
     try:
         first, second = invariance_examples(network, x, [c, -c], layer, within, arithmetic="float64", threads=1)

@@ -166,7 +166,7 @@ def _stepwise(
     return (high + 1.0, low - 1.0) if found is None else found
 
 
-def around(layer: ReLULayer, known: Known, x: FloatArray) -> Preimage | None:
+def near_outputs(layer: ReLULayer, known: Known, x: FloatArray) -> Preimage | None:
     """The inputs whose outputs are as near to those at x as all that have the features: a question that has an answer.
 
     An output within e of y is within ``e + |F(x) - y|`` of that at x. None where it has no bound, or for no answer.
@@ -238,4 +238,14 @@ def _weighed(subject: Subject, known: Known, duals: Duals, preimage: Any) -> tup
     return low, high, MARGIN * np.maximum(*found.error)
 
 
-__all__ = ["ROUNDS_OTHERWISE", "Proof", "Proved", "around", "asked_of", "chain_to", "prove", "reach_of", "stages_of"]
+__all__ = [
+    "ROUNDS_OTHERWISE",
+    "Proof",
+    "Proved",
+    "asked_of",
+    "chain_to",
+    "near_outputs",
+    "prove",
+    "reach_of",
+    "stages_of",
+]

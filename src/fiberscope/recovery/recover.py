@@ -29,10 +29,10 @@ from fiberscope.recovery.proof import (
     ROUNDS_OTHERWISE,
     Proof,
     Proved,
-    around,
     asked_of,
     chain_to,
     curves_to,
+    near_outputs,
     prove,
     reach_of,
     stages_of,
@@ -259,7 +259,7 @@ def _searched(layer: ReLULayer, known: Known, x: FloatArray, until: float) -> _F
         reason = f"the features determine at most {determined} of {len(x)} dimensions around the guess"
         more = "; with seconds= bounds are searched for all the same"
         return _Found(Proof(), reason + more if determined >= DETERMINED * len(x) else reason)
-    near = around(layer, known, x)
+    near = near_outputs(layer, known, x)
     if near is None and box.is_box_bounded:  # a unit that is known on one side is known to no precision at x
         asked = preimage(layer, y=Interval(known.low, known.high), domain=known.domain, seconds=_left(until))
         near = None if asked.kind in (Kind.UNDECIDED, Kind.EMPTY) else asked

@@ -43,4 +43,15 @@ def parts(tensor: Shaped[Tensor, "N ..."], size: int) -> list[Tensor]:
     return list(cast(Any, tensor).split(size))
 
 
-__all__ = ["cholesky", "eigh", "length", "parts", "singular_values", "svd"]
+def root(squares: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The root, with gradient 0 at 0."""
+    positive = squares > 0
+    return torch.where(positive, torch.where(positive, squares, 1.0).sqrt(), 0.0)
+
+
+def full(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """In float32 at least."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+__all__ = ["cholesky", "eigh", "full", "length", "parts", "root", "singular_values", "svd"]

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from fiberscope.errors import InputError
 from fiberscope.scalars import as_count, as_number
-from fiberscope.training.algebra import eigh, length, singular_values, svd
+from fiberscope.training.algebra import eigh, full, length, singular_values, svd
 from fiberscope.training.penalty import LayerPenalty
 from fiberscope.training.recording import RecordedLayer
-from fiberscope.training.rows import DENSE_INPUTS, full
+from fiberscope.training.rows import DENSE_INPUTS
 
 
 class WeightPenalty(LayerPenalty):

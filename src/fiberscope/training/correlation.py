@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fiberscope.errors import InputError, shown
+from fiberscope.training.algebra import full, root
 from fiberscope.training.penalty import RowPenalty
-from fiberscope.training.rows import LayerRows, full, root
+from fiberscope.training.rows import LayerRows
 
 PAIRS = ("removed", "kept", "all")
 

@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from fiberscope.scalars import as_number
+from fiberscope.training.algebra import root
 from fiberscope.training.penalty import RowPenalty
-from fiberscope.training.rows import LayerRows, root
+from fiberscope.training.rows import LayerRows
 
 
 class ActiveMargin(RowPenalty):

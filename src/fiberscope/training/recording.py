@@ -13,12 +13,14 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from fiberscope.errors import InputError
 from fiberscope.readers.torch.given import uncompiled
 from fiberscope.scalars import as_position
 from fiberscope.training.operators import DROPOUTS, MOVED, AffineStep, Call, affine_step, cut_of
+from fiberscope.training.slopes import Cut, SoftSlopes
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,7 @@ class RecordedLayer:
     first: int
     last: int
     activation: Callable[[Tensor], Tensor]
-    cut: tuple[float, float]
+    cut: Cut
 
     def linear(self, V: Tensor, *, squared: bool = False) -> Tensor:
         """A, or the matrix of its squared entries, applied to each of K inputs in the shape of the source."""
@@ -86,8 +88,8 @@ def _as_taken(inner: nn.Module, x: Tensor) -> Tensor:
     return x.detach().to(device=like.device if like.numel() else x.device, dtype=like.dtype)
 
 
-def _recorded(inner: nn.Module, given: Tensor) -> _Recording:
-    recording = _Recording(given)
+def _recorded(inner: nn.Module, given: Tensor, slopes: SoftSlopes | None = None) -> _Recording:
+    recording = _Recording(given, slopes)
     buffers = {name: buffer.detach().clone() for name, buffer in inner.named_buffers()}
     try:
         with recording:
@@ -106,25 +108,36 @@ class LayerOutputs:
     Attributes:
         start: (N, *shape) the batch, as the module takes it.
         outputs: of each layer.
+        values: of each layer, before its activation.
+        cuts: of each layer, below and above which numbers it cuts off.
     """
 
     start: Tensor
     outputs: tuple[Tensor, ...]
+    values: tuple[Tensor, ...]
+    cuts: tuple[Cut, ...]
 
     @staticmethod
-    def of(module: nn.Module, x: Tensor) -> LayerOutputs:
+    def of(module: nn.Module, x: Tensor, slopes: SoftSlopes | None = None) -> LayerOutputs:
         """Run a module as in evaluation mode.
+
+        Args:
+            module: the module.
+            x: (N, ...) a batch.
+            slopes: of layers that cut off, in place of their own.
 
         Raises:
             InputError: the module does not run on x, or samples are mixed on the way.
         """
         inner = unwrapped(module)
         start = _as_taken(inner, x).clone().requires_grad_()
-        recording = _recorded(inner, start.clone())  # which may be changed in place
+        recording = _recorded(inner, start.clone(), slopes)  # which may be changed in place
         if recording.mixes:
             expected = "a module in which each sample has an output of its own"
             raise InputError("module", expected=expected, got="a batch norm without running statistics")
-        return LayerOutputs(start, tuple(activation(values) for values, activation in recording.activated))
+        outputs = tuple(activation(values) for values, activation, _ in recording.activated)
+        values = tuple(values for values, _, _ in recording.activated)
+        return LayerOutputs(start, outputs, values, tuple(cut for _, _, cut in recording.activated))
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
@@ -138,10 +151,11 @@ def unwrapped(module: nn.Module) -> nn.Module:
 class _Recording(TorchFunctionMode):
     """Follows a batch through functions: what is an affine function of what."""
 
-    def __init__(self, x: Tensor) -> None:
+    def __init__(self, x: Tensor, slopes: SoftSlopes | None) -> None:
         super().__init__()
+        self._slopes = slopes
         self.layers: list[RecordedLayer | str] = []
-        self.activated: list[tuple[Tensor, Callable[[Tensor], Tensor]]] = []  # of each: values, and the activation
+        self.activated: list[tuple[Tensor, Callable[[Tensor], Tensor], Cut]] = []  # with its cut
         self.mixes = False
         self._numbers: dict[int, int] = {}
         self._tensors: list[Tensor] = []  # numbers stay theirs as long as they live
@@ -164,29 +178,28 @@ class _Recording(TorchFunctionMode):
         if not sources:
             return func(*args, **kwargs)
         cut = cut_of(call) if self._is_tracked(args[0] if args else None) else None
-        before = _kept(args[0], func.__name__, kwargs) if cut is not None else None
+        if cut is not None:
+            return self._activated(call, cut)
         output = func(*args, **kwargs)
-        if isinstance(before, Tensor) and cut is not None:
-            self._activated(before, self._number(args[0]), call, cut, output)
-        else:
-            self._affine_or_not(call, sources, output)
+        self._affine_or_not(call, sources, output)
         return output
 
-    def _activated(self, values: Tensor, number: int, call: Call, cut: tuple[float, float], output: Tensor) -> None:
-        func, (_, *others), kwargs = call
-        kept = {name: value for name, value in kwargs.items() if name != "inplace"}
+    def _activated(self, call: Call, cut: Cut) -> Tensor:
+        func, args, kwargs = call
+        number, values = self._number(args[0]), _kept(args[0], func.__name__, kwargs)
+        activation = _out_of_place(call)
         if self._has_weights[number]:
-            out = getattr(torch, func.__name__.removesuffix("_"), func) if func.__name__.endswith("_") else func
-
-            def activation(z: Tensor) -> Tensor:
-                return out(z, *others, **kept)
-
-            self.activated.append((values, activation))
+            activation = activation if self._slopes is None else self._slopes.instead(activation, cut)
+            self.activated.append((values, activation, cut))
             first, *more = self._origins[number]
             steps = () if more else self._between(first, number)
             layer = RecordedLayer(self._tensors[first], values, steps, first, number, activation, cut)
             self.layers.append(BRANCHES if more else layer)
+        output = activation(values)
+        if values is not args[0]:
+            output = args[0].copy_(output)
         self._begin(output)
+        return output
 
     def _affine_or_not(self, call: Call, sources: tuple[int, ...], output: Any) -> None:
         step = affine_step(call, self._is_tracked, output)
@@ -253,6 +266,15 @@ def _as_evaluated(func: Any, args: list[Any], kwargs: dict[str, Any]) -> Call:
     return func, args, kwargs
 
 
+def _out_of_place(call: Call) -> Callable[[Tensor], Tensor]:
+    """An activation as a function of its values alone, which it leaves as they are."""
+    func, (_, *others), kwargs = call
+    kept = {name: value for name, value in kwargs.items() if name != "inplace"}
+    name = func.__name__.removesuffix("_")
+    out = func if name == func.__name__ else getattr(torch, name, None) or getattr(functional, name)
+    return lambda z: out(z, *others, **kept)
+
+
 def _kept(tensor: Any, name: str, kwargs: Mapping[str, Any]) -> Any:
     """What an activation is given, as it was before one that changes it in place."""
     in_place = bool(kwargs.get("inplace")) or name.endswith("_")
@@ -271,8 +293,8 @@ def _tensors_of(values: Iterable[Any]) -> Iterable[Tensor]:
             yield from _tensors_of(cast(Sequence[Any], value))
 
 
-def chosen_outputs(found: LayerOutputs, layers: Sequence[int] | None) -> list[Tensor]:
-    """What the layers give that are asked for; without a choice, all.
+def chosen_numbers(found: LayerOutputs, layers: Sequence[int] | None) -> list[int]:
+    """Of the layers that are asked for; without a choice, all.
 
     Raises:
         InputError: there is no layer, or none of a number.
@@ -280,7 +302,7 @@ def chosen_outputs(found: LayerOutputs, layers: Sequence[int] | None) -> list[Te
     if not found.outputs:
         raise InputError("module", expected=_A_LAYER, got="a module without one")
     numbers = range(len(found.outputs)) if layers is None else layers
-    return [found.outputs[as_position(number, len(found.outputs), "layers")] for number in numbers]
+    return [as_position(number, len(found.outputs), "layers") for number in numbers]
 
 
 def chosen_layers(found: Sequence[RecordedLayer | str], layers: Sequence[int] | None) -> list[RecordedLayer]:
@@ -305,4 +327,4 @@ def chosen_layers(found: Sequence[RecordedLayer | str], layers: Sequence[int] | 
     return chosen
 
 
-__all__ = ["LayerOutputs", "RecordedLayer", "chosen_layers", "chosen_outputs", "recorded_layers", "unwrapped"]
+__all__ = ["LayerOutputs", "RecordedLayer", "chosen_layers", "chosen_numbers", "recorded_layers", "unwrapped"]

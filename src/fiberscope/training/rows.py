@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from fiberscope.training.algebra import full, root
 from fiberscope.training.recording import RecordedLayer
 
 DENSE_INPUTS = 512
@@ -110,15 +111,4 @@ class LayerRows:
         return self.lengths.square().sum() / self.inputs
 
 
-def root(squares: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """The root, with gradient 0 at 0."""
-    positive = squares > 0
-    return torch.where(positive, torch.where(positive, squares, 1.0).sqrt(), 0.0)
-
-
-def full(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """In float32 at least."""
-    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
-
-
-__all__ = ["DENSE_INPUTS", "LayerRows", "full", "root"]
+__all__ = ["DENSE_INPUTS", "LayerRows"]

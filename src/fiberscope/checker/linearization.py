@@ -44,7 +44,7 @@ class Equation:
 
 
 @dataclass(eq=False)
-class Surroundings:
+class Linearization:
     """The affine map M that a network is around a point, with its equations.
 
     Attributes:
@@ -242,4 +242,4 @@ def _chosen(sides: list[Whole], allowed: Array, room: FloatArray) -> tuple[Array
     return piece, stays[piece, np.arange(len(room))]
 
 
-__all__ = ["Equation", "Surroundings"]
+__all__ = ["Equation", "Linearization"]

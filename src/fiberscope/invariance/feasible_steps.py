@@ -37,7 +37,7 @@ def pinned(polyhedron: Polyhedron, x: Float64[FloatArray, " n"], pixels: Int64[I
 
 
 @dataclass(frozen=True, eq=False)
-class Around:
+class FeasibleSteps:
     """A region and its domain, seen from a point: ``E d = values, G d <= sides, low <= d <= high``.
 
     Inequalities are numbered through: the q of the region as ``FeatureRegion`` numbers them, then the g half-spaces of
@@ -72,7 +72,9 @@ class Around:
     written: SparseRows | None
 
     @staticmethod
-    def of(region: FeatureRegion, polyhedron: Polyhedron, origin: FloatArray, rows: RegionRows | None = None) -> Around:
+    def of(
+        region: FeatureRegion, polyhedron: Polyhedron, origin: FloatArray, rows: RegionRows | None = None
+    ) -> FeasibleSteps:
         """The region around a point; what the point misses by rounding alone, it does not miss.
 
         Twice the rounding of the products: an affine map that is near 0 at a point has a constant of their size.
@@ -85,20 +87,22 @@ class Around:
         sides = -np.concatenate([region.excess(origin[None])[0], half_spaces @ origin - polyhedron.h])
         values = np.where(np.abs(values) <= 2.0 * rounding_errors(equations, origin), 0.0, values)
         few = len(sides) * len(origin) <= FEW_NUMBERS
-        written = Around._written(rows, half_spaces, np.arange(len(sides))) if few else None
+        written = FeasibleSteps._written(rows, half_spaces, np.arange(len(sides))) if few else None
         negative = np.flatnonzero(sides < 0)
         if len(negative):
-            missing = Around._written(rows, half_spaces, negative) if written is None else written[negative]
+            missing = FeasibleSteps._written(rows, half_spaces, negative) if written is None else written[negative]
             sides[negative] = np.where(-sides[negative] <= 2.0 * rounding_errors(missing, origin), 0.0, sides[negative])
         low, high = polyhedron.low - origin, polyhedron.high - origin
-        return Around(region, polyhedron, origin, rows, held, equations, values, half_spaces, sides, low, high, written)
+        return FeasibleSteps(
+            region, polyhedron, origin, rows, held, equations, values, half_spaces, sides, low, high, written
+        )
 
     @staticmethod
     def _written(rows: RegionRows, half_spaces: SparseRows, numbers: IntArray) -> SparseRows:
         q = rows.region.count
         return below([rows.inequalities(numbers[numbers < q])[0], half_spaces[numbers[numbers >= q] - q]])
 
-    def with_features(self, features: Features) -> Around:
+    def with_features(self, features: Features) -> FeasibleSteps:
         """The same region where features may differ by other numbers, with all of their ends; see ``features_of``."""
         region = self.region.with_features(features)
         sides, own = self.sides.copy(), slice(region.count - len(features.others), region.count)
@@ -109,7 +113,7 @@ class Around:
         """The rows of the inequalities with these numbers, in ascending order."""
         if self.written is not None:
             return self.written[numbers]
-        return Around._written(self.rows, self.half_spaces, numbers)
+        return FeasibleSteps._written(self.rows, self.half_spaces, numbers)
 
     def excess(self, x: Float64[FloatArray, " n"]) -> Float64[FloatArray, " q"]:
         """By how much the inequalities are violated at x."""
@@ -149,12 +153,12 @@ def row_units(rows: SparseRows, columns: Int64[IntArray, " n"]) -> Float64[Float
 
 
 def violated(
-    around: Around, excess: Float64[FloatArray, " q"], columns: Int64[IntArray, " n"], tolerance: float
+    feasible: FeasibleSteps, excess: Float64[FloatArray, " q"], columns: Int64[IntArray, " n"], tolerance: float
 ) -> Int64[IntArray, " k"]:
     """Some inequalities that are violated by more than a tolerance in units of size one, those that are by most.
 
     Args:
-        around: the region.
+        feasible: the region.
         excess: (q,) by how much its inequalities are violated, -inf for those that are not asked about.
         columns: (n,) as in ``row_units``.
         tolerance: the tolerance.
@@ -163,10 +167,10 @@ def violated(
     order = candidates[np.argsort(-excess[candidates], kind="stable")]
     for first in range(0, len(order), ROWS_AT_ONCE):
         some = np.sort(order[first : first + ROWS_AT_ONCE])
-        found = some[excess[some] * row_units(around.inequalities(some), columns) > tolerance]
+        found = some[excess[some] * row_units(feasible.inequalities(some), columns) > tolerance]
         if len(found):
             return found
     return candidates[:0]
 
 
-__all__ = ["EPS", "Around", "absolute", "pinned", "rounding_errors", "row_units", "violated"]
+__all__ = ["EPS", "FeasibleSteps", "absolute", "pinned", "rounding_errors", "row_units", "violated"]
