@@ -260,7 +260,8 @@ def _question(preimage: Any) -> tuple[System, Question, Question] | str:
     anchor = largest.x if largest.x is not None else _copied(point(preimage))
     reach = _reach(system, asked[1], anchor) if largest.kind in (Kind.SINGLETON, Kind.BOUNDED) else np.inf
     known, inner = (
-        Question(said.x, said.output_low, said.output_high, said.within, anchor, reach) for said in (largest, smallest)
+        Question(said.x, *((None, None) if said.output is None else said.output), said.within, anchor, reach)
+        for said in (largest, smallest)
     )
     return system, known, inner
 
