@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from _demo import demo
 from _timing import least
-from threadpoolctl import threadpool_limits
 from sign_constrained import network_layers
+from threadpoolctl import threadpool_limits
 from verdict_time import large_layer
 
 import fiberscope as fs

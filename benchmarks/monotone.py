@@ -16,8 +16,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import fiberscope as fs
-from fiberscope.network.monotone import Curve, Monotone
 from fiberscope.data.datasets import load_data
+from fiberscope.network.monotone import Curve, Monotone
 
 
 def main() -> None:

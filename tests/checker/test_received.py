@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from flint import arb
 
 from fiberscope.checker.curves import ELU, LEAKY_RELU, SIGMOID, TANH, Curves
-from fiberscope.checker.inverses import inverse, moved, precisely
+from fiberscope.checker.inverses import ball, inverse, moved, precisely
 from fiberscope.checker.monotone import prove_outputs
 from fiberscope.checker.verdicts import Claim
 from plain_claims import certificate, claim, direction, floats, multipliers, system
@@ -86,6 +87,7 @@ def test_an_output_beyond_the_range_is_that_of_no_input_and_nothing_else() -> No
     for written in (UP, DOWN):
         assert not proved(claim("unbounded", 1, written, y=[1.5]), curves(TANH))
         assert not proved(claim("unbounded", 1, written, y=[-1.5]), curves(TANH))
+        assert not proved(replace(claim("unbounded", 1, written, y=[1.5]), dimensions=(-1, -1)), curves(TANH))
     inside = claim("empty", -1, certificate("empty"), y=[0.75], within=0.5)
     assert not proved(inside, curves(TANH)), "1/2 is the output of some input"
 
@@ -108,6 +110,47 @@ def test_ends_that_are_rounded_are_proved_on_both_sides() -> None:
         prove_outputs(system(((1.0,), (1.0,)), low=-np.inf), curves(0, 0), [plain], rational=exact)[0][0]
         for exact in (False, True)
     ], "what is rounded outwards is one point"
+
+
+def test_an_interval_is_no_point_though_one_float_lies_between_its_ends() -> None:
+    low = 0.5
+    high = float(np.nextafter(low, 1.0))
+    with precisely():
+        between = inverse((TANH, 1.0, 1.0), low, 0.0)[1]
+    point = direction([0], ([int(between * 2**60)], 2**60))
+    written = certificate("singleton", 0, tangent=(multipliers([0], [0.0], 0.5), point))
+    assert not proved(claim("singleton", 0, written, y=([low], [high])), curves(TANH))
+    plain = claim("singleton", 0, written, y=[between])
+    assert proved(plain, curves(0))
+
+
+def test_empty_is_proved_of_the_ends_rounded_outwards() -> None:
+    """Some x has ``tanh x <= y`` and ``3 x >= c``, but no float64 below the end is as large as ``c / 3``."""
+    for k in range(1, 200):
+        y = 0.5 + k * 2.0**-12
+        with precisely():
+            exact = arb(y).atanh()
+            down = inverse((TANH, 1.0, 1.0), y, 0.0)[0]
+            c = float(np.nextafter(3.0 * down, 9.0))
+            if Fraction(c) > 3 * Fraction(down) and exact >= ball(Fraction(c) / 3):
+                break
+    given = Curves(np.array([TANH, LEAKY_RELU]), np.ones(2), np.ones(2))
+    weights = multipliers([0, 1], ([3, -1], 1))
+    said = claim("empty", -1, certificate("empty", tangent=(weights, None)), y=([-0.5, c], [y, np.inf]))
+    assert not proved(said, given, ((1.0,), (3.0,)))
+    assert proved(replace(said, output=floats([[-0.5, c + 1e-9], [y, np.inf]])), given, ((1.0,), (3.0,)))
+
+
+def test_a_precision_counts_once() -> None:
+    """``tanh x >= 1/4`` and ``x <= 1/5`` have no solution; without the precision in what is received, they would."""
+    point, ends = direction([], [0.1]), multipliers([0, 1], [-1.0, 1.0])
+    written = certificate("bounded", 1, tangent=(None, point), recession=(ends, None))
+    known = [[0.25, 0.0], [0.25, 0.0]]
+    said = claim("bounded", 1, written, y=([0.5, -np.inf], [0.75, 0.2]), within=known)
+    assert not proved(said, curves(TANH, LEAKY_RELU), ((1.0,), (1.0,)))
+    inside = certificate("bounded", 1, tangent=(None, direction([], [0.4])), recession=(ends, None))
+    wider = claim("bounded", 1, inside, y=([0.5, -np.inf], [0.75, 0.5]), within=known)
+    assert proved(wider, curves(TANH, LEAKY_RELU), ((1.0,), (1.0,)))
 
 
 def test_balls_around_a_kink_hold_both_pieces() -> None:
