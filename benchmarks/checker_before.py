@@ -4,9 +4,9 @@
 
 The checker before (``tests/old_checker``) reads what deciding found, one claim at a time; this one the certificates
 that it is written down as. Both prove each verdict alone, in floats; this one also all of them together. Layers:
-(12, 5) of small whole numbers; the first three of the demo network; (3500, 784), trained on Fashion-MNIST, and those of
-a convolutional network for CIFAR-10, where FIBERSCOPE_EXTERNAL names a folder that has them. One thread; processor time, the least of three. Ratios above 1 say that
-this one takes longer.
+(12, 5) of small whole numbers; the first three of the demo network; (3500, 784), trained on Fashion-MNIST, and those
+of a convolutional network for CIFAR-10, where FIBERSCOPE_EXTERNAL names a folder that has them. One thread; processor
+time, the least of three. Ratios above 1 say that this one takes longer.
 """
 
 from __future__ import annotations

@@ -138,6 +138,10 @@ def test_empty_is_proved_of_the_ends_rounded_outwards() -> None:
     weights = multipliers([0, 1], ([3, -1], 1))
     said = claim("empty", -1, certificate("empty", tangent=(weights, None)), y=([-0.5, c], [y, np.inf]))
     assert not proved(said, given, ((1.0,), (3.0,)))
+    weights = multipliers([0, 1], ([-3, 1], 1))
+    turned = claim("empty", -1, certificate("empty", tangent=(weights, None)), y=([-y, -np.inf], [0.5, -c]))
+    assert not proved(turned, given, ((1.0,), (3.0,)))
+    assert proved(replace(turned, output=floats([[-y, -np.inf], [0.5, -c - 1e-9]])), given, ((1.0,), (3.0,)))
     assert proved(replace(said, output=floats([[-0.5, c + 1e-9], [y, np.inf]])), given, ((1.0,), (3.0,)))
 
 
@@ -155,10 +159,10 @@ def test_a_precision_counts_once() -> None:
 
 def test_balls_around_a_kink_hold_both_pieces() -> None:
     with precisely():
-        below, above = moved((LEAKY_RELU, 0.5, 1.0), arb(0, 0.25), 1.0, -1)
-        # from -1/4 it takes 2, and from 1/4 it takes 7/4
-        assert below <= 1.75
-        assert above >= 2.0
+        below, above = moved((LEAKY_RELU, 0.125, 1.0), arb(0, 0.25), 1.0, -1)
+        # from 1/4 it takes 25/4, and from -1/4 it takes 8
+        assert below <= 6.25
+        assert above >= 8.0
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,8 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
 EQUIVALENT: dict[str, str] = {
     "monotone: if curves.curve.shape != (m,)": "what such a unit gives is not said anywhere, or what follows fails",
     "monotone: if output is None": "the checker of verdicts asks for the same, or what follows fails",
-    "monotone: if not (output[0] <= output[1])": "what is proved is proved of these ends, or they are refused as received",
+    "monotone: if not (output[0] <= output[1])": "it is proved of these ends, or they are refused as received",
+    "curves: if not all((part.dtype": "the same numbers of another type, or others beside those that are named",
     "inverses: if not end.is_finite()": "no end of such a ball is a float64",
     "modulus: if direction.shape != point.shape or not np.isfinite(direction).all(): not not": "no length is NaN",
     "convolutions: if len(numbers) * width * taps > MAX_WRITTEN": "it takes longer",
