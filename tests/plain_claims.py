@@ -19,9 +19,10 @@ from fiberscope.preimages.certificate import (
     Scaling,
 )
 from fiberscope.preimages.kind import Kind
-from fiberscope.preimages.verify import DIMENSIONS
 
 Array = np.ndarray[Any, Any]
+DIMENSIONS = {"empty": (-1, -1), "singleton": (0, 0), "bounded": (1, 2**62), "unbounded": (1, 2**62)}
+"""What each kind says of the dimension."""
 
 
 def floats(values: Any) -> Array:
@@ -126,6 +127,7 @@ def _vector(values: Any) -> Any:
 
 
 __all__ = [
+    "DIMENSIONS",
     "Array",
     "certificate",
     "claim",

@@ -29,7 +29,7 @@ from fuzz_questions import Group, Question, group  # noqa: E402
 from fiberscope.checker.radius import measure  # noqa: E402
 from fiberscope.checker.verdicts import Claim, prove  # noqa: E402
 from fiberscope.preimages import compact  # noqa: E402
-from fiberscope.preimages.verify import DIMENSIONS  # noqa: E402
+from plain_claims import DIMENSIONS  # noqa: E402
 
 CERTIFICATES = 40
 """For each group of questions, about every one of which each certificate claims something."""

@@ -36,9 +36,6 @@ from fiberscope.preimages.verification import MalformedError, Verification, curv
 _Layer: TypeAlias = tuple[System, Any, Curves]
 """A layer on its domain; its units that are among them, None for all; and what they compute."""
 
-DIMENSIONS = {"empty": (-1, -1), "singleton": (0, 0), "bounded": (1, 2**62), "unbounded": (1, 2**62)}
-"""What each kind says of the dimension."""
-
 WHOLE_NUMBERS = (int, *(np.dtype(code).type for code in "bBhHiIlLqQ"))
 NUMBERS = (float, *WHOLE_NUMBERS, *(np.dtype(code).type for code in "efd"))
 
@@ -355,13 +352,13 @@ def dimensions(kind: str, dimension: int | None, bounds: tuple[int, int] | None)
     """What is claimed of the dimension: one number, bounds, or what the kind says of it.
 
     Raises:
-        MalformedError: the kind is none that can be proved.
+        MalformedError: of such a kind the dimension is known, and is not given.
     """
-    if kind not in DIMENSIONS:
-        raise MalformedError(f"the kind is {kind}: nothing is claimed that can be proved")
-    if dimension is None and bounds is None and kind in ("empty", "singleton"):
+    if dimension is not None:
+        return dimension, dimension
+    if bounds is None and kind in ("empty", "singleton"):
         raise MalformedError(f"of kind {kind} the dimension is known, and not given")
-    return (bounds or DIMENSIONS[kind]) if dimension is None else (dimension, dimension)
+    return bounds or (-1 if kind == "undecided" else 1, 2**62)
 
 
 def _bounds(value: Any, dimension: int | None) -> tuple[int, int] | None:
