@@ -4,14 +4,15 @@
 
 The checker before (``tests/old_checker``) reads what deciding found, one claim at a time; this one the certificates
 that it is written down as. Both prove each verdict alone, in floats; this one also all of them together. Layers:
-(12, 5) of small whole numbers; the first three of the demo network; (3500, 784), trained on Fashion-MNIST where
-FIBERSCOPE_EXTERNAL names a folder that has it. One thread; processor time, the least of three. Ratios above 1 say that
-this one takes longer.
+(12, 5) of small whole numbers; the first three of the demo network; (3500, 784), trained on Fashion-MNIST, and those
+of a convolutional network for CIFAR-10, where FIBERSCOPE_EXTERNAL names a folder that has them. One thread; processor
+time, the least of three. Ratios above 1 say that this one takes longer.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 from _demo import demo
 from _timing import least
+from sign_constrained import network_layers
 from threadpoolctl import threadpool_limits
 from verdict_time import large_layer
 
@@ -30,6 +32,8 @@ from fiberscope.preimages.verify import verify_in_float, verify_many
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 from old_checker.verify import verify_in_float as verify_before
 
+MODEL = "cifar_base_kw"
+
 
 def main() -> None:
     """Print one line per layer and domain."""
@@ -39,7 +43,7 @@ def main() -> None:
     options = parser.parse_args()
     threadpool_limits(1)
     samples, rng = 5 if options.smoke else options.samples, np.random.default_rng(0)
-    print(f"{'layer':28} {'before, ms':>10} {'now, ms':>8} {'now / before':>12} {'together / before':>17}")
+    print(f"{'layer':36} {'before, ms':>10} {'now, ms':>8} {'now / before':>12} {'together / before':>17}")
     small = fs.ReLULayer(rng.integers(-2, 3, size=(12, 5)).astype(float), rng.integers(-2, 3, size=12).astype(float))
     compare("(12, 5), whole numbers", small, rng.integers(-2, 3, size=(samples, 5)).astype(float), None)
     network, test = demo(trained=not options.smoke)
@@ -49,7 +53,12 @@ def main() -> None:
             compare(f"demo {position}", layer, inputs, domain)
     if not options.smoke:
         _, layer, images = large_layer(samples)
-        compare("(3500, 784)", layer, images, None)
+        for domain in (None, fs.Box(0, 1)):
+            compare("(3500, 784)", layer, images, domain)
+    if not options.smoke and os.environ.get("FIBERSCOPE_EXTERNAL"):
+        for name, layer, inputs, domains in network_layers(MODEL, samples):
+            for _, domain in domains:
+                compare(f"{MODEL} {name}", layer, inputs, domain)
 
 
 def compare(name: str, layer: fs.ReLULayer, X: np.ndarray, domain: fs.Domain | None) -> None:
@@ -62,7 +71,7 @@ def compare(name: str, layer: fs.ReLULayer, X: np.ndarray, domain: fs.Domain | N
     where = f"{name} on {'R^n' if domain is None else type(domain).__name__}"
     each = 1e3 / max(len(both), 1)
     print(
-        f"{where:28} {each * before:>10.3f} {each * now:>8.3f} {now / before:>12.2f} {together / before:>17.2f}", end=""
+        f"{where:36} {each * before:>10.3f} {each * now:>8.3f} {now / before:>12.2f} {together / before:>17.2f}", end=""
     )
     print(f"  {len(both)} of {len(X)} proved by both", flush=True)
 

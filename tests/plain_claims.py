@@ -21,6 +21,8 @@ from fiberscope.preimages.certificate import (
 from fiberscope.preimages.kind import Kind
 
 Array = np.ndarray[Any, Any]
+DIMENSIONS = {"empty": (-1, -1), "singleton": (0, 0), "bounded": (1, 2**62), "unbounded": (1, 2**62)}
+"""What each kind says of the dimension."""
 
 
 def floats(values: Any) -> Array:
@@ -97,14 +99,13 @@ def claim(
     m: int | None = None,
 ) -> Claim:
     """A claim; y may be a pair of vectors, between which the output lies, and within one: below and above."""
-    low, high = y if isinstance(y, tuple) else (y, y)
-    low, high = (None if side is None else floats(side) for side in (low, high))
-    m = m or (len(low) if low is not None else None)
+    output = None if y is None else floats(y if isinstance(y, tuple) else (y, y))
+    m = m or (output.shape[1] if output is not None else None)
     assert m is not None, "of a claim about an input, m has to be said"
     data = written if isinstance(written, bytes) else written.to_bytes()
-    slack = floats(within)
-    precision = np.broadcast_to(slack, (2, m) if slack.ndim == 2 else m).copy()
-    return Claim(None if x is None else floats(x), low, high, precision, kind, dimension, bounds, data)
+    precision = np.broadcast_to(floats(within), (2, m)).copy()
+    said = (dimension, dimension) if dimension is not None else bounds or DIMENSIONS[kind]
+    return Claim(None if x is None else floats(x), output, precision, kind, said, data)
 
 
 def proved(about: System, said: Claim) -> tuple[bool, bool]:
@@ -126,6 +127,7 @@ def _vector(values: Any) -> Any:
 
 
 __all__ = [
+    "DIMENSIONS",
     "Array",
     "certificate",
     "claim",

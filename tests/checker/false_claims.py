@@ -13,7 +13,7 @@ from false_faces import (
     of_dimensions,
     of_other_relations,
     of_ranks,
-    of_shared_products,
+    of_rows_in_a_batch,
 )
 from false_numbers import of_corrections, of_numbers, of_reading, of_residuals
 from false_outputs import of_outputs, of_precisions, of_sides, of_statements
@@ -36,7 +36,7 @@ def all_of_them() -> list[Lie]:
             of_reading,
             of_outputs,
             of_batches,
-            of_shared_products,
+            of_rows_in_a_batch,
             of_precisions,
             of_sides,
             of_statements,

@@ -255,8 +255,8 @@ def of_batches() -> Iterator[Lie]:
     yield Lie("other coordinates in a batch", layer, claims, (1,))
 
 
-def of_shared_products() -> Iterator[Lie]:
-    """Products of rows that many proofs ask for, where they are not what is asked for."""
+def of_rows_in_a_batch() -> Iterator[Lie]:
+    """Rows that several certificates of a batch hold, and that are equal, or told apart by a held coordinate alone."""
     near = 2.0**-20
     weight = [[1.0, 1.0, 0.0, 0.0], [-1.0, 1.0, near, 0.0], [0.0, 0.0, -1.0, 1.0], [0.0, 0.0, -1.0, -1.0]]
     layer = replace(system(weight, [1.0, 1.0, -1.0, -1.0]), box_low=floats([0.0, *[-np.inf] * 3]))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from lies import UP_DOWN, Lie, one
-from scipy.sparse import csr_array
+from scipy.sparse import csc_array, csr_array
 
 from plain_claims import certificate, claim, direction, floats, multipliers, scaling, system
 
@@ -154,6 +154,11 @@ def of_numbers() -> Iterator[Lie]:
     corner = replace(system([[0.0, 1.0]] * 3, [1.0, 0.0, 0.0], box=(-9.0, 9.0)), weight=stored, G=csr_array((0, 2)))
     off = direction([0], [0.0, -(2.0**-30)], 0.9)
     yield one("a place that is stored nine times", corner, "bounded", 1, tangent=(None, off), x=[0.0, 0.0])
+    # x_1 is read by the first unit; of these columns, taken for rows, by the second, which is constant
+    columns = csc_array(floats([[0.0, 1.0], [0.0, 0.0]]))
+    turned = replace(system([[0.0, 0.0]] * 2, [1.0, 5.0], high=[np.inf, 0.0]), weight=columns, G=csr_array((0, 2)))
+    away = direction([], [1.0, 0.0])
+    yield one("columns taken for rows", turned, "unbounded", 2, recession=(None, away), x=[0.0, 0.0])
     free = system([[0.0]], [-1.0])
     yield Lie(
         "a bound that is no number",

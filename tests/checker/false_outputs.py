@@ -207,6 +207,11 @@ def of_precisions() -> Iterator[Lie]:
         ends = (multipliers([0, 1], weights), None)
         yield one(f"a precision {name} the whole clip", clip, "bounded", 1, recession=ends, x=[x], within=2.0)
     held = {"recession": (multipliers([0], [1.0], 0.5), None), "x": [2.0]}
+    both, ends = {"tangent": (multipliers([0, 1], [1.0, 1.0], 1.0), None)}, system(UP_DOWN, [0.0, 2.0])
+    yield one("a precision that reaches a kink", ends, "singleton", 0, **both, x=[1.0], within=1.0)
+    both = {"tangent": (multipliers([0, 1], [-1.0, -1.0], 1.0), None)}
+    ends = system(UP_DOWN, [0.0, 2.0], low=-5.0, high=2.0)
+    yield one("a precision that reaches an upper kink", ends, "singleton", 0, **both, x=[1.0], within=1.0)
     for name, within in (("below", [[np.inf], [1.0]]), ("above", [[1.0], [np.inf]])):
         yield one(f"no end {name}", system([[1.0]]), "bounded", 1, within=within, **held)
     corner, apart = system(UP_DOWN, [0.0, 4.0]), [[0.0, 0.0], [1.0, 1.0]]

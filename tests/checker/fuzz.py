@@ -29,6 +29,7 @@ from fuzz_questions import Group, Question, group  # noqa: E402
 from fiberscope.checker.radius import measure  # noqa: E402
 from fiberscope.checker.verdicts import Claim, prove  # noqa: E402
 from fiberscope.preimages import compact  # noqa: E402
+from plain_claims import DIMENSIONS  # noqa: E402
 
 CERTIFICATES = 40
 """For each group of questions, about every one of which each certificate claims something."""
@@ -71,16 +72,18 @@ def _claim(question: Question, written: Any, data: bytes, about: Group, rng: np.
     n, kind = about.system.shape[1], str(written.kind)
     if rng.random() < 0.1:
         kind = str(rng.choice(KINDS))
-    chance, bounds = rng.random(), None
+    chance = rng.random()
     dimension = written.dimension
     if dimension is None or chance < 0.2:
         dimension = -1 if kind == "empty" else 0 if kind == "singleton" else int(rng.integers(0, n + 1))
+    bounds = dimension, dimension
     if chance > 0.85:
-        dimension, bounds = None, tuple(sorted(int(v) for v in rng.integers(-1, n + 2, 2)))
+        bounds = tuple(sorted(int(v) for v in rng.integers(-1, n + 2, 2)))
     if chance > 0.95:
-        bounds = None
-    low, high = (None, None) if question.y is None else question.y
-    return Claim(question.x, low, high, question.within, kind, dimension, bounds, data)
+        bounds = DIMENSIONS[kind]
+    output = None if question.y is None else np.stack(question.y)
+    within = np.broadcast_to(question.within, (2, about.system.shape[0]))
+    return Claim(question.x, output, within, kind, bounds, data)
 
 
 def _try(about: Group, claims: list[tuple[Question, Claim]], tally: Counter[str], where: str) -> None:
@@ -109,7 +112,7 @@ def _is_odd(reason: str) -> bool:
 
 
 def _is_true(claim: Claim, question: Question) -> bool:
-    least, most = claim.bounds
+    least, most = claim.dimensions
     kind, dimension = question.truth
     return claim.kind == kind and least <= dimension <= most
 

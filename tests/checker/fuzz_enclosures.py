@@ -151,8 +151,9 @@ def _is_inside(about: known.Group, question: known.Question, x: Exact) -> bool:
         if question.x is not None:
             there = _output(s, i, exactly(row), exactly(question.x))
         low, high = (question.y[0][i], question.y[1][i]) if question.y is not None else (there, there)
-        least = low - Fraction(float(below[i])) if np.inf not in (abs(low), below[i]) else -np.inf
-        most = high + Fraction(float(above[i])) if np.inf not in (abs(high), above[i]) else np.inf
+        # in fractions: a float plus a fraction is a float, and rounded
+        least = Fraction(low) - Fraction(below[i]) if np.inf not in (abs(low), below[i]) else -np.inf
+        most = Fraction(high) + Fraction(above[i]) if np.inf not in (abs(high), above[i]) else np.inf
         if not least <= y <= most:
             return False
     return True

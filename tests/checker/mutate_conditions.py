@@ -55,6 +55,9 @@ ABOVE = {
     "rounded": ("checker/test_unsure.py", "checker/test_modulus.py"),
     "precision": ("audits/test_precision.py",),
     "spectra": ("audits/test_verify_spectra.py",),
+    "monotone": ("checker/test_received.py",),
+    "inverses": ("checker/test_received.py", "checker/test_monotone.py"),
+    "curves": ("checker/test_received.py", "checker/test_monotone.py"),
 }
 """Files above these, or with tests of their own, and what tests them."""
 

@@ -87,6 +87,9 @@ def test_an_echelon_of_blocks_is_one_and_nothing_else_is():
     unit = sparse.csr_array(np.eye(2))
     alike = Blocks((Block(0, 0, unit, None), Block(1, 0, unit, None)), (2, 2), (2,))
     assert not alike.is_echelon(np.array([0, 2]), np.ones(2, dtype=np.bool_)), "two diagonals on the same columns"
+    for entries in ([[0.0, 1.0], [0.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]]):
+        full = Blocks((Block(0, 0, sparse.csr_array(np.array(entries)), None),), (2,), (2,))
+        assert not full.is_echelon(np.arange(2), np.ones(2, dtype=np.bool_)), "entries off the diagonal"
 
 
 def test_what_is_no_matrix_in_blocks_is_refused():

@@ -33,6 +33,8 @@ from fiberscope.network.relu_layer import MAX_WRITTEN, ReLULayer
 from fiberscope.preimages.compact import expanded
 from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.sides import sides_at_inputs
+from fiberscope.preimages.verification import MalformedError
+from fiberscope.preimages.verify import dimensions
 from fiberscope.threads import one_thread
 
 INPUT_AGREEMENT = 1e-9
@@ -141,7 +143,8 @@ def _forms(layer: StoredLayer, subject: Layer, x: FloatArray) -> Iterator[LocalR
         return
     local = layer.at(x, by_products=True)
     yield local
-    if subject.is_large and local.rows.weight.size <= 2 * MAX_WRITTEN:
+    entries = local.rows.weight.entrywise(np.sign) @ np.ones(local.rows.weight.shape[1]) if subject.is_large else 0
+    if subject.is_large and np.sum(entries) <= 2 * MAX_WRITTEN:
         yield replace(local, rows=replace(local.rows, weight=local.rows.weight[np.arange(len(local.rows.bias))]))
 
 
@@ -191,8 +194,10 @@ def _claim(
     kind, dimension, bounds = str(finding.kind), finding.dimension, finding.dimension_bounds
     if dimension is not None and bounds is not None:
         return f"its dimension is {dimension}, and lies in {bounds[0]} to {bounds[1]}"
-    slack = slack[0] if np.array_equal(*slack) else slack
-    return Claim(x, None, None, slack, kind, dimension, bounds, plain(certificate))
+    try:
+        return Claim(x, None, slack, kind, dimensions(kind, dimension, bounds), plain(certificate))
+    except MalformedError as error:
+        return str(error)
 
 
 def _proofs(

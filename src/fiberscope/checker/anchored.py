@@ -18,9 +18,9 @@ from fiberscope.checker.matrices import (
     FloatArray,
     Matrix,
     NotProvedError,
+    are_floats,
     flushes_subnormal_numbers,
     is_dense,
-    is_vector,
     relative_error,
 )
 from fiberscope.checker.system import Rows, System, sides_of
@@ -37,7 +37,7 @@ class Question:
         x: (n,) or None.
         output_low: (m,) or None.
         output_high: (m,) or None.
-        within: (m,) at least 0; beside x also (2, m), below and above, inf for no side.
+        within: (m,) at least 0, or (2, m), below and above; beside x inf for no side.
         anchor: (n,) x itself, or any point where outputs are given.
         reach: a proved bound on how far the inputs are from the anchor; inf for none.
     """
@@ -77,7 +77,8 @@ class Anchored:
         if known.x is None:
             assert known.output_low is not None, "a question has an input or outputs"
             assert known.output_high is not None, "both sides are given"
-            sides = sides_of(rows, known.output_low, known.output_high, known.within)
+            within = np.broadcast_to(known.within, (2, rows.m))
+            sides = sides_of(rows, np.stack([known.output_low, known.output_high]), within)
             if sides.contradiction:
                 raise NotProvedError("the output is that of no input")
             return sides.has_low[: rows.height], sides.has_high[: rows.height]
@@ -120,10 +121,11 @@ class Anchored:
 
 def _check(question: Question, rows: Rows) -> None:
     m, n = rows.m, rows.n
-    apart = question.within.shape == (2, m) and question.x is not None
-    slack = [(side, m, False) for side in question.within] if apart else [(question.within, m, True)]
+    apart = question.within.shape == (2, m)
+    sides = question.within if apart else [question.within]
+    slack = [(side, m, question.x is None or not apart) for side in sides]
     for array, length, finite in ((question.x, n, True), *slack, (question.anchor, n, True)):
-        if array is not None and not is_vector(array, length, finite=finite):
+        if array is not None and not are_floats(array, length, finite=finite):
             raise NotProvedError(f"an input or a precision is not made of {length} finite float64 numbers")
     for side in (question.output_low, question.output_high):
         if side is not None and (side.dtype != np.float64 or side.shape != (m,) or np.isnan(side).any()):

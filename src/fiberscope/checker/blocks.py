@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from fiberscope.checker.convolutions import Convolution
-from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray, Matrix, NotProvedError
+from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray, Matrix, NotProvedError, check_matrix, sparse
 from fiberscope.checker.unwritten import Unwritten
-
-_sparse: Any = cast(Any, sparse)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +42,9 @@ class Block:
 
     def check(self) -> None:
         """NotProvedError where this is no such block."""
-        if isinstance(self.outer, Convolution):
-            self.outer.check()
         B = self.inner
+        for factor in (self.outer, B) if B is not None else (self.outer,):
+            check_matrix(factor)
         if B is None:
             return
         alone = len(np.unique(B.indices)) == len(B.indices) and (np.diff(B.indptr) <= 1).all()
@@ -60,13 +57,8 @@ class Block:
         if isinstance(outer, Convolution):
             outer = outer.entrywise(change)
         else:
-            outer = _sparse.csr_array((change(np.abs(outer.data)), outer.indices, outer.indptr), shape=outer.shape)
+            outer = sparse.csr_array((change(np.abs(outer.data)), outer.indices, outer.indptr), shape=outer.shape)
         return Block(self.row, self.column, outer, None if inner is None else abs(inner))
-
-    @property
-    def size(self) -> int:
-        """The entries, written out, at most."""
-        return self.outer.size if isinstance(self.outer, Convolution) else len(self.outer.data)
 
     def __matmul__(self, x: FloatArray) -> FloatArray:
         """``A B x``."""
@@ -113,19 +105,6 @@ class Blocks(Unwritten):
         """M and n."""
         return sum(self.heights), sum(self.widths)
 
-    @property
-    def data(self) -> FloatArray:
-        """The stored numbers, each once."""
-        return np.concatenate([np.zeros(0), *(block.outer.data.ravel() for block in self.blocks)])
-
-    @property
-    def size(self) -> int:
-        """The entries, written out, at most."""
-        return sum(block.size for block in self.blocks)
-
-    def __abs__(self) -> Blocks:
-        return self.entrywise(np.abs)
-
     def times(self, x: FloatArray) -> FloatArray:
         """``A x`` for x of shape (n,)."""
         parts, out = _parts(x, self.widths), [np.zeros(height) for height in self.heights]
@@ -153,14 +132,14 @@ class Blocks(Unwritten):
         rows = [self._written(r, numbers[order[a:b]] - starts[r]) for r, (a, b) in enumerate(pairwise(cuts))]
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
-        return _sparse.vstack(rows, format="csr")[back]
+        return sparse.vstack(rows, format="csr")[back]
 
     def _written(self, r: int, numbers: IntArray) -> Any:
-        parts: list[Any] = [_sparse.csr_array((len(numbers), width)) for width in self.widths]
+        parts: list[Any] = [sparse.csr_array((len(numbers), width)) for width in self.widths]
         for block in self.blocks:
             if block.row == r and len(numbers):
                 parts[block.column] = block.written(numbers)
-        out = _sparse.csr_array(_sparse.hstack(parts, format="csr"))
+        out = sparse.csr_array(sparse.hstack(parts, format="csr"))
         out.eliminate_zeros()
         out.sort_indices()
         return out
@@ -168,32 +147,21 @@ class Blocks(Unwritten):
     def is_echelon(self, numbers: IntArray, columns: BoolArray) -> bool:
         """Whether these rows are independent on some columns, as their blocks show without arithmetic.
 
-        One of their block rows has a diagonal block on columns that no other one reads: in a combination that vanishes
-        its rows have weight 0. So it is taken away, and the others go on.
+        The last block of each of their block rows is diagonal, on columns that are kept, each of another block column:
+        sorted by these, the rows are those of a triangular matrix.
         """
         starts, kept = np.cumsum((0, *self.heights)), _parts(columns, self.widths)
-        taken = set((np.searchsorted(starts, np.unique(numbers), side="right") - 1).tolist())
-        independent = len(np.unique(numbers)) == len(numbers)
-        while taken and independent:
-            first = next((block.row for block in self.blocks if self._is_pivot(block, taken, kept)), None)
-            independent = first is not None
-            taken = taken - {first}
-        return independent
-
-    def _is_pivot(self, block: Block, taken: set[int], kept: list[BoolArray]) -> bool:
-        """Whether it is diagonal on columns that are kept, and that none of the other block rows reads."""
-        readers = {other.row for other in self.blocks if other.column == block.column and other.row in taken}
-        return readers == {block.row} and bool(kept[block.column].all()) and _is_diagonal(block)
+        rows = np.unique(np.searchsorted(starts, np.unique(numbers), side="right") - 1)
+        last = [max((b for b in self.blocks if b.row == row), key=lambda b: b.column, default=None) for row in rows]
+        pivots = [b.column for b in last if b is not None and kept[b.column].all() and _is_diagonal(b)]
+        return len(set(pivots)) == len(rows) and len(np.unique(numbers)) == len(numbers)
 
 
 def _is_diagonal(block: Block) -> bool:
     """Whether a block has entries on its diagonal, all of it, and nowhere else."""
-    outer = block.outer
-    if isinstance(outer, Convolution) or block.inner is not None or outer.shape[0] != outer.shape[1]:
+    if isinstance(block.outer, Convolution) or block.inner is not None or block.shape[0] != block.shape[1]:
         return False
-    indices, indptr, every = np.asarray(outer.indices), np.asarray(outer.indptr), np.arange(int(outer.shape[0]))
-    alone = indices.shape == every.shape and bool((indices == every).all() and (indptr[:-1] == every).all())
-    return alone and bool(np.asarray(outer.data).all())
+    return bool(block.outer.diagonal().all()) and block.outer.count_nonzero() == block.shape[0]
 
 
 def _parts(vector: Any, sizes: tuple[int, ...]) -> list[Any]:

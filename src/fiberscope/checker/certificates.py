@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from fiberscope.checker.matrices import FloatArray, IntArray, NotProvedError, Vector, is_vector, scaled_exactly
+from fiberscope.checker.matrices import FloatArray, IntArray, NotProvedError, Vector, are_floats, scaled_exactly
 
 VERSION = 3
 MAX_BITS = 2**21
@@ -153,7 +153,7 @@ class Certificate:
         zero = said.numbers("zero")
         return cls(
             kind=str(said.said.get("kind")),
-            dimension=said.whole("dimension"),
+            dimension=said.said.get("dimension"),
             tangent=said.part("tangent", Face.read) or Face(),
             recession=said.part("recession", Face.read) or Face(),
             basis=said.rows("basis", coordinates=False),
@@ -199,13 +199,6 @@ class Fields:
             return None
         return read(Fields(value, f"{self.prefix}{name}.", self.arrays, self.shape, self.scaling))
 
-    def whole(self, name: str) -> int | None:
-        """A whole number, or none."""
-        value = self.said.get(name)
-        if value is not None and type(value) is not int:
-            raise NotProvedError(f"{name} is not a whole number")
-        return value
-
     def size(self, name: str) -> float:
         """A number that is at least 0, as it is where it is missing."""
         value = float(self.said.get(name, 0.0))
@@ -214,11 +207,8 @@ class Fields:
         return value
 
     def integers(self, name: str) -> IntArray | None:
-        """An array of integers, or none."""
-        array = self.arrays.get(self.prefix + name)
-        if array is not None and array.dtype != np.int64:
-            raise NotProvedError(f"{name} is not a vector of integers")
-        return array
+        """An array, or none; floats are none that anything can be numbered by, and lead to an error."""
+        return self.arrays.get(self.prefix + name)
 
     def numbers(self, name: str, count: int | None = None) -> IntArray | None:
         """Distinct numbers below a count, of coordinates by default."""
@@ -243,7 +233,7 @@ class Fields:
     def floats(self, name: str, length: int) -> FloatArray:
         """An array of so many floats."""
         array = self.arrays.get(self.prefix + name)
-        if array is None or not is_vector(array, length, finite=True):
+        if array is None or not are_floats(array, length, finite=True):
             raise NotProvedError(f"{name} is not made of {length} finite float64 numbers")
         return array
 

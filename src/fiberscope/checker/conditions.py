@@ -55,11 +55,10 @@ class Conditions:
     Args:
         rows: the system's.
         certificate: which of them names which.
-        known: what was proved before; parts that several certificates share are proved once.
     """
 
-    def __init__(self, rows: Rows, certificate: Certificate, known: dict[object, object]) -> None:
-        self.rows, self.certificate, self.known = rows, certificate, known
+    def __init__(self, rows: Rows, certificate: Certificate) -> None:
+        self.rows, self.certificate = rows, certificate
 
     def at_inputs(self, tangent: Cone, recession: Cone) -> Proof:
         """What is proved at N inputs with these cones, which hold the same coordinates."""
@@ -254,14 +253,15 @@ class Conditions:
         return self._once(("live", columns.tobytes()), lambda: self.rows.live(every, columns))
 
     def _once(self, key: object, find: Callable[[], Found]) -> Found:
-        if key not in self.known:
+        known = self.rows.known
+        if key not in known:
             try:
-                self.known[key] = find()
+                known[key] = find()
             except NotProvedError as failure:
-                self.known[key] = failure
-        if isinstance(failure := self.known[key], NotProvedError):
+                known[key] = failure
+        if isinstance(failure := known[key], NotProvedError):
             raise NotProvedError(str(failure))
-        return self.known[key]  # pyright: ignore[reportReturnType] - a key is asked for by one function
+        return known[key]  # pyright: ignore[reportReturnType] - a key is asked for by one function
 
 
 def _admitted(fact: Vanishing, cone: Cone) -> BoolArray:

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from scipy import sparse
 
-from fiberscope.checker.matrices import FloatArray, IntArray, NotProvedError
+from fiberscope.checker.matrices import FloatArray, IntArray, NotProvedError, are_floats, sparse
 from fiberscope.checker.unwritten import Unwritten
 
 MAX_WRITTEN = 2**26
@@ -50,8 +49,8 @@ class Convolution(Unwritten):
         added = [number for pair in self.padding for number in pair]
         whole = all(type(size) is int and size >= 1 for size in sizes) and all(type(p) is int and p >= 0 for p in added)
         per_axis = axes >= 1 and len(self.stride) == len(self.dilation) == len(self.padding) == len(shape) - 2 == axes
-        if not (whole and per_axis and len(added) == 2 * axes):
-            raise NotProvedError("a convolution is not described by whole numbers, as many as there are axes")
+        if not (whole and per_axis and len(added) == 2 * axes and are_floats(self.weight, *shape, finite=True)):
+            raise NotProvedError("a convolution is not made of floats and whole numbers, as many as there are axes")
         grouped = shape[1] * self.groups == self.input_shape[0] and shape[0] % self.groups == 0
         padded = (size + sum(pair) for size, pair in zip(self.input_shape[1:], self.padding, strict=True))
         if not grouped or any(reach > size for reach, size in zip(self._reach(), padded, strict=True)):
@@ -84,16 +83,6 @@ class Convolution(Unwritten):
     def shape(self) -> tuple[int, int]:
         """M and n."""
         return self.weight.shape[0] * len(self.index), prod(self.input_shape)
-
-    @property
-    def data(self) -> FloatArray:
-        """The stored numbers, each once."""
-        return self.weight
-
-    @property
-    def size(self) -> int:
-        """The entries, written out, at most."""
-        return self.shape[0] * self.weight[0].size
 
     def times(self, x: FloatArray) -> FloatArray:
         """``A x`` for x of shape (n,)."""
@@ -136,4 +125,4 @@ class Convolution(Unwritten):
         # columns ascend: channels, then places, as taps do
         columns: IntArray = (inputs[:, :, None] * size + read)[kept]
         starts = np.concatenate([[0], np.cumsum(kept.sum(axis=(1, 2)))])
-        return cast(Any, sparse).csr_array((values[kept], columns, starts), shape=(len(numbers), self.shape[1]))
+        return sparse.csr_array((values[kept], columns, starts), shape=(len(numbers), self.shape[1]))

@@ -81,14 +81,10 @@ def total(terms: list[float | Fraction]) -> Fraction:
 
 def norm_above(values: Any) -> float:
     """An upper bound on the Euclidean norm of rational numbers; 0 only where all are 0."""
-    square = sum((value * value for value in values), Fraction(0))
-    if not square:
-        return 0.0
-    try:
-        root = float(square) ** 0.5
-    except OverflowError:
-        return np.inf
-    return max(root * (1.0 + 2.0**-50), 2.0**-530)
+    root = root_above(sum((value * value for value in values), Fraction(0)))
+    if root == 0 or root > 2**1023:
+        return np.inf if root else 0.0
+    return float(np.nextafter(float(root) * (1.0 + 2.0**-50), np.inf))
 
 
 def rank(matrix: Matrix) -> int:

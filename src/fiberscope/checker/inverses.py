@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import contextmanager
 from fractions import Fraction
+from math import inf, isinf, nextafter
 from threading import Lock
 
-import numpy as np
 from flint import arb, ctx
 
 from fiberscope.checker.curves import ELU, LEAKY_RELU, SIGMOID, SOFTPLUS, TANH
@@ -41,7 +41,7 @@ def moved(unit: Unit, z: arb, eps: float, sign: int) -> tuple[float, float]:
     """
     end = _inverse(unit, _value(unit, z) + sign * arb(eps))
     if end is None:
-        return np.inf, np.inf
+        return inf, inf
     if not end.is_finite():
         raise NotProvedError("a unit saturates too near the output to tell")
     distance = sign * (end - z)
@@ -62,12 +62,12 @@ def output(unit: Unit, z: Fraction) -> Fraction:
 
 def inverse(unit: Unit, y: float, eps: float) -> tuple[float, float]:
     """Bounds on the pre-activation of ``y + eps``: both -inf, or both inf, at the ends of the range and beyond."""
-    if np.isinf(y):
+    if isinf(y):
         return y, y
     output = ball(Fraction(y) + Fraction(eps))
     end = _inverse(unit, output)
     if end is None:
-        beyond = -np.inf if output <= _ends(unit)[0] else np.inf
+        beyond = -inf if output <= _ends(unit)[0] else inf
         return beyond, beyond
     if not end.is_finite():
         raise NotProvedError("a pre-activation is out of reach")
@@ -104,14 +104,11 @@ def _inverse(unit: Unit, y: arb) -> arb | None:
     return y.atanh() if curve == TANH else (y / (1 - y)).log()
 
 
-def _ends(unit: Unit) -> tuple[arb, arb]:
+def _ends(unit: Unit) -> tuple[float, float]:
     """The range, without its ends."""
     curve, alpha, _ = unit
-    endless = arb("inf")
-    return {
-        LEAKY_RELU: (-endless, endless), ELU: (arb(-alpha), endless), SOFTPLUS: (arb(0), endless),
-        TANH: (arb(-1), arb(1)), SIGMOID: (arb(0), arb(1)),
-    }[curve]  # fmt: skip
+    ends = {LEAKY_RELU: (-inf, inf), ELU: (-alpha, inf), SOFTPLUS: (0.0, inf), TANH: (-1.0, 1.0), SIGMOID: (0.0, 1.0)}
+    return ends[curve]
 
 
 def _on_pieces(at: arb, negative: arb, positive: arb) -> arb:
@@ -126,12 +123,11 @@ def ball(number: Fraction) -> arb:
 
 def above(number: arb) -> float:
     """A float64 that no number of a finite ball exceeds, and the nearest one as a rule."""
-    mantissa, exponent = number.upper().man_exp()
-    end = Fraction(int(mantissa)) * Fraction(2) ** int(exponent)
-    if end > Fraction(float(np.finfo(np.float64).max)):
-        raise NotProvedError("a pre-activation is out of reach")
-    nearest = end.numerator / end.denominator
-    return nearest if Fraction(nearest) >= end else float(np.nextafter(nearest, np.inf))
+    nearest = float(number.upper())
+    for end in (nearest, nextafter(nearest, inf)):  # balls compare exactly, and are asked again after rounding
+        if number <= end < inf:
+            return end
+    raise NotProvedError("a pre-activation is out of reach")
 
 
 def below(number: arb) -> float:

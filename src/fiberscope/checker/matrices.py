@@ -9,26 +9,25 @@ it. Subnormal numbers must not be flushed to zero; where they are, nothing is pr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard, cast
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
+from scipy import sparse as scipy_sparse
 
 from fiberscope.checker.cholesky import factor
 
-if TYPE_CHECKING:
-    FloatArray: TypeAlias = NDArray[np.float64]
-    IntArray: TypeAlias = NDArray[np.int64]
-    BoolArray: TypeAlias = NDArray[np.bool_]
-else:
-    FloatArray = IntArray = BoolArray = np.ndarray
+FloatArray: TypeAlias = NDArray[np.float64]
+IntArray: TypeAlias = NDArray[np.int64]
+BoolArray: TypeAlias = NDArray[np.bool_]
 
 Matrix: TypeAlias = Any
 """A float64 array, scipy's compressed sparse rows, a convolution (``checker.convolutions``), or blocks (``blocks``)."""
 
 Vector: TypeAlias = Any
 """An array of float64 numbers, or of rational ones, as objects: whole numbers or fractions."""
+
+sparse: Any = scipy_sparse
 
 UNIT_ROUNDOFF = 2.0**-53
 SMALLEST_NORMAL = 2.0**-1022
@@ -38,8 +37,6 @@ LONGEST = 2**40
 """Sums of more terms are refused: 2 (n + c) u would no longer dominate gamma_n."""
 MAX_GRAM = 12_000
 """Columns of a Gram matrix that is factored: it takes about a gigabyte, and some minutes."""
-MAX_SHARED_GRAM = 6_000
-"""Rows of which all products are kept: they take 300 megabytes."""
 MAX_INVERTING = 100_000_000_000
 """Multiplications that the second attempt at a proof may cost: some ten seconds."""
 
@@ -53,10 +50,24 @@ def flushes_subnormal_numbers() -> bool:
     return bool(np.float64(5e-324) * np.float64(1.0) == 0.0)
 
 
-def is_vector(values: Any, length: int, *, finite: bool) -> bool:
-    """Whether these are so many float64 numbers, none of them NaN; infinite ones only where they may be."""
-    well = values.dtype == np.float64 and values.shape == (length,)
+def are_floats(values: Any, *shape: int, finite: bool) -> bool:
+    """Whether these are float64 numbers of this shape, none of them NaN; infinite ones only where they may be."""
+    well = values.dtype == np.float64 and values.shape == shape
     return bool(well and (np.isfinite(values) if finite else ~np.isnan(values)).all())
+
+
+def check_matrix(matrix: Matrix) -> None:
+    """NotProvedError, or some other error, where this is no matrix of finite float64 numbers, each in one place."""
+    whole = matrix
+    if not is_written(matrix):
+        matrix.check()
+    elif not is_dense(matrix):  # made anew: what a matrix says of itself is not to be believed
+        whole = sparse.csr_array((matrix.data, matrix.indices, matrix.indptr), shape=matrix.shape)
+        whole.check_format(full_check=True)
+        if matrix.format != "csr" or not whole.has_canonical_format:
+            raise NotProvedError("a sparse matrix is not made of rows, or has two numbers at one place")
+    if is_written(matrix) and not are_floats(entries(matrix), *entries(matrix).shape, finite=True):
+        raise NotProvedError("a matrix is not made of finite float64 numbers")
 
 
 def is_dense(matrix: Matrix) -> TypeGuard[FloatArray]:
@@ -89,7 +100,7 @@ def stacked(upper: Matrix, lower: Matrix) -> Matrix:
         raise NotProvedError("half-spaces beside rows that are not written out")
     if is_dense(upper) and is_dense(lower):
         return np.concatenate([upper, lower])
-    return cast(Any, sparse).vstack([upper, lower], format="csr")
+    return sparse.vstack([upper, lower], format="csr")
 
 
 def block(matrix: Matrix, rows: IntArray, columns: BoolArray) -> Matrix:
@@ -109,9 +120,8 @@ def scaled(matrix: Matrix, rows: IntArray, columns: IntArray) -> Matrix:
     if not is_written(matrix):
         raise NotProvedError("rows that are not written out, in other units")
     exponents = columns[matrix.indices] - rows[row_numbers(matrix)]
-    return cast(Any, sparse).csr_array(
-        (scaled_exactly(matrix.data, exponents), matrix.indices, matrix.indptr), shape=matrix.shape
-    )
+    data = scaled_exactly(matrix.data, exponents)
+    return sparse.csr_array((data, matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def scaled_exactly(values: FloatArray, exponents: IntArray) -> FloatArray:
@@ -205,37 +215,6 @@ def singular_values_exceed(B: Matrix, s: float, second: int = MAX_INVERTING) -> 
         return _gram_exceeds(B, s) or _inverse_exceeds(B, s, second)
 
 
-class Gram:
-    """``A A^T`` of some dense rows: its parts are the Gram matrices of some of them, for many proofs.
-
-    The bounds above hold for each entry, whatever the order of its sum, and so for the entries of a part as for those
-    of a product of its own.
-    """
-
-    def __init__(self, rows: FloatArray, numbers: IntArray) -> None:
-        self.terms, self.places = rows.shape[1], np.full(len(rows), -1, dtype=np.int64)
-        self.places[numbers] = np.arange(len(numbers))
-        chosen = rows[numbers]
-        with np.errstate(all="ignore"):
-            self.entries = chosen @ chosen.T
-
-    def exceeds(self, numbers: IntArray, size: float, s: float) -> bool:
-        """Prove that these rows, of which size is at least the norm, have as many singular values above s."""
-        places = self.places[numbers]
-        if (places < 0).any():
-            return False
-        with np.errstate(all="ignore"):
-            return is_definite(self.entries[np.ix_(places, places)], size, self.terms, s)
-
-
-def shared_gram(rows: Matrix, sets: list[IntArray]) -> Gram | None:
-    """The Gram matrix of all rows of some sets, where their own ones have more entries together than it has."""
-    if not is_dense(rows) or not sets:
-        return None
-    used, asked = np.unique(np.concatenate(sets)), sum(len(numbers) ** 2 for numbers in sets)
-    return Gram(rows, used) if len(used) ** 2 < asked and len(used) <= MAX_SHARED_GRAM else None
-
-
 def _gram_exceeds(B: Matrix, s: float) -> bool:
     if min(B.shape) > MAX_GRAM:
         return False
@@ -265,7 +244,7 @@ def less_diagonal(square: Matrix, shift: float | FloatArray) -> Matrix:
     if is_dense(square):
         square[np.diag_indices(len(square))] -= shift
         return square
-    return (square - cast(Any, sparse).diags_array(np.broadcast_to(shift, square.shape[0]))).tocsr()
+    return (square - sparse.diags_array(np.broadcast_to(shift, square.shape[0]))).tocsr()
 
 
 def left_inverse(B: Matrix) -> tuple[FloatArray, FloatArray] | None:

@@ -151,11 +151,11 @@ def _or_reason(proof: Callable[[], Result]) -> Result | str:
 
 def _rewritten(layer: Products, curves: Curves, claim: Claim) -> Received:
     within, m = claim.within, len(layer.system.bias)
-    if curves.curve.shape != (m,) or within.ndim not in (1, 2) or within.shape[-1] != m:
+    if curves.curve.shape != (m,) or within.shape != (2, m):
         raise NotProvedError("the units' activations, or precisions of all of them, are not given")
     units = np.flatnonzero(curves.monotone)
     if claim.x is not None:
-        loose: BoolArray = np.asarray((within.reshape(-1, m) > 0).any(axis=0))
+        loose: BoolArray = np.asarray((within > 0).any(axis=0))
         units = units[loose[units]]
     if not len(units):
         return Received(claim, claim, (claim,))
@@ -164,7 +164,7 @@ def _rewritten(layer: Products, curves: Curves, claim: Claim) -> Received:
 
 
 def _at_input(layer: Products, curves: Curves, claim: Claim, x: FloatArray, units: IntArray) -> Received:
-    eps = np.broadcast_to(claim.within, (2, len(layer.system.bias)))
+    eps = claim.within
     if not (eps[:, units] > 0).all():
         raise NotProvedError("a precision must be 0 on both sides, or on neither")
     wide, narrow = np.array(eps), np.array(eps)
@@ -186,24 +186,23 @@ def _at_input(layer: Products, curves: Curves, claim: Claim, x: FloatArray, unit
 
 
 def _at_output(curves: Curves, claim: Claim, units: IntArray) -> Received:
-    low, high, within = claim.output_low, claim.output_high, claim.within
-    if low is None or high is None or not low.shape == high.shape == within.shape:
-        raise NotProvedError("an output has two sides, and one precision for each unit")
-    if not (low <= high).all() or not (within >= 0).all():
+    output, within = claim.output, claim.within
+    if output is None or output.shape != within.shape:
+        raise NotProvedError("an output has two sides, and so has its precision for each unit")
+    if not (output[0] <= output[1]).all() or not (within >= 0).all():
         raise NotProvedError("the output lies in no interval")
-    known = np.array(within)
-    known[units] = 0.0
-    wide, narrow = ([np.array(low), np.array(high)] for _ in range(2))
+    known, wide, narrow = (np.array(part) for part in (within, output, output))
+    known[:, units] = 0.0
     with precisely():
         for i, unit in curves.units(units):
-            wide[0][i], narrow[0][i] = inverses.inverse(unit, float(low[i]), -float(within[i]))
-            narrow[1][i], wide[1][i] = inverses.inverse(unit, float(high[i]), float(within[i]))
+            wide[0, i], narrow[0, i] = inverses.inverse(unit, float(output[0, i]), -float(within[0, i]))
+            narrow[1, i], wide[1, i] = inverses.inverse(unit, float(output[1, i]), float(within[1, i]))
     if (np.isposinf(wide[0]) | np.isneginf(wide[1])).any():
-        if claim.kind != "empty" or claim.bounds != (-1, -1):
+        if claim.kind != "empty" or claim.dimensions != (-1, -1):
             raise NotProvedError("the output is that of no input")
         return Received(None, None, ())
-    largest, smallest = (replace(claim, output_low=a, output_high=b, within=known) for a, b in (wide, narrow))
-    if all(np.array_equal(a, b) for a, b in zip(wide, narrow, strict=True)):
+    largest, smallest = (replace(claim, output=part, within=known) for part in (wide, narrow))
+    if np.array_equal(wide, narrow):
         return Received(largest, largest, (largest,))
     return Received(largest, smallest, (largest,) if claim.kind == "empty" else (largest, smallest))
 

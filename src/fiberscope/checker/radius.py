@@ -65,14 +65,11 @@ def _size(conditions: Conditions, claim: Claim, known: AtInputs | Sides, center:
     beside, lengths = scaled_exactly(center, -units), np.ldexp(1.0, units)
     if not ((lengths > 0) & (lengths < np.inf)).all():
         return np.inf
-    apart, output = 0.0, None
+    apart = 0.0
     if isinstance(known, Sides):
         if claim.kind == "singleton":
             return _from_point(conditions, known, beside, lengths)
-        assert claim.output_low is not None, "a claim has an input or an output"
-        assert claim.output_high is not None, "both sides are given"
         x, products, recession = beside, np.asarray(rows.stack @ beside), known.cones(rows.nonzero)[1]
-        output = claim.output_low, claim.output_high
     else:
         assert claim.x is not None
         x, products, recession = claim.x, known.products[0], known.recession
@@ -81,7 +78,7 @@ def _size(conditions: Conditions, claim: Claim, known: AtInputs | Sides, center:
         if claim.kind == "singleton":
             return apart
     fact = conditions.vanishing(conditions.certificate.recession.multipliers, recession)
-    beside_x = gaps(rows, x, products, output, claim.within, recession)
+    beside_x = gaps(rows, x, products, claim.output, claim.within, recession)
     return (apart + radius(rows, fact, beside_x, recession, lengths)) * ROUNDING
 
 
@@ -117,19 +114,19 @@ def gaps(
     rows: Rows,
     center: FloatArray,
     products: FloatArray,
-    output: tuple[FloatArray, FloatArray] | None,
+    output: FloatArray | None,
     within: FloatArray,
     recession: Cone,
 ) -> Gaps:
-    """The gaps beside a center; outputs are those there, or given, up to ``within``: (m,), or (2, m) below and above.
+    """The gaps beside a center; outputs are those there, or given, up to ``within``, (2, m) both.
 
     The recession cone says which sides exist.
     """
     s, z = rows.system, products + rows.bias
     error = product_error(rows.norms + np.abs(rows.bias), norm_above(center) + 1.0, rows.n + 1)
     at = np.clip(z, rows.low, rows.high)
-    low, high = (at, at) if output is None else map(rows.beside, output)
-    minus, plus = rows.beside(np.broadcast_to(within, (2, rows.m)))
+    low, high = (at, at) if output is None else rows.beside(output)
+    minus, plus = rows.beside(within)
     wide = np.abs(z) + np.abs(at) + sum(np.where(part < np.inf, part, 0.0) for part in (minus, plus))
     slack = rows.whole(3.0 * error + 2.0**-50 * wide, 0.0) * ROUNDING
     below = rows.whole(low - minus - z, s.box_low - center)

@@ -15,7 +15,7 @@ import numpy as np
 
 from fiberscope.checker import arithmetic, exact, matrices
 from fiberscope.checker.blocks import Blocks
-from fiberscope.checker.certificates import Certificate, Scaling
+from fiberscope.checker.certificates import Scaling
 from fiberscope.checker.matrices import (
     BoolArray,
     FloatArray,
@@ -23,7 +23,7 @@ from fiberscope.checker.matrices import (
     Matrix,
     NotProvedError,
     Vector,
-    is_vector,
+    are_floats,
     scaled_exactly,
 )
 
@@ -59,21 +59,14 @@ class System:
 
     def check(self) -> None:
         """NotProvedError where this is no system."""
-        (m, n), q = self.weight.shape, self.G.shape[0]
-        for matrix, shape in ((self.weight, (m, n)), (self.G, (q, n))):
-            stored = matrices.entries(matrix)
-            if not matrices.is_written(matrix):
-                matrix.check()
-            well = matrix.shape == shape and stored.dtype == np.float64 and n > 0 and np.isfinite(stored).all()
-            written = matrices.is_written(matrix)
-            if not well or (written and not (matrices.is_dense(matrix) or _is_well_formed(matrix))):
-                raise NotProvedError("a matrix is not made of finite float64 numbers, or has another shape")
-        sides = (self.low, self.high, self.box_low, self.box_high)
-        lengths = (m, m, n, n)
-        well = all(is_vector(side, length, finite=False) for side, length in zip(sides, lengths, strict=True))
-        if not well or not is_vector(self.bias, m, finite=True) or not is_vector(self.h, q, finite=True):
+        m, n, q = self.shape
+        matrices.check_matrix(self.weight)
+        matrices.check_matrix(self.G)
+        finite = are_floats(self.bias, m, finite=True) and are_floats(self.h, q, finite=True)
+        sides = (self.low, self.high, m), (self.box_low, self.box_high, n)
+        if not finite or not all(are_floats(v, size, finite=False) for *pair, size in sides for v in pair):
             raise NotProvedError("the bias, the half-spaces or bounds are not made of float64 numbers")
-        if not all(((low < np.inf) & (high > -np.inf)).all() for low, high in (sides[:2], sides[2:])):
+        if not all(((low < np.inf) & (high > -np.inf)).all() for low, high, _ in sides):
             raise NotProvedError("there is a bound that no number meets")
         if not (self.low <= self.high).all():
             raise NotProvedError("the units' activations are not given")
@@ -86,22 +79,6 @@ class System:
         box_low, box_high = (scaled_exactly(side, -columns) for side in (self.box_low, self.box_high))
         weight, G = matrices.scaled(self.weight, units, columns), matrices.scaled(self.G, spaces, columns)
         return System(weight, bias, low, high, box_low, box_high, G, scaled_exactly(self.h, -spaces))
-
-
-def _is_well_formed(matrix: Any) -> bool:
-    """Whether compressed sparse rows are what they should be, with no place stored twice."""
-    if matrix.format != "csr":  # columns, of which a square matrix has as many
-        return False
-    indptr, indices = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64)  # differences do not wrap
-    if len(indptr) != matrix.shape[0] + 1 or indptr[0] != 0 or indptr[-1] != len(indices):
-        return False
-    if (np.diff(indptr) < 0).any() or indices.ndim != 1 or matrix.data.shape != indices.shape:
-        return False
-    if len(indices) and not (indices.min() >= 0 and indices.max() < matrix.shape[1]):
-        return False
-    rising = np.diff(indices) > 0
-    rising[indptr[1:-1][(indptr[1:-1] > 0) & (indptr[1:-1] < len(indices))] - 1] = True
-    return bool(rising.all())
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +126,7 @@ class Rows:
         bias: (M - n,) of the units, half-spaces among them, and likewise:
         low: the smallest output.
         high: the largest output.
+        known: what was proved of them; parts that several certificates share are proved once.
     """
 
     def __init__(self, system: System, *, rational: bool) -> None:
@@ -156,14 +134,11 @@ class Rows:
         self.m, self.n, q = system.shape
         self.height, self.count = self.m + q, self.m + q + self.n
         self.coordinates = slice(self.height, self.count)
-        written = system.weight
-        if rational and not matrices.is_written(written):  # products are formed in floats alone
-            exact.check_size(written.size)
-            written = written[np.arange(self.m)]
-        self.stack = matrices.stacked(written, system.G)
+        unwritten = rational and not matrices.is_written(system.weight)  # products are formed in floats alone
+        self.stack = matrices.stacked(system.weight[np.arange(self.m)] if unwritten else system.weight, system.G)
         self.bias = np.append(system.bias, -system.h)
         self.low, self.high = self.beside(system.low), np.append(system.high, np.full(q, np.inf))
-        self.gram: matrices.Gram | None = None
+        self.known: dict[object, Any] = {}
 
     @cached_property
     def norms(self) -> FloatArray:
@@ -191,13 +166,6 @@ class Rows:
         out[numbers] = True
         return out
 
-    def share(self, certificates: list[Certificate]) -> None:
-        """Proofs are to come with these certificates: their directions may ask for the same products of rows."""
-        parts = [face.direction for c in certificates for face in (c.tangent, c.recession) if face.direction]
-        plain = [part for part in parts if part.sigma > 0 and (part.held < self.height).all()]
-        sets = {numbers.tobytes(): numbers for p in plain for numbers in [p.held if p.basis is None else p.basis]}
-        self.gram = None if self.rational else matrices.shared_gram(self.stack, list(sets.values()))
-
     def live(self, numbers: IntArray, columns: BoolArray) -> BoolArray:
         """Which of these rows of the stack are not zero on some columns."""
         if columns.all():
@@ -217,9 +185,6 @@ class Rows:
         if self.rational:
             B = self.block(numbers, columns)
             return 0 in B.shape or exact.singular_values_exceed(B, s)
-        size = matrices.norm_above(self.norms[numbers])
-        if self.gram is not None and columns.all() and self.gram.exceeds(numbers, size, s):
-            return True
         return matrices.singular_values_exceed(self.block(numbers, columns), s)
 
     def vector(self, vector: Vector) -> Vector:
@@ -266,25 +231,19 @@ class Rows:
         With ``z = a_i x + b_i`` a unit has a lower side iff ``min(z, high) - below > low``, an upper one iff
         ``max(z, low) + above < high``.
         """
-        s, within = self.system, self.beside(within)
+        s, within = self.system, np.moveaxis(self.beside(within), 1, 0)
         with np.errstate(all="ignore"):
             products = np.asarray(X @ self.stack.T if matrices.is_dense(self.stack) else (self.stack @ X.T).T)
-        known = X, products, matrices.row_norms_above(X)
-        low, high = (self.signs(*known, [self.bias, -bound]) for bound in (self.low, self.high))
-        loose, wide = within.any(axis=1), self.low < self.high
-        lower, upper = (low > 0) & wide, (high < 0) & wide
-        at_low, at_high = (low == 0) & upper & ~loose, (high == 0) & lower & ~loose
-        if loose.any():
-            limited = within < np.inf
-            down, up = np.moveaxis(np.where(limited, within, 0.0) * np.array([[-1.0], [1.0]]), 1, 0)
-            above, below = (self.signs(*known, [self.bias, -p, by]) for p, by in ((self.low, down), (self.high, up)))
-            room, head = compared(self.high, down, self.low) > 0, compared(self.low, up, self.high) < 0
-            lower = np.where(loose, (above > 0) & room & limited[:, 0], lower)
-            upper = np.where(loose, (below < 0) & head & limited[:, 1], upper)
+        known, exactly = (X, products, matrices.row_norms_above(X)), ~within.any(axis=0)
+        down, up = np.where(within < np.inf, within, 0.0)
+        above, below = (self.signs(*known, [self.bias, -p, by]) for p, by in ((self.low, -down), (self.high, up)))
+        lower = (above > 0) & (compared(self.high, -down, self.low) > 0) & (within[0] < np.inf)
+        upper = (below < 0) & (compared(self.low, up, self.high) < 0) & (within[1] < np.inf)
+        at_low, at_high = (above == 0) & upper & exactly, (below == 0) & lower & exactly
         outside = np.less(X, s.box_low).any(axis=1) | np.greater(X, s.box_high).any(axis=1)
-        inside = np.asarray(~outside & ~(low[:, self.m :] > 0).any(axis=1))
+        inside = np.asarray(~outside & ~(above[:, self.m :] > 0).any(axis=1))
         at, has_low, has_high = s.box_low == s.box_high, np.isfinite(s.box_low), np.isfinite(s.box_high)
-        tangent = (lower & upper & ~loose, at), (at_low, (s.box_high == X) & ~at), (at_high, (s.box_low == X) & ~at)
+        tangent = (lower & upper & exactly, at), (at_low, (s.box_high == X) & ~at), (at_high, (s.box_low == X) & ~at)
         both = lower & upper, has_low & has_high
         recession = both, (upper & ~lower, has_high & ~has_low), (lower & ~upper, has_low & ~has_high)
         cones = [Cone(*(self.nonzero & self.whole(*sides) for sides in cone)) for cone in (tangent, recession)]
@@ -330,20 +289,18 @@ class Sides:
         return exact.total([float(term[row]) for term in (self.high if upper else self.low)])
 
 
-def sides_of(rows: Rows, output_low: FloatArray, output_high: FloatArray, within: FloatArray) -> Sides:
-    """The sides that ``output_low - within <= y <= output_high + within`` puts on all rows."""
-    s = rows.system
-    output_low, output_high, within = (rows.beside(side) for side in (output_low, output_high, within))
-    ends = ((output_low, -within), (output_high, within))
-    least, most = ([compared(y, slack, clip) for clip in (rows.low, rows.high)] for y, slack in ends)
+def sides_of(rows: Rows, output: FloatArray, within: FloatArray) -> Sides:
+    """The sides that ``output[0] - within[0] <= y <= output[1] + within[1]`` puts on all rows."""
+    s, output, slack = rows.system, rows.beside(output), rows.beside(within) * np.array([[-1.0], [1.0]])
+    least, most = ([compared(output[i], slack[i], clip) for clip in (rows.low, rows.high)] for i in (0, 1))
     has_low, has_high = least[0] > 0, most[1] < 0
     empty = (most[0] < 0) | (least[1] > 0)
-    equal = (within == 0) & (output_low == output_high) & has_low & has_high
-    finite = [np.where(np.isfinite(end), end, 0.0) for end in (output_low, output_high, s.box_low, s.box_high)]
+    equal = (slack == 0).all(axis=0) & (output[0] == output[1]) & has_low & has_high
+    finite = [np.where(np.isfinite(end), end, 0.0) for end in (*output, s.box_low, s.box_high)]
     bias = rows.whole(-rows.bias, 0.0)
     return Sides(
-        [rows.whole(finite[0], finite[2]), rows.whole(-within, 0.0), bias],
-        [rows.whole(finite[1], finite[3]), rows.whole(within, 0.0), bias],
+        [rows.whole(finite[0], finite[2]), rows.whole(slack[0], 0.0), bias],
+        [rows.whole(finite[1], finite[3]), rows.whole(slack[1], 0.0), bias],
         rows.whole(has_low, np.isfinite(s.box_low)),
         rows.whole(has_high, np.isfinite(s.box_high)),
         rows.whole(equal, s.box_low == s.box_high),

@@ -30,6 +30,13 @@ class Unwritten(ABC):
     def entrywise(self, change: Callable[[FloatArray], FloatArray]) -> Unwritten:
         """The matrix of changed absolute values of entries, of a change that leaves zeros."""
 
+    @abstractmethod
+    def check(self) -> None:
+        """NotProvedError where this is no matrix."""
+
+    def __abs__(self) -> Unwritten:
+        return self.entrywise(np.abs)
+
     def __matmul__(self, X: FloatArray) -> FloatArray:
         """``A X`` for X of shape (n,) or (n, N)."""
         if X.ndim == 2:

@@ -16,6 +16,7 @@ from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.monotone import Received
 from fiberscope.checker.radius import measure
 from fiberscope.checker.system import System
+from fiberscope.checker.verdicts import Claim as PlainClaim
 from fiberscope.errors import InputError, shown
 from fiberscope.memory import check_matrix
 from fiberscope.network.arrays import FloatArray, as_float64
@@ -259,10 +260,14 @@ def _question(preimage: Any) -> tuple[System, Question, Question] | str:
         return "the output is that of no input"
     anchor = largest.x if largest.x is not None else _copied(point(preimage))
     reach = _reach(system, asked[1], anchor) if largest.kind in (Kind.SINGLETON, Kind.BOUNDED) else np.inf
-    known, inner = (
-        Question(said.x, said.output_low, said.output_high, said.within, anchor, reach) for said in (largest, smallest)
-    )
+    known, inner = (_beside(said, anchor, reach) for said in (largest, smallest))
     return system, known, inner
+
+
+def _beside(said: PlainClaim, anchor: FloatArray, reach: float) -> Question:
+    """A claim's question, beside an anchor."""
+    low, high = (None, None) if said.output is None else (said.output[0], said.output[1])
+    return Question(said.x, low, high, said.within, anchor, reach)
 
 
 def _reach(system: System, received: Received, anchor: FloatArray) -> float:

@@ -171,24 +171,20 @@ class _Statement:
     """What a claim says in plain numbers."""
 
     x: Any
-    output_low: Any
-    output_high: Any
+    output: Any
     within: float | FloatArray
     kind: str
-    dimension: int | None
-    dimension_bounds: tuple[int, int] | None
+    dimensions: tuple[int, int]
     certificate: bytes
 
     def about(self, system: System, units: Any) -> PlainClaim:
         """The same about a system of all units of a layer, or of some, whose every unit has a precision."""
         if isinstance(self.within, np.ndarray):
             within = self.within if units is None else self.within[..., units]
+            within = np.stack([within, within]) if within.ndim == 1 else within
         else:
-            within = np.full(system.bias.shape, self.within)
-        return PlainClaim(
-            self.x, self.output_low, self.output_high, within,
-            self.kind, self.dimension, self.dimension_bounds, self.certificate,
-        )  # fmt: skip
+            within = np.full((2, *system.bias.shape), self.within)
+        return PlainClaim(self.x, self.output, within, self.kind, self.dimensions, self.certificate)
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,12 +267,12 @@ def _read_claim(claim: Any, written: dict[int, tuple[Any, bytes]]) -> _ReadClaim
             return "expected a certificate, got something else"
         if id(certificate) not in written:
             written[id(certificate)] = certificate, bytes(certificate.to_bytes(compact=False))
-        low, high = (y.low, y.high) if type(y) is Interval else (y, y)
-        size = _dimension(dimension)
+        low, high = (_copied(side, "y") for side in ((y.low, y.high) if type(y) is Interval else (y, y)))
+        named, size = _kind(kind), _dimension(dimension)
         said = _Statement(
-            _copied(x, "x"), _copied(low, "y"), _copied(high, "y"), _within(within),
-            _kind(kind), size, _bounds(bounds, size), written[id(certificate)][1],
-        )  # fmt: skip
+            *(_copied(x, "x"), None if low is None else np.stack([low, high]), _within(within), named),
+            *(dimensions(named, size, _bounds(bounds, size)), written[id(certificate)][1]),
+        )
         return _ReadClaim(said, layer, domain)
     except MalformedError as failure:
         return str(failure)
@@ -350,6 +346,19 @@ def _dimension(value: Any) -> int | None:
     if not any(type(value) is known for known in WHOLE_NUMBERS):
         raise MalformedError("the dimension is not a whole number")
     return int(value)
+
+
+def dimensions(kind: str, dimension: int | None, bounds: tuple[int, int] | None) -> tuple[int, int]:
+    """What is claimed of the dimension: one number, bounds, or what the kind says of it.
+
+    Raises:
+        MalformedError: of such a kind the dimension is known, and is not given.
+    """
+    if dimension is not None:
+        return dimension, dimension
+    if bounds is None and kind in ("empty", "singleton"):
+        raise MalformedError(f"of kind {kind} the dimension is known, and not given")
+    return bounds or (-1 if kind == "undecided" else 1, 2**62)
 
 
 def _bounds(value: Any, dimension: int | None) -> tuple[int, int] | None:
