@@ -336,3 +336,16 @@ def test_what_time_is_over_for_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> 
     found = fs.recover(layer, y, within=1e-6, seconds=1e-9)
     assert found.scope is Scope.NONE
     assert "more seconds" in found.reason
+
+
+def test_what_takes_far_longer_than_a_guess_is_begun_where_seconds_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = random_chain(np.random.default_rng(7), (4, 12, 14))
+    net, x = as_network(chain), np.full(4, 0.5)
+    y = outputs(chain, x) + 1e-3
+    monkeypatch.setattr("fiberscope.recovery.tightening.SMALL", 10)
+    unasked = fs.recover(net, y, layer=1, within=0.01)
+    assert unasked.scope is not Scope.DOMAIN
+    assert "seconds=" in unasked.reason
+    asked = fs.recover(net, y, layer=1, within=0.01, seconds=60)
+    assert asked.scope is Scope.DOMAIN
+    assert ((asked.low <= x) & (x <= asked.high)).all()

@@ -61,8 +61,15 @@ class OnlyInputs:
                 return False
             stages, stage = (self.network.inputs, self.network.stages), self.network.layers[layer].number
             known = Known(stage, *forward.bounds(stages, x, x, stage)[stage])
-            left = tighten(stages, self.box.low, self.box.high, known, budget, x)
-            return not left.contradiction and modulus(chain, x, reach_of(left.low, left.high, x)).lower > 0
+            proved = False
+
+            def told_apart(low: FloatArray, high: FloatArray) -> bool:
+                nonlocal proved
+                proved = modulus(chain, x, reach_of(low, high, x)).lower > 0
+                return proved
+
+            left = tighten(stages, self.box.low, self.box.high, known, budget, x, told_apart)
+            return proved and not left.contradiction
         except NotProvedError:
             return False
 
