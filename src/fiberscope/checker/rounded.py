@@ -13,6 +13,7 @@ from fiberscope.checker.matrices import (
     MAX_GRAM,
     ROUNDING,
     SMALLEST_NORMAL,
+    UNIT_ROUNDOFF,
     FloatArray,
     IntArray,
     Matrix,
@@ -55,9 +56,19 @@ class Rounded:
         return Rounded(value, self.error[rows])
 
     def scaled(self, share: FloatArray) -> Rounded:
-        """Rows times 0, 1/2 or 1."""
+        """Rows times numbers that are not negative: by 0, 1/2 or 1 nothing is rounded."""
         value = unit(share) @ self.value if is_sparse(self.value) else self.value * share[:, None]
-        return Rounded(value, self.error * share + SMALLEST_NORMAL)
+        inexact = (share != 0) & (share != 0.5) & (share != 1)
+        lost = np.where(inexact, 2.0 * UNIT_ROUNDOFF * share * row_norms_above(self.value), 0.0)
+        return Rounded(value, (self.error * share + lost) * ROUNDING + SMALLEST_NORMAL * self.value.shape[1])
+
+    def spread(self, share: FloatArray) -> Rounded:
+        """Columns times numbers that are not negative: by 1 nothing is rounded."""
+        if (share == 1).all():
+            return self
+        value = self.value @ unit(share) if is_sparse(self.value) else self.value * share
+        lost = 2.0 * UNIT_ROUNDOFF * row_norms_above(value) + SMALLEST_NORMAL * len(share)
+        return Rounded(value, (self.error * float(share.max(initial=0.0)) + lost) * ROUNDING)
 
     def norms(self) -> FloatArray:
         """(m,) bounds on the lengths of the rows."""

@@ -25,7 +25,7 @@ from fiberscope.network.network import Network
 from fiberscope.preimages.budget import Budget
 from fiberscope.preimages.verification import stored
 from fiberscope.recovery.elimination import LARGEST
-from fiberscope.recovery.proof import reach_of
+from fiberscope.recovery.proof import as_received, reach_of
 from fiberscope.recovery.tightening import tighten
 
 
@@ -88,7 +88,7 @@ class OnlyInputs:
     def _chain(self, layer: int) -> tuple[LayerRows, ...] | None:
         if layer not in self.chains:
             try:
-                self.chains[layer] = chain_of(self.network, layer)
+                self.chains[layer] = as_received(chain_of(self.network, layer))
             except NotProvedError:
                 self.chains[layer] = None
         return self.chains[layer]
