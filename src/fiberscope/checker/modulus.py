@@ -128,7 +128,7 @@ def _rows_to(network: StoredNetwork, stage: int) -> Iterator[LayerRows]:
         before = judged.number
     if before != stage:
         if not 0 <= stage < len(network.stages) or network.stages[stage].activation is not None:
-            raise NotProvedError("the stages up to that one are no chain of affine maps and clips")
+            raise NotProvedError("the stages up to that one are no chain of affine maps and units")
         last, source = network.affine_rows(stage)
         if source != before:
             raise NotProvedError("the layers are no chain: something else lies between them")
@@ -139,7 +139,7 @@ def modulus(chain: Sequence[LayerRows], center: FloatArray, radius: float) -> Mo
     """The modulus of a chain on the ball of that radius (Euclid, at least 0) around a center (n,).
 
     Raises:
-        NotProvedError: this is no chain of affine maps and clips, or it is too large.
+        NotProvedError: this is no chain of affine maps and units, or it is too large.
     """
     ball = _Ball(chain, center, radius)
     on, _ = ball.pieces()

@@ -19,6 +19,10 @@ FAR = 512.0
 """``exp(-FAR)`` is a float64; of numbers beyond, it is only said that outputs and slopes lie between that and 0."""
 
 
+DIGITS = 128
+"""Binary digits: nothing is subtracted, so that twice those of float64 leave its rounding alone."""
+
+
 def images(curves: Curves, z: FloatArray, error: FloatArray) -> tuple[FloatArray, FloatArray]:
     """(m,) what strictly increasing units give at numbers known up to errors, and bounds on how far that is off.
 
@@ -32,7 +36,7 @@ def images(curves: Curves, z: FloatArray, error: FloatArray) -> tuple[FloatArray
     low = np.where(rounded, np.nextafter(z - error, -np.inf), z)
     high = np.where(rounded, np.nextafter(z + error, np.inf), z)
     least, most = np.zeros(len(z)), np.zeros(len(z))
-    with precisely():
+    with precisely(DIGITS):
         for i, unit in curves.units(units):
             least[i], most[i] = _image(unit, float(low[i]))[0], _image(unit, float(high[i]))[1]
     value = least / 2.0 + most / 2.0
@@ -48,7 +52,7 @@ def secants(curves: Curves, low: FloatArray, high: FloatArray) -> tuple[FloatArr
     curves.check(units)
     least, most = np.zeros(len(low)), np.ones(len(low))
     low, high = np.where(np.isnan(low), -np.inf, low), np.where(np.isnan(high), np.inf, high)
-    with precisely():
+    with precisely(DIGITS):
         for i, unit in curves.units(units):
             slopes = [_slope(unit, end) for end in _extremes(unit, float(low[i]), float(high[i]))]
             least[i], most[i] = min(slope[0] for slope in slopes), max(slope[1] for slope in slopes)
@@ -60,6 +64,8 @@ def _image(unit: Unit, z: float) -> tuple[float, float]:
     least = -FAR / _scale(unit)
     if unit[0] in (SOFTPLUS, SIGMOID) and z < least:
         return 0.0, _image(unit, least)[1]
+    if unit[0] == SOFTPLUS and z > -least:  # above z by what it gives at -z
+        return z, float(np.nextafter(z + _image(unit, least)[1], np.inf))
     value, doubt = inverses.rounded(unit, z, 0.0)
     return value - doubt, value + doubt
 
@@ -92,9 +98,10 @@ def _slope(unit: Unit, z: float) -> tuple[float, float]:
         slope = (1 / t.cosh()) ** 2
     elif curve == ELU:
         slope = t.exp() * alpha / beta
-    else:
+    elif curve == SOFTPLUS:
         slope = 1 / (1 + (-t).exp())
-        slope = slope if curve == SOFTPLUS else slope * (1 - slope)
+    else:
+        slope = 1 / (2 + t.exp() + (-t).exp())
     rising = curve == SOFTPLUS and not left  # to 1; the others fall to 0 on both sides
     return (0.0 if at != z and not rising else below(slope)), (1.0 if at != z and rising else above(slope))
 
