@@ -21,6 +21,7 @@ from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import dense
 from fiberscope.preimages.sides import check_loose
+from fiberscope.recovery.box_steps import is_written_out
 from fiberscope.recovery.least_squares import fit
 from fiberscope.recovery.linearized import AffineModel, Model, NetworkModel
 from fiberscope.recovery.question import Subject
@@ -206,10 +207,12 @@ class Inside:
     ) -> None:
         self._search = _Search(subject, y[None], domain, within[None])
 
-    def jacobian(self, x: Float64[FloatArray, " n"]) -> Float64[FloatArray, "told n"]:
-        """That of the outputs whose number is known from two sides, each over half its interval."""
+    def jacobian(self, x: Float64[FloatArray, " n"]) -> Float64[FloatArray, "told n"] | None:
+        """That of the outputs whose number is known from two sides, each over half its interval; None if too large."""
         around, targets = self._search.model.linearized(torch.tensor(x)[None]), self._search.targets
         told = targets.two_sided[0] & (targets.half_widths[0] > 0)
+        if not is_written_out(around, int(told.sum())):
+            return None
         return (around.jacobian()[0, told] / targets.half_widths[0, told, None]).numpy()
 
     def reached(self, starts: Float64[FloatArray, "k n"], until: float = inf) -> Float64[FloatArray, "k n"]:

@@ -39,9 +39,11 @@ def other_input(
     if subject.network is None or not has_features(subject.network, subject.layer, known, x):
         return None
     inside = Inside(subject, known.y, known.domain, known.within)
-    starts = _along(inside.jacobian(x), x, known.box(len(x)))
-    if not len(starts):
+    J, box = inside.jacobian(x), known.box(len(x))
+    free: BoolArray = (box.low < x) & (x < box.high)
+    if J is None or not free.any() or not np.isfinite(J).all():
         return None
+    starts = _along(_least_told(J[:, free]), free, x, box)
     ends = inside.reached(starts, until)
     far = np.argsort(-np.linalg.norm(ends - x, axis=1))
     return next(
@@ -62,14 +64,22 @@ def has_features(network: Network, layer: int, known: Known, x: Float64[FloatArr
     return bool(((least <= low) & (high <= most)).all())
 
 
-def _along(J: FloatArray, x: FloatArray, box: Polyhedron) -> Float64[FloatArray, "k n"]:
-    """Points both ways along the singular vector of the least singular value, on coordinates that may move so."""
-    free: BoolArray = (box.low < x) & (x < box.high)
-    if not free.any() or not np.isfinite(J).all():
-        return np.zeros((0, len(x)))
-    least = np.linalg.svd(J[:, free])[2][-1]
+def _least_told(J: FloatArray) -> Float64[FloatArray, " free"]:
+    """A direction of length one that J shrinks most: the last right singular vector, or one that J maps to 0."""
+    m, n = J.shape
+    if m >= n:
+        return np.asarray(np.linalg.svd(J, full_matrices=False)[2][-1], dtype=np.float64)
+    rows: FloatArray = np.asarray(np.linalg.qr(J.T)[0], dtype=np.float64)
+    v: FloatArray = np.random.default_rng(0).standard_normal(n)
+    for _ in range(2):  # once leaves rounding of v behind
+        v = np.asarray(v - rows @ (rows.T @ v), dtype=np.float64)
+    return v / np.linalg.norm(v)
+
+
+def _along(v: FloatArray, free: BoolArray, x: FloatArray, box: Polyhedron) -> Float64[FloatArray, "2 n"]:
+    """Points both ways along a direction of the free coordinates."""
     V = np.zeros((2, len(x)))
-    V[:, free] = least, -least
+    V[:, free] = v, -v
     with np.errstate(divide="ignore", invalid="ignore"):
         room = np.where(V > 0, (box.high - x) / V, np.where(V < 0, (box.low - x) / V, inf)).min(axis=1)
     room = np.where(np.isfinite(room), room, np.linalg.norm(x))[:, None]
