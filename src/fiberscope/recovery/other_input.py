@@ -72,8 +72,9 @@ def _least_told(J: FloatArray) -> Float64[FloatArray, " free"]:
     rows: FloatArray = np.asarray(np.linalg.qr(J.T)[0], dtype=np.float64)
     v: FloatArray = np.random.default_rng(0).standard_normal(n)
     for _ in range(2):  # once leaves rounding of v behind
-        v = np.asarray(v - rows @ (rows.T @ v), dtype=np.float64)
-    return v / np.linalg.norm(v)
+        told: FloatArray = np.asarray(rows @ np.asarray(rows.T @ v, dtype=np.float64), dtype=np.float64)
+        v -= told
+    return v / float(np.linalg.norm(v))
 
 
 def _along(v: FloatArray, free: BoolArray, x: FloatArray, box: Polyhedron) -> Float64[FloatArray, "2 n"]:
