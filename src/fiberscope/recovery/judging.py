@@ -164,7 +164,8 @@ class Judging:
                 continue
             if self.asked is not None and not self.asked[sample, layer]:
                 break
-            proved = only.may_have_one(layer, self.X[sample]) and only.has_one(layer, self.X[sample], budget)
+            x, in_time = self.X[sample], not budget.is_over
+            proved = in_time and only.may_have_one(layer, x) and only.has_one(layer, x, budget)
             if not proved and budget.is_over:
                 self.reasons[sample, layer:][self.verdicts[sample, layer:] == Verdict.UNDECIDED] += f"; {OVER}"
             if not proved:

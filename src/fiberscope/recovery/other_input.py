@@ -66,14 +66,14 @@ def has_features(network: Network, layer: int, known: Known, x: Float64[FloatArr
 
 def _least_told(J: FloatArray) -> Float64[FloatArray, " free"]:
     """A direction of length one that J shrinks most: the last right singular vector, or one that J maps to 0."""
-    m, n = J.shape
-    if m >= n:
+    n = int(J.shape[1])
+    if len(J) >= n:
         return np.asarray(np.linalg.svd(J, full_matrices=False)[2][-1], dtype=np.float64)
     rows: FloatArray = np.asarray(np.linalg.qr(J.T)[0], dtype=np.float64)
     v: FloatArray = np.random.default_rng(0).standard_normal(n)
     for _ in range(2):  # once leaves rounding of v behind
         told: FloatArray = np.asarray(rows @ np.asarray(rows.T @ v, dtype=np.float64), dtype=np.float64)
-        v -= told
+        np.subtract(v, told, out=v)
     return v / float(np.linalg.norm(v))
 
 
