@@ -23,9 +23,10 @@ import torch
 from _demo import demo
 
 import fiberscope as fs
-from fiberscope.audits.network_table import derive
+from fiberscope.audits.network_table import SECONDS, derive
 from fiberscope.audits.store import Results
 from fiberscope.cli import main as fiberscope
+from fiberscope.preimages.budget import Budget
 
 WIDTHS = (6, 12, 12, 8)
 
@@ -56,7 +57,7 @@ def added_to_an_audit(samples: int, layers: int) -> None:
         audit = time.process_time() - began
         results = Results(out)
         began = time.process_time()
-        derive(results, results.manifest(), results.subject())
+        derive(results, results.manifest(), results.subject(), Budget.of(SECONDS))
         table = time.process_time() - began
     print(
         f"demo, {layers} layers, {samples} samples: audit {audit:.1f} s, of which the table {table:.2f} s: "

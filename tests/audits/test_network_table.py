@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -14,10 +15,16 @@ import fiberscope as fs
 from fiberscope.audits import network_table
 from fiberscope.audits.store import Results
 from fiberscope.cli import main
+from fiberscope.network.affine import Dense
+from fiberscope.network.stage import affine_stage, relu_stage
+from fiberscope.preimages.budget import Budget
+from fiberscope.recovery.judging import THROUGH
+from fiberscope.recovery.only_input import OnlyInputs
 from fiberscope.seals import BLANK, seal
 from small_audits import LAYERS, change_digests, small_data, small_network, write_model_and_data
 
 SAMPLES = 40
+UNSEARCHED = ("undecided", "not recoverable")
 
 
 @pytest.fixture(scope="module", name="finished")
@@ -45,8 +52,13 @@ def said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int,
 
 def test_the_audit_stores_what_the_function_says(finished: Path) -> None:
     rows = stored(finished / "out")
-    asked = fs.network_verdicts(small_network(), small_data(SAMPLES), domain=fs.Box(0, 1), seconds=0).to_pylist()
-    assert rows == asked
+    asked = fs.network_verdicts(small_network(), small_data(SAMPLES), domain=fs.Box(0, 1)).to_pylist()
+    assert len(rows) == len(asked)
+    for row, same in zip(rows, asked, strict=True):  # searches of second inputs are the function's alone
+        assert row["verdict"] == same["verdict"] or (row["verdict"], same["verdict"]) == UNSEARCHED
+    assert [row for row in rows if row["verdict"] == "recoverable"] == [
+        row for row in asked if row["verdict"] == "recoverable"
+    ]
     counts = json.loads((finished / "out/manifest.json").read_text())["network_counts"]
     assert [entry["layer"] for entry in counts] == list(range(LAYERS))
     for entry in counts:
@@ -60,7 +72,7 @@ def test_blocks_of_samples_change_nothing(finished: Path, monkeypatch: pytest.Mo
     manifest, subject = results.manifest(), results.subject()
     for samples in (1, 7, SAMPLES - 1):
         monkeypatch.setattr(network_table, "BLOCK", samples * subject.network.inputs)
-        assert network_table.derive(results, manifest, subject).to_pylist() == stored(finished / "out")
+        assert network_table.derive(results, manifest, subject, Budget.of(60.0)).to_pylist() == stored(finished / "out")
 
 
 def test_verify_derives_them_again(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -164,3 +176,43 @@ def test_the_first_screen_speaks_of_the_network_first(finished: Path, capsys: py
     sentence = f"its own input can be computed back exactly at {rows.count('recoverable')} of {SAMPLES} samples"
     assert sentence in " ".join(text.split())
     assert sentence in page
+
+
+@pytest.fixture(scope="module", name="through")
+def _through(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The audit of a network whose second layer by itself has more inputs than units."""
+    folder, rng = tmp_path_factory.mktemp("through"), np.random.default_rng(5)
+    parts = Dense(rng.standard_normal((24, 4))), Dense(rng.standard_normal((16, 24)) / 5, np.full(16, 0.1))
+    stages = [
+        stage
+        for k, part in enumerate(parts)
+        for stage in (affine_stage(f"{k}", part), relu_stage(f"{k}r", part.outputs))
+    ]
+    fs.Network(tuple(stages), (4,)).save(folder / "model.safetensors")
+    np.savez(folder / "data.npz", x=rng.uniform(size=(3, 4)))
+    files = [str(folder / name) for name in ("model.safetensors", "data.npz")]
+    assert main(["audit", *files, "--out", str(folder / "out"), "--domain", "0,1"]) == 0
+    return folder / "out"
+
+
+def test_what_layers_tell_together_is_proved_and_proved_again(
+    through: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = stored(through)
+    assert [row["verdict"] for row in rows] == ["recoverable"] * 6
+    assert {row["reason"] for row in rows if row["layer"] == 1} == {THROUGH}
+    status, text = said(["verify", str(through)], capsys)
+    assert status == 0
+    assert "6 derived again, 0 not proved" in text
+    monkeypatch.setattr(OnlyInputs, "has_one", lambda *_: False)
+    status, text = said(["verify", str(through)], capsys)
+    assert status == 1
+    assert text.count("recoverable is stored, undecided follows") == 3
+
+
+def test_where_time_is_over_the_reason_says_so(through: Path) -> None:
+    results = Results(through)
+    table = network_table.derive(results, results.manifest(), results.subject(), Budget.of(1e-9)).to_pylist()
+    second = [row for row in table if row["layer"] == 1]
+    assert {row["verdict"] for row in second} == {"undecided"}
+    assert all("time" in row["reason"] for row in second)

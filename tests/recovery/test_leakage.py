@@ -154,6 +154,8 @@ def test_layers_in_which_branches_meet_do_not_end_the_table() -> None:
         ({"precisions": [-1.0]}, "at least 0"),
         ({"precisions": "int8"}, "a list of precisions"),
         ({"precisions": []}, "a list of precisions"),
+        ({"precisions": [float("inf")]}, "below inf"),
+        ({"layers": []}, "at least one layer"),
         ({"layers": [3]}, "layers"),
         ({"domain": fs.NonNegative()}, "a bounded one"),
         ({"X": [[0.5, 0.5, 2.0]]}, "sample 0 outside"),
@@ -167,3 +169,18 @@ def test_bad_input_is_one_clear_error(changed: dict[str, object], words: str) ->
     with pytest.raises(fs.InputError, match=words) as caught:
         fs.leakage(net, **asked)
     assert "np.float64" not in str(caught.value)
+
+
+def test_arguments_of_other_types_are_one_clear_error(unchecked: None) -> None:
+    net, X, box = network(np.random.default_rng(6), 3, 5), [[0.5, 0.5, 0.5]], fs.Box(0, 1)
+    for given, words in (
+        ({"layers": 1.5}, "layers: expected a list"),
+        ({"precisions": 0.1}, "precisions: expected a list"),
+        ({"precisions": None}, "precisions: expected a list"),
+    ):
+        with pytest.raises(fs.InputError, match=words):
+            fs.leakage(net, X, box, seconds=1.0, **given)
+    assert fs.leakage(net, X, box, layers=0, precisions=[0.0, -0.0], seconds=1.0).num_rows == 1
+    for nothing in (None, "net", object()):
+        with pytest.raises(fs.InputError, match=r"expected a fiberscope\.Network"):
+            fs.leakage(nothing, X, box)

@@ -275,22 +275,38 @@ def test_features_that_no_input_has_say_how_far_an_output_is():
     assert "0.75" in below.reason
 
 
+def behind(kind: PointwiseKind) -> fs.Network:
+    """Eight units of a curve behind three inputs, and nine ReLUs."""
+    generator = np.random.default_rng(5)
+    first, second = Dense(generator.standard_normal((8, 3))), Dense(generator.standard_normal((9, 8)), np.full(9, 4.0))
+    curve = Stage("2", activation=Pointwise(kind, 8))
+    return fs.Network((affine_stage("1", first), curve, affine_stage("3", second), relu_stage("4", 9)), (3,))
+
+
+@pytest.mark.parametrize("kind", [PointwiseKind.TANH, PointwiseKind.SIGMOID, PointwiseKind.SOFTPLUS])
+def test_nothing_else_near_is_proved_behind_strictly_increasing_units(kind):
+    net, x = behind(kind), np.full(3, 0.25)
+    for layer in (0, 1):
+        r = fs.recover(net, net.evaluated(x[None], 2 * layer + 1)[0], layer, within=1e-9)
+        assert r.scope is not Scope.NONE
+        assert r.verify()
+        assert np.linalg.norm(x - r.x) <= r.distance < 1e-5
+        assert ((r.low <= x) & (x <= r.high)).all()
+        assert not changed(r, distance=r.distance / 2, low=np.maximum(r.low, r.x - 1e-15)).verify()
+    other = behind(PointwiseKind.TANH if kind != PointwiseKind.TANH else PointwiseKind.SIGMOID)
+    assert not changed(r, source=other).verify()
+
+
 def test_what_proves_nothing_is_a_guess_and_says_why():
-    tanh, generator = Pointwise(PointwiseKind.TANH, 8), np.random.default_rng(5)
-    first, second = Dense(generator.standard_normal((8, 3))), Dense(generator.standard_normal((9, 8)))
-    smooth = fs.Network(
-        (affine_stage("1", first), Stage("2", activation=tanh), affine_stage("3", second), relu_stage("4", 9)), (3,)
-    )
     wide = as_network(random_chain(np.random.default_rng(5), (6, 4, 5)))
-    for net, x in ((smooth, np.full(3, 0.25)), (wide, np.full(6, 0.5))):
-        y = net(x[None])[0]
-        r = fs.recover(net, y, layer=1)
-        assert r.scope == Scope.NONE
-        assert r.reason
-        assert not r.verify()
-        assert (r.low == 0).all()
-        assert (r.high == 1).all()
-        assert r.residual < 1e-8
+    y = wide(np.full((1, 6), 0.5))[0]
+    r = fs.recover(wide, y, layer=1)
+    assert r.scope == Scope.NONE
+    assert r.reason
+    assert not r.verify()
+    assert (r.low == 0).all()
+    assert (r.high == 1).all()
+    assert r.residual < 1e-8
     assert "guess" in repr(r)
     unbounded = fs.recover(wide, y, layer=1, domain=None)
     assert np.isinf(unbounded.low).all()
@@ -337,3 +353,16 @@ def test_what_time_is_over_for_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> 
     found = fs.recover(layer, y, within=1e-6, seconds=1e-9)
     assert found.scope is Scope.NONE
     assert "more seconds" in found.reason
+
+
+def test_what_takes_far_longer_than_a_guess_is_begun_where_seconds_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = random_chain(np.random.default_rng(7), (4, 12, 14))
+    net, x = as_network(chain), np.full(4, 0.5)
+    y = outputs(chain, x) + 1e-3
+    monkeypatch.setattr("fiberscope.recovery.tightening.SMALL", 10)
+    unasked = fs.recover(net, y, layer=1, within=0.01)
+    assert unasked.scope is not Scope.DOMAIN
+    assert "seconds=" in unasked.reason
+    asked = fs.recover(net, y, layer=1, within=0.01, seconds=60)
+    assert asked.scope is Scope.DOMAIN
+    assert ((asked.low <= x) & (x <= asked.high)).all()

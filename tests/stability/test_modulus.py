@@ -15,6 +15,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "recovery"))
 from networks import as_network, in_ball, outputs, random_chain
 
 import fiberscope as fs
+from fiberscope.network.activations import Pointwise, PointwiseKind
+from fiberscope.network.affine import Dense
+from fiberscope.network.stage import Stage, affine_stage
 
 BALLS = 40
 
@@ -272,3 +275,26 @@ def test_bad_questions(arguments, words):
         fs.inverse_modulus(network, np.zeros(4), 1.0)
     with pytest.raises(fs.InputError, match="modulus"):
         fs.stability_radius(network, np.zeros(3), modulus=-1.0)
+
+
+@pytest.mark.parametrize("kind", [PointwiseKind.TANH, PointwiseKind.SIGMOID, PointwiseKind.SOFTPLUS])
+def test_strictly_increasing_units_have_a_modulus_below_all_pairs(kind):
+    generator = np.random.default_rng(3)
+    first, second = Dense(generator.standard_normal((8, 3))), Dense(generator.standard_normal((9, 8)))
+    stages = affine_stage("1", first), Stage("2", activation=Pointwise(kind, 8)), affine_stage("3", second)
+    net, x = fs.Network(stages, (3,)), np.full(3, 0.25)
+    found = fs.inverse_modulus(net, x, 0.1)
+    X = in_ball(generator, x, 0.1, 300)
+    Y = generator.permutation(X)
+    apart, moved = np.linalg.norm(X - Y, axis=1), np.linalg.norm(net(X) - net(Y), axis=1)
+    told = apart > 1e-6 * apart.max()
+    assert 0 < found.lower <= (moved[told] / apart[told]).min()
+    assert found.lower <= found.upper <= stretch(net, x, 2) * (1 + 1e-6)
+    assert found.verify()
+    assert not replace(found, lower=found.upper * 1.01).verify()
+    behind = fs.inverse_modulus(net, x, 0.1, stage=1)  # of outputs of such units nothing is said
+    assert behind.lower == 0
+    assert behind.reason
+    radius = fs.stability_radius(net, x)
+    assert radius.radius > 0.1
+    assert radius.verify()

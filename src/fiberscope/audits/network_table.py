@@ -1,11 +1,12 @@
 """What an audit says about the network up to each layer: one table, put together when all layers are judged.
 
 The verdicts about layers by themselves are there by then, with their certificates; what else a verdict about the
-network rests on, bounds on exact values and counts, is computed in one pass. Second inputs that take a search sample by
-sample are not looked for here; ``fiberscope.network_verdicts`` does that.
+network rests on, bounds on exact values and counts, is computed in one pass. Then what is left undecided is tried to be
+proved through several layers at once, sample by sample, as long as there is time. Second inputs that take a search are
+not looked for here; ``fiberscope.network_verdicts`` does that.
 
 ``verify_network`` derives the whole table again, from the stored verdicts about layers, which are proved by their own
-certificates, and from the stored network and data.
+certificates, and from the stored network and data; what the table claims to be proved through layers is proved again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +32,10 @@ from fiberscope.audits.store import INPUTS, PREIMAGES, Results
 from fiberscope.audits.subject import Subject
 from fiberscope.errors import ResultsError
 from fiberscope.files import is_file, read_file, write_file
-from fiberscope.network.arrays import FloatArray, IntArray
+from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.domains import Box
 from fiberscope.network.network import Network
+from fiberscope.preimages.budget import Budget
 from fiberscope.recovery.judging import Judging
 from fiberscope.recovery.verdict import SCHEMA, Verdict, verdict_table
 from fiberscope.seals import is_sealed
@@ -43,6 +46,9 @@ BLOCK = 2**25
 
 NETWORK, VERDICTS = "network", "verdicts"
 """The part of the results folder, and the stem of its one file."""
+
+SECONDS = 60.0
+"""For proofs through several layers of all samples, where ``--seconds`` does not say how long a verdict may take."""
 
 _FROM = b"from"
 """The key under which the table names what it was put together from, by SHA-256."""
@@ -92,7 +98,9 @@ def write_network(results: Results, manifest: Manifest, subject: Subject, entrie
         metadata: dict[bytes, bytes] = table.schema.metadata or {}
         if metadata.get(_FROM) == key and not any(map(says_failed, table["reason"].unique().to_pylist())):
             return Entry(VERDICTS, {NETWORK: stamp_of(path, data)})
-    data = shards.table_to_bytes(derive(results, manifest, subject).replace_schema_metadata({_FROM: key}))
+    asked = SECONDS if manifest.seconds is None else manifest.seconds * manifest.samples * len(manifest.layers)
+    derived = derive(results, manifest, subject, Budget.of(asked))
+    data = shards.table_to_bytes(derived.replace_schema_metadata({_FROM: key}))
     write_file(path, data)
     return Entry(VERDICTS, {NETWORK: stamp_of(path, data)})
 
@@ -104,12 +112,22 @@ def _key(entries: Iterable[Entry]) -> bytes:
     return hashlib.sha256(repr(sorted(parts)).encode()).hexdigest().encode()
 
 
-def derive(results: Results, manifest: Manifest, subject: Subject) -> Any:
-    """The table of ``SCHEMA``, as it follows from the stored findings; undecided where that fails."""
+def derive(
+    results: Results, manifest: Manifest, subject: Subject, through: Budget | None, asked: BoolArray | None = None
+) -> Any:
+    """The table of ``SCHEMA``, as it follows from the stored findings; undecided where that fails.
+
+    Args:
+        results: the folder.
+        manifest: what was audited.
+        subject: its network and data.
+        through: for proofs through several layers; None for none.
+        asked: (samples, layers) about which of them; None for all.
+    """
     layers = list(manifest.layers)
     try:
         with one_thread():
-            found = [(each.verdicts, each.reasons) for each in _judged(results, manifest, subject)]
+            found = [(each.verdicts, each.reasons) for each in _judged(results, manifest, subject, through, asked)]
             verdicts, reasons = (np.concatenate(parts) for parts in zip(*found, strict=True))
             return verdict_table(verdicts, reasons, layers)
     except ResultsError:
@@ -120,14 +138,18 @@ def derive(results: Results, manifest: Manifest, subject: Subject) -> Any:
         return verdict_table(nothing, reason, layers)
 
 
-def _judged(results: Results, manifest: Manifest, subject: Subject) -> Iterator[Judging]:
+def _judged(
+    results: Results, manifest: Manifest, subject: Subject, through: Budget | None, asked: BoolArray | None
+) -> Iterator[Judging]:
     """Block by block, since samples lie in a file that may be larger than the memory."""
     network: Network = subject.network
     box, findings = None if manifest.domain is None else Box(*manifest.domain), results.findings(manifest)
     block = max(1, BLOCK // network.inputs)
     for first in range(0, subject.samples, block):
         own = _Stored(results, manifest, findings, first)
-        judging = Judging(network, network.flat(subject.x[first : first + block]), box, manifest.layers[-1], own)
+        last, some = manifest.layers[-1], slice(first, first + block)
+        rows = None if asked is None else asked[some]
+        judging = Judging(network, network.flat(subject.x[some]), box, last, own, through, asked=rows)
         judging.judge()
         yield judging
 
@@ -176,7 +198,10 @@ def verify_network(results: Results) -> Rechecked:
     data = read_file(path)
     table = read_network(results, manifest)
     stored = shards.texts(table["verdict"])
-    derived = shards.texts(derive(results, manifest, results.subject())["verdict"])
+    asked = np.zeros((manifest.samples, manifest.layers[-1] + 1), dtype=np.bool_)
+    asked[:, list(manifest.layers)] = (stored == Verdict.RECOVERABLE).reshape(manifest.samples, -1)
+    through = Budget.of(inf) if asked.any() else None
+    derived = shards.texts(derive(results, manifest, results.subject(), through, asked)["verdict"])
     claims = stored != Verdict.UNDECIDED
     failures = tuple(
         _refuted(table["sample"][row].as_py(), table["layer"][row].as_py(), stored[row], derived[row])

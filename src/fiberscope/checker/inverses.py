@@ -28,9 +28,9 @@ Unit = tuple[int, float, float]
 
 
 @contextmanager
-def precisely() -> Generator[None]:
-    """Balls of ``DIGITS``; one thread at a time, since flint has one precision for all."""
-    with _alone, ctx.workprec(DIGITS):
+def precisely(digits: int = DIGITS) -> Generator[None]:
+    """Balls of so many digits; one thread at a time, since flint has one precision for all."""
+    with _alone, ctx.workprec(digits):
         yield
 
 

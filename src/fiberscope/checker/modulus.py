@@ -1,10 +1,13 @@
-"""How far apart inputs near a center are, if an affine map, a clip, an affine map, ... gives nearly the same for them.
+"""How far apart inputs near a center are, if an affine map, units, an affine map, ... give nearly the same for them.
 
 Let x and x' lie in a ball around c. A clip moves by some share in [0, 1] of what it is moved by: 1 for units that are
 between their bounds on the whole ball (on), 0 for those beyond them (off), and unknown for the others U_l (unsure). So
 every difference of the numbers z_L before the last clip is a product,
 
     z_L(x') - z_L(x) = J (x' - x),   J = A_L D_(L-1) A_(L-1) ... D_1 A_1,   D_l diagonal with these shares.
+
+A strictly increasing unit moves by a share between the least and the largest slope of its secants on the ball
+(``fiberscope.checker.slopes``): the middle stands in C, and columns of P are multiplied by how far these are apart.
 
 With 1/2 for every unknown share J is C. What is between them is a telescoping sum in which shares are off by at most
 1/2: with P_kl the midpoint product from the units U_k to z_l,
@@ -51,6 +54,7 @@ from fiberscope.checker.matrices import (
 )
 from fiberscope.checker.reading import LayerRows, StoredNetwork
 from fiberscope.checker.rounded import Rounded, least_stretch, times
+from fiberscope.checker.slopes import images, secants
 from fiberscope.checker.stored import INPUT
 from fiberscope.checker.unsure import Form, form
 from fiberscope.errors import ModelError
@@ -124,7 +128,7 @@ def _rows_to(network: StoredNetwork, stage: int) -> Iterator[LayerRows]:
         before = judged.number
     if before != stage:
         if not 0 <= stage < len(network.stages) or network.stages[stage].activation is not None:
-            raise NotProvedError("the stages up to that one are no chain of affine maps and clips")
+            raise NotProvedError("the stages up to that one are no chain of affine maps and units")
         last, source = network.affine_rows(stage)
         if source != before:
             raise NotProvedError("the layers are no chain: something else lies between them")
@@ -135,7 +139,7 @@ def modulus(chain: Sequence[LayerRows], center: FloatArray, radius: float) -> Mo
     """The modulus of a chain on the ball of that radius (Euclid, at least 0) around a center (n,).
 
     Raises:
-        NotProvedError: this is no chain of affine maps and clips, or it is too large.
+        NotProvedError: this is no chain of affine maps and units, or it is too large.
     """
     ball = _Ball(chain, center, radius)
     on, _ = ball.pieces()
@@ -269,32 +273,42 @@ class _Ball:
         self.middle = times(A, self.middle.scaled(share))
         self.onward[:-1] = [times(A, part.scaled(share)) for part in self.onward[:-1]]
         columns = A[:, units] if is_sparse(A) else np.ascontiguousarray(A[:, units])
-        self.onward[-1] = Rounded(columns, np.zeros(len(layer.bias)))
+        # columns times 2 h, which is 1 for units of clips
+        self.onward[-1] = Rounded(columns, np.zeros(len(layer.bias))).spread(self.open)
 
     def pieces(self) -> tuple[BoolArray, BoolArray]:
         """(m,) the units of the layer reached that are on in the whole ball, and those that are off."""
-        layer = self.chain[len(self.unsure_of)]
+        layer, (low, high) = self.chain[len(self.unsure_of)], self._ends()
+        on = (low > layer.low) & (high < layer.high)
+        return on, ~on & ((high <= layer.low) | (low >= layer.high))
+
+    def _ends(self) -> tuple[FloatArray, FloatArray]:
+        """(m,) between what the units of the layer reached receive in the ball; NaN for no end."""
         part = self.middle.norms()
         for (_, e), onward in zip(self.unsure_of, self.onward, strict=True):
             part = (part + 0.5 * e * onward.norms()) * ROUNDING
         with np.errstate(all="ignore"):
             reach = np.where(part == 0, 0.0, self.radius * part) + self.error  # NaN stays
             reach = reach * ROUNDING + 2.0**-50 * np.abs(self.z) + SMALLEST_NORMAL
-            low, high = self.z - reach, self.z + reach
-        on = (low > layer.low) & (high < layer.high)
-        return on, ~on & ((high <= layer.low) | (low >= layer.high))
+            return self.z - reach, self.z + reach
 
     def _activate(self, layer: LayerRows) -> tuple[FloatArray, FloatArray]:
         """What the layer gives at the center; decides which of its units are unsure."""
-        on, off = self.pieces()
-        self.share = np.where(on, 1.0, np.where(off, 0.0, 0.5))
-        units = np.flatnonzero(~on & ~off)
+        (on, off), curved = self.pieces(), layer.curves.monotone
+        least, most = secants(layer.curves, *self._ends())
+        self.share = np.where(curved, least / 2.0 + most / 2.0, np.where(on, 1.0, np.where(off, 0.0, 0.5)))
+        open_ = 2.0 * np.maximum(most - self.share, self.share - least) * ROUNDING
+        open_ = np.where(curved, open_, np.where(on | off, 0.0, 1.0))
+        units = np.flatnonzero(open_)
+        self.open = open_[units]
         e = self.middle.rows(units).norm() + self.loss(units)
         if len(units):
             self.received.append([self.middle.rows(units), *(part.rows(units) for part in self._through())])
         self.unsure_of.append((units, e * ROUNDING))
         self.onward.append(Rounded(np.zeros((0, 0)), np.zeros(0)))
-        return np.clip(self.z, layer.low, layer.high), np.where(off, 0.0, self.error)
+        value, doubt = images(layer.curves, self.z, self.error)
+        clipped = np.clip(self.z, layer.low, layer.high)
+        return np.where(curved, value, clipped), np.where(curved, doubt, np.where(off, 0.0, self.error))
 
     def _through(self) -> list[Rounded]:
         """P of every layer before that has unsure units."""
@@ -357,11 +371,13 @@ def _check(chain: Sequence[LayerRows], center: FloatArray, radius: float) -> Non
     for layer in chain:
         m = len(layer.bias)
         sizes = layer.weight.shape == (m, size) and layer.low.shape == layer.high.shape == (m,)
-        if not sizes or layer.curves.monotone.any() or layer.definitions or not (layer.low <= layer.high).all():
-            raise NotProvedError("expected affine maps that follow each other, with clips between them")
+        if not sizes or layer.definitions or not (layer.low <= layer.high).all():
+            raise NotProvedError("expected affine maps that follow each other, with units between them")
         if not (np.isfinite(entries(layer.weight)).all() and np.isfinite(layer.bias).all()):
             raise NotProvedError("the weights are not finite")
         size = m
+    if chain[-1].curves.monotone.any():
+        raise NotProvedError("expected a last affine map that ends in clips, or in nothing")
 
 
 __all__ = [

@@ -75,6 +75,14 @@ class Rounded:
         error = (self.error + other.error + UNIT_ROUNDOFF * row_norms_above(value)) * ROUNDING
         return Rounded(value, error)
 
+    def spread(self, share: FloatArray) -> Rounded:
+        """Columns times numbers that are not negative: by 1 nothing is rounded."""
+        if (share == 1).all():
+            return self
+        value = self.value @ unit(share) if is_sparse(self.value) else self.value * share
+        lost = 2.0 * UNIT_ROUNDOFF * row_norms_above(value) + SMALLEST_NORMAL * len(share)
+        return Rounded(value, (self.error * float(share.max(initial=0.0)) + lost) * ROUNDING)
+
     def norms(self) -> FloatArray:
         """(m,) bounds on the lengths of the rows."""
         return (row_norms_above(self.value) + self.error) * ROUNDING

@@ -21,6 +21,7 @@ from fiberscope.network.network import Network
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import dense
 from fiberscope.preimages.sides import check_loose
+from fiberscope.recovery.box_steps import is_written_out
 from fiberscope.recovery.least_squares import fit
 from fiberscope.recovery.linearized import AffineModel, Model, NetworkModel
 from fiberscope.recovery.question import Subject
@@ -167,11 +168,15 @@ class _Search:
         x, meets = torch.tensor(guess.x), torch.tensor(guess.residual == 0)
         outside = torch.nonzero(~meets)[:, 0]
         if len(outside) and perf_counter() < until:
-            low, high, room = self.targets.low[outside], self.targets.high[outside], self.room[outside]
-            inside = Targets(low + room, high - room, centered=False)
-            near = fit(self.model, inside, x[outside], self.low, self.high, until)
-            meets[outside] = self.outputs[outside].distance(self.whole(near.x)) == 0
+            near = self.inside(outside, x[outside], until)
+            meets[outside] = self.outputs[outside].distance(self.whole(near)) == 0
         return meets.numpy()
+
+    def inside(self, samples: Tensor, start: Tensor, until: float) -> Tensor:
+        """Where descents end that only ask outputs to lie in their intervals."""
+        low, high, room = self.targets.low[samples], self.targets.high[samples], self.room[samples]
+        within = Targets(low + room, high - room, centered=False)
+        return fit(self.model, within, start, self.low, self.high, until).x
 
     def _first(self, start: Start, left: Tensor, until: float, generator: np.random.Generator) -> Tensor | None:
         grey = middle(self.low, self.high)
@@ -185,6 +190,35 @@ class _Search:
                 if network is None or position == 0:
                     return None
                 return layer_by_layer(network, position, self.targets[left], grey, until)
+
+
+class Inside:
+    """Inputs whose outputs lie in what is known of those of one sample.
+
+    Args:
+        subject: the layer.
+        y: (m,) its features.
+        domain: where inputs lie.
+        within: (m,) by how much outputs may differ from y.
+    """
+
+    def __init__(
+        self, subject: Subject, y: Float64[FloatArray, " m"], domain: Domain | None, within: Float64[FloatArray, " m"]
+    ) -> None:
+        self._search = _Search(subject, y[None], domain, within[None])
+
+    def jacobian(self, x: Float64[FloatArray, " n"]) -> Float64[FloatArray, "told n"] | None:
+        """That of the outputs whose number is known from two sides, each over half its interval; None if too large."""
+        around, targets = self._search.model.linearized(torch.tensor(x)[None]), self._search.targets
+        told = targets.two_sided[0] & (targets.half_widths[0] > 0)
+        if not is_written_out(around, int(told.sum())):
+            return None
+        return (around.jacobian()[0, told] / targets.half_widths[0, told, None]).numpy()
+
+    def reached(self, starts: Float64[FloatArray, "k n"], until: float = inf) -> Float64[FloatArray, "k n"]:
+        """Where descents from some points end."""
+        one = torch.zeros(len(starts), dtype=torch.int64)
+        return self._search.inside(one, torch.tensor(starts), until).numpy()
 
 
 def _models(subject: Subject, outputs: Targets, box: Polyhedron) -> tuple[Model, Targets, Callable[[Tensor], Tensor]]:
@@ -235,4 +269,4 @@ def _given(z: Tensor, injective: BoolArray, monotone: Monotone) -> Tensor:
     return torch.where(torch.tensor(injective), torch.tensor(monotone.value(z.numpy())), z)
 
 
-__all__ = ["STARTS", "Guess", "attack", "guesses"]
+__all__ = ["STARTS", "Guess", "Inside", "attack", "guesses"]

@@ -13,6 +13,7 @@ from jaxtyping import Float64
 from fiberscope.checker.matrices import NotProvedError, is_dense
 from fiberscope.checker.modulus import Near, near
 from fiberscope.checker.reading import LayerRows
+from fiberscope.checker.slopes import images, secants
 from fiberscope.network.arrays import FloatArray
 
 SMALLER = 4.0
@@ -95,19 +96,29 @@ def _linear_distance(
     told = (low > chain[-1].low) & (high < chain[-1].high)
     if told.sum() < len(center):
         return inf, 0.0
-    first = chain[0].weight
-    z, rows = center, first if is_dense(first) else first.toarray()
-    for number, layer in enumerate(chain):
-        z, rows = layer.weight @ z + layer.bias, layer.weight @ rows if number else rows
-        if number + 1 < len(chain):
-            rows = rows * ((z > layer.low) & (z < layer.high))[:, None]
-            z = np.clip(z, layer.low, layer.high)
+    try:
+        z, rows = _linear_map(chain, center)
+    except NotProvedError:  # numbers beyond float64
+        return inf, 0.0
     beta = np.maximum(np.abs(high - z), np.abs(low - z))[told]
     sigma, norm = (float(value) for value in np.linalg.svd(rows[told], compute_uv=False)[[-1, 0]])
     if not sigma > np.finfo(np.float64).eps * norm:
         return inf, 0.0
     size = float(np.linalg.norm(center)) + float(np.linalg.norm(z)) / norm
     return float(np.linalg.norm(beta)) / sigma, size
+
+
+def _linear_map(chain: tuple[LayerRows, ...], center: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(m,) what the last layer's units receive at a point, and the derivative of that, (m, n)."""
+    first = chain[0].weight
+    z, rows = center, first if is_dense(first) else first.toarray()
+    for number, layer in enumerate(chain):
+        z, rows = layer.weight @ z + layer.bias, layer.weight @ rows if number else rows
+        if number + 1 < len(chain):
+            curved, slope = layer.curves.monotone, secants(layer.curves, z, z)[1]
+            rows = rows * np.where(curved, slope, (z > layer.low) & (z < layer.high))[:, None]
+            z = np.where(curved, images(layer.curves, z, np.zeros(len(z)))[0], np.clip(z, layer.low, layer.high))
+    return z, rows
 
 
 def _repeated(

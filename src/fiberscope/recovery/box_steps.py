@@ -39,13 +39,17 @@ FASTER = 8.0
 def steps_of(linearized: Linearized, counting: Tensor) -> Steps:
     """Steps around the inputs of a batch, for the residuals that count (N, m)."""
     used = counting.any(dim=0)
-    n, rows, work = linearized.inputs, int(used.sum()), linearized.work
-    by_factors = (linearized.work_of_jacobian + rows * n**2 + n**3) / FASTER
-    if by_factors > 4.0 * CONJUGATE_STEPS * work:
+    if not is_written_out(linearized, int(used.sum())):
         return _Iterated(linearized, counting.double())
     J, weights = linearized.jacobian()[:, used], counting[:, used].double()
     weighted = J if bool(weights.all()) else J * weights[..., None]
     return _Factored(weighted.transpose(1, 2) @ J)
+
+
+def is_written_out(around: Linearized, rows: int) -> bool:
+    """Whether some rows of the Jacobian, and their Gram matrix, take less time than conjugate gradients."""
+    n = around.inputs
+    return (around.work_of_jacobian + rows * n**2 + n**3) / FASTER <= 4.0 * CONJUGATE_STEPS * around.work
 
 
 class Steps(ABC):
@@ -192,4 +196,4 @@ def _ratio(part: Tensor, whole: Tensor) -> Float64[Tensor, "k 1"]:
     return torch.where(whole > 0, part / torch.where(whole > 0, whole, 1.0), 0.0)
 
 
-__all__ = ["EXACT", "Steps", "steps_of"]
+__all__ = ["EXACT", "Steps", "is_written_out", "steps_of"]

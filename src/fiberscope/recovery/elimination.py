@@ -86,6 +86,11 @@ class Eliminated:
         others = np.setdiff1d(np.arange(len(around.low)), equations)
         return cls(around, defined, free, equations, others, np.flatnonzero(says), T, t, factors)
 
+    @property
+    def entries(self) -> int:
+        """Of the rows that are left, written out."""
+        return (len(self.others) + len(self.bounded)) * len(self.free)
+
     def polytope(self, point: Float64[FloatArray, " f"]) -> Polytope:
         """What is left, beside a point of the free coordinates."""
         left = _rows(self.around)[self.others]

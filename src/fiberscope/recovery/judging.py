@@ -33,6 +33,7 @@ text stands for a layer that was not judged."""
 
 CHAIN = "every layer up to it has one input only for its output, proved for the exact activations"
 THROUGH = "all inputs of the domain with these features lie where the network up to it is proved to tell inputs apart"
+OVER = "the time for proofs through all layers up to it was over"
 OPEN = (
     "whether another input has these features is open: what is proved through all layers up to it does not end in one"
 )
@@ -50,7 +51,9 @@ class Judging:
         domain: where inputs lie; None for all of R^n.
         last: the number of the last layer, L - 1.
         own: the kinds of layers by themselves.
-        budget: for proofs through several layers and for searches of second inputs; None for neither.
+        through: for proofs through several layers at once; None for none.
+        searching: for searches of second inputs; None for none.
+        asked: (N, L) about which of these proofs are tried; None for all.
         verdicts: (N, L) of ``Verdict``.
         reasons: (N, L) in words.
     """
@@ -60,7 +63,9 @@ class Judging:
     domain: Domain | None
     last: int
     own: OwnKinds
-    budget: Budget | None = None
+    through: Budget | None = None
+    searching: Budget | None = None
+    asked: BoolArray | None = None
     verdicts: NDArray[np.object_] = field(init=False)
     reasons: NDArray[np.object_] = field(init=False)
 
@@ -80,14 +85,18 @@ class Judging:
             if (domain.low == domain.high).all():
                 self._say(layer, self._open(layer), Verdict.RECOVERABLE, ONE_INPUT)
             self._chain(layer, counts)
-        if self.budget is not None and (self.verdicts == Verdict.UNDECIDED).any():
+        if not (self.verdicts == Verdict.UNDECIDED).any():
+            return
+        only = None
+        if self.through is not None:
             from fiberscope.recovery.only_input import OnlyInputs  # it loads solvers
 
             only = OnlyInputs.of(self.network, domain)
-            for sample in range(len(self.X)):
-                if only is not None:
-                    self._prove(sample, only, self.budget)
-                self._search(sample, self.budget)
+        for sample in range(len(self.X)):
+            if only is not None and self.through is not None:
+                self._prove(sample, only, self.through)
+            if self.searching is not None:
+                self._search(sample, self.searching)
 
     def _open(self, layer: int) -> BoolArray:
         return np.asarray(self.verdicts[:, layer] == Verdict.UNDECIDED)
@@ -153,7 +162,13 @@ class Judging:
         for layer in range(self.last + 1):
             if self.verdicts[sample, layer] != Verdict.UNDECIDED:
                 continue
-            if budget.is_over or not only.has_one(layer, self.X[sample], budget):
+            if self.asked is not None and not self.asked[sample, layer]:
+                break
+            x, in_time = self.X[sample], not budget.is_over
+            proved = in_time and only.may_have_one(layer, x) and only.has_one(layer, x, budget)
+            if not proved and budget.is_over:
+                self.reasons[sample, layer:][self.verdicts[sample, layer:] == Verdict.UNDECIDED] += f"; {OVER}"
+            if not proved:
                 break
             self._say(layer, np.array([sample]), Verdict.RECOVERABLE, THROUGH)
         if (self.reasons[sample] == THROUGH).any():  # what was said of deeper layers was the reason of this one

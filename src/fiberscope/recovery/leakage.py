@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from fiberscope.errors import InputError, ModelError, shown
 from fiberscope.network.domains import Domain
-from fiberscope.network.network import Network
+from fiberscope.network.network import Network, check_network
 from fiberscope.preimages.budget import Budget
 from fiberscope.preimages.precision import Precision, code_step
 from fiberscope.recovery.ambiguity import Levels
 from fiberscope.recovery.leak import Leak, table_of
 from fiberscope.recovery.leak_question import LeakQuestion
-from fiberscope.scalars import as_number, as_position
+from fiberscope.scalars import as_number, as_position, as_several
 
 if TYPE_CHECKING:
     import pyarrow
@@ -78,6 +79,7 @@ def leak_questions(
     seconds: float | int | None,
 ) -> list[LeakQuestion]:
     """What ``leakage`` asks, of each layer and sample; the errors are its own."""
+    check_network(net)
     flat, budget = net.flat(X), Budget.of(seconds)
     Levels.of(domain, flat)
     samples, chosen, told = flat.reshape(len(flat), *net.input_shape), _layers(net, layers), _precisions(precisions)
@@ -100,17 +102,25 @@ def _layers(net: Network, layers: Sequence[int] | None) -> list[int]:
     count = len(net.relu_layers)
     if not count:
         raise ModelError(net.nothing_to_judge())
-    return list(range(count)) if layers is None else [as_position(each, count, "layers") for each in layers]
+    if layers is None:
+        return list(range(count))
+    chosen = [as_position(each, count, "layers") for each in as_several(layers, "layers")]
+    if not chosen:
+        raise InputError("layers", expected="at least one layer", got="none", hint="None is for all of them")
+    return chosen
 
 
 def _precisions(precisions: Sequence[str | float | int]) -> tuple[str, ...]:
     """Names as they are, numbers as Python writes them, each once; InputError for another precision."""
-    if isinstance(precisions, str) or not len(precisions):
+    listed = not isinstance(precisions, str) and hasattr(precisions, "__iter__")
+    if not listed or not (several := as_several(precisions, "precisions")):
         hint = "for instance ['float32', 'int8']"
         raise InputError("precisions", expected="a list of precisions", got=shown(precisions), hint=hint)
     told = (
-        Precision(each).name if isinstance(each, str) else repr(float(as_number(each, "precisions", least=0.0)))
-        for each in precisions
+        Precision(each).name
+        if isinstance(each, str)
+        else repr(float(as_number(each, "precisions", least=0.0, below=inf)) + 0.0)
+        for each in several
     )
     return tuple(dict.fromkeys(told))
 

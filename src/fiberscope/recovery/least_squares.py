@@ -33,6 +33,9 @@ FIRST_DAMPING, LEAST_DAMPING, HIGHEST_DAMPING = 1e-3, 1e-12, 1e8
 STALLED = 1e-7
 """A relative decrease of the objective below which another step is not worth its time, twice in a row."""
 
+SLOW = 2.0**-6
+"""The same once the features are met: of what rounding to a precision left open, a valley's floor tells little."""
+
 ENOUGH = 2.0**-10
 """The share of what intervals leave open, a thirtieth of their half widths, below which another step tells nothing."""
 
@@ -91,7 +94,7 @@ class _Descents:
         self.damping = torch.full((len(start),), FIRST_DAMPING, dtype=torch.float64)
         self.steps = torch.zeros(len(start), dtype=torch.int64)
         self.stalls = torch.zeros(len(start), dtype=torch.int64)
-        self.enough = ENOUGH * targets.half_widths.square().sum(dim=1) / 2
+        self.known = targets.half_widths.square().sum(dim=1) / 2
 
     def run(self, until: float) -> Fit:
         going = torch.arange(len(self.x))
@@ -110,7 +113,7 @@ class _Descents:
         before = self.objective[going]
         held = ((x <= self.low) & (fall < 0)) | ((x >= self.high) & (fall > 0))
         rounding = EXACT * EXACT * around.values.square().sum(dim=1)
-        live = (before > torch.maximum(rounding, self.enough[going])) & ((fall != 0) & ~held).any(dim=1)
+        live = (before > torch.maximum(rounding, ENOUGH * self.known[going])) & ((fall != 0) & ~held).any(dim=1)
         self.steps[going[live]] += 1
         steps, waiting = steps_of(around, targets.counting(around.values)), live.clone()
         for _ in range(MAX_TRIALS):
@@ -125,7 +128,8 @@ class _Descents:
             self._damp(going[rows], (before[rows] - reached) / promised, taken)
             self.x[going[rows[taken]]], self.objective[going[rows[taken]]] = point[taken], reached[taken]
             waiting[rows[taken]] = False
-        slow = before - self.objective[going] <= STALLED * before
+        share = torch.where(self.objective[going] <= self.known[going], SLOW, STALLED)
+        slow = before - self.objective[going] <= share * before
         self.stalls[going] = torch.where(slow, self.stalls[going] + 1, 0)
         return live & ~waiting & (self.stalls[going] < 2)
 

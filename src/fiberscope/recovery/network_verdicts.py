@@ -85,7 +85,7 @@ def network_verdicts(  # pyright: ignore[reportUnknownParameterType] - pyarrow h
     _check_all_inside(domain, samples)
     limit = as_number(seconds, "seconds", least=0.0)
     budget = None if limit == 0 else Budget.of(limit)
-    judging = Judging(network, samples, domain, numbers[-1], _DecidedOnDemand(network, samples, domain), budget)
+    judging = Judging(network, samples, domain, numbers[-1], _DecidedOnDemand(network, samples, domain), budget, budget)
     with one_thread():
         judging.judge()
     return verdict_table(judging.verdicts, judging.reasons, numbers)

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.checker import forward
+from fiberscope.checker.linear import needed
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.modulus import chain_of, modulus
 from fiberscope.checker.reading import LayerRows, StoredNetwork
@@ -23,7 +24,8 @@ from fiberscope.network.domains import Polyhedron
 from fiberscope.network.network import Network
 from fiberscope.preimages.budget import Budget
 from fiberscope.preimages.verification import stored
-from fiberscope.recovery.proof import reach_of
+from fiberscope.recovery.elimination import LARGEST
+from fiberscope.recovery.proof import as_received, reach_of
 from fiberscope.recovery.tightening import tighten
 
 
@@ -51,25 +53,42 @@ class OnlyInputs:
         except NotProvedError:
             return None
 
+    def may_have_one(self, layer: int, x: Float64[FloatArray, " n"]) -> bool:
+        """Whether nothing speaks against it: the map has a modulus at x, and the polyhedron is not too large."""
+        stages, stage = self.network.stages, self.network.layers[layer].number
+        units = sum(stages[k].outputs for k in needed(stages, stage) if stages[k].activation is not None)
+        coordinates = self.network.inputs + units - stages[stage].outputs
+        if 2 * coordinates * coordinates > LARGEST or (chain := self._chain(layer)) is None:
+            return False
+        try:
+            return modulus(chain, x, 0.0).lower > 0
+        except NotProvedError:
+            return False
+
     def has_one(self, layer: int, x: Float64[FloatArray, " n"], budget: Budget) -> bool:
         """Whether x is proved to be the only input of the domain with its features after a layer."""
         chain = self._chain(layer)
         if chain is None:
             return False
+        stages, stage = (self.network.inputs, self.network.stages), self.network.layers[layer].number
+        told_apart = False
+
+        def tells_apart(low: FloatArray, high: FloatArray) -> bool:
+            nonlocal told_apart
+            told_apart = modulus(chain, x, reach_of(low, high, x)).lower > 0
+            return told_apart
+
         try:
-            if not modulus(chain, x, 0.0).lower > 0:  # nothing would be proved on a larger ball
-                return False
-            stages, stage = (self.network.inputs, self.network.stages), self.network.layers[layer].number
             known = Known(stage, *forward.bounds(stages, x, x, stage)[stage])
-            left = tighten(stages, self.box.low, self.box.high, known, budget, x)
-            return not left.contradiction and modulus(chain, x, reach_of(left.low, left.high, x)).lower > 0
+            left = tighten(stages, self.box.low, self.box.high, known, budget, x, tells_apart)
         except NotProvedError:
             return False
+        return told_apart and not left.contradiction
 
     def _chain(self, layer: int) -> tuple[LayerRows, ...] | None:
         if layer not in self.chains:
             try:
-                self.chains[layer] = chain_of(self.network, layer)
+                self.chains[layer] = as_received(chain_of(self.network, layer))
             except NotProvedError:
                 self.chains[layer] = None
         return self.chains[layer]

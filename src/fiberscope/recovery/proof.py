@@ -81,7 +81,7 @@ class Proved:
 
 
 def chain_to(subject: Subject) -> tuple[LayerRows, ...]:
-    """The layers up to the features as the checker reads them; NotProvedError where they are no chain of clips.
+    """The layers up to the features as the checker reads them; NotProvedError where they are no chain.
 
     Strictly monotone units of the last one stand there as what they receive.
     """
@@ -90,9 +90,12 @@ def chain_to(subject: Subject) -> tuple[LayerRows, ...]:
         if layer is None:
             raise NotProvedError("the layer is one only around a sample")
         return (LayerRows(layer.weight, layer.bias, layer.low, layer.high, Curves.unknown(layer.injective)),)
-    *before, last = chain_of(stored(subject.network), subject.layer)
-    if any(rows.curves.monotone.any() for rows in before):
-        raise NotProvedError("a layer before it ends in another activation than a clip")
+    return as_received(chain_of(stored(subject.network), subject.layer))
+
+
+def as_received(chain: tuple[LayerRows, ...]) -> tuple[LayerRows, ...]:
+    """A chain with strictly monotone units of the last layer as what they receive: equal where their outputs are."""
+    *before, last = chain
     return (*before, replace(last, curves=Curves.unknown(np.zeros(len(last.bias), dtype=np.bool_))))
 
 
@@ -242,6 +245,7 @@ __all__ = [
     "ROUNDS_OTHERWISE",
     "Proof",
     "Proved",
+    "as_received",
     "asked_of",
     "chain_to",
     "near_outputs",

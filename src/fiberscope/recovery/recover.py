@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 from time import perf_counter
@@ -25,6 +26,7 @@ from fiberscope.recovery.ball import search_ball
 from fiberscope.recovery.duals import Duals, Rows, free_duals
 from fiberscope.recovery.feature_precision import to_precision
 from fiberscope.recovery.grid import Grid
+from fiberscope.recovery.other_input import other_input
 from fiberscope.recovery.proof import (
     ROUNDS_OTHERWISE,
     Proof,
@@ -64,9 +66,7 @@ DETERMINED = 0.5
 reach hangs on the far sides of the domain, and no search pays. Without a limit of the caller none is begun unless they
 determine all: it takes a hundred times as long as a verdict, and most coordinates stay open."""
 
-MINUTE = 60.0
-"""Without a limit of the caller, for bounds through several layers, a sample: no answer takes minutes unasked."""
-
+LARGE = "with seconds= bounds on all inputs of the domain are searched for, which takes longer than the guess"
 TIME_IS_OVER = "more seconds would bound the input more tightly"
 NO_BALL = "no ball around the guess was found on which the network is proved to tell inputs apart"
 NO_RANK = "the outputs that tell their number do not determine the input by themselves, and no enclosure is at hand"
@@ -99,7 +99,8 @@ def recover(
         domain: where inputs lie; None for all of R^n.
         grid: the step of the grid that inputs lie on, such as 1/255 for the float32 values k/255, or a list of values;
             None for none.
-        seconds: a budget for all samples together; past it guesses stay guesses. None for no limit.
+        seconds: a budget for all samples together; past it guesses stay guesses. With None, what takes far longer than
+            a guess is not begun: bounds on the whole domain through several large layers.
 
     Returns:
         The recovery; of N features a list.
@@ -146,7 +147,7 @@ def _guess(given: Any, subject: Subject, known: Known, x: FloatArray, grid: Any)
     low, high = box.low.reshape(shape), box.high.reshape(shape)
     return Recovery(
         given, subject.layer, known.y, known.within, known.domain, grid, x.reshape(shape), low, high,
-        Scope.NONE, 0.0, inf, False, False, 0.0,
+        Scope.NONE, 0.0, inf, False, False, 0.0, None,
     )  # fmt: skip
 
 
@@ -163,9 +164,22 @@ def _proved(
         assert not isinstance(chain, str), "a layer of clips alone is a chain"
         found = _of_layer(subject, subject.single, known, x, met, chain, until)
     read, out = None if isinstance(chain, str) else chain, replace(out, proof=found.proof, reason=found.reason)
-    if read is None and not found.proof.steps:
+    if read is not None or found.proof.steps:
+        out = _claimed(out, known, found.proved or prove(subject, known, found.proof, read))
+    if out.scope is Scope.NONE and not out.contradiction and subject.single is None:
+        return _beside(out, subject, known, x, until)
+    return out
+
+
+def _beside(out: Recovery, subject: Subject, known: Known, x: FloatArray, until: float) -> Recovery:
+    """The same with another input that has the features, if one is found."""
+    other = None if perf_counter() > until else other_input(subject, known, x, until)
+    if other is None:
         return out
-    return _claimed(out, known, found.proved or prove(subject, known, found.proof, read))
+    found = f"an input {float(np.linalg.norm(other - x)):.2g} away from the guess has the same features"
+    return replace(
+        out, other=other.reshape(out.x.shape), reason="; ".join(each for each in (found, out.reason) if each)
+    )
 
 
 class _Found(NamedTuple):
@@ -185,29 +199,39 @@ def _through_layers(
     if not isinstance(chain, str):
         found = search_ball(chain, x, known.low, known.high, reach_of(box.low, box.high, x), until)
         ball, reason = (None, NO_BALL) if found is None else (found[0], "")
-    everywhere = _everywhere(subject, known, box, x, until)
+
+    def covered(low: FloatArray, high: FloatArray) -> bool:
+        return ball is not None and ball.radius >= reach_of(low, high, x)
+
+    everywhere = _everywhere(subject, known, box, x, until, covered)
     if everywhere is None:
         return Proof(ball), reason
     low, high = everywhere.low, everywhere.high
+    told = TIME_IS_OVER if everywhere.ended else LARGE if everywhere.large else ""
+    reason = "; ".join(each for each in (reason, told) if each)
     if not everywhere.contradiction and (high - low >= NARROWER * (box.high - box.low)).all():
         return Proof(ball), reason
-    told = TIME_IS_OVER if everywhere.ended else ""
-    covered = ball is not None and ball.radius >= reach_of(low, high, x)
-    if everywhere.contradiction or covered:
+    if everywhere.contradiction or covered(low, high):
         return Proof(None if everywhere.contradiction else ball, steps=everywhere.steps), told
     if np.median(high - low) <= TELLS * np.median(box.high - box.low) or ball is None:
         return Proof(steps=everywhere.steps), told or reason
     return Proof(ball, steps=everywhere.steps), told
 
 
-def _everywhere(subject: Subject, known: Known, box: Polyhedron, x: FloatArray, until: float) -> Tightened | None:
+def _everywhere(
+    subject: Subject,
+    known: Known,
+    box: Polyhedron,
+    x: FloatArray,
+    until: float,
+    covered: Callable[[FloatArray, FloatArray], bool],
+) -> Tightened | None:
     """Bounds on all inputs of a bounded domain; None where there is nothing to ask."""
     if subject.network is None or not (np.isfinite(box.low) & np.isfinite(box.high)).all():
         return None
     asked = asked_of(subject.network, subject.layer, known)
     try:
-        budget = Budget.of(_left(until) or MINUTE)
-        return tighten(stages_of(subject.network), box.low, box.high, asked, budget, x)
+        return tighten(stages_of(subject.network), box.low, box.high, asked, Budget.of(_left(until)), x, covered)
     except NotProvedError:
         return None
 

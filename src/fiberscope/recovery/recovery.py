@@ -15,6 +15,7 @@ from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Domain
 from fiberscope.preimages.verification import Verification, verified
 from fiberscope.recovery.grid import Grid
+from fiberscope.recovery.other_input import has_features
 from fiberscope.recovery.proof import Proof, Proved, curves_to, prove
 from fiberscope.recovery.question import Known, Subject
 from fiberscope.showing.shown import Picture, Shown, told
@@ -55,6 +56,8 @@ class Recovery(Shown):
         exact: whether the grid leaves one input of the domain, which x is.
         contradiction: whether no input of the domain has these features, proved.
         residual: the largest distance of an output at x from what is known of it, as float64 computes it.
+        other: (*input_shape) another input of the domain which is proved to have the features to their precision, as x
+            is: nobody can tell them apart. Looked for where nothing else is proved; None for none.
         reason: in words, what a person should know.
         proof: what it is proved by.
     """
@@ -74,6 +77,7 @@ class Recovery(Shown):
     exact: bool
     contradiction: bool
     residual: float
+    other: FloatArray | None = None
     reason: str = ""
     proof: Proof = field(default_factory=Proof)
 
@@ -141,7 +145,12 @@ def _disproved(claim: Recovery) -> str:
     empty = proved.empty or (counted is not None and counted.empty)
     if claim.contradiction or empty:
         return "" if empty and claim.contradiction else "that no input has the features is proved, or claimed, alone"
-    for reason in (_bounds(claim, x, low, high, known, proved), _exactly(claim, x, counted)):
+    reasons = (
+        _bounds(claim, x, low, high, known, proved),
+        _exactly(claim, x, counted),
+        _beside(claim, subject, known, x),
+    )
+    for reason in reasons:
         if reason:
             return reason
     return ""
@@ -156,9 +165,16 @@ def _bounds(claim: Recovery, x: FloatArray, low: FloatArray, high: FloatArray, k
             if proved.center is None or not np.array_equal(proved.center, x) or not claim.radius <= proved.radius:
                 return "the bounds are not proved in that ball"
         case _:
-            return "nothing is claimed: this is a guess"
+            if claim.other is None:
+                return "nothing is claimed: this is a guess"
+            box = known.box(len(x))
+            proved = Proved(box.low, box.high, None, np.inf, 0.0, False, np.zeros(len(x)))
+            if claim.radius != 0 or claim.distance != np.inf:
+                return "more is claimed than another input"
     if not ((low <= proved.low) & (high >= proved.high)).all():
         return "the bounds are narrower than what is proved"
+    if claim.scope == Scope.NONE:
+        return ""
     return "" if claim.distance >= distance_from(x, proved) else "the distance is smaller than what is proved"
 
 
@@ -168,6 +184,16 @@ def _exactly(claim: Recovery, x: FloatArray, counted: OnGrid | None) -> str:
     if claim.scope != Scope.DOMAIN or counted is None or counted.only is None:
         return "the grid does not leave one input of the domain"
     return "" if np.array_equal(counted.only, x) else "the one input that the grid leaves is another"
+
+
+def _beside(claim: Recovery, subject: Subject, known: Known, x: FloatArray) -> str:
+    if claim.other is None:
+        return ""
+    other = np.array(claim.other, dtype=np.float64).ravel()
+    if len(other) != len(x) or np.array_equal(other, x) or subject.network is None:
+        return "the other input is none"
+    proved = all(has_features(subject.network, subject.layer, known, each) for each in (x, other))
+    return "" if proved else "an input is not proved to have the features"
 
 
 def distance_from(x: FloatArray, proved: Proved) -> float:

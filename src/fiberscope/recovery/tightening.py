@@ -10,6 +10,7 @@ Only multipliers come out, which prove the bounds again by weak duality, whateve
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +19,11 @@ from fiberscope.checker.relaxation import (
     ContradictionError,
     Known,
     Network,
-    Relaxed,
     Step,
     narrowed,
     relaxed,
 )
-from fiberscope.network.arrays import FloatArray
+from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.preimages.budget import Budget
 from fiberscope.preimages.extent_search import SMALL, by_ascent
 from fiberscope.preimages.extent_search import by_programs as solved
@@ -47,6 +47,7 @@ class Tightened:
         steps: each begins with the box that those before it prove.
         contradiction: why no input has the features; empty where one may.
         ended: whether time ended it.
+        large: whether none was given, and nothing was begun that would have taken long.
     """
 
     low: FloatArray
@@ -54,10 +55,17 @@ class Tightened:
     steps: tuple[Step, ...] = ()
     contradiction: str = ""
     ended: bool = False
+    large: bool = False
 
 
 def tighten(
-    network: Network, low: FloatArray, high: FloatArray, known: Known, budget: Budget, x: FloatArray | None = None
+    network: Network,
+    low: FloatArray,
+    high: FloatArray,
+    known: Known,
+    budget: Budget,
+    x: FloatArray | None = None,
+    suffices: Callable[[FloatArray, FloatArray], bool] = lambda low, high: False,
 ) -> Tightened:
     """Tighten a box around all inputs with known features.
 
@@ -66,8 +74,9 @@ def tighten(
         low: (n,) finite.
         high: (n,) finite.
         known: the features.
-        budget: when to end.
+        budget: when to end. Where it has no limit, only what linear programs of milliseconds solve is begun.
         x: (n,) an input that has them, or nearly so; None for the middle of the box.
+        suffices: whether a box, given by its ends, is small enough.
     """
     steps: list[Step] = []
     by_programs = False
@@ -78,17 +87,25 @@ def tighten(
             nothing = np.zeros((0, 0))
             steps.append(Step(np.zeros(0, dtype=np.int64), (nothing, nothing)))
             return Tightened(low, high, tuple(steps), str(failure))
-        step = _step(around, _computed(network, known, low, high, x), by_programs, budget)
-        if step is None:
+        coordinates = np.flatnonzero(low < high)
+        reduced = Eliminated.of(around) if len(coordinates) else None
+        if reduced is None:
             break
+        if budget.seconds is None and reduced.entries > SMALL:
+            return Tightened(low, high, tuple(steps), large=True)
+        found = _step(reduced, coordinates, _computed(network, known, low, high, x), by_programs, budget)
+        if found is None:
+            break
+        step, reached = found
         below, above = narrowed(around, step)
         if (below > above).any():
             reason = "the bounds on a coordinate of the input contradict each other"
             return Tightened(below, above, (*steps, step), reason)
         steps += [step] if ((below > low) | (above < high)).any() else []
-        gained = (above - below).sum() < ENOUGH * (high - low).sum()
+        left = float((above - below).sum())
+        gained = left < ENOUGH * (high - low).sum()
         low, high = below, above
-        if not gained and by_programs:
+        if (not gained and (by_programs or reached > ENOUGH * left)) or suffices(low, high):
             break
         by_programs = not gained
     return Tightened(low, high, tuple(steps), ended=budget.is_over)
@@ -101,14 +118,14 @@ def _computed(network: Network, known: Known, low: FloatArray, high: FloatArray,
     return relaxed(network, point, point, Known(known.stage, -nothing, nothing)).box[0]
 
 
-def _step(around: Relaxed, computed: FloatArray, by_programs: bool, budget: Budget) -> Step | None:
-    """Multipliers for both ends of every coordinate; None where nothing is left to tighten, or all is too large."""
-    low, high = (side[: around.inputs] for side in around.box)
-    coordinates = np.flatnonzero(low < high)
-    reduced = Eliminated.of(around) if len(coordinates) else None
-    if reduced is None:
-        return None
-    point = np.clip(computed, *around.box)[reduced.free]
+def _step(
+    reduced: Eliminated, coordinates: IntArray, computed: FloatArray, by_programs: bool, budget: Budget
+) -> tuple[Step, float] | None:
+    """Multipliers for both ends of some coordinates, and the widths that points of the polyhedron reach, added up.
+
+    None where programs are asked for, and are too large.
+    """
+    point = np.clip(computed, *reduced.around.box)[reduced.free]
     units = np.zeros((len(coordinates), len(point)))
     units[np.arange(len(coordinates)), coordinates] = 1.0
     both = np.concatenate([-units, units])
@@ -119,7 +136,8 @@ def _step(around: Relaxed, computed: FloatArray, by_programs: bool, budget: Budg
     else:
         return None
     k, multipliers = len(coordinates), reduced.multipliers(found.multipliers.astype(np.float64))
-    return Step(coordinates, (multipliers[:k], multipliers[k:]))
+    reached = found.points[k:][np.arange(k), coordinates] - found.points[:k][np.arange(k), coordinates]
+    return Step(coordinates, (multipliers[:k], multipliers[k:])), float(np.nansum(reached))
 
 
 def _silent(_: int) -> None:

@@ -129,7 +129,7 @@ def inverse_modulus(
     smallest singular value of a region that was met.
 
     Args:
-        network: affine maps, ReLUs and clips one after the other.
+        network: affine maps, and ReLUs, clips or strictly increasing units, one after the other.
         x: (*input_shape) the center, or flat.
         radius: of the ball (Euclid, in the unit of x), at least 0.
         stage: the number of the stage up to which and with which; negative ones count from the end, None is the last.
@@ -183,7 +183,7 @@ def stability_radius(
     that number, up to the precision of the search (under one percent); more often it is hundreds of times as large.
 
     Args:
-        network: affine maps, ReLUs and clips one after the other.
+        network: affine maps, and ReLUs, clips or strictly increasing units, one after the other.
         x: (*input_shape) the center, or flat.
         stage: as for ``inverse_modulus``.
         modulus: at least 0: what has to be exceeded.
