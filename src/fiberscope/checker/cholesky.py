@@ -18,6 +18,7 @@ IntArray = NDArray[np.int64]
 
 _graph, _cholesky_banded = cast(Any, csgraph), cast(Any, cholesky_banded)
 
+
 def factor(square: Any) -> tuple[FloatArray, IntArray | None] | None:
     """The factor of a symmetric matrix (d, d), if the factorization in floats completes, with finite numbers.
 
