@@ -16,10 +16,12 @@ import fiberscope as fs
 from fiberscope.audits.changes import compare
 from fiberscope.audits.measurements import measured_of_survey
 from fiberscope.audits.pairing import pair
-from fiberscope.audits.plan import Plan
+from fiberscope.audits.plan import Plan, SurveyChunk
 from fiberscope.audits.quantities import OF_COMPARISON, Quantity
 from fiberscope.audits.shards import SURVEY_SCHEMA
 from fiberscope.audits.store import Results
+from fiberscope.audits.subject import Subject
+from fiberscope.audits.survey import Survey, survey_at
 from fiberscope.audits.threshold_language import parse_thresholds
 from fiberscope.audits.thresholds import violations
 from fiberscope.cli import main
@@ -84,6 +86,18 @@ def test_the_report_and_the_terminal_have_a_column_for_the_precision(
     assert '<th class="number">int8</th>' in (audits[0] / "report.html").read_text(encoding="utf-8")
     assert main(["report", str(audits[2])]) == 0
     assert "int8" not in capsys.readouterr().out
+
+
+def test_a_precision_that_a_layer_does_not_have_leaves_the_curve() -> None:
+    net, x = small_network(), small_data(3) * 1e5  # more than float16 holds
+    subject = Subject(net, x, None, "a small network", "noise", "uniform noise")
+    exact, precise = (
+        survey_at(net, Survey().task(subject, plan, SurveyChunk(0))).to_pylist()
+        for plan in (Plan((0,), 3, (0.0, 1e5), invariance=1, precision=each) for each in ("exact", "float16"))
+    )
+    assert [row for row in precise if not row["reason"]] == exact
+    (left_out,) = [row for row in precise if row["reason"]]
+    assert "numbers that float16 holds" in left_out["reason"]
 
 
 @pytest.mark.parametrize("name", ["float16", "int8", Precision("int8", 0.5)])

@@ -19,7 +19,7 @@ from fiberscope.audits.work import Effort
 from fiberscope.errors import InputError, ModelError
 from fiberscope.invariance.feature_bands import Within
 from fiberscope.invariance.pairs import checked_labels
-from fiberscope.invariance.survey import survey_curve, surveyed_sample
+from fiberscope.invariance.survey import precise_rows, survey_curve, surveyed_sample
 from fiberscope.invariance.surveyed import SurveyedSample
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Box, as_polyhedron
@@ -104,10 +104,16 @@ def survey_at(network: Network, task: SurveyTask) -> Any:
             rows.append(_left_out(network, task, layer, "there is no other sample to go towards"))
             continue
         try:
-            curve = survey_curve(network, layer, task.sample, domain, REACH_EPS, LOOSE_TARGETS, within)
-            rows += [row | {"reason": ""} for row in curve]
-        except (InputError, ModelError) as error:  # a precision may not hold what a layer gives
+            curve = survey_curve(network, layer, task.sample, domain, REACH_EPS, LOOSE_TARGETS)
+        except ModelError as error:
             rows.append(_left_out(network, task, layer, str(error)))
+            continue
+        try:
+            exact, few = [row for row in curve if row["eps"] == 0.0], task.sample.towards(LOOSE_TARGETS)
+            precise = precise_rows(network, layer, few, domain, within, exact)
+        except InputError as error:  # a precision may not hold what the layer gives
+            precise = [_left_out(network, task, layer, str(error))]
+        rows += [{"reason": ""} | row for row in (*curve, *precise)]
     return _table(rows)
 
 

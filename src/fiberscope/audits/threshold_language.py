@@ -157,7 +157,11 @@ def _places(
             stage = int(form["number"])
         elif known is not None and domain is None and has_domain:
             domain = known
-        elif precision == EXACT and at_precision and (told := known_precision(place) or of_survey * known_share(place)):
+        elif (
+            precision == EXACT
+            and at_precision
+            and (told := known_precision(place) or (known_share(place) if of_survey else ""))
+        ):
             precision = told
         else:
             may = "@layerK or @stageK" if at_stages else "@layerK"

@@ -154,15 +154,12 @@ def survey_curve(
     domain: Polyhedron,
     sizes: Sequence[float],
     targets: int | None = None,
-    within: Within = 0.0,
 ) -> list[dict[str, Any]]:
     """The rows of ``invariance_survey`` at one layer and sample, for each of some eps in ascending order.
 
-    At an eps other than 0, only the first so many targets are gone to; None for all. Where features may differ by a
-    ``within``, too, rows without an eps follow, of the same targets.
+    At an eps other than 0, only the first so many targets are gone to; None for all.
 
     Raises:
-        InputError: this is nothing that features may differ by.
         ModelError: the layer lies behind a smooth activation.
     """
     stage, x, few = network.placed_layers[layer].stage, sample.x, sample.towards(targets)
@@ -172,11 +169,30 @@ def survey_curve(
     if loose:
         rows += _loose_rows(network, layer, few, domain, loose)
     _never_less(rows)
-    allowed = checked_allowance(network, stage, x, within)
-    if np.any(allowed):
-        precise = _loose_rows(network, layer, few, domain, {None: allowed})
-        _never_less([row for row in rows if row["eps"] == 0.0] + precise)
-        rows += precise
+    return rows
+
+
+def precise_rows(
+    network: Network,
+    layer: int,
+    sample: SurveyedSample,
+    domain: Polyhedron,
+    within: Within,
+    exact: Sequence[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """The rows at one layer and sample where features may differ by a precision, without an eps.
+
+    None where that allows nothing. The numbers of the rows at eps 0 are put in order with them.
+
+    Raises:
+        InputError: this is nothing that features of the layer may differ by.
+        ModelError: the layer lies behind a smooth activation.
+    """
+    allowed = checked_allowance(network, network.placed_layers[layer].stage, sample.x, within)
+    if not np.any(allowed):
+        return []
+    rows = _loose_rows(network, layer, sample, domain, {None: allowed})
+    _never_less([*exact, *rows])
     return rows
 
 
@@ -298,4 +314,12 @@ def local_dimension(region: FeatureRegion, domain: Polyhedron, x: Float64[FloatA
     return n - len(independent_rows(held_rows(around, inside).rows))
 
 
-__all__ = ["SCHEMA", "invariance_survey", "local_dimension", "survey_curve", "survey_rows", "surveyed_sample"]
+__all__ = [
+    "SCHEMA",
+    "invariance_survey",
+    "local_dimension",
+    "precise_rows",
+    "survey_curve",
+    "survey_rows",
+    "surveyed_sample",
+]
