@@ -1,9 +1,10 @@
 """How far beyond its linear region a network is proved to be injective: stability radius over the region's distance.
 
 Of each network and stage, over as many samples as there is time for: the median of the ratio, the smallest, that of
-the first sample (index 9268 of Fashion-MNIST), the share with any radius and the median of these alone, and the seconds
-for one. Where fewer units are positive than there are inputs, as in most layers, inputs of the region itself are not
-told apart, and there is no radius. Networks and images that are not part of the project are read from the folder that
+the first sample (index 9268 of Fashion-MNIST), the share with any radius and the median of these alone, the share of
+which it is proved that there is none, and the seconds for one. Where fewer units are positive than there are inputs, as
+in most layers, inputs of the region itself are not told apart: there is no radius, and a line says why at the first
+such sample. Networks and images that are not part of the project are read from the folder that
 the environment variable FIBERSCOPE_EXTERNAL names; where it is absent they are left out, and that is said. WideCIFAR is
 the paper's architecture with random weights.
 
@@ -43,28 +44,31 @@ def main() -> None:
     arguments = parser.parse_args()
     samples = 2 if arguments.smoke else arguments.samples
     print(f"{'network':<28}{'stage':>6}{'radius / region':>18}{'least':>10}{'first':>10}", end="")
-    print(f"{'proved':>9}{'of these':>12}{'samples':>9}{'s each':>9}")
+    print(f"{'proved':>9}{'of these':>12}{'none':>7}{'samples':>9}{'s each':>9}")
     for name, build in subjects(smoke=arguments.smoke).items():
         if not name.startswith(arguments.only):
             continue
         network, X, stages = build()
         for stage in stages:
-            ratios, each = ratios_at(network, X[:samples], stage, arguments.seconds)
+            found, each = found_at(network, X[:samples], stage, arguments.seconds)
+            ratios = np.array([s.radius / s.region_distance if s.radius else 0.0 for s in found])
+            without = [s for s in found if not s.radius]
+            none = sum(fs.inverse_modulus(network, s.x, 0.0, stage, points=0).upper == 0 for s in without)
             print(f"{name:<28}{stage:>6}{np.median(ratios):>18.4g}{ratios.min():>10.3g}{ratios[0]:>10.4g}", end="")
             proved = ratios[ratios > 0]
             of_these = f"{np.median(proved):.4g}" if len(proved) else "-"
-            print(f"{np.mean(ratios > 0):>9.0%}{of_these:>12}{len(ratios):>9}{each:>9.2f}", flush=True)
+            print(f"{np.mean(ratios > 0):>9.0%}{of_these:>12}{none / len(found):>7.0%}{len(found):>9}{each:>9.2f}")
+            print(*(f"    none: {s.reason}" for s in without[:1]), sep="", end="\n" * bool(without), flush=True)
 
 
-def ratios_at(network: fs.Network, X: np.ndarray, stage: int, seconds: float) -> tuple[np.ndarray, float]:
-    """Radius over distance, 0 where none is proved, at the samples that the time allows; the time for one."""
-    began, ratios = process_time(), []
+def found_at(network: fs.Network, X: np.ndarray, stage: int, seconds: float) -> tuple[list[fs.StabilityRadius], float]:
+    """The radii at the samples that the time allows; the time for one."""
+    began, found = process_time(), []
     for x in X:
-        found = fs.stability_radius(network, x, stage)
-        ratios.append(found.radius / found.region_distance if found.radius else 0.0)
+        found.append(fs.stability_radius(network, x, stage))
         if process_time() - began > seconds:
             break
-    return np.array(ratios), (process_time() - began) / len(ratios)
+    return found, (process_time() - began) / len(found)
 
 
 Subject = tuple[fs.Network, np.ndarray, tuple[int, ...]]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from fiberscope.audits.quantities import OF_AUDIT, OF_COMPARISON, OF_LEAKAGE
 from fiberscope.audits.threshold_language import parse_thresholds
-from fiberscope.audits.thresholds import OF_AUDIT, OF_COMPARISON, OF_LEAKAGE
 from fiberscope.cli import build_app
 from fiberscope.commands.configuration import read_config
 

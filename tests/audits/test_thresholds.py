@@ -15,17 +15,11 @@ import pytest
 from fiberscope.audits.findings import UNDECIDED_DIMENSION, FindingsTable
 from fiberscope.audits.measurements import measured
 from fiberscope.audits.plan import Plan
+from fiberscope.audits.quantities import OF_COMPARISON, Quantity
 from fiberscope.audits.shards import SPECTRA_SCHEMA
 from fiberscope.audits.store import Results
 from fiberscope.audits.threshold_language import parse_thresholds
-from fiberscope.audits.thresholds import (
-    OF_COMPARISON,
-    DomainKind,
-    Measured,
-    Place,
-    Quantity,
-    violations,
-)
+from fiberscope.audits.thresholds import DomainKind, Measured, Place, violations
 from fiberscope.cli import main
 from fiberscope.errors import InputError
 from fiberscope.network.affine import Dense

@@ -19,11 +19,12 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from fiberscope.audits.findings import FindingsTable
-from fiberscope.audits.measurements import condition_numbers, nonzero_values
+from fiberscope.audits.measurements import condition_numbers, nonzero_values, reach_by_pair
 from fiberscope.audits.network_table import read_network
 from fiberscope.audits.pairing import Pair, Side, layer_names, place_names
+from fiberscope.audits.quantities import Quantity
 from fiberscope.audits.shards import texts
-from fiberscope.audits.thresholds import Measured, Place, Quantity
+from fiberscope.audits.thresholds import Measured, Place
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.preimages.kind import Kind
 from fiberscope.recovery.verdict import Verdict
@@ -147,6 +148,32 @@ class NetworkChange:
 
 
 @dataclass(frozen=True, eq=False)
+class ReachChange:
+    """How much farther, or less far, inputs with the same features reach in the network up to one layer.
+
+    Attributes:
+        place: the layer, and what features may differ by.
+        label: the same in words, with both names of the layer where they differ.
+        before: (k,) the share of the way to the target that is gone in the first audit, a pair of samples after the
+            other.
+        after: (k,) that in the second.
+        unknown: the number of samples from which it is not known in one of the audits.
+    """
+
+    place: Place
+    label: str
+    before: FloatArray
+    after: FloatArray
+    unknown: int
+
+    @property
+    def differences(self) -> FloatArray:
+        """(k,) after minus before; 0 where both are infinite."""
+        with np.errstate(invalid="ignore"):
+            return np.where(self.before == self.after, 0.0, self.after - self.before)
+
+
+@dataclass(frozen=True, eq=False)
 class Changes:
     """What changed from one audit to another: layer by layer, stage by stage, and in the network up to each layer."""
 
@@ -154,6 +181,7 @@ class Changes:
     layers: tuple[LayerChange, ...]
     stages: tuple[StageChange, ...]
     network: tuple[NetworkChange, ...] = ()
+    reach: tuple[ReachChange, ...] = ()
 
     def measured(self) -> Iterator[Measured]:
         """What thresholds are held against."""
@@ -162,6 +190,8 @@ class Changes:
                 yield Measured(quantity, layer.place, of[layer.decided].astype(np.float64), layer.undecided)
         for stage in self.stages:
             yield Measured(Quantity.CONDITION_RATIO, stage.place, stage.ratios, stage.unknown)
+        for reach in self.reach:
+            yield Measured(Quantity.REACH_CHANGE, reach.place, reach.differences, reach.unknown)
 
 
 def compare(pair: Pair) -> Changes:
@@ -169,7 +199,7 @@ def compare(pair: Pair) -> Changes:
     layers = tuple(_layer_change(pair, place) for place in pair.groups)
     tables = [side.results.spectra_table(side.manifest) for side in (pair.before, pair.after)] if pair.stages else []
     stages = tuple(_stage_change(pair, place, tables) for place in pair.stages)
-    return Changes(pair, layers, stages, _network_changes(pair))
+    return Changes(pair, layers, stages, _network_changes(pair), _reach_changes(pair))
 
 
 def signs(before: FloatArray | IntArray, after: FloatArray | IntArray) -> Signs:
@@ -269,6 +299,25 @@ def _numbers(by_sample: Mapping[int, Any], samples: list[int]) -> FloatArray:
 # ---- of the network up to a layer
 
 
+def _reach_changes(pair: Pair) -> tuple[ReachChange, ...]:
+    """Of all pairs of a sample and a target that both audits have."""
+    if not pair.surveys:
+        return ()
+    sides = (pair.before, pair.after)
+    reached = [reach_by_pair(side.results.survey_table(side.manifest), side.manifest.plan.precision) for side in sides]
+    asked = min(pair.samples, *(side.manifest.plan.invariance for side in sides))
+
+    def change_at(place: Place) -> ReachChange:
+        assert place.layer is not None
+        before, after = (each.get((place.layer, place.precision), {}) for each in reached)
+        common = [each for each in before if each in after and not np.isnan([before[each], after[each]]).any()]
+        numbers = [np.array([each[key] for key in common], dtype=np.float64) for each in (before, after)]
+        unknown = asked - len({sample for sample, _ in common})
+        return ReachChange(place, place_names(pair, place), numbers[0], numbers[1], unknown)
+
+    return tuple(map(change_at, pair.surveys))
+
+
 def _network_changes(pair: Pair) -> tuple[NetworkChange, ...]:
     """Of every layer that both audits judged; nothing where inputs lie in other bounds, or there are no verdicts."""
     if pair.before.manifest.domain != pair.after.manifest.domain:
@@ -292,4 +341,14 @@ def _network_change(pair: Pair, layer: int, before: NDArray[np.object_], after: 
     return NetworkChange(layer, label, transitions, tuple(np.flatnonzero(before != after).tolist()))
 
 
-__all__ = ["Changes", "LayerChange", "NetworkChange", "Signs", "StageChange", "change", "compare", "signs"]
+__all__ = [
+    "Changes",
+    "LayerChange",
+    "NetworkChange",
+    "ReachChange",
+    "Signs",
+    "StageChange",
+    "change",
+    "compare",
+    "signs",
+]

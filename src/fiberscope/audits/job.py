@@ -19,7 +19,7 @@ from fiberscope.audits.measurements import check_against
 from fiberscope.audits.plan import EXACT, Plan, Reads, chosen_layers, places_of
 from fiberscope.audits.store import Results
 from fiberscope.audits.subject import Subject, check_box, first_samples, fitted
-from fiberscope.audits.thresholds import Threshold, check_spectra
+from fiberscope.audits.thresholds import Threshold, check_asked
 from fiberscope.audits.work import Capacity, cluster_capacity, local_capacity
 from fiberscope.errors import InputError, ModelError, ResultsError
 from fiberscope.files import is_file
@@ -103,7 +103,8 @@ def check_options(options: Options) -> None:
         raise InputError("--seconds", expected="a positive number of seconds", got=f"{options.seconds:g}")
     if options.invariance and options.domain is None:
         raise InputError("--domain", expected="LOW,HIGH, within which inputs with the same features lie", got="none")
-    check_spectra(options.fail_on, computed=options.spectra > 0)
+    counts = {"stage": options.spectra, "survey": options.invariance}
+    check_asked(options.fail_on, {what for what, count in counts.items() if count})
     if options.scheduler:
         check_scheduler(options.scheduler)
 

@@ -10,19 +10,11 @@ import numpy as np
 
 from fiberscope.audits.findings import FindingsTable
 from fiberscope.audits.network_table import read_network
-from fiberscope.audits.plan import NamedDomain, Plan
+from fiberscope.audits.plan import EXACT, NamedDomain, Plan, reach_name
+from fiberscope.audits.quantities import Quantity
 from fiberscope.audits.shards import texts
 from fiberscope.audits.store import Results
-from fiberscope.audits.thresholds import (
-    DomainKind,
-    Measured,
-    Place,
-    Quantity,
-    Threshold,
-    Violation,
-    check_thresholds,
-    violations,
-)
+from fiberscope.audits.thresholds import DomainKind, Measured, Place, Threshold, Violation, check_thresholds, violations
 from fiberscope.errors import ResultsError
 from fiberscope.labels import label
 from fiberscope.network.domains import Box, NonNegative
@@ -46,8 +38,9 @@ _OF_VERDICT = {Quantity.RECOVERABLE: Verdict.RECOVERABLE, Quantity.NOT_RECOVERAB
 def places(plan: Plan, network: Network) -> list[Place]:
     """Every place where an audit measures something.
 
-    Layers on domains, the network up to each layer, and stages if there are singular values; or what features give
-    away, at each layer and precision.
+    Layers on domains, the network up to each layer, stages if there are singular values, and the network up to each
+    layer for all that features may differ by, if there is a survey; or what features give away, at each layer and
+    precision.
     """
     if plan.leakage:
         return leak_places(plan, network)
@@ -63,10 +56,26 @@ def places(plan: Plan, network: Network) -> list[Place]:
         for named in plan.domains(layer)
     ]
     up_to_layers = [
-        Place(f"the network up to layer {label(layer, network.layer_names[layer])}", layer=layer, is_network=True)
+        Place(f"the network up to layer {label(layer, network.layer_names[layer])}", layer=layer, at="network")
         for layer in plan.layers
     ]
-    return [*at_layers, *up_to_layers, *(_stages(network) if plan.spectra else ())]
+    asked = [*(_stages(network) if plan.spectra else ()), *(_surveyed(plan, network) if plan.invariance else ())]
+    return [*at_layers, *up_to_layers, *asked]
+
+
+def _surveyed(plan: Plan, network: Network) -> list[Place]:
+    """The network up to each layer, for everything that features may differ by."""
+    return [
+        Place(reach_label(label(layer, network.layer_names[layer]), name), layer=layer, precision=name, at="survey")
+        for layer in plan.layers
+        for name in plan.reach_names()
+    ]
+
+
+def reach_label(layer: str, name: str) -> str:
+    """The network up to a layer, and what features may differ by, in words."""
+    where = "" if name == EXACT else f" at {name}{' of the largest feature' if name.endswith('%') else ''}"
+    return f"the network up to layer {layer}{where}"
 
 
 def _stages(network: Network) -> list[Place]:
@@ -111,7 +120,8 @@ def violations_of(results: Results, thresholds: Sequence[Threshold]) -> list[Vio
     check_against(thresholds, manifest.plan, network)
     found = measured(results.findings(manifest), results.spectra_table(manifest), manifest.plan, network)
     up_to_layers = measured_of_network(read_network(results, manifest), manifest.plan, network)
-    return violations(thresholds, [*found, *up_to_layers])
+    survey = measured_of_survey(results.survey_table(manifest), manifest.plan, network)
+    return violations(thresholds, [*found, *up_to_layers, *survey])
 
 
 def require_complete(results: Results) -> None:
@@ -146,7 +156,7 @@ def measured(findings: FindingsTable, spectra: Any, plan: Plan, network: Network
                 dtype=np.float64,
             )
             yield Measured(Quantity.STABILITY_RADIUS, place, radii, samples - len(radii))
-        elif place.layer is not None and not place.is_network:
+        elif place.layer is not None and place.at == "domain":
             yield from _of_group(findings.at(place.layer, place.domain_name, place.precision), place)
 
 
@@ -155,11 +165,43 @@ def measured_of_network(verdicts: Any, plan: Plan, network: Network) -> Iterator
     layer = verdicts["layer"].to_numpy()
     said = texts(verdicts["verdict"])
     for place in places(plan, network):
-        if place.is_network:
+        if place.at == "network":
             own = said[layer == place.layer]
             decided = own[own != Verdict.UNDECIDED]
             for quantity, verdict in _OF_VERDICT.items():
                 yield Measured(quantity, place, (decided == verdict).astype(np.float64), len(own) - len(decided))
+
+
+def measured_of_survey(survey: Any, plan: Plan, network: Network) -> Iterator[Measured]:
+    """How far inputs reach, pair by pair of a sample and a target.
+
+    Args:
+        survey: a table of ``SURVEY_SCHEMA``.
+        plan: what was audited.
+        network: the network.
+    """
+    reached = reach_by_pair(survey, plan.precision)
+    for place in places(plan, network):
+        if place.at == "survey" and place.layer is not None:
+            here = reached.get((place.layer, place.precision), {})
+            values = np.array([value for value in here.values() if not np.isnan(value)], dtype=np.float64)
+            unknown = plan.invariance - len({sample for (sample, _), value in here.items() if not np.isnan(value)})
+            yield Measured(Quantity.REACH, place, values, unknown)
+
+
+def reach_by_pair(survey: Any, precision: str) -> dict[tuple[int, str], dict[tuple[int, int], float]]:
+    """By layer and what features may differ by, and then by sample and target, how far inputs reach.
+
+    Args:
+        survey: a table of ``SURVEY_SCHEMA``.
+        precision: that of the audit.
+    """
+    found: dict[tuple[int, str], dict[tuple[int, int], float]] = {}
+    for row in survey.to_pylist():
+        if not row["reason"]:
+            place = (row["layer"], reach_name(row["eps"], precision))
+            found.setdefault(place, {})[row["sample"], row["target"]] = row["reached"]
+    return found
 
 
 def _of_group(group: FindingsTable, place: Place) -> Iterator[Measured]:
@@ -229,7 +271,7 @@ def measured_of_leakage(rows: Sequence[Leak], names: Sequence[str], span: float)
 
 def _leak_place(layer: int, precision: str, names: Sequence[str]) -> Place:
     words = f"layer {label(layer, names[layer])} at {precision}"
-    return Place(words, layer=layer, precision=precision, is_network=True)
+    return Place(words, layer=layer, precision=precision, at="network")
 
 
 __all__ = [
@@ -238,8 +280,11 @@ __all__ = [
     "is_rebuilt",
     "measured",
     "measured_of_leakage",
+    "measured_of_survey",
     "nonzero_values",
     "places",
+    "reach_by_pair",
+    "reach_label",
     "require_complete",
     "violations_of",
 ]

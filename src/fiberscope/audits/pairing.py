@@ -8,7 +8,8 @@ import numpy as np
 
 from fiberscope.audits.findings import FindingsTable
 from fiberscope.audits.manifest import Manifest
-from fiberscope.audits.measurements import places, require_complete
+from fiberscope.audits.measurements import places, reach_label, require_complete
+from fiberscope.audits.plan import known_share
 from fiberscope.audits.store import Results
 from fiberscope.audits.subject import Subject
 from fiberscope.audits.thresholds import Place
@@ -50,6 +51,7 @@ class Pair:
         samples: the number of samples that both have, the first ones of each.
         groups: the layers and domains that both judged, as the second has them.
         stages: the stages of the same kind of which both have singular values.
+        surveys: the layers, and what features may differ by, of which both asked how far invariance reaches.
         left_out: what only one of them has, in words.
     """
 
@@ -58,6 +60,7 @@ class Pair:
     samples: int
     groups: tuple[Place, ...]
     stages: tuple[Place, ...]
+    surveys: tuple[Place, ...]
     left_out: tuple[str, ...]
 
 
@@ -71,13 +74,16 @@ def pair(before: Results, after: Results) -> Pair:
     samples = _common_samples(first, second)
     theirs = {_key(place) for place in first.places}
     common = [place for place in second.places if _key(place) in theirs]
-    groups = [place for place in common if place.stage is None and not place.is_network]
+    groups = [place for place in common if place.stage is None and place.at == "domain"]
     if not groups:
         message = f"nothing to compare: layers {_layers(first)} were audited in {before.folder}, "
         message += f"{_layers(second)} in {after.folder}; audit at least one layer in both"
         raise ResultsError(message, path=str(after.folder))
     stages = [place for place in common if place.stage is not None and _same_kind(first, second, place.stage)]
-    return Pair(first, second, samples, tuple(groups), tuple(stages), tuple(_left_out(first, second, stages)))
+    same_box = first.manifest.domain == second.manifest.domain
+    surveys = [place for place in common if place.at == "survey" and same_box]
+    left_out = _left_out(first, second, [*stages, *surveys])
+    return Pair(first, second, samples, tuple(groups), tuple(stages), tuple(surveys), tuple(left_out))
 
 
 def _side(results: Results) -> Side:
@@ -108,9 +114,11 @@ def _common_samples(first: Side, second: Side) -> int:
     return samples
 
 
-def _key(place: Place) -> tuple[int | None, int | None, str]:
-    """What places of two audits correspond by: a layer and its domain, or a stage."""
-    return (place.layer, None, place.domain_name) if place.stage is None else (None, place.stage, "")
+def _key(place: Place) -> tuple[int | None, str, str, str]:
+    """What places of two audits correspond by: a layer, its domain and precision, or a stage."""
+    if place.stage is not None:
+        return place.stage, "", "stage", ""
+    return place.layer, place.domain_name, place.at, place.precision
 
 
 def _same_kind(first: Side, second: Side, stage: int) -> bool:
@@ -123,13 +131,14 @@ def _layers(side: Side) -> str:
     return ", ".join(map(str, side.manifest.layers))
 
 
-def _left_out(first: Side, second: Side, stages: list[Place]) -> list[str]:
-    """What only one of the audits has, in words."""
-    compared = {_key(place) for place in stages}
+def _left_out(first: Side, second: Side, asked: list[Place]) -> list[str]:
+    """What only one of the audits has, in words; of what is asked for, what is compared is known."""
+    compared = {_key(place) for place in asked}
     lines: list[str] = []
     for side, other in ((first, second), (second, first)):
-        theirs = {_key(place) for place in other.places if place.stage is None} | compared
-        only = [place.label for place in side.places if _key(place) not in theirs]
+        theirs = {_key(place) for place in other.places if place.stage is None and place.at != "survey"} | compared
+        told = [place for place in side.places if not (place.at == "survey" and known_share(place.precision))]
+        only = [place.label for place in told if _key(place) not in theirs]
         if only:
             lines.append(f"only in {side.results.folder}: {listed(only)}")
     if first.subject.samples != second.subject.samples:
@@ -144,6 +153,8 @@ def place_names(pair: Pair, place: Place) -> str:
         names = [side.subject.network.stages[place.stage].name for side in (pair.before, pair.after)]
         return f"stage {_named(place.stage, names)}"
     assert place.layer is not None
+    if place.at == "survey":
+        return reach_label(layer_names(pair, place.layer), place.precision)
     return f"layer {layer_names(pair, place.layer)}, {place.domain_name}"
 
 

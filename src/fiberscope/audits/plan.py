@@ -89,6 +89,25 @@ def known_precision(text: str) -> str:
     return repr(eps) if 0.0 < eps < inf else ""
 
 
+def known_share(text: str) -> str:
+    """A share of the largest feature, as a percentage, such as 1%; empty for anything else."""
+    try:
+        share = float(text.removesuffix("%")) if text.endswith("%") else 0.0
+    except ValueError:
+        return ""
+    return f"{share:g}%" if 0.0 < share < inf else ""
+
+
+def reach_name(eps: float | None, precision: str) -> str:
+    """What features may differ by in a row of a survey: as thresholds name it.
+
+    Args:
+        eps: relative to the largest feature; None where it is a precision.
+        precision: that of the audit.
+    """
+    return precision if eps is None else known_share(f"{100.0 * eps:g}%") or EXACT
+
+
 def checked_precision(value: Any) -> str:
     """The precision that a name or a number means, as results have it.
 
@@ -224,11 +243,11 @@ class Plan:
         exact = [NamedDomain(named.name + suffix, named.domain) for named in domains]
         if self.precision == EXACT:
             return tuple(exact)
-        within = self._within(layer)
+        within = self.within(layer)
         return (*exact, *(NamedDomain(named.name, named.domain, self.precision, within) for named in exact))
 
-    def _within(self, layer: int) -> Precision | float:
-        """The precision for ``classify``."""
+    def within(self, layer: int) -> Precision | float:
+        """The precision for ``classify``, where there is one."""
         if self.precision not in NAMES:
             return float(self.precision)
         return Precision(self.precision, self.step(layer))
@@ -257,6 +276,11 @@ class Plan:
     def spectra_chunks(self) -> Iterator[SpectraChunk]:
         """All chunks of singular values, sample by sample."""
         return map(SpectraChunk, range(self.spectra))
+
+    def reach_names(self) -> tuple[str, ...]:
+        """What features may differ by in a survey, as thresholds name it."""
+        names = tuple(reach_name(eps, EXACT) for eps in REACH_EPS)
+        return names if self.precision == EXACT else (*names, self.precision)
 
     def survey_chunks(self) -> Iterator[SurveyChunk]:
         """All chunks of the survey of invariance, sample by sample."""
@@ -335,5 +359,7 @@ __all__ = [
     "checked_precision",
     "chosen_layers",
     "known_precision",
+    "known_share",
     "place_label",
+    "reach_name",
 ]

@@ -11,14 +11,15 @@ import pyarrow
 
 from fiberscope.audits import shards
 from fiberscope.audits.effort import sensible_survey_workers, survey_bytes
-from fiberscope.audits.plan import REACH_EPS, Plan, SurveyChunk
+from fiberscope.audits.plan import EXACT, REACH_EPS, Plan, SurveyChunk
 from fiberscope.audits.shards import SURVEY_SCHEMA
 from fiberscope.audits.store import SURVEY
 from fiberscope.audits.subject import Subject
 from fiberscope.audits.work import Effort
-from fiberscope.errors import ModelError
+from fiberscope.errors import InputError, ModelError
+from fiberscope.invariance.feature_bands import Within
 from fiberscope.invariance.pairs import checked_labels
-from fiberscope.invariance.survey import survey_curve, surveyed_sample
+from fiberscope.invariance.survey import precise_rows, survey_curve, surveyed_sample
 from fiberscope.invariance.surveyed import SurveyedSample
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Box, as_polyhedron
@@ -42,12 +43,14 @@ class SurveyTask:
         sample: it, and what to go towards.
         layers: positions of the ReLU layers.
         box: bounds of every input.
+        within: a precision at which it is computed as well, of every layer; empty for none.
     """
 
     chunk: SurveyChunk
     sample: SurveyedSample
     layers: tuple[int, ...]
     box: tuple[float, float]
+    within: tuple[Within, ...] = ()
 
 
 class Survey:
@@ -74,7 +77,8 @@ class Survey:
 
         known = labels if several else None
         sample = surveyed_sample(at, known, chunk.sample, subject.samples, TARGETS, seed=0)
-        return SurveyTask(chunk, sample, plan.layers, plan.box)
+        within = () if plan.precision == EXACT else tuple(map(plan.within, plan.layers))
+        return SurveyTask(chunk, sample, plan.layers, plan.box, within)
 
     def compute(self, network: Network, task: SurveyTask, threads: int) -> Any:
         """All layers, eps and targets, one after the other."""
@@ -95,15 +99,21 @@ def survey_at(network: Network, task: SurveyTask) -> Any:
     """A table of ``SURVEY_SCHEMA`` with a row for each layer, eps and target; or the reason why a layer is left out."""
     domain = as_polyhedron(Box(*task.box), network.inputs)
     rows: list[dict[str, Any]] = []
-    for layer in task.layers:
+    for layer, within in zip(task.layers, task.within or (0.0,) * len(task.layers), strict=True):
         if not task.sample.targets:
             rows.append(_left_out(network, task, layer, "there is no other sample to go towards"))
             continue
         try:
             curve = survey_curve(network, layer, task.sample, domain, REACH_EPS, LOOSE_TARGETS)
-            rows += [row | {"reason": ""} for row in curve]
         except ModelError as error:
             rows.append(_left_out(network, task, layer, str(error)))
+            continue
+        try:
+            exact, few = [row for row in curve if row["eps"] == 0.0], task.sample.towards(LOOSE_TARGETS)
+            precise = precise_rows(network, layer, few, domain, within, exact)
+        except InputError as error:  # a precision may not hold what the layer gives
+            precise = [_left_out(network, task, layer, str(error))]
+        rows += [{"reason": ""} | row for row in (*curve, *precise)]
     return _table(rows)
 
 

@@ -13,19 +13,9 @@ from collections.abc import Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 
-from fiberscope.audits.plan import EXACT, known_precision
-from fiberscope.audits.thresholds import (
-    OF_AUDIT,
-    OF_LEAKAGE,
-    OPTION,
-    QUANTITIES,
-    STATISTICS,
-    Comparison,
-    DomainKind,
-    Measure,
-    Quantity,
-    Threshold,
-)
+from fiberscope.audits.plan import EXACT, known_precision, known_share
+from fiberscope.audits.quantities import OF_AUDIT, OF_LEAKAGE, QUANTITIES, Quantity
+from fiberscope.audits.thresholds import OPTION, STATISTICS, Comparison, DomainKind, Measure, Threshold
 from fiberscope.errors import InputError
 
 _FORM = re.compile(
@@ -154,8 +144,8 @@ def _places(
     text: str, quantity: Quantity, whole: str, *, of_leakage: bool
 ) -> tuple[int | None, int | None, DomainKind | None, str]:
     """The layer, the stage and the domain that are named, None where none is; and the precision."""
-    at_stages, has_domain = (QUANTITIES[quantity].at == place for place in ("stage", "domain"))
-    at_precision = has_domain or of_leakage
+    at_stages, has_domain, of_survey = (QUANTITIES[quantity].at == place for place in ("stage", "domain", "survey"))
+    at_precision = has_domain or of_leakage or of_survey
     precision = EXACT
     layer = stage = domain = None
     for place in (part.strip() for part in text.split("@")[1:]):
@@ -167,13 +157,18 @@ def _places(
             stage = int(form["number"])
         elif known is not None and domain is None and has_domain:
             domain = known
-        elif precision == EXACT and at_precision and (told := known_precision(place)):
+        elif (
+            precision == EXACT
+            and at_precision
+            and (told := known_precision(place) or (known_share(place) if of_survey else ""))
+        ):
             precision = told
         else:
             may = "@layerK or @stageK" if at_stages else "@layerK"
             kinds = ", ".join(f"@{name}" for name in DomainKind)
             may += f" and one of {kinds}" if has_domain else ""
             may += ", and a precision such as @int8" if at_precision else ""
+            may += ", or a share of the largest feature such as @1%" if of_survey else ""
             raise _refused(whole, f"{may}, each at most once, behind a threshold for {quantity}")
     if layer is not None and stage is not None:
         raise _refused(whole, "either a layer or a stage")

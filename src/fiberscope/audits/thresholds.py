@@ -8,15 +8,15 @@ if it is kept whatever that is.
 
 from __future__ import annotations
 
-import math
 import operator
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
 from fiberscope.audits.plan import EXACT
+from fiberscope.audits.quantities import QUANTITIES, Quantity
 from fiberscope.errors import InputError
 from fiberscope.labels import listed
 from fiberscope.network.arrays import FloatArray
@@ -25,96 +25,6 @@ OPTION = "--fail-on"
 """Where thresholds come from, for messages."""
 
 _NOTHING = "nothing was measured"
-
-
-class Quantity(StrEnum):
-    """What a threshold is about."""
-
-    EMPTY = "empty"
-    SINGLETON = "singleton"
-    BOUNDED = "bounded"
-    UNBOUNDED = "unbounded"
-    UNDECIDED = "undecided"
-    UNPROVED = "unproved"
-    """Verdicts without a certificate; undecided ones are among them."""
-    DIMENSION = "dimension"
-    """The dimension of the preimages that have points."""
-    MARGIN = "margin"
-    """How far decided verdicts are from the opposite one."""
-    RECOVERABLE = "recoverable"
-    """Samples that can be computed back from what the network up to a layer gives."""
-    NOT_RECOVERABLE = "not-recoverable"
-    """Samples of which another input has the same features in the network up to a layer."""
-    CONDITION = "condition"
-    """The condition number of the local linear map up to a stage."""
-    STABILITY_RADIUS = "stability-radius"
-    """How large a ball around a sample is on which a modulus of the network up to a stage is proved; 0 for none."""
-    REBUILT = "rebuilt"
-    """Samples that an attack on features rebuilds, which proves nothing."""
-    BITS = "bits"
-    """The logarithm of how many images are left, at most."""
-    RADIUS = "radius"
-    """How far inputs with the same features lie from the rebuilt one, at most."""
-    MORE_INVERTIBLE = "more-invertible"
-    """Samples of which the second audit of a comparison leaves less open than the first."""
-    LESS_INVERTIBLE = "less-invertible"
-    """Samples of which it leaves more open."""
-    CONDITION_RATIO = "condition-ratio"
-    """The condition number of the second over that of the first, sample by sample."""
-
-
-@dataclass(frozen=True)
-class _Row:
-    """What is known of a quantity.
-
-    Attributes:
-        at: where it is measured: of a layer on a "domain", of the "network" up to a layer, or at a "stage".
-        of: what has it: an "audit", a "leakage", a "comparison" of two audits.
-        low: the least that it is at a sample.
-        high: the most.
-        number: the same in words; empty of what is true or false of a sample, and then 1 or 0.
-        unknown: what is said of samples at which it is not known: how many, and that these are samples.
-    """
-
-    at: str = "domain"
-    of: tuple[str, ...] = ("audit",)
-    low: float = 0.0
-    high: float = 1.0
-    number: str = ""
-    unknown: str = "{} undecided {}"
-
-
-_UNSIGNED = _Row(high=math.inf, number="never below 0")
-_CONDITION = _Row("stage", low=1.0, high=math.inf, number="never below 1", unknown="{} {} without a condition number")
-_LEAK = _Row(at="network", of=("leakage",), unknown="{} {} without a number")
-_PAIR = _Row(of=("comparison",), unknown="{} {} undecided in one of the audits")
-
-QUANTITIES = {each: _Row() for each in Quantity} | {
-    Quantity.DIMENSION: _UNSIGNED,
-    Quantity.MARGIN: _Row(number="always from 0 to 1"),
-    Quantity.RECOVERABLE: _Row(at="network", of=("audit", "leakage")),
-    Quantity.NOT_RECOVERABLE: _Row(at="network"),
-    Quantity.CONDITION: _CONDITION,
-    Quantity.STABILITY_RADIUS: replace(_UNSIGNED, at="stage", unknown="{} {} at which the stage was left out"),
-    Quantity.REBUILT: _LEAK,
-    Quantity.BITS: replace(_LEAK, high=math.inf, number="never below 0"),
-    Quantity.RADIUS: replace(_LEAK, high=math.inf, number="never below 0"),
-    Quantity.MORE_INVERTIBLE: _PAIR,
-    Quantity.LESS_INVERTIBLE: _PAIR,
-    Quantity.CONDITION_RATIO: replace(
-        _CONDITION,
-        of=_PAIR.of,
-        low=math.ulp(0.0),
-        number="always above 0",
-        unknown=f"{_CONDITION.unknown} in one of the audits",
-    ),
-}
-"""The table of all quantities."""
-
-OF_AUDIT, OF_LEAKAGE, OF_COMPARISON = (
-    tuple(each for each, row in QUANTITIES.items() if name in row.of) for name in ("audit", "leakage", "comparison")
-)
-"""What one audit has, what ``fiberscope leakage`` has, and what two audits have together."""
 
 
 class Measure(StrEnum):
@@ -187,8 +97,8 @@ class Place:
         stage: the number of the stage; None for what is measured at a layer.
         domain: the domain; None for what is measured at a stage.
         domain_name: the domain as the results name it; empty for what is measured at a stage.
-        is_network: whether it is the network up to the layer, and not the layer by itself.
-        precision: to which outputs are known.
+        at: of what: a layer on a "domain", a "stage", the "network" up to the layer, or a "survey" of that.
+        precision: to which outputs are known; of a survey also by which share of the largest features may differ.
     """
 
     label: str
@@ -197,12 +107,11 @@ class Place:
     domain: DomainKind | None = None
     domain_name: str = ""
     precision: str = EXACT
-    is_network: bool = False
+    at: str = "domain"
 
     def measures(self, quantity: Quantity) -> bool:
         """Whether a quantity is measured in such a place."""
-        here = "network" if self.is_network else "domain" if self.stage is None else "stage"
-        return QUANTITIES[quantity].at == here
+        return QUANTITIES[quantity].at == (self.at if self.stage is None else "stage")
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,15 +185,20 @@ class Violation:
         return ": ".join(part for part in (self.threshold.text, self.where, self.measured) if part)
 
 
-def check_spectra(thresholds: Iterable[Threshold], *, computed: bool) -> None:
-    """Check that there are singular values if a threshold needs them.
+_ASKED = {"stage": "singular values, with --spectra N", "survey": "a survey of invariance, with --invariance N"}
+"""What an audit measures only where it is asked to."""
+
+
+def check_asked(thresholds: Iterable[Threshold], computed: Collection[str]) -> None:
+    """Check that there is what thresholds need and an audit has only if it is asked for: "stage", "survey".
 
     Raises:
-        InputError: there are none.
+        InputError: there is not.
     """
     for threshold in thresholds:
-        if QUANTITIES[threshold.quantity].at == "stage" and not computed:
-            expected = f"{threshold.quantity} only where an audit has singular values, with --spectra N"
+        at = QUANTITIES[threshold.quantity].at
+        if at in _ASKED and at not in computed:
+            expected = f"{threshold.quantity} only where an audit has {_ASKED[at]}"
             raise InputError(OPTION, expected=expected, got=repr(threshold.text))
 
 
@@ -299,7 +213,7 @@ def check_thresholds(thresholds: Sequence[Threshold], places: Sequence[Place], s
     Raises:
         InputError: a threshold is about what is not measured, or about more samples than there are.
     """
-    check_spectra(thresholds, computed=any(place.stage is not None for place in places))
+    check_asked(thresholds, {place.at if place.stage is None else "stage" for place in places})
     for threshold in thresholds:
         available = [place for place in places if place.measures(threshold.quantity)]
         if not any(threshold.is_about(place) for place in available):
@@ -351,7 +265,7 @@ def in_words(threshold: Threshold, measured: Measured) -> str:
     if not len(values):
         return f"{_NOTHING}: {unknown}" if measured.unknown else _NOTHING
     value = _MEASURES[threshold.measure](values)
-    known = f"{threshold.measure} {value:.6g} over {len(values)} samples"
+    known = f"{threshold.measure} {value:.6g} over {len(values)} {row.each}"
     if not row.number:
         known = f"{int(values.sum())} of {len(values)} samples ({100 * values.sum() / len(values):.4g} %)"
     if not measured.unknown:
@@ -372,21 +286,16 @@ def threshold_lines(thresholds: Sequence[Threshold], found: Sequence[Violation])
 
 
 __all__ = [
-    "OF_AUDIT",
-    "OF_COMPARISON",
-    "OF_LEAKAGE",
     "OPTION",
-    "QUANTITIES",
     "STATISTICS",
     "Comparison",
     "DomainKind",
     "Measure",
     "Measured",
     "Place",
-    "Quantity",
     "Threshold",
     "Violation",
-    "check_spectra",
+    "check_asked",
     "check_thresholds",
     "in_words",
     "is_kept",

@@ -12,12 +12,13 @@ from fiberscope.audits.example_store import StoredExample
 from fiberscope.audits.store import Results
 from fiberscope.audits.subject import Subject
 from fiberscope.errors import InputError
-from fiberscope.invariance.feature_bands import NAMED, checked_allowance
+from fiberscope.invariance.feature_bands import checked_allowance
 from fiberscope.invariance.feature_stage import stage_of
 from fiberscope.invariance.same_features import Connected, SameFeatures
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.domains import Box
 from fiberscope.network.network import Network
+from fiberscope.preimages.precision import NAMES
 from fiberscope.threads import one_thread
 
 AGAIN = 2.0**-30
@@ -95,7 +96,7 @@ def _why_not_as_it_says(network: Network, example: StoredExample) -> str:
     facts = example.facts
     stage = stage_of(network, "output" if facts.layer == "output" else int(facts.layer))
     try:
-        said = facts.within if facts.within == NAMED else float(facts.within)
+        said = facts.within if facts.within in NAMES else float(facts.within)
         most = checked_allowance(network, stage, example.source.ravel(), said)
     except (InputError, ValueError):
         return f"what its features may differ by is no number of at least 0: {facts.within}"

@@ -18,9 +18,6 @@ IntArray = NDArray[np.int64]
 
 _graph, _cholesky_banded = cast(Any, csgraph), cast(Any, cholesky_banded)
 
-NARROW = 0.5
-"""Of the columns: a wider band is factored as a whole, which is faster then."""
-
 
 def factor(square: Any) -> tuple[FloatArray, IntArray | None] | None:
     """The factor of a symmetric matrix (d, d), if the factorization in floats completes, with finite numbers.
@@ -58,8 +55,6 @@ def _banded(square: Any) -> tuple[FloatArray, IntArray] | tuple[None, None]:
     row, column = place[entries.row], place[entries.col]
     lower = row >= column
     width = int((row - column).max(initial=0))
-    if width > NARROW * len(order):
-        return None, None
     diagonals = np.zeros((width + 1, len(order)))
     np.add.at(diagonals, (row[lower] - column[lower], column[lower]), entries.data[lower])
     return diagonals, order

@@ -122,17 +122,17 @@ def parse_wanted(
 
 
 def _parse_within(text: str) -> float | str:
-    """By how much features may differ: a number of at least 0, or float32."""
-    from fiberscope.invariance.feature_bands import NAMED
+    """By how much features may differ: a number of at least 0, or a named precision."""
+    from fiberscope.preimages.precision import NAMES
 
-    if text.lower() == NAMED:
-        return NAMED
+    if text.lower() in NAMES:
+        return text.lower()
     try:
         number = float(text)
     except ValueError:
         number = -1.0
     if not 0.0 <= number < float("inf"):
-        raise InputError("--within", expected=f"{NAMED}, or a number of at least 0", got=repr(text))
+        raise InputError("--within", expected=f"{', '.join(NAMES)}, or a number of at least 0", got=repr(text))
     return number
 
 

@@ -47,7 +47,8 @@ def audit(
         out: the folder for the results.
         domain: LOW,HIGH: bounds of every input coordinate; the first layer is judged within them as well as without.
         precision: EPS, float32, float16 or int8: judge every layer also where its outputs are known only so well: each
-            up to EPS, or as numbers of that type, or as 8-bit codes; beside the verdicts about exact outputs.
+            up to EPS, or as numbers of that type, or as 8-bit codes; beside the verdicts about exact outputs. What
+            --invariance computes is computed for such outputs, too.
         layers: positions of the ReLU layers to audit, such as 0,2; all by default.
         samples: audit the first so many samples; all by default.
         trust_model: load a model format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).
@@ -73,7 +74,9 @@ def audit(
             unproved (of a layer by itself) is a share of the samples, 0.1 or 10%; a count says so: '3 samples'.
             dimension, margin and condition are compared by their median, or as dimension.max or .min. DOMAIN is R^n,
             box or nonnegative; @int8 or another precision asks for the verdicts at it. Condition numbers are those up
-            to @layerK or @stageK, and need --spectra. What is undecided may be anything: a threshold that it could miss
+            to @layerK or @stageK, and need --spectra. reach, which needs --invariance, is the share of the way to
+            another sample that inputs with the same features go, @layerK; where features may differ by a share of the
+            largest, @1%, or a precision, @float32. What is undecided may be anything: a threshold that it could miss
             fails.
         config: a TOML file with these options; the command line overrides it.
     """

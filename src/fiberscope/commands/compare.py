@@ -34,12 +34,14 @@ def compare(
         more: folders of further audits, each compared with the first.
         out: also write what changed into this file: a page with plots if its name ends in .html, otherwise JSON.
         fail_on: a threshold; may be repeated. QUANTITY>NUMBER[@layerK][@DOMAIN], as for fiberscope audit. The
-            quantities are more-invertible and less-invertible, shares of the samples, and condition-ratio, the
-            condition number after over that before (its median, or condition-ratio.max or .min), @layerK or @stageK.
+            quantities are more-invertible and less-invertible, shares of the samples; condition-ratio, the
+            condition number after over that before (its median, or condition-ratio.max or .min), @layerK or @stageK;
+            and reach-change, how much farther inputs with the same features reach (with --invariance), @layerK.
             What is undecided in one of the audits may be anything: a threshold that it could miss fails.
     """
+    from fiberscope.audits.quantities import OF_COMPARISON
     from fiberscope.audits.threshold_language import parse_thresholds
-    from fiberscope.audits.thresholds import OF_COMPARISON, threshold_lines
+    from fiberscope.audits.thresholds import threshold_lines
     from fiberscope.jobs.comparison import Comparison, compared
 
     thresholds = parse_thresholds(fail_on or (), OF_COMPARISON)
@@ -61,10 +63,11 @@ def _print(changes: Changes) -> None:
         layers_table,
         network_sentence,
         opening_lines,
+        reach_sentences,
         stages_table,
     )
 
-    for line in (*opening_lines(changes.pair), *map(network_sentence, changes.network)):
+    for line in (*opening_lines(changes.pair), *map(network_sentence, changes.network), *reach_sentences(changes)):
         print(line)
     console = console_on_stdout()
     console.print(layers_table(changes.layers))

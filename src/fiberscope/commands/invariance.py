@@ -54,8 +54,8 @@ def invariance(
             else inner_product, the paper's.
         regions: how many activation regions of the layers before to go through; 1 stays in that of the source. all: the
             best of all regions, by mixed-integer programming, for networks of some tens of units.
-        within: by how much every feature may differ: 0 for not at all, a positive number, or float32 for what rounding
-            the layer's own sums may make of them.
+        within: by how much every feature may differ: 0 for not at all, a positive number, float32 or float16 for what
+            rounding the layer's own sums may make of them, or int8 for half a step of 8-bit codes.
         count: how many examples to keep, those with the largest change.
         seed: of what is chosen at random.
         trust_model: load a model format that can run code when it is loaded (.pt2, .h5, .keras with code of its own).

@@ -75,10 +75,10 @@ def leakage(
     box, chosen = parse_domain(domain) or (0.0, 1.0), parse_layers(layers)
     known = tuple(dict.fromkeys(parse_precision(part.strip()) for part in precision.split(",")))
     from fiberscope.audits.job import Options, build_job, check_options, open_folder
+    from fiberscope.audits.quantities import OF_LEAKAGE
     from fiberscope.audits.store import Results
     from fiberscope.audits.stored_subject import require_same
     from fiberscope.audits.threshold_language import parse_thresholds
-    from fiberscope.audits.thresholds import OF_LEAKAGE
     from fiberscope.report.progress import progress_on_stderr
 
     thresholds = parse_thresholds(fail_on or (), OF_LEAKAGE)

@@ -79,7 +79,7 @@ def print_report(results: Results, thresholds: Sequence[Threshold], of_leakage: 
     if stages:
         console.print(spectra_table(stages))
     if manifest.invariance:
-        console.print(survey_table(summarise_survey(content.survey)))
+        console.print(survey_table(summarise_survey(content.survey), manifest.precision))
     for line in (*left_out_lines(stages), *radius_lines(stages), *closing_lines(summaries, complete=manifest.complete)):
         print(line)
     said = accuracy_line(manifest.correct, manifest.samples), *(f"warning: {each}" for each in manifest.warnings)

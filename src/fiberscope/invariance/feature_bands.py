@@ -21,13 +21,14 @@ from fiberscope.invariance.rounding_bound import rounding_of_layer
 from fiberscope.network.activations import Activation, Maximum, Pointwise, PointwiseKind
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.network import Network
+from fiberscope.preimages.precision import NAMES, Precision, code_step
 
 NAMED = "float32"
 """The name of a precision: what rounding its own sums in float32 may make of a layer's output, if it receives what is
 exact; what layers before have rounded is not counted, whose bounds grow tenfold a layer and would allow anything."""
 
 Within: TypeAlias = Any
-"""By how much features may differ: a number, one for each of them, or the name of a precision."""
+"""By how much features may differ: a number, one for each of them, or a precision or its name."""
 
 
 def checked_allowance(
@@ -36,13 +37,19 @@ def checked_allowance(
     """By how much the features of a stage may differ from those of the source, a number or one for each.
 
     Raises:
-        InputError: neither numbers of at least 0, nor the name of a precision.
+        InputError: neither numbers of at least 0, nor a precision that the layer has.
     """
     outputs = network.stages[stage].outputs
+    if isinstance(within, Precision) or (isinstance(within, str) and within in NAMES):
+        named = Precision(within) if isinstance(within, str) else within
+        return (
+            rounding_of_layer(network, source, stage, NAMED)
+            if named.name == NAMED
+            else _at_precision(network, stage, source, named)
+        )
     if isinstance(within, str):
-        if within != NAMED:
-            raise InputError("within", expected=f"{NAMED!r}, or numbers of at least 0", got=shown(within))
-        return rounding_of_layer(network, source, stage, NAMED)
+        expected = f"{', '.join(map(repr, NAMES))}, or numbers of at least 0"
+        raise InputError("within", expected=expected, got=shown(within))
     array = as_float64(within, "within", finite=False)
     if array.size != outputs and array.ndim:
         raise InputError("within", expected=f"a number, or {outputs} of them", got=f"shape {array.shape}")
@@ -51,6 +58,19 @@ def checked_allowance(
         hint = "it is by how much each feature may differ"
         raise InputError("within", expected="finite numbers of at least 0", got=f"{wrong[0]:g}", hint=hint)
     return array.reshape(outputs) + 0.0 if array.ndim else float(array) + 0.0
+
+
+def _at_precision(
+    network: Network, stage: int, source: Float64[FloatArray, " n"], named: Precision
+) -> float | Float64[FloatArray, " m"]:
+    """What a precision other than ``NAMED`` allows: what a type rounds of exact inputs, or half a step of codes."""
+    layer = next((i for i, placed in enumerate(network.placed_layers) if placed.stage == stage), None)
+    if layer is None:
+        raise InputError("within", expected=f"{NAMED!r} or numbers, behind no ReLU layer", got=shown(named.name))
+    judged, inputs = network.relu_layers[layer], network.layer_input(layer, source[None])
+    if named.name == "int8":
+        return 0.5 * (code_step(judged, inputs) if named.scale is None else float(named.scale))
+    return named.within(judged, inputs)[0].max(axis=0)
 
 
 class Bands(NamedTuple):
@@ -141,4 +161,4 @@ def _of_leaky(activation: Pointwise, z: Tensor, within: Tensor) -> tuple[Tensor,
     return torch.where(falls, z - within / steepest, low), torch.where(falls, z + within / steepest, back[1])
 
 
-__all__ = ["NAMED", "Bands", "Within", "bands", "checked_allowance"]
+__all__ = ["Bands", "Within", "bands", "checked_allowance"]

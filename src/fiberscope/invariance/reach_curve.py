@@ -27,7 +27,7 @@ def reach_curve(
     x: Float64[FloatArray, " n"],
     domain: Polyhedron,
     directions: Sequence[Float64[FloatArray, " n"]],
-    allowances: Sequence[float],
+    allowances: Sequence[float | Float64[FloatArray, " m"]],
 ) -> Float64[FloatArray, "e k"]:
     """``max <d, x' - x>`` over the inputs x' of the region of x whose features differ by at most w, for all w and d.
 
@@ -37,13 +37,13 @@ def reach_curve(
         x: (n,) the source.
         domain: where inputs lie.
         directions: k of them, (n,) each: d.
-        allowances: e of them, ascending: w; all positive, or all 0.
+        allowances: e of them, ascending: w, a number or one for each feature; 0 for the same features in all of them.
 
     Returns:
         (e, k) the maxima; infinite where there is none, NaN where HiGHS failed.
     """
 
-    def features(within: float) -> Features:
+    def features(within: float | Float64[FloatArray, " m"]) -> Features:
         return features_at(network, x, stage, within, all_ends=True)
 
     region = feature_region(network, features(allowances[0]), pieces_at(network, x, stage))

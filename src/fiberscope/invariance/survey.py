@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -162,16 +162,47 @@ def survey_curve(
     Raises:
         ModelError: the layer lies behind a smooth activation.
     """
+    stage, x, few = network.placed_layers[layer].stage, sample.x, sample.towards(targets)
     rows = survey_rows(network, layer, sample, domain) if 0.0 in sizes else []
-    loose = [eps for eps in sizes if eps > 0]
+    largest = float(np.abs(network.evaluated(x[None], stage)[0]).max(initial=0.0))
+    loose: dict[float | None, float | FloatArray] = {eps: eps * largest for eps in sizes if eps > 0}
     if loose:
-        rows += _loose_rows(network, layer, sample.towards(targets), domain, loose)
+        rows += _loose_rows(network, layer, few, domain, loose)
+    _never_less(rows)
+    return rows
+
+
+def precise_rows(
+    network: Network,
+    layer: int,
+    sample: SurveyedSample,
+    domain: Polyhedron,
+    within: Within,
+    exact: Sequence[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """The rows at one layer and sample where features may differ by a precision, without an eps.
+
+    None where that allows nothing. The numbers of the rows at eps 0 are put in order with them.
+
+    Raises:
+        InputError: this is nothing that features of the layer may differ by.
+        ModelError: the layer lies behind a smooth activation.
+    """
+    allowed = checked_allowance(network, network.placed_layers[layer].stage, sample.x, within)
+    if not np.any(allowed):
+        return []
+    rows = _loose_rows(network, layer, sample, domain, {None: allowed})
+    _never_less([*exact, *rows])
+    return rows
+
+
+def _never_less(rows: Sequence[dict[str, Any]]) -> None:
+    """Put the numbers of every target in order."""
     curves: dict[int, list[dict[str, Any]]] = {}
     for row in rows:
         curves.setdefault(row["target"], []).append(row)
     for curve in curves.values():
         _in_order(curve)
-    return rows
 
 
 def _in_order(curve: Sequence[dict[str, Any]]) -> None:
@@ -188,16 +219,19 @@ def _in_order(curve: Sequence[dict[str, Any]]) -> None:
 
 
 def _loose_rows(
-    network: Network, layer: int, sample: SurveyedSample, domain: Polyhedron, sizes: Sequence[float]
+    network: Network,
+    layer: int,
+    sample: SurveyedSample,
+    domain: Polyhedron,
+    allowances: Mapping[float | None, float | Float64[FloatArray, " m"]],
 ) -> list[dict[str, Any]]:
-    """The rows of several eps other than 0, without dimension and width."""
+    """The rows of some eps, each with what features may differ by, in ascending order, without dimension and width."""
     stage, x = network.placed_layers[layer].stage, sample.x
     positives = len(features_at(network, x, stage).fixed)
-    largest = float(np.abs(network.evaluated(x[None], stage)[0]).max(initial=0.0))
-    directions, allowances = [goal - x for goal in sample.goals], [eps * largest for eps in sizes]
+    directions = [goal - x for goal in sample.goals]
     rows: list[dict[str, Any]] = []
-    curve = reach_curve(network, stage, x, domain, directions, allowances)
-    for eps, within, ahead in zip(sizes, allowances, curve.tolist(), strict=True):
+    curve = reach_curve(network, stage, x, domain, directions, list(allowances.values()))
+    for (eps, within), ahead in zip(allowances.items(), curve.tolist(), strict=True):
         bounds = largest_gains(network, features_at(network, x, stage, within), x, domain, directions, ahead)
         about = _about(network, layer, sample, eps, positives, None)
         rows += _rows(about, sample, directions, ahead, bounds, None)
@@ -280,4 +314,12 @@ def local_dimension(region: FeatureRegion, domain: Polyhedron, x: Float64[FloatA
     return n - len(independent_rows(held_rows(feasible, inside).rows))
 
 
-__all__ = ["SCHEMA", "invariance_survey", "local_dimension", "survey_curve", "survey_rows", "surveyed_sample"]
+__all__ = [
+    "SCHEMA",
+    "invariance_survey",
+    "local_dimension",
+    "precise_rows",
+    "survey_curve",
+    "survey_rows",
+    "surveyed_sample",
+]

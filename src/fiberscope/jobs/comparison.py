@@ -39,7 +39,13 @@ class Comparison(Shown):
 
     def lines(self) -> list[str]:
         """What changed, in sentences: layer by layer, and what is known of the network."""
-        from fiberscope.report.changes import closing_lines, layer_sentences, network_sentence, opening_lines
+        from fiberscope.report.changes import (
+            closing_lines,
+            layer_sentences,
+            network_sentence,
+            opening_lines,
+            reach_sentences,
+        )
 
         return [
             line
@@ -47,6 +53,7 @@ class Comparison(Shown):
             for line in (
                 *opening_lines(each.pair),
                 *map(network_sentence, each.network),
+                *reach_sentences(each),
                 *(sentence for layer in each.layers for sentence in layer_sentences(layer)),
                 *closing_lines(each),
             )
@@ -68,8 +75,8 @@ class Comparison(Shown):
         Raises:
             InputError: a threshold means nothing, or is about what was not compared.
         """
+        from fiberscope.audits.quantities import OF_COMPARISON
         from fiberscope.audits.threshold_language import parse_thresholds
-        from fiberscope.audits.thresholds import OF_COMPARISON
 
         with errors_in_python():
             return list(map(str, self.violated(parse_thresholds(thresholds, OF_COMPARISON))))
@@ -80,7 +87,7 @@ class Comparison(Shown):
 
         found: list[Violation] = []
         for each in self.changes:
-            check_thresholds(thresholds, (*each.pair.groups, *each.pair.stages), each.pair.samples)
+            check_thresholds(thresholds, (*each.pair.groups, *each.pair.stages, *each.pair.surveys), each.pair.samples)
             failed = violations(thresholds, list(each.measured()))
             which = f" in {each.pair.after.results.folder}" if len(self.changes) > 1 else ""
             found += [replace(violation, where=f"{violation.where}{which}") for violation in failed]

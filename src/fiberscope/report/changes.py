@@ -9,8 +9,9 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from fiberscope.audits.changes import Changes, LayerChange, NetworkChange, Signs, StageChange
+from fiberscope.audits.changes import Changes, LayerChange, NetworkChange, ReachChange, Signs, StageChange
 from fiberscope.audits.pairing import Pair, Side
+from fiberscope.audits.plan import known_share
 from fiberscope.labels import listed
 from fiberscope.recovery.verdict import Verdict
 from fiberscope.report.counting import middle, number
@@ -121,6 +122,22 @@ def network_sentence(change: NetworkChange) -> str:
     return f"{change.label}, input from output: {', '.join(counts)}{changed}"
 
 
+def reach_sentences(changes: Changes) -> list[str]:
+    """How far inputs with the same features reach, before and after; those for shares of a feature are in the data."""
+    return [_reach(change) for change in changes.reach if not known_share(change.place.precision)]
+
+
+def _reach(change: ReachChange) -> str:
+    pairs = len(change.before)
+    if not pairs:
+        return f"{change.label}, reach: not known of any pair in both audits"
+    medians = (
+        f"{number(float(np.median(change.before)))} → {number(float(np.median(change.after)))} of the way (median)"
+    )
+    fell, rose = int((change.differences < 0).sum()), int((change.differences > 0).sum())
+    return f"{change.label}, reach: {medians}; less far in {fell} of {pairs} pairs, farther in {rose}"
+
+
 def _verdict(layer: LayerChange) -> str:
     fell, rose, decided = layer.openness.fell, layer.openness.rose, layer.samples - layer.undecided
     if not decided:
@@ -173,6 +190,7 @@ def as_data(changes: Changes) -> dict[str, Any]:
         "network": [_network_data(change) for change in changes.network],
         "layers": [_layer_data(layer) for layer in changes.layers],
         "stages": [_stage_data(stage) for stage in changes.stages],
+        "reach": [_reach_data(reach) for reach in changes.reach],
         "left_out": list(pair.left_out),
     }
 
@@ -231,6 +249,21 @@ def _stage_data(stage: StageChange) -> dict[str, Any]:
     }
 
 
+def _reach_data(reach: ReachChange) -> dict[str, Any]:
+    """Medians that are infinite are None, as JSON has no such numbers."""
+    medians = [float(np.median(each)) for each in (reach.before, reach.after) if len(each)]
+    differences = reach.differences
+    return {
+        "layer": reach.place.layer,
+        "within": reach.place.precision,
+        "pairs": len(differences),
+        "median_reach": [each if np.isfinite(each) else None for each in medians] or None,
+        "fell": int((differences < 0).sum()),
+        "rose": int((differences > 0).sum()),
+        "unknown": reach.unknown,
+    }
+
+
 __all__ = [
     "as_data",
     "closing_lines",
@@ -238,5 +271,6 @@ __all__ = [
     "layers_table",
     "network_sentence",
     "opening_lines",
+    "reach_sentences",
     "stages_table",
 ]

@@ -9,7 +9,7 @@ from math import ceil, floor, isfinite, log10
 from fiberscope.audits.changes import Changes, LayerChange, StageChange
 from fiberscope.audits.manifest import Manifest
 from fiberscope.preimages.kind import Kind
-from fiberscope.report.changes import closing_lines, layer_sentences, network_sentence
+from fiberscope.report.changes import closing_lines, layer_sentences, network_sentence, reach_sentences
 from fiberscope.report.counting import number
 from fiberscope.report.summary import SHOWN_KINDS
 from fiberscope.showing.colours import KINDS, SERIES
@@ -158,6 +158,7 @@ def render_comparison(changes: Sequence[Changes]) -> str:
             kinds=KINDS,
             layer_sentences=layer_sentences,
             network_sentence=network_sentence,
+            reach_sentences=reach_sentences,
             closing_lines=closing_lines,
             width=WIDTH,
             height=HEIGHT,

@@ -41,20 +41,22 @@ class ReachPoint:
     """How far inputs reach whose features may differ by so much, at one layer.
 
     Attributes:
-        eps: by how much, relative to the largest feature of the sample.
+        eps: by how much, relative to the largest feature of the sample; None for a precision.
         reached: the median of how far they go on the way to a target.
         past_half: the share of the pairs in which more than half of the way is gone.
         bound: the median of what none can exceed, in whatever region it lies.
     """
 
-    eps: float
+    eps: float | None
     reached: float
     past_half: float
     bound: float
 
     @property
     def label(self) -> str:
-        """Eps in short: 0, 1e-4, 0.1."""
+        """Eps in short: 0, 1e-4, 0.1; empty for a precision."""
+        if self.eps is None:
+            return ""
         return f"{self.eps:g}" if not self.eps or self.eps >= SHORTEST else f"{self.eps:.0e}".replace("e-0", "e-")
 
 
@@ -75,6 +77,7 @@ class ReachSummary:
         bound: the median of what no input with the same features can exceed, in whatever region it lies.
         classes: the median number of classes that are reached from a sample; NaN where classes are not known.
         curve: how far where features may differ, for every eps, 0 first; of the pairs that are there at each.
+        precise: how far where they may differ by the audit's precision; None where it has none.
     """
 
     layer: int
@@ -89,6 +92,7 @@ class ReachSummary:
     bound: float
     classes: float
     curve: tuple[ReachPoint, ...] = ()
+    precise: ReachPoint | None = None
 
     @property
     def label(self) -> str:
@@ -137,7 +141,8 @@ def _summary(rows: Any) -> ReachSummary:
         reached=np.array([row["reached"] for row in found], dtype=np.float64),
         classes=_classes(found),
         bound=_median([row["bound"] for row in found]),
-        curve=_curve(answered),
+        curve=_curve([row for row in answered if row["eps"] is not None]),
+        precise=_point(None, answered) if any(row["eps"] is None for row in answered) else None,
     )
 
 
@@ -150,7 +155,7 @@ def _curve(rows: Sequence[dict[str, Any]]) -> tuple[ReachPoint, ...]:
     return tuple(_point(eps, kept) for eps in sorted(pairs))
 
 
-def _point(eps: float, rows: Sequence[dict[str, Any]]) -> ReachPoint:
+def _point(eps: float | None, rows: Sequence[dict[str, Any]]) -> ReachPoint:
     own = [row for row in rows if row["eps"] == eps]
     reached = np.array([row["reached"] for row in own], dtype=np.float64)
     return ReachPoint(eps, _median(reached), _past_half(reached), _median([row["bound"] for row in own]))
@@ -175,25 +180,29 @@ def _median(values: Any) -> float:
     return float(np.median(values)) if len(values) else float("nan")
 
 
-def survey_table(layers: Sequence[ReachSummary]) -> Table:
-    """Lay the summary out as a table for a terminal of 80 columns."""
+def survey_table(layers: Sequence[ReachSummary], precision: str = "") -> Table:
+    """Lay the summary out as a table for a terminal of 80 columns; with the precision of the audit, if it has one."""
     samples = max(layer.samples for layer in layers)
     title = f"How far inputs with the same features reach, from {counted(samples, 'sample')}"
     table = plain_table(title, _EXPLAINED)
     table.add_column("layer", overflow="fold")
     loose = _loose(layers)
+    at_precision = any(layer.precise for layer in layers)
     headings = (
         "median\ndimension",
         "median\nreach",
         "at\nmost",
         f"reach\nat {loose}",
+        *((f"reach at\n{precision}",) if at_precision else ()),
         "past\nhalf",
         "classes\nreached",
     )
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     for layer in layers:
-        cells = middle(layer.dimension), number(layer.median_reached), number(layer.bound), _at(layer, loose)
+        cells = [middle(layer.dimension), number(layer.median_reached), number(layer.bound), _at(layer, loose)]
+        if at_precision:
+            cells.append(number(layer.precise.reached) if layer.precise else "-")
         past = "-" if np.isnan(layer.past_half) else share(layer.past_half)
         table.add_row(escape(layer.label), *cells, past, middle(layer.classes))
     return table
