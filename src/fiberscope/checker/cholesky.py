@@ -45,7 +45,7 @@ def factor(square: Any) -> tuple[FloatArray, IntArray | None] | None:
 
 
 def _banded(square: Any) -> tuple[FloatArray, IntArray] | tuple[None, None]:
-    """The lower diagonals of a sparse matrix in a narrow order, and that order; None where none is narrow."""
+    """The lower diagonals of a sparse matrix in a narrow order, and that order; None where none was found."""
     order = np.asarray(_graph.reverse_cuthill_mckee(square, symmetric_mode=True), dtype=np.int64)
     if not np.array_equal(np.sort(order), np.arange(int(square.shape[0]))):
         return None, None  # whatever found it, it has to be an order
