@@ -55,19 +55,19 @@ def test_steps_are_the_best_ones_of_the_box(cheaper, monkeypatch):
     for _ in range(20):
         n, m, N = 6, 15, 3
         A, r = generator.standard_normal((m, n)), generator.standard_normal((N, m))
-        counting = generator.random((N, m)) < 0.8
+        slopes = generator.choice([0.0, 0.5, 1.0], size=(N, m), p=[0.2, 0.2, 0.6])
         low, high = -generator.random((N, n)) * (generator.random((N, n)) < 0.8), generator.random((N, n))
         around = AffineModel(torch.tensor(A), torch.zeros(m).double()).linearized(torch.zeros(N, n).double())
-        steps = box_steps.steps_of(around, torch.tensor(counting))
-        b = torch.tensor(-(r * counting) @ A)
+        steps = box_steps.steps_of(around, torch.tensor(slopes))
+        b = torch.tensor(-(r * slopes) @ A)
         d, promised = steps.solve(
             torch.arange(N), b, torch.full((N,), 1e-12).double(), torch.tensor(low), torch.tensor(high)
         )
         for k in range(N):
-            rows = A[counting[k]]
-            best = lsq_linear(rows, -r[k][counting[k]], bounds=(low[k] - 1e-15, high[k]), tol=1e-14).x
+            rows, left = slopes[k][:, None] * A, r[k] * (slopes[k] > 0)
+            best = lsq_linear(rows, -left, bounds=(low[k] - 1e-15, high[k]), tol=1e-14).x
             np.testing.assert_allclose(d[k], best, atol=1e-6)
-            gained = np.sum(r[k][counting[k]] ** 2) / 2 - np.sum((rows @ best + r[k][counting[k]]) ** 2) / 2
+            gained = np.sum(left**2) / 2 - np.sum((rows @ best + left) ** 2) / 2
             assert float(promised[k]) == pytest.approx(gained, rel=1e-6)
 
 
@@ -124,6 +124,26 @@ def test_units_that_are_off_or_saturated_only_bound_the_input():
     assert guess.x[0, 0] <= 0
     assert guess.x[0, 1] >= 6
     assert guess.x[0, 2] == pytest.approx(2.5)
+
+
+@pytest.mark.parametrize("slope", [1.0, 0.25, 0.01])
+@pytest.mark.parametrize("spread", [1.0, 30.0])
+def test_what_is_known_to_half_the_precision_counts_half(slope, spread):
+    """Units that let less through, or are told to a wider interval: the least-squares fit in the intervals' units."""
+    generator = np.random.default_rng(0)
+    weight, x = generator.standard_normal((14, 5)), generator.standard_normal(5)
+    module = torch.nn.Sequential(torch.nn.Linear(5, 14, bias=False), torch.nn.LeakyReLU(slope)).double().eval()
+    with torch.no_grad():
+        module[0].weight.copy_(torch.tensor(weight))
+    within = 1e-6 * np.geomspace(1.0, spread, 14)
+    z = weight @ x
+    factors = np.where(z >= 0, 1.0, slope)
+    sent = factors * z + within * generator.uniform(-1.0, 1.0, 14)
+    assert ((sent >= 0) == (z >= 0)).all(), "no unit changes its side, so that the fit is linear"
+    units = factors / within
+    expected = np.linalg.lstsq(units[:, None] * weight, sent / within, rcond=None)[0]
+    guess = attack(fs.from_torch(module), 0, sent[None], None, within=within)
+    np.testing.assert_allclose(guess.x[0], expected, atol=1e-7)
 
 
 @pytest.mark.parametrize("power", [-30, 30])

@@ -139,8 +139,7 @@ class _Search:
         self.model, self.targets, self.whole = _models(subject, self.outputs, box)
         # beyond rounding: of a unit with one side as far as the precision goes
         self.room = torch.where(self.targets.two_sided, self.targets.half_widths, self.slack) * INSIDE
-        known = self.targets.half_widths.square().sum(dim=1)
-        self.met = torch.maximum(known, MET * MET * y.square().sum(dim=1)) / 2
+        self.met = torch.maximum(self.targets.left_open, MET * MET * y.square().sum(dim=1)) / 2
 
     def run(self, starts: tuple[Start, ...], until: float, seed: int) -> Guess:
         """Descend from each start in turn."""

@@ -36,14 +36,14 @@ FASTER = 8.0
 """How many times as fast a multiplication is in a product of matrices as in one with a vector."""
 
 
-def steps_of(linearized: Linearized, counting: Tensor) -> Steps:
-    """Steps around the inputs of a batch, for the residuals that count (N, m)."""
-    used = counting.any(dim=0)
+def steps_of(linearized: Linearized, slopes: Float64[Tensor, "N m"]) -> Steps:
+    """Steps around the inputs of a batch, for residuals that change so much with the outputs."""
+    used = slopes.any(dim=0)
     if not is_written_out(linearized, int(used.sum())):
-        return _Iterated(linearized, counting.double())
-    J, weights = linearized.jacobian()[:, used], counting[:, used].double()
-    weighted = J if bool(weights.all()) else J * weights[..., None]
-    return _Factored(weighted.transpose(1, 2) @ J)
+        return _Iterated(linearized, slopes.square())
+    J, slopes = linearized.jacobian()[:, used], slopes[:, used]
+    J = J if bool((slopes == 1).all()) else J * slopes[..., None]
+    return _Factored(J.transpose(1, 2) @ J)
 
 
 def is_written_out(around: Linearized, rows: int) -> bool:
@@ -157,15 +157,15 @@ def _solved(matrix: Tensor, b: Tensor) -> Float64[Tensor, "k n"]:
 class _Iterated(Steps):
     """By conjugate gradients; D is the curvature along b, the same for all coordinates."""
 
-    def __init__(self, linearized: Linearized, counting: Float64[Tensor, "N m"]) -> None:
-        self.linearized, self.counting = linearized, counting
+    def __init__(self, linearized: Linearized, weights: Float64[Tensor, "N m"]) -> None:
+        self.linearized, self.weights = linearized, weights
 
     def product(self, rows: Tensor, d: Tensor) -> Float64[Tensor, "k n"]:
         whole = d
-        if len(rows) < len(self.counting):
-            whole = d.new_zeros(len(self.counting), d.shape[1])
+        if len(rows) < len(self.weights):
+            whole = d.new_zeros(len(self.weights), d.shape[1])
             whole[rows] = d
-        out = self.linearized.adjoint(self.linearized.forward(whole) * self.counting)
+        out = self.linearized.adjoint(self.linearized.forward(whole) * self.weights)
         return out if whole is d else out[rows]
 
     def damped(self, rows: Tensor, b: Tensor, damping: Tensor) -> Float64[Tensor, "k n"]:

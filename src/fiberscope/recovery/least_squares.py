@@ -1,7 +1,7 @@
 """Projected Levenberg-Marquardt for many samples at once: ``min 1/2 |r(F(x))|^2`` over a box.
 
 A step minimises ``1/2 |J d + r|^2 + t/2 d D d`` over the steps that stay in the box, J being the Jacobian of the
-residuals that count and D the diagonal of ``J^T J``, so that neither units nor pixels have a scale of their own
+residuals and D the diagonal of ``J^T J``, so that neither units nor pixels have a scale of their own
 (K. Levenberg 1944, D. Marquardt 1963). The damping t falls where the step did what the model promised, and grows where
 it did not (J. J. More, The Levenberg-Marquardt algorithm, 1978). A step that is cut off at the box afterwards, instead
 of being found in it, takes ten times as many.
@@ -94,7 +94,7 @@ class _Descents:
         self.damping = torch.full((len(start),), FIRST_DAMPING, dtype=torch.float64)
         self.steps = torch.zeros(len(start), dtype=torch.int64)
         self.stalls = torch.zeros(len(start), dtype=torch.int64)
-        self.known = targets.half_widths.square().sum(dim=1) / 2
+        self.known = targets.left_open / 2
 
     def run(self, until: float) -> Fit:
         going = torch.arange(len(self.x))
@@ -109,13 +109,14 @@ class _Descents:
         """One step of some samples; which of them go on."""
         x, targets = self.x[going], self.targets[going]
         around = self.model.linearized(x)
-        fall = -around.adjoint(targets.residuals(around.values))
+        slopes = targets.slopes(around.values)
+        fall = -around.adjoint(slopes * targets.residuals(around.values))
         before = self.objective[going]
         held = ((x <= self.low) & (fall < 0)) | ((x >= self.high) & (fall > 0))
         rounding = EXACT * EXACT * around.values.square().sum(dim=1)
         live = (before > torch.maximum(rounding, ENOUGH * self.known[going])) & ((fall != 0) & ~held).any(dim=1)
         self.steps[going[live]] += 1
-        steps, waiting = steps_of(around, targets.counting(around.values)), live.clone()
+        steps, waiting = steps_of(around, slopes), live.clone()
         for _ in range(MAX_TRIALS):
             rows = torch.nonzero(waiting)[:, 0]
             if not len(rows):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from math import inf
 
 import torch
 from jaxtyping import Bool, Float64
@@ -38,13 +40,32 @@ class Targets:
         """Of the intervals whose middle is asked for; 0 elsewhere."""
         return torch.where(self.two_sided, (self.high - self.low) / 2, 0.0)
 
+    @cached_property
+    def weights(self) -> Float64[Tensor, "N m"]:
+        """What residuals are multiplied by: the half width of a sample's narrowest interval over their own.
+
+        One precision of outputs is a wide interval before a flat slope, and less is known there.
+        """
+        half = self.half_widths
+        narrowest = torch.where(half > 0, half, inf).amin(dim=1, keepdim=True)
+        return torch.where(half > 0, narrowest / half, 1.0)
+
+    @property
+    def left_open(self) -> Float64[Tensor, " N"]:
+        """The sum of squares of residuals at the ends of all intervals."""
+        return (self.weights * self.half_widths).square().sum(dim=1)
+
     def residuals(self, Z: Float64[Tensor, "N m"]) -> Float64[Tensor, "N m"]:
-        """How far z is from the middle of its interval, or from its one side where it violates that.
+        """How far z is from the middle of its interval, weighted, or from its one side where it violates that.
 
         The middle is the best guess: what rounding adds to features is as likely to be below as above.
         """
         one_sided = (Z - self.high).clamp(min=0.0) - (self.low - Z).clamp(min=0.0)
-        return torch.where(self.two_sided, Z - self.low - (self.high - self.low) / 2, one_sided)
+        return torch.where(self.two_sided, self.weights * (Z - self.low - (self.high - self.low) / 2), one_sided)
+
+    def slopes(self, Z: Float64[Tensor, "N m"]) -> Float64[Tensor, "N m"]:
+        """How residuals change with z."""
+        return torch.where(self.counting(Z), self.weights, 0.0)
 
     def counting(self, Z: Float64[Tensor, "N m"]) -> Bool[Tensor, "N m"]:
         """Which residuals change with z."""
