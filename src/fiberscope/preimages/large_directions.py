@@ -32,10 +32,12 @@ CLOSE = 1e-3
 STALLED = 0.98
 """Of what was left when it was last looked at: with more there is no direction, or next to none."""
 CG_STEPS = 500
-CORRECTIONS = 2
-SOLVED = 1e-13
-"""Of the residual, what conjugate gradients leave."""
-RESIDUAL = 1e-11
+CORRECTIONS = 6
+SOLVED = 1e-5
+"""Of the residual, what conjugate gradients in float32 leave; residuals are float64."""
+RESIDUAL = 1e-13
+"""Of unit rows, per length of a direction, what a direction leaves in the end, and at most:"""
+TOLERATED = 1e-11
 POWER_STEPS = 20
 SAFETY = 1.2
 """What power steps leave of a largest singular value."""
@@ -63,10 +65,16 @@ def direction_of(cones: LargeCones, sides: Sides, live: BoolArray, budget: Budge
         return None
     search = _Search(maps, sides, live, cones.layer.definitions)
     d = search.near(budget)
+    if d is None:
+        return None
+    d = d.double()
     for _ in range(CORRECTIONS):
         budget.check("a direction of a cone was corrected")
-        d = None if d is None else search.corrected(d)
-    return None if d is None else search.held(d)
+        residual = search.rows(d)
+        if float(residual.abs().max()) <= RESIDUAL * length_of(d):
+            break
+        d = d - search.correction(residual)
+    return search.held(d)
 
 
 class _Search:
@@ -127,19 +135,18 @@ class _Search:
 
         return SAFETY * largest_eigenvalue(square, start, POWER_STEPS)
 
-    def _rows(self, d: Tensor) -> Tensor:
+    def rows(self, d: Tensor) -> Tensor:
         """``H d`` in unit rows."""
         return self.maps.linear(d)[1] * (self.row_scale * self.live)
 
     def _across(self, u: Tensor) -> Tensor:
         return self.maps.adjoint(None, u * (self.row_scale * self.live)) * self.moving
 
-    def corrected(self, d: Tensor) -> Tensor | None:
-        """Minus the smallest change that H needs."""
-        d = d.double()
-        residual = self._rows(d)
-        y = _solved(lambda u: self._rows(self._across(u)), residual)
-        return None if y is None else d - self._across(y)
+    def correction(self, residual: Tensor) -> Tensor:
+        """About the smallest change with these ``H d``."""
+        size = float(residual.abs().max())
+        y = _solved(lambda u: self.rows(self._across(u)), (residual / size).float())
+        return self._across(y).double() * size
 
     def held(self, d: Tensor) -> FloatArray | None:
         """All coordinates of a direction, if rows vanish, and signs are strict."""
@@ -147,26 +154,24 @@ class _Search:
         slopes, bent = rows * self.upper, every * self.beside
         strict = bool((self.signs * d > 0)[self.signs != 0].all()) and bool((slopes < 0)[self.upper != 0].all())
         strict = strict and bool((bent < 0)[self.beside != 0].all())
-        vanish = float((rows * self.row_scale * self.live).abs().max()) < RESIDUAL * length_of(d)
+        vanish = float((rows * self.row_scale * self.live).abs().max()) < TOLERATED * length_of(d)
         return every[0].numpy() if strict and vanish else None
 
 
-def _solved(apply: Callable[[Tensor], Tensor], b: Tensor) -> Tensor | None:
-    """Conjugate gradients for a definite map; None where they come nowhere near."""
+def _solved(apply: Callable[[Tensor], Tensor], b: Tensor) -> Tensor:
+    """Conjugate gradients for a definite map, as far as they get."""
     x, r = torch.zeros_like(b), b
     p, size = r, float(r.square().sum())
     first = size
     for _ in range(CG_STEPS):
-        if size <= (SOLVED * SOLVED) * first or size == 0.0:
-            break
         Ap = apply(p)
         curvature = float((p * Ap).sum())
-        if not curvature > 0:
-            return None
+        if not curvature > 0 or size <= (SOLVED * SOLVED) * first:
+            break
         x, r = x + (size / curvature) * p, r - (size / curvature) * Ap
         following = float(r.square().sum())
         p, size = r + (following / size) * p, following
-    return x if size <= 1e-4 * first else None
+    return x
 
 
 __all__ = ["direction_of", "may_have_room"]

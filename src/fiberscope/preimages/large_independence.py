@@ -25,8 +25,10 @@ from fiberscope.preimages.certificate import Independence
 from fiberscope.preimages.large_cones import LargeCones, pattern_of
 from fiberscope.preimages.large_counting import grids_of
 
-STRIPS = (2, 1)
-"""Tried one after the other."""
+STRIPS = 2
+"""Of the grid, that are tried first, and then the grid as a whole."""
+WORTH = 3_000
+"""Rows with which strips are worth a try; where what passes between places was eliminated they fail as a rule."""
 SPARE = 1.15
 """Columns of a strip, for each of its rows, with which it is tried."""
 FINE = 64
@@ -49,12 +51,14 @@ class _Pairs:
         paired: (rows, columns) that eliminate each other.
         rows: (m,) that are left.
         columns: (n,) that are left.
+        through_definitions: whether rows that define coordinates are eliminated by these.
     """
 
     alone: tuple[IntArray, IntArray]
     paired: tuple[IntArray, IntArray]
     rows: BoolArray
     columns: BoolArray
+    through_definitions: bool = False
 
 
 def independences(cones: LargeCones, live: BoolArray, moving: BoolArray) -> Iterator[tuple[Independence, float]]:
@@ -68,10 +72,11 @@ def independences(cones: LargeCones, live: BoolArray, moving: BoolArray) -> Iter
     pairs = min(_pairs(cones, live, moving), key=lambda some: int(some.rows.sum()))
     places = _Places.of(cones.operator)
     sigma = CLAIMED * float(np.median(_lengths(cones, moving)[pairs.rows])) if pairs.rows.any() else 1.0
-    for strips in STRIPS:
-        columns = pairs.columns if strips == 1 else _apart(cones, pairs, places, strips)
-        if strips == 1 or _spare(pairs.rows, columns, places, strips):
-            yield _written(replace(pairs, columns=columns), places, strips), sigma
+    if int(pairs.rows.sum()) > WORTH and not pairs.through_definitions:
+        columns = _apart(cones, pairs, places)
+        if _spare(pairs.rows, columns, places):
+            yield _written(replace(pairs, columns=columns), places, STRIPS), sigma
+    yield _written(pairs, places, 1), sigma
 
 
 def _pairs(cones: LargeCones, live: BoolArray, moving: BoolArray) -> list[_Pairs]:
@@ -81,7 +86,7 @@ def _pairs(cones: LargeCones, live: BoolArray, moving: BoolArray) -> list[_Pairs
     own = cones.operator.widths[0]
     numbers = np.arange(k)
     defining = live & (np.arange(len(live)) < k)
-    first = _Pairs(none, (numbers, own + numbers), live & ~defining, moving & _outside(len(moving), own, own + k))
+    first = _Pairs(none, (numbers, own + numbers), live & ~defining, moving & _outside(len(moving), own, own + k), True)
     held = torch.from_numpy(live[None].astype(np.float32))
     unread = cones.pattern().adjoint(held)[0].numpy()[own : own + k] < 1.5
     shortcut = _shortcut(cones.operator, cones.layer.definitions, live, moving)
@@ -152,10 +157,10 @@ def _standing(parts: tuple[tuple[int, tuple[int, ...]], ...]) -> FloatArray:
     return np.concatenate(out)
 
 
-def _apart(cones: LargeCones, pairs: _Pairs, places: _Places, strips: int) -> BoolArray:
+def _apart(cones: LargeCones, pairs: _Pairs, places: _Places) -> BoolArray:
     """(n,) the columns that rows of one strip alone read, by way of pairs, too."""
-    at = np.floor(places.rows[:, 1] * strips)
-    seen = [_read(cones, pairs, pairs.rows & (at == strip)) for strip in range(strips)]
+    at = np.floor(places.rows[:, 1] * STRIPS)
+    seen = [_read(cones, pairs, pairs.rows & (at == strip)) for strip in range(STRIPS)]
     return pairs.columns & (np.sum(seen, axis=0) <= 1)
 
 
@@ -168,10 +173,10 @@ def _read(cones: LargeCones, pairs: _Pairs, rows: BoolArray) -> BoolArray:
     return pattern.adjoint(torch.from_numpy(more[None].astype(np.float32)))[0].numpy() > 0.5
 
 
-def _spare(rows: BoolArray, columns: BoolArray, places: _Places, strips: int) -> bool:
+def _spare(rows: BoolArray, columns: BoolArray, places: _Places) -> bool:
     """Whether every strip has columns enough."""
     of_rows, of_columns = (
-        np.bincount(np.floor(at[some, 1] * strips).astype(np.int64), minlength=strips)
+        np.bincount(np.floor(at[some, 1] * STRIPS).astype(np.int64), minlength=STRIPS)
         for at, some in ((places.rows, rows), (places.columns, columns))
     )
     return bool((of_columns >= SPARE * of_rows).all() and (of_rows > 0).all())
@@ -199,7 +204,7 @@ def _cells(at: FloatArray, grid: Any, strips: int) -> tuple[IntArray, IntArray]:
     cell = (strip * int(grid[0]) + i) * int(grid[1]) + j
     order = np.argsort(cell, kind="stable")
     firsts = np.flatnonzero(np.diff(cell[order], prepend=-1))
-    ends = np.append(firsts[1:], len(order))
+    ends = np.append(firsts[1:], len(order)) if len(order) else firsts
     parts = [np.arange(a, b, MOST) for a, b in zip(firsts.tolist(), ends.tolist(), strict=True) if a < b]
     return order, np.concatenate([*parts, [len(order)]]).astype(np.int64)
 

@@ -75,6 +75,13 @@ class Substitution:
         out[:, self.places] = 0.0
         return out + self.inner.adjoint(weights)
 
+    def weights(self, coordinates: Tensor, rows: Tensor) -> Tensor:
+        """Weights of all rows of which the combination is this in the coordinates that are defined."""
+        out = rows.clone()
+        if self.inner is not None:
+            out[:, : self.definitions] = (self.outer.adjoint(rows) - coordinates)[:, self.places]
+        return out
+
     @property
     def places(self) -> slice:
         """The coordinates that are defined."""
