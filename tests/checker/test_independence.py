@@ -53,11 +53,15 @@ def ways(size: int = 5) -> dict[str, tuple[np.ndarray, Independence]]:
     own, rest = active - n, np.setdiff1d(every, active - n)
     off, on = every[::2], every[1::2]
 
-    def of(alone: np.ndarray, pairs: tuple[np.ndarray, np.ndarray], rows: np.ndarray, columns: np.ndarray) -> Independence:
-        return Independence(
-            np.concatenate([alone, pairs[0], rows]), np.concatenate([n + alone, pairs[1], columns]), len(alone),
-            len(alone) + len(pairs[0]), starts(len(pairs[0]), size), starts(len(rows), size), starts(len(columns), size),
-        )  # fmt: skip
+    def of(
+        alone: np.ndarray, pairs: tuple[np.ndarray, np.ndarray], rows: np.ndarray, columns: np.ndarray
+    ) -> Independence:
+        every_row, every_column = (
+            np.concatenate([alone, pairs[0], rows]),
+            np.concatenate([n + alone, pairs[1], columns]),
+        )
+        cells = (starts(len(part), size) for part in (pairs[0], rows, columns))
+        return Independence(every_row, every_column, len(alone), len(alone) + len(pairs[0]), *cells)
 
     none = every[:0]
     return {
@@ -181,7 +185,7 @@ def test_memory_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tiles, "MAX_ENTRIES", 20)
     rows = rows_of()
     held, part = ways()["shortcut"]
-    with pytest.raises(NotProvedError, match="written out|more memory"):
+    with pytest.raises(NotProvedError, match=r"written out|more memory"):
         correction(rows, np.zeros(rows.n), held, np.ones(rows.n, dtype=np.bool_), part, 1e-3)
 
 

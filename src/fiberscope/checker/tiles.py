@@ -14,7 +14,7 @@ from typing import Any, cast
 import numpy as np
 import scipy.linalg
 
-from fiberscope.checker.matrices import FloatArray, IntArray, NotProvedError, norm_above
+from fiberscope.checker.matrices import FloatArray, IntArray, NotProvedError, norm_above, row_numbers
 
 _lapack, _blas = cast(Any, scipy.linalg).lapack, cast(Any, scipy.linalg).blas
 
@@ -69,7 +69,7 @@ class Columns:
     def written(self, rows: Any) -> Tile:
         """Sparse rows on the columns that have a cell."""
         height = rows.shape[0]
-        row, cell = np.repeat(np.arange(height), np.diff(rows.indptr)), self.cell[rows.indices]
+        row, cell = row_numbers(rows), self.cell[rows.indices]
         kept = cell >= 0
         tile = self.empty(height, np.unique(cell[kept]))
         place = tile.starts[np.searchsorted(tile.cells, cell[kept])] + self.place[rows.indices[kept]]
@@ -103,17 +103,17 @@ class Gram:
         self.groups = _grouped(tiles)
         self.size = norm_above(np.array([norm_above(tile.values) for tile in tiles]))
         self.readers = _together(
-            (cell, K) for K, group in enumerate(self.groups) for tile in group for cell in tile.cells.tolist()
+            (cell, k) for k, group in enumerate(self.groups) for tile in group for cell in tile.cells.tolist()
         )
 
-    def below(self, K: int) -> set[int]:
+    def below(self, k: int) -> set[int]:
         """The blocks after this one with a row that reads a cell that one of its rows reads."""
-        cells = {cell for tile in self.groups[K] for cell in tile.cells.tolist()}
-        return {I for cell in cells for I in self.readers[cell] if I > K}
+        cells = {cell for tile in self.groups[k] for cell in tile.cells.tolist()}
+        return {i for cell in cells for i in self.readers[cell] if i > k}
 
-    def block(self, I: int, J: int) -> FloatArray:
+    def block(self, i: int, j: int) -> FloatArray:
         """Products of the rows of two blocks."""
-        rows = [[_product(left, right) for right in self.groups[J]] for left in self.groups[I]]
+        rows = [[_product(left, right) for right in self.groups[j]] for left in self.groups[i]]
         return np.asfortranarray(np.concatenate([np.concatenate(row, axis=1) for row in rows]))
 
     def is_definite(self, shift: float) -> bool:
@@ -124,23 +124,20 @@ class Gram:
         front: dict[tuple[int, int], FloatArray] = {}
         held: dict[int, set[int]] = {}
 
-        def taken(I: int, J: int) -> FloatArray:
-            return front.pop((I, J)) if (I, J) in front else self.block(I, J)
+        def taken(i: int, j: int) -> FloatArray:
+            return front.pop((i, j)) if (i, j) in front else self.block(i, j)
 
-        for K in range(len(self.groups)):
-            square = taken(K, K)
+        for k in range(len(self.groups)):
+            square = taken(k, k)
             square[np.diag_indices(len(square))] -= shift
             factor, failed = _lapack.dpotrf(square, lower=1, clean=1)
             if failed or not np.isfinite(factor).all():
                 return False
-            below = sorted(self.below(K) | held.pop(K, set()))
-            panels = {I: _blas.dtrsm(1.0, factor, taken(I, K), side=1, lower=1, trans_a=1) for I in below}
-            for I in below:
-                for J in below:
-                    if J <= I:
-                        part = taken(I, J)
-                        front[I, J] = _blas.dgemm(-1.0, panels[I], panels[J], 1.0, part, trans_b=1, overwrite_c=1)
-                        held.setdefault(J, set()).update({I} - {J})
+            below = sorted(self.below(k) | held.pop(k, set()))
+            panels = {i: _blas.dtrsm(1.0, factor, taken(i, k), side=1, lower=1, trans_a=1) for i in below}
+            for i, j in ((i, j) for i in below for j in below if j <= i):
+                front[i, j] = _blas.dgemm(-1.0, panels[i], panels[j], 1.0, taken(i, j), trans_b=1, overwrite_c=1)
+                held.setdefault(j, set()).update({i} - {j})
             if sum(part.size for part in front.values()) > MAX_ENTRIES:
                 raise NotProvedError("a factorization takes more memory than a proof may")
         return True

@@ -7,8 +7,8 @@ With the coordinates that rows define put in (``large_substitution``), look for 
 
 by accelerated gradients in float32, then take away what is left of H d by the smallest correction, which conjugate
 gradients find. Both take as many products as the rows are ill-conditioned, however many rows there are. As a rule there
-is such a direction where H has fewer rows than there are coordinates, less half of what has a sign (J. G. Wendel, 1962),
-and few steps are taken where there is none. What proves the direction is that the rows H are independent
+is such a direction where H has fewer rows than there are coordinates, less half of what has a sign (J. G. Wendel,
+1962); elsewhere none is looked for. What proves the direction is that the rows H are independent
 (``large_independence``).
 """
 

@@ -1,10 +1,10 @@
 """How rows of a large layer are written down to be proved independent: pairs that leave few rows, cells, strips.
 
-A proof factors the Gram matrix of the rows that pairs leave, in a band: p rows that share columns with b others each cost
-about p b^2 operations. So, of two sets of pairs, that is taken which leaves fewer rows: coordinates that rows define with
-those rows, or, where a shortcut passes coordinates on, these with the rows that receive them, which leaves the rows that
-define what is on inside. And b is halved where the grid falls into strips that share no column: there are more columns
-than independence needs, as a rule, so that those between strips can be left out.
+A proof factors the Gram matrix of the rows that pairs leave, in a band: p rows that share columns with b others each
+cost about p b^2 operations. So, of two sets of pairs, that is taken which leaves fewer rows: coordinates that rows
+define with those rows, or, where a shortcut passes coordinates on, these with the rows that receive them, which leaves
+the rows that define what is on inside. And b is halved where the grid falls into strips that share no column: there are
+more columns than independence needs, as a rule, so that those between strips can be left out.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def independences(cones: LargeCones, live: BoolArray, moving: BoolArray) -> Iter
 
 
 def _pairs(cones: LargeCones, live: BoolArray, moving: BoolArray) -> list[_Pairs]:
-    none, k = (np.zeros(0, dtype=np.int64),) * 2, cones.layer.definitions
+    none, k = (np.arange(0), np.arange(0)), cones.layer.definitions
     if not k:
         return [_Pairs(none, none, live, moving)]
     own = cones.operator.widths[0]
@@ -134,7 +134,10 @@ class _Places:
     @classmethod
     def of(cls, operator: Convolution | Blocks) -> _Places:
         if isinstance(operator, Convolution):
-            rows, columns = ((operator.outputs, operator.output_shape[1:]),), ((operator.inputs, operator.input_shape[1:]),)
+            rows, columns = (
+                ((operator.outputs, operator.output_shape[1:]),),
+                ((operator.inputs, operator.input_shape[1:]),),
+            )
         else:
             grids = grids_of(operator)
             rows = tuple((size, grids.get((0, r), (1,))) for r, size in enumerate(operator.heights))

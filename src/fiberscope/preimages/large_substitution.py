@@ -48,7 +48,9 @@ class Substitution:
         if any(r < count and c in defined and c != r + 1 for r, c in blocks):
             return None
         outer = {place: block for place, block in blocks.items() if place[0] >= count}
-        return cls(layer.definitions, operator.widths[0], replace(operator, blocks=inner), replace(operator, blocks=outer))
+        return cls(
+            layer.definitions, operator.widths[0], replace(operator, blocks=inner), replace(operator, blocks=outer)
+        )
 
     def whole(self, d: Tensor) -> Tensor:
         """A change of all coordinates: those that are defined follow from the others."""
