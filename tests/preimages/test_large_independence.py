@@ -144,6 +144,14 @@ def test_a_budget_ends_the_search(alone: pytest.MonkeyPatch):
     assert "budget" in found.reason
 
 
+def test_a_proof_that_would_take_too_long_is_not_begun(alone: pytest.MonkeyPatch):
+    layer, x = case(0)
+    alone.setattr(large_independence, "RATE", 1.0)
+    found = fs.preimage(layer, x=x, domain=fs.NonNegative())
+    assert found.kind == "undecided"
+    assert "on the whole grid would take about" in found.reason
+
+
 def test_a_convolution_alone_leaves_its_rows_as_they_are(alone: pytest.MonkeyPatch):
     module = nn.Sequential(nn.Conv2d(4, 6, 3, 1, 1), nn.ReLU()).eval()
     with torch.no_grad():

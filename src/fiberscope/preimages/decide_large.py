@@ -85,12 +85,16 @@ def _answers(question: Verdict, cones: LargeCones, away: _Away, budget: Budget) 
         yield _answer(question, cones, away, max(least, 1), coordinates, None)
     if away.face is not None and away.face.direction is not None:  # what leads to infinity leads to a second point
         yield _answer(question, cones, away, 1, None, None)
-    for way in _ways(cones, Sides.tangent(cones), budget):
+    for way in _ways(cones, Sides.tangent(cones), budget, last=True):
         yield _answer(question, cones, away, 1, None, way)
 
 
-def _ways(cones: LargeCones, sides: Sides, budget: Budget) -> Iterator[Direction]:
-    """Directions of a cone, with what shows that there are such: within a window, and on the whole grid."""
+def _ways(cones: LargeCones, sides: Sides, budget: Budget, *, last: bool = False) -> Iterator[Direction]:
+    """Directions of a cone, with what shows that there are such: within a window, and on the whole grid.
+
+    Raises:
+        TooLargeError: nothing else is left to be tried, and the proof would take too long.
+    """
     found = moved(cones, sides, budget)
     if found is not None:
         yield _held(*found)
@@ -99,8 +103,14 @@ def _ways(cones: LargeCones, sides: Sides, budget: Budget) -> Iterator[Direction
     d = direction_of(cones, sides, live, budget)
     if d is not None:
         numbers = np.concatenate([np.flatnonzero(live), cones.layer.outputs + np.flatnonzero(~moving)])
-        for shown, sigma in independences(cones, live, moving):
-            yield Direction(numbers, d, sigma, independence=shown)
+        for shown in independences(cones, live, moving):
+            try:
+                budget.check_exact(shown.seconds, "proving a direction on the whole grid")
+            except TooLargeError:
+                if last:
+                    raise
+                continue
+            yield Direction(numbers, d, shown.sigma, independence=shown.independence)
 
 
 def _at_infinity(cones: LargeCones, budget: Budget) -> Iterator[_Away]:
