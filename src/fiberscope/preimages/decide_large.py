@@ -103,14 +103,14 @@ def _ways(cones: LargeCones, sides: Sides, budget: Budget, *, last: bool = False
     d = direction_of(cones, sides, live, budget)
     if d is not None:
         numbers = np.concatenate([np.flatnonzero(live), cones.layer.outputs + np.flatnonzero(~moving)])
-        for shown in independences(cones, live, moving):
+        for way in independences(cones, live, moving):
             try:
-                budget.check_exact(shown.seconds, "proving a direction on the whole grid")
+                budget.check_exact(way.seconds, "proving a direction on the whole grid")
             except TooLargeError:
                 if last:
                     raise
                 continue
-            yield Direction(numbers, d, shown.sigma, independence=shown.independence)
+            yield Direction(numbers, d, way.sigma, independence=way.independence)
 
 
 def _at_infinity(cones: LargeCones, budget: Budget) -> Iterator[_Away]:

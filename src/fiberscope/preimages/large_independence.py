@@ -64,7 +64,7 @@ class _Pairs:
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class Way:
     """A way to show that rows are independent.
 
     Attributes:
@@ -78,7 +78,7 @@ class Shown:
     seconds: float
 
 
-def independences(cones: LargeCones, live: BoolArray, moving: BoolArray) -> Iterator[Shown]:
+def independences(cones: LargeCones, live: BoolArray, moving: BoolArray) -> Iterator[Way]:
     """Ways to show that rows are independent on the columns that move, the fastest one first.
 
     Args:
@@ -92,8 +92,8 @@ def independences(cones: LargeCones, live: BoolArray, moving: BoolArray) -> Iter
     if int(pairs.rows.sum()) > WORTH and not pairs.through_definitions:
         apart = replace(pairs, columns=_apart(cones, pairs, places))
         if _spare(pairs.rows, apart.columns, places):
-            yield Shown(_written(apart, places, STRIPS), sigma, _seconds(cones, apart, places, STRIPS))
-    yield Shown(_written(pairs, places, 1), sigma, _seconds(cones, pairs, places, 1))
+            yield Way(_written(apart, places, STRIPS), sigma, _seconds(cones, apart, places, STRIPS))
+    yield Way(_written(pairs, places, 1), sigma, _seconds(cones, pairs, places, 1))
 
 
 def _seconds(cones: LargeCones, pairs: _Pairs, places: _Places, strips: int) -> float:
