@@ -1,199 +1,183 @@
-"""Rows in tiles that are proved to be independent, against singular values of the rows written out."""
+"""The checker shares no code with anything else, and rational checking needs no solver at all."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import ast
+import io
+import re
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import sparse
 
-from fiberscope.checker import matrices
-from fiberscope.checker.blocks import Block, Blocks
-from fiberscope.checker.certificates import Independence
-from fiberscope.checker.convolutions import Convolution
-from fiberscope.checker.independence import correction
-from fiberscope.checker.matrices import NotProvedError
-from fiberscope.checker.system import Rows, System
-from fiberscope.checker.tiles import Columns, Gram, Tile
+import fiberscope as fs
 
-GRID, CHANNELS = 4, 2
-
-
-def rows_of(scale: float = 1.0, seed: int = 0) -> Rows:
-    """``[W, -1; S, F D]``: a residual block of small convolutions, S the identity, D what is on."""
-    rng = np.random.default_rng(seed)
-    shape = (CHANNELS, GRID, GRID)
-    n = CHANNELS * GRID * GRID
-    W, F = (
-        Convolution(scale * rng.normal(size=(CHANNELS, CHANNELS, 3, 3)), shape, (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
-        for _ in range(2)
-    )
-    on = sparse.csr_array(sparse.diags_array((np.arange(n) % 2).astype(np.float64)))
-    on.eliminate_zeros()
-    identity, minus = (sparse.csr_array(sparse.diags_array(np.full(n, sign))) for sign in (1.0, -1.0))
-    parts = (Block(0, 0, W, None), Block(0, 1, minus, None), Block(1, 0, identity, None), Block(1, 1, F, on))
-    ends = np.full(2 * n, np.inf)
-    none = sparse.csr_array((0, 2 * n))
-    blocks = Blocks(parts, (n, n), (n, n))
-    system = System(blocks, np.zeros(2 * n), np.zeros(2 * n), ends, -ends, ends, none, np.zeros(0))
-    return Rows(system, rational=False)
-
-
-def starts(count: int, size: int) -> np.ndarray:
-    """Cells of some size."""
-    return np.unique(np.append(np.arange(0, count, size), count)).astype(np.int64)
-
-
-def ways(size: int = 5) -> dict[str, tuple[np.ndarray, Independence]]:
-    """Rows, and how they are eliminated: definitions, or the shortcut, or nothing."""
-    n = CHANNELS * GRID * GRID
-    every, active = np.arange(n), n + np.arange(0, n, 3)
-    held = np.concatenate([every, active])
-    own, rest = active - n, np.setdiff1d(every, active - n)
-    off, on = every[::2], every[1::2]
-
-    def of(
-        alone: np.ndarray, pairs: tuple[np.ndarray, np.ndarray], rows: np.ndarray, columns: np.ndarray
-    ) -> Independence:
-        every_row, every_column = (
-            np.concatenate([alone, pairs[0], rows]),
-            np.concatenate([n + alone, pairs[1], columns]),
-        )
-        cells = (starts(len(part), size) for part in (pairs[0], rows, columns))
-        return Independence(every_row, every_column, len(alone), len(alone) + len(pairs[0]), *cells)
-
-    none = every[:0]
-    return {
-        "definitions": (held, of(none, (every, n + every), active, every)),
-        "shortcut": (held, of(off, (active, own), on, np.concatenate([n + on, rest]))),
-        "rows as they are": (active, of(none, (none, none), active, np.arange(2 * n))),
-        "fewer columns": (held, of(off, (active, own), on, np.concatenate([n + on, rest])[3:])),
-    }
-
-
-def left(rows: Rows, part: Independence) -> np.ndarray:
-    """What elimination leaves, written out."""
-    A = rows.stack[np.arange(rows.m)].toarray()
-    a, k = part.alone, part.paired
-    r, c = part.rows, part.columns
-    P, Q = A[np.ix_(r[a:k], c[a:k])], A[np.ix_(r[a:k], c[k:])]
-    R, T = A[np.ix_(r[k:], c[a:k])], A[np.ix_(r[k:], c[k:])]
-    return T - R @ np.linalg.solve(P, Q) if k > a else T
-
-
-@pytest.mark.parametrize("size", [1, 5, 100])
-@pytest.mark.parametrize("name", list(ways()))
-def test_singular_values_of_what_is_left_are_told_from_smaller_and_larger_ones(name: str, size: int):
-    rows, moved = rows_of(), np.ones(rows_of().n, dtype=np.bool_)
-    held, part = ways(size)[name]
-    smallest = float(np.linalg.svd(left(rows, part), compute_uv=False)[-1])
-    assert smallest > 0.01
-    v = np.zeros(rows.n)
-    assert correction(rows, v, held, moved, part, 0.99 * smallest) < 1e-100
-    with pytest.raises(NotProvedError, match="as independent"):
-        correction(rows, v, held, moved, part, 1.01 * smallest)
-
-
-@pytest.mark.parametrize("name", list(ways()))
-def test_a_vector_that_vanishes_is_as_near_as_is_said(name: str):
-    rows, rng = rows_of(), np.random.default_rng(1)
-    held, part = ways()[name]
-    moved = np.ones(rows.n, dtype=np.bool_)
-    B = rows.stack[held].toarray()[:, part.columns]
-    v = 1e-3 * rng.normal(size=rows.n)
-    smallest = float(np.linalg.svd(left(rows, part), compute_uv=False)[-1])
-    nearest = float(np.linalg.norm(np.linalg.pinv(B) @ (rows.stack[held] @ v)))
-    bound = correction(rows, v, held, moved, part, 0.9 * smallest)
-    assert nearest <= bound < np.inf
-    with pytest.raises(NotProvedError, match="those that are held"):
-        correction(rows, v, held, np.arange(rows.n) != part.columns[-1], part, 0.9 * smallest)
-    with pytest.raises(NotProvedError, match="those that are held"):
-        correction(rows, v, held[:-1], moved, part, 0.9 * smallest)
-
-
-def test_what_is_no_elimination_is_refused():
-    rows, moved = rows_of(), np.ones(rows_of().n, dtype=np.bool_)
-    held, part = ways()["shortcut"]
-    a, k = part.alone, part.paired
-    swapped, shifted, joined = part.columns.copy(), part.columns.copy(), part.rows.copy()
-    swapped[[a, a + 1]] = swapped[[a + 1, a]]  # pairs that are not each other's
-    shifted[[0, -1]] = shifted[[-1, 0]]  # a row that reads another column, set aside
-    joined[[0, k]] = joined[[k, 0]]  # a row that is read, set aside with a column that is not its own
-    wrong = [
-        replace(part, columns=swapped),
-        replace(part, columns=shifted),
-        replace(part, rows=joined),
-        replace(part, alone=a + 1, pair_cells=starts(k - a - 1, 5)),
-        replace(part, paired=k + 1, pair_cells=starts(k - a + 1, 5), row_cells=starts(len(held) - k - 1, 5)),
+SOURCE = Path(fs.__file__).parent
+CHECKER = SOURCE / "checker"
+ALLOWED = (
+    *("__future__", "abc", "collections", "concurrent.futures", "contextlib", "dataclasses", "enum", "fractions"),
+    *("functools", "hashlib", "itertools", "json", "math", "os", "pathlib", "re", "struct", "threading", "typing"),
+    *("zipfile", "io"),
+    *("numpy", "scipy.sparse", "flint", "fiberscope.errors", "fiberscope.checker"),
+    *(f"scipy.linalg.{name}" for name in ("cho_solve", "cho_solve_banded", "cholesky_banded")),  # numpy has no bands
+)
+FORBIDDEN = ("scipy.sparse.linalg", "numpy.ctypeslib")
+LOADED_BY_CHECKING = tuple(
+    f"fiberscope.preimages.{name}"
+    for name in [
+        "certificate",
+        "compact",
+        "interval",
+        "kind",
+        "no_claim",
+        "preimage",
+        "verdict",
+        "verification",
+        "verify",
     ]
-    for false in wrong:
-        with pytest.raises(NotProvedError, match="eliminated by"):
-            correction(rows, np.zeros(rows.n), held, moved, false, 1e-3)
-    with pytest.raises(NotProvedError, match="those that are held"):
-        correction(rows, np.zeros(rows.n), held, moved, part, 0.0)
-    large = replace(part, row_cells=np.array([0, 2000]))
-    with pytest.raises(NotProvedError, match="too large"):
-        correction(rows, np.zeros(rows.n), held, moved, large, 1e-3)
+)
+SOLVERS = ("highspy", "scipy.optimize", "torch")
 
 
-def test_entries_of_pairs_are_ones():
-    rows = rows_of()
-    n = CHANNELS * GRID * GRID
-    half = sparse.csr_array(sparse.diags_array(np.full(n, 0.5)))
-    blocks = tuple(replace(b, outer=half) if (b.row, b.column) == (1, 0) else b for b in rows.stack.blocks)
-    other = Rows(replace(rows.system, weight=replace(rows.stack, blocks=blocks)), rational=False)
-    held, part = ways()["shortcut"]
-    with pytest.raises(NotProvedError, match="not 1 or -1"):
-        correction(other, np.zeros(rows.n), held, np.ones(rows.n, dtype=np.bool_), part, 1e-3)
+def _imports(tree: ast.AST) -> Iterator[str]:
+    """Every module that the code imports when it runs, also inside functions; not those for annotations only."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "a relative import hides where it comes from"
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}"
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+            yield f"<imported by name: {ast.unparse(node)}>"
+        else:
+            yield from _imports(node)
 
 
-@pytest.mark.parametrize("name", ["definitions", "shortcut"])
-def test_dependent_rows_are_never_independent(name: str):
-    rows = rows_of(scale=0.0)  # rows that define are -z, and the others are x: their parts are known
-    held, part = ways()[name]
-    assert correction(rows, np.zeros(rows.n), held, np.ones(rows.n, dtype=np.bool_), part, 0.5) < 1e-100
-    n = CHANNELS * GRID * GRID
-    columns = part.columns.copy()
-    read = columns[part.paired :]
-    keep = read != (0 if name == "definitions" else n + 1)  # the only column that one of the rows reads
-    less = replace(part, columns=np.append(columns[: part.paired], read[keep]), column_cells=starts(int(keep.sum()), 5))
-    with pytest.raises(NotProvedError, match="as independent"):
-        correction(rows, np.zeros(rows.n), held, np.ones(rows.n, dtype=np.bool_), less, 1e-12)
+def _is_under(name: str, folders: tuple[str, ...]) -> bool:
+    return any(name == folder or name.startswith(f"{folder}.") for folder in folders)
 
 
-def test_factors_in_blocks_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch):
-    from fiberscope.checker import tiles
-
-    monkeypatch.setattr(tiles, "BLOCK", 3)
-    rng = np.random.default_rng(2)
-    X = np.where(np.abs(np.subtract.outer(np.arange(24), 2 * np.arange(20))) < 7, rng.normal(size=(24, 20)), 0.0).T
-    columns = Columns(np.arange(24), starts(24, 4), 24)
-    gram = Gram([columns.written(sparse.csr_array(X[k : k + 2])) for k in range(0, 20, 2)])
-    least = float(np.linalg.eigvalsh(X @ X.T)[0])
-    assert np.isclose(gram.size, np.linalg.norm(X))
-    assert gram.is_definite(least - 1e-9 * (1 + abs(least)))
-    assert not gram.is_definite(least + 1e-9 * (1 + abs(least)))
-    for bad in (np.nan, np.inf):
-        tile = Tile(np.array([0]), np.array([0, 1]), np.array([[bad]]))
-        assert not Gram([tile]).is_definite(0.0)
+@pytest.mark.parametrize("path", sorted(CHECKER.rglob("*.py")), ids=lambda path: path.name)
+def test_a_checker_imports_nothing_that_decides(path: Path) -> None:
+    foreign = [
+        name
+        for name in _imports(ast.parse(path.read_text()))
+        if not _is_under(name, ALLOWED) or _is_under(name, FORBIDDEN)
+    ]
+    assert not foreign
 
 
-def test_memory_is_refused(monkeypatch: pytest.MonkeyPatch):
-    from fiberscope.checker import tiles
-
-    monkeypatch.setattr(tiles, "MAX_ENTRIES", 20)
-    rows = rows_of()
-    held, part = ways()["shortcut"]
-    with pytest.raises(NotProvedError, match=r"written out|more memory"):
-        correction(rows, np.zeros(rows.n), held, np.ones(rows.n, dtype=np.bool_), part, 1e-3)
+def test_there_are_checkers_to_look_at() -> None:
+    assert len(list(CHECKER.rglob("*.py"))) >= 8
+    assert list(_imports(ast.parse("def f():\n    if True:\n        from scipy.optimize import linprog"))) == [
+        "scipy.optimize.linprog"
+    ]
 
 
-def test_the_shift_is_that_of_the_dense_proof():
-    X = np.random.default_rng(3).normal(size=(5, 9))
-    size = matrices.norm_above(X)
-    smallest = float(np.linalg.svd(X, compute_uv=False)[-1])
-    for s, holds in ((0.999 * smallest, True), (1.001 * smallest, False)):
-        shift = matrices.shift_of_gram(size, 5, 9, s)
-        assert Gram([Tile(np.array([0]), np.array([0, 9]), X)]).is_definite(shift) is holds
-        assert matrices.is_definite(X @ X.T, size, 9, s) is holds
+LAYOUT = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+LARGEST = 1_545
+"""Lines of the checker of verdicts. Whoever adds some looks first for what may go."""
+
+
+def code_lines(text: str) -> int:
+    """Lines with code: no blank ones, no comments, no documentation."""
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in LAYOUT:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            lines.difference_update(range(node.lineno, (node.end_lineno or 0) + 1))
+    return len(lines)
+
+
+def trusted(name: str) -> dict[str, int]:
+    """The lines of a file of the checker, and of all files of it that are imported with it."""
+    found: dict[str, int] = {}
+    left = [name]
+    while left:
+        text = CHECKER.joinpath(f"{(name := left.pop())}.py").read_text()
+        found[name] = code_lines(text)
+        parts = [each.split(".")[2] for each in _imports(ast.parse(text)) if each.startswith("fiberscope.checker.")]
+        left += {part for part in parts if part not in found}
+    return found
+
+
+def test_lines_with_code_are_counted():
+    assert (
+        code_lines('"""What."""\n\n# why\nx = [\n    1,  # one\n]\n\n\ndef f():\n    """Says."""\n    return x\n') == 5
+    )
+
+
+def test_the_checker_of_verdicts_is_as_small_as_the_documents_say():
+    verdicts, reading = trusted("verdicts"), trusted("reading")
+    assert sum(verdicts.values()) <= LARGEST
+    assert {"radius", "windows", "precision", "spectra", "estimates"}.isdisjoint(verdicts)
+    beside = sum(size for name, size in reading.items() if name not in verdicts)
+    page = (SOURCE.parents[1] / "docs" / "certificates.md").read_text()
+    said = re.search(r"verdicts has ([\d,]+) lines of code.*?networks, ([\d,]+) lines", page, re.DOTALL)
+    assert said is not None
+    figures = [int(figure.replace(",", "")) for figure in said.groups()]
+    assert figures == [round(size, -1) for size in (sum(verdicts.values()), beside)]
+
+
+_SCRIPT = """
+import sys
+from pathlib import Path
+import numpy as np
+import fiberscope as fs
+folder = Path(sys.argv[1])
+data = np.load(folder / "layer.npz")
+certificate = fs.Certificate.from_bytes((folder / "certificate").read_bytes())
+domain = fs.Box(0, 2) if sys.argv[2] == "box" else None
+p = fs.Preimage(
+    layer=fs.ReLULayer(data["weight"], data["bias"]), domain=domain, x=data["x"], y=None,
+    kind=certificate.kind, dimension=certificate.dimension, margin=0.0, certificate=certificate, reason="",
+)
+verification = fs.verify(p, exact=True)
+assert verification.proved, verification.reason
+print("\\n".join(sorted(sys.modules)))
+"""
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("domain", ["box", "none"])
+def test_rational_checking_of_a_stored_certificate_loads_no_solver(tmp_path: Path, domain: str) -> None:
+    generator = np.random.default_rng(4)
+    layer = fs.ReLULayer(generator.integers(-3, 4, (9, 4)), generator.integers(-3, 4, 9))
+    x = np.array([0.0, 1.0, 2.0, 0.0])
+    p = fs.preimage(layer, x=x, domain=fs.Box(0, 2) if domain == "box" else None)
+    np.savez(tmp_path / "layer.npz", weight=layer.weight, bias=layer.bias, x=x)
+    (tmp_path / "certificate").write_bytes(p.certificate.to_bytes())
+    command = [sys.executable, "-c", _SCRIPT, str(tmp_path), domain]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment(), timeout=120)
+    assert run.returncode == 0, run.stderr
+    loaded = run.stdout.split()
+    assert "fiberscope.preimages.certificate" in loaded
+    assert not [name for name in loaded if _is_under(name, SOLVERS)]
+    deciding = [
+        name for name in loaded if name.startswith("fiberscope.preimages.") and not _is_under(name, LOADED_BY_CHECKING)
+    ]
+    assert not deciding
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    command = [sys.executable, "-c", "import fiberscope, sys; print('\\n'.join(sys.modules))"]
+    loaded = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=_environment(), timeout=120
+    ).stdout.split()
+    heavy = ("torch", "scipy", "highspy", "flint", "matplotlib", "plotly", "pyarrow", "jinja2")
+    assert not [name for name in loaded if _is_under(name, heavy)]
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "PYTHONPATH": str(SOURCE.parent)}
