@@ -24,6 +24,7 @@ ALLOWED = (
     *("zipfile", "io"),
     *("numpy", "scipy.sparse", "flint", "fiberscope.errors", "fiberscope.checker"),
     *(f"scipy.linalg.{name}" for name in ("cho_solve", "cho_solve_banded", "cholesky_banded")),  # numpy has no bands
+    "scipy.linalg.solve_triangular",  # nor solutions by triangles
 )
 FORBIDDEN = ("scipy.sparse.linalg", "numpy.ctypeslib")
 LOADED_BY_CHECKING = tuple(

@@ -12,11 +12,11 @@ from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
-import scipy.linalg
+from scipy.linalg import solve_triangular  # pyright: ignore[reportUnknownVariableType]
 
 from fiberscope.checker.matrices import FloatArray, IntArray, NotProvedError, norm_above, row_numbers
 
-_lapack, _blas = cast(Any, scipy.linalg).lapack, cast(Any, scipy.linalg).blas
+_solve_triangular = cast(Any, solve_triangular)
 
 MAX_ENTRIES = 2**28
 """Of all tiles, and of what a factorization holds at a time: two gigabytes each."""
@@ -114,7 +114,7 @@ class Gram:
     def block(self, i: int, j: int) -> FloatArray:
         """Products of the rows of two blocks."""
         rows = [[_product(left, right) for right in self.groups[j]] for left in self.groups[i]]
-        return np.asfortranarray(np.concatenate([np.concatenate(row, axis=1) for row in rows]))
+        return np.concatenate([np.concatenate(row, axis=1) for row in rows])
 
     def is_definite(self, shift: float) -> bool:
         """Whether the Cholesky factorization of ``X X^T - shift`` completes in floats, with finite numbers.
@@ -130,13 +130,18 @@ class Gram:
         for k in range(len(self.groups)):
             square = taken(k, k)
             square[np.diag_indices(len(square))] -= shift
-            factor, failed = _lapack.dpotrf(square, lower=1, clean=1)
-            if failed or not np.isfinite(factor).all():
+            try:
+                factor = np.linalg.cholesky(square)
+            except np.linalg.LinAlgError:
+                return False
+            if not np.isfinite(factor).all():
                 return False
             below = sorted(self.below(k) | held.pop(k, set()))
-            panels = {i: _blas.dtrsm(1.0, factor, taken(i, k), side=1, lower=1, trans_a=1) for i in below}
+            panels: dict[int, FloatArray] = {
+                i: _solve_triangular(factor, taken(i, k).T, lower=True, check_finite=False).T for i in below
+            }
             for i, j in ((i, j) for i in below for j in below if j <= i):
-                front[i, j] = _blas.dgemm(-1.0, panels[i], panels[j], 1.0, taken(i, j), trans_b=1, overwrite_c=1)
+                front[i, j] = taken(i, j) - panels[i] @ panels[j].T
                 held.setdefault(j, set()).update({i} - {j})
             if sum(part.size for part in front.values()) > MAX_ENTRIES:
                 raise NotProvedError("a factorization takes more memory than a proof may")
