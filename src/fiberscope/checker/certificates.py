@@ -63,6 +63,40 @@ class Multipliers:
 
 
 @dataclass(frozen=True, eq=False)
+class Independence:
+    """How held rows are shown to be independent on some columns, in tiles: see ``checker.independence``.
+
+    Attributes:
+        rows: (h,) the first of which have the columns of the same places to themselves.
+        columns: (k,) distinct.
+        alone: so many that are set aside.
+        paired: so many together with the pairs.
+        pair_cells: where cells of pairs begin, and where the last one ends; likewise:
+        row_cells: of the rows that are left.
+        column_cells: of the columns that are.
+    """
+
+    rows: IntArray
+    columns: IntArray
+    alone: int
+    paired: int
+    pair_cells: IntArray
+    row_cells: IntArray
+    column_cells: IntArray
+
+    @classmethod
+    def read(cls, said: Fields) -> Independence:
+        """Of rows of the stack, and coordinates."""
+        rows = required(said.rows("rows", coordinates=False), "rows")
+        columns = required(said.numbers("columns"), "columns")
+        alone, paired = (required(said.whole(name), name) for name in ("alone", "paired"))
+        if not 0 <= alone <= paired <= min(len(rows), len(columns)):
+            raise NotProvedError("there are not as many rows or columns as are said to be eliminated")
+        counts = {"pair_cells": paired - alone, "row_cells": len(rows) - paired, "column_cells": len(columns) - paired}
+        return cls(rows, columns, alone, paired, *(said.starts(name, count) for name, count in counts.items()))
+
+
+@dataclass(frozen=True, eq=False)
 class Direction:
     """A direction, or a point over a denominator, that vanishes on the rows ``held``."""
 
@@ -71,6 +105,7 @@ class Direction:
     denominator: int
     sigma: float
     basis: IntArray | None
+    independence: Independence | None
 
     @property
     def point(self) -> Vector:
@@ -82,9 +117,9 @@ class Direction:
         """Of any rows; the basis has no coordinates."""
         values, denominator = said.vector("values", -said.scaling.columns)
         basis = said.rows("basis", coordinates=False)
-        return cls(
-            required(said.rows("held"), "held"), required(values, "values"), denominator, said.size("sigma"), basis
-        )
+        held, values = required(said.rows("held"), "held"), required(values, "values")
+        independence = said.part("independence", Independence.read)
+        return cls(held, values, denominator, said.size("sigma"), basis, independence)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,6 +256,13 @@ class Fields:
         """Distinct rows, coordinates' only where they may be named."""
         numbers = self.numbers(name, sum(self.shape))
         return None if numbers is None else self.renumbered(numbers, coordinates=coordinates)
+
+    def starts(self, name: str, count: int) -> IntArray:
+        """Where parts of so many things begin, one after the other, and where the last one ends."""
+        starts = required(self.integers(name), name)
+        if not (len(starts) and starts[0] == 0 and starts[-1] == count and (np.diff(starts) > 0).all()):
+            raise NotProvedError(f"the parts that {name} names do not follow each other")
+        return starts
 
     def renumbered(self, numbers: IntArray, *, coordinates: bool) -> IntArray:
         """Rows by the numbers of ``checker.system``."""

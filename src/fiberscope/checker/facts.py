@@ -16,6 +16,7 @@ import numpy as np
 from fiberscope.checker import exact, matrices
 from fiberscope.checker.arithmetic import length_above, products, signs
 from fiberscope.checker.certificates import Direction, Multipliers, Relations
+from fiberscope.checker.independence import correction
 from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray, Matrix, NotProvedError, Vector
 from fiberscope.checker.system import Rows, Sides
 from fiberscope.checker.unwritten import Unwritten
@@ -188,6 +189,10 @@ def _correction(
     if sides is not None and not (live & sides.equal[numbers]).all():
         raise NotProvedError("a point that is held by other rows than equations needs exact arithmetic")
     basis = numbers[live] if part.basis is None else part.basis
+    if part.independence is not None:
+        if sides is not None:
+            raise NotProvedError("a point that is held by rows in tiles")
+        return correction(rows, v, numbers[live], moved, part.independence, part.sigma), None
     if part.basis is not None and not np.isin(basis, numbers[live]).all():
         raise NotProvedError("a row of the basis is not held")
     if len(basis) > moved.sum() or rank_above(rows, numbers[live], moved, relations) > len(basis):

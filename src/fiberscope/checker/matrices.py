@@ -228,15 +228,17 @@ def is_definite(square: Matrix, size: float, terms: int, s: float) -> bool:
     Size is at least ``|X|_F``. So it is for sums and differences of such matrices, with size^2 the sum of theirs. A
     dense matrix is overwritten.
     """
-    d = square.shape[0]
+    shift = shift_of_gram(size, square.shape[0], terms, s)
+    return bool(np.isfinite(shift)) and factor(less_diagonal(square, shift)) is not None
+
+
+def shift_of_gram(size: float, d: int, terms: int, s: float) -> float:
+    """What a factorization that completes must take off the diagonal of a Gram matrix (d, d), as above."""
     size = size * size * (1.0 + 4.0 * UNIT_ROUNDOFF)  # ** would raise where this is inf
     # products: gamma_N |B|_F^2; shift: u |B|_F^2; factorization: gamma_(d+1) / (1 - gamma_(d+1)) trace
     rounding = size * (relative_error(terms) + relative_error(d + 4))
     rounding += 16.0 * d * (terms + d + 4) * (1.0 + size) * SMALLEST_NORMAL
-    shift = (s * s + rounding) * (1.0 + 8.0 * UNIT_ROUNDOFF) + SMALLEST_NORMAL
-    if not np.isfinite(shift):
-        return False
-    return factor(less_diagonal(square, shift)) is not None
+    return (s * s + rounding) * (1.0 + 8.0 * UNIT_ROUNDOFF) + SMALLEST_NORMAL
 
 
 def less_diagonal(square: Matrix, shift: float | FloatArray) -> Matrix:

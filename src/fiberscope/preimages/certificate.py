@@ -69,6 +69,29 @@ class Multipliers(Shown):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
+class Independence(Shown):
+    """How rows that are not written out are shown to be independent on some columns: eliminated by pairs, in tiles.
+
+    Attributes:
+        rows: (h,) the held rows; the first ones have the columns of the same places to themselves.
+        columns: (k,) the columns.
+        alone: so many rows have a column that no other one reads.
+        paired: so many, together with those whose columns the other pairs do not read; each entry is 1 or -1.
+        pair_cells: where cells of pairs begin, and where the last one ends; likewise:
+        row_cells: of the rows that are left.
+        column_cells: of the columns that are left.
+    """
+
+    rows: IntArray
+    columns: IntArray
+    alone: int
+    paired: int
+    pair_cells: IntArray
+    row_cells: IntArray
+    column_cells: IntArray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Direction(Shown):
     """A direction that vanishes on the rows ``held``, and is strict on the others of its cone.
 
@@ -78,12 +101,14 @@ class Direction(Shown):
         sigma: exceeded by the smallest singular value of the rows ``basis`` on the columns that are not held, in the
             units of the scaling. 0 where the direction is exact.
         basis: held rows that all other held ones depend on, by the relations; None for all of them.
+        independence: how large sets of rows are shown to be independent; sigma is then of the rows that pairs leave.
     """
 
     held: IntArray
     values: Vector
     sigma: float = 0.0
     basis: IntArray | None = None
+    independence: Independence | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -215,6 +240,9 @@ class Certificate(Shown):
         return f"{self.kind}{dimension}{': ' if there else ''}{there}"
 
 
+_PARTS = (Multipliers, Independence, Direction, Face, Relations, Scaling)
+
+
 def _packed(part: Any, prefix: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     """The fields of a part: arrays beside, everything else as JSON; None is left out."""
     out: dict[str, Any] = {}
@@ -242,7 +270,7 @@ def _unpacked(sort: type, data: dict[str, Any], prefix: str, arrays: dict[str, N
     for name, hint in get_type_hints(sort).items():
         place = prefix + name
         value: Any = data.get(name)
-        parts = [part for part in get_args(hint) if part in (Multipliers, Direction, Face, Relations, Scaling)]
+        parts = [part for part in get_args(hint) if part in _PARTS]
         if place in arrays:
             out[name] = arrays[place]
         elif parts and value is not None:
@@ -259,6 +287,7 @@ __all__ = [
     "Certificate",
     "Direction",
     "Face",
+    "Independence",
     "Multipliers",
     "Rational",
     "Relations",

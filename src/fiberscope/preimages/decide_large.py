@@ -1,8 +1,8 @@
 """Deciding the preimage of an output of a large convolutional layer, whose rows are never written out.
 
 The recession cone is settled by the domain, by counting, by coordinates that nothing reads, by the projection of the
-ones, or by a ray within a window; the cone at x by counting, or by a direction within a window. Ranks of as many rows
-as such a layer has are out of reach, so that kinds come with bounds on the dimension.
+ones, or by a ray within a window or on the whole grid; the cone at x by counting, or by such a direction. Ranks of all
+rows of such a layer are out of reach, so that kinds come with bounds on the dimension.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from fiberscope.preimages.kind import Kind
 from fiberscope.preimages.large_cones import LargeCones, Sides
 from fiberscope.preimages.large_counting import counted
 from fiberscope.preimages.large_directions import direction_of
+from fiberscope.preimages.large_independence import independences
 from fiberscope.preimages.large_projection import project_large
 from fiberscope.preimages.large_windows import moved
 from fiberscope.preimages.verdict import Verdict
 from fiberscope.preimages.verify import verify_in_float
 
 NO_SECOND_POINT = (
-    "counting shows no second point, in no window of the grid that is small enough to be searched was one found, and "
-    "whatever else would show one, or none, takes the rank of more rows than are in reach; ask about a window="
+    "counting shows no second point, neither in a window of the grid nor on all of it was one found and proved, and "
+    "that there is none takes the rank of more rows than are in reach; ask about a window="
 )
 
 
@@ -63,12 +64,14 @@ def decide_large(question: Verdict, domain: Polyhedron, budget: Budget) -> Verdi
         with np.errstate(all="ignore"):
             within = np.broadcast_to(np.asarray(question.within, dtype=np.float64), (2, question.layer.outputs))
             cones = LargeCones.of(question.layer, domain, question.x, within)
-            away = _at_infinity(cones, budget)
-            for answer in _answers(question, cones, away, budget):
-                check = verify_in_float(answer)
-                if check:
-                    return answer
-                away = replace(away, reason=f"a certificate was not proved: {check.reason}")
+            away = _Away(None)
+            for away in _at_infinity(cones, budget):
+                for answer in _answers(question, cones, away, budget):
+                    budget.check("a certificate was proved")
+                    check = verify_in_float(answer)
+                    if check:
+                        return answer
+                    away = replace(away, reason=f"a certificate was not proved: {check.reason}")
     except (TooLargeError, MemoryLimitError) as limit:
         return replace(question, reason=str(limit))
     return replace(question, reason=away.reason or f"the preimage is {away.kind}, or a single point: {NO_SECOND_POINT}")
@@ -82,45 +85,76 @@ def _answers(question: Verdict, cones: LargeCones, away: _Away, budget: Budget) 
         yield _answer(question, cones, away, max(least, 1), coordinates, None)
     if away.face is not None and away.face.direction is not None:  # what leads to infinity leads to a second point
         yield _answer(question, cones, away, 1, None, None)
-    found = moved(cones, Sides.tangent(cones), budget) or direction_of(cones, Sides.tangent(cones), budget)
+    for way in _ways(cones, Sides.tangent(cones), budget, last=True):
+        yield _answer(question, cones, away, 1, None, way)
+
+
+def _ways(cones: LargeCones, sides: Sides, budget: Budget, *, last: bool = False) -> Iterator[Direction]:
+    """Directions of a cone, with what shows that there are such: within a window, and on the whole grid.
+
+    Raises:
+        TooLargeError: nothing else is left to be tried, and the proof would take too long.
+    """
+    found = moved(cones, sides, budget)
     if found is not None:
-        yield _answer(question, cones, away, 1, None, _held(*found))
+        yield _held(*found)
+    moving = ~sides.fixed
+    live = sides.equal & cones.reads(sides.equal, moving)
+    d = direction_of(cones, sides, live, budget)
+    if d is not None:
+        numbers = np.concatenate([np.flatnonzero(live), cones.layer.outputs + np.flatnonzero(~moving)])
+        for way in independences(cones, live, moving):
+            try:
+                budget.check_exact(way.seconds, "proving a direction on the whole grid")
+            except TooLargeError:
+                if last:
+                    raise
+                continue
+            yield Direction(numbers, d, way.sigma, independence=way.independence)
 
 
-def _at_infinity(cones: LargeCones, budget: Budget) -> _Away:
-    layer, boxed, outward = cones.layer, cones.boxed, cones.outward
+def _at_infinity(cones: LargeCones, budget: Budget) -> Iterator[_Away]:
+    """What settles the recession cone; the first that is proved counts."""
+    boxed, outward, sides = cones.boxed, cones.outward, Sides.recession(cones)
     if boxed.all():
-        return _Away(Kind.BOUNDED, margin=1.0)
-    sides = Sides.recession(cones)
+        yield _Away(Kind.BOUNDED, margin=1.0)
+        return
     unread = np.flatnonzero(~cones.is_read(cones.far | (sides.upper != 0)) & ~boxed)
     if len(unread):
-        return _Away(Kind.UNBOUNDED, Face(direction=_along(cones, int(unread[0]))), margin=1.0)
+        yield _Away(Kind.UNBOUNDED, Face(direction=_along(cones, int(unread[0]))), margin=1.0)
+        return
     if (outward[~boxed] == 0).any():
-        line, left = counted(cones, sides)
-        if left:
-            return _Away(Kind.UNBOUNDED, counted=line)
-        found = moved(cones, sides, budget)
-        if found is not None:
-            return _Away(Kind.UNBOUNDED, Face(direction=_held(*found)))
-        return _Away(None, reason=_rank_missing(layer.inputs, int(cones.far.sum())))
-    found = moved(cones, sides, budget)  # none is tried where the counts of rows speak against it
-    if found is not None:
-        return _Away(Kind.UNBOUNDED, Face(direction=_held(*found)))
+        yield from _on_all_inputs(cones, sides, budget)
+        return
+    for way in _ways(cones, sides, budget):  # none is looked for where the counts of rows speak against it
+        yield _Away(Kind.UNBOUNDED, Face(direction=way))
     ended = project_large(cones, budget)
     if ended.weights is not None:
         live = np.flatnonzero(ended.weights)
-        numbers = np.concatenate([live, layer.outputs + np.flatnonzero(outward)])
+        numbers = np.concatenate([live, cones.layer.outputs + np.flatnonzero(outward)])
         weights = np.concatenate([ended.weights[live], np.zeros(int((outward != 0).sum()))])
         largest = max(1.0, float(np.abs(ended.weights).max()))
-        return _Away(Kind.BOUNDED, Face(Multipliers(numbers, weights)), margin=min(1.0, ended.least / largest))
-    found = moved(cones, sides, budget, near=ended.left) or direction_of(cones, sides, budget)
+        yield _Away(Kind.BOUNDED, Face(Multipliers(numbers, weights)), margin=min(1.0, ended.least / largest))
+        return
+    found = moved(cones, sides, budget, near=ended.left)
     if found is not None:
-        return _Away(Kind.UNBOUNDED, Face(direction=_held(*found)))
-    return _Away(
+        yield _Away(Kind.UNBOUNDED, Face(direction=_held(*found)))
+    yield _Away(
         None,
         reason=f"whether the preimage is bounded is not settled: after {ended.steps} steps of projecting the ones "
-        f"{float((ended.left > 0).mean()):.1%} of the coordinates are left, and no ray was found in a window",
+        f"{float((ended.left > 0).mean()):.1%} of the coordinates are left, and no ray was found and proved",
     )
+
+
+def _on_all_inputs(cones: LargeCones, sides: Sides, budget: Budget) -> Iterator[_Away]:
+    """The recession cone where some coordinates have no bound."""
+    line, left = counted(cones, sides)
+    if left:
+        yield _Away(Kind.UNBOUNDED, counted=line)
+        return
+    for way in _ways(cones, sides, budget):
+        yield _Away(Kind.UNBOUNDED, Face(direction=way))
+    yield _Away(None, reason=_rank_missing(cones.layer.inputs, int(cones.far.sum())))
 
 
 def _rank_missing(inputs: int, equations: int) -> str:

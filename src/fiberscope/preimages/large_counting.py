@@ -46,7 +46,7 @@ class Cells:
         """Places of the grid, by groups of channels; in blocks, places alone."""
         if isinstance(operator, Convolution):
             return _of_convolution(operator)
-        grids = _grids(operator)
+        grids = {place: prod(shape) for place, shape in grids_of(operator).items()}
         columns = _numbered([grids.get((1, c), width) for c, width in enumerate(operator.widths)], operator.widths)
         rows = _numbered([grids.get((0, r), height) for r, height in enumerate(operator.heights)], operator.heights)
         pairs = [_pairs(block, rows[r], columns[c]) for (r, c), block in operator.blocks.items()]
@@ -73,14 +73,14 @@ def _places(size: int, groups: int, places: int) -> IntArray:
     return numbers // (size // groups) * places + numbers % places
 
 
-def _grids(operator: Blocks) -> dict[tuple[int, int], int]:
-    """The places of the grid of block rows, (0, r), and block columns, (1, c), that a convolution gives or takes."""
-    out: dict[tuple[int, int], int] = {}
+def grids_of(operator: Blocks) -> dict[tuple[int, int], tuple[int, ...]]:
+    """The grids of block rows, (0, r), and block columns, (1, c), that a convolution gives or takes."""
+    out: dict[tuple[int, int], tuple[int, ...]] = {}
     for (r, c), block in operator.blocks.items():
         if isinstance(block, Product):
-            out.setdefault((0, r), prod(block.outer.output_shape[1:]))
+            out.setdefault((0, r), block.outer.output_shape[1:])
             if block.inner.shape[0] == block.inner.shape[1]:
-                out.setdefault((1, c), prod(block.outer.input_shape[1:]))
+                out.setdefault((1, c), block.outer.input_shape[1:])
     for (r, c), block in operator.blocks.items():  # what is defined by a block row has its grid
         if not isinstance(block, Product) and block.shape[0] == block.shape[1] and (0, r) in out:
             out.setdefault((1, c), out[0, r])
@@ -151,4 +151,4 @@ def _smallest_cut(gain: IntArray, cost: IntArray, read: IntArray, reader: IntArr
     return side[:c]
 
 
-__all__ = ["Cells", "counted"]
+__all__ = ["Cells", "counted", "grids_of"]

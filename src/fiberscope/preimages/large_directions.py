@@ -1,12 +1,15 @@
 """A direction of a cone of a large layer that moves all that can move: found by products alone.
 
-Look for d with ``H d = 0``, ``W d <= -1`` and ``s_j d_j >= 1`` on coordinates with a sign: minimise
+With the coordinates that rows define put in (``large_substitution``), look for d with ``H d = 0``, ``W d <= -1`` and
+``s_j d_j >= 1`` on coordinates with a sign: minimise
 
     f(d) = 1/2 |H d|^2 + 1/2 |max(0, W d + 1)|^2    over  s_j d_j >= 1
 
-by accelerated gradients, then take away what is left of H d by the smallest correction, which conjugate gradients find.
-Both take as many products as the rows are ill-conditioned, however many rows there are. What proves the direction is
-a bound on the smallest singular value of H, and that takes a factorization as large as H has rows.
+by accelerated gradients in float32, then take away what is left of H d by the smallest correction, which conjugate
+gradients find. Both take as many products as the rows are ill-conditioned, however many rows there are. As a rule there
+is such a direction where H has fewer rows than there are coordinates, less half of what has a sign (J. G. Wendel,
+1962); elsewhere none is looked for. What proves the direction is that the rows H are independent
+(``large_independence``).
 """
 
 from __future__ import annotations
@@ -17,142 +20,158 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fiberscope.network.arrays import BoolArray
+from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.preimages.accelerated import Accelerated, largest_eigenvalue, length_of
 from fiberscope.preimages.budget import NO_LIMIT, Budget
-from fiberscope.preimages.candidate import Direction
 from fiberscope.preimages.large_cones import LargeCones, Sides
+from fiberscope.preimages.large_substitution import Substitution
 
-MOST = 4_096
-"""Rows that are held at zero, whose Gram matrix a proof factors: that takes seconds."""
-STEPS, CHECKED = 600, 25
+STEPS, CHECKED = 1_000, 25
 CLOSE = 1e-3
-"""What is left of H d, per length, that a correction takes away without a sign that changes."""
+"""What is left of unit rows, that a correction takes away without a sign that changes."""
+STALLED = 0.98
+"""Of what was left when it was last looked at: with more there is no direction, or next to none."""
 CG_STEPS = 500
-CORRECTIONS = 2
-SOLVED = 1e-15
-"""Of the residual, what conjugate gradients leave."""
-RESIDUAL = 1e-12
+CORRECTIONS = 6
+SOLVED = 1e-5
+"""Of the residual, what conjugate gradients in float32 leave; residuals are float64."""
+RESIDUAL = 1e-13
+"""Of unit rows, per length of a direction, what a direction leaves in the end, and at most:"""
+TOLERATED = 1e-11
 POWER_STEPS = 20
 SAFETY = 1.2
 """What power steps leave of a largest singular value."""
-INVERSE_STEPS = 4
-CLAIMED = 0.25
-"""Of an estimate of the smallest singular value, which is never too small, what is claimed to be exceeded."""
+PROBES = 8
+"""Random vectors by which lengths of rows are estimated."""
+ROOM = 0.99
+"""Of the coordinates, less half of what has a sign: with more rows there is no direction, as a rule."""
 
 
-def direction_of(cones: LargeCones, sides: Sides, budget: Budget = NO_LIMIT) -> tuple[Direction, float] | None:
-    """A direction that is strict on all rows and coordinates with a sign, with what the singular values of H exceed.
+def may_have_room(cones: LargeCones, sides: Sides, live: BoolArray) -> bool:
+    """Whether a direction that moves all that can move is to be expected."""
+    definitions = cones.layer.definitions
+    signs = int((sides.signs != 0).sum()) + int(((sides.upper != 0) & ~sides.equal).sum())
+    own = int((~sides.fixed).sum()) - definitions
+    return int(live.sum()) - definitions < ROOM * (own - 0.5 * signs)
 
-    None where none is found, or a proof would be out of reach.
+
+def direction_of(cones: LargeCones, sides: Sides, live: BoolArray, budget: Budget = NO_LIMIT) -> FloatArray | None:
+    """(n,) a direction that is strict on all rows and coordinates with a sign, and 0 on the rows ``live``, nearly.
+
+    None where none is found.
     """
-    moving = ~sides.fixed
-    live = sides.equal & cones.reads(sides.equal, moving)
-    if int(live.sum()) > MOST:
+    maps = Substitution.of(cones.layer)
+    if maps is None or not may_have_room(cones, sides, live):
         return None
-    search = _Search(cones, sides, live, moving)
+    search = _Search(maps, sides, live, cones.layer.definitions)
     d = search.near(budget)
-    for _ in range(CORRECTIONS):
-        d = None if d is None else search.corrected(d)
-    if d is None or not search.holds(d):
+    if d is None:
         return None
-    numbers = np.concatenate([np.flatnonzero(live), cones.layer.outputs + np.flatnonzero(~moving)])
-    return Direction(numbers, d[0].numpy()), search.smallest()
+    d = d.double()
+    for _ in range(CORRECTIONS):
+        budget.check("a direction of a cone was corrected")
+        residual = search.rows(d)
+        if float(residual.abs().max()) <= RESIDUAL * length_of(d):
+            break
+        d = d - search.correction(residual)
+    return search.held(d)
 
 
 class _Search:
-    """Products with the rows that are held, on the columns that move."""
+    """Products with the rows that are held, on the coordinates that move."""
 
-    def __init__(self, cones: LargeCones, sides: Sides, live: BoolArray, moving: BoolArray) -> None:
-        operator = cones.operator
-        self.operator = operator
-        self.live, self.moving = (torch.from_numpy(part)[None].double() for part in (live, moving))
-        self.upper = torch.from_numpy(np.where(sides.equal, 0, sides.upper))[None].double()
-        self.signs = torch.from_numpy(np.where(moving, sides.signs, 0.0))[None]
-        norms = operator.entrywise(torch.square).linear(torch.ones(1, operator.inputs, dtype=torch.float64)).sqrt()
-        self.scale = torch.where(norms > 0, 1.0 / torch.where(norms > 0, norms, 1.0), 0.0)
+    def __init__(self, maps: Substitution, sides: Sides, live: BoolArray, definitions: int) -> None:
+        self.maps = maps
+        own, held = ~sides.fixed, live.copy()
+        own[maps.places], held[:definitions] = False, False
+        inside = np.zeros_like(own)
+        inside[maps.places] = maps.definitions > 0
+        self.moving, self.live = (torch.from_numpy(part)[None] for part in (own, held))
+        upper = np.where(sides.equal, 0, sides.upper)
+        self.upper = torch.from_numpy(upper.astype(np.float32))[None]
+        self.signs = torch.from_numpy(np.where(own, sides.signs, 0.0).astype(np.float32))[None]
+        self.beside = torch.from_numpy(np.where(inside, -sides.signs, 0.0).astype(np.float32))[None]
+        every, rows = self._lengths()
+        self.row_scale, self.scale = (torch.where(part > 0, 1.0 / part, 0.0) for part in (rows, every))
 
-    def held(self, d: Tensor) -> Tensor:
-        """``H d`` in unit rows."""
-        return self.operator.linear(d * self.moving) * self.scale * self.live
-
-    def across(self, u: Tensor) -> Tensor:
-        """``H^T u``."""
-        return self.operator.adjoint(u * self.scale * self.live) * self.moving
+    def _lengths(self) -> tuple[Tensor, Tensor]:
+        """About how long rows are: those of coordinates that are defined, and the others."""
+        probes = torch.randn(PROBES, self.moving.shape[1], generator=torch.Generator().manual_seed(1)) * self.moving
+        every, rows = self.maps.linear(probes)
+        return every.square().mean(dim=0, keepdim=True).sqrt(), rows.square().mean(dim=0, keepdim=True).sqrt()
 
     def near(self, budget: Budget) -> Tensor | None:
         """A direction that the held rows nearly hold."""
-        generator = torch.Generator().manual_seed(0)
-        start = torch.randn(self.signs.shape, dtype=torch.float64, generator=generator) * self.moving
-        d, size = Accelerated(self._inside(start)), 1.0 / self._largest(start)
-        weights = self.scale * torch.where(self.upper != 0, self.upper, self.live)
+        weights = self.row_scale * torch.where(self.upper != 0, self.upper, self.live.float())
+        beside = self.scale * self.beside
+        start = torch.randn(self.moving.shape, generator=torch.Generator().manual_seed(0)) * self.moving
+        size = 1.0 / (self._largest(start, weights, beside) or 1.0)
+        d, last = Accelerated(self._inside(torch.zeros_like(start))), torch.inf
         for step in range(1, STEPS + 1):
-            slopes = self.operator.linear(d.ahead) * weights
+            every, rows = self.maps.linear(d.ahead)
+            slopes = rows * weights
             left = torch.where(self.upper != 0, (slopes + 1.0).clamp(min=0.0), slopes)
-            d.move(self._inside(d.ahead - size * self.operator.adjoint(left * weights) * self.moving))
+            bent = torch.where(self.beside != 0, (every * beside + 1.0).clamp(min=0.0), 0.0)
+            gradient = self.maps.adjoint(bent * beside, left * weights) * self.moving
+            d.move(self._inside(d.ahead - size * gradient))
             if step % CHECKED == 0:
-                if budget.is_over:
-                    return None
-                if float(left.abs().max()) < CLOSE:
+                budget.check(f"a direction of a cone was looked for, {step} steps")
+                size_left = length_of(left) + length_of(bent)
+                if max(float(left.abs().max()), float(bent.abs().max())) < CLOSE:
                     return d.at
+                if step > 4 * CHECKED and size_left > STALLED * last:
+                    return None
+                last = size_left
         return None
 
     def _inside(self, d: Tensor) -> Tensor:
         """With ``s_j d_j >= 1``."""
         return torch.where(self.signs != 0, self.signs * (self.signs * d).clamp(min=1.0), d)
 
-    def _largest(self, start: Tensor) -> float:
-        weights = (self.scale * ((self.upper != 0) | (self.live != 0)).double()).square()
-
+    def _largest(self, start: Tensor, weights: Tensor, beside: Tensor) -> float:
         def square(v: Tensor) -> Tensor:
-            return self.operator.adjoint(self.operator.linear(v) * weights) * self.moving
+            every, rows = self.maps.linear(v)
+            return self.maps.adjoint(every * beside.square(), rows * weights.square()) * self.moving
 
-        return SAFETY * largest_eigenvalue(square, start, POWER_STEPS) or 1.0
+        return SAFETY * largest_eigenvalue(square, start, POWER_STEPS)
 
-    def corrected(self, d: Tensor) -> Tensor | None:
-        """Minus the smallest change that H needs."""
-        residual = self.held(d)
-        y = _solved(lambda u: self.held(self.across(u)), residual)
-        return None if y is None else d - self.across(y)
+    def rows(self, d: Tensor) -> Tensor:
+        """``H d`` in unit rows."""
+        return self.maps.linear(d)[1] * (self.row_scale * self.live)
 
-    def holds(self, d: Tensor) -> bool:
-        """Whether rows vanish, and signs are strict."""
-        slopes = self.operator.linear(d) * self.scale * self.upper
+    def _across(self, u: Tensor) -> Tensor:
+        return self.maps.adjoint(None, u * (self.row_scale * self.live)) * self.moving
+
+    def correction(self, residual: Tensor) -> Tensor:
+        """About the smallest change with these ``H d``."""
+        size = float(residual.abs().max())
+        y = _solved(lambda u: self.rows(self._across(u)), (residual / size).float())
+        return self._across(y).double() * size
+
+    def held(self, d: Tensor) -> FloatArray | None:
+        """All coordinates of a direction, if rows vanish, and signs are strict."""
+        every, rows = self.maps.linear(d)
+        slopes, bent = rows * self.upper, every * self.beside
         strict = bool((self.signs * d > 0)[self.signs != 0].all()) and bool((slopes < 0)[self.upper != 0].all())
-        return strict and float(self.held(d).abs().max()) < RESIDUAL * length_of(d)
-
-    def smallest(self) -> float:
-        """About what the smallest singular value of the rows as they are exceeds, by inverse iteration."""
-        v = torch.randn(self.live.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) * self.live
-        value = torch.inf
-        for _ in range(INVERSE_STEPS):
-            v = v / length_of(v)
-            solved = _solved(self._plain, v, enough=1e-3)
-            if solved is None:
-                return 0.0
-            v, value = solved, 1.0 / length_of(solved)
-        return CLAIMED * value**0.5
-
-    def _plain(self, u: Tensor) -> Tensor:
-        return self.operator.linear(self.operator.adjoint(u * self.live) * self.moving) * self.live
+        strict = strict and bool((bent < 0)[self.beside != 0].all())
+        vanish = float((rows * self.row_scale * self.live).abs().max()) < TOLERATED * length_of(d)
+        return every[0].numpy() if strict and vanish else None
 
 
-def _solved(apply: Callable[[Tensor], Tensor], b: Tensor, enough: float = SOLVED) -> Tensor | None:
-    """Conjugate gradients for a definite map; None where they come nowhere near."""
+def _solved(apply: Callable[[Tensor], Tensor], b: Tensor) -> Tensor:
+    """Conjugate gradients for a definite map, as far as they get."""
     x, r = torch.zeros_like(b), b
     p, size = r, float(r.square().sum())
     first = size
     for _ in range(CG_STEPS):
-        if size <= (enough * enough) * first or size == 0.0:
-            break
         Ap = apply(p)
         curvature = float((p * Ap).sum())
-        if not curvature > 0:
-            return None
+        if not curvature > 0 or size <= (SOLVED * SOLVED) * first:
+            break
         x, r = x + (size / curvature) * p, r - (size / curvature) * Ap
         following = float(r.square().sum())
         p, size = r + (following / size) * p, following
-    return x if size <= 1e-4 * first else None
+    return x
 
 
-__all__ = ["direction_of"]
+__all__ = ["direction_of", "may_have_room"]

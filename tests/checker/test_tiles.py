@@ -1,0 +1,199 @@
+"""Rows in tiles that are proved to be independent, against singular values of the rows written out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from fiberscope.checker import matrices
+from fiberscope.checker.blocks import Block, Blocks
+from fiberscope.checker.certificates import Independence
+from fiberscope.checker.convolutions import Convolution
+from fiberscope.checker.independence import correction
+from fiberscope.checker.matrices import NotProvedError
+from fiberscope.checker.system import Rows, System
+from fiberscope.checker.tiles import Columns, Gram, Tile
+
+GRID, CHANNELS = 4, 2
+
+
+def rows_of(scale: float = 1.0, seed: int = 0) -> Rows:
+    """``[W, -1; S, F D]``: a residual block of small convolutions, S the identity, D what is on."""
+    rng = np.random.default_rng(seed)
+    shape = (CHANNELS, GRID, GRID)
+    n = CHANNELS * GRID * GRID
+    W, F = (
+        Convolution(scale * rng.normal(size=(CHANNELS, CHANNELS, 3, 3)), shape, (1, 1), ((1, 1), (1, 1)), (1, 1), 1)
+        for _ in range(2)
+    )
+    on = sparse.csr_array(sparse.diags_array((np.arange(n) % 2).astype(np.float64)))
+    on.eliminate_zeros()
+    identity, minus = (sparse.csr_array(sparse.diags_array(np.full(n, sign))) for sign in (1.0, -1.0))
+    parts = (Block(0, 0, W, None), Block(0, 1, minus, None), Block(1, 0, identity, None), Block(1, 1, F, on))
+    ends = np.full(2 * n, np.inf)
+    none = sparse.csr_array((0, 2 * n))
+    blocks = Blocks(parts, (n, n), (n, n))
+    system = System(blocks, np.zeros(2 * n), np.zeros(2 * n), ends, -ends, ends, none, np.zeros(0))
+    return Rows(system, rational=False)
+
+
+def starts(count: int, size: int) -> np.ndarray:
+    """Cells of some size."""
+    return np.unique(np.append(np.arange(0, count, size), count)).astype(np.int64)
+
+
+def ways(size: int = 5) -> dict[str, tuple[np.ndarray, Independence]]:
+    """Rows, and how they are eliminated: definitions, or the shortcut, or nothing."""
+    n = CHANNELS * GRID * GRID
+    every, active = np.arange(n), n + np.arange(0, n, 3)
+    held = np.concatenate([every, active])
+    own, rest = active - n, np.setdiff1d(every, active - n)
+    off, on = every[::2], every[1::2]
+
+    def of(
+        alone: np.ndarray, pairs: tuple[np.ndarray, np.ndarray], rows: np.ndarray, columns: np.ndarray
+    ) -> Independence:
+        every_row, every_column = (
+            np.concatenate([alone, pairs[0], rows]),
+            np.concatenate([n + alone, pairs[1], columns]),
+        )
+        cells = (starts(len(part), size) for part in (pairs[0], rows, columns))
+        return Independence(every_row, every_column, len(alone), len(alone) + len(pairs[0]), *cells)
+
+    none = every[:0]
+    return {
+        "definitions": (held, of(none, (every, n + every), active, every)),
+        "shortcut": (held, of(off, (active, own), on, np.concatenate([n + on, rest]))),
+        "rows as they are": (active, of(none, (none, none), active, np.arange(2 * n))),
+        "fewer columns": (held, of(off, (active, own), on, np.concatenate([n + on, rest])[3:])),
+    }
+
+
+def left(rows: Rows, part: Independence) -> np.ndarray:
+    """What elimination leaves, written out."""
+    A = rows.stack[np.arange(rows.m)].toarray()
+    a, k = part.alone, part.paired
+    r, c = part.rows, part.columns
+    P, Q = A[np.ix_(r[a:k], c[a:k])], A[np.ix_(r[a:k], c[k:])]
+    R, T = A[np.ix_(r[k:], c[a:k])], A[np.ix_(r[k:], c[k:])]
+    return T - R @ np.linalg.solve(P, Q) if k > a else T
+
+
+@pytest.mark.parametrize("size", [1, 5, 100])
+@pytest.mark.parametrize("name", list(ways()))
+def test_singular_values_of_what_is_left_are_told_from_smaller_and_larger_ones(name: str, size: int):
+    rows, moved = rows_of(), np.ones(rows_of().n, dtype=np.bool_)
+    held, part = ways(size)[name]
+    smallest = float(np.linalg.svd(left(rows, part), compute_uv=False)[-1])
+    assert smallest > 0.01
+    v = np.zeros(rows.n)
+    assert correction(rows, v, held, moved, part, 0.99 * smallest) < 1e-100
+    with pytest.raises(NotProvedError, match="as independent"):
+        correction(rows, v, held, moved, part, 1.01 * smallest)
+
+
+@pytest.mark.parametrize("name", list(ways()))
+def test_a_vector_that_vanishes_is_as_near_as_is_said(name: str):
+    rows, rng = rows_of(), np.random.default_rng(1)
+    held, part = ways()[name]
+    moved = np.ones(rows.n, dtype=np.bool_)
+    B = rows.stack[held].toarray()[:, part.columns]
+    v = 1e-3 * rng.normal(size=rows.n)
+    smallest = float(np.linalg.svd(left(rows, part), compute_uv=False)[-1])
+    nearest = float(np.linalg.norm(np.linalg.pinv(B) @ (rows.stack[held] @ v)))
+    bound = correction(rows, v, held, moved, part, 0.9 * smallest)
+    assert nearest <= bound < np.inf
+    with pytest.raises(NotProvedError, match="those that are held"):
+        correction(rows, v, held, np.arange(rows.n) != part.columns[-1], part, 0.9 * smallest)
+    with pytest.raises(NotProvedError, match="those that are held"):
+        correction(rows, v, held[:-1], moved, part, 0.9 * smallest)
+
+
+def test_what_is_no_elimination_is_refused():
+    rows, moved = rows_of(), np.ones(rows_of().n, dtype=np.bool_)
+    held, part = ways()["shortcut"]
+    a, k = part.alone, part.paired
+    swapped, shifted, joined = part.columns.copy(), part.columns.copy(), part.rows.copy()
+    swapped[[a, a + 1]] = swapped[[a + 1, a]]  # pairs that are not each other's
+    shifted[[0, -1]] = shifted[[-1, 0]]  # a row that reads another column, set aside
+    joined[[0, k]] = joined[[k, 0]]  # a row that is read, set aside with a column that is not its own
+    wrong = [
+        replace(part, columns=swapped),
+        replace(part, columns=shifted),
+        replace(part, rows=joined),
+        replace(part, alone=a + 1, pair_cells=starts(k - a - 1, 5)),
+        replace(part, paired=k + 1, pair_cells=starts(k - a + 1, 5), row_cells=starts(len(held) - k - 1, 5)),
+    ]
+    for false in wrong:
+        with pytest.raises(NotProvedError, match="eliminated by"):
+            correction(rows, np.zeros(rows.n), held, moved, false, 1e-3)
+    with pytest.raises(NotProvedError, match="those that are held"):
+        correction(rows, np.zeros(rows.n), held, moved, part, 0.0)
+    large = replace(part, row_cells=np.array([0, 2000]))
+    with pytest.raises(NotProvedError, match="too large"):
+        correction(rows, np.zeros(rows.n), held, moved, large, 1e-3)
+
+
+def test_entries_of_pairs_are_ones():
+    rows = rows_of()
+    n = CHANNELS * GRID * GRID
+    half = sparse.csr_array(sparse.diags_array(np.full(n, 0.5)))
+    blocks = tuple(replace(b, outer=half) if (b.row, b.column) == (1, 0) else b for b in rows.stack.blocks)
+    other = Rows(replace(rows.system, weight=replace(rows.stack, blocks=blocks)), rational=False)
+    held, part = ways()["shortcut"]
+    with pytest.raises(NotProvedError, match="not 1 or -1"):
+        correction(other, np.zeros(rows.n), held, np.ones(rows.n, dtype=np.bool_), part, 1e-3)
+
+
+@pytest.mark.parametrize("name", ["definitions", "shortcut"])
+def test_dependent_rows_are_never_independent(name: str):
+    rows = rows_of(scale=0.0)  # rows that define are -z, and the others are x: their parts are known
+    held, part = ways()[name]
+    assert correction(rows, np.zeros(rows.n), held, np.ones(rows.n, dtype=np.bool_), part, 0.5) < 1e-100
+    n = CHANNELS * GRID * GRID
+    columns = part.columns.copy()
+    read = columns[part.paired :]
+    keep = read != (0 if name == "definitions" else n + 1)  # the only column that one of the rows reads
+    less = replace(part, columns=np.append(columns[: part.paired], read[keep]), column_cells=starts(int(keep.sum()), 5))
+    with pytest.raises(NotProvedError, match="as independent"):
+        correction(rows, np.zeros(rows.n), held, np.ones(rows.n, dtype=np.bool_), less, 1e-12)
+
+
+def test_factors_in_blocks_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch):
+    from fiberscope.checker import tiles
+
+    monkeypatch.setattr(tiles, "BLOCK", 3)
+    rng = np.random.default_rng(2)
+    X = np.where(np.abs(np.subtract.outer(np.arange(24), 2 * np.arange(20))) < 7, rng.normal(size=(24, 20)), 0.0).T
+    columns = Columns(np.arange(24), starts(24, 4), 24)
+    gram = Gram([columns.written(sparse.csr_array(X[k : k + 2])) for k in range(0, 20, 2)])
+    least = float(np.linalg.eigvalsh(X @ X.T)[0])
+    assert np.isclose(gram.size, np.linalg.norm(X))
+    assert gram.is_definite(least - 1e-9 * (1 + abs(least)))
+    assert not gram.is_definite(least + 1e-9 * (1 + abs(least)))
+    for bad in (np.nan, np.inf):
+        tile = Tile(np.array([0]), np.array([0, 1]), np.array([[bad]]))
+        assert not Gram([tile]).is_definite(0.0)
+
+
+def test_memory_is_refused(monkeypatch: pytest.MonkeyPatch):
+    from fiberscope.checker import tiles
+
+    monkeypatch.setattr(tiles, "MAX_ENTRIES", 20)
+    rows = rows_of()
+    held, part = ways()["shortcut"]
+    with pytest.raises(NotProvedError, match=r"written out|more memory"):
+        correction(rows, np.zeros(rows.n), held, np.ones(rows.n, dtype=np.bool_), part, 1e-3)
+
+
+def test_the_shift_is_that_of_the_dense_proof():
+    X = np.random.default_rng(3).normal(size=(5, 9))
+    size = matrices.norm_above(X)
+    smallest = float(np.linalg.svd(X, compute_uv=False)[-1])
+    for s, holds in ((0.999 * smallest, True), (1.001 * smallest, False)):
+        shift = matrices.shift_of_gram(size, 5, 9, s)
+        assert Gram([Tile(np.array([0]), np.array([0, 9]), X)]).is_definite(shift) is holds
+        assert matrices.is_definite(X @ X.T, size, 9, s) is holds
