@@ -41,9 +41,9 @@ def steps_of(linearized: Linearized, slopes: Float64[Tensor, "N m"]) -> Steps:
     used = slopes.any(dim=0)
     if not is_written_out(linearized, int(used.sum())):
         return _Iterated(linearized, slopes.square())
-    J, slopes = linearized.jacobian()[:, used], slopes[:, used]
-    J = J if bool((slopes == 1).all()) else J * slopes[..., None]
-    return _Factored(J.transpose(1, 2) @ J)
+    jacobian, slopes = linearized.jacobian()[:, used], slopes[:, used]
+    of_residuals = jacobian if bool((slopes == 1).all()) else jacobian * slopes[..., None]
+    return _Factored(of_residuals.transpose(1, 2) @ of_residuals)
 
 
 def is_written_out(around: Linearized, rows: int) -> bool:
