@@ -348,7 +348,7 @@ def test_what_time_is_over_for_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> 
     def begun(*_: object, **__: object) -> None:
         raise AssertionError("a search began after the time was over")
 
-    for name in ("free_duals", "around"):
+    for name in ("free_duals", "near_outputs"):
         monkeypatch.setattr(f"fiberscope.recovery.recover.{name}", begun)
     found = fs.recover(layer, y, within=1e-6, seconds=1e-9)
     assert found.scope is Scope.NONE

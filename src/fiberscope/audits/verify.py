@@ -22,6 +22,7 @@ from fiberscope.checker.monotone import prove_outputs
 from fiberscope.checker.precision import FLOATS, within
 from fiberscope.checker.reading import LayerRows, LocalRows, StoredLayer, read_network
 from fiberscope.checker.system import System
+from fiberscope.checker.unwritten import Unwritten
 from fiberscope.checker.verdicts import Claim
 from fiberscope.errors import FiberscopeError, ModelError, ResultsError
 from fiberscope.network.arrays import FloatArray
@@ -143,8 +144,7 @@ def _forms(layer: StoredLayer, subject: Layer, x: FloatArray) -> Iterator[LocalR
         return
     local = layer.at(x, by_products=True)
     yield local
-    entries = local.rows.weight.entrywise(np.sign) @ np.ones(local.rows.weight.shape[1]) if subject.is_large else 0
-    if subject.is_large and np.sum(entries) <= 2 * MAX_WRITTEN:
+    if subject.is_large and _entries(local.rows.weight) <= 2 * MAX_WRITTEN:
         yield replace(local, rows=replace(local.rows, weight=local.rows.weight[np.arange(len(local.rows.bias))]))
 
 
@@ -224,11 +224,16 @@ def _counts(rows: LayerRows, X: FloatArray, known: FloatArray) -> list[tuple[int
     if is_written(rows.weight):
         return _counted(rows, X, known)
     total = np.zeros((len(X), 2), dtype=np.int64)
-    for units in np.array_split(np.arange(rows.definitions, len(rows.bias)), 1 + rows.weight.size // AT_ONCE):
+    for units in np.array_split(np.arange(rows.definitions, len(rows.bias)), 1 + _entries(rows.weight) // AT_ONCE):
         bias, low, high, curves = rows.bias[units], rows.low[units], rows.high[units], rows.curves.of(units)
         some = LayerRows(rows.weight[units], bias, low, high, curves)
         total += np.array(_counted(some, X, known[..., units]), dtype=np.int64)
     return [(int(positive), int(saturated)) for positive, saturated in total]
+
+
+def _entries(weight: Unwritten) -> int:
+    """How many numbers a matrix has that are not 0, were it written out."""
+    return int(np.sum(weight.entrywise(np.sign) @ np.ones(weight.shape[1])))
 
 
 def _counted(rows: LayerRows, X: FloatArray, known: FloatArray) -> list[tuple[int, int]]:

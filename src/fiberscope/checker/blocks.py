@@ -161,7 +161,7 @@ def _is_diagonal(block: Block) -> bool:
     """Whether a block has entries on its diagonal, all of it, and nowhere else."""
     if isinstance(block.outer, Convolution) or block.inner is not None or block.shape[0] != block.shape[1]:
         return False
-    return bool(block.outer.diagonal().all()) and block.outer.count_nonzero() == block.shape[0]
+    return bool(block.outer.diagonal().all() and block.outer.count_nonzero() == block.shape[0])
 
 
 def _parts(vector: Any, sizes: tuple[int, ...]) -> list[Any]:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fiberscope.checker.affine import Matrix, added, as_matrix, changes_nothing, composed, is_sparse, suited
+from fiberscope.checker.affine import Matrix, added, as_matrix, changes_nothing, composed, suited
 from fiberscope.checker.curves import CLIP, CURVES, Curves
+from fiberscope.checker.matrices import entries, is_written
 from fiberscope.checker.regions import Region
 from fiberscope.checker.stored import INPUT, NOTHING, Activation, FloatArray, Map, Stage, read_stages
 from fiberscope.checker.system import System
@@ -147,8 +148,8 @@ class StoredLayer:
 
     def rows(self, matrix: Matrix, bias: FloatArray, definitions: int) -> LayerRows:
         """With rows in front that define coordinates: equations, as of strictly monotone units."""
-        finite = np.isfinite(matrix.data if is_sparse(matrix) else matrix).all() and np.isfinite(bias).all()
-        if not finite:
+        written = entries(matrix) if is_written(matrix) else np.zeros(0)  # of products the factors are as stored
+        if not (np.isfinite(written).all() and np.isfinite(bias).all()):
             raise ModelError("composing the affine maps of the layer leaves the range of float64")
         before = np.zeros(definitions)
         low, high = np.concatenate([before - np.inf, self.low]), np.concatenate([before + np.inf, self.high])

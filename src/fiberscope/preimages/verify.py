@@ -247,6 +247,8 @@ def _attempt(question: tuple[_Layer, PlainClaim] | str, method: Literal["float",
     if isinstance(question, str):
         return Verification(False, method, question)
     (system, _, curves), claim = question
+    if claim.kind == Kind.UNDECIDED:
+        return Verification(False, method, "undecided: nothing is claimed that can be proved")
     ((reason, _),) = prove_outputs(system, curves, [claim], rational=method == "exact")
     return Verification(reason == "", method, reason)
 
