@@ -131,7 +131,7 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
     ("blocks", "len(set(pivots)) == len(rows)", "len(set(pivots)) > 0"),
     ("blocks", " and len(np.unique(numbers)) == len(numbers)", ""),
     ("blocks", "key=lambda b: b.column", "key=lambda b: -b.column"),
-    ("blocks", "bool(block.outer.diagonal().all()) and", ""),
+    ("blocks", "bool(block.outer.diagonal().all() and ", "bool("),
     ("blocks", " and block.outer.count_nonzero() == block.shape[0]", ""),
     ("cholesky", "lower = row >= column", "lower = row > column"),
     ("cholesky", "return (values, order) if np.isfinite(values).all() else None", "return values, order"),
