@@ -17,6 +17,7 @@ from false_faces import (
 )
 from false_numbers import of_corrections, of_numbers, of_reading, of_residuals
 from false_outputs import of_outputs, of_precisions, of_sides, of_statements
+from false_tiles import of_tiles
 from lies import UP_DOWN, Lie
 
 from plain_claims import certificate, claim, floats, multipliers, radius, system
@@ -41,6 +42,7 @@ def all_of_them() -> list[Lie]:
             of_sides,
             of_statements,
             of_numbers,
+            of_tiles,
         ),
     )
     return [each for family in families for each in family()]

@@ -90,8 +90,6 @@ class Independence:
         rows = required(said.rows("rows", coordinates=False), "rows")
         columns = required(said.numbers("columns"), "columns")
         alone, paired = said.said["alone"], said.said["paired"]
-        if not 0 <= alone <= paired <= min(len(rows), len(columns)):
-            raise NotProvedError("there are not as many rows or columns as are said to be eliminated")
         counts = {"pair_cells": paired - alone, "row_cells": len(rows) - paired, "column_cells": len(columns) - paired}
         return cls(rows, columns, alone, paired, *(said.starts(name, count) for name, count in counts.items()))
 
