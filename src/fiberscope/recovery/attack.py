@@ -208,11 +208,11 @@ class Inside:
 
     def jacobian(self, x: Float64[FloatArray, " n"]) -> Float64[FloatArray, "told n"] | None:
         """That of the outputs whose number is known from two sides, each over half its interval; None if too large."""
-        around, targets = self._search.model.linearized(torch.tensor(x)[None]), self._search.targets
+        linearized, targets = self._search.model.linearized(torch.tensor(x)[None]), self._search.targets
         told = targets.two_sided[0] & (targets.half_widths[0] > 0)
-        if not is_written_out(around, int(told.sum())):
+        if not is_written_out(linearized, int(told.sum())):
             return None
-        return (around.jacobian()[0, told] / targets.half_widths[0, told, None]).numpy()
+        return (linearized.jacobian()[0, told] / targets.half_widths[0, told, None]).numpy()
 
     def reached(self, starts: Float64[FloatArray, "k n"], until: float = inf) -> Float64[FloatArray, "k n"]:
         """Where descents from some points end."""

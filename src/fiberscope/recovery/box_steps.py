@@ -46,10 +46,10 @@ def steps_of(linearized: Linearized, slopes: Float64[Tensor, "N m"]) -> Steps:
     return _Factored(of_residuals.transpose(1, 2) @ of_residuals)
 
 
-def is_written_out(around: Linearized, rows: int) -> bool:
+def is_written_out(linearized: Linearized, rows: int) -> bool:
     """Whether some rows of the Jacobian, and their Gram matrix, take less time than conjugate gradients."""
-    n = around.inputs
-    return (around.work_of_jacobian + rows * n**2 + n**3) / FASTER <= 4.0 * CONJUGATE_STEPS * around.work
+    n = linearized.inputs
+    return (linearized.work_of_jacobian + rows * n**2 + n**3) / FASTER <= 4.0 * CONJUGATE_STEPS * linearized.work
 
 
 class Steps(ABC):

@@ -41,7 +41,7 @@ class Eliminated:
     """``v[defined] = T v[free] + t``, and the rows that are left.
 
     Attributes:
-        around: the polyhedron ``{v}``, with M rows.
+        relaxation: the polyhedron ``{v}``, with M rows.
         defined: (d,) coordinates that equations give, in their order.
         free: (f,) the others.
         equations: (d,) the rows that give them.
@@ -52,7 +52,7 @@ class Eliminated:
         factors: of the triangular system that gives the defined coordinates.
     """
 
-    around: Relaxed
+    relaxation: Relaxed
     defined: IntArray
     free: IntArray
     equations: IntArray
@@ -63,11 +63,11 @@ class Eliminated:
     factors: Any
 
     @classmethod
-    def of(cls, around: Relaxed) -> Eliminated | None:
+    def of(cls, relaxation: Relaxed) -> Eliminated | None:
         """Put in what the equations of a polyhedron give; None where there are none, or too many numbers."""
-        rows = _rows(around)
-        low, high = around.box
-        gives = _last_columns(rows, around.low == around.high)
+        rows = _rows(relaxation)
+        low, high = relaxation.box
+        gives = _last_columns(rows, relaxation.low == relaxation.high)
         defined, equations = np.unique(gives, return_index=True)
         defined, equations = defined[defined >= 0], equations[defined >= 0]
         free = np.setdiff1d(np.arange(len(low)), defined)
@@ -78,13 +78,13 @@ class Eliminated:
             rows[equations][:, defined].tocsc(), permc_spec="NATURAL", diag_pivot_thresh=0.0
         )
         T: FloatArray = -factors.solve(rows[equations][:, free].toarray())
-        t: FloatArray = factors.solve(around.low[equations])
+        t: FloatArray = factors.solve(relaxation.low[equations])
         middle, half = (high[free] + low[free]) / 2.0, (high[free] - low[free]) / 2.0
         value, reach = T @ middle + t, np.abs(T) @ half
         slack = SAME * (np.abs(T) @ np.abs(middle) + np.abs(t) + reach)
         says = (value + reach > high[defined] + slack) | (value - reach < low[defined] - slack)
-        others = np.setdiff1d(np.arange(len(around.low)), equations)
-        return cls(around, defined, free, equations, others, np.flatnonzero(says), T, t, factors)
+        others = np.setdiff1d(np.arange(len(relaxation.low)), equations)
+        return cls(relaxation, defined, free, equations, others, np.flatnonzero(says), T, t, factors)
 
     @property
     def entries(self) -> int:
@@ -93,13 +93,13 @@ class Eliminated:
 
     def polytope(self, point: Float64[FloatArray, " f"]) -> Polytope:
         """What is left, beside a point of the free coordinates."""
-        left = _rows(self.around)[self.others]
+        left = _rows(self.relaxation)[self.others]
         rows = np.asarray(left[:, self.free].toarray() + left[:, self.defined] @ self.T)
         shift = left[:, self.defined] @ self.t + rows @ point
-        low, high = self.around.low[self.others] - shift, self.around.high[self.others] - shift
+        low, high = self.relaxation.low[self.others] - shift, self.relaxation.high[self.others] - shift
         chosen = self.defined[self.bounded]
         value = self.T[self.bounded] @ point + self.t[self.bounded]
-        box = self.around.box
+        box = self.relaxation.box
         return Polytope(
             np.concatenate([rows, self.T[self.bounded]]),
             np.append(low, box[0][chosen] - value), np.append(high, box[1][chosen] - value),
@@ -115,7 +115,7 @@ class Eliminated:
 
     def multipliers(self, w: Float64[FloatArray, "k rows"]) -> Float64[FloatArray, "k M"]:
         """Those of all rows, from those of the polytope's."""
-        rows = _rows(self.around)
+        rows = _rows(self.relaxation)
         own, bounds = w[:, : len(self.others)], w[:, len(self.others) :]
         left = -np.asarray(own @ rows[self.others][:, self.defined])
         left[:, self.bounded] -= bounds
@@ -125,9 +125,9 @@ class Eliminated:
         return out
 
 
-def _rows(around: Relaxed) -> Any:
+def _rows(relaxation: Relaxed) -> Any:
     """All rows, sparse; scipy's arrays have no types."""
-    return csr_array(around.system.weight)
+    return csr_array(relaxation.system.weight)
 
 
 def _last_columns(rows: Any, asked: BoolArray) -> IntArray:

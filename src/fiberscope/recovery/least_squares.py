@@ -108,15 +108,15 @@ class _Descents:
     def _step(self, going: Tensor) -> Bool[Tensor, " k"]:
         """One step of some samples; which of them go on."""
         x, targets = self.x[going], self.targets[going]
-        around = self.model.linearized(x)
-        slopes = targets.slopes(around.values)
-        fall = -around.adjoint(slopes * targets.residuals(around.values))
+        linearized = self.model.linearized(x)
+        slopes = targets.slopes(linearized.values)
+        fall = -linearized.adjoint(slopes * targets.residuals(linearized.values))
         before = self.objective[going]
         held = ((x <= self.low) & (fall < 0)) | ((x >= self.high) & (fall > 0))
-        rounding = EXACT * EXACT * around.values.square().sum(dim=1)
+        rounding = EXACT * EXACT * linearized.values.square().sum(dim=1)
         live = (before > torch.maximum(rounding, ENOUGH * self.known[going])) & ((fall != 0) & ~held).any(dim=1)
         self.steps[going[live]] += 1
-        steps, waiting = steps_of(around, slopes), live.clone()
+        steps, waiting = steps_of(linearized, slopes), live.clone()
         for _ in range(MAX_TRIALS):
             rows = torch.nonzero(waiting)[:, 0]
             if not len(rows):

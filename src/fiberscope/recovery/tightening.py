@@ -82,13 +82,13 @@ def tighten(
     by_programs = False
     while not budget.is_over:
         try:
-            around = relaxed(network, low, high, known)
+            relaxation = relaxed(network, low, high, known)
         except ContradictionError as failure:
             nothing = np.zeros((0, 0))
             steps.append(Step(np.zeros(0, dtype=np.int64), (nothing, nothing)))
             return Tightened(low, high, tuple(steps), str(failure))
         coordinates = np.flatnonzero(low < high)
-        reduced = Eliminated.of(around) if len(coordinates) else None
+        reduced = Eliminated.of(relaxation) if len(coordinates) else None
         if reduced is None:
             break
         if budget.seconds is None and reduced.entries > SMALL:
@@ -97,7 +97,7 @@ def tighten(
         if found is None:
             break
         step, reached = found
-        below, above = narrowed(around, step)
+        below, above = narrowed(relaxation, step)
         if (below > above).any():
             reason = "the bounds on a coordinate of the input contradict each other"
             return Tightened(below, above, (*steps, step), reason)
@@ -125,7 +125,7 @@ def _step(
 
     None where programs are asked for, and are too large.
     """
-    point = np.clip(computed, *reduced.around.box)[reduced.free]
+    point = np.clip(computed, *reduced.relaxation.box)[reduced.free]
     units = np.zeros((len(coordinates), len(point)))
     units[np.arange(len(coordinates)), coordinates] = 1.0
     both = np.concatenate([-units, units])
