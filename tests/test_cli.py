@@ -279,6 +279,7 @@ def test_the_demo_is_audited_with_and_without_the_box(
     assert "training the demo, epochs: 1 of 1" in capsys.readouterr().err
 
 
+@pytest.mark.exhaustive
 def test_the_demo_has_singular_values_unless_none_are_asked_for(trainings: Trainings, tmp_path: Path) -> None:
     assert main(["audit", "--out", str(tmp_path / "out")]) == 0
     assert {row["sample"] for row in spectra_rows(tmp_path / "out")} == {0, 1, 2, 3}, (

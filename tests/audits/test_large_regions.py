@@ -90,6 +90,7 @@ def test_outputs_known_to_a_precision_are_proved_again(precision: str, tmp_path:
     assert main(["verify", str(out)]) == 0
 
 
+@pytest.mark.exhaustive
 def test_another_claim_is_not_proved(tmp_path: Path, by_products: pytest.MonkeyPatch, capsys: Any):
     out = audited("strides", tmp_path)
     (path,) = (out / "preimages").glob("layer-02-*.parquet")

@@ -172,6 +172,7 @@ def test_the_certificates_are_good_before_anything_is_done_to_them(
         ), subject.name
 
 
+@pytest.mark.exhaustive
 def test_the_genuine_certificate_under_every_false_statement(family: list[Subject], subjects: list[Subject]) -> None:
     for subject in family + subjects:
         for statement in _false_statements(subject):

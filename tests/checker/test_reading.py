@@ -246,6 +246,7 @@ def test_the_random_stages_hold_every_kind_of_map_and_regions():
 # ---- what the rows mean, by torch alone
 
 
+@pytest.mark.exhaustive
 @examples(30)
 @given(
     stride=st.integers(1, 3), padding=st.integers(0, 2), dilation=st.integers(1, 2), groups=st.sampled_from([1, 2]),

@@ -377,6 +377,7 @@ def random_claims(seed: int) -> list[Any]:
     return claims
 
 
+@pytest.mark.exhaustive
 @examples(60)
 @given(st.integers(0, 10**6))
 def test_what_is_proved_together_is_proved_alone_and_true(seed: int) -> None:

@@ -118,6 +118,7 @@ def measured(objective, x, c, vertices):
     return max(values)
 
 
+@pytest.mark.exhaustive
 def test_maxima_are_those_of_exact_vertices():
     better = 0
     for W, b, x, c in small_layers(20):

@@ -211,6 +211,7 @@ def test_axes_are_made_where_none_are_given_and_nothing_else_is_taken() -> None:
         fs.singular_values(np.eye(2)).plot(3)  # type: ignore[arg-type]
 
 
+@pytest.mark.exhaustive
 def test_without_matplotlib_it_is_said_what_to_do() -> None:
     code = (
         "import sys; sys.modules['matplotlib'] = sys.modules['matplotlib.axes'] = None\n"

@@ -116,6 +116,7 @@ def small_layers(draw: st.DrawFn) -> tuple[Array, Array, Array, Any]:
     return weight, bias, x, draw(st.sampled_from(list(DOMAINS.values())))
 
 
+@pytest.mark.exhaustive
 @NEEDS_CDD
 @examples(35)
 @given(small_layers())

@@ -320,6 +320,7 @@ def test_another_weight_is_found_by_the_digest_and_without_it(
     assert good < total
 
 
+@pytest.mark.exhaustive
 def test_no_certificate_proves_a_wrong_verdict(changed: Path):
     """Every certificate, whole and damaged in many ways, for every sample, kind and dimension but the right ones."""
     rng, network, x = np.random.default_rng(0), small_network(), small_data(SAMPLES)
