@@ -245,7 +245,6 @@ EQUIVALENT: dict[str, str] = {
     "certificates: if value is None": "all rows are held, or " + FAILS,
     "certificates: if start != len(data)": "what is not named is not read",
     "certificates: if (version := said.said.get('version')) != VERSION": "what is read is proved, whatever its name",
-    "certificates: if not fits": "each relation is proved as it is read, whatever is read of what is stored",
     "certificates: if not below(numbers, m + n + q) or": "another row is named, of which the same is asked, or "
     + FAILS,
     "certificates: below(numbers, count or self.shape[1]) and (np.bincount(numbers) <= 1).all() -> (np": FAILS,

@@ -142,11 +142,8 @@ class Relations:
     @classmethod
     def read(cls, said: Fields) -> Relations:
         """Relations that are independent: the first row of each appears in no later one."""
-        starts, rows = (required(said.integers(name), name) for name in ("starts", "rows"))
-        values = said.floats("values", len(rows))
-        fits = len(starts) and starts[0] == 0 and starts[-1] == len(rows) and (np.diff(starts) > 0).all()
-        if not fits:
-            raise NotProvedError("relations do not follow each other")
+        rows = required(said.integers("rows"), "rows")
+        starts, values = said.starts("starts", len(rows)), said.floats("values", len(rows))
         rows = said.renumbered(rows, coordinates=False)
         values = scaled_exactly(values, said.scaling.rows[rows])
         terms = tuple((rows[start:stop], values[start:stop]) for start, stop in pairwise(starts.tolist()))

@@ -22,7 +22,7 @@ from fiberscope.checker import matrices
 from fiberscope.checker.certificates import Independence
 from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray, NotProvedError
 from fiberscope.checker.tiles import Columns, Gram, Tile, reduced
-from fiberscope.checker.unwritten import Unwritten
+from fiberscope.checker.unwritten import Unwritten, ones
 
 if TYPE_CHECKING:
     from fiberscope.checker.system import Rows
@@ -78,7 +78,7 @@ def _signs(stack: Unwritten, numbers: IntArray, parts: _Parts) -> FloatArray:
     Each product is a sum of one number and zeros, or of numbers of entries and labels: nothing is rounded.
     """
     m, n = stack.shape
-    held, pattern = np.zeros(m), stack.entrywise(_ones)
+    held, pattern = np.zeros(m), stack.entrywise(ones)
     held[numbers] = 1.0
     values, others = np.zeros(m), pattern.across(held)[parts.alone[1]] != 1
     for some, columns in (parts.alone, parts.pairs):
@@ -122,8 +122,8 @@ def _exceed(rows: Rows, signs: FloatArray, parts: _Parts, part: Independence, s:
 
 def _errors(stack: Unwritten, v: FloatArray) -> FloatArray:
     """(m,) bounds on the errors of ``A v``: of sums of as many terms as rows have entries, relative to their sizes."""
-    terms = int(stack.entrywise(_ones).times(np.ones(stack.shape[1])).max(initial=0.0))
-    sizes = stack.entrywise(np.abs).times(np.abs(v))
+    terms = int(stack.entrywise(ones).times(np.ones(stack.shape[1])).max(initial=0.0))
+    sizes = abs(stack).times(np.abs(v))
     # the sizes are sums of the same kind, and as little off
     return sizes * (1.0 + matrices.relative_error(terms)) * matrices.relative_error(terms) + (
         4.0 * (terms + 1) * matrices.SMALLEST_NORMAL
@@ -132,13 +132,9 @@ def _errors(stack: Unwritten, v: FloatArray) -> FloatArray:
 
 def _norm(stack: Unwritten) -> float:
     """An upper bound on the norm of the stack, and so on that of its parts: ``|A|^2 <= |A|_1 |A|_inf`` (I. Schur)."""
-    sizes = stack.entrywise(np.abs)
+    sizes = abs(stack)
     across, along = sizes.across(np.ones(stack.shape[0])).max(), sizes.times(np.ones(stack.shape[1])).max()
     return float(across * along) ** 0.5 * (1.0 + matrices.relative_error(sum(stack.shape))) + matrices.SMALLEST_NORMAL
-
-
-def _ones(sizes: FloatArray) -> FloatArray:
-    return (sizes != 0).astype(np.float64)
 
 
 __all__ = ["correction"]

@@ -45,11 +45,11 @@ class Unwritten(ABC):
 
     def reads(self, columns: BoolArray) -> BoolArray:
         """(m,) which rows have an entry that is not zero on some columns: counts are exact in float64."""
-        return (self.entrywise(_ones) @ columns.astype(np.float64)) > 0
+        return (self.entrywise(ones) @ columns.astype(np.float64)) > 0
 
     def is_read(self) -> BoolArray:
         """(n,) which columns have an entry that is not zero."""
-        return self.entrywise(_ones).across(np.ones(self.shape[0])) > 0
+        return self.entrywise(ones).across(np.ones(self.shape[0])) > 0
 
     def squares(self) -> FloatArray:
         """(m,) the sums of the squares of each row, up to rounding; sums of n terms at most."""
@@ -60,9 +60,9 @@ class Unwritten(ABC):
         return self.entrywise(np.square).across(np.ones(self.shape[0]))
 
 
-def _ones(sizes: FloatArray) -> FloatArray:
+def ones(sizes: FloatArray) -> FloatArray:
     """1 where a size is not 0."""
     return (sizes != 0).astype(np.float64)
 
 
-__all__ = ["Unwritten"]
+__all__ = ["Unwritten", "ones"]
