@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from scipy.sparse import coo_array, csgraph, csr_array
@@ -23,6 +23,9 @@ from fiberscope.network.sparse_rows import row_numbers
 from fiberscope.preimages.large_cones import LargeCones, Sides
 
 _graph = cast(Any, csgraph)
+
+Part: TypeAlias = tuple[int, tuple[int, ...] | None]
+"""How many numbers a block row or column has, and their grid."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +49,7 @@ class Cells:
         """Places of the grid, by groups of channels; in blocks, places alone."""
         if isinstance(operator, Convolution):
             return _of_convolution(operator)
-        grids = {place: prod(shape) for place, shape in grids_of(operator).items()}
-        columns = _numbered([grids.get((1, c), width) for c, width in enumerate(operator.widths)], operator.widths)
-        rows = _numbered([grids.get((0, r), height) for r, height in enumerate(operator.heights)], operator.heights)
+        rows, columns = map(_numbered, grids_of(operator))
         pairs = [_pairs(block, rows[r], columns[c]) for (r, c), block in operator.blocks.items()]
         reader, read = np.unique(np.concatenate(pairs), axis=0).T
         return cls(np.concatenate(columns), np.concatenate(rows), reader, read)
@@ -73,8 +74,13 @@ def _places(size: int, groups: int, places: int) -> IntArray:
     return numbers // (size // groups) * places + numbers % places
 
 
-def grids_of(operator: Blocks) -> dict[tuple[int, int], tuple[int, ...]]:
-    """The grids of block rows, (0, r), and block columns, (1, c), that a convolution gives or takes."""
+def grids_of(operator: Convolution | Blocks) -> tuple[list[Part], list[Part]]:
+    """Block rows and block columns: how many numbers each has, and the grid that a convolution gives or takes them on.
+
+    The grid is None where there is none. A convolution alone is one block.
+    """
+    if isinstance(operator, Convolution):
+        return [(operator.outputs, operator.output_shape[1:])], [(operator.inputs, operator.input_shape[1:])]
     out: dict[tuple[int, int], tuple[int, ...]] = {}
     for (r, c), block in operator.blocks.items():
         if isinstance(block, Product):
@@ -84,12 +90,15 @@ def grids_of(operator: Blocks) -> dict[tuple[int, int], tuple[int, ...]]:
     for (r, c), block in operator.blocks.items():  # what is defined by a block row has its grid
         if not isinstance(block, Product) and block.shape[0] == block.shape[1] and (0, r) in out:
             out.setdefault((1, c), out[0, r])
-    return out
+    sizes = operator.heights, operator.widths
+    rows, columns = ([(size, out.get((side, k))) for k, size in enumerate(sizes[side])] for side in (0, 1))
+    return rows, columns
 
 
-def _numbered(grids: list[int], sizes: tuple[int, ...]) -> list[IntArray]:
-    starts = np.cumsum((0, *grids))
-    return [start + np.arange(size) % grid for start, grid, size in zip(starts, grids, sizes, strict=False)]
+def _numbered(parts: list[Part]) -> list[IntArray]:
+    cells = [size if grid is None else prod(grid) for size, grid in parts]
+    starts = np.cumsum((0, *cells))
+    return [start + np.arange(size) % count for start, count, (size, _) in zip(starts, cells, parts, strict=False)]
 
 
 def _pairs(block: Block, rows: IntArray, columns: IntArray) -> IntArray:
@@ -151,4 +160,4 @@ def _smallest_cut(gain: IntArray, cost: IntArray, read: IntArray, reader: IntArr
     return side[:c]
 
 
-__all__ = ["Cells", "counted", "grids_of"]
+__all__ = ["Cells", "Part", "counted", "grids_of"]

@@ -22,8 +22,8 @@ from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.network.blocks import Blocks, Product
 from fiberscope.network.convolution import Convolution
 from fiberscope.preimages.certificate import Independence
-from fiberscope.preimages.large_cones import LargeCones, pattern_of
-from fiberscope.preimages.large_counting import grids_of
+from fiberscope.preimages.large_cones import LargeCones
+from fiberscope.preimages.large_counting import Part, grids_of
 
 STRIPS = 2
 """Of the grid, that are tried first, and then the grid as a whole."""
@@ -164,25 +164,17 @@ class _Places:
 
     @classmethod
     def of(cls, operator: Convolution | Blocks) -> _Places:
-        if isinstance(operator, Convolution):
-            rows, columns = (
-                ((operator.outputs, operator.output_shape[1:]),),
-                ((operator.inputs, operator.input_shape[1:]),),
-            )
-        else:
-            grids = grids_of(operator)
-            rows = tuple((size, grids.get((0, r), (1,))) for r, size in enumerate(operator.heights))
-            columns = tuple((size, grids.get((1, c), (1,))) for c, size in enumerate(operator.widths))
+        rows, columns = grids_of(operator)
         grid = np.concatenate([np.broadcast_to(_flat(shape), (size, 2)) for size, shape in rows])
         return cls(_standing(rows), _standing(columns), grid)
 
 
-def _flat(shape: tuple[int, ...]) -> tuple[int, int]:
-    """A grid with two axes."""
-    return shape[0], prod(shape[1:])
+def _flat(shape: tuple[int, ...] | None) -> tuple[int, int]:
+    """A grid with two axes; one place where there is none."""
+    return (1, 1) if shape is None else (shape[0], prod(shape[1:]))
 
 
-def _standing(parts: tuple[tuple[int, tuple[int, ...]], ...]) -> FloatArray:
+def _standing(parts: list[Part]) -> FloatArray:
     out: list[FloatArray] = []
     for size, shape in parts:
         h, w = _flat(shape)
@@ -200,11 +192,10 @@ def _apart(cones: LargeCones, pairs: _Pairs, places: _Places) -> BoolArray:
 
 def _read(cones: LargeCones, pairs: _Pairs, rows: BoolArray) -> BoolArray:
     """(n,) the columns that some of the rows that are left read."""
-    pattern, (paired, columns) = pattern_of(cones.operator), pairs.paired
-    first = pattern.adjoint(torch.from_numpy(rows[None].astype(np.float32)))[0].numpy() > 0.5
+    paired, columns = pairs.paired
     more = rows.copy()
-    more[paired] |= first[columns]
-    return pattern.adjoint(torch.from_numpy(more[None].astype(np.float32)))[0].numpy() > 0.5
+    more[paired] |= cones.is_read(rows)[columns]
+    return cones.is_read(more)
 
 
 def _spare(rows: BoolArray, columns: BoolArray, places: _Places) -> bool:

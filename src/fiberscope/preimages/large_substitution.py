@@ -77,13 +77,6 @@ class Substitution:
         out[:, self.places] = 0.0
         return out + self.inner.adjoint(weights)
 
-    def weights(self, coordinates: Tensor, rows: Tensor) -> Tensor:
-        """Weights of all rows of which the combination is this in the coordinates that are defined."""
-        out = rows.clone()
-        if self.inner is not None:
-            out[:, : self.definitions] = (self.outer.adjoint(rows) - coordinates)[:, self.places]
-        return out
-
     @property
     def places(self) -> slice:
         """The coordinates that are defined."""
@@ -93,8 +86,7 @@ class Substitution:
 def _is_minus_one(block: Block | None) -> bool:
     if block is None or isinstance(block, Product) or block.shape[0] != block.shape[1] or block.nnz != block.shape[0]:
         return False
-    places = torch.arange(block.shape[0]).numpy()
-    return bool((block.indices == places).all() and (block.indptr[:-1] == places).all() and (block.data == -1.0).all())
+    return bool((block.diagonal() == -1.0).all())
 
 
 __all__ = ["Substitution"]

@@ -20,7 +20,7 @@ from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.convolution import Convolution
 from fiberscope.preimages.budget import NO_LIMIT, Budget
 from fiberscope.preimages.candidate import Direction
-from fiberscope.preimages.dense import Cholesky
+from fiberscope.preimages.cholesky import Cholesky
 from fiberscope.preimages.large_cones import LargeCones, Sides
 from fiberscope.preimages.strict_direction import strict_direction
 

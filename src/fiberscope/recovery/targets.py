@@ -65,11 +65,7 @@ class Targets:
 
     def slopes(self, Z: Float64[Tensor, "N m"]) -> Float64[Tensor, "N m"]:
         """How residuals change with z."""
-        return torch.where(self.counting(Z), self.weights, 0.0)
-
-    def counting(self, Z: Float64[Tensor, "N m"]) -> Bool[Tensor, "N m"]:
-        """Which residuals change with z."""
-        return self.two_sided | (self.high < Z) | (self.low > Z)
+        return torch.where(self.two_sided | (self.high < Z) | (self.low > Z), self.weights, 0.0)
 
     def distance(self, Z: Float64[Tensor, "N m"]) -> Float64[Tensor, " N"]:
         """The largest distance of a number from its interval."""
