@@ -7,9 +7,13 @@ import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from typing import TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
 
 from fiberscope.scalars import as_count
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController  # pyright: ignore[reportMissingTypeStubs]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -44,11 +48,10 @@ def one_thread() -> AbstractContextManager[None]:
 def limited_threads(count: int) -> Generator[None]:
     """A context in which linear algebra uses so many threads, whatever the machine has and the environment says."""
     import scipy.linalg  # noqa: F401  # pyright: ignore[reportUnusedImport]  # brings the BLAS that is to be limited
-    from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
     torch = sys.modules.get("torch")  # it has threads of its own, but is not loaded for their sake
     before = None if torch is None else torch.get_num_threads()
-    with threadpool_limits(count):
+    with _libraries(len(sys.modules)).limit(limits=count):
         if torch is not None:
             torch.set_num_threads(count)
         try:
@@ -56,6 +59,17 @@ def limited_threads(count: int) -> Generator[None]:
         finally:
             if torch is not None:
                 torch.set_num_threads(before)
+
+
+@lru_cache(maxsize=1)
+def _libraries(modules: int) -> ThreadpoolController:
+    """The libraries with threads of their own, looked for again when more modules are imported, which may bring some.
+
+    To go through all libraries of a process takes as long as the verdict about a small layer.
+    """
+    from threadpoolctl import ThreadpoolController  # pyright: ignore[reportMissingTypeStubs]
+
+    return ThreadpoolController()
 
 
 def in_threads(function: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[R]:
