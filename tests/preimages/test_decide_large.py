@@ -20,12 +20,13 @@ LAYERS = {
     "single places": ((2, 6, 1, 1), (6, 4, 4), 1, 0, 1),
     "depthwise": ((4, 1, 3, 3), (4, 5, 5), 1, 1, 4),
 }
+MANY = ((12, 2, 3, 3), (2, 6, 6), 1, 1, 1)
 DOMAINS: dict[str, Domain | None] = {"R^n": None, "orthant": fs.NonNegative(), "box": fs.Box(0, 5)}
 
 
 def layer_of(name: str, scale: float = 1.0, high: float = np.inf) -> fs.ReLULayer:
     """A convolution of random numbers."""
-    shape, inputs, stride, padding, groups = LAYERS[name]
+    shape, inputs, stride, padding, groups = LAYERS.get(name, MANY)
     rng = np.random.default_rng(len(name))
     sides = ((padding, padding), (padding, padding))
     weight, bias = rng.normal(size=shape), 0.3 * rng.normal(size=shape[0])
@@ -80,6 +81,21 @@ def test_what_is_decided_is_what_the_written_layer_says(
         assert low <= p.dimension <= high
         assert not fs.verify(replace(q, dimension_bounds=(p.dimension + 1, high)))
     assert decided or name == "as many" or (name, domain) == ("depthwise", "R^n")
+
+
+@pytest.mark.parametrize("domain", [None, fs.Box(-5, 5), fs.Box(-5, np.inf)])
+def test_rows_that_span_all_inputs_leave_a_single_point(domain: Domain | None, large: None):
+    layer = layer_of("many more")
+    x = np.random.default_rng(4).normal(size=layer.inputs)
+    found = fs.preimage(layer, x=x, domain=domain)
+    assert layer._weight is None, "nothing was written out"
+    rows = layer.operator.rows().toarray()
+    assert np.linalg.matrix_rank(rows[rows @ x + layer.constants > 0]) == layer.inputs
+    assert (found.kind, found.dimension) == ("singleton", 0)
+    assert fs.verify(found)
+    unit = layer_of("fewer, by strides")
+    other = fs.preimage(unit, x=np.random.default_rng(4).normal(size=unit.inputs))
+    assert not fs.verify(replace(other, kind=fs.Kind.SINGLETON, dimension=0, certificate=found.certificate))
 
 
 @pytest.mark.parametrize("power", [-30, 30])

@@ -14,6 +14,7 @@ import numpy as np
 
 from fiberscope.errors import MemoryLimitError
 from fiberscope.network.arrays import IntArray
+from fiberscope.network.convolution import Convolution
 from fiberscope.network.domains import Polyhedron
 from fiberscope.preimages.budget import Budget, TooLargeError
 from fiberscope.preimages.candidate import Direction as Moving
@@ -42,6 +43,7 @@ class _Away:
         kind: bounded or unbounded; None where it is not settled.
         face: what shows it; None where the domain, or counting, does.
         counted: coordinates that fewer rows read.
+        spanned: whether rows with both sides have the rank of all inputs, of a convolution.
         reason: why it is not settled.
         margin: of the verdict.
     """
@@ -49,6 +51,7 @@ class _Away:
     kind: Kind | None
     face: Face | None = None
     counted: IntArray | None = None
+    spanned: bool = False
     reason: str = ""
     margin: float = 0.0
 
@@ -79,6 +82,10 @@ def decide_large(question: Verdict, domain: Polyhedron, budget: Budget) -> Verdi
 
 def _answers(question: Verdict, cones: LargeCones, away: _Away, budget: Budget) -> Iterator[Verdict]:
     if away.kind is None:
+        return
+    if away.spanned and np.array_equal(cones.equal, cones.far):
+        single = Certificate(Kind.SINGLETON, 0)
+        yield replace(question, kind=Kind.SINGLETON, dimension=0, margin=away.margin, certificate=single)
         return
     coordinates, least = (away.counted, 1) if away.counted is not None else counted(cones, Sides.tangent(cones))
     if least:
@@ -116,8 +123,16 @@ def _ways(cones: LargeCones, sides: Sides, budget: Budget, *, last: bool = False
 def _at_infinity(cones: LargeCones, budget: Budget) -> Iterator[_Away]:
     """What settles the recession cone; the first that is proved counts."""
     boxed, outward, sides = cones.boxed, cones.outward, Sides.recession(cones)
-    if boxed.all():
-        yield _Away(Kind.BOUNDED, margin=1.0)
+    if _may_span(cones):
+        equations = np.flatnonzero(cones.far)
+        yield _Away(Kind.BOUNDED, Face(Multipliers(equations, np.zeros(len(equations)))), spanned=True)
+    defined, others = cones.defined, ~boxed
+    others[defined] = False
+    if not others.any():  # what is defined by coordinates that cannot run on cannot run on either
+        numbers = np.flatnonzero(~boxed[defined])
+        yield _Away(
+            Kind.BOUNDED, Face(Multipliers(numbers, np.zeros(len(numbers)))) if len(numbers) else None, margin=1.0
+        )
         return
     unread = np.flatnonzero(~cones.is_read(cones.far | (sides.upper != 0)) & ~boxed)
     if len(unread):
@@ -155,6 +170,13 @@ def _on_all_inputs(cones: LargeCones, sides: Sides, budget: Budget) -> Iterator[
     for way in _ways(cones, sides, budget):
         yield _Away(Kind.UNBOUNDED, Face(direction=way))
     yield _Away(None, reason=_rank_missing(cones.layer.inputs, int(cones.far.sum())))
+
+
+def _may_span(cones: LargeCones) -> bool:
+    """Whether the rows with both sides may have the rank of all inputs, and the checker can prove it: in strips."""
+    o = cones.operator
+    plain = isinstance(o, Convolution) and len(o.kernel) == 2 and o.groups == 1
+    return plain and int(cones.far.sum()) >= cones.layer.inputs
 
 
 def _rank_missing(inputs: int, equations: int) -> str:
