@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -28,11 +29,6 @@ from fiberscope.preimages.large_projection import project_large
 from fiberscope.preimages.large_windows import moved
 from fiberscope.preimages.verdict import Verdict
 from fiberscope.preimages.verify import verify_in_float
-
-NO_SECOND_POINT = (
-    "counting shows no second point, neither in a window of the grid nor on all of it was one found and proved, and "
-    "that there is none takes the rank of more rows than are in reach; ask about a window="
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +73,7 @@ def decide_large(question: Verdict, domain: Polyhedron, budget: Budget) -> Verdi
                     away = replace(away, reason=f"a certificate was not proved: {check.reason}")
     except (TooLargeError, MemoryLimitError) as limit:
         return replace(question, reason=str(limit))
-    return replace(question, reason=away.reason or f"the preimage is {away.kind}, or a single point: {NO_SECOND_POINT}")
+    return replace(question, reason=away.reason or _second_point_missing(away.kind, cones))
 
 
 def _answers(question: Verdict, cones: LargeCones, away: _Away, budget: Budget) -> Iterator[Verdict]:
@@ -184,6 +180,30 @@ def _rank_missing(inputs: int, equations: int) -> str:
     return (
         f"on inputs without bounds it hangs on the rank of {equations} rows, {fewer} than the {inputs} inputs, and "
         "that is out of reach; give the domain in which inputs lie, or ask about a window="
+    )
+
+
+def _second_point_missing(kind: Kind | None, cones: LargeCones) -> str:
+    rows, moving = int(cones.equal.sum()), int((~cones.pinned).sum())
+    return (
+        f"the preimage is {kind}, or a single point: {rows} rows hold {moving} coordinates, of which "
+        f"{int((cones.inward != 0).sum())} are at a bound; counting shows no second point, neither in a window of the "
+        "grid nor on all of it was one found and proved, and that there is none takes a rank that is out of reach"
+        f"{_thin(cones.operator)}; ask about a window="
+    )
+
+
+def _thin(operator: Any) -> str:
+    """What makes a rank hard, where a convolution of single places is the rounded product of two thin ones."""
+    if not isinstance(operator, Convolution) or set(operator.kernel) != {1} or operator.groups > 1:
+        return ""
+    filters = operator.weight.numpy().reshape(operator.weight.shape[:2])
+    rank = int(np.linalg.matrix_rank(filters))
+    if rank == min(filters.shape):
+        return ""
+    return (
+        f": at each place {filters.shape[0]} units read {filters.shape[1]} numbers with rank {rank} up to rounding, as "
+        "the product of two convolutions does, so that it hangs on the last digits of the weights"
     )
 
 
