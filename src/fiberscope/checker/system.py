@@ -183,7 +183,7 @@ class Rows:
         """Whether rows of the stack, on some columns, are proved to have min(q, n) singular values above s."""
         if s == 0 and isinstance(self.stack, Blocks) and self.stack.is_echelon(numbers, columns):
             return True
-        if isinstance(self.stack, Convolution) and columns.all() and len(numbers) >= self.n:
+        if isinstance(self.stack, Convolution) and len(numbers) >= self.n:  # what is injective is so on fewer columns
             size = matrices.norm_above(self.norms[numbers])
             if strips.columns_exceed(self.stack, numbers, size, s):
                 return True
