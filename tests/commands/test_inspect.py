@@ -71,7 +71,7 @@ def test_convolutions_that_are_not_written_out_name_what_their_domain_asks_for(
     module = nn.Sequential(maps[0], nn.ReLU(), maps[1], nn.ReLU6(), maps[2], nn.ReLU()).eval()
     rows = table(fs.from_torch(module, input_shape=(1, 6, 6)), tmp_path, capsys, monkeypatch)
     assert [row["method"] for row in rows] == [
-        "counting and windows", "projection by convolutions", "windows, in a box",
+        "counting, strips and windows", "projection by convolutions", "windows, in a box",
     ]  # fmt: skip
     assert {row["seconds"] for row in rows} == {"below 1"}
 

@@ -9,10 +9,14 @@ import pytest
 
 import fiberscope as fs
 from fiberscope.network import relu_layer
-from fiberscope.network.convolution import Convolution
-from fiberscope.network.domains import Domain
+from fiberscope.network.convolution import Convolution, joined_pointwise
+from fiberscope.network.domains import Domain, as_polyhedron
+from fiberscope.preimages.budget import NO_LIMIT
 from fiberscope.preimages.certificate import Certificate, Face
+from fiberscope.preimages.decide import NOTHING_PROVED
+from fiberscope.preimages.decide_large import _thin, decide_large
 from fiberscope.preimages.method import method_of
+from fiberscope.preimages.verdict import Verdict
 
 LAYERS = {
     "as many": ((4, 2, 3, 3), (2, 6, 6), 1, 1, 1),
@@ -20,12 +24,13 @@ LAYERS = {
     "single places": ((2, 6, 1, 1), (6, 4, 4), 1, 0, 1),
     "depthwise": ((4, 1, 3, 3), (4, 5, 5), 1, 1, 4),
 }
+MANY = ((12, 2, 3, 3), (2, 6, 6), 1, 1, 1)
 DOMAINS: dict[str, Domain | None] = {"R^n": None, "orthant": fs.NonNegative(), "box": fs.Box(0, 5)}
 
 
 def layer_of(name: str, scale: float = 1.0, high: float = np.inf) -> fs.ReLULayer:
     """A convolution of random numbers."""
-    shape, inputs, stride, padding, groups = LAYERS[name]
+    shape, inputs, stride, padding, groups = LAYERS.get(name, MANY)
     rng = np.random.default_rng(len(name))
     sides = ((padding, padding), (padding, padding))
     weight, bias = rng.normal(size=shape), 0.3 * rng.normal(size=shape[0])
@@ -82,6 +87,41 @@ def test_what_is_decided_is_what_the_written_layer_says(
     assert decided or name == "as many" or (name, domain) == ("depthwise", "R^n")
 
 
+@pytest.mark.parametrize("domain", [None, fs.Box(-5, 5), fs.Box(-5, np.inf)])
+def test_rows_that_span_all_inputs_leave_a_single_point(domain: Domain | None, large: None):
+    layer = layer_of("many more")
+    x = np.random.default_rng(4).normal(size=layer.inputs)
+    found = fs.preimage(layer, x=x, domain=domain)
+    assert layer._weight is None, "nothing was written out"
+    rows = layer.operator.rows().toarray()
+    assert np.linalg.matrix_rank(rows[rows @ x + layer.constants > 0]) == layer.inputs
+    assert (found.kind, found.dimension) == ("singleton", 0)
+    assert fs.verify(found)
+    unit = layer_of("fewer, by strides")
+    other = fs.preimage(unit, x=np.random.default_rng(4).normal(size=unit.inputs))
+    assert not fs.verify(replace(other, kind=fs.Kind.SINGLETON, dimension=0, certificate=found.certificate))
+
+
+def test_a_product_that_was_rounded_says_why_its_rank_is_not_known():
+    rng = np.random.default_rng(0)
+    thin = Convolution(rng.normal(size=(2, 6, 1, 1)), (6, 4, 4))
+    wide = Convolution(rng.normal(size=(9, 2, 1, 1)), thin.output_shape)
+    product = joined_pointwise(thin, wide)
+    none = np.zeros(product.outputs, dtype=np.bool_)
+    layer = fs.ReLULayer.of_map(
+        lambda: (product.rows().toarray(), product.bias.numpy()), product.input_shape, product.output_shape, none,
+        operator=product,
+    )  # fmt: skip
+    x = rng.uniform(1, 2, size=layer.inputs)
+    question = Verdict(layer, fs.Box(0, 6), x, None, fs.Kind.UNDECIDED, None, 0.0, NOTHING_PROVED)
+    found = decide_large(question, as_polyhedron(fs.Box(0, 6), layer.inputs), NO_LIMIT)
+    assert found.kind in ("undecided", "bounded")
+    assert ("rank 2 up to rounding" in found.reason) == (found.kind == "undecided")
+    assert "rank 2 up to rounding" in _thin(product)
+    assert not _thin(thin)
+    assert not _thin(layer_of("depthwise").operator)
+
+
 @pytest.mark.parametrize("power", [-30, 30])
 def test_scales_do_not_matter(power: int, large: None):
     x = np.maximum(np.random.default_rng(1).normal(size=layer_of("single places").inputs), 0.0)
@@ -116,6 +156,9 @@ def test_methods_are_named_before_any_work(large: None):
         method_of(layer, [layer.operator], bounds).name for bounds in ((-np.inf, np.inf), (0.0, np.inf), (0.0, 6.0))
     ]
     assert len(set(names)) == 3
+    many = layer_of("many more")
+    everywhere = (-np.inf, np.inf)
+    assert method_of(many, [many.operator], everywhere).seconds > 36 * 5e-5, "a proof in strips is counted"
     seconds = [
         method_of(layer, [layer.operator], (0.0, np.inf)).seconds,
         method_of(layer, [layer.operator], (0.0, 6.0)).seconds,

@@ -153,6 +153,26 @@ def test_changed_certificates_prove_nothing(by_products: pytest.MonkeyPatch):
         assert not fs.verify(replace(bounded, dimension_bounds=claimed))
 
 
+@pytest.mark.parametrize("name", ["many inputs", "clips", "strides"])
+def test_in_a_box_no_coordinate_runs_on(name: str, by_products: pytest.MonkeyPatch):
+    """What is defined by bounded coordinates is bounded, and equations that define it say so."""
+    layer, x, _ = case(name, 1)
+    found = fs.preimage(layer, x=x, domain=fs.Box(0, 5))
+    assert "runs on" not in found.reason
+    assert "without bounds" not in found.reason
+    if found.kind == "undecided":
+        return
+    assert found.kind == "bounded"
+    face = found.certificate.recession
+    assert face is not None
+    assert face.multipliers is not None
+    assert fs.verify(found)
+    fewer = replace(face.multipliers, rows=face.multipliers.rows[1:], values=face.multipliers.values[1:])
+    for part in (None, fewer):
+        wrong = replace(found.certificate, recession=replace(face, multipliers=part))
+        assert not verify_in_float(replace(found, certificate=wrong))
+
+
 @pytest.mark.parametrize("power", [-40, 40])
 def test_units_do_not_matter(power: int, by_products: pytest.MonkeyPatch):
     _, x, block = case("strides", 3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -56,3 +58,17 @@ def test_no_matrix_is_made_beyond_the_cap() -> None:
 
 def test_the_cap_is_a_share_of_the_machine() -> None:
     assert 2**27 < fiberscope.memory.memory_cap() < 2**50
+
+
+def test_bounds_of_a_wide_layer_are_not_written_out() -> None:
+    """They are n x n numbers, of which all but n are 0."""
+    n, rng = 2500, np.random.default_rng(0)
+    layer, x = ReLULayer(rng.standard_normal((20, n))), np.maximum(rng.standard_normal(n), 0.0)
+    tracemalloc.start()
+    try:
+        found = fs.preimage(layer, x=x, domain=fs.NonNegative())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.kind == "unbounded"
+    assert peak < 8 * n * n / 4

@@ -147,14 +147,20 @@ class Blocks(Unwritten):
     def is_echelon(self, numbers: IntArray, columns: BoolArray) -> bool:
         """Whether these rows are independent on some columns, as their blocks show without arithmetic.
 
-        The last block of each of their block rows is diagonal, on columns that are kept, each of another block column:
-        sorted by these, the rows are those of a triangular matrix.
+        The last block of each of their block rows is diagonal, each of another block column, and has their entries of
+        the diagonal on columns that are kept: sorted by these, the rows are those of a triangular matrix.
         """
         starts, kept = np.cumsum((0, *self.heights)), _parts(columns, self.widths)
-        rows = np.unique(np.searchsorted(starts, np.unique(numbers), side="right") - 1)
-        last = [max((b for b in self.blocks if b.row == row), key=lambda b: b.column, default=None) for row in rows]
-        pivots = [b.column for b in last if b is not None and kept[b.column].all() and _is_diagonal(b)]
-        return len(set(pivots)) == len(rows) and len(np.unique(numbers)) == len(numbers)
+        numbers, count = np.unique(numbers), len(numbers)
+        row = np.searchsorted(starts, numbers, side="right") - 1
+        pivots: list[int] = []
+        for r in np.unique(row).tolist():
+            last = max((b for b in self.blocks if b.row == r), key=lambda b: b.column, default=None)
+            own = numbers[row == r] - starts[r]
+            if last is None or not _is_diagonal(last) or not kept[last.column][own].all():
+                return False
+            pivots.append(last.column)
+        return len(set(pivots)) == len(pivots) and len(numbers) == count
 
 
 def _is_diagonal(block: Block) -> bool:

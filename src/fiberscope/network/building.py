@@ -207,7 +207,7 @@ class NetworkBuilder:
             self._stages[value.number] = replace(self._stages[value.number], origin=origin)
 
     def build(self, output: Value, origin: str = "") -> Network:
-        """The network that computes ``output``; stages that it does not need are left out.
+        """The network that computes ``output``; stages that it does not need are left out. Ends the builder.
 
         Args:
             output: what the network gives.

@@ -17,17 +17,19 @@ from fiberscope.network.structured import Diagonal, Rearrangement
 
 
 def simplified(
-    stages: Sequence[Stage], output: int, shape: tuple[int, ...], origin: str
+    stages: list[Stage], output: int, shape: tuple[int, ...], origin: str
 ) -> tuple[tuple[Stage, ...], tuple[str, ...]]:
     """The stages that the output needs, simplified and numbered anew; and notes on numbers that were folded.
 
     Args:
-        stages: one per operation, each after its sources.
+        stages: one per operation, each after its sources. The list is emptied: numbers that were folded would otherwise
+            be kept beside what they were folded into, which of large networks takes gigabytes.
         output: the stage whose output is the network's.
         shape: the shape of the output for one sample.
         origin: what the model calls the output; empty to keep what the last stage is called.
     """
     work = _Simplification(stages, output)
+    stages.clear()
     work.join_concatenated_clips()
     work.pull_clips_before_maxima()
     work.drop_identities()

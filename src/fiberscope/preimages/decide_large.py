@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from fiberscope.errors import MemoryLimitError
 from fiberscope.network.arrays import IntArray
+from fiberscope.network.convolution import Convolution
 from fiberscope.network.domains import Polyhedron
 from fiberscope.preimages.budget import Budget, TooLargeError
 from fiberscope.preimages.candidate import Direction as Moving
@@ -28,11 +30,6 @@ from fiberscope.preimages.large_windows import moved
 from fiberscope.preimages.verdict import Verdict
 from fiberscope.preimages.verify import verify_in_float
 
-NO_SECOND_POINT = (
-    "counting shows no second point, neither in a window of the grid nor on all of it was one found and proved, and "
-    "that there is none takes the rank of more rows than are in reach; ask about a window="
-)
-
 
 @dataclass(frozen=True, eq=False)
 class _Away:
@@ -42,6 +39,7 @@ class _Away:
         kind: bounded or unbounded; None where it is not settled.
         face: what shows it; None where the domain, or counting, does.
         counted: coordinates that fewer rows read.
+        spanned: whether rows with both sides have the rank of all inputs, of a convolution.
         reason: why it is not settled.
         margin: of the verdict.
     """
@@ -49,6 +47,7 @@ class _Away:
     kind: Kind | None
     face: Face | None = None
     counted: IntArray | None = None
+    spanned: bool = False
     reason: str = ""
     margin: float = 0.0
 
@@ -74,11 +73,15 @@ def decide_large(question: Verdict, domain: Polyhedron, budget: Budget) -> Verdi
                     away = replace(away, reason=f"a certificate was not proved: {check.reason}")
     except (TooLargeError, MemoryLimitError) as limit:
         return replace(question, reason=str(limit))
-    return replace(question, reason=away.reason or f"the preimage is {away.kind}, or a single point: {NO_SECOND_POINT}")
+    return replace(question, reason=away.reason or _second_point_missing(away.kind, cones))
 
 
 def _answers(question: Verdict, cones: LargeCones, away: _Away, budget: Budget) -> Iterator[Verdict]:
     if away.kind is None:
+        return
+    if away.spanned and np.array_equal(cones.equal, cones.far):
+        single = Certificate(Kind.SINGLETON, 0)
+        yield replace(question, kind=Kind.SINGLETON, dimension=0, margin=away.margin, certificate=single)
         return
     coordinates, least = (away.counted, 1) if away.counted is not None else counted(cones, Sides.tangent(cones))
     if least:
@@ -116,8 +119,16 @@ def _ways(cones: LargeCones, sides: Sides, budget: Budget, *, last: bool = False
 def _at_infinity(cones: LargeCones, budget: Budget) -> Iterator[_Away]:
     """What settles the recession cone; the first that is proved counts."""
     boxed, outward, sides = cones.boxed, cones.outward, Sides.recession(cones)
-    if boxed.all():
-        yield _Away(Kind.BOUNDED, margin=1.0)
+    if _may_span(cones):
+        equations = np.flatnonzero(cones.far)
+        yield _Away(Kind.BOUNDED, Face(Multipliers(equations, np.zeros(len(equations)))), spanned=True)
+    defined, others = cones.defined, ~boxed
+    others[defined] = False
+    if not others.any():  # what is defined by coordinates that cannot run on cannot run on either
+        numbers = np.flatnonzero(~boxed[defined])
+        yield _Away(
+            Kind.BOUNDED, Face(Multipliers(numbers, np.zeros(len(numbers)))) if len(numbers) else None, margin=1.0
+        )
         return
     unread = np.flatnonzero(~cones.is_read(cones.far | (sides.upper != 0)) & ~boxed)
     if len(unread):
@@ -157,11 +168,42 @@ def _on_all_inputs(cones: LargeCones, sides: Sides, budget: Budget) -> Iterator[
     yield _Away(None, reason=_rank_missing(cones.layer.inputs, int(cones.far.sum())))
 
 
+def _may_span(cones: LargeCones) -> bool:
+    """Whether the rows with both sides may have the rank of all inputs, and the checker can prove it: in strips."""
+    o = cones.operator
+    plain = isinstance(o, Convolution) and len(o.kernel) == 2 and o.groups == 1
+    return plain and int(cones.far.sum()) >= cones.layer.inputs
+
+
 def _rank_missing(inputs: int, equations: int) -> str:
     fewer = "fewer" if equations < inputs else "no fewer"
     return (
         f"on inputs without bounds it hangs on the rank of {equations} rows, {fewer} than the {inputs} inputs, and "
         "that is out of reach; give the domain in which inputs lie, or ask about a window="
+    )
+
+
+def _second_point_missing(kind: Kind | None, cones: LargeCones) -> str:
+    rows, moving = int(cones.equal.sum()), int((~cones.pinned).sum())
+    return (
+        f"the preimage is {kind}, or a single point: {rows} rows hold {moving} coordinates, of which "
+        f"{int((cones.inward != 0).sum())} are at a bound; counting shows no second point, neither in a window of the "
+        "grid nor on all of it was one found and proved, and that there is none takes a rank that is out of reach"
+        f"{_thin(cones.operator)}; ask about a window="
+    )
+
+
+def _thin(operator: Any) -> str:
+    """What makes a rank hard, where a convolution of single places is the rounded product of two thin ones."""
+    if not isinstance(operator, Convolution) or set(operator.kernel) != {1} or operator.groups > 1:
+        return ""
+    filters = operator.weight.numpy().reshape(operator.weight.shape[:2])
+    rank = int(np.linalg.matrix_rank(filters))
+    if rank == min(filters.shape):
+        return ""
+    return (
+        f": at each place {filters.shape[0]} units read {filters.shape[1]} numbers with rank {rank} up to rounding, as "
+        "the product of two convolutions does, so that it hangs on the last digits of the weights"
     )
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64
+from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.network.blocks import Blocks
 from fiberscope.network.domains import Polyhedron
 from fiberscope.network.relu_layer import ReLULayer
 from fiberscope.network.rows import Rows
@@ -91,6 +92,18 @@ class LargeCones:
     def boxed(self) -> Bool[BoolArray, " n"]:
         """(n,) coordinates that are bounded on both sides."""
         return np.isfinite(self.low) & np.isfinite(self.high)
+
+    @property
+    def defined(self) -> Int64[IntArray, " k"]:
+        """(k,) the coordinate that each of the first rows defines: in the last block of its block row."""
+        if not self.layer.definitions:
+            return np.arange(0)
+        blocks: Blocks = self.operator
+        starts, every = np.cumsum((0, *blocks.widths)), list[IntArray]()
+        for row, height in enumerate(blocks.heights):
+            last = max(c for r, c in blocks.blocks if r == row)
+            every.append(starts[last] + np.arange(height))
+        return np.concatenate(every)[: self.layer.definitions]
 
     def reads(self, rows: Bool[BoolArray, " m"], columns: Bool[BoolArray, " n"]) -> Bool[BoolArray, " m"]:
         """(m,) which of some rows have an entry that is not zero on some columns."""

@@ -127,7 +127,9 @@ class MixedSystem:
 
     def live(self, numbers: Int64[IntArray, " q"]) -> Int64[IntArray, " _"]:
         """Those of the rows that are not zero: what is left of a dead neuron says nothing about directions."""
-        return numbers[row_norms(self.rows(numbers)) > 0]
+        kept = self.coordinates(numbers)[0] >= 0
+        kept[~kept] = row_norms(self.rows(numbers[~kept])) > 0  # bounds are not written out: they are n x n numbers
+        return numbers[kept]
 
     def right_hand_sides(self, numbers: Int64[IntArray, " q"]) -> list[Fraction]:
         """The exact right-hand sides of these rows."""

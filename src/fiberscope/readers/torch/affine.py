@@ -18,8 +18,8 @@ from fiberscope.readers.torch.call import Call, Operator, Result, numbers, taken
 # ---- products with matrices
 
 
-def dense(builder: NetworkBuilder, name: str, value: Value, weight: FloatArray, bias: FloatArray | None) -> Value:
-    """``x W^T + b`` along the last axis: weight (outputs, inputs), bias (outputs,).
+def dense(builder: NetworkBuilder, name: str, value: Value, weight: Any, bias: FloatArray | None) -> Value:
+    """``x W^T + b`` along the last axis: weight (outputs, inputs), an array or a tensor; bias (outputs,).
 
     Several rows are the places of a grid, and the product a convolution with a kernel of size one: like that the matrix
     is stored once.
@@ -29,7 +29,7 @@ def dense(builder: NetworkBuilder, name: str, value: Value, weight: FloatArray, 
     if rows == 1 or last != weight.shape[1]:
         return builder.dense(name, value, weight, bias)
     grid = taken(builder, f"{name} (channels first)", value, value.positions.reshape(rows, last).T[None])
-    product = builder.convolution(name, grid, weight[:, :, None], bias)
+    product = builder.convolution(name, grid, numbers(weight)[:, :, None], bias)
     back = product.positions[0].T.reshape(*lead, weight.shape[0])
     return taken(builder, f"{name} (channels last)", product, back)
 
@@ -71,9 +71,8 @@ def _batched(call: Call, value: Value, matrices: FloatArray) -> Value:
 
 def _linear(call: Call) -> Result:
     bias = call["bias"]
-    weight = numbers(call["weight"])
-    if weight.ndim == 1:
-        weight = weight[None]
+    weight = call["weight"]
+    weight = weight[None] if weight.ndim == 1 else weight
     return dense(call.builder, call.name, call["input"], weight, None if bias is None else numbers(bias).reshape(-1))
 
 

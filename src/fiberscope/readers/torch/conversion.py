@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from fiberscope.readers.torch.program import Program
 
 
+_WEIGHTED = {"linear", "convolution"} | {f"{kind}{n}d" for kind in ("conv", "conv_transpose") for n in (1, 2, 3)}
+"""Operators whose maps copy the weights that they are given."""
+
+
 def converted(program: Program) -> Network:
     """The network that a program computes.
 
@@ -150,18 +154,24 @@ class _Conversion:
     def _result(self, node: fx.Node) -> Any:
         match node.op:
             case "placeholder":
-                return self.builder.input if node.name == self.program.input else self._tensor(node.name)
+                return self.builder.input if node.name == self.program.input else self._tensor(node)
             case "get_attr":
                 return in_float64(_attribute(self.program.module, str(node.target)), "cpu")
             case _:
                 return self._called(node)
 
-    def _tensor(self, placeholder: str) -> Any:
-        item = self.program.tensors[placeholder]
-        if not isinstance(item, Tensor) or not item.is_floating_point():
-            return item.detach().cpu() if isinstance(item, Tensor) else item
+    def _tensor(self, placeholder: fx.Node) -> Any:
+        item = self.program.tensors[placeholder.name]
+        if not isinstance(item, Tensor):
+            return item
+        item = item.detach().cpu()
+        if not item.is_floating_point():
+            return item
+        copied = {operator_name(user.target) for user in placeholder.users} <= _WEIGHTED and item.ndim > 1
+        if copied and item.dtype in (torch.float32, torch.float64) and bool(item.sum().isfinite()):
+            return item  # maps make the one copy in float64 that they take; a sum that is finite has finite terms
         try:
-            return as_tensor(item.cpu(), self.program.titles[placeholder])
+            return as_tensor(item, self.program.titles[placeholder.name])
         except InputError as error:
             raise ModelError(f"the model cannot be converted: {error}") from error
 

@@ -36,6 +36,10 @@ class InFloat64(TorchDispatchMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Run one operation on wider numbers."""
+        if func is torch.ops.aten.t.default and _is_large(args[0]):
+            return func(*args)  # a view, of what is widened where it is multiplied
+        if func in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default) and not kwargs and _is_large(args[-1]):
+            return _product_by_columns(*map(self._widened, args[:-1]), right=args[-1])
         arguments = [self._widened(item) for item in args]
         named = {key: self._widened(item) for key, item in (kwargs or {}).items()}
         if func is torch.ops.aten.softplus.default:
@@ -66,15 +70,27 @@ LARGE = 2**20
 """Numbers of a tensor beyond which no wide copy of it is kept."""
 
 
+def _is_large(item: Any) -> bool:
+    return isinstance(item, Tensor) and item.dtype == torch.float32 and item.numel() > LARGE
+
+
+def _product_by_columns(*given: Tensor, right: Tensor) -> Tensor:
+    """``added + left @ right``, of which ``added`` may be left out: a wide copy of ``right`` is made part by part."""
+    *added, left = given
+    product, width = left.new_empty(len(left), right.shape[1]), max(1, LARGE // right.shape[0])
+    for start in range(0, right.shape[1], width):
+        product[:, start : start + width] = left @ right[:, start : start + width].double()
+    return product.add_(added[0]) if added else product
+
+
 def stand_in(tensor: Tensor, device: torch.device | str | None = None) -> Tensor:
     """What is passed in place of a tensor of a model while ``InFloat64`` is active: a copy in float64.
 
-    A large one of float32 stays as it is: every operation takes a wide copy of it, for as long as it runs, so that
-    nothing writes into the tensor itself, and a large model is not there twice.
+    A large one of float32 stays as it is: every operation takes a wide copy of it, for as long as it runs, and products
+    with matrices of parts of it, so that nothing writes into the tensor itself, and a large model is not there twice.
     """
     here = device is None or torch.device(device).type == tensor.device.type
-    large = tensor.dtype == torch.float32 and tensor.numel() > LARGE and here
-    return tensor.detach() if large else in_float64(tensor, device)
+    return tensor.detach() if _is_large(tensor) and here else in_float64(tensor, device)
 
 
 def in_float64(tensor: Tensor, device: torch.device | str | None = None) -> Tensor:
