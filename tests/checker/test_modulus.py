@@ -15,9 +15,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "recovery"))
 
 from networks import as_network, as_rows, in_ball, outputs, random_chain
 
+from fiberscope.checker.center import center_of
 from fiberscope.checker.curves import Curves
 from fiberscope.checker.matrices import NotProvedError
-from fiberscope.checker.modulus import _Ball, attained, chain_of, chain_to, modulus, near
+from fiberscope.checker.midpoint import Ball
+from fiberscope.checker.modulus import attained, chain_of, chain_to, modulus, near
 from fiberscope.checker.reading import LayerRows, read_network
 from fiberscope.errors import ModelError
 from fiberscope.network.activations import Maximum
@@ -279,7 +281,7 @@ def test_stages_that_are_no_end_of_a_chain_are_refused():
 
 def test_no_bound_holds_where_small_numbers_are_flushed(monkeypatch):
     chain = as_rows([(np.eye(2), np.ones(2), 0.0, np.inf)])
-    monkeypatch.setattr("fiberscope.checker.modulus.flushes_subnormal_numbers", lambda: True)
+    monkeypatch.setattr("fiberscope.checker.center.flushes_subnormal_numbers", lambda: True)
     assert not _proves(chain, np.zeros(2), 0.5)
 
 
@@ -289,7 +291,7 @@ def test_units_that_are_said_to_stay_on_or_off_do_so_at_the_inputs_that_move_the
         n, radius = int(generator.integers(1, 4)), float(10.0 ** generator.uniform(-1, 0.5))
         chain = random_chain(generator, (n, *(int(generator.integers(2, 6)) for _ in range(3))))
         rows, center = as_rows(chain), generator.standard_normal(n)
-        ball = _Ball(rows, center, radius)
+        ball = Ball(center_of(rows, center), radius)
         on, off = ball.pieces()
         X = np.concatenate([in_ball(generator, center, radius, 60), center[None]])
         for _ in range(3):  # on along the gradients, to the border of the ball
