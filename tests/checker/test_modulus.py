@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "recovery"))
 from networks import as_network, as_rows, in_ball, outputs, random_chain
 
 from fiberscope.checker.center import center_of
-from fiberscope.checker.curves import Curves
+from fiberscope.checker.curves import TANH, Curves
 from fiberscope.checker.matrices import NotProvedError
 from fiberscope.checker.midpoint import Ball
 from fiberscope.checker.modulus import attained, chain_of, chain_to, modulus, near
@@ -166,10 +166,12 @@ def test_layers_of_a_stored_network_are_read_as_they_are():
 def test_what_is_no_chain_is_refused():
     generator = np.random.default_rng(8)
     rows = as_rows(random_chain(generator, (3, 4, 5)))
-    center = np.zeros(3)
+    center, bent = np.zeros(3), Curves(np.full(5, TANH), np.ones(5), np.ones(5))
     bad = {
         "another order": (rows[::-1], center, 1.0),
         "a center of another size": (rows, np.zeros(4), 1.0),
+        "a center of two axes": (rows, np.zeros((3, 1)), 1.0),
+        "an end in other units": ((rows[0], replace(rows[1], curves=bent)), center, 1.0),
         "no center": (rows, np.array([0.0, np.nan, 0.0]), 1.0),
         "a negative radius": (rows, center, -1.0),
         "no radius": (rows, center, np.nan),

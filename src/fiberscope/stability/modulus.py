@@ -288,7 +288,7 @@ class _Search:
         guess = max(_end(self._known[-3:]), least)
         if self.beyond == inf:
             return min(guess, most)
-        return guess if guess < most else float(np.sqrt(self.radius) * np.sqrt(self.beyond))
+        return guess if guess < most else self.radius * float(np.sqrt(self.beyond / self.radius))
 
 
 def _end(known: list[tuple[float, float]]) -> float:
