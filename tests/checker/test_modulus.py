@@ -137,6 +137,20 @@ def test_rounding_at_the_center_makes_a_unit_unsure():
     assert modulus(chain, center, 0.0).rows == 1
 
 
+def test_rounding_of_a_layer_before_makes_a_unit_unsure():
+    """Terms cancel to 0.01, rounded by more than the next layer rounds: exactly, its only unit is off."""
+    for seed in range(50):
+        center = np.random.default_rng(seed).standard_normal(999)
+        center = np.append(center, 0.01 - center.sum())
+        rounded, exact = float((np.ones((1, 1000)) @ center)[0]), sum(map(Fraction, center))
+        if rounded - exact > 2.0**-48:
+            break
+    between = float((Fraction(rounded) + exact) / 2)
+    assert exact < between < rounded
+    chain = as_rows([(np.ones((1, 1000)), np.zeros(1), 0.0, np.inf), (np.eye(1), np.array([-between]), 0.0, np.inf)])
+    assert modulus(chain, center, 0.0).rows == 0
+
+
 def test_inputs_with_the_features_lie_where_it_says():
     generator, found = np.random.default_rng(6), 0
     for _ in range(200):
