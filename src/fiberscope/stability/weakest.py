@@ -88,8 +88,8 @@ def _at(chain: Sequence[LayerRows], point: FloatArray, direction: FloatArray | N
 
 def _weakest_direction(J: FloatArray) -> FloatArray:
     """The right singular vector of the smallest singular value, whatever the units."""
-    J = times_power(J, -exponent_of(J))
-    return _linalg.eigh(J.T @ J, subset_by_index=(0, 0))[1][:, 0].copy()
+    scaled = times_power(J, -exponent_of(J))
+    return _linalg.eigh(scaled.T @ scaled, subset_by_index=(0, 0))[1][:, 0].copy()
 
 
 __all__ = ["Weakest", "weakest_met"]
