@@ -32,7 +32,8 @@ def factor(square: Any) -> tuple[FloatArray, IntArray | None] | None:
     """
     written = isinstance(square, np.ndarray)
     band: Band | None = square if isinstance(square, Band) else None if written else _banded(square)
-    values: FloatArray = band.values if band is not None else cast(Any, square) if written else cast(Any, square).toarray()
+    given = cast(Any, square)
+    values: FloatArray = band.values if band is not None else given if written else given.toarray()
     if not np.isfinite(values).all():
         return None
     try:
