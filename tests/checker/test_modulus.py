@@ -15,9 +15,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "recovery"))
 
 from networks import as_network, as_rows, in_ball, outputs, random_chain
 
-from fiberscope.checker.curves import Curves
+from fiberscope.checker.center import center_of
+from fiberscope.checker.curves import TANH, Curves
 from fiberscope.checker.matrices import NotProvedError
-from fiberscope.checker.modulus import _Ball, attained, chain_of, chain_to, modulus, near
+from fiberscope.checker.midpoint import Ball
+from fiberscope.checker.modulus import attained, chain_of, chain_to, modulus, near
 from fiberscope.checker.reading import LayerRows, read_network
 from fiberscope.errors import ModelError
 from fiberscope.network.activations import Maximum
@@ -135,6 +137,20 @@ def test_rounding_at_the_center_makes_a_unit_unsure():
     assert modulus(chain, center, 0.0).rows == 1
 
 
+def test_rounding_of_a_layer_before_makes_a_unit_unsure():
+    """Terms cancel to 0.01, rounded by more than the next layer rounds: exactly, its only unit is off."""
+    for seed in range(50):
+        center = np.random.default_rng(seed).standard_normal(999)
+        center = np.append(center, 0.01 - center.sum())
+        rounded, exact = float((np.ones((1, 1000)) @ center)[0]), sum(map(Fraction, center))
+        if rounded - exact > 2.0**-48:
+            break
+    between = float((Fraction(rounded) + exact) / 2)
+    assert exact < between < rounded
+    chain = as_rows([(np.ones((1, 1000)), np.zeros(1), 0.0, np.inf), (np.eye(1), np.array([-between]), 0.0, np.inf)])
+    assert modulus(chain, center, 0.0).rows == 0
+
+
 def test_inputs_with_the_features_lie_where_it_says():
     generator, found = np.random.default_rng(6), 0
     for _ in range(200):
@@ -164,10 +180,12 @@ def test_layers_of_a_stored_network_are_read_as_they_are():
 def test_what_is_no_chain_is_refused():
     generator = np.random.default_rng(8)
     rows = as_rows(random_chain(generator, (3, 4, 5)))
-    center = np.zeros(3)
+    center, bent = np.zeros(3), Curves(np.full(5, TANH), np.ones(5), np.ones(5))
     bad = {
         "another order": (rows[::-1], center, 1.0),
         "a center of another size": (rows, np.zeros(4), 1.0),
+        "a center of two axes": (rows, np.zeros((3, 1)), 1.0),
+        "an end in other units": ((rows[0], replace(rows[1], curves=bent)), center, 1.0),
         "no center": (rows, np.array([0.0, np.nan, 0.0]), 1.0),
         "a negative radius": (rows, center, -1.0),
         "no radius": (rows, center, np.nan),
@@ -279,7 +297,7 @@ def test_stages_that_are_no_end_of_a_chain_are_refused():
 
 def test_no_bound_holds_where_small_numbers_are_flushed(monkeypatch):
     chain = as_rows([(np.eye(2), np.ones(2), 0.0, np.inf)])
-    monkeypatch.setattr("fiberscope.checker.modulus.flushes_subnormal_numbers", lambda: True)
+    monkeypatch.setattr("fiberscope.checker.center.flushes_subnormal_numbers", lambda: True)
     assert not _proves(chain, np.zeros(2), 0.5)
 
 
@@ -289,7 +307,7 @@ def test_units_that_are_said_to_stay_on_or_off_do_so_at_the_inputs_that_move_the
         n, radius = int(generator.integers(1, 4)), float(10.0 ** generator.uniform(-1, 0.5))
         chain = random_chain(generator, (n, *(int(generator.integers(2, 6)) for _ in range(3))))
         rows, center = as_rows(chain), generator.standard_normal(n)
-        ball = _Ball(rows, center, radius)
+        ball = Ball(center_of(rows, center), radius)
         on, off = ball.pieces()
         X = np.concatenate([in_ball(generator, center, radius, 60), center[None]])
         for _ in range(3):  # on along the gradients, to the border of the ball

@@ -172,7 +172,7 @@ def test_without_the_widths_of_slopes_it_would_be_violated(monkeypatch: pytest.M
         least, most = secants(units, low, high)
         return (least + most) / 2, (least + most) / 2
 
-    monkeypatch.setattr("fiberscope.checker.modulus.secants", middles)
+    monkeypatch.setattr("fiberscope.checker.midpoint.secants", middles)
     generator, violated = np.random.default_rng(3), 0
     for _ in range(60):
         chain = smooth_chain(generator, TANH, False)

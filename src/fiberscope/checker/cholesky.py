@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from scipy.linalg import cholesky_banded  # pyright: ignore[reportUnknownVariableType]
 from scipy.sparse import csgraph
 
+from fiberscope.checker.bands import Band
+
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
@@ -29,35 +31,37 @@ def factor(square: Any) -> tuple[FloatArray, IntArray | None] | None:
         which the band is narrow.
     """
     written = isinstance(square, np.ndarray)
-    entries: FloatArray = square if written else square.data  # pyright: ignore[reportUnknownVariableType]
-    if not np.isfinite(entries).all():
+    band: Band | None = square if isinstance(square, Band) else None if written else _banded(square)
+    given = cast(Any, square)
+    values: FloatArray = band.values if band is not None else given if written else given.toarray()
+    if not np.isfinite(values).all():
         return None
-    diagonals, order = (None, None) if written else _banded(square)
     try:
-        values: FloatArray
-        if diagonals is not None:
-            values = _cholesky_banded(diagonals, lower=True, check_finite=False)
+        found: FloatArray
+        if band is None:
+            found = np.linalg.cholesky(values).astype(np.float64, copy=False)
         else:
-            values = np.linalg.cholesky(entries if written else square.toarray()).astype(np.float64, copy=False)
+            found = _cholesky_banded(band.values.T, lower=True, check_finite=False)
     except np.linalg.LinAlgError:
         return None
-    return (values, order) if np.isfinite(values).all() else None
+    return (found, None if band is None else band.order) if np.isfinite(found).all() else None
 
 
-def _banded(square: Any) -> tuple[FloatArray, IntArray] | tuple[None, None]:
-    """The lower diagonals of a sparse matrix in a narrow order, and that order; None where none was found."""
+def _banded(square: Any) -> Band | None:
+    """A sparse matrix in a narrow order; None where none was found."""
     order = np.asarray(_graph.reverse_cuthill_mckee(square, symmetric_mode=True), dtype=np.int64)
     if not np.array_equal(np.sort(order), np.arange(int(square.shape[0]))):
-        return None, None  # whatever found it, it has to be an order
+        return None  # whatever found it, it has to be an order
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     entries = square.tocoo()
     row, column = place[entries.row], place[entries.col]
     lower = row >= column
     width = int((row - column).max(initial=0))
-    diagonals = np.zeros((width + 1, len(order)))
-    np.add.at(diagonals, (row[lower] - column[lower], column[lower]), entries.data[lower])
-    return diagonals, order
+    flat = column[lower] * np.int64(width + 1) + (row - column)[lower]
+    values = np.zeros(len(order) * (width + 1))
+    np.add.at(values, flat, entries.data[lower])
+    return Band(values.reshape(len(order), width + 1), order)
 
 
 __all__ = ["factor"]

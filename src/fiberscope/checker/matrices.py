@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse as scipy_sparse
 
+from fiberscope.checker.bands import Band
 from fiberscope.checker.cholesky import factor
 
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -242,10 +243,12 @@ def shift_of_gram(size: float, d: int, terms: int, s: float) -> float:
 
 
 def less_diagonal(square: Matrix, shift: float | FloatArray) -> Matrix:
-    """The matrix minus a number, or numbers, on the diagonal; a dense one is overwritten."""
+    """The matrix minus a number, or numbers, on the diagonal; one that is dense, or a band, is overwritten."""
     if is_dense(square):
         square[np.diag_indices(len(square))] -= shift
         return square
+    if isinstance(square, Band):
+        return square.less_diagonal(shift)
     return (square - sparse.diags_array(np.broadcast_to(shift, square.shape[0]))).tocsr()
 
 

@@ -34,17 +34,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fiberscope.checker.affine import dense, is_sparse
+from fiberscope.checker.affine import dense
+from fiberscope.checker.center import center_of
 from fiberscope.checker.matrices import (
     ROUNDING,
     SMALLEST_NORMAL,
-    BoolArray,
     FloatArray,
-    IntArray,
     Matrix,
     NotProvedError,
-    entries,
-    flushes_subnormal_numbers,
     norm_above,
     norm_below,
     product_error,
@@ -52,11 +49,11 @@ from fiberscope.checker.matrices import (
     row_norms_above,
     singular_values_exceed,
 )
+from fiberscope.checker.midpoint import Ball
 from fiberscope.checker.reading import LayerRows, StoredNetwork
 from fiberscope.checker.rounded import Rounded, least_stretch, times
-from fiberscope.checker.slopes import images, secants
 from fiberscope.checker.stored import INPUT
-from fiberscope.checker.unsure import Form, form
+from fiberscope.checker.unsure import Form, plain
 from fiberscope.errors import ModelError
 
 AGAIN = 2**30
@@ -135,19 +132,69 @@ def _rows_to(network: StoredNetwork, stage: int) -> Iterator[LayerRows]:
         yield last
 
 
+class Around:
+    """The balls around one center (n,): what their radius does not change is computed once.
+
+    Raises:
+        NotProvedError: this is no chain of affine maps and units, or it is too large.
+    """
+
+    def __init__(self, chain: Sequence[LayerRows], center: FloatArray) -> None:
+        self._center = center_of(chain, center).kept()
+
+    def within(self, radius: float) -> Held:
+        """What is known on the ball of a radius of at least 0; NotProvedError as above."""
+        ball = Ball(self._center, radius)
+        on, _ = ball.pieces()
+        rows, unsure = np.flatnonzero(on), tuple(len(units) for units, _ in ball.unsure_of)
+        return Held(ball.middle.rows(rows), ball.form(rows) if any(unsure) else None, unsure)
+
+
+@dataclass(frozen=True, eq=False)
+class Held:
+    """What proves moduli on one ball.
+
+    Attributes:
+        middle: C on the outputs that are on in the whole ball.
+        form: with what unsure units may take; None where there are none, or nothing is proved.
+        unsure: how many units of each layer before are on in a part of the ball only, as far as is proved.
+    """
+
+    middle: Rounded
+    form: Form | None
+    unsure: tuple[int, ...]
+
+    def modulus(self) -> Modulus:
+        """The largest that is proved, nearly."""
+        if not any(self.unsure):
+            lower = least_stretch(self.middle, 0.0)
+        else:
+            lower = 0.0 if self.form is None else self.form.largest()
+        return Modulus(lower, len(self.middle.error), self.unsure)
+
+    def exceeds(self, kappa: float) -> bool:
+        """Prove that the modulus is at least kappa: for less than what it takes to find one."""
+        return self.about(kappa) is not None
+
+    def about(self, kappa: float) -> float | None:
+        """About the largest modulus that could be proved, at least kappa; None where not even kappa is proved."""
+        form = self.form if any(self.unsure) else plain(self.middle)
+        found = None if form is None else form.about(kappa)
+        if form is None or found is not None or any(self.unsure):
+            return found
+        B, n = self.middle.value, self.middle.value.shape[1]
+        small = len(self.middle.error) * n * n <= AGAIN  # nearly singular: more than Gram matrices resolve
+        proved = small and singular_values_exceed(B, (kappa + norm_above(self.middle.error)) * ROUNDING, AGAIN)
+        return kappa if proved else None
+
+
 def modulus(chain: Sequence[LayerRows], center: FloatArray, radius: float) -> Modulus:
     """The modulus of a chain on the ball of that radius (Euclid, at least 0) around a center (n,).
 
     Raises:
         NotProvedError: this is no chain of affine maps and units, or it is too large.
     """
-    ball = _Ball(chain, center, radius)
-    on, _ = ball.pieces()
-    rows, unsure = np.flatnonzero(on), tuple(len(units) for units, _ in ball.unsure_of)
-    if not any(unsure):
-        return Modulus(least_stretch(ball.middle.rows(rows), 0.0), len(rows), unsure)
-    found = ball.form(rows)
-    return Modulus(0.0 if found is None else found.largest(), len(rows), unsure)
+    return Around(chain, center).within(radius).modulus()
 
 
 def exceeds(chain: Sequence[LayerRows], center: FloatArray, radius: float, kappa: float) -> bool:
@@ -156,15 +203,7 @@ def exceeds(chain: Sequence[LayerRows], center: FloatArray, radius: float, kappa
     Raises:
         NotProvedError: as for ``modulus``.
     """
-    ball = _Ball(chain, center, radius)
-    on, _ = ball.pieces()
-    rows = np.flatnonzero(on)
-    if any(len(units) for units, _ in ball.unsure_of):
-        found = ball.form(rows)
-        return found is not None and found.exceeds(kappa)
-    C = ball.middle.rows(rows)
-    enough = len(rows) >= C.value.shape[1] and bool(np.isfinite(entries(C.value)).all())
-    return enough and singular_values_exceed(C.value, (kappa + norm_above(C.error)) * ROUNDING, AGAIN)
+    return Around(chain, center).within(radius).exceeds(kappa)
 
 
 def never_bends(chain: Sequence[LayerRows]) -> bool:
@@ -178,10 +217,8 @@ def region_at(chain: Sequence[LayerRows], point: FloatArray) -> Middle:
     Raises:
         NotProvedError: as for ``modulus``.
     """
-    ball = _Ball(chain, point, 0.0)
-    _, off = ball.pieces()
-    rows = np.flatnonzero(~off)
-    middle = ball.middle.rows(rows)
+    ball = Ball(center_of(chain, point).kept(), 0.0)
+    middle, rows = ball.middle, np.arange(len(ball.z))
     return Middle(middle.value, (norm_above(middle.error) + ball.loss(rows)) * ROUNDING)
 
 
@@ -233,154 +270,42 @@ def near(
     """
     with np.errstate(all="ignore"):
         out = Near(np.full(center.shape, radius), radius)
+        start = center_of(chain, center)
         for _ in range(max(1, rounds)):
-            out = _Ball(chain, center, out.distance).nearer(low, high, out)
+            out = _nearer(Ball(start, out.distance), low, high, out)
     return out
 
 
-class _Ball:
-    """The recursion on one ball, up to the numbers before the last clip.
-
-    Attributes:
-        z: (m,) these numbers at the center.
-        error: (m,) bounds on what rounding changed.
-        middle: C.
-        unsure_of: of every layer before the last, the numbers of the unsure units and e.
-        onward: of every such layer P, to the numbers before the last clip.
-        received: of every such layer with unsure units, what they receive: of the input, and of those units before.
-    """
-
-    def __init__(self, chain: Sequence[LayerRows], center: FloatArray, radius: float) -> None:
-        _check(chain, center, radius)
-        self.chain, self.radius = chain, radius
-        self.unsure_of: list[tuple[IntArray, float]] = []
-        self.onward: list[Rounded] = []
-        self.received: list[list[Rounded]] = []
-        h, doubt = center, np.zeros(len(center))
-        with np.errstate(all="ignore"):
-            for number, layer in enumerate(chain):
-                self.z, self.error = _applied(layer, h, doubt)
-                self._carry(layer, number)
-                if number + 1 < len(chain):
-                    h, doubt = self._activate(layer)
-
-    def _carry(self, layer: LayerRows, number: int) -> None:
-        A = layer.weight
-        if number == 0:
-            self.middle = Rounded(A, np.zeros(len(layer.bias)))
-            return
-        share, (units, _) = self.share, self.unsure_of[-1]
-        self.middle = times(A, self.middle.scaled(share))
-        self.onward[:-1] = [times(A, part.scaled(share)) for part in self.onward[:-1]]
-        columns = A[:, units] if is_sparse(A) else np.ascontiguousarray(A[:, units])
-        # columns times 2 h, which is 1 for units of clips
-        self.onward[-1] = Rounded(columns, np.zeros(len(layer.bias))).spread(self.open)
-
-    def pieces(self) -> tuple[BoolArray, BoolArray]:
-        """(m,) the units of the layer reached that are on in the whole ball, and those that are off."""
-        layer, (low, high) = self.chain[len(self.unsure_of)], self._ends()
-        on = (low > layer.low) & (high < layer.high)
-        return on, ~on & ((high <= layer.low) | (low >= layer.high))
-
-    def _ends(self) -> tuple[FloatArray, FloatArray]:
-        """(m,) between what the units of the layer reached receive in the ball; NaN for no end."""
-        part = self.middle.norms()
-        for (_, e), onward in zip(self.unsure_of, self.onward, strict=True):
-            part = (part + 0.5 * e * onward.norms()) * ROUNDING
-        with np.errstate(all="ignore"):
-            reach = np.where(part == 0, 0.0, self.radius * part) + self.error  # NaN stays
-            reach = reach * ROUNDING + 2.0**-50 * np.abs(self.z) + SMALLEST_NORMAL
-            return self.z - reach, self.z + reach
-
-    def _activate(self, layer: LayerRows) -> tuple[FloatArray, FloatArray]:
-        """What the layer gives at the center; decides which of its units are unsure."""
-        (on, off), curved = self.pieces(), layer.curves.monotone
-        least, most = secants(layer.curves, *self._ends())
-        self.share = np.where(curved, least / 2.0 + most / 2.0, np.where(on, 1.0, np.where(off, 0.0, 0.5)))
-        open_ = 2.0 * np.maximum(most - self.share, self.share - least) * ROUNDING
-        open_ = np.where(curved, open_, np.where(on | off, 0.0, 1.0))
-        units = np.flatnonzero(open_)
-        self.open = open_[units]
-        e = self.middle.rows(units).norm() + self.loss(units)
-        if len(units):
-            self.received.append([self.middle.rows(units), *(part.rows(units) for part in self._through())])
-        self.unsure_of.append((units, e * ROUNDING))
-        self.onward.append(Rounded(np.zeros((0, 0)), np.zeros(0)))
-        value, doubt = images(layer.curves, self.z, self.error)
-        clipped = np.clip(self.z, layer.low, layer.high)
-        return np.where(curved, value, clipped), np.where(curved, doubt, np.where(off, 0.0, self.error))
-
-    def _through(self) -> list[Rounded]:
-        """P of every layer before that has unsure units."""
-        return [part for (units, _), part in zip(self.unsure_of, self.onward, strict=True) if len(units)]
-
-    def form(self, rows: IntArray) -> Form | None:
-        """What proves a modulus by some rows, all of them on."""
-        return form(self.middle.rows(rows), [part.rows(rows) for part in self._through()], self.received)
-
-    def loss(self, rows: IntArray) -> float:
-        """A bound on ``|J - C|`` on some rows."""
-        out = 0.0
-        for (units, e), onward in zip(self.unsure_of, self.onward, strict=True):
-            if len(units):
-                out = (out + 0.5 * e * onward.rows(rows).norm()) * ROUNDING
-        return out
-
-    def nearer(self, low: FloatArray, high: FloatArray, known: Near) -> Near:
-        """What the outputs say of the inputs of this ball, or what is known of them."""
-        layer = self.chain[-1]
-        if not low.shape == high.shape == self.z.shape:
-            raise NotProvedError("the outputs' intervals are not one for each unit")
-        rows = np.flatnonzero((low > layer.low) & (high < layer.high) & np.isfinite(low) & np.isfinite(high))
-        C, loss = self.middle.rows(rows), self.loss(rows)
-        sigma = least_stretch(C, loss)
-        if not sigma > 0:
-            return known
-        beta = np.maximum(np.abs(high[rows] - self.z[rows]), np.abs(low[rows] - self.z[rows])) * ROUNDING
-        beta = (beta + self.error[rows]) * ROUNDING + SMALLEST_NORMAL
-        distance = min(known.distance, norm_above(beta) / sigma * ROUNDING)
-        widths = np.minimum(known.widths, distance)
-        written = Rounded(dense(C.value), C.error)
-        L: FloatArray = np.asarray(np.linalg.pinv(written.value), dtype=np.float64)
-        inverse = times(L, written)
-        inverse.value[np.diag_indices(len(L))] -= 1.0
-        along = np.abs(L) @ beta * (1.0 + relative_error(len(rows)))
-        across = row_norms_above(L) * loss + inverse.norms()
-        if np.isfinite(along).all() and np.isfinite(across).all():
-            widths = np.minimum(widths, (along + across * distance * ROUNDING) * ROUNDING)
-            widths = widths + 4.0 * (len(rows) + 1) * SMALLEST_NORMAL
-            distance = min(distance, norm_above(widths))
-        return Near(widths, distance)
-
-
-def _applied(layer: LayerRows, h: FloatArray, doubt: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """``A h + b`` and bounds on its errors, where h is known up to ``doubt``."""
-    A, b = layer.weight, layer.bias
-    z, terms = np.asarray(A @ h) + b, len(h)
-    own = product_error(row_norms_above(A), norm_above(h), terms + 1) + relative_error(terms + 1) * np.abs(b)
-    carried = abs(A) @ doubt * (1.0 + relative_error(terms))
-    return z, (own + carried) * ROUNDING
-
-
-def _check(chain: Sequence[LayerRows], center: FloatArray, radius: float) -> None:
-    if flushes_subnormal_numbers():
-        raise NotProvedError("this thread flushes subnormal numbers to zero, so no error bound holds")
-    if not chain or not radius >= 0 or center.ndim != 1 or not np.isfinite(center).all():
-        raise NotProvedError("expected layers, a finite center and a radius of at least 0")
-    size = len(center)
-    for layer in chain:
-        m = len(layer.bias)
-        sizes = layer.weight.shape == (m, size) and layer.low.shape == layer.high.shape == (m,)
-        if not sizes or layer.definitions or not (layer.low <= layer.high).all():
-            raise NotProvedError("expected affine maps that follow each other, with units between them")
-        if not (np.isfinite(entries(layer.weight)).all() and np.isfinite(layer.bias).all()):
-            raise NotProvedError("the weights are not finite")
-        size = m
-    if chain[-1].curves.monotone.any():
-        raise NotProvedError("expected a last affine map that ends in clips, or in nothing")
+def _nearer(ball: Ball, low: FloatArray, high: FloatArray, known: Near) -> Near:
+    """What the outputs say of the inputs of this ball, or what is known of them."""
+    layer = ball.chain[-1]
+    if not low.shape == high.shape == ball.z.shape:
+        raise NotProvedError("the outputs' intervals are not one for each unit")
+    rows = np.flatnonzero((low > layer.low) & (high < layer.high) & np.isfinite(low) & np.isfinite(high))
+    C, loss = ball.middle.rows(rows), ball.loss(rows)
+    sigma = least_stretch(C, loss)
+    if not sigma > 0:
+        return known
+    beta = np.maximum(np.abs(high[rows] - ball.z[rows]), np.abs(low[rows] - ball.z[rows])) * ROUNDING
+    beta = (beta + ball.error[rows]) * ROUNDING + SMALLEST_NORMAL
+    distance = min(known.distance, norm_above(beta) / sigma * ROUNDING)
+    widths = np.minimum(known.widths, distance)
+    written = Rounded(dense(C.value), C.error)
+    L: FloatArray = np.asarray(np.linalg.pinv(written.value), dtype=np.float64)
+    inverse = times(L, written)
+    inverse.value[np.diag_indices(len(L))] -= 1.0
+    along = np.abs(L) @ beta * (1.0 + relative_error(len(rows)))
+    across = row_norms_above(L) * loss + inverse.norms()
+    if np.isfinite(along).all() and np.isfinite(across).all():
+        widths = np.minimum(widths, (along + across * distance * ROUNDING) * ROUNDING)
+        widths = widths + 4.0 * (len(rows) + 1) * SMALLEST_NORMAL
+        distance = min(distance, norm_above(widths))
+    return Near(widths, distance)
 
 
 __all__ = [
+    "Around",
+    "Held",
     "Middle",
     "Modulus",
     "Near",

@@ -150,12 +150,13 @@ def times(A: Matrix, X: Rounded) -> Rounded:
     if not (is_sparse(A) and is_sparse(X.value)):
         _fits(A.shape[0], width)
     lost = X.error + relative_error(terms) * row_norms_above(X.value)
-    error = abs(A) @ lost * ((1.0 + relative_error(terms)) * ROUNDING)
+    size = abs(A)
+    error = size @ lost * ((1.0 + relative_error(terms)) * ROUNDING)
     product = A @ X.value
     if is_sparse(product):
         _fits(1, product.nnz)
         product = suited(product)
-    live = np.asarray((abs(A) != 0) @ ~X.is_zero, dtype=np.bool_)
+    live = np.asarray(size @ np.where(X.is_zero, 0.0, 1.0)) != 0  # of numbers that are not negative none cancels
     return Rounded(product, np.where(live, error + 4.0 * (terms + 1) * (width + 1) * SMALLEST_NORMAL, 0.0))
 
 

@@ -17,15 +17,12 @@ from torch import Tensor
 
 from fiberscope.errors import InputError, shown
 from fiberscope.invariance.linear_pieces import Conditions
-from fiberscope.invariance.rounding_bound import rounding_of_layer
+from fiberscope.invariance.own_layer import rounding_of_own_layer
 from fiberscope.network.activations import Activation, Maximum, Pointwise, PointwiseKind
 from fiberscope.network.arrays import FloatArray, as_float64
 from fiberscope.network.network import Network
+from fiberscope.network.region_layer import RegionLayer
 from fiberscope.preimages.precision import NAMES, Precision, code_step
-
-NAMED = "float32"
-"""The name of a precision: what rounding its own sums in float32 may make of a layer's output, if it receives what is
-exact; what layers before have rounded is not counted, whose bounds grow tenfold a layer and would allow anything."""
 
 Within: TypeAlias = Any
 """By how much features may differ: a number, one for each of them, or a precision or its name."""
@@ -41,12 +38,7 @@ def checked_allowance(
     """
     outputs = network.stages[stage].outputs
     if isinstance(within, Precision) or (isinstance(within, str) and within in NAMES):
-        named = Precision(within) if isinstance(within, str) else within
-        return (
-            rounding_of_layer(network, source, stage, NAMED)
-            if named.name == NAMED
-            else _at_precision(network, stage, source, named)
-        )
+        return _at_precision(network, stage, source, Precision(within) if isinstance(within, str) else within)
     if isinstance(within, str):
         expected = f"{', '.join(map(repr, NAMES))}, or numbers of at least 0"
         raise InputError("within", expected=expected, got=shown(within))
@@ -63,14 +55,19 @@ def checked_allowance(
 def _at_precision(
     network: Network, stage: int, source: Float64[FloatArray, " n"], named: Precision
 ) -> float | Float64[FloatArray, " m"]:
-    """What a precision other than ``NAMED`` allows: what a type rounds of exact inputs, or half a step of codes."""
-    layer = next((i for i, placed in enumerate(network.placed_layers) if placed.stage == stage), None)
-    if layer is None:
-        raise InputError("within", expected=f"{NAMED!r} or numbers, behind no ReLU layer", got=shown(named.name))
-    judged, inputs = network.relu_layers[layer], network.layer_input(layer, source[None])
+    """What a float type rounds of the layer's own sums, or half a step of codes.
+
+    What layers before have rounded is not counted, whose bounds grow tenfold a layer and would allow anything.
+    """
+    placed = next((placed for placed in network.placed_layers if placed.stage == stage), None)
+    if named.name != "int8" and (placed is None or isinstance(placed.layer, RegionLayer)):
+        return rounding_of_own_layer(network, stage, source, named)
+    if placed is None:
+        raise InputError("within", expected="a float type or numbers, behind no ReLU layer", got=shown(named.name))
+    inputs = network.evaluated(source[None], placed.source)
     if named.name == "int8":
-        return 0.5 * (code_step(judged, inputs) if named.scale is None else float(named.scale))
-    return named.within(judged, inputs)[0].max(axis=0)
+        return 0.5 * (code_step(placed.layer, inputs) if named.scale is None else float(named.scale))
+    return named.within(placed.layer, inputs)[0].max(axis=0)
 
 
 class Bands(NamedTuple):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import assert_never
 
-import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor
@@ -53,26 +52,6 @@ def rounding_bound(
     return values.numpy(), error.numpy()
 
 
-def rounding_of_layer(
-    network: Network, x: Float64[FloatArray, " n"], stage: int, arithmetic: Arithmetic
-) -> Float64[FloatArray, " m"]:
-    """How far a stage, and the affine one before it, may move their own outputs at x by rounding, all before exact.
-
-    Args:
-        network: the network.
-        x: the input.
-        stage: the number of the stage.
-        arithmetic: that it rounds in.
-    """
-    last = stage if network.stages[stage].activation is None else network.sources(stage)[0]
-    if last == INPUT or network.stages[last].activation is not None:  # nothing is summed up
-        return UNIT_ROUNDOFF[arithmetic] * np.abs(network.evaluated(x[None], stage)[0])
-    before = [x if source == INPUT else network.evaluated(x[None], source)[0] for source in network.sources(last)]
-    exact = [(value, torch.zeros_like(value)) for value in (torch.tensor(each[None]) for each in before)]
-    found = _after(network.stages[last], exact, arithmetic)
-    return (found if stage == last else _after(network.stages[stage], [found], arithmetic))[1][0].numpy()
-
-
 def _after(stage: Stage, before: list[tuple[Tensor, Tensor]], arithmetic: Arithmetic) -> tuple[Tensor, Tensor]:
     """What a stage gives for values, and how far rounding moves that, with how far it moved them."""
     values, roundoff = stage.apply(*(value for value, _ in before)), UNIT_ROUNDOFF[arithmetic]
@@ -103,4 +82,4 @@ def _through_activation(stage: Stage, values: Tensor, before: tuple[Tensor, Tens
             assert_never(activation)  # type: ignore[arg-type]
 
 
-__all__ = ["rounding_bound", "rounding_of_layer"]
+__all__ = ["rounding_bound"]

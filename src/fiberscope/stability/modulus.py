@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import pairwise
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64
 
 from fiberscope.checker import modulus as checker
-from fiberscope.checker.matrices import NotProvedError, norm_above
+from fiberscope.checker.matrices import NotProvedError, norm_above, row_norms_above
 from fiberscope.checker.reading import LayerRows, StoredNetwork
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.network import Network
@@ -33,7 +34,10 @@ PRECISION = 2.0**-7
 """By which share the radius that is found may be smaller than one at which nothing was proved."""
 
 FACTOR = 8.0
-"""From a radius to the next while the search is for one that is too large."""
+"""From a radius to the next at most, while none is known that is too large, or none that is small enough."""
+
+BENT = 2.0**-5
+"""The share of the first layer's units that bend in the first ball: about as many as the moduli of most layers bear."""
 
 MAX_FRACTIONS = 12
 """Radii that are tried where nothing is proved on the linear region, each an eighth of the one before."""
@@ -223,44 +227,95 @@ def radius_of(
 
 
 def _largest(chain: tuple[LayerRows, ...], center: FloatArray, modulus: float, start: float) -> tuple[float, float]:
-    """The radius, by multiplying and bisection, and what is proved at it; zeros where nothing is."""
+    """The radius, and what is proved at it; zeros where nothing is."""
+    around = checker.Around(chain, center)
 
-    def lower_at(radius: float) -> float:
-        lower = checker.modulus(chain, center, radius).lower * (1.0 - ROUNDS_OTHERWISE)
+    def lower_on(held: checker.Held) -> float:
+        lower = held.modulus().lower * (1.0 - ROUNDS_OTHERWISE)
         return lower if lower > modulus else 0.0
 
-    if checker.never_bends(chain):
-        lower = lower_at(0.0)
-        return (inf if lower else 0.0), lower
-    if not lower_at(0.0):
+    lower = lower_on(around.within(0.0))
+    if not lower:
         return 0.0, 0.0  # what is not proved at x itself is proved on no ball
-    asked = modulus * (1.0 + 2.0 * ROUNDS_OTHERWISE)
-    radius, beyond = _between(lambda r: checker.exceeds(chain, center, r, asked), _first(center, start))
-    if not radius:
+    if checker.never_bends(chain):
+        return inf, lower
+    search = _Search(modulus * (1.0 + 2.0 * ROUNDS_OTHERWISE), lower)
+    search.run(around, _first(chain, center, start), _start(center, start) * FACTOR**-MAX_FRACTIONS)
+    if search.held is None:
         return 0.0, 0.0
-    while beyond > radius * (1.0 + PRECISION):
-        trial = float(np.sqrt(radius) * np.sqrt(beyond))
-        radius, beyond = (trial, beyond) if checker.exceeds(chain, center, trial, asked) else (radius, trial)
-    tried = ((r, lower_at(r)) for r in radius * (1.0 - PRECISION * np.arange(BACK) ** 2))
+    if lower := lower_on(search.held):
+        return search.radius, lower
+    tried = ((r, lower_on(around.within(r))) for r in search.radius * (1.0 - PRECISION * np.arange(1, BACK) ** 2))
     return next(((float(r), lower) for r, lower in tried if lower), (0.0, 0.0))
 
 
-def _first(center: FloatArray, start: float) -> float:
-    """A radius to begin with: the distance to the end of the region, where there is one."""
-    return start if 0.0 < start < inf else float(np.linalg.norm(center)) * 2.0**-20 or 1.0
+class _Search:
+    """For the largest radius at which a modulus is proved.
+
+    The square of what could be proved falls with the radius, along a curve that bends down: the next radius is where
+    the parabola through the last three ends, or the line through two; and in the middle of what is left, by logarithms,
+    where neither tells.
+
+    Attributes:
+        radius: the largest at which it is proved; 0 where it is at none.
+        beyond: one at which it is not; inf where there is none.
+        held: what proves it.
+    """
+
+    def __init__(self, asked: float, at_center: float) -> None:
+        self.radius, self.beyond = 0.0, inf
+        self.held: checker.Held | None = None
+        self._asked = asked
+        self._known = [(0.0, max(0.0, at_center - asked) * (at_center + asked))]
+
+    def run(self, around: checker.Around, first: float, least: float) -> None:
+        """Try radii, from the first one, until two differ by less than the precision; none below the least."""
+        trial = first
+        while least <= trial < inf and self.beyond > self.radius * (1.0 + PRECISION):
+            held = around.within(trial)
+            about = held.about(self._asked)
+            if about is None:
+                self.beyond = trial
+            else:
+                self.radius, self.held = trial, held
+                self._known.append((trial, (about - self._asked) * (about + self._asked)))
+            trial = self._next()
+
+    def _next(self) -> float:
+        if not self.radius:
+            return self.beyond / FACTOR
+        least, most = self.radius * (1.0 + PRECISION), min(self.beyond / (1.0 + PRECISION), FACTOR * self.radius)
+        guess = max(_end(self._known[-3:]), least)
+        if self.beyond == inf:
+            return min(guess, most)
+        return guess if guess < most else self.radius * float(np.sqrt(self.beyond / self.radius))
 
 
-def _between(proved: Callable[[float], bool], first: float) -> tuple[float, float]:
-    """A radius at which it is proved and a larger one at which it is not; zeros where it is at none."""
-    if proved(first):
-        radius = first
-        while FACTOR * radius < inf and proved(FACTOR * radius):
-            radius *= FACTOR
-        return radius, FACTOR * radius
-    for radius in first * FACTOR ** -np.arange(1.0, MAX_FRACTIONS):
-        if proved(float(radius)):
-            return float(radius), FACTOR * float(radius)
-    return 0.0, 0.0
+def _end(known: list[tuple[float, float]]) -> float:
+    """Where what falls ends, by its last numbers; inf where it does not fall."""
+    slopes = [(f1 - f0) / (r1 - r0) for (r0, f0), (r1, f1) in pairwise(known)]
+    r, f = known[-1]
+    if slopes[-1] >= 0:
+        return inf
+    bend = (slopes[-1] - slopes[0]) / (r - known[0][0])
+    slope = slopes[-1] + bend * (r - known[-2][0])
+    return r + (f / -slopes[-1] if bend >= 0 else 2.0 * f / (-slope + float(np.sqrt(slope * slope - 4.0 * bend * f))))
+
+
+def _start(center: FloatArray, distance: float) -> float:
+    """The distance to the end of the region, where there is one."""
+    return distance if 0.0 < distance < inf else float(np.linalg.norm(center)) * 2.0**-20 or 1.0
+
+
+def _first(chain: tuple[LayerRows, ...], center: FloatArray, distance: float) -> float:
+    """A radius to begin with: one at which some of the first layer's units bend, beyond the end of the region."""
+    layer = chain[0]
+    with np.errstate(all="ignore"):
+        z = np.asarray(layer.weight @ center) + layer.bias
+        room = np.minimum(np.abs(z - layer.low), np.abs(layer.high - z)) / row_norms_above(layer.weight)
+    room = room[np.isfinite(room)]
+    least = _start(center, distance)
+    return max(float(np.quantile(room, BENT)), least) if len(room) else least
 
 
 def _why_nothing(chain: tuple[LayerRows, ...], center: FloatArray, found: checker.Modulus) -> str:

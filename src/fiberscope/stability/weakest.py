@@ -15,6 +15,7 @@ from fiberscope.checker.matrices import norm_above
 from fiberscope.checker.modulus import attained, region_at
 from fiberscope.checker.reading import LayerRows
 from fiberscope.network.arrays import FloatArray
+from fiberscope.stability.powers_of_two import exponent_of, times_power
 
 _linalg: Any = cast(Any, scipy.linalg)
 
@@ -86,8 +87,9 @@ def _at(chain: Sequence[LayerRows], point: FloatArray, direction: FloatArray | N
 
 
 def _weakest_direction(J: FloatArray) -> FloatArray:
-    """The right singular vector of the smallest singular value."""
-    return _linalg.eigh(J.T @ J, subset_by_index=(0, 0))[1][:, 0].copy()
+    """The right singular vector of the smallest singular value, whatever the units."""
+    scaled = times_power(J, -exponent_of(J))
+    return _linalg.eigh(scaled.T @ scaled, subset_by_index=(0, 0))[1][:, 0].copy()
 
 
 __all__ = ["Weakest", "weakest_met"]
