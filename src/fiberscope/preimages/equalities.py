@@ -86,7 +86,7 @@ class Equalities:
         mu = np.zeros(self.rank)
         for _ in range(1 + CORRECTIONS if self.rank else 0):
             left = scaled - mu @ self.rows
-            mu = mu + np.asarray(cast(Any, scipy.linalg).solve_triangular(self.R, left @ self.Q))
+            mu = mu + np.asarray(cast(Any, scipy.linalg).solve_triangular(self.R, left @ self.Q, check_finite=False))
         out = np.zeros(len(self.given))
         out[self.chosen] = mu / self.lengths
         return out
@@ -132,7 +132,7 @@ def solved_transposed(R: NDArray[np.floating[Any]], sides: Float64[FloatArray, "
     """``R^-T sides`` of an upper triangle, (r, r)."""
     if not sides.size:
         return sides
-    return np.asarray(cast(Any, scipy.linalg).solve_triangular(R, sides, trans="T"))
+    return np.asarray(cast(Any, scipy.linalg).solve_triangular(R, sides, trans="T", check_finite=False))
 
 
 def sizes(D: Float64[FloatArray, "n k"]) -> Float64[FloatArray, " n"]:
