@@ -4,8 +4,8 @@
 
 Two filters of 4 x 4 on 28 x 28 pixels in [0, 1], where most pixels are 0: what the rows leave grows and falls by orders
 of magnitude. Without ink a direction is looked for in units of its entries; with ink some pixels cannot move, and the
-face is looked for in coordinates of a null space, of up to 256 dimensions, to hundreds of bits. Both columns run the
-same code; only these searches are left out of the second.
+face is looked for in coordinates of a null space, of up to 640 dimensions, in units of rows and coordinates that follow
+what is found. Both columns run the same code; only these searches are left out of the second.
 """
 
 from __future__ import annotations

@@ -101,8 +101,38 @@ def test_convolution(seed: int, whole: bool, name: str, domain: str, monkeypatch
 def test_too_many_coordinates_or_none_are_left_alone():
     assert partition(np.eye(5), -np.eye(5), NO_LIMIT) is None
     assert partition(np.zeros((0, 5)), -np.eye(5), NO_LIMIT) is None
+
+
+def test_rank_that_a_gram_matrix_does_not_tell():
     nearly = np.array([[1.0, 1.0, 0.0], [1.0, 1.0 + 2.0**-19, 0.0]])
-    assert partition(nearly, -np.eye(3), NO_LIMIT) is None  # float64 cannot tell its rank
+    found = partition(nearly, -np.eye(3), NO_LIMIT)
+    assert found is not None
+    assert (found.null, found.implicit.tolist()) == (1, [True, True, False])
+    assert found.direction is not None
+    assert (found.direction != 0).tolist() == [False, False, True]
+
+
+def test_rows_that_vanish_apart_from_small_ones():
+    """Of two lines one vanishes, and the other falls by 120 digits: small is told from zero, and weights are positive.
+
+    A row that reads both sees no more of the second than rounding leaves.
+    """
+    count = 41
+    falling = np.array([[-(1e-3) if j == i else float(j == i + 1) for j in range(count)] for i in range(count - 1)])
+    held = np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]])  # d = (t, -t, t), which vanishes in an orthant
+    H = np.zeros((count + 1, count + 3))
+    H[: count - 1, :count], H[count - 1 :, count:] = falling, held
+    mixed = np.zeros((1, count + 3))
+    mixed[0, [0, count]] = -1.0, 1.0
+    W = np.concatenate([-np.eye(count + 3), mixed])
+    found = partition(H, W, NO_LIMIT)
+    assert found is not None
+    assert found.implicit.tolist() == [False] * count + [True] * 3 + [False]
+    assert found.direction is not None
+    np.testing.assert_allclose(found.direction[1:count] / found.direction[: count - 1], 1e-3, rtol=1e-12)
+    assert (found.weights[found.implicit] > 0).all()
+    left, sizes = found.free @ H + found.weights @ W, np.abs(found.free) @ np.abs(H) + found.weights @ np.abs(W)
+    assert (np.abs(left) <= 1e-12 * sizes.max()).all()
 
 
 def test_budget_that_is_over():

@@ -1,97 +1,26 @@
 """The face of a cone in coordinates of the null space of its equalities, where these leave few.
 
 Solutions of ``H d = 0`` may grow and fall by orders of magnitude, as those of convolutions do, so that no units suit
-all of them: in the coordinates of d a program tells nothing apart. With a basis N of the null space ``d = N c`` leaves
-the rows ``W N`` in the few coordinates c. float64 does not hold their differences, and N is refined with exact
-residuals, to hundreds of bits; then units of rows and coordinates are looked for that suit the face (``rescaling``).
+all of them: in the coordinates of d a program tells nothing apart. With a basis D of the null space ``d = D c`` leaves
+the rows ``W D`` in the coordinates c; units of rows, and of the coordinates of d, are looked for that suit the face
+(``rescaling``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, cast
+from dataclasses import dataclass
 
 import numpy as np
-import scipy.linalg
 from jaxtyping import Float64
+from numpy.linalg import LinAlgError
 
 from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
 from fiberscope.preimages.budget import Budget
-from fiberscope.preimages.fixed_point import FixedPoint
+from fiberscope.preimages.equalities import Equalities, powers_of_two
 from fiberscope.preimages.rescaling import Split, split
 
-FEW_COORDINATES, MAX_COORDINATES = 32, 256
-"""Of the null space, up to which an answer takes less than a second, and up to which it takes some seconds."""
-INDEPENDENT, DEPENDENT = 1e-10, 1e-12
-"""Eigenvalues of a Gram matrix, relative to the largest, above which and below which they are told apart."""
-BITS, GUARD = (160, 320), 40
-"""Of a refined basis, as many as are enough: its entries may fall by 80 orders of magnitude; and what rounding leaves
-of the last ones."""
-MAX_REFINEMENTS, DIGITS = 30, 50
-"""Each gains some ten digits, and these bits hold all of them."""
-
-
-@dataclass(frozen=True, eq=False)
-class NullSpace:
-    """The null space of the equalities, in units of coordinates.
-
-    Attributes:
-        rows: (p, n) the equalities in these units, of one size.
-        by_row: (p,) their exponents: ``2**-by_row_i H_i 2**e``.
-        basis: (n, k) orthonormal.
-        values: (r,) the eigenvalues of the rows' Gram matrix that are not zero.
-        vectors: (n, r) its eigenvectors.
-    """
-
-    rows: FloatArray
-    by_row: IntArray
-    basis: FloatArray
-    values: FloatArray
-    vectors: FloatArray
-
-    @classmethod
-    def of(cls, H: Float64[FloatArray, "p n"], exponents: IntArray) -> NullSpace | None:
-        """In the units ``2**exponents``; None where its dimension is not clear."""
-        by_row = np.frexp(np.abs(np.ldexp(H, exponents)).max(axis=1))[1].astype(np.int64)
-        rows = np.ldexp(H, exponents - by_row[:, None])
-        values, vectors = cast(Any, scipy.linalg).eigh(rows.T @ rows)
-        share = values / max(values[-1], np.finfo(np.float64).tiny)
-        k = int((share < INDEPENDENT).sum())
-        if (share[:k] > DEPENDENT).any():
-            return None
-        found = cls(rows, by_row, vectors[:, :k], values[k:], vectors[:, k:])
-        basis = found.basis - found.solved(rows @ found.basis)
-        return replace(found, basis=np.linalg.qr(basis)[0])
-
-    def solved(self, residual: FloatArray) -> FloatArray:
-        """The least solution of ``rows d = residual``."""
-        return self.vectors @ ((self.vectors.T @ (self.rows.T @ residual)) / self.values[:, None])
-
-    def weights(self, total: FloatArray) -> FloatArray:
-        """Weights mu of the rows with ``rows^T mu = total``, refined."""
-        mu = np.zeros(len(self.rows))
-        for _ in range(3):
-            left = total - self.rows.T @ mu
-            mu = mu + self.rows @ (self.vectors @ ((self.vectors.T @ left) / self.values))
-        return mu
-
-    def refined(self, bits: int, budget: Budget) -> FixedPoint | None:
-        """The basis to some bits: what the equalities leave of it, exactly, is taken away.
-
-        None where that cannot be, because rows that seemed to depend on others do not.
-        """
-        rows, basis = FixedPoint.of(self.rows), FixedPoint.of(self.basis)
-        residual = rows.times(basis)
-        for _ in range(MAX_REFINEMENTS):
-            budget.check("the null space of the equalities was refined")
-            exponent = residual.exponent
-            if exponent < GUARD - bits:
-                return basis.at(bits)
-            correction = np.asarray(self.solved(residual.floats(-exponent)))
-            size = int(np.frexp(np.abs(correction).max())[1])
-            digits = FixedPoint.rounded(np.ldexp(correction, -size), DIGITS).times_power(exponent + size)
-            basis, residual = basis.minus(digits), residual.minus(rows.times(digits))
-        return None
+FEW_COORDINATES, MAX_COORDINATES = 32, 640
+"""Of the null space, up to which an answer takes less than half a second, and up to which it takes some seconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,52 +54,112 @@ def partition(
     Raises:
         TooLargeError: the budget is spent.
     """
-    if len(H) + most < H.shape[1] or not len(H):
+    n = H.shape[1]
+    if len(H) + most < n or not len(H) or not len(W):
         return None
     budget.check("the null space of the equalities was looked for")
-    as_given = np.zeros(H.shape[1], dtype=np.int64)
-    space = NullSpace.of(H, as_given) if len(W) else None
-    if space is None or not 0 < space.basis.shape[1] <= most:
+    of_rows, of_others = (powers_of_two(np.abs(rows).max(axis=1)) for rows in (H, W))
+    as_given = np.ones_like(H[0])
+    try:
+        found = _found(_Cone(H / of_rows[:, None], W / of_others[:, None], as_given, None), budget, most)
+    except LinAlgError:  # float64 does not hold numbers so far apart
         return None
-    by_row = np.frexp(np.abs(W).max(axis=1))[1].astype(np.int64)
-    rows = np.ldexp(W, -by_row[:, None])
-    for bits in BITS:
-        basis = space.refined(bits, budget)
-        if basis is None:
+    if found is None or not found.null:
+        return None
+    d, units = found.direction, found.units
+    if d is not None:
+        largest: FloatArray = powers_of_two(np.array([np.abs(d).max()]))
+        own: FloatArray = np.where(d != 0, powers_of_two(np.abs(d)), units)
+        d, units = d / largest, own / largest
+    exponents = np.frexp(units)[1].astype(np.int64) - 1
+    weights, free = found.weights / of_others, found.free / of_rows
+    return Partition(found.implicit, weights, free, d, found.null, found.rank, exponents)
+
+
+@dataclass(frozen=True, eq=False)
+class _Cone:
+    """``{d : H d = 0, W d <= 0}``, of rows of size one.
+
+    Attributes:
+        H: (p, n).
+        W: (l, n).
+        units: (n,) of coordinates, and of rows, to begin with.
+        z: (l,) or None.
+    """
+
+    H: FloatArray
+    W: FloatArray
+    units: FloatArray
+    z: FloatArray | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Its face, as in ``Partition``, with units of the coordinates."""
+
+    implicit: BoolArray
+    weights: FloatArray
+    free: FloatArray
+    direction: FloatArray | None
+    null: int
+    rank: int
+    units: FloatArray
+
+
+def _found(cone: _Cone, budget: Budget, most: int) -> _Found | None:
+    """The face: at once, or that of what implicit rows leave."""
+    H, W = cone.H, cone.W
+    moving = ~(H[(H != 0).sum(axis=1) == 1] != 0).any(axis=0)
+    while True:
+        rows = H[:, moving]
+        rows = rows[rows.any(axis=1)]
+        equalities = Equalities.of(rows, cone.units[moving])
+        null = len(equalities.units) - equalities.rank
+        if null > most:
             return None
-        slopes = FixedPoint.of(rows).times(basis).at(bits)
-        live = slopes.row_exponents() > 2 * GUARD - bits
-        clear = live.all() or bits == BITS[-1]  # what fewer bits take for zero may be small
-        found = split(slopes.chosen(live), budget) if clear and live.any() else None
-        if found is not None:
-            return _written(H, basis, rows, by_row, live, found)
-    return None
+        basis = equalities.null_space()
+        still = equalities.vanishing(np.eye(len(basis)), basis)
+        if not still.any():
+            break
+        moving[moving] = ~still  # what vanishes on the whole space has no size in it
+    live = ~equalities.vanishing(W[:, moving], basis)
+    if not live.any():
+        d = basis @ np.eye(null)[0] if null else None
+        found = Split(np.zeros(0, dtype=np.bool_), np.zeros(0), d, 0, np.zeros(0), equalities.units)
+        return _whole(cone, moving, live, null, found, budget)
+    z = None if cone.z is None else cone.z[live]
+    found = split(equalities, basis, W[np.ix_(live, moving)], z, budget)
+    return None if found is None else _whole(cone, moving, live, null, found, budget)
 
 
-def _written(
-    H: FloatArray, basis: FixedPoint, rows: FloatArray, by_row: IntArray, live: BoolArray, found: Split
-) -> Partition | None:
-    """The face in the coordinates of the question; None where no weights of the equalities are found."""
+def _whole(cone: _Cone, moving: BoolArray, live: BoolArray, null: int, found: Split, budget: Budget) -> _Found | None:
+    """The face in the coordinates of the question, when more rows that vanish have been looked for."""
+    H, W, units, d = cone.H, cone.W, cone.units.copy(), None
     implicit, weights = ~live, np.where(live, 0.0, 1.0)  # what vanishes on the whole space does so with any weights
-    implicit[live], weights[live] = found.implicit, np.ldexp(found.weights, found.exponents)
-    units: IntArray = basis.row_exponents()
-    units[units < 2 * GUARD + basis.scale] = 0
-    space, free = NullSpace.of(H, units) if implicit.any() else None, np.zeros(len(H))
-    if space is not None:
-        free = np.ldexp(space.weights(-np.ldexp(rows.T @ weights, units)), -space.by_row)
-    elif implicit.any():
+    implicit[live], weights[live], units[moving] = found.implicit, found.weights, found.units
+    free = np.zeros(len(H))
+    if implicit.any():
+        free = Equalities.of(H, units).weights(-(weights @ W))
+    if found.direction is not None:
+        d = np.zeros(len(moving))
+        d[moving] = found.direction
+        alone = (W != 0).sum(axis=1) == 1
+        d[(W[alone & implicit] != 0).any(axis=0)] = 0.0  # a coordinate that vanishes does so exactly
+    if found.rank is not None:
+        return _Found(implicit, weights, free, d, null, found.rank, units)
+    z = np.ones(len(W))
+    z[live] = found.z
+    smaller = _Cone(np.concatenate([H, W[implicit]]), W[~implicit], units, z[~implicit])
+    rest = _found(smaller, budget, null)
+    if rest is None:
         return None
-    d, k = None, basis.whole.ncols()
-    if found.change is not None:
-        parts = basis.times(found.change)
-        d, exponents = parts.times(FixedPoint.of(found.vector[:, None])).vector()
-        alone = (rows != 0).sum(axis=1) == 1
-        d[(rows[alone & implicit] != 0).any(axis=0)] = 0.0  # a coordinate that vanishes does so exactly
-        strict = (rows[alone & ~implicit] != 0).any(axis=0)
-        d[~strict & parts.cancels(found.vector, exponents)] = 0.0
-        exponents -= int(exponents.max(initial=-(2**20), where=d != 0))
-        units, d = np.where(d != 0, exponents, units), np.ldexp(d, np.where(d != 0, exponents, 0))
-    return Partition(implicit, np.ldexp(weights, -by_row), free, d, k, found.rank, units)
+    of_H, of_implicit = rest.free[: len(H)], rest.free[len(H) :]
+    # what weighs the other rows takes implicit ones with any sign: enough of their own weights makes all positive
+    share = 2.0 * float(np.max(np.abs(of_implicit) / weights[implicit])) or 1.0
+    weights[implicit] = of_implicit + share * weights[implicit]
+    weights[~implicit], implicit[~implicit] = rest.weights, rest.implicit
+    free, rank = of_H + share * free, null - rest.null + rest.rank
+    return _Found(implicit, weights, free, rest.direction, null, rank, rest.units)
 
 
 __all__ = ["Partition", "partition"]

@@ -1,28 +1,33 @@
-"""The face of a narrow cone ``{c : U c <= 0}`` in few coordinates, by changing the units of its rows.
+"""The face of a narrow cone ``{d : H d = 0, W d <= 0}``, by changing the units of its rows.
 
-In units z of the rows, the vector of all ones is projected onto what the space reaches of it: ``p = F F^+ 1`` with
-``F = -diag(1 / z) U``. Where p is large, rows are strict; where it is small, ``1 - p`` weighs rows whose combination
-vanishes. If the rows of the second sort alone have such weights, and what they leave of the space is strict on the
-first, that is the face. Otherwise units shrink or grow by p, by no more than a factor in one step: those of strict rows
-until they fit a vector of the space, those of the others for ever. A cone as narrow as 1e-25 takes about 50 steps
-(R. Hoberg & T. Rothvoss, An improved deterministic rescaling for linear programming algorithms, 2017, say why units
-have to change).
+With a basis D of the null space of H, ``d = D c`` leaves the rows ``W D`` in the coordinates c. In units z of the rows,
+the vector of all ones is projected onto what the space reaches of it: ``p = F F^+ 1`` with ``F = -diag(1 / z) W D``.
+Where p is large, rows are strict; where it is small, ``1 - p`` weighs rows whose combination vanishes. If the rows of
+the second sort alone have such weights, and what they leave of the space is strict on the first, that is the face.
+Otherwise units shrink or grow by p, by no more than a factor in one step: those of strict rows until they fit a vector
+of the space, those of the others for ever. A cone as narrow as 1e-25 takes about 50 steps (R. Hoberg & T. Rothvoss, An
+improved deterministic rescaling for linear programming algorithms, 2017, say why units have to change).
 
-The coordinates change with the units, so that F keeps orthonormal columns, and float64 suffices for p. Every few steps
-F is computed anew from U in integers: its rows are differences that no float64 in the first coordinates holds.
+The coordinates c change with the units, so that F keeps orthonormal columns, and float64 suffices for p. It suffices
+for D, too, although its rows grow and fall by orders of magnitude: what the equalities leave of D is taken away in
+units of the coordinates of d that are the sizes of these rows. So small rows are corrected by small numbers, and every
+time units have changed by some digits, as many more are known of what is small.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 from numpy.linalg import LinAlgError
+from numpy.typing import NDArray
 
-from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.network.arrays import BoolArray, FloatArray
 from fiberscope.preimages.budget import Budget
-from fiberscope.preimages.fixed_point import FixedPoint
+from fiberscope.preimages.equalities import Equalities, sizes, solved_transposed
+from fiberscope.preimages.modular import modular_rank
 
 MAX_STEPS = 120
 SHRINK = 0.2
@@ -31,41 +36,59 @@ ROOM = 0.1
 """What a direction must leave of each row's unit, and weights of one."""
 CLEAR, VANISHING = 1e-5, 1e-10
 """Singular values of rows in units that fit them above which, and below which, they are told apart."""
-NEEDED = 60
-"""Bits that the smallest rows must have left, for a vector that float64 rounds and nothing else."""
-WORN = 1e8
-"""Condition of a change of coordinates beyond which F is computed anew."""
+WORN = 1e5
+"""Condition of a change of coordinates beyond which F is computed anew: it loses as many digits of what is small."""
+ROUNDS = 40
+"""Of rows that get no weights."""
+SEEN = 1e-7
+"""Singular values that are seen in squares."""
+CANCELLED = 2.0**-40
+"""What rounding leaves of entries that cancel, of the sizes of what is summed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The face of a cone.
+    """The face of a cone, or rows that are implicit, and perhaps others.
 
     Attributes:
         implicit: (l,) the rows that vanish on it.
-        weights: (l,) positive on these, zero elsewhere: ``U^T weights = 0``; and their exponents, apart.
-        exponents: (l,) the weights are ``2**exponents weights``.
-        change: (k, k) coordinates T in which there is a vector strict on the other rows; None where the cone is {0}.
-        vector: (k,) that vector c: ``T c`` is strict.
-        rank: of the implicit rows.
+        weights: (l,) positive on these, zero elsewhere: ``W^T weights`` is a combination of the rows of H.
+        direction: (n,) strict on the other rows, and zeros where what was summed cancels; None where the cone is {0},
+            or more rows may vanish on it.
+        rank: of the implicit rows on the null space; None where more rows may vanish.
+        z: (l,) units of the rows.
+        units: (n,) of the coordinates, powers of two, of the sizes that these have in the cone.
     """
 
     implicit: BoolArray
     weights: FloatArray
-    exponents: IntArray
-    change: FixedPoint | None
-    vector: FloatArray
-    rank: int
+    direction: FloatArray | None
+    rank: int | None
+    z: FloatArray
+    units: FloatArray
 
 
-def split(rows: FixedPoint, budget: Budget) -> Split | None:
-    """Find the face of the cone of rows U, none of them zero; None where too many steps did not, or U leaves a line.
+def split(
+    equalities: Equalities,
+    basis: Float64[FloatArray, "n k"],
+    W: Float64[FloatArray, "l n"],
+    z: Float64[FloatArray, " l"] | None,
+    budget: Budget,
+) -> Split | None:
+    """Find the face, no row of W zero on the null space; None where too many steps did not, or W leaves a line.
+
+    Args:
+        equalities: H.
+        basis: of its null space.
+        W: the rows.
+        z: units of theirs to begin with; None for their lengths on the basis.
+        budget: that it keeps to.
 
     Raises:
         TooLargeError: the budget is spent.
     """
     try:
-        return _followed(_Path(rows), budget)
+        return _followed(_Path(equalities, basis, W, z), budget)
     except LinAlgError:  # units cannot hold coordinates that no row reads
         return None
 
@@ -77,6 +100,8 @@ def _followed(path: _Path, budget: Budget) -> Split | None:
         if found is not None and not path.is_fresh:
             path.refresh()
             found = path.found()
+        if found is None and path.is_corrected:
+            found = path.part()
         if found is not None:
             return found
         path.step()
@@ -87,84 +112,147 @@ class _Path:
     """Units, and coordinates, on their way.
 
     Attributes:
-        scaled: F, (l, k) ``-diag(1 / z) U T``, of orthonormal columns, up to what float64 has lost of it.
-        z: (l,) the units, over ``2**exponents``.
-        exact: ``U T``, as it was when F was computed last.
-        total: T, as it was then.
-        change: what has changed T since.
+        equalities: H, in units that suited D when F was computed last.
+        W: (l, n) the rows.
+        basis: D, (n, k), as it was then.
+        change: (k, k) what has changed the coordinates since, and its inverse.
+        scaled: F, (l, k), of orthonormal columns, up to what float64 has lost of it.
+        z: (l,) the units.
+        is_corrected: whether the units are those in which F was computed.
     """
 
-    def __init__(self, rows: FixedPoint) -> None:
-        count, k = rows.whole.nrows(), rows.whole.ncols()
-        self.exact, self.bits = rows, -rows.scale
-        self.total, self.change = FixedPoint.of(np.eye(k)).at(self.bits), np.eye(k)
-        self.z, self.exponents = np.ones(count), rows.row_exponents()
-        self.scaled = np.zeros((count, k))
+    def __init__(self, equalities: Equalities, basis: FloatArray, W: FloatArray, z: FloatArray | None) -> None:
+        self.equalities, self.W, self.basis = equalities, W, basis
+        self.scaled: FloatArray = np.zeros((len(W), basis.shape[1]))
+        self.change: FloatArray = np.eye(basis.shape[1])
+        self.inverse: FloatArray = np.eye(basis.shape[1])
+        self.strict = np.zeros(0, dtype=np.bool_)
+        self.z = np.linalg.norm(W @ basis, axis=1) if z is None else z
         self.refresh()
-        self.z = np.linalg.norm(self.scaled, axis=1)
-        self.scaled /= self.z[:, None]
-        self._orthonormalise()
+
+    @property
+    def condition(self) -> float:
+        """An upper bound on that of the change."""
+        return float(np.linalg.norm(self.change) * np.linalg.norm(self.inverse)) / len(self.change)
 
     @property
     def is_fresh(self) -> bool:
         """Whether the coordinates are those in which F was computed, but for one change."""
-        return float(np.linalg.cond(self.change)) < 1.0 / SHRINK
+        return self.condition < 1.0 / SHRINK
 
     def refresh(self) -> None:
-        """Compute F from the integers."""
-        change = FixedPoint.of(self.change)
-        self.total = self.total.times(change).at(self.bits)
-        self.exact = self.exact.times(change).at(self.bits)
-        self.change = np.eye(len(self.change))
-        lost = self.total.exponent - self.bits
-        if lost > (self.exponents + np.frexp(self.z)[1]).min() - NEEDED:
-            raise LinAlgError("the smallest rows have too few bits left")
-        self.scaled = -self.exact.floats((-self.exponents).tolist()) / self.z[:, None]
-        self._orthonormalise()
-
-    def _orthonormalise(self) -> None:
-        Q, R = np.linalg.qr(self.scaled)
-        self.scaled, self.change = Q, np.asarray(np.linalg.solve(R.T, self.change.T).T, dtype=np.float64)
+        """Correct D, and compute F from it."""
+        D = self.basis @ self.change
+        self.equalities = self.equalities.in_units(sizes(D))
+        if not self.equalities.is_clear:
+            raise LinAlgError("what is small is beyond the digits of what is large beside it")
+        self.basis = self.equalities.without(D)
+        F = -(self.W @ self.basis) / self.z[:, None]
+        self.change = self.inverse = np.eye(len(self.change))
+        if not np.isfinite(F).all():
+            raise LinAlgError("float64 does not hold numbers so far apart")
+        self.scaled, R = np.linalg.qr(F)
+        self._changed(R)
+        self.is_corrected = True
 
     def step(self) -> None:
         """Change the units by what they reach."""
-        factor = np.clip(self.scaled @ self.scaled.sum(axis=0), SHRINK, 1.0 / SHRINK)
-        self.z, shift = np.frexp(self.z * factor)
-        self.exponents = self.exponents + shift
-        self.exponents -= self.exponents.max()
+        self.is_corrected = False
+        factor = np.clip(self._reached(), SHRINK, 1.0 / SHRINK)
+        self.z = self.z * factor
+        self.z /= self.z.max()
         self.scaled = self.scaled / factor[:, None]
-        self._orthonormalise()
-        if not np.linalg.cond(self.change) < WORN:
+        R = np.linalg.cholesky(self.scaled.T @ self.scaled).T  # columns were orthonormal a factor ago
+        self.scaled = solved_transposed(R, self.scaled.T).T
+        self._changed(R)
+        if not self.condition < WORN:
             self.refresh()
 
+    def _changed(self, R: NDArray[np.floating[Any]]) -> None:
+        """Note a change of coordinates by ``R^-1``, (k, k)."""
+        self.change = solved_transposed(R, self.change.T).T
+        self.inverse = R @ self.inverse
+
+    def _reached(self) -> Float64[FloatArray, " l"]:
+        """p, what the space reaches of the vector of all ones."""
+        return self.scaled @ self.scaled.sum(axis=0)
+
     def found(self) -> Split | None:
-        """The face, where the units tell it."""
-        k = self.scaled.shape[1]
-        strict = self.scaled @ self.scaled.sum(axis=0) > 0.5
-        E, B = self.scaled[~strict], self.scaled[strict]
+        """The whole face, where the units tell it: no row may have changed sides in the last step."""
+        before, self.strict = self.strict, self._reached() > 0.5
+        strict = self.strict
+        if not strict.all() and not np.array_equal(before, strict):
+            return None
+        k, E, B = self.scaled.shape[1], self.scaled[~strict], self.scaled[strict]
         _, values, vectors = np.linalg.svd(np.linalg.qr(E, mode="r") if len(E) > k else E)
         rank = int((values > CLEAR).sum())
         if (values[rank:] > VANISHING).any():
             return None
-        span, kernel = vectors[:rank].T, vectors[rank:].T
+        span, kernel = np.linalg.qr(E @ vectors[:rank].T)[0], vectors[rank:].T
         weights = np.zeros(len(self.scaled))
-        weights[~strict] = 1.0 - _projected(E @ span)
+        weights[~strict] = 1.0 - span @ span.sum(axis=0)
         if not (weights[~strict] > ROOM).all() or (rank == k and strict.any()):
             return None
-        c: FloatArray = np.zeros(k)
+        direction = None
         if rank < k:
-            inner = np.linalg.lstsq(B @ kernel, np.ones(len(B)), rcond=None)[0] if len(B) else np.eye(k - rank)[0]
+            inner: FloatArray = (
+                (B @ kernel).sum(axis=0) if len(B) else np.eye(k - rank)[0]
+            )  # there B is orthonormal, as F is
             c = np.asarray(kernel @ inner, dtype=np.float64)
             if not (B @ c > ROOM).all():
                 return None
-        change = self.total.times(FixedPoint.of(self.change)).at(self.bits) if rank < k else None
-        return Split(~strict, weights / self.z, -self.exponents, change, c, rank)
+            direction = self._direction(self.change @ c)
+        return self._split(~strict, weights, direction, rank)
+
+    def part(self) -> Split | None:
+        """Rows that are implicit by themselves, where what is small tells some: the others may be decided without them.
+
+        Of rows where p is small those go that get no weights from the others, until all of them have some.
+        """
+        chosen, spans = ~self.strict, _span_by_squares
+        for _ in range(ROUNDS):
+            E = self.scaled[chosen]
+            span = spans(E)
+            if not span.size:
+                return None
+            reached = span @ span.sum(axis=0)
+            if (reached < 1.0 - ROOM).all():
+                if self._has_rank(chosen, span.shape[1]):
+                    weights = np.zeros(len(chosen))
+                    weights[chosen] = 1.0 - reached
+                    return self._split(chosen, weights, None, None)
+                if spans is _span:
+                    return None
+                spans = _span
+            else:
+                chosen[chosen] = reached < 1.0 - ROOM
+        return None
+
+    def _has_rank(self, chosen: BoolArray, rank: int) -> bool:
+        """Whether some rows have that rank on the null space modulo a prime: that small values are zeros."""
+        together = np.concatenate([self.equalities.given, self.W[chosen]])
+        return modular_rank(together) == self.equalities.rank + rank
+
+    def _split(self, implicit: BoolArray, weights: FloatArray, direction: FloatArray | None, rank: int | None) -> Split:
+        return Split(implicit, weights / self.z, direction, rank, self.z, self.equalities.units)
+
+    def _direction(self, c: Float64[FloatArray, " k"]) -> Float64[FloatArray, " n"]:
+        terms = np.abs(self.basis) @ np.abs(c)
+        d = self.basis @ c
+        return np.where(np.abs(d) > CANCELLED * terms, d, 0.0)
 
 
-def _projected(E: Float64[FloatArray, "q r"]) -> Float64[FloatArray, " q"]:
-    """What a space reaches of the vector of all ones."""
-    Q = np.linalg.qr(E)[0]
-    return Q @ Q.sum(axis=0)
+def _span(E: Float64[FloatArray, "q k"]) -> Float64[FloatArray, "q r"]:
+    """An orthonormal basis of what the columns span."""
+    Q, values, _ = np.linalg.svd(E, full_matrices=False)
+    return Q[:, values > VANISHING]
+
+
+def _span_by_squares(E: Float64[FloatArray, "q k"]) -> Float64[FloatArray, "q r"]:
+    """The same, but for small values, by what is found faster."""
+    values, vectors = np.linalg.eigh(E.T @ E)
+    large = values > SEEN**2
+    return E @ (vectors[:, large] / np.sqrt(values[large]))
 
 
 __all__ = ["Split", "split"]
