@@ -286,7 +286,10 @@ def test_strictly_increasing_units_have_a_modulus_below_all_pairs(kind, stage):
     generator = np.random.default_rng(3)
     first, second = Dense(generator.standard_normal((8, 3))), Dense(generator.standard_normal((9, 8)))
     units = [Stage(name, activation=Pointwise(kind, size)) for name, size in (("2", 8), ("4", 9))]
-    net, x = fs.Network((affine_stage("1", first), units[0], affine_stage("3", second), units[1]), (3,)), np.full(3, 0.25)
+    net, x = (
+        fs.Network((affine_stage("1", first), units[0], affine_stage("3", second), units[1]), (3,)),
+        np.full(3, 0.25),
+    )
     found = fs.inverse_modulus(net, x, 0.02, stage)
     X = in_ball(generator, x, 0.02, 300)
     Y = generator.permutation(X)

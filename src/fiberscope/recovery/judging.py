@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -24,12 +24,16 @@ from fiberscope.recovery.exact_singleton import Certain, carries_over, surrogate
 from fiberscope.recovery.verdict import Verdict
 
 if TYPE_CHECKING:
+    from fiberscope.checker.relaxation import Step
     from fiberscope.recovery.only_input import OnlyInputs
 
 OwnKinds = Callable[[int, IntArray], tuple[NDArray[np.object_], FloatArray]]
 """Of a layer and some samples: the proved kinds of its own preimages at what it received, as float64 numbers, within
 the bounds of that or, where it receives the network's input, within the domain; and these numbers, (S, n). An empty
 text stands for a layer that was not judged."""
+
+Told = Callable[[int, int], None]
+"""Is told how many of so many samples and layers are done with."""
 
 CHAIN = "every layer up to it has one input only for its output, proved for the exact activations"
 THROUGH = "all inputs of the domain with these features lie where the network up to it is proved to tell inputs apart"
@@ -39,6 +43,44 @@ OPEN = (
 )
 ONE_INPUT = "the domain holds no other input"
 FLUSHES = "this thread flushes subnormal numbers to zero, so no error bound holds"
+
+
+class Through(Protocol):
+    """Proofs through several layers at once."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is no time for another."""
+        ...
+
+    def proves(self, only: OnlyInputs, sample: int, layer: int, x: Float64[FloatArray, " n"]) -> bool:
+        """Whether x, the sample of that number, is proved to be the only input with its features after a layer."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Searched:
+    """Proofs that are searched for.
+
+    Attributes:
+        budget: for all of them.
+        keep: is given the sample, the layer and the steps of each that is found.
+    """
+
+    budget: Budget
+    keep: Callable[[int, int, tuple[Step, ...]], None] = lambda sample, layer, steps: None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is over."""
+        return self.budget.is_over
+
+    def proves(self, only: OnlyInputs, sample: int, layer: int, x: FloatArray) -> bool:
+        """Whether a proof is found."""
+        steps = only.proof(layer, x, self.budget)
+        if steps is not None:
+            self.keep(sample, layer, steps)
+        return steps is not None
 
 
 @dataclass(eq=False)
@@ -53,7 +95,7 @@ class Judging:
         own: the kinds of layers by themselves.
         through: for proofs through several layers at once; None for none.
         searching: for searches of second inputs; None for none.
-        asked: (N, L) about which of these proofs are tried; None for all.
+        told: of how far these take it.
         verdicts: (N, L) of ``Verdict``.
         reasons: (N, L) in words.
     """
@@ -63,9 +105,9 @@ class Judging:
     domain: Domain | None
     last: int
     own: OwnKinds
-    through: Budget | None = None
+    through: Through | None = None
     searching: Budget | None = None
-    asked: BoolArray | None = None
+    told: Told = lambda done, total: None
     verdicts: NDArray[np.object_] = field(init=False)
     reasons: NDArray[np.object_] = field(init=False)
 
@@ -85,7 +127,7 @@ class Judging:
             if (domain.low == domain.high).all():
                 self._say(layer, self._open(layer), Verdict.RECOVERABLE, ONE_INPUT)
             self._chain(layer, counts)
-        if not (self.verdicts == Verdict.UNDECIDED).any():
+        if not (self.verdicts == Verdict.UNDECIDED).any() or (self.through is None and self.searching is None):
             return
         only = None
         if self.through is not None:
@@ -95,6 +137,7 @@ class Judging:
         for sample in range(len(self.X)):
             if only is not None and self.through is not None:
                 self._prove(sample, only, self.through)
+                self.told((sample + 1) * (self.last + 1), self.verdicts.size)
             if self.searching is not None:
                 self._search(sample, self.searching)
 
@@ -157,16 +200,15 @@ class Judging:
 
     # ---- no second input
 
-    def _prove(self, sample: int, only: OnlyInputs, budget: Budget) -> None:
+    def _prove(self, sample: int, only: OnlyInputs, through: Through) -> None:
         """Prove that there is none through several layers, as deep as that goes."""
         for layer in range(self.last + 1):
+            self.told(sample * (self.last + 1) + layer, self.verdicts.size)
             if self.verdicts[sample, layer] != Verdict.UNDECIDED:
                 continue
-            if self.asked is not None and not self.asked[sample, layer]:
-                break
-            x, in_time = self.X[sample], not budget.is_over
-            proved = in_time and only.may_have_one(layer, x) and only.has_one(layer, x, budget)
-            if not proved and budget.is_over:
+            x, in_time = self.X[sample], not through.is_over
+            proved = in_time and only.may_have_one(layer, x) and through.proves(only, sample, layer, x)
+            if not proved and through.is_over:
                 self.reasons[sample, layer:][self.verdicts[sample, layer:] == Verdict.UNDECIDED] += f"; {OVER}"
             if not proved:
                 break
@@ -242,4 +284,4 @@ def _gates(network: Network, layer: int) -> Int64[IntArray, " g"]:
     return np.array(gates[::-1], dtype=np.int64)
 
 
-__all__ = ["Judging", "OwnKinds"]
+__all__ = ["THROUGH", "Judging", "OwnKinds", "Searched", "Through", "Told"]
