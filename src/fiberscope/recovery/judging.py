@@ -38,9 +38,9 @@ Told = Callable[[int, int], None]
 CHAIN = "every layer up to it has one input only for its output, proved for the exact activations"
 THROUGH = "all inputs of the domain with these features lie where the network up to it is proved to tell inputs apart"
 OVER = "the time for proofs through all layers up to it was over"
-OPEN = (
-    "whether another input has these features is open: what is proved through all layers up to it does not end in one"
-)
+OPEN = "whether another input has these features is open"
+BOUNDS = "what is proved through all layers up to it does not end in one"
+NOT_FOUND = "none was found in its linear region"
 ONE_INPUT = "the domain holds no other input"
 FLUSHES = "this thread flushes subnormal numbers to zero, so no error bound holds"
 
@@ -186,6 +186,7 @@ class Judging:
                 self._say(layer, np.array([sample]), Verdict.NOT_RECOVERABLE, reason)
             else:
                 failed.append(layer)
+                self.reasons[sample, layer] += f"; {NOT_FOUND}"
 
     def _second_input(self, sample: int, layer: int, budget: Budget) -> str:
         """Where a second input was found; empty if none was."""
@@ -206,15 +207,27 @@ class Judging:
             self.told(sample * (self.last + 1) + layer, self.verdicts.size)
             if self.verdicts[sample, layer] != Verdict.UNDECIDED:
                 continue
-            x, in_time = self.X[sample], not through.is_over
-            proved = in_time and only.may_have_one(layer, x) and through.proves(only, sample, layer, x)
-            if not proved and through.is_over:
-                self.reasons[sample, layer:][self.verdicts[sample, layer:] == Verdict.UNDECIDED] += f"; {OVER}"
-            if not proved:
+            if through.is_over:
+                self._add(sample, layer, OVER)
+                break
+            x = self.X[sample]
+            obstacle = only.obstacle(layer, x)
+            if obstacle or not through.proves(only, sample, layer, x):
+                self._leave_open(sample, layer, obstacle or BOUNDS)
+                if not obstacle and through.is_over:
+                    self._add(sample, layer, OVER)
                 break
             self._say(layer, np.array([sample]), Verdict.RECOVERABLE, THROUGH)
-        if (self.reasons[sample] == THROUGH).any():  # what was said of deeper layers was the reason of this one
+
+    def _leave_open(self, sample: int, layer: int, why: str) -> None:
+        """Say why there is no proof; where there is one of earlier layers, what was said of these counts no more."""
+        if (self.reasons[sample] == THROUGH).any():
             self.reasons[sample, self.verdicts[sample] == Verdict.UNDECIDED] = OPEN
+        self.reasons[sample, layer] += f"; {why}"
+
+    def _add(self, sample: int, layer: int, words: str) -> None:
+        rest = layer + np.flatnonzero(self.verdicts[sample, layer:] == Verdict.UNDECIDED)
+        self.reasons[sample, rest] += f"; {words}"
 
     def _chain(self, layer: int, counts: ExactCounts) -> None:
         """Judge the samples whose input is recoverable from what the layer receives."""

@@ -55,17 +55,22 @@ class OnlyInputs:
         except NotProvedError:
             return None
 
-    def may_have_one(self, layer: int, x: Float64[FloatArray, " n"]) -> bool:
-        """Whether nothing speaks against it: the map has a modulus at x, and the polyhedron is not too large."""
+    def obstacle(self, layer: int, x: Float64[FloatArray, " n"]) -> str:
+        """Why x cannot be proved here to be the only input with its features after a layer; empty if it may be."""
         stages, stage = self.network.stages, self.network.layers[layer].number
         units = sum(stages[k].outputs for k in needed(stages, stage) if stages[k].activation is not None)
         coordinates = self.network.inputs + units - stages[stage].outputs
-        if 2 * coordinates * coordinates > LARGEST or (chain := self._chain(layer)) is None:
-            return False
+        if 2 * coordinates * coordinates > LARGEST:
+            return f"{coordinates} numbers on the way there are too many for proofs through all layers"
+        if (chain := self._chain(layer)) is None:
+            return "proofs through all layers are of affine maps and units that follow each other"
         try:
-            return modulus(chain, x, 0.0).lower > 0
-        except NotProvedError:
-            return False
+            at = modulus(chain, x, 0.0)
+        except NotProvedError as failure:
+            return str(failure)
+        if at.rows < len(x):
+            return f"{at.rows} outputs tell a number, fewer than the {len(x)} of the input, and sides must do the rest"
+        return "" if at.lower > 0 else "that the outputs tell inputs apart is not even proved of those next to it"
 
     def proof(self, layer: int, x: Float64[FloatArray, " n"], budget: Budget) -> tuple[Step, ...] | None:
         """Steps that prove x to be the only input of the domain with its features after a layer; None for none found.
