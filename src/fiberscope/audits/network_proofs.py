@@ -52,18 +52,19 @@ class NetworkProofs:
         path = self.path(sample, layer)
         return is_file(path) and is_sealed(read_file(path))
 
-    def proves(self, only: OnlyInputs, sample: int, layer: int, x: FloatArray) -> bool:
-        """Whether there is one, and proves that x is the only input with its features after a layer."""
+    def missing(self, only: OnlyInputs, sample: int, layer: int, x: FloatArray) -> str:
+        """Why no proof of x being the only input with its features after a layer is there; empty where one is."""
         path = self.path(sample, layer)
         if not is_file(path):
-            return False
+            return "no proof through all layers is stored"
         data = read_file(path)
         if not is_sealed(data):
             self.changed.append(str(path))
         try:
-            return only.has_one(layer, x, stored_steps(archive_from_bytes(data, str(path))))
+            proved = only.has_one(layer, x, stored_steps(archive_from_bytes(data, str(path))))
         except Exception:  # what is stored may be anything
-            return False
+            proved = False
+        return "" if proved else "what is stored proves nothing"
 
 
 __all__ = ["NetworkProofs"]

@@ -236,7 +236,7 @@ def verify_network(results: Results, told: Told = _untold) -> Rechecked:
     data = read_file(path)
     table = read_network(results, manifest)
     stored, changed = shards.texts(table["verdict"]), list[str]()
-    proofs = partial(NetworkProofs, path.parent, changed=changed)
+    proofs = partial(NetworkProofs, path.parent, changed=changed) if any(path.parent.glob("*.npz")) else None
     derived = shards.texts(derive(results, manifest, results.subject(), proofs, told)["verdict"])
     claims = stored != Verdict.UNDECIDED
     failures = tuple(

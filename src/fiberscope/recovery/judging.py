@@ -53,8 +53,11 @@ class Through(Protocol):
         """Whether there is no time for another."""
         ...
 
-    def proves(self, only: OnlyInputs, sample: int, layer: int, x: Float64[FloatArray, " n"]) -> bool:
-        """Whether x, the sample of that number, is proved to be the only input with its features after a layer."""
+    def missing(self, only: OnlyInputs, sample: int, layer: int, x: Float64[FloatArray, " n"]) -> str:
+        """Why x, the sample of that number, is not proved to be the only input with its features after a layer.
+
+        Empty where it is.
+        """
         ...
 
 
@@ -75,12 +78,15 @@ class Searched:
         """Whether the time is over."""
         return self.budget.is_over
 
-    def proves(self, only: OnlyInputs, sample: int, layer: int, x: FloatArray) -> bool:
-        """Whether a proof is found."""
+    def missing(self, only: OnlyInputs, sample: int, layer: int, x: FloatArray) -> str:
+        """Why no proof is found; empty where one is."""
+        if obstacle := only.obstacle(layer, x):
+            return obstacle
         steps = only.proof(layer, x, self.budget)
-        if steps is not None:
-            self.keep(sample, layer, steps)
-        return steps is not None
+        if steps is None:
+            return BOUNDS
+        self.keep(sample, layer, steps)
+        return ""
 
 
 @dataclass(eq=False)
@@ -207,27 +213,22 @@ class Judging:
             self.told(sample * (self.last + 1) + layer, self.verdicts.size)
             if self.verdicts[sample, layer] != Verdict.UNDECIDED:
                 continue
-            if through.is_over:
-                self._add(sample, layer, OVER)
-                break
-            x = self.X[sample]
-            obstacle = only.obstacle(layer, x)
-            if obstacle or not through.proves(only, sample, layer, x):
-                self._leave_open(sample, layer, obstacle or BOUNDS)
-                if not obstacle and through.is_over:
-                    self._add(sample, layer, OVER)
+            begun = not through.is_over
+            missing = through.missing(only, sample, layer, self.X[sample]) if begun else ""
+            if missing or not begun:
+                self._leave_open(sample, layer, missing, over=through.is_over)
                 break
             self._say(layer, np.array([sample]), Verdict.RECOVERABLE, THROUGH)
 
-    def _leave_open(self, sample: int, layer: int, why: str) -> None:
+    def _leave_open(self, sample: int, layer: int, why: str, *, over: bool) -> None:
         """Say why there is no proof; where there is one of earlier layers, what was said of these counts no more."""
+        rest = self.verdicts[sample] == Verdict.UNDECIDED
         if (self.reasons[sample] == THROUGH).any():
-            self.reasons[sample, self.verdicts[sample] == Verdict.UNDECIDED] = OPEN
-        self.reasons[sample, layer] += f"; {why}"
-
-    def _add(self, sample: int, layer: int, words: str) -> None:
-        rest = layer + np.flatnonzero(self.verdicts[sample, layer:] == Verdict.UNDECIDED)
-        self.reasons[sample, rest] += f"; {words}"
+            self.reasons[sample, rest] = OPEN
+        if why:
+            self.reasons[sample, layer] += f"; {why}"
+        if over:
+            self.reasons[sample, rest] += f"; {OVER}"
 
     def _chain(self, layer: int, counts: ExactCounts) -> None:
         """Judge the samples whose input is recoverable from what the layer receives."""
