@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -45,6 +45,7 @@ ONE_INPUT = "the domain holds no other input"
 FLUSHES = "this thread flushes subnormal numbers to zero, so no error bound holds"
 
 
+@runtime_checkable
 class Through(Protocol):
     """Proofs through several layers at once."""
 

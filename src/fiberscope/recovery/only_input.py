@@ -9,7 +9,6 @@ holds this box (``fiberscope.checker.modulus``), then no two inputs of it have t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import cast
 
 import numpy as np
 from jaxtyping import Float64
@@ -120,7 +119,7 @@ class OnlyInputs:
 
 def _single(step: Step) -> Step:
     """The same with multipliers in single precision."""
-    below, above = (cast(FloatArray, part.astype(np.float32)) for part in step.multipliers)
+    below, above = (part.astype(np.float32) for part in step.multipliers)
     return Step(step.coordinates, (below, above))
 
 
