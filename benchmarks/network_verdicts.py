@@ -27,6 +27,7 @@ from fiberscope.audits.network_table import SECONDS, derive
 from fiberscope.audits.store import Results
 from fiberscope.cli import main as fiberscope
 from fiberscope.preimages.budget import Budget
+from fiberscope.recovery.judging import Searched
 
 WIDTHS = (6, 12, 12, 8)
 
@@ -57,7 +58,7 @@ def added_to_an_audit(samples: int, layers: int) -> None:
         audit = time.process_time() - began
         results = Results(out)
         began = time.process_time()
-        derive(results, results.manifest(), results.subject(), Budget.of(SECONDS))
+        derive(results, results.manifest(), results.subject(), lambda _: Searched(Budget.of(SECONDS)))
         table = time.process_time() - began
     print(
         f"demo, {layers} layers, {samples} samples: audit {audit:.1f} s, of which the table {table:.2f} s: "

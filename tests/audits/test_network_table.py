@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,19 @@ import pytest
 
 import fiberscope as fs
 from fiberscope.audits import network_table
+from fiberscope.audits.archives import archive_from_bytes, archive_to_bytes
 from fiberscope.audits.store import Results
 from fiberscope.cli import main
 from fiberscope.network.affine import Dense
 from fiberscope.network.stage import affine_stage, relu_stage
 from fiberscope.preimages.budget import Budget
-from fiberscope.recovery.judging import THROUGH
+from fiberscope.recovery.judging import THROUGH, Searched
 from fiberscope.recovery.only_input import OnlyInputs
 from fiberscope.seals import BLANK, seal
 from small_audits import LAYERS, change_digests, small_data, small_network, write_model_and_data
 
 SAMPLES = 40
-UNSEARCHED = ("undecided", "not recoverable")
+UNsearched = ("undecided", "not recoverable")
 
 
 @pytest.fixture(scope="module", name="finished")
@@ -38,6 +40,16 @@ def _finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(name="again")
 def _again(finished: Path) -> list[str]:
     return ["audit", *(str(finished / name) for name in ("model.safetensors", "digits.npz")), "--domain", "0,1"]
+
+
+def searched(first: int) -> Searched:
+    del first
+    return Searched(Budget.of(60.0))
+
+
+def over(first: int) -> Searched:
+    del first
+    return Searched(Budget.of(1e-9))
 
 
 def stored(out: Path) -> list[dict[str, Any]]:
@@ -55,7 +67,7 @@ def test_the_audit_stores_what_the_function_says(finished: Path) -> None:
     asked = fs.network_verdicts(small_network(), small_data(SAMPLES), domain=fs.Box(0, 1)).to_pylist()
     assert len(rows) == len(asked)
     for row, same in zip(rows, asked, strict=True):  # searches of second inputs are the function's alone
-        assert row["verdict"] == same["verdict"] or (row["verdict"], same["verdict"]) == UNSEARCHED
+        assert row["verdict"] == same["verdict"] or (row["verdict"], same["verdict"]) == UNsearched
     assert [row for row in rows if row["verdict"] == "recoverable"] == [
         row for row in asked if row["verdict"] == "recoverable"
     ]
@@ -72,7 +84,7 @@ def test_blocks_of_samples_change_nothing(finished: Path, monkeypatch: pytest.Mo
     manifest, subject = results.manifest(), results.subject()
     for samples in (1, 7, SAMPLES - 1):
         monkeypatch.setattr(network_table, "BLOCK", samples * subject.network.inputs)
-        assert network_table.derive(results, manifest, subject, Budget.of(60.0)).to_pylist() == stored(finished / "out")
+        assert network_table.derive(results, manifest, subject, searched).to_pylist() == stored(finished / "out")
 
 
 def test_verify_derives_them_again(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -210,9 +222,56 @@ def test_what_layers_tell_together_is_proved_and_proved_again(
     assert text.count("recoverable is stored, undecided follows") == 3
 
 
+def test_verify_searches_nothing_and_says_how_far_it_is(
+    through: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("a search")
+
+    monkeypatch.setattr(OnlyInputs, "proof", fail)
+    monkeypatch.setattr("fiberscope.recovery.only_input.tighten", fail)
+    capsys.readouterr()
+    assert main(["verify", str(through)]) == 0
+    told = capsys.readouterr()
+    assert "6 derived again, 0 not proved" in told.out
+    assert "verifying proofs through layers, samples and layers: 6 of 6" in told.err
+
+
+@pytest.mark.parametrize("change", ["gone", "cut", "of another sample", "weaker", "unsealed"])
+def test_changed_proofs_are_found_and_those_without_a_seal_made_again(
+    through: Path, tmp_path: Path, change: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(through, out)
+    paths = sorted((out / "network").glob("*.npz"))
+    assert [path.name for path in paths] == [f"{sample:06d}-001.npz" for sample in range(3)]
+    whole = paths[0].read_bytes()
+    arrays = archive_from_bytes(whole, "")
+    match change:
+        case "gone":
+            paths[0].unlink()
+        case "cut":
+            paths[0].write_bytes(whole[: len(whole) // 2])
+        case "of another sample":
+            paths[0].write_bytes(paths[1].read_bytes())
+        case "weaker":
+            nothing = {name: 0 * array if name.endswith("values") else array for name, array in arrays.items()}
+            paths[0].write_bytes(archive_to_bytes(nothing))
+        case _:
+            paths[0].write_bytes(whole.replace(whole[-80:], b"0" * 80))
+    status, text = said(["verify", str(out)], capsys)
+    assert status != 0
+    assert change == "unsealed" or "sample 0: recoverable is stored, undecided follows" in text
+    again = [str(out.parent / name) for name in ("model.safetensors", "data.npz")]
+    for name in again:
+        shutil.copy(through.parent / Path(name).name, name)
+    assert main(["audit", *again, "--out", str(out), "--domain", "0,1", "--resume"]) == 0
+    assert main(["verify", str(out)]) == (0 if change in ("gone", "cut", "unsealed") else 1)  # sealed ones are kept
+
+
 def test_where_time_is_over_the_reason_says_so(through: Path) -> None:
     results = Results(through)
-    table = network_table.derive(results, results.manifest(), results.subject(), Budget.of(1e-9)).to_pylist()
+    table = network_table.derive(results, results.manifest(), results.subject(), over).to_pylist()
     second = [row for row in table if row["layer"] == 1]
     assert {row["verdict"] for row in second} == {"undecided"}
     assert all("time" in row["reason"] for row in second)

@@ -160,7 +160,7 @@ def test_a_folder_that_is_not_empty_is_continued_only_if_asked(results: fs.Audit
 def test_ctrl_c_keeps_what_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Job.run
 
-    def interrupted(job: Job) -> Any:
+    def interrupted(job: Job, **_: Any) -> Any:
         yield next(iter(run(job)))
         raise KeyboardInterrupt
 

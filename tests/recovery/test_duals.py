@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 from scipy.optimize import linprog
@@ -11,6 +13,8 @@ from fiberscope.checker.curves import Curves
 from fiberscope.recovery.duals import free_duals
 from fiberscope.recovery.proof import Proof, prove
 from fiberscope.recovery.question import Known, Subject
+
+recover = importlib.import_module("fiberscope.recovery.recover")  # the package gives the function that name
 
 
 def image(generator, n=12, black=7, told=9):
@@ -82,3 +86,32 @@ def test_half_spaces_take_part():
     proved = bounds(np.array([[1.0, 1.0]]), np.zeros(1), np.array([0.25, 0.75]), 1e-3, domain)
     np.testing.assert_array_less(proved.low, [0.25, 0.75])
     assert (proved.low >= np.array([0.25, 0.75]) - 2.5e-3).all()
+
+
+def test_a_guess_next_to_a_side_is_taken_to_lie_on_it():
+    A, b, x = image(np.random.default_rng(1))
+    layer = fs.ReLULayer(A, b)
+    known = Known(layer(x), np.full(len(b), 1e-4), fs.Box(0, 1), Curves.unknown(layer.injective))
+    near, away = (np.where(x == 0, off, x) for off in (1e-6, 0.01))
+    duals = free_duals(layer, known, near)
+    assert duals is not None
+    np.testing.assert_array_equal(duals.anchor, x)
+    proved = prove(Subject.of(layer, 0), known, Proof(duals=duals))
+    assert ((proved.low <= x) & (x <= proved.high)).all()
+    assert (proved.high - proved.low).max() < 0.5
+    assert free_duals(layer, known, away) is None
+
+
+def test_without_seconds_bounds_for_nothing_are_the_last_of_a_large_layer(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(recover, "SMALL", 0)
+    monkeypatch.setattr(recover, "NARROW", 0.0)
+    A, b, x = image(np.random.default_rng(1))
+    layer = fs.ReLULayer(A, b)
+    quick, longer = (fs.recover(layer, layer(x), within=1e-3, seconds=seconds) for seconds in (None, 20))
+    assert "with seconds=" in quick.reason
+    assert not longer.reason
+    for r in (quick, longer):
+        assert r.scope == "domain"
+        assert ((r.low <= x) & (x <= r.high)).all()
+        assert r.verify()
+    assert (longer.high - longer.low).sum() < (quick.high - quick.low).sum()

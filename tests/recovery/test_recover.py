@@ -257,6 +257,8 @@ def test_features_that_no_input_has_are_a_contradiction_through_layers():
     net, y = as_network(chain), outputs(chain, np.full(3, 0.5))
     r = fs.recover(net, y + 3.0, layer=1, within=0.01)
     assert r.contradiction
+    assert "grid" not in r.reason
+    assert "features" in r.reason or "contradict" in r.reason
     assert r.verify()
     assert not changed(r, within=np.full(14, 4.0)).verify()
 

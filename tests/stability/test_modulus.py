@@ -277,24 +277,36 @@ def test_bad_questions(arguments, words):
         fs.stability_radius(network, np.zeros(3), modulus=-1.0)
 
 
-@pytest.mark.parametrize("kind", [PointwiseKind.TANH, PointwiseKind.SIGMOID, PointwiseKind.SOFTPLUS])
-def test_strictly_increasing_units_have_a_modulus_below_all_pairs(kind):
+SMOOTH = [PointwiseKind.TANH, PointwiseKind.SIGMOID, PointwiseKind.SOFTPLUS, PointwiseKind.ELU]
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+@pytest.mark.parametrize("kind", SMOOTH)
+def test_strictly_increasing_units_have_a_modulus_below_all_pairs(kind, stage):
     generator = np.random.default_rng(3)
     first, second = Dense(generator.standard_normal((8, 3))), Dense(generator.standard_normal((9, 8)))
-    stages = affine_stage("1", first), Stage("2", activation=Pointwise(kind, 8)), affine_stage("3", second)
-    net, x = fs.Network(stages, (3,)), np.full(3, 0.25)
-    found = fs.inverse_modulus(net, x, 0.1)
-    X = in_ball(generator, x, 0.1, 300)
+    units = [Stage(name, activation=Pointwise(kind, size)) for name, size in (("2", 8), ("4", 9))]
+    net, x = (
+        fs.Network((affine_stage("1", first), units[0], affine_stage("3", second), units[1]), (3,)),
+        np.full(3, 0.25),
+    )
+    found = fs.inverse_modulus(net, x, 0.02, stage)
+    X = in_ball(generator, x, 0.02, 300)
     Y = generator.permutation(X)
-    apart, moved = np.linalg.norm(X - Y, axis=1), np.linalg.norm(net(X) - net(Y), axis=1)
+    apart = np.linalg.norm(X - Y, axis=1)
+    moved = np.linalg.norm(net.evaluated(X, stage) - net.evaluated(Y, stage), axis=1)
     told = apart > 1e-6 * apart.max()
     assert 0 < found.lower <= (moved[told] / apart[told]).min()
-    assert found.lower <= found.upper <= stretch(net, x, 2) * (1 + 1e-6)
+    assert found.lower <= found.upper <= stretch(net, x, stage) * (1 + 1e-6)
     assert found.verify()
     assert not replace(found, lower=found.upper * 1.01).verify()
-    behind = fs.inverse_modulus(net, x, 0.1, stage=1)  # of outputs of such units nothing is said
-    assert behind.lower == 0
-    assert behind.reason
-    radius = fs.stability_radius(net, x)
-    assert radius.radius > 0.1
+    radius = fs.stability_radius(net, x, stage)
+    assert radius.radius > 0.02
     assert radius.verify()
+
+
+def test_a_layer_of_units_that_fall_and_rise_has_a_reason():
+    falling = Stage("2", activation=Pointwise(PointwiseKind.LEAKY_RELU, 3, slope=-0.5 * np.ones(3)))
+    found = fs.inverse_modulus(fs.Network((affine_stage("1", Dense(np.eye(3))), falling), (3,)), np.ones(3), 0.1)
+    assert found.lower == 0
+    assert found.reason

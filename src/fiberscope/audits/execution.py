@@ -30,6 +30,7 @@ from fiberscope.audits.work import AnyWork
 from fiberscope.audits.workers import local_pool
 from fiberscope.invariance.objective import Objective
 from fiberscope.network.network import Network
+from fiberscope.recovery.judging import Told
 from fiberscope.threads import cores
 
 KINDS: tuple[AnyWork, ...] = (Verdicts(), Spectra(), Survey(), Leakage())
@@ -75,23 +76,24 @@ class Job:
         workers = max(processes or 1 for processes in self.processes)
         return DaskWorkers(self.scheduler, workers) if self.scheduler else local_pool(workers)
 
-    def run(self, pool: Pool | None = None) -> Iterator[Written]:
+    def run(self, pool: Pool | None = None, told: Told = lambda done, total: None) -> Iterator[Written]:
         """Compute and write what is missing, then complete the manifest.
 
         Args:
             pool: who computes; None for ``open_pool``, if there is anything to compute.
+            told: of how far proofs through several layers are, behind the last chunk.
 
         Yields:
             Each chunk once its files are written.
         """
         todo = len(self.chunks) - len(self.done)
         if pool is not None:
-            yield from self._run(pool, todo)
+            yield from self._run(pool, todo, told)
             return
         with closing(self.open_pool() if todo else Here()) as own:
-            yield from self._run(own, todo)
+            yield from self._run(own, todo, told)
 
-    def _run(self, pool: Pool, todo: int) -> Iterator[Written]:
+    def _run(self, pool: Pool, todo: int, told: Told) -> Iterator[Written]:
         started, clock, spent = datetime.now(UTC).isoformat(timespec="seconds"), time.perf_counter(), _Spent()
         manifest = replace(self.manifest, status="running", shards={}, digests="", examples=(), **_NO_COUNTS)
         entries = dict(self.done)
@@ -120,7 +122,7 @@ class Job:
             finished = spent.chunks.total()
             manifest = replace(manifest, runs=(*manifest.runs, run)) if finished else manifest
             if finished == todo:
-                self._finish(manifest, entries)
+                self._finish(manifest, entries, told)
             elif finished:
                 self.results.write_manifest(manifest)
 
@@ -151,7 +153,7 @@ class Job:
             for _, written in computed:
                 yield written
 
-    def _finish(self, manifest: Manifest, entries: Mapping[AnyChunk, Entry]) -> None:
+    def _finish(self, manifest: Manifest, entries: Mapping[AnyChunk, Entry], told: Told) -> None:
         ordered = [entries[chunk] for chunk in self.chunks]
         if manifest.leakage:
             self.results.write_manifest(manifest.finished((), (), self._digests(manifest, ordered), ()))
@@ -159,7 +161,7 @@ class Job:
         examples = self._write_examples(manifest)
         counts = count_findings(self.results.findings(manifest))
         spectra_counts = count_stages(self.results.spectra_table(manifest, COUNTED))
-        ordered.append(write_network(self.results, manifest, self.subject, ordered))
+        ordered.append(write_network(self.results, manifest, self.subject, ordered, told))
         network_counts = count_verdicts(read_network(self.results, manifest))
         digests = self._digests(manifest, ordered)
         self.results.write_manifest(manifest.finished(counts, spectra_counts, digests, examples, network_counts))

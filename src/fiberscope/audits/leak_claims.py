@@ -1,7 +1,7 @@
 """What proves a row of leakage, in and out of arrays: enough to check again what the row claims, and no more.
 
-Multipliers are mostly zeros, and only the others are kept. What one row's proof takes is limited: those of all
-coordinates of a large layer are as many as its weights. A row without its proof says so (``NOT_KEPT``).
+What one row's proof takes is limited: multipliers of all coordinates of a large layer are as many as its weights. A row
+without its proof says so (``NOT_KEPT``).
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fiberscope.checker.relaxation import Step
-from fiberscope.errors import ResultsError
+from fiberscope.audits.multiplier_arrays import Arrays, arrays_of_pair, arrays_of_steps, stored_pair, stored_steps
 from fiberscope.network.domains import Domain
 from fiberscope.network.network import Network
 from fiberscope.preimages.certificate import Certificate
@@ -26,8 +25,6 @@ from fiberscope.recovery.duals import Duals
 from fiberscope.recovery.leak_question import LeakAnswer
 from fiberscope.recovery.proof import Proof
 from fiberscope.recovery.recovery import Recovery, Scope
-
-Arrays = dict[str, NDArray[Any]]
 
 LARGEST_PROOF = 16_000_000
 """Bytes of one row's proof up to which it is kept."""
@@ -128,10 +125,8 @@ def _proof(proof: Proof) -> Arrays:
         out |= _under("about/", _preimage(proof.preimage))
         out |= {} if proof.preimage.x is None else {"about/x": proof.preimage.x}
     if proof.duals is not None:
-        out |= {"duals/anchor": proof.duals.anchor} | _pair("duals/", proof.duals.multipliers)
-    for k, step in enumerate(proof.steps):
-        out |= {f"step/{k}/coordinates": step.coordinates} | _pair(f"step/{k}/", step.multipliers)
-    return out
+        out |= {"duals/anchor": proof.duals.anchor} | arrays_of_pair("duals/", proof.duals.multipliers)
+    return out | arrays_of_steps(proof.steps)
 
 
 def _stored_proof(own: Arrays, layer: Any) -> Proof:
@@ -145,33 +140,8 @@ def _stored_proof(own: Arrays, layer: Any) -> Proof:
         )
         about = stored_kind(own, "about/", nothing)
     if "duals/anchor" in own:
-        duals = Duals(own["duals/anchor"], _stored_pair("duals/", own))
-    count = sum(name.startswith("step/") and name.endswith("/coordinates") for name in own)
-    steps = tuple(Step(own[f"step/{k}/coordinates"], _stored_pair(f"step/{k}/", own)) for k in range(count))
-    return Proof(ball, about, duals, steps)
-
-
-def _pair(prefix: str, pair: tuple[NDArray[Any], NDArray[Any]]) -> Arrays:
-    """Two matrices of multipliers, by their entries that are not zero."""
-    out: Arrays = {}
-    for name, matrix in zip(("below", "above"), pair, strict=True):
-        where = np.flatnonzero(matrix)
-        out[f"{prefix}{name}/shape"], out[f"{prefix}{name}/where"] = np.array(matrix.shape), where
-        out[f"{prefix}{name}/values"] = matrix.ravel()[where]
-    return out
-
-
-def _stored_pair(prefix: str, own: Arrays) -> tuple[NDArray[Any], NDArray[Any]]:
-    return _stored_matrix(f"{prefix}below/", own), _stored_matrix(f"{prefix}above/", own)
-
-
-def _stored_matrix(prefix: str, own: Arrays) -> NDArray[Any]:
-    values, (rows, columns) = own[f"{prefix}values"], own[f"{prefix}shape"].tolist()
-    if rows < 0 or columns < 0 or rows * columns > np.iinfo(np.int32).max:
-        raise ResultsError(f"the multipliers are damaged: {rows} times {columns}")
-    out = np.zeros(rows * columns, dtype=values.dtype)
-    out[own[f"{prefix}where"]] = values
-    return out.reshape(rows, columns)
+        duals = Duals(own["duals/anchor"], stored_pair("duals/", own))
+    return Proof(ball, about, duals, stored_steps(own))
 
 
 def _under(prefix: str, arrays: Arrays) -> Arrays:

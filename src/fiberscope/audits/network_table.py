@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from math import inf
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +28,16 @@ from fiberscope.audits.findings import FindingsTable
 from fiberscope.audits.finished import Failed, says_failed
 from fiberscope.audits.ledger import Entry, stamp_of
 from fiberscope.audits.manifest import Manifest
+from fiberscope.audits.network_proofs import NetworkProofs
 from fiberscope.audits.store import INPUTS, PREIMAGES, Results
 from fiberscope.audits.subject import Subject
 from fiberscope.errors import ResultsError
 from fiberscope.files import is_file, read_file, write_file
-from fiberscope.network.arrays import BoolArray, FloatArray, IntArray
+from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Box
 from fiberscope.network.network import Network
 from fiberscope.preimages.budget import Budget
-from fiberscope.recovery.judging import Judging
+from fiberscope.recovery.judging import THROUGH, Judging, Searched, Through, Told
 from fiberscope.recovery.verdict import SCHEMA, Verdict, verdict_table
 from fiberscope.seals import is_sealed
 from fiberscope.threads import one_thread
@@ -49,6 +50,12 @@ NETWORK, VERDICTS = "network", "verdicts"
 
 SECONDS = 60.0
 """For proofs through several layers of all samples, where ``--seconds`` does not say how long a verdict may take."""
+
+
+def _untold(done: int, total: int) -> None:
+    """For who is not told how far it is."""
+    del done, total
+
 
 _FROM = b"from"
 """The key under which the table names what it was put together from, by SHA-256."""
@@ -77,7 +84,9 @@ def read_network(results: Results, manifest: Manifest) -> Any:
     return table
 
 
-def write_network(results: Results, manifest: Manifest, subject: Subject, entries: Iterable[Entry]) -> Entry:
+def write_network(
+    results: Results, manifest: Manifest, subject: Subject, entries: Iterable[Entry], told: Told = _untold
+) -> Entry:
     """Put the table together and write it, unless it is there and the verdicts about layers are as they were.
 
     Args:
@@ -85,6 +94,7 @@ def write_network(results: Results, manifest: Manifest, subject: Subject, entrie
         manifest: what was audited.
         subject: its network and data.
         entries: the chunks, as the ledger has them.
+        told: of how far proofs through several layers are.
 
     Returns:
         The entry of the table.
@@ -96,13 +106,28 @@ def write_network(results: Results, manifest: Manifest, subject: Subject, entrie
         except ResultsError:  # it is written anew
             table = SCHEMA.empty_table()
         metadata: dict[bytes, bytes] = table.schema.metadata or {}
-        if metadata.get(_FROM) == key and not any(map(says_failed, table["reason"].unique().to_pylist())):
+        if metadata.get(_FROM) == key and _is_whole(results, table):
             return Entry(VERDICTS, {NETWORK: stamp_of(path, data)})
     asked = SECONDS if manifest.seconds is None else manifest.seconds * manifest.samples * len(manifest.layers)
-    derived = derive(results, manifest, subject, Budget.of(asked))
+    budget = Budget.of(asked)
+    derived = derive(results, manifest, subject, lambda first: Searched(budget, _proofs(results, first).keep), told)
     data = shards.table_to_bytes(derived.replace_schema_metadata({_FROM: key}))
     write_file(path, data)
     return Entry(VERDICTS, {NETWORK: stamp_of(path, data)})
+
+
+def _proofs(results: Results, first: int = 0) -> NetworkProofs:
+    return NetworkProofs(results.folder / NETWORK, first)
+
+
+def _is_whole(results: Results, table: Any) -> bool:
+    """Whether nothing failed that may succeed now, and every proof through several layers is there."""
+    proofs = _proofs(results)
+    rows = zip(*(table[name].to_pylist() for name in ("sample", "layer", "reason")), strict=True)
+    return not any(
+        says_failed(reason) or (reason == THROUGH and not proofs.is_kept(sample, layer))
+        for sample, layer, reason in rows
+    )
 
 
 def _key(entries: Iterable[Entry]) -> bytes:
@@ -113,7 +138,11 @@ def _key(entries: Iterable[Entry]) -> bytes:
 
 
 def derive(
-    results: Results, manifest: Manifest, subject: Subject, through: Budget | None, asked: BoolArray | None = None
+    results: Results,
+    manifest: Manifest,
+    subject: Subject,
+    through: Callable[[int], Through] | None,
+    told: Told = _untold,
 ) -> Any:
     """The table of ``SCHEMA``, as it follows from the stored findings; undecided where that fails.
 
@@ -121,13 +150,13 @@ def derive(
         results: the folder.
         manifest: what was audited.
         subject: its network and data.
-        through: for proofs through several layers; None for none.
-        asked: (samples, layers) about which of them; None for all.
+        through: gives proofs through several layers, of samples from a number on; None for none.
+        told: of how far these are.
     """
     layers = list(manifest.layers)
     try:
         with one_thread():
-            found = [(each.verdicts, each.reasons) for each in _judged(results, manifest, subject, through, asked)]
+            found = [(each.verdicts, each.reasons) for each in _judged(results, manifest, subject, through, told)]
             verdicts, reasons = (np.concatenate(parts) for parts in zip(*found, strict=True))
             return verdict_table(verdicts, reasons, layers)
     except ResultsError:
@@ -139,19 +168,24 @@ def derive(
 
 
 def _judged(
-    results: Results, manifest: Manifest, subject: Subject, through: Budget | None, asked: BoolArray | None
+    results: Results, manifest: Manifest, subject: Subject, through: Callable[[int], Through] | None, told: Told
 ) -> Iterator[Judging]:
     """Block by block, since samples lie in a file that may be larger than the memory."""
     network: Network = subject.network
     box, findings = None if manifest.domain is None else Box(*manifest.domain), results.findings(manifest)
-    block = max(1, BLOCK // network.inputs)
+    block, last = max(1, BLOCK // network.inputs), manifest.layers[-1]
     for first in range(0, subject.samples, block):
-        own = _Stored(results, manifest, findings, first)
-        last, some = manifest.layers[-1], slice(first, first + block)
-        rows = None if asked is None else asked[some]
-        judging = Judging(network, network.flat(subject.x[some]), box, last, own, through, asked=rows)
+        own, X = _Stored(results, manifest, findings, first), network.flat(subject.x[first : first + block])
+        proofs = None if through is None else through(first)
+        of_all = partial(_of_all, told, first * (last + 1), subject.samples * (last + 1))
+        judging = Judging(network, X, box, last, own, proofs, told=of_all)
         judging.judge()
         yield judging
+
+
+def _of_all(told: Told, before: int, total: int, done: int, _: int) -> None:
+    """What is done of a block as a part of all."""
+    told(before + done, total)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,8 +220,12 @@ def count_verdicts(table: Any) -> tuple[dict[str, Any], ...]:
     )
 
 
-def verify_network(results: Results) -> Rechecked:
+def verify_network(results: Results, told: Told = _untold) -> Rechecked:
     """Derive every verdict about the network again from what is stored about layers; the others are "undecided".
+
+    Args:
+        results: the folder.
+        told: of how far proofs through several layers are.
 
     Raises:
         ResultsError: the audit is complete and the file is missing, or it is damaged.
@@ -197,11 +235,9 @@ def verify_network(results: Results) -> Rechecked:
         return Rechecked()
     data = read_file(path)
     table = read_network(results, manifest)
-    stored = shards.texts(table["verdict"])
-    asked = np.zeros((manifest.samples, manifest.layers[-1] + 1), dtype=np.bool_)
-    asked[:, list(manifest.layers)] = (stored == Verdict.RECOVERABLE).reshape(manifest.samples, -1)
-    through = Budget.of(inf) if asked.any() else None
-    derived = shards.texts(derive(results, manifest, results.subject(), through, asked)["verdict"])
+    stored, changed = shards.texts(table["verdict"]), list[str]()
+    proofs = partial(NetworkProofs, path.parent, changed=changed) if any(path.parent.glob("*.npz")) else None
+    derived = shards.texts(derive(results, manifest, results.subject(), proofs, told)["verdict"])
     claims = stored != Verdict.UNDECIDED
     failures = tuple(
         _refuted(table["sample"][row].as_py(), table["layer"][row].as_py(), stored[row], derived[row])
@@ -209,9 +245,9 @@ def verify_network(results: Results) -> Rechecked:
     )
     recorded = manifest.shards.get(VERDICTS, {}).get(NETWORK)
     same = is_sealed(data) and recorded in (None, shards.sha256(data))
-    changed = () if same else (str(path),)
+    changed += [] if same else [str(path)]
     undecided = Counter(undecided=int((~claims).sum()))
-    return Rechecked(int(claims.sum()) - len(failures), failures, changed, undecided)
+    return Rechecked(int(claims.sum()) - len(failures), failures, tuple(changed), undecided)
 
 
 def _refuted(sample: int, layer: int, stored: str, derived: str) -> Failure:

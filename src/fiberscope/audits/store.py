@@ -11,6 +11,7 @@ and a chunk's inputs and certificates.
 ``certificates/CHUNK.parquet``          ``id``, ``data``: each certificate of the chunk once
 ``preimages/CHUNK.parquet``             the findings; names its chunk's other files by SHA-256
 ``network/verdicts.parquet``            whether inputs can be computed back from what the network up to each layer gives
+``network/SAMPLE-LAYER.npz``            what proves that through several layers (``network_proofs.py``)
 ``leakage/``                            what features give away, a folder like this one (``leak_store.py``)
 ``leakage.parquet``, ``leakage.html``   the same as one table, and as a page where there is no audit
 ``spectra/SAMPLE.parquet``              the singular values of every stage at one sample

@@ -34,8 +34,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fiberscope.checker.affine import dense
+from fiberscope.checker.affine import dense, unit
 from fiberscope.checker.center import center_of
+from fiberscope.checker.curves import Curves
 from fiberscope.checker.matrices import (
     ROUNDING,
     SMALLEST_NORMAL,
@@ -105,11 +106,24 @@ def chain_of(network: StoredNetwork, layer: int) -> tuple[LayerRows, ...]:
     """The layers up to one, each of which takes what the one before gives; NotProvedError where it is not so."""
     if not 0 <= layer < len(network.layers):
         raise NotProvedError(f"the network has no layer {layer}")
-    return chain_to(network, network.layers[layer].number)
+    return _read(network, network.layers[layer].number)
 
 
 def chain_to(network: StoredNetwork, stage: int) -> tuple[LayerRows, ...]:
-    """The layers up to a stage, the last of them without a clip where it is affine; NotProvedError if they are none."""
+    """The layers up to a stage, the last of them without a clip where it is affine; NotProvedError if they are none.
+
+    Strictly increasing units at the end move outputs by their slopes, as those between maps do: nothing follows them.
+    """
+    chain = _read(network, stage)
+    if not chain[-1].curves.monotone.any():
+        return chain
+    m = len(chain[-1].bias)
+    clips = Curves.unknown(np.zeros(m, dtype=np.bool_))
+    same = LayerRows(unit(np.ones(m)), np.zeros(m), np.full(m, -np.inf), np.full(m, np.inf), clips)
+    return (*chain, same)
+
+
+def _read(network: StoredNetwork, stage: int) -> tuple[LayerRows, ...]:
     try:
         return tuple(_rows_to(network, stage))
     except ModelError as error:  # rows that leave float64's range, or branches that meet

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -69,11 +70,12 @@ class Step:
 
     Attributes:
         coordinates: (k,)
-        multipliers: two of (k, M), of the polyhedron's rows: for the lower bounds, and for the upper ones.
+        multipliers: two of (k, M), of the polyhedron's rows: for the lower bounds, and for the upper ones; float64 or
+            float32.
     """
 
     coordinates: IntArray
-    multipliers: tuple[FloatArray, FloatArray]
+    multipliers: tuple[Any, Any]
 
 
 def narrowed(relaxation: Relaxed, step: Step) -> tuple[FloatArray, FloatArray]:

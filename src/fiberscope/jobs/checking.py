@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fiberscope.audits.plan import Chunk, SpectraChunk
@@ -104,7 +105,8 @@ def _audit(results: Results, show: Show, *, exact: bool) -> Checked:
         verdicts = _all(verify_results(results, exact=exact), progress, "verifying", total[Chunk])
         words = "verifying singular values, samples"
         spectra = _all(verify_spectra(results), progress, words, total[SpectraChunk])
-        network, examples = verify_network(results), verify_examples(results)
+        through = partial(progress.show, "verifying proofs through layers, samples and layers")
+        network, examples = verify_network(results, through), verify_examples(results)
     lines = (*verdict_lines(verdicts), *network_lines(network), *spectra_lines(spectra), *example_lines(examples))
     found = together((verdicts, network, spectra, examples))
     changed = () if found.failed else (*found.changed, *changed_invariance(results))

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ DEMO_SPECTRA = 50
 
 DEMO_INVARIANCE = 2
 """Samples of the demo from which it is computed how far invariance reaches."""
+
+THROUGH_LAYERS = "proving through layers, samples and layers"
+"""What is shown of the last part of an audit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +176,7 @@ def _run(job: Job, progress: Progress) -> list[str]:
     written, total, failed = Counter(map(type, job.done)), Counter(map(type, job.chunks)), list[str]()
     progress.show(tasks[Chunk], written[Chunk], total[Chunk])
     try:
-        for chunk in job.run():
+        for chunk in job.run(told=partial(progress.show, THROUGH_LAYERS)):
             kind = type(chunk.chunk)
             written[kind] += 1
             failed += [chunk.failed] if chunk.failed else []

@@ -37,6 +37,10 @@ EXACT = 2.0**-40
 """The share of what a row gives at the guess that counts as the width of an interval that has none."""
 
 
+BESIDE = 2.0**-10
+"""Of the domain's width, a quarter of a grey level: a guess that near to a side may be meant to lie on it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Duals:
     """What bounds all coordinates: multipliers of the layer's rows and of half-spaces.
@@ -98,10 +102,20 @@ class Rows:
 
 
 def free_duals(layer: ReLULayer, known: Known, x: Float64[FloatArray, " n"]) -> Duals | None:
-    """Multipliers for nothing; None where the sides that the guess lies on do not bound the inputs."""
+    """Multipliers for nothing; None where the sides that the guess lies on, or nearly so, do not bound the inputs."""
     box = known.box(len(x))
     if layer.outputs * len(x) > LARGEST:
         return None
+    found = _beside(layer, known, box, x)
+    if found is not None or not box.is_box_bounded:
+        return found
+    room = BESIDE * (box.high - box.low)
+    moved = np.where(x - box.low <= room, box.low, np.where(box.high - x <= room, box.high, x))
+    return None if np.array_equal(moved, x) else _beside(layer, known, box, moved)
+
+
+def _beside(layer: ReLULayer, known: Known, box: Polyhedron, x: FloatArray) -> Duals | None:
+    """Multipliers that hold the sides that a point lies on."""
     rows = Rows.beside(layer, known, box, x)
     if rows.determined < len(x):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -24,6 +24,7 @@ from fiberscope.recovery.exact_singleton import Certain, carries_over, surrogate
 from fiberscope.recovery.verdict import Verdict
 
 if TYPE_CHECKING:
+    from fiberscope.checker.relaxation import Step
     from fiberscope.recovery.only_input import OnlyInputs
 
 OwnKinds = Callable[[int, IntArray], tuple[NDArray[np.object_], FloatArray]]
@@ -31,14 +32,62 @@ OwnKinds = Callable[[int, IntArray], tuple[NDArray[np.object_], FloatArray]]
 the bounds of that or, where it receives the network's input, within the domain; and these numbers, (S, n). An empty
 text stands for a layer that was not judged."""
 
+Told = Callable[[int, int], None]
+"""Is told how many of so many samples and layers are done with."""
+
 CHAIN = "every layer up to it has one input only for its output, proved for the exact activations"
 THROUGH = "all inputs of the domain with these features lie where the network up to it is proved to tell inputs apart"
 OVER = "the time for proofs through all layers up to it was over"
-OPEN = (
-    "whether another input has these features is open: what is proved through all layers up to it does not end in one"
-)
+OPEN = "whether another input has these features is open"
+BOUNDS = "what is proved through all layers up to it does not end in one"
+NOT_FOUND = "none was found in its linear region"
 ONE_INPUT = "the domain holds no other input"
 FLUSHES = "this thread flushes subnormal numbers to zero, so no error bound holds"
+
+
+@runtime_checkable
+class Through(Protocol):
+    """Proofs through several layers at once."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is no time for another."""
+        ...
+
+    def missing(self, only: OnlyInputs, sample: int, layer: int, x: Float64[FloatArray, " n"]) -> str:
+        """Why x, the sample of that number, is not proved to be the only input with its features after a layer.
+
+        Empty where it is.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Searched:
+    """Proofs that are searched for.
+
+    Attributes:
+        budget: for all of them.
+        keep: is given the sample, the layer and the steps of each that is found.
+    """
+
+    budget: Budget
+    keep: Callable[[int, int, tuple[Step, ...]], None] = lambda sample, layer, steps: None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is over."""
+        return self.budget.is_over
+
+    def missing(self, only: OnlyInputs, sample: int, layer: int, x: FloatArray) -> str:
+        """Why no proof is found; empty where one is."""
+        if obstacle := only.obstacle(layer, x):
+            return obstacle
+        steps = only.proof(layer, x, self.budget)
+        if steps is None:
+            return BOUNDS
+        self.keep(sample, layer, steps)
+        return ""
 
 
 @dataclass(eq=False)
@@ -53,7 +102,7 @@ class Judging:
         own: the kinds of layers by themselves.
         through: for proofs through several layers at once; None for none.
         searching: for searches of second inputs; None for none.
-        asked: (N, L) about which of these proofs are tried; None for all.
+        told: of how far these take it.
         verdicts: (N, L) of ``Verdict``.
         reasons: (N, L) in words.
     """
@@ -63,9 +112,9 @@ class Judging:
     domain: Domain | None
     last: int
     own: OwnKinds
-    through: Budget | None = None
+    through: Through | None = None
     searching: Budget | None = None
-    asked: BoolArray | None = None
+    told: Told = lambda done, total: None
     verdicts: NDArray[np.object_] = field(init=False)
     reasons: NDArray[np.object_] = field(init=False)
 
@@ -85,7 +134,7 @@ class Judging:
             if (domain.low == domain.high).all():
                 self._say(layer, self._open(layer), Verdict.RECOVERABLE, ONE_INPUT)
             self._chain(layer, counts)
-        if not (self.verdicts == Verdict.UNDECIDED).any():
+        if not (self.verdicts == Verdict.UNDECIDED).any() or (self.through is None and self.searching is None):
             return
         only = None
         if self.through is not None:
@@ -95,6 +144,7 @@ class Judging:
         for sample in range(len(self.X)):
             if only is not None and self.through is not None:
                 self._prove(sample, only, self.through)
+                self.told((sample + 1) * (self.last + 1), self.verdicts.size)
             if self.searching is not None:
                 self._search(sample, self.searching)
 
@@ -143,6 +193,7 @@ class Judging:
                 self._say(layer, np.array([sample]), Verdict.NOT_RECOVERABLE, reason)
             else:
                 failed.append(layer)
+                self.reasons[sample, layer] += f"; {NOT_FOUND}"
 
     def _second_input(self, sample: int, layer: int, budget: Budget) -> str:
         """Where a second input was found; empty if none was."""
@@ -157,22 +208,28 @@ class Judging:
 
     # ---- no second input
 
-    def _prove(self, sample: int, only: OnlyInputs, budget: Budget) -> None:
+    def _prove(self, sample: int, only: OnlyInputs, through: Through) -> None:
         """Prove that there is none through several layers, as deep as that goes."""
         for layer in range(self.last + 1):
+            self.told(sample * (self.last + 1) + layer, self.verdicts.size)
             if self.verdicts[sample, layer] != Verdict.UNDECIDED:
                 continue
-            if self.asked is not None and not self.asked[sample, layer]:
-                break
-            x, in_time = self.X[sample], not budget.is_over
-            proved = in_time and only.may_have_one(layer, x) and only.has_one(layer, x, budget)
-            if not proved and budget.is_over:
-                self.reasons[sample, layer:][self.verdicts[sample, layer:] == Verdict.UNDECIDED] += f"; {OVER}"
-            if not proved:
+            begun = not through.is_over
+            missing = through.missing(only, sample, layer, self.X[sample]) if begun else ""
+            if missing or not begun:
+                self._leave_open(sample, layer, missing, over=through.is_over)
                 break
             self._say(layer, np.array([sample]), Verdict.RECOVERABLE, THROUGH)
-        if (self.reasons[sample] == THROUGH).any():  # what was said of deeper layers was the reason of this one
-            self.reasons[sample, self.verdicts[sample] == Verdict.UNDECIDED] = OPEN
+
+    def _leave_open(self, sample: int, layer: int, why: str, *, over: bool) -> None:
+        """Say why there is no proof; where there is one of earlier layers, what was said of these counts no more."""
+        rest = self.verdicts[sample] == Verdict.UNDECIDED
+        if (self.reasons[sample] == THROUGH).any():
+            self.reasons[sample, rest] = OPEN
+        if why:
+            self.reasons[sample, layer] += f"; {why}"
+        if over:
+            self.reasons[sample, rest] += f"; {OVER}"
 
     def _chain(self, layer: int, counts: ExactCounts) -> None:
         """Judge the samples whose input is recoverable from what the layer receives."""
@@ -242,4 +299,4 @@ def _gates(network: Network, layer: int) -> Int64[IntArray, " g"]:
     return np.array(gates[::-1], dtype=np.int64)
 
 
-__all__ = ["Judging", "OwnKinds"]
+__all__ = ["THROUGH", "Judging", "OwnKinds", "Searched", "Through", "Told"]

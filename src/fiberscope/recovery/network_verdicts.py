@@ -32,7 +32,7 @@ from fiberscope.network.stage import INPUT
 from fiberscope.preimages.budget import Budget
 from fiberscope.preimages.classify import classify
 from fiberscope.preimages.system import check_inside
-from fiberscope.recovery.judging import Judging
+from fiberscope.recovery.judging import Judging, Searched
 from fiberscope.recovery.verdict import verdict_table
 from fiberscope.scalars import as_number, as_position, as_several
 from fiberscope.threads import one_thread
@@ -85,7 +85,8 @@ def network_verdicts(  # pyright: ignore[reportUnknownParameterType] - pyarrow h
     _check_all_inside(domain, samples)
     limit = as_number(seconds, "seconds", least=0.0)
     budget = None if limit == 0 else Budget.of(limit)
-    judging = Judging(network, samples, domain, numbers[-1], _DecidedOnDemand(network, samples, domain), budget, budget)
+    through, own = None if budget is None else Searched(budget), _DecidedOnDemand(network, samples, domain)
+    judging = Judging(network, samples, domain, numbers[-1], own, through, budget)
     with one_thread():
         judging.judge()
     return verdict_table(judging.verdicts, judging.reasons, numbers)

@@ -64,11 +64,14 @@ NARROW = 2.0**-5
 DETERMINED = 0.5
 """Of a large layer's dimensions: where features and the domain's sides determine fewer around the guess, how far inputs
 reach hangs on the far sides of the domain, and no search pays. Without a limit of the caller none is begun unless they
-determine all: it takes a hundred times as long as a verdict, and most coordinates stay open."""
+determine all, and bounds for nothing say nothing: it takes a hundred times as long as a verdict."""
 
 LARGE = "with seconds= bounds on all inputs of the domain are searched for, which takes longer than the guess"
+WIDE = "with seconds= the input is bounded more tightly, which takes some fifty times as long"
 TIME_IS_OVER = "more seconds would bound the input more tightly"
 NO_BALL = "no ball around the guess was found on which the network is proved to tell inputs apart"
+NO_INPUT = "no input of the domain has these features"
+NO_VALUE = "no value of the grid lies within what is proved of a coordinate"
 NO_RANK = "the outputs that tell their number do not determine the input by themselves, and no enclosure is at hand"
 
 
@@ -211,8 +214,10 @@ def _through_layers(
     reason = "; ".join(each for each in (reason, told) if each)
     if not everywhere.contradiction and (high - low >= NARROWER * (box.high - box.low)).all():
         return Proof(ball), reason
-    if everywhere.contradiction or covered(low, high):
-        return Proof(None if everywhere.contradiction else ball, steps=everywhere.steps), told
+    if everywhere.contradiction:
+        return Proof(steps=everywhere.steps), everywhere.contradiction
+    if covered(low, high):
+        return Proof(ball, steps=everywhere.steps), told
     if np.median(high - low) <= TELLS * np.median(box.high - box.low) or ball is None:
         return Proof(steps=everywhere.steps), told or reason
     return Proof(ball, steps=everywhere.steps), told
@@ -267,12 +272,19 @@ def _of_layer(
         return found
     if perf_counter() > until:
         return found._replace(reason=TIME_IS_OVER)
+    if until == inf and layer.inputs * layer.outputs > SMALL and _says_something(found.proved, box):
+        return found._replace(reason=WIDE)
     return _nearer(subject, known, found, _searched(layer, known, x, until))
 
 
 def _narrow(proved: Proved | None, box: Polyhedron) -> bool:
     assert proved is not None, "it was evaluated"
     return bool(np.median(proved.high - proved.low) <= NARROW * np.median(box.high - box.low))
+
+
+def _says_something(proved: Proved | None, box: Polyhedron) -> bool:
+    assert proved is not None, "it was evaluated"
+    return bool((proved.high - proved.low < NARROWER * (box.high - box.low)).any())
 
 
 def _searched(layer: ReLULayer, known: Known, x: FloatArray, until: float) -> _Found:
@@ -315,7 +327,7 @@ def _claimed(out: Recovery, known: Known, proved: Proved) -> Recovery:
     """The claims that follow from what is proved."""
     counted = None if out.grid is None else on_grid(out.grid, known, proved)
     if proved.empty or (counted is not None and counted.empty):
-        how = out.reason or "no value of the grid lies within what is proved of a coordinate"
+        how = (out.reason or NO_INPUT) if proved.empty else NO_VALUE
         far = f"the nearest output found differs by {out.residual:.3g} more than the precision allows"
         return replace(out, contradiction=True, reason=f"{how}; {far}" if out.residual > 0 else how)
     x, shape, given = np.array(out.x).ravel(), out.x.shape, out.proof
