@@ -162,15 +162,20 @@ def test_dependent_rows_are_never_independent(name: str):
         correction(rows, np.zeros(rows.n), held, np.ones(rows.n, dtype=np.bool_), less, 1e-12)
 
 
-def test_factors_in_blocks_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("first", [0, 2], ids=["a band", "rows that read all columns"])
+def test_factors_in_blocks_are_those_of_the_whole(first: int, monkeypatch: pytest.MonkeyPatch):
+    """Where the first rows share columns with all others, those of which no two do are joined by elimination."""
     from fiberscope.checker import tiles
 
     monkeypatch.setattr(tiles, "BLOCK", 3)
-    rng = np.random.default_rng(2)
-    X = np.where(np.abs(np.subtract.outer(np.arange(24), 2 * np.arange(20))) < 7, rng.normal(size=(24, 20)), 0.0).T
-    columns = Columns(np.arange(24), starts(24, 4), 24)
+    width = 6 if first == 0 else 1
+    reads = np.abs(np.subtract.outer(2 * np.arange(20), np.arange(40))) <= width
+    reads[:first] = True
+    X = np.where(reads, np.random.default_rng(2).normal(size=(20, 40)), 0.0)
+    columns = Columns(np.arange(40), starts(40, 4), 40)
     gram = Gram([columns.written(sparse.csr_array(X[k : k + 2])) for k in range(0, 20, 2)])
     least = float(np.linalg.eigvalsh(X @ X.T)[0])
+    assert least > 1e-4
     assert np.isclose(gram.size, np.linalg.norm(X))
     assert gram.is_definite(least - 1e-9 * (1 + abs(least)))
     assert not gram.is_definite(least + 1e-9 * (1 + abs(least)))
