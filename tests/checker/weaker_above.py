@@ -133,7 +133,6 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
     ("convolutions", "any(reach > size for", "any(reach > size + 1 for"),
     ("convolutions", "self._windows(self._padded(x, 0))", "self._windows(self._padded(x, 1))"),
     ("convolutions", "change(np.abs(self.weight))", "change(self.weight)"),
-    ("independence", "if rows.rational or not isinstance", "if not isinstance"),
     ("independence", "held[numbers] = 1.0", "held[parts.alone[0]] = 1.0"),
     ("independence", "pattern.across(held)[parts.alone[1]] != 1", "pattern.across(held)[parts.alone[1]] < 1"),
     ("independence", "((pattern @ at)[some] == 1) & ", ""),
@@ -251,6 +250,14 @@ EQUIVALENT: dict[str, str] = {
     "inverses: if not end.is_finite()": "no end of such a ball is a float64",
     "modulus: if direction.shape != point.shape or not np.isfinite(direction).all(): not not": "no length is NaN",
     "convolutions: if len(numbers) * width * taps > MAX_WRITTEN": "it takes longer",
+    "convolutions: change(np.abs(self.weight))": "every change that is asked for is one of sizes",
+    "tiles: if height * int(starts[-1]) > MAX_ENTRIES": "it takes more memory",
+    "tiles: if sum(": "it takes more memory",
+    "independence: if not isinstance(stack, Unwritten)": "of rows that are written out what follows fails",
+    "independence: if len(left) > len(free)": "of more rows than columns no Gram matrix is proved to be definite",
+    "independence: if not np.isfinite(shift) or not gram.is_definite(shift): not not np": (
+        "no matrix that is not finite has a factor"
+    ),
     "same_features: if not all(": "another reason is told",
     "linearization: if not last": "what is behind a smooth unit is evaluated exactly nowhere",
     "injectivity: len(set(covers)) == len(covers) and ->": "the second child of a row is covered by its first",
