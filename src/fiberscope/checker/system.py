@@ -200,7 +200,7 @@ class Rows:
             terms: (M - n,) or (N, M - n) each; of those of one row, one may be infinite.
         """
         beyond = sum(np.where(np.isinf(term), np.sign(term), 0.0).astype(np.int64) for term in terms)
-        if beyond.all():
+        if np.all(beyond):
             return np.broadcast_to(beyond, products.shape)
         finite = [np.where(beyond != 0, 0.0, term) for term in terms]
         with np.errstate(all="ignore"):
