@@ -260,6 +260,9 @@ EQUIVALENT: dict[str, str] = {
     ),
     "same_features: if not all(": "another reason is told",
     "linearization: if not last": "what is behind a smooth unit is evaluated exactly nowhere",
+    "injectivity: if not inside or len(np.unique(columns)) != len(columns): not len(": (
+        "a column that is there twice has no singular value above 0"
+    ),
     "injectivity: len(set(covers)) == len(covers) and ->": "the second child of a row is covered by its first",
 }
 """Mutants that prove nothing more, and why. The beginning of a mutant's name."""
