@@ -251,7 +251,7 @@ EQUIVALENT: dict[str, str] = {
     "modulus: if direction.shape != point.shape or not np.isfinite(direction).all(): not not": "no length is NaN",
     "convolutions: if len(numbers) * width * taps > MAX_WRITTEN": "it takes longer",
     "convolutions: change(np.abs(self.weight))": "every change that is asked for is one of sizes",
-    "cholesky: return (values, order) if": "a factor of finite numbers that is not finite has a pivot that is not above 0",
+    "cholesky: return (values, order) if": "where the factor of finite numbers is not finite, a pivot is not above 0",
     "tiles: if height * int(starts[-1]) > MAX_ENTRIES": "it takes more memory",
     "tiles: if sum(": "it takes more memory",
     "independence: if not isinstance(stack, Unwritten)": "of rows that are written out what follows fails",
