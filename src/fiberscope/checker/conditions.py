@@ -43,7 +43,7 @@ class Proof:
         if not low <= self.lowest[i] <= self.highest[i] <= high:
             return f"the dimension is proved to lie in {self.lowest[i]} to {self.highest[i]}, not in {low} to {high}"
         shown = {
-            "singleton": self.highest[i] == 0,
+            "singleton": self.lowest[i] == self.highest[i] == 0,
             "bounded": self.lowest[i] >= 1 and self.ends[i],
             "unbounded": self.lowest[i] >= 1 and self.runs[i],
         }
