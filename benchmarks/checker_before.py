@@ -4,7 +4,7 @@
 
 The checker before (``tests/old_checker``) reads what deciding found, one claim at a time; this one the certificates
 that it is written down as. Both prove each verdict alone, in floats; this one also all of them together. Layers:
-(12, 5) of small whole numbers; the first three of the demo network; (3500, 784), trained on Fashion-MNIST, and those
+(12, 5) of small whole numbers; those of the demo network; (3500, 784), trained on Fashion-MNIST, and those
 of a convolutional network for CIFAR-10, where FIBERSCOPE_EXTERNAL names a folder that has them. One thread; processor
 time, the least of three. Ratios above 1 say that this one takes longer.
 """
@@ -47,7 +47,7 @@ def main() -> None:
     small = fs.ReLULayer(rng.integers(-2, 3, size=(12, 5)).astype(float), rng.integers(-2, 3, size=12).astype(float))
     compare("(12, 5), whole numbers", small, rng.integers(-2, 3, size=(samples, 5)).astype(float), None)
     network, test = demo(trained=not options.smoke)
-    for position, layer in enumerate(network.relu_layers[: 1 if options.smoke else 3]):
+    for position, layer in enumerate(network.relu_layers[: 1 if options.smoke else None]):
         inputs = network.layer_input(position, test.x[:samples])
         for domain in (None, fs.Box(0, 1) if position == 0 else fs.NonNegative()):
             compare(f"demo {position}", layer, inputs, domain)

@@ -112,6 +112,12 @@ def of_reading() -> Iterator[Lie]:
     half = system([[-1.0]], [-1.0], G=[[1.0]], h=[1.0])
     units = {"scaling": scaling([0], [0]), "recession": (None, right), "x": [0.0]}
     yield one("units for the layer only", half, "unbounded", 1, **units)
+    apart = multipliers([0, 1], [-1.0, 1.0])  # of x = 2, which the output would be without its units, and x <= 1.5
+    inside = system([[2.0]], box=(0.0, 1.5))
+    yield one("an output without units", inside, "empty", -1, tangent=(apart, None), scaling=scaling([1], [0]), y=[2.0])
+    beside = system([[1.0], [-1.0]], high=[5.0, np.inf], box=(0.0, 9.0))
+    up = direction([], [1.0])
+    yield one("a unit below its end, beside one without", beside, "bounded", 1, tangent=(None, up), x=[1.0])
     yield one("units for no coordinate", system([[0.0]]), "singleton", 0, scaling=scaling([0], []), x=[0.0])
     pinned = system([[1.0, 1.0], [-1.0, 1.0]], box=([-9.0, 0.0], [9.0, 0.0]))
     yield one("a pinned coordinate that moves", pinned, "bounded", 1, tangent=(None, moved), x=[0.0, 0.0])

@@ -27,6 +27,8 @@ def of_outputs() -> Iterator[Lie]:
         tangent=(apart, None),
         y=[0.0, 0.0],
     )
+    two, off = system([[1.0], [1.0]]), direction([], [1.0])
+    yield one("a point that is none", two, "singleton", None, bounds=(-1, 0), tangent=(None, off), y=[1.0, 2.0])
     far = multipliers([0, 1], [-1.0, 1e-3], 5e-11)
     yield one(
         "a sign that is not certain",

@@ -47,6 +47,8 @@ ABOVE = {
     "duality": ("checker/test_enclosures.py",),
     "injectivity": ("checker/test_injectivity.py",),
     "convolutions": ("checker/test_convolutions.py",),
+    "independence": ("checker/test_tiles.py",),
+    "tiles": ("checker/test_tiles.py",),
     "blocks": ("checker/test_blocks.py",),
     "unwritten": ("checker/test_convolutions.py", "checker/test_blocks.py"),
     "cholesky": ("checker/test_cholesky.py", "checker/test_singular_values.py"),

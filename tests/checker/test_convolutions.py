@@ -67,8 +67,15 @@ def test_products_and_lengths_are_those_of_the_written_rows(name: str):
         {"input_shape": (2, 5.0, 6)},
         {"dilation": (9, 9)},
         {"weight": np.zeros((3, 2, 3))},
+        {"weight": np.full((3, 2, 3, 3), np.nan)},
+        {"weight": np.zeros((3, 1, 3, 3)), "groups": 2},
+        {"weight": np.zeros((3, 2, 3, 3), dtype=np.float32)},
+        {"padding": ((1,), (1,))},
+        {"dilation": (1, 4)},
+        {"stride": (1.0, 1)},
+        {"padding": ((1, True), (1, 1))},
     ],
-    ids=str,
+    ids=lambda change: f"{next(iter(change))} {list(change.values())[-1]}"[:40].replace("\n", " "),
 )
 def test_what_is_no_convolution_is_refused(change: dict[str, object]):
     conv, _ = pair("padding")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fiberscope.checker.injectivity import Node, Question, least_sigma, modulus_below
+from fiberscope.checker.injectivity import Node, Question, Window, least_of_windows, least_sigma, modulus_below
 from fiberscope.checker.matrices import NotProvedError
 
 
@@ -118,6 +118,50 @@ TREES: dict[str, Callable[[], tuple[Question, Sequence[Node]]]] = {
 def test_trees_that_are_wrong_prove_nothing(name: str) -> None:
     about, tree = TREES[name]()
     assert proves(about, *tree) is None
+
+
+BOTH = question([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]], [0.0] * 4, -1, 1)
+"""Two inputs that no row joins."""
+SIGNS = (cover(0, 1), leaf(), leaf())
+"""A row and its negative: one of them is on."""
+FOUR = (cover(0, 1), cover(2, 3), leaf(0.09), leaf(0.09), cover(2, 3), leaf(0.09), leaf(0.09))
+"""Two rows and their negatives."""
+
+
+def joined(*rows: list[float]) -> Question:
+    """Rows and their negatives, in turn."""
+    A = np.array(rows)
+    return question(np.stack([A, -A], axis=1).reshape(-1, A.shape[1]), np.zeros(2 * len(A)), -1, 1)
+
+
+WINDOWS: dict[str, Callable[[], tuple[Question, list[Window]]]] = {
+    "an input in none": lambda: (BOTH, [Window((0, 1), (0,), SIGNS)]),
+    "rows that see each other's inputs": lambda: (
+        joined([1.0, 1.0], [1.0, 1.0]), [Window((0, 1), (0,), SIGNS), Window((2, 3), (1,), SIGNS)]),
+    # d = (10, 1, 10) moves one feature by 1, and no other
+    "rows in two of them": lambda: (
+        joined([1.0, -10.0, 0.0], [0.0, 1.0, 0.0], [0.0, -10.0, 1.0]),
+        [Window((0, 1, 2, 3), (0, 1), FOUR), Window((4, 5, 2, 3), (2, 1), FOUR)]),
+    "rows twice in one": lambda: (
+        LINE,
+        [Window((0, 1, 0, 1), (0,), (
+            cover(0, 1), cover(2, on=((0, 1),)), leaf(1.2), cover(3, on=((1, 1),)), leaf(1.2)))]),
+    "a row that there is not": lambda: (LINE, [Window((0, 2), (0,), SIGNS)]),
+    "an input that there is not": lambda: (LINE, [Window((0, 1), (1,), SIGNS)]),
+    "no rows": lambda: (LINE, [Window((), (0,), (leaf(),))]),
+}  # fmt: skip
+
+
+def test_windows_that_are_right_are_taken() -> None:
+    assert least_of_windows(BOTH, [Window((0, 1), (0,), SIGNS), Window((2, 3), (1,), SIGNS)]) == 0.5
+    assert least_of_windows(joined([1.0, -10.0], [0.0, 1.0]), [Window((0, 1, 2, 3), (0, 1), FOUR)]) == 0.09
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_that_are_wrong_prove_nothing(name: str) -> None:
+    about, windows = WINDOWS[name]()
+    with pytest.raises(NotProvedError):
+        least_of_windows(about, windows)
 
 
 def test_questions_that_say_nothing_are_refused() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy import sparse
 
-from fiberscope.checker import matrices
+from fiberscope.checker import independence, matrices
 from fiberscope.checker.blocks import Block, Blocks
 from fiberscope.checker.certificates import Independence
 from fiberscope.checker.convolutions import Convolution
@@ -148,6 +150,70 @@ def test_entries_of_pairs_are_ones():
         correction(other, np.zeros(rows.n), held, np.ones(rows.n, dtype=np.bool_), part, 1e-3)
 
 
+def small(matrix: Any, alone: int, paired: int) -> tuple[Rows, Independence]:
+    """All rows of a matrix on all columns, of which the first ones are eliminated; as a picture of one pixel."""
+    W = np.array(matrix, dtype=np.float64)
+    (m, n), no_half_space = W.shape, sparse.csr_array((0, W.shape[1]))
+    weight = Convolution(W[:, :, None, None].copy(), (n, 1, 1), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)
+    sides = np.zeros(m), np.full(m, np.inf), np.full(n, -np.inf), np.full(n, np.inf)
+    rows = Rows(System(weight, np.zeros(m), *sides, no_half_space, np.zeros(0)), rational=False)
+    cells = (starts(count, 5) for count in (paired - alone, m - paired, n - paired))
+    return rows, Independence(np.arange(m), np.arange(n), alone, paired, *cells)
+
+
+def moves(matrix: Any, alone: int, paired: int, v: list[float], s: float = 0.9) -> float:
+    """What is proved of the distance to a vector that vanishes on all rows."""
+    rows, part = small(matrix, alone, paired)
+    held, moved = np.arange(rows.m), np.ones(rows.n, dtype=np.bool_)
+    return correction(rows, np.array(v), held, moved, part, s)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "alone", "paired", "v", "s"),
+    [
+        pytest.param([[1, 0], [1, 1e-3]], 0, 1, [1, -1e3], 0.9e-3, id="a pair changes what is left"),
+        pytest.param([[1, 99, 0], [0, 1, 99], [0, 0, 1]], 1, 2, [99**2, -99, 1], 0.9, id="what is left changes all"),
+        pytest.param([[1, 0], [0, 1]], 1, 1, [1, 0], 0.9, id="a row that is set aside"),
+    ],
+)
+def test_corrections_of_some_rows_change_others(matrix: Any, alone: int, paired: int, v: list[float], s: float):
+    """No other vector than 0 vanishes on independent rows, as many as columns."""
+    assert np.linalg.norm(v) <= moves(matrix, alone, paired, v, s) < np.inf
+
+
+def test_rounding_of_products_and_of_what_is_left_is_counted():
+    r = 1.0 + 2.0**-30  # r r = 1 + 2**-29 + 2**-60, of which float64 has no last digit
+    v = [r, -(1.0 + 2.0**-29)]
+    assert moves([[r, 1.0]], 0, 0, v) >= 2.0**-61
+    above = np.nextafter(1.0 + 2.0**-29, 2.0)
+    true = float(Fraction(above) - Fraction(r) ** 2)
+    with pytest.raises(NotProvedError, match="as independent"):
+        moves([[1.0, r], [r, above]], 0, 1, [0.0, 0.0], 1.001 * true)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "alone", "paired", "refused"),
+    [
+        pytest.param([[1, 0], [99, 1]], 1, 1, "read by other rows", id="what is set aside is read"),
+        pytest.param(
+            [[1, 0, 0, 0], [0, 1, 0, 0], [2, -1, 0, 0], [1 - 1e-6, 0, 1e-6, 0]],
+            *(0, 4, "read by other rows"),
+            id="two columns, whose numbers add up to that of one",
+        ),
+    ],
+)
+def test_false_eliminations_are_refused(matrix: Any, alone: int, paired: int, refused: str):
+    with pytest.raises(NotProvedError, match=refused):
+        moves(matrix, alone, paired, [0.0] * len(matrix[0]))
+
+
+@pytest.mark.parametrize("shape", [(1, 30), (30, 1), (7, 5)])
+def test_no_matrix_is_longer_than_its_bound(shape: tuple[int, int]):
+    A = np.random.default_rng(4).uniform(0.5, 1.0, size=shape)
+    bound = independence._norm(small(A, 0, 0)[0].stack)
+    assert np.linalg.norm(A, 2) <= bound <= np.sqrt(np.abs(A).sum(axis=0).max() * np.abs(A).sum(axis=1).max()) * 1.001
+
+
 @pytest.mark.parametrize("name", ["definitions", "shortcut"])
 def test_dependent_rows_are_never_independent(name: str):
     rows = rows_of(scale=0.0)  # rows that define are -z, and the others are x: their parts are known
@@ -162,15 +228,20 @@ def test_dependent_rows_are_never_independent(name: str):
         correction(rows, np.zeros(rows.n), held, np.ones(rows.n, dtype=np.bool_), less, 1e-12)
 
 
-def test_factors_in_blocks_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("first", [0, 2], ids=["a band", "rows that read all columns"])
+def test_factors_in_blocks_are_those_of_the_whole(first: int, monkeypatch: pytest.MonkeyPatch):
+    """Where the first rows share columns with all others, those of which no two do are joined by elimination."""
     from fiberscope.checker import tiles
 
     monkeypatch.setattr(tiles, "BLOCK", 3)
-    rng = np.random.default_rng(2)
-    X = np.where(np.abs(np.subtract.outer(np.arange(24), 2 * np.arange(20))) < 7, rng.normal(size=(24, 20)), 0.0).T
-    columns = Columns(np.arange(24), starts(24, 4), 24)
+    width = 6 if first == 0 else 1
+    reads = np.abs(np.subtract.outer(2 * np.arange(20), np.arange(40))) <= width
+    reads[:first] = True
+    X = np.where(reads, np.random.default_rng(2).normal(size=(20, 40)), 0.0)
+    columns = Columns(np.arange(40), starts(40, 4), 40)
     gram = Gram([columns.written(sparse.csr_array(X[k : k + 2])) for k in range(0, 20, 2)])
     least = float(np.linalg.eigvalsh(X @ X.T)[0])
+    assert least > 1e-4
     assert np.isclose(gram.size, np.linalg.norm(X))
     assert gram.is_definite(least - 1e-9 * (1 + abs(least)))
     assert not gram.is_definite(least + 1e-9 * (1 + abs(least)))

@@ -192,7 +192,7 @@ def test_users_of_one_part_are_looked_at_in_blocks(family: Any, monkeypatch: pyt
 def test_a_thread_that_flushes_subnormal_numbers_proves_nothing(family: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each thread of the pool has its own mode, which the one that starts it does not see."""
     claims, main = family(0), threading.get_ident()
-    monkeypatch.setattr(verdicts, "flushes_subnormal_numbers", lambda: threading.get_ident() != main)
+    monkeypatch.setattr(verdicts.matrices, "flushes_subnormal_numbers", lambda: threading.get_ident() != main)
     assert not verify_many(claims, threads=2).any()
 
 

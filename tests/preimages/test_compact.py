@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fiberscope.checker.certificates import VERSION, NotProvedError, Reader
+from fiberscope.errors import InputError
 from fiberscope.preimages.certificate import Certificate, Direction, Face, Multipliers
 from fiberscope.preimages.compact import LONG, LONGEST, expanded, packed, unpacked
 from fiberscope.preimages.kind import Kind
@@ -78,6 +79,8 @@ def test_a_certificate_is_the_same_after_storing():
         ("<f2", 1, bytes(2)),
         ("<f8", -1, bytes(8)),
         ("set", -1, (1).to_bytes(8, "little") + bytes([0])),
+        ("set", 2, (2**64 - 1).to_bytes(8, "little") + bytes([7])),
+        ("sparse", 4, (2**64 - 1).to_bytes(8, "little") + bytes(16)),
     ],
 )
 def test_what_is_no_such_array_stays_as_it_is_and_the_checker_refuses_it(form: str, count: int, data: bytes):
@@ -86,3 +89,5 @@ def test_what_is_no_such_array_stays_as_it_is_and_the_checker_refuses_it(form: s
     assert expanded(written) == written
     with pytest.raises((NotProvedError, ValueError)):
         Reader(2, 2, 0).read(written)
+    with pytest.raises(InputError):
+        Certificate.from_bytes(written)

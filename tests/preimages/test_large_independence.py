@@ -75,6 +75,7 @@ def test_a_second_point_is_that_of_the_written_layer(seed: int, lift: float, wor
     assert shown.alone > 0, "what is off inside is set aside"
     assert shown.paired - shown.alone > len(shown.rows) - shown.paired, "the shortcut leaves fewer rows"
     assert verify_in_float(found)
+    assert "floats alone, not by exact arithmetic" in fs.verify(found, exact=True).reason
 
 
 def test_without_a_shortcut_that_passes_on_definitions_are_put_in(alone: pytest.MonkeyPatch):

@@ -242,8 +242,8 @@ class Fields:
 
     def numbers(self, name: str, count: int | None = None) -> IntArray | None:
         """Distinct numbers below a count, of coordinates by default."""
-        numbers = self.integers(name)
-        if numbers is not None and not (below(numbers, count or self.shape[1]) and (np.bincount(numbers) <= 1).all()):
+        numbers, count = self.integers(name), count or self.shape[1]
+        if numbers is not None and not (below(numbers, count) and np.bincount(numbers).max(initial=0) <= 1):
             raise NotProvedError(f"a number in {name} names nothing, or is named twice")
         return numbers
 
@@ -262,10 +262,9 @@ class Fields:
     def renumbered(self, numbers: IntArray, *, coordinates: bool) -> IntArray:
         """Rows by the numbers of ``checker.system``."""
         m, n, q = self.shape
-        boxed = (numbers >= m) & (numbers < m + n)
-        if not below(numbers, m + n + q) or (boxed.any() and not coordinates):
+        if not below(numbers, m + n + q) or not (coordinates or ((numbers < m) | (numbers >= m + n)).all()):
             raise NotProvedError("rows are named that are not there, or must not be")
-        return numbers + np.where(boxed, q, np.where(numbers < m, 0, -n))
+        return numbers + np.where(numbers < m, 0, np.where(numbers < m + n, q, -n)) if q else numbers
 
     def floats(self, name: str, length: int) -> FloatArray:
         """An array of so many floats."""
@@ -299,7 +298,7 @@ def key_of(part: Any) -> object:
 
 def below(numbers: IntArray, count: int) -> bool:
     """Whether these are numbers of so many."""
-    return bool((numbers >= 0).all() and (numbers < count).all())
+    return bool(numbers.min(initial=0) >= 0 and numbers.max(initial=-1) < count)
 
 
 def required(value: Any, name: str) -> Any:

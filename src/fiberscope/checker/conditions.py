@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -42,7 +43,7 @@ class Proof:
         if not low <= self.lowest[i] <= self.highest[i] <= high:
             return f"the dimension is proved to lie in {self.lowest[i]} to {self.highest[i]}, not in {low} to {high}"
         shown = {
-            "singleton": self.highest[i] == 0,
+            "singleton": self.lowest[i] == self.highest[i] == 0,
             "bounded": self.lowest[i] >= 1 and self.ends[i],
             "unbounded": self.lowest[i] >= 1 and self.runs[i],
         }
@@ -62,10 +63,11 @@ class Conditions:
 
     def at_inputs(self, tangent: Cone, recession: Cone) -> Proof:
         """What is proved at N inputs with these cones, which hold the same coordinates."""
-        lead = self._leading(self.certificate.tangent.direction)
-        lowest, highest = self._dimensions(tangent, self.vanishing(self.certificate.tangent.multipliers, tangent), lead)
+        implicit = self.vanishing(self.certificate.tangent.multipliers, tangent)
+        lowest, highest = self._dimensions(tangent, implicit, self.lead)
         lowest = np.maximum(np.maximum(lowest, 0), self._left(tangent.equal | tangent.one_sided))
-        lowest = np.maximum(lowest, self._moves(tangent))
+        if not lowest.all():
+            lowest = np.maximum(lowest, self._moves(tangent))
         return Proof(lowest, highest, self._ends(recession), self._runs(recession))
 
     def at_output(self, sides: Sides) -> Proof:
@@ -105,7 +107,7 @@ class Conditions:
             equalities = equalities | (admitted[:, None] & implicit.named & (implicit.sign != 0))
             if self.certificate.kind == "singleton":
                 spanned = admitted & implicit.spans
-        least, most = self._ranks(equalities, lead or self._leading(self.certificate.recession.direction), spanned)
+        least, most = self._ranks(equalities, lead or self.away, spanned)
         upper, lower = cone.upper & ~equalities, cone.lower & ~equalities
         if lead is None:
             strict = ~(upper | lower).any(axis=1)
@@ -176,8 +178,7 @@ class Conditions:
 
     def _moves(self, cone: Cone) -> IntArray:
         """(N,) 1 where a direction that is not 0 lies in the tangent cone: some multiple leads to a second point."""
-        faces = (self.certificate.tangent, self.certificate.recession)
-        ways = [way for face in faces if (way := self._leading(face.direction)) is not None and way.nonzero]
+        ways = [way for way in (self.lead, self.away) if way is not None and way.nonzero]
         inside = [_respects(way, cone) for way in ways]
         return np.asarray(np.any(inside, axis=0), dtype=np.int64) if ways else np.zeros(len(cone.equal), dtype=np.int64)
 
@@ -193,10 +194,10 @@ class Conditions:
 
     def _runs(self, cone: Cone) -> BoolArray:
         """(N,) whether the recession cone holds a direction, or so few rows that they leave a line."""
-        fewer, away = self._left(cone.equal | cone.one_sided) > 0, self._leading(self.certificate.recession.direction)
-        if away is None or not away.nonzero:
+        fewer = self._left(cone.equal | cone.one_sided) > 0
+        if self.away is None or not self.away.nonzero:
             return fewer
-        return fewer | _respects(away, cone)
+        return fewer | _respects(self.away, cone)
 
     # ---- sides
 
@@ -239,6 +240,16 @@ class Conditions:
             return None
         fixed = cone.equal[0, self.rows.coordinates]
         return self._once(("vanishing", key_of(part), fixed.tobytes()), lambda: vanishing(self.rows, part, fixed))
+
+    @cached_property
+    def lead(self) -> Leading | None:
+        """What the direction of the tangent cone proves."""
+        return self._leading(self.certificate.tangent.direction)
+
+    @cached_property
+    def away(self) -> Leading | None:
+        """What that of the recession cone does."""
+        return self._leading(self.certificate.recession.direction)
 
     def _leading(self, part: Direction | None) -> Leading | None:
         if part is None:

@@ -116,7 +116,7 @@ class Convolution(Unwritten):
         shape: tuple[int, ...] = self.weight.shape
         channels, width, taps = shape[0], shape[1], self.index.shape[1]
         if len(numbers) * width * taps > MAX_WRITTEN:
-            raise NotProvedError(f"{len(numbers)} rows of a convolution are too many to be written out")
+            raise NotProvedError(f"{len(numbers)} rows of a convolution are too many to write out, as exact proofs do")
         channel, place = np.divmod(np.asarray(numbers, dtype=np.int64), len(self.index))
         size, read = prod(self.input_shape[1:]), self.index[place][:, None, :]
         inputs: IntArray = (channel // (channels // self.groups))[:, None] * width + np.arange(width)

@@ -53,8 +53,8 @@ def correction(rows: Rows, v: FloatArray, numbers: IntArray, moved: BoolArray, p
         NotProvedError: rows are not shown to be independent, to the extent s > 0 of the rows that are left.
     """
     stack = rows.stack
-    if rows.rational or not isinstance(stack, Unwritten):
-        raise NotProvedError("rows in tiles are proved to be independent in floats, of rows that are not written out")
+    if not isinstance(stack, Unwritten):
+        raise NotProvedError("rows in tiles are proved to be independent in floats alone, not by exact arithmetic")
     if not np.array_equal(np.sort(part.rows), numbers) or not moved[part.columns].all() or not s > 0:
         raise NotProvedError("rows in tiles are not those that are held, or are asked about columns that are")
     if any((np.diff(starts) > MAX_CELL).any() for starts in (part.pair_cells, part.row_cells, part.column_cells)):

@@ -106,10 +106,10 @@ def stacked(upper: Matrix, lower: Matrix) -> Matrix:
 
 def block(matrix: Matrix, rows: IntArray, columns: BoolArray) -> Matrix:
     """Some rows, on some columns."""
-    chosen = matrix[rows]
-    if columns.all():
+    chosen, kept = matrix[rows], np.flatnonzero(columns)
+    if len(kept) == len(columns):
         return chosen
-    return np.ascontiguousarray(chosen[:, columns]) if is_dense(chosen) else chosen[:, np.flatnonzero(columns)]
+    return chosen.take(kept, axis=1) if is_dense(chosen) else chosen[:, kept]
 
 
 def scaled(matrix: Matrix, rows: IntArray, columns: IntArray) -> Matrix:
@@ -245,7 +245,7 @@ def shift_of_gram(size: float, d: int, terms: int, s: float) -> float:
 def less_diagonal(square: Matrix, shift: float | FloatArray) -> Matrix:
     """The matrix minus a number, or numbers, on the diagonal; one that is dense, or a band, is overwritten."""
     if is_dense(square):
-        square[np.diag_indices(len(square))] -= shift
+        square.flat[:: len(square) + 1] -= shift
         return square
     if isinstance(square, Band):
         return square.less_diagonal(shift)

@@ -25,7 +25,6 @@ from fiberscope.checker import exact, inverses
 from fiberscope.checker.curves import Curves
 from fiberscope.checker.inverses import precisely
 from fiberscope.checker.matrices import (
-    BoolArray,
     FloatArray,
     IntArray,
     NotProvedError,
@@ -154,9 +153,8 @@ def _rewritten(layer: Products, curves: Curves, claim: Claim) -> Received:
     if curves.curve.shape != (m,) or within.shape != (2, m):
         raise NotProvedError("the units' activations, or precisions of all of them, are not given")
     units = np.flatnonzero(curves.monotone)
-    if claim.x is not None:
-        loose: BoolArray = np.asarray((within > 0).any(axis=0))
-        units = units[loose[units]]
+    if len(units) and claim.x is not None:
+        units = units[(within[:, units] > 0).any(axis=0)]
     if not len(units):
         return Received(claim, claim, (claim,))
     curves.check(units)

@@ -24,8 +24,6 @@ from fiberscope.checker.matrices import (
     Matrix,
     NotProvedError,
     Vector,
-    are_floats,
-    scaled_exactly,
 )
 
 
@@ -63,9 +61,9 @@ class System:
         m, n, q = self.shape
         matrices.check_matrix(self.weight)
         matrices.check_matrix(self.G)
-        finite = are_floats(self.bias, m, finite=True) and are_floats(self.h, q, finite=True)
+        finite = matrices.are_floats(self.bias, m, finite=True) and matrices.are_floats(self.h, q, finite=True)
         sides = (self.low, self.high, m), (self.box_low, self.box_high, n)
-        if not finite or not all(are_floats(v, size, finite=False) for *pair, size in sides for v in pair):
+        if not finite or not all(matrices.are_floats(v, size, finite=False) for *pair, size in sides for v in pair):
             raise NotProvedError("the bias, the half-spaces or bounds are not made of float64 numbers")
         if not all(((low < np.inf) & (high > -np.inf)).all() for low, high, _ in sides):
             raise NotProvedError("there is a bound that no number meets")
@@ -76,10 +74,10 @@ class System:
         """The system of rows ``2**-r_i R_i`` in coordinates ``2**-c_j x_j``; NotProvedError where a number changes."""
         (m, _, q), columns = self.shape, scaling.columns
         units, spaces = scaling.rows[:m], scaling.rows[m : m + q]
-        bias, low, high = (scaled_exactly(side, -units) for side in (self.bias, self.low, self.high))
-        box_low, box_high = (scaled_exactly(side, -columns) for side in (self.box_low, self.box_high))
+        bias, low, high = (matrices.scaled_exactly(side, -units) for side in (self.bias, self.low, self.high))
+        box_low, box_high = (matrices.scaled_exactly(side, -columns) for side in (self.box_low, self.box_high))
         weight, G = matrices.scaled(self.weight, units, columns), matrices.scaled(self.G, spaces, columns)
-        return System(weight, bias, low, high, box_low, box_high, G, scaled_exactly(self.h, -spaces))
+        return System(weight, bias, low, high, box_low, box_high, G, matrices.scaled_exactly(self.h, -spaces))
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,6 +214,8 @@ class Rows:
             terms: (M - n,) or (N, M - n) each; of those of one row, one may be infinite.
         """
         beyond = sum(np.where(np.isinf(term), np.sign(term), 0.0).astype(np.int64) for term in terms)
+        if np.all(beyond):
+            return np.broadcast_to(beyond, products.shape)
         finite = [np.where(beyond != 0, 0.0, term) for term in terms]
         with np.errstate(all="ignore"):
             value = products + sum(finite)

@@ -9,15 +9,10 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
+from fiberscope.checker import matrices
 from fiberscope.checker.certificates import Reader, Scaling
 from fiberscope.checker.conditions import Conditions
-from fiberscope.checker.matrices import (
-    FloatArray,
-    NotProvedError,
-    are_floats,
-    flushes_subnormal_numbers,
-    scaled_exactly,
-)
+from fiberscope.checker.matrices import FloatArray, NotProvedError, are_floats, scaled_exactly
 from fiberscope.checker.system import AtInputs, Rows, Sides, System, sides_of
 
 BLOCK = 1024
@@ -49,6 +44,8 @@ class Claim:
 
     def scaled(self, scaling: Scaling) -> Claim:
         """The same claim in scaled rows and coordinates."""
+        if not (scaling.rows.any() or scaling.columns.any()):
+            return self
         units = -scaling.rows[: self.within.shape[1]]
         x = None if self.x is None else scaled_exactly(self.x, -scaling.columns)
         output = None if self.output is None else scaled_exactly(self.output, units)
@@ -68,7 +65,7 @@ def prove(system: System, claims: Sequence[Claim], *, exact: bool = False, also:
         exact: use rational arithmetic only; else float64 with rigorous error bounds only.
         also: is told of every claim that is proved.
     """
-    if flushes_subnormal_numbers():
+    if matrices.flushes_subnormal_numbers():
         return ["this thread flushes subnormal numbers to zero, so no error bound holds"] * len(claims)
     if failures := _attempt(lambda: system.check() or []):
         return failures * len(claims)
@@ -109,7 +106,7 @@ class _Proving:
             return "exactly one of an input and an output must be given, and a precision that is not negative"
         if output is not None and not ((output[0] <= output[1]) & (output[0] < np.inf) & (output[1] > -np.inf)).all():
             return "the output lies in no interval"
-        if ((within == 0).any(axis=0) != (within == 0).all(axis=0)).any():
+        if within.any() and ((within == 0).any(axis=0) != (within == 0).all(axis=0)).any():
             return "a precision must be 0 on both sides, or on neither"
         certificate = self._conditions(claim.certificate).certificate
         if certificate.kind != claim.kind:
@@ -136,7 +133,7 @@ class _Proving:
         out: list[str] = []
 
         def proved(places: Sequence[int]) -> list[str]:
-            conditions, there = self._conditions(claims[places[0]].certificate), here[places]
+            conditions, there = self._conditions(claims[places[0]].certificate), here[places[0] : places[-1] + 1]
             proof = conditions.at_inputs(there.tangent, there.recession)
             reasons = [
                 proof.failure(i, claim.kind, *claim.dimensions) if there.inside[i] else "x lies outside the domain"

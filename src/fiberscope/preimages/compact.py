@@ -41,7 +41,7 @@ def block(header: dict[str, Any], arrays: dict[str, NDArray[Any]], *, compact: b
     return b"".join([len(said).to_bytes(8, "little"), said, *(data for _, data in written.values())])
 
 
-NO_BLOCK = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError)
+NO_BLOCK = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, OverflowError)
 """What reading raises of bytes that are no such block."""
 
 

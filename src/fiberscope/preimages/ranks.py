@@ -36,9 +36,9 @@ def rank_of(units: Units, holding: Holding, vanishing: BoolArray) -> Rank | None
     selection, m = holding.selection, units.rows.m
     if selection is None or holding.part.sigma == 0.0:
         return None
-    named = vanishing.copy()
-    named[m + selection.fixed] = True
-    if not named[m + np.flatnonzero(~selection.columns)].all():
+    outside = ~selection.columns
+    outside[selection.fixed] = False
+    if (outside & ~vanishing[m : m + len(outside)]).any():
         return None
     if not _counts(units, selection, vanishing):
         return None
@@ -49,6 +49,10 @@ def rank_of(units: Units, holding: Holding, vanishing: BoolArray) -> Rank | None
 def _counts(units: Units, selection: Selection, vanishing: BoolArray) -> bool:
     """Whether rows that vanish and are not selected follow from others that vanish."""
     places, _ = units.rows.split(np.flatnonzero(vanishing))
+    selected = np.zeros(units.body.shape[0], dtype=np.bool_)
+    selected[selection.rows] = True
+    if selected[places].all():
+        return True
     live = places[units.live(places, selection.columns)]
     among, following = set(live.tolist()), 0
     least, known = len(among), set(among)
@@ -56,7 +60,7 @@ def _counts(units: Units, selection: Selection, vanishing: BoolArray) -> bool:
         known.update(rows)
         following += among.issuperset(rows)
         least = min(least, len(known) - count)
-    return min(least, len(among) - following) <= int(np.isin(live, selection.rows).sum())
+    return min(least, len(among) - following) <= int(selected[live].sum())
 
 
 def find_rank(
