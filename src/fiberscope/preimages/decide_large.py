@@ -26,7 +26,7 @@ from fiberscope.preimages.large_counting import counted
 from fiberscope.preimages.large_directions import direction_of
 from fiberscope.preimages.large_independence import independences
 from fiberscope.preimages.large_projection import project_large
-from fiberscope.preimages.large_windows import moved
+from fiberscope.preimages.large_windows import FEW, MOST, moved
 from fiberscope.preimages.verdict import Verdict
 from fiberscope.preimages.verify import verify_in_float
 
@@ -95,25 +95,33 @@ def _answers(question: Verdict, cones: LargeCones, away: _Away, budget: Budget) 
 def _ways(cones: LargeCones, sides: Sides, budget: Budget, *, last: bool = False) -> Iterator[Direction]:
     """Directions of a cone, with what shows that there are such: within a window, and on the whole grid.
 
+    Where products take milliseconds, the grid comes before windows whose factorizations take seconds.
+
     Raises:
         TooLargeError: nothing else is left to be tried, and the proof would take too long.
     """
-    found = moved(cones, sides, budget)
+    easy = cones.is_easy
+    found = moved(cones, sides, budget, FEW if easy else MOST)
     if found is not None:
         yield _held(*found)
     moving = ~sides.fixed
     live = sides.equal & cones.reads(sides.equal, moving)
     d = direction_of(cones, sides, live, budget)
+    refused: TooLargeError | None = None
     if d is not None:
         numbers = np.concatenate([np.flatnonzero(live), cones.layer.outputs + np.flatnonzero(~moving)])
         for way in independences(cones, live, moving):
             try:
                 budget.check_exact(way.seconds, "proving a direction on the whole grid")
-            except TooLargeError:
-                if last:
-                    raise
+            except TooLargeError as limit:
+                refused = limit
                 continue
             yield Direction(numbers, d, way.sigma, independence=way.independence)
+    found = moved(cones, sides, budget) if easy else None
+    if found is not None:
+        yield _held(*found)
+    if last and refused is not None:
+        raise refused
 
 
 def _at_infinity(cones: LargeCones, budget: Budget) -> Iterator[_Away]:
@@ -137,8 +145,9 @@ def _at_infinity(cones: LargeCones, budget: Budget) -> Iterator[_Away]:
     if (outward[~boxed] == 0).any():
         yield from _on_all_inputs(cones, sides, budget)
         return
-    for way in _ways(cones, sides, budget):  # none is looked for where the counts of rows speak against it
-        yield _Away(Kind.UNBOUNDED, Face(direction=way))
+    ways = _ways(cones, sides, budget)  # none is looked for where the counts of rows speak against it
+    if not cones.is_easy:
+        yield from (_Away(Kind.UNBOUNDED, Face(direction=way)) for way in ways)
     ended = project_large(cones, budget)
     if ended.weights is not None:
         live = np.flatnonzero(ended.weights)
@@ -147,9 +156,10 @@ def _at_infinity(cones: LargeCones, budget: Budget) -> Iterator[_Away]:
         largest = max(1.0, float(np.abs(ended.weights).max()))
         yield _Away(Kind.BOUNDED, Face(Multipliers(numbers, weights)), margin=min(1.0, ended.least / largest))
         return
-    found = moved(cones, sides, budget, near=ended.left)
+    found = moved(cones, sides, budget, FEW if cones.is_easy else MOST, near=ended.left)
     if found is not None:
         yield _Away(Kind.UNBOUNDED, Face(direction=_held(*found)))
+    yield from (_Away(Kind.UNBOUNDED, Face(direction=way)) for way in ways)
     yield _Away(
         None,
         reason=f"whether the preimage is bounded is not settled: after {ended.steps} steps of projecting the ones "

@@ -21,6 +21,9 @@ from fiberscope.network.rows import Rows
 from fiberscope.preimages.sides import sides_at_inputs
 from fiberscope.preimages.system import check_inside
 
+EASY = 2**27
+"""Entries of a map whose products take milliseconds, so that thousands of them cost less than large windows do."""
+
 
 @dataclass(frozen=True, eq=False)
 class LargeCones:
@@ -115,6 +118,12 @@ class LargeCones:
         """(n,) which columns some of the rows have an entry in that is not zero."""
         counts = self.pattern().adjoint(torch.from_numpy(rows[None].astype(np.float32)))[0]
         return counts.numpy() > 0.5
+
+    @property
+    def is_easy(self) -> bool:
+        """Whether thousands of products are soon there."""
+        counts = self.pattern().linear(torch.ones(1, self.layer.inputs, dtype=torch.float64))
+        return float(counts.sum()) <= EASY
 
     def pattern(self) -> Any:
         """The map with ones where its entries are not zero."""

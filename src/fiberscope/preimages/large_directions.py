@@ -26,11 +26,14 @@ from fiberscope.preimages.budget import NO_LIMIT, Budget
 from fiberscope.preimages.large_cones import LargeCones, Sides
 from fiberscope.preimages.large_substitution import Substitution
 
-STEPS, CHECKED = 1_000, 25
+STEPS, STEPS_EASY, CHECKED = 1_000, 6_400, 25
 CLOSE = 1e-3
 """What is left of unit rows, that a correction takes away without a sign that changes."""
-STALLED = 0.98
-"""Of what was left when it was last looked at: with more there is no direction, or next to none."""
+HALTED, BEGUN = 0.65, 400
+"""Of what was left after half of the steps, and the fewest of these: with more there is no direction, or next to none.
+
+Where one was found, 0.6 was left at most.
+"""
 CG_STEPS = 500
 CORRECTIONS = 6
 SOLVED = 1e-5
@@ -63,7 +66,7 @@ def direction_of(cones: LargeCones, sides: Sides, live: BoolArray, budget: Budge
     maps = Substitution.of(cones.layer)
     if maps is None or not may_have_room(cones, sides, live):
         return None
-    search = _Search(maps, sides, live, cones.layer.definitions)
+    search = _Search(maps, sides, live, cones.layer.definitions, STEPS_EASY if cones.is_easy else STEPS)
     d = search.near(budget)
     if d is None:
         return None
@@ -80,8 +83,8 @@ def direction_of(cones: LargeCones, sides: Sides, live: BoolArray, budget: Budge
 class _Search:
     """Products with the rows that are held, on the coordinates that move."""
 
-    def __init__(self, maps: Substitution, sides: Sides, live: BoolArray, definitions: int) -> None:
-        self.maps = maps
+    def __init__(self, maps: Substitution, sides: Sides, live: BoolArray, definitions: int, steps: int) -> None:
+        self.maps, self.steps = maps, steps
         own, held = ~sides.fixed, live.copy()
         own[maps.places], held[:definitions] = False, False
         inside = np.zeros_like(own)
@@ -106,8 +109,8 @@ class _Search:
         beside = self.scale * self.beside
         start = torch.randn(self.moving.shape, generator=torch.Generator().manual_seed(0)) * self.moving
         size = 1.0 / (self._largest(start, weights, beside) or 1.0)
-        d, last = Accelerated(self._inside(torch.zeros_like(start))), torch.inf
-        for step in range(1, STEPS + 1):
+        d, half, halted = Accelerated(self._inside(torch.zeros_like(start))), torch.inf, BEGUN
+        for step in range(1, self.steps + 1):
             every, rows = self.maps.linear(d.ahead)
             slopes = rows * weights
             left = torch.where(self.upper != 0, (slopes + 1.0).clamp(min=0.0), slopes)
@@ -116,12 +119,12 @@ class _Search:
             d.move(self._inside(d.ahead - size * gradient))
             if step % CHECKED == 0:
                 budget.check(f"a direction of a cone was looked for, {step} steps")
-                size_left = length_of(left) + length_of(bent)
                 if max(float(left.abs().max()), float(bent.abs().max())) < CLOSE:
                     return d.at
-                if step > 4 * CHECKED and size_left > STALLED * last:
+            if step == halted:
+                last, half, halted = half, length_of(left) + length_of(bent), 2 * halted
+                if half > HALTED * last:
                     return None
-                last = size_left
         return None
 
     def _inside(self, d: Tensor) -> Tensor:

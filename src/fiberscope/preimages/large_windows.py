@@ -26,8 +26,8 @@ from fiberscope.preimages.strict_direction import strict_direction
 
 SIDES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 40, 56, 112)
 """Of windows, in places of the grid."""
-MOST = 9_000
-"""Coordinates, and rows, of a window that is searched: a factorization takes seconds."""
+FEW, MOST = 2_000, 9_000
+"""Coordinates, and rows, of a window that is searched: a factorization takes a fraction of a second, or seconds."""
 ROOM = 0.02
 """Of its coordinates, by how many a window must miss the threshold on the good side to be searched."""
 TRIES = 6
@@ -138,7 +138,11 @@ def _numbers(
 
 
 def moved(
-    cones: LargeCones, sides: Sides, budget: Budget = NO_LIMIT, near: FloatArray | None = None
+    cones: LargeCones,
+    sides: Sides,
+    budget: Budget = NO_LIMIT,
+    most: int = MOST,
+    near: FloatArray | None = None,
 ) -> tuple[Direction, float] | None:
     """A direction of a cone that moves a window only, with the rows that hold it, and a bound on singular values.
 
@@ -146,12 +150,13 @@ def moved(
         cones: of the sample.
         sides: of the cone.
         budget: when to end.
+        most: coordinates, and rows, of a window that is searched.
         near: (n,) where to look first: what the projection of the ones left.
     """
     if not isinstance(cones.operator, Convolution):
         return None  # a window of the inputs of a branch is read by too many rows
     grid = Grid(cones, sides)
-    for group, start, side in _promising(grid, near):
+    for group, start, side in _promising(grid, most, near):
         budget.check("a direction of a window was looked for")
         found = _direction(cones, sides, grid.coordinates(group, start, side), grid.rows(group, start, side), budget)
         if found is not None:
@@ -159,12 +164,12 @@ def moved(
     return None
 
 
-def _promising(grid: Grid, near: FloatArray | None) -> list[tuple[int, tuple[int, ...], int]]:
+def _promising(grid: Grid, most: int, near: FloatArray | None) -> list[tuple[int, tuple[int, ...], int]]:
     """The windows to search: of each size the one with most room, or around what is left of the ones."""
     found: list[tuple[float, int, tuple[int, ...], int]] = []
     weight = None if near is None else _table(near.reshape(grid.operator.groups, -1, *grid.grid).sum(axis=1))
     for windows in grid.windows():
-        small = (windows.held <= MOST) & (windows.equations + windows.others <= MOST) & (windows.held > 0)
+        small = (windows.held <= most) & (windows.equations + windows.others <= most) & (windows.held > 0)
         signed = windows.held - windows.free + windows.others
         room = (windows.held - windows.equations - 0.5 * signed) / np.maximum(windows.held, 1)
         if weight is not None:
@@ -219,4 +224,4 @@ def _smallest(H: Float64[FloatArray, "p k"]) -> float | None:
     return SAFETY * value**0.5 if np.isfinite(value) and value > 0 else None
 
 
-__all__ = ["moved"]
+__all__ = ["FEW", "MOST", "moved"]
