@@ -14,7 +14,7 @@ import numpy as np
 from flint import fmpz_mat, nmod_mat
 from pyarrow import parquet
 
-FORMAT, NETWORK, CERTIFICATE, AGREEMENT = "fiberscope results 8", 2, 3, 1e-9  # versions; how near inputs have to be
+FORMAT, NETWORK, CERTIFICATE, AGREEMENT = "fiberscope results 9", 2, 3, 1e-9  # versions; how near inputs have to be
 LARGEST, ELIMINATED, PRIME = 6_000_000, 250, 2**61 - 1  # entries of a matrix; sides whose rank elimination finds
 FLOATS = {"float32": (np.float32, 24, 126), "float16": (np.float16, 11, 25)}  # type, its digits, where numbers end
 ARRAYS = ("weight", "factor", "index", "weights", "bias", "slope")  # in the order in which digests take them

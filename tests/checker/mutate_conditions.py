@@ -49,6 +49,7 @@ ABOVE = {
     "convolutions": ("checker/test_convolutions.py",),
     "independence": ("checker/test_tiles.py",),
     "tiles": ("checker/test_tiles.py",),
+    "strips": ("checker/test_strips.py",),
     "blocks": ("checker/test_blocks.py",),
     "unwritten": ("checker/test_convolutions.py", "checker/test_blocks.py"),
     "cholesky": ("checker/test_cholesky.py", "checker/test_singular_values.py"),

@@ -193,7 +193,6 @@ WEAKER: tuple[tuple[str, str, str], ...] = (
     ("verdicts", "if not (scaling.rows.any() or scaling.columns.any()):", "if not scaling.columns.any():"),
     ("verdicts", "if within.any() and (", "if within.all() and ("),
     ("system", "if np.all(beyond):", "if np.any(beyond):"),
-    ("conditions", "if not lowest.all():", "if lowest.all():"),
     ("verdicts", 'if there.inside[i] else "x lies outside the domain"', 'if True else "x lies outside the domain"'),
     ("certificates", "below(numbers, count) and np.bincount(numbers).max(initial=0) <= 1", "below(numbers, count)"),
     (

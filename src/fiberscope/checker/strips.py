@@ -33,13 +33,11 @@ def columns_exceed(rows: Convolution, numbers: IntArray, size: float, s: float) 
 
     Args:
         rows: of all of them, over a grid with two axes, in one group of channels.
-        numbers: different rows.
+        numbers: of rows; one that is named twice counts once.
         size: at least the root of the sum of all squares of their entries.
         s: at least 0.
     """
     if rows.weight.ndim != 4 or rows.groups != 1 or not 0.0 <= s < np.inf:
-        return False
-    if len(np.unique(numbers)) < max(len(numbers), rows.shape[1]):
         return False
     held = np.zeros(rows.shape[0], dtype=np.bool_)
     held[numbers] = True
@@ -98,10 +96,7 @@ class _Strips:
             lower = below >= 0
             diagonals[below[lower], np.broadcast_to(at, below.shape)[lower]] += (own.T @ own)[lower]
         terms = len(self.filters) * prod(self.rows.weight.shape[2:])  # each tap of each filter reads a number once
-        shift = matrices.shift_of_gram(self.size, order, terms, self.s)
-        diagonals[0] -= shift
-        if not np.isfinite(shift) or not np.isfinite(diagonals).all():
-            return False
+        diagonals[0] -= matrices.shift_of_gram(self.size, order, terms, self.s)
         try:
             factor = _cholesky_banded(diagonals, overwrite_ab=True, lower=True, check_finite=False)
         except np.linalg.LinAlgError:

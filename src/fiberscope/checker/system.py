@@ -181,15 +181,15 @@ class Rows:
         """Whether rows of the stack, on some columns, are proved to have min(q, n) singular values above s."""
         if s == 0 and isinstance(self.stack, Blocks) and self.stack.is_echelon(numbers, columns):
             return True
+        if self.rational:
+            B = self.block(numbers, columns)
+            return 0 in B.shape or exact.singular_values_exceed(B, s)
         if isinstance(self.stack, Convolution) and len(numbers) >= self.n:  # what is injective is so on fewer columns
             size = matrices.norm_above(self.norms[numbers])
             if strips.columns_exceed(self.stack, numbers, size, s):
                 return True
             if self.n > matrices.MAX_GRAM:  # nothing else is tried: no rows are written out in vain
                 return False
-        if self.rational:
-            B = self.block(numbers, columns)
-            return 0 in B.shape or exact.singular_values_exceed(B, s)
         return matrices.singular_values_exceed(self.block(numbers, columns), s)
 
     def vector(self, vector: Vector) -> Vector:

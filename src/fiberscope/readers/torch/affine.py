@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import fx
+from torch import Tensor, fx
 
 from fiberscope.network.arrays import FloatArray
 from fiberscope.network.building import NetworkBuilder, Value, batch_norm_scaling
-from fiberscope.readers.torch.call import Call, Operator, Result, numbers, taken
+from fiberscope.readers.torch.call import Call, Operator, Result, as_array, numbers, taken
 
 # ---- products with matrices
 
 
-def dense(builder: NetworkBuilder, name: str, value: Value, weight: Any, bias: FloatArray | None) -> Value:
+def dense(
+    builder: NetworkBuilder, name: str, value: Value, weight: Tensor | FloatArray, bias: FloatArray | None
+) -> Value:
     """``x W^T + b`` along the last axis: weight (outputs, inputs), an array or a tensor; bias (outputs,).
 
     Several rows are the places of a grid, and the product a convolution with a kernel of size one: like that the matrix
@@ -27,7 +29,7 @@ def dense(builder: NetworkBuilder, name: str, value: Value, weight: Any, bias: F
     *lead, last = value.shape
     rows = prod(lead)
     if rows == 1 or last != weight.shape[1]:
-        return builder.dense(name, value, weight, bias)
+        return builder.dense(name, value, as_array(weight), bias)
     grid = taken(builder, f"{name} (channels first)", value, value.positions.reshape(rows, last).T[None])
     product = builder.convolution(name, grid, numbers(weight)[:, :, None], bias)
     back = product.positions[0].T.reshape(*lead, weight.shape[0])

@@ -119,8 +119,12 @@ def taken(builder: NetworkBuilder, name: str, value: Value, index: IntArray, fil
 
 def numbers(item: Any) -> FloatArray:
     """A tensor or number that does not depend on the input, as an array."""
-    array = item.detach().cpu().numpy() if isinstance(item, Tensor) else item
-    return np.asarray(array, dtype=np.float64)
+    return np.asarray(as_array(item), dtype=np.float64)
 
 
-__all__ = ["Call", "Operator", "Result", "bound", "called", "nodes_in", "numbers", "operator_name", "taken"]
+def as_array(item: Any) -> Any:
+    """A tensor as an array of the same numbers, and whatever else as it is: nothing is copied on the CPU."""
+    return item.detach().cpu().numpy() if isinstance(item, Tensor) else item
+
+
+__all__ = ["Call", "Operator", "Result", "as_array", "bound", "called", "nodes_in", "numbers", "operator_name", "taken"]
