@@ -98,6 +98,25 @@ def test_convolution(seed: int, whole: bool, name: str, domain: str, monkeypatch
     assert not fs.verify(replace(p, dimension=n - 1))
 
 
+def test_faces_of_many_small_cones():
+    """Of all shapes: nothing is raised, and where no line is left no face is wrong."""
+    rng, found = np.random.default_rng(0), 0
+    for _ in range(300):
+        n = int(rng.integers(1, 9))
+        H, W = (
+            rng.integers(-2, 3, (rows, n)) * (rng.random((rows, n)) < rng.uniform(0.2, 1.0)) * 1.0
+            for rows in (int(rng.integers(1, n + 3)), int(rng.integers(1, 12)))
+        )
+        H, W = H[H.any(axis=1)], W[W.any(axis=1)]
+        units = 2.0 ** rng.integers(-4, 5, n)
+        face = partition(H * 2.0 ** rng.integers(-40, 41, (len(H), 1)) * units, W * units, NO_LIMIT)
+        if face is not None and np.linalg.matrix_rank(np.concatenate([H, W])) == n:
+            right = exact_face(as_fractions(H), as_fractions(W), n, NO_LIMIT)
+            assert face.implicit.tolist() == [weight > 0 for weight in right.weights]
+            found += 1
+    assert found > 100
+
+
 def test_too_many_coordinates_or_none_are_left_alone():
     assert partition(np.eye(5), -np.eye(5), NO_LIMIT) is None
     assert partition(np.zeros((0, 5)), -np.eye(5), NO_LIMIT) is None

@@ -87,8 +87,11 @@ def split(
     Raises:
         TooLargeError: the budget is spent.
     """
+    if len(W) < basis.shape[1]:
+        return None
     try:
-        return _followed(_Path(equalities, basis, W, z), budget)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked for, or shows nothing
+            return _followed(_Path(equalities, basis, W, z), budget)
     except LinAlgError:  # units cannot hold coordinates that no row reads
         return None
 
