@@ -108,10 +108,19 @@ def signed(rows: Numbering, old: Int64[IntArray, " k"], values: Values, ignored:
     return Signed(named[sums != 0], sums[sums != 0])
 
 
+def _with_zeros(rows: IntArray, values: Rational, others: IntArray) -> Signed:
+    """Weights of 0 for more rows: equal ones, which help to span."""
+    numerators = dict.fromkeys(others.tolist(), 0) | dict(zip(rows.tolist(), values.numerators, strict=True))
+    named = sorted(numerators)
+    values = Rational(tuple(numerators[row] for row in named), values.denominator)
+    return Signed(np.array(named, dtype=np.int64), values)
+
+
 def weigh(units: Units, given: Signed, asked: Weighed) -> Weighing:
     """Write multipliers down so that their proof closes, if it does in one of few ways."""
     if isinstance(given.values, Rational):
-        return Weighing(Multipliers(given.rows, given.values), closes=False)
+        own = given if not asked.spanning else _with_zeros(given.rows, given.values, asked.spare)
+        return Weighing(Multipliers(own.rows, own.values), closes=False)
     numbers, weights = given.rows, of_unit_size(given.values, _exponents(units)[given.rows])
     first: Weighing | None = None
     for _ in range(ATTEMPTS):
