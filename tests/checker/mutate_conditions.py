@@ -17,7 +17,10 @@ from __future__ import annotations
 
 import argparse
 import ast
+import compileall
 import copy
+import gc
+import importlib
 import os
 import shutil
 import sys
@@ -25,8 +28,10 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import cache_from_source
 from pathlib import Path
 
 import pytest
@@ -127,22 +132,15 @@ def _refuses(statement: ast.stmt) -> bool:
 
 
 def lives(mutant: Mutant, package: Path, claims: int) -> str:
-    """What kills a mutant; empty where nothing does. In a process of its own, with the package from a copy."""
-    with tempfile.TemporaryDirectory() as folder:
-        copied = Path(folder, "fiberscope")
-        copied.mkdir()
-        for part in package.iterdir():  # but for the checker compiled once, for all of them
-            (copied / part.name).symlink_to(part)
-        (copied / "checker").unlink()
-        shutil.copytree(package / "checker", copied / "checker")
-        (copied / "checker" / f"{mutant.file}.py").write_text(mutant.text())
+    """What kills a mutant; empty where nothing does. In a process of its own, with the package as it is changed."""
+    with _changed(mutant, package):
         reader, writer = os.pipe()
         child = os.fork()
         if not child:
             os.close(reader)
-            sys.path[:0] = [folder, str(HERE), str(HERE.parent)]
+            sys.path[:0] = [str(package.parent), str(HERE), str(HERE.parent)]
             try:
-                said = _tested(mutant.file) if mutant.file in ABOVE else _attack(copied, claims)
+                said = _tested(mutant.file) if mutant.file in ABOVE else _attack(package, claims)
             except BaseException as error:
                 said = f"{BROKEN} {type(error).__name__}: {error}"
             os.write(writer, said.encode()[:4000])
@@ -152,6 +150,21 @@ def lives(mutant: Mutant, package: Path, claims: int) -> str:
             said = pipe.read()
         os.waitpid(child, 0)
         return said
+
+
+@contextmanager
+def _changed(mutant: Mutant, package: Path) -> Iterator[None]:
+    """A file is another meanwhile; what Python compiled of it is put aside, and back, with it."""
+    source = package / "checker" / f"{mutant.file}.py"
+    text, files = mutant.text(), (source, Path(cache_from_source(str(source))))
+    for file in files:
+        file.rename(file.with_suffix(".aside"))
+    source.write_text(text)
+    try:
+        yield
+    finally:
+        for file in files:
+            file.with_suffix(".aside").replace(file)
 
 
 def _attack(expected: Path, claims: int) -> str:
@@ -222,12 +235,12 @@ def main() -> int:
     parser.add_argument("--above", action="store_true", help="of what stands above the checker of verdicts")
     parser.add_argument("--list", action="store_true", help="print their names, and run none")
     options = parser.parse_args()
-    import numpy, scipy.sparse, flint  # noqa: F401, E401, I001 - loaded once, not in every process
-
+    _load_once()
     began, counts = time.perf_counter(), Counter[str]()
     with tempfile.TemporaryDirectory() as folder:  # as it is now, whatever happens to it meanwhile
         package = Path(folder, "fiberscope")
         shutil.copytree(SOURCE, package, ignore=shutil.ignore_patterns("__pycache__"))
+        assert compileall.compile_dir(package / "checker", quiet=1)
         unchanged = ABOVE if options.above else ("verdicts",)
         for file in unchanged if not (options.only or options.list) else ():  # what is not changed passes
             assert not lives(Mutant(file, "", (package / "checker" / f"{file}.py").read_text), package, 0), file
@@ -238,6 +251,13 @@ def main() -> int:
                 print(mutant.name if options.list else _judged(mutant, package, counts, bool(options.only)), flush=True)
     print(f"{dict(counts)}, {time.perf_counter() - began:.0f} s")
     return int(counts["LIVES"] > 0)
+
+
+def _load_once() -> None:
+    """Load what is no part of the package here, not in every process."""
+    for name in ("asyncio", "flint", "lazy_loader", "scipy.linalg", "scipy.sparse.csgraph", "unittest.mock"):
+        importlib.import_module(name)
+    gc.freeze()  # no process looks for garbage among it
 
 
 def _judged(mutant: Mutant, package: Path, counts: Counter[str], thorough: bool) -> str:
