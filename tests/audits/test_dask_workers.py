@@ -101,7 +101,7 @@ def test_local_may_be_written_in_capitals() -> None:
 
 def test_a_scheduler_without_workers_is_an_error() -> None:
     distributed = importlib.import_module("distributed")
-    with distributed.LocalCluster(n_workers=0, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(n_workers=0, dashboard_address="127.0.0.1:0") as cluster:
         check_scheduler(cluster.scheduler_address)  # it answers all the same
         with pytest.raises(InputError, match="expected a scheduler with workers, got one without"):
             DaskWorkers(cluster.scheduler_address, 1)

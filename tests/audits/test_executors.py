@@ -61,7 +61,9 @@ def _alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scheduler():
     """The address of a dask scheduler with two workers."""
     distributed = pytest.importorskip("distributed", reason="dask's package distributed is not installed")
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address=None, memory_limit=0) as cluster:
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=2, dashboard_address="127.0.0.1:0", memory_limit=0
+    ) as cluster:
         yield cluster.scheduler_address
 
 
