@@ -30,7 +30,7 @@ from fiberscope.audits.work import AnyWork
 from fiberscope.audits.workers import local_pool
 from fiberscope.invariance.objective import Objective
 from fiberscope.network.network import Network
-from fiberscope.recovery.judging import Told
+from fiberscope.recovery.judging import Told, untold
 from fiberscope.threads import cores
 
 KINDS: tuple[AnyWork, ...] = (Verdicts(), Spectra(), Survey(), Leakage())
@@ -76,7 +76,7 @@ class Job:
         workers = max(processes or 1 for processes in self.processes)
         return DaskWorkers(self.scheduler, workers) if self.scheduler else local_pool(workers)
 
-    def run(self, pool: Pool | None = None, told: Told = lambda done, total: None) -> Iterator[Written]:
+    def run(self, pool: Pool | None = None, told: Told = untold) -> Iterator[Written]:
         """Compute and write what is missing, then complete the manifest.
 
         Args:

@@ -37,7 +37,7 @@ from fiberscope.network.arrays import FloatArray, IntArray
 from fiberscope.network.domains import Box
 from fiberscope.network.network import Network
 from fiberscope.preimages.budget import Budget
-from fiberscope.recovery.judging import THROUGH, Judging, Searched, Through, Told
+from fiberscope.recovery.judging import THROUGH, Judging, Searched, Through, Told, untold
 from fiberscope.recovery.verdict import SCHEMA, Verdict, verdict_table
 from fiberscope.seals import is_sealed
 from fiberscope.threads import one_thread
@@ -50,12 +50,6 @@ NETWORK, VERDICTS = "network", "verdicts"
 
 SECONDS = 60.0
 """For proofs through several layers of all samples, where ``--seconds`` does not say how long a verdict may take."""
-
-
-def _untold(done: int, total: int) -> None:
-    """For who is not told how far it is."""
-    del done, total
-
 
 _FROM = b"from"
 """The key under which the table names what it was put together from, by SHA-256."""
@@ -85,7 +79,7 @@ def read_network(results: Results, manifest: Manifest) -> Any:
 
 
 def write_network(
-    results: Results, manifest: Manifest, subject: Subject, entries: Iterable[Entry], told: Told = _untold
+    results: Results, manifest: Manifest, subject: Subject, entries: Iterable[Entry], told: Told = untold
 ) -> Entry:
     """Put the table together and write it, unless it is there and the verdicts about layers are as they were.
 
@@ -142,7 +136,7 @@ def derive(
     manifest: Manifest,
     subject: Subject,
     through: Callable[[int], Through] | None,
-    told: Told = _untold,
+    told: Told = untold,
 ) -> Any:
     """The table of ``SCHEMA``, as it follows from the stored findings; undecided where that fails.
 
@@ -220,7 +214,7 @@ def count_verdicts(table: Any) -> tuple[dict[str, Any], ...]:
     )
 
 
-def verify_network(results: Results, told: Told = _untold) -> Rechecked:
+def verify_network(results: Results, told: Told = untold) -> Rechecked:
     """Derive every verdict about the network again from what is stored about layers; the others are "undecided".
 
     Args:

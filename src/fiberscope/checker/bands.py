@@ -7,7 +7,7 @@ near together. Any order of sums will do for the bounds of ``fiberscope.checker.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -83,10 +83,9 @@ class Layout:
     order: IntArray
     width: int
 
-    def gram(self, alike: Alike) -> Band:
-        """``X^T X`` of rows of this layout."""
-        place = np.empty_like(self.order)
-        place[self.order] = np.arange(len(self.order))
+    def gram(self, alike: Iterable[tuple[IntArray, FloatArray]]) -> Band:
+        """``X^T X`` of rows of this layout, one part after another."""
+        place = places_in(self.order)
         flat = np.zeros(len(self.order) * (self.width + 1))
         lower: dict[int, tuple[IntArray, IntArray]] = {}
         for columns, rows in alike:
@@ -103,8 +102,7 @@ def layout(rows: Sequence[Alike], d: int) -> Layout:
     """One for several matrices, in which what a row has is near together."""
     supports = [columns for alike in rows for columns, _ in alike]
     order = _order(supports, d)
-    place = np.empty_like(order)
-    place[order] = np.arange(d)
+    place = places_in(order)
     return Layout(order, max((int(np.ptp(place[columns])) for columns in supports), default=0))
 
 
@@ -116,9 +114,22 @@ def _order(supports: list[IntArray], d: int) -> IntArray:
     size = d + len(supports)
     ones = np.ones(2 * len(columns), dtype=np.int8)
     graph = _sparse.csr_array((ones, (np.r_[rows, columns], np.r_[columns, rows])), shape=(size, size))
-    order = np.asarray(_graph.reverse_cuthill_mckee(graph, symmetric_mode=True), dtype=np.int64)
-    order = order[order < d]
-    return order if np.array_equal(np.sort(order), np.arange(d)) else np.arange(d)  # whatever found it
+    order = narrow_order(graph)
+    return np.arange(d) if order is None else order[order < d]
+
+
+def narrow_order(square: Any) -> IntArray | None:
+    """An order in which the entries of a sparse symmetric matrix are near the diagonal; None where none was found."""
+    order = np.asarray(_graph.reverse_cuthill_mckee(square, symmetric_mode=True), dtype=np.int64)
+    # whatever found it, it has to be an order
+    return order if np.array_equal(np.sort(order), np.arange(int(square.shape[0]))) else None
+
+
+def places_in(order: IntArray) -> IntArray:
+    """(d,) where each coordinate stands in an order."""
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return place
 
 
 def alike(matrix: Any) -> Alike:
@@ -149,4 +160,4 @@ def _alike(matrix: Any) -> Iterator[tuple[IntArray, FloatArray]]:
             yield from ((columns[r], values[r : r + 1]) for r in range(len(rows)))
 
 
-__all__ = ["Alike", "Band", "Layout", "alike", "layout"]
+__all__ = ["Alike", "Band", "Layout", "alike", "layout", "narrow_order", "places_in"]

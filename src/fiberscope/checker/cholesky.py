@@ -11,20 +11,20 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cholesky_banded  # pyright: ignore[reportUnknownVariableType]
-from scipy.sparse import csgraph
 
-from fiberscope.checker.bands import Band
+from fiberscope.checker.bands import Band, narrow_order, places_in
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-_graph, _cholesky_banded = cast(Any, csgraph), cast(Any, cholesky_banded)
+_cholesky_banded = cast(Any, cholesky_banded)
 
 
 def factor(square: Any) -> tuple[FloatArray, IntArray | None] | None:
     """The factor of a symmetric matrix (d, d), if the factorization in floats completes, with finite numbers.
 
-    Any order of its sums will do for the bounds of ``fiberscope.checker.matrices``, and a band only leaves out zeros.
+    Any order of its sums will do for the bounds of ``fiberscope.checker.matrices``, and a band only leaves out zeros. A
+    ``Band`` is overwritten.
 
     Returns:
         L (d, d) and None; or its diagonals (width + 1, d), the main one first, and the order (d,) of the coordinates in
@@ -41,7 +41,7 @@ def factor(square: Any) -> tuple[FloatArray, IntArray | None] | None:
         if band is None:
             found = np.linalg.cholesky(values).astype(np.float64, copy=False)
         else:
-            found = _cholesky_banded(band.values.T, lower=True, check_finite=False)
+            found = _cholesky_banded(band.values.T, overwrite_ab=True, lower=True, check_finite=False)
     except np.linalg.LinAlgError:
         return None
     return (found, None if band is None else band.order) if np.isfinite(found).all() else None
@@ -49,11 +49,10 @@ def factor(square: Any) -> tuple[FloatArray, IntArray | None] | None:
 
 def _banded(square: Any) -> Band | None:
     """A sparse matrix in a narrow order; None where none was found."""
-    order = np.asarray(_graph.reverse_cuthill_mckee(square, symmetric_mode=True), dtype=np.int64)
-    if not np.array_equal(np.sort(order), np.arange(int(square.shape[0]))):
-        return None  # whatever found it, it has to be an order
-    place = np.empty_like(order)
-    place[order] = np.arange(len(order))
+    order = narrow_order(square)
+    if order is None:
+        return None
+    place = places_in(order)
     entries = square.tocoo()
     row, column = place[entries.row], place[entries.col]
     lower = row >= column

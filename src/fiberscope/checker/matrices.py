@@ -227,7 +227,7 @@ def is_definite(square: Matrix, size: float, terms: int, s: float) -> bool:
     """Whether ``X^T X - s^2`` is definite, with X^T X as computed by sums of ``terms`` products.
 
     Size is at least ``|X|_F``. So it is for sums and differences of such matrices, with size^2 the sum of theirs. A
-    dense matrix is overwritten.
+    dense matrix, or a band, is overwritten.
     """
     shift = shift_of_gram(size, square.shape[0], terms, s)
     return bool(np.isfinite(shift)) and factor(less_diagonal(square, shift)) is not None

@@ -10,17 +10,15 @@ order.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import prod
-from typing import Any, cast
 
 import numpy as np
-from scipy.linalg import cholesky_banded  # pyright: ignore[reportUnknownVariableType]
 
 from fiberscope.checker import matrices
+from fiberscope.checker.bands import Layout
 from fiberscope.checker.convolutions import Convolution
-from fiberscope.checker.matrices import BoolArray, IntArray
-
-_cholesky_banded = cast(Any, cholesky_banded)
+from fiberscope.checker.matrices import BoolArray, FloatArray, IntArray
 
 MAX_BAND = 2**27
 """Numbers of a band: a gigabyte."""
@@ -83,7 +81,12 @@ class _Strips:
             return None
         if int(self.held[:, places].sum()) < order:
             return False
-        diagonals = np.zeros((band, order))
+        square = Layout(np.arange(order), band - 1).gram(self._by_places(places, start, stop))
+        terms = len(self.filters) * prod(self.rows.weight.shape[2:])  # each tap of each filter reads a number once
+        return matrices.is_definite(square, self.size, terms, self.s)
+
+    def _by_places(self, places: IntArray, start: int, stop: int) -> Iterator[tuple[IntArray, FloatArray]]:
+        """What the rows at each place read of these columns of the grid, and the numbers of theirs there."""
         used = np.asarray(self.held.any(axis=0) & self.inside.any(axis=1))
         for place in places[used[places]].tolist():
             taps = self.inside[place]
@@ -91,17 +94,7 @@ class _Strips:
             at = (
                 ((line * (stop - start) + column - start) * self.channels)[:, None] + np.arange(self.channels)
             ).ravel()
-            own = self.filters[self.held[:, place]][:, taps].reshape(-1, len(at))
-            below = at[:, None] - at
-            lower = below >= 0
-            diagonals[below[lower], np.broadcast_to(at, below.shape)[lower]] += (own.T @ own)[lower]
-        terms = len(self.filters) * prod(self.rows.weight.shape[2:])  # each tap of each filter reads a number once
-        diagonals[0] -= matrices.shift_of_gram(self.size, order, terms, self.s)
-        try:
-            factor = _cholesky_banded(diagonals, overwrite_ab=True, lower=True, check_finite=False)
-        except np.linalg.LinAlgError:
-            return False
-        return bool(np.isfinite(factor).all())
+            yield at, self.filters[self.held[:, place]][:, taps].reshape(-1, len(at))
 
 
 __all__ = ["columns_exceed"]

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 from torch import Tensor
+
+BEGUN = 400
+"""The fewest steps after which a descent may be given up."""
 
 
 class Accelerated:
@@ -33,6 +37,26 @@ class Accelerated:
         self.at = new
 
 
+class Halving:
+    """Whether a descent is given up: twice the steps leave more than a share of what half of them left.
+
+    Args:
+        share: of what is to vanish.
+    """
+
+    def __init__(self, share: float) -> None:
+        self.share, self.left, self.next = share, inf, BEGUN
+
+    def is_due(self, step: int) -> bool:
+        """Whether steps have doubled since it was asked last."""
+        return step == self.next
+
+    def stalls(self, left: float) -> bool:
+        """When it is due: whether too much is left."""
+        before, self.left, self.next = self.left, left, 2 * self.next
+        return left > self.share * before
+
+
 def largest_eigenvalue(square: Callable[[Tensor], Tensor], start: Tensor, steps: int) -> float:
     """The largest that so many power steps with a semidefinite map see, which is at most the true one."""
     v, largest = start, 0.0
@@ -49,4 +73,4 @@ def length_of(v: Tensor) -> float:
     return float(v.square().sum().sqrt())
 
 
-__all__ = ["Accelerated", "largest_eigenvalue", "length_of"]
+__all__ = ["Accelerated", "Halving", "largest_eigenvalue", "length_of"]

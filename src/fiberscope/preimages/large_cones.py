@@ -6,6 +6,7 @@ All that is known of the rows is which sides each has, exactly, and products wit
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from fiberscope.preimages.system import check_inside
 
 EASY = 2**27
 """Entries of a map whose products take milliseconds, so that thousands of them cost less than large windows do."""
+STEPS_EASY = 6_400
+"""Of a descent there: blocks with strides take up to 3,000."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +122,7 @@ class LargeCones:
         counts = self.pattern().adjoint(torch.from_numpy(rows[None].astype(np.float32)))[0]
         return counts.numpy() > 0.5
 
-    @property
+    @cached_property
     def is_easy(self) -> bool:
         """Whether thousands of products are soon there."""
         counts = self.pattern().linear(torch.ones(1, self.layer.inputs, dtype=torch.float64))

@@ -21,19 +21,17 @@ import torch
 from torch import Tensor
 
 from fiberscope.network.arrays import BoolArray, FloatArray
-from fiberscope.preimages.accelerated import Accelerated, largest_eigenvalue, length_of
+from fiberscope.preimages.accelerated import Accelerated, Halving, largest_eigenvalue, length_of
 from fiberscope.preimages.budget import NO_LIMIT, Budget
-from fiberscope.preimages.large_cones import LargeCones, Sides
+from fiberscope.preimages.large_cones import STEPS_EASY, LargeCones, Sides
 from fiberscope.preimages.large_substitution import Substitution
 
-STEPS, STEPS_EASY, CHECKED = 1_000, 6_400, 25
+STEPS, CHECKED = 1_000, 25
 CLOSE = 1e-3
 """What is left of unit rows, that a correction takes away without a sign that changes."""
-HALTED, BEGUN = 0.65, 400
-"""Of what was left after half of the steps, and the fewest of these: with more there is no direction, or next to none.
-
-Where one was found, 0.6 was left at most.
-"""
+HALTED = 0.65
+"""Of what was left after half of the steps: with more there is no direction, or next to none. Where one was found, 0.6
+was left at most."""
 CG_STEPS = 500
 CORRECTIONS = 6
 SOLVED = 1e-5
@@ -109,7 +107,7 @@ class _Search:
         beside = self.scale * self.beside
         start = torch.randn(self.moving.shape, generator=torch.Generator().manual_seed(0)) * self.moving
         size = 1.0 / (self._largest(start, weights, beside) or 1.0)
-        d, half, halted = Accelerated(self._inside(torch.zeros_like(start))), torch.inf, BEGUN
+        d, halving = Accelerated(self._inside(torch.zeros_like(start))), Halving(HALTED)
         for step in range(1, self.steps + 1):
             every, rows = self.maps.linear(d.ahead)
             slopes = rows * weights
@@ -121,10 +119,8 @@ class _Search:
                 budget.check(f"a direction of a cone was looked for, {step} steps")
                 if max(float(left.abs().max()), float(bent.abs().max())) < CLOSE:
                     return d.at
-            if step == halted:
-                last, half, halted = half, length_of(left) + length_of(bent), 2 * halted
-                if half > HALTED * last:
-                    return None
+            if halving.is_due(step) and halving.stalls(length_of(left) + length_of(bent)):
+                return None
         return None
 
     def _inside(self, d: Tensor) -> Tensor:

@@ -15,15 +15,15 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 
 from fiberscope.network.arrays import FloatArray
-from fiberscope.preimages.accelerated import Accelerated, largest_eigenvalue, length_of
+from fiberscope.preimages.accelerated import Accelerated, Halving, largest_eigenvalue, length_of
 from fiberscope.preimages.budget import NO_LIMIT, Budget
-from fiberscope.preimages.large_cones import LargeCones
+from fiberscope.preimages.large_cones import STEPS_EASY, LargeCones
 
-MAX_STEPS, MAX_STEPS_EASY = 400, 6_400
-"""The second where steps take milliseconds: blocks with strides take up to 3,000."""
-HALTED, BEGUN = 0.8, 400
-"""Of what was left of the ones after half of the steps, and the fewest of these: with more there is a ray, or next to
-one. Of cones that steps showed to be {0}, 0.6 was left at most; one that is {0} by another method ended here."""
+MAX_STEPS = 400
+"""Where steps take longer than milliseconds."""
+HALTED = 0.8
+"""Of what was left of the ones after half of the steps: with more there is a ray, or next to one. Of cones that steps
+showed to be {0}, 0.6 was left at most; one that is {0} by another method ended here."""
 CHECKED = 10
 """Steps after which the answer is looked at."""
 POWER_STEPS = 15
@@ -54,19 +54,17 @@ class Ended:
 
 def project_large(cones: LargeCones, budget: Budget = NO_LIMIT) -> Ended:
     """Project the ones onto the recession cone, every coordinate of which has a bound."""
-    most = MAX_STEPS_EASY if cones.is_easy else MAX_STEPS
+    most = STEPS_EASY if cones.is_easy else MAX_STEPS
     descent, step, least = _Descent(cones), 0, 0.0
-    half, halted = np.inf, BEGUN
+    halving = Halving(HALTED)
     while step < most and not least > CLEAR:
         descent.step()
         step += 1
         if step % CHECKED == 0 or step == most:
             budget.check(f"the ones were projected onto a cone, {step} steps")
             least = descent.least()
-        if step == halted:
-            last, half, halted = half, descent.left(), 2 * halted
-            if half > HALTED * last:
-                break
+        if halving.is_due(step) and halving.stalls(descent.left()):
+            break
     return descent.ended(step, least)
 
 

@@ -8,7 +8,7 @@ the rows ``W D`` in the coordinates c; units of rows, and of the coordinates of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float64
@@ -34,7 +34,7 @@ class Partition:
         direction: (n,) zero on H and the implicit rows, strict on the others; None where the cone is {0}.
         null: the dimension of the null space of H.
         rank: the rank of the implicit rows on it.
-        exponents: (n,) of units of the coordinates that suit these vectors.
+        units: (n,) of the coordinates, powers of two that suit these vectors.
     """
 
     implicit: BoolArray
@@ -43,7 +43,12 @@ class Partition:
     direction: FloatArray | None
     null: int
     rank: int
-    exponents: IntArray
+    units: FloatArray
+
+    @property
+    def exponents(self) -> IntArray:
+        """(n,) those of the units."""
+        return np.frexp(self.units)[1].astype(np.int64) - 1
 
 
 def partition(
@@ -71,9 +76,7 @@ def partition(
         largest: FloatArray = powers_of_two(np.array([np.abs(d).max()]))
         own: FloatArray = np.where(d != 0, powers_of_two(np.abs(d)), units)
         d, units = d / largest, own / largest
-    exponents = np.frexp(units)[1].astype(np.int64) - 1
-    weights, free = found.weights / of_others, found.free / of_rows
-    return Partition(found.implicit, weights, free, d, found.null, found.rank, exponents)
+    return replace(found, weights=found.weights / of_others, free=found.free / of_rows, direction=d, units=units)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,20 +96,7 @@ class _Cone:
     z: FloatArray | None
 
 
-@dataclass(frozen=True, eq=False)
-class _Found:
-    """Its face, as in ``Partition``, with units of the coordinates."""
-
-    implicit: BoolArray
-    weights: FloatArray
-    free: FloatArray
-    direction: FloatArray | None
-    null: int
-    rank: int
-    units: FloatArray
-
-
-def _found(cone: _Cone, budget: Budget, most: int) -> _Found | None:
+def _found(cone: _Cone, budget: Budget, most: int) -> Partition | None:
     """The face: at once, or that of what implicit rows leave."""
     H, W = cone.H, cone.W
     moving = ~(H[(H != 0).sum(axis=1) == 1] != 0).any(axis=0)
@@ -132,7 +122,9 @@ def _found(cone: _Cone, budget: Budget, most: int) -> _Found | None:
     return None if found is None else _whole(cone, moving, live, null, found, budget)
 
 
-def _whole(cone: _Cone, moving: BoolArray, live: BoolArray, null: int, found: Split, budget: Budget) -> _Found | None:
+def _whole(
+    cone: _Cone, moving: BoolArray, live: BoolArray, null: int, found: Split, budget: Budget
+) -> Partition | None:
     """The face in the coordinates of the question, when more rows that vanish have been looked for."""
     H, W, units, d = cone.H, cone.W, cone.units.copy(), None
     implicit, weights = ~live, np.where(live, 0.0, 1.0)  # what vanishes on the whole space does so with any weights
@@ -146,7 +138,7 @@ def _whole(cone: _Cone, moving: BoolArray, live: BoolArray, null: int, found: Sp
         alone = (W != 0).sum(axis=1) == 1
         d[(W[alone & implicit] != 0).any(axis=0)] = 0.0  # a coordinate that vanishes does so exactly
     if found.rank is not None:
-        return _Found(implicit, weights, free, d, null, found.rank, units)
+        return Partition(implicit, weights, free, d, null, found.rank, units)
     z = np.ones(len(W))
     z[live] = found.z
     smaller = _Cone(np.concatenate([H, W[implicit]]), W[~implicit], units, z[~implicit])
@@ -159,7 +151,7 @@ def _whole(cone: _Cone, moving: BoolArray, live: BoolArray, null: int, found: Sp
     weights[implicit] = of_implicit + share * weights[implicit]
     weights[~implicit], implicit[~implicit] = rest.weights, rest.implicit
     free, rank = of_H + share * free, null - rest.null + rest.rank
-    return _Found(implicit, weights, free, rest.direction, null, rank, rest.units)
+    return Partition(implicit, weights, free, rest.direction, null, rank, rest.units)
 
 
 __all__ = ["Partition", "partition"]

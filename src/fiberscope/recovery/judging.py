@@ -35,6 +35,12 @@ text stands for a layer that was not judged."""
 Told = Callable[[int, int], None]
 """Is told how many of so many samples and layers are done with."""
 
+
+def untold(done: int, total: int) -> None:
+    """For who is not told."""
+    del done, total
+
+
 CHAIN = "every layer up to it has one input only for its output, proved for the exact activations"
 THROUGH = "all inputs of the domain with these features lie where the network up to it is proved to tell inputs apart"
 OVER = "the time for proofs through all layers up to it was over"
@@ -114,7 +120,7 @@ class Judging:
     own: OwnKinds
     through: Through | None = None
     searching: Budget | None = None
-    told: Told = lambda done, total: None
+    told: Told = untold
     verdicts: NDArray[np.object_] = field(init=False)
     reasons: NDArray[np.object_] = field(init=False)
 
@@ -299,4 +305,4 @@ def _gates(network: Network, layer: int) -> Int64[IntArray, " g"]:
     return np.array(gates[::-1], dtype=np.int64)
 
 
-__all__ = ["THROUGH", "Judging", "OwnKinds", "Searched", "Through", "Told"]
+__all__ = ["THROUGH", "Judging", "OwnKinds", "Searched", "Through", "Told", "untold"]
